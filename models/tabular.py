@@ -1,0 +1,96 @@
+"""The trajectory model of a tabular MDP, as a Pyro program."""
+
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pgm_control._blocks import Blocks
+from pgm_control._errors import InvalidProblem
+from pgm_control._mdp import TabularMDP
+from pgm_control._mdp_checks import Kind, normalised, shape, table
+from pgm_control._program import run_program
+
+
+@final
+class TabularModel:
+    r"""A trajectory, and at every step an optimality variable of likelihood $\exp(r/\tau)$.
+
+    Joint density (unnormalised; any real reward)
+
+    $$\tilde p = p(s_0) \prod_{t=0}^{T-1} \rho(a_t \mid s_t)\, p(k_t \mid s_t, a_t)\, \exp(r_t/\tau)$$
+
+    Calling the model runs it as a Pyro program with the sites `state_t` (t = 0 … T), `action_t`, `outcome_t` and the
+    factor `optimality_t` (t = 0 … T−1, and T if there is a final reward). The states are certain given the outcomes;
+    with a discount γ < 1 a step is survived with probability γ, and state S means that the episode has ended.
+
+    | site | values | unit |
+    |---|---|---|
+    | `state_t` | 0 … S−1 (S: ended) | index |
+    | `action_t` | 0 … A−1 | index |
+    | `outcome_t` | 0 … K−1 | index |
+    | `optimality_t` | log-factor r/τ | nats |
+
+    References:
+        [levine2018], [todorov2008], [kappen2012]
+    """
+
+    def __init__(
+        self,
+        mdp: TabularMDP,
+        temperature: float = 1.0,
+        action_prior: Float[Tensor, "state action"] | Float[np.ndarray, "state action"] | None = None,
+    ) -> None:
+        """State the model.
+
+        Args:
+            mdp: the problem.
+            temperature: τ, in reward units per nat. Large: the prior; small: the best trajectory. 0 is allowed for
+                `infer(model, optimism=0)` alone, which is then hard value iteration.
+            action_prior: ρ(a|s), probabilities; uniform 1/A unless given. 0 masks an action.
+
+        Raises:
+            InvalidProblem: naming the argument and the remedy.
+        """
+        number = not isinstance(temperature, bool) and isinstance(temperature, int | float | np.number)
+        if not number or not 0 <= temperature < torch.inf:
+            raise InvalidProblem(
+                f"`temperature` must be a positive number of reward units per nat, but is {temperature!r}. "
+                "Only its size relative to the rewards matters."
+            )
+        self.mdp = mdp
+        self.temperature = float(temperature)
+        rows = (mdp.num_states, mdp.num_actions)
+        if action_prior is None:
+            self.action_prior = mdp.probability.new_full(rows, 1.0 / mdp.num_actions)
+        else:
+            prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
+            shape("action_prior", prior, rows, "one row a state, one probability an action")
+            self.action_prior = normalised("action_prior", prior, (mdp.state_names, mdp.action_names))
+
+    def __call__(self) -> None:
+        """Run the model as a Pyro program.
+
+        Raises:
+            InvalidProblem: at temperature 0, where exp(r/τ) is no factor.
+        """
+        if self.temperature == 0:
+            raise InvalidProblem(
+                "`temperature` must be positive to run the model, but is 0. Only infer(model, optimism=0) has the limit."
+            )
+        run_program(self.blocks(), self.mdp, optimality=self)
+
+    def blocks(self) -> Blocks:
+        """The prior over trajectories: start, action prior, true dynamics."""
+        steps, log_p = self.mdp.horizon, self.mdp.probability.log()
+        return Blocks(
+            self.mdp.initial.log(),
+            self.action_prior.log().expand(steps, -1, -1),
+            log_p.expand(steps, *log_p.shape),
+        )
+
+    def __repr__(self) -> str:
+        """The problem and the temperature."""
+        return f"TabularModel({self.mdp!r}, temperature {self.temperature:g})"

@@ -1,0 +1,59 @@
+"""The factors of a Markov distribution over trajectories."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ._mdp import TabularMDP
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    r"""Who decides what: the factors of $q(s_0) \prod_t q_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$.
+
+    Everything is a normalised log-probability, in nats; −inf is impossible.
+
+    Attributes:
+        log_initial: $\log q(s_0)$.
+        log_policy: $\log \pi_t(a \mid s)$.
+        log_dynamics: $\log q_t(k \mid s, a)$.
+        log_survival: log-probability of surviving step t given that it leads to a state, where that differs from the
+            model's γ; None where survival is clamped.
+    """
+
+    log_initial: Float[Tensor, " state"]
+    log_policy: Float[Tensor, "time state action"]
+    log_dynamics: Float[Tensor, "time state action outcome"]
+    log_survival: Float[Tensor, "time next_state"] | None = None
+
+
+@runtime_checkable
+class HasBlocks(Protocol):
+    """A model, a `MarkovGuide`, a `Posterior`: anything that factors as `Blocks`."""
+
+    def blocks(self) -> Blocks:
+        """The factors, freshly computed; differentiable where they have parameters."""
+        ...
+
+
+class MarkovModel(HasBlocks, Protocol):
+    """What the inference asks of a tabular model; `TabularModel` is one."""
+
+    @property
+    def mdp(self) -> "TabularMDP":
+        """The problem."""
+        ...
+
+    @property
+    def temperature(self) -> float:
+        """τ, in reward units per nat."""
+        ...
+
+    @property
+    def action_prior(self) -> Float[Tensor, "state action"]:
+        """ρ(a|s), probabilities."""
+        ...

@@ -1,0 +1,33 @@
+"""What can go wrong, one class a kind. Each is also the matching builtin, so `except ValueError` still works."""
+
+
+class PGMControlError(Exception):
+    """Root of every error this library raises on purpose."""
+
+
+class InvalidProblem(PGMControlError, ValueError):
+    """An MDP or a model is not a probability model: the message names the entry, its value and the remedy."""
+
+
+class InvalidGuide(PGMControlError, ValueError):
+    """A guide is not a trajectory distribution over the model's sites."""
+
+
+class InvalidArgument(PGMControlError, ValueError):
+    """An argument of a function is outside what the function can do."""
+
+
+class InvalidCheckpoint(PGMControlError, ValueError):
+    """A checkpoint cannot be read, or belongs to another fit."""
+
+
+class UnsupportedEnvironment(PGMControlError, TypeError):
+    """A Gymnasium environment has no transition table, or has one that it does not obey."""
+
+
+class LawBroken(PGMControlError, AssertionError):
+    """`pgm_control.testing` found a model or guide that breaks a law."""
+
+
+class MissingExtra(PGMControlError, ImportError):
+    """An optional dependency is not installed; the message holds the command that installs it."""

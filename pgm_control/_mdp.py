@@ -1,0 +1,233 @@
+"""A finite-horizon Markov decision process in outcome form."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import gymnasium
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from . import _mdp_checks as checks
+from ._errors import InvalidProblem
+from ._gymnasium_table import outcome_table
+
+ArrayLike = npt.ArrayLike | Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class TabularMDP:
+    r"""A finite Markov decision process whose rewards belong to outcomes.
+
+    Doing action $a$ in state $s$ throws a die with faces $k$: face $k$ comes up with probability $p(k \mid s, a)$,
+    pays $r(s, a, k)$ and leads to the state $s'(s, a, k)$. Outcomes are kept apart even where they lead to the same
+    state, because exact inference tilts each face by its own reward [levine2018].
+
+    Attributes:
+        initial: $p(s_0)$.
+        probability: $p(k \mid s, a)$. Rows shorter than K are padded with probability 0.
+        successor: $s'(s, a, k)$, indices into the states. Padding may point anywhere in range.
+        reward: $r(s, a, k)$, in reward units; −inf forbids the outcome. Stored as 0 where the probability is 0.
+        horizon: T, the number of actions.
+        discount: γ, the probability of surviving a step, in (0, 1].
+        final_reward: reward of the last state $s_T$, in reward units; None for zero.
+        state_names, action_names: for messages, tables and pictures.
+    """
+
+    initial: Float[Tensor, " state"]
+    probability: Float[Tensor, "state action outcome"]
+    successor: Int[Tensor, "state action outcome"]
+    reward: Float[Tensor, "state action outcome"]
+    horizon: int
+    discount: float = 1.0
+    final_reward: Float[Tensor, " state"] | None = None
+    state_names: tuple[str, ...] | None = None
+    action_names: tuple[str, ...] | None = None
+
+    def __init__(
+        self,
+        initial: ArrayLike,
+        probability: ArrayLike,
+        successor: ArrayLike,
+        reward: ArrayLike,
+        horizon: int,
+        discount: float = 1.0,
+        final_reward: ArrayLike | None = None,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
+    ) -> None:
+        """Check and store the arrays.
+
+        A floating tensor keeps its dtype and device (those of `probability` decide); anything else becomes float64.
+        Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one to the last digit.
+
+        Raises:
+            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+        """
+        kind = checks.kind(probability)
+        p = checks.table("probability", probability, 3, kind)
+        states, actions, _ = p.shape
+        names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
+        start = checks.table("initial", initial, 1, kind)
+        checks.shape("initial", start, (states,), "one probability a state")
+        r = checks.table("reward", reward, 3, kind)
+        checks.shape("reward", r, tuple(p.shape), "one reward an outcome, like `probability`")
+        last = None if final_reward is None else checks.table("final_reward", final_reward, 1, kind)
+        if last is not None:
+            checks.shape("final_reward", last, (states,), "one reward a state")
+            checks.rewards("final_reward", last, names[:1])
+        checks.rewards("reward", r, names)
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "initial", checks.normalised("initial", start, names[:1]))
+        put(self, "probability", checks.normalised("probability", p, names))
+        put(self, "successor", checks.successors("successor", successor, p, names))
+        put(self, "reward", torch.where(p > 0, r, torch.zeros_like(r)))
+        put(self, "horizon", checks.horizon("horizon", horizon))
+        put(self, "discount", checks.discount("discount", discount))
+        put(self, "final_reward", last)
+        put(self, "state_names", names[0])
+        put(self, "action_names", names[1])
+
+    @classmethod
+    def from_dense(
+        cls,
+        initial: ArrayLike,
+        transition: ArrayLike,
+        reward: ArrayLike,
+        horizon: int,
+        discount: float = 1.0,
+        final_reward: ArrayLike | None = None,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
+    ) -> "TabularMDP":
+        """Make an MDP from a dense transition matrix: every successor of positive probability is one outcome.
+
+        Args:
+            initial: p(s_0), shape (state,).
+            transition: p(s'|s, a), shape (state, action, next_state).
+            reward: r(s, a), shape (state, action), or r(s, a, s'), shape (state, action, next_state), in reward units.
+            horizon, discount, final_reward, state_names, action_names: as in `TabularMDP`.
+
+        Raises:
+            InvalidProblem: as `TabularMDP`, naming `transition` or `reward`.
+        """
+        kind = checks.kind(transition)
+        p = checks.table("transition", transition, 3, kind)
+        states, actions, _ = p.shape
+        checks.shape("transition", p, (states, actions, states), "state, action, next state")
+        names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
+        p = checks.normalised("transition", p, names)
+        r = checks.table("reward", reward, (2, 3), kind)
+        expected = (states, actions) if r.ndim == 2 else (states, actions, states)
+        checks.shape("reward", r, expected, "(state, action) or (state, action, next_state)")
+        if r.ndim == 2:
+            r = r[..., None].expand(states, actions, states)
+        width = int((p > 0).sum(-1).max())
+        successor = (p == 0).to(torch.int8).argsort(dim=-1, stable=True)[..., :width]  # possible ones first, in order
+        return cls(
+            initial,
+            p.gather(-1, successor),
+            successor,
+            r.gather(-1, successor),
+            horizon,
+            discount,
+            final_reward,
+            state_names,
+            action_names,
+        )
+
+    @classmethod
+    def from_gymnasium(
+        cls, env: gymnasium.Env, horizon: int | None = None, discount: float = 1.0
+    ) -> "TabularMDP":
+        """Read the transition table `env.unwrapped.P` of a Gymnasium environment.
+
+        Outcomes stay as listed, duplicates apart. A terminated outcome leads to one absorbing state with zero reward,
+        added last; the rows of Gymnasium's own terminal states need not be absorbing. A time limit is not in the
+        table: it becomes the horizon.
+
+        Args:
+            env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4.
+            horizon: number of actions; by default `env.spec.max_episode_steps`.
+            discount: γ, in (0, 1].
+
+        Raises:
+            UnsupportedEnvironment: if there is no table, or the environment or a wrapper does not obey it.
+            InvalidProblem: if `horizon` is needed and missing.
+        """
+        if horizon is None:
+            horizon = env.spec.max_episode_steps if env.spec is not None else None
+        table = outcome_table(env)
+        if horizon is None:
+            raise InvalidProblem(
+                "`horizon` must be given, because this environment has no time limit (env.spec.max_episode_steps is "
+                "None). Pass horizon=…, the number of actions in an episode."
+            )
+        return cls(
+            table.initial,
+            table.probability,
+            table.successor,
+            table.reward,
+            horizon,
+            discount,
+            state_names=table.state_names,
+            action_names=table.action_names,
+        )
+
+    @property
+    def num_states(self) -> int:
+        """S."""
+        return self.probability.shape[0]
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return self.probability.shape[1]
+
+    @property
+    def num_outcomes(self) -> int:
+        """K, the largest number of outcomes that any (state, action) has."""
+        return self.probability.shape[2]
+
+    @property
+    def is_deterministic(self) -> bool:
+        """True if no die has more than one face: one possible outcome everywhere, a given start, no discount."""
+        one_outcome = bool(((self.probability > 0).sum(-1) == 1).all())
+        return one_outcome and int((self.initial > 0).sum()) == 1 and self.discount == 1.0
+
+    def state_name(self, state: int) -> str:
+        """The name of a state, or its index."""
+        return self.state_names[state] if self.state_names else str(state)
+
+    def action_name(self, action: int) -> str:
+        """The name of an action, or its index."""
+        return self.action_names[action] if self.action_names else str(action)
+
+    def replace(self, **changes: object) -> "TabularMDP":
+        """A copy with some arguments changed, checked anew: `mdp.replace(horizon=20)`."""
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+
+    def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> "TabularMDP":
+        """A copy in another floating dtype or on another device."""
+        move = {"dtype": dtype or self.probability.dtype, "device": device or self.probability.device}
+        final_reward = None if self.final_reward is None else self.final_reward.to(**move)
+        return self.replace(
+            initial=self.initial.to(**move),
+            probability=self.probability.to(**move),
+            successor=self.successor.to(device=move["device"]),
+            reward=self.reward.to(**move),
+            final_reward=final_reward,
+        )
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        return (
+            f"TabularMDP({self.num_states} states, {self.num_actions} actions, at most {self.num_outcomes} outcomes, "
+            f"horizon {self.horizon}, discount {self.discount:g}, {str(self.probability.dtype).removeprefix('torch.')})"
+        )
+
+
