@@ -1,0 +1,100 @@
+"""Control as probabilistic inference: a problem, a guide, and the inference that brings the two together.
+
+    models/        a problem, as a Pyro program: start, action prior, dynamics, exp(reward / temperature)
+    guides/        what the posterior is allowed to change: the actions, the dynamics, or both
+    pgm_control/   the inference, true of every model and every guide
+
+A free guide may change the dynamics; its optimum is the exact posterior, which believes that it controls the dice. A
+clamped guide leaves them as they are; its optimum is the max-ent policy.
+
+Names are loaded when first used, so that the command line can answer before torch is there.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # A problem
+    from ._mdp import TabularMDP as TabularMDP
+    from ._check_env import EnvironmentCheck as EnvironmentCheck
+    from ._check_env import check_against_env as check_against_env
+    from .models import TabularModel as TabularModel
+    from .models import zoo as zoo
+
+    # A guide
+    from ._blocks import Blocks as Blocks
+    from .guides import MarkovGuide as MarkovGuide
+    from .guides import FreeGuide as FreeGuide
+    from .guides import ClampedGuide as ClampedGuide
+
+    # An inference: exact
+    from ._infer import infer as infer
+    from ._optimism import Optimism as Optimism
+    from ._posterior import Posterior as Posterior
+
+    # An inference: by SVI
+    from ._fit import fit as fit
+    from ._fit import Fit as Fit
+    from ._fit import FitStep as FitStep
+    from ._fit import Status as Status
+    from ._elbo import MarkovELBO as MarkovELBO
+    from ._progress import PrintEvery as PrintEvery
+    from ._progress import ProgressBar as ProgressBar
+    from ._progress import silent as silent
+
+    # What came of it
+    from ._evaluate import evaluate as evaluate
+    from ._evaluate import Evaluation as Evaluation
+    from ._scorecard import scorecard as scorecard
+    from ._scorecard import Scorecard as Scorecard
+    from ._scorecard import Score as Score
+    from ._policy import TabularPolicy as TabularPolicy
+    from ._rollout import rollout as rollout
+    from ._rollout import Rollout as Rollout
+
+    # What went wrong
+    from ._errors import PGMControlError as PGMControlError
+    from ._errors import InvalidProblem as InvalidProblem
+    from ._errors import InvalidGuide as InvalidGuide
+    from ._errors import InvalidArgument as InvalidArgument
+    from ._errors import InvalidCheckpoint as InvalidCheckpoint
+    from ._errors import UnsupportedEnvironment as UnsupportedEnvironment
+    from ._errors import LawBroken as LawBroken
+    from ._errors import MissingExtra as MissingExtra
+
+_HOMES = {
+    "_mdp": ("TabularMDP",),
+    "_check_env": ("EnvironmentCheck", "check_against_env"),
+    "models": ("TabularModel", "zoo"),
+    "_blocks": ("Blocks",),
+    "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide"),
+    "_infer": ("infer",),
+    "_optimism": ("Optimism",),
+    "_posterior": ("Posterior",),
+    "_fit": ("fit", "Fit", "FitStep", "Status"),
+    "_elbo": ("MarkovELBO",),
+    "_progress": ("PrintEvery", "ProgressBar", "silent"),
+    "_evaluate": ("evaluate", "Evaluation"),
+    "_scorecard": ("scorecard", "Scorecard", "Score"),
+    "_policy": ("TabularPolicy",),
+    "_rollout": ("rollout", "Rollout"),
+    "_errors": (
+        "PGMControlError", "InvalidProblem", "InvalidGuide", "InvalidArgument", "InvalidCheckpoint",
+        "UnsupportedEnvironment", "LawBroken", "MissingExtra",
+    ),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,40 @@
+"""The free guide."""
+
+from typing import final
+
+import torch
+
+from pgm_control._blocks import Blocks, MarkovModel
+
+from .markov import MarkovGuide, tilted
+from .support import feasible_prior
+
+
+@final
+class FreeGuide(MarkovGuide):
+    r"""Choose the actions and throw the dice as well.
+
+    $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
+
+    Every factor is a table of logits relative to the model's own, and starts there. Its best ELBO is log p(O), the
+    exact posterior: it believes that it controls chance. With a discount, survival stays clamped, and the best ELBO is
+    `infer(model, 1.0).objective`.
+
+    Parameters: `initial_logits` (S), `policy_logits` (T, S, A), `dynamics_logits` (T, S, A, K), in nats.
+    """
+
+    def __init__(self, model: MarkovModel) -> None:
+        """Start at the prior of the model."""
+        super().__init__(model)
+        self._base = feasible_prior(model, optimism=1.0)
+        self.initial_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_initial))
+        self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_policy).contiguous())
+        self.dynamics_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_dynamics).contiguous())
+
+    def blocks(self) -> Blocks:
+        """The model's factors, each tilted by its logits."""
+        return Blocks(
+            tilted(self.initial_logits, self._base.log_initial),
+            tilted(self.policy_logits, self._base.log_policy),
+            tilted(self.dynamics_logits, self._base.log_dynamics),
+        )

@@ -1,0 +1,116 @@
+"""What a guide believes it earns, and what its policy earns in the true world. Exact."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ._blocks import Blocks, HasBlocks, MarkovModel
+from ._elbo import elbo, expect
+from ._errors import InvalidArgument, InvalidGuide
+from ._forward import occupancy
+from ._policy import TabularPolicy
+
+
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """The exact account of a guide or a policy.
+
+    Attributes:
+        true_return: $E_{p, π}[Σ_t γ^t r_t]$, its policy in the true world, in reward units; the final reward included.
+        imagined_return: the same under the guide's own start and dynamics, in reward units.
+        policy_entropy: entropy of the policy summed over the steps, along true trajectories, in nats.
+        elbo: the guide's ELBO, in nats.
+    """
+
+    true_return: float
+    imagined_return: float
+    policy_entropy: float
+    elbo: float
+
+    @property
+    def delusion(self) -> float:
+        """Imagined minus true return, in reward units."""
+        return self.imagined_return - self.true_return
+
+
+def evaluate(
+    model: MarkovModel,
+    guide_or_policy: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+) -> Evaluation:
+    """Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
+
+    Args:
+        model: the tabular model that says what is true.
+        guide_or_policy: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
+            (time, state, action) or (state, action). A bare policy leaves the world as it is, so it imagines the truth.
+
+    Raises:
+        InvalidGuide: if the factors do not fit the model or are not log-probabilities.
+        InvalidArgument: at temperature 0, where the ELBO is not defined.
+    """
+    if model.temperature == 0:
+        raise InvalidArgument(
+            "`model` must have a positive temperature to be compared with in nats, but has 0. Evaluate the policy in "
+            "TabularModel(mdp, temperature) with another temperature; its returns are the same."
+        )
+    with torch.no_grad():
+        believed = blocks_of(model, guide_or_policy)
+        truth = model.blocks()
+        real = Blocks(truth.log_initial, believed.log_policy, truth.log_dynamics)
+        visits = occupancy(real, model.mdp)
+        entropy = -expect(believed.log_policy, believed.log_policy)
+        return Evaluation(
+            true_return=_expected_return(model, real),
+            imagined_return=_expected_return(model, believed),
+            policy_entropy=float((visits.state[:-1] * entropy).sum()),
+            elbo=float(elbo(model, believed)),
+        )
+
+
+def blocks_of(
+    model: MarkovModel,
+    guide_or_policy: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+) -> Blocks:
+    """The factors of a guide, checked against the model; those of a bare policy are completed by the true world.
+
+    Raises:
+        InvalidGuide: naming the block and the remedy.
+    """
+    truth = model.blocks()
+    if not isinstance(guide_or_policy, HasBlocks):
+        table = TabularPolicy.of(guide_or_policy).table(model.mdp.horizon).to(truth.log_policy)
+        return _checked(Blocks(truth.log_initial, table.log(), truth.log_dynamics), truth)
+    return _checked(guide_or_policy.blocks(), truth)
+
+
+def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
+    for name in ("log_initial", "log_policy", "log_dynamics"):
+        given, expected = getattr(blocks, name), getattr(truth, name)
+        if given.shape != expected.shape:
+            raise InvalidGuide(
+                f"`{name}` of the guide must have shape {tuple(expected.shape)} for this model, but has "
+                f"{tuple(given.shape)}. Build the guide from the same model."
+            )
+        off = (given.detach().exp().sum(-1) - 1).abs().max()
+        if not off <= (1e-6 if given.dtype == torch.float64 else 1e-4):
+            raise InvalidGuide(
+                f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} "
+                "after exp. Pass it through torch.log_softmax(…, -1)."
+            )
+    return blocks
+
+
+def _expected_return(model: MarkovModel, blocks: Blocks) -> float:
+    """Σ over all visits of their probability times their reward; impossible visits count nothing."""
+    mdp, visits = model.mdp, occupancy(blocks, model.mdp)
+    total = _weighted(visits.outcome, mdp.reward)
+    return total if mdp.final_reward is None else total + _weighted(visits.state[-1], mdp.final_reward)
+
+
+def _weighted(probability: Tensor, reward: Tensor) -> float:
+    return float((probability * torch.where(probability > 0, reward, 0.0)).sum())

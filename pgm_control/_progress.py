@@ -1,0 +1,61 @@
+"""Watching long work: a function of the step and its numbers. Silent unless asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO, final
+
+
+class Progress(Protocol):
+    """Called after every step with what can be measured there. It looks; it cannot change the run."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show the state of things after `step` steps."""
+        ...
+
+
+def silent(step: int, metrics: Mapping[str, float]) -> None:
+    """Show nothing."""
+
+
+@final
+@dataclass(frozen=True)
+class PrintEvery:
+    """A line every so many steps.
+
+    Attributes:
+        steps: how many.
+        file: where to; standard output unless given.
+    """
+
+    steps: int = 100
+    file: TextIO | None = None
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Print the metrics."""
+        if step % self.steps == 0:
+            numbers = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+            print(f"{step:>7}  {numbers}", file=self.file)  # noqa: T201  the one place whose job is to print
+
+
+@final
+class ProgressBar:
+    """A bar for terminals and notebooks, by tqdm (which comes with Pyro). Use it in a `with` statement."""
+
+    def __init__(self, total: int, label: str = "") -> None:
+        """Start an empty bar over `total` steps."""
+        from tqdm.auto import tqdm  # noqa: PLC0415  slow to import, and only wanted here
+
+        self._bar: Any = tqdm(total=total, desc=label, leave=True)
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Move to `step`."""
+        self._bar.update(step - self._bar.n)
+        self._bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()}, refresh=False)
+
+    def __enter__(self) -> "ProgressBar":
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()
