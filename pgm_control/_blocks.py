@@ -40,6 +40,7 @@ class HasBlocks(Protocol):
         ...
 
 
+@runtime_checkable
 class MarkovModel(HasBlocks, Protocol):
     """What the inference asks of a tabular model; `TabularModel` is one."""
 

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -15,6 +16,7 @@ from pyro.optim.optim import _get_state_dict, _load_state_dict
 from torch import Tensor
 
 from ._errors import InvalidCheckpoint
+from ._parameters import load_state, parameters_of, state_of
 
 _FORMAT = 1
 
@@ -42,16 +44,16 @@ class Checkpoint:
 
     @classmethod
     def take(
-        cls, guide: torch.nn.Module, optim: PyroOptim, elbo: list[float], seconds: float, description: dict[str, Any]
+        cls, guide: Callable[[], Any], optim: PyroOptim, elbo: list[float], seconds: float, description: dict[str, Any]
     ) -> "Checkpoint":
         """Copy the present state."""
         states = {
             name: _copied(_get_state_dict(optim.optim_objs[parameter]))
-            for name, parameter in guide.named_parameters()
+            for name, parameter in parameters_of(guide).items()
             if parameter in optim.optim_objs
         }
         return cls(
-            _copied(dict(guide.state_dict())),
+            _copied(state_of(guide)),
             states,
             torch.tensor(elbo, dtype=torch.float64),
             seconds,
@@ -72,17 +74,17 @@ class Checkpoint:
                     f"{here}. Build the same model, guide, loss and optimiser, or fit afresh without `resume`."
                 )
 
-    def restore(self, guide: torch.nn.Module, optim: PyroOptim) -> None:
+    def restore(self, guide: Callable[[], Any], optim: PyroOptim) -> None:
         """Put the parameters and the optimiser back, but not the generator.
 
         Raises:
             InvalidCheckpoint: if the guide has other parameters.
         """
         try:
-            guide.load_state_dict(self.parameters)
+            load_state(guide, self.parameters)
         except RuntimeError as problem:
             raise InvalidCheckpoint(f"The checkpoint does not fit this guide: {problem}") from problem
-        for name, parameter in guide.named_parameters():
+        for name, parameter in parameters_of(guide).items():
             if name in self.optimiser:
                 # PyroOptim keeps one optimiser a parameter, by names in the global store, where ours have none.
                 optim.optim_objs[parameter] = optim._get_optim(parameter)
@@ -136,7 +138,7 @@ class Checkpoint:
             )
         except FileNotFoundError as problem:
             raise InvalidCheckpoint(f"There is no checkpoint at {path}.") from problem
-        except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, json.JSONDecodeError) as problem:
+        except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, json.JSONDecodeError) as problem:
             raise InvalidCheckpoint(f"{path} is not a whole checkpoint of a fit: {problem}") from problem
 
 

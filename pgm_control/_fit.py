@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, final
 
 import torch
 from jaxtyping import Float
-from pyro.infer import SVI, Trace_ELBO
+from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
@@ -23,7 +23,7 @@ from ._errors import InvalidArgument
 from ._interrupt import deferred_interrupt
 from ._progress import Progress, silent
 
-G = TypeVar("G", bound=torch.nn.Module)
+G = TypeVar("G", bound=Callable[[], Any])
 _WINDOW = 100  # steps whose mean ELBO is compared with that of the steps before
 
 
@@ -114,9 +114,10 @@ def fit(
 
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
-        guide: a guide whose parameters it owns, such as `FreeGuide(model)`; it is changed in place.
+        guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
+            in Pyro's parameter store.
         loss: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
-            `Trace_ELBO()`, by sampling, if not.
+            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` every site of the guide is enumerated in parallel.
         optim: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.99).
         steps: at most so many steps, those before a resume included.
         tolerance: in nats; converged when the mean ELBO of the last 100 steps differs from that of the 100 before by
@@ -141,11 +142,11 @@ def fit(
     optim = optim or PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": (0.9, 0.99)})
     description = {
         "model": repr(model),
-        "guide": type(guide).__name__,
+        "guide": getattr(guide, "__name__", type(guide).__name__),
         "loss": type(loss).__name__,
         "optimiser": optim.pt_optim_constructor.__name__,
     }
-    svi = SVI(model, guide, optim, loss=loss)
+    svi = SVI(model, config_enumerate(guide) if isinstance(loss, TraceEnum_ELBO) else guide, optim, loss=loss)
     elbo: list[float] = []
     start = time.perf_counter()
     own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
@@ -208,11 +209,8 @@ def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, res
             raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
     if not isinstance(tolerance, int | float) or not tolerance >= 0:
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {tolerance!r}.")
-    if not isinstance(guide, torch.nn.Module):
-        raise InvalidArgument(
-            f"`guide` must be a torch.nn.Module that owns its parameters (a PyroModule, say), but is {guide!r}. "
-            "An exact Posterior needs no fit; for a guide function with pyro.param use pyro.infer.SVI directly."
-        )
+    if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):
+        raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit goes on with its own randomness.")
 

@@ -1,9 +1,11 @@
 """Reading the transition table that Gymnasium's toy-text environments carry, `env.unwrapped.P`."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium import wrappers
 from jaxtyping import Float, Int
 
 from ._errors import UnsupportedEnvironment
@@ -13,7 +15,15 @@ _ACTION_NAMES = {
     "CliffWalkingEnv": ("up", "right", "down", "left"),
     "TaxiEnv": ("south", "north", "east", "west", "pick up", "drop off"),
 }
-_CHANGES_THE_PROBLEM = (gymnasium.RewardWrapper, gymnasium.ObservationWrapper, gymnasium.ActionWrapper)
+_ONLY_WATCHES = (  # a wrapper's step may do anything, so those that leave the problem alone are listed
+    wrappers.TimeLimit,
+    wrappers.OrderEnforcing,
+    wrappers.PassiveEnvChecker,
+    wrappers.RecordEpisodeStatistics,
+    wrappers.RecordVideo,
+    wrappers.RenderCollection,
+    wrappers.HumanRendering,
+)
 
 
 class OutcomeTable(NamedTuple):
@@ -46,14 +56,12 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
             f"{_name(env)} was made with fickle_passenger=True, which changes the state outside its transition table. "
             "Make it with fickle_passenger=False."
         )
-    layer = env
-    while isinstance(layer, gymnasium.Wrapper):
-        if isinstance(layer, _CHANGES_THE_PROBLEM):
+    for layer in _layers(env):
+        if not isinstance(layer, _ONLY_WATCHES):
             raise UnsupportedEnvironment(
-                f"{type(layer).__name__} around {_name(env)} changes rewards, observations or actions, which the "
-                "transition table cannot know. Remove the wrapper, or use mdp.replace(reward=…) afterwards."
+                f"{type(layer).__name__} around {_name(env)} may change rewards, observations or actions, which the "
+                "transition table cannot know. Pass env.unwrapped and horizon=…, then mdp.replace(reward=…) if need be."
             )
-        layer = layer.env
     absorbing, actions = len(listed), len(listed[0])
     outcomes = max(len(listed[s][a]) for s in range(absorbing) for a in range(actions))
     probability = np.zeros((absorbing + 1, actions, outcomes))
@@ -75,9 +83,25 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
     )
 
 
+def time_limit(env: gymnasium.Env) -> int | None:
+    """The number of steps after which the environment truncates an episode, where it says so: the tightest limit."""
+    limits = [layer._max_episode_steps for layer in _layers(env) if isinstance(layer, wrappers.TimeLimit)]
+    if env.spec is not None and env.spec.max_episode_steps is not None:
+        limits.append(env.spec.max_episode_steps)
+    return min(limits, default=None)
+
+
+def _layers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
+    """The wrappers, from the outermost in."""
+    while isinstance(env, gymnasium.Wrapper):
+        yield env
+        env = env.env
+
+
 def _state_names(bare: gymnasium.Env, states: int) -> tuple[str, ...]:
     """`(row, column)` on a grid, else the index."""
-    rows, columns = getattr(bare, "shape", None) or (getattr(bare, "nrow", 0), getattr(bare, "ncol", 0))
+    grid = getattr(bare, "shape", None) or (getattr(bare, "nrow", 0), getattr(bare, "ncol", 0))
+    rows, columns = grid if len(grid) == 2 else (0, 0)
     if rows * columns != states:
         return tuple(f"state {s}" for s in range(states))
     return tuple(f"({s // columns}, {s % columns})" for s in range(states))

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import _mdp_checks as checks
-from ._errors import InvalidProblem
-from ._gymnasium_table import outcome_table
+from ._errors import InvalidArgument, InvalidProblem
+from ._gymnasium_table import outcome_table, time_limit
 
 ArrayLike = npt.ArrayLike | Tensor
 
@@ -63,7 +63,7 @@ class TabularMDP:
         """Check and store the arrays.
 
         A floating tensor keeps its dtype and device (those of `probability` decide); anything else becomes float64.
-        Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one to the last digit.
+        Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one up to rounding.
 
         Raises:
             InvalidProblem: naming the argument, the index and value that offend, and the remedy.
@@ -116,14 +116,15 @@ class TabularMDP:
             InvalidProblem: as `TabularMDP`, naming `transition` or `reward`.
         """
         kind = checks.kind(transition)
-        p = checks.table("transition", transition, 3, kind)
+        p = checks.table("transition", transition, {3: "state, action, next_state"}, kind)
         states, actions, _ = p.shape
-        checks.shape("transition", p, (states, actions, states), "state, action, next state")
+        checks.shape("transition", p, (states, actions, states), "state, action, next_state")
         names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
         p = checks.normalised("transition", p, names)
-        r = checks.table("reward", reward, (2, 3), kind)
+        r = checks.table("reward", reward, {2: "state, action", 3: "state, action, next_state"}, kind)
         expected = (states, actions) if r.ndim == 2 else (states, actions, states)
-        checks.shape("reward", r, expected, "(state, action) or (state, action, next_state)")
+        checks.shape("reward", r, expected, "state, action" if r.ndim == 2 else "state, action, next_state")
+        checks.rewards("reward", r, names)
         if r.ndim == 2:
             r = r[..., None].expand(states, actions, states)
         width = int((p > 0).sum(-1).max())
@@ -152,16 +153,15 @@ class TabularMDP:
 
         Args:
             env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4.
-            horizon: number of actions; by default `env.spec.max_episode_steps`.
+            horizon: number of actions; by default the time limit of the environment (`env.spec.max_episode_steps`).
             discount: γ, in (0, 1].
 
         Raises:
             UnsupportedEnvironment: if there is no table, or the environment or a wrapper does not obey it.
             InvalidProblem: if `horizon` is needed and missing.
         """
-        if horizon is None:
-            horizon = env.spec.max_episode_steps if env.spec is not None else None
         table = outcome_table(env)
+        horizon = time_limit(env) if horizon is None else horizon
         if horizon is None:
             raise InvalidProblem(
                 "`horizon` must be given, because this environment has no time limit (env.spec.max_episode_steps is "
@@ -212,12 +212,24 @@ class TabularMDP:
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
     def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> "TabularMDP":
-        """A copy in another floating dtype or on another device."""
+        """A copy in another floating dtype or on another device.
+
+        Raises:
+            InvalidArgument: if `dtype` is not floating.
+        """
+        if dtype is not None and not dtype.is_floating_point:
+            raise InvalidArgument(f"`dtype` must be floating, torch.float64 or torch.float32, but is {dtype}.")
         move = {"dtype": dtype or self.probability.dtype, "device": device or self.probability.device}
         final_reward = None if self.final_reward is None else self.final_reward.to(**move)
+
+        def rescaled(p: Tensor) -> Tensor:
+            """Rows that sum to one in float32 do not in float64."""
+            moved = p.to(**move)
+            return moved / moved.sum(-1, keepdim=True)
+
         return self.replace(
-            initial=self.initial.to(**move),
-            probability=self.probability.to(**move),
+            initial=rescaled(self.initial),
+            probability=rescaled(self.probability),
             successor=self.successor.to(device=move["device"]),
             reward=self.reward.to(**move),
             final_reward=final_reward,

@@ -1,6 +1,7 @@
-"""The checks of an MDP's arguments. Each names the argument, the entry that offends, its value and the remedy."""
+"""The checks of tables of numbers. Each names the argument, the entry that offends, its value and the remedy."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._errors import InvalidProblem
+from ._errors import InvalidArgument, InvalidProblem
 
 _AXES = ("state", "action", "outcome")
+Refusal = type[InvalidProblem] | type[InvalidArgument]
 Names = Sequence[tuple[str, ...] | None]
 
 
@@ -29,37 +31,55 @@ def kind(value: Any) -> Kind:
     return Kind(torch.float64, torch.device("cpu"))
 
 
-def table(name: str, value: Any, ndim: int | tuple[int, ...], kind: Kind) -> Tensor:
-    """A copy of `value` as a floating tensor with `ndim` axes, none of them empty."""
+def table(
+    name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, error: Refusal = InvalidProblem
+) -> Tensor:
+    """A copy of `value` as a floating tensor with the given number of axes, none of them empty.
+
+    Args:
+        name: of the argument, for messages.
+        value: what was passed.
+        axes: how many of (state, action, outcome), or the axes that are allowed, by their number.
+        kind: dtype and device of the copy.
+        error: the class to raise.
+    """
+    allowed = {axes: ", ".join(_AXES[:axes])} if isinstance(axes, int) else axes
+    wanted = " or ".join(f"{n} axes ({called})" for n, called in allowed.items())
     if value is None:
-        raise InvalidProblem(f"`{name}` must be an array, but is None.")
+        raise error(f"`{name}` must be given, but is None. Pass an array with {wanted}.")
     try:
         given = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value, dtype=np.float64))
     except (TypeError, ValueError) as problem:
-        raise InvalidProblem(f"`{name}` must be a rectangular array of numbers: {problem}.") from problem
-    wanted = (ndim,) if isinstance(ndim, int) else ndim
-    if given.ndim not in wanted:
-        axes = " or ".join(f"{n} ({', '.join(_AXES[:n])})" for n in wanted)
-        raise InvalidProblem(f"`{name}` must have {axes} axes, but has shape {tuple(given.shape)}.")
+        raise error(f"`{name}` must be a rectangular array of numbers: {problem}. Pad short rows.") from problem
+    if given.is_complex():
+        raise error(f"`{name}` must hold real numbers, but has dtype {given.dtype}. Pass its real part.")
+    if given.ndim not in allowed:
+        raise error(f"`{name}` must have {wanted}, but has shape {tuple(given.shape)}. Reshape it.")
     if given.numel() == 0:
-        raise InvalidProblem(f"`{name}` must not be empty, but has shape {tuple(given.shape)}.")
+        raise error(f"`{name}` must not be empty, but has shape {tuple(given.shape)}. Every axis needs an entry.")
     return given.to(dtype=kind.dtype, device=kind.device, copy=True)
 
 
 def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> None:
     """Refuse an array of another shape."""
     if tuple(value.shape) != expected:
-        raise InvalidProblem(f"`{name}` must have shape {expected} ({meaning}), but has shape {tuple(value.shape)}.")
+        raise InvalidProblem(
+            f"`{name}` must have shape {expected} ({meaning}), but has shape {tuple(value.shape)}. "
+            "Check the order of its axes."
+        )
 
 
-def normalised(name: str, value: Tensor, names: Names) -> Tensor:
-    """The probabilities `value`, checked and rescaled to sum to one over the last axis to the last digit."""
+def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidProblem) -> Tensor:
+    """The probabilities `value`, checked and rescaled to sum to one over the last axis up to rounding.
+
+    Rows that already do are kept bit for bit, so that a copy of an MDP is identical to it.
+    """
     at = _first(torch.isnan(value))
     if at is not None:
-        raise InvalidProblem(f"{_entry(name, at, names)} must be a probability, but is nan. Replace it by a number.")
+        raise error(f"{_entry(name, at, names)} must be a probability, but is nan. Replace it by a number.")
     at = _first(value < 0)
     if at is not None:
-        raise InvalidProblem(
+        raise error(
             f"{_entry(name, at, names)} must be a probability, but is {value[at].item():g}. "
             "Probabilities lie in [0, 1]; if these are log-probabilities, pass their exponentials."
         )
@@ -67,11 +87,12 @@ def normalised(name: str, value: Tensor, names: Names) -> Tensor:
     tolerance = 1e-8 if value.dtype == torch.float64 else 16 * torch.finfo(value.dtype).eps * value.shape[-1] ** 0.5
     at = _first(~((total - 1).abs() <= tolerance))
     if at is not None:
-        raise InvalidProblem(
+        raise error(
             f"{_entry(name, at, names)} must sum to 1 over its last axis, but sums to {total[at].item():.10g}. "
             "Divide by the sum, or give the missing probability to an outcome."
         )
-    return value / total[..., None]
+    off = (total - 1).abs()[..., None] > torch.finfo(value.dtype).eps * value.shape[-1]
+    return torch.where(off, value / total[..., None], value)
 
 
 def rewards(name: str, value: Tensor, names: Names) -> None:
@@ -91,9 +112,14 @@ def rewards(name: str, value: Tensor, names: Names) -> None:
 
 def successors(name: str, value: Any, probability: Tensor, names: Names) -> Tensor:
     """A copy of `value` as state indices, checked to be in range."""
-    given = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    try:
+        given = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    except ValueError as problem:
+        raise InvalidProblem(f"`{name}` must be a rectangular array: {problem}. Pad short rows.") from problem
     if not np.issubdtype(given.dtype, np.integer):
-        raise InvalidProblem(f"`{name}` must hold integers (indices of states), but has dtype {given.dtype}.")
+        raise InvalidProblem(
+            f"`{name}` must hold integers (indices of states), but has dtype {given.dtype}. Cast it to int64."
+        )
     result = torch.as_tensor(given.astype(np.int64), device=probability.device)
     shape(name, result, tuple(probability.shape), "one state an outcome, like `probability`")
     states = probability.shape[0]
@@ -109,7 +135,10 @@ def successors(name: str, value: Any, probability: Tensor, names: Names) -> Tens
 def horizon(name: str, value: Any) -> int:
     """A positive whole number of actions."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidProblem(f"`{name}` must be a whole number of actions, at least 1, but is {value!r}.")
+        raise InvalidProblem(
+            f"`{name}` must be a whole number of actions, at least 1, but is {value!r}. "
+            "An endless problem is approached by a long horizon, or by a discount below 1."
+        )
     return int(value)
 
 
@@ -129,10 +158,14 @@ def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...]
         return None
     result = tuple(str(each) for each in value)
     if isinstance(value, str) or len(result) != count:
-        raise InvalidProblem(f"`{name}` must hold {count} names, but holds {len(result)}: {value!r}.")
-    twice = [each for each in result if result.count(each) > 1] if len(set(result)) < count else []
-    if twice:
-        raise InvalidProblem(f"`{name}` must be distinct, but {twice[0]!r} stands {result.count(twice[0])} times.")
+        raise InvalidProblem(
+            f"`{name}` must hold {count} names, one an index, but is {value!r}. Pass a list of strings, or None."
+        )
+    often = Counter(result).most_common(1)[0]
+    if often[1] > 1:
+        raise InvalidProblem(
+            f"`{name}` must be distinct, but {often[0]!r} stands {often[1]} times. Number the names that repeat."
+        )
     return result
 
 

@@ -1,10 +1,15 @@
-"""Telling Pyro about a guide's parameters without its global parameter store."""
+"""Where a guide's parameters are, and how Pyro learns of them without its global parameter store."""
 
 import weakref
+from collections.abc import Callable
+from typing import Any
 
+import pyro
 import torch
+from pyro import poutine
 from pyro.distributions import constraints
 from pyro.poutine.runtime import effectful
+from torch import Tensor
 
 
 def announce_parameters(module: torch.nn.Module) -> None:
@@ -21,3 +26,34 @@ def announce_parameters(module: torch.nn.Module) -> None:
 @effectful(type="param")
 def _statement(parameter: torch.nn.Parameter, **_: object) -> torch.nn.Parameter:
     return parameter
+
+
+def parameters_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
+    """The tensors that an optimiser moves, by name: a module's own, or for a guide function those in Pyro's store."""
+    if isinstance(guide, torch.nn.Module):
+        return dict(guide.named_parameters())
+    return dict(pyro.get_param_store().named_parameters())
+
+
+def state_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
+    """What `load_state` needs: a module's parameters and buffers, or the unconstrained tensors in Pyro's store."""
+    return dict(guide.state_dict()) if isinstance(guide, torch.nn.Module) else parameters_of(guide)
+
+
+def load_state(guide: Callable[[], Any], state: dict[str, Tensor]) -> None:
+    """Put a state back.
+
+    Raises:
+        RuntimeError: if the guide has other parameters.
+    """
+    if isinstance(guide, torch.nn.Module):
+        guide.load_state_dict(state)
+        return
+    with poutine.block(), torch.random.fork_rng(devices=[]):
+        guide()  # its pyro.param statements create what the store does not hold yet
+    present = parameters_of(guide)
+    if missing := set(state) - set(present):
+        raise RuntimeError(f"the guide has no parameter {sorted(missing)[0]!r}")
+    with torch.no_grad():
+        for name, value in state.items():
+            present[name].copy_(value)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO, final
+from typing import Any, Protocol, TextIO, final, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Called after every step with what can be measured there. It looks; it cannot change the run."""
 

@@ -136,5 +136,6 @@ def _dynamics_kl(model: MarkovModel, blocks: Blocks) -> float:
 
 
 def _number(value: float) -> str:
-    """Six digits, no −0."""
-    return f"{value + 0.0:.4f}" if abs(value) < 1e5 else f"{value:.6g}"
+    """Four decimals, and no minus before a zero that rounding left."""
+    text = f"{value:.4f}" if abs(value) < 1e5 else f"{value:.6g}"
+    return text.lstrip("-") if float(text) == 0 else text

@@ -176,7 +176,7 @@ def _free_blocks(model: MarkovModel, guide: Callable[[], Any], seed: int, broken
         guided.compute_log_prob()
         played.compute_log_prob()
         for name in _latent(guided):
-            q, p = (float(trace.nodes[name]["log_prob_sum"]) for trace in (guided, played))
+            q, p = (trace.nodes[name]["log_prob_sum"].item() for trace in (guided, played))
             block = _block(name)
             if p == -math.inf:
                 broken.append(
@@ -194,7 +194,7 @@ def _bound(model: MarkovModel, guide: Callable[[], Any], seed: int) -> tuple[flo
     slack = _tolerance(model) * max(1.0, abs(infer(model).objective))
     if isinstance(guide, HasBlocks):
         try:
-            value = float(elbo(model, blocks_of(model, guide)))
+            value = elbo(model, blocks_of(model, guide)).item()
         except InvalidGuide as problem:
             return -math.inf, slack, [str(problem)]
         if not _is_enumerable(model):

@@ -1,0 +1,54 @@
+"""How probabilities, amounts and the names of an MDP are written in sentences and pictures."""
+
+import math
+import re
+
+from ._mdp import TabularMDP
+
+_A_MILLIONTH = 1e-6
+
+
+def chance(probability: float) -> str:
+    """A probability in words that never rounds to certainty: "0.711", "0.99960", "less than 1 in a million"."""
+    if probability <= 0 or probability >= 1:
+        return "0" if probability <= 0 else "1"
+    rarer = min(probability, 1 - probability)
+    if rarer < _A_MILLIONTH:
+        return "less than 1 in a million" if probability < 0.5 else "more than 999,999 in a million"
+    return _decimals(probability, max(3, 1 - math.floor(math.log10(rarer))))
+
+
+def amount(value: float) -> str:
+    """Reward units or nats: four digits or more, at least two of them decimals unless the number is shorter."""
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("infinity" if value > 0 else "minus infinity")
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not _A_MILLIONTH <= size < 1e6:
+        return f"{value:.4g}"
+    return _decimals(value, max(2, 3 - math.floor(math.log10(size))))
+
+
+def state_phrase(mdp: TabularMDP, state: int) -> str:
+    """`state (3, 0)`, `state 5`, `state "at home"`: a noun, whatever the name."""
+    return _noun("state", mdp.state_name(state), quoted_alone=False)
+
+
+def action_phrase(mdp: TabularMDP, action: int) -> str:
+    """`"pick up"`, `action 2`: a noun, whatever the name."""
+    return _noun("action", mdp.action_name(action), quoted_alone=True)
+
+
+def _noun(kind: str, name: str, quoted_alone: bool) -> str:
+    if re.fullmatch(rf"{kind} \S+", name):
+        return name
+    if not name[:1].isalpha():
+        return f"{kind} {name}".strip()
+    return f'"{name}"' if quoted_alone else f'{kind} "{name}"'
+
+
+def _decimals(value: float, digits: int) -> str:
+    """Fixed decimals; trailing zeros go only where they hide nothing."""
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if abs(float(text) - value) <= 1e-12 * max(1.0, abs(value)) else text

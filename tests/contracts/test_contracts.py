@@ -1,0 +1,63 @@
+"""Every law on every row of the contract table."""
+
+import copy
+
+import pytest
+import torch
+from contracts.table import GUIDES, MODELS
+
+from pgm_control import evaluate, fit, infer, scorecard
+from pgm_control._elbo import elbo
+from pgm_control.testing import check_guide, check_model
+
+every_model = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
+every_guide = pytest.mark.parametrize("row", GUIDES.values(), ids=GUIDES.keys())
+
+
+@every_model
+def test_models_obey_their_laws(build):
+    check_model(build())
+
+
+@every_model
+@every_guide
+def test_guides_obey_their_laws(build, row):
+    model = build()
+    report = check_guide(model, row.build(model))
+    mdp = model.mdp
+    chancy = {"initial": (mdp.initial > 0).sum() > 1, "dynamics": ((mdp.probability > 0).sum(-1) > 1).any()}
+    assert set(report.free) == {block for block in row.free if chancy[block]}
+    assert report.elbo <= report.log_evidence + 1e-9
+
+
+@every_model
+@every_guide
+def test_guides_start_at_the_prior(build, row):
+    model = build()
+    prior, blocks = model.blocks(), row.build(model).blocks()
+    torch.testing.assert_close(blocks.log_policy.exp(), prior.log_policy.exp())
+    torch.testing.assert_close(blocks.log_dynamics.exp(), prior.log_dynamics.exp())
+
+
+@every_model
+@every_guide
+def test_guides_reach_the_exact_answer_of_their_kind(build, row):
+    model = build()
+    exact = infer(model, row.optimism)
+    found = fit(model, row.build(model), steps=3000)
+    assert exact.objective - 1e-3 <= elbo(model, found.guide.blocks()).item() <= exact.objective + 1e-9
+    ours, theirs = evaluate(model, found.guide), evaluate(model, exact)
+    spread = 1.0 + float(model.mdp.reward.abs().max()) * model.mdp.horizon
+    assert ours.imagined_return == pytest.approx(theirs.imagined_return, abs=0.05 * spread)
+
+
+@every_guide
+def test_guides_copy_and_save_like_any_module(row):
+    model = MODELS["random"]()
+    guide = fit(model, row.build(model), steps=20).guide
+    twin, other = copy.deepcopy(guide), row.build(model)
+    other.load_state_dict(guide.state_dict())
+    score = scorecard(model, {"one": guide, "copy": twin, "loaded": other}).scores
+    assert score["one"] == score["copy"] == score["loaded"]
+    fit(model, twin, steps=20)
+    assert scorecard(model, {"one": guide}).scores["one"] == score["one"]

@@ -1,0 +1,34 @@
+"""Small problems that many tests share."""
+
+import numpy as np
+
+from pgm_control import TabularMDP
+
+
+def random_mdp(
+    seed: int, states: int = 3, actions: int = 2, outcomes: int = 3, horizon: int = 3, discount: float = 1.0
+) -> TabularMDP:
+    """Dirichlet dice, normal rewards; some outcomes are impossible, some lead to one state with two rewards."""
+    rng = np.random.default_rng(seed)
+    probability = rng.dirichlet(np.ones(outcomes), (states, actions))
+    probability[0, 0] = np.eye(outcomes)[0]
+    return TabularMDP(
+        initial=rng.dirichlet(np.ones(states)),
+        probability=probability,
+        successor=rng.integers(states, size=probability.shape),
+        reward=rng.normal(size=probability.shape),
+        horizon=horizon,
+        discount=discount,
+    )
+
+
+def gamble(horizon: int = 1, jackpot: float = 3.0, probability: float = 0.2, wage: float = 1.0) -> TabularMDP:
+    """One state; action 0 pays the wage, action 1 pays the jackpot or nothing. Two outcomes, one successor."""
+    return TabularMDP(
+        initial=[1.0],
+        probability=[[[1.0, 0.0], [probability, 1.0 - probability]]],
+        successor=[[[0, 0], [0, 0]]],
+        reward=[[[wage, 0.0], [jackpot, 0.0]]],
+        horizon=horizon,
+        action_names=("work", "gamble"),
+    )

@@ -1,0 +1,296 @@
+"""SVI: reaches each guide's own optimum, ends with a status, resumes as if it had never stopped."""
+
+import signal
+
+import gymnasium
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from problems import gamble, random_mdp
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
+from pyro.nn import PyroModule
+from pyro.optim import PyroOptim
+
+from pgm_control import ClampedGuide, FreeGuide, InvalidCheckpoint, Status, TabularMDP, TabularModel, fit, infer
+from pgm_control._checkpoint import Checkpoint
+from pgm_control._elbo import elbo
+from pgm_control._fit import default_loss
+from pgm_control.models import restaurant, risky_path
+
+GUIDES = {"free": (FreeGuide, 1.0), "clamped": (ClampedGuide, 0.0)}
+every_guide = pytest.mark.parametrize(("guide_class", "optimism"), GUIDES.values(), ids=GUIDES.keys())
+
+
+def frozen_lake():
+    return TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), horizon=20)
+
+
+@every_guide
+@pytest.mark.parametrize("build", [restaurant, risky_path, frozen_lake])
+@pytest.mark.parametrize("temperature", [1.0, 0.2])
+def test_svi_reaches_the_guides_own_optimum(build, temperature, guide_class, optimism):
+    model = TabularModel(build(), temperature)
+    best = infer(model, optimism).objective
+    found = fit(model, guide_class(model))
+    assert found.status is Status.converged
+    assert best - 1e-3 <= elbo(model, found.guide.blocks()).item() <= best + 1e-9
+
+
+@every_guide
+def test_any_pyro_elbo_will_do(guide_class, optimism):
+    model = TabularModel(gamble(horizon=2))
+    guide = guide_class(model)
+    fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), steps=300)
+    assert elbo(model, guide.blocks()).item() == pytest.approx(infer(model, optimism).objective, abs=1e-3)
+
+
+@pytest.mark.statistical
+def test_score_function_gradients_move_towards_the_optimum():
+    """One seed, fixed; the gap starts at 0.4 nats and must fall below 0.1."""
+    model = TabularModel(gamble())
+    guide, best = FreeGuide(model), infer(model).objective
+    assert best - elbo(model, guide.blocks()).item() > 0.25
+    loss = Trace_ELBO(num_particles=256, vectorize_particles=True, max_plate_nesting=0)
+    fit(model, guide, loss=loss, steps=150, seed=0)
+    assert best - elbo(model, guide.blocks()).item() < 0.1
+
+
+def test_it_says_when_steps_ran_out():
+    model = TabularModel(frozen_lake(), 0.1)
+    found = fit(model, FreeGuide(model), steps=50)
+    assert (found.status, found.steps, len(found.elbo)) == (Status.out_of_steps, 50, 50)
+    assert "resume=this fit" in found.status.value
+
+
+def test_noise_is_not_mistaken_for_convergence():
+    model = TabularModel(gamble())
+    loss = Trace_ELBO(num_particles=4, vectorize_particles=True, max_plate_nesting=0)
+    found = fit(model, ClampedGuide(model), loss=loss, steps=600, seed=0, optim=PyroOptim(torch.optim.SGD, {"lr": 0.0}))
+    assert found.status is Status.out_of_steps
+
+
+def test_a_callback_sees_every_step_and_may_stop():
+    model = TabularModel(gamble())
+    seen, shown = [], []
+    found = fit(
+        model,
+        ClampedGuide(model),
+        callbacks=[lambda info: seen.append(info.step), lambda info: info.step == 7],
+        progress=lambda step, metrics: shown.append((step, metrics["elbo"])),
+    )
+    assert found.status is Status.stopped
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+    assert shown == list(enumerate(found.elbo.tolist(), 1))
+
+
+def test_ctrl_c_returns_the_partial_fit():
+    model = TabularModel(gamble())
+    handler = signal.getsignal(signal.SIGINT)
+    found = fit(model, FreeGuide(model), callbacks=[lambda info: info.step == 5 and signal.raise_signal(signal.SIGINT)])
+    assert (found.status, found.steps) == (Status.interrupted, 5)
+    assert signal.getsignal(signal.SIGINT) is handler
+    rest = fit(model, found.guide, steps=20, resume=found)
+    assert rest.steps == 20
+
+
+def test_impatient_ctrl_c_interrupts_at_once():
+    def impatient(info):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    model = TabularModel(gamble())
+    found = fit(model, FreeGuide(model), callbacks=[impatient])
+    assert (found.status, found.steps) == (Status.interrupted, 1)
+
+
+def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
+    def ruin(info):
+        if info.step == 150:
+            info.guide.policy_logits.data.fill_(torch.nan)
+
+    model = TabularModel(frozen_lake(), 0.1)
+    found = fit(model, FreeGuide(model), callbacks=[ruin])
+    assert found.status is Status.not_finite
+    assert "Lower the learning rate" in found.status.value
+    assert found.steps == 100
+    assert all(parameter.isfinite().all() for parameter in found.guide.parameters())
+    assert elbo(model, found.guide.blocks()).item() >= found.elbo[-1]
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, sampled, on_disk):
+    model = TabularModel(random_mdp(seed=1))
+
+    def loss():
+        return Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=0) if sampled else None
+
+    whole = fit(model, FreeGuide(model), loss=loss(), steps=60, seed=3)
+    part = fit(model, FreeGuide(model), loss=loss(), steps=25, seed=3)
+    torch.manual_seed(99)  # whatever happened in between
+    if on_disk:
+        part.save(tmp_path / "part.pt")
+    rest = fit(model, FreeGuide(model), loss=loss(), steps=60, resume=tmp_path / "part.pt" if on_disk else part)
+    assert torch.equal(rest.elbo, whole.elbo)
+    for ours, theirs in zip(rest.guide.parameters(), whole.guide.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_resume_from_the_checkpoint_of_a_killed_run(tmp_path):
+    model, path = TabularModel(random_mdp(seed=1)), tmp_path / "fit.pt"
+
+    def die(info):
+        if info.step == 37:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(model, FreeGuide(model), checkpoint=path, checkpoint_every=10, callbacks=[die])
+    assert len(Checkpoint.load(path).elbo) == 30
+    rest = fit(model, FreeGuide(model), steps=60, resume=path)
+    assert torch.equal(rest.elbo, fit(model, FreeGuide(model), steps=60).elbo)
+
+
+def test_schedulers_resume_too(tmp_path):
+    model = TabularModel(random_mdp(seed=1))
+
+    def scheduled():
+        arguments = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.5}, "gamma": 0.9}
+        return pyro.optim.lr_scheduler.PyroLRScheduler(torch.optim.lr_scheduler.ExponentialLR, arguments)
+
+    def run(steps, **more):
+        optim = scheduled()
+        return fit(model, ClampedGuide(model), optim=optim, steps=steps, callbacks=[lambda info: optim.step()], **more)
+
+    whole, part = run(40), run(15)
+    part.save(tmp_path / "part.pt")
+    assert torch.equal(run(40, resume=tmp_path / "part.pt").elbo, whole.elbo)
+
+
+def test_a_checkpoint_is_tensors_and_json(tmp_path):
+    model, path = TabularModel(gamble()), tmp_path / "deep" / "fit.pt"
+    fit(model, FreeGuide(model), steps=3).save(path)
+    assert set(torch.load(path, weights_only=True)) == {"parameters", "optimiser", "elbo", "random", "json"}
+    assert [file.name for file in path.parent.iterdir()] == ["fit.pt"]
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    model, path = TabularModel(gamble()), tmp_path / "fit.pt"
+    found = fit(model, FreeGuide(model), steps=3)
+    found.save(path)
+    old = path.read_bytes()
+
+    def full(content, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="disk full"):
+        found.save(path)
+    assert path.read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == ["fit.pt"]
+
+
+def test_unreadable_checkpoints_are_named(tmp_path):
+    model, path = TabularModel(gamble()), tmp_path / "fit.pt"
+    with pytest.raises(InvalidCheckpoint, match="no checkpoint at"):
+        fit(model, FreeGuide(model), resume=path)
+    fit(model, FreeGuide(model), steps=3).save(path)
+    whole = path.read_bytes()
+    for broken in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
+        path.write_bytes(broken)
+        with pytest.raises(InvalidCheckpoint, match="not a whole checkpoint"):
+            fit(model, FreeGuide(model), resume=path)
+    torch.save({"something": "else"}, path)
+    with pytest.raises(InvalidCheckpoint, match="not a whole checkpoint"):
+        fit(model, FreeGuide(model), resume=path)
+
+
+def test_resuming_another_fit_is_refused():
+    model = TabularModel(gamble())
+    past = fit(model, FreeGuide(model), steps=3)
+    with pytest.raises(InvalidCheckpoint, match="guide was FreeGuide, but here it is ClampedGuide"):
+        fit(model, ClampedGuide(model), resume=past)
+    warmer = TabularModel(gamble(), 2.0)
+    with pytest.raises(InvalidCheckpoint, match="its model was"):
+        fit(warmer, FreeGuide(warmer), resume=past)
+
+
+def test_a_seed_stays_inside():
+    model = TabularModel(gamble())
+    loss = Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=0)
+    state = torch.get_rng_state()
+    first = fit(model, FreeGuide(model), loss=loss, steps=5, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(7)
+    assert torch.equal(fit(model, FreeGuide(model), loss=loss, steps=5, seed=1).elbo, first.elbo)
+    assert not torch.equal(fit(model, FreeGuide(model), loss=loss, steps=5, seed=2).elbo, first.elbo)
+
+
+def test_guides_share_nothing():
+    model = TabularModel(gamble())
+    one, other = FreeGuide(model), FreeGuide(model)
+    fit(model, one, steps=10)
+    assert other.policy_logits.abs().max() == 0
+    assert not dict(pyro.get_param_store())
+
+
+def test_a_plain_pyro_guide_falls_back_to_sampling():
+    class Own(PyroModule):
+        def __init__(self):
+            super().__init__()
+            self.logits = pyro.nn.PyroParam(torch.zeros(3))
+
+        def forward(self):
+            with pyro.settings.context(module_local_params=True):
+                pyro.sample("x", dist.Categorical(logits=self.logits))
+
+    def model():
+        x = pyro.sample("x", dist.Categorical(logits=torch.zeros(3)))
+        pyro.factor("score", torch.tensor([0.0, 1.0, 2.0])[x])
+
+    guide = Own()
+    assert type(default_loss(model, guide)) is Trace_ELBO
+    assert fit(model, guide, steps=20, seed=0).steps == 20
+
+
+def test_a_guide_function_keeps_its_parameters_in_pyros_store_and_resumes():
+    def model():
+        x = pyro.sample("x", dist.Categorical(logits=torch.zeros(3)))
+        pyro.factor("score", torch.tensor([0.0, 1.0, 2.0])[x])
+
+    def guide():
+        probs = pyro.param("probs", torch.ones(3) / 3, constraint=dist.constraints.simplex)
+        pyro.sample("x", dist.Categorical(probs=probs))
+
+    def run(steps, **more):
+        pyro.clear_param_store()
+        return fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), steps=steps, **more)
+
+    whole = run(50)
+    assert torch.equal(run(50, resume=run(20)).elbo, whole.elbo)
+    found = pyro.param("probs").detach()
+    torch.testing.assert_close(found, torch.softmax(torch.tensor([0.0, 1.0, 2.0]), -1), atol=0.05, rtol=0)
+    pyro.clear_param_store()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 0}, "`steps` must be a whole number, at least 1, but is 0"),
+        ({"checkpoint_every": 0}, "`checkpoint_every` must be a whole number"),
+        ({"tolerance": -1.0}, "`tolerance` must be a number of nats"),
+        ({"tolerance": float("nan")}, "`tolerance` must be a number of nats"),
+        ({"seed": 1, "resume": "somewhere"}, "`seed` and `resume` exclude each other"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    model = TabularModel(gamble())
+    with pytest.raises(ValueError, match=message):
+        fit(model, FreeGuide(model), **arguments)
+
+
+def test_a_posterior_needs_no_fit():
+    model = TabularModel(gamble())
+    with pytest.raises(ValueError, match="needs no fit"):
+        fit(model, infer(model))

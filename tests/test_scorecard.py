@@ -1,0 +1,71 @@
+"""The scorecard: consistent with its parts, legible, exportable."""
+
+import json
+import re
+
+import pytest
+from problems import gamble, random_mdp
+
+from pgm_control import ClampedGuide, FreeGuide, Optimism, TabularModel, evaluate, infer, scorecard
+
+
+def exact(model):
+    return {"free": infer(model), "clamped": infer(model, 0.0), "prior": model, "guide": ClampedGuide(model)}
+
+
+def test_rows_agree_with_their_parts():
+    model = TabularModel(random_mdp(seed=1, horizon=4), 0.7)
+    card = scorecard(model, exact(model))
+    assert card.log_evidence == infer(model).log_evidence
+    for name, guide in exact(model).items():
+        row, found = card.scores[name], evaluate(model, guide)
+        assert (row.elbo, row.true_return, row.imagined_return) == (found.elbo, found.true_return, found.imagined_return)
+        assert row.gap == pytest.approx(card.log_evidence - row.elbo)
+        assert row.gap >= -1e-9
+        assert row.delusion == pytest.approx(row.imagined_return - row.true_return)
+    assert card.scores["free"].gap == pytest.approx(0.0, abs=1e-9)
+    assert card.scores["clamped"].dynamics_kl == 0.0
+    assert card.scores["free"].dynamics_kl > 0.01
+
+
+def test_the_dynamics_pay_for_the_evidence():
+    """E[r]/τ − KL(policy) − KL(dynamics) − KL(start) = log p(O); one given start, so the ledger has two rows."""
+    model = TabularModel(gamble(horizon=2))
+    row = scorecard(model, exact(model)).scores["free"]
+    posterior = infer(model)
+    kl = (posterior.factors.log_policy - model.action_prior.log()) * posterior.state_action_marginals()
+    assert row.imagined_return - float(kl.sum()) - row.dynamics_kl == pytest.approx(row.elbo)
+
+
+def test_with_a_discount_the_evidence_frees_survival():
+    model = TabularModel(random_mdp(seed=1, discount=0.7))
+    card = scorecard(model, exact(model))
+    assert card.log_evidence == infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
+    assert card.scores["free"].gap > 0
+
+
+def test_it_reads_well():
+    model = TabularModel(gamble())
+    text = str(scorecard(model, {"free, exact": infer(model), "clamped, fitted": FreeGuide(model)}))
+    lines = text.splitlines()
+    assert len({len(line) for line in lines[:-1]}) == 1, "columns line up"
+    for heading in ("ELBO", "gap", "imagined return", "true return", "delusion", "policy entropy", "KL of dynamics"):
+        assert heading in lines[0]
+    assert "nats" in lines[1]
+    assert "reward" in lines[1]
+    assert re.search(r"^log p\(O\) = \d+\.\d{4} nats$", lines[-1])
+    assert "-0.0000" not in text
+
+
+def test_exports():
+    model = TabularModel(gamble())
+    card = scorecard(model, {"<free>": infer(model)})
+    assert json.loads(json.dumps(card.to_dict()))["scores"]["<free>"]["gap"] == pytest.approx(0.0, abs=1e-9)
+    page = card._repr_html_()
+    assert "&lt;free&gt;" in page
+    assert page.count("<td") == 7
+
+
+def test_no_guides_is_refused():
+    with pytest.raises(ValueError, match="`guides` must name at least one guide"):
+        scorecard(TabularModel(gamble()), {})
