@@ -1,3 +1,18 @@
 """Models: what is likely, and what is good."""
 
+# isort: off
 from .tabular import TabularModel as TabularModel
+from .restaurant import restaurant as restaurant
+from .lottery import lottery as lottery
+from .risky_path import risky_path as risky_path
+from .slippery_cliff import slippery_cliff as slippery_cliff
+from .frozen_lake import frozen_lake as frozen_lake
+from .twins import deterministic_twin as deterministic_twin
+from .twins import restaurant_twin as restaurant_twin
+from .twins import lottery_twin as lottery_twin
+from .twins import risky_path_twin as risky_path_twin
+from .twins import slippery_cliff_twin as slippery_cliff_twin
+from .twins import frozen_lake_twin as frozen_lake_twin
+from .zoo import ZooEntry as ZooEntry
+from .zoo import zoo as zoo
+from .zoo import zoo_entry as zoo_entry

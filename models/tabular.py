@@ -78,7 +78,7 @@ class TabularModel:
         """
         if self.temperature == 0:
             raise InvalidProblem(
-                "`temperature` must be positive to run the model, but is 0. Only infer(model, optimism=0) has the limit."
+                "`temperature` must be positive to run the model, but is 0: only infer(model, optimism=0) has a limit."
             )
         run_program(self.blocks(), self.mdp, optimality=self)
 

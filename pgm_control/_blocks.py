@@ -44,6 +44,10 @@ class HasBlocks(Protocol):
 class MarkovModel(HasBlocks, Protocol):
     """What the inference asks of a tabular model; `TabularModel` is one."""
 
+    def __call__(self) -> None:
+        """Run as a Pyro program."""
+        ...
+
     @property
     def mdp(self) -> "TabularMDP":
         """The problem."""

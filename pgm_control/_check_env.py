@@ -1,9 +1,9 @@
-"""Does the table tell the truth about the environment? A simulation, and what it contradicts."""
+"""Does the table tell the truth about its environment? A simulation, and what in it contradicts the table."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import gymnasium
 import numpy as np
@@ -14,36 +14,32 @@ from ._errors import InvalidArgument
 from ._mdp import TabularMDP
 from ._policy import own_stream
 
-_FALSE_ALARM = 1e-4  # the probability that `ok` is False for a true table, for enough steps
-_EXPECTED = 5.0  # rarer cells are pooled: below it the χ² distribution is a poor approximation
+_FALSE_ALARM = 1e-4  # how often `ok` is False for a true table, if many steps are simulated
+_RARE = 5.0  # cells expected less often are pooled: below it the χ² distribution is a poor approximation
 _SHOWN = 5  # how many contradictions a message lists
+Cell = tuple[int, float]  # next state and reward
 
 
 @final
 @dataclass(frozen=True)
 class ImpossibleStart:
-    """An episode began where the table says that none does."""
+    """Episodes that began where the table says that none does: the state, how many, and the sentence to print."""
 
     state: int
     count: int
-    name: str
-
-    def __str__(self) -> str:
-        """Where, and how often."""
-        return f"{_times(self.count)} an episode began in state {self.name}, where `initial` is 0"
+    text: str
 
 
 @final
 @dataclass(frozen=True)
 class ImpossibleTransition:
-    """The environment did what the table calls impossible.
+    """Steps that the table calls impossible.
 
     Attributes:
         state, action, next_state: indices; a terminated step leads to the last state.
         reward: in reward units.
         count: how often it happened.
-        allowed: what the table lists there instead: (next state, reward, probability).
-        names: of the state, the action and the next state.
+        text: all that in a sentence, with names, and what the table lists instead.
     """
 
     state: int
@@ -51,16 +47,7 @@ class ImpossibleTransition:
     next_state: int
     reward: float
     count: int
-    allowed: tuple[tuple[int, float, float], ...]
-    names: tuple[str, str, str]
-
-    def __str__(self) -> str:
-        """What happened, how often, and what should have."""
-        listed = ", ".join(f"{s} with reward {r:g} (probability {p:.4g})" for s, r, p in self.allowed)
-        return (
-            f"{_times(self.count)} action {self.names[1]} in state {self.names[0]} led to state {self.names[2]} (index "
-            f"{self.next_state}) with reward {self.reward:g}; the table lists {listed}"
-        )
+    text: str
 
 
 @final
@@ -71,11 +58,11 @@ class EnvironmentCheck:
     Attributes:
         steps: how many were simulated.
         episodes: how many were begun.
-        impossible: what the table calls impossible, most frequent first.
+        impossible: what the table calls impossible, the most frequent first.
         statistic: χ² of the frequencies of (next state, reward) in each (state, action), and of the starts.
         degrees_of_freedom: of the statistic; 0 if no die was thrown often enough to be tested.
         p_value: the probability of a statistic at least as large if the table is true; 1 without degrees of freedom.
-        most_surprising: the row whose frequencies fit worst, in words; None without degrees of freedom.
+        worst: the row whose frequencies fit worst, in words; empty without degrees of freedom.
     """
 
     steps: int
@@ -84,35 +71,33 @@ class EnvironmentCheck:
     statistic: float
     degrees_of_freedom: int
     p_value: float
-    most_surprising: str | None
+    worst: str
 
     @property
     def ok(self) -> bool:
-        """True if nothing impossible happened and p > 1e-4: a true table is rejected once in 10 000 checks."""
+        """True if nothing impossible happened and p > 1e-4: a true table is rejected about once in 10 000 checks."""
         return not self.impossible and self.p_value > _FALSE_ALARM
 
     def __str__(self) -> str:
         """The verdict, the evidence, and what to do."""
-        lines = [
-            f"The table {'agrees with' if self.ok else 'contradicts'} the environment in {self.steps} random steps "
-            f"({_count(self.episodes, 'episode')})."
-        ]
-        lines += [f"  impossible: {each}." for each in self.impossible[:_SHOWN]]
+        verdict = "agrees with" if self.ok else "contradicts"
+        lines = [f"The table {verdict} the environment, in {_times(self.steps, 'random step')}."]
+        lines += [f"  impossible: {each.text}." for each in self.impossible[:_SHOWN]]
         if len(self.impossible) > _SHOWN:
             lines.append(f"  … and {len(self.impossible) - _SHOWN} more kinds, in `impossible`.")
-        if self.degrees_of_freedom == 0:
-            lines.append("  frequencies: no die was thrown often enough to be tested; raise `steps` if there are any.")
-        else:
+        if self.degrees_of_freedom:
             lines.append(
                 f"  frequencies: χ² = {self.statistic:.1f} on {self.degrees_of_freedom} degrees of freedom, "
                 f"p = {self.p_value:.2g}."
             )
+        else:
+            lines.append("  frequencies: no die was thrown often enough to be tested. If there are any, raise `steps`.")
         if self.p_value <= _FALSE_ALARM:
-            lines.append(f"  worst row: {self.most_surprising}.")
+            lines.append(f"  worst row: {self.worst}.")
         if self.impossible:
-            lines.append("Correct `successor`, `reward` or `initial` there, or build the table with from_gymnasium(env).")
+            lines.append("Correct `successor`, `reward` or `initial` there, or use TabularMDP.from_gymnasium(env, …).")
         elif not self.ok:
-            lines.append("Correct `probability` there. By chance this happens once in 10 000 checks: try another seed.")
+            lines.append("Correct `probability` or `initial` there. Chance does this once in 10 000: try another seed.")
         return "\n".join(lines)
 
 
@@ -123,41 +108,50 @@ def check_against_env(
 
     $$\chi^2 = \sum_{s,a} \sum_c \frac{(n_{sac} - n_{sa}\, p_{sac})^2}{n_{sa}\, p_{sac}}$$
 
-    over the cells $c$ of equal (next state, reward), those expected fewer than 5 times pooled, and over the starts.
-    Horizon, discount and final reward are not the environment's and are not checked. Only what random actions reach is.
+    over the cells $c$ of equal (next state, reward), those expected fewer than 5 times pooled, and over the starts
+    likewise. Only what random actions reach is checked. Horizon, discount and final reward are not in the environment.
 
     Args:
         mdp: the table, with one absorbing state last, as `TabularMDP.from_gymnasium` makes it.
         env: the environment. It is reset with `seed`, stepped, and left open in the middle of an episode.
-        steps: how many to simulate; 10 000 take about a second.
-        seed: of the environment and, in a stream of its own, of the actions.
+        steps: how many to simulate; 10 000 take a fraction of a second.
+        seed: of the environment and, in a stream of its own, of the actions; None takes a fresh one.
 
     Raises:
-        InvalidArgument: if the spaces do not fit the table, or `steps` is no positive whole number.
+        InvalidArgument: if the spaces do not fit the table, or `steps` or `seed` is no such number.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise InvalidArgument(f"`steps` must be a whole number, at least 1, but is {steps!r}. Try steps=10_000.")
-    _require_discrete("observation_space", env.observation_space, mdp.num_states - 1, "states (besides the last)")
-    _require_discrete("action_space", env.action_space, mdp.num_actions, "actions")
-    seen = _simulate(mdp, env, steps, seed)
+    for name, number, least in (("steps", steps, 1), ("seed", 0 if seed is None else seed, 0)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {number!r}. Round it.")
+    _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
+    _require(env.action_space, "action_space", mdp.num_actions, "the actions")
+    seen = _simulate(mdp, env, steps, None if seed is None else int(seed))
+
+    def state_text(state: int) -> str:
+        return f"state {state}" + (f" {mdp.state_names[state]!r}" if mdp.state_names else "")
+
+    def cell_text(cell: Cell) -> str:
+        return f"{state_text(cell[0])} with reward {cell[1]:g}"
+
     impossible: list[ImpossibleTransition | ImpossibleStart] = []
-    rows: list[_Row] = []
-    initial = mdp.initial.cpu().double().numpy()
-    impossible += [
-        ImpossibleStart(s, count, _quoted(mdp.state_names, s)) for s, count in seen.starts.items() if not initial[s] > 0
-    ]
-    rows += _row("the start of an episode", dict(enumerate(initial)), seen.starts)
+    initial = {s: p for s, p in enumerate(mdp.initial.tolist()) if p > 0}
+    for s, count in seen.starts.items():
+        if s not in initial:
+            text = f"{_times(count, 'episode')} began in {state_text(s)}, where `initial` is 0"
+            impossible.append(ImpossibleStart(s, count, text))
+    rows = [_row("the start of an episode", initial, seen.starts, state_text)]
+    tolerance = _reward_tolerance(mdp)
     for (s, a), counts in seen.transitions.items():
-        cells = _cells(mdp, s, a)
-        merged, strange = _sorted_into(cells, counts, _tolerance(mdp))
-        allowed = tuple((t, r, p) for (t, r), p in cells.items())
+        action = f"action {a}" + (f" {mdp.action_names[a]!r}" if mdp.action_names else "")
+        where, cells = f"{action} in {state_text(s)}", _cells(mdp, s, a)
+        possible, strange = _match(counts, cells, tolerance)
         for (t, r), count in strange.items():
-            names = (_quoted(mdp.state_names, s), _quoted(mdp.action_names, a), _quoted(mdp.state_names, t))
-            impossible.append(ImpossibleTransition(s, a, t, r, count, allowed, names))
-        where = f"action {_quoted(mdp.action_names, a)} in state {_quoted(mdp.state_names, s)}"
-        rows += _row(where, cells, merged)
-    statistic, freedom = sum(row.statistic for row in rows), sum(row.freedom for row in rows)
-    worst = min(rows, key=lambda row: (_p_value(row.statistic, row.freedom), -row.statistic), default=None)
+            listed = ", ".join(f"{cell_text(cell)} (probability {p:.4g})" for cell, p in cells.items())
+            text = f"{_times(count, 'time')} {where} led to {cell_text((t, r))}; the table lists {listed}"
+            impossible.append(ImpossibleTransition(s, a, t, r, count, text))
+        rows.append(_row(where, cells, possible, cell_text))
+    tested = [row for row in rows if row.freedom]
+    statistic, freedom = sum((row.statistic for row in tested), 0.0), sum(row.freedom for row in tested)
     return EnvironmentCheck(
         steps=steps,
         episodes=seen.starts.total(),
@@ -165,13 +159,13 @@ def check_against_env(
         statistic=statistic,
         degrees_of_freedom=freedom,
         p_value=_p_value(statistic, freedom),
-        most_surprising=None if worst is None else worst.text,
+        worst=min(tested, key=lambda row: _p_value(row.statistic, row.freedom)).text if tested else "",
     )
 
 
 class _Seen(NamedTuple):
     starts: Counter[int]
-    transitions: dict[tuple[int, int], Counter[tuple[int, float]]]
+    transitions: dict[tuple[int, int], Counter[Cell]]
 
 
 class _Row(NamedTuple):
@@ -181,49 +175,104 @@ class _Row(NamedTuple):
 
 
 def _simulate(mdp: TabularMDP, env: gymnasium.Env, steps: int, seed: int | None) -> _Seen:
-    """Count starts and transitions over episodes that follow each other."""
+    """Count starts and transitions, over episodes that follow each other."""
+    last = mdp.num_states - 1
+
+    def index(observation: Any) -> int:
+        state = int(observation)
+        if not 0 <= state < last:
+            raise InvalidArgument(
+                f"`env` must return states 0 to {last - 1}, as its observation_space says, but returned {state}. "
+                "Correct the environment; gymnasium.utils.env_checker.check_env(env) may help."
+            )
+        return state
+
     actions = np.random.default_rng(own_stream(seed)).integers(mdp.num_actions, size=steps)
-    ended = mdp.num_states - 1
-    seen = _Seen(Counter(), {})
-    state = int(env.reset(seed=seed)[0])
-    seen.starts[state] += 1
-    for step, action in enumerate(actions.tolist(), start=1):
+    starts, transitions = Counter(), {}
+    state = None
+    for number, action in enumerate(actions.tolist()):
+        if state is None:
+            state = index(env.reset(seed=seed if number == 0 else None)[0])
+            starts[state] += 1
         observation, reward, terminated, truncated, _ = env.step(action)
-        arrived = ended if terminated else int(observation)
-        seen.transitions.setdefault((state, action), Counter())[arrived, float(reward)] += 1
-        state = arrived
-        if (terminated or truncated) and step < steps:
-            state = int(env.reset()[0])
-            seen.starts[state] += 1
-    return seen
+        arrived = last if terminated else index(observation)
+        transitions.setdefault((state, action), Counter())[arrived, float(reward)] += 1
+        state = None if terminated or truncated else arrived
+    return _Seen(starts, transitions)
 
 
-def _cells(mdp: TabularMDP, state: int, action: int) -> dict[tuple[int, float], float]:
-    """The probabilities of (next state, reward), outcomes that agree in both summed."""
-    cells: dict[tuple[int, float], float] = {}
-    for p, t, r in zip(
-        mdp.probability[state, action].tolist(),
-        mdp.successor[state, action].tolist(),
-        mdp.reward[state, action].tolist(),
-        strict=True,
-    ):
+def _cells(mdp: TabularMDP, state: int, action: int) -> dict[Cell, float]:
+    """The probability of each (next state, reward); outcomes that agree in both are added up."""
+    cells: dict[Cell, float] = {}
+    outcomes = (mdp.probability[state, action], mdp.successor[state, action], mdp.reward[state, action])
+    for p, t, r in zip(*(each.tolist() for each in outcomes), strict=True):
         if p > 0:
             cells[t, r] = cells.get((t, r), 0.0) + p
     return cells
 
 
-def _sorted_into(
-    cells: Mapping[tuple[int, float], float], counts: Counter[tuple[int, float]], tolerance: float
-) -> tuple[Counter[tuple[int, float]], Counter[tuple[int, float]]]:
-    """The counts by cell, and those that fit no cell."""
-    merged, strange = Counter(), Counter()
+def _match(counts: Counter[Cell], cells: Mapping[Cell, float], tolerance: float) -> tuple[Counter[Cell], Counter[Cell]]:
+    """The counts of the cells, and of what is in none of them."""
+    possible, strange = Counter(), Counter()
     for (t, r), count in counts.items():
-        near = [cell for cell in cells if cell[0] == t and (cell[1] == r or abs(cell[1] - r) <= tolerance)]
-        if near:
-            merged[min(near, key=lambda cell: abs(cell[1] - r))] += count
+        distance = {cell: 0.0 if cell[1] == r else abs(cell[1] - r) for cell in cells if cell[0] == t}
+        nearest = min(distance, key=lambda cell: distance[cell], default=None)
+        if nearest is not None and distance[nearest] <= tolerance:
+            possible[nearest] += count
         else:
             strange[t, r] += count
-    return merged, strange
+    return possible, strange
 
 
-def _row[C](text: str, probability: Mapping[C, float], counts: Counter[C]) -> Iterator[_Row]: ...
+def _row(where: str, probability: Mapping[Any, float], counts: Counter[Any], text: Callable[[Any], str]) -> _Row:
+    """χ² of one die, rare faces pooled; no degree of freedom if fewer than two faces are left."""
+    total = sum(counts[face] for face in probability)
+    faces = [(total * p, counts[face], text(face)) for face, p in probability.items()]
+    often = sorted((face for face in faces if face[0] >= _RARE), key=lambda face: face[0])
+    rare = [face for face in faces if face[0] < _RARE]
+    if rare:
+        pooled = sum(face[0] for face in rare), sum(face[1] for face in rare), "its rarer outcomes together"
+        if pooled[0] < _RARE and often:
+            least = often.pop(0)
+            pooled = pooled[0] + least[0], pooled[1] + least[1], f"{least[2]}, with the rarer ones,"
+        often.append(pooled)
+    if len(often) < 2:
+        return _Row("", 0.0, 0)
+    terms = [(observed - expected) ** 2 / expected for expected, observed, _ in often]
+    expected, observed, name = often[int(np.argmax(terms))]
+    return _Row(
+        f"{where}, seen {_times(total, 'time')}: {name} came {_times(observed, 'time')}, expected {expected:.1f}",
+        sum(terms),
+        len(often) - 1,
+    )
+
+
+def _p_value(statistic: float, freedom: int) -> float:
+    """P(χ² with so many degrees of freedom ≥ the statistic)."""
+    if freedom == 0:
+        return 1.0
+    half = torch.tensor([freedom / 2, statistic / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1]))
+
+
+def _reward_tolerance(mdp: TabularMDP) -> float:
+    """How far a reward may be from the table's and still be the same: rounding, on the scale of the largest."""
+    finite = mdp.reward[mdp.reward.isfinite()].abs()
+    relative = 1e-9 if mdp.reward.dtype == torch.float64 else 1e-5
+    return relative * float(finite.max()) if finite.numel() else 0.0
+
+
+def _require(space: gymnasium.Space, name: str, count: int, meaning: str) -> None:
+    if not isinstance(space, Discrete) or space.start != 0:
+        raise InvalidArgument(
+            f"`env.{name}` must be Discrete and start at 0, but is {space}. Only such environments have a table."
+        )
+    if space.n != count:
+        raise InvalidArgument(
+            f"`env.{name}` must have {count} elements, {meaning} of `mdp`, but has {space.n}. Check the mdp that "
+            "TabularMDP.from_gymnasium(env, …) makes of this environment, or one of its layout."
+        )
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

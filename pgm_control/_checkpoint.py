@@ -19,6 +19,7 @@ from ._errors import InvalidCheckpoint
 from ._parameters import load_state, parameters_of, state_of
 
 _FORMAT = 1
+_UNREADABLE = (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, json.JSONDecodeError)
 
 
 @final
@@ -138,7 +139,7 @@ class Checkpoint:
             )
         except FileNotFoundError as problem:
             raise InvalidCheckpoint(f"There is no checkpoint at {path}.") from problem
-        except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, json.JSONDecodeError) as problem:
+        except _UNREADABLE as problem:
             raise InvalidCheckpoint(f"{path} is not a whole checkpoint of a fit: {problem}") from problem
 
 

@@ -88,5 +88,5 @@ class MarkovELBO(ELBO):
             loss.backward()
         return float(loss.detach())
 
-    def _get_trace(self, *_: Any) -> None:
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError("MarkovELBO integrates over trajectories exactly and never traces one.")

@@ -98,9 +98,9 @@ class Fit(Generic[G]):
 def fit(
     model: Callable[[], Any],
     guide: G,
-    *,
     loss: ELBO | None = None,
     optim: PyroOptim | None = None,
+    *,
     steps: int = 2000,
     tolerance: float = 1e-5,
     seed: int | None = None,
@@ -117,8 +117,9 @@ def fit(
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
         loss: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
-            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` every site of the guide is enumerated in parallel.
-        optim: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.99).
+            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the guide's sites are enumerated.
+        optim: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the exact loss,
+            which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
         steps: at most so many steps, those before a resume included.
         tolerance: in nats; converged when the mean ELBO of the last 100 steps differs from that of the 100 before by
             less, with two standard errors of its noise added. 0 never stops early.
@@ -139,12 +140,14 @@ def fit(
     """
     _check(guide, steps, checkpoint_every, tolerance, seed, resume)
     loss = loss or default_loss(model, guide)
-    optim = optim or PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": (0.9, 0.99)})
+    if optim is None:
+        betas = (0.9, 0.9) if isinstance(loss, MarkovELBO) else (0.9, 0.99)
+        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas})
     description = {
         "model": repr(model),
         "guide": getattr(guide, "__name__", type(guide).__name__),
         "loss": type(loss).__name__,
-        "optimiser": optim.pt_optim_constructor.__name__,
+        "optimiser": getattr(optim.pt_optim_constructor, "__name__", "optimiser"),
     }
     svi = SVI(model, config_enumerate(guide) if isinstance(loss, TraceEnum_ELBO) else guide, optim, loss=loss)
     elbo: list[float] = []
@@ -224,4 +227,3 @@ def _has_converged(elbo: list[float], tolerance: float) -> bool:
     # Successive differences see noise but hardly any trend; their mean square is twice the variance of one estimate.
     variance = recent.diff().square().mean() / 2
     return bool(change.abs() + 2 * (2 * variance / _WINDOW).sqrt() < tolerance)
-

@@ -1,6 +1,5 @@
 """Forward sweeps: how often a distribution over trajectories visits what, and the model's forward messages."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -45,7 +44,7 @@ def survival_probability(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time
 def forward_messages(model: MarkovModel) -> Float[Tensor, "time_and_last state"]:
     r"""The log forward messages of the model, $\log \alpha_t(s) = \log p(s_t = s,\ O_0, \dots, O_{t-1})$, in nats.
 
-    $$\alpha_{t+1}(s') = \sum_{(s,a,k) \to s'} \alpha_t(s)\, \rho(a \mid s)\, p(k \mid s,a)\, \gamma \exp(r(s,a,k)/\tau)$$
+    $$\alpha_{t+1}(s') = \sum_{(s,a,k) \to s'} \alpha_t(s)\, \rho(a \mid s)\, p(k \mid s,a)\, \gamma \exp(r/\tau)$$
 
     Exact per state: every sum is shifted by its own largest term.
 
@@ -53,14 +52,13 @@ def forward_messages(model: MarkovModel) -> Float[Tensor, "time_and_last state"]
         [levine2018]
     """
     mdp = model.mdp
-    factor = model.action_prior.log()[..., None] + mdp.probability.log() + mdp.reward / model.temperature
-    factor = torch.where(mdp.probability > 0, factor, torch.full_like(factor, -torch.inf)) + math.log(mdp.discount)
+    lived = (mdp.discount * mdp.probability).log()
+    factor = model.action_prior.log()[..., None] + lived + mdp.reward / model.temperature
     messages = [mdp.initial.log()]
     for _ in range(mdp.horizon):
         terms = (messages[-1][:, None, None] + factor).flatten()
         messages.append(_scatter_logsumexp(terms, mdp.successor.flatten(), mdp.num_states))
     return torch.stack(messages)
-
 
 
 def _scatter_logsumexp(terms: Float[Tensor, " term"], target: Tensor, size: int) -> Float[Tensor, " state"]:

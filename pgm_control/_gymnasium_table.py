@@ -79,7 +79,7 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
         successor,
         reward,
         (*_state_names(bare, absorbing), "ended"),
-        _ACTION_NAMES.get(type(bare).__name__, tuple(f"action {a}" for a in range(actions))),
+        _ACTION_NAMES.get(type(bare).__name__, tuple(map(str, range(actions)))),
     )
 
 
@@ -103,7 +103,7 @@ def _state_names(bare: gymnasium.Env, states: int) -> tuple[str, ...]:
     grid = getattr(bare, "shape", None) or (getattr(bare, "nrow", 0), getattr(bare, "ncol", 0))
     rows, columns = grid if len(grid) == 2 else (0, 0)
     if rows * columns != states:
-        return tuple(f"state {s}" for s in range(states))
+        return tuple(map(str, range(states)))
     return tuple(f"({s // columns}, {s % columns})" for s in range(states))
 
 

@@ -10,7 +10,7 @@ from ._posterior import Posterior
 
 
 def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
-    r"""The exact optimum of the objective $J_\beta$, by one sweep of log-space messages from the last step to the first.
+    r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
     $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}
         - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)}\Bigr] - \tfrac1{\beta_0} KL(q(s_0) \| p(s_0))$$

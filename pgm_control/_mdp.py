@@ -142,9 +142,7 @@ class TabularMDP:
         )
 
     @classmethod
-    def from_gymnasium(
-        cls, env: gymnasium.Env, horizon: int | None = None, discount: float = 1.0
-    ) -> "TabularMDP":
+    def from_gymnasium(cls, env: gymnasium.Env, horizon: int | None = None, discount: float = 1.0) -> "TabularMDP":
         """Read the transition table `env.unwrapped.P` of a Gymnasium environment.
 
         Outcomes stay as listed, duplicates apart. A terminated outcome leads to one absorbing state with zero reward,
@@ -241,5 +239,3 @@ class TabularMDP:
             f"TabularMDP({self.num_states} states, {self.num_actions} actions, at most {self.num_outcomes} outcomes, "
             f"horizon {self.horizon}, discount {self.discount:g}, {str(self.probability.dtype).removeprefix('torch.')})"
         )
-
-

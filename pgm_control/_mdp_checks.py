@@ -31,9 +31,7 @@ def kind(value: Any) -> Kind:
     return Kind(torch.float64, torch.device("cpu"))
 
 
-def table(
-    name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, error: Refusal = InvalidProblem
-) -> Tensor:
+def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, error: Refusal = InvalidProblem) -> Tensor:
     """A copy of `value` as a floating tensor with the given number of axes, none of them empty.
 
     Args:

@@ -1,6 +1,6 @@
 r"""The one operator of the subject: the certainty equivalent of a random value, and the tilt that attains it.
 
-Dice, actions, the start and survival are all chance with a reference probability $w$ and a price $1/\beta$ for changing it:
+Dice, actions, start and survival are all chance with a reference probability w and a price 1/β for changing it:
 
     L_β[x] = (τ/β) log Σ w exp(β x/τ)   is attained by   w exp(β x/τ) / Σ w exp(β x/τ).
 

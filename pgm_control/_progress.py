@@ -35,7 +35,7 @@ class PrintEvery:
         """Print the metrics."""
         if step % self.steps == 0:
             numbers = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
-            print(f"{step:>7}  {numbers}", file=self.file)  # noqa: T201  the one place whose job is to print
+            print(f"{step:>7}  {numbers}", file=self.file)
 
 
 @final
@@ -44,7 +44,7 @@ class ProgressBar:
 
     def __init__(self, total: int, label: str = "") -> None:
         """Start an empty bar over `total` steps."""
-        from tqdm.auto import tqdm  # noqa: PLC0415  slow to import, and only wanted here
+        from tqdm.auto import tqdm
 
         self._bar: Any = tqdm(total=total, desc=label, leave=True)
 

@@ -70,13 +70,14 @@ class Scorecard:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        rows = [["", *(title for title, _ in _HEADINGS.values())], ["", *(f"[{unit}]" for _, unit in _HEADINGS.values())]]
+        titles, units = zip(*_HEADINGS.values(), strict=True)
+        rows = [["", *titles], ["", *(f"[{unit}]" for unit in units)]]
         rows += [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
-            for row in rows
-        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for name, *cells in rows:
+            padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+            lines.append("  ".join([name.ljust(widths[0]), *padded]))
         rule = "  ".join("─" * width for width in widths)
         return "\n".join([*lines[:2], rule, *lines[2:], rule, f"log p(O) = {_number(self.log_evidence)} nats"])
 

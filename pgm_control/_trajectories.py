@@ -60,7 +60,8 @@ def sample_trajectories(
 def most_probable_trajectory(blocks: Blocks, mdp: TabularMDP) -> Trajectory:
     r"""The trajectory of highest probability, by max-product messages (Viterbi).
 
-    $$M_t(s) = \max_{a,k} \log \pi_t(a \mid s) + \log q_t(k \mid s,a) + \max(\log\gamma_t + M_{t+1}(s'), \log(1-\gamma_t))$$
+    $$M_t(s) = \max_{a,k} \log \pi_t(a \mid s) + \log q_t(k \mid s,a)
+        + \max(\log\gamma_t + M_{t+1}(s'), \log(1-\gamma_t))$$
 
     Of equally probable ones it is the first, by action, then outcome.
     """

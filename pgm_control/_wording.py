@@ -9,12 +9,15 @@ _A_MILLIONTH = 1e-6
 
 
 def chance(probability: float) -> str:
-    """A probability in words that never rounds to certainty: "0.711", "0.99960", "less than 1 in a million"."""
-    if probability <= 0 or probability >= 1:
-        return "0" if probability <= 0 else "1"
+    """A probability in words that never rounds to certainty: "0.711", "0.99960", "less than 1 in a million".
+
+    Not for exactly 0 and 1 either, which floating point may have rounded.
+    """
+    if probability < _A_MILLIONTH:
+        return "less than 1 in a million"
+    if probability > 1 - _A_MILLIONTH:
+        return "more than 999,999 in a million"
     rarer = min(probability, 1 - probability)
-    if rarer < _A_MILLIONTH:
-        return "less than 1 in a million" if probability < 0.5 else "more than 999,999 in a million"
     return _decimals(probability, max(3, 1 - math.floor(math.log10(rarer))))
 
 
@@ -30,6 +33,11 @@ def amount(value: float) -> str:
     return _decimals(value, max(2, 3 - math.floor(math.log10(size))))
 
 
+def reward_phrase(reward: float) -> str:
+    """`reward 8`, or that it is forbidden."""
+    return "forbidden" if reward == -math.inf else f"reward {amount(reward)}"
+
+
 def state_phrase(mdp: TabularMDP, state: int) -> str:
     """`state (3, 0)`, `state 5`, `state "at home"`: a noun, whatever the name."""
     return _noun("state", mdp.state_name(state), quoted_alone=False)
@@ -38,6 +46,16 @@ def state_phrase(mdp: TabularMDP, state: int) -> str:
 def action_phrase(mdp: TabularMDP, action: int) -> str:
     """`"pick up"`, `action 2`: a noun, whatever the name."""
     return _noun("action", mdp.action_name(action), quoted_alone=True)
+
+
+def state_label(mdp: TabularMDP, state: int) -> str:
+    """The name of a state where it stands alone: `(3, 0)`, `at home`, `state 5`."""
+    return mdp.state_name(state) if mdp.state_names else f"state {state}"
+
+
+def action_label(mdp: TabularMDP, action: int) -> str:
+    """The name of an action where it stands alone: `pick up`, `action 2`."""
+    return mdp.action_name(action) if mdp.action_names else f"action {action}"
 
 
 def _noun(kind: str, name: str, quoted_alone: bool) -> str:

@@ -15,14 +15,14 @@ from pgm_control._elbo import elbo
 
 # Plain arguments, built in the test: the shape checker draws random numbers, which strategies must not.
 problems = st.fixed_dictionaries(
-    dict(
-        seed=st.integers(0, 10_000),
-        states=st.integers(1, 4),
-        actions=st.integers(1, 3),
-        outcomes=st.integers(1, 3),
-        horizon=st.integers(1, 5),
-        discount=st.sampled_from([1.0, 0.9, 0.3]),
-    )
+    {
+        "seed": st.integers(0, 10_000),
+        "states": st.integers(1, 4),
+        "actions": st.integers(1, 3),
+        "outcomes": st.integers(1, 3),
+        "horizon": st.integers(1, 5),
+        "discount": st.sampled_from([1.0, 0.9, 0.3]),
+    }
 )
 temperatures = st.floats(0.1, 10.0)
 
@@ -88,7 +88,7 @@ def test_it_is_a_pyro_loss():
     svi = SVI(model, guide, PyroOptim(torch.optim.Adam, {"lr": 0.1}), loss=MarkovELBO())
     before = svi.evaluate_loss()
     assert svi.step() == before
-    assert svi.evaluate_loss() < before
+    assert float(svi.evaluate_loss()) < float(before)
     module = MarkovELBO()(model, guide)
     assert float(module().detach()) == pytest.approx(svi.evaluate_loss())
 

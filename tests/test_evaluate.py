@@ -6,8 +6,18 @@ import pytest
 import torch
 from problems import gamble, random_mdp
 
-from pgm_control import Blocks, ClampedGuide, FreeGuide, InvalidArgument, InvalidGuide, Optimism, TabularMDP, TabularModel
-from pgm_control import evaluate, infer
+from pgm_control import (
+    Blocks,
+    FreeGuide,
+    InvalidArgument,
+    InvalidGuide,
+    MarkovGuide,
+    Optimism,
+    TabularMDP,
+    TabularModel,
+    evaluate,
+    infer,
+)
 from pgm_control._policy import TabularPolicy
 
 
@@ -23,9 +33,7 @@ def returns_by_enumeration(mdp, initial, policy, dynamics, t=0, state=None):
         for k in range(mdp.num_outcomes):
             weight = float(policy[t, state, a] * dynamics[t, state, a, k])
             if weight > 0:
-                after = returns_by_enumeration(
-                    mdp, initial, policy, dynamics, t + 1, int(mdp.successor[state, a, k])
-                )
+                after = returns_by_enumeration(mdp, initial, policy, dynamics, t + 1, int(mdp.successor[state, a, k]))
                 total += weight * (float(mdp.reward[state, a, k]) + mdp.discount * after)
     return total
 
@@ -95,7 +103,7 @@ def test_factors_that_do_not_fit_are_refused():
     with pytest.raises(InvalidGuide, match=r"`log_policy` of the guide must have shape \(2, 1, 2\)"):
         evaluate(model, FreeGuide(longer))
 
-    class Unnormalised(ClampedGuide.__bases__[0]):
+    class Unnormalised(MarkovGuide):
         def blocks(self):
             prior = self.model.blocks()
             return Blocks(prior.log_initial, prior.log_policy + 0.1, prior.log_dynamics)

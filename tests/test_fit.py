@@ -9,8 +9,9 @@ import pytest
 import torch
 from problems import gamble, random_mdp
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
-from pyro.nn import PyroModule
+from pyro.nn import PyroModule, PyroParam
 from pyro.optim import PyroOptim
+from pyro.optim.lr_scheduler import PyroLRScheduler
 
 from pgm_control import ClampedGuide, FreeGuide, InvalidCheckpoint, Status, TabularMDP, TabularModel, fit, infer
 from pgm_control._checkpoint import Checkpoint
@@ -156,7 +157,7 @@ def test_schedulers_resume_too(tmp_path):
 
     def scheduled():
         arguments = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.5}, "gamma": 0.9}
-        return pyro.optim.lr_scheduler.PyroLRScheduler(torch.optim.lr_scheduler.ExponentialLR, arguments)
+        return PyroLRScheduler(torch.optim.lr_scheduler.ExponentialLR, arguments)
 
     def run(steps, **more):
         optim = scheduled()
@@ -239,7 +240,7 @@ def test_a_plain_pyro_guide_falls_back_to_sampling():
     class Own(PyroModule):
         def __init__(self):
             super().__init__()
-            self.logits = pyro.nn.PyroParam(torch.zeros(3))
+            self.logits = PyroParam(torch.zeros(3))
 
         def forward(self):
             with pyro.settings.context(module_local_params=True):

@@ -71,8 +71,8 @@ def test_every_package_on_disk_is_shipped():
 
 @in_repository
 def test_the_top_level_is_as_designed():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    folders = {Path(name).parts[0] for name in listed if len(Path(name).parts) > 1}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {Path(name).parts[0] for name in listed.splitlines() if len(Path(name).parts) > 1}
     assert folders == {".ci", "examples", "guides", "models", "pgm_control", "tests"}
 
 
@@ -108,7 +108,8 @@ def test_init_files_hold_reexports_only():
 def test_lazy_names_are_the_typed_ones():
     tree = ast.parse((CORE / "__init__.py").read_text(encoding="utf8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {alias.asname: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    statements = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    typed = {alias.asname: node.module for node in statements for alias in node.names}
     assert typed == pgm_control._HOME
     for name in pgm_control.__all__:
         assert getattr(pgm_control, name) is not None

@@ -19,7 +19,11 @@ def test_rows_agree_with_their_parts():
     assert card.log_evidence == infer(model).log_evidence
     for name, guide in exact(model).items():
         row, found = card.scores[name], evaluate(model, guide)
-        assert (row.elbo, row.true_return, row.imagined_return) == (found.elbo, found.true_return, found.imagined_return)
+        assert (row.elbo, row.true_return, row.imagined_return) == (
+            found.elbo,
+            found.true_return,
+            found.imagined_return,
+        )
         assert row.gap == pytest.approx(card.log_evidence - row.elbo)
         assert row.gap >= -1e-9
         assert row.delusion == pytest.approx(row.imagined_return - row.true_return)

@@ -175,7 +175,10 @@ class WrongModel:
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("temperature", "the program and `mdp`, `temperature`, `action_prior` disagree"), ("no factor", "the factors must be")],
+    [
+        ("temperature", "the program and `mdp`, `temperature`, `action_prior` disagree"),
+        ("no factor", "the factors must be"),
+    ],
 )
 def test_faults_of_a_model_are_named(fault, message):
     with pytest.raises(LawBroken, match=message):

@@ -108,7 +108,7 @@ def test_trap_6_a_temperature_is_a_factor_not_a_scaled_model():
         wrong = enumerated(scaled, lambda: None)
     except ValueError:
         wrong = float("nan")
-    assert not wrong == pytest.approx(exact, abs=1e-3)
+    assert wrong != pytest.approx(exact, abs=1e-3)
     assert enumerated(config_enumerate(TabularModel(mdp, temperature)), lambda: None) == pytest.approx(exact, abs=1e-10)
 
 

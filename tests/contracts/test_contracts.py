@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from contracts.table import GUIDES, MODELS
 
+from contracts.table import GUIDES, MODELS
 from pgm_control import evaluate, fit, infer, scorecard
 from pgm_control._elbo import elbo
 from pgm_control.testing import check_guide, check_model

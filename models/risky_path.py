@@ -1,0 +1,53 @@
+"""A safe path of two steps against a fifty-fifty of the goal or a pit."""
+
+from pgm_control._mdp import TabularMDP
+
+
+def risky_path(horizon: int = 5) -> TabularMDP:
+    r"""Walk to the goal in two steps, or jump: half of the jumps arrive in one, half end in a pit.
+
+    The problem is that of `RiskyPath-v0` in seals (github.com/HumanCompatibleAI/seals), which was made to show how
+    maximum-entropy inverse reinforcement learning goes wrong when it takes chance for choice.
+
+    Joint density
+        $$\tilde p = \prod_{t=0}^{T-1} \rho(a_t)\, p(s_{t+1} \mid s_t, a_t)\, \exp(r(s_t) / \tau)$$
+
+    States
+        `start`, `path`, `goal`, `pit`. Nothing leads out of the goal or the pit.
+
+    Actions
+        Two, called by what they do where they differ first.
+
+        | state | `safe` | `risky` |
+        |---|---|---|
+        | start | to the path | to the goal or the pit, ½ each |
+        | path | to the goal | stay on the path |
+        | goal, pit | stay | stay |
+
+    Outcomes and rewards
+        A step pays for the state that it is taken in, whatever its outcome: 1 in the goal, −100 in the pit, else 0. The
+        last state, $s_T$, pays nothing.
+
+    Horizon
+        T = `horizon` actions; nothing ends the episode earlier. One more step is one more reward in goal or pit.
+
+    Known exactly
+        A jump earns −49.5 (T − 1) on average. At τ = 1 with a uniform prior, by `infer`, checked in the tests: free
+        P(risky | start) is .6652 at T = 3, .6884 at T = 5 and .6893 at T = 10; clamped it is 5.4e-44, 8.3e-88 and
+        1.8e-197.
+
+    Args:
+        horizon: T; below 2 no reward can be met, below 3 the safe path pays nothing.
+    """
+    certain = [1.0, 0.0]
+    goal, pit = 2, 3
+    stay = [[s, s] for s in range(4)]
+    return TabularMDP(
+        initial=[1.0, 0.0, 0.0, 0.0],
+        probability=[[certain, [0.5, 0.5]], *[[certain, certain]] * 3],
+        successor=[[[1, 1], [goal, pit]], [[goal, goal], stay[1]], *[[stay[s]] * 2 for s in (goal, pit)]],
+        reward=[[[pay, pay]] * 2 for pay in (0.0, 0.0, 1.0, -100.0)],
+        horizon=horizon,
+        state_names=("start", "path", "goal", "pit"),
+        action_names=("safe", "risky"),
+    )

@@ -1,0 +1,85 @@
+"""Deterministic twins: the same problem with the dice taken out, where free and clamped must agree."""
+
+import gymnasium
+import torch
+
+from pgm_control._mdp import TabularMDP
+
+from .frozen_lake import lake_id
+from .lottery import lottery
+from .restaurant import restaurant
+from .risky_path import risky_path
+
+_TIE = 1e-9  # of probabilities that differ by rounding: Gymnasium's thirds do
+
+
+def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
+    r"""The problem in which the most likely outcome always happens, with its own reward.
+
+    Outcomes of one state and action that share both successor and reward are one event, and their probabilities are
+    added before the comparison. Of equally likely events it is the middle one in the order listed, and of two middle
+    ones the earlier. The start is the most likely one, by the same rule. A discount stays.
+
+    With one possible outcome everywhere optimism has nothing to move: free, clamped and all between are the same.
+
+    Joint density
+        $$\tilde p = [s_0 = s^*] \prod_{t=0}^{T-1} \rho(a_t \mid s_t)\, \exp(r(s_t, a_t, k^*(s_t, a_t)) / \tau)$$
+
+    States, actions, outcomes and rewards, horizon
+        Those of `mdp`, with one outcome for each state and action.
+
+    Known exactly
+        Policy and objective do not depend on β; the clamped ELBO is log p(O).
+    """
+    p, successor, reward = mdp.probability, mdp.successor, mdp.reward
+    same = (successor[..., :, None] == successor[..., None, :]) & (reward[..., :, None] == reward[..., None, :])
+    pooled = (same * p[..., None, :]).sum(-1)
+    repeats = (same & (p[..., None, :] > 0)).tril(-1).any(-1)  # an event is represented by its first outcome
+    chosen = _middle_of_likeliest(torch.where((p > 0) & ~repeats, pooled, torch.zeros_like(p)))[..., None]
+    start = _middle_of_likeliest(mdp.initial)
+    return mdp.replace(
+        initial=torch.zeros_like(mdp.initial).scatter(0, start[None], 1.0),
+        probability=torch.ones_like(p[..., :1]),
+        successor=successor.gather(-1, chosen),
+        reward=reward.gather(-1, chosen),
+    )
+
+
+def _middle_of_likeliest(probability: torch.Tensor) -> torch.Tensor:
+    """The index of the largest entry along the last axis; of n equal ones the ⌈n/2⌉-th."""
+    tied = probability >= probability.amax(-1, keepdim=True) - _TIE
+    middle = (tied.sum(-1, keepdim=True) + 1) // 2
+    return (tied & (tied.cumsum(-1) == middle)).int().argmax(-1)
+
+
+def restaurant_twin() -> TabularMDP:
+    """The twin of `restaurant`: both places always serve a good dinner, so neither is preferred."""
+    return deterministic_twin(restaurant())
+
+
+def lottery_twin() -> TabularMDP:
+    """The twin of `lottery`: the ticket always loses."""
+    return deterministic_twin(lottery())
+
+
+def risky_path_twin(horizon: int = 5) -> TabularMDP:
+    """The twin of `risky_path`: of goal and pit, equally likely, the one listed first. The jump always arrives."""
+    return deterministic_twin(risky_path(horizon))
+
+
+def slippery_cliff_twin(horizon: int = 50) -> TabularMDP:
+    """The twin of `slippery_cliff`: `CliffWalking-v1` of Gymnasium, where every step goes as intended.
+
+    All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` agrees but in cells of
+    the cliff itself, where nobody walks.
+    """
+    return TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon)
+
+
+def frozen_lake_twin(size: str = "4x4", horizon: int | None = None) -> TabularMDP:
+    """The twin of `frozen_lake`: the same lake with `is_slippery=False`, where every step goes as intended.
+
+    All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` would count two holes
+    as one event, `ended`, so that whoever walks straight on between two holes falls.
+    """
+    return TabularMDP.from_gymnasium(gymnasium.make(lake_id(size), is_slippery=False), horizon)

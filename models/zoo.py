@@ -1,0 +1,116 @@
+"""The zoo: named problems, to compare guides on."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import final
+
+from pgm_control._errors import InvalidArgument
+from pgm_control._mdp import TabularMDP
+
+from .frozen_lake import frozen_lake
+from .lottery import lottery
+from .restaurant import restaurant
+from .risky_path import risky_path
+from .slippery_cliff import slippery_cliff
+from .twins import frozen_lake_twin, lottery_twin, restaurant_twin, risky_path_twin, slippery_cliff_twin
+
+
+@final
+@dataclass(frozen=True)
+class ZooEntry:
+    """A named problem.
+
+    Attributes:
+        name: by which `zoo_entry` finds it.
+        build: makes the problem. All arguments have defaults; problems of any length take `horizon=…`.
+        summary: what it is, in one sentence.
+        twin: the name of its deterministic twin; None for a twin.
+    """
+
+    name: str
+    build: Callable[..., TabularMDP]
+    summary: str
+    twin: str | None = None
+
+
+def _frozen_lake_8x8(horizon: int | None = None) -> TabularMDP:
+    return frozen_lake("8x8", horizon)
+
+
+def _frozen_lake_8x8_twin(horizon: int | None = None) -> TabularMDP:
+    return frozen_lake_twin("8x8", horizon)
+
+
+def _pair(
+    name: str, build: Callable[..., TabularMDP], summary: str, build_twin: Callable[..., TabularMDP], of_twin: str
+) -> tuple[ZooEntry, ZooEntry]:
+    twin = f"{name}_twin"
+    return ZooEntry(name, build, summary, twin), ZooEntry(twin, build_twin, of_twin)
+
+
+_ENTRIES = (
+    *_pair(
+        "restaurant",
+        restaurant,
+        "An erratic kitchen against a dependable one: one decision.",
+        restaurant_twin,
+        "Both kitchens always serve a good dinner.",
+    ),
+    *_pair(
+        "lottery",
+        lottery,
+        "A ticket with a rare jackpot against a sure wage: one decision.",
+        lottery_twin,
+        "The ticket always loses.",
+    ),
+    *_pair(
+        "risky_path",
+        risky_path,
+        "A safe path of two steps against a fifty-fifty of goal or pit.",
+        risky_path_twin,
+        "The risky jump always arrives at the goal.",
+    ),
+    *_pair(
+        "slippery_cliff",
+        slippery_cliff,
+        "Gymnasium's CliffWalkingSlippery-v1: along the edge is short, and every step may slip sideways.",
+        slippery_cliff_twin,
+        "Gymnasium's CliffWalking-v1: every step goes as intended.",
+    ),
+    *_pair(
+        "frozen_lake",
+        frozen_lake,
+        "Gymnasium's FrozenLake-v1, 4x4: cross slippery ice with holes in it.",
+        frozen_lake_twin,
+        "The 4x4 lake without slipping.",
+    ),
+    *_pair(
+        "frozen_lake_8x8",
+        _frozen_lake_8x8,
+        "Gymnasium's FrozenLake8x8-v1: the same on a larger lake.",
+        _frozen_lake_8x8_twin,
+        "The 8x8 lake without slipping.",
+    ),
+)
+
+
+def zoo() -> Mapping[str, ZooEntry]:
+    """The named problems by name, each followed by its deterministic twin. Nothing is built yet."""
+    return MappingProxyType({entry.name: entry for entry in _ENTRIES})
+
+
+def zoo_entry(name: str) -> ZooEntry:
+    """The problem of that name.
+
+    Raises:
+        InvalidArgument: if there is none, with the nearest names.
+    """
+    entries = zoo()
+    if name in entries:
+        return entries[name]
+    plain = {each.replace("_", ""): each for each in entries}
+    near = difflib.get_close_matches("".join(filter(str.isalnum, name.lower())), plain, n=3, cutoff=0.5)
+    remedy = f"Did you mean {' or '.join(repr(plain[each]) for each in near)}? " if near else ""
+    raise InvalidArgument(f"`name` must be one of the zoo, but is {name!r}. {remedy}The zoo has {', '.join(entries)}.")

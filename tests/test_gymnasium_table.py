@@ -1,0 +1,216 @@
+"""Gymnasium's tables against a separate reading of `env.P` in plain Python, and what is refused."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import wrappers
+from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
+from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
+from gymnasium.envs.toy_text.taxi import TaxiEnv
+
+from pgm_control import InvalidProblem, TabularMDP, UnsupportedEnvironment
+
+ENVIRONMENTS = {
+    "frozen lake": lambda: gymnasium.make("FrozenLake-v1"),
+    "frozen lake 8x8, few slips": lambda: gymnasium.make("FrozenLake-v1", map_name="8x8", success_rate=0.9),
+    "frozen lake without slips": lambda: gymnasium.make("FrozenLake-v1", is_slippery=False),
+    "cliff": lambda: gymnasium.make("CliffWalking-v1"),
+    "slippery cliff": lambda: gymnasium.make("CliffWalkingSlippery-v1"),
+    "taxi": lambda: gymnasium.make("Taxi-v4"),
+    "taxi in the rain": lambda: gymnasium.make("Taxi-v4", is_rainy=True),
+}
+every_environment = pytest.mark.parametrize("make", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
+
+
+def hard_value(probability, successor, reward, initial, horizon):
+    """The best expected return, by backward induction on outcome arrays, in numpy."""
+    value = np.zeros(len(initial))
+    for _ in range(horizon):
+        value = (probability * (reward + value[successor])).sum(-1).max(-1)
+    return float(initial @ value)
+
+
+def hard_value_of_mdp(mdp):
+    return hard_value(
+        mdp.probability.numpy(), mdp.successor.numpy(), mdp.reward.numpy(), mdp.initial.numpy(), mdp.horizon
+    )
+
+
+def hard_value_of_raw_rows(env, horizon):
+    """The same, from the rows of `env.P` as they stand, blind to `terminated`."""
+    listed, value = env.unwrapped.P, np.zeros(len(env.unwrapped.P))
+    for _ in range(horizon):
+        backup = [[sum(p * (r + value[t]) for p, t, r, _ in row) for row in listed[s].values()] for s in listed]
+        value = np.max(backup, axis=1)
+    return float(env.unwrapped.initial_state_distrib @ value)
+
+
+@every_environment
+def test_every_outcome_stands_where_the_environment_lists_it(make):
+    env = make()
+    mdp = TabularMDP.from_gymnasium(env, horizon=5)
+    listed, last = env.unwrapped.P, env.observation_space.n
+    assert mdp.num_states == last + 1
+    assert mdp.num_actions == env.action_space.n
+    p, successor, reward = mdp.probability.tolist(), mdp.successor.tolist(), mdp.reward.tolist()
+    for s in range(last):
+        for a in range(mdp.num_actions):
+            row = listed[s][a]
+            padding = [0.0] * (mdp.num_outcomes - len(row))
+            assert p[s][a] == pytest.approx([each[0] for each in row] + padding, abs=1e-15)
+            for k, (chance, next_state, r, terminated) in enumerate(row):
+                assert successor[s][a][k] == (last if terminated else next_state)
+                assert reward[s][a][k] == (r if chance > 0 else 0)
+
+
+@every_environment
+def test_the_added_state_is_last_absorbing_and_pays_nothing(make):
+    mdp = TabularMDP.from_gymnasium(make(), horizon=5)
+    possible = mdp.probability[-1] > 0
+    assert possible.sum(-1).tolist() == [1] * mdp.num_actions
+    assert set(mdp.successor[-1][possible].tolist()) == {mdp.num_states - 1}
+    assert not mdp.reward[-1].any()
+    assert mdp.initial[-1] == 0
+    assert mdp.state_name(mdp.num_states - 1) == "ended"
+
+
+@every_environment
+def test_the_start_is_that_of_the_environment(make):
+    env = make()
+    mdp = TabularMDP.from_gymnasium(env, horizon=5)
+    np.testing.assert_allclose(mdp.initial[:-1].numpy(), env.unwrapped.initial_state_distrib, rtol=0, atol=1e-15)
+
+
+def test_terminated_outcomes_lead_to_the_added_state():
+    mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon=5)
+    above_goal, down = 35, 2
+    assert mdp.successor[above_goal, down].tolist() == [48]
+    assert mdp.reward[above_goal, down].tolist() == [-1.0]
+
+
+def test_outcomes_to_the_same_state_are_kept_apart():
+    """Stepping down from the slippery start: off the cliff for −100, or staying for −1, always to the start."""
+    mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalkingSlippery-v1"), horizon=5)
+    start, down = 36, 2
+    assert mdp.successor[start, down].tolist() == [36, 36, 36]
+    assert sorted(mdp.reward[start, down].tolist()) == [-100.0, -1.0, -1.0]
+
+
+def test_known_optima():
+    """DESIGN section 6: these need the absorbing state, the time limit as horizon, and every duplicate."""
+    lake = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"))
+    assert lake.horizon == 100
+    assert hard_value_of_mdp(lake) == pytest.approx(0.7441902878, abs=5e-11)
+    large = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake8x8-v1"))
+    assert large.horizon == 200
+    assert hard_value_of_mdp(large) == pytest.approx(0.9132201502, abs=5e-11)
+    cliff = TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon=50)
+    assert hard_value_of_mdp(cliff) == -13
+
+
+def test_trap_11_terminal_rows_are_not_absorbing():
+    """Taken as they stand, the cliff's goal keeps costing −1 a step, and the taxi drops its passenger off for ever."""
+    cliff, taxi = gymnasium.make("CliffWalking-v1"), gymnasium.make("Taxi-v4")
+    goal = 47
+    rows = cliff.get_wrapper_attr("P")[goal].values()
+    assert any(next_state != goal for row in rows for _, next_state, _, _ in row)
+    assert hard_value_of_raw_rows(cliff, 50) == -50
+    assert hard_value_of_mdp(TabularMDP.from_gymnasium(cliff, horizon=50)) == -13
+    honest = hard_value_of_mdp(TabularMDP.from_gymnasium(taxi, horizon=50))
+    assert honest == pytest.approx(7.93, abs=0.005)
+    assert hard_value_of_raw_rows(taxi, 50) > 100
+
+
+def test_the_horizon_is_the_time_limit_unless_given():
+    assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4")).horizon == 200
+    assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"), horizon=3).horizon == 3
+    assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4", max_episode_steps=9)).horizon == 9
+    assert TabularMDP.from_gymnasium(wrappers.TimeLimit(FrozenLakeEnv(), 8)).horizon == 8
+    outer = wrappers.TimeLimit(gymnasium.make("FrozenLake-v1", max_episode_steps=7), 11)
+    assert TabularMDP.from_gymnasium(outer).horizon == 7
+
+
+def test_without_time_limit_the_horizon_is_required():
+    for env in (gymnasium.make("CliffWalking-v1"), FrozenLakeEnv()):
+        with pytest.raises(InvalidProblem, match=r"`horizon` must be given.*no time limit.*Pass horizon="):
+            TabularMDP.from_gymnasium(env)
+
+
+def test_discount_is_passed_on():
+    assert TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), discount=0.9).discount == 0.9
+
+
+def test_fickle_passengers_are_refused():
+    with pytest.raises(UnsupportedEnvironment, match=r"^Taxi-v4 was made with fickle_.*outside its transition table"):
+        TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4", fickle_passenger=True))
+    with pytest.raises(UnsupportedEnvironment, match="TaxiEnv was made with"):
+        TabularMDP.from_gymnasium(TaxiEnv(fickle_passenger=True), horizon=3)
+
+
+def test_environments_without_a_table_are_refused():
+    for name in ("CartPole-v1", "Blackjack-v1"):
+        with pytest.raises(UnsupportedEnvironment, match=rf"^{name} has no transition table.*build a TabularMDP"):
+            TabularMDP.from_gymnasium(gymnasium.make(name))
+
+
+class Stubborn(gymnasium.Wrapper):
+    """Always goes left: a wrapper that changes the problem without any of Gymnasium's base classes."""
+
+    def step(self, action):
+        return self.env.step(0)
+
+
+CHANGING = {
+    "reward": lambda env: wrappers.TransformReward(env, lambda r: 2 * float(r)),
+    "observation": wrappers.TimeAwareObservation,
+    "action": lambda env: wrappers.StickyAction(env, 0.25),
+    "reward scale": wrappers.NormalizeReward,
+    "anything": Stubborn,
+}
+
+
+@pytest.mark.parametrize("wrap", CHANGING.values(), ids=CHANGING.keys())
+def test_wrappers_that_may_change_the_problem_are_refused(wrap):
+    env = wrap(gymnasium.make("FrozenLake-v1"))
+    for outer in (env, wrappers.TimeLimit(env, 10)):
+        with pytest.raises(UnsupportedEnvironment) as caught:
+            TabularMDP.from_gymnasium(outer, horizon=10)
+        assert type(env).__name__ in str(caught.value)
+        assert "Pass env.unwrapped" in str(caught.value)
+    assert TabularMDP.from_gymnasium(env.unwrapped, horizon=10).num_states == 17
+
+
+def test_wrappers_that_only_watch_are_allowed():
+    env = wrappers.RecordEpisodeStatistics(gymnasium.make("FrozenLake-v1"))
+    assert TabularMDP.from_gymnasium(env).num_states == 17
+
+
+def test_names_are_those_of_the_environment():
+    lake = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"))
+    assert (lake.state_name(0), lake.state_name(7), lake.action_name(2)) == ("(0, 0)", "(1, 3)", "right")
+    assert TabularMDP.from_gymnasium(CliffWalkingEnv(), horizon=2).state_name(13) == "(1, 1)"
+    assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4")).action_name(4) == "pick up"
+
+
+class Dice(gymnasium.Env):
+    """Somebody's own environment with a table: one state, one action, two faces; `shape` means something else here."""
+
+    observation_space = gymnasium.spaces.Discrete(1)
+    action_space = gymnasium.spaces.Discrete(1)
+    shape = (1, 1, 1)
+    P = {0: {0: [(0.5, 0, 0.0, False), (0.5, 0, 1.0, True)]}}  # noqa: RUF012  Gymnasium's own layout
+    initial_state_distrib = [1.0]  # noqa: RUF012
+
+
+def test_other_environments_with_a_table_are_read_too():
+    mdp = TabularMDP.from_gymnasium(Dice(), horizon=2)
+    assert mdp.successor[0, 0].tolist() == [0, 1]
+    assert (mdp.state_name(0), mdp.action_name(0)) == ("0", "0")
+    assert hard_value_of_mdp(mdp) == 0.75
+
+
+def test_a_table_that_is_no_probability_is_refused():
+    broken = Dice()
+    broken.P = {0: {0: [(0.5, 0, 0.0, False)]}}
+    with pytest.raises(InvalidProblem, match=r"`probability\[0, 0\]` \(state '0', action '0'\) must sum to 1"):
+        TabularMDP.from_gymnasium(broken, horizon=2)

@@ -1,0 +1,255 @@
+"""Exact inference: against recursion in fifty digits, by its laws, and where the naive way is wrong."""
+
+import dataclasses
+
+import hypothesis.strategies as st
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given
+from problems import gamble, random_mdp
+from strategies import laws, model_of, optimisms, problem_of, problems
+
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
+
+blocks = st.builds(Optimism, optimisms, optimisms, st.sampled_from([0.0, 0.0, 1.0, -0.5, 3.0]))
+
+
+def close(found, expected, tolerance=1e-10):
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@laws
+@given(problems(), blocks)
+def test_it_is_the_recursion_for_any_optimism_of_any_block(problem, optimism):
+    found = infer(model_of(problem), optimism)
+    expected = oracles.solve(problem, optimism.dynamics, optimism.initial, optimism.survival)
+    close(found.q, expected.q)
+    close(found.v, expected.v)
+    close(found.value, expected.value)
+    close(found.policy, expected.policy)
+    close(found.dynamics, expected.dynamics)
+    close(found.initial, expected.initial)
+    assert (found.blocks().log_survival is not None) == (problem.discount < 1 and optimism.survival != 0)
+    if found.blocks().log_survival is not None:
+        close(found.blocks().log_survival.exp(), expected.survival)
+
+
+@laws
+@given(problems())
+def test_temperature_zero_is_hard_value_iteration(problem):
+    problem = dataclasses.replace(problem, temperature=0.0)
+    found = infer(model_of(problem), 0.0)
+    expected = oracles.solve(problem, 0.0)
+    close(found.v, expected.v)
+    close(found.policy, expected.policy)
+    if np.isfinite(expected.value):
+        close(found.value, oracles.best_return(problem))
+
+
+@laws
+@given(problems(forbidden=False), blocks, st.integers(0, 10**6))
+def test_its_value_is_the_objective_and_no_guide_has_a_better_one(problem, optimism, seed):
+    """J_β, from its definition: a maximum over policy and optimistic blocks, a minimum over pessimistic ones."""
+    found = infer(model_of(problem), optimism)
+    survival = found.blocks().log_survival
+    shape = (problem.horizon, problem.ended)
+    alive = np.full(shape, problem.discount) if survival is None else survival.exp().numpy()
+    best = oracles.Solution(
+        found.q, found.v, found.value, found.initial.numpy(), found.policy.numpy(), found.dynamics.numpy(), alive
+    )
+    betas = (optimism.dynamics, optimism.initial, optimism.survival)
+    assert oracles.objective(problem, best, *betas) == pytest.approx(found.value, abs=1e-9)
+    rng = np.random.default_rng(seed)
+    moves = {"policy": 1.0, "dynamics": betas[0], "initial": betas[1], "survival": betas[2]}
+    for block, beta in moves.items():
+        moved = getattr(best, block) ** rng.uniform(0.5, 2.0, getattr(best, block).shape)
+        if block == "survival":
+            moved = np.minimum(moved, 1.0) if problem.discount < 1 else alive
+        else:
+            moved = moved / moved.sum(-1, keepdims=True)
+        if beta != 0:
+            change = oracles.objective(problem, best._replace(**{block: moved}), *betas) - found.value
+            assert change <= 1e-9 if beta > 0 else change >= -1e-9, block
+
+
+@laws
+@given(problems())
+def test_free_is_never_below_clamped_and_pessimism_never_above(problem):
+    free, middle, clamped, robust = (infer(model_of(problem), b) for b in (1.0, 0.5, 0.0, -1.0))
+    for high, low in ((free, middle), (middle, clamped), (clamped, robust)):
+        assert bool((high.v >= low.v - 1e-10).all())
+        assert high.value >= low.value - 1e-10
+
+
+@laws
+@given(problems(forbidden=False), st.sampled_from([1e-12, -1e-12, 1e-300]))
+def test_it_is_continuous_where_free_becomes_clamped(problem, optimism):
+    near, clamped = infer(model_of(problem), optimism), infer(model_of(problem), 0.0)
+    close(near.v, clamped.v, 1e-9)
+    close(near.policy, clamped.policy, 1e-9)
+
+
+@laws
+@given(problems(forbidden=False), optimisms, st.floats(-1e3, 1e3))
+def test_a_constant_reward_adds_one_for_every_step_lived(problem, optimism, constant):
+    richer = dataclasses.replace(problem, reward=problem.reward + constant)
+    before, after = infer(model_of(problem), optimism), infer(model_of(richer), optimism)
+    steps = sum(problem.discount**t for t in range(problem.horizon))
+    assert after.value == pytest.approx(before.value + constant * steps, abs=1e-8)
+    close(after.policy, before.policy, 1e-7)
+
+
+@laws
+@given(problems(), optimisms, st.sampled_from([0.01, 7.0, 1000.0]))
+def test_rewards_and_temperature_scale_together(problem, optimism, factor):
+    scaled = dataclasses.replace(
+        problem,
+        reward=problem.reward * factor,
+        final_reward=problem.final_reward * factor,
+        temperature=problem.temperature * factor,
+    )
+    before, after = infer(model_of(problem), optimism), infer(model_of(scaled), optimism)
+    close(after.policy, before.policy, 1e-9)
+    close(after.dynamics, before.dynamics, 1e-9)
+    close(after.v / factor, before.v)
+
+
+@laws
+@given(problems(deterministic=True), optimisms)
+def test_without_chance_there_is_nothing_to_be_optimistic_about(problem, optimism):
+    some, clamped = infer(model_of(problem), optimism), infer(model_of(problem), 0.0)
+    close(some.v, clamped.v)
+    close(some.policy, clamped.policy)
+    close(some.objective, clamped.objective)
+
+
+@laws
+@given(problems(state_rewards=True, discounted=False))
+def test_it_is_the_linearly_solvable_mdp(problem):
+    """State-only reward, uniform prior: log z_0 = V_0/τ, from z = exp(r/τ) P̄ z with the mean of the transitions."""
+    passive = np.zeros((problem.ended, problem.ended))
+    for s in range(problem.ended):
+        for a, rho in problem.choices(s):
+            for _, p, n, _ in problem.faces(s, a):
+                passive[s, n] += rho * p
+    state_reward = problem.reward[:, 0, 0]
+    log_z = oracles.log_desirability(state_reward, passive, problem.horizon, problem.temperature)
+    close(infer(model_of(problem), 1.0).v[0] / problem.temperature, log_z, 1e-12)
+
+
+def test_the_start_has_an_optimism_of_its_own():
+    model = TabularModel(random_mdp(seed=6, horizon=4), 0.7)
+    both, start_only = infer(model, 1.0), infer(model, Optimism(dynamics=0.0, initial=1.0))
+    clamped = infer(model, Optimism(dynamics=0.0, initial=0.0))
+    torch.testing.assert_close(start_only.policy, clamped.policy)
+    torch.testing.assert_close(clamped.initial, model.mdp.initial)
+    tilted = model.mdp.initial * (clamped.v[0] / 0.7).exp()
+    torch.testing.assert_close(start_only.initial, tilted / tilted.sum())
+    assert clamped.objective < start_only.objective < both.objective
+
+
+def test_freed_survival_dies_early_and_clamped_does_not():
+    """With γ < 1 and nothing but costs, the operator of freed survival is τ log(γ exp(V/τ) + 1 − γ)."""
+    mdp = gamble(horizon=2).replace(reward=[[[-2.0, 0.0], [-1.0, -3.0]]], discount=0.6)
+    freed = infer(TabularModel(mdp, 0.7), Optimism(1.0, 1.0, 1.0))
+    last = freed.v[1, 0]
+    ahead = 0.7 * torch.log(0.6 * (last / 0.7).exp() + 0.4)
+    assert float(freed.q[0, 0, 0]) == pytest.approx(float(-2.0 + ahead), rel=1e-14)
+    believed = 0.6 * (last / 0.7).exp() / (0.6 * (last / 0.7).exp() + 0.4)
+    assert float(freed.blocks().log_survival[0, 0].exp()) == pytest.approx(float(believed), rel=1e-14)
+    assert float(freed.blocks().log_survival[0, 0].exp()) < 0.2
+    assert infer(TabularModel(mdp, 0.7), 1.0).blocks().log_survival is None
+
+
+@pytest.mark.parametrize("optimism", [1.0, 0.0, -0.5])
+def test_float32_and_large_rewards(optimism):
+    """Rewards of a thousand, five hundred steps, τ = 1: finite, and within 1e-4 of float64."""
+    mdp = random_mdp(seed=12, states=5, actions=3, outcomes=4, horizon=500)
+    mdp = mdp.replace(reward=1e3 * mdp.reward)
+    double, single = (infer(TabularModel(each), optimism) for each in (mdp, mdp.to(torch.float32)))
+    assert single.v.dtype == torch.float32
+    assert bool(single.v.isfinite().all() and single.q.isfinite().all())
+    torch.testing.assert_close(single.v.double(), double.v, rtol=1e-4, atol=1e-4 * 1e3)
+    torch.testing.assert_close(single.q.double(), double.q, rtol=1e-4, atol=1e-4 * 1e3)
+    assert single.value == pytest.approx(double.value, rel=1e-4)
+    for table in (single.policy, single.dynamics, single.initial[None]):
+        torch.testing.assert_close(table.sum(-1), torch.ones_like(table.sum(-1)))
+
+
+def test_trap_7_averaging_the_reward_first_changes_the_free_answer():
+    mdp = gamble(horizon=3)
+    mean = (mdp.probability * mdp.reward).sum(-1, keepdim=True).expand_as(mdp.reward)
+    averaged = TabularModel(mdp.replace(reward=mean))
+    kept = TabularModel(mdp)
+    evidence = oracles.enumerate_posterior(problem_of(mdp)).log_evidence
+    assert infer(kept).log_evidence == pytest.approx(evidence, abs=1e-12)
+    assert infer(averaged).log_evidence < evidence - 1
+    assert infer(averaged, 0.0).objective == pytest.approx(infer(kept, 0.0).objective, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("optimism", [1.0, 0.0, -0.5])
+def test_trap_8_forbidden_outcomes_and_masked_actions(dtype, optimism):
+    """A state whose every action is forbidden, a mask, and rewards whose exponentials overflow float32."""
+    none = -torch.inf
+    mdp = TabularMDP(
+        initial=[0.5, 0.5, 0.0],
+        probability=[[[0.5, 0.5], [1.0, 0.0]], [[1.0, 0.0], [0.5, 0.5]], [[1.0, 0.0], [1.0, 0.0]]],
+        successor=[[[0, 1], [2, 0]], [[1, 0], [0, 1]], [[2, 2], [2, 2]]],
+        reward=[[[500.0, 900.0], [2000.0, none]], [[0.0, none], [-700.0, 1e4]], [[none, none], [none, none]]],
+        horizon=3,
+    ).to(dtype)
+    prior = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]], dtype=dtype)
+    found = infer(TabularModel(mdp, 1.0, prior), optimism)
+    expected = oracles.solve(dataclasses.replace(problem_of(mdp), prior=prior.numpy()), optimism)
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
+    close(found.v, expected.v, tolerance)
+    close(found.q, expected.q, tolerance)
+    close(found.policy, expected.policy, 10 * tolerance)
+    assert bool((found.v[:3, 2] == none).all())
+    assert bool((found.policy[:, 1, 1] == 0).all())
+    assert float(found.policy[0, 0, 1]) == 0.0, "it would be caught in state 2 with no way on"
+    nowhere = infer(TabularModel(mdp.replace(initial=[0.0, 0.0, 1.0]), 1.0, prior), optimism)
+    assert nowhere.value == none
+    assert not bool(nowhere.policy.isnan().any() or nowhere.dynamics.isnan().any() or nowhere.initial.isnan().any())
+
+
+@pytest.mark.parametrize("optimism", [1.0, 0.0])
+def test_trap_9_the_prior_is_a_mean_over_actions_not_a_sum(optimism):
+    """A prior of ones adds log A nats at every step. No reward at all must be worth nothing at all."""
+    steps, mdp = 4, random_mdp(seed=3, actions=3, horizon=4)
+    nothing = TabularModel(mdp.replace(reward=torch.zeros_like(mdp.reward)))
+    assert infer(nothing, optimism).objective == pytest.approx(0.0, abs=1e-14)
+    problem = dataclasses.replace(problem_of(mdp, 0.7), prior=np.ones((3, 3)))
+    naive = oracles.solve(problem, optimism).value
+    ours = infer(TabularModel(mdp, 0.7), optimism).value
+    assert naive - ours == pytest.approx(0.7 * steps * np.log(3), abs=1e-12)
+
+
+@pytest.mark.parametrize("optimism", [1.0, 0.4])
+def test_trap_13_a_row_of_bad_successors_does_not_underflow(optimism):
+    """State 0 leads on to states 1000 nats below state 3: exp(V − max V) is 0 for them, exact messages are not."""
+    pay = np.asarray([0.0, -1000.0, -1001.0, 0.0])
+    mdp = TabularMDP(
+        initial=[1.0, 0.0, 0.0, 0.0],
+        probability=np.full((4, 1, 2), 0.5),
+        successor=[[[1, 2]], [[1, 1]], [[2, 2]], [[3, 3]]],
+        reward=np.repeat(pay, 2).reshape(4, 1, 2),
+        horizon=2,
+    )
+    found, expected = infer(TabularModel(mdp), optimism), oracles.solve(problem_of(mdp), optimism)
+    close(found.v, expected.v, 1e-14)
+    transition = np.asarray([[0.0, 0.5, 0.5, 0.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    with np.errstate(divide="ignore"):
+        naive = pay + np.log(transition @ np.exp(optimism * (pay - pay.max()))) / optimism + pay.max()
+    assert naive[0] == -np.inf
+    assert naive[3] == expected.v[0, 3]
+
+
+def test_temperature_zero_needs_every_block_clamped():
+    with pytest.raises(InvalidArgument, match=r"`optimism` must be 0 when .* positive temperature"):
+        infer(TabularModel(gamble(), 0.0))
+    with pytest.raises(InvalidArgument, match=r"`optimism` of initial must be a finite number, but is nan"):
+        Optimism(initial=float("nan"))

@@ -1,0 +1,298 @@
+"""`TabularMDP`: what it refuses and how it says so, what it keeps, and its dense constructor against plain numpy."""
+
+import copy
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pgm_control import InvalidArgument, InvalidProblem, TabularMDP
+from pgm_control import _mdp_checks as checks
+
+STATES, ACTIONS = ("home", "away"), ("stay", "go")
+
+
+def arguments(**changes):
+    """Two states, two actions, two outcomes; the second outcome of staying is padding."""
+    valid = {
+        "initial": np.array([0.75, 0.25]),
+        "probability": np.array([[[1.0, 0.0], [0.4, 0.6]], [[1.0, 0.0], [0.1, 0.9]]]),
+        "successor": np.array([[[0, 0], [0, 1]], [[1, 0], [1, 0]]]),
+        "reward": np.array([[[1.0, 0.0], [-1.0, 2.0]], [[0.5, 0.0], [0.0, 3.0]]]),
+        "horizon": 3,
+        "state_names": STATES,
+        "action_names": ACTIONS,
+    }
+    return valid | changes
+
+
+def changed(name, index, value):
+    """The valid argument with one entry replaced."""
+    array = np.array(arguments(final_reward=np.zeros(2))[name], dtype=float if name != "successor" else int)
+    array[index] = value
+    return {name: array}
+
+
+REFUSED = {
+    "nan probability": (
+        changed("probability", (1, 1, 0), np.nan),
+        ["`probability[1, 1, 0]` (state 'away', action 'go')", "is nan", "Replace it"],
+    ),
+    "negative probability": (
+        changed("probability", (0, 1, 1), -0.5),
+        ["`probability[0, 1, 1]` (state 'home', action 'go')", "-0.5", "pass their exponentials"],
+    ),
+    "row of probabilities": (
+        changed("probability", (0, 1, 1), 0.5),
+        ["`probability[0, 1]` (state 'home', action 'go')", "sums to 0.9", "Divide by the sum"],
+    ),
+    "infinite probability": (changed("probability", (0, 1, 1), np.inf), ["`probability[0, 1]`", "sums to inf"]),
+    "no outcome axis": ({"probability": np.ones((2, 2))}, ["`probability`", "3 axes", "(2, 2)", "Reshape"]),
+    "empty probability": ({"probability": np.ones((2, 2, 0))}, ["`probability`", "empty", "(2, 2, 0)", "an entry"]),
+    "ragged probability": (
+        {"probability": [[[1.0], [0.5, 0.5]], [[1.0], [1.0]]]},
+        ["`probability`", "rectangular", "Pad short rows"],
+    ),
+    "complex probability": (
+        {"probability": torch.ones(2, 2, 2, dtype=torch.complex128)},
+        ["`probability`", "real", "complex128", "real part"],
+    ),
+    "nan start": (changed("initial", 1, np.nan), ["`initial[1]` (state 'away')", "is nan", "Replace it"]),
+    "negative start": (changed("initial", 1, -0.25), ["`initial[1]` (state 'away')", "-0.25", "exponentials"]),
+    "start sum": (changed("initial", 0, 0.5), ["`initial`", "sums to 0.75", "Divide by the sum"]),
+    "start shape": ({"initial": np.ones(3) / 3}, ["`initial`", "(2,)", "(3,)", "order of its axes"]),
+    "successor too high": (
+        changed("successor", (1, 1, 1), 7),
+        ["`successor[1, 1, 1]` (state 'away', action 'go')", "0 to 1", "is 7", "say 0"],
+    ),
+    "successor of padding": (changed("successor", (0, 0, 1), -1), ["`successor[0, 0, 1]`", "is -1", "say 0"]),
+    "successor floats": ({"successor": np.zeros((2, 2, 2))}, ["`successor`", "integers", "float64", "Cast it"]),
+    "successor shape": ({"successor": np.zeros((2, 2, 1), int)}, ["`successor`", "(2, 2, 2)", "(2, 2, 1)"]),
+    "successor ragged": ({"successor": [[[0], [0, 1]], [[0], [0]]]}, ["`successor`", "rectangular", "Pad"]),
+    "nan reward": (
+        changed("reward", (0, 0, 0), np.nan),
+        ["`reward[0, 0, 0]` (state 'home', action 'stay')", "is nan", "-inf to forbid"],
+    ),
+    "nan reward of padding": (changed("reward", (0, 0, 1), np.nan), ["`reward[0, 0, 1]`", "is nan", "0 for no reward"]),
+    "infinite reward": (
+        changed("reward", (1, 0, 0), np.inf),
+        ["`reward[1, 0, 0]` (state 'away', action 'stay')", "+inf", "large finite reward"],
+    ),
+    "reward shape": ({"reward": np.zeros((2, 2, 3))}, ["`reward`", "(2, 2, 2)", "(2, 2, 3)", "like `probability`"]),
+    "averaged reward": ({"reward": np.zeros((2, 2))}, ["`reward`", "3 axes", "(2, 2)"]),
+    "nan final reward": (changed("final_reward", 1, np.nan), ["`final_reward[1]` (state 'away')", "is nan", "0 for"]),
+    "infinite final reward": (changed("final_reward", 0, np.inf), ["`final_reward[0]`", "finite reward"]),
+    "final reward shape": ({"final_reward": np.zeros(3)}, ["`final_reward`", "(2,)", "(3,)", "one reward a state"]),
+    "no horizon": ({"horizon": 0}, ["`horizon`", "at least 1", "is 0", "long horizon"]),
+    "discount 0": ({"discount": 0.0}, ["`discount`", "more than 0", "is 0.0", "horizon=1"]),
+    "discount above 1": ({"discount": 1.5}, ["`discount`", "at most 1", "is 1.5"]),
+    "discount nan": ({"discount": float("nan")}, ["`discount`", "is nan"]),
+    "state names": ({"state_names": ("home",)}, ["`state_names`", "2 names", "('home',)", "list of strings"]),
+    "action names": ({"action_names": ("a", "b", "c")}, ["`action_names`", "2 names", "('a', 'b', 'c')"]),
+    "repeated names": ({"state_names": ("x", "x")}, ["`state_names`", "distinct", "'x' stands 2 times", "Number"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_refusals_name_the_argument_the_entry_its_value_and_the_remedy(changes, words):
+    with pytest.raises(InvalidProblem) as caught:
+        TabularMDP(**arguments(**changes))
+    assert isinstance(caught.value, ValueError)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_without_names_the_index_alone_is_given():
+    nameless = {"state_names": None, "action_names": None}
+    with pytest.raises(InvalidProblem, match=r"^`probability\[1, 1, 0\]` must be a probability, but is nan"):
+        TabularMDP(**arguments(**changed("probability", (1, 1, 0), np.nan), **nameless))
+
+
+@pytest.mark.parametrize("value", [True, 2.5, "3", None, -1])
+def test_horizon_is_a_whole_number(value):
+    with pytest.raises(InvalidProblem, match="`horizon` must be a whole number"):
+        checks.horizon("horizon", value)
+
+
+@pytest.mark.parametrize("value", [True, "1", None])
+def test_discount_is_a_number(value):
+    with pytest.raises(InvalidProblem, match="`discount` must be the probability of surviving"):
+        checks.discount("discount", value)
+
+
+def test_a_missing_array_is_said_to_be_missing():
+    with pytest.raises(InvalidProblem, match=r"`reward` must be given, but is None\. Pass an array with 3 axes"):
+        checks.table("reward", None, 3, checks.kind(0.0))
+
+
+def test_a_string_is_no_list_of_names():
+    with pytest.raises(InvalidProblem, match="`action_names` must hold 2 names"):
+        checks.names("action_names", "ab", 2)
+
+
+def test_it_is_frozen():
+    mdp = TabularMDP(**arguments())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        mdp.horizon = 5  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_it_copies_what_it_is_given(convert):
+    given = {
+        name: convert(value) for name, value in arguments(final_reward=np.zeros(2)).items() if hasattr(value, "shape")
+    }
+    mdp = TabularMDP(**arguments(**given))
+    before = {name: getattr(mdp, name).clone() for name in given}
+    for value in given.values():
+        value[:] = 1
+    for name in given:
+        assert torch.equal(getattr(mdp, name), before[name])
+
+
+def test_anything_but_a_floating_tensor_becomes_float64():
+    for probability in (
+        np.array([[[1.0], [1.0]]], dtype=np.float32),
+        [[[1], [1]]],
+        torch.ones(1, 2, 1, dtype=torch.int64),
+    ):
+        mdp = TabularMDP([1.0], probability, [[[0], [0]]], [[[0], [0]]], horizon=1)
+        assert mdp.probability.dtype == mdp.reward.dtype == mdp.initial.dtype == torch.float64
+        assert mdp.successor.dtype == torch.int64
+
+
+def test_a_floating_tensor_decides_the_dtype_of_all():
+    single = torch.as_tensor(arguments()["probability"], dtype=torch.float32)
+    mdp = TabularMDP(**arguments(probability=single, final_reward=np.zeros(2)))
+    for table in (mdp.initial, mdp.probability, mdp.reward, mdp.final_reward):
+        assert table is not None
+        assert table.dtype == torch.float32
+
+
+def test_float32_thirds_are_probabilities():
+    thirds = torch.full((1, 1, 3), 1 / 3, dtype=torch.float32)
+    mdp = TabularMDP([1.0], thirds, torch.zeros(1, 1, 3, dtype=torch.int64), torch.zeros(1, 1, 3), horizon=1)
+    assert mdp.probability.sum() == pytest.approx(1.0, abs=1e-7)
+
+
+def test_rows_are_rescaled_and_then_left_alone():
+    near = np.array([[[0.5, 0.5 + 5e-9]]])
+    mdp = TabularMDP([1.0], near, [[[0, 0]]], [[[0, 0]]], horizon=1)
+    assert float(mdp.probability.sum()) == pytest.approx(1.0, abs=1e-15)
+    assert torch.equal(mdp.replace(horizon=2).probability, mdp.probability)
+
+
+def test_minus_infinity_forbids_and_padding_has_no_reward():
+    rewards = np.array([[[-np.inf, 9.0], [-1.0, 2.0]], [[0.5, -np.inf], [0.0, 3.0]]])
+    mdp = TabularMDP(**arguments(reward=rewards))
+    assert mdp.reward[0, 0, 0] == -torch.inf
+    assert mdp.reward[0, 0, 1] == 0
+    assert mdp.reward[1, 0, 1] == 0
+
+
+@settings(max_examples=40)
+@given(states=st.integers(1, 5), actions=st.integers(1, 3), by_successor=st.booleans(), seed=st.integers(0, 2**32 - 1))
+def test_dense_and_outcome_form_say_the_same(states, actions, by_successor, seed):
+    """Scattering the outcomes back gives the dense arrays; no outcome is impossible in a row of full width."""
+    random = np.random.default_rng(seed)
+    weight = random.random((states, actions, states)) * (random.random((states, actions, states)) < 0.6)
+    weight[..., 0] += weight.sum(-1) == 0
+    transition = weight / weight.sum(-1, keepdims=True)
+    reward = random.normal(size=(states, actions, states) if by_successor else (states, actions))
+    mdp = TabularMDP.from_dense(np.ones(states) / states, transition, reward, horizon=2)
+    dense = reward if by_successor else np.repeat(reward[..., None], states, -1)
+    p, successor, r = (x.numpy() for x in (mdp.probability, mdp.successor, mdp.reward))
+    back = np.zeros_like(transition)
+    for s in range(states):
+        for a in range(actions):
+            assert (p[s, a] > 0).sum() == (transition[s, a] > 0).sum()
+            for k in range(p.shape[2]):
+                back[s, a, successor[s, a, k]] += p[s, a, k]
+                if p[s, a, k] > 0:
+                    assert r[s, a, k] == dense[s, a, successor[s, a, k]]
+    np.testing.assert_allclose(back, transition, rtol=0, atol=1e-15)
+    assert p.shape[2] == (transition > 0).sum(-1).max()
+
+
+DENSE = {"initial": [1.0, 0.0], "transition": np.full((2, 1, 2), 0.5), "reward": np.zeros((2, 1)), "horizon": 1}
+DENSE_REFUSED = {
+    "transition sum": ({"transition": np.full((2, 1, 2), 0.4)}, ["`transition[0, 0]`", "sums to 0.8", "Divide"]),
+    "transition not square": (
+        {"transition": np.ones((2, 1, 1))},
+        ["`transition`", "(2, 1, 2)", "next_state", "(2, 1, 1)"],
+    ),
+    "transition axes": ({"transition": np.ones((2, 2))}, ["`transition`", "3 axes (state, action, next_state)"]),
+    "reward axes": (
+        {"reward": np.zeros(2)},
+        ["`reward`", "2 axes (state, action) or 3 axes (state, action, next_state)"],
+    ),
+    "reward shape": ({"reward": np.zeros((1, 2))}, ["`reward`", "(2, 1) (state, action)", "(1, 2)"]),
+    "reward of one successor": (
+        {"reward": np.array([[[0.0, np.nan]], [[0.0, 0.0]]])},
+        ["`reward[0, 0, 1]`", "is nan"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), DENSE_REFUSED.values(), ids=DENSE_REFUSED.keys())
+def test_dense_refusals_speak_of_the_dense_arguments(changes, words):
+    with pytest.raises(InvalidProblem) as caught:
+        TabularMDP.from_dense(**(DENSE | changes))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_replace_changes_and_checks():
+    mdp = TabularMDP(**arguments())
+    longer = mdp.replace(horizon=7, discount=0.5)
+    assert (longer.horizon, longer.discount, mdp.horizon) == (7, 0.5, 3)
+    assert longer.state_names == STATES
+    for name in ("initial", "probability", "successor", "reward"):
+        assert torch.equal(getattr(longer, name), getattr(mdp, name))
+    with pytest.raises(InvalidProblem, match="`discount`"):
+        mdp.replace(discount=2.0)
+
+
+def test_to_another_dtype_and_back():
+    mdp = TabularMDP(**arguments(final_reward=np.array([1.0, -np.inf])))
+    single = mdp.to(torch.float32)
+    assert single.probability.dtype == single.reward.dtype == torch.float32
+    assert single.successor.dtype == torch.int64
+    again = single.to(torch.float64)
+    torch.testing.assert_close(again.probability, mdp.probability, rtol=1e-6, atol=0)
+    torch.testing.assert_close(again.probability.sum(-1), torch.ones(2, 2).double(), rtol=0, atol=1e-15)
+    assert again.final_reward is not None
+    assert again.final_reward[1] == -torch.inf
+    with pytest.raises(InvalidArgument, match="`dtype` must be floating"):
+        mdp.to(torch.int64)
+
+
+def test_sizes_and_names():
+    mdp = TabularMDP(**arguments())
+    assert (mdp.num_states, mdp.num_actions, mdp.num_outcomes) == (2, 2, 2)
+    assert (mdp.state_name(1), mdp.action_name(0)) == ("away", "stay")
+    nameless = mdp.replace(state_names=None, action_names=None)
+    assert (nameless.state_name(1), nameless.action_name(0)) == ("1", "0")
+
+
+def test_repr_gives_sizes():
+    shown = repr(TabularMDP(**arguments(discount=0.9)))
+    assert shown == "TabularMDP(2 states, 2 actions, at most 2 outcomes, horizon 3, discount 0.9, float64)"
+
+
+def test_deterministic_means_that_no_die_has_two_faces():
+    sure = TabularMDP([1.0, 0.0], np.ones((2, 1, 1)), [[[1]], [[0]]], np.zeros((2, 1, 1)), horizon=2)
+    assert sure.is_deterministic
+    assert not sure.replace(initial=[0.5, 0.5]).is_deterministic
+    assert not sure.replace(discount=0.9).is_deterministic
+    assert not TabularMDP(**arguments(initial=[1.0, 0.0])).is_deterministic
+
+
+def test_copies_and_pickles():
+    mdp = TabularMDP(**arguments())
+    for twin in (copy.deepcopy(mdp), pickle.loads(pickle.dumps(mdp))):
+        assert torch.equal(twin.reward, mdp.reward)
+        assert twin.state_names == mdp.state_names

@@ -1,0 +1,211 @@
+"""The posterior: marginals, messages, samples and the mode, against the enumeration of all trajectories."""
+
+import dataclasses
+import math
+
+import hypothesis.strategies as st
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from problems import gamble, random_mdp
+from pyro import poutine
+from strategies import laws, model_of, problem_of, problems
+
+from pgm_control import InvalidArgument, Optimism, TabularModel, infer
+from pgm_control._trajectories import most_probable_trajectory, sample_trajectories
+
+FREE = Optimism(1.0, 1.0, 1.0)
+
+
+def close(found, expected, tolerance=1e-10):
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+def path_of(problem, trajectory):
+    """The enumerated trajectory that is the given one."""
+    states, actions, outcomes = (tuple(each.tolist()) for each in trajectory[:3])
+    return next(path for path in oracles.paths(problem) if path[:3] == (states, actions, outcomes))
+
+
+@laws
+@given(problems())
+def test_it_is_the_enumeration_of_all_trajectories(problem):
+    """log p(O), every marginal, policy and believed dice, with survival freed where there is a discount."""
+    exact = oracles.enumerate_posterior(problem)
+    posterior = infer(model_of(problem), FREE)
+    close(posterior.log_evidence, exact.log_evidence)
+    assume(exact.log_evidence > -math.inf)
+    close(posterior.state_marginals(), exact.state)
+    close(posterior.outcome_marginals(), exact.outcome)
+    close(posterior.state_action_marginals(), exact.outcome.sum(-1))
+    close(posterior.initial, exact.state[0])
+    for t in range(problem.horizon):
+        for s in np.flatnonzero(exact.state[t] > 1e-8):
+            close(posterior.policy[t, s], exact.outcome[t, s].sum(-1) / exact.state[t, s], 1e-7)
+            for a in np.flatnonzero(exact.outcome[t, s].sum(-1) > 1e-8):
+                close(posterior.dynamics[t, s, a], exact.outcome[t, s, a] / exact.outcome[t, s, a].sum(), 1e-7)
+
+
+@laws
+@given(problems())
+def test_the_mode_is_the_best_of_all_trajectories(problem):
+    """By its probability, since there may be ties; and its stated probability is its own, given O."""
+    exact = oracles.enumerate_posterior(problem)
+    assume(exact.log_evidence > -math.inf)
+    mode = infer(model_of(problem), FREE).mode()
+    assert mode.log_probability == pytest.approx(exact.log_best - exact.log_evidence, abs=1e-9)
+    own = path_of(problem, mode).log_weight(problem.temperature)
+    assert own == pytest.approx(exact.log_best, abs=1e-9)
+
+
+@laws
+@given(problems(), st.sampled_from([0.0, -1.0, 0.5]))
+def test_the_mode_of_any_optimism_is_the_best_under_its_own_blocks(problem, optimism):
+    posterior = infer(model_of(problem), optimism)
+    assume(posterior.value > -math.inf)
+    initial, policy, dynamics = (each.numpy() for each in (posterior.initial, posterior.policy, posterior.dynamics))
+
+    def probability(path):
+        result = initial[path.states[0]]
+        for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
+            if s != problem.ended:
+                lives = path.states[t + 1] != problem.ended
+                result *= policy[t, s, a] * dynamics[t, s, a, k]
+                result *= problem.discount if lives else 1.0 - problem.discount
+        return result
+
+    best = max(probability(path) for path in oracles.paths(problem))
+    mode = posterior.mode()
+    assert math.exp(mode.log_probability) == pytest.approx(best, rel=1e-9)
+    assert probability(path_of(problem, mode)) == pytest.approx(best, rel=1e-9)
+
+
+@laws
+@given(problems())
+def test_forward_and_backward_messages_meet_at_every_time(problem):
+    """Σ_s α_t(s) exp(V_t(s)/τ) + those who have ended = p(O) at every t; the product is the marginal."""
+    problem = dataclasses.replace(problem, discount=1.0)
+    exact = oracles.enumerate_posterior(problem)
+    posterior = infer(model_of(problem), 1.0)
+    met = posterior.forward + posterior.v / problem.temperature
+    close(torch.logsumexp(met, -1), np.full(problem.horizon + 1, exact.log_evidence))
+    if exact.log_evidence > -math.inf:
+        close((met - posterior.log_evidence).exp(), posterior.state_marginals())
+
+
+@laws
+@given(problems())
+def test_forward_messages_count_the_living(problem):
+    """With a discount α_t(s) is the weight of the trajectories that live until t and are in s."""
+    expected = np.zeros((problem.horizon + 1, problem.ended))
+    for steps in range(problem.horizon + 1):
+        if steps == 0:
+            expected[0] = problem.initial
+            continue
+        cut = dataclasses.replace(problem, horizon=steps, final_reward=np.zeros(problem.ended))
+        for path in oracles.paths(cut):
+            if path.states[-1] != problem.ended:
+                expected[steps, path.states[-1]] += math.exp(path.log_weight(problem.temperature))
+    close(infer(model_of(problem), FREE).forward.exp(), expected)
+
+
+@settings(laws, max_examples=15)
+@given(problems())
+def test_the_exact_free_guide_has_constant_log_weight(problem):
+    """log p~ − log q of every sampled trajectory is log p(O), through the Pyro programs of both."""
+    model = model_of(problem)
+    posterior = infer(model, FREE)
+    assume(posterior.value > -math.inf)
+    for seed in range(20):
+        with poutine.seed(rng_seed=seed):
+            guided = poutine.trace(posterior).get_trace()
+            played = poutine.trace(poutine.replay(model, trace=guided)).get_trace()
+        assert float(played.log_prob_sum() - guided.log_prob_sum()) == pytest.approx(posterior.log_evidence, abs=1e-9)
+
+
+def check_frequencies(trajectories, state, outcome):
+    """Five standard errors for each frequency."""
+    n = len(trajectories.states)
+    for t in range(len(state)):
+        seen = torch.bincount(trajectories.states[:, t], minlength=state.shape[1] + 1).numpy()[:-1] / n
+        error = np.sqrt(state[t] * (1 - state[t]) / n)
+        assert (np.abs(seen - state[t]) <= 5 * error + 1e-12).all(), t
+    for t, expected in enumerate(outcome):
+        alive = trajectories.states[:, t] < state.shape[1]
+        faces = (trajectories.states[alive, t], trajectories.actions[alive, t], trajectories.outcomes[alive, t])
+        seen = np.zeros(expected.shape)
+        np.add.at(seen, tuple(each.numpy() for each in faces), 1.0 / n)
+        assert (np.abs(seen - expected) <= 5 * np.sqrt(expected * (1 - expected) / n) + 1e-12).all(), t
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("discount", [1.0, 0.7])
+def test_samples_are_of_the_posterior(discount):
+    """20 000 draws against enumeration; about 90 frequencies at five standard errors: one false alarm in 20 000 seeds."""
+    mdp = random_mdp(seed=9, horizon=3, discount=discount).replace(final_reward=[0.5, -1.0, 2.0])
+    exact = oracles.enumerate_posterior(problem_of(mdp, 0.7))
+    posterior = infer(TabularModel(mdp, 0.7), FREE)
+    trajectories = posterior.sample(20_000, torch.Generator().manual_seed(1))
+    check_frequencies(trajectories, exact.state, exact.outcome)
+    if discount < 1:
+        clamped = infer(TabularModel(mdp, 0.7), 0.0)
+        drawn = clamped.sample(20_000, torch.Generator().manual_seed(2))
+        check_frequencies(drawn, clamped.state_marginals().numpy(), clamped.outcome_marginals().numpy())
+
+
+def test_samples_follow_the_generator_and_the_successors():
+    mdp = random_mdp(seed=9, horizon=4, discount=0.5)
+    posterior = infer(TabularModel(mdp), 0.0)
+    state = torch.random.get_rng_state()
+    one, same, other = (posterior.sample(500, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), state), "the global generator is left alone"
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not torch.equal(one.states, other.states)
+    before, after = one.states[:, :-1], one.states[:, 1:]
+    ended = before == mdp.num_states
+    assert bool((after[ended] == mdp.num_states).all() and (one.actions[ended] == 0).all())
+    arrived = mdp.successor[before[~ended], one.actions[~ended], one.outcomes[~ended]]
+    assert bool(((after[~ended] == arrived) | (after[~ended] == mdp.num_states)).all())
+    with pytest.raises(InvalidArgument, match="`n` must be at least 1 trajectory, but is 0"):
+        posterior.sample(0)
+
+
+def test_marginals_of_a_clamped_posterior_are_those_of_its_policy_in_the_true_world():
+    mdp = random_mdp(seed=4, horizon=3, discount=0.8)
+    posterior = infer(TabularModel(mdp, 0.7), 0.0)
+    state, policy = mdp.initial.numpy(), posterior.policy.numpy()
+    for t in range(3):
+        close(posterior.state_marginals()[t], state)
+        close(posterior.state_action_marginals()[t], state[:, None] * policy[t])
+        outcome = (state[:, None] * policy[t])[..., None] * mdp.probability.numpy()
+        close(posterior.outcome_marginals()[t], outcome)
+        state = 0.8 * np.asarray([outcome[mdp.successor.numpy() == s].sum() for s in range(3)])
+    close(posterior.state_marginals()[3], state)
+
+
+def test_what_belongs_to_the_exact_posterior_alone_is_refused_with_the_remedy():
+    clamped = infer(TabularModel(gamble()), 0.0)
+    for name in ("log_evidence", "forward"):
+        with pytest.raises(InvalidArgument, match=rf"`{name}` belongs to the exact posterior.*infer\(model, 1.0\)"):
+            getattr(clamped, name)
+    discounted = infer(TabularModel(gamble().replace(discount=0.9)), 1.0)
+    with pytest.raises(InvalidArgument, match=r"Optimism\(survival=1.0\)"):
+        _ = discounted.log_evidence
+    frozen = infer(TabularModel(gamble(), 0.0), 0.0)
+    with pytest.raises(InvalidArgument, match="Read `value` instead"):
+        _ = frozen.objective
+    assert frozen.value == 1.0
+    assert "value 1" in repr(frozen)
+    assert "nats" in repr(clamped)
+
+
+def test_the_blocks_are_enough():
+    """The functions behind `sample` and `mode` serve any blocks: here the prior's."""
+    model = TabularModel(gamble(horizon=2))
+    prior = model.blocks()
+    mode = most_probable_trajectory(prior, model.mdp)
+    assert mode.log_probability == pytest.approx(2 * math.log(0.5))
+    assert mode.actions.tolist() == [0, 0]
+    assert sample_trajectories(prior, model.mdp, 3).states.shape == (3, 3)
