@@ -116,7 +116,7 @@ def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
     ]
     _draw_rows(axes, _face_labels(mdp, die), bars, _chance)
     averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
-    title = f"What each believes that {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)} leads to"
+    title = f"What each believes {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)} leads to"
     _name(axes, title, f"probability{averaged}")
 
 

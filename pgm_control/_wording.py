@@ -50,12 +50,16 @@ def action_phrase(mdp: TabularMDP, action: int) -> str:
 
 def state_label(mdp: TabularMDP, state: int) -> str:
     """The name of a state where it stands alone: `(3, 0)`, `at home`, `state 5`."""
-    return mdp.state_name(state) if mdp.state_names else f"state {state}"
+    return _alone("state", mdp.state_name(state))
 
 
 def action_label(mdp: TabularMDP, action: int) -> str:
     """The name of an action where it stands alone: `pick up`, `action 2`."""
-    return mdp.action_name(action) if mdp.action_names else f"action {action}"
+    return _alone("action", mdp.action_name(action))
+
+
+def _alone(kind: str, name: str) -> str:
+    return f"{kind} {name}" if name.isdigit() else name
 
 
 def _noun(kind: str, name: str, quoted_alone: bool) -> str:

@@ -143,7 +143,7 @@ def check_frequencies(trajectories, state, outcome):
 @pytest.mark.statistical
 @pytest.mark.parametrize("discount", [1.0, 0.7])
 def test_samples_are_of_the_posterior(discount):
-    """20 000 draws against enumeration; about 90 frequencies at five standard errors: one false alarm in 20 000 seeds."""
+    """20 000 draws against enumeration; 90 frequencies at five standard errors: one false alarm in 20 000 seeds."""
     mdp = random_mdp(seed=9, horizon=3, discount=discount).replace(final_reward=[0.5, -1.0, 2.0])
     exact = oracles.enumerate_posterior(problem_of(mdp, 0.7))
     posterior = infer(TabularModel(mdp, 0.7), FREE)
