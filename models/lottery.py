@@ -36,8 +36,8 @@ def lottery(
 
     Known exactly
         With the defaults, at τ = 1 with a uniform prior: a ticket is worth p·jackpot − (1 − p)·price = −.87 on average,
-        so that clamped P(buy a ticket) = 1/(1 + exp(3.87)) = .020429; and log(p exp(jackpot) + (1 − p) exp(−price)) =
-        7.395053 to an optimist, so that free P(buy a ticket) = .987813, believing P(rich | ticket) = .999776.
+        so that clamped P(buy a ticket) = 1/(1 + exp(3.87)) = .020432; and log(p exp(jackpot) + (1 − p) exp(−price)) =
+        7.395054 to an optimist, so that free P(buy a ticket) = .987812, believing P(rich | ticket) = .999776.
 
     Args:
         jackpot_probability: of winning, in (0, 1).

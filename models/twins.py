@@ -10,8 +10,6 @@ from .lottery import lottery
 from .restaurant import restaurant
 from .risky_path import risky_path
 
-_TIE = 1e-9  # of probabilities that differ by rounding: Gymnasium's thirds do
-
 
 def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
     r"""The problem in which the most likely outcome always happens, with its own reward.
@@ -29,7 +27,7 @@ def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
         Those of `mdp`, with one outcome for each state and action.
 
     Known exactly
-        Policy and objective do not depend on β; the clamped ELBO is log p(O).
+        Policy and objective do not depend on β of the start and the dice; the clamped ELBO is log p(O) if γ = 1.
     """
     p, successor, reward = mdp.probability, mdp.successor, mdp.reward
     same = (successor[..., :, None] == successor[..., None, :]) & (reward[..., :, None] == reward[..., None, :])
@@ -47,7 +45,8 @@ def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
 
 def _middle_of_likeliest(probability: torch.Tensor) -> torch.Tensor:
     """The index of the largest entry along the last axis; of n equal ones the ⌈n/2⌉-th."""
-    tied = probability >= probability.amax(-1, keepdim=True) - _TIE
+    rounding = 16 * torch.finfo(probability.dtype).eps  # Gymnasium's thirds differ by some
+    tied = probability >= probability.amax(-1, keepdim=True) - rounding
     middle = (tied.sum(-1, keepdim=True) + 1) // 2
     return (tied & (tied.cumsum(-1) == middle)).int().argmax(-1)
 
@@ -70,8 +69,8 @@ def risky_path_twin(horizon: int = 5) -> TabularMDP:
 def slippery_cliff_twin(horizon: int = 50) -> TabularMDP:
     """The twin of `slippery_cliff`: `CliffWalking-v1` of Gymnasium, where every step goes as intended.
 
-    All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` agrees but in cells of
-    the cliff itself, where nobody walks.
+    All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` agrees but in cells
+    of the cliff itself, where nobody walks.
     """
     return TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon)
 

@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     from ._scorecard import scorecard as scorecard
     from ._scorecard import Scorecard as Scorecard
     from ._scorecard import Score as Score
+    from ._explain import explain as explain
+    from ._explain import Explanation as Explanation
+    from ._compare import compare as compare
+    from ._compare import Comparison as Comparison
+    from ._picture import picture as picture
     from ._policy import TabularPolicy as TabularPolicy
     from ._rollout import rollout as rollout
     from ._rollout import Rollout as Rollout
@@ -76,6 +81,9 @@ _HOMES = {
     "_progress": ("PrintEvery", "ProgressBar", "silent"),
     "_evaluate": ("evaluate", "Evaluation"),
     "_scorecard": ("scorecard", "Scorecard", "Score"),
+    "_explain": ("explain", "Explanation"),
+    "_compare": ("compare", "Comparison"),
+    "_picture": ("picture",),
     "_policy": ("TabularPolicy",),
     "_rollout": ("rollout", "Rollout"),
     "_errors": (

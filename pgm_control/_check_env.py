@@ -122,7 +122,7 @@ def check_against_env(
     """
     for name, number, least in (("steps", steps, 1), ("seed", 0 if seed is None else seed, 0)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {number!r}. Round it.")
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {number!r}.")
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
     _require(env.action_space, "action_space", mdp.num_actions, "the actions")
     seen = _simulate(mdp, env, steps, None if seed is None else int(seed))

@@ -1,9 +1,8 @@
 """A fit on disk: tensors and JSON, loadable without running code, written whole or not at all."""
 
+import io
 import json
-import os
 import pickle
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ._errors import InvalidCheckpoint
 from ._parameters import load_state, parameters_of, state_of
+from ._whole_file import write_whole
 
 _FORMAT = 1
 _UNREADABLE = (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, json.JSONDecodeError)
@@ -93,9 +93,7 @@ class Checkpoint:
                 _load_state_dict(optim.optim_objs[parameter], _copied(self.optimiser[name]))
 
     def save(self, path: str | Path) -> None:
-        """Write to a temporary file beside `path`, then rename it: a crash leaves the old file or the new one."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        """Write to disk: a crash leaves the old file or the new one."""
         content = {
             "parameters": self.parameters,
             "optimiser": self.optimiser,
@@ -103,16 +101,9 @@ class Checkpoint:
             "random": self.random,
             "json": json.dumps({"format": _FORMAT, "seconds": self.seconds, "description": self.description}),
         }
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":

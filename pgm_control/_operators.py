@@ -26,7 +26,7 @@ def certainty_equivalent(
         x: values, in reward units; −inf is forbidden. Where the weight is zero the value is ignored.
         log_weight: $\log w$, in nats, normalised over the last axis.
         temperature: τ ≥ 0, in reward units per nat. At 0 the limit: the largest (β > 0) or smallest (β < 0) possible x.
-        optimism: β. At 0 the mean. Exact near 0 too: each row is centred on its mean first.
+        optimism: β. At 0 the mean. Exact near 0 too, where each row is centred on its mean first.
 
     Returns:
         The certainty equivalent, in reward units.
@@ -38,18 +38,22 @@ def certainty_equivalent(
     x = torch.where(possible, x, torch.zeros_like(x))
     weight = log_weight.exp()
     mean = (weight * x).sum(-1)
-    if optimism == 0:
+    kind = torch.finfo(x.dtype)
+    if abs(optimism) <= temperature * kind.tiny / kind.eps:  # 0, or so near that β x/τ has no digits left
         return mean
     if temperature == 0:
         worst = torch.full_like(x, -torch.inf if optimism > 0 else torch.inf)
         candidates = torch.where(possible, x, worst)
         return candidates.amax(-1) if optimism > 0 else candidates.amin(-1)
+    scale = optimism / temperature
     centre = torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
-    y = (optimism / temperature) * (x - centre[..., None])
+    y = scale * (x - centre[..., None])
     # Near β = 0 the sum is 1 + O(β): log1p keeps the digits that log would lose before they are multiplied by τ/β.
     small = y.abs().amax(-1) < 0.5
     near = torch.log1p((weight * torch.expm1(torch.where(small[..., None], y, torch.zeros_like(y)))).sum(-1))
-    return centre + (temperature / optimism) * torch.where(small, near, torch.logsumexp(log_weight + y, -1))
+    # Elsewhere the mean must stay out of it: a face of −1e18 would take every digit of an answer that ignores it.
+    far = torch.logsumexp(log_weight + scale * x, -1)
+    return torch.where(small, centre + near / scale, far / scale)
 
 
 def tilt(

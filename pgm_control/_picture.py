@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._compare import Comparison, write_whole
+from ._compare import Comparison
 from ._dice import Die, believed_die
 from ._errors import MissingExtra
 from ._mdp import TabularMDP
+from ._whole_file import write_whole
 from ._wording import action_label, action_phrase, amount, reward_phrase, state_label, state_phrase
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
     ]
     _draw_rows(axes, _face_labels(mdp, die), bars, _chance)
     averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
-    title = f"What each believes {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)} leads to"
+    title = f"What each expects of {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)}"
     _name(axes, title, f"probability{averaged}")
 
 
@@ -150,7 +151,7 @@ def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
     unit = "return of an episode (reward units)"
     if comparison.untrained:
         unit += "\nA mark off its bar: SVI leaves a policy untrained where its guide never expects to be."
-    _name(axes, "What each imagines that it earns, and what it truly earns", unit)
+    _name(axes, "What each imagines to earn, and truly earns", unit)
 
 
 def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
@@ -176,8 +177,8 @@ def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
     axes.set_ylabel("nats below its optimum", fontsize=_TEXT)
     axes.grid(axis="y", color="0.9")
     axes.tick_params(labelsize=_SMALL)
-    axes.legend(loc="lower right", fontsize=_SMALL, framealpha=0.9)
-    _name(axes, "How close SVI brings the ELBO of each to its exact optimum", "step of SVI")
+    axes.legend(loc="best", fontsize=_SMALL, framealpha=0.9)
+    _name(axes, "How close SVI comes to each exact optimum", "step of SVI")
 
 
 def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text: Callable[[float], str]) -> None:
@@ -203,7 +204,8 @@ def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text:
                 ha="left" if side > 0 else "right", va="center", fontsize=_SMALL,
             )  # fmt: skip
             longest = max(longest, len(number))
-    shown = [_wrapped(labels[row[0]]) if len(row) == 1 else f"{len(row)} others" for row in rows]
+    lines = min(3, _MOST_BARS // len(rows))
+    shown = [_wrapped(labels[row[0]], lines) if len(row) == 1 else f"{len(row)} others" for row in rows]
     axes.set_yticks(range(len(rows)), labels=shown, fontsize=_TEXT)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     low, high = (0.0, 1.0) if text is _chance else axes.dataLim.intervalx
@@ -240,9 +242,9 @@ def _face_labels(mdp: TabularMDP, die: Die) -> list[str]:
     return labels
 
 
-def _wrapped(label: str, width: int = 20, lines: int = 3) -> str:
+def _wrapped(label: str, lines: int, width: int = 20) -> str:
     """At most so many short lines."""
-    split = [piece for line in label.split("\n") for piece in textwrap.wrap(line, width) or [""]]
+    split = [piece for line in label.split("\n") for piece in textwrap.wrap(line, width)]
     return "\n".join(split if len(split) <= lines else [*split[: lines - 1], f"{split[lines - 1][: width - 1]}…"])
 
 
@@ -254,7 +256,7 @@ def _chance(probability: float) -> str:
 
 
 def _name(axes: "Axes", title: str, unit: str) -> None:
-    axes.set_title(textwrap.fill(title, 62), fontsize=_TITLE, loc="left")
+    axes.set_title(_wrapped(title, lines=3, width=52), fontsize=_TITLE, loc="left")
     axes.set_xlabel(unit, fontsize=_TEXT)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -115,7 +115,7 @@ def rollout(
     ):
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
         if not whole and (value is not None or name == "episodes"):
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}. Round it.")
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
     env_seed, policy_seed = (int(word >> 1) for word in np.random.SeedSequence(seed).generate_state(2))  # 31 bits
     actor = _actor(policy, policy_seed)
     with _side_by_side(env, num_envs, episodes) as copies:

@@ -65,8 +65,8 @@ def _alone(kind: str, name: str) -> str:
 def _noun(kind: str, name: str, quoted_alone: bool) -> str:
     if re.fullmatch(rf"{kind} \S+", name):
         return name
-    if not name[:1].isalpha():
-        return f"{kind} {name}".strip()
+    if name and not any(map(str.isalpha, name)):
+        return f"{kind} {name}"
     return f'"{name}"' if quoted_alone else f'{kind} "{name}"'
 
 

@@ -21,6 +21,7 @@ from ._errors import InvalidArgument, MissingExtra, PGMControlError
 
 if TYPE_CHECKING:
     from ._compare import Comparison
+    from ._fit import Fit
     from ._mdp import TabularMDP
     from ._progress import Progress
 
@@ -177,8 +178,7 @@ def _report(found: "Comparison") -> str:
         if fit.status is not Status.converged:
             short = amount(found.short_of_optimum(name))
             after = f"The fit of the {name} guide, after {fit.steps} steps, is {short} nats short of its optimum"
-            remedy = f" Here: --steps\u00a0{2 * fit.steps}." if fit.status is Status.out_of_steps else ""
-            lines += ["", _wrapped(f"{after}. {fit.status.value}{remedy}")]
+            lines += ["", _wrapped(f"{after}. {_message(fit)}")]
     if "clamped" not in found.fits:
         lines += ["", "The clamped guide was not fitted, because the fit of the free one was interrupted."]
     for name in found.untrained:
@@ -187,6 +187,18 @@ def _report(found: "Comparison") -> str:
         text += f"yet truly earns {earned['fitted']}, not {earned['exact']}: an ELBO is an average over what the guide "
         lines += ["", _wrapped(text + "imagines, so where it never expects to be its policy stays untrained.")]
     return "\n".join(lines)
+
+
+def _message(fit: "Fit[Any]") -> str:
+    """That of the status, with the remedy that the command line has."""
+    from ._fit import Status
+
+    happened = fit.status.value.partition(". ")[0]
+    if fit.status is Status.out_of_steps:
+        return f"{happened}. Try --steps\u00a0{2 * fit.steps}."
+    if fit.status is Status.interrupted:
+        return f"{happened}. For the whole fit run the command again."
+    return fit.status.value
 
 
 def _next(found: "Comparison", name: str, horizon: int | None) -> tuple[str, str]:

@@ -143,6 +143,21 @@ def tilt(x: Numbers, weight: Numbers, temperature: Decimal, optimism: Decimal) -
     ]
 
 
+def exact(x: np.ndarray) -> np.ndarray:
+    """The same numbers as decimals."""
+    return np.vectorize(lambda each: Decimal(float(each)), otypes=[object])(x)
+
+
+def exact_shares(x: np.ndarray) -> np.ndarray:
+    """The same weights as decimals, and their shares of the total of a normalised row: thirds of floats are not thirds.
+
+    Rows that are meant to sum to something else are left alone.
+    """
+    weights = exact(x)
+    total = weights.sum(-1, keepdims=True)
+    return np.where(abs(total - 1) < Decimal("1e-6"), weights / total, weights)
+
+
 class Solution(NamedTuple):
     """Values in reward units, probabilities, and the survival that the solution believes in, by successor."""
 
@@ -158,12 +173,11 @@ class Solution(NamedTuple):
 def solve(problem: Problem, dynamics: float, initial: float | None = None, survival: float = 0.0) -> Solution:
     """The backward recursion for any β of the dynamics, β₀ of the start and β of survival, straight from its lines."""
     with decimal.localcontext(FIFTY_DIGITS):
-        exact = np.vectorize(lambda x: Decimal(float(x)), otypes=[object])
-        p, r, rho, gamma = map(exact, (problem.probability, problem.reward, problem.prior, problem.discount))
-        tau, one = Decimal(problem.temperature), Decimal(1)
+        p, rho, start = map(exact_shares, (problem.probability, problem.prior, problem.initial))
+        r, tau, one = exact(problem.reward), Decimal(problem.temperature), Decimal(1)
         beta, beta_survival = Decimal(dynamics), Decimal(survival)
         beta_start = beta if initial is None else Decimal(initial)
-        fate = [gamma.item(), one - gamma.item()]
+        fate = [Decimal(problem.discount), one - Decimal(problem.discount)]
         states, actions, outcomes = problem.probability.shape
         q = np.empty((problem.horizon, states, actions), object)
         policy, chance = q.copy(), np.empty((problem.horizon, states, actions, outcomes), object)
@@ -181,7 +195,6 @@ def solve(problem: Problem, dynamics: float, initial: float | None = None, survi
                     chance[t, s, a] = tilt(x, p[s, a], tau, beta)
                 v[t, s] = certainty_equivalent(q[t, s], rho[s], tau, one)
                 policy[t, s] = tilt(q[t, s], rho[s], tau, one)
-        start = exact(problem.initial)
         value = certainty_equivalent(v[0], start, tau, beta_start)
         arrays = (q, v, tilt(v[0], start, tau, beta_start), policy, chance, alive)
         q, v, first, policy, chance, alive = (np.asarray(each, dtype=np.float64) for each in arrays)
@@ -242,7 +255,7 @@ def best_return(problem: Problem) -> float:
             max(sum(p * (r + problem.discount * value[n]) for _, p, n, r in faces[s, a]) for a, _ in problem.choices(s))
             for s in range(problem.ended)
         ]
-    return float(problem.initial @ np.asarray(value))
+    return float(sum(p * value[s] for s, p in enumerate(problem.initial) if p > 0))
 
 
 def log_desirability(state_reward: np.ndarray, passive: np.ndarray, horizon: int, temperature: float) -> np.ndarray:

@@ -17,7 +17,7 @@ laws = settings(
 )
 
 temperatures = st.sampled_from([0.1, 0.5, 1.0, 3.0])
-optimisms = st.one_of(st.sampled_from([-50.0, -1.0, -0.5, 0.0, 0.3, 1.0, 50.0]), st.floats(-50.0, 50.0, width=32))
+optimisms = st.one_of(st.sampled_from([-50.0, -1.0, -0.5, 0.0, 0.3, 1.0, 50.0]), st.floats(-50.0, 50.0).map(lambda b: round(b, 3)))
 rewards = st.integers(-30, 30).map(lambda tenths: tenths / 10)
 
 

@@ -1,5 +1,6 @@
 """SVI: reaches each guide's own optimum, ends with a status, resumes as if it had never stopped."""
 
+import os
 import signal
 
 import gymnasium
@@ -181,11 +182,10 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     found.save(path)
     old = path.read_bytes()
 
-    def full(content, file):
-        file.write(b"half")
+    def full(descriptor):
         raise OSError("disk full")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
         found.save(path)
     assert path.read_bytes() == old

@@ -46,9 +46,10 @@ def test_temperature_zero_is_hard_value_iteration(problem):
     found = infer(model_of(problem), 0.0)
     expected = oracles.solve(problem, 0.0)
     close(found.v, expected.v)
-    close(found.policy, expected.policy)
-    if np.isfinite(expected.value):
-        close(found.value, oracles.best_return(problem))
+    close(found.value, oracles.best_return(problem))
+    chosen = found.policy > 0  # which of equal actions are chosen is left to rounding
+    assert bool((found.q >= found.v[:-1, :, None] - 1e-12)[chosen].all())
+    close(found.policy.sum(-1), np.ones(found.policy.shape[:2]))
 
 
 @laws

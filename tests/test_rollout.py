@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces, wrappers
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
@@ -287,6 +288,20 @@ def test_what_is_passed_in_stays_open():
     vector = vector_of(Count, AutoresetMode.NEXT_STEP)
     rollout(vector, np.full((10, 2), 0.5), 2)
     assert not vector.closed
+
+
+def test_copies_made_here_are_closed_even_after_an_error():
+    made = []
+
+    def make():
+        made.append(Count())
+        return made[-1]
+
+    env = gymnasium.make(EnvSpec("Count-v0", entry_point=make, disable_env_checker=True))
+    rollout(env, np.full((10, 2), 0.5), 6, num_envs=3)
+    with pytest.raises(InvalidArgument):
+        rollout(env, np.full((7, 2), 0.5), 6, num_envs=3)
+    assert [each.closed for each in made] == [False] + [True] * 6
 
 
 def test_a_wrapped_vector_and_one_with_a_vector_implementation():
