@@ -3,8 +3,8 @@
 CliffWalkingSlippery: from the left end of a cliff to the right one; every step costs 1, a fall costs 100 and a restart,
 and each step slips sideways two times in three. The free guide believes that it will not slip.
 
-The last lines hold a lesson of their own. The fitted free guide has the same ELBO as the exact posterior to four digits,
-but not the same return in the true world: an ELBO says nothing about states where the guide believes that it never comes,
+The last lines hold a lesson of their own. The fitted free guide has the ELBO of the exact posterior to four digits,
+but not its return in the true world: an ELBO says nothing about states where the guide believes that it never comes,
 and its policy there is still close to the prior. The true world takes it there. Printed (T = 50, τ = 1):
 
     500  elbo -29.8088

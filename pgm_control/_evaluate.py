@@ -34,8 +34,9 @@ class Evaluation:
 
     @property
     def delusion(self) -> float:
-        """Imagined minus true return, in reward units."""
-        return self.imagined_return - self.true_return
+        """Imagined minus true return, in reward units; 0 where they are equal, were it at −inf."""
+        equal = self.imagined_return == self.true_return
+        return 0.0 if equal else self.imagined_return - self.true_return
 
 
 def evaluate(

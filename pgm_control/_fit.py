@@ -117,9 +117,9 @@ def fit(
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
         loss: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
-            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the guide's sites are enumerated.
-        optim: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the exact loss,
-            which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
+            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the sites of the guide are enumerated.
+        optim: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the exact
+            loss, which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
         steps: at most so many steps, those before a resume included.
         tolerance: in nats; converged when the mean ELBO of the last 100 steps differs from that of the 100 before by
             less, with two standard errors of its noise added. 0 never stops early.

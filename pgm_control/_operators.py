@@ -26,7 +26,8 @@ def certainty_equivalent(
         x: values, in reward units; −inf is forbidden. Where the weight is zero the value is ignored.
         log_weight: $\log w$, in nats, normalised over the last axis.
         temperature: τ ≥ 0, in reward units per nat. At 0 the limit: the largest (β > 0) or smallest (β < 0) possible x.
-        optimism: β. At 0 the mean. Exact near 0 too, where each row is centred on its mean first.
+        optimism: β. At 0 the mean. Exact near 0 too; a row with one possible face has its value to the last bit, for
+            any β.
 
     Returns:
         The certainty equivalent, in reward units.
@@ -47,7 +48,7 @@ def certainty_equivalent(
         return candidates.amax(-1) if optimism > 0 else candidates.amin(-1)
     scale = optimism / temperature
     centre = torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
-    y = scale * (x - centre[..., None])
+    y = torch.where(possible, scale * (x - centre[..., None]), torch.zeros_like(x))
     # Near β = 0 the sum is 1 + O(β): log1p keeps the digits that log would lose before they are multiplied by τ/β.
     small = y.abs().amax(-1) < 0.5
     near = torch.log1p((weight * torch.expm1(torch.where(small[..., None], y, torch.zeros_like(y)))).sum(-1))

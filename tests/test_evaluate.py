@@ -96,6 +96,8 @@ def test_forbidden_outcomes():
     assert free.true_return == -torch.inf
     assert np.isfinite(free.imagined_return)
     assert clamped.true_return == clamped.imagined_return == 1.0
+    doomed = evaluate(model, model.action_prior)
+    assert (doomed.true_return, doomed.delusion) == (-torch.inf, 0.0)
 
 
 def test_factors_that_do_not_fit_are_refused():

@@ -1,5 +1,6 @@
 """The sentences are grammatical, and every number in them is that of exact inference."""
 
+import math
 import re
 
 import gymnasium
@@ -88,14 +89,18 @@ def test_a_clamped_guide_believes_the_truth():
 
 def test_outcomes_that_share_successor_and_reward_are_one_face():
     mdp = TabularMDP(
-        [1.0, 0.0], [[[0.25] * 4], [[1.0, 0.0, 0.0, 0.0]]], [[[0, 1, 1, 1]], [[1] * 4]], [[[0, 1, 1, 2]], [[0] * 4]], 1
+        initial=[1.0, 0.0],
+        probability=[[[0.25] * 4], [[1.0, 0.0, 0.0, 0.0]]],
+        successor=[[[0, 1, 1, 1]], [[1] * 4]],
+        reward=[[[0.0, 1.0, 1.0, 2.0]], [[0.0] * 4]],
+        horizon=1,
     )
     die = believed_die(TabularModel(mdp), infer(TabularModel(mdp)), 0, 0)
-    assert {(face.successor, face.reward): face.true for face in die.faces} == {
-        (0, 0.0): 0.25,
-        (1, 1.0): 0.5,
-        (1, 2.0): 0.25,
-    }
+    true = {(face.successor, face.reward): face.true for face in die.faces}
+    assert true == {(0, 0.0): 0.25, (1, 1.0): 0.5, (1, 2.0): 0.25}
+    weight = {face.reward: face.true * math.exp(face.reward) for face in die.faces}
+    for face in die.faces:
+        assert face.believed == pytest.approx(weight[face.reward] / sum(weight.values()))
 
 
 def test_slippery_cliff():

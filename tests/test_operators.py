@@ -66,6 +66,15 @@ def test_it_grows_with_optimism_between_the_extremes(row, temperature, one, othe
 
 
 @laws
+@given(distributions(4, sure=True), st.floats(-1e6, 1e6), temperatures, optimisms)
+def test_a_sure_face_is_worth_itself_to_the_last_bit(weight, value, temperature, optimism):
+    x = torch.full((4,), value, dtype=torch.float64)
+    assert float(certainty_equivalent(x, torch.as_tensor(weight).log(), temperature, optimism)) == value
+    other = torch.where(torch.as_tensor(weight) > 0, x, 7.0)
+    assert float(certainty_equivalent(other, torch.as_tensor(weight).log(), temperature, optimism)) == value
+
+
+@laws
 @given(rows(), temperatures, optimisms, st.floats(-1e3, 1e3))
 def test_a_constant_passes_through(row, temperature, optimism, constant):
     x, weight = row
