@@ -8,18 +8,18 @@ but not its return in the true world: an ELBO says nothing about states where th
 and its policy there is still close to the prior. The true world takes it there. Printed (T = 50, τ = 1):
 
     500  elbo -29.8088
-Fit(ELBO -29.808769 nats after 563 steps, 7.4 s. The ELBO stopped improving.)
-Fit(ELBO -68.904142 nats after 458 steps, 3.7 s. The ELBO stopped improving.)
+Fit(ELBO -29.808768 nats after 564 steps, 2.4 s. The ELBO stopped improving.)
+Fit(ELBO -68.904153 nats after 458 steps, 0.4 s. The ELBO stopped improving.)
                      ELBO      gap  imagined return  true return  delusion  policy entropy  KL of dynamics
                    [nats]   [nats]         [reward]     [reward]  [reward]          [nats]          [nats]
 ───────────────  ────────  ───────  ───────────────  ───────────  ────────  ──────────────  ──────────────
 free, exact      -29.8087   0.0000         -15.1719    -486.2090  471.0371         65.8227         12.0484
-free, fitted     -29.8088   0.0001         -15.1717    -228.8296  213.6578         51.6198         12.0480
+free, fitted     -29.8088   0.0001         -15.1740    -228.9932  213.8192         51.6256         12.0474
 clamped, exact   -68.9039  39.0953         -49.8002     -49.8002    0.0000         50.2110          0.0000
-clamped, fitted  -68.9041  39.0955         -49.8001     -49.8001    0.0000         50.2107          0.0000
+clamped, fitted  -68.9042  39.0955         -49.8001     -49.8001    0.0000         50.2107          0.0000
 ───────────────  ────────  ───────  ───────────────  ───────────  ────────  ──────────────  ──────────────
 log p(O) = -29.8087 nats
-free     return -222.075 ± 10 (mean and standard error of 200 episodes; 49.8 steps on average, 196 cut by a time limit)
+free     return -221.58 ± 10 (mean and standard error of 200 episodes; 49.8 steps on average, 196 cut by a time limit)
 clamped  return -49.71 ± 0.15 (mean and standard error of 200 episodes; 49.7 steps on average, 196 cut by a time limit)
 """
 

@@ -5,8 +5,9 @@ from typing import final
 import torch
 
 from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._optimism import Optimism
 
-from .markov import MarkovGuide, tilted
+from .markov import MarkovGuide, logits_of, tilted
 from .support import feasible_prior
 
 
@@ -23,6 +24,8 @@ class ClampedGuide(MarkovGuide):
     Parameters: `policy_logits` (T, S, A), in nats relative to the action prior.
     """
 
+    optimism = Optimism(dynamics=0.0, initial=0.0, survival=0.0)
+
     def __init__(self, model: MarkovModel) -> None:
         """Start at the action prior."""
         super().__init__(model)
@@ -33,3 +36,12 @@ class ClampedGuide(MarkovGuide):
         """The model's start and dynamics, and the learned policy."""
         prior = self.model.blocks()
         return Blocks(prior.log_initial, tilted(self.policy_logits, self._log_prior), prior.log_dynamics)
+
+    @torch.no_grad()
+    def assign(self, blocks: Blocks) -> None:
+        """Take the policy of these blocks; their start and dynamics are ignored.
+
+        Raises:
+            InvalidGuide: if it allows an action that may lead to a forbidden outcome, or does not fit the model.
+        """
+        self.policy_logits.copy_(logits_of("log_policy", blocks.log_policy, self._log_prior))

@@ -5,8 +5,9 @@ from typing import final
 import torch
 
 from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._optimism import Optimism
 
-from .markov import MarkovGuide, tilted
+from .markov import MarkovGuide, logits_of, tilted
 from .support import feasible_prior
 
 
@@ -23,6 +24,8 @@ class FreeGuide(MarkovGuide):
     Parameters: `initial_logits` (S), `policy_logits` (T, S, A), `dynamics_logits` (T, S, A, K), in nats.
     """
 
+    optimism = Optimism(dynamics=1.0, initial=1.0, survival=0.0)
+
     def __init__(self, model: MarkovModel) -> None:
         """Start at the prior of the model."""
         super().__init__(model)
@@ -38,3 +41,18 @@ class FreeGuide(MarkovGuide):
             tilted(self.policy_logits, self._base.log_policy),
             tilted(self.dynamics_logits, self._base.log_dynamics),
         )
+
+    @torch.no_grad()
+    def assign(self, blocks: Blocks) -> None:
+        """Take start, policy and dynamics of these blocks.
+
+        Raises:
+            InvalidGuide: if one of them allows what the model or a reward of −inf forbids, or does not fit the model.
+        """
+        base = self._base
+        initial = logits_of("log_initial", blocks.log_initial, base.log_initial)
+        policy = logits_of("log_policy", blocks.log_policy, base.log_policy)
+        dynamics = logits_of("log_dynamics", blocks.log_dynamics, base.log_dynamics)
+        self.initial_logits.copy_(initial)
+        self.policy_logits.copy_(policy)
+        self.dynamics_logits.copy_(dynamics)

@@ -7,6 +7,7 @@ import torch
 from pyro.nn import PyroModule
 
 from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._errors import InvalidGuide
 from pgm_control._parameters import announce_parameters
 from pgm_control._program import run_program
 
@@ -45,5 +46,35 @@ class MarkovGuide(PyroModule, abc.ABC, metaclass=_AbstractPyroModule):
 
 def tilted(logits: torch.Tensor, log_weight: torch.Tensor) -> torch.Tensor:
     """Log-probabilities proportional to weight times exp(logits): logits of 0 give the weights, a weight of 0 stays."""
+    return torch.log_softmax(log_weight + logits, -1)
+
+
+def logits_of(name: str, log_probability: torch.Tensor, log_weight: torch.Tensor) -> torch.Tensor:
+    """The inverse of `tilted`: the logits that tilt these weights into these log-probabilities, in nats.
+
+    A face of probability zero has a logit of −inf, or 0 where the weight is zero as well.
+
+    Raises:
+        InvalidGuide: naming the block, if its shape is another, a row is not normalised, or it puts mass where the
+            weight is zero.
+    """
+    if log_probability.shape != log_weight.shape:
+        raise InvalidGuide(
+            f"`blocks.{name}` must have shape {tuple(log_weight.shape)} for this guide, but has "
+            f"{tuple(log_probability.shape)}. Take the blocks of a guide or a posterior of the same model."
+        )
+    off = (log_probability.exp().sum(-1) - 1).abs().max()
+    if not off <= (1e-6 if log_probability.dtype == torch.float64 else 1e-4):
+        raise InvalidGuide(
+            f"`blocks.{name}` must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} after "
+            "exp. Pass it through torch.log_softmax(…, -1)."
+        )
     possible = log_weight > -torch.inf
-    return torch.log_softmax(torch.where(possible, log_weight + logits, log_weight), -1)
+    outside = ~possible & (log_probability > -torch.inf)
+    if outside.any():
+        where = tuple(outside.nonzero()[0].tolist())
+        raise InvalidGuide(
+            f"`blocks.{name}` must be −inf where this guide has no mass, but is {float(log_probability[where]):.4g} at "
+            f"{where}. Take the blocks of a guide, or of a posterior, with the same optimism."
+        )
+    return torch.where(possible, log_probability - log_weight, torch.zeros_like(log_weight))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from ._optimism import Optimism
+
 if TYPE_CHECKING:
     from ._mdp import TabularMDP
 
@@ -37,6 +39,27 @@ class HasBlocks(Protocol):
 
     def blocks(self) -> Blocks:
         """The factors, freshly computed; differentiable where they have parameters."""
+        ...
+
+
+@runtime_checkable
+class Assignable(HasBlocks, Protocol):
+    """A guide whose blocks are tables that can be set: what `fit` asks of it beyond the gradients of SVI."""
+
+    @property
+    def optimism(self) -> Optimism:
+        """Which blocks this guide may change: 1 for those of chance that are its own, 0 for those it clamps.
+
+        `infer(model, optimism)` is then its best.
+        """
+        ...
+
+    def assign(self, blocks: Blocks) -> None:
+        """Set the parameters so that `blocks()` gives these, in what this guide may change; the rest is ignored.
+
+        Raises:
+            InvalidGuide: if a block puts mass where the guide has none.
+        """
         ...
 
 

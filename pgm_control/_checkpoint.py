@@ -29,7 +29,7 @@ class Checkpoint:
 
     Attributes:
         parameters: the guide's state.
-        optimiser: one optimiser state a parameter.
+        optimiser: one optimiser state a parameter; empty for a method without an optimiser.
         elbo: what every step so far reported, in nats.
         seconds: time spent.
         random: the state of torch's generator.
@@ -45,13 +45,19 @@ class Checkpoint:
 
     @classmethod
     def take(
-        cls, guide: Callable[[], Any], optim: PyroOptim, elbo: list[float], seconds: float, description: dict[str, Any]
+        cls,
+        guide: Callable[[], Any],
+        optim: PyroOptim | None,
+        elbo: list[float],
+        seconds: float,
+        description: dict[str, Any],
     ) -> "Checkpoint":
-        """Copy the present state."""
+        """Copy the present state; `optim` is None for a method that has no state of its own."""
+        optimisers = {} if optim is None else optim.optim_objs
         states = {
-            name: _copied(_get_state_dict(optim.optim_objs[parameter]))
+            name: _copied(_get_state_dict(optimisers[parameter]))
             for name, parameter in parameters_of(guide).items()
-            if parameter in optim.optim_objs
+            if parameter in optimisers
         }
         return cls(
             _copied(state_of(guide)),
@@ -72,10 +78,11 @@ class Checkpoint:
             if self.description.get(key) != here:
                 raise InvalidCheckpoint(
                     f"`resume` belongs to another fit: its {key} was {self.description.get(key)}, but here it is "
-                    f"{here}. Build the same model, guide, loss and optimiser, or fit afresh without `resume`."
+                    f"{here}. Build the same model, guide, loss and optimiser, with the same method, or fit afresh "
+                    "without `resume`."
                 )
 
-    def restore(self, guide: Callable[[], Any], optim: PyroOptim) -> None:
+    def restore(self, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
         """Put the parameters and the optimiser back, but not the generator.
 
         Raises:
@@ -86,7 +93,7 @@ class Checkpoint:
         except RuntimeError as problem:
             raise InvalidCheckpoint(f"The checkpoint does not fit this guide: {problem}") from problem
         for name, parameter in parameters_of(guide).items():
-            if name in self.optimiser:
+            if optim is not None and name in self.optimiser:
                 # PyroOptim keeps one optimiser a parameter, by names in the global store, where ours have none.
                 optim.optim_objs[parameter] = optim._get_optim(parameter)
                 optim.grad_clip[parameter] = optim._get_grad_clip(parameter)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""The exact ELBO of a Markov guide, by a differentiable recursion."""
+"""The exact ELBO of a Markov guide, by a differentiable recursion: compiled where it can be, else in torch."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from jaxtyping import Float
 from pyro.infer.elbo import ELBO
 from torch import Tensor
 
+from ._backend import kernels_for
 from ._blocks import Blocks, HasBlocks, MarkovModel
 from ._forward import survival_probability
 from ._parameters import announce_parameters
@@ -24,19 +25,87 @@ def elbo(model: MarkovModel, blocks: Blocks) -> Float[Tensor, ""]:
     References:
         [levine2018]
     """
-    mdp, prior = model.mdp, model.blocks()
-    surplus = mdp.reward / model.temperature - relative(blocks.log_dynamics, prior.log_dynamics)
-    gain = expect(blocks.log_dynamics, surplus) - relative(blocks.log_policy, prior.log_policy)
+    prior = model.blocks()
+    kernels = None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
+    if kernels is None:
+        ahead = _recursion(model, blocks, prior)
+    else:
+        ahead = _Compiled.apply(kernels, model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
+    return expect(blocks.log_initial, ahead - relative(blocks.log_initial, prior.log_initial))
+
+
+def _recursion(model: MarkovModel, blocks: Blocks, prior: Blocks) -> Float[Tensor, " state"]:
+    """W_0, by torch: any device, any derivative, freed survival."""
+    mdp = model.mdp
+    forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
+    # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
+    reward = torch.where(forbidden, 0.0, mdp.reward)
+    faces = reward / model.temperature - relative(blocks.log_dynamics, prior.log_dynamics)
+    gain = expect(blocks.log_dynamics, faces) - relative(blocks.log_policy, prior.log_policy)
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
     survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount)
-    ahead = torch.zeros_like(blocks.log_initial)
-    if mdp.final_reward is not None:
-        ahead = mdp.final_reward / model.temperature
+    ahead = torch.where(doomed, 0.0, _last(model))
+    any_forbidden = bool(forbidden.any() or doomed.any())
     for t in reversed(range(mdp.horizon)):
         next_gain = _product(survival[t], ahead) - price[t]
         future = _product(dynamics[t], next_gain[mdp.successor]).sum(-1)
         ahead = _product(policy[t], gain[t] + future).sum(-1)
-    return expect(blocks.log_initial, ahead - relative(blocks.log_initial, prior.log_initial))
+        if any_forbidden:
+            dead_end = (dynamics[t] > 0) & (forbidden | (doomed & (survival[t] > 0))[mdp.successor])
+            doomed = ((policy[t] > 0) & dead_end.any(-1)).any(-1)
+    return torch.where(doomed, -torch.inf, ahead)
+
+
+class _Compiled(torch.autograd.Function):
+    """W_0, by compiled loops: backwards for the value, forwards for its derivatives."""
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, kernels: Any, model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor
+    ) -> Tensor:
+        mdp, policy, dynamics = model.mdp, log_policy.exp(), log_dynamics.exp()
+        chance = (dynamics, log_dynamics, prior.log_dynamics[0], mdp.reward / model.temperature, mdp.successor)
+        given = (policy, log_policy, prior.log_policy[0], *chance, _last(model))
+        sweep = kernels.elbo_to_go(*(table.detach().numpy() for table in given), mdp.discount, mdp.horizon)
+        ctx.kernels, ctx.model, ctx.prior, ctx.sweep = kernels, model, prior, sweep
+        ctx.save_for_backward(log_policy, log_dynamics, policy, *chance)
+        return torch.from_numpy(sweep[0][0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        log_policy, log_dynamics, *tables = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[3:]
+        if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
+            steps = ctx.model.mdp.horizon
+            expanded = [table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics)]
+            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior)
+            inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
+            found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
+            return None, None, None, *(next(found) if want else None for want in wanted)
+        arrays = [table.detach().numpy() for table in tables]
+        found = ctx.kernels.elbo_gradients(
+            grad.contiguous().numpy(), *arrays, ctx.model.mdp.discount, *ctx.sweep, wanted[1]
+        )
+        return (
+            None,
+            None,
+            None,
+            *(
+                torch.from_numpy(each if len(table) > 1 else each.sum(0, keepdims=True)) if want else None
+                for each, table, want in zip(found, arrays[:2], wanted, strict=True)
+            ),
+        )
+
+
+def _last(model: MarkovModel) -> Float[Tensor, " state"]:
+    """What the last state is worth, in nats."""
+    final = model.mdp.final_reward
+    return model.mdp.initial.new_zeros(model.mdp.num_states) if final is None else final / model.temperature
+
+
+def _once(table: Tensor) -> Tensor:
+    """A table that is the same at all times, as an expanded one is, once."""
+    return (table[:1] if table.stride(0) == 0 else table).contiguous()
 
 
 def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*table"]) -> Float[Tensor, "*table"]:

@@ -1,4 +1,4 @@
-"""Fitting a guide by stochastic variational inference."""
+"""Fitting a guide to a model, whatever one step of it is."""
 
 import enum
 import math
@@ -7,24 +7,25 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from jaxtyping import Float
-from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ._blocks import HasBlocks
+from ._blocks import HasBlocks, MarkovModel
 from ._checkpoint import Checkpoint
-from ._elbo import MarkovELBO
+from ._elbo import elbo as exact_elbo
 from ._errors import InvalidArgument
 from ._interrupt import deferred_interrupt
+from ._methods import Method, default_loss, exact, natural_gradient, svi
 from ._progress import Progress, silent
 
 G = TypeVar("G", bound=Callable[[], Any])
-_WINDOW = 100  # steps whose mean ELBO is compared with that of the steps before
+MethodName = Literal["svi", "natural_gradient", "exact"]
+_BETWEEN_GOOD = 100  # steps between the copies of the guide to which a fit that breaks goes back
 
 
 class Status(enum.Enum):
@@ -33,7 +34,7 @@ class Status(enum.Enum):
     converged = "The ELBO stopped improving."
     out_of_steps = (
         "`steps` was reached before the ELBO stopped improving. Continue with fit(…, steps=more, resume=this fit), or "
-        "raise the learning rate."
+        "raise the learning rate or `step_size`."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
@@ -72,6 +73,8 @@ class Fit(Generic[G]):
     Attributes:
         guide: the guide that was passed in, now fitted.
         elbo: what every step reported, in nats: the ELBO of the parameters before that step's update.
+        final_elbo: the exact ELBO of the guide as it is now, in nats; None if it can only be estimated, because the
+            model or the guide has no `blocks()`.
         status: how it ended; `status.value` is the message.
         steps: how many steps were made, those before a resume included.
         seconds: how long they took.
@@ -80,6 +83,7 @@ class Fit(Generic[G]):
 
     guide: G
     elbo: Float[Tensor, " step"]
+    final_elbo: float | None
     status: Status
     steps: int
     seconds: float
@@ -91,8 +95,9 @@ class Fit(Generic[G]):
 
     def __repr__(self) -> str:
         """The last number and the message."""
-        last = f"ELBO {self.elbo[-1]:.6f} nats" if len(self.elbo) else "no step"
-        return f"Fit({last} after {self.steps} steps, {self.seconds:.1f} s. {self.status.value})"
+        last = self.elbo[-1].item() if self.final_elbo is None and len(self.elbo) else self.final_elbo
+        reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
+        return f"Fit({reached} after {self.steps} steps, {self.seconds:.1f} s. {self.status.value})"
 
 
 def fit(
@@ -101,6 +106,8 @@ def fit(
     loss: ELBO | None = None,
     optim: PyroOptim | None = None,
     *,
+    method: MethodName = "svi",
+    step_size: float = 1.0,
     steps: int = 2000,
     tolerance: float = 1e-5,
     seed: int | None = None,
@@ -110,19 +117,26 @@ def fit(
     checkpoint_every: int = 500,
     resume: "Fit[Any] | str | Path | None" = None,
 ) -> Fit[G]:
-    """Fit a guide to a model with `pyro.infer.SVI`.
+    """Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, or exactly.
+
+    The last two are for a tabular model and a guide whose blocks can be assigned, such as `FreeGuide`. A step of the
+    natural gradient is one sweep; with step size 1, which is soft policy iteration, a handful of them suffice.
 
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
-        loss: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
+        loss: for SVI: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
             `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the sites of the guide are enumerated.
-        optim: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the exact
-            loss, which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
+        optim: for SVI: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the
+            exact loss, which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
+        method: "svi"; "natural_gradient", mirror descent on the exact ELBO; or "exact", which in one step sets the
+            guide to `infer(model, guide.optimism)`.
+        step_size: η in (0, 1], for the natural gradient. The ELBO never falls, whatever it is.
         steps: at most so many steps, those before a resume included.
-        tolerance: in nats; converged when the mean ELBO of the last 100 steps differs from that of the 100 before by
-            less, with two standard errors of its noise added. 0 never stops early.
+        tolerance: in nats. SVI has converged when the mean ELBO of the last 100 steps differs from that of the 100
+            before by less, with two standard errors of its noise added; the natural gradient, when one step changes the
+            ELBO by less. 0 never stops these two early.
         seed: for losses that sample: torch is seeded with it inside, and put back afterwards. None uses torch's
             generator as it stands.
         progress: called after every step, e.g. `PrintEvery(100)`.
@@ -136,42 +150,33 @@ def fit(
 
     Raises:
         InvalidArgument: naming the argument.
-        InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide or optimiser.
+        InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
     """
     _check(guide, steps, checkpoint_every, tolerance, seed, resume)
-    loss = loss or default_loss(model, guide)
-    if optim is None:
-        betas = (0.9, 0.9) if isinstance(loss, MarkovELBO) else (0.9, 0.99)
-        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas})
-    description = {
-        "model": repr(model),
-        "guide": getattr(guide, "__name__", type(guide).__name__),
-        "loss": type(loss).__name__,
-        "optimiser": getattr(optim.pt_optim_constructor, "__name__", "optimiser"),
-    }
-    svi = SVI(model, config_enumerate(guide) if isinstance(loss, TraceEnum_ELBO) else guide, optim, loss=loss)
+    way = _way(method, model, guide, loss, optim, step_size)
+    about = {"model": repr(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
     elbo: list[float] = []
     start = time.perf_counter()
     own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
 
     def now() -> Checkpoint:
-        return Checkpoint.take(guide, optim, elbo, time.perf_counter() - start, description)
+        return Checkpoint.take(guide, way.optim, elbo, time.perf_counter() - start, about)
 
     with own_randomness, deferred_interrupt() as interrupted:
         if seed is not None:
             torch.manual_seed(seed)
         if resume is not None:
             past = resume.checkpoint if isinstance(resume, Fit) else Checkpoint.load(resume)
-            past.require(description)
-            past.restore(guide, optim)
+            past.require(about)
+            past.restore(guide, way.optim)
             torch.set_rng_state(past.random)
             elbo, start = past.elbo.tolist(), start - past.seconds
         good, status = now(), Status.out_of_steps
         try:
             while len(elbo) < steps:
-                if len(elbo) % _WINDOW == 0:
+                if len(elbo) % _BETWEEN_GOOD == 0:
                     good = now()
-                value = -float(svi.step())  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
+                value = way.update()
                 if not math.isfinite(value):
                     status = Status.not_finite
                     break
@@ -184,7 +189,7 @@ def fit(
                 if True in answers:
                     status = Status.stopped
                     break
-                if _has_converged(elbo, tolerance):
+                if way.has_converged(elbo, tolerance):
                     status = Status.converged
                     break
                 if interrupted():
@@ -193,17 +198,41 @@ def fit(
         except KeyboardInterrupt:
             status = Status.interrupted
         if status is Status.not_finite:
-            good.restore(guide, optim)
+            good.restore(guide, way.optim)
         else:
             good = now()
     if checkpoint is not None:
         good.save(checkpoint)
-    return Fit(guide, good.elbo, status, len(good.elbo), good.seconds, good)
+    return Fit(guide, good.elbo, _exactly(model, guide), status, len(good.elbo), good.seconds, good)
 
 
-def default_loss(model: object, guide: object) -> ELBO:
-    """The exact ELBO where both sides have factors, else one by sampling."""
-    return MarkovELBO() if isinstance(model, HasBlocks) and isinstance(guide, HasBlocks) else Trace_ELBO()
+def _way(
+    method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO | None, optim: Any, step_size: Any
+) -> Method:
+    """The method of this name, after checking what it was given."""
+    if method not in get_args(MethodName):
+        raise InvalidArgument(f"`method` must be one of {', '.join(get_args(MethodName))}, but is {method!r}.")
+    if method != "natural_gradient" and step_size != 1.0:
+        raise InvalidArgument(
+            f'`step_size` is for method="natural_gradient", but method is "{method}". Leave it out; the learning rate '
+            "of SVI is that of `optim`."
+        )
+    if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not 0 < step_size <= 1:
+        raise InvalidArgument(f"`step_size` must be a number above 0 and at most 1, but is {step_size!r}.")
+    if method == "svi":
+        return svi(model, guide, loss or default_loss(model, guide), optim)
+    for name, value in (("loss", loss), ("optim", optim)):
+        if value is not None:
+            raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
+    return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
+
+
+def _exactly(model: object, guide: object) -> float | None:
+    """The ELBO of the guide as it is, in nats, if there is an exact one."""
+    if not isinstance(model, MarkovModel) or not isinstance(guide, HasBlocks):
+        return None
+    with torch.no_grad():
+        return float(exact_elbo(model, guide.blocks()))
 
 
 def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
@@ -216,14 +245,3 @@ def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, res
         raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit goes on with its own randomness.")
-
-
-def _has_converged(elbo: list[float], tolerance: float) -> bool:
-    """True if the mean of the last window is that of the window before, beyond what noise could hide."""
-    if tolerance == 0 or len(elbo) < 2 * _WINDOW:
-        return False
-    recent = torch.tensor(elbo[-2 * _WINDOW :], dtype=torch.float64)
-    change = recent[_WINDOW:].mean() - recent[:_WINDOW].mean()
-    # Successive differences see noise but hardly any trend; their mean square is twice the variance of one estimate.
-    variance = recent.diff().square().mean() / 2
-    return bool(change.abs() + 2 * (2 * variance / _WINDOW).sqrt() < tolerance)

@@ -1,9 +1,8 @@
 """Exact inference by backward messages, for any optimism."""
 
-import torch
-
 from ._blocks import Blocks, MarkovModel
 from ._errors import InvalidArgument
+from ._messages import backward_messages
 from ._operators import certainty_equivalent, tilt
 from ._optimism import Optimism
 from ._posterior import Posterior
@@ -42,33 +41,13 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
             f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only hard "
             "value iteration is defined: pass optimism=0, or a positive temperature."
         )
-    log_p, log_prior, log_start = mdp.probability.log(), model.action_prior.log(), mdp.initial.log()
-    steps = mdp.horizon
-    q = torch.empty((steps, *log_prior.shape), dtype=log_p.dtype, device=log_p.device)
-    v = q.new_zeros(steps + 1, mdp.num_states)
-    if mdp.final_reward is not None:
-        v[steps] = mdp.final_reward
-    log_policy = torch.empty_like(q)
-    log_dynamics = log_p.expand(steps, *log_p.shape) if beta.dynamics == 0 else q.new_empty(steps, *log_p.shape)
-    survival = q.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()  # faces: live on, or end with nothing
-    frees_survival = mdp.discount < 1 and beta.survival != 0
-    log_survival = q.new_empty(steps, mdp.num_states) if frees_survival else None
-    for t in reversed(range(steps)):
-        fate = torch.stack((v[t + 1], torch.zeros_like(v[t + 1])), -1)
-        ahead = certainty_equivalent(fate, survival.expand_as(fate), temperature, beta.survival)
-        if log_survival is not None:
-            log_survival[t] = tilt(fate, survival.expand_as(fate), temperature, beta.survival)[..., 0]
-        x = mdp.reward + ahead[mdp.successor]
-        q[t] = certainty_equivalent(x, log_p, temperature, beta.dynamics)
-        v[t] = certainty_equivalent(q[t], log_prior, temperature, 1.0)
-        log_policy[t] = tilt(q[t], log_prior, temperature, 1.0)
-        if beta.dynamics != 0:
-            log_dynamics[t] = tilt(x, log_p, temperature, beta.dynamics)
+    found = backward_messages(model, beta)
+    start = (found.v[0], mdp.initial.log(), temperature, beta.initial)
     return Posterior(
         model=model,
         optimism=beta,
-        q=q,
-        v=v,
-        value=float(certainty_equivalent(v[0], log_start, temperature, beta.initial)),
-        factors=Blocks(tilt(v[0], log_start, temperature, beta.initial), log_policy, log_dynamics, log_survival),
+        q=found.q,
+        v=found.v,
+        value=float(certainty_equivalent(*start)),
+        factors=Blocks(tilt(*start), found.log_policy, found.log_dynamics, found.log_survival),
     )

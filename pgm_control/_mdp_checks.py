@@ -46,7 +46,7 @@ def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, erro
     if value is None:
         raise error(f"`{name}` must be given, but is None. Pass an array with {wanted}.")
     try:
-        given = value.detach() if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value, dtype=np.float64))
+        given = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=np.float64))
     except (TypeError, ValueError) as problem:
         raise error(f"`{name}` must be a rectangular array of numbers: {problem}. Pad short rows.") from problem
     if given.is_complex():

@@ -39,8 +39,7 @@ def certainty_equivalent(
     x = torch.where(possible, x, torch.zeros_like(x))
     weight = log_weight.exp()
     mean = (weight * x).sum(-1)
-    kind = torch.finfo(x.dtype)
-    if abs(optimism) <= temperature * kind.tiny / kind.eps:  # 0, or so near that β x/τ has no digits left
+    if is_mean(optimism, temperature, x.dtype):
         return mean
     if temperature == 0:
         worst = torch.full_like(x, -torch.inf if optimism > 0 else torch.inf)
@@ -55,6 +54,12 @@ def certainty_equivalent(
     # Elsewhere the mean must stay out of it: a face of −1e18 would take every digit of an answer that ignores it.
     far = torch.logsumexp(log_weight + scale * x, -1)
     return torch.where(small, centre + near / scale, far / scale)
+
+
+def is_mean(optimism: float, temperature: float, dtype: torch.dtype) -> bool:
+    """True where β is 0, or so near that β x/τ has no digits left: there the certainty equivalent is the mean."""
+    kind = torch.finfo(dtype)
+    return abs(optimism) <= temperature * kind.tiny / kind.eps
 
 
 def tilt(

@@ -1,9 +1,22 @@
 """The sources that docstrings cite by key."""
 
 REFERENCES = {
+    "geist2019": (
+        "M. Geist, B. Scherrer and O. Pietquin. A theory of regularized Markov decision processes. "
+        "International Conference on Machine Learning, PMLR 97, 2160–2169, 2019. arXiv:1901.11275."
+    ),
+    "haarnoja2018": (
+        "T. Haarnoja, A. Zhou, P. Abbeel and S. Levine. Soft actor-critic: off-policy maximum entropy deep "
+        "reinforcement learning with a stochastic actor. "
+        "International Conference on Machine Learning, PMLR 80, 1861–1870, 2018. arXiv:1801.01290."
+    ),
     "howard1972": (
         "R. A. Howard and J. E. Matheson. Risk-sensitive Markov decision processes. "
         "Management Science 18(7), 356–369, 1972."
+    ),
+    "kakade2001": (
+        "S. M. Kakade. A natural policy gradient. "
+        "Advances in Neural Information Processing Systems 14, 1531–1538, 2001."
     ),
     "kappen2012": (
         "H. J. Kappen, V. Gómez and M. Opper. Optimal control as a graphical model inference problem. "

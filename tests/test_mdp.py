@@ -305,3 +305,9 @@ def test_copies_and_pickles():
     for twin in (copy.deepcopy(mdp), pickle.loads(pickle.dumps(mdp))):
         assert torch.equal(twin.reward, mdp.reward)
         assert twin.state_names == mdp.state_names
+
+
+def test_read_only_arrays_are_copied_without_a_warning():
+    row = np.broadcast_to(np.array([0.5, 0.5]), (2, 2, 2))
+    mdp = TabularMDP(row[0, 0], row, np.broadcast_to(np.array([0, 1]), (2, 2, 2)), row, horizon=1)
+    assert mdp.probability.shape == (2, 2, 2)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from contracts.table import GUIDES, MODELS
-from pgm_control import evaluate, fit, infer, scorecard
+from pgm_control import Status, evaluate, fit, infer, scorecard
+from pgm_control._blocks import Assignable
 from pgm_control._elbo import elbo
 from pgm_control.testing import check_guide, check_model
 
@@ -49,6 +50,38 @@ def test_guides_reach_the_exact_answer_of_their_kind(build, row):
     ours, theirs = evaluate(model, found.guide), evaluate(model, exact)
     spread = 1.0 + float(model.mdp.reward.abs().max()) * model.mdp.horizon
     assert ours.imagined_return == pytest.approx(theirs.imagined_return, abs=0.05 * spread)
+
+
+@every_model
+@every_guide
+def test_guides_take_their_own_blocks(build, row):
+    model = build()
+    guide, twin = row.build(model), row.build(model)
+    for parameter in guide.parameters():
+        parameter.data.normal_()
+    if not isinstance(guide, Assignable) or not isinstance(twin, Assignable):
+        pytest.skip("its blocks are not tables")
+    with torch.no_grad():
+        before = guide.blocks()
+        for taker in (twin, guide):
+            taker.assign(before)
+            after = taker.blocks()
+            torch.testing.assert_close(after.log_initial, before.log_initial)
+            torch.testing.assert_close(after.log_policy, before.log_policy)
+            torch.testing.assert_close(after.log_dynamics, before.log_dynamics)
+
+
+@every_model
+@every_guide
+def test_guides_take_the_exact_answer_of_their_kind(build, row):
+    model = build()
+    guide, exact = row.build(model), infer(model, row.optimism)
+    if not isinstance(guide, Assignable):
+        pytest.skip("its blocks are not tables")
+    assert infer(model, guide.optimism).objective == pytest.approx(exact.objective, abs=1e-12)
+    found = fit(model, guide, method="exact")
+    assert (found.status, found.steps) == (Status.converged, 1)
+    assert found.final_elbo == pytest.approx(exact.objective, rel=1e-12, abs=1e-12)
 
 
 @every_guide

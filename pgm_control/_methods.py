@@ -1,0 +1,126 @@
+"""What one step of a fit does: follow the gradient, follow the natural gradient, or go to the exact answer."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
+from pyro.infer.elbo import ELBO
+from pyro.optim import PyroOptim
+
+from ._blocks import Assignable, HasBlocks, MarkovModel
+from ._elbo import MarkovELBO, elbo
+from ._errors import InvalidArgument
+from ._infer import infer
+from ._natural_gradient import improved
+
+_WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way to fit.
+
+    Attributes:
+        update: make one step; gives the ELBO before it, in nats, of which nan or an infinity means that it broke.
+        has_converged: whether the ELBOs so far say that more steps would not help, given a tolerance in nats.
+        description: what a resumed fit must have in common with this one.
+        optim: whose state the next step depends on; None where it depends on the guide alone.
+    """
+
+    update: Callable[[], float]
+    has_converged: Callable[[list[float], float], bool]
+    description: dict[str, str]
+    optim: PyroOptim | None = None
+
+
+def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
+    """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples."""
+    if optim is None:
+        betas = (0.9, 0.9) if isinstance(loss, MarkovELBO) else (0.9, 0.99)
+        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas})
+    step = SVI(model, config_enumerate(guide) if isinstance(loss, TraceEnum_ELBO) else guide, optim, loss=loss).step
+    optimiser = getattr(optim.pt_optim_constructor, "__name__", "optimiser")
+    return Method(
+        update=lambda: -float(step()),  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
+        has_converged=_is_flat,
+        description={"method": "svi", "loss": type(loss).__name__, "optimiser": optimiser},
+        optim=optim,
+    )
+
+
+def natural_gradient(model: object, guide: object, step_size: float) -> Method:
+    """A step of mirror descent on the exact ELBO (see `improved`).
+
+    Raises:
+        InvalidArgument: if the model is not tabular or the guide cannot be assigned to.
+    """
+    tabular, table = _tables(model, guide, "natural_gradient")
+
+    def update() -> float:
+        with torch.no_grad():
+            better, before = improved(tabular, table.blocks(), step_size)
+        if math.isfinite(before):  # else the guide broke, and so would what it takes
+            table.assign(better)
+        return before
+
+    def has_converged(history: list[float], tolerance: float) -> bool:
+        return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
+
+    return Method(update, has_converged, {"method": "natural_gradient"})
+
+
+def exact(model: object, guide: object) -> Method:
+    """The one step that sets the guide to the best of its kind, by `infer`.
+
+    Raises:
+        InvalidArgument: as `natural_gradient`.
+    """
+    tabular, table = _tables(model, guide, "exact")
+
+    def update() -> float:
+        with torch.no_grad():
+            before = float(elbo(tabular, table.blocks()))
+        table.assign(infer(tabular, table.optimism).blocks())
+        return before
+
+    return Method(update, lambda history, tolerance: True, {"method": "exact"})
+
+
+def default_loss(model: object, guide: object) -> ELBO:
+    """The exact ELBO where both sides have factors, else one by sampling."""
+    return MarkovELBO() if isinstance(model, HasBlocks) and isinstance(guide, HasBlocks) else Trace_ELBO()
+
+
+def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:
+    """Both, as what they must be for a method that sets blocks."""
+    if not isinstance(model, MarkovModel):
+        raise InvalidArgument(
+            f'`model` must be tabular for method="{method}", such as `TabularModel(mdp)`, but {_name(model)} is not. '
+            'Use method="svi".'
+        )
+    if not isinstance(guide, Assignable):
+        missing = [f"`{name}`" for name in ("blocks", "assign", "optimism") if not hasattr(guide, name)]
+        raise InvalidArgument(
+            f'`guide` must be able to take blocks for method="{method}", but {_name(guide)} has no '
+            f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign` and `optimism`, as in FreeGuide.'
+        )
+    return model, guide
+
+
+def _name(program: object) -> str:
+    return getattr(program, "__name__", type(program).__name__)
+
+
+def _is_flat(history: list[float], tolerance: float) -> bool:
+    """True if the mean of the last window is that of the window before, beyond what noise could hide."""
+    if tolerance == 0 or len(history) < 2 * _WINDOW:
+        return False
+    recent = torch.tensor(history[-2 * _WINDOW :], dtype=torch.float64)
+    change = recent[_WINDOW:].mean() - recent[:_WINDOW].mean()
+    # Successive differences see noise but hardly any trend; their mean square is twice the variance of one estimate.
+    variance = recent.diff().square().mean() / 2
+    return bool(change.abs() + 2 * (2 * variance / _WINDOW).sqrt() < tolerance)

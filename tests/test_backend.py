@@ -1,0 +1,177 @@
+"""Compiled loops and torch give the same answers, and one place decides between them."""
+
+import importlib.util
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import gamble, random_mdp
+from strategies import laws, model_of, optimisms, problems
+
+from pgm_control import Blocks, ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularModel, infer
+from pgm_control import _backend as backend
+from pgm_control._elbo import elbo
+
+needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
+in_torch = pytest.mark.parametrize("guide_class", [FreeGuide, ClampedGuide])
+
+
+def value_and_gradients(model, guide, monkeypatch, where):
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
+    guide.zero_grad()
+    value = elbo(model, guide.blocks())
+    if value.isfinite():
+        (-2.5 * value).backward()
+    return value.item(), [None if p.grad is None else p.grad.clone() for p in guide.parameters()]
+
+
+def same(model, guide, monkeypatch, tolerance=1e-12):
+    value, gradients = value_and_gradients(model, guide, monkeypatch, "torch")
+    compiled, theirs = value_and_gradients(model, guide, monkeypatch, "auto")
+    assert compiled == pytest.approx(value, rel=tolerance, abs=tolerance)
+    for one, other in zip(gradients, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=10 * tolerance, atol=10 * tolerance * max(1.0, abs(value)))
+
+
+@needs_numba
+@laws
+@given(problems(), st.integers(0, 1000))
+def test_compiled_equals_torch_on_awkward_problems(problem, seed):
+    """Impossible and forbidden outcomes, masked actions, final rewards, discounts."""
+    model = model_of(problem)
+    torch.manual_seed(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        for guide in (FreeGuide(model), ClampedGuide(model)):
+            for parameter in guide.parameters():
+                parameter.data.normal_()
+            same(model, guide, patch)
+
+
+@needs_numba
+@in_torch
+def test_compiled_equals_torch_in_float32(guide_class, monkeypatch):
+    model = TabularModel(random_mdp(seed=1, horizon=20).to(torch.float32), 0.7)
+    same(model, guide_class(model), monkeypatch, tolerance=1e-5)
+
+
+@needs_numba
+def test_compiled_equals_torch_without_gradients(monkeypatch):
+    model = TabularModel(random_mdp(seed=1, horizon=20, discount=0.9), 0.7)
+    for posterior in (infer(model), infer(model, 0.0)):
+        assert elbo(model, posterior.blocks()).item() == pytest.approx(posterior.objective, abs=1e-11)
+
+
+class Stationary(MarkovGuide):
+    """One table for all times, expanded: its gradient is summed over time."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.policy = torch.nn.Parameter(torch.randn_like(model.action_prior))
+        self.luck = torch.nn.Parameter(torch.randn_like(model.mdp.probability))
+
+    def blocks(self):
+        prior, steps = self.model.blocks(), self.model.mdp.horizon
+        policy = torch.log_softmax(self.policy, -1).expand(steps, -1, -1)
+        dynamics = torch.log_softmax(prior.log_dynamics[0] + self.luck, -1)
+        return Blocks(prior.log_initial, policy, dynamics.expand(steps, -1, -1, -1))
+
+
+@needs_numba
+def test_nan_is_never_hidden():
+    model = TabularModel(random_mdp(seed=1, horizon=6), 0.7)
+    for name in ("policy_logits", "dynamics_logits", "initial_logits"):
+        guide = FreeGuide(model)
+        getattr(guide, name).data.fill_(torch.nan)
+        assert elbo(model, guide.blocks()).isnan()
+
+
+@needs_numba
+def test_tables_that_hold_for_all_times(monkeypatch):
+    model = TabularModel(random_mdp(seed=1, horizon=6, discount=0.9), 0.7)
+    same(model, Stationary(model), monkeypatch)
+
+
+@needs_numba
+def test_a_guide_on_forbidden_ground(monkeypatch):
+    mdp = gamble(horizon=2).replace(reward=[[[1.0, 0.0], [3.0, -torch.inf]]])
+    model = TabularModel(mdp)
+    for where in ("torch", "auto"):
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
+        assert elbo(model, model.blocks()).item() == -torch.inf
+
+
+def curvature(model, guide):
+    value = elbo(model, guide.blocks())
+    first = torch.autograd.grad(value, list(guide.parameters()), create_graph=True)
+    return torch.autograd.grad(torch.stack([each.square().sum() for each in first]).sum(), list(guide.parameters()))
+
+
+@needs_numba
+@pytest.mark.parametrize("guide_class", [FreeGuide, ClampedGuide, Stationary])
+def test_second_derivatives_agree(guide_class, monkeypatch):
+    model = TabularModel(random_mdp(seed=1, horizon=3, discount=0.9), 0.7)
+    guide = guide_class(model)
+    for parameter in guide.parameters():
+        parameter.data.normal_()
+    compiled = curvature(model, guide)
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", "torch")
+    for one, other in zip(compiled, curvature(model, guide), strict=True):
+        assert other.abs().max() > 0
+        torch.testing.assert_close(one, other)
+
+
+def test_who_decides(monkeypatch):
+    table = torch.zeros(2)
+    assert backend.kernels_for(table, 1) is None
+    assert backend.kernels_for(torch.zeros(2, device="meta"), 5) is None
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", "torch")
+    assert backend.kernels_for(table, 5) is None
+    monkeypatch.delenv("PGM_CONTROL_BACKEND")
+    assert (backend.kernels_for(table, 5) is None) == (importlib.util.find_spec("numba") is None)
+    backend._kernels.cache_clear()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert backend.kernels_for(table, 5) is None
+    backend._kernels.cache_clear()
+
+
+def test_freed_survival_goes_by_torch():
+    model = TabularModel(random_mdp(seed=1, horizon=5, discount=0.8), 0.7)
+    posterior = infer(model, Optimism(1.0, 1.0, 1.0))
+    assert elbo(model, posterior.blocks()).item() == pytest.approx(posterior.log_evidence, abs=1e-11)
+
+
+@needs_numba
+@laws
+@given(problems(), optimisms, optimisms, optimisms)
+def test_compiled_messages_equal_torch(problem, dynamics, initial, survival):
+    model, beta = model_of(problem), Optimism(dynamics, initial, survival)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGM_CONTROL_BACKEND", "torch")
+        by_torch = infer(model, beta)
+        patch.setenv("PGM_CONTROL_BACKEND", "auto")
+        compiled = infer(model, beta)
+    near = {"rtol": 1e-11, "atol": 1e-11}
+    torch.testing.assert_close(compiled.q, by_torch.q, **near)
+    torch.testing.assert_close(compiled.v, by_torch.v, **near)
+    for field in ("log_initial", "log_policy", "log_dynamics", "log_survival"):
+        ours, theirs = getattr(compiled.factors, field), getattr(by_torch.factors, field)
+        if theirs is None:
+            assert ours is None
+            continue
+        assert torch.equal(ours == -torch.inf, theirs == -torch.inf)
+        torch.testing.assert_close(ours.exp(), theirs.exp(), rtol=1e-9, atol=1e-12)
+
+
+@needs_numba
+def test_compiled_messages_at_temperature_zero_and_in_float32(monkeypatch):
+    mdp = random_mdp(seed=5, horizon=10, discount=0.9)
+    cases = [(TabularModel(mdp, 0.0), 0.0), *((TabularModel(mdp.to(torch.float32), 0.5), b) for b in (1.0, 0.0, -1.0))]
+    for model, optimism in cases:
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", "torch")
+        by_torch = infer(model, optimism)
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", "auto")
+        compiled = infer(model, optimism)
+        assert compiled.q.dtype == by_torch.q.dtype
+        torch.testing.assert_close(compiled.q, by_torch.q)
+        torch.testing.assert_close(compiled.policy, by_torch.policy)
