@@ -169,6 +169,44 @@ def tilt_into(out: Array, x: Array, weight: Array, log_weight: Array, scale: flo
 
 
 @_compiled
+def certain_and_tilt(out: Array, x: Array, weight: Array, log_weight: Array, scale: float) -> float:
+    """Both of one row, with one exponential a face; scale is not 0."""
+    mean, highest = 0.0, -np.inf
+    for k in range(len(x)):
+        if weight[k] > 0:
+            mean += weight[k] * x[k]
+            highest = max(highest, scale * x[k])
+    if not np.isfinite(highest):  # an adversary's choice, or nothing to choose
+        tilt_into(out, x, weight, log_weight, scale)
+        return certain(x, weight, log_weight, scale)
+    centre = mean if np.isfinite(mean) else 0.0
+    widest, total = 0.0, 0.0
+    for k in range(len(x)):
+        if weight[k] > 0:
+            widest = max(widest, abs(scale * (x[k] - centre)))
+    if widest < 0.5:
+        for k in range(len(x)):
+            if weight[k] > 0:
+                out[k] = scale * (x[k] - centre)
+                total += weight[k] * np.expm1(out[k])
+        norm = np.log1p(total)
+        for k in range(len(x)):
+            out[k] = log_weight[k] + (out[k] - norm) if weight[k] > 0 else -np.inf
+        return centre + norm / scale
+    top = -np.inf
+    for k in range(len(x)):
+        out[k] = log_weight[k] + (scale * x[k] - highest) if weight[k] > 0 else -np.inf
+        top = max(top, out[k])
+    for k in range(len(x)):
+        if weight[k] > 0:
+            total += np.exp(out[k] - top)
+    norm = top + np.log(total)
+    for k in range(len(x)):
+        out[k] -= norm
+    return (highest + norm) / scale
+
+
+@_compiled
 def share_best_into(out: Array, x: Array, weight: Array, log_weight: Array) -> float:
     """The hard maximum of one row, τ = 0; the best share in proportion to their weight. Gives the maximum."""
     best = -np.inf
@@ -227,12 +265,15 @@ def backward_messages(
             for a in range(actions):
                 for k in range(outcomes):
                     x[k] = reward[s, a, k] + ahead[successor[s, a, k]]
-                q[t, s, a] = certain(x, probability[s, a], log_probability[s, a], dice_scale)
+                if dice_scale != 0:
+                    out, log_p = log_dynamics[t, s, a], log_probability[s, a]
+                    q[t, s, a] = certain_and_tilt(out, x, probability[s, a], log_p, dice_scale)
+                    continue
+                q[t, s, a] = certain(x, probability[s, a], log_probability[s, a], 0.0)
                 if dice_tilt != 0:
                     tilt_into(log_dynamics[t, s, a], x, probability[s, a], log_probability[s, a], dice_scale)
             if temperature == 0:
                 v[t, s] = share_best_into(log_policy[t, s], q[t, s], prior[s], log_prior[s])
             else:
-                v[t, s] = certain(q[t, s], prior[s], log_prior[s], 1.0 / temperature)
-                tilt_into(log_policy[t, s], q[t, s], prior[s], log_prior[s], 1.0 / temperature)
+                v[t, s] = certain_and_tilt(log_policy[t, s], q[t, s], prior[s], log_prior[s], 1.0 / temperature)
     return q, v, log_policy, log_dynamics, log_survival

@@ -1,4 +1,4 @@
-"""Exact inference (all Q, V, policies and dice), compiled and in torch, beside what Pyro's enumeration needs for log p(O).
+"""Exact inference (all Q, V, policies, dice), compiled and in torch, beside what Pyro needs to enumerate log p(O).
 
 python tests/benchmarks/exact.py
 """

@@ -29,7 +29,7 @@ def single_site(size: int) -> Callable[[], object]:
         pyro.sample("x", dist.Normal(torch.zeros(size), 1.0).to_event(1))
 
     def guide() -> None:
-        pyro.sample("x", dist.Delta(pyro.param("x_at", start)).to_event(1))
+        pyro.sample("x", dist.Delta(pyro.param(f"x_at_{size}", start)).to_event(1))
 
     return SVI(model, guide, adam(), loss=Trace_ELBO()).step
 
