@@ -73,7 +73,7 @@ def elbo(problem: Problem, initial, policy, dynamics):
 
 def log_ratio(q, p):
     """log q/p, and 0 where p is 0: there q is 0 too."""
-    return torch.where(p > 0, (torch.where(p > 0, q, 1.0) / torch.where(p > 0, p, 1.0)).log(), 0.0)
+    return (torch.where(p > 0, q, 1.0) / torch.where(p > 0, p, 1.0)).log()
 
 
 def expected_return(problem: Problem, initial, policy, dynamics):
@@ -104,12 +104,21 @@ def fit(problem: Problem, free: bool, steps: int):
     return [block.detach() for block in guide()]
 
 
+@dataclass
+class Args:
+    """The options of the command line."""
+
+    horizon: int = 3  # number of actions
+    steps: int = 500  # gradient steps for each guide
+    smoke: bool = False  # a few steps only, to see that it runs
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--horizon", type=int, default=3, help="number of actions")
-    parser.add_argument("--steps", type=int, default=500, help="gradient steps")
-    parser.add_argument("--smoke", action="store_true", help="a few steps only, to see that it runs")
-    args = parser.parse_args()
+    parser = argparse.ArgumentParser(description="Control as inference in one file.")
+    parser.add_argument("--horizon", type=int, default=Args.horizon)
+    parser.add_argument("--steps", type=int, default=Args.steps)
+    parser.add_argument("--smoke", action="store_true")
+    args = Args(**vars(parser.parse_args()))
     problem = river(args.horizon)
     print("guide      exact nats  fitted nats  P(swim)  believes swim succeeds  imagined  true return")
     for name, free in (("free", True), ("clamped", False)):
