@@ -58,7 +58,7 @@ class Args:
 def main(args: Args) -> None:
     """Check it, fit it, score it."""
     if args.smoke:
-        args.horizon, args.steps = 5, 20
+        args.horizon, args.steps = 8, 20
     model = TabularModel(frozen_lake(horizon=args.horizon), args.temperature)
     print(check_guide(model, StationaryGuide(model)))
     card = scorecard(

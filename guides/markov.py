@@ -6,7 +6,7 @@ import pyro
 import torch
 from pyro.nn import PyroModule
 
-from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._blocks import Blocks, MarkovModel, require_model
 from pgm_control._errors import InvalidGuide
 from pgm_control._parameters import announce_parameters
 from pgm_control._program import run_program
@@ -29,6 +29,7 @@ class MarkovGuide(PyroModule, abc.ABC, metaclass=_AbstractPyroModule):
 
     def __init__(self, model: MarkovModel) -> None:
         """Remember the model whose sites this guide samples."""
+        require_model(model)
         super().__init__()
         self.model = model
 

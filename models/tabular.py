@@ -54,6 +54,10 @@ class TabularModel:
         Raises:
             InvalidProblem: naming the argument and the remedy.
         """
+        if not isinstance(mdp, TabularMDP):
+            raise InvalidProblem(
+                f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env."
+            )
         number = not isinstance(temperature, bool) and isinstance(temperature, int | float | np.number)
         if not number or not 0 <= temperature < torch.inf:
             raise InvalidProblem(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from ._errors import InvalidArgument
 from ._optimism import Optimism
 
 if TYPE_CHECKING:
@@ -85,3 +86,21 @@ class MarkovModel(HasBlocks, Protocol):
     def action_prior(self) -> Float[Tensor, "state action"]:
         """ρ(a|s), probabilities."""
         ...
+
+
+def require_model(model: object, in_nats: bool = False) -> None:
+    """Refuse what is not a tabular model; in nats, also a temperature of 0.
+
+    Raises:
+        InvalidArgument: saying what it is, and the remedy.
+    """
+    if not isinstance(model, MarkovModel):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise InvalidArgument(
+            f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}."
+        )
+    if in_nats and model.temperature == 0:
+        raise InvalidArgument(
+            "`model` must have a positive temperature, but has 0, where a nat is worth nothing. Take a small one, or "
+            "evaluate the policy in TabularModel(mdp, temperature) with another: its returns are the same."
+        )

@@ -1,5 +1,6 @@
 """The exact ELBO of a Markov guide, by a differentiable recursion: compiled where it can be, else in torch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from ._backend import kernels_for
 from ._blocks import Blocks, HasBlocks, MarkovModel
+from ._errors import InvalidGuide
 from ._forward import survival_probability
 from ._parameters import announce_parameters
 
@@ -139,18 +141,23 @@ class MarkovELBO(ELBO):
     Use it as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. It equals `TraceEnum_ELBO` on the same pair.
     """
 
-    def loss(self, model: MarkovModel, guide: HasBlocks, *args: Any, **kwargs: Any) -> float:
+    def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """−ELBO, in nats."""
         with torch.no_grad():
-            return -float(elbo(model, guide.blocks()))
+            return float(self.differentiable_loss(model, guide))
 
-    def differentiable_loss(self, model: MarkovModel, guide: HasBlocks, *args: Any, **kwargs: Any) -> Tensor:
+    def differentiable_loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
         """−ELBO, in nats, with its gradient."""
+        if not isinstance(guide, HasBlocks):
+            raise InvalidGuide(
+                "MarkovELBO needs a guide with `blocks()`, such as a MarkovGuide. For any other take Trace_ELBO or "
+                "TraceEnum_ELBO."
+            )
         if isinstance(guide, torch.nn.Module):
             announce_parameters(guide)
         return -elbo(model, guide.blocks())
 
-    def loss_and_grads(self, model: MarkovModel, guide: HasBlocks, *args: Any, **kwargs: Any) -> float:
+    def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """−ELBO, in nats; adds its gradient to the guide's parameters."""
         loss = self.differentiable_loss(model, guide)
         if loss.requires_grad:

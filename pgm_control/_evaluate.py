@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._blocks import Blocks, HasBlocks, MarkovModel
+from ._blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ._elbo import elbo, expect
-from ._errors import InvalidArgument, InvalidGuide
+from ._errors import InvalidGuide
 from ._forward import occupancy
 from ._policy import TabularPolicy
 
@@ -54,11 +54,7 @@ def evaluate(
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
         InvalidArgument: at temperature 0, where the ELBO is not defined.
     """
-    if model.temperature == 0:
-        raise InvalidArgument(
-            "`model` must have a positive temperature to be compared with in nats, but has 0. Evaluate the policy in "
-            "TabularModel(mdp, temperature) with another temperature; its returns are the same."
-        )
+    require_model(model, in_nats=True)
     with torch.no_grad():
         believed = blocks_of(model, guide_or_policy)
         truth = model.blocks()
@@ -95,7 +91,8 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
         if given.shape != expected.shape:
             raise InvalidGuide(
                 f"`{name}` of the guide must have shape {tuple(expected.shape)} for this model, but has "
-                f"{tuple(given.shape)}. Build the guide from the same model."
+                f"{tuple(given.shape)}. Build the guide from the same model; a table that holds for all times needs "
+                ".expand(T, …)."
             )
         off = (given.detach().exp().sum(-1) - 1).abs().max()
         if not off <= (1e-6 if given.dtype == torch.float64 else 1e-4):

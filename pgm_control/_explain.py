@@ -6,10 +6,9 @@ from typing import final
 
 import torch
 
-from ._blocks import MarkovModel
+from ._blocks import MarkovModel, require_model
 from ._dice import Die, Face, tilted_dice
 from ._elbo import expect, relative
-from ._errors import InvalidArgument
 from ._evaluate import Evaluation, evaluate
 from ._infer import infer
 from ._mdp import TabularMDP
@@ -94,11 +93,7 @@ def explain(model: MarkovModel) -> Explanation:
     Raises:
         InvalidArgument: at temperature 0, where free inference is not defined.
     """
-    if model.temperature == 0:
-        raise InvalidArgument(
-            "`temperature` of the model must be positive to compare free with clamped inference, but is 0. "
-            "Take a small one instead, such as 0.1."
-        )
+    require_model(model, in_nats=True)
     mdp, posterior, planner = model.mdp, infer(model, 1.0), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
     dice = tilted_dice(model, posterior)
@@ -227,6 +222,7 @@ def _evidence(mdp: TabularMDP, free: Evaluation, clamped: Evaluation) -> str:
     return (
         f"The free guide reaches {_bound(mdp)} {amount(free.elbo)} nats, and no clamped guide an ELBO above "
         f"{amount(clamped.elbo)}: a gap of {amount(free.elbo - clamped.elbo)} nats."
+        + ("" if mdp.discount == 1 else " Both leave survival alone; a guide that freed it too would reach more.")
     )
 
 

@@ -1,6 +1,7 @@
 """Fitting a guide to a model, whatever one step of it is."""
 
 import enum
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ._blocks import HasBlocks, MarkovModel
+from ._blocks import HasBlocks, MarkovModel, require_model
 from ._checkpoint import Checkpoint
 from ._elbo import elbo as exact_elbo
 from ._errors import InvalidArgument
+from ._evaluate import blocks_of
 from ._interrupt import deferred_interrupt
 from ._methods import Method, default_loss, exact, natural_gradient, svi
 from ._progress import Progress, silent
@@ -34,7 +36,7 @@ class Status(enum.Enum):
     converged = "The ELBO stopped improving."
     out_of_steps = (
         "`steps` was reached before the ELBO stopped improving. Continue with fit(…, steps=more, resume=this fit), or "
-        "raise the learning rate or `step_size`."
+        "raise the learning rate or `step_size`. Of a loss that samples, noise hides when it stops: there `steps` decides."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
@@ -152,9 +154,10 @@ def fit(
         InvalidArgument: naming the argument.
         InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
     """
+    _check_pair(model, guide, loss, optim)
     _check(guide, steps, checkpoint_every, tolerance, seed, resume)
     way = _way(method, model, guide, loss, optim, step_size)
-    about = {"model": repr(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
+    about = {"model": _identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
     elbo: list[float] = []
     start = time.perf_counter()
     own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
@@ -233,6 +236,35 @@ def _exactly(model: object, guide: object) -> float | None:
         return None
     with torch.no_grad():
         return float(exact_elbo(model, guide.blocks()))
+
+
+def _identity(model: object) -> str:
+    """What a resumed fit must have been a fit of: the sizes, and a digest of all numbers."""
+    if not isinstance(model, MarkovModel):
+        return getattr(model, "__name__", type(model).__name__)
+    mdp, digest = model.mdp, hashlib.sha256()
+    last = mdp.initial.new_zeros(0) if mdp.final_reward is None else mdp.final_reward
+    for table in (mdp.initial, mdp.probability, mdp.successor, mdp.reward, last, model.action_prior):
+        digest.update(table.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(repr((model.temperature, mdp.discount)).encode())
+    return f"{model!r} [{digest.hexdigest()[:12]}]"
+
+
+def _check_pair(model: object, guide: object, loss: object, optim: object) -> None:
+    if isinstance(guide, MarkovModel):
+        raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
+    for name, value in (("guide", guide), ("loss", loss), ("optim", optim)):
+        if isinstance(value, type):
+            raise InvalidArgument(f"`{name}` must be an object, but is the class {value.__name__}. Call it first.")
+    if optim is not None and not isinstance(optim, PyroOptim):
+        raise InvalidArgument(
+            f"`optim` must be a Pyro optimiser, but is a {type(optim).__name__}. Write "
+            'pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 0.1}).'
+        )
+    if isinstance(model, MarkovModel):
+        require_model(model, in_nats=True)
+        if isinstance(guide, HasBlocks):
+            blocks_of(model, guide)  # that they fit and are normalised: else the ELBO bounds nothing
 
 
 def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:

@@ -1,6 +1,6 @@
 """Exact inference by backward messages, for any optimism."""
 
-from ._blocks import Blocks, MarkovModel
+from ._blocks import Blocks, MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._messages import backward_messages
 from ._operators import certainty_equivalent, tilt
@@ -34,6 +34,7 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
     References:
         [levine2018], [ziebart2010], [howard1972]
     """
+    require_model(model)
     beta = Optimism.of(optimism)
     mdp, temperature = model.mdp, model.temperature
     if temperature == 0 and beta != Optimism(0.0, 0.0, 0.0):

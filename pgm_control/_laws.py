@@ -14,6 +14,7 @@ from ._blocks import HasBlocks, MarkovModel
 from ._elbo import elbo
 from ._errors import InvalidGuide
 from ._evaluate import blocks_of
+from ._parameters import announced
 
 BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy is everybody's
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")
@@ -71,6 +72,22 @@ def sites(drawn: Sites, wanted: Sites) -> list[str]:
     if weighed:
         broken.append(f"it has the factors {_some(weighed)}; only the model is weighed.")
     return broken
+
+
+def factors_of(model: MarkovModel, guide: Program) -> list[str]:
+    """The blocks fit the model, are normalised, and are the same when asked for again."""
+    if not isinstance(guide, HasBlocks):
+        return []
+    try:
+        with torch.no_grad():
+            first, second = blocks_of(model, guide), blocks_of(model, guide)
+    except InvalidGuide as problem:
+        return [str(problem)]
+    if all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("log_policy", "log_dynamics")):
+        return []
+    return [
+        "its blocks() differ between two calls. Take randomness out of them: no dropout, and .eval() for batch norm."
+    ]
 
 
 def order(drawn: Sites, model: MarkovModel) -> list[str]:
@@ -143,10 +160,7 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
     slack = _tolerance(model) * max(1.0, abs(log_evidence))
     broken = []
     if isinstance(guide, HasBlocks):
-        try:
-            value = elbo(model, blocks_of(model, guide)).item()
-        except InvalidGuide as problem:
-            return -math.inf, [str(problem)]
+        value = elbo(model, guide.blocks()).item()
         if _is_enumerable(model):
             found = -float(TraceEnum_ELBO(max_plate_nesting=0).loss(model, config_enumerate(guide)))
             if not _agree(value, found, model):
@@ -176,7 +190,7 @@ def gradients(model: MarkovModel, guide: Program) -> list[str]:
         if value.requires_grad:
             value.backward()
     else:
-        Trace_ELBO().loss_and_grads(model, guide)
+        Trace_ELBO().loss_and_grads(model, announced(guide))
     broken = []
     for name, parameter in guide.named_parameters():
         if parameter.grad is None:

@@ -87,7 +87,7 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
     if at is not None:
         raise error(
             f"{_entry(name, at, names)} must sum to 1 over its last axis, but sums to {total[at].item():.10g}. "
-            "Divide by the sum, or give the missing probability to an outcome."
+            "Divide by the sum, or correct an entry."
         )
     off = (total - 1).abs()[..., None] > torch.finfo(value.dtype).eps * value.shape[-1]
     return torch.where(off, value / total[..., None], value)

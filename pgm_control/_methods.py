@@ -15,6 +15,7 @@ from ._elbo import MarkovELBO, elbo
 from ._errors import InvalidArgument
 from ._infer import infer
 from ._natural_gradient import improved
+from ._parameters import announced
 
 _WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
 
@@ -42,7 +43,8 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: P
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovELBO) else (0.9, 0.99)
         optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas})
-    step = SVI(model, config_enumerate(guide) if isinstance(loss, TraceEnum_ELBO) else guide, optim, loss=loss).step
+    program = guide if isinstance(loss, MarkovELBO) else announced(guide)
+    step = SVI(model, config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program, optim, loss=loss).step
     optimiser = getattr(optim.pt_optim_constructor, "__name__", "optimiser")
     return Method(
         update=lambda: -float(step()),  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep

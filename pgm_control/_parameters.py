@@ -8,6 +8,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import constraints
+from pyro.nn import PyroModule
 from pyro.poutine.runtime import effectful
 from torch import Tensor
 
@@ -21,6 +22,18 @@ def announce_parameters(module: torch.nn.Module) -> None:
     for name, parameter in module.named_parameters():
         parameter.unconstrained = weakref.ref(parameter)  # pyright: ignore[reportAttributeAccessIssue]
         _statement(parameter, constraint=constraints.real, name=name)
+
+
+def announced(guide: Callable[[], Any]) -> Callable[[], Any]:
+    """The guide, telling Pyro of its parameters: a bare `torch.nn.Module` does not, and would never be moved."""
+    if not isinstance(guide, torch.nn.Module) or isinstance(guide, PyroModule):
+        return guide
+
+    def program() -> Any:
+        announce_parameters(guide)
+        return guide()
+
+    return program
 
 
 @effectful(type="param")

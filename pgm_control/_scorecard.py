@@ -7,7 +7,7 @@ from typing import Any, final
 
 import torch
 
-from ._blocks import Blocks, HasBlocks, MarkovModel
+from ._blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ._elbo import expect, relative
 from ._errors import InvalidArgument
 from ._evaluate import blocks_of, evaluate
@@ -105,9 +105,10 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
         A `Scorecard`; print it, or show it in a notebook.
 
     Raises:
-        InvalidArgument: if there is no guide.
+        InvalidArgument: if there is no guide, or the temperature is 0.
         InvalidGuide: if a guide's factors do not fit the model.
     """
+    require_model(model, in_nats=True)
     if not guides:
         raise InvalidArgument("`guides` must name at least one guide, but is empty: pass {name: guide}.")
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
@@ -120,7 +121,7 @@ def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
         found = evaluate(model, guide)
         return Score(
             elbo=found.elbo,
-            gap=evidence - found.elbo,
+            gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # were both −inf
             imagined_return=found.imagined_return,
             true_return=found.true_return,
             delusion=found.delusion,

@@ -16,7 +16,7 @@ import pyro
 import torch
 
 from . import _laws as laws
-from ._blocks import MarkovModel
+from ._blocks import MarkovModel, require_model
 from ._errors import LawBroken
 from ._infer import infer
 from ._optimism import Optimism
@@ -55,6 +55,7 @@ def check_model(model: MarkovModel, seed: int = 0) -> ModelReport:
     Raises:
         LawBroken: listing every broken law.
     """
+    require_model(model, in_nats=True)
     sites = laws.play(model, seed)
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     broken = laws.order(sites, model) + laws.factors(sites, model) + laws.repeatable(model, seed)
@@ -65,8 +66,9 @@ def check_model(model: MarkovModel, seed: int = 0) -> ModelReport:
 def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> GuideReport:
     """Run the laws of a guide: sites, their order within a step, finite gradients, reproducible seeds, ELBO ≤ log p(O).
 
-    Each is tried at the guide's parameters and at randomly moved ones, which are put back. Any Pyro guide will do; one
-    with `blocks()` is also held to them: they must be normalised, and be what the program samples.
+    Each is tried at the guide's parameters and, if it is a module, at randomly moved ones, which are put back. Any Pyro
+    guide will do; one with `blocks()` is also held to them: they must be normalised, and be what the program samples.
+    Of a guide function, whose parameters are in Pyro's store, the freedom is seen only where it has been used.
 
     Args:
         model: the model that the guide is for.
@@ -79,6 +81,7 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> 
     Raises:
         LawBroken: listing every broken law.
     """
+    require_model(model, in_nats=True)
     broken: list[str] = []
     free: set[str] = set()
     bounds: list[float] = []
@@ -87,6 +90,9 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> 
         for moved in (False, True):
             if moved:
                 _move(guide)
+            broken += laws.factors_of(model, guide)
+            if broken:
+                break
             drawn = laws.play(guide, seed)
             broken += laws.sites(drawn, laws.play(model, seed)) + laws.order(drawn, model)
             if broken:

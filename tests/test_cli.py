@@ -185,7 +185,7 @@ def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
         (["qqq"], "`pgm-control zoo` lists them"),
         (["no_such_module:Env-v0"], "There is no problem"),
         ([""], "There is no problem"),
-        (["restaurant", "--temperature", "0"], "`temperature` of the model must be positive"),
+        (["restaurant", "--temperature", "0"], "`model` must have a positive temperature"),
         (["restaurant", "--temperature", "-1"], "`temperature` must be a positive number"),
         (["restaurant", "--temperature", "nan"], "`temperature` must be a positive number"),
         (["restaurant", "--horizon", "0"], "`horizon` must be a whole number"),

@@ -189,7 +189,7 @@ def test_forbidden_outcomes():
 
 
 def test_temperature_zero_is_refused():
-    with pytest.raises(InvalidArgument, match="`temperature` of the model must be positive"):
+    with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
         explain(TabularModel(restaurant(), 0.0))
 
 

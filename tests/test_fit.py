@@ -14,7 +14,22 @@ from pyro.nn import PyroModule, PyroParam
 from pyro.optim import PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
 
-from pgm_control import ClampedGuide, FreeGuide, InvalidCheckpoint, Status, TabularMDP, TabularModel, fit, infer
+from pgm_control import (
+    Blocks,
+    ClampedGuide,
+    FreeGuide,
+    InvalidArgument,
+    InvalidCheckpoint,
+    InvalidGuide,
+    MarkovELBO,
+    MarkovGuide,
+    Status,
+    TabularMDP,
+    TabularModel,
+    fit,
+    infer,
+)
+from pgm_control._blocks import require_model
 from pgm_control._checkpoint import Checkpoint
 from pgm_control._elbo import elbo
 from pgm_control._fit import default_loss
@@ -295,3 +310,65 @@ def test_a_posterior_needs_no_fit():
     model = TabularModel(gamble())
     with pytest.raises(ValueError, match="needs no fit"):
         fit(model, infer(model))
+
+
+class Bare(torch.nn.Module):
+    """A guide that is no PyroModule."""
+
+    def __init__(self):
+        super().__init__()
+        self.logits = torch.nn.Parameter(torch.zeros(1, 2, dtype=torch.float64))
+
+    def forward(self):
+        mdp = gamble()
+        state = pyro.sample("state_0", dist.Categorical(logits=mdp.initial.log()))
+        action = pyro.sample("action_0", dist.Categorical(logits=self.logits[state]))
+        pyro.sample("outcome_0", dist.Categorical(logits=mdp.probability.log()[state, action]))
+        pyro.sample("state_1", dist.Categorical(logits=mdp.initial.log()))
+
+
+def test_a_bare_module_is_moved_too():
+    model, guide = TabularModel(gamble()), Bare()
+    fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), steps=300)
+    torch.testing.assert_close(guide.logits.detach().softmax(-1), infer(model, 0.0).policy[0], atol=1e-2, rtol=0)
+
+
+def test_a_model_with_other_numbers_is_another_model():
+    model = TabularModel(gamble())
+    past = fit(model, FreeGuide(model), steps=3)
+    for other in (TabularModel(gamble(wage=1.5)), TabularModel(gamble(), 1.0 + 1e-9)):
+        with pytest.raises(InvalidCheckpoint, match="its model was"):
+            fit(other, FreeGuide(other), resume=past)
+
+
+def test_what_cannot_be_fitted_is_refused_before_the_first_step():
+    model, longer = TabularModel(gamble(horizon=2)), TabularModel(gamble(horizon=3))
+
+    class Unnormalised(MarkovGuide):
+        def __init__(self, model):
+            super().__init__(model)
+            self.logits = torch.nn.Parameter(torch.ones_like(model.action_prior))
+
+        def blocks(self):
+            prior = self.model.blocks()
+            return Blocks(prior.log_initial, prior.log_policy + self.logits, prior.log_dynamics)
+
+    with pytest.raises(InvalidGuide, match="must hold normalised log-probabilities"):
+        fit(model, Unnormalised(model))
+    with pytest.raises(InvalidGuide, match=r"must have shape .* Build the guide from the same model"):
+        fit(model, FreeGuide(longer))
+    with pytest.raises(InvalidArgument, match="The order is fit\\(model, guide\\)"):
+        fit(FreeGuide(model), model)
+    with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
+        fit(TabularModel(gamble(), 0.0), FreeGuide(TabularModel(gamble(), 1.0)))
+    with pytest.raises(InvalidGuide, match="MarkovELBO needs a guide with"):
+        fit(model, Bare(), loss=MarkovELBO())
+
+
+def test_an_mdp_is_not_a_model():
+    with pytest.raises(
+        InvalidArgument, match=r"`model` must be a tabular model, such as TabularModel\(mdp, temperature\)"
+    ):
+        require_model(gamble())
+    with pytest.raises(InvalidArgument, match="but is the class TabularModel"):
+        require_model(TabularModel)

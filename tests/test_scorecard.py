@@ -1,6 +1,7 @@
 """The scorecard: consistent with its parts, legible, exportable."""
 
 import json
+import math
 import re
 
 import pytest
@@ -73,3 +74,15 @@ def test_exports():
 def test_no_guides_is_refused():
     with pytest.raises(ValueError, match="`guides` must name at least one guide"):
         scorecard(TabularModel(gamble()), {})
+
+
+def test_where_nothing_is_possible_the_gap_is_zero():
+    model = TabularModel(gamble().replace(reward=[[[-math.inf, -math.inf], [-math.inf, -math.inf]]]))
+    row = scorecard(model, {"free": infer(model)}).scores["free"]
+    assert (row.elbo, row.gap, row.delusion) == (-math.inf, 0.0, 0.0)
+
+
+def test_temperature_zero_is_refused_by_name():
+    model = TabularModel(gamble(), 0.0)
+    with pytest.raises(ValueError, match="`model` must have a positive temperature"):
+        scorecard(model, {"hard": infer(model, 0.0)})

@@ -110,8 +110,8 @@ class Faulty(MarkovGuide):
         if self.fault == "nan gradient":
             bad = torch.where(self.logits > torch.inf, 0.0, self.logits)
             policy = torch.log_softmax(prior.log_policy + bad + 0.0 * (bad - bad).abs().sqrt(), -1)
-        if self.fault == "wrong shape":
-            policy = policy[:1]
+        if self.fault == "restless":
+            policy = torch.log_softmax(policy + torch.randn_like(policy), -1)
         return Blocks(prior.log_initial, policy, prior.log_dynamics)
 
     def forward(self):
@@ -125,6 +125,7 @@ class Faulty(MarkovGuide):
     ("fault", "message"),
     [
         ("unnormalised", "`log_policy` of the guide must hold normalised log-probabilities"),
+        ("restless", r"its blocks\(\) differ between two calls"),
         ("unused", "does not depend on the parameter `logits`"),
         ("nan gradient", "gradient of the parameter `logits` is not finite"),
         ("says one thing, does another", r"its program has an ELBO of .*, but its blocks\(\)"),
