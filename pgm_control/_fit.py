@@ -36,7 +36,7 @@ class Status(enum.Enum):
     converged = "The ELBO stopped improving."
     out_of_steps = (
         "`steps` was reached before the ELBO stopped improving. Continue with fit(…, steps=more, resume=this fit), or "
-        "raise the learning rate or `step_size`. Of a loss that samples, noise hides when it stops: there `steps` decides."
+        "raise the learning rate or `step_size`. The noise of a loss that samples hides when it stops."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
