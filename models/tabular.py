@@ -58,8 +58,8 @@ class TabularModel:
             raise InvalidProblem(
                 f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env."
             )
-        number = not isinstance(temperature, bool) and isinstance(temperature, int | float | np.number)
-        if not number or not 0 <= temperature < torch.inf:
+        number = not isinstance(temperature, bool) and isinstance(temperature, int | float | np.integer | np.floating)
+        if not number or not 0 <= temperature < torch.finfo(mdp.probability.dtype).max:
             raise InvalidProblem(
                 f"`temperature` must be a positive number of reward units per nat, but is {temperature!r}. "
                 "Only its size relative to the rewards matters."

@@ -1,5 +1,6 @@
 """Forward sweeps: how often a distribution over trajectories visits what, and the model's forward messages."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -52,7 +53,7 @@ def forward_messages(model: MarkovModel) -> Float[Tensor, "time_and_last state"]
         [levine2018]
     """
     mdp = model.mdp
-    lived = (mdp.discount * mdp.probability).log()
+    lived = mdp.probability.log() + math.log(mdp.discount)
     factor = model.action_prior.log()[..., None] + lived + mdp.reward / model.temperature
     messages = [mdp.initial.log()]
     for _ in range(mdp.horizon):

@@ -1,9 +1,13 @@
 """Exact inference by backward messages, for any optimism."""
 
+from dataclasses import astuple
+
+import torch
+
 from ._blocks import Blocks, MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._messages import backward_messages
-from ._operators import certainty_equivalent, tilt
+from ._operators import certainty_equivalent, is_mean, tilt
 from ._optimism import Optimism
 from ._posterior import Posterior
 
@@ -29,7 +33,7 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
         The optimal distribution over trajectories with its values, in reward units, and its objective, in nats.
 
     Raises:
-        InvalidArgument: if the temperature is 0 and a block is not clamped.
+        InvalidArgument: if the temperature is 0 and a block is not clamped, or so small that values overflow.
 
     References:
         [levine2018], [ziebart2010], [howard1972]
@@ -42,8 +46,14 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
             f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only hard "
             "value iteration is defined: pass optimism=0, or a positive temperature."
         )
-    found = backward_messages(model, beta)
-    start = (found.v[0], mdp.initial.log(), temperature, beta.initial)
+    used = Optimism(*(0.0 if is_mean(b, temperature, mdp.probability.dtype) else b for b in astuple(beta)))
+    found = backward_messages(model, used)
+    if not (found.v < torch.inf).all():
+        raise InvalidArgument(
+            f"`model` has rewards that, divided by its temperature {temperature:g}, exceed the range of "
+            f"{mdp.probability.dtype}. Raise the temperature, scale the rewards, or use mdp.to(torch.float64)."
+        )
+    start = (found.v[0], mdp.initial.log(), temperature, used.initial)
     return Posterior(
         model=model,
         optimism=beta,

@@ -110,6 +110,18 @@ def elbo_gradients(
 
 
 @_compiled
+def corrected(value: float, x: Array, weight: Array, scale: float) -> float:
+    """One step of the exact identity L[x] = c + L[x − c]: it gives back the digits that a far face takes at small β."""
+    if abs(scale * value) >= 1:
+        return value
+    total = 0.0
+    for k in range(len(x)):
+        if weight[k] > 0:
+            total += weight[k] * np.expm1(scale * (x[k] - value))
+    return value + np.log1p(total) / scale if abs(total) < 0.5 else value
+
+
+@_compiled
 def certain(x: Array, weight: Array, log_weight: Array, scale: float) -> float:
     """`certainty_equivalent` of one row, with scale = β/τ; 0 is the mean."""
     mean = 0.0
@@ -138,7 +150,7 @@ def certain(x: Array, weight: Array, log_weight: Array, scale: float) -> float:
     for k in range(len(x)):
         if weight[k] > 0:
             total += np.exp(log_weight[k] + scale * x[k] - top)
-    return (top + np.log(total)) / scale
+    return corrected((top + np.log(total)) / scale, x, weight, scale)
 
 
 @_compiled
@@ -203,7 +215,7 @@ def certain_and_tilt(out: Array, x: Array, weight: Array, log_weight: Array, sca
     norm = top + np.log(total)
     for k in range(len(x)):
         out[k] -= norm
-    return (highest + norm) / scale
+    return corrected((highest + norm) / scale, x, weight, scale)
 
 
 @_compiled
@@ -235,19 +247,17 @@ def backward_messages(
     horizon: int,
     temperature: float,
     dice_scale: float,
-    dice_tilt: float,
     survival_scale: float,
-    survival_tilt: float,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Q (T, S, A), V (T+1, S), log π, log q (empty unless tilted) and the log-probability of surviving (T, S).
 
-    Scales and tilts are β/τ; a scale of 0 takes the mean. `survival` holds γ and 1 − γ.
+    Scales are β/τ; 0 takes the mean. `survival` holds γ and 1 − γ.
     """
     states, actions, outcomes = successor.shape
     kind = reward.dtype
     q, v = np.empty((horizon, states, actions), kind), np.empty((horizon + 1, states), kind)
     log_policy = np.empty((horizon, states, actions), kind)
-    log_dynamics = np.empty((horizon if dice_tilt != 0 else 0, states, actions, outcomes), kind)
+    log_dynamics = np.empty((horizon if dice_scale != 0 else 0, states, actions, outcomes), kind)
     log_survival = np.empty((horizon, states), kind)
     x, fate, lived = np.empty(outcomes, kind), np.zeros(2, kind), np.empty(2, kind)
     ahead, log_fate = np.empty(states, kind), np.log(survival)
@@ -256,8 +266,8 @@ def backward_messages(
         for s in range(states):
             fate[0] = v[t + 1, s]
             ahead[s] = fate[0] if survival[0] == 1 else certain(fate, survival, log_fate, survival_scale)
-            if survival_tilt != 0:
-                tilt_into(lived, fate, survival, log_fate, survival_tilt)
+            if survival_scale != 0:
+                tilt_into(lived, fate, survival, log_fate, survival_scale)
                 log_survival[t, s] = lived[0]
             else:
                 log_survival[t, s] = log_fate[0]
@@ -268,10 +278,8 @@ def backward_messages(
                 if dice_scale != 0:
                     out, log_p = log_dynamics[t, s, a], log_probability[s, a]
                     q[t, s, a] = certain_and_tilt(out, x, probability[s, a], log_p, dice_scale)
-                    continue
-                q[t, s, a] = certain(x, probability[s, a], log_probability[s, a], 0.0)
-                if dice_tilt != 0:
-                    tilt_into(log_dynamics[t, s, a], x, probability[s, a], log_probability[s, a], dice_scale)
+                else:
+                    q[t, s, a] = certain(x, probability[s, a], log_probability[s, a], 0.0)
             if temperature == 0:
                 v[t, s] = share_best_into(log_policy[t, s], q[t, s], prior[s], log_prior[s])
             else:

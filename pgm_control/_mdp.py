@@ -215,7 +215,7 @@ class TabularMDP:
         Raises:
             InvalidArgument: if `dtype` is not floating.
         """
-        if dtype is not None and not dtype.is_floating_point:
+        if dtype not in (None, torch.float32, torch.float64):
             raise InvalidArgument(f"`dtype` must be floating, torch.float64 or torch.float32, but is {dtype}.")
         move = {"dtype": dtype or self.probability.dtype, "device": device or self.probability.device}
         final_reward = None if self.final_reward is None else self.final_reward.to(**move)

@@ -27,6 +27,10 @@ class Kind:
 def kind(value: Any) -> Kind:
     """The dtype and device of a floating tensor; float64 on the CPU for anything else."""
     if isinstance(value, Tensor):
+        if value.is_floating_point() and value.dtype not in (torch.float32, torch.float64):
+            raise InvalidProblem(
+                f"Tables must be torch.float64 or torch.float32, but are {value.dtype}. Pass them as `.double()`."
+            )
         return Kind(value.dtype if value.is_floating_point() else torch.float64, value.device)
     return Kind(torch.float64, torch.device("cpu"))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ._backend import kernels_for
 from ._blocks import MarkovModel
-from ._operators import certainty_equivalent, is_mean, tilt
+from ._operators import certainty_equivalent, tilt
 from ._optimism import Optimism
 
 
@@ -26,7 +26,8 @@ class Messages(NamedTuple):
 def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
     r"""From the last step to the first: $Q_t = L_\beta[r + V_{t+1}]$ and $V_t$, the soft maximum of $Q_t$.
 
-    With a discount, $V_{t+1}$ is first replaced by $L$ over living on and ending with nothing. See `infer`.
+    With a discount, $V_{t+1}$ is first replaced by $L$ over living on and ending with nothing. See `infer`, which has
+    set to 0 any β that is as good as 0.
     """
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon)
     return _by_torch(model, beta) if kernels is None else _compiled(kernels, model, beta)
@@ -67,19 +68,13 @@ def _compiled(kernels: ModuleType, model: MarkovModel, beta: Optimism) -> Messag
         *(table.detach().numpy() for table in tables),
         mdp.horizon,
         temperature,
-        *_scales(beta.dynamics, temperature, log_p.dtype),
-        *_scales(beta.survival, temperature, log_p.dtype),
+        0.0 if beta.dynamics == 0 else beta.dynamics / temperature,
+        0.0 if beta.survival == 0 else beta.survival / temperature,
     )
     q, v, log_policy, log_dynamics, log_survival = (torch.from_numpy(table) for table in found)
     if beta.dynamics == 0:
         log_dynamics = log_p.expand(mdp.horizon, *log_p.shape)
     return Messages(q, v, log_policy, log_dynamics, log_survival if _frees_survival(model, beta) else None)
-
-
-def _scales(optimism: float, temperature: float, dtype: torch.dtype) -> tuple[float, float]:
-    """β/τ for the certainty equivalent, which takes 0 for the mean, and for the tilt."""
-    scale = 0.0 if optimism == 0 else optimism / temperature
-    return 0.0 if is_mean(optimism, temperature, dtype) else scale, scale
 
 
 def _frees_survival(model: MarkovModel, beta: Optimism) -> bool:

@@ -52,8 +52,13 @@ def certainty_equivalent(
     small = y.abs().amax(-1) < 0.5
     near = torch.log1p((weight * torch.expm1(torch.where(small[..., None], y, torch.zeros_like(y)))).sum(-1))
     # Elsewhere the mean must stay out of it: a face of −1e18 would take every digit of an answer that ignores it.
-    far = torch.logsumexp(log_weight + scale * x, -1)
-    return torch.where(small, centre + near / scale, far / scale)
+    far = torch.logsumexp(log_weight + scale * x, -1) / scale
+    # One step of the exact identity L[x] = c + L[x − c] gives back the digits that a far face took at small β.
+    rest = torch.where(possible, scale * (x - torch.where(far.isfinite(), far, 0.0)[..., None]), 0.0)
+    total = (weight * torch.expm1(rest)).sum(-1)
+    helps = (total.abs() < 0.5) & ((scale * far).abs() < 1)
+    better = far + torch.log1p(torch.where(helps, total, 0.0)) / scale
+    return torch.where(small, centre + near / scale, torch.where(far.isfinite(), better, far))
 
 
 def is_mean(optimism: float, temperature: float, dtype: torch.dtype) -> bool:
@@ -75,7 +80,7 @@ def tilt(
 
     Args and units as in `certainty_equivalent`.
     """
-    if optimism == 0:
+    if is_mean(optimism, temperature, x.dtype) and (optimism == 0 or temperature > 0):
         return log_weight
     possible = log_weight > -torch.inf
     none = torch.full_like(log_weight, -torch.inf)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import gamble, random_mdp
 from strategies import laws, model_of, optimisms, problems
 
-from pgm_control import Blocks, ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularModel, infer
+from pgm_control import Blocks, ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularMDP, TabularModel, infer
 from pgm_control import _backend as backend
 from pgm_control._elbo import elbo
 
@@ -175,3 +175,37 @@ def test_compiled_messages_at_temperature_zero_and_in_float32(monkeypatch):
         assert compiled.q.dtype == by_torch.q.dtype
         torch.testing.assert_close(compiled.q, by_torch.q)
         torch.testing.assert_close(compiled.policy, by_torch.policy)
+
+
+def one_state(probability, reward, **more):
+    shape = (1, 1, len(probability))
+    return TabularMDP([1.0], [[probability]], torch.zeros(shape, dtype=torch.int64), [[reward]], horizon=2, **more)
+
+
+@pytest.mark.parametrize("where", ["torch", "auto"])
+@pytest.mark.parametrize(("optimism", "temperature"), [(1e-300, 1.0), (1e-320, 1e6), (-1e-320, 1e6)])
+def test_vanishing_optimism_is_none(where, optimism, temperature, monkeypatch):
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
+    model = TabularModel(one_state([0.5, 0.4, 0.1], [1.0, 2.0, -torch.inf], discount=0.9), temperature)
+    posterior = infer(model, Optimism(optimism, optimism, optimism))
+    torch.testing.assert_close(posterior.dynamics, infer(model, 0.0).dynamics)
+    assert posterior.initial.tolist() == [1.0]
+    assert posterior.v[0].item() == -torch.inf
+
+
+@pytest.mark.parametrize("where", ["torch", "auto"])
+def test_a_far_face_takes_no_digits_at_small_optimism(where, monkeypatch):
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
+    forbidden = TabularModel(one_state([0.5, 0.5, 1e-20], [1.0, 2.0, -torch.inf]))
+    # log(1 - 1e-20) / 1e-12 = -1e-8, of the mean 1.5 and its variance
+    assert infer(forbidden, Optimism(1e-12, 0.0)).q[-1].item() == pytest.approx(1.49999999, abs=1e-12)
+    far = TabularModel(one_state([0.5, 0.5, 1e-30], [1.0, 2.0, -1e15]))
+    assert infer(far, Optimism(1e-12, 0.0)).q[-1].item() == pytest.approx(1.5, abs=1e-11)
+
+
+@pytest.mark.parametrize("where", ["torch", "auto"])
+def test_values_beyond_the_range_are_refused(where, monkeypatch):
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
+    model = TabularModel(gamble(horizon=2), 1e-310)
+    with pytest.raises(ValueError, match=r"exceed the range of torch\.float64\. Raise the temperature"):
+        infer(model, 0.0)

@@ -311,3 +311,12 @@ def test_read_only_arrays_are_copied_without_a_warning():
     row = np.broadcast_to(np.array([0.5, 0.5]), (2, 2, 2))
     mdp = TabularMDP(row[0, 0], row, np.broadcast_to(np.array([0, 1]), (2, 2, 2)), row, horizon=1)
     assert mdp.probability.shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(dtype):
+    half = torch.tensor([[[1.0]]], dtype=dtype)
+    with pytest.raises(InvalidProblem, match=r"must be torch\.float64 or torch\.float32"):
+        TabularMDP([1.0], half, [[[0]]], [[[0.0]]], horizon=1)
+    with pytest.raises(InvalidArgument, match="`dtype` must be floating"):
+        TabularMDP([1.0], half.double(), [[[0]]], [[[0.0]]], horizon=1).to(dtype)

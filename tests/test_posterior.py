@@ -13,7 +13,7 @@ from problems import gamble, random_mdp
 from pyro import poutine
 from strategies import laws, model_of, problem_of, problems
 
-from pgm_control import InvalidArgument, Optimism, TabularModel, infer
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
 from pgm_control._trajectories import most_probable_trajectory, sample_trajectories
 
 FREE = Optimism(1.0, 1.0, 1.0)
@@ -209,3 +209,9 @@ def test_the_blocks_are_enough():
     assert mode.log_probability == pytest.approx(2 * math.log(0.5))
     assert mode.actions.tolist() == [0, 0]
     assert sample_trajectories(prior, model.mdp, 3).states.shape == (3, 3)
+
+
+def test_forward_messages_of_vanishing_probabilities():
+    mdp = TabularMDP([1.0], [[[1.0, 1e-300]]], [[[0, 0]]], [[[-np.inf, 0.0]]], horizon=1, discount=1e-30)
+    posterior = infer(TabularModel(mdp), Optimism(survival=1.0))
+    assert posterior.forward[1].item() == pytest.approx(np.log(1e-300) + np.log(1e-30))
