@@ -11,7 +11,8 @@ from torch import Tensor
 from ._blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ._elbo import elbo, expect
 from ._errors import InvalidGuide
-from ._forward import occupancy
+from ._forward import Occupancy, occupancy
+from ._mdp import TabularMDP
 from ._policy import TabularPolicy
 
 
@@ -62,8 +63,8 @@ def evaluate(
         visits = occupancy(real, model.mdp)
         entropy = -expect(believed.log_policy, believed.log_policy)
         return Evaluation(
-            true_return=_expected_return(model, real),
-            imagined_return=_expected_return(model, believed),
+            true_return=_expected_return(model.mdp, visits),
+            imagined_return=_expected_return(model.mdp, occupancy(believed, model.mdp)),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
             elbo=float(elbo(model, believed)),
         )
@@ -103,9 +104,8 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
     return blocks
 
 
-def _expected_return(model: MarkovModel, blocks: Blocks) -> float:
+def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
     """Σ over all visits of their probability times their reward; impossible visits count nothing."""
-    mdp, visits = model.mdp, occupancy(blocks, model.mdp)
     total = _weighted(visits.outcome, mdp.reward)
     return total if mdp.final_reward is None else total + _weighted(visits.state[-1], mdp.final_reward)
 
