@@ -7,6 +7,8 @@ Dice, actions, start and survival are all chance with a reference probability w 
 With β = 1 and the action prior as $w$ it is the soft maximum; with β = 0 it is the mean; with τ → 0 the hard maximum.
 """
 
+from typing import Any, overload
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,9 +16,9 @@ from torch import Tensor
 
 def certainty_equivalent(
     x: Float[Tensor, "*batch face"],
-    log_weight: Float[Tensor, "*batch face"],
-    temperature: float,
-    optimism: float,
+    log_weight: Float[Tensor, "*#batch face"],
+    temperature: float | Tensor,
+    optimism: float | Tensor,
 ) -> Float[Tensor, "*batch"]:
     r"""Sum chance out of a value.
 
@@ -26,8 +28,9 @@ def certainty_equivalent(
         x: values, in reward units; −inf is forbidden. Where the weight is zero the value is ignored.
         log_weight: $\log w$, in nats, normalised over the last axis.
         temperature: τ ≥ 0, in reward units per nat. At 0 the limit: the largest (β > 0) or smallest (β < 0) possible x.
+            A tensor, one for each row, must be positive.
         optimism: β. At 0 the mean. Exact near 0 too; a row with one possible face has its value to the last bit, for
-            any β.
+            any β. May be a tensor, one for each row.
 
     Returns:
         The certainty equivalent, in reward units.
@@ -36,9 +39,13 @@ def certainty_equivalent(
         [howard1972], [levine2018]
     """
     possible = log_weight > -torch.inf
-    x = torch.where(possible, x, torch.zeros_like(x))
+    x = torch.where(possible, x, 0.0)
     weight = log_weight.exp()
     mean = (weight * x).sum(-1)
+    if isinstance(temperature, Tensor) or isinstance(optimism, Tensor):
+        level = is_mean(optimism, temperature, x.dtype)
+        scale = torch.where(level, 1.0, optimism / temperature)
+        return torch.where(level, mean, _soft(x, log_weight, possible, weight, mean, scale, scale[..., None]))
     if is_mean(optimism, temperature, x.dtype):
         return mean
     if temperature == 0:
@@ -46,32 +53,52 @@ def certainty_equivalent(
         candidates = torch.where(possible, x, worst)
         return candidates.amax(-1) if optimism > 0 else candidates.amin(-1)
     scale = optimism / temperature
-    centre = torch.where(mean.isfinite(), mean, torch.zeros_like(mean))
-    y = torch.where(possible, scale * (x - centre[..., None]), torch.zeros_like(x))
+    return _soft(x, log_weight, possible, weight, mean, scale, scale)
+
+
+def _soft(
+    x: Tensor,
+    log_weight: Tensor,
+    possible: Tensor,
+    weight: Tensor,
+    mean: Tensor,
+    scale: float | Tensor,
+    face_scale: float | Tensor,
+) -> Tensor:
+    """L_β with β/τ, which is not 0, by row and by face."""
+    centre = torch.where(mean.isfinite(), mean, 0.0)
+    y = torch.where(possible, face_scale * (x - centre[..., None]), 0.0)
     # Near β = 0 the sum is 1 + O(β): log1p keeps the digits that log would lose before they are multiplied by τ/β.
     small = y.abs().amax(-1) < 0.5
-    near = torch.log1p((weight * torch.expm1(torch.where(small[..., None], y, torch.zeros_like(y)))).sum(-1))
+    near = torch.log1p((weight * torch.expm1(torch.where(small[..., None], y, 0.0))).sum(-1))
     # Elsewhere the mean must stay out of it: a face of −1e18 would take every digit of an answer that ignores it.
-    far = torch.logsumexp(log_weight + scale * x, -1) / scale
+    far = torch.logsumexp(log_weight + face_scale * x, -1) / scale
     # One step of the exact identity L[x] = c + L[x − c] gives back the digits that a far face took at small β.
-    rest = torch.where(possible, scale * (x - torch.where(far.isfinite(), far, 0.0)[..., None]), 0.0)
+    rest = torch.where(possible, face_scale * (x - torch.where(far.isfinite(), far, 0.0)[..., None]), 0.0)
     total = (weight * torch.expm1(rest)).sum(-1)
     helps = (total.abs() < 0.5) & ((scale * far).abs() < 1)
     better = far + torch.log1p(torch.where(helps, total, 0.0)) / scale
     return torch.where(small, centre + near / scale, torch.where(far.isfinite(), better, far))
 
 
-def is_mean(optimism: float, temperature: float, dtype: torch.dtype) -> bool:
-    """True where β is 0, or so near that β x/τ has no digits left: there the certainty equivalent is the mean."""
+@overload
+def is_mean(optimism: float, temperature: float, dtype: torch.dtype) -> bool: ...
+@overload
+def is_mean(optimism: Any, temperature: Any, dtype: torch.dtype) -> Any: ...
+def is_mean(optimism: Any, temperature: Any, dtype: torch.dtype) -> Any:
+    """True where β is 0, or so near that β x/τ has no digits left: there the certainty equivalent is the mean.
+
+    Of numbers, tensors or arrays.
+    """
     kind = torch.finfo(dtype)
-    return abs(optimism) <= temperature * kind.tiny / kind.eps
+    return abs(optimism) <= temperature * (kind.tiny / kind.eps)
 
 
 def tilt(
     x: Float[Tensor, "*batch face"],
-    log_weight: Float[Tensor, "*batch face"],
-    temperature: float,
-    optimism: float,
+    log_weight: Float[Tensor, "*#batch face"],
+    temperature: float | Tensor,
+    optimism: float | Tensor,
 ) -> Float[Tensor, "*batch face"]:
     r"""The log-probabilities that attain the certainty equivalent, $\log w_k + \beta (x_k - L_\beta[x]) / \tau$.
 
@@ -80,15 +107,21 @@ def tilt(
 
     Args and units as in `certainty_equivalent`.
     """
-    if is_mean(optimism, temperature, x.dtype) and (optimism == 0 or temperature > 0):
-        return log_weight
+    by_row = isinstance(temperature, Tensor) or isinstance(optimism, Tensor)
+    if not by_row and is_mean(optimism, temperature, x.dtype) and (optimism == 0 or temperature > 0):
+        return log_weight.expand_as(x)
     possible = log_weight > -torch.inf
-    none = torch.full_like(log_weight, -torch.inf)
-    if temperature == 0:
+    if not by_row and temperature == 0:
         best = certainty_equivalent(x, log_weight, temperature, optimism)
-        return torch.log_softmax(torch.where(possible & (x == best[..., None]), log_weight, none), -1)
-    y = torch.where(possible, (optimism / temperature) * x, none)
+        return torch.log_softmax(torch.where(possible & (x == best[..., None]), log_weight, -torch.inf), -1)
+    scale = optimism / temperature
+    if isinstance(scale, Tensor):
+        level = is_mean(optimism, temperature, x.dtype)[..., None]  # there 0 · (−inf) must not be met
+        tilted = scale[..., None] * torch.where(level & ~x.isfinite(), 0.0, x)
+    else:
+        tilted = scale * x
+    y = torch.where(possible, tilted, -torch.inf)
     highest = y.amax(-1, keepdim=True)
     # +inf: an adversary takes the forbidden faces; −inf: all faces are forbidden. Either way these faces are alike.
-    gain = torch.where(highest.isfinite(), y - highest, torch.where(y == highest, torch.zeros_like(y), none))
-    return torch.log_softmax(torch.where(possible, log_weight + gain, none), -1)
+    gain = torch.where(highest.isfinite(), y - highest, torch.where(y == highest, 0.0, -torch.inf))
+    return torch.log_softmax(torch.where(possible, log_weight + gain, -torch.inf), -1)

@@ -1,0 +1,235 @@
+"""Soft values: those of `infer`, setting by setting, with derivatives that are occupancies."""
+
+import importlib.util
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import enumerate_posterior
+from problems import gamble, random_mdp
+from strategies import laws, model_of, optimisms, problems
+
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer, soft_values
+
+EXACT = {"dtype": torch.float64}
+NEAR = {"rtol": 1e-11, "atol": 1e-11}
+has_numba = importlib.util.find_spec("numba") is not None
+where = pytest.mark.parametrize("backend", ["torch", "auto"] if has_numba else ["torch"])
+
+
+@pytest.fixture(autouse=True)
+def take(request, monkeypatch):
+    if "backend" in request.fixturenames:
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", request.getfixturevalue("backend"))
+
+
+def settings(seed, mdp, count):
+    """Rewards, final rewards, priors, temperatures: one each a setting."""
+    generator = torch.Generator().manual_seed(seed)
+    shape, rows = mdp.reward.shape, mdp.reward.shape[:2]
+    return (
+        torch.randn(count, *shape, generator=generator, **EXACT),
+        torch.randn(count, shape[0], generator=generator, **EXACT),
+        torch.randn(count, *rows, generator=generator, **EXACT).softmax(-1),
+        0.3 + torch.rand(count, generator=generator, **EXACT),
+    )
+
+
+@where
+@laws
+@given(problem=problems(), dynamics=optimisms, initial=optimisms, survival=optimisms)
+def test_they_are_the_values_of_infer(backend, problem, dynamics, initial, survival):
+    model, beta = model_of(problem), Optimism(dynamics, initial, survival)
+    found, exact = soft_values(model, beta), infer(model, beta)
+    torch.testing.assert_close(found.q, exact.q, **NEAR)
+    torch.testing.assert_close(found.v, exact.v, **NEAR)
+    assert found.objective.item() == pytest.approx(exact.objective, rel=1e-11, abs=1e-11)
+
+
+@where
+@pytest.mark.parametrize("optimism", [1.0, 0.0, -0.7])
+def test_a_batch_is_its_settings_one_by_one(backend, optimism):
+    mdp = random_mdp(seed=2, states=5, actions=3, horizon=6, discount=0.9)
+    count = 37  # more than go abreast, and not a multiple
+    reward, last, prior, temperature = settings(1, mdp, count)
+    batch = soft_values(
+        TabularModel(mdp), optimism, reward=reward, final_reward=last, action_prior=prior, temperature=temperature
+    )
+    for n in range(count):
+        alone = TabularModel(mdp.replace(reward=reward[n], final_reward=last[n]), temperature[n].item(), prior[n])
+        exact = infer(alone, optimism)
+        torch.testing.assert_close(batch.q[n], exact.q, **NEAR)
+        torch.testing.assert_close(batch.v[n], exact.v, **NEAR)
+        assert batch.objective[n].item() == pytest.approx(exact.objective, rel=1e-11)
+
+
+@where
+def test_optimism_may_differ_between_settings_and_be_zero_in_some(backend):
+    model = TabularModel(random_mdp(seed=3, states=4, actions=2, horizon=5, discount=0.8), 0.6)
+    beta = torch.tensor([1.0, 0.0, -2.0, 0.0, 0.3, 1e-320], **EXACT)
+    batch = soft_values(model, beta)
+    for n, each in enumerate(beta.tolist()):
+        torch.testing.assert_close(batch.q[n], infer(model, each).q, **NEAR)
+        assert batch.objective[n].item() == pytest.approx(infer(model, each).objective, rel=1e-11)
+    apart = soft_values(model, Optimism(0.4, 0.0))
+    assert apart.objective.item() == pytest.approx(infer(model, Optimism(0.4, 0.0)).objective, rel=1e-11)
+
+
+@where
+def test_axes_are_broadcast(backend):
+    model = TabularModel(random_mdp(seed=3, horizon=4), 0.6)
+    reward = torch.randn(5, 1, *model.mdp.reward.shape, **EXACT)
+    temperature = torch.tensor([0.5, 1.0, 2.0], **EXACT)
+    found = soft_values(model, 1.0, reward=reward, temperature=temperature)
+    assert found.q.shape == (5, 3, *infer(model).q.shape)
+    assert found.objective.shape == (5, 3)
+    alone = soft_values(model, 1.0, reward=reward[4, 0], temperature=2.0)
+    torch.testing.assert_close(found.v[4, 2], alone.v, **NEAR)
+
+
+@where
+@laws
+@given(problem=problems(forbidden=False, discounted=False))
+def test_the_derivative_by_reward_is_the_posterior_occupancy(backend, problem):
+    """Against the sum over all trajectories."""
+    model = model_of(problem)
+    reward = model.mdp.reward.clone().requires_grad_()
+    found = soft_values(model, 1.0, reward=reward)
+    found.objective.backward()
+    exact = enumerate_posterior(problem)
+    assert found.objective.item() == pytest.approx(exact.log_evidence, abs=1e-9)
+    visits = exact.outcome.sum(0) / problem.temperature
+    np.testing.assert_allclose(reward.grad.numpy(), visits, atol=1e-9)
+
+
+@where
+@pytest.mark.parametrize("optimism", [1.0, 0.0, -0.7])
+def test_forbidden_outcomes_have_finite_derivatives(backend, optimism):
+    mdp = random_mdp(seed=6, states=4, actions=3, outcomes=3, horizon=5, discount=0.9)
+    reward = mdp.reward.clone()
+    reward[1, 0, 1] = reward[2, 2, 0] = -torch.inf
+    reward.requires_grad_()
+    temperature = torch.tensor(0.7, **EXACT, requires_grad=True)
+    beta = torch.tensor(optimism, **EXACT, requires_grad=True)
+    found = soft_values(TabularModel(mdp), beta, reward=reward, temperature=temperature)
+    assert found.objective.isfinite()
+    found.objective.backward()
+    for each in (reward, temperature, beta):
+        assert each.grad.isfinite().all()
+    exact = infer(TabularModel(mdp.replace(reward=reward.detach()), 0.7), optimism)
+    torch.testing.assert_close(reward.grad, exact.outcome_marginals().sum(0) / 0.7, rtol=1e-9, atol=1e-12)
+
+
+@where
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+@pytest.mark.parametrize(
+    "optimism", [[0.5, -0.4, 1.0], [0.0, 0.3, 0.0], [0.0, 0.0, 0.0], Optimism(0.5, 0.0, 0.7), Optimism(-0.4, 1.0, -2.0)]
+)
+def test_first_and_second_derivatives_by_differences(backend, discount, optimism):
+    """Of Q, V and the objective, by rewards, final rewards, temperature, prior and optimism, also around β = 0."""
+    mdp = random_mdp(seed=1, states=2, actions=2, outcomes=2, horizon=2, discount=discount)
+    model = TabularModel(mdp, 0.7)
+    reward, last, prior, temperature = settings(0, mdp, 3)
+    inputs = [reward, last[0], prior[0], temperature]
+    if isinstance(optimism, list):
+        inputs.append(torch.tensor(optimism, **EXACT))
+
+    def values(reward, last, prior, temperature, beta=optimism):
+        found = soft_values(model, beta, reward=reward, final_reward=last, action_prior=prior, temperature=temperature)
+        return found.q, found.v, found.objective
+
+    arguments = [each.clone().requires_grad_() for each in inputs]
+    assert torch.autograd.gradcheck(values, arguments, atol=1e-7)
+    assert torch.autograd.gradgradcheck(values, arguments, atol=1e-6)
+
+
+@where
+@pytest.mark.parametrize("optimism", [1.0, 0.0])
+def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
+    """At β = 1 the second derivative of log p(O) is the posterior covariance of the visits to each outcome, over τ²."""
+    model = TabularModel(gamble(horizon=2), 0.8)
+    reward = model.mdp.reward.clone()
+    hessian = torch.autograd.functional.hessian(lambda r: soft_values(model, optimism, reward=r).objective, reward)
+    flat = hessian.reshape(reward.numel(), -1)
+    torch.testing.assert_close(flat, flat.T)
+    if optimism == 1.0:  # two independent turns in one state
+        visits = infer(model).outcome_marginals().flatten(1)
+        covariance = sum(torch.diag(each) - torch.outer(each, each) for each in visits)
+        torch.testing.assert_close(flat, covariance / 0.8**2)
+
+
+@pytest.mark.skipif(not has_numba, reason="needs the extra `fast`")
+@laws
+@given(problem=problems(), optimism=optimisms, seed=st.integers(0, 1000))
+def test_compiled_derivatives_equal_torch(problem, optimism, seed):
+    """Any cotangents; forbidden outcomes too, where the objective is finite."""
+    model = model_of(problem)
+    found = []
+    for backend in ("torch", "auto"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PGM_CONTROL_BACKEND", backend)
+            reward = model.mdp.reward.clone().requires_grad_()
+            temperature = torch.tensor(model.temperature, **EXACT, requires_grad=True)
+            beta = torch.tensor(optimism, **EXACT, requires_grad=True)
+            prior = model.action_prior.clone().requires_grad_()
+            values = soft_values(model, beta, reward=reward, temperature=temperature, action_prior=prior)
+            if not values.v.isfinite().all():
+                return
+            torch.manual_seed(seed)
+            total = sum(
+                (torch.randn(each.shape, **EXACT) * torch.where(each.isfinite(), each, 0.0)).sum()
+                for each in vars(values).values()
+            )
+            found.append(torch.autograd.grad(total, (reward, temperature, beta, prior)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
+
+
+@where
+def test_float32_stays_float32(backend):
+    mdp = random_mdp(seed=1, horizon=10).to(torch.float32)
+    model = TabularModel(mdp, 0.7)
+    reward = mdp.reward.clone().requires_grad_()
+    found = soft_values(model, 1.0, reward=reward)
+    found.objective.backward()
+    assert {each.dtype for each in (*vars(found).values(), reward.grad)} == {torch.float32}
+    exact = infer(TabularModel(mdp.to(torch.float64), 0.7))
+    torch.testing.assert_close(found.q.double(), exact.q, rtol=1e-5, atol=1e-5)
+
+
+@where
+def test_values_far_apart_are_exact_row_by_row(backend):
+    """Trap 13: a row all of whose successors lie thousands of nats below the best is not lost."""
+    probability = [[[0.5, 0.5]], [[1.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]]
+    successor = [[[1, 2]], [[1, 0]], [[2, 0]], [[3, 0]]]
+    reward = np.zeros((4, 1, 2))
+    reward[1], reward[2], reward[3] = -40.0, -40.5, 300.0
+    mdp = TabularMDP([0.5, 0.0, 0.0, 0.5], probability, successor, reward, horizon=20)
+    temperature = 0.1
+    found = soft_values(TabularModel(mdp, temperature), 1.0)
+    tail = np.array([-40.0, -40.5]) * 19
+    expected = temperature * np.logaddexp(*(np.log(0.5) + tail / temperature))
+    assert found.v[0, 0].item() == pytest.approx(expected, rel=1e-14)
+    assert found.v[0, 3].item() == pytest.approx(6000.0, rel=1e-14)
+
+
+@where
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reward": torch.zeros(2, 3)}, r"`reward` must be a tensor of shape \(…, 1, 2, 2\), but is \(2, 3\)"),
+        ({"reward": [1.0]}, r"`reward` must be a tensor .* but is list"),
+        ({"temperature": 0.0}, "`temperature` must be positive"),
+        ({"temperature": torch.tensor([1.0, -1.0])}, "`temperature` must be positive"),
+        ({"temperature": "cold"}, "`temperature` must be a number"),
+        ({"optimism": "high"}, "`optimism` must be a number"),
+        ({"temperature": torch.ones(2), "optimism": torch.ones(3)}, "must broadcast"),
+    ],
+)
+def test_bad_arguments_are_named(backend, arguments, message):
+    bare = inspect.unwrap(soft_values)  # without the shape checker of the tests, which would speak first
+    with pytest.raises(InvalidArgument, match=message):
+        bare(TabularModel(gamble(horizon=2)), **arguments)
