@@ -3,6 +3,7 @@
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +12,7 @@ from ._backend import kernels_for
 from ._blocks import MarkovModel
 from ._operators import certainty_equivalent, tilt
 from ._optimism import Optimism
+from ._settings import Logs, Settings, solved
 
 
 class Messages(NamedTuple):
@@ -21,6 +23,8 @@ class Messages(NamedTuple):
     log_policy: Float[Tensor, "time state action"]
     log_dynamics: Float[Tensor, "time state action outcome"]
     log_survival: Float[Tensor, "time next_state"] | None  # None where survival is clamped
+    value: float  # L of the start
+    log_initial: Float[Tensor, " state"]
 
 
 def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
@@ -55,26 +59,42 @@ def _by_torch(model: MarkovModel, beta: Optimism) -> Messages:
         log_policy[t] = tilt(q[t], log_prior, temperature, 1.0)
         if beta.dynamics != 0:
             log_dynamics[t] = tilt(x, log_p, temperature, beta.dynamics)
-    return Messages(q, v, log_policy, log_dynamics, log_survival)
+    start = (v[0], mdp.initial.log(), temperature, beta.initial)
+    value = float(certainty_equivalent(*start))
+    return Messages(q, v, log_policy, log_dynamics, log_survival, value, tilt(*start))
 
 
 def _compiled(kernels: ModuleType, model: MarkovModel, beta: Optimism) -> Messages:
-    mdp, temperature = model.mdp, model.temperature
-    log_p, prior = mdp.probability.log(), model.action_prior
-    last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
-    survival = log_p.new_tensor([mdp.discount, 1.0 - mdp.discount])
-    tables = (mdp.reward, mdp.probability, log_p, mdp.successor, prior, prior.log(), survival, last)
-    found = kernels.backward_messages(
-        *(table.detach().numpy() for table in tables),
-        mdp.horizon,
-        temperature,
-        0.0 if beta.dynamics == 0 else beta.dynamics / temperature,
-        0.0 if beta.survival == 0 else beta.survival / temperature,
+    mdp, tau = model.mdp, model.temperature
+    steps, (states, actions, outcomes) = mdp.horizon, mdp.probability.shape
+    frees, last = _frees_survival(model, beta), mdp.final_reward
+    logs = Logs(
+        policy=np.empty((steps, actions * states)),
+        dynamics=np.full((0 if beta.dynamics == 0 else steps, states * actions * outcomes), -np.inf),
+        survival=np.empty((steps, states if frees else 0)),
+        start=np.empty(0 if beta.initial == 0 else states),
     )
-    q, v, log_policy, log_dynamics, log_survival = (torch.from_numpy(table) for table in found)
+    tables = (mdp.reward, torch.zeros_like(mdp.initial) if last is None else last, model.action_prior)
+    reward, end, prior = (np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)[None] for each in tables)
+    heat, dynamics, initial = (np.full(1, each) for each in (tau, beta.dynamics, beta.initial))
+    given = Settings(reward, end, prior, heat, dynamics, initial, beta.survival)
+    found = solved(kernels, mdp, given, logs=logs)
+    arrays = (
+        found.q[0].swapaxes(-1, -2),
+        found.v[0],
+        logs.policy.reshape(steps, actions, states).swapaxes(-1, -2),
+        logs.dynamics.reshape(-1, states, actions, outcomes),
+        logs.survival,
+        logs.start,
+    )
+    q, v, log_policy, log_dynamics, log_survival, log_start = (
+        torch.from_numpy(each).to(mdp.probability.dtype) for each in arrays
+    )
     if beta.dynamics == 0:
-        log_dynamics = log_p.expand(mdp.horizon, *log_p.shape)
-    return Messages(q, v, log_policy, log_dynamics, log_survival if _frees_survival(model, beta) else None)
+        log_dynamics = mdp.probability.log().expand(steps, states, actions, outcomes)
+    value = float(found.objective[0]) * (tau if tau > 0 else 1.0)
+    log_initial = mdp.initial.log() if beta.initial == 0 else log_start
+    return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)
 
 
 def _frees_survival(model: MarkovModel, beta: Optimism) -> bool:

@@ -256,7 +256,7 @@ def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequ
         return _tensor(np.divide(by_log, prior, out=np.zeros_like(by_log), where=prior > 0), ctx.model)
 
     return (
-        lambda: _tensor(cost[:, None, None, None] * ready.by_reward.transpose(0, 3, 2, 1), ctx.model),
+        lambda: _tensor(cost[:, None, None, None] * ready.by_reward, ctx.model),
         lambda: _tensor(cost[:, None] * ready.by_final_reward, ctx.model),
         by_prior,
         *(lambda n=n: _tensor(cost * ready.by_numbers[:, n], ctx.model) for n in range(3)),

@@ -1,0 +1,181 @@
+"""A step through the dice: values ahead to every die, and mass from every die ahead.
+
+The dice stand in order of their number of faces, so that face k is a line as long as there are dice with so many:
+tables that are padded in the MDP are not so here. A face that leads everywhere to one state, as in a dense table, needs
+no look-up.
+"""
+
+import numpy as np
+
+from .vector_math import compiled, exp, log
+
+Array = np.ndarray
+
+_NARROW = 500.0  # nats: e^−500 leaves room for probabilities of 1e-90 before numbers lose digits
+_CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
+
+
+@compiled
+def meet(x: Array, reward: Array, ahead: Array, successor: Array, count: Array) -> None:
+    """x = r + V(s') of every face and lane; `reward` (face, lane), `ahead` (state, setting)."""
+    settings = ahead.shape[1]
+    for k in range(successor.shape[0]):
+        target = successor[k]
+        if settings == 1:
+            xk, rk, v = x[k], reward[k], ahead.reshape(ahead.shape[0])
+            for j in range(count[k]):
+                xk[j] = rk[j] + v[target[j]]
+        else:
+            into, pay = x[k].reshape(target.shape[0], settings), reward[k].reshape(target.shape[0], settings)
+            for j in range(count[k]):
+                there = ahead[target[j]]
+                for b in range(settings):
+                    into[j, b] = pay[j, b] + there[b]
+
+
+@compiled
+def mix(total: Array, factor: Array, z: Array, successor: Array, count: Array, common: Array) -> None:
+    """Σ_k factor · z(s') of every lane, z (state, setting); a face of factor 0 contributes nothing, even of −inf."""
+    settings = z.shape[1]
+    total[:] = 0.0
+    sums = total.reshape(successor.shape[1], settings)
+    for k in range(successor.shape[0]):
+        target = successor[k]
+        if settings == 1:
+            fk, line = factor[k], z.reshape(z.shape[0])
+            if common[k]:
+                there_one = line[target[0]]
+                for j in range(target.shape[0]):
+                    weight, before = fk[j], total[j]
+                    total[j] = before + (0.0 if weight == 0 else weight * there_one)
+            else:
+                for j in range(count[k]):
+                    term = fk[j] * line[target[j]]
+                    total[j] += 0.0 if fk[j] == 0 else term
+        else:
+            rows = factor[k].reshape(target.shape[0], settings)
+            for j in range(count[k]):
+                there = z[target[j]]
+                for b in range(settings):
+                    weight, before = rows[j, b], sums[j, b]
+                    term = weight * there[b]
+                    sums[j, b] = before + (0.0 if weight == 0 else term)
+
+
+@compiled
+def carry(
+    arrived: Array,
+    by_reward: Array,
+    mass: Array,
+    factor: Array,
+    z: Array,
+    successor: Array,
+    count: Array,
+    common: Array,
+) -> None:
+    """Send the mass of every lane through its dice: to the successors, and times z(s') to the reward of each face."""
+    settings = arrived.shape[1]
+    for k in range(successor.shape[0]):
+        target = successor[k]
+        if settings == 1:
+            fk, rk, line, sums = factor[k], by_reward[k], z.reshape(z.shape[0]), arrived.reshape(z.shape[0])
+            if common[k]:
+                there_one, total = line[target[0]], 0.0
+                for j in range(target.shape[0]):
+                    total += mass[j] * fk[j]
+                sums[target[0]] += total
+                for j in range(target.shape[0]):
+                    gain = rk[j]
+                    rk[j] = gain + mass[j] * fk[j] * there_one
+            else:
+                for j in range(count[k]):
+                    sent = mass[j] * fk[j]
+                    sums[target[j]] += sent
+                    rk[j] += sent * line[target[j]]
+        else:
+            shape = (target.shape[0], settings)
+            rows, masses, gains = factor[k].reshape(shape), mass.reshape(shape), by_reward[k].reshape(shape)
+            for j in range(count[k]):
+                into, there = arrived[target[j]], z[target[j]]
+                for b in range(settings):
+                    into[b] += masses[j, b] * rows[j, b]
+                for b in range(settings):
+                    gains[j, b] += masses[j, b] * rows[j, b] * there[b]
+
+
+@compiled
+def highest(x: Array, settings: int) -> None:
+    """Bring the largest number of each setting to the front, by halves, which can be compared side by side."""
+    left = x.shape[0] // settings
+    while left > 1:
+        half = (left + 1) // 2
+        shift = half * settings
+        front, back = x[:shift], x[shift : left * settings]
+        for i in range(back.shape[0]):
+            ours, theirs = front[i], back[i]
+            front[i] = ours if ours > theirs else theirs
+        left = half
+
+
+@compiled
+def narrow_range(value: Array, scale: Array, spread: Array, shift: Array, z: Array) -> bool:
+    """Whether exp(β V/τ − shift), put into z, can stand for the values: nothing underflows and no digits are lost.
+
+    `value` and `z` are (state, setting), `spread` is that of the rewards, in nats; `shift` is found here, of each lane.
+    """
+    states, settings = value.shape
+    many = states * settings
+    high, low, flat, out = shift, np.empty(many), value.reshape(many), z.reshape(many)
+    for s in range(0, many, settings):
+        for b in range(settings):
+            scaled = scale[b] * flat[s + b]
+            high[s + b] = scaled
+            out[s + b] = scaled
+            low[s + b] = -scaled if scaled > -np.inf else -np.inf
+    highest(high, settings)
+    highest(low, settings)
+    for b in range(settings):
+        width = high[b] + low[b]
+        if not (width < _NARROW and width + spread[b] > _CLEAR and high[b] < np.inf):
+            return False
+    for s in range(settings, many, settings):
+        for b in range(settings):
+            high[s + b] = high[b]
+    for n in range(many):
+        out[n] = exp(out[n] - high[n])
+    return True
+
+
+@compiled
+def factors(reward: Array, weight: Array, scale: Array, top: Array, factor: Array, spread: Array) -> bool:
+    """p exp(β (r − top)/τ) of every face, by the best reward of its die; whether such factors can be used at all."""
+    faces, lanes = reward.shape
+    settings = spread.shape[0]
+    for i in range(lanes):
+        top[i] = -np.inf
+        for k in range(faces):
+            if weight[k, i] > 0:
+                if weight[k, i] < 1e-90 or (scale[i] < 0 and reward[k, i] == -np.inf):
+                    return False
+                top[i] = max(top[i], scale[i] * reward[k, i])
+        top[i] = 0.0 if top[i] == -np.inf else top[i]
+    for b in range(settings):
+        high, low = -np.inf, np.inf
+        for i in range(b, lanes, settings):
+            for k in range(faces):
+                scaled = scale[i] * reward[k, i]
+                if weight[k, i] > 0 and scaled > -np.inf:
+                    high, low = max(high, scaled), min(low, scaled)
+        spread[b] = max(high - low, 0.0)
+    for k in range(faces):
+        rk, wk, fk = reward[k], weight[k], factor[k]
+        for i in range(lanes):
+            fk[i] = wk[i] * exp(scale[i] * rk[i] - top[i]) if wk[i] > 0 else 0.0
+    return True
+
+
+@compiled
+def undo(value: Array, total: Array, top: Array, shift: Array, scale: Array) -> None:
+    """The values whose shifted exponentials have this total."""
+    for i in range(value.shape[0]):
+        value[i] = (log(total[i]) + (top[i] + shift[i])) / scale[i]

@@ -1,0 +1,99 @@
+"""The exact ELBO of a Markov guide, and its gradient."""
+
+import numpy as np
+
+from .vector_math import entry
+
+Array = np.ndarray
+
+
+@entry
+def elbo_to_go(
+    policy: Array,
+    log_policy: Array,
+    log_prior: Array,
+    dynamics: Array,
+    log_dynamics: Array,
+    log_probability: Array,
+    reward: Array,
+    successor: Array,
+    last: Array,
+    discount: float,
+    horizon: int,
+) -> tuple[Array, Array]:
+    """Backwards: the ELBO still to come, W (T+1, S), and the advantage G − log π/ρ of each action (T, S, A), in nats.
+
+    Policy and dynamics come with their logarithms; tables whose first axis is 1 hold for all times. The reward is in
+    nats. Faces and actions of probability zero contribute nothing, even where their value is infinite; nan spreads.
+    """
+    states, actions, outcomes = successor.shape
+    ahead = np.empty((horizon + 1, states), dtype=last.dtype)
+    advantage = np.empty((horizon, states, actions), dtype=last.dtype)
+    ahead[horizon] = last
+    for t in range(horizon - 1, -1, -1):
+        tq = t if dynamics.shape[0] > 1 else 0
+        tp = t if policy.shape[0] > 1 else 0
+        for s in range(states):
+            value = last.dtype.type(0.0)
+            for a in range(actions):
+                gain = last.dtype.type(0.0)
+                for k in range(outcomes):
+                    q = dynamics[tq, s, a, k]
+                    if q != 0:
+                        price = log_dynamics[tq, s, a, k] - log_probability[s, a, k]
+                        gain += q * (reward[s, a, k] - price + discount * ahead[t + 1, successor[s, a, k]])
+                if log_policy[tp, s, a] != -np.inf:  # also where the policy itself is too small to be more than 0
+                    gain -= log_policy[tp, s, a] - log_prior[s, a]
+                if policy[tp, s, a] != 0:
+                    value += policy[tp, s, a] * gain
+                advantage[t, s, a] = gain
+            ahead[t, s] = value
+    return ahead, advantage
+
+
+@entry
+def elbo_gradients(
+    weight: Array,
+    policy: Array,
+    dynamics: Array,
+    log_dynamics: Array,
+    log_probability: Array,
+    reward: Array,
+    successor: Array,
+    discount: float,
+    ahead: Array,
+    advantage: Array,
+    wants_dynamics: bool,
+) -> tuple[Array, Array]:
+    """Forwards: the derivatives of Σ weight · W_0 by log π (T, S, A) and log q (T, S, A, K): occupancies times values.
+
+    The −1 that normalisation cancels is part of them. Without `wants_dynamics` the second is empty.
+    """
+    states, actions, outcomes = successor.shape
+    horizon = advantage.shape[0]
+    by_policy = np.zeros(advantage.shape, dtype=ahead.dtype)
+    by_dynamics = np.zeros((horizon if wants_dynamics else 0, states, actions, outcomes), dtype=ahead.dtype)
+    here, arrived = weight.copy(), np.zeros(states, dtype=ahead.dtype)
+    for t in range(horizon):
+        tq = t if dynamics.shape[0] > 1 else 0
+        tp = t if policy.shape[0] > 1 else 0
+        arrived[:] = 0
+        for s in range(states):
+            if here[s] == 0:
+                continue
+            for a in range(actions):
+                visit = here[s] * policy[tp, s, a]
+                if visit == 0:
+                    continue
+                by_policy[t, s, a] = visit * (advantage[t, s, a] - 1)
+                for k in range(outcomes):
+                    happens = visit * dynamics[tq, s, a, k]
+                    if happens != 0:
+                        target = successor[s, a, k]
+                        arrived[target] += discount * happens
+                        if wants_dynamics:
+                            price = log_dynamics[tq, s, a, k] - log_probability[s, a, k]
+                            value = reward[s, a, k] - price + discount * ahead[t + 1, target]
+                            by_dynamics[t, s, a, k] = happens * (value - 1)
+        here[:] = arrived
+    return by_policy, by_dynamics

@@ -1,0 +1,135 @@
+"""Rows of chance summed out side by side: numbers in lanes, so that every loop is over contiguous ones.
+
+Lane `(a S + s) B + b` belongs to action a, state s and setting b of the B that are solved at once; state lane `s B + b`
+likewise. The faces of dice and actions are the axis before. All arithmetic is in float64.
+"""
+
+import numpy as np
+
+from .vector_math import compiled, exp_and_expm1, log
+
+Array = np.ndarray
+
+
+@compiled
+def soften(
+    x: Array, weight: Array, count: Array, scale: Array, temperature: Array, value: Array, norm: Array, share: Array
+) -> None:
+    """`certainty_equivalent` of each lane over the faces, with scale = β/τ, not 0; exact for each lane by itself.
+
+    Face f has the first `count` lanes. `x` (face, lane) becomes scale · (x − best), which less `norm` is log
+    share/weight; `share` is the tilt. The loops are short, because each may touch few arrays to be vectorised: that
+    they do not overlap is checked as they start.
+    """
+    faces, lanes = x.shape
+    best, sum_exp, sum_expm1, astray = np.empty(lanes), np.empty(lanes), np.empty(lanes), 0
+    for i in range(lanes):
+        best[i] = -np.inf
+        norm[i] = -np.inf
+    for f in range(faces):
+        for i in range(count[f]):
+            xi, highest, leader = x[f, i], norm[i], best[i]  # read before anything is written, to be vectorised
+            scaled = scale[i] * xi
+            better = (scaled > highest) & (weight[f, i] > 0)
+            norm[i] = scaled if better else highest
+            best[i] = xi if better else leader
+    for i in range(lanes):
+        sum_exp[i] = 0.0
+        sum_expm1[i] = 0.0
+    for f in range(faces):
+        for i in range(count[f]):
+            y = scale[i] * (x[f, i] - best[i]) if weight[f, i] > 0 else -np.inf
+            # The best face, also where it is infinite: an adversary's choice, or nothing to choose.
+            x[f, i] = 0.0 if x[f, i] == best[i] else y
+        for i in range(count[f]):
+            grown, growth = exp_and_expm1(x[f, i])
+            share[f, i] = weight[f, i] * grown
+            sum_expm1[i] += weight[f, i] * growth
+        for i in range(count[f]):
+            sum_exp[i] += share[f, i]
+    for i in range(lanes):
+        near = sum_expm1[i] > -0.5  # then the digits are in Σ w (e^y − 1), as log1p keeps them
+        u = 1.0 + sum_expm1[i] if near else sum_exp[i]
+        rest = (sum_expm1[i] - (u - 1.0)) * (2.0 - u) if near else 0.0  # 2 − u will do for 1/u, of what is so small
+        norm[i] = log(u) + rest
+    for i in range(lanes):
+        value[i] = best[i] + norm[i] / scale[i]
+    for i in range(lanes):
+        size = abs(value[i])
+        far = abs(best[i]) > 100.0 * max(size, temperature[i])
+        astray += far & (sum_expm1[i] <= -0.5) & (abs(scale[i]) * size < 1)
+    if astray > 0:
+        for i in range(lanes):
+            value[i] = _corrected(x, weight, count, scale[i], best[i], value[i], i)
+    for i in range(lanes):
+        best[i] = 1.0 / sum_exp[i]
+    for f in range(faces):
+        for i in range(count[f]):
+            share[f, i] *= best[i]
+
+
+@compiled
+def _corrected(x: Array, weight: Array, count: Array, scale: float, best: float, value: float, i: int) -> float:
+    """One step of the exact identity L[x] = c + L[x − c]: it gives back digits that a far best face took at small β."""
+    if abs(scale * value) >= 1 or not np.isfinite(best):
+        return value
+    total = 0.0
+    for f in range(x.shape[0]):
+        if i < count[f] and weight[f, i] > 0:
+            total += weight[f, i] * np.expm1(x[f, i] - scale * (value - best))
+    return value + np.log1p(total) / scale if abs(total) < 0.5 else value
+
+
+@compiled
+def harden(x: Array, weight: Array, value: Array, share: Array) -> None:
+    """The hard maximum of each lane, τ = 0; the best faces share in proportion to their weight."""
+    for i in range(x.shape[1]):
+        best, total = -np.inf, 0.0
+        for f in range(x.shape[0]):
+            best = max(best, x[f, i]) if weight[f, i] > 0 else best
+        for f in range(x.shape[0]):
+            total += weight[f, i] if x[f, i] == best else 0.0
+        for f in range(x.shape[0]):
+            share[f, i] = weight[f, i] / total if x[f, i] == best else 0.0
+        value[i] = best
+
+
+@compiled
+def everywhere(faces: int, lanes: int) -> Array:
+    """Counts of lanes, for `soften`, where every lane has all faces."""
+    return np.full(faces, lanes)
+
+
+@compiled
+def lanes_of(table: Array, settings: int) -> Array:
+    """(setting or 1, state, action, face) as (face, lane)."""
+    given, states, actions, faces = table.shape
+    lanes = np.empty((faces, actions * states * settings))
+    for k in range(faces):
+        i = 0
+        for a in range(actions):
+            for s in range(states):
+                for b in range(settings):
+                    lanes[k, i] = table[b if given > 1 else 0, s, a, k]
+                    i += 1
+    return lanes
+
+
+@compiled
+def dice_of(table: Array, place: Array, count: Array, settings: int) -> Array:
+    """(setting or 1, everything) as (face, lane): `place` says where in everything; lanes without the face hold 0."""
+    lanes = np.zeros((place.shape[0], place.shape[1] * settings))
+    for k in range(place.shape[0]):
+        for j in range(count[k]):
+            for b in range(settings):
+                lanes[k, j * settings + b] = table[b if table.shape[0] > 1 else 0, place[k, j]]
+    return lanes
+
+
+@compiled
+def spread_out(each: Array, lanes: int) -> Array:
+    """A number of each setting, in all its lanes."""
+    out = np.empty(lanes)
+    for i in range(0, lanes, each.shape[0]):
+        out[i : i + each.shape[0]] = each
+    return out

@@ -1,0 +1,146 @@
+"""The derivatives of what `sweep` gives, by one sweep forwards: occupancies and forward messages."""
+
+import numpy as np
+
+from .dice import carry, meet
+from .lanes import soften, spread_out
+from .sweep import discounted, live
+from .vector_math import compiled
+
+Array = np.ndarray
+
+
+@compiled
+def pull(
+    dice: tuple[Array, Array, Array, Array, Array],
+    weight: Array,
+    reward: Array,
+    discount: float,
+    temperature: Array,
+    dice_scale: Array,
+    survival_scale: Array,
+    folds: bool,
+    q: Array,
+    v: Array,
+    policy: Array,
+    swept: tuple[Array, Array, Array, Array, Array],
+    visits: Array,
+    by_q: Array,
+    by_v: Array,
+    by_reward: Array,
+    by_numbers: Array,
+    by_log_prior: Array,
+) -> None:
+    """Forwards: the derivatives of Σ visits · V_0 + Σ by_q · Q + Σ by_v · V; `visits` ends as that by the last V.
+
+    `by_q` and `by_v` may be empty; so may `by_log_prior`, and then `by_numbers`, by temperature and optimism of the
+    dice, is left out too.
+    """
+    successor, _, count, common, lane = dice
+    factor, narrow, z, inverse, alive = swept
+    horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
+    faces, lanes, many = successor.shape[0], reward.shape[1], states * settings
+    averages, all_of_it = dice_scale[0] == 0, by_log_prior.shape[0] > 0
+    counts, mass = count * settings, np.empty(lanes)
+    here, arrived, one = np.empty(lanes), np.empty((states, settings)), np.ones((states, settings))
+    x, share, norm, values = np.empty((faces, lanes)), np.empty((faces, lanes)), np.empty(lanes), np.empty(lanes)
+    scale, heat, beyond = spread_out(dice_scale, lanes), spread_out(temperature, lanes), np.empty((states, settings))
+    flat_visits, flat_arrived = visits.reshape(many), arrived.reshape(many)
+    for t in range(horizon):
+        if by_v.shape[1] > 0:
+            for s in range(states):
+                for b in range(settings):
+                    visits[s, b] += by_v[b, t, s]
+        for i in range(0, lanes, many):
+            for n in range(many):
+                here[i + n] = flat_visits[n] * policy[t, i + n]
+        if all_of_it:
+            flat_v = v[t].reshape(many)
+            for b in range(settings):
+                for j in range(q.shape[2]):
+                    values[j * settings + b] = q[b, t, j]
+            for i in range(0, lanes, many):
+                for n in range(many):
+                    if here[i + n] != 0:
+                        by_log_prior[i + n] += heat[n] * here[i + n]
+                        by_numbers[n % settings, 0] += here[i + n] * (flat_v[n] - values[i + n]) / heat[n]
+        if by_q.shape[1] > 0:
+            for b in range(settings):
+                for j in range(q.shape[2]):
+                    here[j * settings + b] += by_q[b, t, j]
+        for j in range(lane.shape[0]):
+            at = lane[j] * settings
+            for b in range(settings):
+                mass[j * settings + b] = here[at + b]
+        if all_of_it or not (averages or narrow[t]):
+            if alive.shape[0] > 0:
+                live(v[t + 1], discount, survival_scale, temperature, beyond, arrived, norm[:0])
+            else:
+                discounted(v[t + 1], discount, beyond)
+            meet(x, reward, beyond, successor, count)
+            if averages:
+                share[:] = weight
+                for j in range(lane.shape[0]):
+                    for b in range(settings):
+                        values[j * settings + b] = q[b, t, lane[j]]
+            else:
+                soften(x, weight, counts, scale, heat, values, norm, share)
+                meet(x, reward, beyond, successor, count)
+            if all_of_it:
+                moments(x, share, counts, scale, heat, mass, values, by_numbers)
+        arrived[:] = 0.0
+        if narrow[t]:
+            if not folds:
+                for i in range(lanes):
+                    mass[i] *= inverse[t, i]
+            carry(arrived, by_reward, mass, factor, z[t], successor, count, common)
+            arrived *= z[t]
+        else:
+            carry(arrived, by_reward, mass, weight if averages else share, one, successor, count, common)
+        if alive.shape[0] > 0:
+            flat_v, flat_beyond, flat_alive = v[t + 1].reshape(many), beyond.reshape(many), alive[t].reshape(many)
+            for n in range(many):
+                flat_visits[n] = flat_arrived[n] * flat_alive[n]
+                if all_of_it and flat_arrived[n] != 0:
+                    cost = flat_beyond[n] - flat_alive[n] * flat_v[n]
+                    by_numbers[n % settings, 0] += flat_arrived[n] * cost / heat[n]
+        else:
+            for n in range(many):
+                flat_visits[n] = discount * flat_arrived[n]
+    if by_v.shape[1] > 0:
+        for s in range(states):
+            for b in range(settings):
+                visits[s, b] += by_v[b, horizon, s]
+
+
+@compiled
+def moments(
+    x: Array, share: Array, count: Array, scale: Array, heat: Array, here: Array, q: Array, by_numbers: Array
+) -> None:
+    r"""The derivatives of $L_\beta[x]$ by τ, which is $(L - E[x])/\tau$, and by β, which is −τ/β times that.
+
+    E is over the tilted faces. Where β x/τ hardly varies, the second is the series of the cumulants κ of the tilted x:
+    $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
+    """
+    settings = by_numbers.shape[0]
+    for i in range(x.shape[1]):
+        if here[i] == 0 or not np.isfinite(q[i]):
+            continue
+        mean, second, third, fourth, widest, b = 0.0, 0.0, 0.0, 0.0, 0.0, scale[i]
+        faces = 0
+        while faces < x.shape[0] and i < count[faces]:
+            faces += 1
+        for k in range(faces):
+            mean += share[k, i] * x[k, i] if share[k, i] > 0 else 0.0
+        for k in range(faces):
+            if share[k, i] > 0:
+                off = x[k, i] - mean
+                second += share[k, i] * off**2
+                third += share[k, i] * off**3
+                fourth += share[k, i] * off**4
+                widest = max(widest, abs(b * off))
+        by_b = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
+        if widest > 1e-3:
+            by_b = (mean - q[i]) / b
+        by_numbers[i % settings, 1] += here[i] * by_b / heat[i]
+        by_numbers[i % settings, 0] -= here[i] * by_b * b / heat[i]

@@ -1,0 +1,167 @@
+"""Many settings of one MDP at once, through the compiled solver: from arrays to arrays."""
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ._mdp import TabularMDP
+
+_ABREAST = 16  # settings in neighbouring lanes: enough to fill vector registers, few enough to stay in the cache
+_NONE = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0)
+Array = np.ndarray
+Cotangents = tuple[Array, Array, Array]  # by the objective, by q and by v, shaped as these are in `Solved`
+
+
+class Settings(NamedTuple):
+    """What may differ between the settings of one MDP: contiguous float64 arrays, the first axis their number or 1."""
+
+    reward: Array  # (…, state, action, outcome), in reward units
+    final_reward: Array  # (…, state)
+    action_prior: Array  # (…, state, action), normalised
+    temperature: Array  # τ, positive; or all of them 0, with no optimism. Never 1 for short, nor are the next two.
+    dynamics: Array  # β of the dice
+    initial: Array  # β of the start
+    survival: float  # β of survival, the same in all
+
+
+class Solved(NamedTuple):
+    """The answers, setting by setting, and the derivatives that were asked for, else empty."""
+
+    q: Array  # (setting, time, action, state): the solver has actions before states
+    v: Array  # (setting, time and last, state)
+    objective: Array  # in nats; τ times that, if τ is 0
+    by_reward: Array  # (setting, state, action, outcome)
+    by_final_reward: Array
+    by_numbers: Array  # (setting, 3): by temperature, by optimism of the dice, by that of the start
+    by_log_prior: Array  # (setting, action, state)
+
+
+class Logs(NamedTuple):
+    """Where the solver writes log-probabilities, of one setting; empty where nothing is tilted."""
+
+    policy: Array  # (time, action state)
+    dynamics: Array  # (time, state action outcome), −inf
+    survival: Array  # (time, state)
+    start: Array
+
+
+def solved(
+    kernels: ModuleType,
+    mdp: TabularMDP,
+    given: Settings,
+    wants: int = 0,
+    cotangents: Cotangents | None = None,
+    logs: Logs | None = None,
+) -> Solved:
+    """Solve all settings; `wants` is 0 for values, 1 for the derivatives by rewards too, 2 for all of them.
+
+    The derivatives are of the objective, or of the sum of objective, q and v times the cotangents.
+    """
+    count = len(given.temperature)
+    if count > 1:
+        averages = given.dynamics == 0
+        if averages.any() and not averages.all():  # one sweep treats its dice alike
+            halves = [np.flatnonzero(averages), np.flatnonzero(~averages)]
+            found = [solved(kernels, mdp, _some(given, half), wants, _picked(cotangents, half)) for half in halves]
+            order = np.concatenate(halves).argsort()
+            columns = (np.concatenate(each) for each in zip(*found, strict=True))
+            return Solved(*(each[order] if len(each) else each for each in columns))
+    dice, probability, initial = _tables(mdp)
+    steps, (states, actions, outcomes) = mdp.horizon, mdp.probability.shape
+    pairs, wanted, all_wanted = actions * states, (count if wants > 0 else 0), (count if wants > 1 else 0)
+    answers = Solved(
+        np.empty((count, steps, pairs)),
+        np.empty((count, steps + 1, states)),
+        np.empty(count),
+        np.zeros((wanted, states * actions * outcomes)),
+        np.empty((wanted, states)),
+        np.zeros((wanted, 3)),
+        np.empty((all_wanted, pairs)),
+    )
+    tables = (
+        given.reward.reshape(len(given.reward), -1),
+        given.action_prior[..., None],
+        given.final_reward[:, None, :, None],
+    )
+    numbers = given.temperature, given.dynamics, given.initial
+    none = np.empty((count, 0, 0))
+    costs = (np.ones(count), none, none)
+    if cotangents is not None:
+        costs = (cotangents[0], cotangents[1].reshape(count, steps, pairs), cotangents[2])
+
+    def run(part: slice) -> None:
+        kernels.solve(
+            dice,
+            probability,
+            *(table if len(table) == 1 else table[part] for table in tables),
+            initial,
+            mdp.discount,
+            *(number[part] for number in numbers),
+            given.survival,
+            wants,
+            *(cost[part] for cost in costs),
+            *(answer[part] for answer in answers[:3]),
+            *(_NONE if logs is None else logs),
+            *(answer[part] for answer in answers[3:]),
+        )
+
+    _in_parallel(run, [slice(start, start + _ABREAST) for start in range(0, count, _ABREAST)])
+    return answers._replace(
+        q=answers.q.reshape(count, steps, actions, states),
+        by_reward=answers.by_reward.reshape(wanted, states, actions, outcomes),
+        by_log_prior=answers.by_log_prior.reshape(all_wanted, actions, states),
+    )
+
+
+def _some(given: Settings, which: Array) -> Settings:
+    return given._replace(
+        **{name: table[which] for name, table in given._asdict().items() if name != "survival" and len(table) > 1}
+    )
+
+
+def _picked(cotangents: Cotangents | None, which: Array) -> Cotangents | None:
+    return None if cotangents is None else (cotangents[0][which], cotangents[1][which], cotangents[2][which])
+
+
+def _in_parallel(run: Callable[[slice], None], parts: list[slice]) -> None:
+    """On as many threads as torch uses; the compiled loops hold no lock."""
+    threads = 1 if len(parts) == 1 else min(torch.get_num_threads(), len(parts))
+    if threads == 1:
+        for part in parts:
+            run(part)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, parts))
+
+
+Dice = tuple[Array, Array, Array, Array, Array]
+_prepared: "weakref.WeakKeyDictionary[TabularMDP, tuple[Dice, Array, Array]]" = weakref.WeakKeyDictionary()
+
+
+def _tables(mdp: TabularMDP) -> tuple[Dice, Array, Array]:
+    """What never changes: the dice as `sweep` has them, probabilities with an axis for settings, the start."""
+    if mdp not in _prepared:
+        probability = np.ascontiguousarray(mdp.probability.numpy(), dtype=np.float64).reshape(1, -1)
+        _prepared[mdp] = (_dice(mdp), probability, np.ascontiguousarray(mdp.initial.numpy(), dtype=np.float64))
+    return _prepared[mdp]
+
+
+def _dice(mdp: TabularMDP) -> Dice:
+    """Dice with most faces first, and of each die its possible faces first."""
+    shape = (mdp.num_outcomes, mdp.num_actions * mdp.num_states)
+    possible = mdp.probability.permute(2, 1, 0).reshape(shape).numpy() > 0
+    order = np.argsort(~possible, axis=0, kind="stable")
+    lane = np.argsort(-possible.sum(0), kind="stable")
+    faces, action, state = order[:, lane], lane // mdp.num_states, lane % mdp.num_states
+    count = possible.sum(0)[lane]
+    counts = (count > np.arange(shape[0])[:, None]).sum(1)
+    wide = int((counts > 0).sum())  # no die has more faces than that
+    place = (state * mdp.num_actions + action) * mdp.num_outcomes + faces[:wide]
+    successor = mdp.successor.reshape(-1).numpy()[place].astype(np.int64)
+    common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])
+    return successor, place.astype(np.int64), counts[:wide].astype(np.int64), common, lane.astype(np.int64)
