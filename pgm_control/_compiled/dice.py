@@ -7,7 +7,7 @@ no look-up.
 
 import numpy as np
 
-from .vector_math import compiled, exp, log
+from .vector_math import compiled, compiled_in_any_order, exp, log
 
 Array = np.ndarray
 
@@ -80,10 +80,8 @@ def carry(
         if settings == 1:
             fk, rk, line, sums = factor[k], by_reward[k], z.reshape(z.shape[0]), arrived.reshape(z.shape[0])
             if common[k]:
-                there_one, total = line[target[0]], 0.0
-                for j in range(target.shape[0]):
-                    total += mass[j] * fk[j]
-                sums[target[0]] += total
+                there_one = line[target[0]]
+                sums[target[0]] += dot(mass, fk)
                 for j in range(target.shape[0]):
                     gain = rk[j]
                     rk[j] = gain + mass[j] * fk[j] * there_one
@@ -101,6 +99,15 @@ def carry(
                     into[b] += masses[j, b] * rows[j, b]
                 for b in range(settings):
                     gains[j, b] += masses[j, b] * rows[j, b] * there[b]
+
+
+@compiled_in_any_order
+def dot(x: Array, y: Array) -> float:
+    """Σ x y; the order of the sum is the compiler's choice."""
+    total = 0.0
+    for i in range(x.shape[0]):
+        total += x[i] * y[i]
+    return total
 
 
 @compiled

@@ -33,6 +33,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(inspect.unwrap(function))
 
 
+def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `compiled`; sums may be reordered too, which lets several be taken side by side."""
+    return numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})(inspect.unwrap(function))
+
+
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
     """As `compiled`, and kept on disk under a name that changes with any of the files here.
 

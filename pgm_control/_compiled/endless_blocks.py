@@ -1,0 +1,149 @@
+"""The values of a block of states: Q by row, and what the actions make of it. See `endless.py`."""
+
+from typing import Any
+
+import numpy as np
+
+from .vector_math import compiled, exp_and_expm1, log
+
+Array = np.ndarray
+Width = Any  # its length is that of a row: a tuple, to compile the loop over faces for that length, or an array
+
+
+@compiled
+def means(
+    q: Array,
+    v: Array,
+    p: Array,
+    successor: Array,
+    pay: Array,
+    rows: Array,
+    width: Width,
+    discount: float,
+    b: int,
+    n: int,
+) -> None:
+    """q (action, lane) = mean reward + γ Σ p v(s'), of a block."""
+    actions = pay.shape[1]
+    if rows.shape[0] > 0:
+        for i in range(n):
+            for a in range(actions):
+                row = (b + i) * actions + a
+                total = 0.0
+                for j in range(rows[row], rows[row + 1]):
+                    total += p[j] * v[successor[j]]
+                q[a, i] = pay[b + i, a] + discount * total
+        return
+    faces = len(width)
+    for i in range(n):
+        for a in range(actions):
+            j = ((b + i) * actions + a) * faces
+            total = 0.0
+            for k in range(faces):
+                total += p[j + k] * v[successor[j + k]]
+            q[a, i] = pay[b + i, a] + discount * total
+
+
+@compiled
+def equivalents(
+    q: Array,
+    v: Array,
+    p: Array,
+    successor: Array,
+    reward: Array,
+    pay: Array,
+    rows: Array,
+    width: Width,
+    discount: float,
+    scale: float,
+    b: int,
+    n: int,
+    x: Array,
+    w: Array,
+) -> None:
+    """q (action, lane) = L_β[r + γ v(s')] of a block, with scale = β/τ, not 0; `x` and `w` (face, lane) are scratch."""
+    actions, faces, lanes = q.shape[0], x.shape[0], n * q.shape[0]
+    for a in range(actions):
+        for i in range(n):
+            row = (b + i) * actions + a
+            start = rows[row] if rows.shape[0] > 0 else row * len(width)
+            length = rows[row + 1] - start if rows.shape[0] > 0 else len(width)
+            for k in range(faces):
+                possible = k < length and p[start + k] > 0
+                w[k, a * n + i] = p[start + k] if possible else 0.0
+                x[k, a * n + i] = (
+                    scale * (reward[start + k] + discount * v[successor[start + k]]) if possible else -np.inf
+                )
+    top, grown_sum, growth_sum = np.empty(lanes), np.zeros(lanes), np.zeros(lanes)
+    top[:] = x[0, :lanes]
+    for k in range(1, faces):
+        xk = x[k]
+        for j in range(lanes):
+            top[j] = max(top[j], xk[j])
+    for k in range(faces):
+        accumulate(x[k], w[k], top, 1.0, grown_sum, growth_sum, lanes)
+    finish(top, 1.0 / scale, grown_sum, growth_sum, 1.0 / scale, lanes)
+    for a in range(actions):
+        for i in range(n):
+            # Forbidden faces that an optimist leaves out have probability 0; a row of those alone is banned by `pay`.
+            banned = pay[b + i, a] if pay.shape[0] > 0 else 0.0
+            q[a, i] = top[a * n + i] if banned == 0 else -np.inf
+
+
+@compiled
+def accumulate(x: Array, w: Array, top: Array, scale: float, grown_sum: Array, growth_sum: Array, lanes: int) -> None:
+    """Add w exp(scale (x − top)) and w (exp(…) − 1); a lane whose top is −inf gets nothing."""
+    for i in range(lanes):
+        highest = top[i]
+        y = scale * (x[i] - (highest if highest > -np.inf else 0.0))
+        grown, growth = exp_and_expm1(y)
+        before, small = grown_sum[i], growth_sum[i]
+        grown_sum[i] = before + w[i] * grown
+        growth_sum[i] = small + w[i] * growth
+
+
+@compiled
+def finish(top: Array, unit: float, grown_sum: Array, growth_sum: Array, heat: float, lanes: int) -> None:
+    """top becomes unit · top + heat · log of the sum, by log1p where the sum is near 1."""
+    for i in range(lanes):
+        growth = growth_sum[i]
+        near = growth > -0.5
+        u = 1.0 + growth if near else grown_sum[i]
+        rest = (growth - (u - 1.0)) / u if near else 0.0
+        highest = top[i]
+        top[i] = unit * highest + heat * (log(u) + rest) if highest > -np.inf else -np.inf
+
+
+@compiled
+def best_actions(q: Array, top: Array, n: int) -> None:
+    """The maximum over the actions of every lane."""
+    q0 = q[0]
+    for i in range(n):
+        top[i] = q0[i]
+    for a in range(1, q.shape[0]):
+        qa = q[a]
+        for i in range(n):
+            x, y = qa[i], top[i]
+            top[i] = x if x > y else y
+
+
+@compiled
+def soften(q: Array, prior: Array, top: Array, grown_sum: Array, growth_sum: Array, temperature: float, n: int) -> None:
+    """V = τ log Σ ρ exp(Q/τ) of every lane, into `top`. Actions of prior 0 have Q = −inf."""
+    best_actions(q, top, n)
+    grown_sum[:] = 0.0
+    growth_sum[:] = 0.0
+    for a in range(q.shape[0]):
+        accumulate(q[a], prior[a], top, 1.0 / temperature, grown_sum, growth_sum, n)
+    finish(top, 1.0, grown_sum, growth_sum, temperature, n)
+
+
+@compiled
+def average(q: Array, policy: Array, bonus: Array, top: Array, b: int, n: int) -> None:
+    """The mean over the actions that the policy takes, plus a bonus of the state."""
+    for i in range(n):
+        total = bonus[b + i]
+        for a in range(q.shape[0]):
+            if policy[b + i, a] > 0:
+                total += policy[b + i, a] * q[a, i]
+        top[i] = total
