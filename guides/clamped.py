@@ -6,8 +6,9 @@ import torch
 
 from pgm_control._blocks import Blocks, MarkovModel
 from pgm_control._optimism import Optimism
+from pgm_control._tilted import tilted
 
-from .markov import MarkovGuide, logits_of, tilted
+from .markov import MarkovGuide, logits_of
 from .support import feasible_prior
 
 

@@ -45,11 +45,6 @@ class MarkovGuide(PyroModule, abc.ABC, metaclass=_AbstractPyroModule):
         run_program(blocks, self.model.mdp)
 
 
-def tilted(logits: torch.Tensor, log_weight: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities proportional to weight times exp(logits): logits of 0 give the weights, a weight of 0 stays."""
-    return torch.log_softmax(log_weight + logits, -1)
-
-
 def logits_of(name: str, log_probability: torch.Tensor, log_weight: torch.Tensor) -> torch.Tensor:
     """The inverse of `tilted`: the logits that tilt these weights into these log-probabilities, in nats.
 

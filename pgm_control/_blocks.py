@@ -88,18 +88,22 @@ class MarkovModel(HasBlocks, Protocol):
         ...
 
 
+_models: set[type] = set()  # that have passed: to ask a protocol takes longer than to solve a small problem
+
+
 def require_model(model: object, in_nats: bool = False) -> None:
     """Refuse what is not a tabular model; in nats, also a temperature of 0.
 
     Raises:
         InvalidArgument: saying what it is, and the remedy.
     """
-    if not isinstance(model, MarkovModel):
+    if type(model) not in _models and not isinstance(model, MarkovModel):
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
         raise InvalidArgument(
             f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}."
         )
-    if in_nats and model.temperature == 0:
+    _models.add(type(model))
+    if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
             "`model` must have a positive temperature, but has 0, where a nat is worth nothing. Take a small one, or "
             "evaluate the policy in TabularModel(mdp, temperature) with another: its returns are the same."

@@ -1,8 +1,10 @@
 """The exact ELBO of a Markov guide, by a differentiable recursion: compiled where it can be, else in torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pyro.infer.elbo import ELBO
@@ -27,17 +29,49 @@ def elbo(model: MarkovModel, blocks: Blocks) -> Float[Tensor, ""]:
     References:
         [levine2018]
     """
-    prior = model.blocks()
-    kernels = None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
+    prior, kernels = model.blocks(), _kernels_for(model, blocks)
     if kernels is None:
-        ahead = _recursion(model, blocks, prior)
+        ahead = _recursion(model, blocks, prior)[0][0]
     else:
         ahead = _Compiled.apply(kernels, model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
     return expect(blocks.log_initial, ahead - relative(blocks.log_initial, prior.log_initial))
 
 
-def _recursion(model: MarkovModel, blocks: Blocks, prior: Blocks) -> Float[Tensor, " state"]:
-    """W_0, by torch: any device, any derivative, freed survival."""
+def values_to_go(
+    model: MarkovModel, blocks: Blocks
+) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
+    r"""$W_t$, the ELBO still to come, and the advantage $\sum_k q_t(k)(\dots) - \log \pi_t/\rho$ of each action.
+
+    In nats, without derivatives; see `elbo`.
+    """
+    prior, kernels = model.blocks(), _kernels_for(model, blocks)
+    if kernels is None:
+        return _recursion(model, blocks, prior)
+    tables = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
+    ahead, advantage = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon)
+    return torch.from_numpy(ahead), torch.from_numpy(advantage)
+
+
+def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
+    """The compiled loops have no survival of their own."""
+    return None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
+
+
+def _tables(model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor) -> tuple[Tensor, ...]:
+    """What the compiled loops read: policy, dice and rewards."""
+    mdp, policy, dynamics = model.mdp, log_policy.exp(), log_dynamics.exp()
+    chance = (dynamics, log_dynamics, prior.log_dynamics[0], mdp.reward / model.temperature, mdp.successor)
+    return policy, log_policy, prior.log_policy[0], *chance, _last(model)
+
+
+def _arrays(tables: Iterable[Tensor]) -> list[np.ndarray]:
+    return [table.detach().numpy() for table in tables]
+
+
+def _recursion(
+    model: MarkovModel, blocks: Blocks, prior: Blocks
+) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
+    """`values_to_go`, by torch: any device, any derivative, freed survival."""
     mdp = model.mdp
     forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
     # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
@@ -47,15 +81,21 @@ def _recursion(model: MarkovModel, blocks: Blocks, prior: Blocks) -> Float[Tenso
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
     survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount)
     ahead = torch.where(doomed, 0.0, _last(model))
+    values, advantages = [_last(model)], []
     any_forbidden = bool(forbidden.any() or doomed.any())
     for t in reversed(range(mdp.horizon)):
         next_gain = _product(survival[t], ahead) - price[t]
-        future = _product(dynamics[t], next_gain[mdp.successor]).sum(-1)
-        ahead = _product(policy[t], gain[t] + future).sum(-1)
+        advantage = gain[t] + _product(dynamics[t], next_gain[mdp.successor]).sum(-1)
+        ahead = _product(policy[t], advantage).sum(-1)
+        value = ahead
         if any_forbidden:
             dead_end = (dynamics[t] > 0) & (forbidden | (doomed & (survival[t] > 0))[mdp.successor])
+            advantage = torch.where(dead_end.any(-1), -torch.inf, advantage)
             doomed = ((policy[t] > 0) & dead_end.any(-1)).any(-1)
-    return torch.where(doomed, -torch.inf, ahead)
+            value = torch.where(doomed, -torch.inf, ahead)
+        values.append(value)
+        advantages.append(advantage)
+    return torch.stack(values[::-1]), torch.stack(advantages[::-1])
 
 
 class _Compiled(torch.autograd.Function):
@@ -65,12 +105,10 @@ class _Compiled(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, kernels: Any, model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor
     ) -> Tensor:
-        mdp, policy, dynamics = model.mdp, log_policy.exp(), log_dynamics.exp()
-        chance = (dynamics, log_dynamics, prior.log_dynamics[0], mdp.reward / model.temperature, mdp.successor)
-        given = (policy, log_policy, prior.log_policy[0], *chance, _last(model))
-        sweep = kernels.elbo_to_go(*(table.detach().numpy() for table in given), mdp.discount, mdp.horizon)
+        tables = _tables(model, prior, log_policy, log_dynamics)
+        sweep = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon)
         ctx.kernels, ctx.model, ctx.prior, ctx.sweep = kernels, model, prior, sweep
-        ctx.save_for_backward(log_policy, log_dynamics, policy, *chance)
+        ctx.save_for_backward(log_policy, log_dynamics, tables[0], *tables[3:-1])
         return torch.from_numpy(sweep[0][0])
 
     @staticmethod
@@ -80,11 +118,11 @@ class _Compiled(torch.autograd.Function):
         if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
             steps = ctx.model.mdp.horizon
             expanded = [table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics)]
-            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior)
+            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior)[0][0]
             inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
             found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
             return None, None, None, *(next(found) if want else None for want in wanted)
-        arrays = [table.detach().numpy() for table in tables]
+        arrays = _arrays(tables)
         found = ctx.kernels.elbo_gradients(
             grad.contiguous().numpy(), *arrays, ctx.model.mdp.discount, *ctx.sweep, wanted[1]
         )

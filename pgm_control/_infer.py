@@ -1,5 +1,6 @@
 """Exact inference by backward messages, for any optimism."""
 
+import sys
 from dataclasses import astuple
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from ._blocks import Blocks, MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._messages import backward_messages
-from ._operators import certainty_equivalent, is_mean, tilt
+from ._operators import is_mean
 from ._optimism import Optimism
 from ._posterior import Posterior
 
@@ -48,17 +49,17 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
         )
     used = Optimism(*(0.0 if is_mean(b, temperature, mdp.probability.dtype) else b for b in astuple(beta)))
     found = backward_messages(model, used)
-    if not (found.v < torch.inf).all():
+    # 1/τ overflows for the smallest τ, and the compiled loops do not notice
+    if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
         raise InvalidArgument(
             f"`model` has rewards that, divided by its temperature {temperature:g}, exceed the range of "
             f"{mdp.probability.dtype}. Raise the temperature, scale the rewards, or use mdp.to(torch.float64)."
         )
-    start = (found.v[0], mdp.initial.log(), temperature, used.initial)
     return Posterior(
         model=model,
         optimism=beta,
         q=found.q,
         v=found.v,
-        value=float(certainty_equivalent(*start)),
-        factors=Blocks(tilt(*start), found.log_policy, found.log_dynamics, found.log_survival),
+        value=found.value,
+        factors=Blocks(found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
     )

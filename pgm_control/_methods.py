@@ -42,7 +42,7 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: P
     """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples."""
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovELBO) else (0.9, 0.99)
-        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas})
+        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
     program = guide if isinstance(loss, MarkovELBO) else announced(guide)
     step = SVI(model, config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program, optim, loss=loss).step
     optimiser = getattr(optim.pt_optim_constructor, "__name__", "optimiser")

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ._blocks import Blocks, MarkovModel
-from ._elbo import expect, relative
+from ._elbo import expect, relative, values_to_go
 
 
 @torch.no_grad()
@@ -43,24 +43,17 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float) -> tuple[Bloc
     mdp, prior = model.mdp, model.blocks()
     reward = mdp.reward / model.temperature
     truth, fate = _fates(blocks, mdp.discount)
-    faces, price = reward - relative(blocks.log_dynamics, prior.log_dynamics), relative(fate, truth)
     choice, start = relative(blocks.log_policy, prior.log_policy), relative(blocks.log_initial, prior.log_initial)
-    gain, ahead, ends = torch.empty_like(choice), torch.empty_like(price), torch.zeros_like(start)  # at the end: W = 0
-    value = ends if mdp.final_reward is None else mdp.final_reward / model.temperature
-    lived = torch.empty_like(price[..., 0])
-    for t in reversed(range(mdp.horizon)):
-        ahead[t] = torch.stack((value, ends), -1)
-        lived[t] = expect(fate[t], ahead[t] - price[t])
-        gain[t] = expect(blocks.log_dynamics[t], faces[t] + lived[t][mdp.successor])
-        value = expect(blocks.log_policy[t], gain[t] - choice[t])
-    survival = _stepped(fate, truth, ahead, step_size)[..., 0]
+    ahead, gain = values_to_go(model, blocks)
+    after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # living on, or ending with nothing
+    lived = expect(fate, after - relative(fate, truth))
     new = Blocks(
-        _stepped(blocks.log_initial, prior.log_initial, value, step_size),
-        _stepped(blocks.log_policy, prior.log_policy, gain, step_size),
+        _stepped(blocks.log_initial, prior.log_initial, ahead[0], step_size),
+        _stepped(blocks.log_policy, prior.log_policy, gain + choice, step_size),
         _stepped(blocks.log_dynamics, prior.log_dynamics, reward + lived[:, mdp.successor], step_size),
-        None if blocks.log_survival is None else survival,
+        None if blocks.log_survival is None else _stepped(fate, truth, after, step_size)[..., 0],
     )
-    return new, float(expect(blocks.log_initial, value - start))
+    return new, float(expect(blocks.log_initial, ahead[0] - start))
 
 
 def _stepped(

@@ -12,9 +12,9 @@ from torch import Tensor
 from ._backend import kernels_for
 from ._blocks import MarkovModel, require_model
 from ._errors import InvalidArgument
-from ._mdp import TabularMDP
-from ._operators import certainty_equivalent, is_mean, tilt
+from ._operators import is_mean
 from ._optimism import Optimism
+from ._recursion import derivatives, forwards
 from ._settings import Settings, solved
 
 
@@ -154,7 +154,7 @@ class _SoftValues(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         needs = ctx.needs_input_grad[4:]
         if kernels is None:
-            found = _forwards(model.mdp, survival, *_completed(model, batch.numel(), inputs))
+            found = forwards(model.mdp, survival, *_completed(model, batch.numel(), inputs))
             q, v, objective = (each.reshape((*batch, *each.shape[1:])) for each in found)
         else:
             ctx.settings = _settings(model, survival, batch.numel(), inputs)
@@ -176,7 +176,7 @@ class _SoftValues(torch.autograd.Function):
             given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
             outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
             full = _completed(ctx.model, ctx.batch.numel(), given)
-            found = _derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat)
+            found = derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat)
         else:
             found = _compiled_derivatives(ctx, flat)
         return (
@@ -224,10 +224,11 @@ def _settings(model: MarkovModel, survival: float, count: int, inputs: Sequence[
             array = np.ascontiguousarray(chosen.detach().numpy(), dtype=np.float64)
             tables.append(array.reshape(-1, *array.shape[array.ndim - axes :]))
         else:
-            tables.append(np.full(count, chosen, dtype=np.float64))
+            tables.append(np.full(count, float(chosen)))
     for beta in (4, 5):
-        level = is_mean(tables[beta], tables[3], mdp.probability.dtype)
-        tables[beta] = np.where(level, 0.0, tables[beta])
+        if tables[beta].any():
+            level = is_mean(tables[beta], tables[3], mdp.probability.dtype)
+            tables[beta] = np.where(level, 0.0, tables[beta])
     reward, final_reward, prior, temperature, dynamics, initial = tables
     return Settings(reward, final_reward, prior, temperature, dynamics, initial, survival)
 
@@ -261,105 +262,3 @@ def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequ
         by_prior,
         *(lambda n=n: _tensor(cost * ready.by_numbers[:, n], ctx.model) for n in range(3)),
     )
-
-
-def _forwards(mdp: TabularMDP, survival: float, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The sweep in torch: any device."""
-    reward, last, prior, temperature, dynamics, initial = inputs
-    count, steps, log_p, log_prior = len(temperature), mdp.horizon, mdp.probability.log(), prior.log()
-    heat, beta = temperature[:, None, None], dynamics[:, None, None]
-    q = reward.new_empty(count, steps, *reward.shape[1:3])
-    v = reward.new_empty(count, steps + 1, mdp.num_states)
-    v[:, steps] = last
-    for t in reversed(range(steps)):
-        x = reward + _ahead(mdp, survival, temperature, v[:, t + 1])[0][:, mdp.successor]
-        q[:, t] = certainty_equivalent(x, log_p, heat, beta)
-        v[:, t] = certainty_equivalent(q[:, t], log_prior.expand_as(q[:, t]), heat[..., 0], 1.0)
-    return q, v, certainty_equivalent(v[:, 0], mdp.initial.log(), temperature, initial) / temperature
-
-
-def _ahead(
-    mdp: TabularMDP, survival: float, temperature: Tensor, v: Float[Tensor, "setting state"]
-) -> tuple[Float[Tensor, "setting state"], Float[Tensor, "setting state"]]:
-    """L over living on and ending with nothing; and the tilted probability of living on."""
-    if mdp.discount == 1:
-        return v, torch.ones_like(v)
-    fate = torch.stack((v, torch.zeros_like(v)), -1)
-    log_fate = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand_as(fate)
-    lives = tilt(fate, log_fate, temperature[:, None], survival).exp()[..., 0]
-    return certainty_equivalent(fate, log_fate, temperature[:, None], survival), lives
-
-
-def _derivatives(
-    mdp: TabularMDP,
-    survival: float,
-    inputs: list[Tensor],
-    outputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor | None],
-) -> Sequence[Callable[[], Tensor]]:
-    """The sweep forwards in torch, itself differentiable: of the outputs in it autograd knows the derivatives."""
-    (reward, _, prior, temperature, dynamics, initial), (q, v, objective) = inputs, outputs
-    by_q, by_v, by_objective = cotangents
-    by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
-    log_p, log_prior = mdp.probability.log(), torch.where(prior > 0, prior, 1.0).log()
-    log_prior = torch.where(prior > 0, log_prior, -torch.inf)
-    heat, beta = temperature[:, None, None], dynamics[:, None, None]
-    start = tilt(v[:, 0], mdp.initial.log(), temperature, initial).exp()
-    pressure = by_objective / temperature
-    visits = pressure[:, None] * start
-    by_initial, by_heat = _moments(v[:, 0], objective * temperature, start, temperature, initial, pressure)
-    by_heat = by_heat - pressure * _finite(objective)
-    by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
-    by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
-    for t in range(mdp.horizon):
-        if by_v is not None:
-            visits = visits + by_v[:, t]
-        policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), heat[..., 0], 1.0).exp()
-        here = visits[..., None] * policy
-        by_prior = by_prior + heat * here / torch.where(prior > 0, prior, 1.0)
-        by_heat = by_heat + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / heat).sum((-1, -2))
-        if by_q is not None:
-            here = here + by_q[:, t]
-        ahead, lives = _ahead(mdp, survival, temperature, v[:, t + 1])
-        x = reward + ahead[:, mdp.successor]
-        share = tilt(x, log_p, heat, beta).exp()
-        by_beta, by_tau = _moments(x, q[:, t], share, heat, beta, here)
-        by_dynamics, by_heat = by_dynamics + by_beta.sum((-1, -2)), by_heat + by_tau.sum((-1, -2))
-        sent = here[..., None] * share
-        by_reward = by_reward + sent
-        arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
-        if survival != 0:
-            cost = _finite(ahead) - lives * _finite(v[:, t + 1])
-            by_heat = by_heat + (arrived * cost).sum(-1) / temperature
-        visits = arrived * lives
-    if by_v is not None:
-        visits = visits + by_v[:, mdp.horizon]
-    found = (by_reward, visits, by_prior, by_heat, by_dynamics, by_initial)
-    return [lambda each=each: each for each in found]
-
-
-def _finite(x: Tensor) -> Tensor:
-    return torch.where(x.isfinite(), x, 0.0)
-
-
-def _moments(
-    x: Tensor, value: Tensor, share: Tensor, temperature: Tensor, optimism: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    r"""The derivatives by β and by τ of weight · L, where L is the `value` of x and E goes over the tilted faces.
-
-    $$\tau \frac{\partial L}{\partial \beta} = \frac{E[x] - L}{b} = \frac{\kappa_2}{2} - b \frac{\kappa_3}{6}
-        + b^2 \frac{\kappa_4}{24} - \dots, \qquad
-        \frac{\partial L}{\partial \tau} = -b \frac{\partial L}{\partial \beta}, \qquad b = \beta/\tau$$
-
-    Where b x hardly varies the series is used, in the cumulants κ of the tilted x.
-    """
-    b = optimism / temperature
-    met = torch.where(share > 0, _finite(x), 0.0)
-    mean = (share * met).sum(-1)
-    off = torch.where(share > 0, met - mean[..., None], 0.0)
-    second, third, fourth = ((share * off**n).sum(-1) for n in (2, 3, 4))
-    series = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
-    wide = (b[..., None] * off).abs().amax(-1) > 1e-3
-    by_b = torch.where(wide, (mean - _finite(value)) / torch.where(b == 0, 1.0, b), series)
-    by_b = torch.where(value.isfinite(), by_b, 0.0)
-    return weight * by_b / temperature, -weight * by_b * b / temperature

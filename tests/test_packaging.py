@@ -62,9 +62,10 @@ def test_every_package_on_disk_is_shipped():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {"pgm_control"} | {
         ".".join(("pgm_control", *init.parent.relative_to(ROOT).parts))
-        for folder in ("models", "guides")
+        for folder in ("models", "guides", "pgm_control/_compiled")
         for init in (ROOT / folder).rglob("__init__.py")
     }
+    found = {name.replace("pgm_control.pgm_control", "pgm_control") for name in found}
     assert found == set(setuptools["packages"])
     for name in ("models", "guides"):
         assert (ROOT / "pgm_control" / name).is_symlink()
@@ -144,7 +145,7 @@ def test_the_readme_example_runs_and_prints_what_it_says(monkeypatch, capsys):
 @pytest.mark.parametrize("folder", ["pgm_control", "models", "guides"])
 def test_each_map_names_every_file(folder):
     text = (ROOT / folder / "README.md").read_text(encoding="utf8")
-    files = {path.name for path in (ROOT / folder).glob("*.py")} - {"__init__.py"}
+    files = {path.name for part in (".", "_compiled") for path in (ROOT / folder / part).glob("*.py")} - {"__init__.py"}
     missing = sorted(name for name in files if f"`{name}`" not in text)
     assert not missing
     stale = [name for name in re.findall(r"`(\w+\.py)`", text) if name not in files | {"__init__.py"}]

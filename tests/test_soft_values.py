@@ -233,3 +233,70 @@ def test_bad_arguments_are_named(backend, arguments, message):
     bare = inspect.unwrap(soft_values)  # without the shape checker of the tests, which would speak first
     with pytest.raises(InvalidArgument, match=message):
         bare(TabularModel(gamble(horizon=2)), **arguments)
+
+
+def dice(seed, width):
+    """Five states, two actions; state 0 has `width` faces, the others one or two; possible faces stand anywhere."""
+    rng = np.random.default_rng(seed)
+    probability = np.zeros((5, 2, width))
+    for s in range(5):
+        for a in range(2):
+            faces = rng.permutation(width)[: width if s == 0 else rng.integers(1, 3)]
+            probability[s, a, faces] = rng.dirichlet(np.ones(len(faces)))
+    shape = probability.shape
+    return probability, rng.integers(5, size=shape), rng.normal(size=shape)
+
+
+@where
+@pytest.mark.parametrize("optimism", [1.0, 0.0, 0.05, -0.7])
+@pytest.mark.parametrize("count", [1, 20])
+def test_dice_of_very_different_size(backend, optimism, count):
+    """Against the same dice padded no more than each needs, one problem a state: every face counted once."""
+    probability, successor, reward = dice(0, 7)
+    mdp = TabularMDP(np.eye(5)[0], probability, successor, reward, horizon=4)
+    temperature = torch.linspace(0.5, 2.0, count, **EXACT)
+    rewards = mdp.reward.clone().requires_grad_()
+    found = soft_values(TabularModel(mdp), optimism, reward=rewards, temperature=temperature)
+    found.objective.sum().backward()
+    v = np.zeros((count, 5))
+    for _ in range(4):
+        x = reward + v[:, successor]
+        beta = optimism / temperature.numpy()[:, None, None]
+        mean = (probability * x).sum(-1)
+        q = mean if optimism == 0 else np.log((probability * np.exp(beta[..., None] * x)).sum(-1)) / beta
+        heat = temperature.numpy()[:, None]
+        v = heat * np.log(np.exp(q / heat[..., None]).mean(-1))
+    np.testing.assert_allclose(found.v[:, 0].detach().numpy(), v, rtol=1e-10, atol=1e-10)
+    visits = sum(
+        infer(TabularModel(mdp, each), optimism).outcome_marginals().sum(0) / each for each in temperature.tolist()
+    )
+    torch.testing.assert_close(rewards.grad, visits, rtol=1e-9, atol=1e-11)
+
+
+@where
+@pytest.mark.parametrize("optimism", [1.0, 0.0])
+@pytest.mark.parametrize("count", [1, 20])
+def test_dense_tables(backend, optimism, count):
+    """Every face leads everywhere to one state; the same dice with their faces shuffled have the same values."""
+    rng = np.random.default_rng(0)
+    transition, reward = rng.dirichlet(np.ones(6), (6, 2)), rng.normal(size=(6, 2, 6))
+    dense = TabularMDP.from_dense(np.eye(6)[0], transition, reward, horizon=5, discount=0.9)
+    order = rng.permuted(np.broadcast_to(np.arange(6), (6, 2, 6)), axis=-1)
+    shuffled = TabularMDP(
+        np.eye(6)[0],
+        *(
+            np.take_along_axis(each, order, -1)
+            for each in (transition, np.broadcast_to(np.arange(6), order.shape), reward)
+        ),
+        5,
+        0.9,
+    )
+    temperature, answers = torch.linspace(0.5, 2.0, count, **EXACT), []
+    for mdp in (dense, shuffled):
+        rewards = mdp.reward.clone().requires_grad_()
+        found = soft_values(TabularModel(mdp), optimism, reward=rewards, temperature=temperature)
+        found.objective.sum().backward()
+        by_state = torch.zeros(6, 2, 6, **EXACT).scatter(-1, mdp.successor, rewards.grad)
+        answers.append((found.q.detach(), by_state))
+    for one, other in zip(*answers, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
