@@ -29,8 +29,25 @@ if TYPE_CHECKING:
 
     # An inference: exact
     from ._infer import infer as infer
+    from ._soft_values import soft_values as soft_values
+    from ._soft_values import SoftValues as SoftValues
     from ._optimism import Optimism as Optimism
     from ._posterior import Posterior as Posterior
+
+    # An inference: exact, without a horizon
+    from ._value_iteration import value_iteration as value_iteration
+    from ._value_iteration import ValueIteration as ValueIteration
+    from ._value_iteration import ValueStatus as ValueStatus
+    from ._stationary import policy_evaluation as policy_evaluation
+    from ._stationary import PolicyValue as PolicyValue
+    from ._stationary import stationary_distribution as stationary_distribution
+    from ._stationary import StationaryDistribution as StationaryDistribution
+    from ._stationary import DistributionStatus as DistributionStatus
+    from ._average_reward import average_reward as average_reward
+    from ._average_reward import AverageReward as AverageReward
+    from ._average_reward import GainStatus as GainStatus
+    from ._growth_rate import growth_rate as growth_rate
+    from ._growth_rate import GrowthRate as GrowthRate
 
     # An inference: by SVI
     from ._fit import fit as fit
@@ -74,8 +91,15 @@ _HOMES = {
     "_blocks": ("Blocks",),
     "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide"),
     "_infer": ("infer",),
+    "_soft_values": ("soft_values", "SoftValues"),
     "_optimism": ("Optimism",),
     "_posterior": ("Posterior",),
+    "_value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),
+    "_stationary": (
+        "policy_evaluation", "PolicyValue", "stationary_distribution", "StationaryDistribution", "DistributionStatus",
+    ),
+    "_average_reward": ("average_reward", "AverageReward", "GainStatus"),
+    "_growth_rate": ("growth_rate", "GrowthRate"),
     "_fit": ("fit", "Fit", "FitStep", "Status"),
     "_elbo": ("MarkovELBO",),
     "_progress": ("PrintEvery", "ProgressBar", "silent"),

@@ -24,4 +24,11 @@ def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
 def _kernels() -> ModuleType | None:
     if importlib.util.find_spec("numba") is None:
         return None
-    return importlib.import_module("._kernels", __package__)
+    return importlib.import_module("._compiled", __package__)
+
+
+def sweeps_for(table: Tensor) -> ModuleType:
+    """The compiled sweeps over all states of a large problem, or those in torch, by the same rule."""
+    if kernels_for(table, steps=2) is None:
+        return importlib.import_module("._sweeps_torch", __package__)
+    return importlib.import_module("._compiled.endless", __package__)

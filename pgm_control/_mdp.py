@@ -1,9 +1,9 @@
 """A finite-horizon Markov decision process in outcome form."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import gymnasium
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from torch import Tensor
 from . import _mdp_checks as checks
 from ._errors import InvalidArgument, InvalidProblem
 from ._gymnasium_table import outcome_table, time_limit
+from ._stream import tables_of_blocks, tables_of_rows
 
 ArrayLike = npt.ArrayLike | Tensor
 
@@ -30,7 +31,7 @@ class TabularMDP:
     Attributes:
         initial: $p(s_0)$.
         probability: $p(k \mid s, a)$. Rows shorter than K are padded with probability 0.
-        successor: $s'(s, a, k)$, indices into the states. Padding may point anywhere in range.
+        successor: $s'(s, a, k)$, indices into the states, int64 or int32. Padding may point anywhere in range.
         reward: $r(s, a, k)$, in reward units; −inf forbids the outcome. Stored as 0 where the probability is 0.
         horizon: T, the number of actions.
         discount: γ, the probability of surviving a step, in (0, 1].
@@ -175,6 +176,49 @@ class TabularMDP:
             state_names=table.state_names,
             action_names=table.action_names,
         )
+
+    @classmethod
+    def from_blocks(
+        cls,
+        blocks: Iterable[Any],
+        num_states: int,
+        num_actions: int,
+        num_outcomes: int,
+        horizon: int,
+        discount: float = 1.0,
+        initial: ArrayLike | None = None,
+        *,
+        of_rows: bool = False,
+        dtype: torch.dtype = torch.float64,
+    ) -> "TabularMDP":
+        """Make a large MDP a piece at a time: memory peaks at little more than its tables, 20 bytes an outcome.
+
+        Args:
+            blocks: an iterable, such as a generator, of (probability, successor, reward) of consecutive states, each of
+                shape (states of the block, A, at most K). Or, with `of_rows`, of (state, action, probability,
+                successor, reward), numbers or vectors, in any order.
+            num_states, num_actions, num_outcomes: S, A, K.
+            horizon, discount: as in `TabularMDP`.
+            initial: p(s_0); unless given, uniform over the states.
+            of_rows: what `blocks` gives.
+            dtype: of the tables, torch.float64 or torch.float32.
+
+        Raises:
+            InvalidProblem: as `TabularMDP`, naming the block too.
+        """
+        fill = tables_of_rows if of_rows else tables_of_blocks
+        found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
+        given = torch.full((num_states,), 1.0 / num_states, dtype=dtype) if initial is None else initial
+        start = checks.table("initial", given, 1, checks.Kind(dtype, found.probability.device))
+        checks.shape("initial", start, (num_states,), "one probability a state")
+        self = object.__new__(cls)  # __init__ would copy the tables
+        put = object.__setattr__
+        put(self, "initial", checks.normalised("initial", start, (None,)))
+        for name, table in found._asdict().items():
+            put(self, name, table)
+        put(self, "horizon", checks.horizon("horizon", horizon))
+        put(self, "discount", checks.discount("discount", discount))
+        return self
 
     @property
     def num_states(self) -> int:

@@ -112,8 +112,8 @@ def rewards(name: str, value: Tensor, names: Names) -> None:
         )
 
 
-def successors(name: str, value: Any, probability: Tensor, names: Names) -> Tensor:
-    """A copy of `value` as state indices, checked to be in range."""
+def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
+    """A copy of `value` as state indices, checked to be in range. 32-bit integers stay what they are."""
     try:
         given = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     except ValueError as problem:
@@ -122,9 +122,10 @@ def successors(name: str, value: Any, probability: Tensor, names: Names) -> Tens
         raise InvalidProblem(
             f"`{name}` must hold integers (indices of states), but has dtype {given.dtype}. Cast it to int64."
         )
-    result = torch.as_tensor(given.astype(np.int64), device=probability.device)
+    width = np.int32 if given.dtype == np.int32 else np.int64
+    result = torch.as_tensor(given.astype(width), device=probability.device)
     shape(name, result, tuple(probability.shape), "one state an outcome, like `probability`")
-    states = probability.shape[0]
+    states = probability.shape[0] if num_states is None else num_states
     at = _first((result < 0) | (result >= states))
     if at is not None:
         raise InvalidProblem(

@@ -49,7 +49,7 @@ def harden(
 ) -> tuple[float, float, bool]:
     """`sweep` at temperature 0 for rows of one width, state by state: the maximum needs no lanes."""
     actions, faces, chooses = pay.shape[1], len(width), choice.shape[0] > 0
-    lo, hi = np.inf, -np.inf
+    lo, hi, whole = np.inf, -np.inf, True
     for s in range(first, last):
         best, leader = -np.inf, 0
         for a in range(actions):
@@ -63,12 +63,13 @@ def harden(
             best = q if q > best else best
         alive = best > -np.inf
         change = best - v[s]
+        whole = whole & (change < np.inf)
         lo = change if alive & (change < lo) else lo
         hi = change if alive & (change > hi) else hi
         out[s] = best if alive else 0.0
         if chooses:
             choice[s] = leader
-    return lo, hi, hi < np.inf  # sums of finite values are not nan
+    return lo, hi, whole
 
 
 @entry
@@ -102,7 +103,7 @@ def sweep(
     `policy` that is not empty takes the place of the maximum.
     """
     simple = scale == 0 and temperature == 0 and rows.shape[0] == 0
-    if simple and policy.shape[0] == 0 and q_out.shape[0] == 0 and not backwards:
+    if simple and policy.shape[0] == 0 and q_out.shape[0] == 0 and block == BLOCK:
         return harden(v, out, choice, p, successor, pay, width, discount, first, last)
     actions = prior.shape[1]
     q, weight, top = np.empty((actions, block)), np.empty((actions, block)), np.empty(block)

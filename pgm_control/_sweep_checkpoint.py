@@ -1,0 +1,94 @@
+"""Where value iteration stands, on disk: tensors and JSON, loadable without running code, written whole or not."""
+
+import hashlib
+import io
+import json
+import pickle
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ._errors import InvalidCheckpoint
+from ._mdp import TabularMDP
+from ._whole_file import write_whole
+
+_FORMAT = 1
+_UNREADABLE = (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, struct.error)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SweepCheckpoint:
+    """All that the next iteration depends on.
+
+    Attributes:
+        state: the tensors of the method.
+        phase: the method that is at work; "auto" may have changed it.
+        history: the span of the changes of every iteration, in reward units.
+        seconds: time spent.
+    """
+
+    state: dict[str, Tensor]
+    phase: str
+    history: Float[Tensor, " iteration"]
+    seconds: float
+
+    def save(self, path: str | Path, description: dict[str, Any]) -> None:
+        """Write to disk: a crash leaves the old file or the new one."""
+        facts = {"format": _FORMAT, "phase": self.phase, "seconds": self.seconds, "description": description}
+        buffer = io.BytesIO()
+        torch.save({"state": self.state, "history": self.history, "json": json.dumps(facts)}, buffer)
+        write_whole(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path, description: dict[str, Any]) -> "SweepCheckpoint":
+        """Read a checkpoint of the problem that `description` tells of.
+
+        Raises:
+            InvalidCheckpoint: if there is none, it is not whole, or it belongs to another problem or method.
+        """
+        try:
+            content = torch.load(path, weights_only=True)
+            facts = json.loads(content["json"])
+            form, past = facts["format"], facts["description"]
+            result = cls(content["state"], facts["phase"], content["history"], facts["seconds"])
+        except FileNotFoundError as problem:
+            raise InvalidCheckpoint(f"There is no checkpoint at {path}.") from problem
+        except _UNREADABLE as problem:
+            raise InvalidCheckpoint(
+                f"{path} cannot be read as a checkpoint of value_iteration: {problem}. Start afresh without `resume`."
+            ) from problem
+        if form != _FORMAT:
+            raise InvalidCheckpoint(
+                f"{path} has checkpoint format {form}, but this version reads {_FORMAT}. "
+                "Read it with the version that wrote it."
+            )
+        require_same(past, description)
+        return result
+
+
+def require_same(past: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse to continue something else.
+
+    Raises:
+        InvalidCheckpoint: naming what differs.
+    """
+    for key, value in here.items():
+        if past.get(key) != value:
+            raise InvalidCheckpoint(
+                f"`resume` belongs to another run: its {key} was {past.get(key)}, but here it is {value}. Pass the "
+                "same arguments, or its values as `initial_value` to start from them."
+            )
+
+
+def digest(mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"]) -> str:
+    """A short name of all numbers of a problem that an endless run depends on."""
+    found = hashlib.sha256(repr((tuple(mdp.probability.shape), str(mdp.probability.dtype))).encode())
+    for table in (mdp.probability, mdp.successor.to(torch.int32), mdp.reward, prior):
+        found.update(table.detach().cpu().contiguous().numpy().data)
+    return found.hexdigest()[:16]

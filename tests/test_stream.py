@@ -1,0 +1,158 @@
+"""A large MDP, made a piece at a time, is the one made at once, without the memory."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import random_mdp
+from strategies import laws, mdp_of, model_of, problems
+
+from pgm_control import FreeGuide, InvalidProblem, Optimism, TabularMDP, TabularModel, evaluate, fit, infer
+
+
+def sizes(mdp):
+    return mdp.num_states, mdp.num_actions, mdp.num_outcomes
+
+
+def same(one, other):
+    for name in ("initial", "probability", "reward"):
+        assert torch.equal(getattr(one, name), getattr(other, name)), name
+    possible = other.probability > 0
+    assert torch.equal(one.successor[possible].long(), other.successor[possible].long())
+
+
+@laws
+@given(problems(), st.integers(1, 3))
+def test_blocks_make_the_same_mdp(problem, size):
+    mdp = mdp_of(problem)
+    tables = (problem.probability, problem.successor, problem.reward)
+    blocks = (tuple(t[s : s + size] for t in tables) for s in range(0, mdp.num_states, size))
+    made = TabularMDP.from_blocks(blocks, *sizes(mdp), 3, 0.9, problem.initial)
+    same(made, mdp)
+    assert made.successor.dtype == torch.int32
+    assert (made.horizon, made.discount, made.final_reward, made.state_names) == (3, 0.9, None, None)
+
+
+@laws
+@given(problems(), st.integers(1, 7), st.randoms(use_true_random=False))
+def test_rows_in_any_order_make_the_same_mdp(problem, size, random):
+    """Faces of one die come in their order; dice in any."""
+    mdp = mdp_of(problem)
+    dice = [(s, a) for s in range(mdp.num_states) for a in range(mdp.num_actions)]
+    random.shuffle(dice)
+    tables = (problem.probability, problem.successor, problem.reward)
+    rows = [(s, a, *(t[s, a, k] for t in tables)) for s, a in dice for k in range(mdp.num_outcomes)]
+    chunks = [
+        tuple(np.array(column) for column in zip(*rows[i : i + size], strict=True)) for i in range(0, len(rows), size)
+    ]
+    for given_rows in (chunks, rows):
+        made = TabularMDP.from_blocks(iter(given_rows), *sizes(mdp), mdp.horizon, initial=problem.initial, of_rows=True)
+        same(made, mdp)
+
+
+def test_short_rows_are_padded():
+    made = TabularMDP.from_blocks([(np.ones((2, 1, 1)), [[[1]], [[0]]], np.ones((2, 1, 1)))], 2, 1, 3, 5)
+    assert made.probability.tolist() == [[[1.0, 0.0, 0.0]]] * 2
+    assert made.initial.tolist() == [0.5, 0.5]
+
+
+def test_small_successors_work_everywhere():
+    """int32 tables give what int64 tables give: inference, guides, forward sweeps, Pyro."""
+    wide = random_mdp(seed=3, horizon=4, discount=0.9)
+    small = wide.replace(successor=wide.successor.to(torch.int32))
+    assert small.successor.dtype == torch.int32
+    models = [TabularModel(mdp, 0.7) for mdp in (wide, small)]
+    for beta in (0.0, 1.0, -0.5):
+        one, other = (infer(model, beta) for model in models)
+        assert torch.equal(one.q, other.q)
+        assert one.objective == other.objective
+    results = [repr(evaluate(model, infer(model, 1.0))) for model in models]
+    assert results[0] == results[1]
+    guide = FreeGuide(models[1])
+    guide()
+    models[1]()
+    assert fit(models[1], guide, method="natural_gradient").final_elbo == pytest.approx(
+        fit(models[0], FreeGuide(models[0]), method="natural_gradient").final_elbo, abs=1e-9
+    )
+    free = [infer(model, Optimism(1.0, 1.0, 1.0)).mode() for model in models]
+    assert repr(free[0]) == repr(free[1])
+
+
+@laws
+@given(problems())
+def test_small_successors_on_awkward_problems(problem):
+    model = model_of(problem)
+    small = TabularModel(
+        model.mdp.replace(successor=model.mdp.successor.to(torch.int32)), problem.temperature, model.action_prior
+    )
+    assert torch.equal(infer(model).v, infer(small).v)
+
+
+def test_errors_name_the_block():
+    good = (np.ones((1, 1, 1)), np.zeros((1, 1, 1), dtype=int), np.zeros((1, 1, 1)))
+    bad_sum, bad_state, bad_reward = (
+        (good[0] * 0.5, *good[1:]), (good[0], good[1] + 7, good[2]), (*good[:2], good[2] + np.nan)
+    )  # fmt: skip
+    for blocks, message in (
+        ([good, bad_sum], r"must sum to 1 .* begins with state 1"),
+        ([good, bad_state], r"must be a state, 0 to 1, but is 7"),
+        ([good, bad_reward], r"is nan"),
+        ([good], r"must give 2 states in all"),
+        ([good, good, good], r"at most 0 states left"),
+        ([good[:2]], r"must give triples"),
+    ):
+        with pytest.raises(InvalidProblem, match=message):
+            TabularMDP.from_blocks(iter(blocks), 2, 1, 1, 1)
+
+
+def test_errors_of_rows():
+    def make(*rows, outcomes=1):
+        return TabularMDP.from_blocks(iter(rows), 1, 1, outcomes, 1, of_rows=True)
+
+    for rows, message in (
+        ([(0, 0, 0.5, 0, 0.0)], "must sum to 1"),
+        ([(0, 0, 0.5, 0, 0.0), (0, 0, 0.5, 0, 0.0)], "`num_outcomes` must be at least"),
+        ([(1, 0, 1.0, 0, 0.0)], "`state` in `rows`"),
+        ([(0, 0, 1.0, 5, 0.0)], "`successor` in `rows`"),
+        ([(0, 0, 1.0, 0)], "five each time"),
+        ([([0, 0], [0, 0], [1.0], [0, 0], [0.0, 0.0])], "one length"),
+    ):
+        with pytest.raises(InvalidProblem, match=message):
+            make(*rows)
+    with pytest.raises(InvalidProblem, match="`num_states` must be"):
+        TabularMDP.from_blocks([], 0, 1, 1, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory as Linux gives it")
+def test_memory_peaks_at_little_more_than_the_tables():
+    """In a fresh process: the growth of the peak against 20 bytes an outcome, and again for a solution of it."""
+    code = """
+import resource, numpy as np, torch
+from pgm_control import TabularMDP
+from pgm_control._value_iteration import value_iteration
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+torch.set_num_threads(1)
+def make(states, size=2000):
+    rng = np.random.default_rng(0)
+    def blocks():
+        for s in range(0, states, size):
+            p = rng.random((size, 4, 5))
+            yield p / p.sum(-1, keepdims=True), rng.integers(states, size=p.shape, dtype=np.int32), rng.random(p.shape)
+    return TabularMDP.from_blocks(blocks(), states, 4, 5, 1, 0.9)
+value_iteration(make(8000))
+value_iteration(make(8000), 0.5)
+before, states = peak(), 300_000
+mdp = make(states)
+made = peak()
+value_iteration(mdp)
+value_iteration(mdp, 0.5)
+print((made - before) / (states * 400), (peak() - before) / (states * 400))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    made, solved = map(float, ran.stdout.split())
+    assert made < 1.1
+    assert solved < 1.3
