@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_infinite import bellman as by_definition
+from problems import random_mdp
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import TabularMDP
@@ -16,6 +17,7 @@ from pgm_control._bellman import Change
 from pgm_control._certificate import span_certificate, sup_norm_certificate
 from pgm_control._endless import Endless
 from pgm_control._forms import best_form
+from pgm_control._sweep_methods import Anderson
 from pgm_control._value_iteration import value_iteration
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
@@ -191,3 +193,18 @@ def test_certificates_by_hand():
         assert certify(change, 1.0, 0.0, 0.0).bound == np.inf
         assert certify(Change(1.0, np.inf, False), 0.5, 0.0, 0.0).bound == np.inf
         assert certify(Change(np.inf, -np.inf, True), 0.5, 0.0, 0.0) == (0.0, 0.0)
+
+
+def test_a_wild_combination_is_dropped_for_the_plain_sweep():
+    """Anderson's safeguard: values thrown far off cost one more sweep, not the progress made."""
+    problem = Endless.of(random_mdp(seed=3, states=30, actions=3, horizon=1, discount=0.95), 0.0, 0.0, None, None)
+    with problem.bellman(1) as bellman:
+        step = Anderson(bellman, {"v": torch.zeros(30, dtype=torch.float64), "sweeps": torch.tensor(0.0)})
+        for _ in range(5):
+            span = step.iterate().span
+            step.go_on(0.0)
+        for wild in (1e6 * torch.randn(30, dtype=torch.float64), torch.full((30,), torch.nan, dtype=torch.float64)):
+            sweeps, step.v = step.sweeps, wild
+            assert step.iterate().span <= span
+            assert step.sweeps == sweeps + 2
+            step.iterate()  # so that there is a window again, to fall back on
