@@ -216,7 +216,7 @@ def _settings(model: MarkovModel, survival: float, count: int, inputs: Sequence[
     """All inputs as arrays of float64 with one leading axis; an optimism that is as good as 0 is 0."""
     mdp = model.mdp
     last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
-    own = (mdp.reward, last, model.action_prior, model.temperature, None, None)
+    own: tuple[Any, ...] = (mdp.reward, last, model.action_prior, model.temperature, None, None)
     tables = []
     for each, mine, axes in zip(inputs, own, _AXES, strict=True):
         chosen = mine if each is None else each

@@ -14,7 +14,7 @@ from strategies import laws, model_of, optimisms, problems
 
 from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer, soft_values
 
-EXACT = {"dtype": torch.float64}
+FLOAT = torch.float64
 NEAR = {"rtol": 1e-11, "atol": 1e-11}
 has_numba = importlib.util.find_spec("numba") is not None
 where = pytest.mark.parametrize("backend", ["torch", "auto"] if has_numba else ["torch"])
@@ -31,10 +31,10 @@ def settings(seed, mdp, count):
     generator = torch.Generator().manual_seed(seed)
     shape, rows = mdp.reward.shape, mdp.reward.shape[:2]
     return (
-        torch.randn(count, *shape, generator=generator, **EXACT),
-        torch.randn(count, shape[0], generator=generator, **EXACT),
-        torch.randn(count, *rows, generator=generator, **EXACT).softmax(-1),
-        0.3 + torch.rand(count, generator=generator, **EXACT),
+        torch.randn(count, *shape, generator=generator, dtype=FLOAT),
+        torch.randn(count, shape[0], generator=generator, dtype=FLOAT),
+        torch.randn(count, *rows, generator=generator, dtype=FLOAT).softmax(-1),
+        0.3 + torch.rand(count, generator=generator, dtype=FLOAT),
     )
 
 
@@ -69,7 +69,7 @@ def test_a_batch_is_its_settings_one_by_one(backend, optimism):
 @where
 def test_optimism_may_differ_between_settings_and_be_zero_in_some(backend):
     model = TabularModel(random_mdp(seed=3, states=4, actions=2, horizon=5, discount=0.8), 0.6)
-    beta = torch.tensor([1.0, 0.0, -2.0, 0.0, 0.3, 1e-320], **EXACT)
+    beta = torch.tensor([1.0, 0.0, -2.0, 0.0, 0.3, 1e-320], dtype=FLOAT)
     batch = soft_values(model, beta)
     for n, each in enumerate(beta.tolist()):
         torch.testing.assert_close(batch.q[n], infer(model, each).q, **NEAR)
@@ -81,8 +81,8 @@ def test_optimism_may_differ_between_settings_and_be_zero_in_some(backend):
 @where
 def test_axes_are_broadcast(backend):
     model = TabularModel(random_mdp(seed=3, horizon=4), 0.6)
-    reward = torch.randn(5, 1, *model.mdp.reward.shape, **EXACT)
-    temperature = torch.tensor([0.5, 1.0, 2.0], **EXACT)
+    reward = torch.randn(5, 1, *model.mdp.reward.shape, dtype=FLOAT)
+    temperature = torch.tensor([0.5, 1.0, 2.0], dtype=FLOAT)
     found = soft_values(model, 1.0, reward=reward, temperature=temperature)
     assert found.q.shape == (5, 3, *infer(model).q.shape)
     assert found.objective.shape == (5, 3)
@@ -112,8 +112,8 @@ def test_forbidden_outcomes_have_finite_derivatives(backend, optimism):
     reward = mdp.reward.clone()
     reward[1, 0, 1] = reward[2, 2, 0] = -torch.inf
     reward.requires_grad_()
-    temperature = torch.tensor(0.7, **EXACT, requires_grad=True)
-    beta = torch.tensor(optimism, **EXACT, requires_grad=True)
+    temperature = torch.tensor(0.7, dtype=FLOAT, requires_grad=True)
+    beta = torch.tensor(optimism, dtype=FLOAT, requires_grad=True)
     found = soft_values(TabularModel(mdp), beta, reward=reward, temperature=temperature)
     assert found.objective.isfinite()
     found.objective.backward()
@@ -135,7 +135,7 @@ def test_first_and_second_derivatives_by_differences(backend, discount, optimism
     reward, last, prior, temperature = settings(0, mdp, 3)
     inputs = [reward, last[0], prior[0], temperature]
     if isinstance(optimism, list):
-        inputs.append(torch.tensor(optimism, **EXACT))
+        inputs.append(torch.tensor(optimism, dtype=FLOAT))
 
     def values(reward, last, prior, temperature, beta=optimism):
         found = soft_values(model, beta, reward=reward, final_reward=last, action_prior=prior, temperature=temperature)
@@ -153,7 +153,7 @@ def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
     model = TabularModel(gamble(horizon=2), 0.8)
     reward = model.mdp.reward.clone()
     hessian = torch.autograd.functional.hessian(lambda r: soft_values(model, optimism, reward=r).objective, reward)
-    flat = hessian.reshape(reward.numel(), -1)
+    flat = torch.as_tensor(hessian).reshape(reward.numel(), -1)
     torch.testing.assert_close(flat, flat.T)
     if optimism == 1.0:  # two independent turns in one state
         visits = infer(model).outcome_marginals().flatten(1)
@@ -172,17 +172,16 @@ def test_compiled_derivatives_equal_torch(problem, optimism, seed):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PGM_CONTROL_BACKEND", backend)
             reward = model.mdp.reward.clone().requires_grad_()
-            temperature = torch.tensor(model.temperature, **EXACT, requires_grad=True)
-            beta = torch.tensor(optimism, **EXACT, requires_grad=True)
+            temperature = torch.tensor(model.temperature, dtype=FLOAT, requires_grad=True)
+            beta = torch.tensor(optimism, dtype=FLOAT, requires_grad=True)
             prior = model.action_prior.clone().requires_grad_()
             values = soft_values(model, beta, reward=reward, temperature=temperature, action_prior=prior)
             if not values.v.isfinite().all():
                 return
             torch.manual_seed(seed)
-            total = sum(
-                (torch.randn(each.shape, **EXACT) * torch.where(each.isfinite(), each, 0.0)).sum()
-                for each in vars(values).values()
-            )
+            costs = [torch.randn(each.shape, dtype=FLOAT) for each in vars(values).values()]
+            parts = zip(costs, vars(values).values(), strict=True)
+            total = torch.stack([(cost * torch.where(each.isfinite(), each, 0.0)).sum() for cost, each in parts]).sum()
             found.append(torch.autograd.grad(total, (reward, temperature, beta, prior)))
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-9)
@@ -254,7 +253,7 @@ def test_dice_of_very_different_size(backend, optimism, count):
     """Against the same dice padded no more than each needs, one problem a state: every face counted once."""
     probability, successor, reward = dice(0, 7)
     mdp = TabularMDP(np.eye(5)[0], probability, successor, reward, horizon=4)
-    temperature = torch.linspace(0.5, 2.0, count, **EXACT)
+    temperature = torch.linspace(0.5, 2.0, count, dtype=FLOAT)
     rewards = mdp.reward.clone().requires_grad_()
     found = soft_values(TabularModel(mdp), optimism, reward=rewards, temperature=temperature)
     found.objective.sum().backward()
@@ -282,21 +281,15 @@ def test_dense_tables(backend, optimism, count):
     transition, reward = rng.dirichlet(np.ones(6), (6, 2)), rng.normal(size=(6, 2, 6))
     dense = TabularMDP.from_dense(np.eye(6)[0], transition, reward, horizon=5, discount=0.9)
     order = rng.permuted(np.broadcast_to(np.arange(6), (6, 2, 6)), axis=-1)
-    shuffled = TabularMDP(
-        np.eye(6)[0],
-        *(
-            np.take_along_axis(each, order, -1)
-            for each in (transition, np.broadcast_to(np.arange(6), order.shape), reward)
-        ),
-        5,
-        0.9,
-    )
-    temperature, answers = torch.linspace(0.5, 2.0, count, **EXACT), []
+    successor = np.broadcast_to(np.arange(6), order.shape)
+    p, n, r = (np.take_along_axis(each, order, -1) for each in (transition, successor, reward))
+    shuffled = TabularMDP(np.eye(6)[0], p, n, r, horizon=5, discount=0.9)
+    temperature, answers = torch.linspace(0.5, 2.0, count, dtype=FLOAT), []
     for mdp in (dense, shuffled):
         rewards = mdp.reward.clone().requires_grad_()
         found = soft_values(TabularModel(mdp), optimism, reward=rewards, temperature=temperature)
         found.objective.sum().backward()
-        by_state = torch.zeros(6, 2, 6, **EXACT).scatter(-1, mdp.successor, rewards.grad)
+        by_state = torch.zeros(6, 2, 6, dtype=FLOAT).scatter(-1, mdp.successor.long(), torch.as_tensor(rewards.grad))
         answers.append((found.q.detach(), by_state))
     for one, other in zip(*answers, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)

@@ -124,9 +124,9 @@ def sweep(
 @compiled
 def logs(probability: Array) -> Array:
     """The logarithms of a table."""
-    out = np.empty(probability.shape)
-    for f in range(out.shape[0]):
-        for i in range(out.shape[1]):
+    out = np.empty_like(probability)
+    for f in range(probability.shape[0]):
+        for i in range(probability.shape[1]):
             out[f, i] = log(probability[f, i])
     return out
 
