@@ -12,6 +12,7 @@ import torch
 from ._mdp import TabularMDP
 
 _ABREAST = 16  # settings in neighbouring lanes: enough to fill vector registers, few enough to stay in the cache
+_FULL = 0.75  # of the faces possible: from there on it costs more to look dice up than to throw impossible faces
 _NONE = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0)
 Array = np.ndarray
 Cotangents = tuple[Array, Array, Array]  # by the objective, by q and by v, shaped as these are in `Solved`
@@ -139,7 +140,7 @@ def _in_parallel(run: Callable[[slice], None], parts: list[slice]) -> None:
             list(pool.map(run, parts))
 
 
-Dice = tuple[Array, Array, Array, Array, Array]
+Dice = tuple[Array, Array, Array, Array, Array, bool]
 _prepared: "weakref.WeakKeyDictionary[TabularMDP, tuple[Dice, Array, Array]]" = weakref.WeakKeyDictionary()
 
 
@@ -152,9 +153,11 @@ def _tables(mdp: TabularMDP) -> tuple[Dice, Array, Array]:
 
 
 def _dice(mdp: TabularMDP) -> Dice:
-    """Dice with most faces first, and of each die its possible faces first."""
+    """Dice with most faces first, and of each die its possible faces first; or as they are, if little is padding."""
     shape = (mdp.num_outcomes, mdp.num_actions * mdp.num_states)
     possible = mdp.probability.permute(2, 1, 0).reshape(shape).numpy() > 0
+    if possible.mean() > _FULL:
+        possible = np.ones(shape, dtype=bool)
     order = np.argsort(~possible, axis=0, kind="stable")
     lane = np.argsort(-possible.sum(0), kind="stable")
     faces, action, state = order[:, lane], lane // mdp.num_states, lane % mdp.num_states
@@ -164,4 +167,5 @@ def _dice(mdp: TabularMDP) -> Dice:
     place = (state * mdp.num_actions + action) * mdp.num_outcomes + faces[:wide]
     successor = mdp.successor.reshape(-1).numpy()[place].astype(np.int64)
     common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])
-    return successor, place.astype(np.int64), counts[:wide].astype(np.int64), common, lane.astype(np.int64)
+    ordered = bool((lane == np.arange(len(lane))).all())
+    return successor, place.astype(np.int64), counts[:wide].astype(np.int64), common, lane.astype(np.int64), ordered

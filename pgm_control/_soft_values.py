@@ -162,6 +162,7 @@ class _SoftValues(torch.autograd.Function):
             found = (ctx.ready.q.swapaxes(-1, -2), ctx.ready.v, ctx.ready.objective)
             q, v, objective = (_tensor(each.reshape((*batch, *each.shape[1:])), model) for each in found)
         ctx.plain = [None if isinstance(each, Tensor) else each for each in inputs]
+        ctx.shapes = [each.shape if isinstance(each, Tensor) else None for each in inputs]
         ctx.save_for_backward(*(each if isinstance(each, Tensor) else None for each in inputs), q, v, objective)
         return q, v, objective
 
@@ -170,32 +171,28 @@ class _SoftValues(torch.autograd.Function):
         needs, start = ctx.needs_input_grad[4:], len(ctx.batch)
         if all(each is None for each in cotangents):
             return (None,) * (4 + len(needs))
-        *inputs, q, v, objective = ctx.saved_tensors
         flat = [None if each is None else each.reshape(-1, *each.shape[start:]) for each in cotangents]
         if ctx.kernels is None or torch.is_grad_enabled():
+            *inputs, q, v, objective = ctx.saved_tensors
             given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
             outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
             full = _completed(ctx.model, ctx.batch.numel(), given)
             found = derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat)
         else:
             found = _compiled_derivatives(ctx, flat)
-        return (
-            None,
-            None,
-            None,
-            None,
-            *(_like(each(), given) if need else None for each, given, need in zip(found, inputs, needs, strict=True)),
+        return None, None, None, None, *(
+            _like(each(), shape) if need else None for each, shape, need in zip(found, ctx.shapes, needs, strict=True)
         )
 
 
 _AXES = (3, 1, 2, 0, 0, 0)  # of reward, final reward, prior and the numbers, without those of the batch
 
 
-def _like(derivative: Tensor, given: Tensor) -> Tensor:
+def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
     """By setting, summed where all settings were alike."""
-    if derivative.numel() > given.numel():
+    if derivative.numel() > shape.numel():
         derivative = derivative.sum(0)
-    return derivative.reshape(given.shape)
+    return derivative.reshape(shape)
 
 
 def _completed(model: MarkovModel, count: int, inputs: Sequence[Any]) -> list[Tensor]:

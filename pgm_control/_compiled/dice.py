@@ -111,20 +111,6 @@ def dot(x: Array, y: Array) -> float:
 
 
 @compiled
-def highest(x: Array, settings: int) -> None:
-    """Bring the largest number of each setting to the front, by halves, which can be compared side by side."""
-    left = x.shape[0] // settings
-    while left > 1:
-        half = (left + 1) // 2
-        shift = half * settings
-        front, back = x[:shift], x[shift : left * settings]
-        for i in range(back.shape[0]):
-            ours, theirs = front[i], back[i]
-            front[i] = ours if ours > theirs else theirs
-        left = half
-
-
-@compiled
 def narrow_range(value: Array, scale: Array, spread: Array, shift: Array, z: Array) -> bool:
     """Whether exp(β V/τ − shift), put into z, can stand for the values: nothing underflows and no digits are lost.
 
@@ -132,24 +118,23 @@ def narrow_range(value: Array, scale: Array, spread: Array, shift: Array, z: Arr
     """
     states, settings = value.shape
     many = states * settings
-    high, low, flat, out = shift, np.empty(many), value.reshape(many), z.reshape(many)
-    for s in range(0, many, settings):
-        for b in range(settings):
-            scaled = scale[b] * flat[s + b]
-            high[s + b] = scaled
-            out[s + b] = scaled
-            low[s + b] = -scaled if scaled > -np.inf else -np.inf
-    highest(high, settings)
-    highest(low, settings)
+    flat, out = value.reshape(many), z.reshape(many)
     for b in range(settings):
-        width = high[b] + low[b]
-        if not (width < _NARROW and width + spread[b] > _CLEAR and high[b] < np.inf):
+        high, low = -np.inf, np.inf
+        for n in range(b, many, settings):
+            scaled = scale[b] * flat[n]
+            out[n] = scaled
+            high = scaled if scaled > high else high
+            met = scaled if scaled > -np.inf else np.inf
+            low = met if met < low else low
+        if not (high - low < _NARROW and high - low + spread[b] > _CLEAR and high < np.inf):
             return False
-    for s in range(settings, many, settings):
+        shift[b] = high
+    for n in range(settings, many, settings):
         for b in range(settings):
-            high[s + b] = high[b]
+            shift[n + b] = shift[b]
     for n in range(many):
-        out[n] = exp(out[n] - high[n])
+        out[n] = exp(out[n] - shift[n])
     return True
 
 

@@ -13,16 +13,25 @@ Array = np.ndarray
 
 @compiled
 def soften(
-    x: Array, weight: Array, count: Array, scale: Array, temperature: Array, value: Array, norm: Array, share: Array
+    x: Array,
+    weight: Array,
+    count: Array,
+    scale: Array,
+    temperature: Array,
+    value: Array,
+    norm: Array,
+    share: Array,
+    y: Array,
+    work: Array,
 ) -> None:
     """`certainty_equivalent` of each lane over the faces, with scale = β/τ, not 0; exact for each lane by itself.
 
-    Face f has the first `count` lanes. `x` (face, lane) becomes scale · (x − best), which less `norm` is log
-    share/weight; `share` is the tilt. The loops are short, because each may touch few arrays to be vectorised: that
-    they do not overlap is checked as they start.
+    Face f has the first `count` lanes. `x` and all below are (face, lane): `share` is the tilt, and log share/weight is
+    y − `norm`, with y = scale · (x − best); y may be x itself. `work` is room for three lines. The loops are short,
+    because each may touch few arrays to be vectorised: that they do not overlap is checked as they start.
     """
     faces, lanes = x.shape
-    best, sum_exp, sum_expm1, astray = np.empty(lanes), np.empty(lanes), np.empty(lanes), 0
+    best, sum_exp, sum_expm1, astray = work[0], work[1], work[2], 0
     for i in range(lanes):
         best[i] = -np.inf
         norm[i] = -np.inf
@@ -38,11 +47,12 @@ def soften(
         sum_expm1[i] = 0.0
     for f in range(faces):
         for i in range(count[f]):
-            y = scale[i] * (x[f, i] - best[i]) if weight[f, i] > 0 else -np.inf
+            xi, leader = x[f, i], best[i]
+            gap = scale[i] * (xi - leader) if weight[f, i] > 0 else -np.inf
             # The best face, also where it is infinite: an adversary's choice, or nothing to choose.
-            x[f, i] = 0.0 if x[f, i] == best[i] else y
+            y[f, i] = 0.0 if xi == leader else gap
         for i in range(count[f]):
-            grown, growth = exp_and_expm1(x[f, i])
+            grown, growth = exp_and_expm1(y[f, i])
             share[f, i] = weight[f, i] * grown
             sum_expm1[i] += weight[f, i] * growth
         for i in range(count[f]):
@@ -60,7 +70,7 @@ def soften(
         astray += far & (sum_expm1[i] <= -0.5) & (abs(scale[i]) * size < 1)
     if astray > 0:
         for i in range(lanes):
-            value[i] = _corrected(x, weight, count, scale[i], best[i], value[i], i)
+            value[i] = _corrected(y, weight, count, scale[i], best[i], value[i], i)
     for i in range(lanes):
         best[i] = 1.0 / sum_exp[i]
     for f in range(faces):
@@ -69,14 +79,14 @@ def soften(
 
 
 @compiled
-def _corrected(x: Array, weight: Array, count: Array, scale: float, best: float, value: float, i: int) -> float:
+def _corrected(y: Array, weight: Array, count: Array, scale: float, best: float, value: float, i: int) -> float:
     """One step of the exact identity L[x] = c + L[x − c]: it gives back digits that a far best face took at small β."""
     if abs(scale * value) >= 1 or not np.isfinite(best):
         return value
     total = 0.0
-    for f in range(x.shape[0]):
+    for f in range(y.shape[0]):
         if i < count[f] and weight[f, i] > 0:
-            total += weight[f, i] * np.expm1(x[f, i] - scale * (value - best))
+            total += weight[f, i] * np.expm1(y[f, i] - scale * (value - best))
     return value + np.log1p(total) / scale if abs(total) < 0.5 else value
 
 

@@ -12,7 +12,7 @@ Array = np.ndarray
 
 @compiled
 def pull(
-    dice: tuple[Array, Array, Array, Array, Array],
+    dice: tuple[Array, Array, Array, Array, Array, bool],
     weight: Array,
     reward: Array,
     discount: float,
@@ -36,13 +36,14 @@ def pull(
     `by_q` and `by_v` may be empty; so may `by_log_prior`, and then `by_numbers`, by temperature and optimism of the
     dice, is left out too.
     """
-    successor, _, count, common, lane = dice
+    successor, _, count, common, lane, ordered = dice
     factor, narrow, z, inverse, alive = swept
     horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
     faces, lanes, many = successor.shape[0], reward.shape[1], states * settings
     averages, all_of_it = dice_scale[0] == 0, by_log_prior.shape[0] > 0
-    counts, mass = count * settings, np.empty(lanes)
-    here, arrived, one = np.empty(lanes), np.empty((states, settings)), np.ones((states, settings))
+    counts, work, here = count * settings, np.empty((3, lanes)), np.empty(lanes)
+    mass = here if ordered else np.empty(lanes)
+    arrived, one = np.empty((states, settings)), np.ones((states, settings))
     x, share, norm, values = np.empty((faces, lanes)), np.empty((faces, lanes)), np.empty(lanes), np.empty(lanes)
     scale, heat, beyond = spread_out(dice_scale, lanes), spread_out(temperature, lanes), np.empty((states, settings))
     flat_visits, flat_arrived = visits.reshape(many), arrived.reshape(many)
@@ -52,8 +53,7 @@ def pull(
                 for b in range(settings):
                     visits[s, b] += by_v[b, t, s]
         for i in range(0, lanes, many):
-            for n in range(many):
-                here[i + n] = flat_visits[n] * policy[t, i + n]
+            choose(flat_visits, policy[t, i : i + many], here[i : i + many])
         if all_of_it:
             flat_v = v[t].reshape(many)
             for b in range(settings):
@@ -68,7 +68,7 @@ def pull(
             for b in range(settings):
                 for j in range(q.shape[2]):
                     here[j * settings + b] += by_q[b, t, j]
-        for j in range(lane.shape[0]):
+        for j in range(0 if ordered else lane.shape[0]):
             at = lane[j] * settings
             for b in range(settings):
                 mass[j * settings + b] = here[at + b]
@@ -84,7 +84,7 @@ def pull(
                     for b in range(settings):
                         values[j * settings + b] = q[b, t, lane[j]]
             else:
-                soften(x, weight, counts, scale, heat, values, norm, share)
+                soften(x, weight, counts, scale, heat, values, norm, share, x, work)
                 meet(x, reward, beyond, successor, count)
             if all_of_it:
                 moments(x, share, counts, scale, heat, mass, values, by_numbers)
@@ -111,6 +111,13 @@ def pull(
         for s in range(states):
             for b in range(settings):
                 visits[s, b] += by_v[b, horizon, s]
+
+
+@compiled
+def choose(visits: Array, policy: Array, here: Array) -> None:
+    """How often a state is left by one action."""
+    for n in range(visits.shape[0]):
+        here[n] = visits[n] * policy[n]
 
 
 @compiled

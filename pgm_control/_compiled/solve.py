@@ -12,7 +12,7 @@ Array = np.ndarray
 
 @entry
 def solve(
-    dice: tuple[Array, Array, Array, Array, Array],
+    dice: tuple[Array, Array, Array, Array, Array, bool],
     probability: Array,
     reward: Array,
     prior: Array,
@@ -116,7 +116,7 @@ def begin(
             found[0] += initial[s] * value[s] if initial[s] > 0 else 0.0
         share[:] = weight
     else:
-        soften(x, weight, everywhere(states, 1), scale, np.full(1, heat), found, norm, share)
+        soften(x, weight, everywhere(states, 1), scale, np.full(1, heat), found, norm, share, x, np.empty((3, 1)))
         for s in range(states if log_start.shape[0] > 0 else 0):
             log_start[s] = log(initial[s]) + (x[s, 0] - norm[0])
             x[s, 0] = value[s]

@@ -11,7 +11,7 @@ Array = np.ndarray
 
 @compiled
 def sweep(
-    dice: tuple[Array, Array, Array, Array, Array],
+    dice: tuple[Array, Array, Array, Array, Array, bool],
     weight: Array,
     reward: Array,
     prior: Array,
@@ -29,13 +29,13 @@ def sweep(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """All Q (setting, T, A S) and V (T+1, state, setting) backwards from the last; also what of the rest is not empty.
 
-    `dice` are, in the order of `dice_of`: the successors, where a face stands in the MDP, the number of dice that have
-    it, whether it leads to one state, and the lane (action, state) of each die.
+    `dice` are: the successors, where a face stands in the MDP, the number of dice that have it, whether it leads to one
+    state, the lane (action, state) of each die, and whether these are in order.
     Scales are β/τ, one a setting; dice whose first is 0 are averaged. Gives what `pull` needs too: the factors of the
     dice; whether a step was narrow enough for exponentials of values, these, and the inverse of their mixtures, which
     multiply the policy already where it `folds`; and the derivatives of the discounted values, if survival is free.
     """
-    successor, place, count, common, lane = dice
+    successor, place, count, common, lane, ordered = dice
     horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
     faces, lanes, many = successor.shape[0], reward.shape[1], states * settings
     averages, frees, cold = dice_scale[0] == 0, survival_scale[0] != 0 and discount < 1, temperature[0] == 0
@@ -47,8 +47,9 @@ def sweep(
     scale, heat = spread_out(dice_scale, lanes), spread_out(temperature, lanes)
     inverse_heat = 1.0 / heat[:many]
     factor, top, spread, shift = np.empty((faces, lanes)), np.empty(lanes), np.empty(settings), np.empty(many)
-    x, sharing, norm, before = np.empty((faces, lanes)), np.empty((faces, lanes)), np.empty(lanes), np.empty(lanes)
-    choice, choice_norm = np.empty(prior.shape), np.empty(many)
+    x, sharing, norm, work = np.empty((faces, lanes)), np.empty((faces, lanes)), np.empty(lanes), np.empty((3, lanes))
+    choice, choice_norm, room = np.empty(prior.shape), np.empty(many), np.empty((3, many))
+    scratch, in_place = np.empty(lanes), ordered and settings == 1
     mean, total, beyond = np.zeros(lanes), np.empty(lanes), np.empty((states, settings))
     counts, all_actions = count * settings, everywhere(prior.shape[0], many)
     if averages:
@@ -63,7 +64,7 @@ def sweep(
     for b in range(settings):
         usable = usable and abs(dice_scale[b] * temperature[b]) >= 0.1
     for t in range(horizon - 1, -1, -1):
-        now = t if keep > 1 else 0
+        now, before = (t if keep > 1 else 0), (q[0, t] if in_place else scratch)
         if frees:
             live(v[t + 1], discount, survival_scale, temperature, beyond, alive[t], log_survival[t])
         else:
@@ -89,31 +90,36 @@ def sweep(
                         log_dynamics[t, place[k, i]] = log_weight[k, i] + gain
         else:
             meet(x, reward, beyond, successor, count)
-            soften(x, weight, counts, scale, heat, before, norm, sharing)
+            soften(x, weight, counts, scale, heat, before, norm, sharing, x, work)
             if log_dynamics.shape[0] > 0:
                 for k in range(faces):
                     for i in range(count[k]):
                         log_dynamics[t, place[k, i]] = log_weight[k, i] + (x[k, i] - norm[i])
-        for b in range(settings):
+        for b in range(0 if in_place else settings):
             for j in range(lane.shape[0]):
                 q[b, t, lane[j]] = before[j * settings + b]
-        choices = choice.reshape(lanes)
-        for j in range(lane.shape[0]):
-            at = lane[j] * settings
-            for b in range(settings):
-                choices[at + b] = before[j * settings + b]
+        options = before.reshape(prior.shape) if ordered else choice
+        if not ordered:
+            choices = choice.reshape(lanes)
+            for j in range(lane.shape[0]):
+                at = lane[j] * settings
+                for b in range(settings):
+                    choices[at + b] = before[j * settings + b]
         flat = policy[t if policy.shape[0] > 1 else 0]
         value, share = v[t].reshape(many), flat.reshape(prior.shape)
         if cold:
-            harden(choice, prior, value, share)
+            harden(options, prior, value, share)
             for i in range(lanes if log_policy.shape[0] > 0 else 0):
                 log_policy[t, i] = log(flat[i])
         else:
-            soften(choice, prior, all_actions, inverse_heat, heat, value, choice_norm, share)
+            soften(options, prior, all_actions, inverse_heat, heat, value, choice_norm, share, choice, room)
             for a in range(prior.shape[0] if log_policy.shape[0] > 0 else 0):
                 for n in range(many):
                     log_policy[t, a * many + n] = log_prior[a, n] + (choice[a, n] - choice_norm[n])
-        if folds and narrow[t]:
+        if folds and narrow[t] and ordered:
+            for i in range(lanes):
+                flat[i] *= inverse[0, i]
+        elif folds and narrow[t]:
             for j in range(lane.shape[0]):
                 at = lane[j] * settings
                 for b in range(settings):
@@ -149,9 +155,8 @@ def live(
     fate, weight, share = np.zeros((2, many)), np.empty((2, many)), np.empty((2, many))
     norm, value = np.empty(many), beyond.reshape(many)
     fate[0], weight[0], weight[1] = after.reshape(many), discount, 1.0 - discount
-    soften(
-        fate, weight, everywhere(2, many), spread_out(scale, many), spread_out(temperature, many), value, norm, share
-    )
+    scales, heats, work = spread_out(scale, many), spread_out(temperature, many), np.empty((3, many))
+    soften(fate, weight, everywhere(2, many), scales, heats, value, norm, share, fate, work)
     for s in range(states):
         for b in range(settings):
             alive[s, b] = share[0, s * settings + b]
