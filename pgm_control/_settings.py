@@ -65,11 +65,12 @@ def solved(
     """
     count = len(given.temperature)
     if count > 1:
-        averages = given.dynamics == 0
-        if averages.any() and not averages.all():  # one sweep treats its dice alike
-            halves = [np.flatnonzero(averages), np.flatnonzero(~averages)]
-            found = [solved(kernels, mdp, _some(given, half), wants, _picked(cotangents, half)) for half in halves]
-            order = np.concatenate(halves).argsort()
+        sizes = np.abs(given.dynamics)
+        kinds = np.where(sizes == 0, 0, np.where(sizes < kernels.SMALL, 1, 2))
+        if kinds.min() < kinds.max():  # one sweep treats all its dice alike
+            parts = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+            found = [solved(kernels, mdp, _some(given, part), wants, _picked(cotangents, part)) for part in parts]
+            order = np.concatenate(parts).argsort()
             columns = (np.concatenate(each) for each in zip(*found, strict=True))
             return Solved(*(each[order] if len(each) else each for each in columns))
     dice, probability, initial = _tables(mdp)

@@ -3,5 +3,6 @@
 from .elbo import elbo_gradients as elbo_gradients
 from .elbo import elbo_to_go as elbo_to_go
 from .solve import solve as solve
+from .sweep import SMALL as SMALL
 from .rows import tilted as tilted
 from .rows import tilted_gradient as tilted_gradient

@@ -8,6 +8,8 @@ from .vector_math import compiled, log
 
 Array = np.ndarray
 
+SMALL = 0.1  # optimism below which exponentials of values lose digits that are multiplied by τ/β afterwards
+
 
 @compiled
 def sweep(
@@ -62,7 +64,7 @@ def sweep(
         log_weight, log_prior = logs(weight), logs(prior)
     usable = not averages and factors(reward, weight, scale, top, factor, spread)
     for b in range(settings):
-        usable = usable and abs(dice_scale[b] * temperature[b]) >= 0.1
+        usable = usable and abs(dice_scale[b] * temperature[b]) >= SMALL
     for t in range(horizon - 1, -1, -1):
         now, before = (t if keep > 1 else 0), (q[0, t] if in_place else scratch)
         if frees:

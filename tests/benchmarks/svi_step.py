@@ -1,68 +1,56 @@
-"""One step of SVI with the exact ELBO, beside the least that a step of Pyro costs, the torch recursion and enumeration.
+"""One step of a fit on FrozenLake: SVI with the exact ELBO, beside the limit, JAX, torch and enumeration by Pyro.
 
-python tests/benchmarks/svi_step.py
+python -m tests.benchmarks.svi_step [--rounds N] [--seconds S]
 """
 
-import os
+import argparse
 from collections.abc import Callable
 
 import pyro
-import pyro.distributions as dist
-import torch
-from harness import race
-from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
-from pyro.optim import PyroOptim
+from pyro.infer import SVI
 
-from pgm_control import ClampedGuide, FreeGuide, MarkovELBO, TabularModel
-from pgm_control.models import frozen_lake
+from pgm_control import MarkovELBO, TabularModel, infer
 
-
-def adam() -> PyroOptim:
-    return PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": (0.9, 0.9)})
+from . import peers_svi as peers
+from .harness import SIZES, lake, on, race, require_close, versions
+from .limit.compiled import available
 
 
-def single_site(size: int) -> Callable[[], object]:
-    """A model of one sample site, a guide with as many parameters as a clamped one: what a step costs by itself."""
-    start = torch.zeros(size)
-
-    def model() -> None:
-        pyro.sample("x", dist.Normal(torch.zeros(size), 1.0).to_event(1))
-
-    def guide() -> None:
-        pyro.sample("x", dist.Delta(pyro.param(f"x_at_{size}", start)).to_event(1))
-
-    return SVI(model, guide, adam(), loss=Trace_ELBO()).step
+def step(model: TabularModel, free: bool) -> Callable[[], object]:
+    return SVI(model, peers.guide_of(model, free), peers.adam(), loss=MarkovELBO()).step
 
 
-def step(model: TabularModel, guide: FreeGuide | ClampedGuide, backend: str) -> Callable[[], object]:
-    svi = SVI(model, guide, adam(), loss=MarkovELBO())
-
-    def call() -> None:
-        os.environ["PGM_CONTROL_BACKEND"] = backend
-        svi.step()
-
-    return call
-
-
-def enumeration(model: TabularModel, guide: FreeGuide | ClampedGuide) -> Callable[[], object]:
-    return SVI(model, config_enumerate(guide), adam(), loss=TraceEnum_ELBO(max_plate_nesting=0)).step
+def contestants(model: TabularModel, free: bool) -> dict[str, Callable[[], object]]:
+    size = model.mdp.horizon * model.mdp.num_states * model.mdp.num_actions
+    found: dict[str, Callable[[], object]] = {"Pyro, one site (floor of SVI.step)": peers.single_site(size)}
+    if available():
+        found["C, ELBO and gradient alone (limit)"] = peers.limit_step(model, free)
+        found["C, and fused Adam of torch"] = peers.limit_with_adam(model, free)
+    found["pgm-control, MarkovELBO, compiled"] = on("auto", step(model, free))
+    found["pgm-control, MarkovELBO, torch"] = on("torch", step(model, free))
+    numpyro = peers.numpyro_step(model, free)
+    if numpyro is not None:
+        found["NumPyro SVI, one exact factor, jit"] = numpyro()
+    found["Pyro TraceEnum_ELBO"] = peers.enumeration(model, peers.guide_of(model, free))
+    return found
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.15, help="of each contestant in each round")
+    options = parser.parse_args()
     pyro.enable_validation(False)
-    for name, mdp in (("4x4, T = 20", frozen_lake(horizon=20)), ("8x8, T = 100", frozen_lake("8x8", 100))):
-        model = TabularModel(mdp, 0.1)
-        print(f"FrozenLake {name}")
-        race(
-            {
-                "Pyro, one site": single_site(mdp.horizon * mdp.num_states * mdp.num_actions),
-                "clamped, compiled": step(model, ClampedGuide(model), "auto"),
-                "free, compiled": step(model, FreeGuide(model), "auto"),
-                "clamped, torch": step(model, ClampedGuide(model), "torch"),
-                "free, torch": step(model, FreeGuide(model), "torch"),
-                "clamped, Pyro TraceEnum": enumeration(model, ClampedGuide(model)),
-            }
-        )
+    print(versions(("torch", "pyro-ppl", "jax", "numpyro", "optax", "numba")))
+    for size, steps in SIZES.items():
+        model = lake(size, 0.05)
+        for free in (False, True):
+            print(f"FrozenLake {size}, T = {steps}, {'free' if free else 'clamped'} guide, temperature 0.05")
+            if available():
+                start = MarkovELBO().loss(model, peers.guide_of(model, free))
+                require_close("C", peers.ElboLimit(model, free).evaluate(), -start)
+                assert -start <= infer(model, float(free)).objective
+            race(contestants(model, free), options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,116 @@
+"""Every kernel in C against the library or numpy.
+
+python -m tests.benchmarks.limit.check
+"""
+
+import numpy as np
+import torch
+
+from pgm_control import ClampedGuide, FreeGuide, MarkovELBO, TabularModel, infer, soft_values
+from pgm_control.models import frozen_lake
+
+from .elbo import ElboLimit
+from .finite import CLAMPED, FREE, LINEAR, BatchLimit, Limit
+from .sweep import SweepLimit
+
+EXACT = 1e-9
+
+
+def close(what: str, found: np.ndarray | float, expected: np.ndarray | float, tolerance: float = EXACT) -> None:
+    off = float(np.abs(np.asarray(found) - np.asarray(expected)).max())
+    if not off <= tolerance:
+        raise AssertionError(f"{what} is off by {off:.3g}")
+    print(f"  {what}: {off:.1e}")
+
+
+def finite(model: TabularModel) -> None:
+    states = model.mdp.num_states
+    for kind, optimism in ((FREE, 1.0), (CLAMPED, 0.0), (LINEAR, 1.0)):
+        reward = model.mdp.reward.clone().requires_grad_()
+        expected, kernel = soft_values(model, optimism, reward=reward), Limit(model, kind)
+        expected.objective.backward()
+        assert reward.grad is not None
+        close("objective", kernel.solve(model.mdp.reward.numpy()), expected.objective.item())
+        close("Q", kernel.q[..., :states].swapaxes(1, 2), expected.q.detach().numpy())
+        close("V", kernel.v[..., :states], expected.v.detach().numpy())
+        close("gradient", kernel.gradient, reward.grad.numpy())
+        marginals = infer(model, optimism).marginals
+        close("marginals by the gradient", kernel.gradient * model.temperature, marginals.outcome.sum(0).numpy())
+
+
+def elbo(model: TabularModel) -> None:
+    states = model.mdp.num_states
+    for guide in (ClampedGuide(model), FreeGuide(model)):
+        with torch.no_grad():
+            for parameter in guide.parameters():
+                parameter.normal_(generator=torch.Generator().manual_seed(0))
+            if isinstance(guide, FreeGuide):
+                guide.initial_logits.zero_()
+        expected, free = -MarkovELBO().loss_and_grads(model, guide), isinstance(guide, FreeGuide)
+        kernel = ElboLimit(model, free)
+        kernel.take(guide.policy_logits, guide.dynamics_logits if isinstance(guide, FreeGuide) else None)
+        close("ELBO", kernel.evaluate(), expected)
+        assert guide.policy_logits.grad is not None
+        close("by policy logits", kernel.by_policy[..., :states].swapaxes(1, 2), -guide.policy_logits.grad.numpy())
+        if isinstance(guide, FreeGuide):
+            assert guide.dynamics_logits.grad is not None
+            found = kernel.by_dice[..., :states].transpose(0, 3, 2, 1)
+            close("by dice logits", found, -guide.dynamics_logits.grad.numpy())
+
+
+def batch(model: TabularModel, count: int = 32) -> None:
+    random = np.random.default_rng(0)
+    temperature, optimism = random.uniform(0.05, 1.0, count), random.choice([0.0, 1.0, 0.5, -0.5, 0.01], count)
+    scaled = torch.from_numpy(model.mdp.reward.numpy() * random.uniform(0.5, 2.0, (count, 1, 1, 1)))
+    kernel = BatchLimit(model, temperature, optimism, scaled.numpy())
+    reward, (tau, beta) = scaled.clone().requires_grad_(), map(torch.from_numpy, (temperature, optimism))
+    expected = soft_values(model, beta, reward=reward, temperature=tau)
+    expected.objective.sum().backward()
+    assert reward.grad is not None
+    close("objectives", kernel.solve(), expected.objective.detach().numpy())
+    close("gradients", np.moveaxis(kernel.gradient, -1, 1).reshape(reward.shape), reward.grad.numpy())
+    close("Q", np.moveaxis(kernel.q, -1, 1).reshape(expected.q.shape), expected.q.detach().numpy())
+    close("V", np.moveaxis(kernel.v, -1, 1).reshape(expected.v.shape), expected.v.detach().numpy())
+
+
+def sweep(states: int = 2000) -> None:
+    random = np.random.default_rng(0)
+    successor = random.integers(0, states, (states, 4, 5), dtype=np.int32)
+    for kind, tolerance in ((np.float64, EXACT), (np.float32, 1e-5)):
+        p, reward = random.dirichlet(np.ones(5), (states, 4)).astype(kind), random.normal(size=(states, 4)).astype(kind)
+        kernel, v = SweepLimit(p, successor, reward, 0.99), random.normal(size=states).astype(kind)
+        for temperature in (0.0, 0.1):
+
+            def operator(v: np.ndarray, temperature: float = temperature) -> np.ndarray:
+                q = reward + 0.99 * (p * v[successor]).sum(-1)  # noqa: B023
+                top = q.max(-1)
+                if temperature == 0:
+                    return top
+                return top + temperature * np.log(np.exp((q - top[:, None]) / temperature).mean(-1))
+
+            out = np.empty_like(v)
+            for threads in (1, 2):
+                bounds, change = kernel.sweep(v, out, temperature, threads), operator(v) - v
+                close("sweep", out, v + change, tolerance)
+                close("bounds", bounds, [change.min(), change.max()], tolerance)
+            if kind is np.float64:
+                for evaluations in (0, 20) if temperature == 0 else (0,):
+                    found, count = kernel.solve(temperature, 1e-9, evaluations, 2)
+                    assert count > 0
+                    close("Bellman residual", operator(found), found, 2e-9)
+
+
+def main() -> None:
+    for name, steps in (("4x4", 20), ("8x8", 100)):
+        for temperature in (0.05, 1.0):
+            print(f"FrozenLake {name}, temperature {temperature}")
+            model = TabularModel(frozen_lake(name, steps), temperature)
+            finite(model)
+            elbo(model)
+            batch(model)
+    print("Bellman sweeps")
+    sweep()
+
+
+if __name__ == "__main__":
+    main()
