@@ -43,8 +43,12 @@ def derivatives(
     inputs: list[Tensor],
     outputs: Sequence[Tensor],
     cotangents: Sequence[Tensor | None],
+    by_all: bool,
 ) -> Sequence[Callable[[], Tensor]]:
-    """The sweep forwards in torch, itself differentiable: of the outputs in it autograd knows the derivatives."""
+    """The sweep forwards in torch, itself differentiable: of the outputs in it autograd knows the derivatives.
+
+    Unless `by_all`, those by prior, temperature and optimism are left out.
+    """
     (reward, _, prior, temperature, dynamics, initial), (q, v, objective) = inputs, outputs
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
@@ -54,8 +58,10 @@ def derivatives(
     start = tilt(v[:, 0], mdp.initial.log(), temperature, initial).exp()
     pressure = by_objective / temperature
     visits = pressure[:, None] * start
-    by_initial, by_heat = _moments(v[:, 0], objective * temperature, start, temperature, initial, pressure)
-    by_heat = by_heat - pressure * _finite(objective)
+    by_initial = by_heat = torch.zeros_like(temperature)
+    if by_all:
+        by_initial, by_heat = _moments(v[:, 0], objective * temperature, start, temperature, initial, pressure)
+        by_heat = by_heat - pressure * _finite(objective)
     by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
     by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
     for t in range(mdp.horizon):
@@ -63,19 +69,21 @@ def derivatives(
             visits = visits + by_v[:, t]
         policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), heat[..., 0], 1.0).exp()
         here = visits[..., None] * policy
-        by_prior = by_prior + heat * here / torch.where(prior > 0, prior, 1.0)
-        by_heat = by_heat + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / heat).sum((-1, -2))
+        if by_all:
+            by_prior = by_prior + heat * here / torch.where(prior > 0, prior, 1.0)
+            by_heat = by_heat + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / heat).sum((-1, -2))
         if by_q is not None:
             here = here + by_q[:, t]
         ahead, lives = _ahead(mdp, survival, temperature, v[:, t + 1])
         x = reward + ahead[:, mdp.successor]
         share = tilt(x, log_p, heat, beta).exp()
-        by_beta, by_tau = _moments(x, q[:, t], share, heat, beta, here)
-        by_dynamics, by_heat = by_dynamics + by_beta.sum((-1, -2)), by_heat + by_tau.sum((-1, -2))
+        if by_all:
+            by_beta, by_tau = _moments(x, q[:, t], share, heat, beta, here)
+            by_dynamics, by_heat = by_dynamics + by_beta.sum((-1, -2)), by_heat + by_tau.sum((-1, -2))
         sent = here[..., None] * share
         by_reward = by_reward + sent
         arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
-        if survival != 0:
+        if by_all and survival != 0:
             cost = _finite(ahead) - lives * _finite(v[:, t + 1])
             by_heat = by_heat + (arrived * cost).sum(-1) / temperature
         visits = arrived * lives

@@ -177,7 +177,7 @@ class _SoftValues(torch.autograd.Function):
             given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
             outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
             full = _completed(ctx.model, ctx.batch.numel(), given)
-            found = derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat)
+            found = derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat, any(needs[2:]))
         else:
             found = _compiled_derivatives(ctx, flat)
         return None, None, None, None, *(
