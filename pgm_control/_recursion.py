@@ -60,7 +60,9 @@ def derivatives(
     visits = pressure[:, None] * start
     by_initial = by_heat = torch.zeros_like(temperature)
     if by_all:
-        by_initial, by_heat = _moments(v[:, 0], objective * temperature, start, temperature, initial, pressure)
+        by_initial, by_heat = _moments(
+            v[:, 0], mdp.initial > 0, objective * temperature, start, temperature, initial, pressure
+        )
         by_heat = by_heat - pressure * _finite(objective)
     by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
     by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
@@ -78,7 +80,7 @@ def derivatives(
         x = reward + ahead[:, mdp.successor]
         share = tilt(x, log_p, heat, beta).exp()
         if by_all:
-            by_beta, by_tau = _moments(x, q[:, t], share, heat, beta, here)
+            by_beta, by_tau = _moments(x, mdp.probability > 0, q[:, t], share, heat, beta, here)
             by_dynamics, by_heat = by_dynamics + by_beta.sum((-1, -2)), by_heat + by_tau.sum((-1, -2))
         sent = here[..., None] * share
         by_reward = by_reward + sent
@@ -98,7 +100,7 @@ def _finite(x: Tensor) -> Tensor:
 
 
 def _moments(
-    x: Tensor, value: Tensor, share: Tensor, temperature: Tensor, optimism: Tensor, weight: Tensor
+    x: Tensor, possible: Tensor, value: Tensor, share: Tensor, temperature: Tensor, optimism: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
     r"""The derivatives by β and by τ of weight · L, where L is the `value` of x and E goes over the tilted faces.
 
@@ -114,7 +116,8 @@ def _moments(
     off = torch.where(share > 0, met - mean[..., None], 0.0)
     second, third, fourth = ((share * off**n).sum(-1) for n in (2, 3, 4))
     series = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
-    wide = (b[..., None] * off).abs().amax(-1) > 1e-3
+    far = torch.where(possible, x - mean[..., None], 0.0)  # also of faces that the tilt leaves nothing
+    wide = (b[..., None] * far).abs().amax(-1) > 1e-3
     by_b = torch.where(wide, (mean - _finite(value)) / torch.where(b == 0, 1.0, b), series)
     by_b = torch.where(value.isfinite(), by_b, 0.0)
     return weight * by_b / temperature, -weight * by_b * b / temperature

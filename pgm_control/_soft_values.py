@@ -180,9 +180,8 @@ class _SoftValues(torch.autograd.Function):
             found = derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat, any(needs[2:]))
         else:
             found = _compiled_derivatives(ctx, flat)
-        return None, None, None, None, *(
-            _like(each(), shape) if need else None for each, shape, need in zip(found, ctx.shapes, needs, strict=True)
-        )
+        wanted = zip(found, ctx.shapes, needs, strict=True)
+        return (None,) * 4 + tuple(_like(each(), shape) if need else None for each, shape, need in wanted)
 
 
 _AXES = (3, 1, 2, 0, 0, 0)  # of reward, final reward, prior and the numbers, without those of the batch

@@ -76,7 +76,7 @@ def test_fifty_digits_agree(backend, problem, dynamics, initial, survival):
         patch.setenv("PGM_CONTROL_BACKEND", backend)
         posterior = infer(model_of(problem), Optimism(dynamics, initial, survival))
         values = soft_values(model_of(problem), Optimism(dynamics, initial, survival))
-    scale = size(problem.reward, problem.final_reward) * problem.horizon
+    scale = size(problem.reward, problem.final_reward, exact.q, exact.v)
     for v, q in ((posterior.v, posterior.q), (values.v, values.q)):
         agree(v.numpy(), exact.v, scale)
         agree(q.numpy(), exact.q, scale)
@@ -95,7 +95,7 @@ def test_compiled_and_torch_agree_over_long_horizons(problem, optimism, seed):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PGM_CONTROL_BACKEND", backend)
             found.append(soft_values(model_of(problem), optimism))
-    scale = size(problem.reward, problem.final_reward) * problem.horizon
+    scale = size(problem.reward, problem.final_reward, *(each.numpy() for each in (found[0].q, found[0].v)))
     for ours, theirs in zip(vars(found[0]).values(), vars(found[1]).values(), strict=True):
         unit = scale if ours.ndim else scale / problem.temperature
         agree(np.atleast_1d(theirs.numpy()), np.atleast_1d(ours.numpy()), max(1.0, unit))

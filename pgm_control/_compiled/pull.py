@@ -87,7 +87,7 @@ def pull(
                 soften(x, weight, counts, scale, heat, values, norm, share, x, work)
                 meet(x, reward, beyond, successor, count)
             if all_of_it:
-                moments(x, share, counts, scale, heat, mass, values, by_numbers)
+                moments(x, weight, share, counts, scale, heat, mass, values, by_numbers)
         arrived[:] = 0.0
         if narrow[t]:
             if not folds:
@@ -122,7 +122,15 @@ def choose(visits: Array, policy: Array, here: Array) -> None:
 
 @compiled
 def moments(
-    x: Array, share: Array, count: Array, scale: Array, heat: Array, here: Array, q: Array, by_numbers: Array
+    x: Array,
+    weight: Array,
+    share: Array,
+    count: Array,
+    scale: Array,
+    heat: Array,
+    here: Array,
+    q: Array,
+    by_numbers: Array,
 ) -> None:
     r"""The derivatives of $L_\beta[x]$ by τ, which is $(L - E[x])/\tau$, and by β, which is −τ/β times that.
 
@@ -140,12 +148,13 @@ def moments(
         for k in range(faces):
             mean += share[k, i] * x[k, i] if share[k, i] > 0 else 0.0
         for k in range(faces):
+            if weight[k, i] > 0:
+                widest = max(widest, abs(b * (x[k, i] - mean)))  # also of faces that the tilt leaves nothing
             if share[k, i] > 0:
                 off = x[k, i] - mean
                 second += share[k, i] * off**2
                 third += share[k, i] * off**3
                 fourth += share[k, i] * off**4
-                widest = max(widest, abs(b * off))
         by_b = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
         if widest > 1e-3:
             by_b = (mean - q[i]) / b

@@ -128,6 +128,6 @@ def begin(
     if by_parameters.shape[0] > 0:
         by_numbers, heats = np.zeros((1, 2)), np.full(1, heat)
         if np.isfinite(found[0]):
-            moments(x, share, everywhere(states, 1), scale, heats, here, found, by_numbers)
+            moments(x, weight, share, everywhere(states, 1), scale, heats, here, found, by_numbers)
             by_numbers[0, 0] -= found[0] / heat**2
         by_parameters[b, 0], by_parameters[b, 1], by_parameters[b, 2] = by_numbers[0, 0], 0.0, by_numbers[0, 1]

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from pgm_control import TabularMDP
 
 from . import peers_infinite as peers
 from .harness import race, readable, require_close, versions
@@ -140,6 +143,7 @@ MEMORY: dict[str, Callable[[Arrays], Any]] = {
     "C, modified policy iteration": lambda problem: peers.limit(problem).solve(evaluations=peers.MPI_STEPS),
     "pgm-control, auto, hard": lambda problem: peers.ours(problem.mdp(), TOLERANCE)(),
     "pgm-control, auto, soft": lambda problem: peers.ours(problem.mdp(), TOLERANCE, temperature=SOFT)(),
+    "pgm-control, auto, hard, tables by `from_blocks`": lambda problem: None,  # see `child`
     "quantecon, modified policy iteration": lambda problem: _called(
         peers.quantecon(problem, TOLERANCE, "modified_policy_iteration")
     ),
@@ -175,11 +179,39 @@ def memory(problem: Arrays) -> None:
 def child(name: str, folder: str) -> None:
     """Run once on a small problem, which compiles, and then on the one in the folder."""
     torch.set_num_threads(1)
+    if "from_blocks" in name:
+        peers.ours(garnet(5000).mdp(), TOLERANCE)()
+        before = peak(reset=True)
+        pieces = read_in_pieces(Path(folder))
+        states = next(pieces)
+        peers.ours(TabularMDP.from_blocks(pieces, states, 4, 5, horizon=1, discount=0.99), TOLERANCE)()
+        print(peak() - before)
+        return
     MEMORY[name](garnet(5000))
     before = peak(reset=True)
     p, successor, reward = (np.load(Path(folder) / f"{each}.npy") for each in ("p", "successor", "reward"))
     MEMORY[name](Arrays("loaded", p, successor, reward, 0.99))
     print(peak() - before)
+
+
+def read_in_pieces(folder: Path, size: int = 4096) -> Iterator[Any]:
+    """The number of states, and then the blocks that `from_blocks` takes."""
+    with ExitStack() as files:
+        tables = []
+        for name in ("p", "successor", "reward"):
+            file = files.enter_context((folder / f"{name}.npy").open("rb"))
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            tables.append((file, shape, dtype))
+        states = tables[0][1][0]
+        yield states
+        for start in range(0, states, size):
+            many = min(size, states - start)
+            p, successor, reward = (
+                np.fromfile(file, dtype, many * int(np.prod(shape[1:]))).reshape(many, *shape[1:])
+                for file, shape, dtype in tables
+            )
+            yield p, successor, np.broadcast_to(reward[..., None], p.shape)
 
 
 def peak(reset: bool = False) -> float:
