@@ -111,10 +111,11 @@ def dot(x: Array, y: Array) -> float:
 
 
 @compiled
-def narrow_range(value: Array, scale: Array, spread: Array, shift: Array, z: Array) -> bool:
+def narrow_range(value: Array, scale: Array, spread: Array, widest: Array, shift: Array, z: Array) -> bool:
     """Whether exp(β V/τ − shift), put into z, can stand for the values: nothing underflows and no digits are lost.
 
-    `value` and `z` are (state, setting), `spread` is that of the rewards, in nats; `shift` is found here, of each lane.
+    `value` and `z` are (state, setting); `spread` and `widest` are those of `factors`; `shift` is found here, of each
+    lane. The best reward of a die may lead to values that are lowest, or −inf, so both ranges count together.
     """
     states, settings = value.shape
     many = states * settings
@@ -127,7 +128,8 @@ def narrow_range(value: Array, scale: Array, spread: Array, shift: Array, z: Arr
             high = scaled if scaled > high else high
             met = scaled if scaled > -np.inf else np.inf
             low = met if met < low else low
-        if not (high - low < _NARROW and high - low + spread[b] > _CLEAR and high < np.inf):
+        width = max(high - low, 0.0)
+        if not (width + widest[b] < _NARROW and width + spread[b] > _CLEAR and -np.inf < high < np.inf):
             return False
         shift[b] = high
     for n in range(settings, many, settings):
@@ -139,25 +141,30 @@ def narrow_range(value: Array, scale: Array, spread: Array, shift: Array, z: Arr
 
 
 @compiled
-def factors(reward: Array, weight: Array, scale: Array, top: Array, factor: Array, spread: Array) -> bool:
-    """p exp(β (r − top)/τ) of every face, by the best reward of its die; whether such factors can be used at all."""
+def factors(
+    reward: Array, weight: Array, scale: Array, top: Array, factor: Array, spread: Array, widest: Array
+) -> bool:
+    """p exp(β (r − top)/τ) of every face, by the best reward of its die; whether such factors can be used at all.
+
+    Also the range of β r/τ in each setting, of all dice and of the `widest` die.
+    """
     faces, lanes = reward.shape
     settings = spread.shape[0]
-    for i in range(lanes):
-        top[i] = -np.inf
-        for k in range(faces):
-            if weight[k, i] > 0:
-                if weight[k, i] < 1e-90 or (scale[i] < 0 and reward[k, i] == -np.inf):
-                    return False
-                top[i] = max(top[i], scale[i] * reward[k, i])
-        top[i] = 0.0 if top[i] == -np.inf else top[i]
     for b in range(settings):
         high, low = -np.inf, np.inf
+        widest[b] = 0.0
         for i in range(b, lanes, settings):
+            best, worst = -np.inf, np.inf
             for k in range(faces):
-                scaled = scale[i] * reward[k, i]
-                if weight[k, i] > 0 and scaled > -np.inf:
-                    high, low = max(high, scaled), min(low, scaled)
+                if weight[k, i] > 0:
+                    if weight[k, i] < 1e-90 or (scale[i] < 0 and reward[k, i] == -np.inf):
+                        return False
+                    scaled = scale[i] * reward[k, i]
+                    best = max(best, scaled)
+                    worst = min(worst, scaled) if scaled > -np.inf else worst
+            top[i] = best if best > -np.inf else 0.0
+            widest[b] = max(widest[b], best - worst)
+            high, low = max(high, best), min(low, worst)
         spread[b] = max(high - low, 0.0)
     for k in range(faces):
         rk, wk, fk = reward[k], weight[k], factor[k]

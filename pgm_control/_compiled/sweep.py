@@ -48,7 +48,8 @@ def sweep(
     alive = np.empty((horizon if frees else 0, states, settings))
     scale, heat = spread_out(dice_scale, lanes), spread_out(temperature, lanes)
     inverse_heat = 1.0 / heat[:many]
-    factor, top, spread, shift = np.empty((faces, lanes)), np.empty(lanes), np.empty(settings), np.empty(many)
+    factor, top, shift = np.empty((faces, lanes)), np.empty(lanes), np.empty(many)
+    spread, widest = np.empty(settings), np.empty(settings)
     x, sharing, norm, work = np.empty((faces, lanes)), np.empty((faces, lanes)), np.empty(lanes), np.empty((3, lanes))
     choice, choice_norm, room = np.empty(prior.shape), np.empty(many), np.empty((3, many))
     scratch, in_place = np.empty(lanes), ordered and settings == 1
@@ -62,7 +63,7 @@ def sweep(
     log_weight, log_prior = np.empty((0, lanes)), np.empty((0, many))
     if log_policy.shape[0] > 0:
         log_weight, log_prior = logs(weight), logs(prior)
-    usable = not averages and factors(reward, weight, scale, top, factor, spread)
+    usable = not averages and factors(reward, weight, scale, top, factor, spread, widest)
     for b in range(settings):
         usable = usable and abs(dice_scale[b] * temperature[b]) >= SMALL
     for t in range(horizon - 1, -1, -1):
@@ -72,7 +73,7 @@ def sweep(
         else:
             discounted(v[t + 1], discount, beyond)
         if usable:
-            narrow[t] = narrow_range(beyond, dice_scale, spread, shift, z[now])
+            narrow[t] = narrow_range(beyond, dice_scale, spread, widest, shift, z[now])
         if averages:
             mix(total, factor, beyond, successor, count, common)
             for i in range(lanes):
