@@ -3,8 +3,18 @@
 A square field with a cliff along its lower edge, as in CliffWalking: every step costs 1, a fall 100 and a restart, and
 one step in five is blown sideways. The tables are made a row of the field at a time. Then value iteration for an agent
 who fears the wind (β < 0), one who knows that it cannot steer it (β = 0) and one who believes that it can (β = 1), each
-certified to 1e-6; what each believes its life to be worth; and what its policy is truly worth. Printed:
+certified to 1e-6; what each believes its life to be worth; and what its policy is truly worth. Who fears the wind never
+dares to pass the cliff; who believes to rule it walks along the edge. Printed:
 
+    40,000 states, made in 0.1 s
+    β = -1: 1172 sweeps, 14.1 s: believes -1128.09, truly -1002.18  (converged)
+    β =  0: 1733 sweeps, 7.7 s: believes -273.39, truly -273.39  (converged)
+    β =  1: 1367 sweeps, 6.9 s: believes -207.42, truly -3169.12  (converged)
+    a thousand temperatures with derivatives in 1.4 s
+    τ =  0.01: soft value 0.0705, and 18.6050 nats from the prior
+    τ =  0.10: soft value 0.0028, and 0.0118 nats from the prior
+    τ =  1.00: soft value 0.0018, and 0.0001 nats from the prior
+    τ = 10.00: soft value 0.0018, and 0.0000 nats from the prior
 """
 
 import time
