@@ -68,14 +68,14 @@ class Endless:
             raise InvalidArgument(
                 f"`discount` must be a probability of surviving a step, above 0 and at most 1, but is {discount!r}."
             )
-        beta = Optimism.of(optimism)
-        if beta.survival != 0 and discount < 1:
+        dynamics, _, survival = Optimism.of(optimism).numbers("a problem without a horizon")
+        if survival != 0 and discount < 1:
             raise InvalidArgument(
-                f"`optimism` of survival must be 0 without a horizon, but is {beta.survival:g}: a guide that may "
+                f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: a guide that may "
                 "change whether it survives is not held to its discount, and its values need not converge. Clamp "
                 "survival, or use infer(model, optimism) with a horizon."
             )
-        if temperature == 0 and beta.dynamics != 0:
+        if temperature == 0 and dynamics != 0:
             raise InvalidArgument(
                 f"`optimism` must be 0 when the temperature is 0, but is {optimism}. With temperature 0 only hard "
                 "value iteration is defined: pass optimism=0, or a positive temperature."
@@ -91,8 +91,8 @@ class Endless:
                     f"shape {tuple(prior.shape)}. Check the order of its axes."
                 )
             prior = normalised("action_prior", prior, names, InvalidArgument)
-        mean = is_mean(beta.dynamics, float(temperature), torch.float64)
-        return cls(mdp, float(temperature), 0.0 if mean else float(beta.dynamics), float(discount), prior)
+        mean = is_mean(dynamics, float(temperature), torch.float64)
+        return cls(mdp, float(temperature), 0.0 if mean else dynamics, float(discount), prior)
 
     @property
     def num_states(self) -> int:

@@ -1,14 +1,12 @@
 """Exact inference by backward messages, for any optimism."""
 
 import sys
-from dataclasses import astuple
 
 import torch
 
 from ._blocks import Blocks, MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._messages import backward_messages
-from ._operators import is_mean
 from ._optimism import Optimism
 from ._posterior import Posterior
 
@@ -28,13 +26,15 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
     Args:
         model: a tabular model, such as `TabularModel(mdp, temperature)`. Its temperature may be 0 if no block has any
             optimism: then this is hard value iteration.
-        optimism: β of the start and the dynamics, or an `Optimism` with one number a block.
+        optimism: β of the start and the dynamics, or an `Optimism`: one a block, or apart for parts of a block, by
+            state, by state and action, by time, by factor.
 
     Returns:
         The optimal distribution over trajectories with its values, in reward units, and its objective, in nats.
 
     Raises:
-        InvalidArgument: if the temperature is 0 and a block is not clamped, or so small that values overflow.
+        InvalidArgument: if the temperature is 0 and a block is not clamped, or so small that values overflow; if parts
+            of `optimism` do not fit the model.
 
     References:
         [levine2018], [ziebart2010], [howard1972]
@@ -42,13 +42,12 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
     require_model(model)
     beta = Optimism.of(optimism)
     mdp, temperature = model.mdp, model.temperature
-    if temperature == 0 and beta != Optimism(0.0, 0.0, 0.0):
+    if temperature == 0 and not beta.is_clamped:
         raise InvalidArgument(
             f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only hard "
             "value iteration is defined: pass optimism=0, or a positive temperature."
         )
-    used = Optimism(*(0.0 if is_mean(b, temperature, mdp.probability.dtype) else b for b in astuple(beta)))
-    found = backward_messages(model, used)
+    found = backward_messages(model, beta)
     # 1/τ overflows for the smallest τ, and the compiled loops do not notice
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
         raise InvalidArgument(

@@ -1,7 +1,7 @@
 """A finite-horizon Markov decision process in outcome form."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from . import _mdp_checks as checks
 from ._errors import InvalidArgument, InvalidProblem
+from ._factors import Factors
 from ._gymnasium_table import outcome_table, time_limit
 from ._stream import tables_of_blocks, tables_of_rows
 
@@ -37,6 +38,9 @@ class TabularMDP:
         discount: γ, the probability of surviving a step, in (0, 1].
         final_reward: reward of the last state $s_T$, in reward units; None for zero.
         state_names, action_names: for messages, tables and pictures.
+        factors: how the faces split into parts that are thrown one after the other, so that `Optimism` can name them;
+            None for dice in one piece. `FactoredMDP` makes it.
+        initial_factors: the same of the start. `Ensemble` makes it.
     """
 
     initial: Float[Tensor, " state"]
@@ -48,6 +52,8 @@ class TabularMDP:
     final_reward: Float[Tensor, " state"] | None = None
     state_names: tuple[str, ...] | None = None
     action_names: tuple[str, ...] | None = None
+    factors: Factors | None = None
+    initial_factors: Factors | None = None
 
     def __init__(
         self,
@@ -60,6 +66,8 @@ class TabularMDP:
         final_reward: ArrayLike | None = None,
         state_names: Sequence[str] | None = None,
         action_names: Sequence[str] | None = None,
+        factors: Mapping[str, int] | Factors | None = None,
+        initial_factors: Mapping[str, int] | Factors | None = None,
     ) -> None:
         """Check and store the arrays.
 
@@ -92,6 +100,8 @@ class TabularMDP:
         put(self, "final_reward", last)
         put(self, "state_names", names[0])
         put(self, "action_names", names[1])
+        put(self, "factors", Factors.of("factors", factors, p.shape[2]))
+        put(self, "initial_factors", Factors.of("initial_factors", initial_factors, states))
 
     @classmethod
     def from_dense(

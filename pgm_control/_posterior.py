@@ -76,8 +76,8 @@ class Posterior:
     @property
     def is_free(self) -> bool:
         """True if every block that the model has is free, so that this is the exact posterior."""
-        lives = self.model.mdp.discount == 1 or self.optimism.survival == 1
-        return self.optimism.dynamics == 1 and self.optimism.initial == 1 and lives
+        optimism, lives = self.optimism, self.model.mdp.discount == 1
+        return Optimism(optimism.dynamics, optimism.initial, 1.0 if lives else optimism.survival).is_free
 
     @property
     def log_evidence(self) -> float:

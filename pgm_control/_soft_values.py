@@ -76,7 +76,7 @@ def soft_values(
     require_model(model)
     mdp = model.mdp
     if isinstance(optimism, Optimism):
-        dynamics, initial, survival = optimism.dynamics, optimism.initial, optimism.survival
+        dynamics, initial, survival = optimism.numbers("soft_values")
     else:
         dynamics, initial, survival = optimism, optimism, 0.0
     shapes = {

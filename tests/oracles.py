@@ -170,13 +170,19 @@ class Solution(NamedTuple):
     survival: np.ndarray
 
 
-def solve(problem: Problem, dynamics: float, initial: float | None = None, survival: float = 0.0) -> Solution:
-    """The backward recursion for any β of the dynamics, β₀ of the start and β of survival, straight from its lines."""
+def solve(
+    problem: Problem, dynamics: float | np.ndarray, initial: float | None = None, survival: float | np.ndarray = 0.0
+) -> Solution:
+    """The backward recursion for any β of the dynamics, β₀ of the start and β of survival, straight from its lines.
+
+    β of the dynamics may be an array (T, S, A), that of survival one of (T, S).
+    """
     with decimal.localcontext(FIFTY_DIGITS):
         p, rho, start = map(exact_shares, (problem.probability, problem.prior, problem.initial))
         r, tau, one = exact(problem.reward), Decimal(problem.temperature), Decimal(1)
-        beta, beta_survival = Decimal(dynamics), Decimal(survival)
-        beta_start = beta if initial is None else Decimal(initial)
+        betas = exact(np.broadcast_to(dynamics, (problem.horizon, *problem.probability.shape[:2])))
+        lives = exact(np.broadcast_to(survival, (problem.horizon, problem.ended)))
+        beta_start = Decimal(dynamics if initial is None else initial)
         fate = [Decimal(problem.discount), one - Decimal(problem.discount)]
         states, actions, outcomes = problem.probability.shape
         q = np.empty((problem.horizon, states, actions), object)
@@ -185,14 +191,14 @@ def solve(problem: Problem, dynamics: float, initial: float | None = None, survi
         v = np.empty((problem.horizon + 1, states), object)
         v[-1] = exact(problem.final_reward)
         for t in reversed(range(problem.horizon)):
-            ahead = [certainty_equivalent([v[t + 1, n], one * 0], fate, tau, beta_survival) for n in range(states)]
+            ahead = [certainty_equivalent([v[t + 1, n], one * 0], fate, tau, lives[t, n]) for n in range(states)]
             for n in range(states):
-                alive[t, n] = tilt([v[t + 1, n], one * 0], fate, tau, beta_survival)[0]
+                alive[t, n] = tilt([v[t + 1, n], one * 0], fate, tau, lives[t, n])[0]
             for s in range(states):
                 for a in range(actions):
                     x = [reward + ahead[n] for reward, n in zip(r[s, a], problem.successor[s, a], strict=True)]
-                    q[t, s, a] = certainty_equivalent(x, p[s, a], tau, beta)
-                    chance[t, s, a] = tilt(x, p[s, a], tau, beta)
+                    q[t, s, a] = certainty_equivalent(x, p[s, a], tau, betas[t, s, a])
+                    chance[t, s, a] = tilt(x, p[s, a], tau, betas[t, s, a])
                 v[t, s] = certainty_equivalent(q[t, s], rho[s], tau, one)
                 policy[t, s] = tilt(q[t, s], rho[s], tau, one)
         value = certainty_equivalent(v[0], start, tau, beta_start)

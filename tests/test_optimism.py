@@ -1,0 +1,128 @@
+"""Freedom of parts of blocks: by state, by action, by time, by factor; survival; and what does not fit."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from oracles import solve
+from problems import random_mdp
+from strategies import laws, model_of, problems
+
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer, soft_values, value_iteration
+
+betas = st.sampled_from([-5.0, -1.0, -0.3, 0.0, 0.2, 1.0, 4.0])
+
+
+@st.composite
+def problems_with_tables(draw):
+    """A problem, with β for every time, state and action, and for survival of every time and state."""
+    problem = draw(problems())
+    states, actions, _ = problem.probability.shape
+    full = (problem.horizon, states, actions)
+    shape = draw(st.sampled_from([full, (states, actions), (states, 1), (problem.horizon, 1, 1), (1, 1, actions)]))
+    dynamics = draw(arrays.arrays(np.float64, shape, elements=betas))
+    survival = draw(arrays.arrays(np.float64, (problem.horizon, states), elements=betas))
+    return problem, dynamics, draw(betas), survival
+
+
+@laws
+@given(problems_with_tables())
+def test_tables_of_optimism_are_the_recursion_in_fifty_digits(case):
+    problem, dynamics, initial, survival = case
+    found = infer(model_of(problem), Optimism(dynamics, initial, survival))
+    wanted = solve(problem, np.broadcast_to(dynamics, (problem.horizon, *problem.probability.shape[:2])), initial, survival)
+    np.testing.assert_allclose(found.q, wanted.q, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.v, wanted.v, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.policy, wanted.policy, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found.dynamics, wanted.dynamics, rtol=1e-7, atol=1e-9)
+    assert found.value == pytest.approx(wanted.value, rel=1e-9, abs=1e-9)
+
+
+@laws
+@given(problems(), betas)
+def test_a_table_of_one_number_is_that_number(problem, beta):
+    model = model_of(problem)
+    shape = problem.probability.shape[:2]
+    table = torch.full(shape, beta, dtype=torch.float64)
+    assert Optimism(table, 1.0) == Optimism(beta, 1.0)
+    assert infer(model, Optimism(table, 1.0)).value == infer(model, Optimism(beta, 1.0)).value
+
+
+def test_masks_between_free_and_clamped():
+    model = TabularModel(random_mdp(seed=0), 0.7)
+    mask = torch.zeros(3, 2, dtype=torch.bool)
+    clamped = infer(model, 0.0).objective
+    last = clamped
+    for s, a in np.ndindex(3, 2):  # freeing one die after the other never makes it worse
+        mask[s, a] = True
+        found = infer(model, Optimism(mask, 0.0)).objective
+        assert found >= last
+        last = found
+    assert last == infer(model, Optimism(1.0, 0.0)).objective > clamped
+    one = torch.zeros(3, 2, dtype=torch.bool)
+    one[1, 1] = True
+    some = infer(model, Optimism(one, 0.0))
+    assert clamped < some.objective < last
+    tilted = (some.dynamics - model.mdp.probability).abs().amax((0, 3)) > 1e-12
+    assert torch.equal(tilted, one), "only the die that is freed moves"
+
+
+def test_the_last_step_alone():
+    mdp = random_mdp(seed=0)
+    model = TabularModel(mdp, 0.7)
+    late = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
+    found = infer(model, Optimism(late, 0.0))
+    torch.testing.assert_close(found.dynamics[:2], mdp.probability.expand(2, -1, -1, -1), atol=1e-15, rtol=1e-14)
+    torch.testing.assert_close(found.q[2], infer(model, 1.0).q[2])
+
+
+def test_survival_by_state_is_between():
+    model = TabularModel(random_mdp(seed=1, discount=0.8), 0.7)
+    some = Optimism(0.0, 0.0, torch.tensor([1.0, 0.0, 0.0]))
+    low, high = infer(model, 0.0).objective, infer(model, Optimism(0.0, 0.0, 1.0)).objective
+    assert low < infer(model, some).objective < high
+
+
+@pytest.mark.parametrize(("survival", "value"), [(1.0, -2.90), (0.0, -10.0)])
+def test_an_agent_that_may_die_early_does(survival, value):
+    mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-1.0]]], horizon=400, discount=0.9)
+    found = infer(TabularModel(mdp), Optimism(1.0, 1.0, survival)).value
+    assert found == pytest.approx(value, abs=2e-3)
+    if survival:  # the fixed point of V = −1 + log(γ e^V + 1 − γ)
+        assert found == pytest.approx(np.log(0.1 / (np.e - 0.9)), rel=1e-12)
+
+
+def test_equal_and_hashable():
+    table = torch.eye(2)
+    assert Optimism(table) == Optimism(table.clone()) != Optimism(1 - table)
+    assert hash(Optimism(table)) == hash(Optimism(1 - table))
+    assert Optimism({"a": 1.0, "b": table}) == Optimism({"a": 1.0, "b": table.clone()})
+    assert Optimism({"a": 1.0}) != Optimism({"b": 1.0})
+    assert Optimism() != 1.0
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Optimism(np.array([[np.nan, 1.0]])), r"`optimism` of dynamics must be .* nan or infinite"),
+        (lambda: Optimism({"wind": np.inf}), r"`optimism` of dynamics, 'wind',"),
+        (
+            lambda: infer(TabularModel(random_mdp(0)), Optimism(torch.rand(2, 5))),
+            r"`optimism` of dynamics must broadcast against \(3, 3, 2\), but has shape \(2, 5\). Use axes of size 1",
+        ),
+        (
+            lambda: infer(TabularModel(random_mdp(0)), Optimism({"wind": 1.0})),
+            r"names wind; its factors do not exist: this one is thrown in one piece",
+        ),
+        (lambda: soft_values(TabularModel(random_mdp(0)), Optimism(torch.eye(3, 2))), "one number a block for soft_values"),
+        (
+            lambda: value_iteration(random_mdp(0).replace(discount=0.9), 1.0, Optimism(torch.eye(3, 2))),
+            "one number a block for a problem without a horizon",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(build, words):
+    with pytest.raises(InvalidArgument, match=words):
+        build()
