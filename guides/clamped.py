@@ -5,6 +5,7 @@ from typing import final
 import torch
 
 from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._infer import infer
 from pgm_control._optimism import Optimism
 from pgm_control._tilted import tilted
 
@@ -46,3 +47,7 @@ class ClampedGuide(MarkovGuide):
             InvalidGuide: if it allows an action that may lead to a forbidden outcome, or does not fit the model.
         """
         self.policy_logits.copy_(logits_of("log_policy", blocks.log_policy, self._log_prior))
+
+    def optimum(self) -> Blocks:
+        """The best of its kind."""
+        return infer(self.model, self.optimism).blocks()

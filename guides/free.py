@@ -5,6 +5,7 @@ from typing import final
 import torch
 
 from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._infer import infer
 from pgm_control._optimism import Optimism
 from pgm_control._tilted import tilted
 
@@ -57,3 +58,7 @@ class FreeGuide(MarkovGuide):
         self.initial_logits.copy_(initial)
         self.policy_logits.copy_(policy)
         self.dynamics_logits.copy_(dynamics)
+
+    def optimum(self) -> Blocks:
+        """The best of its kind."""
+        return infer(self.model, self.optimism).blocks()

@@ -4,26 +4,31 @@ import torch
 
 from pgm_control._blocks import Blocks, MarkovModel
 from pgm_control._infer import infer
+from pgm_control._optimism import Optimism
+from pgm_control._prices import Prices
 
 
-def feasible_prior(model: MarkovModel, optimism: float) -> Blocks:
+def feasible_prior(model: MarkovModel, optimism: float | Optimism) -> Blocks:
     """The model's own factors, with everything removed that a reward of −inf forbids.
 
     A guide that keeps a forbidden face possible has an ELBO of −inf and no gradient. Which faces are forbidden depends
     on who moves the dice: a free guide (optimism 1) only avoids the face; a clamped one (0) must avoid every action
-    that may lead to it. Only the support of the exact answer is read, not its probabilities.
+    that may lead to it; so must one with an adversary (β < 0), whose dice stay possible. Only the support of the exact
+    answer is read, not its probabilities.
     """
     prior, mdp = model.blocks(), model.mdp
     last = mdp.final_reward
     if not torch.isneginf(mdp.reward).any() and (last is None or not torch.isneginf(last).any()):
         return prior
-    exact = infer(model, optimism).blocks()
+    exact, prices = infer(model, optimism).blocks(), Prices.of(mdp, Optimism.of(optimism), model.temperature)
+    hostile = [torch.as_tensor(beta).to(prior.log_initial) < 0 for beta in prices.dynamics]
+    opposed = torch.stack([each.expand(prior.log_policy.shape) for each in hostile]).any(0)[..., None]
 
     def keep(log_weight: torch.Tensor, log_exact: torch.Tensor) -> torch.Tensor:
         return torch.log_softmax(torch.where(log_exact > -torch.inf, log_weight, log_exact), -1)
 
     return Blocks(
-        keep(prior.log_initial, exact.log_initial),
+        prior.log_initial if min(prices.initial) < 0 else keep(prior.log_initial, exact.log_initial),
         keep(prior.log_policy, exact.log_policy),
-        keep(prior.log_dynamics, exact.log_dynamics),
+        keep(prior.log_dynamics, torch.where(opposed, prior.log_dynamics, exact.log_dynamics)),
     )

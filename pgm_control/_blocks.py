@@ -49,10 +49,14 @@ class Assignable(HasBlocks, Protocol):
 
     @property
     def optimism(self) -> Optimism:
-        """Which blocks this guide may change: 1 for those of chance that are its own, 0 for those it clamps.
+        """β of each block: 1 for those of chance that are its own, 0 for those it clamps, else its price.
 
-        `infer(model, optimism)` is then its best.
+        It is fitted to the objective $J_β$, which is the ELBO if every β is 0 or 1.
         """
+        ...
+
+    def optimum(self) -> Blocks:
+        """The best blocks of its kind, exactly."""
         ...
 
     def assign(self, blocks: Blocks) -> None:

@@ -1,55 +1,77 @@
-"""The exact ELBO of a Markov guide, by a differentiable recursion: compiled where it can be, else in torch."""
+"""The exact objective of a Markov guide, the ELBO above all, by a differentiable recursion, compiled or in torch."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pyro.infer.elbo import ELBO
 from torch import Tensor
 
 from ._backend import kernels_for
-from ._blocks import Blocks, HasBlocks, MarkovModel
-from ._errors import InvalidGuide
+from ._blocks import Blocks, MarkovModel
+from ._factors import Number, charges, conditionals, relative
 from ._forward import survival_probability
-from ._parameters import announce_parameters
+from ._optimism import Optimism
+from ._prices import Prices, sizes_of
+
+
+FREE = Optimism(1.0, 1.0, 1.0)
 
 
 def elbo(model: MarkovModel, blocks: Blocks) -> Float[Tensor, ""]:
-    r"""The exact evidence lower bound of a trajectory distribution, in nats.
-
-    $$W_t(s) = \sum_a \pi_t \Bigl[-\log\tfrac{\pi_t}{\rho}
-        + \sum_k q_t(k) \bigl(\tfrac{r}{\tau} - \log\tfrac{q_t(k)}{p(k)} + \gamma W_{t+1}(s')\bigr)\Bigr]$$
-
-    and the ELBO is $\sum_s q(s_0)\,(W_0 - \log q(s_0)/p(s_0))$. Where survival is freed its KL from γ is paid too.
-    Differentiable in the blocks. A face of probability zero contributes nothing, whatever its reward.
+    r"""The exact evidence lower bound of a trajectory distribution, in nats: its objective with every block free.
 
     References:
         [levine2018]
     """
-    prior, kernels = model.blocks(), _kernels_for(model, blocks)
-    if kernels is None:
-        ahead = _recursion(model, blocks, prior)[0][0]
+    return objective_of(model, blocks, FREE)
+
+
+def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Float[Tensor, ""]:
+    r"""The objective $J_\beta$ of a trajectory distribution, in nats, exactly.
+
+    $$W_t(s) = \sum_a \pi_t \Bigl[-\log\tfrac{\pi_t}{\rho}
+        + \sum_k q_t(k) \bigl(\tfrac{r}{\tau} - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)} + \gamma W_{t+1}(s')\bigr)\Bigr]$$
+
+    and $J_\beta = \sum_s q(s_0)\,(W_0 - \tfrac1{\beta_0} \log q(s_0)/p(s_0))$. Where survival is freed its KL from γ
+    is paid too, and each part of a die at its own price. A block with β = 0 must be the model's, and is not charged.
+    Differentiable in the blocks. A face of probability zero contributes nothing, whatever its reward.
+
+    References:
+        [levine2018], [howard1972]
+    """
+    prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    if kernels is None or not prices.is_whole:
+        ahead = _recursion(model, blocks, prior, prices)[0][0]
     else:
-        ahead = _Compiled.apply(kernels, model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
-    return expect(blocks.log_initial, ahead - relative(blocks.log_initial, prior.log_initial))
+        tables = _once(blocks.log_policy), _once(blocks.log_dynamics)
+        ahead = _Compiled.apply(kernels, model, prior, prices, *tables)
+    sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, prices.initial)
+    pair = (conditionals(each, sizes) for each in (blocks.log_initial, prior.log_initial))
+    return expect(blocks.log_initial, ahead - charges(*pair, prices.initial))
 
 
 def values_to_go(
-    model: MarkovModel, blocks: Blocks
+    model: MarkovModel, blocks: Blocks, optimism: Optimism = FREE
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
-    r"""$W_t$, the ELBO still to come, and the advantage $\sum_k q_t(k)(\dots) - \log \pi_t/\rho$ of each action.
+    r"""$W_t$, the objective still to come, and the advantage $\sum_k q_t(k)(\dots) - \log \pi_t/\rho$ of each action.
 
-    In nats, without derivatives; see `elbo`.
+    In nats, without derivatives; see `objective_of`.
     """
-    prior, kernels = model.blocks(), _kernels_for(model, blocks)
-    if kernels is None:
-        return _recursion(model, blocks, prior)
+    prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    if kernels is None or not prices.is_whole:
+        return _recursion(model, blocks, prior, prices)
     tables = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
-    ahead, advantage = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon)
+    ahead, advantage = kernels.elbo_to_go(
+        *_arrays(tables), model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
+    )
     return torch.from_numpy(ahead), torch.from_numpy(advantage)
+
+
+def _weights(model: MarkovModel, optimism: Optimism) -> Prices:
+    return Prices.of(model.mdp, optimism, model.temperature).weights()
 
 
 def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
@@ -69,17 +91,19 @@ def _arrays(tables: Iterable[Tensor]) -> list[np.ndarray]:
 
 
 def _recursion(
-    model: MarkovModel, blocks: Blocks, prior: Blocks
+    model: MarkovModel, blocks: Blocks, prior: Blocks, prices: Prices
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
     """`values_to_go`, by torch: any device, any derivative, freed survival."""
     mdp = model.mdp
     forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
     # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
     reward = torch.where(forbidden, 0.0, mdp.reward)
-    faces = reward / model.temperature - relative(blocks.log_dynamics, prior.log_dynamics)
+    sizes = sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics)
+    pair = (conditionals(each, sizes) for each in (blocks.log_dynamics, prior.log_dynamics))
+    faces = reward / model.temperature - charges(*pair, prices.dynamics)
     gain = expect(blocks.log_dynamics, faces) - relative(blocks.log_policy, prior.log_policy)
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
-    survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount)
+    survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount, prices.survival)
     ahead = torch.where(doomed, 0.0, _last(model))
     values, advantages = [_last(model)], []
     any_forbidden = bool(forbidden.any() or doomed.any())
@@ -103,33 +127,38 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, kernels: Any, model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor
+        ctx: Any,
+        kernels: Any,
+        model: MarkovModel,
+        prior: Blocks,
+        prices: Prices,
+        log_policy: Tensor,
+        log_dynamics: Tensor,
     ) -> Tensor:
         tables = _tables(model, prior, log_policy, log_dynamics)
-        sweep = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon)
-        ctx.kernels, ctx.model, ctx.prior, ctx.sweep = kernels, model, prior, sweep
+        weight = float(prices.dynamics[0])
+        sweep = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon, weight)
+        ctx.kernels, ctx.model, ctx.prior, ctx.prices, ctx.sweep = kernels, model, prior, prices, (*sweep, weight)
         ctx.save_for_backward(log_policy, log_dynamics, tables[0], *tables[3:-1])
         return torch.from_numpy(sweep[0][0])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         log_policy, log_dynamics, *tables = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[3:]
+        wanted = ctx.needs_input_grad[4:]
         if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
             steps = ctx.model.mdp.horizon
             expanded = [table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics)]
-            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior)[0][0]
+            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior, ctx.prices)[0][0]
             inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
             found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
-            return None, None, None, *(next(found) if want else None for want in wanted)
+            return None, None, None, None, *(next(found) if want else None for want in wanted)
         arrays = _arrays(tables)
         found = ctx.kernels.elbo_gradients(
             grad.contiguous().numpy(), *arrays, ctx.model.mdp.discount, *ctx.sweep, wanted[1]
         )
         return (
-            None,
-            None,
-            None,
+            *(None, None, None, None),
             *(
                 torch.from_numpy(each if len(table) > 1 else each.sum(0, keepdims=True)) if want else None
                 for each, table, want in zip(found, arrays[:2], wanted, strict=True)
@@ -148,13 +177,6 @@ def _once(table: Tensor) -> Tensor:
     return (table[:1] if table.stride(0) == 0 else table).contiguous()
 
 
-def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*table"]) -> Float[Tensor, "*table"]:
-    """log q/p, in nats, and 0 where q is 0."""
-    possible = log_q > -torch.inf
-    zero = torch.zeros_like(log_q)
-    return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)
-
-
 def expect(log_q: Float[Tensor, "*batch face"], x: Float[Tensor, "*#batch face"]) -> Float[Tensor, "*batch"]:
     """Σ q x over the last axis; a face of probability zero contributes nothing, even where x is infinite."""
     return _product(log_q.exp(), x).sum(-1)
@@ -164,43 +186,10 @@ def _product(probability: Tensor, x: Tensor) -> Tensor:
     return probability * torch.where(probability > 0, x, torch.zeros_like(x))
 
 
-def _survival_price(blocks: Blocks, discount: float) -> Float[Tensor, "time next_state"]:
-    """KL of the guide's survival from γ, by the state that the step leads to."""
+def _survival_price(blocks: Blocks, discount: float, weight: Number) -> Float[Tensor, "time next_state"]:
+    """What the guide's survival costs, its KL from γ over β, by the state that the step leads to."""
     if blocks.log_survival is None:
         return torch.zeros_like(blocks.log_policy[..., 0])
     fate = torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)
     truth = fate.new_tensor([discount, 1.0 - discount]).log().expand_as(fate)
-    return expect(fate, relative(fate, truth))
-
-
-class MarkovELBO(ELBO):
-    """A Pyro loss for tabular pairs: the exact ELBO and its exact gradient, without sampling or tracing.
-
-    Use it as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. It equals `TraceEnum_ELBO` on the same pair.
-    """
-
-    def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
-        """−ELBO, in nats."""
-        with torch.no_grad():
-            return float(self.differentiable_loss(model, guide))
-
-    def differentiable_loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
-        """−ELBO, in nats, with its gradient."""
-        if not isinstance(guide, HasBlocks):
-            raise InvalidGuide(
-                "MarkovELBO needs a guide with `blocks()`, such as a MarkovGuide. For any other take Trace_ELBO or "
-                "TraceEnum_ELBO."
-            )
-        if isinstance(guide, torch.nn.Module):
-            announce_parameters(guide)
-        return -elbo(model, guide.blocks())
-
-    def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
-        """−ELBO, in nats; adds its gradient to the guide's parameters."""
-        loss = self.differentiable_loss(model, guide)
-        if loss.requires_grad:
-            loss.backward()
-        return float(loss.detach())
-
-    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
-        raise NotImplementedError("MarkovELBO integrates over trajectories exactly and never traces one.")
+    return weight * expect(fate, relative(fate, truth))

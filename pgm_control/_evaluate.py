@@ -9,10 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ._blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ._elbo import elbo, expect
-from ._errors import InvalidGuide
+from ._elbo import elbo, expect, objective_of
+from ._errors import InvalidArgument, InvalidGuide
 from ._forward import Occupancy, occupancy
 from ._mdp import TabularMDP
+from ._optimism import Optimism
 from ._policy import TabularPolicy
 
 
@@ -58,9 +59,7 @@ def evaluate(
     require_model(model, in_nats=True)
     with torch.no_grad():
         believed = blocks_of(model, guide_or_policy)
-        truth = model.blocks()
-        real = Blocks(truth.log_initial, believed.log_policy, truth.log_dynamics)
-        visits = occupancy(real, model.mdp)
+        visits = _true_visits(model.mdp, believed.log_policy)
         entropy = -expect(believed.log_policy, believed.log_policy)
         return Evaluation(
             true_return=_expected_return(model.mdp, visits),
@@ -68,6 +67,39 @@ def evaluate(
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
             elbo=float(elbo(model, believed)),
         )
+
+
+def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> float:
+    """$E_{p, π}[Σ_t γ^t r_t]$, what a policy earns in this world, in reward units."""
+    return _expected_return(mdp, _true_visits(mdp, log_policy))
+
+
+def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
+    log_p = mdp.probability.log()
+    return occupancy(Blocks(mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)), mdp)
+
+
+def objective(model: MarkovModel, guide: HasBlocks, optimism: float | Optimism | None = None) -> float:
+    r"""The objective $J_\beta$ of a guide, in nats, exactly: what `infer(model, optimism)` makes largest.
+
+    Args:
+        model: the tabular model.
+        guide: anything with `blocks()`.
+        optimism: β, a number or an `Optimism`; that of the guide unless given. A block with β = 0 is taken to be the
+            model's, and costs nothing.
+
+    Raises:
+        InvalidArgument: if the guide does not say its optimism and none is given.
+        InvalidGuide: if the guide does not fit the model.
+    """
+    require_model(model, in_nats=True)
+    given = getattr(guide, "optimism", None) if optimism is None else optimism
+    if given is None:
+        raise InvalidArgument(
+            f"`optimism` must be given, because {type(guide).__name__} does not say its own. 1.0 gives the ELBO."
+        )
+    with torch.no_grad():
+        return float(objective_of(model, blocks_of(model, guide), Optimism.of(given)))
 
 
 def blocks_of(

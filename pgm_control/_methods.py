@@ -11,9 +11,9 @@ from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 
 from ._blocks import Assignable, HasBlocks, MarkovModel
-from ._elbo import MarkovELBO, elbo
+from ._elbo import objective_of
 from ._errors import InvalidArgument
-from ._infer import infer
+from ._markov_loss import MarkovELBO, MarkovLoss, MarkovObjective
 from ._natural_gradient import improved
 from ._parameters import announced
 
@@ -41,9 +41,9 @@ class Method:
 def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
     """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples."""
     if optim is None:
-        betas = (0.9, 0.9) if isinstance(loss, MarkovELBO) else (0.9, 0.99)
+        betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
         optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
-    program = guide if isinstance(loss, MarkovELBO) else announced(guide)
+    program = guide if isinstance(loss, MarkovLoss) else announced(guide)
     step = SVI(model, config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program, optim, loss=loss).step
     optimiser = getattr(optim.pt_optim_constructor, "__name__", "optimiser")
     return Method(
@@ -55,7 +55,7 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: P
 
 
 def natural_gradient(model: object, guide: object, step_size: float) -> Method:
-    """A step of mirror descent on the exact ELBO (see `improved`).
+    """A step of mirror descent on the exact objective of the guide (see `improved`).
 
     Raises:
         InvalidArgument: if the model is not tabular or the guide cannot be assigned to.
@@ -64,7 +64,7 @@ def natural_gradient(model: object, guide: object, step_size: float) -> Method:
 
     def update() -> float:
         with torch.no_grad():
-            better, before = improved(tabular, table.blocks(), step_size)
+            better, before = improved(tabular, table.blocks(), step_size, table.optimism)
         if math.isfinite(before):  # else the guide broke, and so would what it takes
             table.assign(better)
         return before
@@ -76,7 +76,7 @@ def natural_gradient(model: object, guide: object, step_size: float) -> Method:
 
 
 def exact(model: object, guide: object) -> Method:
-    """The one step that sets the guide to the best of its kind, by `infer`.
+    """The one step that sets the guide to the best of its kind.
 
     Raises:
         InvalidArgument: as `natural_gradient`.
@@ -85,16 +85,19 @@ def exact(model: object, guide: object) -> Method:
 
     def update() -> float:
         with torch.no_grad():
-            before = float(elbo(tabular, table.blocks()))
-        table.assign(infer(tabular, table.optimism).blocks())
+            before = float(objective_of(tabular, table.blocks(), table.optimism))
+        table.assign(table.optimum())
         return before
 
     return Method(update, lambda history, tolerance: True, {"method": "exact"})
 
 
 def default_loss(model: object, guide: object) -> ELBO:
-    """The exact ELBO where both sides have factors, else one by sampling."""
-    return MarkovELBO() if isinstance(model, HasBlocks) and isinstance(guide, HasBlocks) else Trace_ELBO()
+    """The exact objective where both sides have factors, else the ELBO by sampling."""
+    if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
+        return Trace_ELBO()
+    is_dialled = isinstance(guide, Assignable) and not guide.optimism.is_elbo
+    return MarkovObjective(guide.optimism) if is_dialled else MarkovELBO()
 
 
 def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:
@@ -105,10 +108,10 @@ def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Ass
             'Use method="svi".'
         )
     if not isinstance(guide, Assignable):
-        missing = [f"`{name}`" for name in ("blocks", "assign", "optimism") if not hasattr(guide, name)]
+        missing = [f"`{name}`" for name in ("blocks", "assign", "optimism", "optimum") if not hasattr(guide, name)]
         raise InvalidArgument(
             f'`guide` must be able to take blocks for method="{method}", but {_name(guide)} has no '
-            f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign` and `optimism`, as in FreeGuide.'
+            f'{" and no ".join(missing)}. Use method="svi", or give the guide all three of `assign`, `optimism` and `optimum`, as FreeGuide does.'
         )
     return model, guide
 

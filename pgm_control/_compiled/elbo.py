@@ -20,11 +20,13 @@ def elbo_to_go(
     last: Array,
     discount: float,
     horizon: int,
+    weight: float,
 ) -> tuple[Array, Array]:
     """Backwards: the ELBO still to come, W (T+1, S), and the advantage G − log π/ρ of each action (T, S, A), in nats.
 
     Policy and dynamics come with their logarithms; tables whose first axis is 1 hold for all times. The reward is in
-    nats. Faces and actions of probability zero contribute nothing, even where their value is infinite; nan spreads.
+    nats. The dice are charged `weight` times their KL. Faces and actions of probability zero contribute nothing, even
+    where their value is infinite; nan spreads.
     """
     states, actions, outcomes = successor.shape
     ahead = np.empty((horizon + 1, states), dtype=last.dtype)
@@ -40,7 +42,7 @@ def elbo_to_go(
                 for k in range(outcomes):
                     q = dynamics[tq, s, a, k]
                     if q != 0:
-                        price = log_dynamics[tq, s, a, k] - log_probability[s, a, k]
+                        price = weight * (log_dynamics[tq, s, a, k] - log_probability[s, a, k])
                         gain += q * (reward[s, a, k] - price + discount * ahead[t + 1, successor[s, a, k]])
                 if log_policy[tp, s, a] != -np.inf:  # also where the policy itself is too small to be more than 0
                     gain -= log_policy[tp, s, a] - log_prior[s, a]
@@ -53,7 +55,7 @@ def elbo_to_go(
 
 @entry
 def elbo_gradients(
-    weight: Array,
+    start: Array,
     policy: Array,
     dynamics: Array,
     log_dynamics: Array,
@@ -63,17 +65,18 @@ def elbo_gradients(
     discount: float,
     ahead: Array,
     advantage: Array,
+    weight: float,
     wants_dynamics: bool,
 ) -> tuple[Array, Array]:
-    """Forwards: the derivatives of Σ weight · W_0 by log π (T, S, A) and log q (T, S, A, K): occupancies times values.
+    """Forwards: the derivatives of Σ start · W_0 by log π (T, S, A) and log q (T, S, A, K): occupancies times values.
 
-    The −1 that normalisation cancels is part of them. Without `wants_dynamics` the second is empty.
+    The −1 and the −weight that normalisation cancels are part of them. Without `wants_dynamics` the second is empty.
     """
     states, actions, outcomes = successor.shape
     horizon = advantage.shape[0]
     by_policy = np.zeros(advantage.shape, dtype=ahead.dtype)
     by_dynamics = np.zeros((horizon if wants_dynamics else 0, states, actions, outcomes), dtype=ahead.dtype)
-    here, arrived = weight.copy(), np.zeros(states, dtype=ahead.dtype)
+    here, arrived = start.copy(), np.zeros(states, dtype=ahead.dtype)
     for t in range(horizon):
         tq = t if dynamics.shape[0] > 1 else 0
         tp = t if policy.shape[0] > 1 else 0
@@ -92,8 +95,8 @@ def elbo_gradients(
                         target = successor[s, a, k]
                         arrived[target] += discount * happens
                         if wants_dynamics:
-                            price = log_dynamics[tq, s, a, k] - log_probability[s, a, k]
+                            price = weight * (log_dynamics[tq, s, a, k] - log_probability[s, a, k])
                             value = reward[s, a, k] - price + discount * ahead[t + 1, target]
-                            by_dynamics[t, s, a, k] = happens * (value - 1)
+                            by_dynamics[t, s, a, k] = happens * (value - weight)
         here[:] = arrived
     return by_policy, by_dynamics

@@ -1,0 +1,167 @@
+"""The dial: every guide between free and clamped, and beyond."""
+
+from collections.abc import Iterator
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._factors import Factors, conditionals, joint
+from pgm_control._infer import infer
+from pgm_control._optimism import Number, Optimism
+from pgm_control._prices import Prices
+from pgm_control._tilted import tilted
+
+from .markov import MarkovGuide, logits_of
+from .support import feasible_prior
+
+
+@final
+class DialGuide(MarkovGuide):
+    r"""Choose the actions, and throw the dice at a price.
+
+    $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
+
+    that maximises $J_\beta$ (see `infer`), in which a block costs $1/\beta$ times its KL from the model. β = 1 is
+    `FreeGuide`, β = 0 `ClampedGuide`. A negative β makes the block an adversary: the objective is a saddle, and the
+    gradient that reaches the logits of that block is turned around, so that any optimiser of `fit` goes to it. Its best
+    is `infer(model, optimism)`.
+
+    Parameters: `policy_logits` (T, S, A), in nats relative to the action prior; and of each block that is not clamped
+    `initial_logits`, `dynamics_logits` (one table a factor, (T, S, A, K_1, …, K_i)) and `survival_logits` (T, S): what a
+    face is thought to be worth, in nats, so that the dice are p exp(β · logits), normalised. In this unit all β are
+    equally easy to fit.
+
+    References:
+        [howard1972], [levine2018]
+    """
+
+    def __init__(self, model: MarkovModel, optimism: float | Optimism) -> None:
+        """Start at the prior of the model.
+
+        Args:
+            model: the model.
+            optimism: β of the start and the dice, or an `Optimism`: one a block, or apart for parts of a block.
+
+        Raises:
+            InvalidArgument: if parts of `optimism` do not fit the model.
+        """
+        super().__init__(model)
+        self.optimism = Optimism.of(optimism)
+        mdp = model.mdp
+        prices = Prices.of(mdp, self.optimism, model.temperature)
+        self._prices = prices._replace(
+            dynamics=prices.dynamics * (len(mdp.factors.sizes) if mdp.factors and len(prices.dynamics) == 1 else 1),
+            initial=prices.initial
+            * (len(mdp.initial_factors.sizes) if mdp.initial_factors and len(prices.initial) == 1 else 1),
+        )
+        self._base = base = feasible_prior(model, self.optimism)
+        self._dice = conditionals(base.log_dynamics, _sizes(mdp.factors, mdp.num_outcomes))
+        self._start = conditionals(base.log_initial, _sizes(mdp.initial_factors, mdp.num_states))
+        self.policy_logits = torch.nn.Parameter(torch.zeros_like(base.log_policy).contiguous())
+        self.dynamics_logits = _tables(_names(mdp.factors, "dice"), self._dice, self._prices.dynamics)
+        self.initial_logits = _tables(_names(mdp.initial_factors, "start"), self._start, self._prices.initial)
+        self.survival_logits = None
+        if prices.frees_survival:
+            self.survival_logits = torch.nn.Parameter(base.log_initial.new_zeros(mdp.horizon, mdp.num_states))
+
+    def blocks(self) -> Blocks:
+        """The model's factors, each tilted by its logits."""
+        mdp = self.model.mdp
+        return Blocks(
+            self._tilted(self._start, _names(mdp.initial_factors, "start"), self.initial_logits, self._prices.initial),
+            tilted(self.policy_logits, self._base.log_policy),
+            self._tilted(self._dice, _names(mdp.factors, "dice"), self.dynamics_logits, self._prices.dynamics),
+            self._survival(),
+        )
+
+    @torch.no_grad()
+    def assign(self, blocks: Blocks) -> None:
+        """Take these blocks, in what this guide may change; the rest is ignored.
+
+        Raises:
+            InvalidGuide: if one of them allows what the model or a reward of −inf forbids, or does not fit the model.
+        """
+        mdp, base = self.model.mdp, self._base
+        policy = logits_of("log_policy", blocks.log_policy, base.log_policy)
+        logits_of("log_dynamics", blocks.log_dynamics, base.log_dynamics)
+        logits_of("log_initial", blocks.log_initial, base.log_initial)
+        dice = conditionals(blocks.log_dynamics, _sizes(mdp.factors, mdp.num_outcomes))
+        start = conditionals(blocks.log_initial, _sizes(mdp.initial_factors, mdp.num_states))
+        chains = (
+            (_names(mdp.factors, "dice"), dice, self._dice, self.dynamics_logits, self._prices.dynamics),
+            (_names(mdp.initial_factors, "start"), start, self._start, self.initial_logits, self._prices.initial),
+        )
+        self.policy_logits.copy_(policy)
+        for names, chain, weights, tables, prices in chains:
+            for name, log_q, log_p, beta in zip(names, chain, weights, prices, strict=True):
+                if name in tables:
+                    tables[name].copy_(_worth(torch.where(log_p > -torch.inf, log_q - log_p, 0.0), beta))
+        if self.survival_logits is not None and blocks.log_survival is not None:
+            odds = blocks.log_survival - torch.log1p(-blocks.log_survival.exp())
+            self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._prices.survival))
+
+    def optimum(self) -> Blocks:
+        """The best of its kind."""
+        return infer(self.model, self.optimism).blocks()
+
+    def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, prices: list[Any]) -> Tensor:
+        def parts() -> Iterator[Tensor]:
+            for name, log_p, beta in zip(names, chain, prices, strict=True):
+                yield log_p if name not in tables else tilted(_priced(tables[name], beta), log_p)
+
+        return joint(list(parts()))
+
+    def _survival(self) -> Float[Tensor, "time next_state"] | None:
+        if self.survival_logits is None:
+            return None
+        return torch.nn.functional.logsigmoid(_priced(self.survival_logits, self._prices.survival) + self._prior_odds())
+
+    def _prior_odds(self) -> Tensor:
+        gamma = self._base.log_initial.new_tensor(self.model.mdp.discount)
+        return gamma.log() - torch.log1p(-gamma)
+
+
+def _names(factors: Factors | None, whole: str) -> tuple[str, ...]:
+    return (whole,) if factors is None else factors.names
+
+
+def _sizes(factors: Factors | None, faces: int) -> tuple[int, ...]:
+    return (faces,) if factors is None else factors.sizes
+
+
+def _tables(names: tuple[str, ...], chain: list[Tensor], prices: list[Any]) -> torch.nn.ParameterDict:
+    """Logits of the parts that are not clamped everywhere."""
+    free = (each for each in zip(names, chain, prices, strict=True) if isinstance(each[2], Tensor) or each[2] != 0)
+    return torch.nn.ParameterDict({name: torch.zeros_like(log_p).contiguous() for name, log_p, _ in free})
+
+
+class _Turned(torch.autograd.Function):
+    """The same numbers, with the gradient times a sign."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, sign: Number) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.sign = sign
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return ctx.sign * gradient, None
+
+
+def _priced(logits: Tensor, beta: Number) -> Tensor:
+    """β times the logits, with the gradient turned around where β is negative, so that what maximises minimises."""
+    if isinstance(beta, Tensor):
+        beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
+        return torch.where(beta == 0, 0.0, beta * _Turned.apply(logits, torch.where(beta < 0, -1.0, 1.0).to(beta)))
+    return beta * (logits if beta > 0 else _Turned.apply(logits, -1.0))
+
+
+def _worth(logits: Tensor, beta: Number) -> Tensor:
+    """The inverse of `_priced`, 0 where β is 0."""
+    if isinstance(beta, Tensor):
+        beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
+        return torch.where(beta == 0, 0.0, logits / torch.where(beta == 0, 1.0, beta))
+    return logits / beta
