@@ -5,12 +5,15 @@ from .tabular import TabularModel as TabularModel
 from .restaurant import restaurant as restaurant
 from .lottery import lottery as lottery
 from .risky_path import risky_path as risky_path
+from .windy_bridge import windy_bridge as windy_bridge
+from .windy_bridge import windy_bridge_in_parts as windy_bridge_in_parts
 from .slippery_cliff import slippery_cliff as slippery_cliff
 from .frozen_lake import frozen_lake as frozen_lake
 from .twins import deterministic_twin as deterministic_twin
 from .twins import restaurant_twin as restaurant_twin
 from .twins import lottery_twin as lottery_twin
 from .twins import risky_path_twin as risky_path_twin
+from .twins import windy_bridge_twin as windy_bridge_twin
 from .twins import slippery_cliff_twin as slippery_cliff_twin
 from .twins import frozen_lake_twin as frozen_lake_twin
 from .zoo import ZooEntry as ZooEntry

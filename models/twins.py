@@ -9,6 +9,7 @@ from .frozen_lake import lake_id
 from .lottery import lottery
 from .restaurant import restaurant
 from .risky_path import risky_path
+from .windy_bridge import windy_bridge
 
 
 def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
@@ -40,6 +41,7 @@ def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
         probability=torch.ones_like(p[..., :1]),
         successor=successor.gather(-1, chosen),
         reward=reward.gather(-1, chosen),
+        factors=None,
     )
 
 
@@ -64,6 +66,11 @@ def lottery_twin() -> TabularMDP:
 def risky_path_twin(horizon: int = 5) -> TabularMDP:
     """The twin of `risky_path`: of goal and pit, equally likely, the one listed first. The jump always arrives."""
     return deterministic_twin(risky_path(horizon))
+
+
+def windy_bridge_twin(horizon: int = 12) -> TabularMDP:
+    """The twin of `windy_bridge`: the foot never slips and there is no wind."""
+    return deterministic_twin(windy_bridge(horizon))
 
 
 def slippery_cliff_twin(horizon: int = 50) -> TabularMDP:

@@ -14,7 +14,15 @@ from .lottery import lottery
 from .restaurant import restaurant
 from .risky_path import risky_path
 from .slippery_cliff import slippery_cliff
-from .twins import frozen_lake_twin, lottery_twin, restaurant_twin, risky_path_twin, slippery_cliff_twin
+from .twins import (
+    frozen_lake_twin,
+    lottery_twin,
+    restaurant_twin,
+    risky_path_twin,
+    slippery_cliff_twin,
+    windy_bridge_twin,
+)
+from .windy_bridge import windy_bridge
 
 
 @final
@@ -71,6 +79,13 @@ _ENTRIES = (
         "A safe path of two steps against a fifty-fifty of goal or pit.",
         risky_path_twin,
         "The risky jump always arrives at the goal.",
+    ),
+    *_pair(
+        "windy_bridge",
+        windy_bridge,
+        "A narrow bridge in gusts: the own foot and the wind are dice apart.",
+        windy_bridge_twin,
+        "The foot never slips and there is no wind.",
     ),
     *_pair(
         "slippery_cliff",

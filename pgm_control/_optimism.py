@@ -17,7 +17,7 @@ Table = Float[Tensor, "..."] | Bool[Tensor, "..."] | Float[np.ndarray, "..."] | 
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Optimism:
     r"""A number β for each block of chance, or for each part of a block: 1 is free, 0 is clamped, negative is robust.
 
@@ -103,6 +103,10 @@ class Optimism:
         pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
         return all(_equal(one, two) for one, two in pairs)
 
+    def __repr__(self) -> str:
+        """The numbers, and the shapes of tables."""
+        return f"Optimism({', '.join(f'{field.name}={_shown(getattr(self, field.name))}' for field in fields(self))})"
+
     def __hash__(self) -> int:
         """Of the kinds and names alone: equal ones have equal hashes."""
         return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
@@ -174,3 +178,9 @@ def _equal(one: Any, two: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(two, Tensor):
         return torch.equal(one, two)
     return type(one) is type(two) and not isinstance(one, Mapping | Tensor) and one == two
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name!r}: {_shown(each)}" for name, each in value.items()) + "}"
+    return f"table {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)

@@ -101,6 +101,9 @@ def test_equal_and_hashable():
     assert Optimism({"a": 1.0, "b": table}) == Optimism({"a": 1.0, "b": table.clone()})
     assert Optimism({"a": 1.0}) != Optimism({"b": 1.0})
     assert Optimism() != 1.0
+    assert repr(Optimism({"a": 1.0, "b": table}, 0.5)) == (
+        "Optimism(dynamics={'a': 1.0, 'b': table (2, 2)}, initial=0.5, survival=0.0)"
+    )
 
 
 @pytest.mark.parametrize(

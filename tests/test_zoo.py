@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from strategies import laws, mdp_of, problem_of, problems
 
-from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, infer
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, evaluate, infer
 from pgm_control.models import (
     ZooEntry,
     deterministic_twin,
@@ -26,13 +26,14 @@ from pgm_control.models import (
     risky_path_twin,
     slippery_cliff,
     slippery_cliff_twin,
+    windy_bridge,
     zoo,
     zoo_entry,
 )
 
 MAP = Path(__file__).parent.parent / "models" / "README.md"
 STOCHASTIC = [name for name, entry in zoo().items() if entry.twin is not None]
-CARDS = (restaurant, lottery, risky_path, slippery_cliff, frozen_lake)
+CARDS = (restaurant, lottery, risky_path, windy_bridge, slippery_cliff, frozen_lake)
 every_entry = pytest.mark.parametrize("entry", zoo().values(), ids=zoo().keys())
 
 
@@ -316,3 +317,17 @@ def test_the_general_twin_keeps_a_likeliest_outcome_of_every_row(problem):
                 events[n, r] = events.get((n, r), 0.0) + p
             kept = int(twin.successor[s, a, 0]), float(twin.reward[s, a, 0])
             assert events[kept] == pytest.approx(max(events.values()))
+
+
+# Dice in parts
+
+
+@pytest.mark.parametrize(
+    ("own", "wind", "earned"), [(0.0, 0.0, -8.91), (1.0, 0.0, -9.07), (0.0, 1.0, -16.17), (1.0, 1.0, -16.30)]
+)
+def test_on_the_windy_bridge_optimism_costs_by_the_wind(own, wind, earned):
+    model = TabularModel(windy_bridge())
+    found = infer(model, Optimism({"own": own, "wind": wind}, 0.0))
+    assert evaluate(model, found).true_return == pytest.approx(earned, abs=5e-3)
+    low, high = infer(model, 0.0).objective, infer(model, Optimism(1.0, 0.0)).objective
+    assert own == wind or low + 0.1 < found.objective < high - 0.1
