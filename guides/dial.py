@@ -30,7 +30,7 @@ class DialGuide(MarkovGuide):
     is `infer(model, optimism)`.
 
     Parameters: `policy_logits` (T, S, A), in nats relative to the action prior; and of each block that is not clamped
-    `initial_logits`, `dynamics_logits` (one table a factor, (T, S, A, K_1, …, K_i)) and `survival_logits` (T, S): what a
+    `initial_logits`, `dynamics_logits` (one table a factor, (T, S, A, K_1, …, K_i)), `survival_logits` (T, S): what a
     face is thought to be worth, in nats, so that the dice are p exp(β · logits), normalised. In this unit all β are
     equally easy to fit.
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # A problem
     from ._mdp import TabularMDP as TabularMDP
+    from ._factored import FactoredMDP as FactoredMDP
+    from ._ensemble import Ensemble as Ensemble
     from ._check_env import EnvironmentCheck as EnvironmentCheck
     from ._check_env import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .guides import MarkovGuide as MarkovGuide
     from .guides import FreeGuide as FreeGuide
     from .guides import ClampedGuide as ClampedGuide
+    from .guides import DialGuide as DialGuide
 
     # An inference: exact
     from ._infer import infer as infer
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from ._soft_values import SoftValues as SoftValues
     from ._optimism import Optimism as Optimism
     from ._posterior import Posterior as Posterior
+    from ._freed_survival import freed_survival as freed_survival
+    from ._freed_survival import FreedSurvival as FreedSurvival
+    from ._freed_survival import SurvivalStatus as SurvivalStatus
+    from ._renyi import renyi_bound as renyi_bound
 
     # An inference: exact, without a horizon
     from ._value_iteration import value_iteration as value_iteration
@@ -54,7 +61,11 @@ if TYPE_CHECKING:
     from ._fit import Fit as Fit
     from ._fit import FitStep as FitStep
     from ._fit import Status as Status
-    from ._elbo import MarkovELBO as MarkovELBO
+    from ._markov_loss import MarkovLoss as MarkovLoss
+    from ._markov_loss import MarkovELBO as MarkovELBO
+    from ._markov_loss import MarkovObjective as MarkovObjective
+    from ._markov_loss import MarkovRenyi as MarkovRenyi
+    from ._priced import priced as priced
     from ._progress import PrintEvery as PrintEvery
     from ._progress import ProgressBar as ProgressBar
     from ._progress import silent as silent
@@ -62,6 +73,7 @@ if TYPE_CHECKING:
     # What came of it
     from ._evaluate import evaluate as evaluate
     from ._evaluate import Evaluation as Evaluation
+    from ._evaluate import objective as objective
     from ._scorecard import scorecard as scorecard
     from ._scorecard import Scorecard as Scorecard
     from ._scorecard import Score as Score
@@ -86,14 +98,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_mdp": ("TabularMDP",),
+    "_factored": ("FactoredMDP",),
+    "_ensemble": ("Ensemble",),
     "_check_env": ("EnvironmentCheck", "check_against_env"),
     "models": ("TabularModel", "zoo"),
     "_blocks": ("Blocks",),
-    "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide"),
+    "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide", "DialGuide"),
     "_infer": ("infer",),
     "_soft_values": ("soft_values", "SoftValues"),
     "_optimism": ("Optimism",),
     "_posterior": ("Posterior",),
+    "_freed_survival": ("freed_survival", "FreedSurvival", "SurvivalStatus"),
+    "_renyi": ("renyi_bound",),
     "_value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),
     "_stationary": (
         "policy_evaluation", "PolicyValue", "stationary_distribution", "StationaryDistribution", "DistributionStatus",
@@ -101,9 +117,10 @@ _HOMES = {
     "_average_reward": ("average_reward", "AverageReward", "GainStatus"),
     "_growth_rate": ("growth_rate", "GrowthRate"),
     "_fit": ("fit", "Fit", "FitStep", "Status"),
-    "_elbo": ("MarkovELBO",),
+    "_markov_loss": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
+    "_priced": ("priced",),
     "_progress": ("PrintEvery", "ProgressBar", "silent"),
-    "_evaluate": ("evaluate", "Evaluation"),
+    "_evaluate": ("evaluate", "Evaluation", "objective"),
     "_scorecard": ("scorecard", "Scorecard", "Score"),
     "_explain": ("explain", "Explanation"),
     "_compare": ("compare", "Comparison"),

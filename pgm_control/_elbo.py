@@ -16,7 +16,6 @@ from ._forward import survival_probability
 from ._optimism import Optimism
 from ._prices import Prices, sizes_of
 
-
 FREE = Optimism(1.0, 1.0, 1.0)
 
 

@@ -65,7 +65,15 @@ class Ensemble:
             raise InvalidProblem("`members` must be TabularMDPs, at least one. For a FactoredMDP pass its joint().")
         first = members[0]
         for i, each in enumerate(members):
-            for what in ("num_states", "num_actions", "horizon", "discount", "action_names", "factors", "initial_factors"):
+            for what in (
+                "num_states",
+                "num_actions",
+                "horizon",
+                "discount",
+                "action_names",
+                "factors",
+                "initial_factors",
+            ):
                 one, other = getattr(first, what), getattr(each, what)
                 if one != other:
                     raise InvalidProblem(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import _mdp_checks as checks
 from ._errors import InvalidProblem
-from ._factors import conditionals, joint
+from ._factors import joint
 from ._mdp import ArrayLike, TabularMDP
 
 
@@ -21,8 +21,8 @@ class FactoredMDP:
 
     $$p(k_1, \dots, k_F \mid s, a) = \prod_i p_i(k_i \mid s, a)$$
 
-    and where the step leads, and what it pays, depends on all of them. Inference with one β a factor nests the operators
-    in the order of the factors: the first is thrown first, so that a freed one is chosen not knowing the later ones.
+    and where the step leads, and what it pays, depends on all of them. Inference with one β a factor nests the
+    operators in the order of the factors: the first is thrown first, so that, freed, it does not know the later ones.
 
         wind = FactoredMDP(start, {"motion": p1, "wind": p2}, successor, reward, horizon=10)
         infer(TabularModel(wind.joint()), Optimism(dynamics={"motion": 0.0, "wind": 1.0}))
@@ -30,7 +30,7 @@ class FactoredMDP:
     Attributes:
         initial: $p(s_0)$.
         factors: one table a factor, in the order of sampling: $p_i(k_i \mid s, a)$ of shape (state, action, faces), or,
-            where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$ of shape (state, action, K_1, …, K_i).
+            where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$, (state, action, K_1, …, K_i).
         successor: $s'(s, a, k_1, \dots, k_F)$, of shape (state, action, K_1, …, K_F).
         reward: $r(s, a, k_1, \dots, k_F)$, of that shape, in reward units.
         horizon, discount, final_reward, state_names, action_names: as in `TabularMDP`.
@@ -82,7 +82,7 @@ class FactoredMDP:
         tables: dict[str, Tensor] = {}
         for i, (name, given) in enumerate(factors.items()):
             tables[name] = _table(f"factors[{name!r}]", given, rows, sizes[: i + 1], kind)
-        pay = checks.table("reward", reward, {n: "state, action, factors" for n in range(target.ndim + 1)}, kind)
+        pay = checks.table("reward", reward, dict.fromkeys(range(target.ndim + 1), "state, action, factors"), kind)
         try:
             pay = pay.expand(target.shape)
         except RuntimeError:

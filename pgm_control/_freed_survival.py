@@ -23,7 +23,7 @@ class SurvivalStatus(enum.Enum):
     bounded = "The values tend to a limit: in the long run every step costs more than surviving it can earn."
     unbounded = (
         "The values grow without bound: from some state the rewards of a step outweigh the odds of dying in it, and an "
-        "agent that may change its survival lives for ever. Clamp survival, `Optimism(survival=0)`, or lower the rewards."
+        "agent that may change its survival lives for ever. Clamp it, `Optimism(survival=0)`, or lower the rewards."
     )
     out_of_sweeps = "The values have a limit but were still moving: the growth is too near 0. Raise `tolerance`."
 
@@ -52,11 +52,13 @@ class FreedSurvival:
 def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurvival:
     r"""The values of an agent that may change everything, also whether it survives, when there is no horizon.
 
-    $$e^{V(s)/\tau} = \sum_a \rho(a \mid s) \sum_k p(k \mid s,a)\, e^{r/\tau} \bigl(\gamma\, e^{V(s')/\tau} + 1 - \gamma\bigr)$$
+    $$e^{V(s)/\tau} = \sum_a \rho(a \mid s) \sum_k p(k \mid s,a)\, e^{r/\tau}
+        \bigl(\gamma\, e^{V(s')/\tau} + 1 - \gamma\bigr)$$
 
-    The right side is linear in $e^{V/\tau}$: with the tilted operator M of `growth_rate` there is a finite solution where
-    γ times the spectral radius of M, over what can be reached, is below 1. With a reward of −1 a step, τ = 1 and γ = .9
-    the agent infers that it dies early, V = −2.90, where a clamped survival has −10; with a reward of .2 there is no limit.
+    The right side is linear in $e^{V/\tau}$: with the tilted operator M of `growth_rate` there is a finite solution
+    where γ times the spectral radius of M, over what can be reached, is below 1. With a reward of −1 a step, τ = 1 and
+    γ = .9 the agent infers that it dies early, V = −2.90, where a clamped survival has −10; with a reward of .2 there is
+    no limit.
 
     Args:
         model: a tabular model with a discount below 1; its horizon and final reward are ignored.

@@ -111,7 +111,8 @@ def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Ass
         missing = [f"`{name}`" for name in ("blocks", "assign", "optimism", "optimum") if not hasattr(guide, name)]
         raise InvalidArgument(
             f'`guide` must be able to take blocks for method="{method}", but {_name(guide)} has no '
-            f'{" and no ".join(missing)}. Use method="svi", or give the guide all three of `assign`, `optimism` and `optimum`, as FreeGuide does.'
+            f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign`, `optimism` and `optimum`, as in '
+            "FreeGuide."
         )
     return model, guide
 

@@ -14,9 +14,7 @@ from ._prices import Prices, sizes_of
 
 
 @torch.no_grad()
-def improved(
-    model: MarkovModel, blocks: Blocks, step_size: float, optimism: Optimism = FREE
-) -> tuple[Blocks, float]:
+def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Optimism = FREE) -> tuple[Blocks, float]:
     r"""The blocks after one step along the natural gradient of $J_\beta$, by one backward sweep.
 
     With the objective-to-go $W_t$ of the old blocks (the recursion of `objective_of`), in nats,
@@ -26,14 +24,14 @@ def improved(
 
     a step of size η makes
 
-    $$\pi_t \propto \pi_t^{1-\eta} (\rho\, e^{G_t})^\eta, \qquad q_t(k) \propto q_t(k)^{1-\eta} (p(k)\, e^{\beta x_t})^\eta,
-        \qquad q(s_0) \propto q(s_0)^{1-\eta} (p(s_0)\, e^{\beta_0 W_0})^\eta$$
+    $$\pi_t \propto \pi_t^{1-\eta} (\rho\, e^{G_t})^\eta, \qquad
+        q_t(k) \propto q_t(k)^{1-\eta} (p(k)\, e^{\beta x_t})^\eta, \qquad q(s_0) \propto q(s_0)^{1-\eta} (p(s_0)\, e^{\beta_0 W_0})^\eta$$
 
     The Fisher information of a row of a softmax, weighed by how often the row is visited, cancels the visits in the
     gradient. What is left is the advantage, $G_t - \log \pi_t/\rho$ less its mean, also where the guide never comes.
-    The step is mirror descent: for any η in (0, 1], and no β negative, no state's objective-to-go falls. η = 1 is soft policy iteration. It is
-    exact after T steps where the dice are clamped and 2T + 1 where they are free, since from the last turn back to the
-    first the dice settle, then the policy; it is near long before. A freed survival steps likewise, its KL paid by x.
+    The step is mirror descent: for any η in (0, 1], and no β negative, no state's objective-to-go falls. η = 1 is soft
+    policy iteration. It is exact after T steps where the dice are clamped and 2T + 1 where they are free, since from
+    the last turn back to the first the dice settle, then the policy; it is near long before. A freed survival steps likewise, its KL paid by x.
     Dice in parts step part by part: the value of a part is what the later ones make of it.
 
     Args:
@@ -44,7 +42,7 @@ def improved(
         optimism: β of each block; one with β = 0 becomes the model's.
 
     Returns:
-        The new blocks, and the objective of the old ones, in nats. A row of which every face is forbidden stays as it was.
+        The new blocks, and the objective of the old ones, in nats. A row of which every face is forbidden stays.
 
     References:
         [kakade2001], [haarnoja2018], [geist2019]
@@ -89,7 +87,7 @@ def _stepped_in_parts(
     sizes: Sequence[int],
     step_size: float,
 ) -> tuple[Float[Tensor, "*row face"], Float[Tensor, "*row"]]:
-    """A die after a step of each part, given β and 1/β of each; and the value of the old one, what it costs taken off."""
+    """A die after a step of each part, given β and 1/β of each; and the value of the old one, less what it costs."""
     old, true = conditionals(log_q, sizes), conditionals(log_p, sizes)
     x, new = x.unflatten(-1, tuple(sizes)), []
     for i in reversed(range(len(sizes))):

@@ -38,8 +38,8 @@ def priced(program: Callable[[], Any], model: MarkovModel, optimism: float | Opt
     prices = Prices.of(model.mdp, Optimism.of(optimism), model.temperature)
     if len(prices.dynamics) > 1 or len(prices.initial) > 1 or isinstance(prices.survival, Tensor):
         raise InvalidArgument(
-            "`optimism` must be a number or a table of the dynamics for a Pyro program, whose sites are whole dice, but "
-            "has factors, or a table of survival. Take loss=MarkovObjective(optimism), which tells the parts apart."
+            "`optimism` must be a number or a table of the dynamics for a Pyro program, whose sites are whole dice, "
+            "but has factors, or a table of survival. Take loss=MarkovObjective(optimism), which tells the parts apart."
         )
     return _Priced(prices.weights())(program)
 

@@ -75,6 +75,6 @@ def require_steep(order: float) -> None:
         raise InvalidArgument(f"`order` must be a finite number, 1 − β, but is {order!r}.")
     if order == 0:
         raise InvalidArgument(
-            "`order` must not be 0, which is β = 1: there the Rényi bound is log p(O) whatever the policy, as long as it "
-            "allows every action, so nothing can be learned from it. Fit a FreeGuide by its ELBO, or take an order near 0."
+            "`order` must not be 0, which is β = 1: there the Rényi bound is log p(O) whatever the policy, as long as "
+            "it allows every action: nothing can be learned from it. Fit a FreeGuide by its ELBO, or take an order near 0."
         )

@@ -189,9 +189,11 @@ def test_renyi_bounds_fall_with_the_order_and_agree_with_enumeration(problem, or
         if q > 0:
             world = path.probability / rho
             with np.errstate(over="ignore"):
-                total += world * q * (rho / q * np.exp(path.total / problem.temperature)) ** beta if (
-                    path.total > -np.inf
-                ) else (np.inf if beta < 0 else 0.0)
+                total += (
+                    world * q * (rho / q * np.exp(path.total / problem.temperature)) ** beta
+                    if (path.total > -np.inf)
+                    else (np.inf if beta < 0 else 0.0)
+                )
     wanted = np.log(total) / beta if total > 0 else -np.inf
     found = renyi_bound(model, guide, order)
     assert found == wanted or found == pytest.approx(wanted, rel=1e-8, abs=1e-8)

@@ -81,7 +81,7 @@ def test_what_plans_earn_elsewhere():
             assert found[i, j].item() == pytest.approx(evaluate(TabularModel(world), policy).true_return)
 
 
-@pytest.mark.parametrize("member, state", [(1.0, 0.0), (0.0, 1.0), (-0.5, 0.5)])
+@pytest.mark.parametrize(("member", "state"), [(1.0, 0.0), (0.0, 1.0), (-0.5, 0.5)])
 def test_svi_and_natural_gradients_reach_the_exact_answer(member, state):
     model = TabularModel(three().joint(), TAU)
     optimism = Optimism(0.0, {"member": member, "state": state})
@@ -109,7 +109,10 @@ def test_members_may_differ_in_outcomes_and_final_rewards():
         (lambda: Ensemble([random_mdp(0)], [0.5]), "`weights` must sum to 1"),
         (lambda: Ensemble([random_mdp(0)], [0.5, 0.5]), "`weights` must have shape"),
         (lambda: Ensemble([random_mdp(0)] * 2, names=["a", "a"]), "`names` must be distinct"),
-        (lambda: three().blocks_of(infer(TabularModel(three().joint())), "none"), "`member` must be one of low, mid, high"),
+        (
+            lambda: three().blocks_of(infer(TabularModel(three().joint())), "none"),
+            "`member` must be one of low, mid, high",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(build, words):

@@ -1,4 +1,4 @@
-"""Dice in parts: the nested operators against loops, reductions to the plain cases, and what one freed factor is worth."""
+"""Dice in parts: the nested operators against loops, reductions to the plain cases, one factor freed."""
 
 import itertools
 import math
@@ -51,7 +51,10 @@ def by_loops(problem, beta_one, beta_other):
     for _ in range(horizon):
         q, dice = np.zeros((states, actions)), np.zeros(successor.shape)
         for s, a in itertools.product(range(states), range(actions)):
-            inner = [equivalent(reward[s, a, i] + v[successor[s, a, i]], other[s, a, i], tau, beta_other) for i in range(first)]
+            inner = [
+                equivalent(reward[s, a, i] + v[successor[s, a, i]], other[s, a, i], tau, beta_other)
+                for i in range(first)
+            ]
             q[s, a], chosen = equivalent(np.array([value for value, _ in inner]), one[s, a], tau, beta_one)
             dice[s, a] = chosen[:, None] * np.array([tilted for _, tilted in inner])
         v = np.array([equivalent(q[s], np.full(actions, 1 / actions), tau, 1.0)[0] for s in range(states)])
@@ -123,7 +126,7 @@ def test_one_factor_freed_lies_strictly_between_and_leaves_the_other_true():
     torch.testing.assert_close(wind, marginal_of_factor(mdp, mdp.probability.log(), "wind").expand_as(wind))
 
 
-@pytest.mark.parametrize("own, wind", [(0.0, 1.0), (1.0, 0.0), (0.3, -0.5)])
+@pytest.mark.parametrize(("own", "wind"), [(0.0, 1.0), (1.0, 0.0), (0.3, -0.5)])
 def test_svi_and_natural_gradients_reach_the_exact_answer(own, wind):
     model, optimism = TabularModel(windy().joint(), 0.7), Optimism({"own": own, "wind": wind}, 0.5)
     exact = infer(model, optimism).objective

@@ -29,7 +29,9 @@ def test_rewards_above_the_odds_of_dying_have_no_limit():
     assert "grow without bound" in repr(found)
     assert found.v.item() == np.inf
     assert found.growth.item() == pytest.approx(0.2 + np.log(0.9))
-    values = [infer(TabularModel(one_state(0.2).mdp.replace(horizon=n)), Optimism(1.0, 1.0, 1.0)).value for n in (500, 600)]
+    values = [
+        infer(TabularModel(one_state(0.2).mdp.replace(horizon=n)), Optimism(1.0, 1.0, 1.0)).value for n in (500, 600)
+    ]
     assert (values[1] - values[0]) / 100 == pytest.approx(found.growth.item(), rel=1e-6)
 
 

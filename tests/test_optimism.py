@@ -32,7 +32,9 @@ def problems_with_tables(draw):
 def test_tables_of_optimism_are_the_recursion_in_fifty_digits(case):
     problem, dynamics, initial, survival = case
     found = infer(model_of(problem), Optimism(dynamics, initial, survival))
-    wanted = solve(problem, np.broadcast_to(dynamics, (problem.horizon, *problem.probability.shape[:2])), initial, survival)
+    wanted = solve(
+        problem, np.broadcast_to(dynamics, (problem.horizon, *problem.probability.shape[:2])), initial, survival
+    )
     np.testing.assert_allclose(found.q, wanted.q, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.v, wanted.v, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.policy, wanted.policy, rtol=1e-7, atol=1e-9)
@@ -119,7 +121,10 @@ def test_equal_and_hashable():
             lambda: infer(TabularModel(random_mdp(0)), Optimism({"wind": 1.0})),
             r"names wind; its factors do not exist: this one is thrown in one piece",
         ),
-        (lambda: soft_values(TabularModel(random_mdp(0)), Optimism(torch.eye(3, 2))), "one number a block for soft_values"),
+        (
+            lambda: soft_values(TabularModel(random_mdp(0)), Optimism(torch.eye(3, 2))),
+            "one number a block for soft_values",
+        ),
         (
             lambda: value_iteration(random_mdp(0).replace(discount=0.9), 1.0, Optimism(torch.eye(3, 2))),
             "one number a block for a problem without a horizon",
