@@ -43,8 +43,8 @@ def windy_bridge(horizon: int = 12) -> TabularMDP:
         T = `horizon` actions; bank and water are absorbing, at no cost.
 
     Known exactly
-        At τ = 1, by `infer`: the true return is −8.91 with both dice clamped, −9.07 with the foot freed, −16.17 with the
-        wind freed and −16.30 with both. What optimism costs here is all in the weather.
+        At τ = 1, by `infer`: the true return is −8.91 with both dice clamped, −9.07 with the foot freed, −16.17 with
+        the wind freed and −16.30 with both. What optimism costs here is all in the weather.
 
     Args:
         horizon: T; five planks need five steps.

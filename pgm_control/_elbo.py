@@ -48,8 +48,8 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
         tables = _once(blocks.log_policy), _once(blocks.log_dynamics)
         ahead = _Compiled.apply(kernels, model, prior, prices, *tables)
     sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, prices.initial)
-    pair = (conditionals(each, sizes) for each in (blocks.log_initial, prior.log_initial))
-    return expect(blocks.log_initial, ahead - charges(*pair, prices.initial))
+    start, true = conditionals(blocks.log_initial, sizes), conditionals(prior.log_initial, sizes)
+    return expect(blocks.log_initial, ahead - charges(start, true, prices.initial))
 
 
 def values_to_go(
@@ -98,8 +98,8 @@ def _recursion(
     # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
     reward = torch.where(forbidden, 0.0, mdp.reward)
     sizes = sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics)
-    pair = (conditionals(each, sizes) for each in (blocks.log_dynamics, prior.log_dynamics))
-    faces = reward / model.temperature - charges(*pair, prices.dynamics)
+    dice, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
+    faces = reward / model.temperature - charges(dice, true, prices.dynamics)
     gain = expect(blocks.log_dynamics, faces) - relative(blocks.log_policy, prior.log_policy)
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
     survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount, prices.survival)

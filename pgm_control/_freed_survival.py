@@ -57,8 +57,8 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
 
     The right side is linear in $e^{V/\tau}$: with the tilted operator M of `growth_rate` there is a finite solution
     where γ times the spectral radius of M, over what can be reached, is below 1. With a reward of −1 a step, τ = 1 and
-    γ = .9 the agent infers that it dies early, V = −2.90, where a clamped survival has −10; with a reward of .2 there is
-    no limit.
+    γ = .9 the agent infers that it dies early, V = −2.90, where a clamped survival has −10; with a reward of .2 there
+    is no limit.
 
     Args:
         model: a tabular model with a discount below 1; its horizon and final reward are ignored.

@@ -96,8 +96,9 @@ def default_loss(model: object, guide: object) -> ELBO:
     """The exact objective where both sides have factors, else the ELBO by sampling."""
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
         return Trace_ELBO()
-    is_dialled = isinstance(guide, Assignable) and not guide.optimism.is_elbo
-    return MarkovObjective(guide.optimism) if is_dialled else MarkovELBO()
+    if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
+        return MarkovObjective(guide.optimism)
+    return MarkovELBO()
 
 
 def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:
@@ -111,8 +112,8 @@ def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Ass
         missing = [f"`{name}`" for name in ("blocks", "assign", "optimism", "optimum") if not hasattr(guide, name)]
         raise InvalidArgument(
             f'`guide` must be able to take blocks for method="{method}", but {_name(guide)} has no '
-            f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign`, `optimism` and `optimum`, as in '
-            "FreeGuide."
+            f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign`, `optimism` and `optimum`, as '
+            "in FreeGuide."
         )
     return model, guide
 

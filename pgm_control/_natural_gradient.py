@@ -25,14 +25,15 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     a step of size η makes
 
     $$\pi_t \propto \pi_t^{1-\eta} (\rho\, e^{G_t})^\eta, \qquad
-        q_t(k) \propto q_t(k)^{1-\eta} (p(k)\, e^{\beta x_t})^\eta, \qquad q(s_0) \propto q(s_0)^{1-\eta} (p(s_0)\, e^{\beta_0 W_0})^\eta$$
+        q_t(k) \propto q_t(k)^{1-\eta} (p(k)\, e^{\beta x_t})^\eta, \qquad
+        q(s_0) \propto q(s_0)^{1-\eta} (p(s_0)\, e^{\beta_0 W_0})^\eta$$
 
     The Fisher information of a row of a softmax, weighed by how often the row is visited, cancels the visits in the
     gradient. What is left is the advantage, $G_t - \log \pi_t/\rho$ less its mean, also where the guide never comes.
     The step is mirror descent: for any η in (0, 1], and no β negative, no state's objective-to-go falls. η = 1 is soft
     policy iteration. It is exact after T steps where the dice are clamped and 2T + 1 where they are free, since from
-    the last turn back to the first the dice settle, then the policy; it is near long before. A freed survival steps likewise, its KL paid by x.
-    Dice in parts step part by part: the value of a part is what the later ones make of it.
+    the last turn back to the first the dice settle, then the policy; it is near long before. A freed survival steps
+    likewise, its KL paid by x. Dice in parts step part by part: a part is worth what the later ones make of it.
 
     Args:
         model: what is true, with its rewards.

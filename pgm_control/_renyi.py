@@ -76,5 +76,5 @@ def require_steep(order: float) -> None:
     if order == 0:
         raise InvalidArgument(
             "`order` must not be 0, which is β = 1: there the Rényi bound is log p(O) whatever the policy, as long as "
-            "it allows every action: nothing can be learned from it. Fit a FreeGuide by its ELBO, or take an order near 0."
+            "it allows every action: nothing can be learned from it. Fit a FreeGuide, or take an order near 0."
         )

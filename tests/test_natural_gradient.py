@@ -352,7 +352,8 @@ def test_a_guide_or_a_model_without_tables_is_refused(method):
     def program():
         model()
 
-    with pytest.raises(ValueError, match=r'`guide` .*Unassignable has no `assign` and no `optimism` and no `optimum`. Use method="svi"'):
+    words = r'`guide` .*Unassignable has no `assign` and no `optimism` and no `optimum`. Use method="svi"'
+    with pytest.raises(ValueError, match=words):
         fit(model, Unassignable(model), method=method)
     with pytest.raises(ValueError, match=r'`model` must be tabular for method=".*but program is not. Use method="svi"'):
         fit(program, FreeGuide(model), method=method)
