@@ -7,6 +7,7 @@ from .lottery import lottery as lottery
 from .risky_path import risky_path as risky_path
 from .windy_bridge import windy_bridge as windy_bridge
 from .windy_bridge import windy_bridge_in_parts as windy_bridge_in_parts
+from .tiger import tiger as tiger
 from .slippery_cliff import slippery_cliff as slippery_cliff
 from .frozen_lake import frozen_lake as frozen_lake
 from .twins import deterministic_twin as deterministic_twin

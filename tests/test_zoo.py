@@ -26,6 +26,7 @@ from pgm_control.models import (
     risky_path_twin,
     slippery_cliff,
     slippery_cliff_twin,
+    tiger,
     windy_bridge,
     zoo,
     zoo_entry,
@@ -33,7 +34,7 @@ from pgm_control.models import (
 
 MAP = Path(__file__).parent.parent / "models" / "README.md"
 STOCHASTIC = [name for name, entry in zoo().items() if entry.twin is not None]
-CARDS = (restaurant, lottery, risky_path, windy_bridge, slippery_cliff, frozen_lake)
+CARDS = (restaurant, lottery, risky_path, windy_bridge, tiger, slippery_cliff, frozen_lake)
 every_entry = pytest.mark.parametrize("entry", zoo().values(), ids=zoo().keys())
 
 
