@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from ._blocks import HasBlocks, MarkovModel
+from ._blocks import Blocks, HasBlocks, MarkovModel
 from ._elbo import expect, relative
 from ._forward import occupancy
 
@@ -57,30 +57,31 @@ class Die:
     @property
     def denied(self) -> Face:
         """The face whose coming up in truth would surprise the guide the most on average, by p log p/q."""
-        return max(self.faces, key=lambda face: face.true * math.log(face.true / max(face.believed, 1e-300)))
+        possible = (face for face in self.faces if face.true > 0)
+        return max(possible, key=lambda face: face.true * math.log(face.true / max(face.believed, 1e-300)))
 
 
-def tilted_dice(model: MarkovModel, guide: HasBlocks, most: int = 3) -> tuple[Die, ...]:
+def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, most: int = 3) -> tuple[Die, ...]:
     """The dice that the guide tilts, at most one a state and `most` in all, the largest expected KL first.
 
     Those whose tilt is below a twentieth of the largest, or is rounding, are left out.
     """
     with torch.no_grad():
-        blocks, truth = guide.blocks(), model.blocks()
+        blocks, truth = _blocks(guide), model.blocks()
         visits = occupancy(blocks, model.mdp).outcome.sum(-1)
         kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, truth.log_dynamics))
         tilt = (visits * torch.where(visits > 0, kl, 0.0)).sum(0)
     highest, action = tilt.max(-1)
     largest, states = highest.topk(min(most, len(highest)))
-    counts = largest > max(_WORTH_SAYING * float(largest[0]), 100 * torch.finfo(tilt.dtype).eps)
+    counts = (largest > 100 * torch.finfo(tilt.dtype).eps) & (largest >= _WORTH_SAYING * largest[0])
     return tuple(believed_die(model, guide, int(s), int(action[s])) for s in states[counts])
 
 
-def believed_die(model: MarkovModel, guide: HasBlocks, state: int, action: int) -> Die:
+def believed_die(model: MarkovModel, guide: HasBlocks | Blocks, state: int, action: int) -> Die:
     """What a guide believes of one die. One that it never throws is given as it believes it at the first step."""
     mdp = model.mdp
     with torch.no_grad():
-        blocks = guide.blocks()
+        blocks = _blocks(guide)
         log_q, log_p = blocks.log_dynamics[:, state, action], mdp.probability[state, action].log()
         joint = occupancy(blocks, mdp).outcome[:, state, action]
         throws = joint.sum(-1)
@@ -89,11 +90,16 @@ def believed_die(model: MarkovModel, guide: HasBlocks, state: int, action: int) 
     faces: dict[tuple[int, float], list[float]] = {}
     for k in range(mdp.num_outcomes):
         true = float(mdp.probability[state, action, k])
-        if true > 0:
+        if true > 0 or believed[k] > 0:
             key = int(mdp.successor[state, action, k]), float(mdp.reward[state, action, k])
             sums = faces.setdefault(key, [0.0, 0.0])
             sums[0] += true
             sums[1] += float(believed[k])
     found = [Face(*key, *sums) for key, sums in faces.items()]
     found.sort(key=lambda face: face.true - face.believed)
-    return Die(state, action, float(throws.sum()), float((throws * kl).sum()), tuple(found))
+    tilt = (throws * torch.where(throws > 0, kl, 0.0)).sum()
+    return Die(state, action, float(throws.sum()), float(tilt), tuple(found))
+
+
+def _blocks(guide: HasBlocks | Blocks) -> Blocks:
+    return guide if isinstance(guide, Blocks) else guide.blocks()
