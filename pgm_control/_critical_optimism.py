@@ -56,7 +56,9 @@ def critical_optimism(
     if isinstance(state, str):
         if mdp.state_names is None or state not in mdp.state_names:
             known = "has no names of states" if mdp.state_names is None else f"has {', '.join(mdp.state_names[:8])}, …"
-            raise InvalidArgument(f"`state` must be the name of a state, or its index, but is {state!r}; the MDP {known}.")
+            raise InvalidArgument(
+                f"`state` must be the name of a state, or its index, but is {state!r}; the MDP {known}."
+            )
         state = mdp.state_names.index(state)
     if not 0 <= state < mdp.num_states:
         raise InvalidArgument(f"`state` must be 0 to {mdp.num_states - 1}, or a name, but is {state}.")
@@ -72,8 +74,8 @@ def critical_optimism(
     before, after = preferred(low), preferred(high)
     if before == after:
         raise InvalidArgument(
-            f"`between` must hold two β that prefer different actions in {state_phrase(mdp, state)}, but at {low:g} and at "
-            f"{high:g} it is {action_phrase(mdp, before)}. Widen it."
+            f"`between` must hold two β that prefer different actions in {state_phrase(mdp, state)}, but at {low:g} "
+            f"and at {high:g} it is {action_phrase(mdp, before)}. Widen it."
         )
     while abs(high - low) > tolerance:
         middle = 0.5 * (low + high)

@@ -139,9 +139,7 @@ def frontier(
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {optimism!r}. Pass a list of numbers.")
     if cvar_level is not None:
         _require_share("cvar_level", cvar_level)
-    return Frontier(
-        tuple(_point(model, each, cvar_level, target, resolution) for each in optimism), cvar_level, target
-    )
+    return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in optimism), cvar_level, target)
 
 
 def _point(

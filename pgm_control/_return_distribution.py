@@ -108,8 +108,8 @@ def return_distribution(
     """The exact distribution of the return of a policy in the true world, forwards over (state, sum so far).
 
     Whatever the guide believes, its policy is tried in the model's own start and dice; with a discount the episode ends
-    after each step with probability 1 − γ, so that the mean is `evaluate(…).true_return`. Sums of rewards that differ by
-    less than 1e-10 of the largest possible are one atom.
+    after each step with probability 1 − γ, so that the mean is `evaluate(…).true_return`. Sums of rewards that differ
+    by less than 1e-10 of the largest possible are one atom.
 
     Args:
         model: the tabular model.
@@ -159,7 +159,10 @@ def return_distribution(
     values, total = _merged(values, torch.cat((*ended_mass, where[~forbidden]))[None], gap)
     values, total = values[total[0] > 0], total[0][total[0] > 0]
     if lost > 0:
-        values, total = torch.cat((values.new_tensor([-torch.inf]), values)), torch.cat((total.new_tensor([lost]), total))
+        values, total = (
+            torch.cat((values.new_tensor([-torch.inf]), values)),
+            torch.cat((total.new_tensor([lost]), total)),
+        )
     return ReturnDistribution(values, total / total.sum())
 
 
@@ -250,4 +253,6 @@ def _merged(values: Tensor, mass: Tensor, gap: float) -> tuple[Tensor, Tensor]:
 
 def _require_share(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InvalidArgument(f"`{name}` must be a share above 0 and at most 1, but is {value!r}; 0.1 is the worst tenth.")
+        raise InvalidArgument(
+            f"`{name}` must be a share above 0 and at most 1, but is {value!r}; 0.1 is the worst tenth."
+        )

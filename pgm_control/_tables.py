@@ -37,7 +37,9 @@ def html_grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left
         return f"<td style='text-align:{align}'>{html.escape(text)}</td>"
 
     titles = "".join(
-        "<th>" + "<br>".join([html.escape(names[0]), *(f"<small>{html.escape(name)}</small>" for name in names[1:])]) + "</th>"
+        "<th>"
+        + "<br>".join([html.escape(names[0]), *(f"<small>{html.escape(name)}</small>" for name in names[1:])])
+        + "</th>"
         for names in zip(*head, strict=True)
     )
     body = "".join("<tr>" + "".join(cell(i, text) for i, text in enumerate(row)) + "</tr>" for row in rows)
@@ -61,5 +63,7 @@ def save_records(path: str | Path, everything: Mapping[str, Any], records: Seque
         writer.writerows({key: "" if value is None else value for key, value in each.items()} for each in records)
         text = file.getvalue()
     else:
-        raise InvalidArgument(f"`path` must end in .json or .csv, but is {str(path)!r}. The suffix says what is written.")
+        raise InvalidArgument(
+            f"`path` must end in .json or .csv, but is {str(path)!r}. The suffix says what is written."
+        )
     write_whole(path, (text.rstrip("\n") + "\n").encode())
