@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pgm_control._errors import InvalidArgument
 from pgm_control._factored import FactoredMDP
 from pgm_control._mdp import TabularMDP
 
@@ -52,8 +53,14 @@ def windy_bridge(horizon: int = 12) -> TabularMDP:
     return windy_bridge_in_parts(horizon).joint()
 
 
-def windy_bridge_in_parts(horizon: int = 12) -> FactoredMDP:
-    """The same bridge with its two dice apart."""
+def windy_bridge_in_parts(horizon: int = 12, gust: float = _GUST) -> FactoredMDP:
+    """The same bridge with its two dice apart, in gusts to either side of probability `gust` each.
+
+    Raises:
+        InvalidArgument: unless `gust` is from 0 to ½.
+    """
+    if not 0 <= gust <= 0.5:
+        raise InvalidArgument(f"`gust` must be a probability from 0 to 0.5, one for each side, but is {gust!r}.")
     bank, water = LENGTH * LANES, LENGTH * LANES + 1
     states = LENGTH * LANES + 2
     successor = np.arange(states)[:, None, None, None] * np.ones((1, 3, 2, 3), dtype=int)
@@ -68,7 +75,7 @@ def windy_bridge_in_parts(horizon: int = 12) -> FactoredMDP:
         reward[here, action, own, wind] = -1.0 - _FALL * falls
     return FactoredMDP(
         initial=np.eye(states)[1],
-        factors={"own": [1 - _SLIP, _SLIP], "wind": [1 - 2 * _GUST, _GUST, _GUST]},
+        factors={"own": [1 - _SLIP, _SLIP], "wind": [1 - 2 * gust, gust, gust]},
         successor=successor,
         reward=reward,
         horizon=horizon,

@@ -191,4 +191,5 @@ def _survival_price(blocks: Blocks, discount: float, weight: Number) -> Float[Te
         return torch.zeros_like(blocks.log_policy[..., 0])
     fate = torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)
     truth = fate.new_tensor([discount, 1.0 - discount]).log().expand_as(fate)
-    return weight * expect(fate, relative(fate, truth))
+    kl = expect(fate, relative(fate, truth))
+    return torch.where(kl == torch.inf, kl, weight * kl)  # whoever dies where nobody can is infinitely wrong

@@ -133,6 +133,12 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
                 f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} "
                 "after exp. Pass it through torch.log_softmax(…, -1)."
             )
+    alive, expected = blocks.log_survival, truth.log_policy.shape[:2]
+    if alive is not None and (alive.shape != expected or not bool((alive.detach() <= 0).all())):
+        raise InvalidGuide(
+            f"`log_survival` of the guide must be log-probabilities, 0 or less, of shape {tuple(expected)}, (time, state), "
+            f"but has shape {tuple(alive.shape)} and at most {float(alive.detach().max()):.3g}. Leave it None to clamp it."
+        )
     return blocks
 
 

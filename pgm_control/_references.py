@@ -1,9 +1,31 @@
 """The sources that docstrings cite by key."""
 
 REFERENCES = {
+    "abdolmaleki2018": (
+        "A. Abdolmaleki, J. T. Springenberg, Y. Tassa, R. Munos, N. Heess and M. Riedmiller. "
+        "Maximum a posteriori policy optimisation. "
+        "International Conference on Learning Representations, 2018. arXiv:1806.06920."
+    ),
     "anderson1965": (
         "D. G. Anderson. Iterative procedures for nonlinear integral equations. "
         "Journal of the ACM 12(4), 547–560, 1965."
+    ),
+    "andrieu2010": (
+        "C. Andrieu, A. Doucet and R. Holenstein. Particle Markov chain Monte Carlo methods. "
+        "Journal of the Royal Statistical Society B 72(3), 269–342, 2010."
+    ),
+    "arriojas2023": (
+        "A. Arriojas, J. Adamczyk, S. Tiomkin and R. V. Kulkarni. Bayesian inference approach for entropy regularized "
+        "reinforcement learning with stochastic dynamics. "
+        "Conference on Uncertainty in Artificial Intelligence, PMLR 216, 99–109, 2023."
+    ),
+    "burda2016": (
+        "Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. "
+        "International Conference on Learning Representations, 2016. arXiv:1509.00519."
+    ),
+    "cremer2017": (
+        "C. Cremer, Q. Morris and D. Duvenaud. Reinterpreting importance-weighted autoencoders. "
+        "International Conference on Learning Representations, workshop, 2017. arXiv:1704.02916."
     ),
     "geist2018": (
         "M. Geist and B. Scherrer. Anderson acceleration for reinforcement learning. "
@@ -22,6 +44,10 @@ REFERENCES = {
         "R. A. Howard and J. E. Matheson. Risk-sensitive Markov decision processes. "
         "Management Science 18(7), 356–369, 1972."
     ),
+    "kaelbling1998": (
+        "L. P. Kaelbling, M. L. Littman and A. R. Cassandra. Planning and acting in partially observable stochastic "
+        "domains. Artificial Intelligence 101(1–2), 99–134, 1998."
+    ),
     "kakade2001": (
         "S. M. Kakade. A natural policy gradient. "
         "Advances in Neural Information Processing Systems 14, 1531–1538, 2001."
@@ -30,13 +56,30 @@ REFERENCES = {
         "H. J. Kappen, V. Gómez and M. Opper. Optimal control as a graphical model inference problem. "
         "Machine Learning 87, 159–182, 2012. arXiv:0901.0633."
     ),
+    "lazaro2024": (
+        "M. Lázaro-Gredilla, L. Y. Ku, K. P. Murphy and D. George. What type of inference is planning? "
+        "Advances in Neural Information Processing Systems 37, 2024. arXiv:2406.17863."
+    ),
     "levine2018": (
         "S. Levine. Reinforcement learning and control as probabilistic inference: tutorial and review. "
         "arXiv:1805.00909, 2018."
     ),
+    "li2016": (
+        "Y. Li and R. E. Turner. Rényi divergence variational inference. "
+        "Advances in Neural Information Processing Systems 29, 2016. arXiv:1602.02311."
+    ),
     "macqueen1966": (
         "J. MacQueen. A modified dynamic programming method for Markovian decision problems. "
         "Journal of Mathematical Analysis and Applications 14(1), 38–43, 1966."
+    ),
+    "maddison2017": (
+        "C. J. Maddison, D. Lawson, G. Tucker, N. Heess, M. Norouzi, A. Mnih, A. Doucet and Y. W. Teh. "
+        "Filtering variational objectives. "
+        "Advances in Neural Information Processing Systems 30, 2017. arXiv:1705.09279."
+    ),
+    "naesseth2018": (
+        "C. A. Naesseth, S. W. Linderman, R. Ranganath and D. M. Blei. Variational sequential Monte Carlo. "
+        "International Conference on Artificial Intelligence and Statistics, PMLR 84, 2018. arXiv:1705.11140."
     ),
     "odoni1969": (
         "A. R. Odoni. On finding the maximal gain for Markov decision processes. "
@@ -52,9 +95,21 @@ REFERENCES = {
     "puterman1994": (
         "M. L. Puterman. Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994."
     ),
+    "rockafellar2002": (
+        "R. T. Rockafellar and S. Uryasev. Conditional value-at-risk for general loss distributions. "
+        "Journal of Banking & Finance 26(7), 1443–1471, 2002."
+    ),
     "schweitzer1971": (
         "P. J. Schweitzer. Iterative solution of the functional equations of undiscounted Markov renewal programming. "
         "Journal of Mathematical Analysis and Applications 34(3), 495–501, 1971."
+    ),
+    "sobel1982": (
+        "M. J. Sobel. The variance of discounted Markov decision processes. "
+        "Journal of Applied Probability 19(4), 794–802, 1982."
+    ),
+    "strens2000": (
+        "M. Strens. A Bayesian framework for reinforcement learning. "
+        "International Conference on Machine Learning, 943–950, 2000."
     ),
     "tarjan1972": (
         "R. Tarjan. Depth-first search and linear graph algorithms. SIAM Journal on Computing 1(2), 146–160, 1972."

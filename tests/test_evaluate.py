@@ -1,5 +1,7 @@
 """Exact evaluation: returns, entropy, bound; guides and bare policies; bad factors refused."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -114,3 +116,20 @@ def test_factors_that_do_not_fit_are_refused():
         evaluate(model, Unnormalised(model))
     with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
         evaluate(TabularModel(gamble(), 0.0), infer(TabularModel(gamble(), 0.0), 0.0))
+
+
+def test_a_survival_that_is_none_is_refused_and_an_impossible_one_is_infinitely_wrong():
+    model = TabularModel(gamble(horizon=2))
+    blocks = infer(model).blocks()
+
+    class Dying:
+        def __init__(self, log_survival):
+            self.log_survival = log_survival
+
+        def blocks(self):
+            return replace(blocks, log_survival=self.log_survival)
+
+    for wrong in (torch.ones(2, 1).double(), torch.full((2, 1), torch.nan).double()):
+        with pytest.raises(InvalidGuide, match=r"`log_survival` of the guide must be .* Leave it None to clamp it"):
+            evaluate(model, Dying(wrong))
+    assert evaluate(model, Dying(torch.full((2, 1), -0.1).double())).elbo == -torch.inf
