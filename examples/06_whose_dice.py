@@ -1,9 +1,9 @@
 """Whose dice? A bridge in gusts of wind: two dice a step, the own foot and the weather, and only one of them is yours.
 
 An agent that plans as if it controlled its *foot* is a little too bold. One that plans as if it controlled the *wind*
-walks where one gust is enough to fall. `Optimism` frees the factors of a die apart, the ledger says where the gap to the
-evidence comes from, `debias` shows how to say "take the dice as they are" to a plain posterior, and an ensemble frees not
-luck but ignorance: which of two climates it is. Printed:
+walks where one gust is enough to fall. `Optimism` frees the factors of a die apart, the ledger says where the gap to
+the evidence comes from, `debias` says "take the dice as they are" to a plain posterior, and an ensemble frees not luck
+but ignorance: which of two climates it is. Printed:
 
 nothing freed          imagines   -8.91   earns   -8.91
 its foot freed         imagines   -7.22   earns   -9.07
