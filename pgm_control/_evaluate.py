@@ -137,8 +137,8 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
     if alive is not None and (alive.shape != expected or not bool((alive.detach() <= 0).all())):
         raise InvalidGuide(
             f"`log_survival` of the guide must be log-probabilities, 0 or less, of shape {tuple(expected)} (time, "
-            f"state), but has shape {tuple(alive.shape)} and the maximum {float(alive.detach().max()):.3g}. Leave it None "
-            "to clamp it."
+            f"state), but has shape {tuple(alive.shape)} and the maximum {float(alive.detach().max()):.3g}. Leave it "
+            "None to clamp it."
         )
     return blocks
 
