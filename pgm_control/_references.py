@@ -6,6 +6,11 @@ REFERENCES = {
         "Maximum a posteriori policy optimisation. "
         "International Conference on Learning Representations, 2018. arXiv:1806.06920."
     ),
+    "abdolmaleki2018": (
+        "A. Abdolmaleki, J. T. Springenberg, Y. Tassa, R. Munos, N. Heess and M. Riedmiller. "
+        "Maximum a posteriori policy optimisation. "
+        "International Conference on Learning Representations, 2018. arXiv:1806.06920."
+    ),
     "anderson1965": (
         "D. G. Anderson. Iterative procedures for nonlinear integral equations. "
         "Journal of the ACM 12(4), 547–560, 1965."
@@ -27,6 +32,9 @@ REFERENCES = {
         "C. Cremer, Q. Morris and D. Duvenaud. Reinterpreting importance-weighted autoencoders. "
         "International Conference on Learning Representations, workshop, 2017. arXiv:1704.02916."
     ),
+    "doucet2001": (
+        "A. Doucet, N. de Freitas and N. Gordon (editors). Sequential Monte Carlo Methods in Practice. Springer, 2001."
+    ),
     "geist2018": (
         "M. Geist and B. Scherrer. Anderson acceleration for reinforcement learning. "
         "European Workshop on Reinforcement Learning, 2018. arXiv:1809.09501."
@@ -44,6 +52,10 @@ REFERENCES = {
         "R. A. Howard and J. E. Matheson. Risk-sensitive Markov decision processes. "
         "Management Science 18(7), 356–369, 1972."
     ),
+    "jaakkola1998": (
+        "T. S. Jaakkola and M. I. Jordan. Improving the mean field approximation via the use of mixture distributions. "
+        "In M. I. Jordan (editor), Learning in Graphical Models, 163–173. Kluwer, 1998."
+    ),
     "kaelbling1998": (
         "L. P. Kaelbling, M. L. Littman and A. R. Cassandra. Planning and acting in partially observable stochastic "
         "domains. Artificial Intelligence 101(1–2), 99–134, 1998."
@@ -56,9 +68,17 @@ REFERENCES = {
         "H. J. Kappen, V. Gómez and M. Opper. Optimal control as a graphical model inference problem. "
         "Machine Learning 87, 159–182, 2012. arXiv:0901.0633."
     ),
+    "kitagawa1996": (
+        "G. Kitagawa. Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. "
+        "Journal of Computational and Graphical Statistics 5(1), 1–25, 1996."
+    ),
     "lazaro2024": (
         "M. Lázaro-Gredilla, L. Y. Ku, K. P. Murphy and D. George. What type of inference is planning? "
         "Advances in Neural Information Processing Systems 37, 2024. arXiv:2406.17863."
+    ),
+    "le2018": (
+        "T. A. Le, M. Igl, T. Rainforth, T. Jin and F. Wood. Auto-encoding sequential Monte Carlo. "
+        "International Conference on Learning Representations, 2018. arXiv:1705.10306."
     ),
     "levine2018": (
         "S. Levine. Reinforcement learning and control as probabilistic inference: tutorial and review. "
@@ -84,6 +104,10 @@ REFERENCES = {
     "odoni1969": (
         "A. R. Odoni. On finding the maximal gain for Markov decision processes. "
         "Operations Research 17(5), 857–860, 1969."
+    ),
+    "piche2019": (
+        "A. Piché, V. Thomas, C. Ibrahim, Y. Bengio and C. Pal. Probabilistic planning with sequential Monte Carlo "
+        "methods. International Conference on Learning Representations, 2019."
     ),
     "porteus1971": (
         "E. L. Porteus. Some bounds for discounted sequential decision processes. Management Science 18(1), 7–11, 1971."

@@ -1,0 +1,221 @@
+"""Guides improved by weighing many of their trajectories and keeping one."""
+
+import abc
+from typing import Any, NoReturn, final
+
+import pyro
+import torch
+from jaxtyping import Float, Int
+from pyro.distributions import TorchDistribution, constraints
+from torch import Tensor
+
+from pgm_control._blocks import MarkovModel
+from pgm_control._errors import InvalidArgument, InvalidGuide
+from pgm_control._estimate import Estimate, require_draws
+from pgm_control._forward import Occupancy
+from pgm_control._iwae import require_particles
+from pgm_control._log_weights import returns
+from pgm_control._particles import Runs, run_smc
+from pgm_control._smc import proposal_of, weighted_marginals
+from pgm_control._trajectories import Trajectories
+
+_AT_ONCE = 2**18  # particles in memory
+
+
+class ImprovedGuide(abc.ABC):
+    r"""Draw K trajectories from a guide, weigh them by the model, and keep one by its weight.
+
+    It can be drawn from, alone or as a Pyro program at the model's sites, and lies nearer to the posterior than the
+    guide does. Its density is a sum over all that might have been drawn and is not known, so it has no ELBO to compute:
+    asking for its log-probability, as every Pyro ELBO does, is an error (an `InvalidGuide`, or the ValueError that Pyro
+    makes of it), never a wrong number. `bound` is what its ELBO is not below. Nor is its choice of action given a
+    history known, hence no true return.
+
+    The proposal is neither copied nor fitted: fit it first.
+    """
+
+    def __init__(self, model: MarkovModel, guide: object, particles: int) -> None:
+        """Improve a guide.
+
+        Args:
+            model: the model by which trajectories are weighed.
+            guide: with `blocks()` or with a memory (`process()`).
+            particles: K, at least 1; 1 is the guide itself.
+
+        Raises:
+            InvalidArgument: if the guide is another, or the temperature is 0.
+        """
+        proposal_of(model, guide)
+        self.model = model
+        self.guide = guide
+        self.particles = require_particles(particles)
+
+    @abc.abstractmethod
+    def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
+        """Independent sets of weighted trajectories."""
+
+    def __call__(self) -> None:
+        """Sample one trajectory as a Pyro program, at the model's sites; they refuse to tell their log-probability.
+
+        Raises:
+            InvalidGuide: if every particle met what is forbidden.
+        """
+        states, actions, outcomes = self.sample(1)
+        pyro.sample("state_0", _Drawn(states[0, 0]))
+        for t in range(self.model.mdp.horizon):
+            pyro.sample(f"action_{t}", _Drawn(actions[0, t]))
+            pyro.sample(f"outcome_{t}", _Drawn(outcomes[0, t]))
+            pyro.sample(f"state_{t + 1}", _Drawn(states[0, t + 1]))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Trajectories:
+        """Draw n independent trajectories, each from K particles of its own.
+
+        Raises:
+            InvalidGuide: if in one of these sets every particle met what is forbidden.
+        """
+        if n < 1:
+            raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+        parts = []
+        for found in self._batches(n, generator):
+            share = self._shares(found)
+            one = torch.multinomial(share, 1, generator=generator)
+            parts.append([each.gather(1, one[..., None].expand(-1, 1, each.shape[-1]))[:, 0] for each in found[2:5]])
+        return Trajectories(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def bound(self, samples: int = 1000, generator: torch.Generator | None = None) -> Estimate:
+        r"""$E[\log \hat Z]$, in nats, of which log p(O) is above, and the ELBO of this guide is between the two.
+
+        The estimate is unbiased for this bound. −inf if all K particles may be forbidden at once.
+
+        Args:
+            samples: how many sets of K particles are drawn, at least 2.
+            generator: of the random numbers; torch's own unless given.
+        """
+        count = require_draws("samples", samples)
+        return Estimate.of(torch.cat([found.log_evidence for found in self._batches(count, generator)]))
+
+    def imagined_return(self, samples: int = 1000, generator: torch.Generator | None = None) -> Estimate:
+        """The expected sum of rewards of its trajectories, in reward units, all K of a set counted by their weights.
+
+        Args:
+            samples: how many sets of K particles are drawn, at least 2.
+            generator: of the random numbers; torch's own unless given.
+
+        Raises:
+            InvalidGuide: as `sample`.
+        """
+        values = []
+        for found in self._batches(require_draws("samples", samples), generator):
+            share = self._shares(found)
+            earned = returns(self.model.mdp, _flat(found)).view_as(share)
+            values.append((share * torch.where(share > 0, earned, 0.0)).sum(-1))
+        return Estimate.of(torch.cat(values))
+
+    def marginals(self, samples: int = 1000, generator: torch.Generator | None = None) -> Occupancy:
+        """Estimates of its marginals, unbiased, all K of a set counted by their weights.
+
+        Args:
+            samples: how many sets of K particles are drawn, at least 2.
+            generator: of the random numbers; torch's own unless given.
+
+        Raises:
+            InvalidGuide: as `sample`.
+        """
+        parts = [
+            weighted_marginals(self.model.mdp, _flat(found), self._shares(found).flatten() / samples)
+            for found in self._batches(require_draws("samples", samples), generator)
+        ]
+        return Occupancy(*(torch.stack(each).sum(0) for each in zip(*parts, strict=True)))
+
+    def _batches(self, runs: int, generator: torch.Generator | None) -> list[Runs]:
+        size = max(1, _AT_ONCE // self.particles)
+        return [self._run(min(size, runs - done), generator) for done in range(0, runs, size)]
+
+    def _shares(self, found: Runs) -> Float[Tensor, "batch particle"]:
+        if torch.isneginf(found.log_evidence).any():
+            raise InvalidGuide(
+                f"All {self.particles} particles met what is forbidden, so none can be kept. Raise `particles`, or "
+                "improve a guide that avoids it, such as a fitted one."
+            )
+        return torch.softmax(found.log_weights, -1)
+
+
+@final
+class ImportanceGuide(ImprovedGuide):
+    r"""Sampling–importance–resampling: K whole trajectories, of which one is kept by its weight.
+
+    Its `bound` is the importance-weighted bound of K particles [burda2016], and its ELBO is not below that
+    [cremer2017]. K to infinity is the exact posterior, if the guide can reach all of it.
+
+    References:
+        [burda2016], [cremer2017]
+    """
+
+    def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
+        return run_smc(self.model, proposal_of(self.model, self.guide), self.particles, runs, 0.0, generator, None)
+
+
+@final
+class SMCGuide(ImprovedGuide):
+    r"""Sequential Monte Carlo: K trajectories that are resampled on the way, of which one is kept by its weight.
+
+    Its `bound` is $E[\log \hat Z]$ of `smc`, and its ELBO is not below that [naesseth2018], [maddison2017].
+
+    References:
+        [naesseth2018], [maddison2017], [le2018], [piche2019]
+    """
+
+    def __init__(
+        self,
+        model: MarkovModel,
+        guide: object,
+        particles: int,
+        *,
+        threshold: float = 0.5,
+        lookahead: Float[Tensor, "time_and_last state"] | None = None,
+    ) -> None:
+        """Improve a guide.
+
+        Args:
+            model, guide, particles: as in `ImportanceGuide`.
+            threshold, lookahead: as in `smc`.
+        """
+        super().__init__(model, guide, particles)
+        self.threshold = threshold
+        self.lookahead = lookahead
+
+    def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
+        proposal = proposal_of(self.model, self.guide)
+        return run_smc(self.model, proposal, self.particles, runs, self.threshold, generator, self.lookahead)
+
+
+def _flat(found: Runs) -> Trajectories:
+    return Trajectories(*(each.flatten(0, 1) for each in found[2:5]))
+
+
+class _Drawn(TorchDistribution):
+    """A value that was drawn elsewhere, by a density that nobody can compute."""
+
+    arg_constraints: dict[str, Any] = {}  # noqa: RUF012  # pyright: ignore  torch's own convention
+    support = constraints.nonnegative_integer  # pyright: ignore  as above
+
+    def __init__(self, value: Int[Tensor, ""]) -> None:
+        super().__init__(validate_args=False)
+        self.value = value
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        if sample_shape:
+            self._refuse("be drawn in a plate, where all draws would be one")
+        return self.value
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> NoReturn:
+        self._refuse("be drawn in a plate, where all draws would be one")
+
+    def log_prob(self, value: Tensor) -> NoReturn:
+        self._refuse("tell its log-probability, which is a sum over all particles that might have been drawn")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise InvalidGuide(
+            f"An improved guide cannot {what}; so it has no ELBO and cannot be fitted. Fit the guide that it improves, "
+            "and take its `bound()`, `sample(n)`, `marginals()` and `imagined_return()`."
+        )

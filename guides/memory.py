@@ -1,0 +1,90 @@
+"""The abstract guide with a memory: a process in, a Pyro program out."""
+
+import abc
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Bool, Float, Int
+from pyro.nn import PyroModule
+from torch import Tensor
+
+from pgm_control._blocks import MarkovModel, require_model
+from pgm_control._errors import InvalidGuide
+from pgm_control._mdp import TabularMDP
+from pgm_control._parameters import announce_parameters
+from pgm_control._process import Process
+
+from .markov import _AbstractPyroModule
+
+
+class MemoryGuide(PyroModule, abc.ABC, metaclass=_AbstractPyroModule):
+    r"""A distribution over trajectories whose choices may depend on the past, $q(a_t \mid s_0, a_0, k_0, \dots, s_t)$.
+
+    To write one, inherit, keep parameters as `torch.nn.Parameter`, call `super().__init__(model)` first, and return a
+    `Process` from `process()`: what it remembers, and the log-probabilities given that. `MixtureGuide` is the example
+    to read. Its density is exact, but no table holds it: it is fitted by sampling, and scored by `estimate`. It cannot
+    be enumerated in parallel, because its memory would have to be too.
+    """
+
+    def __init__(self, model: MarkovModel) -> None:
+        """Remember the model whose sites this guide samples."""
+        require_model(model)
+        super().__init__()
+        self.model = model
+
+    @abc.abstractmethod
+    def process(self) -> Process:
+        """The distribution over trajectories, freshly computed from the parameters, differentiable."""
+
+    def forward(self) -> None:
+        """Sample one trajectory at the model's sites, or one for each draw of a plate around it.
+
+        Raises:
+            InvalidGuide: if a site is enumerated in parallel.
+        """
+        announce_parameters(self)
+        with pyro.settings.context(module_local_params=True):
+            process = self.process()
+        mdp, first = self.model.mdp, process.log_initial()
+        if mdp.discount < 1:
+            first = torch.cat((first, first.new_full((1,), -torch.inf)))
+        state = pyro.sample("state_0", dist.Categorical(logits=first))
+        memory = process.begin(state.flatten().clamp(max=mdp.num_states - 1))  # enumeration tries the end too
+        for t in range(mdp.horizon):
+            alive = state.flatten() < mdp.num_states
+            here = torch.where(alive, state.flatten(), 0)
+            action = _face(f"action_{t}", process.log_policy(t, here, memory), alive, state)
+            outcome = _face(f"outcome_{t}", process.log_dynamics(t, here, action, memory), alive, state)
+            lived = process.survival(t, here, action, outcome, memory) if mdp.discount < 1 else None
+            logits = _arrival(mdp, torch.where(alive, mdp.successor[here, action, outcome].long(), -1), lived)
+            state = pyro.sample(f"state_{t + 1}", dist.Categorical(logits=logits.view(*state.shape, -1)))
+            lives = state.flatten() < mdp.num_states
+            memory = process.remember(t, here, action, outcome, lives, memory)
+
+
+def _face(
+    site: str, log_probability: Float[Tensor, "batch face"], alive: Bool[Tensor, " batch"], state: Int[Tensor, "..."]
+) -> Int[Tensor, " batch"]:
+    """Sample an action or an outcome; face 0 for those who have ended."""
+    certain = torch.full_like(log_probability, -torch.inf)
+    certain[:, 0] = 0.0
+    logits = torch.where(alive[:, None], log_probability, certain)
+    drawn = pyro.sample(site, dist.Categorical(logits=logits.view(*state.shape, -1)))
+    if drawn.shape != state.shape:
+        raise InvalidGuide(
+            f"`{site}` of a guide with a memory cannot be enumerated in parallel: its later choices depend on all "
+            "earlier ones. Fit it with Trace_ELBO, or a MixtureGuide with MixtureELBO."
+        )
+    return drawn.flatten()
+
+
+def _arrival(
+    mdp: TabularMDP, arrived: Int[Tensor, " batch"], lived: Float[Tensor, " batch"] | None
+) -> Float[Tensor, "batch next_state"]:
+    """Log-probability of each next state: the one arrived at (−1 if there is none) or, with a discount, the end."""
+    there = torch.arange(mdp.num_states, device=arrived.device) == arrived[:, None]
+    if lived is None:
+        return torch.where(there, 0.0, -torch.inf).to(mdp.initial)
+    end = torch.where(arrived < 0, 0.0, (1.0 - torch.where(arrived < 0, 0.0, lived)).log())
+    return torch.cat((torch.where(there, lived.log()[:, None], -torch.inf), end[:, None]), -1)

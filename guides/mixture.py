@@ -1,0 +1,206 @@
+"""The mixture of guides: which of them it is, is drawn once per trajectory and then forgotten."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from pyro.infer.elbo import ELBO
+from torch import Tensor
+
+from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._elbo import elbo, expect
+from pgm_control._errors import InvalidArgument, InvalidGuide
+from pgm_control._estimate import Estimate, require_draws
+from pgm_control._parameters import announce_parameters
+from pgm_control._process import MarkovProcess
+
+from .markov import MarkovGuide
+from .memory import MemoryGuide
+from .mixture_process import MixtureProcess
+
+
+@final
+class MixtureGuide(MemoryGuide):
+    r"""Draw one of several Markov guides at the start, and follow it without saying which.
+
+    $$q(s_0, a_0, k_0, \dots) = \sum_z w_z\, q_z(s_0, a_0, k_0, \dots)$$
+
+    As a program it has the model's sites alone: every face is drawn from the prediction $\sum_z b(z)\, q_z(\cdot)$,
+    where the belief b(z) starts at the weights and is updated by what was drawn. So the choice of action depends on the
+    history, no table holds it, and the density is exact. Where the components are clamped, so is the mixture.
+
+    Its ELBO is the mean of those of its components plus what a trajectory tells of its component [jaakkola1998]:
+
+    $$\text{ELBO}(q) = \sum_z w_z\, \text{ELBO}(q_z) + I(z; \text{trajectory}), \qquad
+        0 \le I \le -\sum_z w_z \log w_z$$
+
+    since $E_q[\log \tilde p - \log q] = \sum_z w_z E_{q_z}[\log \tilde p - \log q_z] + \sum_z w_z E_{q_z}[\log q_z/q]$.
+    The first term is computed; the second is estimated, from the belief b after the whole trajectory, by
+    $E_q[KL(b \,\|\, w)]$, which is bounded, so that its noise is small.
+
+    Mixing helps families that are too small. It cannot help the policies of `ClampedGuide`: given the dynamics no
+    choice by the history earns more than the best Markov policy, by backward induction on the objective of `infer`.
+    Nor `FreeGuide`, which holds the exact posterior. It does help open-loop and mean-field guides, whose actions cannot
+    be correlated: a mixture of plans can.
+
+    Parameters: `weight_logits` (C), in nats, and those of the components. Components that start equal get equal
+    gradients and never part: build them with `MixtureGuide.apart`. The ELBO is not concave: a component that starts
+    beside another may be left without weight. Fit from several seeds.
+
+    References:
+        [jaakkola1998]
+    """
+
+    def __init__(self, model: MarkovModel, guides: Sequence[MarkovGuide]) -> None:
+        """Mix guides of one model, equally at first.
+
+        Args:
+            model: the model.
+            guides: the components, which belong to the mixture from now on: fitting it changes them.
+
+        Raises:
+            InvalidArgument: if there is none, one is no MarkovGuide of this model, or one is there twice.
+        """
+        super().__init__(model)
+        _check(model, guides)
+        self.guides = torch.nn.ModuleList(guides)
+        self.weight_logits = torch.nn.Parameter(model.mdp.initial.new_zeros(len(guides)))
+
+    @classmethod
+    def apart(
+        cls,
+        model: MarkovModel,
+        build: Callable[[MarkovModel], MarkovGuide],
+        components: int = 3,
+        spread: float = 0.5,
+        generator: torch.Generator | None = None,
+    ) -> "MixtureGuide":
+        """Mix guides of one class that start a little apart.
+
+        Args:
+            model: the model.
+            build: makes a component, such as `ClampedGuide`.
+            components: how many.
+            spread: standard deviation of the normal noise that is added to all their parameters, in nats for logits.
+            generator: of the noise; torch's own unless given, so that `torch.manual_seed` settles it.
+        """
+        if isinstance(components, bool) or not isinstance(components, int) or components < 1:
+            raise InvalidArgument(f"`components` must be a whole number, at least 1, but is {components!r}.")
+        guides = [build(model) for _ in range(components)]
+        with torch.no_grad():
+            for parameter in (each for guide in guides for each in guide.parameters()):
+                parameter += spread * torch.randn(
+                    parameter.shape, generator=generator, dtype=parameter.dtype, device=parameter.device
+                )
+        return cls(model, guides)
+
+    @property
+    def weights(self) -> Float[Tensor, " component"]:
+        """w, the probabilities of the components."""
+        return torch.softmax(self.weight_logits.detach(), -1)
+
+    def process(self) -> MixtureProcess:
+        """The components and their log-weights."""
+        return self._mix([guide.blocks() for guide in self._markov()])
+
+    def elbo(self, samples: int = 100, generator: torch.Generator | None = None) -> Estimate:
+        """The ELBO, in nats: that of the components exactly, what a trajectory tells of its component by sampling.
+
+        Args:
+            samples: how many trajectories are drawn from each component, at least 2.
+            generator: of the random numbers; torch's own unless given.
+        """
+        with torch.no_grad():
+            known, process = self._parts()
+            gain = process.information(self.model.mdp, require_draws("samples", samples), generator).gain
+            weight = process.log_weight.exp()
+            error = float((weight**2 * gain.var(-1)).sum() / samples) ** 0.5
+            mean = float(known + (weight * gain.mean(-1)).sum())
+        return Estimate(mean, error if mean > -torch.inf else 0.0, samples * len(weight))
+
+    def surrogate(self, samples: int) -> Float[Tensor, ""]:
+        r"""An unbiased estimate of the ELBO, in nats, of which the gradient is unbiased for its gradient.
+
+        $$\sum_z w_z\,\text{ELBO}(q_z) + \sum_z w_z \frac1n \sum_{i} \bigl(f_i + (f_i - \bar f_{-i})\,
+            \nabla \log q_z(x_i)\bigr), \qquad f_i = KL(b(x_i) \,\|\, w)$$
+
+        Each draw has the mean of the others of its component for a baseline.
+        """
+        known, process = self._parts()
+        gain, log_own = process.information(self.model.mdp, require_draws("samples", samples))
+        baseline = (gain.sum(-1, keepdim=True) - gain) / (samples - 1)
+        score = (gain - baseline).detach() * (log_own - log_own.detach())
+        return known + (process.log_weight.exp() * (gain + score).mean(-1)).sum()
+
+    def _parts(self) -> tuple[Float[Tensor, ""], MixtureProcess]:
+        """The mean of the components' ELBOs, in nats, and the process, from the same blocks."""
+        blocks = [guide.blocks() for guide in self._markov()]
+        process = self._mix(blocks)
+        return expect(process.log_weight, torch.stack([elbo(self.model, each) for each in blocks])), process
+
+    def _mix(self, blocks: list[Blocks]) -> MixtureProcess:
+        components = [MarkovProcess(each, self.model.mdp) for each in blocks]
+        return MixtureProcess(torch.log_softmax(self.weight_logits, -1), components)
+
+    def _markov(self) -> list[MarkovGuide]:
+        return [guide for guide in self.guides if isinstance(guide, MarkovGuide)]
+
+
+def _check(model: MarkovModel, guides: Sequence[object]) -> None:
+    if not guides:
+        raise InvalidArgument("`guides` must hold at least one guide, but is empty.")
+    for i, guide in enumerate(guides):
+        if not isinstance(guide, MarkovGuide):
+            kind = f"the class {guide.__name__}" if isinstance(guide, type) else f"a {type(guide).__name__}"
+            raise InvalidArgument(f"`guides[{i}]` must be a MarkovGuide, such as ClampedGuide(model), but is {kind}.")
+        if guide.model is not model:
+            raise InvalidArgument(
+                f"`guides[{i}]` must be a guide of the same `model`, but was built from another. Build all of them "
+                "from the model that you pass here."
+            )
+        if any(guide is other for other in guides[:i]):
+            raise InvalidArgument(f"`guides[{i}]` must be a guide of its own, but is there twice. Build another.")
+
+
+class MixtureELBO(ELBO):
+    """A Pyro loss for a `MixtureGuide`: an unbiased, quiet estimate of its ELBO and of the gradient.
+
+    `fit(model, guide, loss=MixtureELBO())`. `Trace_ELBO` is unbiased too, with all the noise of the rewards.
+    """
+
+    def __init__(self, samples: int = 32) -> None:
+        """Draw so many trajectories from each component, at least 2."""
+        super().__init__()
+        self.samples = require_draws("samples", samples)
+
+    def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
+        """An estimate of −ELBO, in nats."""
+        with torch.no_grad():
+            return float(self.differentiable_loss(model, guide))
+
+    def differentiable_loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
+        """An estimate of −ELBO, in nats, whose gradient is unbiased.
+
+        Raises:
+            InvalidGuide: if the guide is no mixture, or one of another model.
+        """
+        if not isinstance(guide, MixtureGuide):
+            raise InvalidGuide(
+                f"MixtureELBO needs a MixtureGuide, but got a {type(guide).__name__}. For a guide with `blocks()` take "
+                "MarkovELBO, for any other Trace_ELBO."
+            )
+        if guide.model is not model:
+            raise InvalidGuide("The mixture must be of this model, but was built from another. Pass guide.model.")
+        announce_parameters(guide)
+        return -guide.surrogate(self.samples)
+
+    def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
+        """An estimate of −ELBO, in nats; adds that of its gradient to the guide's parameters."""
+        loss = self.differentiable_loss(model, guide)
+        if loss.requires_grad:
+            loss.backward()
+        return float(loss.detach())
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        raise NotImplementedError("MixtureELBO draws from the components and never traces a program.")

@@ -1,0 +1,135 @@
+"""Prediction by several Markov processes of which one is at work."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pgm_control._elbo import expect, relative
+from pgm_control._mdp import TabularMDP
+from pgm_control._process import MarkovProcess, Process, simulate
+from pgm_control._trajectories import Trajectories
+
+
+class Information(NamedTuple):
+    """Trajectories drawn from each component: what they tell, KL(b ‖ w), and log q of their own component, in nats."""
+
+    gain: Float[Tensor, "component batch"]
+    log_own: Float[Tensor, "component batch"]
+
+
+@final
+class MixtureProcess(Process):
+    r"""The prediction $\sum_z b(z)\, q_z(\cdot)$; its memory is log b, the belief in which of them it is.
+
+    A history that no component allows, as the true world may hold for free components, leaves the belief as it was.
+    """
+
+    def __init__(self, log_weight: Float[Tensor, " component"], components: Sequence[MarkovProcess]) -> None:
+        """Keep the components and their log-weights, in nats."""
+        self.log_weight = log_weight
+        self.components = components
+
+    def log_initial(self) -> Float[Tensor, " state"]:
+        """log Σ w q(s_0), in nats."""
+        return log_sum(self.log_weight + torch.stack([each.log_initial() for each in self.components], -1))
+
+    def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch component"]:
+        """The belief after the first state."""
+        likelihood = torch.stack([each.log_initial()[state] for each in self.components], -1)
+        return updated(self.log_weight.expand_as(likelihood), likelihood)
+
+    def log_policy(
+        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch component"]
+    ) -> Float[Tensor, "batch action"]:
+        """The prediction of the action."""
+        return log_sum(memory[:, None] + self._policies(t, state))
+
+    def log_dynamics(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch component"],
+    ) -> Float[Tensor, "batch outcome"]:
+        """The prediction of the outcome, by the belief after the action."""
+        belief = updated(memory, chosen(self._policies(t, state), action))
+        return log_sum(belief[:, None] + self._dice(t, state, action))
+
+    def survival(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch component"],
+    ) -> Float[Tensor, " batch"]:
+        """The prediction of survival, by the belief after the outcome."""
+        belief = self._after(t, state, action, outcome, memory)
+        return (belief.exp() * self._survivals(t, state, action, outcome)).sum(-1)
+
+    def remember(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        lives: Bool[Tensor, " batch"],
+        memory: Float[Tensor, "batch component"],
+    ) -> Float[Tensor, "batch component"]:
+        """The belief after the step."""
+        lived = self._survivals(t, state, action, outcome)
+        fate = torch.where(lives[:, None], lived, 1.0 - lived).log()
+        return updated(self._after(t, state, action, outcome, memory), fate)
+
+    def information(self, mdp: TabularMDP, samples: int, generator: torch.Generator | None = None) -> Information:
+        """Draw so many trajectories from each component; what they tell of it is differentiable."""
+        with torch.no_grad():
+            drawn = [simulate(each, mdp, samples, generator) for each in self.components]
+        together = Trajectories(*(torch.cat(parts) for parts in zip(*drawn, strict=True)))
+        log_q = torch.stack([each.log_probability(together) for each in self.components], -1)
+        belief = updated(self.log_weight.expand_as(log_q), log_q)
+        gain = expect(belief, relative(belief, self.log_weight.expand_as(belief)))
+        count = len(self.components)
+        return Information(gain.view(count, samples), log_q.view(count, samples, count).diagonal(0, 0, 2).T)
+
+    def _policies(self, t: int, state: Tensor) -> Float[Tensor, "batch action component"]:
+        return torch.stack([each.blocks.log_policy[t, state] for each in self.components], -1)
+
+    def _dice(self, t: int, state: Tensor, action: Tensor) -> Float[Tensor, "batch outcome component"]:
+        return torch.stack([each.blocks.log_dynamics[t, state, action] for each in self.components], -1)
+
+    def _survivals(self, t: int, state: Tensor, action: Tensor, outcome: Tensor) -> Float[Tensor, "batch component"]:
+        nothing = self.log_weight.new_zeros(len(state), 0)
+        return torch.stack([each.survival(t, state, action, outcome, nothing) for each in self.components], -1)
+
+    def _after(self, t: int, state: Tensor, action: Tensor, outcome: Tensor, memory: Tensor) -> Tensor:
+        """The belief after the action and the outcome."""
+        acted = updated(memory, chosen(self._policies(t, state), action))
+        return updated(acted, chosen(self._dice(t, state, action), outcome))
+
+
+def chosen(
+    rows: Float[Tensor, "batch face component"], face: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch component"]:
+    """Of each row the entries of its face."""
+    return rows[torch.arange(len(face), device=face.device), face]
+
+
+def updated(
+    belief: Float[Tensor, "batch component"], log_likelihood: Float[Tensor, "batch component"]
+) -> Float[Tensor, "batch component"]:
+    """log b after an observation; as it was after one that is impossible under all."""
+    joint = belief + log_likelihood
+    total = log_sum(joint)[:, None]
+    known = total > -torch.inf
+    return torch.where(known, joint - torch.where(known, total, 0.0), belief)
+
+
+def log_sum(x: Float[Tensor, "*batch component"]) -> Float[Tensor, "*batch"]:
+    """log Σ exp over the last axis, whose gradient is 0, not nan, where every term is −inf."""
+    possible = (x > -torch.inf).any(-1)
+    total = torch.logsumexp(torch.where(possible[..., None], x, 0.0), -1)
+    return torch.where(possible, total, -torch.inf)
