@@ -22,11 +22,11 @@ from ._elbo import elbo as exact_elbo
 from ._errors import InvalidArgument
 from ._evaluate import blocks_of
 from ._interrupt import deferred_interrupt
-from ._methods import Method, default_loss, exact, natural_gradient, svi
+from ._methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
 from ._progress import Progress, silent
 
 G = TypeVar("G", bound=Callable[[], Any])
-MethodName = Literal["svi", "natural_gradient", "exact"]
+MethodName = Literal["svi", "natural_gradient", "em", "exact"]
 _BETWEEN_GOOD = 100  # steps between the copies of the guide to which a fit that breaks goes back
 
 
@@ -119,10 +119,11 @@ def fit(
     checkpoint_every: int = 500,
     resume: "Fit[Any] | str | Path | None" = None,
 ) -> Fit[G]:
-    """Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, or exactly.
+    """Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, by EM, or exactly.
 
-    The last two are for a tabular model and a guide whose blocks can be assigned, such as `FreeGuide`. A step of the
-    natural gradient is one sweep; with step size 1, which is soft policy iteration, a handful of them suffice.
+    Natural gradients and the exact answer are for a tabular model and a guide whose blocks can be assigned, such as
+    `FreeGuide`. A step of the natural gradient is one sweep; with step size 1, which is soft policy iteration, a
+    handful of them suffice. EM is for guides with blocks that follow from parameters, such as `NeuralGuide`.
 
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
@@ -132,9 +133,11 @@ def fit(
             `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the sites of the guide are enumerated.
         optim: for SVI: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the
             exact loss, which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
-        method: "svi"; "natural_gradient", mirror descent on the exact ELBO; or "exact", which in one step sets the
-            guide to `infer(model, guide.optimism)`.
-        step_size: η in (0, 1], for the natural gradient. The ELBO never falls, whatever it is.
+        method: "svi"; "natural_gradient", mirror descent on the exact objective; "em", which makes such a step as if
+            the guide were a table and lets its parameters follow; or "exact", which in one step sets the guide to
+            `guide.optimum()`.
+        step_size: η in (0, 1], for the natural gradient and EM. By natural gradients the ELBO never falls, whatever it
+            is; where EM cannot follow, a smaller one ends nearer to the best.
         steps: at most so many steps, those before a resume included.
         tolerance: in nats. SVI has converged when the mean ELBO of the last 100 steps differs from that of the 100
             before by less, with two standard errors of its noise added; the natural gradient, when one step changes the
@@ -215,10 +218,10 @@ def _way(
     """The method of this name, after checking what it was given."""
     if method not in get_args(MethodName):
         raise InvalidArgument(f"`method` must be one of {', '.join(get_args(MethodName))}, but is {method!r}.")
-    if method != "natural_gradient" and step_size != 1.0:
+    if method not in ("natural_gradient", "em") and step_size != 1.0:
         raise InvalidArgument(
-            f'`step_size` is for method="natural_gradient", but method is "{method}". Leave it out; the learning rate '
-            "of SVI is that of `optim`."
+            f'`step_size` is for method="natural_gradient" and "em", but method is "{method}". Leave it out; the '
+            "learning rate of SVI is that of `optim`."
         )
     if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not 0 < step_size <= 1:
         raise InvalidArgument(f"`step_size` must be a number above 0 and at most 1, but is {step_size!r}.")
@@ -227,6 +230,8 @@ def _way(
     for name, value in (("loss", loss), ("optim", optim)):
         if value is not None:
             raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
+    if method == "em":
+        return expectation_maximisation(model, guide, step_size)
     return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
 
 

@@ -1,4 +1,4 @@
-"""What one step of a fit does: follow the gradient, follow the natural gradient, or go to the exact answer."""
+"""What one step of a fit does: follow the gradient or the natural one, step and catch up, or go to the exact answer."""
 
 import math
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from pyro.optim import PyroOptim
 
 from ._blocks import Assignable, HasBlocks, MarkovModel
 from ._elbo import objective_of
+from ._em import em_parameters, em_step
 from ._errors import InvalidArgument
 from ._markov_loss import MarkovELBO, MarkovLoss, MarkovObjective
 from ._natural_gradient import improved
@@ -39,7 +40,16 @@ class Method:
 
 
 def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
-    """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples."""
+    """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples.
+
+    Raises:
+        InvalidArgument: if the guide has no parameters.
+    """
+    if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
+        raise InvalidArgument(
+            f'`guide` must have parameters that a gradient can move for method="svi", but {_name(guide)} has none. Use '
+            'method="natural_gradient" or "exact", if its blocks can be assigned.'
+        )
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
         optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
@@ -69,10 +79,23 @@ def natural_gradient(model: object, guide: object, step_size: float) -> Method:
             table.assign(better)
         return before
 
-    def has_converged(history: list[float], tolerance: float) -> bool:
-        return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
+    return Method(update, _rests, {"method": "natural_gradient"})
 
-    return Method(update, has_converged, {"method": "natural_gradient"})
+
+def expectation_maximisation(model: object, guide: object, step_size: float) -> Method:
+    """A step of the natural gradient, as if the guide were a table, which its parameters then follow (see `em_step`).
+
+    Raises:
+        InvalidArgument: if the model is not tabular, or the guide has no blocks or no parameters to follow with.
+    """
+    tabular = _tabular(model, "em")
+    if not isinstance(guide, HasBlocks):
+        raise InvalidArgument(
+            f'`guide` must have blocks() for method="em", such as a MarkovGuide, but {_name(guide)} has none. Use '
+            'method="svi".'
+        )
+    em_parameters(guide)
+    return Method(lambda: em_step(tabular, guide, step_size), _rests, {"method": "em"})
 
 
 def exact(model: object, guide: object) -> Method:
@@ -103,11 +126,7 @@ def default_loss(model: object, guide: object) -> ELBO:
 
 def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:
     """Both, as what they must be for a method that sets blocks."""
-    if not isinstance(model, MarkovModel):
-        raise InvalidArgument(
-            f'`model` must be tabular for method="{method}", such as `TabularModel(mdp)`, but {_name(model)} is not. '
-            'Use method="svi".'
-        )
+    tabular = _tabular(model, method)
     if not isinstance(guide, Assignable):
         missing = [f"`{name}`" for name in ("blocks", "assign", "optimism", "optimum") if not hasattr(guide, name)]
         raise InvalidArgument(
@@ -115,11 +134,25 @@ def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Ass
             f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign`, `optimism` and `optimum`, as '
             "in FreeGuide."
         )
-    return model, guide
+    return tabular, guide
+
+
+def _tabular(model: object, method: str) -> MarkovModel:
+    if not isinstance(model, MarkovModel):
+        raise InvalidArgument(
+            f'`model` must be tabular for method="{method}", such as `TabularModel(mdp)`, but {_name(model)} is not. '
+            'Use method="svi".'
+        )
+    return model
 
 
 def _name(program: object) -> str:
     return getattr(program, "__name__", type(program).__name__)
+
+
+def _rests(history: list[float], tolerance: float) -> bool:
+    """True if the last step changed nothing to speak of."""
+    return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
 
 
 def _is_flat(history: list[float], tolerance: float) -> bool:

@@ -6,11 +6,6 @@ REFERENCES = {
         "Maximum a posteriori policy optimisation. "
         "International Conference on Learning Representations, 2018. arXiv:1806.06920."
     ),
-    "abdolmaleki2018": (
-        "A. Abdolmaleki, J. T. Springenberg, Y. Tassa, R. Munos, N. Heess and M. Riedmiller. "
-        "Maximum a posteriori policy optimisation. "
-        "International Conference on Learning Representations, 2018. arXiv:1806.06920."
-    ),
     "anderson1965": (
         "D. G. Anderson. Iterative procedures for nonlinear integral equations. "
         "Journal of the ACM 12(4), 547–560, 1965."

@@ -372,3 +372,35 @@ def test_an_mdp_is_not_a_model():
         require_model(gamble())
     with pytest.raises(InvalidArgument, match="but is the class TabularModel"):
         require_model(TabularModel)
+
+
+def test_em_is_a_method_of_fit_that_stops_and_resumes(tmp_path):
+    from pgm_control.guides import NeuralGuide
+
+    model = TabularModel(random_mdp(seed=0, horizon=4), 0.7)
+    best = infer(model, 0.0).objective
+    torch.manual_seed(0)
+    start = NeuralGuide(model, hidden=(16,)).state_dict()
+
+    def fresh():
+        guide = NeuralGuide(model, hidden=(16,))
+        guide.load_state_dict(start)
+        return guide
+
+    whole = fit(model, fresh(), method="em", steps=30, tolerance=1e-8)
+    assert whole.final_elbo == pytest.approx(best, abs=1e-3)
+    fit(model, fresh(), method="em", steps=2, checkpoint=tmp_path / "two.pt")
+    rest = fit(model, fresh(), method="em", steps=30, tolerance=1e-8, resume=tmp_path / "two.pt")
+    assert torch.equal(rest.elbo, whole.elbo)
+
+
+def test_guides_without_parameters_are_not_for_svi_nor_em():
+    from pgm_control.guides import DeterministicGuide
+
+    model = TabularModel(gamble())
+    with pytest.raises(InvalidArgument, match=r'gradient can move for method="svi", but DeterministicGuide has none'):
+        fit(model, DeterministicGuide(model))
+    with pytest.raises(InvalidArgument, match=r'`guide` must have torch parameters for method="em"'):
+        fit(model, DeterministicGuide(model), method="em")
+    with pytest.raises(InvalidArgument, match=r'`model` must be tabular for method="em"'):
+        fit(lambda: None, DeterministicGuide(model), method="em")

@@ -372,7 +372,7 @@ def test_a_guide_or_a_model_without_tables_is_refused(method):
         ({"method": "natural_gradient", "step_size": 0.0}, "`step_size` must be a number above 0 and at most 1"),
         ({"method": "natural_gradient", "step_size": 1.5}, "`step_size` must be a number above 0 and at most 1"),
         ({"method": "natural_gradient", "step_size": float("nan")}, "`step_size` must be .* but is nan"),
-        ({"step_size": 0.5}, '`step_size` is for method="natural_gradient", but method is "svi"'),
+        ({"step_size": 0.5}, '`step_size` is for method="natural_gradient" and "em", but method is "svi"'),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -384,5 +384,5 @@ def test_bad_arguments_are_named(arguments, message):
 def test_an_unknown_method_is_named():
     """Asked below `fit`, whose annotation the checker of these tests enforces first."""
     model = TabularModel(gamble())
-    with pytest.raises(ValueError, match="`method` must be one of svi, natural_gradient, exact, but is 'newton'"):
+    with pytest.raises(ValueError, match="`method` must be one of svi, natural_gradient, em, exact, but is 'newton'"):
         _way("newton", model, FreeGuide(model), None, None, 1.0)
