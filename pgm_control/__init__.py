@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ._mdp import TabularMDP as TabularMDP
     from ._factored import FactoredMDP as FactoredMDP
     from ._ensemble import Ensemble as Ensemble
+    from ._partial import PartiallyObservedMDP as PartiallyObservedMDP
+    from ._remembered import Remembered as Remembered
     from ._check_env import EnvironmentCheck as EnvironmentCheck
     from ._check_env import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .guides import FreeGuide as FreeGuide
     from .guides import ClampedGuide as ClampedGuide
     from .guides import DialGuide as DialGuide
+    from .guides import guide_zoo as guide_zoo
 
     # An inference: exact
     from ._infer import infer as infer
@@ -40,6 +43,13 @@ if TYPE_CHECKING:
     from ._freed_survival import FreedSurvival as FreedSurvival
     from ._freed_survival import SurvivalStatus as SurvivalStatus
     from ._renyi import renyi_bound as renyi_bound
+    from ._histories import history_optimum as history_optimum
+    from ._histories import HistoryOptimum as HistoryOptimum
+    from ._ladder import ladder as ladder
+    from ._ladder import Ladder as Ladder
+    from ._ladder import Rung as Rung
+    from ._debias import debias as debias
+    from ._debias import Debiased as Debiased
 
     # An inference: exact, without a horizon
     from ._value_iteration import value_iteration as value_iteration
@@ -70,13 +80,36 @@ if TYPE_CHECKING:
     from ._progress import ProgressBar as ProgressBar
     from ._progress import silent as silent
 
+    # An inference: by sampling
+    from ._log_weights import log_weights as log_weights
+    from ._iwae import iwae_bound as iwae_bound
+    from ._smc import smc as smc
+    from ._smc import conditional_smc as conditional_smc
+    from ._smc import SMC as SMC
+    from ._process import Process as Process
+
     # What came of it
     from ._evaluate import evaluate as evaluate
     from ._evaluate import Evaluation as Evaluation
     from ._evaluate import objective as objective
+    from ._estimate import estimate as estimate
+    from ._estimate import estimate_elbo as estimate_elbo
+    from ._estimate import Estimate as Estimate
+    from ._estimate import EstimatedScore as EstimatedScore
     from ._scorecard import scorecard as scorecard
     from ._scorecard import Scorecard as Scorecard
     from ._scorecard import Score as Score
+    from ._ledger import ledger as ledger
+    from ._ledger import Ledger as Ledger
+    from ._frontier import frontier as frontier
+    from ._frontier import Frontier as Frontier
+    from ._frontier import FrontierPoint as FrontierPoint
+    from ._critical_optimism import critical_optimism as critical_optimism
+    from ._critical_optimism import CriticalOptimism as CriticalOptimism
+    from ._return_distribution import return_distribution as return_distribution
+    from ._return_distribution import ReturnDistribution as ReturnDistribution
+    from ._return_distribution import return_moments as return_moments
+    from ._return_distribution import Moments as Moments
     from ._explain import explain as explain
     from ._explain import Explanation as Explanation
     from ._compare import compare as compare
@@ -100,16 +133,21 @@ _HOMES = {
     "_mdp": ("TabularMDP",),
     "_factored": ("FactoredMDP",),
     "_ensemble": ("Ensemble",),
+    "_partial": ("PartiallyObservedMDP",),
+    "_remembered": ("Remembered",),
     "_check_env": ("EnvironmentCheck", "check_against_env"),
     "models": ("TabularModel", "zoo"),
     "_blocks": ("Blocks",),
-    "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide", "DialGuide"),
+    "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide", "DialGuide", "guide_zoo"),
     "_infer": ("infer",),
     "_soft_values": ("soft_values", "SoftValues"),
     "_optimism": ("Optimism",),
     "_posterior": ("Posterior",),
     "_freed_survival": ("freed_survival", "FreedSurvival", "SurvivalStatus"),
     "_renyi": ("renyi_bound",),
+    "_histories": ("history_optimum", "HistoryOptimum"),
+    "_ladder": ("ladder", "Ladder", "Rung"),
+    "_debias": ("debias", "Debiased"),
     "_value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),
     "_stationary": (
         "policy_evaluation", "PolicyValue", "stationary_distribution", "StationaryDistribution", "DistributionStatus",
@@ -120,8 +158,17 @@ _HOMES = {
     "_markov_loss": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
     "_priced": ("priced",),
     "_progress": ("PrintEvery", "ProgressBar", "silent"),
+    "_log_weights": ("log_weights",),
+    "_iwae": ("iwae_bound",),
+    "_smc": ("smc", "conditional_smc", "SMC"),
+    "_process": ("Process",),
     "_evaluate": ("evaluate", "Evaluation", "objective"),
+    "_estimate": ("estimate", "estimate_elbo", "Estimate", "EstimatedScore"),
     "_scorecard": ("scorecard", "Scorecard", "Score"),
+    "_frontier": ("frontier", "Frontier", "FrontierPoint"),
+    "_critical_optimism": ("critical_optimism", "CriticalOptimism"),
+    "_return_distribution": ("return_distribution", "ReturnDistribution", "return_moments", "Moments"),
+    "_ledger": ("ledger", "Ledger"),
     "_explain": ("explain", "Explanation"),
     "_compare": ("compare", "Comparison"),
     "_picture": ("picture",),

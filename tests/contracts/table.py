@@ -1,14 +1,25 @@
 """The contract table: add a row, and every law is run on it.
 
-A model row builds a `TabularModel`; a guide row builds a guide from a model and names the blocks of chance it frees.
+A model row builds a `TabularModel`; a guide row builds a guide from a model and says what it may change.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+import torch
 from problems import gamble, random_mdp
+from pyro.optim import PyroOptim
 
-from pgm_control import ClampedGuide, FreeGuide, MarkovGuide, TabularModel
+from pgm_control import ClampedGuide, DialGuide, FreeGuide, MarkovGuide, Optimism, TabularModel
+from pgm_control.guides import (
+    DeterministicGuide,
+    LowRankGuide,
+    MeanFieldGuide,
+    NeuralGuide,
+    OpenLoopGuide,
+    StationaryGuide,
+    ViewGuide,
+)
 from pgm_control.models import restaurant, risky_path
 
 MODELS: dict[str, Callable[[], TabularModel]] = {
@@ -23,14 +34,41 @@ MODELS: dict[str, Callable[[], TabularModel]] = {
 
 
 class GuideRow(NamedTuple):
-    """How to build a guide, and what it may change."""
+    """How to build a guide, what it may change, and how good it gets.
+
+    `optimism` is for a guide whose best is `infer(model, optimism)`; None if it is only bounded by the best of a guide
+    that frees the same blocks. `is_prior` is whether it starts at the prior of the model.
+    """
 
     build: Callable[[TabularModel], MarkovGuide]
     free: frozenset[str]
-    optimism: float
+    optimism: float | Optimism | None
+    is_prior: bool = True
+    fit: Mapping[str, Any] = {}
 
+    @property
+    def bound(self) -> float | Optimism:
+        """β of a guide that is at least as good."""
+        return self.optimism if self.optimism is not None else Optimism(float("dynamics" in self.free), 1.0)
+
+
+NOTHING, CHANCE = frozenset[str](), frozenset({"initial", "dynamics"})
 
 GUIDES: dict[str, GuideRow] = {
-    "free": GuideRow(FreeGuide, frozenset({"initial", "dynamics"}), 1.0),
-    "clamped": GuideRow(ClampedGuide, frozenset(), 0.0),
+    "free": GuideRow(FreeGuide, CHANCE, 1.0),
+    "clamped": GuideRow(ClampedGuide, NOTHING, 0.0),
+    "dial, free": GuideRow(lambda model: DialGuide(model, 1.0), CHANCE, 1.0),
+    "dial, clamped": GuideRow(lambda model: DialGuide(model, 0.0), NOTHING, 0.0),
+    "dial, dice alone": GuideRow(
+        lambda model: DialGuide(model, Optimism(1.0, 0.0)), frozenset({"dynamics"}), Optimism(1.0, 0.0)
+    ),
+    "view": GuideRow(lambda model: ViewGuide(model, torch.arange(model.mdp.num_states) // 2), NOTHING, None),
+    "open loop": GuideRow(OpenLoopGuide, NOTHING, None),
+    "stationary": GuideRow(StationaryGuide, NOTHING, None),
+    "deterministic": GuideRow(DeterministicGuide, NOTHING, None, is_prior=False, fit={"method": "exact"}),
+    "neural": GuideRow(NeuralGuide, NOTHING, None, fit={"optim": PyroOptim(torch.optim.Adam, {"lr": 0.01})}),
+    "mean field": GuideRow(MeanFieldGuide, CHANCE, None, is_prior=False),
+    "low rank": GuideRow(LowRankGuide, CHANCE, None),
+    "rank 0": GuideRow(lambda model: LowRankGuide(model, 0), frozenset({"initial"}), Optimism(0.0, 1.0)),
+    "full rank": GuideRow(lambda model: LowRankGuide(model, model.mdp.horizon), CHANCE, 1.0),
 }

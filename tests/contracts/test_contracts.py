@@ -35,6 +35,8 @@ def test_guides_obey_their_laws(build, row):
 @every_guide
 def test_guides_start_at_the_prior(build, row):
     model = build()
+    if not row.is_prior:
+        pytest.skip("it cannot be the prior")
     prior, blocks = model.blocks(), row.build(model).blocks()
     torch.testing.assert_close(blocks.log_policy.exp(), prior.log_policy.exp())
     torch.testing.assert_close(blocks.log_dynamics.exp(), prior.log_dynamics.exp())
@@ -44,9 +46,15 @@ def test_guides_start_at_the_prior(build, row):
 @every_guide
 def test_guides_reach_the_exact_answer_of_their_kind(build, row):
     model = build()
-    exact = infer(model, row.optimism)
-    found = fit(model, row.build(model), steps=3000)
-    assert exact.objective - 1e-3 <= elbo(model, found.guide.blocks()).item() <= exact.objective + 1e-9
+    guide, exact = row.build(model), infer(model, row.bound)
+    with torch.no_grad():
+        start = elbo(model, guide.blocks()).item()
+    found = fit(model, guide, **{"steps": 50 if row.optimism is None else 3000, **row.fit})
+    reached = elbo(model, found.guide.blocks()).item()
+    assert start - 1e-9 <= reached <= exact.objective + 1e-9
+    if row.optimism is None:
+        return
+    assert reached >= exact.objective - 1e-3
     ours, theirs = evaluate(model, found.guide), evaluate(model, exact)
     spread = 1.0 + float(model.mdp.reward.abs().max()) * model.mdp.horizon
     assert ours.imagined_return == pytest.approx(theirs.imagined_return, abs=0.05 * spread)
@@ -75,22 +83,25 @@ def test_guides_take_their_own_blocks(build, row):
 @every_guide
 def test_guides_take_the_exact_answer_of_their_kind(build, row):
     model = build()
-    guide, exact = row.build(model), infer(model, row.optimism)
+    guide = row.build(model)
     if not isinstance(guide, Assignable):
         pytest.skip("its blocks are not tables")
-    assert infer(model, guide.optimism).objective == pytest.approx(exact.objective, abs=1e-12)
+    best = elbo(model, guide.optimum()).item()
+    assert best <= infer(model, guide.optimism).objective + 1e-9
+    if row.optimism is not None:
+        assert best == pytest.approx(infer(model, row.optimism).objective, abs=1e-12)
     found = fit(model, guide, method="exact")
     assert (found.status, found.steps) == (Status.converged, 1)
-    assert found.final_elbo == pytest.approx(exact.objective, rel=1e-12, abs=1e-12)
+    assert found.final_elbo == pytest.approx(best, rel=1e-12, abs=1e-12)
 
 
 @every_guide
 def test_guides_copy_and_save_like_any_module(row):
     model = MODELS["random"]()
-    guide = fit(model, row.build(model), steps=20).guide
+    guide = fit(model, row.build(model), **{**row.fit, "steps": 20}).guide
     twin, other = copy.deepcopy(guide), row.build(model)
     other.load_state_dict(guide.state_dict())
     score = scorecard(model, {"one": guide, "copy": twin, "loaded": other}).scores
     assert score["one"] == score["copy"] == score["loaded"]
-    fit(model, twin, steps=20)
+    fit(model, twin, **{**row.fit, "steps": 20})
     assert scorecard(model, {"one": guide}).scores["one"] == score["one"]

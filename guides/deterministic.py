@@ -1,0 +1,88 @@
+"""The deterministic guide."""
+
+from typing import final
+
+import torch
+from torch import Tensor
+
+from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._errors import InvalidGuide
+from pgm_control._optimism import Optimism
+
+from .markov import MarkovGuide, logits_of
+from .support import feasible_prior
+
+
+@final
+class DeterministicGuide(MarkovGuide):
+    r"""Decide on one action for every time and state; leave the start and the dynamics as they are.
+
+    $$q = p(s_0) \prod_t [a_t = \mu_t(s_t)]\, p(k_t \mid s_t, a_t)$$
+
+    It has no entropy to be paid for, so its ELBO is the expected return with the action prior as a price,
+    $E[\sum_t r_t/\tau + \log \rho(a_t \mid s_t)]$: risk-neutral control, and with a uniform prior over all actions the
+    return of classical dynamic programming less T log A. Its best is hard value iteration.
+
+    There is nothing here for a gradient: fit it with `method="exact"`, or with `method="natural_gradient"`, which with
+    step size 1 is policy iteration, exact after T steps.
+
+    Buffer: `actions` (T, S), $\mu_t(s)$.
+
+    References:
+        [puterman1994]
+    """
+
+    optimism = Optimism(dynamics=0.0, initial=0.0, survival=0.0)
+
+    def __init__(self, model: MarkovModel) -> None:
+        """Start at the action that is most probable a priori, the first of equals."""
+        super().__init__(model)
+        self._log_prior = feasible_prior(model, optimism=0.0).log_policy
+        self.register_buffer("actions", self._log_prior.argmax(-1))
+
+    def blocks(self) -> Blocks:
+        """The model's start and dynamics, and a policy without doubt."""
+        prior, chosen = self.model.blocks(), self._actions()[..., None]
+        nowhere = torch.full_like(self._log_prior, -torch.inf)
+        return Blocks(prior.log_initial, nowhere.scatter(-1, chosen, 0.0), prior.log_dynamics)
+
+    @torch.no_grad()
+    def assign(self, blocks: Blocks) -> None:
+        """Take the most probable of the possible actions, the first of equals; start and dynamics are ignored.
+
+        Raises:
+            InvalidGuide: if in some row no possible action has any mass, or the blocks do not fit the model.
+        """
+        logits_of("log_policy", blocks.log_policy, torch.zeros_like(self._log_prior))  # refuses other shapes and sums
+        allowed = torch.where(self._log_prior > -torch.inf, blocks.log_policy, -torch.inf)
+        if (wrong := torch.isneginf(allowed).all(-1)).any():
+            t, s = wrong.nonzero()[0].tolist()
+            raise InvalidGuide(
+                f"`blocks.log_policy` must allow an action that is possible, but at time {t} in state {s} only allows "
+                "what the action prior or a reward of −inf forbids. Take the blocks of a guide, or of a posterior, "
+                "that clamps the dice: infer(model, 0.0)."
+            )
+        self._actions().copy_(allowed.argmax(-1))
+
+    @torch.no_grad()
+    def optimum(self) -> Blocks:
+        r"""The best of its kind, by hard value iteration, in reward units.
+
+        $$V_t(s) = \max_a \Bigl[\tau \log \rho(a \mid s) + \sum_k p(k \mid s, a) (r + \gamma V_{t+1}(s'))\Bigr]$$
+        """
+        mdp, chosen = self.model.mdp, []
+        possible, price = mdp.probability > 0, self.model.temperature * self.model.action_prior.log()
+        v = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+        for t in reversed(range(mdp.horizon)):
+            ahead = torch.where(possible, mdp.reward + mdp.discount * v[mdp.successor], 0.0)
+            q = torch.where(self._log_prior[t] > -torch.inf, price + (mdp.probability * ahead).sum(-1), -torch.inf)
+            # where all is lost whatever is done, the prior decides
+            best = torch.where(torch.isneginf(q).all(-1, keepdim=True), self._log_prior[t], q).argmax(-1)
+            v = q.gather(-1, best[:, None])[:, 0]
+            chosen.append(best)
+        prior, table = self.model.blocks(), torch.stack(chosen[::-1])[..., None]
+        nowhere = torch.full_like(self._log_prior, -torch.inf)
+        return Blocks(prior.log_initial, nowhere.scatter(-1, table, 0.0), prior.log_dynamics)
+
+    def _actions(self) -> Tensor:
+        return self.get_buffer("actions")

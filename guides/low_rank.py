@@ -1,0 +1,61 @@
+"""The low-rank guide."""
+
+import math
+from typing import final
+
+import torch
+
+from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._errors import InvalidArgument
+from pgm_control._optimism import Optimism
+from pgm_control._tilted import tilted
+
+from .markov import MarkovGuide
+from .support import feasible_prior
+
+
+@final
+class LowRankGuide(MarkovGuide):
+    r"""Choose the start and the actions, and bend the dice in a few ways that all times share.
+
+    $$q_t(k \mid s, a) \propto p(k \mid s, a) \exp\Bigl(\sum_{i=1}^{R} u_i(t)\, w_i(s, a, k)\Bigr)$$
+
+    The residual, log q/p, is a table of T × SAK numbers of rank R. Rank 0 is clamped dice, with a free start; a rank of
+    min(T, SAK) has room for any dice, as `FreeGuide`. What is between says how much of the posterior's luck is one
+    bias, how much changes with the time that is left.
+
+    Parameters, in nats: `initial_logits` (S), `policy_logits` (T, S, A), relative to the model's own; `time_factors`
+    (T, R), without unit; `dice_factors` (R, S, A, K).
+    """
+
+    def __init__(self, model: MarkovModel, rank: int = 1) -> None:
+        """Start at the prior of the model: the w are zero, the u cosines of rising frequency, of which no two agree.
+
+        Args:
+            model: the model.
+            rank: R, 0 or more. More than T adds nothing, and T is taken.
+
+        Raises:
+            InvalidArgument: if `rank` is not a whole number, 0 or more.
+        """
+        super().__init__(model)
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 0:
+            raise InvalidArgument(f"`rank` must be a whole number, 0 or more, but is {rank!r}. 0 clamps the dice.")
+        steps = model.mdp.horizon
+        self.rank = min(rank, steps)
+        # With rank 0 nothing but an action can avoid a forbidden outcome.
+        self._base = base = feasible_prior(model, Optimism(dynamics=float(self.rank > 0), initial=1.0))
+        self.initial_logits = torch.nn.Parameter(torch.zeros_like(base.log_initial))
+        self.policy_logits = torch.nn.Parameter(torch.zeros_like(base.log_policy).contiguous())
+        self.time_factors = self.dice_factors = None
+        if self.rank:
+            time, frequency = (torch.arange(n).to(base.log_initial) for n in (steps, self.rank))
+            self.time_factors = torch.nn.Parameter(torch.cos(math.pi / steps * (time[:, None] + 0.5) * frequency))
+            self.dice_factors = torch.nn.Parameter(base.log_initial.new_zeros(self.rank, *base.log_dynamics.shape[1:]))
+
+    def blocks(self) -> Blocks:
+        """The model's start and policy, each tilted by its logits, and the bent dice."""
+        base, dice = self._base, self._base.log_dynamics
+        if self.time_factors is not None and self.dice_factors is not None:
+            dice = tilted(torch.tensordot(self.time_factors, self.dice_factors, 1), dice)
+        return Blocks(tilted(self.initial_logits, base.log_initial), tilted(self.policy_logits, base.log_policy), dice)

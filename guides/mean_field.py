@@ -1,0 +1,84 @@
+"""The mean-field guide."""
+
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._forward import occupancy
+from pgm_control._tilted import tilted
+
+from .markov import MarkovGuide
+from .support import feasible_prior
+from .view import SharedPolicy
+
+
+@final
+class MeanFieldGuide(MarkovGuide):
+    r"""Take states and actions for independent: each has a distribution of its own at each time.
+
+    $$q = q_0(s_0) \prod_t q_t(a_t)\, q_{t+1}(s_{t+1})\, q(k_t \mid s_t, a_t, s_{t+1}), \qquad
+        q(k \mid s, a, s') \propto p(k \mid s, a) \exp(r/\tau)\, [s'(s,a,k) = s']$$
+
+    The last factor shares out a transition among the outcomes that make it, in the best way. Written as dice,
+
+    $$q_t(k \mid s, a) \propto q_{t+1}(s'(s,a,k))\; q(k \mid s, a, s'(s,a,k))$$
+
+    normalised over the states that can follow (s, a). Where every state can follow every (s, a), that is mean field to
+    the letter. Elsewhere a step cannot go where the model cannot, and is the part of $q_{t+1}$ that is possible:
+    without this mask a trajectory that the model calls impossible would have mass, and the ELBO would be −inf. A state
+    that follows (s, a) surely then follows surely, whatever $q_{t+1}$ says: in a deterministic world this is a plan.
+
+    Parameters, in nats: `initial_logits` (S) and `state_logits` (T, S), of s_0 and of s_1 … s_T, relative to how often
+    the prior visits; `policy_logits` (T, A), relative to the geometric mean of the action priors.
+
+    References:
+        [wainwright2008]
+    """
+
+    def __init__(self, model: MarkovModel) -> None:
+        """Start at the action prior and the marginals of the states under it.
+
+        Raises:
+            InvalidProblem: if no action is possible in all states that may be met at one time.
+        """
+        super().__init__(model)
+        mdp, base = model.mdp, feasible_prior(model, optimism=1.0)
+        steps, states = mdp.horizon, mdp.num_states
+        self._base = base
+        row = torch.arange(steps, device=mdp.probability.device)[:, None].expand(steps, states)
+        self._shared = SharedPolicy(model, row, base)
+        visits = occupancy(Blocks(base.log_initial, self._policy(), base.log_dynamics), mdp).state[1:].log()
+        self._marginals = torch.where(visits > -torch.inf, visits, 0.0)
+        shares = _shares(model)
+        possible = (base.log_dynamics > -torch.inf) & (shares > -torch.inf)
+        kept = torch.where(possible, shares, -torch.inf)
+        # where all is lost whatever comes up, the prior stays
+        self._weights = torch.where(possible.any(-1, keepdim=True), kept, base.log_dynamics)
+        self.initial_logits = torch.nn.Parameter(torch.zeros_like(base.log_initial))
+        self.state_logits = torch.nn.Parameter(torch.zeros_like(self._marginals))
+        self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._shared.log_weight))
+
+    def blocks(self) -> Blocks:
+        """The product of marginals, as a start, a policy and dice."""
+        mdp = self.model.mdp
+        of_next = (self._marginals + self.state_logits).index_select(1, mdp.successor.flatten())
+        return Blocks(
+            tilted(self.initial_logits, self._base.log_initial),
+            self._policy(self.policy_logits),
+            tilted(of_next.view_as(self._weights), self._weights),
+        )
+
+    def _policy(self, logits: Tensor | None = None) -> Float[Tensor, "time state action"]:
+        return self._shared.policy(torch.zeros_like(self._shared.log_weight) if logits is None else logits)
+
+
+def _shares(model: MarkovModel) -> Float[Tensor, "state action outcome"]:
+    r"""$\log q(k \mid s, a, s'(s,a,k))$: the share of each outcome among those that lead to the same state."""
+    mdp = model.mdp
+    weight = mdp.probability.log() + mdp.reward / model.temperature
+    together = mdp.successor[..., :, None] == mdp.successor[..., None, :]
+    total = torch.where(together, weight[..., None, :], -torch.inf).logsumexp(-1)
+    return torch.where(weight > -torch.inf, weight - torch.where(total > -torch.inf, total, 0.0), -torch.inf)

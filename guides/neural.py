@@ -1,0 +1,112 @@
+"""The neural guide."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control._errors import InvalidArgument
+from pgm_control._tilted import tilted
+
+from .markov import MarkovGuide
+from .support import feasible_prior
+
+
+@final
+class NeuralGuide(MarkovGuide):
+    r"""Choose the actions by a network that sees features of the state and the time; leave the rest as it is.
+
+    $$\pi_t(a \mid s) \propto \rho(a \mid s) \exp f_\theta(\phi(s), t/T)_a$$
+
+    An amortised policy: states with like features get like actions, and the number of parameters does not grow with T
+    or S. With one-hot features and enough units it can be `ClampedGuide`.
+
+    Parameters: those of the network. It is small steps that a network likes: see the arguments of `fit` in the zoo.
+    """
+
+    def __init__(
+        self,
+        model: MarkovModel,
+        features: Float[Tensor, "state feature"] | None = None,
+        network: torch.nn.Module | None = None,
+        hidden: Sequence[int] = (64, 64),
+    ) -> None:
+        """Start at the action prior, unless a network is given that says otherwise.
+
+        Args:
+            model: the model.
+            features: φ(s), one row a state; one-hot unless given. Numbers of about size 1 suit a network.
+            network: any module from (…, D + 1), the features and t/T, to (…, A), logits in nats relative to the action
+                prior. It is taken to the dtype and the device of the model. Unless given, layers of tanh units, of
+                which the last starts at zero.
+            hidden: units a layer. The weights are drawn from torch's generator as it stands: seed it to repeat them.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        super().__init__(model)
+        mdp = model.mdp
+        self._log_prior = feasible_prior(model, optimism=0.0).log_policy
+        table = _checked_features(features, mdp.num_states, self._log_prior)
+        time = torch.arange(mdp.horizon).to(table)[:, None, None] / mdp.horizon
+        inputs = torch.cat((table.expand(mdp.horizon, *table.shape), time.expand(-1, mdp.num_states, 1)), -1)
+        self.register_buffer("inputs", inputs, persistent=False)
+        units = (inputs.shape[-1], *_checked_hidden(hidden), mdp.num_actions)
+        self.network = (_layers(units) if network is None else network).to(inputs)
+        _check_output(self.network, inputs, mdp.num_actions)
+
+    def blocks(self) -> Blocks:
+        """The model's start and dynamics, and the policy of the network."""
+        prior = self.model.blocks()
+        policy = tilted(self.network(self.get_buffer("inputs")), self._log_prior)
+        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+
+
+def _layers(units: Sequence[int]) -> torch.nn.Sequential:
+    layers: list[torch.nn.Module] = []
+    for before, after in itertools.pairwise(units):
+        layers += [torch.nn.Linear(before, after), torch.nn.Tanh()]
+    last = layers[-2]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def _checked_features(features: Tensor | None, states: int, like: Tensor) -> Float[Tensor, "state feature"]:
+    if features is None:
+        return torch.eye(states).to(like)
+    if features.ndim != 2 or len(features) != states or not bool(features.isfinite().all()):
+        raise InvalidArgument(
+            f"`features` must have shape ({states}, D), one finite row a state, but has shape {tuple(features.shape)}"
+            f"{'' if bool(features.isfinite().all()) else ' and entries that are nan or infinite'}. Leave it out for "
+            "one-hot features."
+        )
+    return features.to(like)
+
+
+def _checked_hidden(hidden: Any) -> tuple[int, ...]:
+    if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 1 for each in hidden):
+        raise InvalidArgument(f"`hidden` must be whole numbers of units, 1 or more a layer, but is {hidden!r}.")
+    return tuple(hidden)
+
+
+def _check_output(network: torch.nn.Module, inputs: Tensor, actions: int) -> None:
+    wanted = (*inputs.shape[:-1], actions)
+    try:
+        with torch.no_grad():
+            shape = tuple(network(inputs).shape)
+    except RuntimeError as problem:
+        raise InvalidArgument(
+            f"`network` must take {inputs.shape[-1]} numbers, the features and the time, but did not: {problem}. Check "
+            "its first layer."
+        ) from problem
+    if shape != wanted:
+        raise InvalidArgument(
+            f"`network` must give {wanted} from {tuple(inputs.shape)}, one logit an action, but gives {shape}. Check "
+            "its last layer."
+        )
