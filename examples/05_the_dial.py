@@ -4,9 +4,11 @@ The dial is turned on three problems, and every policy is tried in the true worl
 
 1. The slippery cliff, where optimism is paid for. β = −1 plans against the dice, 0 is max-ent, 1 believes in luck.
 2. The restaurant, where the preference flips at one β, found by bisection.
-3. The frozen lake, where a *mild* optimism helps: at this temperature the max-ent policy dawdles, because at every step
-   entropy is worth more than a small chance of the goal, and optimism makes the goal look nearer. It helps max-ent, not
-   the best: hard value iteration earns .7442.
+3. The frozen lake, where a *mild* optimism helps. The goal is worth 1/τ = 50 nats, and stepping with care costs nats as
+   long as the walk lasts: the best policy spends 60 of them in 44 steps. Max-ent spends 4, and is off the ice after 12
+   steps, mostly through a hole; at β = .05 the goal looks nearly sure, and so worth 18 nats and 25 steps. That cures
+   max-ent at this temperature and no more: half the temperature cures it better, at a quarter optimism does harm, and
+   nothing passes hard value iteration, .7442.
 
 Then a guide at β = 0.3 is fitted by two routes that share nothing: its own dice at a price of 1/β, and no dice at all
 under a Rényi bound of order 1 − β. Printed:
@@ -32,7 +34,7 @@ optimism  objective  imagined return  true mean  deviation  worst 10 %  P(return
 0.05          14.74           0.8252     0.3599     0.4800           0         0.3599
 0.2           33.81           0.9993     0.1066     0.3086           0         0.1066
 1             45.73                1    0.03120     0.1739           0        0.03120
-The best of these is β = 0.05; hard value iteration earns 0.7442.
+The best of these is β = 0.05; max-ent at half the temperature earns 0.5901, hard value iteration 0.7442.
 
 β = 0.3 on the restaurant, in nats: exact 5.9292, dice at a price 5.9292, Rényi bound 5.9292
 """
@@ -81,9 +83,13 @@ def main(args: Args) -> None:
     print("\nThe frozen lake")
     ice = frozen_lake(horizon=lake)
     found = frontier(TabularModel(ice, 0.02), [-0.05, 0.0, 0.05, 0.2, 1.0], target=1.0)
-    best = evaluate(TabularModel(ice), infer(TabularModel(ice, 0.0), optimism=0.0)).true_return
     print(found)
-    print(f"The best of these is β = {found.best.optimism}; hard value iteration earns {best:.4f}.")
+    print(f"The best of these is β = {found.best.optimism}; ", end="")
+    colder, hard = (
+        evaluate(TabularModel(ice), infer(TabularModel(ice, tau), optimism=0.0).policy).true_return
+        for tau in (0.01, 0.0)
+    )
+    print(f"max-ent at half the temperature earns {colder:.4f}, hard value iteration {hard:.4f}.")
 
     beta, steps = 0.3, 20 if args.smoke else args.steps
     exact = infer(dinner, beta).objective

@@ -114,6 +114,10 @@ if TYPE_CHECKING:
     from ._explain import Explanation as Explanation
     from ._compare import compare as compare
     from ._compare import Comparison as Comparison
+    from ._bench import bench as bench
+    from ._bench import Bench as Bench
+    from ._bench import BenchStatus as BenchStatus
+    from ._bench_rows import BenchRow as BenchRow
     from ._picture import picture as picture
     from ._policy import TabularPolicy as TabularPolicy
     from ._rollout import rollout as rollout
@@ -171,6 +175,8 @@ _HOMES = {
     "_ledger": ("ledger", "Ledger"),
     "_explain": ("explain", "Explanation"),
     "_compare": ("compare", "Comparison"),
+    "_bench": ("bench", "Bench", "BenchStatus"),
+    "_bench_rows": ("BenchRow",),
     "_picture": ("picture",),
     "_policy": ("TabularPolicy",),
     "_rollout": ("rollout", "Rollout"),

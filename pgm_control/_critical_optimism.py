@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import final
 
+import torch
+
 from ._blocks import MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._infer import infer
 from ._wording import action_phrase, state_phrase
+
+_ROUNDINGS = 1000  # that a difference of two log-probabilities may have seen
 
 
 @final
@@ -38,6 +42,9 @@ def critical_optimism(
 ) -> CriticalOptimism:
     """The β at which the most probable action in a state changes, by bisection.
 
+    Actions whose log-probabilities differ by no more than rounding are equal, and of equals the first is preferred: two
+    actions that are alike do not flip.
+
     Args:
         model: the tabular model.
         state: its index or its name.
@@ -60,15 +67,19 @@ def critical_optimism(
                 f"`state` must be the name of a state, or its index, but is {state!r}; the MDP {known}."
             )
         state = mdp.state_names.index(state)
-    if not 0 <= state < mdp.num_states:
+    if not isinstance(state, int) or not 0 <= state < mdp.num_states:
         raise InvalidArgument(f"`state` must be 0 to {mdp.num_states - 1}, or a name, but is {state}.")
-    if not 0 <= t < mdp.horizon:
+    if not isinstance(t, int) or not 0 <= t < mdp.horizon:
         raise InvalidArgument(f"`t` must be a step, 0 to {mdp.horizon - 1}, but is {t}.")
     if not tolerance > 0:
         raise InvalidArgument(f"`tolerance` must be positive, but is {tolerance!r}.")
 
     def preferred(beta: float) -> int:
-        return int(infer(model, beta).factors.log_policy[t, state].argmax())
+        exact = infer(model, beta)
+        log_policy, q = exact.factors.log_policy[t, state], exact.q[t, state]
+        size = max(1.0, float(q[q.isfinite()].abs().sum()) / model.temperature)
+        best = log_policy >= log_policy.max() - _ROUNDINGS * torch.finfo(q.dtype).eps * size
+        return int(best.int().argmax())
 
     low, high = (float(each) for each in between)
     before, after = preferred(low), preferred(high)

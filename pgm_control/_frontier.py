@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
 from ._blocks import MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._evaluate import evaluate
@@ -110,7 +114,7 @@ class Frontier:
 
 def frontier(
     model: MarkovModel,
-    optimism: Sequence[float | Optimism] = GRID,
+    optimism: Sequence[float | Optimism] | Float[Tensor, " batch"] | Float[np.ndarray, " batch"] = GRID,
     *,
     cvar_level: float | None = 0.1,
     target: float | None = None,
@@ -135,11 +139,12 @@ def frontier(
         [howard1972], [rockafellar2002]
     """
     require_model(model, in_nats=True)
-    if isinstance(optimism, str) or not len(optimism):
+    dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
+    if isinstance(dial, str) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {optimism!r}. Pass a list of numbers.")
     if cvar_level is not None:
         _require_share("cvar_level", cvar_level)
-    return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in optimism), cvar_level, target)
+    return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
 
 
 def _point(

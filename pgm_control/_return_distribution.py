@@ -17,6 +17,7 @@ from ._policy import TabularPolicy
 from ._tables import grid, html_grid
 from ._wording import amount
 
+_AT_ONCE = 2_000_000  # pairs of a state and a sum that are moved at a time
 _SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one atom
 
 Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
@@ -76,7 +77,8 @@ class ReturnDistribution:
 
     def at_least(self, target: float) -> float:
         """P(G ≥ target), where a target that is missed by rounding counts as met."""
-        slack = 1e-9 * max(1.0, abs(target))
+        finite = self.values[self.values.isfinite()].abs()
+        slack = 1e-9 * max(abs(target), float(finite.max()) if len(finite) else 0.0) if math.isfinite(target) else 0.0
         return float(self.probability[self.values >= target - slack].sum())
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,67 +105,66 @@ class ReturnDistribution:
 
 
 def return_distribution(
-    model: MarkovModel, guide_or_policy: Guide, *, resolution: float | None = None, max_atoms: int = 100_000
+    model: MarkovModel | TabularMDP,
+    guide_or_policy: Guide,
+    *,
+    resolution: float | None = None,
+    max_atoms: int = 500_000,
 ) -> ReturnDistribution:
-    """The exact distribution of the return of a policy in the true world, forwards over (state, sum so far).
+    r"""The exact distribution of the return of a policy in the true world, forwards over (state, sum so far).
+
+    $$P_{t+1}(s', g) = \sum_{s,a,k} P_t(s, g - r)\, \pi_t(a \mid s)\, p(k \mid s,a)\, [s'(s,a,k) = s']$$
 
     Whatever the guide believes, its policy is tried in the model's own start and dice; with a discount the episode ends
     after each step with probability 1 − γ, so that the mean is `evaluate(…).true_return`. Sums of rewards that differ
     by less than 1e-10 of the largest possible are one atom.
 
     Args:
-        model: the tabular model.
+        model: the tabular model, or the MDP alone.
         guide_or_policy: as in `evaluate`.
-        resolution: in reward units; rewards are first rounded to multiples of it, which moves every return by at most
-            (T + 1)/2 times as much. Unless given nothing is rounded.
-        max_atoms: the most different sums to keep apart.
+        resolution: in reward units; rewards are first rounded to multiples of it. This moves every return, and so
+            mean, quantiles and CVaR, by at most T/2 times as much, (T + 1)/2 with a final reward. Unless given nothing
+            is rounded.
+        max_atoms: the most pairs of a state and a sum to keep apart.
 
     Raises:
-        InvalidArgument: if there are more atoms than that.
+        InvalidArgument: if there are more than that, or `resolution` or `max_atoms` is no positive number.
         InvalidGuide: if the policy does not fit the model.
     """
-    require_model(model)
-    mdp = model.mdp
-    with torch.no_grad():
-        policy = blocks_of(model, guide_or_policy).log_policy.exp().double()
-    if resolution is not None and not resolution > 0:
-        raise InvalidArgument(f"`resolution` must be a positive number of reward units, but is {resolution!r}.")
-
-    def rounded(table: Tensor) -> Tensor:
-        return table.double() if resolution is None else (table.double() / resolution).round() * resolution
-
-    last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
-    last, steps = rounded(last), _Steps.of(mdp, rounded(mdp.reward))
-    scale = float(steps.reward.abs().max()) if len(steps.reward) else 0.0
-    gap = _SAME * max(scale * mdp.horizon, float(last[last.isfinite()].abs().max()) if last.isfinite().any() else 0.0)
-    values, mass = last.new_zeros(1), mdp.initial.double()[:, None]
-    ended_values, ended_mass, lost = [], [], 0.0
-    for t in range(mdp.horizon):
-        lost += float((mass.sum(1)[:, None, None] * policy[t][..., None] * steps.forbidden).sum())
-        values, mass = _merged(*_moved(steps, policy[t], values, mass), gap)
-        if len(values) > max_atoms:
-            raise InvalidArgument(
-                f"`max_atoms` is {max_atoms}, but after {t + 1} of {mdp.horizon} steps {len(values)} different sums of "
-                "rewards are possible. Raise it, or pass `resolution`, to which rewards are rounded; mean and variance "
-                "alone need no atoms, see return_moments."
-            )
-        if mdp.discount < 1:
-            ended_values.append(values)
-            ended_mass.append((1.0 - mdp.discount) * mass.sum(0))
-            mass = mdp.discount * mass
-    alive = mass > 0
-    at, where = (values + last[:, None])[alive], mass[alive]
-    forbidden = torch.isneginf(at)
-    lost += float(where[forbidden].sum())
-    values = torch.cat((*ended_values, at[~forbidden]))
-    values, total = _merged(values, torch.cat((*ended_mass, where[~forbidden]))[None], gap)
-    values, total = values[total[0] > 0], total[0][total[0] > 0]
-    if lost > 0:
-        values, total = (
-            torch.cat((values.new_tensor([-torch.inf]), values)),
-            torch.cat((total.new_tensor([lost]), total)),
+    mdp, policy = _in_the_true_world(model, guide_or_policy)
+    if resolution is not None and not 0 < resolution < math.inf:
+        raise InvalidArgument(
+            f"`resolution` must be a positive number of reward units, but is {resolution!r}. Rewards are rounded to "
+            "its multiples; None rounds nothing."
         )
-    return ReturnDistribution(values, total / total.sum())
+    if isinstance(max_atoms, bool) or not isinstance(max_atoms, int) or max_atoms < 1:
+        raise InvalidArgument(
+            f"`max_atoms` must be a whole number, at least 1, but is {max_atoms!r}. Leave it out for half a million."
+        )
+
+    def rounded(table: Tensor) -> np.ndarray:
+        rewards = table.double().cpu().numpy()
+        return rewards if resolution is None else np.rint(rewards / resolution) * resolution
+
+    steps, start = _Steps.of(mdp, rounded(mdp.reward)), mdp.initial.double().cpu().numpy()
+    last = np.zeros(mdp.num_states) if mdp.final_reward is None else rounded(mdp.final_reward)
+    scale = mdp.horizon * np.abs(steps.reward).max(initial=0.0) + np.abs(last[np.isfinite(last)]).max(initial=0.0)
+    gap = _SAME * float(scale)
+    here = np.flatnonzero(start)
+    now, ended, lost = _Atoms(here, np.zeros(len(here)), start[here]), _Atoms.none(), 0.0
+    for t in range(mdp.horizon):
+        lost += float((now.mass * (policy[t] * steps.forbidden).sum(-1)[now.state]).sum())
+        now = _moved(steps, policy[t], now, gap, max_atoms, f"{t + 1} of {mdp.horizon} steps")
+        if mdp.discount < 1:
+            gone = _Atoms(np.zeros_like(now.state), now.value, (1.0 - mdp.discount) * now.mass)
+            ended, now = _merged([ended, gone], gap), now._replace(mass=mdp.discount * now.mass)
+    forbidden = np.isneginf(last[now.state])
+    lost += float(now.mass[forbidden].sum())
+    now = _Atoms(*(column[~forbidden] for column in now))
+    done = _merged([ended, _Atoms(np.zeros_like(now.state), now.value + last[now.state], now.mass)], gap)
+    doomed = [lost] if lost > 0 else []
+    values, mass = np.append([-np.inf] * len(doomed), done.value), np.append(doomed, done.mass)
+    return ReturnDistribution(torch.from_numpy(values), torch.from_numpy(mass / mass.sum()))
 
 
 class Moments(NamedTuple):
@@ -173,7 +174,7 @@ class Moments(NamedTuple):
     variance: float
 
 
-def return_moments(model: MarkovModel, guide_or_policy: Guide) -> Moments:
+def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> Moments:
     r"""Mean and variance of the return of a policy in the true world, by one backward sweep, whatever its atoms.
 
     $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
@@ -184,10 +185,8 @@ def return_moments(model: MarkovModel, guide_or_policy: Guide) -> Moments:
     References:
         [sobel1982]
     """
-    require_model(model)
-    mdp = model.mdp
-    with torch.no_grad():
-        policy = blocks_of(model, guide_or_policy).log_policy.exp().double()
+    mdp, table = _in_the_true_world(model, guide_or_policy)
+    policy = torch.from_numpy(table).to(mdp.probability.device)
     p, r, gamma = mdp.probability.double(), mdp.reward.double(), mdp.discount
     v = torch.zeros_like(mdp.initial).double() if mdp.final_reward is None else mdp.final_reward.double()
     spread = torch.zeros_like(v)
@@ -205,50 +204,91 @@ def return_moments(model: MarkovModel, guide_or_policy: Guide) -> Moments:
     return Moments(float(mean), float((start[reached] * (spread[reached] + (v[reached] - mean) ** 2)).sum()))
 
 
-class _Steps(NamedTuple):
-    """The outcomes that can be, with rewards sorted into kinds."""
+def _in_the_true_world(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> tuple[TabularMDP, np.ndarray]:
+    """The problem, and the policy, checked: (time, state, action)."""
+    if isinstance(model, TabularMDP):
+        from .models import TabularModel  # the core knows no model until it is asked for one
 
-    state: Tensor
-    action: Tensor
-    probability: Tensor
-    successor: Tensor
-    kind: Tensor  # which of the different rewards
-    reward: Tensor  # the different rewards
-    forbidden: Tensor  # (state, action, outcome): probability of a reward of −inf
+        model = TabularModel(model)
+    require_model(model)
+    with torch.no_grad():
+        return model.mdp, blocks_of(model, guide_or_policy).log_policy.exp().double().cpu().numpy()
+
+
+class _Atoms(NamedTuple):
+    """Pairs of a state and a sum so far, in reward units, and the probability of each."""
+
+    state: np.ndarray
+    value: np.ndarray
+    mass: np.ndarray
 
     @classmethod
-    def of(cls, mdp: TabularMDP, reward: Tensor) -> "_Steps":
-        p = mdp.probability.double()
-        bad = torch.isneginf(reward)
-        state, action, outcome = ((p > 0) & ~bad).nonzero(as_tuple=True)
-        different, kind = reward[state, action, outcome].unique(return_inverse=True)
-        where = state, action, outcome
-        return cls(state, action, p[where], mdp.successor[where].long(), kind, different, torch.where(bad, p, 0.0))
+    def none(cls) -> "_Atoms":
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
 
 
-def _moved(steps: _Steps, policy: Tensor, values: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
-    """The sums after one step, and where their mass is; sums that are equal still apart."""
-    new = (values[None] + steps.reward[:, None]).flatten()  # kind by kind
-    kinds, many, states = len(steps.reward), len(values), len(mass)
-    weight = policy[steps.state, steps.action] * steps.probability
-    target = mass.new_zeros(states * kinds, many)
-    used = weight > 0
-    place = steps.successor[used] * kinds + steps.kind[used]
-    target.index_add_(0, place, weight[used, None] * mass[steps.state[used]])
-    return new, target.reshape(states, kinds * many)
+class _Steps(NamedTuple):
+    """What one step can do: rows of (state, successor, reward), sorted by state, over which faces are pooled."""
+
+    state: np.ndarray
+    successor: np.ndarray
+    reward: np.ndarray
+    row: np.ndarray  # of every face that is possible and not forbidden
+    face: tuple[np.ndarray, np.ndarray]  # its (state, action)
+    probability: np.ndarray  # its own
+    forbidden: np.ndarray  # (state, action): probability of a reward of −inf
+
+    @classmethod
+    def of(cls, mdp: TabularMDP, reward: np.ndarray) -> "_Steps":
+        p, bad = mdp.probability.double().cpu().numpy(), np.isneginf(reward)
+        state, action, _ = where = np.nonzero((p > 0) & ~bad)
+        columns = np.stack((state, mdp.successor.cpu().numpy()[where], reward[where]))  # indices are exact in float64
+        order = np.lexsort(columns[::-1])
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (np.diff(columns[:, order]) != 0).any(0)
+        row = np.empty(len(order), dtype=np.int64)
+        row[order] = np.cumsum(first) - 1
+        (start, end), pay = columns[:2, order[first]].astype(np.int64), columns[2, order[first]]
+        return cls(start, end, pay, row, (state, action), p[where], np.where(bad, p, 0.0).sum(-1))
 
 
-def _merged(values: Tensor, mass: Tensor, gap: float) -> tuple[Tensor, Tensor]:
-    """Sorted, with values that are nearer than `gap` pooled, and none without mass."""
-    there = mass.sum(0) > 0
-    values, order = values[there].sort()
-    mass = mass[:, there][:, order]
-    if len(values) == 0:
-        return values, mass
-    group = torch.cat((torch.zeros(1, dtype=torch.long), (values.diff() > gap).long().cumsum(0)))
-    many = int(group[-1]) + 1
-    first = values.new_zeros(many).scatter_reduce_(0, group, values, "amin", include_self=False)
-    return first, mass.new_zeros(len(mass), many).index_add_(1, group, mass)
+def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int, when: str) -> _Atoms:
+    """The pairs after one step, a few million at a time, so that memory stays in bounds."""
+    weight = np.bincount(steps.row, policy[steps.face] * steps.probability, minlength=len(steps.state))
+    row = np.flatnonzero(weight)
+    width = np.bincount(steps.state[row], minlength=len(policy))
+    first = np.cumsum(width) - width
+    many = width[now.state]
+    piece = np.cumsum(many) // _AT_ONCE
+    found = _Atoms.none()
+    for each in np.unique(piece):
+        inside = piece == each
+        state, value, mass = (column[inside] for column in now)
+        source = np.repeat(np.arange(len(state)), width[state])
+        within = np.arange(len(source)) - np.repeat(np.cumsum(width[state]) - width[state], width[state])
+        to = row[first[state[source]] + within]
+        after = _Atoms(steps.successor[to], value[source] + steps.reward[to], mass[source] * weight[to])
+        found = _merged([found, after], gap)
+        if len(found.state) > most:
+            raise InvalidArgument(
+                f"`max_atoms` is {most}, but after {when} there are {len(found.state)} pairs of a state and a sum of "
+                "rewards, or more. Raise it, or pass `resolution`, to which rewards are rounded; mean and variance "
+                "alone need no atoms, see return_moments."
+            )
+    return found
+
+
+def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
+    """Sorted by state and sum, with sums that are nearer than `gap` pooled, and none without mass."""
+    state, value, mass = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((value, state))
+    order = order[mass[order] > 0]
+    state, value, mass = state[order], value[order], mass[order]
+    if not len(order):
+        return _Atoms.none()
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(state) > 0) | (np.diff(value) > gap)
+    return _Atoms(state[first], value[first], np.add.reduceat(mass, np.flatnonzero(first)))
 
 
 def _require_share(name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `pgm-control compare NAME` and `pgm-control zoo`.
+"""The command line: `pgm-control compare NAME`, `pgm-control bench` and `pgm-control zoo`.
 
 Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -43,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
-    commands: dict[str, Callable[..., Any]] = {"compare": compare, "zoo": zoo}
+    commands: dict[str, Callable[..., Any]] = {"compare": compare, "bench": bench, "zoo": zoo}
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
     except (PGMControlError, OSError) as problem:
@@ -99,6 +99,62 @@ def compare(
         print(f"Picture: none. {problem}")
     reason, following = _next(found, name, horizon)
     print(f"\nNext, {reason}:\n  {following}")
+
+
+def bench(
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
+    guides: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
+    guide: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="MODULE:NAME")] = (),
+    seeds: int = 3,
+    temperature: float = 1.0,
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    jobs: int = 1,
+    backend: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("pgm-control-out/bench"),
+) -> None:
+    """Fit every guide to every problem, and say what each believes, earns and costs.
+
+    Prints a table; writes results.csv and page.md. Every finished job is kept: after Ctrl-C the same command goes on.
+
+    Args:
+        models: Problems of the zoo. By default all.
+        guides: Guides of the zoo. By default all.
+        guide: A guide of your own, such as my_module:MyGuide, a class or a function of the model, in the current folder
+            or installed. Can be given again and again.
+        seeds: Number of seeds for each guide on each problem.
+        temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
+        horizon: Number of actions in an episode, the same for all problems. By default each problem's own.
+        steps: At most so many steps for each fit. By default what suits the guide.
+        jobs: Processes side by side, -1 for one a core. More than one needs joblib: pip install 'pgm-control[sweep]'.
+        backend: Of joblib: loky by default; dask, or one that is registered, such as ray.
+        out: Folder for the results.
+    """
+    from ._bench import bench as bench_guides
+    from ._bench_command import command_of, next_of
+    from .guides.zoo import guide_zoo
+
+    settings = {"seeds": seeds, "temperature": temperature, "horizon": horizon, "steps": steps}
+    asked = {"models": models, "guides": guides, "guide": guide, **settings}
+    found = bench_guides(
+        models or None,
+        (*(guides or guide_zoo()), *guide),
+        **settings,
+        jobs=jobs,
+        backend=backend,
+        out=out,
+        folder=Path.cwd(),
+        progress=lambda total: _bar_over(total)("bench"),
+        command=command_of(asked),
+    )
+    for text in (str(found), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
+        print(f"{text}\n")
+    if found.left:
+        kept = {"jobs": jobs, "backend": backend, "out": out}
+        print(f"{found.left} of {found.left + len(found.rows)} jobs are left. To go on:\n  {command_of(asked | kept)}")
+        raise KeyboardInterrupt
+    reason, following = next_of(found, asked)
+    print(f"Next, {reason}:\n  {following}")
 
 
 def zoo() -> None:

@@ -13,8 +13,9 @@ import gymnasium
 import pytest
 
 import pgm_control.cli as cli
-from pgm_control import FreeGuide, TabularMDP, TabularModel, _compare, fit, infer
+from pgm_control import FreeGuide, TabularMDP, TabularModel, _bench, _compare, fit, infer
 from pgm_control._explain import explain
+from pgm_control.guides.zoo import guide_zoo
 from pgm_control.models import restaurant, zoo
 
 ROOT = Path(cli.__file__).parent.parent
@@ -32,7 +33,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.mark.parametrize("args", [["--help"], ["compare", "--help"], ["zoo", "--help"]])
+@pytest.mark.parametrize("args", [["--help"], ["compare", "--help"], ["bench", "--help"], ["zoo", "--help"]])
 def test_help_imports_nothing_slow(args):
     code = (
         "import sys\n"
@@ -48,6 +49,9 @@ def test_help_imports_nothing_slow(args):
     assert "usage: pgm-control" in found.stdout
     if "compare" in args:
         for option in ("NAME", "--horizon", "--temperature", "--steps", "--seed", "--out"):
+            assert option in found.stdout
+    if "bench" in args:
+        for option in ("--models", "--guides", "--guide MODULE:NAME", "--seeds", "--jobs", "--backend", "--out"):
             assert option in found.stdout
 
 
@@ -308,4 +312,129 @@ def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     _, _, err = run(capsys, "compare", "restaurant", "--steps", "2")
     assert "free" in err
+    assert "2/2" in err
+
+
+MINE = '''
+import torch
+from pgm_control import Blocks, MarkovGuide
+
+
+class Still(MarkovGuide):
+    """The prior, warmed by one number."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.tilt = torch.nn.Parameter(torch.zeros_like(model.action_prior[0]))
+
+    def blocks(self):
+        prior = self.model.blocks()
+        policy = torch.log_softmax(prior.log_policy + self.tilt, -1)
+        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A module in the current folder."""
+    (tmp_path / "mine_own.py").write_text(MINE)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield "mine_own:Still"
+    sys.modules.pop("mine_own", None)
+
+
+def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
+    args = ["--models", "lottery", "restaurant", "--guides", "free", "clamped", "--guide", mine, "--seeds", "1"]
+    status, out, err = run(capsys, "bench", *args)
+    assert (status, err) == (0, "")
+    table = out.partition("\n\n")[0].splitlines()
+    assert [line.split()[:2] for line in table[2:]] == [
+        ["lottery", "free"],
+        ["clamped", "2.3275"],
+        [mine, "2.3275"],
+        ["restaurant", "free"],
+        ["clamped", "4.7224"],
+        [mine, "4.7224"],
+    ]
+    folder = tmp_path / "pgm-control-out" / "bench"
+    assert sorted(path.name for path in folder.iterdir()) == ["page.md", "results.csv", "results.jsonl"]
+    page = (folder / "page.md").read_text()
+    assert f"    pgm-control bench --models lottery restaurant --guides free clamped --guide {mine} --seeds 1\n" in page
+    assert out.endswith("Next, see where the greatest delusion comes from:\n  pgm-control compare lottery\n")
+    whole = (folder / "results.jsonl").read_bytes()
+    assert run(capsys, "bench", *args)[1] == out
+    assert (folder / "results.jsonl").read_bytes() == whole, "nothing was run again"
+
+
+def test_bench_without_names_means_all(capsys, monkeypatch):
+    asked = {}
+
+    def noting(models, guides, **settings):
+        asked.update(models=models, guides=guides, **settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_bench, "bench", noting)
+    assert run(capsys, "bench", "--guide", "a:B", "--guide", "c:D", "--jobs", "2")[0] == 130
+    assert asked["models"] is None
+    assert asked["guides"] == (*guide_zoo(), "a:B", "c:D")
+    assert (asked["jobs"], asked["seeds"], asked["temperature"], asked["steps"]) == (2, 3, 1.0, None)
+    assert asked["command"] == "pgm-control bench --guide a:B --guide c:D --seeds 3"
+
+
+def test_bench_proposes_more_steps(capsys, tmp_path):
+    _, out, _ = run(capsys, "bench", "--models", "risky_path", "--guides", "free", "--seeds", "1", "--steps", "30")
+    following = "pgm-control bench --models risky_path --guides free --seeds 1 --steps 60"
+    assert out.endswith(f"Next, give free on risky_path more steps:\n  {following}\n")
+    assert run(capsys, *shlex.split(following)[1:])[0] == 0
+
+
+def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def report(label):
+        def press(step, metrics):
+            if step == 2:
+                signal.raise_signal(signal.SIGINT)
+
+        yield press
+
+    args = ["--models", "restaurant", "lottery", "--guides", "clamped", "--seeds", "2", "--steps", "5"]
+    with monkeypatch.context() as pressed:
+        pressed.setattr(cli, "_bar_over", lambda total: report)
+        status, out, err = run(capsys, "bench", *args, "--out", "a b")
+    assert (status, err) == (130, "pgm-control: interrupted.\n")
+    following = shlex.join(["pgm-control", "bench", *args, "--out", "a b"])
+    assert out.endswith(f"2 of 4 jobs are left. To go on:\n  {following}\n")
+    before = (tmp_path / "a b" / "results.jsonl").read_bytes()
+    assert run(capsys, *shlex.split(following)[1:])[0] == 0
+    after = (tmp_path / "a b" / "results.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--models", "resturant"], "Did you mean 'restaurant'"),
+        (["--guides", "clampt"], "Did you mean 'clamped'"),
+        (["--guide", "mine_own:Stil"], "Did you mean mine_own:Still?"),
+        (["--guide", "yours:Guide"], "No module named 'yours'"),
+        (["--seeds", "0"], "`seeds` must be a whole number"),
+        (["--jobs", "0"], "`jobs` must be a number of processes"),
+        (["--temperature", "0"], "`model` must have a positive temperature"),
+        (["--out", "mine_own.py"], "mine_own.py"),
+    ],
+)
+def test_mistakes_in_a_bench_are_one_line_too(capsys, tmp_path, mine, args, message):
+    status, out, err = run(capsys, "bench", "--models", "restaurant", "--guides", "clamped", "--steps", "2", *args)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "pgm-control-out").exists()
+
+
+def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
+    args = ["--models", "restaurant", "--guides", "clamped", "--seeds", "2", "--steps", "2"]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    _, _, err = run(capsys, "bench", *args)
+    assert "bench" in err
     assert "2/2" in err

@@ -11,6 +11,7 @@ from oracles import paths
 from problems import gamble, random_mdp
 from strategies import laws, model_of, problems
 
+import pgm_control._return_distribution as module
 from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, infer
 from pgm_control._return_distribution import ReturnDistribution, return_distribution, return_moments
 from pgm_control.models import frozen_lake, slippery_cliff
@@ -96,6 +97,53 @@ def test_too_many_sums_need_a_resolution():
     assert rough.cvar(0.1) == pytest.approx(whole.cvar(0.1), abs=0.5 * 7 * 0.01)
 
 
+def test_large_tables_of_real_rewards_are_refused_before_memory_is_full():
+    """6000 different rewards: two steps have 36 million sums, each in 300 states."""
+    mdp = random_mdp(seed=0, states=300, actions=4, outcomes=5, horizon=3)
+    with pytest.raises(InvalidArgument, match=r"`max_atoms` is 20000, but after 2 of 3 steps .* pass `resolution`"):
+        return_distribution(mdp, np.full((300, 4), 0.25), max_atoms=20_000)
+
+
+def test_pieces_of_any_size_agree(monkeypatch):
+    mdp = random_mdp(seed=3, horizon=4, discount=0.8)
+    policy = infer(TabularModel(mdp), 0.5)
+    whole = return_distribution(mdp, policy)
+    monkeypatch.setattr(module, "_AT_ONCE", 7)
+    pieces = return_distribution(mdp, policy)
+    torch.testing.assert_close(pieces.values, whole.values, atol=1e-12, rtol=0)
+    torch.testing.assert_close(pieces.probability, whole.probability, atol=1e-14, rtol=0)
+
+
+@laws
+@given(problems(forbidden=False), st.sampled_from([0.07, 0.25, 1.0]))
+def test_a_resolution_moves_no_figure_by_more_than_it_says(problem, resolution):
+    model = model_of(problem)
+    policy = infer(model, 0.0)
+    exact, rough = return_distribution(model, policy), return_distribution(model, policy, resolution=resolution)
+    most = 0.5 * resolution * (problem.horizon + bool(problem.final_reward.any())) + 1e-9
+    assert rough.mean == pytest.approx(exact.mean, abs=most)
+    for level in (0.1, 0.5, 1.0):
+        assert rough.cvar(level) == pytest.approx(exact.cvar(level), abs=most)
+        assert exact.quantile(level) - most <= rough.quantile(min(1.0, level + 1e-9))
+    assert (rough.values / resolution).sub((rough.values / resolution).round()).abs().max() < 1e-9
+
+
+def test_only_the_size_relative_to_the_rewards_matters():
+    mdp = TabularMDP([1.0], [[[0.5, 0.5]]], [[[0, 0]]], [[[1.0, 3.0]]], horizon=2)
+    tiny = mdp.replace(reward=mdp.reward * 1e-13)
+    found = return_distribution(tiny, np.ones((1, 1)))
+    assert [found.at_least(x * 1e-13) for x in (2.0, 3.0, 4.0, 5.0, 6.0, 6.1)] == [1.0, 0.75, 0.75, 0.25, 0.25, 0.0]
+    assert found.at_least(-math.inf) == 1.0
+
+
+def test_an_mdp_alone_will_do():
+    model = TabularModel(gamble(horizon=2))
+    policy = infer(model)
+    alone, whole = return_distribution(model.mdp, policy), return_distribution(model, policy)
+    assert torch.equal(alone.values, whole.values)
+    assert return_moments(model.mdp, policy) == return_moments(model, policy)
+
+
 def test_it_shows_itself():
     found = return_distribution(TabularModel(gamble(horizon=2)), infer(TabularModel(gamble(horizon=2))))
     assert "mean of the worst 10 %" in str(found)
@@ -111,3 +159,7 @@ def test_what_does_not_fit_is_refused():
             ask(0.0)
     with pytest.raises(InvalidArgument, match="`resolution` must be a positive number"):
         return_distribution(TabularModel(gamble()), np.full((1, 2), 0.5), resolution=-1.0)
+    with pytest.raises(InvalidArgument, match="`resolution` must be a positive number"):
+        return_distribution(TabularModel(gamble()), np.full((1, 2), 0.5), resolution=math.inf)
+    with pytest.raises(InvalidArgument, match="`max_atoms` must be a whole number"):
+        return_distribution(TabularModel(gamble()), np.full((1, 2), 0.5), max_atoms=0)
