@@ -64,7 +64,7 @@ class MixtureGuide(MemoryGuide):
         """
         super().__init__(model)
         _check(model, guides)
-        self.guides = torch.nn.ModuleList(guides)
+        self.components = torch.nn.ModuleList(guides)
         self.weight_logits = torch.nn.Parameter(model.mdp.initial.new_zeros(len(guides)))
 
     @classmethod
@@ -102,7 +102,7 @@ class MixtureGuide(MemoryGuide):
 
     def process(self) -> MixtureProcess:
         """The components and their log-weights."""
-        return self._mix([guide.blocks() for guide in self._markov()])
+        return self._mix([guide.blocks() for guide in self.guides])
 
     def elbo(self, samples: int = 100, generator: torch.Generator | None = None) -> Estimate:
         """The ELBO, in nats: that of the components exactly, what a trajectory tells of its component by sampling.
@@ -135,7 +135,7 @@ class MixtureGuide(MemoryGuide):
 
     def _parts(self) -> tuple[Float[Tensor, ""], MixtureProcess]:
         """The mean of the components' ELBOs, in nats, and the process, from the same blocks."""
-        blocks = [guide.blocks() for guide in self._markov()]
+        blocks = [guide.blocks() for guide in self.guides]
         process = self._mix(blocks)
         return expect(process.log_weight, torch.stack([elbo(self.model, each) for each in blocks])), process
 
@@ -143,8 +143,10 @@ class MixtureGuide(MemoryGuide):
         components = [MarkovProcess(each, self.model.mdp) for each in blocks]
         return MixtureProcess(torch.log_softmax(self.weight_logits, -1), components)
 
-    def _markov(self) -> list[MarkovGuide]:
-        return [guide for guide in self.guides if isinstance(guide, MarkovGuide)]
+    @property
+    def guides(self) -> tuple[MarkovGuide, ...]:
+        """The components."""
+        return tuple(guide for guide in self.components if isinstance(guide, MarkovGuide))
 
 
 def _check(model: MarkovModel, guides: Sequence[object]) -> None:

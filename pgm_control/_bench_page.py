@@ -1,7 +1,6 @@
 """A bench as a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
 
 import csv
-import html
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from ._bench_lines import Line, arrived, lines_of, median, number, seconds, spread, statuses, value, whole
 from ._bench_rows import PARTS, WITHIN, BenchRow
 from ._compare import versions
+from ._tables import grid, html_grid
 
 if TYPE_CHECKING:
     from ._bench import Bench
@@ -73,33 +73,21 @@ def csv_of(rows: Sequence[BenchRow]) -> str:
 
 def table_of(rows: Sequence[BenchRow]) -> str:
     """The most important columns, for a terminal; a problem is named once."""
-    table = [["", "", *(name for name, _ in _SHORT)]]
-    before = None
-    for line in lines_of(rows):
-        name = line.model if line.model != before else ""
-        table.append([name, line.guide, *(show(line) for _, show in _SHORT)])
-        before = line.model
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    text = []
-    for cells in table:
-        left = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(cells[2:-1], widths[2:-1], strict=True)]
-        text.append("  ".join([*left, *right, cells[-1]]).rstrip())
-    rule = "  ".join("─" * width for width in widths)
-    return "\n".join([text[0], rule, *text[1:]])
+    return grid([["", "", *(name for name, _ in _SHORT)]], _short(rows), left=2)
 
 
 def html_of(rows: Sequence[BenchRow]) -> str:
     """The same for a notebook."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("model", "guide", *(name for name, _ in _SHORT)))
-    body = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(line.model)}</th>"
-        f"<th style='text-align:left'>{html.escape(line.guide)}</th>"
-        + "".join(f"<td style='text-align:right'>{html.escape(show(line))}</td>" for _, show in _SHORT)
-        + "</tr>"
-        for line in lines_of(rows)
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return html_grid([["model", "guide", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+
+
+def _short(rows: Sequence[BenchRow]) -> list[list[str]]:
+    table, before = [], None
+    for line in lines_of(rows):
+        name = line.model if line.model != before else ""
+        table.append([name, line.guide, *(show(line) for _, show in _SHORT)])
+        before = line.model
+    return table
 
 
 def page_of(bench: "Bench") -> str:

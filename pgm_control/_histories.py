@@ -1,6 +1,5 @@
 """The best of all policies that see only the past: exact inference over histories, with beliefs about the state."""
 
-import html
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -16,6 +15,7 @@ from ._operators import certainty_equivalent, tilt
 from ._partial import PartiallyObservedMDP
 from ._program import run_program
 from ._remembered import Remembered
+from ._tables import grid, html_grid
 
 _ROWS = 20  # that a printed table has
 
@@ -90,20 +90,12 @@ class HistoryOptimum:
     def __str__(self) -> str:
         """A table for a terminal: what is done after which past."""
         head, *body = self._table()
-        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-        lines = [
-            "  ".join([row[0].rjust(widths[0]), row[1].ljust(widths[1])])
-            + "".join("  " + cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True))
-            for row in (head, *body)
-        ]
-        return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:], self._note()])
+        return "\n".join([grid([head], body, left=2), self._note()])
 
     def _repr_html_(self) -> str:
         """A table for a notebook."""
-        head, *body = ([html.escape(cell) for cell in row] for row in self._table())
-        rows = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in body)
-        titles = "".join(f"<th>{cell}</th>" for cell in head)
-        return f"<table><caption>{self._note()}</caption><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+        head, *body = self._table()
+        return html_grid([head], body, left=2, caption=self._note())
 
     def _table(self) -> list[list[str]]:
         """Words, the headings first; the first histories, the earliest and of these the likeliest."""

@@ -1,7 +1,6 @@
 """The ladder of inferences: what one may mean by planning as inference, on one model."""
 
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -16,6 +15,7 @@ from ._infer import infer
 from ._open_loop import best_sequence
 from ._operators import certainty_equivalent
 from ._optimism import Optimism
+from ._tables import grid, html_grid
 from ._wording import action_label, amount
 
 _SHOWN = 12  # actions of a sequence in print
@@ -131,31 +131,13 @@ class Ladder:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        units = ("", "", "", "[nats]", "[reward]")
-        rows: Sequence[Sequence[str]] = [_HEADINGS, units, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i < 3 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        ]
-        rule = "  ".join("─" * width for width in widths)
-        return "\n".join([*lines[:2], rule, *lines[2:6], rule, *lines[6:], rule, *self._notes()])
+        rows = self._rows()
+        return "\n".join([grid(_HEAD, rows[:4], rows[4:], [], left=3), *self._notes()])
 
     def _repr_html_(self) -> str:
         """A table for a notebook."""
-        head = "".join(f"<th>{title}</th>" for title in _HEADINGS[1:3])
-        head += "".join(f"<th>{title}<br><small>{unit}</small></th>" for title, unit in _UNITS.items())
-        body = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td>{actions}</td><td>{chance}</td>"
-            + "".join(f"<td style='text-align:right'>{cell}</td>" for cell in cells)
-            + "</tr>"
-            for name, actions, chance, *cells in self._rows()
-        )
-        notes = "".join(f"<br>{html.escape(note)}" for note in self._notes()).removeprefix("<br>")
-        return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table><p>{notes}</p>"
+        notes = "<br>".join(html.escape(note) for note in self._notes())
+        return f"{html_grid(_HEAD, self._rows(), left=3)}<p>{notes}</p>"
 
     def __repr__(self) -> str:
         """The values, from above."""
@@ -163,8 +145,7 @@ class Ladder:
         return f"Ladder({values} nats)"
 
 
-_UNITS = {"value": "nats", "true return": "reward"}
-_HEADINGS = ("", "actions are", "chance is", *_UNITS)
+_HEAD = (("", "actions are", "chance is", "value", "true return"), ("", "", "", "[nats]", "[reward]"))
 
 
 def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:

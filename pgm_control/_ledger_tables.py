@@ -17,6 +17,7 @@ from torch import Tensor
 from ._dice import Die
 from ._errors import InvalidArgument
 from ._optimism import Optimism
+from ._tables import grid, html_grid
 from ._whole_file import write_whole
 from ._wording import action_label, amount, chance, reward_phrase, state_label
 
@@ -63,20 +64,22 @@ def headline(ledger: "Ledger") -> str:
 
 def text(ledger: "Ledger") -> str:
     """A sentence and tables for a terminal."""
-    parts = [headline(ledger), _columns(_rows(ledger), left=1), _account(ledger)]
+    title, *rows = _rows(ledger)
+    parts = [headline(ledger), grid([title], rows), _account(ledger)]
     places = _place_rows(ledger)
     if places:
-        parts.append("Where most of it is, summed over the steps:\n" + _columns([_PLACE_TITLES, *places], left=3))
+        parts.append("Where most of it is, summed over the steps:\n" + grid([_PLACE_TITLES], places, left=3))
     return "\n\n".join([*parts, *_notes(ledger)])
 
 
 def page(ledger: "Ledger") -> str:
     """The same for a notebook."""
-    parts = [f"<p><b>{html.escape(headline(ledger))}</b></p>", _grid(_rows(ledger), left=1)]
+    title, *rows = _rows(ledger)
+    parts = [f"<p><b>{html.escape(headline(ledger))}</b></p>", html_grid([title], rows)]
     parts.append(f"<p>{html.escape(_account(ledger))}</p>")
     places = _place_rows(ledger)
     if places:
-        parts += ["<p>Where most of it is, summed over the steps:</p>", _grid([_PLACE_TITLES, *places], left=3)]
+        parts += ["<p>Where most of it is, summed over the steps:</p>", html_grid([_PLACE_TITLES], places, left=3)]
     parts += ["<p>" + html.escape(note).replace("\n", "<br>") + "</p>" for note in _notes(ledger)]
     return "".join(parts)
 
@@ -237,36 +240,6 @@ def _share(ledger: "Ledger", nats: float) -> str:
     if not math.isfinite(gap) or gap <= _rounding(ledger) or min(totals) < -_rounding(ledger):
         return "–"
     return f"{100 * nats / gap:.1f} %"
-
-
-def _columns(rows: Sequence[Sequence[str]], left: int) -> str:
-    """A table with a title row; so many columns begin at the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    rule = "  ".join("─" * width for width in widths)
-    return "\n".join([lines[0], rule, *lines[1:]])
-
-
-def _grid(rows: Sequence[Sequence[str]], left: int) -> str:
-    """The same in HTML."""
-    title, *body = rows
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in title)
-    lines = [
-        "<tr>"
-        + "".join(
-            f"<td style='text-align:{'left' if i < left else 'right'}'>{html.escape(cell)}</td>"
-            for i, cell in enumerate(row)
-        )
-        + "</tr>"
-        for row in body
-    ]
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def _plain(value: Any) -> Any:

@@ -37,8 +37,8 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
 
     Args:
         model: what is true, with its rewards.
-        blocks: the guide as it is. A face of probability zero stays impossible. All blocks are stepped: a guide takes
-            those that it may change.
+        blocks: the guide as it is. A face of probability zero stays impossible unless η = 1, which forgets what was.
+            All blocks are stepped: a guide takes those that it may change.
         step_size: η in (0, 1].
         optimism: β of each block; one with β = 0 becomes the model's.
 
@@ -52,12 +52,11 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     prices = Prices.of(mdp, optimism, model.temperature)
     reward = mdp.reward / model.temperature
     truth, fate = _fates(blocks, mdp.discount)
-    choice = relative(blocks.log_policy, prior.log_policy)
-    ahead, gain = values_to_go(model, blocks, optimism)
+    ahead, _ = values_to_go(model, blocks, optimism)
     after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # living on, or ending with nothing
     weight = aligned(prices.weights().survival, 1)
     lived = expect(fate, after - _times(weight, relative(fate, truth)))
-    dice, _ = _stepped_in_parts(
+    dice, gain = _stepped_in_parts(
         blocks.log_dynamics,
         prior.log_dynamics,
         reward + lived[:, mdp.successor],
@@ -76,7 +75,7 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     survival = None
     if blocks.log_survival is not None:
         survival = _stepped(fate, truth, after, prices.survival, step_size)[..., 0]
-    policy = _stepped(blocks.log_policy, prior.log_policy, gain + choice, 1.0, step_size)
+    policy = _stepped(blocks.log_policy, prior.log_policy, gain, 1.0, step_size)
     return Blocks(start, policy, dice, survival), float(value)
 
 
@@ -105,13 +104,14 @@ def _stepped(
     beta: Number,
     step_size: float,
 ) -> Float[Tensor, "*row face"]:
-    """q^(1−η) (p exp βx)^η, normalised. An impossible face stays so, and a row of forbidden ones stays as it was."""
+    """q^(1−η) (p exp βx)^η, normalised. A row of forbidden faces stays as it was."""
     none = torch.full_like(log_q, -torch.inf)  # for such faces, where 0·(−inf) would be nan
-    possible = log_q > -torch.inf
+    # A whole step forgets the old die: 0^0 = 1.
+    possible, kept = (log_p > -torch.inf, 0.0) if step_size == 1.0 else (log_q > -torch.inf, (1.0 - step_size) * log_q)
     gain = torch.where(possible, _times(beta, x), none)
     highest = gain.amax(-1, keepdim=True)
     gain = torch.where(highest == torch.inf, torch.where(gain == torch.inf, 0.0, none), gain)  # an adversary's choice
-    weight = torch.where(possible, (1.0 - step_size) * log_q + step_size * (log_p + gain), none)
+    weight = torch.where(possible, kept + step_size * (log_p + gain), none)
     is_left = (weight > -torch.inf).any(-1, keepdim=True)
     return torch.where(is_left, torch.log_softmax(weight, -1), log_q)
 

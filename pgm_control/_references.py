@@ -83,6 +83,10 @@ REFERENCES = {
         "Y. Li and R. E. Turner. Rényi divergence variational inference. "
         "Advances in Neural Information Processing Systems 29, 2016. arXiv:1602.02311."
     ),
+    "littman1994": (
+        "M. L. Littman. Memoryless policies: theoretical limitations and practical results. "
+        "From Animals to Animats 3, 238–245. MIT Press, 1994."
+    ),
     "macqueen1966": (
         "J. MacQueen. A modified dynamic programming method for Markovian decision problems. "
         "Journal of Mathematical Analysis and Applications 14(1), 38–43, 1966."
@@ -95,6 +99,10 @@ REFERENCES = {
     "naesseth2018": (
         "C. A. Naesseth, S. W. Linderman, R. Ranganath and D. M. Blei. Variational sequential Monte Carlo. "
         "International Conference on Artificial Intelligence and Statistics, PMLR 84, 2018. arXiv:1705.11140."
+    ),
+    "neal1998": (
+        "R. M. Neal and G. E. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other "
+        "variants. Learning in Graphical Models, 355–368. Kluwer, 1998."
     ),
     "odoni1969": (
         "A. R. Odoni. On finding the maximal gain for Markov decision processes. "
@@ -140,6 +148,10 @@ REFERENCES = {
     "todorov2008": (
         "E. Todorov. General duality between optimal control and estimation. "
         "IEEE Conference on Decision and Control, 4286–4292, 2008."
+    ),
+    "wainwright2008": (
+        "M. J. Wainwright and M. I. Jordan. Graphical models, exponential families, and variational inference. "
+        "Foundations and Trends in Machine Learning 1(1–2), 1–305, 2008."
     ),
     "wielandt1950": (
         "H. Wielandt. Unzerlegbare, nicht negative Matrizen. Mathematische Zeitschrift 52, 642–648, 1950."

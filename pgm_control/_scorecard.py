@@ -1,6 +1,5 @@
 """Guides side by side: what each believes, what each earns, and how far each is from the exact posterior."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
@@ -14,6 +13,7 @@ from ._evaluate import blocks_of, evaluate
 from ._forward import occupancy
 from ._infer import infer
 from ._optimism import Optimism
+from ._tables import grid, html_grid
 
 
 @final
@@ -70,28 +70,22 @@ class Scorecard:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        titles, units = zip(*_HEADINGS.values(), strict=True)
-        rows = [["", *titles], ["", *(f"[{unit}]" for unit in units)]]
-        rows += [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for name, *cells in rows:
-            padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-            lines.append("  ".join([name.ljust(widths[0]), *padded]))
-        rule = "  ".join("─" * width for width in widths)
-        return "\n".join([*lines[:2], rule, *lines[2:], rule, f"log p(O) = {_number(self.log_evidence)} nats"])
+        return "\n".join([grid(_head(), self._rows(), []), self._note()])
 
     def _repr_html_(self) -> str:
         """A table for a notebook."""
-        head = "".join(f"<th>{title}<br><small>{unit}</small></th>" for title, unit in _HEADINGS.values())
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            + "".join(f"<td style='text-align:right'>{_number(getattr(row, key))}</td>" for key in _HEADINGS)
-            + "</tr>"
-            for name, row in self.scores.items()
-        )
-        caption = f"<caption>log p(O) = {_number(self.log_evidence)} nats</caption>"
-        return f"<table>{caption}<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return html_grid(_head(), self._rows(), caption=self._note())
+
+    def _rows(self) -> list[list[str]]:
+        return [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
+
+    def _note(self) -> str:
+        return f"log p(O) = {_number(self.log_evidence)} nats"
+
+
+def _head() -> list[list[str]]:
+    titles, units = zip(*_HEADINGS.values(), strict=True)
+    return [["", *titles], ["", *(f"[{unit}]" for unit in units)]]
 
 
 def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:

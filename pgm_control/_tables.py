@@ -12,21 +12,21 @@ from ._errors import InvalidArgument
 from ._whole_file import write_whole
 
 
-def grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """Columns for a terminal, a rule below the lines of the head; the first `left` columns are flush left."""
-    lines = [*head, *rows]
+def grid(head: Sequence[Sequence[str]], *groups: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns for a terminal, a rule below the head and between groups of rows; so many columns begin at the left."""
+    lines = [*head, *(row for group in groups for row in group)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "  ".join("─" * width for width in widths)
 
-    def line(cells: Sequence[str]) -> str:
+    def written(cells: Sequence[str]) -> str:
         padded = (
             cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
         )
         return "  ".join(padded).rstrip()
 
-    rule = "  ".join("─" * width for width in widths)
-    written = [line(each) for each in lines]
-    return "\n".join([*written[: len(head)], rule, *written[len(head) :]])
+    blocks = ["\n".join(map(written, block)) for block in (head, *groups)]
+    return f"\n{rule}\n".join(blocks).rstrip("\n")
 
 
 def html_grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left: int = 1, caption: str = "") -> str:

@@ -430,6 +430,14 @@ def test_a_guide_that_fails_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
     assert len(ran) == 8
 
 
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @contextmanager
 def pressing_at(done):
     """Progress during which Ctrl-C is pressed."""
@@ -441,7 +449,7 @@ def pressing_at(done):
     yield report
 
 
-def test_ctrl_c_between_jobs_keeps_what_is_done(tmp_path, monkeypatch):
+def test_ctrl_c_between_jobs_keeps_what_is_done(tmp_path, monkeypatch, keyboard):
     found = bench(**TINY, out=tmp_path, progress=lambda total: pressing_at(2))
     assert (found.status, len(found.rows), found.left) == (BenchStatus.interrupted, 2, 4)
     assert "**Not complete**: 4 of 6 jobs" in (tmp_path / "page.md").read_text()

@@ -388,7 +388,15 @@ def test_bench_proposes_more_steps(capsys, tmp_path):
     assert run(capsys, *shlex.split(following)[1:])[0] == 0
 
 
-def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch):
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
     @contextlib.contextmanager
     def report(label):
         def press(step, metrics):

@@ -47,7 +47,7 @@ def by_loops(problem, beta_one, beta_other):
     """Values and joint dice of the first step, straight from the nested definition."""
     _, one, other, successor, reward, horizon, tau = problem
     states, actions, first, _ = successor.shape
-    v = np.zeros(states)
+    v, q, dice = np.zeros(states), np.zeros((states, actions)), np.zeros(successor.shape)
     for _ in range(horizon):
         q, dice = np.zeros((states, actions)), np.zeros(successor.shape)
         for s, a in itertools.product(range(states), range(actions)):

@@ -331,7 +331,7 @@ def test_it_reads_well_and_exports():
     assert "MAP plays: risky, <safe>, <safe>, <safe>, <safe>" in lines
     page = found._repr_html_()
     assert "&lt;safe&gt;" in page
-    assert page.count("<td") == 6 * 4
+    assert page.count("<td") == 6 * 5
     told = json.loads(json.dumps(found.to_dict()))
     assert told["rungs"]["MAP"]["actions"] == [1, 0, 0, 0, 0]
     assert told["rungs"]["marginal"]["actions"] is None

@@ -67,7 +67,7 @@ def mixture_of(model, build=ClampedGuide, components=3, seed=0, spread=1.0):
     """A mixture whose components and weights are all different."""
     mixture = MixtureGuide.apart(model, build, components, spread, seeded(seed))
     with torch.no_grad():
-        mixture.weight_logits += torch.randn(components, generator=seeded(seed + 1), dtype=torch.float64)
+        mixture.weight_logits.add_(torch.randn(components, generator=seeded(seed + 1), dtype=torch.float64))
     return mixture
 
 
@@ -117,10 +117,9 @@ def test_the_program_has_that_density(build):
             trace = poutine.trace(mixture).get_trace()
         trace.compute_log_prob()
         values = {name: int(node["value"]) for name, node in trace.nodes.items() if node["type"] == "sample"}
-        drawn = Trajectories(
-            *(torch.tensor([[values[f"{kind}_{t}"] for t in range(n)]]) for kind, n in (("state", 4), ("action", 3))),
-            torch.tensor([[values[f"outcome_{t}"] for t in range(3)]]),
-        )
+        names = (("state", 4), ("action", 3), ("outcome", 3))
+        states, actions, outcomes = (torch.tensor([[values[f"{kind}_{t}"] for t in range(n)]]) for kind, n in names)
+        drawn = Trajectories(states, actions, outcomes)
         log_q, _ = log_q_by_components(mixture, drawn)
         assert float(trace.log_prob_sum()) == pytest.approx(log_q.item(), abs=1e-9)
 

@@ -68,7 +68,7 @@ def test_exports():
     assert json.loads(json.dumps(card.to_dict()))["scores"]["<free>"]["gap"] == pytest.approx(0.0, abs=1e-9)
     page = card._repr_html_()
     assert "&lt;free&gt;" in page
-    assert page.count("<td") == 7
+    assert page.count("<td") == 8
 
 
 def test_no_guides_is_refused():
