@@ -211,6 +211,7 @@ def program(model):
     return guide
 
 
+@pytest.mark.slow
 def test_guides_without_tables_are_estimated():
     mixture = GuideEntry(
         "mixture", lambda model: MixtureGuide.apart(model, ClampedGuide), "Mixed.", {"loss": MixtureELBO()}
@@ -521,6 +522,7 @@ def test_without_joblib_one_process_is_enough(monkeypatch):
 # Guides from outside, and processes
 
 
+@pytest.mark.slow
 def test_a_guide_from_outside_is_checked_and_joins(outside):
     """As its author would: `check_guide`, then the bench, and the library knows nothing of it."""
     code = (

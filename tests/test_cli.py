@@ -264,6 +264,7 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "pgm-control-out" / "restaurant").iterdir()] == ["comparison.json"]
 
 
+@pytest.mark.slow
 def test_an_optimum_that_svi_reaches_without_its_policy(capsys, monkeypatch):
     """The ELBO does not see a pit that the guide never expects to be in; the true world does."""
     pit = TabularMDP(
@@ -343,6 +344,7 @@ def mine(tmp_path, monkeypatch):
     sys.modules.pop("mine_own", None)
 
 
+@pytest.mark.slow
 def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
     args = ["--models", "lottery", "restaurant", "--guides", "free", "clamped", "--guide", mine, "--seeds", "1"]
     status, out, err = run(capsys, "bench", *args)

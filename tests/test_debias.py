@@ -16,6 +16,8 @@ from pgm_control._debias import debias
 from pgm_control._errors import InvalidArgument, InvalidGuide
 from pgm_control.models import frozen_lake, lottery, restaurant, risky_path, slippery_cliff
 
+pytestmark = pytest.mark.slow
+
 NEG = -math.inf
 
 

@@ -22,6 +22,8 @@ from pgm_control.guides.dial import DialGuide
 from pgm_control.models import restaurant, risky_path
 from pgm_control.testing import check_guide
 
+pytestmark = pytest.mark.slow
+
 BETAS = (-1.0, -0.3, 0.05, 0.25, 0.5, 0.9, 1.5, 3.0)
 MODELS = {
     "restaurant": TabularModel(restaurant()),

@@ -26,6 +26,8 @@ from pgm_control.guides import (
 from pgm_control.guides.dial import DialGuide
 from pgm_control.models import restaurant, risky_path
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "restaurant": lambda: TabularModel(restaurant()),
     "risky path": lambda: TabularModel(risky_path(), 1.0),

@@ -16,7 +16,10 @@ from pgm_control._elbo import elbo
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
-pytestmark = pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package"),
+]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

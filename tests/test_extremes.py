@@ -16,6 +16,8 @@ from strategies import laws, model_of
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer, soft_values
 
+pytestmark = pytest.mark.slow
+
 has_numba = importlib.util.find_spec("numba") is not None
 BACKENDS = ["torch", "auto"] if has_numba else ["torch"]
 temperatures = st.one_of(st.sampled_from([1e-6, 1e-3, 1.0, 1e3, 1e6]), st.floats(-6, 6).map(lambda e: 10.0**e))

@@ -42,6 +42,8 @@ from pgm_control.guides import (
 from pgm_control.guides.view import _checked
 from pgm_control.models import restaurant
 
+pytestmark = pytest.mark.slow
+
 FREE_ONES = ("free", "mean_field", "low_rank")
 CLAMPED_ONES = ("clamped", "open_loop", "stationary", "deterministic", "neural")
 NAMES = FREE_ONES + CLAMPED_ONES

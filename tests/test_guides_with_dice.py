@@ -16,6 +16,8 @@ from pgm_control._elbo import elbo
 from pgm_control._forward import occupancy
 from pgm_control.guides import LowRankGuide, MeanFieldGuide, OpenLoopGuide
 
+pytestmark = pytest.mark.slow
+
 
 def value(model, guide):
     with torch.no_grad():

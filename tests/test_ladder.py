@@ -18,6 +18,8 @@ from pgm_control._errors import InvalidArgument
 from pgm_control._ladder import ladder
 from pgm_control.models import frozen_lake, restaurant, risky_path, slippery_cliff
 
+pytestmark = pytest.mark.slow
+
 NEG = -math.inf
 
 

@@ -20,6 +20,8 @@ from pgm_control._log_weights import log_target, log_weights, returns, traced
 from pgm_control._process import MarkovProcess, log_turn, policy_entropy, simulate, turns
 from pgm_control._trajectories import Trajectories
 
+pytestmark = pytest.mark.slow
+
 FREE = Optimism(1.0, 1.0, 1.0)
 MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_reward=[0.5, -1.0, 2.0]), 0.7)
 

@@ -36,6 +36,8 @@ from pgm_control.guides.mixture import MixtureELBO, MixtureGuide, _check
 from pgm_control.guides.open_loop import OpenLoopGuide
 from pgm_control.testing import check_guide
 
+pytestmark = pytest.mark.slow
+
 FREE = Optimism(1.0, 1.0, 1.0)
 MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_reward=[0.5, -1.0, 2.0]), 0.7)
 

@@ -34,6 +34,8 @@ from pgm_control.guides.window import FreeWindowGuide, WindowGuide
 from pgm_control.models.tiger import tiger
 from pgm_control.testing import check_guide
 
+pytestmark = pytest.mark.slow
+
 fewer = settings(laws, max_examples=40)
 
 

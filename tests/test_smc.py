@@ -39,6 +39,8 @@ from pgm_control._trajectories import Trajectories
 from pgm_control.guides.improved import ImportanceGuide, SMCGuide
 from pgm_control.guides.mixture import MixtureGuide
 
+pytestmark = pytest.mark.slow
+
 FREE = Optimism(1.0, 1.0, 1.0)
 MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_reward=[0.5, -1.0, 2.0]), 0.7)
 ALL_FORBIDDEN = TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-math.inf]]], horizon=3))

@@ -127,6 +127,7 @@ def test_errors_of_rows():
         TabularMDP.from_blocks([], 0, 1, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory as Linux gives it")
 def test_memory_peaks_at_little_more_than_the_tables():
     """In a fresh process: the growth of the peak against 20 bytes an outcome, and again for a solution of it."""

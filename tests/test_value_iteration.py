@@ -228,6 +228,7 @@ def test_a_masked_action_does_not_count_however_good(method, temperature):
     assert found.q[0, 1] == -torch.inf
 
 
+@pytest.mark.slow
 def test_float32_tables_are_certified_too():
     """Rows that sum to one in float32 alone do not stall it."""
     mdp = garnet(seed=5, states=200, discount=0.99).to(torch.float32)

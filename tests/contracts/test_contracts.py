@@ -42,6 +42,7 @@ def test_guides_start_at_the_prior(build, row):
     torch.testing.assert_close(blocks.log_dynamics.exp(), prior.log_dynamics.exp())
 
 
+@pytest.mark.slow
 @every_model
 @every_guide
 def test_guides_reach_the_exact_answer_of_their_kind(build, row):
