@@ -16,6 +16,7 @@ from .low_rank import LowRankGuide as LowRankGuide
 from .memory import MemoryGuide as MemoryGuide
 from .mixture import MixtureGuide as MixtureGuide
 from .mixture import MixtureELBO as MixtureELBO
+from .simulated import SimulatedGuide as SimulatedGuide
 from .improved import ImportanceGuide as ImportanceGuide
 from .improved import SMCGuide as SMCGuide
 from .zoo import GuideEntry as GuideEntry

@@ -20,3 +20,9 @@ from .twins import frozen_lake_twin as frozen_lake_twin
 from .zoo import ZooEntry as ZooEntry
 from .zoo import zoo as zoo
 from .zoo import zoo_entry as zoo_entry
+from .simulator import SimulatorModel as SimulatorModel
+from .environments import environment_id as environment_id
+from .multi_goal import MultiGoalEnv as MultiGoalEnv
+from pgm_control._registration import register_environments
+
+register_environments()

@@ -10,6 +10,7 @@ clamped guide leaves them as they are; its optimum is the max-ent policy.
 Names are loaded when first used, so that the command line can answer before torch is there.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ._ensemble import Ensemble as Ensemble
     from ._partial import PartiallyObservedMDP as PartiallyObservedMDP
     from ._remembered import Remembered as Remembered
+    from ._tabular_env import TabularEnv as TabularEnv
+    from ._tabular_env import to_gymnasium as to_gymnasium
     from ._check_env import EnvironmentCheck as EnvironmentCheck
     from ._check_env import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
     from ._markov_loss import MarkovELBO as MarkovELBO
     from ._markov_loss import MarkovObjective as MarkovObjective
     from ._markov_loss import MarkovRenyi as MarkovRenyi
+    from ._to_go_elbo import ToGoELBO as ToGoELBO
     from ._priced import priced as priced
     from ._progress import PrintEvery as PrintEvery
     from ._progress import ProgressBar as ProgressBar
@@ -130,6 +134,8 @@ if TYPE_CHECKING:
     from ._errors import InvalidArgument as InvalidArgument
     from ._errors import InvalidCheckpoint as InvalidCheckpoint
     from ._errors import UnsupportedEnvironment as UnsupportedEnvironment
+    from ._errors import EnvironmentFailure as EnvironmentFailure
+    from ._errors import LearningDiverged as LearningDiverged
     from ._errors import LawBroken as LawBroken
     from ._errors import MissingExtra as MissingExtra
 
@@ -139,6 +145,7 @@ _HOMES = {
     "_ensemble": ("Ensemble",),
     "_partial": ("PartiallyObservedMDP",),
     "_remembered": ("Remembered",),
+    "_tabular_env": ("TabularEnv", "to_gymnasium"),
     "_check_env": ("EnvironmentCheck", "check_against_env"),
     "models": ("TabularModel", "zoo"),
     "_blocks": ("Blocks",),
@@ -160,6 +167,7 @@ _HOMES = {
     "_growth_rate": ("growth_rate", "GrowthRate"),
     "_fit": ("fit", "Fit", "FitStep", "Status"),
     "_markov_loss": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
+    "_to_go_elbo": ("ToGoELBO",),
     "_priced": ("priced",),
     "_progress": ("PrintEvery", "ProgressBar", "silent"),
     "_log_weights": ("log_weights",),
@@ -182,7 +190,7 @@ _HOMES = {
     "_rollout": ("rollout", "Rollout"),
     "_errors": (
         "PGMControlError", "InvalidProblem", "InvalidGuide", "InvalidArgument", "InvalidCheckpoint",
-        "UnsupportedEnvironment", "LawBroken", "MissingExtra",
+        "UnsupportedEnvironment", "EnvironmentFailure", "LearningDiverged", "LawBroken", "MissingExtra",
     ),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -200,3 +208,10 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "gymnasium" in sys.modules:  # else it would have to be loaded, for the command line too
+    from ._registration import register_environments
+
+    register_environments()
+    del register_environments

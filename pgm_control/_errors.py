@@ -25,6 +25,14 @@ class UnsupportedEnvironment(PGMControlError, TypeError):
     """A Gymnasium environment has no transition table, or has one that it does not obey."""
 
 
+class EnvironmentFailure(PGMControlError, RuntimeError):
+    """A live environment raised an error, or gave a reward or an observation that is not finite."""
+
+
+class LearningDiverged(PGMControlError, ArithmeticError):
+    """A learner's networks no longer give finite numbers."""
+
+
 class LawBroken(PGMControlError, AssertionError):
     """`pgm_control.testing` found a model or guide that breaks a law."""
 

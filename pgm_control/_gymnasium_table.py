@@ -86,9 +86,8 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
 def time_limit(env: gymnasium.Env) -> int | None:
     """The number of steps after which the environment truncates an episode, where it says so: the tightest limit."""
     limits = [layer._max_episode_steps for layer in _layers(env) if isinstance(layer, wrappers.TimeLimit)]
-    if env.spec is not None and env.spec.max_episode_steps is not None:
-        limits.append(env.spec.max_episode_steps)
-    return min(limits, default=None)
+    limits += [spec.max_episode_steps for spec in (env.spec, env.unwrapped.spec) if spec is not None]
+    return min((each for each in limits if each is not None), default=None)
 
 
 def _layers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:

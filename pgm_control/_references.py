@@ -23,12 +23,25 @@ REFERENCES = {
         "Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. "
         "International Conference on Learning Representations, 2016. arXiv:1509.00519."
     ),
+    "christodoulou2019": "P. Christodoulou. Soft actor-critic for discrete action settings. arXiv:1910.07207, 2019.",
     "cremer2017": (
         "C. Cremer, Q. Morris and D. Duvenaud. Reinterpreting importance-weighted autoencoders. "
         "International Conference on Learning Representations, workshop, 2017. arXiv:1704.02916."
     ),
+    "dolatabadi2020": (
+        "H. M. Dolatabadi, S. Erfani and C. Leckie. Invertible generative modeling using linear rational splines. "
+        "International Conference on Artificial Intelligence and Statistics, PMLR 108, 2020. arXiv:2001.05168."
+    ),
     "doucet2001": (
         "A. Doucet, N. de Freitas and N. Gordon (editors). Sequential Monte Carlo Methods in Practice. Springer, 2001."
+    ),
+    "durkan2019": (
+        "C. Durkan, A. Bekasov, I. Murray and G. Papamakarios. Neural spline flows. "
+        "Advances in Neural Information Processing Systems 32, 2019. arXiv:1906.04032."
+    ),
+    "fujimoto2018": (
+        "S. Fujimoto, H. van Hoof and D. Meger. Addressing function approximation error in actor-critic methods. "
+        "International Conference on Machine Learning, PMLR 80, 1587–1596, 2018. arXiv:1802.09477."
     ),
     "geist2018": (
         "M. Geist and B. Scherrer. Anderson acceleration for reinforcement learning. "
@@ -38,10 +51,18 @@ REFERENCES = {
         "M. Geist, B. Scherrer and O. Pietquin. A theory of regularized Markov decision processes. "
         "International Conference on Machine Learning, PMLR 97, 2160–2169, 2019. arXiv:1901.11275."
     ),
+    "haarnoja2017": (
+        "T. Haarnoja, H. Tang, P. Abbeel and S. Levine. Reinforcement learning with deep energy-based policies. "
+        "International Conference on Machine Learning, PMLR 70, 1352–1361, 2017. arXiv:1702.08165."
+    ),
     "haarnoja2018": (
         "T. Haarnoja, A. Zhou, P. Abbeel and S. Levine. Soft actor-critic: off-policy maximum entropy deep "
         "reinforcement learning with a stochastic actor. "
         "International Conference on Machine Learning, PMLR 80, 1861–1870, 2018. arXiv:1801.01290."
+    ),
+    "haarnoja2018b": (
+        "T. Haarnoja, A. Zhou, K. Hartikainen, G. Tucker, S. Ha, J. Tan, V. Kumar, H. Zhu, A. Gupta, P. Abbeel and "
+        "S. Levine. Soft actor-critic algorithms and applications. arXiv:1812.05905, 2018."
     ),
     "howard1972": (
         "R. A. Howard and J. E. Matheson. Risk-sensitive Markov decision processes. "
@@ -86,6 +107,10 @@ REFERENCES = {
     "littman1994": (
         "M. L. Littman. Memoryless policies: theoretical limitations and practical results. "
         "From Animals to Animats 3, 238–245. MIT Press, 1994."
+    ),
+    "liu2016": (
+        "Q. Liu and D. Wang. Stein variational gradient descent: a general purpose Bayesian inference algorithm. "
+        "Advances in Neural Information Processing Systems 29, 2016. arXiv:1608.04471."
     ),
     "macqueen1966": (
         "J. MacQueen. A modified dynamic programming method for Markovian decision problems. "
@@ -138,6 +163,10 @@ REFERENCES = {
         "M. Strens. A Bayesian framework for reinforcement learning. "
         "International Conference on Machine Learning, 943–950, 2000."
     ),
+    "sutton2000": (
+        "R. S. Sutton, D. McAllester, S. Singh and Y. Mansour. Policy gradient methods for reinforcement learning with "
+        "function approximation. Advances in Neural Information Processing Systems 12, 1057–1063, 2000."
+    ),
     "tarjan1972": (
         "R. Tarjan. Depth-first search and linear graph algorithms. SIAM Journal on Computing 1(2), 146–160, 1972."
     ),
@@ -149,12 +178,24 @@ REFERENCES = {
         "E. Todorov. General duality between optimal control and estimation. "
         "IEEE Conference on Decision and Control, 4286–4292, 2008."
     ),
+    "varian1975": (
+        "H. R. Varian. A Bayesian approach to real estate assessment. "
+        "Studies in Bayesian Econometrics and Statistics in Honor of Leonard J. Savage, 195–208. North-Holland, 1975."
+    ),
     "wainwright2008": (
         "M. J. Wainwright and M. I. Jordan. Graphical models, exponential families, and variational inference. "
         "Foundations and Trends in Machine Learning 1(1–2), 1–305, 2008."
     ),
+    "wang2016": (
+        "D. Wang and Q. Liu. Learning to draw samples: with application to amortized MLE for generative adversarial "
+        "learning. arXiv:1611.01722, 2016."
+    ),
     "wielandt1950": (
         "H. Wielandt. Unzerlegbare, nicht negative Matrizen. Mathematische Zeitschrift 52, 642–648, 1950."
+    ),
+    "williams1992": (
+        "R. J. Williams. Simple statistical gradient-following algorithms for connectionist reinforcement learning. "
+        "Machine Learning 8, 229–256, 1992."
     ),
     "ziebart2010": (
         "B. D. Ziebart. Modeling purposeful adaptive behavior with the principle of maximum causal entropy. "

@@ -1,4 +1,4 @@
-"""The command line: `pgm-control compare NAME`, `pgm-control bench` and `pgm-control zoo`.
+"""The command line: `pgm-control compare NAME`, `bench`, `train ALGORITHM ENV`, `play DIR` and `zoo`.
 
 Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -43,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
-    commands: dict[str, Callable[..., Any]] = {"compare": compare, "bench": bench, "zoo": zoo}
+    commands: dict[str, Callable[..., Any]] = {each.__name__: each for each in (compare, bench, train, play, zoo)}
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
     except (PGMControlError, OSError) as problem:
@@ -155,6 +155,69 @@ def bench(
         raise KeyboardInterrupt
     reason, following = next_of(found, asked)
     print(f"Next, {reason}:\n  {following}")
+
+
+def train(
+    algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")] = None,
+    env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|auto")] = None,
+    optimism: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    evaluate_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    evaluation_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    checkpoint_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Learn a policy by interaction, with a clamped guide, and keep what it takes to go on, play and look.
+
+    Args:
+        algorithm: sac, original_sac, soft_q or policy_gradient.
+        env: The id of a Gymnasium environment, such as Pendulum-v1 or pgm_control/RiskyPath-v0.
+        steps: Steps of the environment, those before --resume included. 20000 unless given.
+        resume: Go on with the run in this folder. Nothing else is needed; --steps and --device can be given.
+        out: Folder for log, evaluations, curves, policy and checkpoint. By default pgm-control-out/ALGORITHM-ENV.
+        seed: Seed of everything random. By default a fresh one, which is kept.
+        temperature: Reward units per nat, positive. For sac by default auto, learned.
+        optimism: The dial: 0 is clamped, the algorithm as published; above it believes in luck. Needs a temperature.
+        num_envs: Copies of the environment side by side.
+        device: cpu or cuda.
+        option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists them all.
+        evaluate_every: Steps between evaluations, 0 for none. By default a twentieth of the steps.
+        evaluation_episodes: Episodes in each. 10 unless given.
+        checkpoint_every: Steps that a kill would lose. By default half of the steps, at most 10000.
+        tensorboard: Write the log for TensorBoard as well: pip install 'pgm-control[tensorboard]'.
+    """
+    asked = dict(locals())
+    from . import _train_command as command
+
+    command.train(asked, print, _bar_over)
+
+
+def play(
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")],
+    episodes: int = 20,
+    seed: int = 0,
+    stochastic: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Evaluate the policy of a training run, beside what it earned in training.
+
+    Args:
+        folder: Of the run; `pgm-control train` says where.
+        episodes: Number of whole episodes.
+        seed: Seed of the environments and the policy.
+        stochastic: Draw the actions, as in training, rather than take the most probable ones.
+        gif: Write a film of one episode, if the environment can draw itself.
+    """
+    from . import _train_command as command
+
+    command.play(folder, episodes, seed, stochastic, gif, print)
 
 
 def zoo() -> None:

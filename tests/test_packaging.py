@@ -17,7 +17,8 @@ from pgm_control._references import REFERENCES
 ROOT = Path(__file__).parent.parent
 CORE = Path(pgm_control.__file__).parent
 in_repository = pytest.mark.skipif(not (ROOT / "models").is_dir(), reason="needs the source tree")
-SOURCES = sorted(path for folder in (CORE, CORE / "models", CORE / "guides") for path in folder.glob("*.py"))
+FOLDERS = (CORE, CORE / "learners", CORE / "models", CORE / "guides")
+SOURCES = sorted(path for folder in FOLDERS for path in folder.glob("*.py"))
 
 
 def imports(path, module_level_only=False):
@@ -62,7 +63,7 @@ def test_every_package_on_disk_is_shipped():
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {"pgm_control"} | {
         ".".join(("pgm_control", *init.parent.relative_to(ROOT).parts))
-        for folder in ("models", "guides", "pgm_control/_compiled")
+        for folder in ("models", "guides", "pgm_control/_compiled", "pgm_control/learners")
         for init in (ROOT / folder).rglob("__init__.py")
     }
     found = {name.replace("pgm_control.pgm_control", "pgm_control") for name in found}
@@ -81,7 +82,7 @@ def test_the_top_level_is_as_designed():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_arrows_point_at_the_core(path):
     folder = path.parent.name
-    if folder == "pgm_control":
+    if folder in ("pgm_control", "learners"):
         for level, module in imports(path, module_level_only=True):
             first = module.split(".")[0]
             assert not (level and first in {"models", "guides"}), f"the core imports {module} when loaded"
@@ -142,7 +143,7 @@ def test_the_readme_example_runs_and_prints_what_it_says(monkeypatch, capsys):
 
 
 @in_repository
-@pytest.mark.parametrize("folder", ["pgm_control", "models", "guides"])
+@pytest.mark.parametrize("folder", ["pgm_control", "pgm_control/learners", "models", "guides"])
 def test_each_map_names_every_file(folder):
     text = (ROOT / folder / "README.md").read_text(encoding="utf8")
     files = {path.name for part in (".", "_compiled") for path in (ROOT / folder / part).glob("*.py")} - {"__init__.py"}

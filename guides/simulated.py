@@ -1,0 +1,190 @@
+"""The clamped guide of a simulated world, and policies for it."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from pyro.distributions import Categorical
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+from torch.distributions import Distribution
+
+from pgm_control._errors import InvalidArgument, InvalidGuide
+from pgm_control._parameters import announce_parameters
+from pgm_control.learners.networks import Network
+from pgm_control.learners.spaces import Actions, Observations
+from pgm_control.learners.squashed_gaussian import SquashedGaussian
+
+_LEAST, _MOST = -5.0, 2.0  # bounds of log σ, beyond which floats cannot tell actions apart
+
+
+@runtime_checkable
+class SimulatedWorld(Protocol):
+    """What this guide asks of its model; `SimulatorModel` is one."""
+
+    observations: Observations
+    actions: Actions
+
+    def prior(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
+        """The action prior ρ of a batch of observations."""
+        ...
+
+    def run(self, policy: Callable[[Tensor], Distribution], is_model: bool = False) -> None:
+        """The Pyro program of episodes in which this policy acts."""
+        ...
+
+
+@final
+class SimulatedGuide(torch.nn.Module):
+    r"""Choose the actions by a network; the world does what it does.
+
+    $$q = p(s_0) \prod_t \pi_\theta(a_t \mid s_t)\, p(s_{t+1}, r_t \mid s_t, a_t)$$
+
+    The guide steps the environment, by the very distribution that the model has, so that p cancels in the ELBO, which
+    is the max-ent objective $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$. Actions are not reparameterised:
+    through a world outside of torch the gradient of the reward along that way is zero, and nothing would say so. Fit it
+    with `ToGoELBO`.
+
+    Attributes:
+        policy: the module that maps observations to a distribution over actions.
+    """
+
+    def __init__(
+        self, model: SimulatedWorld, policy: torch.nn.Module | None = None, hidden: Sequence[int] = (64, 64)
+    ) -> None:
+        """Take a policy, or make one.
+
+        Args:
+            model: the model, whose sites this guide samples.
+            policy: any module from (batch, features) to a Pyro distribution over a batch of actions: indices, or points
+                of [−1, 1]^d. Unless given a `CategoricalPolicy` or a `SquashedGaussianPolicy`.
+            hidden: units a layer of that. Its weights are drawn from torch's generator as it stands.
+
+        Raises:
+            InvalidArgument: if the model is not simulated.
+        """
+        super().__init__()
+        require_simulated(model)
+        self._model = [model]  # in a list, so that nobody takes it for a part of this module
+        self.policy = default_policy(model, hidden) if policy is None else policy
+
+    @property
+    def model(self) -> SimulatedWorld:
+        """The model whose sites this guide samples."""
+        return self._model[0]
+
+    def forward(self) -> None:
+        """Play episodes, as a Pyro program."""
+        announce_parameters(self)
+        self.model.run(self._choose)
+
+    def _choose(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
+        found: Any = self.policy(observation)
+        event = () if self.model.actions.is_discrete else (self.model.actions.size,)
+        if not isinstance(found, TorchDistributionMixin) or (found.batch_shape, found.event_shape) != (
+            observation.shape[:-1],
+            torch.Size(event),
+        ):
+            shapes = [tuple(getattr(found, f"{each}_shape", ())) for each in ("batch", "event")]
+            raise InvalidGuide(
+                f"`policy` must give a Pyro distribution of batch shape {tuple(observation.shape[:-1])} and event "
+                f"shape {event}, but gives a {type(found).__name__} with {shapes[0]} and {shapes[1]}. Call "
+                ".to_event(1) on one that has its coordinates in the batch."
+            )
+        return without_path(found)
+
+
+def require_simulated(model: object) -> None:
+    """Refuse what is not a simulated model.
+
+    Raises:
+        InvalidArgument: saying what it is, and the remedy.
+    """
+    if not isinstance(model, SimulatedWorld):
+        kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise InvalidArgument(
+            f"`model` must be simulated, such as SimulatorModel(env, temperature), but is {kind}. For a tabular one "
+            "take ClampedGuide or NeuralGuide."
+        )
+
+
+def without_path(distribution: Distribution) -> Distribution:
+    """The distribution, marked so that its samples carry no gradient, at the root of whatever wraps it."""
+    inner: Any = distribution
+    while isinstance(
+        getattr(type(inner), "has_rsample", None), property
+    ):  # Independent and transformed ones ask theirs
+        inner = inner.base_dist
+    inner.has_rsample = False
+    return distribution
+
+
+def default_policy(model: SimulatedWorld, hidden: Sequence[int] = (64, 64)) -> torch.nn.Module:
+    """Categorical or squashed Gaussian, as the actions ask for."""
+    inputs, size = model.observations.features, model.actions.size
+    if model.actions.is_discrete:
+        return CategoricalPolicy(inputs, size, hidden, model.prior)
+    return SquashedGaussianPolicy(inputs, size, hidden)
+
+
+@final
+class CategoricalPolicy(torch.nn.Module):
+    r"""$\pi(a \mid s) \propto \rho(a \mid s) \exp f_\theta(s)_a$: it starts at the prior, and obeys its masks."""
+
+    def __init__(
+        self,
+        features: int,
+        actions: int,
+        hidden: Sequence[int] = (64, 64),
+        prior: Callable[[Tensor], Distribution] | None = None,
+    ) -> None:
+        """Make a network of these sizes; without hidden layers, a table of one-hot features.
+
+        Args:
+            features: how many are observed.
+            actions: how many there are.
+            hidden: units a layer.
+            prior: ρ, a Categorical of a batch of observations; uniform unless given.
+        """
+        super().__init__()
+        self.network = _at_rest(Network(features, actions, hidden))
+        self._prior = prior
+
+    def forward(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
+        """The choice of action in each observation."""
+        logits = self.network(observation)[0]
+        if self._prior is None:
+            return Categorical(logits=logits)
+        prior: Any = self._prior(observation)
+        return Categorical(logits=logits + prior.logits)
+
+
+@final
+class SquashedGaussianPolicy(torch.nn.Module):
+    """A squashed Gaussian of which a network gives mean and log-scale; it starts near the uniform prior."""
+
+    def __init__(self, features: int, size: int, hidden: Sequence[int] = (64, 64)) -> None:
+        """Make a network of these sizes.
+
+        Args:
+            features: how many are observed.
+            size: d, the coordinates of an action.
+            hidden: units a layer.
+        """
+        super().__init__()
+        self.network = _at_rest(Network(features, 2 * size, hidden))
+
+    def forward(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
+        """The choice of action in each observation."""
+        loc, raw = self.network(observation)[0].chunk(2, -1)
+        log_scale = _LEAST + (_MOST - _LEAST) * torch.sigmoid(raw + math.log(-_LEAST / _MOST))  # 0 at 0
+        return SquashedGaussian(loc, log_scale.exp())
+
+
+def _at_rest(network: Network) -> Network:
+    """The network, with a last layer that gives zeros."""
+    torch.nn.init.zeros_(network.weights[-1])
+    torch.nn.init.zeros_(network.biases[-1])
+    return network

@@ -1,0 +1,36 @@
+"""The problems of the zoo as live environments, by the ids that are registered with Gymnasium."""
+
+from typing import Any
+
+from pgm_control._registration import word_of
+from pgm_control._tabular_env import TabularEnv
+
+from .zoo import zoo_entry
+
+
+def environment_id(name: str) -> str:
+    """Under which Gymnasium knows a problem of the zoo: `pgm_control/RiskyPath-v0` for `risky_path`.
+
+    Raises:
+        InvalidArgument: if there is none, with the nearest names.
+    """
+    return word_of(zoo_entry(name).name)
+
+
+def zoo_environment(
+    problem: str, observe_time: bool = False, render_mode: str | None = None, **arguments: Any
+) -> TabularEnv:
+    """A problem of the zoo as a live environment.
+
+    Args:
+        problem: its name.
+        observe_time, render_mode: as in `TabularEnv`.
+        arguments: of the problem, such as `horizon`.
+
+    Raises:
+        InvalidArgument: if there is no such problem, or an argument does not fit.
+    """
+    return TabularEnv(zoo_entry(problem).build(**arguments), observe_time, render_mode)
+
+
+zoo_environment.metadata = TabularEnv.metadata  # pyright: ignore[reportFunctionMemberAccess]  gymnasium.make looks here

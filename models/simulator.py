@@ -1,0 +1,266 @@
+"""A Gymnasium environment as a Pyro program: the dynamics are only simulated."""
+
+import math
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import pyro
+import torch
+from jaxtyping import Bool, Float, Num
+from pyro import poutine
+from torch import Tensor
+from torch.distributions import Distribution
+
+from pgm_control._action_prior import Chooser, action_prior_of
+from pgm_control._episodes import Episodes, Unknown
+from pgm_control._errors import (
+    EnvironmentFailure,
+    InvalidArgument,
+    InvalidGuide,
+    InvalidProblem,
+    UnsupportedEnvironment,
+)
+from pgm_control._mdp import TabularMDP
+from pgm_control.learners.spaces import Actions, Observations
+from pgm_control.learners.worlds import WorldSource
+
+_LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
+
+
+@final
+class SimulatorModel:
+    r"""Episodes of an environment, and at every step an optimality variable of likelihood $\exp(r/\tau)$.
+
+    $$\tilde p = p(s_0) \prod_t \rho(a_t \mid s_t)\, p(s_{t+1}, r_t \mid s_t, a_t)\, \exp(r_t/\tau)$$
+
+    Nobody knows p. To sample it is to step the environment, and it needs no density in a *clamped* guide, whose
+    dynamics are the same and cancel: its log-probability is written as 0 on both sides. Replayed against a guide, the
+    model takes the outcomes from it and does not step again. The program has the layout of `TabularModel`, over a plate
+    of N episodes, each a particle: the program is weighed by 1/N, so that the ELBO is that of one episode, in nats.
+
+    | site | values | unit |
+    |---|---|---|
+    | `state_t` | (N, F) features of the observation | |
+    | `action_t` | (N,) index, or (N, d) in [−1, 1]^d | |
+    | `outcome_t` | (N, F + 3): next observation, reward, terminated, truncated | reward |
+    | `optimality_t` | (N,) log-factor r/τ | nats |
+
+    Sites of ended episodes are masked. With a discount γ < 1 a step is reached alive with probability γ^t, whatever
+    else happens, so that in expectation its factor and its log π/ρ count γ^t times. They are weighed so, which is the
+    same objective as drawing who survives, with less noise. (The scale of the sites does it; that is wrong only where
+    sites are enumerated, and these cannot be.)
+
+    `terminated` and `truncated` are kept apart: nothing comes after the first, or after `horizon`; after the second
+    something would, which `ToGoELBO` asks its baseline for. `infer["truncated"]` of a `state_t` says who was cut there.
+
+    Attributes:
+        observations, actions: the spaces, as tensors.
+        num_envs, horizon, seed: N, T, and of the episodes.
+        resets: how often the episodes were begun anew. With `seed` it is all that the next ones depend on; set it to
+            have the same ones again.
+        returns, lengths: of the newest episodes, undiscounted, in reward units and steps.
+
+    References:
+        [levine2018]
+    """
+
+    def __init__(
+        self,
+        env: WorldSource,
+        temperature: float = 1.0,
+        action_prior: Callable[[Tensor], Any] | Sequence[Any] | Tensor | np.ndarray | None = None,
+        horizon: int | None = None,
+        num_envs: int | None = None,
+        seed: int | None = None,
+        discount: float = 1.0,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        r"""State the model.
+
+        Args:
+            env: an id, a spec, an environment, which is copied by its spec if it has one, a function that makes one,
+                or a vector of environments with any autoreset mode.
+            temperature: τ, in reward units per nat.
+            action_prior: ρ(a|s): probabilities, (A,) for all states, or (S, A) where these are Discrete; or a function
+                from observations (N, F) to a Pyro distribution over actions. Unless given uniform, 1/A or $2^{-d}$.
+            horizon: T, the number of actions, after which nothing is worth anything. Unless given, the environment's
+                own time limit holds, which truncates. A policy that should know the time must observe it.
+            num_envs: N, episodes side by side: 1 unless given. More are made from the environment's spec.
+            seed: of the episodes: each is reset with one of its own. None takes a fresh one.
+            discount: γ, the probability of surviving a step.
+            device: of the tensors.
+
+        Raises:
+            InvalidArgument, UnsupportedEnvironment: naming what does not fit, and the remedy.
+        """
+        _check(temperature, discount, horizon, seed)
+        self.temperature, self.discount = float(temperature), float(discount)
+        self._world = Episodes.of(env, num_envs)
+        self.num_envs = self._world.num_envs
+        self.observations = Observations(self._world.observation_space)
+        self.actions = Actions(self._world.action_space)
+        limit = self._world.limit if horizon is None else horizon
+        if limit is None:
+            raise InvalidArgument("`horizon` must be given for an environment without a time limit, but is None.")
+        self.horizon, self._is_end = limit, horizon is not None
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.device = torch.device(device)
+        self.resets = 0
+        self._prior = action_prior_of(action_prior, self.actions, self.observations, self.device)
+        self._clock = -1
+        self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        self._made: dict[int, list[weakref.ref[Tensor]]] = {}
+
+    def __call__(self) -> None:
+        """Run the model as a Pyro program."""
+        self.run(self.prior, is_model=True)
+
+    def prior(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
+        """The action prior ρ of a batch of observations."""
+        return self._prior(observation)
+
+    def run(self, policy: Chooser, is_model: bool = False) -> None:
+        r"""Sample `state_0, action_0, outcome_0, …` by a policy; in the model, weigh by `optimality_t`.
+
+        Raises:
+            InvalidGuide: if an outcome was replayed that the environment did not make, or an action is nan.
+            EnvironmentFailure: if the environment raises an error, or gives what is nan or infinite.
+        """
+        alive: Any = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        width = self.observations.features
+        with pyro.plate("episodes", self.num_envs, dim=-1):
+            with poutine.scale(scale=1.0 / self.num_envs):
+                state = pyro.sample("state_0", self._unknown(width, self._reset))
+            for t in range(self.horizon):
+                with poutine.mask(mask=alive), poutine.scale(scale=self._weight(t)):
+                    choice: Any = policy(state)
+                    action = pyro.sample(f"action_{t}", choice)
+                    stepped = self._unknown(width + 3, lambda t=t, a=action, on=alive: self._step(t, a, on))
+                    outcome = pyro.sample(f"outcome_{t}", stepped)
+                    self._require_made(t, outcome)
+                    step = unpacked(outcome)
+                    if is_model:
+                        pyro.factor(f"optimality_{t}", step.reward / self.temperature)
+                is_cut = alive & step.truncated & ~step.terminated & (not self._is_end or t + 1 < self.horizon)
+                alive = alive & ~step.terminated & ~step.truncated
+                with poutine.mask(mask=alive), poutine.scale(scale=self._weight(t + 1)):
+                    arrival = self._unknown(width, lambda there=step.next_observation: there)
+                    cut: Any = {"truncated": is_cut}
+                    state = pyro.sample(f"state_{t + 1}", arrival, infer=cut)
+                if not alive.any():
+                    return
+
+    def why_clamped(self) -> str:
+        """Why there is no free guide of this model, and what to do."""
+        try:
+            TabularMDP.from_gymnasium(self._world.first, horizon=self.horizon)  # pyright: ignore[reportArgumentType]
+            remedy = (
+                "This environment carries its table, so there is a model that has one: "
+                "TabularModel(TabularMDP.from_gymnasium(env), temperature)."
+            )
+        except (UnsupportedEnvironment, InvalidProblem, InvalidArgument, TypeError):
+            remedy = "Take SimulatedGuide(model), or build a TabularMDP of the problem."
+        return (
+            "A SimulatorModel samples its dynamics by stepping the environment and has no density of them that a free "
+            f"guide could tilt: only clamped guides fit it. {remedy}"
+        )
+
+    def close(self) -> None:
+        """Close the environments that this model made; those it was given stay open."""
+        self._world.close()
+
+    def __repr__(self) -> str:
+        """The environment and the numbers."""
+        return (
+            f"SimulatorModel({self._world.name}, temperature {self.temperature:g}, horizon {self.horizon}, "
+            f"{self.num_envs} episodes side by side, discount {self.discount:g})"
+        )
+
+    def _weight(self, t: int) -> float:
+        return max(self.discount**t, _LEAST_WEIGHT) / self.num_envs
+
+    def _unknown(self, width: int, draw: Callable[[], Tensor]) -> Any:
+        return Unknown(torch.Size((self.num_envs,)), torch.Size((width,)), draw)
+
+    def _reset(self) -> Float[Tensor, "batch feature"]:
+        seeds = np.random.SeedSequence([self.seed, self.resets]).generate_state(self.num_envs) >> 1
+        self.resets, self._clock = self.resets + 1, 0
+        self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
+        return self._features(self._world.reset([int(each) for each in seeds]))
+
+    def _step(
+        self, t: int, action: Num[Tensor, "batch ..."], alive: Bool[Tensor, " batch"]
+    ) -> Float[Tensor, "batch outcome"]:
+        if t != self._clock:
+            raise InvalidGuide(
+                f"`outcome_{t}` must be drawn where the environment is, but it has made {max(self._clock, 0)} steps "
+                "since its reset. Draw all states and outcomes in one run, or replay all of them."
+            )
+        if not bool(action[alive].isfinite().all()):
+            raise InvalidGuide(
+                f"`action_{t}` must be finite, but holds nan or an infinity: the policy has diverged. Lower the "
+                "learning rate, or clip its gradients."
+            )
+        on = alive.cpu().numpy()
+        observation, reward, terminated, truncated = self._world.step(self.actions.to_environment(action), on)
+        self._clock += 1
+        if not np.isfinite(reward[on]).all():
+            copy = int(np.flatnonzero(on & ~np.isfinite(reward))[0])
+            raise EnvironmentFailure(
+                f"The reward must be finite, but is {reward[copy]} in step {t} of episode {copy}. Mend the "
+                "environment, or wrap it with gymnasium.wrappers.TransformReward."
+            )
+        reward = np.where(on, reward, 0.0)
+        self.returns, self.lengths = self.returns + reward, self.lengths + on
+        facts = np.stack((reward, terminated & on, truncated & on), -1).astype(np.float32)
+        made = torch.cat((self._features(observation), torch.from_numpy(facts).to(self.device)), -1)
+        alive_still = [each for each in self._made.get(t, []) if each() is not None]
+        self._made[t] = [*alive_still, weakref.ref(made)]
+        return made
+
+    def _features(self, observation: Any) -> Float[Tensor, "batch feature"]:
+        features = self.observations(observation).to(self.device)
+        if not bool(features.isfinite().all()):
+            raise EnvironmentFailure(
+                "The observation must be finite, but holds nan or an infinity. Mend the environment, or wrap it with "
+                "gymnasium.wrappers.TransformObservation."
+            )
+        return features
+
+    def _require_made(self, t: int, outcome: Tensor) -> None:
+        """Refuse outcomes from elsewhere: a guide has dice of its own, the density of which would not cancel."""
+        for each in reversed(self._made.get(t, [])):
+            made = each()
+            if made is not None and (made is outcome or torch.equal(made, outcome)):
+                return
+        raise InvalidGuide(f"`outcome_{t}` must come from stepping the environment, but did not. {self.why_clamped()}")
+
+
+class Outcome(NamedTuple):
+    """The parts of the value of `outcome_t`."""
+
+    next_observation: Float[Tensor, "*batch feature"]
+    reward: Float[Tensor, "*batch"]
+    terminated: Bool[Tensor, "*batch"]
+    truncated: Bool[Tensor, "*batch"]
+
+
+def unpacked(outcome: Float[Tensor, "*batch column"]) -> Outcome:
+    """The value of `outcome_t`, taken apart."""
+    return Outcome(outcome[..., :-3], outcome[..., -3], outcome[..., -2] > 0, outcome[..., -1] > 0)
+
+
+def _check(temperature: Any, discount: Any, horizon: Any, seed: Any) -> None:
+    for name, value in (("temperature", temperature), ("discount", discount)):
+        number = not isinstance(value, bool) and isinstance(value, int | float | np.integer | np.floating)
+        if not number or not 0 < value < math.inf or (name == "discount" and value > 1):
+            wanted = (
+                "at most 1, the probability of surviving a step" if name == "discount" else "of reward units per nat"
+            )
+            raise InvalidArgument(f"`{name}` must be a positive number {wanted}, but is {value!r}.")
+    for name, value, least in (("horizon", horizon, 1), ("seed", seed, 0)):
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+        if value is not None and not whole:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, or None, but is {value!r}.")

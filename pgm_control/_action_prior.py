@@ -1,0 +1,93 @@
+"""Action priors of simulated worlds: what is done of itself, by observation."""
+
+import math
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from gymnasium.spaces import Discrete
+from jaxtyping import Float
+from pyro.distributions import Categorical, TorchDistribution
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+from torch.types import _size
+
+from ._errors import InvalidArgument
+from .learners.spaces import Actions, Observations
+
+Chooser = Callable[[Tensor], Distribution]
+_ONCE = torch.Size()
+
+
+def action_prior_of(given: Any, actions: Actions, observations: Observations, device: torch.device) -> Chooser:
+    """The uniform prior, or what was given, as a function of features of observations.
+
+    Args:
+        given: probabilities, one row or one a state; or a function of features that gives a Pyro distribution or, of
+            discrete actions, probabilities; None for uniform.
+        actions: of the world.
+        observations: of the world.
+        device: of the table.
+
+    Raises:
+        InvalidArgument: if it does not fit, or is not normalised.
+    """
+    if callable(given):
+        return lambda observation: _distribution(given(observation))
+    if given is None:
+        if not actions.is_discrete:
+            return lambda observation: UniformBox(observation, actions.size)
+        return lambda observation: Categorical(logits=observation.new_zeros(*observation.shape[:-1], actions.size))
+    p = torch.as_tensor(given, dtype=torch.float32, device=device)
+    is_by_state = isinstance(observations.space, Discrete)
+    allowed = [(actions.size,), (observations.features, actions.size)][: 1 + is_by_state] if actions.is_discrete else []
+    if tuple(p.shape) not in allowed:
+        wanted = " or ".join(map(str, allowed)) or "a function: the actions are not Discrete"
+        raise InvalidArgument(
+            f"`action_prior` must have shape {wanted}, but has {tuple(p.shape)}. A function from observations to a "
+            "Pyro distribution is always possible."
+        )
+    if not bool((p >= 0).all()) or not bool(((p.sum(-1) - 1).abs() < 1e-5).all()):
+        raise InvalidArgument(
+            f"`action_prior` must be probabilities that sum to 1, but sums to {p.sum(-1).flatten()[0]:.6g} and is at "
+            f"least {float(p.min()):.6g}. Divide each row by its sum."
+        )
+    logits = p.log()
+    if p.ndim == 1:
+        return lambda observation: Categorical(logits=logits.expand(*observation.shape[:-1], -1))
+    return lambda observation: Categorical(logits=logits[observation.argmax(-1)])
+
+
+def _distribution(found: Any) -> Distribution:
+    return Categorical(logits=found.log()) if isinstance(found, Tensor) else found
+
+
+@final
+class UniformBox(TorchDistribution):
+    """Uniform on [−1, 1]^d, both ends included."""
+
+    has_rsample = False
+
+    def __init__(self, like: Float[Tensor, "batch feature"], size: int) -> None:
+        """Take the batch, dtype and device of these, and d."""
+        self._like = like
+        super().__init__(like.shape[:-1], torch.Size((size,)), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        """There are no parameters."""
+        return {}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The box."""
+        return constraints.independent(constraints.interval(-1.0, 1.0), 1)
+
+    def sample(self, sample_shape: _size = _ONCE) -> Float[Tensor, "*sample action"]:
+        """Actions."""
+        return 2 * torch.rand((*sample_shape, *self.shape()), dtype=self._like.dtype, device=self._like.device) - 1
+
+    def log_prob(self, value: Float[Tensor, "*sample action"]) -> Float[Tensor, "*sample"]:
+        """−d log 2, in nats."""
+        density = value.new_full(value.shape[:-1], -value.shape[-1] * math.log(2))
+        return density.masked_fill((value.abs() > 1).any(-1), -torch.inf)

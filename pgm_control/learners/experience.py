@@ -1,0 +1,79 @@
+"""Steps of a learner in its world, kept to be learned from again."""
+
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .action_prior import ActionPrior
+from .learner import Learner
+from .replay import Replay, Transitions
+
+
+@final
+class Experience:
+    """What an off-policy learner gathers: the first actions come from the prior, the others from the policy.
+
+    Attributes:
+        replay: the transitions.
+    """
+
+    def __init__(
+        self, learner: Learner, prior: ActionPrior, capacity: int, batch_size: int, learning_starts: int
+    ) -> None:
+        """Start with nothing.
+
+        Args:
+            learner: whose worlds these are.
+            prior: of the first actions.
+            capacity: transitions that are kept.
+            batch_size: transitions in a batch.
+            learning_starts: steps with actions of the prior, before the first update.
+        """
+        for name, value, least in (
+            ("capacity", capacity, 1),
+            ("batch_size", batch_size, 1),
+            ("learning_starts", learning_starts, 0),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+        self._learner, self._prior = learner, prior
+        self._batch_size, self._starts = batch_size, learning_starts
+        actions = learner.actions
+        self.replay = Replay(capacity, learner.observations.features, actions.size, actions.is_discrete, learner.device)
+        self._features = learner.observations(learner.worlds.observations).to(learner.device)
+
+    @torch.no_grad()
+    def gather(self) -> bool:
+        """Make a step in each copy; say whether it is time to learn."""
+        learner = self._learner
+        early = learner.steps < self._starts
+        action = self._prior.sample(self._features) if early else learner.act(self._features, False)
+        found = learner.act_in_world(action)
+        reached = learner.observations(found.reached).to(learner.device)
+        reward = torch.from_numpy(found.reward).to(torch.float32).to(learner.device)
+        ended = torch.from_numpy(found.terminated).to(learner.device)
+        before, self._features = self._features, reached
+        if found.counts.all():
+            self.replay.add(before, action, reward, reached, ended)
+        elif found.counts.any():
+            kept = torch.from_numpy(found.counts).to(learner.device)
+            self.replay.add(before[kept], action[kept], reward[kept], reached[kept], ended[kept])
+        if (found.terminated | found.truncated).any() or not found.counts.all():
+            self._features = learner.observations(found.observations).to(learner.device)
+        return learner.steps >= self._starts and len(self.replay) > 0
+
+    def batch(self) -> Transitions:
+        """Some of the transitions."""
+        return self.replay.sample(self._batch_size)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return self.replay.state()
+
+    def restore(self, state: dict[str, Tensor | int]) -> None:
+        """Put back what `state` gave, once the worlds are back."""
+        self.replay.restore(state)
+        learner = self._learner
+        self._features = learner.observations(learner.worlds.observations).to(learner.device)

@@ -1,0 +1,72 @@
+"""What a learner writes down while it learns."""
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor
+
+from .._errors import LearningDiverged
+from .learning import EvaluationPoint
+
+_RECENT = 100  # episodes in the mean return of the log
+
+
+@final
+class Journal:
+    """Episodes that ended, rows of numbers, evaluations.
+
+    Attributes:
+        episodes: how many ended.
+        log: the rows.
+        evaluations: of the policy, on the way.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.episodes = 0
+        self.log: list[dict[str, float]] = []
+        self.evaluations: list[EvaluationPoint] = []
+        self._recent: list[tuple[float, int]] = []
+
+    def ended(self, total: float, length: int) -> None:
+        """An episode ended: the sum of its rewards, in reward units, and its number of steps."""
+        self._recent.append((total, length))
+        del self._recent[:-_RECENT]
+        self.episodes += 1
+
+    def row(self, steps: int, seconds: float, metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
+        """A row of the log: the mean of the newest episodes, and the metrics.
+
+        Raises:
+            LearningDiverged: if a number is not finite.
+        """
+        row = {"step": float(steps), "seconds": seconds, "episodes": float(self.episodes)}
+        if self._recent:
+            row["return"] = float(np.mean([each for each, _ in self._recent]))
+            row["length"] = float(np.mean([each for _, each in self._recent]))
+        row |= {name: float(value) for name, value in metrics.items()}
+        for name, value in row.items():
+            if not np.isfinite(value):
+                raise LearningDiverged(
+                    f"`{name}` is {value} after {steps} steps. Lower the learning rate, or scale the rewards, and "
+                    "go on from the last checkpoint."
+                )
+        self.log.append(row)
+        return row
+
+    def facts(self) -> dict[str, Any]:
+        """What JSON keeps of it."""
+        return {
+            "episodes": self.episodes,
+            "recent": self._recent,
+            "log": self.log,
+            "evaluations": [vars(each) for each in self.evaluations],
+        }
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Put back what `facts` gave."""
+        self.episodes = facts["episodes"]
+        self._recent = [(float(total), int(length)) for total, length in facts["recent"]]
+        self.log = list(facts["log"])
+        self.evaluations = [EvaluationPoint(**each) for each in facts["evaluations"]]

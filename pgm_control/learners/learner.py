@@ -1,0 +1,348 @@
+"""What all learners share: the loop, watching, evaluating, acting, and coming back from disk."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, final
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from .._errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
+from .._interrupt import deferred_interrupt
+from .._progress import Progress, silent
+from .._rollout import Rollout, rollout
+from .checks import check_counts, require_finite
+from .journal import Journal
+from .learning import EvaluationPoint, Learning, LearningCallback, LearningStatus, LearningStep
+from .randomness import device_of, forked, generator_states, set_generators
+from .saved import is_plain, read, restore_to, state_of, write
+from .spaces import Actions, Observations
+from .worlds import Worlds, WorldSource, id_of
+
+_Kind = TypeVar("_Kind", bound="Learner")  # not Self, which the shape checks of the tests refuse
+
+
+class Learner(ABC):
+    """A policy that is learned in a live environment.
+
+    A subclass makes its networks within `with self.randomness():`, and says how to advance, how to act, and what its
+    state is. All random numbers are torch's, from a generator state of the learner's own, which `learn` puts in and
+    takes out: a learner is a function of its seed, and leaves the generators of others alone.
+
+    Attributes:
+        journal: what it writes down.
+        config: the arguments it was made with, but for the environment.
+        env_id: of the environment, if it has one.
+        observations, actions: the spaces as tensors.
+        worlds: the environments it learns in.
+        device: where its networks are.
+        steps: of the environment, made so far.
+        seconds: spent learning so far.
+    """
+
+    format: ClassVar[int] = 1
+
+    def __init__(self, env: WorldSource, num_envs: int, seed: int | None, device: str, config: dict[str, Any]) -> None:
+        """Make the environments.
+
+        Args:
+            env: where to learn: see `Worlds`.
+            num_envs: how many copies side by side.
+            seed: of everything random; None takes a fresh one, which `config["seed"]` then holds.
+            device: "cpu", "cuda" or any of torch's.
+            config: the arguments of the subclass, by name, in values that JSON has.
+        """
+        check_counts(num_envs=num_envs)
+        if seed is not None:
+            check_counts(least=0, seed=seed)
+        fresh = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if seed is None else int(seed)
+        self.config: dict[str, Any] = {**config, "seed": fresh}
+        self.device = device_of(device)
+        self.worlds = Worlds(env, num_envs, fresh)
+        self.env_id = id_of(env)
+        self.observations = Observations(self.worlds.observation_space)
+        self.actions = Actions(self.worlds.action_space)
+        self.steps, self.seconds = 0, 0.0
+        self.journal = Journal()
+        with forked(self.device):
+            torch.manual_seed(fresh)
+            self._random = generator_states(self.device)
+
+    @abstractmethod
+    def advance(self) -> Mapping[str, Tensor | float]:
+        """Make some steps of the environment with `self.act_in_world`, and learn from them.
+
+        Returns:
+            Numbers for the log, by name.
+        """
+
+    @abstractmethod
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
+        """Actions: indices, or points of [−1, 1]^d."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, Any]:
+        """All that learns, by name: modules and optimisers, and whatever has `state()` and `restore(…)`."""
+
+    @property
+    def log(self) -> tuple[Mapping[str, float], ...]:
+        """The rows so far."""
+        return tuple(self.journal.log)
+
+    @property
+    def evaluations(self) -> tuple[EvaluationPoint, ...]:
+        """Those so far, as in `Learning`."""
+        return tuple(self.journal.evaluations)
+
+    @final
+    @contextmanager
+    def randomness(self) -> Iterator[None]:
+        """Random numbers are the learner's own inside, and everybody's again outside."""
+        with forked(self.device):
+            set_generators(self._random, self.device)
+            try:
+                yield
+            finally:
+                self._random = generator_states(self.device)
+
+    @final
+    def learn(
+        self,
+        steps: int,
+        *,
+        progress: Progress = silent,
+        callbacks: Sequence[LearningCallback] = (),
+        log_every: int = 1000,
+        evaluate_every: int | None = None,
+        evaluation_episodes: int = 10,
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 10_000,
+    ) -> Learning:
+        """Learn until `steps` steps of the environment were made, those of earlier calls included.
+
+        Args:
+            steps: of all copies together.
+            progress: called with the number of steps and the newest numbers of the log.
+            callbacks: called with a `LearningStep` whenever a row is logged; one that returns True stops.
+            log_every: steps between rows of the log.
+            evaluate_every: steps between evaluations; never unless given. They change nothing of what is learned.
+            evaluation_episodes: for each.
+            checkpoint: a file to write to every `checkpoint_every` steps and at the end, whole or not at all;
+                `load` of it, and then `learn`, is as if it had never stopped.
+            checkpoint_every: in steps.
+
+        Returns:
+            A `Learning`. Ctrl-C ends it after the step in hand.
+
+        Raises:
+            InvalidArgument: naming the argument.
+            EnvironmentFailure: if the environment fails. The learner is as it was before that step: it can be saved.
+            LearningDiverged: if a network no longer gives finite numbers. The checkpoint stays the one before.
+        """
+        counts = {"steps": steps, "log_every": log_every, "evaluation_episodes": evaluation_episodes}
+        if evaluate_every is not None:
+            counts["evaluate_every"] = evaluate_every
+            self._another()  # or say now that there is none
+        check_counts(**counts, checkpoint_every=checkpoint_every)
+        status, since = LearningStatus.complete, time.perf_counter() - self.seconds
+        newest = dict(self.log[-1]) if self.log else {}
+        with deferred_interrupt() as interrupted, self.randomness():
+            while self.steps < steps:
+                before = self.steps
+                try:
+                    metrics = self.advance()
+                except (RuntimeError, ValueError):  # what torch says of probabilities that are nan
+                    require_finite(self.parts(), self.steps)
+                    raise
+                self.seconds = time.perf_counter() - since
+                due = _passed(before, self.steps, log_every)
+                if due or self.steps >= steps:
+                    newest = self.journal.row(self.steps, self.seconds, metrics)
+                if evaluate_every is not None and (_passed(before, self.steps, evaluate_every) or self.steps >= steps):
+                    self.journal.evaluations.append(self._evaluated(evaluation_episodes))
+                    newest = {**newest, "evaluation": self.evaluations[-1].mean}
+                    since = time.perf_counter() - self.seconds
+                progress(self.steps, newest)
+                if due:
+                    info = LearningStep(self.steps, self.seconds, self, newest)
+                    if True in [callback(info) for callback in callbacks]:
+                        status = LearningStatus.stopped
+                        break
+                if checkpoint is not None and self.steps < steps and _passed(before, self.steps, checkpoint_every):
+                    self._random = generator_states(self.device)
+                    self._keep(checkpoint)
+                if interrupted():
+                    status = LearningStatus.interrupted
+                    break
+        if checkpoint is not None:
+            self._keep(checkpoint)
+        return Learning(status, self.steps, self.seconds, self.log, self.evaluations)
+
+    @final
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
+        """Actions for an observation or a batch, as Stable-Baselines3's policies give them.
+
+        Args:
+            observation: of the environment's space, or a batch as vector environments give it.
+            state: passed through; these policies have no memory.
+            episode_start: not needed.
+            deterministic: the most probable action (in a box the median) instead of a draw from torch's generator.
+        """
+        single = self.observations.is_single(observation)
+        features = self.observations([observation]) if single else self.observations.of_batch(observation)
+        with torch.no_grad():
+            actions = self.act(features.to(self.device), deterministic)
+        found = self.actions.to_environment(actions)
+        return (found[0] if single else found), state
+
+    @final
+    def evaluate(
+        self,
+        episodes: int = 10,
+        seed: int = 0,
+        deterministic: bool = True,
+        env: str | gymnasium.Env | VectorEnv | None = None,
+    ) -> Rollout:
+        """Whole episodes of the present policy, in fresh copies of the environment.
+
+        Args:
+            episodes: how many.
+            seed: of the environments and the policy; torch's generator is as before afterwards.
+            deterministic: as in `predict`.
+            env: another environment; by default the one that is learned in.
+        """
+        where = env if env is not None else self._another()
+        with forked(self.device):
+            torch.manual_seed(seed)
+            return rollout(where, self, episodes, seed, deterministic=deterministic)
+
+    @final
+    def save(self, path: str | Path) -> None:
+        """Write all that the next step depends on: tensors and JSON, whole or not at all."""
+        write(path, self._state(), self._facts())
+
+    @classmethod
+    @final
+    def load(
+        cls: type[_Kind], path: str | Path, env: WorldSource | None = None, device: str | None = None, **given: Any
+    ) -> _Kind:
+        """Read a learner. `learn` then goes on as if it had never stopped; on a CPU, bit for bit.
+
+        Args:
+            path: of a file that `save` or `learn(checkpoint=…)` wrote.
+            env: where to learn; by default the environment of the same id.
+            device: by default the same as before.
+            given: arguments that JSON has no place for, such as a function as `action_prior`.
+
+        Raises:
+            InvalidCheckpoint: if it cannot be read, or belongs to another learner or environment.
+        """
+        tensors, facts = read(path)
+        if facts.get("learner") != cls.__name__ or facts["format"] != cls.format:
+            found = f"a {facts['learner']} of format {facts['format']}" if "learner" in facts else "no whole learner"
+            raise InvalidCheckpoint(
+                f"{path} must hold a {cls.__name__} of format {cls.format}, but holds {found}. Load it with the class, "
+                "and the version, that wrote it."
+            )
+        source = env if env is not None else facts["env"]
+        if source is None:
+            raise InvalidCheckpoint(f"{path} was made in an environment without an id. Pass it: load(path, env=…).")
+        config = {**facts["config"], **given}
+        if device is not None:
+            config["device"] = device
+        learner = cls(source, **config)
+        learner._restore(tensors, facts, path)
+        return learner
+
+    @final
+    def act_in_world(self, actions: Num[Tensor, "batch ..."]) -> Any:
+        """Do the actions; note the returns of episodes that end.
+
+        Raises:
+            LearningDiverged: if an action is not finite.
+        """
+        if not torch.isfinite(actions).all():
+            raise LearningDiverged(
+                f"An action is not finite after {self.steps} steps: {actions.tolist()}. Lower the learning rate, or "
+                "scale the rewards, and go on from the last checkpoint."
+            )
+        returns, lengths = self.worlds.returns, self.worlds.lengths
+        found = self.worlds.step(self.actions.to_environment(actions))
+        for i in np.flatnonzero((found.terminated | found.truncated) & found.counts):
+            self.journal.ended(float(returns[i] + found.reward[i]), int(lengths[i] + 1))
+        self.steps += int(found.counts.sum())
+        return found
+
+    def _evaluated(self, episodes: int) -> EvaluationPoint:
+        found = self.evaluate(episodes, seed=self.config["seed"] + 1)
+        return EvaluationPoint(self.steps, self.seconds, found.mean, found.standard_error, float(found.lengths.mean()))
+
+    def _keep(self, path: str | Path) -> None:
+        """Save, unless it is nothing to go on from."""
+        require_finite(self.parts(), self.steps)
+        self.save(path)
+
+    def _another(self) -> Any:
+        if self.env_id is None:
+            raise InvalidArgument(
+                "`env` must be given to evaluate in: the learner's own environment has no id to make a copy from."
+            )
+        return self.env_id
+
+    def _state(self) -> dict[str, Any]:
+        parts = {name: state_of(part) for name, part in self.parts().items()}
+        return {"parts": parts, "random": self._random, "worlds": self.worlds.state()}
+
+    def _facts(self) -> dict[str, Any]:
+        unfit = [name for name, value in self.config.items() if not is_plain(value)]
+        return {
+            "learner": type(self).__name__,
+            "format": self.format,
+            "env": self.env_id,
+            "spaces": self._spaces(),
+            "config": {name: value for name, value in self.config.items() if name not in unfit},
+            "left_out": unfit,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            **self.journal.facts(),
+        }
+
+    def _spaces(self) -> list[int | bool]:
+        return [self.observations.features, self.actions.size, self.actions.is_discrete]
+
+    def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: str | Path) -> None:
+        if facts["spaces"] != self._spaces():
+            had, has = (
+                f"{n} features and {'a choice of' if of else 'a box of'} {size}"
+                for n, size, of in (facts["spaces"], self._spaces())
+            )
+            raise InvalidCheckpoint(
+                f"{path} was made in another environment: there it is {had}, here {has}. Pass the environment that it "
+                "was made in."
+            )
+        self.worlds.restore(tensors["worlds"])
+        try:
+            for name, part in self.parts().items():
+                restore_to(part, tensors["parts"][name])
+        except (KeyError, RuntimeError, ValueError) as problem:
+            raise InvalidCheckpoint(f"{path} does not fit this learner; has it other networks? {problem}") from problem
+        self._random = tensors["random"]
+        self.steps, self.seconds = facts["steps"], facts["seconds"]
+        self.journal.restore(facts)
+
+
+def _passed(before: int, now: int, every: int) -> bool:
+    return before // every < now // every

@@ -1,0 +1,160 @@
+"""Soft actor-critic as it was first published: the clamped guide, amortised, with a network for each message."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from .action_prior import ActionPrior, PriorSource
+from .certainty_equivalent_loss import CertaintyEquivalentLoss
+from .checks import check_temperature, check_updates
+from .experience import Experience
+from .learner import Learner
+from .networks import Network, follow
+from .policies import PolicySource, policy_of
+from .precision import Precision, products_in
+from .replay import Transitions
+from .soft_policy_loss import SoftPolicyLoss, descend
+from .worlds import WorldSource
+
+
+@final
+class OriginalSAC(Learner):
+    r"""Soft actor-critic in its first form: two critics, a network for V that is followed slowly, and a fixed τ.
+
+    $$Q \to L_\beta[r + \gamma \bar V(s')], \qquad
+        V(s) \to \mathbb{E}_{a \sim \pi}\bigl[\min_i Q_i(s, a) - \tau \log \tfrac{\pi(a|s)}{\rho(a|s)}\bigr]$$
+    $$\pi \to \arg\min_\pi \mathbb{E}_s\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{(\min_i Q_i - V) / \tau}\bigr)$$
+
+    These are the equations of `infer`, in its order: V and Q are the backward messages, and π the policy. The paper
+    scales rewards by 1/τ and has τ = 1; here Q and V are in reward units. Its V takes new actions from π, and for
+    discrete actions the expectations are sums.
+
+    β is the dial, as in `SAC`: 0 is the algorithm as published. Here it is exact in a box too: V(s') is a function of
+    s' alone, so that the dice are all the chance that is left in $r + \gamma \bar V(s')$.
+
+    Attributes:
+        actor: the policy's network.
+        critics: two Q networks as one.
+        soft_value: the network of V.
+
+    References:
+        [haarnoja2018], [fujimoto2018]
+    """
+
+    def __init__(
+        self,
+        env: WorldSource,
+        *,
+        temperature: float = 1.0,
+        action_prior: PriorSource = None,
+        policy: PolicySource = "gaussian",
+        optimism: float = 0.0,
+        discount: float = 0.99,
+        hidden: Sequence[int] = (256, 256),
+        learning_rate: float = 3e-4,
+        batch_size: int = 256,
+        capacity: int = 1_000_000,
+        learning_starts: int = 100,
+        updates: int = 1,
+        target_rate: float = 0.005,
+        products: Precision = "float32",
+        num_envs: int = 1,
+        seed: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        r"""Make the networks.
+
+        Args:
+            env: an id, an environment, a vector of environments, or a function that makes one.
+            temperature: τ, in reward units per nat: one over the paper's reward scale.
+            action_prior: ρ; uniform unless given. See `ActionPrior`.
+            policy: in a box "gaussian", squashed, or "flow", which can have several modes; or a function that makes a
+                module, see `policy_of`.
+            optimism: β.
+            discount: γ, the probability to survive a step.
+            hidden: units of each hidden layer; () is linear, on one-hot features a table.
+            learning_rate: of Adam, for all networks.
+            batch_size: transitions in an update.
+            capacity: transitions that are kept.
+            learning_starts: steps with actions of the prior, before the first update.
+            updates: for each round of steps, one in each environment.
+            target_rate: how far the target of V follows in an update.
+            products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
+            num_envs: copies of the environment side by side.
+            seed: of everything random; None takes a fresh one.
+            device: "cpu" or "cuda".
+
+        Raises:
+            InvalidArgument: naming the argument.
+            UnsupportedEnvironment: if there is no policy here for the spaces.
+        """
+        given = locals()
+        config = {name: given[name] for name in given if name not in ("self", "env", "__class__", "given")}
+        config["hidden"] = list(hidden)
+        super().__init__(env, num_envs, seed, device, config)
+        check_temperature(temperature)
+        check_updates(discount, updates, learning_rate, target_rate)
+        self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
+        prior = ActionPrior(action_prior, self.actions, self.device)
+        self._products = products_in(products)
+        features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
+        inputs, outputs = (features, size) if is_discrete else (features + size, 1)
+        with self.randomness():
+            self.actor = policy_of(policy, features, self.actions, hidden, prior).to(self.device)
+            self.critics = Network(inputs, outputs, hidden, copies=2).to(self.device)
+            self.soft_value = Network(features, 1, hidden).to(self.device)
+            self._target = Network(features, 1, hidden).to(self.device)
+        self._target.load_state_dict(self.soft_value.state_dict())
+        self._target.requires_grad_(False)
+        self._loss = CertaintyEquivalentLoss(temperature, optimism).to(self.device)
+        self._policy_loss = SoftPolicyLoss(self.actor, prior, is_discrete)
+        adam = {"lr": learning_rate, "fused": True}
+        self._actor_optimiser = torch.optim.Adam(self.actor.parameters(), **adam)
+        self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
+        self._value_optimiser = torch.optim.Adam(self.soft_value.parameters(), **adam)
+        self._experience = Experience(self, prior, capacity, batch_size, learning_starts)
+
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
+        """A draw from the policy, or its most probable action (in a box as the policy says)."""
+        return self.actor.act(features, deterministic)
+
+    def advance(self) -> Mapping[str, Tensor | float]:
+        """A step in each environment, and updates of everything."""
+        metrics: Mapping[str, Tensor | float] = {}
+        if self._experience.gather():
+            with self._products():
+                for _ in range(self._updates):
+                    metrics = self._update(self._experience.batch())
+        return metrics
+
+    def parts(self) -> dict[str, Any]:
+        """All that learns."""
+        return {
+            "actor": self.actor,
+            "critics": self.critics,
+            "soft_value": self.soft_value,
+            "target": self._target,
+            "loss": self._loss,
+            "actor_optimiser": self._actor_optimiser,
+            "critic_optimiser": self._critic_optimiser,
+            "value_optimiser": self._value_optimiser,
+            "experience": self._experience,
+        }
+
+    def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
+        """The critics, the policy, V, and last its target."""
+        with torch.no_grad():
+            ahead = self._target(batch.next_observation)[0, :, 0]
+            y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)
+        critic_loss = self._loss(self._policy_loss.taken(self.critics, batch.observation, batch.action), y)
+        descend(self._critic_optimiser, critic_loss)
+        divergence, entropy = self._policy_loss(self.critics, batch.observation, self._temperature)
+        descend(self._actor_optimiser, divergence.mean())
+        v = self.soft_value(batch.observation)[0, :, 0]
+        value_loss = 0.5 * (v + divergence.detach()).square().mean()
+        descend(self._value_optimiser, value_loss)
+        follow(self._target, self.soft_value, self._rate)
+        return {"critic_loss": critic_loss.detach(), "value_loss": value_loss.detach(), "entropy": entropy}

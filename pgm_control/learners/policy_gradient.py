@@ -1,0 +1,187 @@
+"""Maximum-entropy policy gradient: variational inference in a simulated model, and nothing else."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Num
+from pyro.infer import SVI
+from pyro.optim import PyroOptim
+from pyro.optim.optim import _get_state_dict, _load_state_dict
+from torch import Tensor
+
+from .._errors import InvalidArgument, LearningDiverged
+from .._to_go_elbo import ToGoELBO
+from .action_prior import PriorSource
+from .learner import Learner
+from .networks import Network
+from .randomness import generator_states, set_generators
+from .worlds import WorldSource
+
+
+@final
+class MaxEntPolicyGradient(Learner):
+    r"""`SVI(SimulatorModel(env), SimulatedGuide(model), Adam, ToGoELBO(baseline))`, a step for each few episodes.
+
+    The guide is clamped, so what is maximised is $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$, by REINFORCE with
+    reward to go, entropy to go and a baseline. It uses each episode once: it needs many more than `SAC`, but no critic
+    that could be wrong; its gradient is unbiased, but for what a baseline says of truncated episodes.
+
+    Attributes:
+        model: the environment as a Pyro program.
+        guide: the policy as one.
+        baseline: b(s), in nats.
+
+    References:
+        [williams1992], [sutton2000], [levine2018]
+    """
+
+    def __init__(
+        self,
+        env: WorldSource,
+        *,
+        temperature: float = 1.0,
+        action_prior: PriorSource = None,
+        discount: float = 0.99,
+        horizon: int | None = None,
+        hidden: Sequence[int] = (64, 64),
+        learning_rate: float = 3e-3,
+        policy: torch.nn.Module | None = None,
+        num_envs: int = 16,
+        seed: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        r"""Make the networks.
+
+        Args:
+            env: an id, an environment, a vector of environments, or a function that makes one.
+            temperature: τ, in reward units per nat.
+            action_prior: ρ; uniform unless given. See `SimulatorModel`.
+            discount: γ, the probability to survive a step, in (0, 1].
+            horizon: T, after which nothing is worth anything; unless given, the environment's time limit truncates. A
+                policy that should know the time must observe it.
+            hidden: units of each hidden layer; () is linear, on one-hot features a table.
+            learning_rate: of Adam, for policy and baseline.
+            policy: any module from (batch, features) to a Pyro distribution over actions. Unless given, categorical
+                or a squashed Gaussian one.
+            num_envs: episodes in a step.
+            seed: of everything random; None takes a fresh one.
+            device: "cpu" or "cuda".
+
+        Raises:
+            InvalidArgument: naming the argument.
+            UnsupportedEnvironment: if there is no policy here for the spaces.
+        """
+        from ..guides.simulated import SimulatedGuide
+        from ..models.simulator import SimulatorModel
+
+        given = locals()
+        left_out = ("self", "env", "__class__", "given", "SimulatedGuide", "SimulatorModel")
+        config = {name: given[name] for name in given if name not in left_out}
+        config["hidden"] = list(hidden)
+        super().__init__(env, num_envs, seed, device, config)
+        if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float) or not learning_rate > 0:
+            raise InvalidArgument(f"`learning_rate` must be a positive number, but is {learning_rate!r}.")
+        self.model = SimulatorModel(
+            env, temperature, action_prior, horizon, self.worlds.number, self.config["seed"], discount, self.device
+        )
+        with self.randomness():
+            self.guide = SimulatedGuide(self.model, policy, hidden).to(self.device)
+            self.baseline = Baseline(self.observations.features, hidden).to(self.device)
+        optim = PyroOptim(torch.optim.Adam, {"lr": learning_rate, "fused": True})
+        self._svi = SVI(self.model, self.guide, optim, ToGoELBO(self.baseline))
+        self._optimisers = _Optimisers(optim, self._parameters())
+
+    def advance(self) -> Mapping[str, Tensor | float]:
+        """Play whole episodes, and make a step of SVI."""
+        resets, random = self.model.resets, generator_states(self.device)
+        try:
+            loss = float(self._svi.step())  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
+        except Exception:
+            self.model.resets = resets
+            set_generators(random, self.device)
+            raise
+        if not math.isfinite(loss) or not all(bool(each.isfinite().all()) for each in self._parameters()):
+            raise LearningDiverged(
+                f"The objective or a parameter is not finite after {self.steps} steps. Lower the learning rate, or "
+                "scale the rewards, and go on from the last checkpoint."
+            )
+        for total, length in zip(self.model.returns, self.model.lengths, strict=True):
+            self.journal.ended(float(total), int(length))
+        self.steps += int(self.model.lengths.sum())
+        return {"elbo": -loss}
+
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
+        """A draw from the policy, or its most probable action (the median in a box)."""
+        policy: Any = self.guide.policy(features)
+        if not deterministic:
+            return policy.sample()
+        if self.actions.is_discrete:
+            return policy.logits.argmax(-1)
+        return policy.median if hasattr(policy, "median") else policy.mean
+
+    def parts(self) -> dict[str, Any]:
+        """All that learns, and which episodes come next."""
+        return {
+            "guide": self.guide,
+            "baseline": self.baseline,
+            "optimisers": self._optimisers,
+            "episodes": _Episodes(self.model),
+        }
+
+    def _parameters(self) -> list[torch.nn.Parameter]:
+        return [*self.guide.parameters(), *self.baseline.parameters()]
+
+
+@final
+class Baseline(torch.nn.Module):
+    """b(s), in nats, by a network that starts at 0."""
+
+    def __init__(self, features: int, hidden: Sequence[int]) -> None:
+        """Make the network."""
+        super().__init__()
+        self.network = Network(features, 1, hidden)
+        torch.nn.init.zeros_(self.network.weights[-1])
+        torch.nn.init.zeros_(self.network.biases[-1])
+
+    def forward(self, observation: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
+        """The objective that is expected from here on."""
+        return self.network(observation)[0, :, 0]
+
+
+@final
+class _Optimisers:
+    """The state of a Pyro optimiser, which keeps one optimiser a parameter."""
+
+    def __init__(self, optim: PyroOptim, parameters: Sequence[torch.nn.Parameter]) -> None:
+        self._optim, self._parameters = optim, parameters
+
+    def state(self) -> dict[str, Any]:
+        """Those there are, by the number of the parameter."""
+        there = self._optim.optim_objs
+        return {str(i): _get_state_dict(there[p]) for i, p in enumerate(self._parameters) if p in there}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what `state` gave."""
+        for i, parameter in enumerate(self._parameters):
+            if str(i) in state:
+                self._optim.optim_objs[parameter] = self._optim._get_optim(parameter)
+                self._optim.grad_clip[parameter] = self._optim._get_grad_clip(parameter)  # pyright: ignore[reportArgumentType]
+                _load_state_dict(self._optim.optim_objs[parameter], state[str(i)])
+
+
+@final
+class _Episodes:
+    """Which come next: the number of resets so far says it."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def state(self) -> dict[str, int]:
+        """The number."""
+        return {"resets": self._model.resets}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Put it back."""
+        self._model.resets = state["resets"]

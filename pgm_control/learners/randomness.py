@@ -1,0 +1,43 @@
+"""Random numbers of one's own, from torch's global generators."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._errors import InvalidArgument
+
+
+def device_of(device: str) -> torch.device:
+    """The device, if it is there.
+
+    Raises:
+        InvalidArgument: if it is not.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as problem:
+        raise InvalidArgument(
+            f'`device` must be one of torch\'s, such as "cpu" or "cuda", but is {device!r}.'
+        ) from problem
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgument(f'`device` must be there, but torch sees no CUDA device for {device!r}. Take "cpu".')
+    return found
+
+
+def forked(device: torch.device) -> Any:
+    """A context after which torch's generators are as before."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def generator_states(device: torch.device) -> list[Tensor]:
+    """The states of torch's generators, on the CPU and on the device."""
+    return [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+
+
+def set_generators(states: Sequence[Tensor], device: torch.device) -> None:
+    """Put the states back."""
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)

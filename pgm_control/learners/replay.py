@@ -1,0 +1,94 @@
+"""The last transitions, to learn from again and again."""
+
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Bool, Float, Num
+from torch import Tensor
+
+from .._errors import InvalidArgument
+
+
+class Transitions(NamedTuple):
+    """A batch of them."""
+
+    observation: Float[Tensor, "batch feature"]
+    action: Num[Tensor, "batch ..."]
+    reward: Float[Tensor, " batch"]
+    next_observation: Float[Tensor, "batch feature"]
+    goes_on: Float[Tensor, " batch"]
+    """1, or 0 where the environment terminated: there is no value beyond. A time limit does not terminate."""
+
+
+@final
+class Replay:
+    """A ring of transitions, allocated once; a transition is one row, so that a batch is one gather.
+
+    Attributes:
+        capacity: how many it holds.
+        count: how many it was given, ever.
+    """
+
+    def __init__(self, capacity: int, features: int, action_size: int, is_discrete: bool, device: torch.device) -> None:
+        """Allocate it.
+
+        Raises:
+            InvalidArgument: if it does not fit into memory.
+        """
+        self.capacity, self.count = capacity, 0
+        self._features, self._is_discrete = features, is_discrete
+        self._action_size = 1 if is_discrete else action_size
+        width = 2 * features + self._action_size + 2
+        try:
+            self._rows = torch.zeros(capacity, width, device=device)
+        except RuntimeError as problem:
+            raise InvalidArgument(
+                f"`capacity` must fit into memory, but {capacity} transitions of {4 * width} bytes do not. Take less."
+            ) from problem
+
+    def __len__(self) -> int:
+        """How many there are now."""
+        return min(self.count, self.capacity)
+
+    def add(
+        self,
+        observation: Float[Tensor, "batch feature"],
+        action: Num[Tensor, "batch ..."],
+        reward: Float[Tensor, " batch"],
+        next_observation: Float[Tensor, "batch feature"],
+        terminated: Bool[Tensor, " batch"],
+    ) -> None:
+        """Write a batch over the oldest."""
+        number = len(observation)
+        flat = action.reshape(number, -1).to(torch.float32)
+        goes_on = (~terminated).to(torch.float32)
+        rows = torch.cat((observation, next_observation, flat, reward[:, None], goes_on[:, None]), -1)
+        start = self.count % self.capacity
+        first = min(number, self.capacity - start)
+        self._rows[start : start + first] = rows[:first]
+        self._rows[: number - first] = rows[first:]
+        self.count += number
+
+    def sample(self, number: int) -> Transitions:
+        """A batch, uniformly with replacement, by torch's generator."""
+        index = torch.randint(len(self), (number,), device=self._rows.device)
+        return self._split(self._rows[index])
+
+    def state(self) -> dict[str, Tensor | int]:
+        """What there is, for a checkpoint."""
+        return {"rows": self._rows[: len(self)].cpu().clone(), "count": self.count}
+
+    def restore(self, state: dict[str, Tensor | int]) -> None:
+        """Put back what `state` gave."""
+        rows, count = state["rows"], state["count"]
+        assert isinstance(rows, Tensor)
+        assert isinstance(count, int)
+        self._rows[: len(rows)] = rows.to(self._rows.device)
+        self.count = count
+
+    def _split(self, rows: Float[Tensor, "batch column"]) -> Transitions:
+        features, end = self._features, 2 * self._features + self._action_size
+        action: Num[Tensor, "batch ..."] = rows[:, 2 * features : end]
+        if self._is_discrete:
+            action = action[:, 0].to(torch.int64)
+        return Transitions(rows[:, :features], action, rows[:, end], rows[:, features : 2 * features], rows[:, end + 1])

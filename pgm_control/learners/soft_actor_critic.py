@@ -1,0 +1,193 @@
+"""Soft actor-critic: the clamped guide, amortised, with critics instead of a model."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, final
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .action_prior import ActionPrior, PriorSource
+from .certainty_equivalent_loss import CertaintyEquivalentLoss
+from .checks import check_temperature, check_updates
+from .experience import Experience
+from .learner import Learner
+from .networks import Network, follow
+from .policies import PolicySource, policy_of
+from .precision import Precision, products_in
+from .replay import Transitions
+from .soft_policy_loss import SoftPolicyLoss, descend
+from .worlds import WorldSource
+
+
+@final
+class SAC(Learner):
+    r"""Soft actor-critic in its present form: two critics, no network for V, a temperature that may be learned.
+
+    The policy is a clamped guide: it cannot change the dynamics, which appear in model and guide and cancel, so that
+    samples from them are enough. With $\bar Q$ the smaller of two slowly following critics,
+
+    $$y = r + \gamma \, \mathbb{E}_{a' \sim \pi}\bigl[\bar Q(s', a') - \tau \log \tfrac{\pi(a'|s')}{\rho(a'|s')}\bigr],
+        \qquad Q \to L_\beta[y], \qquad
+        \pi \to \arg\min_\pi \mathbb{E}_s\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{Q/\tau} / e^{V/\tau}\bigr)$$
+
+    For discrete actions the expectations are sums. In a box they are samples.
+
+    β is the dial: 0 is soft actor-critic as published; β > 0 believes in luck, β < 0 in the opposite, through a
+    loss of which $L_\beta$ is the minimiser (`CertaintyEquivalentLoss`). In a box the draw of a' adds its own spread to
+    y, which β ≠ 0 takes for chance; it vanishes as π approaches its optimum, where the bracket is V(s') for every a'.
+
+    Attributes:
+        actor: the policy's network.
+        critics: two Q networks as one.
+        temperature: τ as it is now.
+
+    References:
+        [haarnoja2018], [haarnoja2018b], [christodoulou2019], [fujimoto2018]
+    """
+
+    def __init__(
+        self,
+        env: WorldSource,
+        *,
+        temperature: float | Literal["auto"] = "auto",
+        target_entropy: float | None = None,
+        action_prior: PriorSource = None,
+        policy: PolicySource = "gaussian",
+        optimism: float = 0.0,
+        discount: float = 0.99,
+        hidden: Sequence[int] = (256, 256),
+        learning_rate: float = 3e-4,
+        batch_size: int = 256,
+        capacity: int = 1_000_000,
+        learning_starts: int = 100,
+        updates: int = 1,
+        target_rate: float = 0.005,
+        products: Precision = "float32",
+        num_envs: int = 1,
+        seed: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        r"""Make the networks.
+
+        Args:
+            env: an id, an environment, a vector of environments, or a function that makes one.
+            temperature: τ, in reward units per nat; or "auto", learned so that the entropy stays near the target.
+            target_entropy: in nats. Unless given −d for a box (of the density in $[-1, 1]^d$), and for A discrete
+                actions half of log A.
+            action_prior: ρ; uniform unless given. See `ActionPrior`.
+            policy: in a box "gaussian", squashed, or "flow", which can have several modes; or a function that makes a
+                module, see `policy_of`.
+            optimism: β; other than 0 it needs a fixed temperature.
+            discount: γ, the probability to survive a step, in [0, 1).
+            hidden: units of each hidden layer; () is linear, on one-hot features a table.
+            learning_rate: of Adam, for all networks.
+            batch_size: transitions in an update.
+            capacity: transitions that are kept.
+            learning_starts: steps with actions of the prior, before the first update.
+            updates: for each round of steps, one in each environment.
+            target_rate: how far the target critics follow in an update.
+            products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
+            num_envs: copies of the environment side by side.
+            seed: of everything random; None takes a fresh one.
+            device: "cpu" or "cuda".
+
+        Raises:
+            InvalidArgument: naming the argument.
+            UnsupportedEnvironment: if there is no policy here for the spaces.
+        """
+        given = locals()
+        config = {name: given[name] for name in given if name not in ("self", "env", "__class__", "given")}
+        config["hidden"] = list(hidden)
+        super().__init__(env, num_envs, seed, device, config)
+        _check(temperature, target_entropy, optimism)
+        check_updates(discount, updates, learning_rate, target_rate)
+        self._discount, self._updates, self._rate = discount, updates, target_rate
+        self._learns_temperature = temperature == "auto"
+        self._prior = ActionPrior(action_prior, self.actions, self.device)
+        self._products = products_in(products)
+        size, is_discrete = self.actions.size, self.actions.is_discrete
+        inputs = self.observations.features + (0 if is_discrete else size)
+        outputs = size if is_discrete else 1
+        default = 0.5 * math.log(size) if is_discrete else -float(size)
+        self._target_entropy = default if target_entropy is None else target_entropy
+        with self.randomness():
+            self.actor = policy_of(policy, self.observations.features, self.actions, hidden, self._prior)
+            self.actor = self.actor.to(self.device)
+            self.critics = Network(inputs, outputs, hidden, copies=2).to(self.device)
+            self._targets = Network(inputs, outputs, hidden, copies=2).to(self.device)
+        self._targets.load_state_dict(self.critics.state_dict())
+        self._targets.requires_grad_(False)
+        start = 1.0 if temperature == "auto" else temperature
+        self._scalars = torch.nn.ParameterDict({"log_temperature": torch.tensor(math.log(start))}).to(self.device)
+        self._loss = CertaintyEquivalentLoss(start, optimism).to(self.device)
+        self._policy_loss = SoftPolicyLoss(self.actor, self._prior, is_discrete)
+        adam = {"lr": learning_rate, "fused": True}
+        self._actor_optimiser = torch.optim.Adam(self.actor.parameters(), **adam)
+        self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
+        self._temperature_optimiser = torch.optim.Adam(self._scalars.parameters(), **adam)
+        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts)
+
+    @property
+    def temperature(self) -> float:
+        """τ, in reward units per nat."""
+        return math.exp(self._scalars["log_temperature"].item())
+
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
+        """A draw from the policy, or its most probable action (the median in a box)."""
+        return self.actor.act(features, deterministic)
+
+    def advance(self) -> Mapping[str, Tensor | float]:
+        """A step in each environment, and updates of everything."""
+        metrics: Mapping[str, Tensor | float] = {}
+        if self._experience.gather():
+            with self._products():
+                for _ in range(self._updates):
+                    metrics = self._update(self._experience.batch())
+        return metrics
+
+    def parts(self) -> dict[str, Any]:
+        """All that learns."""
+        return {
+            "actor": self.actor,
+            "critics": self.critics,
+            "targets": self._targets,
+            "scalars": self._scalars,
+            "loss": self._loss,
+            "actor_optimiser": self._actor_optimiser,
+            "critic_optimiser": self._critic_optimiser,
+            "temperature_optimiser": self._temperature_optimiser,
+            "experience": self._experience,
+        }
+
+    def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
+        """The critics, the policy, the temperature, and last the targets."""
+        log_temperature = self._scalars["log_temperature"]
+        temperature = log_temperature.detach().exp()
+        with torch.no_grad():
+            ahead = self._policy_loss.value(self._targets, batch.next_observation, temperature)
+            y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)
+        critic_loss = self._loss(self._policy_loss.taken(self.critics, batch.observation, batch.action), y)
+        descend(self._critic_optimiser, critic_loss)
+        actor_loss, entropy = self._policy_loss(self.critics, batch.observation, temperature)
+        descend(self._actor_optimiser, actor_loss.mean())
+        if self._learns_temperature:
+            descend(self._temperature_optimiser, log_temperature * (entropy - self._target_entropy))
+        follow(self._targets, self.critics, self._rate)
+        return {"critic_loss": critic_loss.detach(), "entropy": entropy, "temperature": temperature}
+
+
+def _check(temperature: Any, target_entropy: Any, optimism: Any) -> None:
+    if temperature != "auto":
+        check_temperature(temperature, ', or "auto"')
+    if target_entropy is not None and temperature != "auto":
+        raise InvalidArgument(
+            f'`target_entropy` is for temperature="auto", but `temperature` is {temperature!r}. Leave one of them out.'
+        )
+    if optimism != 0 and temperature == "auto":
+        raise InvalidArgument(
+            f"`optimism` must be 0 while the temperature is learned, but is {optimism!r}: β is a price in units of τ. "
+            "Give a temperature."
+        )

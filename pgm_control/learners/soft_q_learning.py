@@ -1,0 +1,240 @@
+"""Soft Q-learning: soft value iteration from samples; the policy is read off the values."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .action_prior import ActionPrior, PriorSource
+from .amortised_sampler import AmortisedSampler
+from .certainty_equivalent_loss import CertaintyEquivalentLoss
+from .experience import Experience
+from .learner import Learner
+from .networks import Network, follow
+from .precision import Precision, products_in
+from .replay import Transitions
+from .soft_policy_loss import descend
+from .soft_values_of_samples import soft_value_of_samples
+from .stein import stein_loss
+from .worlds import WorldSource
+
+
+@final
+class SoftQLearning(Learner):
+    r"""Soft Q-learning: the backward messages of the clamped posterior, learned from samples.
+
+    $$y = r + \gamma V(s'), \qquad Q \to L_\beta[y], \qquad
+        V(s) = \tau \log \mathbb{E}_{a \sim \rho}\, e^{\bar Q(s, a) / \tau}, \qquad
+        \pi(a|s) = \rho(a|s)\, e^{(Q(s, a) - V(s)) / \tau}$$
+
+    with $\bar Q$ a slowly following critic. These are the equations of `infer(model, optimism=β)`, with samples of the
+    dynamics in the place of their probabilities. On one-hot observations and with `hidden=()` Q is a table. The network
+    gives Q/τ, the log backward message, so that the unit of the rewards does not matter, only r/τ does.
+
+    For discrete actions V and π are exact sums, and there is no network of the policy. In a box V is estimated from
+    `particles` actions of the prior, and a network learns to sample π by the Stein variational gradient
+    (`stein_loss`). The prior must then reach good actions within so many draws: `effective` in the log says how many
+    of them count. From few the value is too low, and what spread it has β ≠ 0 takes for chance.
+
+    β is the dial: 0 is soft Q-learning as published; β > 0 believes in luck, β < 0 in the opposite, through a loss of
+    which $L_\beta$ is the minimiser (`CertaintyEquivalentLoss`).
+
+    Attributes:
+        critic: the network of Q/τ, in nats.
+        sampler: the policy's network in a box; None for discrete actions.
+
+    References:
+        [haarnoja2017], [levine2018]
+    """
+
+    def __init__(
+        self,
+        env: WorldSource,
+        *,
+        temperature: float = 1.0,
+        action_prior: PriorSource = None,
+        optimism: float = 0.0,
+        discount: float = 0.99,
+        hidden: Sequence[int] = (256, 256),
+        learning_rate: float = 3e-4,
+        batch_size: int = 256,
+        capacity: int = 1_000_000,
+        learning_starts: int = 100,
+        updates: int = 1,
+        target_rate: float = 0.005,
+        particles: int = 16,
+        products: Precision = "float32",
+        num_envs: int = 1,
+        seed: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Make the networks.
+
+        Args:
+            env: an id, an environment, a vector of environments, or a function that makes one.
+            temperature: τ > 0, in reward units per nat.
+            action_prior: ρ; uniform unless given. See `ActionPrior`.
+            optimism: β.
+            discount: γ, the probability to survive a step.
+            hidden: units of each hidden layer; () is linear, on one-hot features a table.
+            learning_rate: of Adam, for all networks.
+            batch_size: transitions in an update.
+            capacity: transitions that are kept.
+            learning_starts: steps with actions of the prior, before the first update.
+            updates: for each round of steps, one in each environment.
+            target_rate: how far the target critic follows in an update.
+            particles: actions for each state, in a box: of the prior for the value, and of the sampler for its update.
+            products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
+            num_envs: copies of the environment side by side.
+            seed: of everything random; None takes a fresh one.
+            device: "cpu" or "cuda".
+
+        Raises:
+            InvalidArgument: naming the argument.
+            UnsupportedEnvironment: if there is no policy here for the spaces.
+        """
+        given = locals()
+        config = {name: given[name] for name in given if name not in ("self", "env", "__class__", "given")}
+        config["hidden"] = list(hidden)
+        super().__init__(env, num_envs, seed, device, config)
+        _check(temperature, discount, updates, particles, learning_rate, target_rate)
+        self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
+        self._number = particles
+        self._prior = ActionPrior(action_prior, self.actions, self.device)
+        self._products = products_in(products)
+        features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
+        if not is_discrete and not hidden:
+            raise InvalidArgument(
+                "`hidden` must have at least one layer in a box, but is (): a linear sampler has a distribution of one "
+                "shape. Take (64, 64), say; the table is for discrete actions."
+            )
+        inputs, outputs = (features, size) if is_discrete else (features + size, 1)
+        with self.randomness():
+            self.critic = Network(inputs, outputs, hidden).to(self.device)
+            self._target = Network(inputs, outputs, hidden).to(self.device)
+            self.sampler = None if is_discrete else AmortisedSampler(features, size, hidden).to(self.device)
+        self._target.load_state_dict(self.critic.state_dict())
+        self._target.requires_grad_(False)
+        self._loss = CertaintyEquivalentLoss(1.0, optimism).to(self.device)
+        adam = {"lr": learning_rate, "fused": True}
+        self._critic_optimiser = torch.optim.Adam(self.critic.parameters(), **adam)
+        self._sampler_optimiser = None if self.sampler is None else torch.optim.Adam(self.sampler.parameters(), **adam)
+        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts)
+
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
+        """A draw from the policy, or its most probable action (in a box, of some that are always the same draws)."""
+        if self.sampler is None:
+            log_policy = self.log_policy(features)
+            return log_policy.argmax(-1) if deterministic else torch.multinomial(log_policy.exp(), 1)[:, 0]
+        if not deterministic:
+            return self.sampler(features, 1)[:, 0].tanh()
+        actions = self.sampler.same(features).tanh()
+        best = self._log_density(features, actions).argmax(-1)
+        return actions[torch.arange(len(features), device=features.device), best]
+
+    @torch.no_grad()
+    def log_policy(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
+        """Log-probabilities of all discrete actions, in nats."""
+        return torch.log_softmax(self._prior.log_probabilities(features) + self.critic(features)[0], -1)
+
+    @torch.no_grad()
+    def soft_value(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
+        """V of the critic, in reward units; in a box an estimate, by torch's generator."""
+        return self._temperature * self._message(self.critic, features)[0]
+
+    def advance(self) -> Mapping[str, Tensor | float]:
+        """A step in each environment, and updates of everything."""
+        metrics: Mapping[str, Tensor | float] = {}
+        if self._experience.gather():
+            with self._products():
+                for _ in range(self._updates):
+                    metrics = self._update(self._experience.batch())
+        return metrics
+
+    def parts(self) -> dict[str, Any]:
+        """All that learns."""
+        found: dict[str, Any] = {
+            "critic": self.critic,
+            "target": self._target,
+            "loss": self._loss,
+            "critic_optimiser": self._critic_optimiser,
+        }
+        if self.sampler is not None:
+            found |= {"sampler": self.sampler, "sampler_optimiser": self._sampler_optimiser}
+        return {**found, "experience": self._experience}
+
+    def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
+        """The critic, the sampler, and last the target."""
+        with torch.no_grad():
+            ahead, metrics = self._message(self._target, batch.next_observation)
+            y = torch.addcmul(batch.reward / self._temperature, batch.goes_on, ahead, value=self._discount)
+        if self.sampler is None:
+            q = self.critic(batch.observation)[0].gather(-1, batch.action[:, None])[:, 0]
+        else:
+            q = self._paired(self.critic, batch.observation, batch.action[:, None])[:, 0]
+        loss = self._loss(q, y)
+        descend(self._critic_optimiser, loss)
+        if self.sampler is not None and self._sampler_optimiser is not None:
+            seen = batch.observation
+            step = stein_loss(self.sampler(seen, self._number), lambda a: self._log_density(seen, a))
+            descend(self._sampler_optimiser, step.loss)
+            metrics["stein"] = step.size
+        follow(self._target, self.critic, self._rate)
+        metrics |= {"critic_loss": loss.detach(), "value": self._temperature * ahead.mean()}
+        return metrics if self._loss.optimism == 0 else {**metrics, "clipped": self._loss.clipped / self._loss.seen}
+
+    def _message(
+        self, critic: Network, features: Float[Tensor, "batch feature"]
+    ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor | float]]:
+        """V/τ, in nats, and how good the estimate is."""
+        if self.sampler is None:
+            return (self._prior.log_probabilities(features) + critic(features)[0]).logsumexp(-1), {}
+        number = self._number
+        actions = self._prior.sample(features.repeat_interleave(number, 0)).unflatten(0, (len(features), number))
+        q = self._paired(critic, features, actions)
+        alike = torch.zeros_like(q)  # the prior proposes: the ratio of prior and proposal is 1
+        found = soft_value_of_samples(q, alike, alike, 1.0)
+        return found.value, {"effective": found.effective.mean()}
+
+    def _paired(
+        self,
+        critic: Network,
+        features: Float[Tensor, "batch feature"],
+        actions: Float[Tensor, "batch particle action"],
+        parameters: Sequence[Tensor] | None = None,
+    ) -> Float[Tensor, "batch particle"]:
+        """Q/τ of each state with each of its actions, in nats."""
+        seen = features[:, None].expand(-1, actions.shape[1], -1)
+        flat = torch.cat((seen, actions), -1).flatten(0, 1)
+        return critic(flat, parameters)[0, :, 0].unflatten(0, actions.shape[:2])
+
+    def _log_density(
+        self, features: Float[Tensor, "batch feature"], actions: Float[Tensor, "batch particle action"]
+    ) -> Float[Tensor, "batch particle"]:
+        """Q/τ + log ρ, in nats, with gradients to the actions alone."""
+        frozen = [each.detach() for each in self.critic.parameters()]
+        q = self._paired(self.critic, features, actions, frozen)
+        number = actions.shape[1]
+        prior = self._prior.log_density(features.repeat_interleave(number, 0), actions.flatten(0, 1))
+        spread = prior.unflatten(0, actions.shape[:2]) if isinstance(prior, Tensor) else prior
+        return q + spread
+
+
+def _check(temperature: Any, discount: Any, updates: Any, particles: Any, learning_rate: Any, rate: Any) -> None:
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise InvalidArgument(
+            f"`temperature` must be a positive number of reward units per nat, but is {temperature!r}. Soft Q-learning "
+            "has no temperature of its own to learn; SAC has."
+        )
+    if not isinstance(discount, int | float) or not 0 <= discount <= 1:
+        raise InvalidArgument(f"`discount` must be a probability, but is {discount!r}.")
+    for name, value, least in (("updates", updates, 1), ("particles", particles, 2)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+    for name, value in (("learning_rate", learning_rate), ("target_rate", rate)):
+        if not isinstance(value, int | float) or not 0 < value <= 1:
+            raise InvalidArgument(f"`{name}` must be a number above 0 and at most 1, but is {value!r}.")

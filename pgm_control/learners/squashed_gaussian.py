@@ -1,0 +1,146 @@
+"""A Gaussian squashed into the box of actions."""
+
+import math
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from jaxtyping import Float
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+from torch.distributions import constraints
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_ONE = torch.Size()  # a single sample
+_NODES = 257  # of the quadrature of the entropy
+_REACH = 9.0  # how many scales it goes to either side; what lies beyond has mass 2e-19
+
+
+@final
+class SquashedGaussian(TorchDistribution):
+    r"""The distribution of $a = \tanh u$ in $(-1, 1)^d$, where $u$ is a diagonal Gaussian.
+
+    $$\log p(a) = \sum_i \log N(u_i; \mu_i, \sigma_i) - \log(1 - \tanh^2 u_i), \qquad
+    \log(1 - \tanh^2 u) = 2 (\log 2 - u - \operatorname{softplus}(-2 u))$$
+
+    A distribution over vectors: `event_dim` is 1. Arguments are not checked, for speed; with `has_rsample_(False)` its
+    samples carry no gradient, as a black-box world needs.
+
+    Near ±1 a float cannot tell actions apart: float32 rounds everything beyond |u| = 9 to 1. Samples stop at the last
+    float before ±1, so that they are inside the box.
+
+    Attributes:
+        loc: μ.
+        scale: σ > 0.
+
+    References:
+        [haarnoja2018]
+    """
+
+    has_rsample = True
+
+    def __init__(self, loc: Float[Tensor, "*batch action"], scale: Float[Tensor, "*batch action"]) -> None:
+        """Take the mean and standard deviation of u, of one shape."""
+        self.loc, self.scale = loc, scale
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        """Of a batch of means and scales, as torch asks."""
+        return {
+            "loc": constraints.independent(constraints.real, 1),
+            "scale": constraints.independent(constraints.positive, 1),
+        }
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The box."""
+        return constraints.independent(constraints.interval(-1.0, 1.0), 1)
+
+    def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "SquashedGaussian":
+        """The same for a larger batch."""
+        shape = torch.Size((*batch_shape, *self.event_shape))
+        wider = SquashedGaussian(self.loc.expand(shape), self.scale.expand(shape))
+        wider.has_rsample = self.has_rsample
+        return wider
+
+    @property
+    def median(self) -> Float[Tensor, "*batch action"]:
+        r"""$\tanh \mu$, half of the mass on either side in every coordinate: the action that is best taken surely."""
+        return self.loc.tanh()
+
+    @property
+    def mode(self) -> Float[Tensor, "*batch action"]:
+        r"""$\tanh \mu$, the image of the Gaussian's mode, as policies use it.
+
+        The density of a itself is largest elsewhere: for wide scales near ±1.
+        """
+        return self.median
+
+    def rsample_with_log_prob(
+        self, sample_shape: Sequence[int] = _ONE
+    ) -> tuple[Float[Tensor, "*sample action"], Float[Tensor, "*sample"]]:
+        r"""Samples and their log-densities, from the same noise: exact, where the action alone has been rounded.
+
+        Args:
+            sample_shape: of how many, in front of the batch.
+
+        Returns:
+            Actions, and $\log p(a)$ in nats. Both carry gradients.
+        """
+        noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
+        u = torch.addcmul(self.loc, self.scale, noise)
+        constant = u.shape[-1] * _HALF_LOG_2PI
+        density = (0.5 * noise.square() + self.scale.log() + log_jacobian(u)).sum(-1).neg() - constant
+        return inside(u.tanh()), density
+
+    def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
+        """Samples with gradients."""
+        noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
+        return inside(torch.addcmul(self.loc, self.scale, noise).tanh())
+
+    def sample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
+        """Samples without gradients."""
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def log_prob(self, value: Float[Tensor, "*sample action"]) -> Float[Tensor, "*sample"]:
+        r"""The log-density of actions, in nats, by $u = \operatorname{artanh} a$.
+
+        At the last float before ±1, and from there on, it is the mean density over all that is rounded there, from the
+        mass of the Gaussian's tail. So the score of an action that was rounded is right, where the density at any
+        one u in its stead would pull extreme means inwards. Just before that, u is known to a few per cent only.
+
+        Args:
+            value: actions in [−1, 1].
+        """
+        # What is rounded to the last float before 1 starts half a spacing (eps / 2) before it.
+        width = 0.75 * torch.finfo(value.dtype).eps
+        edge = 0.5 * math.log((2 - width) / width)
+        inner = value.abs() < 1 - 0.5 * torch.finfo(value.dtype).eps
+        u = torch.where(inner, value, 0.0).atanh()
+        density = -0.5 * ((u - self.loc) / self.scale).square() - self.scale.log() - _HALF_LOG_2PI - log_jacobian(u)
+        tail = torch.special.log_ndtr((value.sign() * self.loc - edge) / self.scale) - math.log(width)
+        return torch.where(inner, density, tail).sum(-1)
+
+    def entropy(self) -> Float[Tensor, "*batch"]:
+        """The differential entropy, in nats, by the trapezoidal rule in every coordinate.
+
+        In float64 exact to 1e-6 for scales up to 10, then worse: the integrand is smooth, so the rule converges
+        exponentially. It costs 257 evaluations; to train, use the sampled −log p of `rsample_with_log_prob`.
+        """
+        node = torch.linspace(-_REACH, _REACH, _NODES, dtype=self.loc.dtype, device=self.loc.device)
+        weight = torch.softmax(-0.5 * node.square(), 0)
+        squashed = log_jacobian(self.loc[..., None] + self.scale[..., None] * node) @ weight
+        return (0.5 + _HALF_LOG_2PI + self.scale.log() + squashed).sum(-1)
+
+
+def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    r"""$\log \frac{d \tanh u}{d u} = \log(1 - \tanh^2 u)$, without cancellation for large |u|."""
+    return 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
+
+
+def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Actions held at the last float before ±1."""
+    edge = 1 - 0.5 * torch.finfo(action.dtype).eps
+    return action.clamp(-edge, edge)
