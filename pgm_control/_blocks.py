@@ -103,8 +103,9 @@ def require_model(model: object, in_nats: bool = False) -> None:
     """
     if type(model) not in _models and not isinstance(model, MarkovModel):
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        reason = f" {model.why_clamped()}" if hasattr(model, "why_clamped") else ""  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
-            f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}."
+            f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
