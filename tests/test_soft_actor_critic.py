@@ -9,7 +9,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.wrappers import TimeLimit
 from learned import TABLE, compare, learn, soft_value
-from problems import random_mdp
+from problems import gamble, random_mdp
 
 from pgm_control import InvalidArgument, TabularMDP, TabularModel
 from pgm_control._tabular_env import to_gymnasium
@@ -73,18 +73,20 @@ class TestTwins:
 
     @pytest.mark.parametrize(
         ("mdp", "optimism"),
-        [(restaurant(), 0.5), (restaurant(), -0.5), (in_nats(risky_path(horizon=3), 20.0), 0.5)],
-        ids=["dinner", "dinner in fear", "path"],
+        [
+            (restaurant(), 0.5),
+            (gamble(jackpot=5.0, probability=0.3), -1.5),
+            (in_nats(risky_path(horizon=3), 20.0), 0.5),
+        ],
+        ids=["dinner", "gamble in fear", "path"],
     )
     def test_optimism_is_that_of_exact_inference(self, mdp, optimism):
-        """Tolerances as above; the value at β = 0 is further off, by as much as β matters."""
+        """Tolerances as above. At β = 0 the policy is another one: in the gamble, for one, the preference flips."""
         learner, model = learn(twin(mdp, optimism=optimism), 4_300), TabularModel(mdp)
         found, plain = compare(learner, model, optimism), compare(learner, model, 0.0)
         assert found.divergence < 0.01
         assert abs(found.value) < 0.25
-        assert plain.divergence > 2 * found.divergence + 0.004
-        if mdp.horizon == 1:
-            assert abs(plain.value) > 1.0
+        assert plain.divergence > 0.1
 
     def test_a_prior_that_is_not_uniform_and_masks_an_action(self):
         mdp = random_mdp(3, states=2, actions=3, horizon=2, discount=0.9)
