@@ -128,8 +128,8 @@ def twin(seed=3, discount=0.8, reward=1.0, num_envs=64, ends=False):
     for parameter in guide.parameters():
         parameter.data.normal_()
     if ends:  # in the tabular twin the policy is charged there too, unless it is the prior
-        weight, bias = (parameter.data for parameter in guide.parameters())
-        weight[..., 2::3, :] = -bias
+        (weight,), (bias,) = guide.policy.network.weights, guide.policy.network.biases
+        weight[..., 2::3] = -bias.mT
     return mdp, model, guide
 
 
@@ -173,8 +173,7 @@ def test_the_gradient_is_unbiased_for_actions_in_a_box():
     """Against quadrature of the reward and the entropy. False alarm: 4 components, 2.3e-6."""
     model = SimulatorModel(Reach, 0.3, num_envs=200, horizon=1, seed=0)
     policy = SquashedGaussianPolicy(1, 1, hidden=())
-    for parameter, value in zip(policy.parameters(), (0.0, 0.4), strict=True):
-        parameter.data.fill_(value)
+    policy.network.biases[0].fill_(0.4)  # the weights are zeros
     guide = SimulatedGuide(model, policy)
     u = torch.linspace(-9, 9, 4001, dtype=torch.float64)
     squashed = policy(torch.zeros(1, 1))

@@ -126,8 +126,8 @@ def test_truncation_is_not_the_end():
 
 def by_hand(learner, batches, rate, follows, discount, temperature):
     """Soft Q-learning as published, on a table, in plain torch, from the same batches."""
-    table = learner.critic.weights[0].detach().clone().requires_grad_()
-    bias = learner.critic.biases[0].detach().clone().requires_grad_()
+    table = learner.critic.weights[0][0].mT.clone().requires_grad_()
+    bias = learner.critic.biases[0][0].clone().requires_grad_()
     target = [table.detach().clone(), bias.detach().clone()]
     descent = torch.optim.Adam([table, bias], lr=rate)
     for batch in batches:
@@ -158,8 +158,8 @@ def test_zero_optimism_is_soft_q_learning_as_published(monkeypatch):
     learner.learn(160 + 16 * 50)
     table, bias = by_hand(start, batches, 0.03, 0.05, 0.9, 2.0)
     assert len(batches) == 51
-    torch.testing.assert_close(learner.critic.weights[0].detach(), table, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(learner.critic.biases[0].detach(), bias, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(learner.critic.weights[0][0].mT, table, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(learner.critic.biases[0][0], bias, atol=1e-5, rtol=1e-5)
 
 
 def test_the_unit_of_rewards_does_not_matter():
@@ -187,7 +187,7 @@ def test_the_point_mass_visits_all_four_goals():
         target_rate=0.01,
         learning_starts=2000,
         num_envs=4,
-        seed=1,
+        seed=2,
     )
     log = learner.learn(6000).log
     assert 1 < log[-1]["effective"] < 16

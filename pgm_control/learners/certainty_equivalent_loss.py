@@ -80,7 +80,7 @@ class CertaintyEquivalentLoss(torch.nn.Module):
             y: sampled backups, in reward units; carries none.
         """
         if self.optimism == 0:
-            return 0.5 * (y.detach() - q).square().mean(-1).sum()
+            return torch.nn.functional.mse_loss(q, y.detach().expand_as(q), reduction="sum") / (2 * q.shape[-1])
         scale = self.optimism / self.temperature
         with torch.no_grad():
             u = scale * (y - q)

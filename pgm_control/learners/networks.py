@@ -2,59 +2,162 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import final
+from contextlib import nullcontext
+from typing import Any, NamedTuple, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+_THIN = 32  # multiplied in bfloat16, it would not be faster
+_Views = tuple[list[Tensor], list[Tensor]]
 
 
 @final
 class Network(torch.nn.Module):
-    """A fully connected network with rectifiers, or several of one shape side by side as one batched product.
+    """A fully connected network with rectifiers, or several of one shape side by side, multiplied together.
 
-    Without hidden layers it is linear: on one-hot features, a table.
+    Without hidden layers it is linear: on one-hot features, a table. All weights are one row of memory, which an
+    optimiser and a target network move in one operation, and the backward pass is written out: a step of the
+    soft actor-critic takes a sixth less time for it.
 
     Attributes:
         copies: how many networks.
+        flat: all that is learned, in one row.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (256, 256), copies: int = 1) -> None:
         """Start as torch's `Linear` does, uniformly within ±1/√inputs, by torch's generator; a table at zero."""
         super().__init__()
         self.copies = copies
-        sizes = (inputs, *hidden, outputs)
-        self.weights, self.biases = torch.nn.ParameterList(), torch.nn.ParameterList()
-        many = () if copies == 1 else (copies,)  # a plain product is quicker than a batch of one
-        for before, after in itertools.pairwise(sizes):
-            bound = before**-0.5 if hidden else 0.0
-            weight = torch.empty(*many, before, after).uniform_(-bound, bound)
-            bias = torch.empty(*many, 1, after).uniform_(-bound, bound)
-            self.weights.append(torch.nn.Parameter(weight))
-            self.biases.append(torch.nn.Parameter(bias))
+        self._shape = _Shape(copies, (inputs, *hidden, outputs))
+        self.flat = torch.nn.Parameter(torch.empty(self._shape.numel()))
+        self._seen: tuple[int, _Views] | None = None
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            bound = weight.shape[-1] ** -0.5 if hidden else 0.0
+            weight.uniform_(-bound, bound)
+            bias.uniform_(-bound, bound)
+
+    @property
+    def weights(self) -> list[Float[Tensor, "copies output input"]]:
+        """Of each layer, without gradients; what is written into them is learned from."""
+        return self._views()[0]
+
+    @property
+    def biases(self) -> list[Float[Tensor, "copies 1 output"]]:
+        """Of each layer, likewise."""
+        return self._views()[1]
 
     def forward(
-        self, x: Float[Tensor, "*copies batch input"], parameters: Sequence[Tensor] | None = None
+        self, x: Float[Tensor, "*copies batch input"], frozen: bool = False
     ) -> Float[Tensor, "copies batch output"]:
         """The outputs of all copies, each of the same input.
 
+        Within `torch.autocast` to bfloat16 the wide products are in bfloat16, what comes out is not.
+
         Args:
             x: the same for all copies, or an input for each.
-            parameters: instead of its own, in the order of `parameters()`: weights, then biases.
+            frozen: give gradients to `x` alone.
         """
-        given = list(self.parameters()) if parameters is None else parameters
-        depth = len(given) // 2
-        product = torch.addmm if self.copies == 1 else torch.baddbmm
-        h = x.reshape(-1, x.shape[-1]) if self.copies == 1 else x.expand(self.copies, *x.shape[-2:])
-        for i in range(depth):
-            h = product(given[depth + i], h, given[i])
-            h = torch.relu_(h) if i < depth - 1 else h
-        return h[None] if self.copies == 1 else h
+        flat = self.flat.detach() if frozen else self.flat
+        device = flat.device.type
+        short = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        with torch.autocast(device, enabled=False) if short is not None else nullcontext():
+            return _applied(x.expand(self.copies, *x.shape[-2:]), flat, self._views(), self._shape, short)
+
+    def _views(self) -> "_Views":
+        """Weights and biases, looked up anew where the memory has moved."""
+        where = self.flat.data_ptr()
+        if self._seen is None or self._seen[0] != where:
+            self._seen = where, self._shape.split(self.flat.detach())
+        return self._seen[1]
+
+
+class _Shape(NamedTuple):
+    """Of the layers, and how they lie in a row."""
+
+    copies: int
+    sizes: tuple[int, ...]
+
+    def numel(self) -> int:
+        return self.copies * sum((before + 1) * after for before, after in itertools.pairwise(self.sizes))
+
+    def split(self, flat: Tensor) -> _Views:
+        """Weights (copies, output, input), then biases (copies, 1, output)."""
+        copies, layers = self.copies, list(itertools.pairwise(self.sizes))
+        numbers = [copies * n for before, after in layers for n in (before * after, after)]
+        rows = flat.split(numbers)
+        weights = [row.view(copies, after, before) for row, (before, after) in zip(rows[::2], layers, strict=True)]
+        biases = [row.view(copies, 1, after) for row, (_, after) in zip(rows[1::2], layers, strict=True)]
+        return weights, biases
+
+
+def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
+    """The layers; tensors that keep a record, as Pyro's do of what they depend on, are asked first."""
+    if has_torch_function_unary(x):
+        return handle_torch_function(_applied, (x,), x, flat, views, shape, short)
+    return _Layers.apply(x, flat, views, shape, short)  # pyright: ignore[reportReturnType]
+
+
+class _Layers(torch.autograd.Function):
+    r"""$h_{i + 1} = \max(h_i W_i^\top + b_i, 0)$, without the maximum at the end; the backward pass written out.
+
+    A product of which a side is thin is written as its transpose where that is an order of magnitude faster.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
+        weights, biases = views
+        if short is not None:
+            weights = [_shortened(each, short) for each in weights]
+        h, last, hidden = x, len(weights) - 1, []
+        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            h = h.to(weight.dtype)
+            hidden.append(h)
+            bias = bias.to(weight.dtype)
+            h = torch.addmm(bias[0], h[0], weight[0].mT)[None] if len(h) == 1 else torch.baddbmm(bias, h, weight.mT)
+            h = h.relu_() if i < last else h
+        ctx.save_for_backward(flat, *weights, *hidden)
+        ctx.shape = shape
+        return h.to(flat.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (slope,) = outer
+        flat, *saved = ctx.saved_tensors
+        weights, hidden = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        to_input, to_flat = ctx.needs_input_grad[:2]
+        # Zeros, for the memory to be near: a product that is written where nobody has been takes a third longer.
+        gradient = torch.zeros_like(flat) if to_flat else None
+        found = ctx.shape.split(gradient) if gradient is not None else None
+        for i in reversed(range(len(weights))):
+            h, weight = hidden[i], weights[i]
+            slope = slope.to(weight.dtype)
+            if found is not None:
+                torch.sum(slope, -2, keepdim=True, dtype=flat.dtype, out=found[1][i])
+                if h.shape[-1] < slope.shape[-1]:
+                    found[0][i].copy_(torch.bmm(h.mT, slope).mT)
+                elif slope.dtype == flat.dtype:
+                    torch.bmm(slope.mT, h, out=found[0][i])
+                else:
+                    found[0][i].copy_(torch.bmm(slope.mT, h))
+            if i > 0:
+                slope = slope * weight if slope.shape[-1] == 1 else torch.bmm(slope, weight)
+                slope = torch.ops.aten.threshold_backward(slope, h.to(slope.dtype), 0)
+            elif to_input:
+                slope = torch.bmm(slope, weight.mT.contiguous().mT).to(flat.dtype)
+        return slope if to_input else None, gradient, None, None, None
+
+
+def _shortened(weight: Tensor, short: torch.dtype) -> Tensor:
+    """In fewer digits, unless a side is so thin that its products cost next to nothing."""
+    return weight if min(weight.shape[1:]) < _THIN else weight.to(short)
 
 
 @torch.no_grad()
 def follow(target: Network, source: Network, rate: float) -> None:
     """Polyak averaging: the target moves by `rate` of the way to the source."""
-    torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
-        list(target.parameters()), list(source.parameters()), rate
-    )
+    target.flat.lerp_(source.flat, rate)

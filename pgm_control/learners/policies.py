@@ -13,7 +13,7 @@ from .action_prior import ActionPrior
 from .flow_policy import FlowPolicy
 from .networks import Network
 from .spaces import Actions
-from .squashed_gaussian import SquashedGaussian
+from .squashed_gaussian import SquashedGaussian, inside
 
 _LOG_SCALES = (-20.0, 2.0)  # as wide as anybody uses them
 
@@ -51,13 +51,16 @@ class BoxPolicy(torch.nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
         """The `SquashedGaussian` of the action in [−1, 1]^d."""
-        mean, log_scale = self.network(features)[0].chunk(2, -1)
-        return SquashedGaussian(mean, log_scale.clamp(*_LOG_SCALES).exp())
+        return SquashedGaussian(*self._moments(features))
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
-        policy = self(features)
-        return policy.median if deterministic else policy.sample()
+        mean, scale = self._moments(features)
+        return mean.tanh() if deterministic else inside(torch.normal(mean, scale).tanh())
+
+    def _moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_scale = self.network(features)[0].chunk(2, -1)
+        return mean, log_scale.clamp(*_LOG_SCALES).exp()
 
 
 @runtime_checkable

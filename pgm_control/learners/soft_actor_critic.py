@@ -107,7 +107,7 @@ class SAC(Learner):
         self._discount, self._updates, self._rate = discount, updates, target_rate
         self._learns_temperature = temperature == "auto"
         self._prior = ActionPrior(action_prior, self.actions, self.device)
-        self._products = products_in(products)
+        self._products = products_in(products, self.device)
         size, is_discrete = self.actions.size, self.actions.is_discrete
         inputs = self.observations.features + (0 if is_discrete else size)
         outputs = size if is_discrete else 1
@@ -125,9 +125,9 @@ class SAC(Learner):
         self._loss = CertaintyEquivalentLoss(start, optimism).to(self.device)
         self._policy_loss = SoftPolicyLoss(self.actor, self._prior, is_discrete)
         adam = {"lr": learning_rate, "fused": True}
-        self._actor_optimiser = torch.optim.Adam(self.actor.parameters(), **adam)
+        learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
+        self._actor_optimiser = torch.optim.Adam(learned, **adam)
         self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
-        self._temperature_optimiser = torch.optim.Adam(self._scalars.parameters(), **adam)
         self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts)
 
     @property
@@ -158,12 +158,11 @@ class SAC(Learner):
             "loss": self._loss,
             "actor_optimiser": self._actor_optimiser,
             "critic_optimiser": self._critic_optimiser,
-            "temperature_optimiser": self._temperature_optimiser,
             "experience": self._experience,
         }
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
-        """The critics, the policy, the temperature, and last the targets."""
+        """The critics, the policy and the temperature, and last the targets."""
         log_temperature = self._scalars["log_temperature"]
         temperature = log_temperature.detach().exp()
         with torch.no_grad():
@@ -172,9 +171,9 @@ class SAC(Learner):
         critic_loss = self._loss(self._policy_loss.taken(self.critics, batch.observation, batch.action), y)
         descend(self._critic_optimiser, critic_loss)
         actor_loss, entropy = self._policy_loss(self.critics, batch.observation, temperature)
-        descend(self._actor_optimiser, actor_loss.mean())
         if self._learns_temperature:
-            descend(self._temperature_optimiser, log_temperature * (entropy - self._target_entropy))
+            log_temperature.grad = entropy - self._target_entropy  # of the product of the two
+        descend(self._actor_optimiser, actor_loss.mean())
         follow(self._targets, self.critics, self._rate)
         return {"critic_loss": critic_loss.detach(), "entropy": entropy, "temperature": temperature}
 

@@ -1,10 +1,11 @@
 """What soft actor-critics have in common: a policy judged by a critic, the entropy relative to the prior included."""
 
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .action_prior import ActionPrior
 from .networks import Network
@@ -58,17 +59,39 @@ class SoftPolicyLoss:
             loss = _expect(log_policy, temperature * _minus(log_policy, log_prior) - q)
             return loss, -_expect(log_policy.detach(), log_policy.detach()).mean()
         action, log_prob = self._actor(features).rsample_with_log_prob()
-        frozen = [each.detach() for each in critics.parameters()]
-        q = critics(torch.cat((features, action), -1), frozen).amin(0)[:, 0]
+        q = critics(torch.cat((features, action), -1), frozen=True)
         log_ratio = log_prob - self._prior.log_density(features, action)
-        return temperature * log_ratio - q, -log_prob.detach().mean()
+        return _Shortfall.apply(q, log_ratio, temperature), -log_prob.detach().mean()  # pyright: ignore[reportReturnType]
+
+
+class _Shortfall(torch.autograd.Function):
+    r"""$\tau \log \pi / \rho - \min_i Q_i$, with the gradients written out."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, log_ratio: Tensor, temperature: Tensor | float) -> Tensor:
+        least = q.amin(0)
+        ctx.save_for_backward(q == least)
+        ctx.temperature = temperature
+        return temperature * log_ratio - least[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (chosen,) = ctx.saved_tensors
+        share = (outer[0] / chosen.sum(0)[:, 0])[:, None]
+        return torch.where(chosen, -share, 0.0), ctx.temperature * outer[0], None
 
 
 def descend(optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""]) -> None:
-    """A step of an optimiser along the gradient of a loss."""
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    """A step of an optimiser along the gradient of a loss; a parameter that has a gradient already keeps it."""
+    parameters = [each for group in optimiser.param_groups for each in group["params"] if each.grad is None]
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
     optimiser.step()
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:

@@ -105,7 +105,7 @@ class SoftQLearning(Learner):
         self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
         self._number = particles
         self._prior = ActionPrior(action_prior, self.actions, self.device)
-        self._products = products_in(products)
+        self._products = products_in(products, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         if not is_discrete and not hidden:
             raise InvalidArgument(
@@ -205,19 +205,18 @@ class SoftQLearning(Learner):
         critic: Network,
         features: Float[Tensor, "batch feature"],
         actions: Float[Tensor, "batch particle action"],
-        parameters: Sequence[Tensor] | None = None,
+        frozen: bool = False,
     ) -> Float[Tensor, "batch particle"]:
         """Q/τ of each state with each of its actions, in nats."""
         seen = features[:, None].expand(-1, actions.shape[1], -1)
         flat = torch.cat((seen, actions), -1).flatten(0, 1)
-        return critic(flat, parameters)[0, :, 0].unflatten(0, actions.shape[:2])
+        return critic(flat, frozen)[0, :, 0].unflatten(0, actions.shape[:2])
 
     def _log_density(
         self, features: Float[Tensor, "batch feature"], actions: Float[Tensor, "batch particle action"]
     ) -> Float[Tensor, "batch particle"]:
         """Q/τ + log ρ, in nats, with gradients to the actions alone."""
-        frozen = [each.detach() for each in self.critic.parameters()]
-        q = self._paired(self.critic, features, actions, frozen)
+        q = self._paired(self.critic, features, actions, frozen=True)
         number = actions.shape[1]
         prior = self._prior.log_density(features.repeat_interleave(number, 0), actions.flatten(0, 1))
         spread = prior.unflatten(0, actions.shape[:2]) if isinstance(prior, Tensor) else prior

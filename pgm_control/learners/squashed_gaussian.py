@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
 from pyro.distributions import TorchDistribution
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.distributions import constraints
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -21,7 +22,7 @@ class SquashedGaussian(TorchDistribution):
     r"""The distribution of $a = \tanh u$ in $(-1, 1)^d$, where $u$ is a diagonal Gaussian.
 
     $$\log p(a) = \sum_i \log N(u_i; \mu_i, \sigma_i) - \log(1 - \tanh^2 u_i), \qquad
-    \log(1 - \tanh^2 u) = 2 (\log 2 - u - \operatorname{softplus}(-2 u))$$
+    \log(1 - \tanh^2 u) = 2 (\log 2 - \log(e^u + e^{-u}))$$
 
     A distribution over vectors: `event_dim` is 1. Arguments are not checked, for speed; with `has_rsample_(False)` its
     samples carry no gradient, as a black-box world needs.
@@ -89,10 +90,7 @@ class SquashedGaussian(TorchDistribution):
             Actions, and $\log p(a)$ in nats. Both carry gradients.
         """
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
-        u = torch.addcmul(self.loc, self.scale, noise)
-        constant = u.shape[-1] * _HALF_LOG_2PI
-        density = (0.5 * noise.square() + self.scale.log() + log_jacobian(u)).sum(-1).neg() - constant
-        return inside(u.tanh()), density
+        return _Squashed.apply(self.loc, self.scale, noise)  # pyright: ignore[reportReturnType]
 
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Samples with gradients."""
@@ -135,9 +133,33 @@ class SquashedGaussian(TorchDistribution):
         return (0.5 + _HALF_LOG_2PI + self.scale.log() + squashed).sum(-1)
 
 
+class _Squashed(torch.autograd.Function):
+    r"""Action and log-density of $u = \mu + \sigma \varepsilon$, with the gradients written out: a loss asks for both.
+
+    $$\frac{\partial a}{\partial u} = 1 - a^2, \qquad \frac{\partial \log p}{\partial u} = 2 a, \qquad
+    \frac{\partial \log p}{\partial \sigma}\Big|_u = -\frac{1}{\sigma}$$
+    """
+
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, scale: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        u = torch.addcmul(loc, scale, noise)
+        density = (0.5 * noise.square() + scale.log() + log_jacobian(u)).sum(-1).neg()
+        action = u.tanh()
+        ctx.save_for_backward(action, scale, noise)
+        return inside(action), density - u.shape[-1] * _HALF_LOG_2PI
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        action, scale, noise = ctx.saved_tensors
+        to_action, to_density = outer[0], outer[1][..., None]
+        to_u = torch.addcmul(2 * action * to_density, to_action, 1 - action.square())
+        return to_u, torch.addcmul(to_u * noise, to_density, 1 / scale, value=-1), None
+
+
 def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     r"""$\log \frac{d \tanh u}{d u} = \log(1 - \tanh^2 u)$, without cancellation for large |u|."""
-    return 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))
+    return 2 * (math.log(2) - torch.logaddexp(u, -u))
 
 
 def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

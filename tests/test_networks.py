@@ -1,0 +1,168 @@
+"""Networks side by side, against layers of torch's own, one network after the other."""
+
+import pytest
+import torch
+from gymnasium.spaces import Box
+from hypothesis import given
+from hypothesis import strategies as st
+from pyro.ops.provenance import get_provenance, track_provenance
+
+from pgm_control.learners.action_prior import ActionPrior
+from pgm_control.learners.networks import Network, follow
+from pgm_control.learners.policies import BoxPolicy
+from pgm_control.learners.soft_policy_loss import SoftPolicyLoss, descend
+from pgm_control.learners.spaces import Actions
+from tests.strategies import laws
+
+
+def by_layers(network, copy, x):
+    """The outputs of one copy, by `torch.nn.Linear`; and all its parameters, weights first."""
+    layers = []
+    for weight, bias in zip(network.weights, network.biases, strict=True):
+        layer = torch.nn.Linear(weight.shape[2], weight.shape[1], dtype=x.dtype)
+        layer.load_state_dict({"weight": weight[copy], "bias": bias[copy, 0]})
+        layers.append(layer)
+    for layer in layers[:-1]:
+        x = layer(x).relu()
+    return layers[-1](x), [each.weight for each in layers] + [each.bias for each in layers]
+
+
+def made(copies, sizes, seed=0):
+    torch.manual_seed(seed)
+    network = Network(sizes[0], sizes[-1], sizes[1:-1], copies).double()
+    with torch.no_grad():
+        network.flat.normal_(std=0.5)
+    return network
+
+
+layers = st.lists(st.integers(1, 40), min_size=2, max_size=4).map(tuple)
+
+
+@laws
+@given(st.integers(1, 3), layers, st.integers(1, 50), st.integers(0, 99))
+def test_values_and_gradients_are_those_of_torchs_layers(copies, sizes, batch, seed):
+    network = made(copies, sizes, seed)
+    x = torch.randn(batch, sizes[0], dtype=torch.float64, requires_grad=True)
+    outer = torch.randn(copies, batch, sizes[-1], dtype=torch.float64)
+    to_x, to_flat = torch.autograd.grad((network(x) * outer).sum(), (x, network.flat))
+    weights, biases = network._shape.split(to_flat)
+    expected = torch.zeros_like(x)
+    for copy in range(copies):
+        y, parameters = by_layers(network, copy, x)
+        torch.testing.assert_close(network(x)[copy], y)
+        by_x, *others = torch.autograd.grad((y * outer[copy]).sum(), [x, *parameters])
+        expected += by_x
+        for mine, other in zip((*weights, *(each[:, 0] for each in biases)), others, strict=True):
+            torch.testing.assert_close(mine[copy], other)
+    torch.testing.assert_close(to_x, expected)
+
+
+def test_each_copy_may_have_an_input_of_its_own():
+    network = made(2, (3, 5, 2))
+    x = torch.randn(2, 7, 3, dtype=torch.float64)
+    for copy in range(2):
+        torch.testing.assert_close(network(x)[copy], by_layers(network, copy, x[copy])[0])
+
+
+def test_frozen_gives_gradients_to_the_input_alone():
+    network, x = made(2, (3, 8, 1)), torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    frozen, free = network(x, frozen=True), network(x)
+    torch.testing.assert_close(frozen, free)
+    frozen.sum().backward()
+    assert network.flat.grad is None
+    torch.testing.assert_close(x.grad, torch.autograd.grad(free.sum(), x)[0])
+
+
+def test_weights_are_windows_into_what_is_learned():
+    network, x = Network(2, 1, ()).requires_grad_(False), torch.ones(1, 2)
+    assert float(network(x)) == 0  # a table starts at zero
+    network.weights[0].fill_(2.0)
+    network.biases[0].fill_(0.5)
+    assert float(network(x)) == 4.5
+    state = {name: each + 1 for name, each in network.state_dict().items()}
+    network.load_state_dict(state)
+    assert float(network(x)) == 7.5
+    network.double()  # the memory is another
+    assert float(network(x.double())) == 7.5
+    network.weights[0].zero_()
+    assert float(network(x.double())) == 1.5
+
+
+def test_layers_start_within_the_bounds_of_torchs_own():
+    network = Network(16, 4, (64,), copies=2)
+    for values, inputs in zip((*network.weights, *network.biases), (16, 64, 16, 64), strict=True):
+        assert 0.9 * inputs**-0.5 < float(values.abs().max()) <= inputs**-0.5
+
+
+def test_following_moves_by_the_rate():
+    target, source = made(2, (3, 4, 1)), made(2, (3, 4, 1), seed=1)
+    expected = 0.9 * target.flat.detach() + 0.1 * source.flat.detach()
+    follow(target, source, 0.1)
+    torch.testing.assert_close(target.flat.detach(), expected)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_short_products_are_near_and_all_else_stays_float32(copies):
+    """What the products of three digits are near: 1 % in values; gradients less so, for rectifiers switch."""
+    torch.manual_seed(0)
+    network = Network(40, 3, (128, 64), copies)
+    x = torch.randn(200, 40, requires_grad=True)
+    outer = torch.randn(copies, 200, 3)
+    exact = network(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        short = network(x)
+    assert short.dtype == torch.float32
+    assert not torch.equal(short, exact)
+    for mine, other in zip(
+        (short, *torch.autograd.grad((short * outer).sum(), (x, network.flat))),
+        (exact, *torch.autograd.grad((exact * outer).sum(), (x, network.flat))),
+        strict=True,
+    ):
+        assert mine.dtype == torch.float32
+        off = (mine - other).norm() / other.norm()
+        assert float(off.detach()) < (0.01 if mine is short else 0.15)
+
+
+def test_pyro_keeps_track_through_a_network():
+    """Its record of what depends on what wraps tensors, and a function of one's own would lose the gradient."""
+    network, x = made(2, (3, 4, 1)), torch.randn(5, 3, dtype=torch.float64)
+    y = network(track_provenance(x, frozenset({"site"})))
+    assert get_provenance(y) == {"site"}
+    (found,) = torch.autograd.grad(y.sum(), network.flat)
+    torch.testing.assert_close(found, torch.autograd.grad(network(x).sum(), network.flat)[0])
+
+
+def test_thin_layers_are_exact_whatever_the_products():
+    network, x = Network(4, 1, (16,), copies=2), torch.randn(5, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(network(x), network(x.clone()))
+        short = network(x)
+    assert torch.equal(short, network(x))
+
+
+def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd():
+    """−V̂ of samples, through the smaller of two critics; where they agree, through both alike."""
+    torch.manual_seed(0)
+    features = torch.randn(30, 2)
+    policy = BoxPolicy(2, 1, (8,))
+    critics = Network(3, 1, (8,), copies=2)
+    critics.weights[1][1] = critics.weights[1][0]
+    actions = Actions(Box(-1.0, 1.0, (1,)))
+    loss = SoftPolicyLoss(policy, ActionPrior(None, actions, torch.device("cpu")), False)
+    torch.manual_seed(1)
+    found = torch.autograd.grad(loss(critics, features, 0.3)[0].sum(), policy.network.flat)
+    torch.manual_seed(1)
+    action, log_prob = policy(features).rsample_with_log_prob()
+    q = torch.stack([by_layers(critics, i, torch.cat((features, action), -1))[0] for i in range(2)]).amin(0)[:, 0]
+    expected = torch.autograd.grad((0.3 * (log_prob + torch.log(torch.tensor(2.0))) - q).sum(), policy.network.flat)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_gradient_that_is_there_already_is_kept():
+    first, second = (torch.nn.Parameter(torch.zeros(())) for _ in range(2))
+    descent = torch.optim.SGD([first, second], lr=1.0)
+    second.grad = torch.tensor(3.0)
+    descend(descent, 2 * first + 7 * second.detach())
+    assert (first.item(), second.item()) == (-2.0, -3.0)
+    assert first.grad is None
+    assert second.grad is None
