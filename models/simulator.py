@@ -13,7 +13,6 @@ from pyro import poutine
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pgm_control._action_prior import Chooser, action_prior_of
 from pgm_control._episodes import Episodes, Unknown
 from pgm_control._errors import (
     EnvironmentFailure,
@@ -23,6 +22,7 @@ from pgm_control._errors import (
     UnsupportedEnvironment,
 )
 from pgm_control._mdp import TabularMDP
+from pgm_control.learners.action_prior import Chooser, action_prior_of
 from pgm_control.learners.spaces import Actions, Observations
 from pgm_control.learners.worlds import WorldSource
 

@@ -11,7 +11,7 @@ from pgm_control.learners.action_prior import ActionPrior
 from pgm_control.learners.networks import Network, follow
 from pgm_control.learners.policies import BoxPolicy
 from pgm_control.learners.soft_policy_loss import SoftPolicyLoss, descend
-from pgm_control.learners.spaces import Actions
+from pgm_control.learners.spaces import Actions, Observations
 from tests.strategies import laws
 
 
@@ -148,7 +148,9 @@ def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd():
     critics = Network(3, 1, (8,), copies=2)
     critics.weights[1][1] = critics.weights[1][0]
     actions = Actions(Box(-1.0, 1.0, (1,)))
-    loss = SoftPolicyLoss(policy, ActionPrior(None, actions, torch.device("cpu")), False)
+    loss = SoftPolicyLoss(
+        policy, ActionPrior(None, actions, Observations(Box(-1.0, 1.0, (2,))), torch.device("cpu")), False
+    )
     torch.manual_seed(1)
     found = torch.autograd.grad(loss(critics, features, 0.3)[0].sum(), policy.network.flat)
     torch.manual_seed(1)

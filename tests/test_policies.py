@@ -14,12 +14,13 @@ from pgm_control.learners import SAC
 from pgm_control.learners.action_prior import ActionPrior
 from pgm_control.learners.flow_policy import FlowPolicy, SquashedFlow
 from pgm_control.learners.policies import BoxPolicy, DiscretePolicy, policy_of
-from pgm_control.learners.spaces import Actions
+from pgm_control.learners.spaces import Actions, Observations
 from pgm_control.learners.squashed_gaussian import SquashedGaussian
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
+SEEN = Observations(Box(-1.0, 1.0, (2,)))
 BOX, CHOICES = Actions(Box(-1.0, 1.0, (2,), np.float64)), Actions(Discrete(3))
 
 
@@ -180,7 +181,7 @@ def test_a_flow_covers_two_good_actions_and_no_gaussian_can():
 
 
 def test_choices_leave_masked_actions_alone():
-    prior = ActionPrior([0.75, 0.25, 0.0], CHOICES, CPU)
+    prior = ActionPrior([0.75, 0.25, 0.0], CHOICES, SEEN, CPU)
     policy = DiscretePolicy(2, 3, (8,), prior)
     log_policy = policy(torch.randn(50, 2))
     assert torch.allclose(log_policy.exp().sum(-1), torch.ones(50))
@@ -191,7 +192,7 @@ def test_choices_leave_masked_actions_alone():
 
 
 def test_the_default_in_a_box_is_a_squashed_gaussian():
-    policy = policy_of("gaussian", 3, BOX, (8,), ActionPrior(None, BOX, CPU))
+    policy = policy_of("gaussian", 3, BOX, (8,), ActionPrior(None, BOX, SEEN, CPU))
     assert isinstance(policy, BoxPolicy)
     found = policy(torch.randn(4, 3))
     assert isinstance(found, SquashedGaussian)
@@ -226,7 +227,7 @@ def test_a_policy_of_ones_own():
 
 
 def test_what_is_no_policy_is_refused():
-    box, choices = ActionPrior(None, BOX, CPU), ActionPrior(None, CHOICES, CPU)
+    box, choices = ActionPrior(None, BOX, SEEN, CPU), ActionPrior(None, CHOICES, SEEN, CPU)
     with pytest.raises(
         InvalidArgument, match=r'"gaussian", for a box "flow", .*but is \'flow\' for Discrete.*Leave it'
     ):

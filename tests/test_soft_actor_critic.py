@@ -18,12 +18,13 @@ from pgm_control.learners.action_prior import ActionPrior
 from pgm_control.learners.networks import Network
 from pgm_control.learners.policies import BoxPolicy, DiscretePolicy
 from pgm_control.learners.soft_policy_loss import SoftPolicyLoss
-from pgm_control.learners.spaces import Actions
+from pgm_control.learners.spaces import Actions, Observations
 from pgm_control.models import frozen_lake, lottery, restaurant, risky_path, slippery_cliff
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
+SEEN = Observations(Box(-1.0, 1.0, (2,)))
 
 
 def twin(mdp, temperature=1.0, **options):
@@ -206,7 +207,7 @@ class TestBox:
         actions = Actions(Box(-1.0, 1.0, (2,), np.float64))
         policy, mean = BoxPolicy(1, 2, ()), torch.tensor([0.4, -0.8])
         policy.network.biases[0].copy_(torch.cat((mean, torch.full((2,), math.log(scale)))))
-        loss = SoftPolicyLoss(policy, ActionPrior(None, actions, CPU), False)
+        loss = SoftPolicyLoss(policy, ActionPrior(None, actions, SEEN, CPU), False)
         torch.manual_seed(0)
         features, critics = torch.zeros(20_000, 1), Network(3, 1, (4,), copies=2)
         _, entropy = loss(critics, features, 1.0)
@@ -295,12 +296,12 @@ def test_without_optimism_it_is_plain_soft_actor_critic_bit_for_bit():
 def test_the_policy_loss_of_choices_is_the_sum_it_says():
     """−V̂ and the entropy, against sums by hand; a masked action counts nothing, whatever its Q."""
     actions, prior = Actions(Discrete(3)), torch.tensor([0.7, 0.3, 0.0])
-    policy = DiscretePolicy(2, 3, (8,), ActionPrior(prior, actions, CPU))
+    policy = DiscretePolicy(2, 3, (8,), ActionPrior(prior, actions, SEEN, CPU))
     critics, features = Network(2, 3, (8,), copies=2), torch.randn(6, 2)
     with torch.no_grad():
         pi, q = policy(features).exp()[:, :2], critics(features).amin(0)[:, :2]
         value = (pi * (q - 0.3 * (pi / prior[:2]).log())).sum(-1)
-    loss = SoftPolicyLoss(policy, ActionPrior(prior, actions, CPU), True)
+    loss = SoftPolicyLoss(policy, ActionPrior(prior, actions, SEEN, CPU), True)
     given, entropy = loss(critics, features, 0.3)
     assert torch.allclose(given, -value, atol=1e-6)
     assert torch.allclose(loss.value(critics, features, 0.3), value, atol=1e-6)
@@ -342,7 +343,7 @@ def test_targets_follow_slowly():
         ({"updates": 0}, r"`updates` must be a whole number, at least 1, but is 0"),
         ({"learning_rate": 0.0}, r"`learning_rate` must be a number above 0 and at most 1, but is 0.0"),
         ({"target_rate": 2.0}, r"`target_rate` must be a number above 0"),
-        ({"action_prior": [0.5, 0.6]}, r"`action_prior` must be probabilities that sum to one"),
+        ({"action_prior": [0.5, 0.6]}, r"`action_prior` must be probabilities that sum to 1"),
     ],
 )
 def test_arguments_that_make_no_sense(given, message):

@@ -98,7 +98,7 @@ class OriginalSAC(Learner):
         check_temperature(temperature)
         check_updates(discount, updates, learning_rate, target_rate)
         self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
-        prior = ActionPrior(action_prior, self.actions, self.device)
+        prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         self._products = products_in(products, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         inputs, outputs = (features, size) if is_discrete else (features + size, 1)

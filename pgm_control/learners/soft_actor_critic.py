@@ -106,7 +106,7 @@ class SAC(Learner):
         check_updates(discount, updates, learning_rate, target_rate)
         self._discount, self._updates, self._rate = discount, updates, target_rate
         self._learns_temperature = temperature == "auto"
-        self._prior = ActionPrior(action_prior, self.actions, self.device)
+        self._prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         self._products = products_in(products, self.device)
         size, is_discrete = self.actions.size, self.actions.is_discrete
         inputs = self.observations.features + (0 if is_discrete else size)

@@ -104,7 +104,7 @@ class SoftQLearning(Learner):
         _check(temperature, discount, updates, particles, learning_rate, target_rate)
         self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
         self._number = particles
-        self._prior = ActionPrior(action_prior, self.actions, self.device)
+        self._prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         self._products = products_in(products, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         if not is_discrete and not hidden:
