@@ -3,30 +3,16 @@
 Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
 """
 
-import difflib
 import io
-import re
-import shlex
-import shutil
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
-from ._errors import InvalidArgument, MissingExtra, PGMControlError
-
-if TYPE_CHECKING:
-    from ._compare import Comparison
-    from ._fit import Fit
-    from ._mdp import TabularMDP
-    from ._progress import Progress
-
-TABLE_IDS = ("FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1", "Taxi-v4")
-"""What Gymnasium has with a transition table."""
+from ._errors import PGMControlError
+from ._terminal import bar_over
 
 _DESCRIPTION = (
     "Control as probabilistic inference: what a guide believes and earns that may change the dice (free), "
@@ -77,28 +63,9 @@ def compare(
         seed: Seed of the fits.
         out: Folder for the picture and the JSON. By default pgm-control-out/NAME.
     """
-    mdp = _problem(name, horizon)
-    from ._compare import compare as compare_guides
-    from .models import TabularModel
+    from . import _compare_command as command
 
-    model = TabularModel(mdp, temperature)
-    folder = out if out is not None else Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
-    folder.mkdir(parents=True, exist_ok=True)
-    given = [f"--horizon {mdp.horizon}", f"--temperature {temperature:g}", f"--steps {steps}", f"--seed {seed}"]
-    command = " ".join(["pgm-control compare", shlex.quote(name), *given])
-    found = compare_guides(model, steps=steps, seed=seed, progress=_bar_over(steps), name=name, command=command)
-    print(_report(found))
-    found.save(folder / "comparison.json")
-    print(f"\nNumbers: {folder / 'comparison.json'}")
-    try:
-        from ._picture import picture
-
-        picture(found, folder / "comparison.png")
-        print(f"Picture: {folder / 'comparison.png'}")
-    except MissingExtra as problem:
-        print(f"Picture: none. {problem}")
-    reason, following = _next(found, name, horizon)
-    print(f"\nNext, {reason}:\n  {following}")
+    command.compare(name, horizon, temperature, steps, seed, out, print, bar_over)
 
 
 def bench(
@@ -144,7 +111,7 @@ def bench(
         backend=backend,
         out=out,
         folder=Path.cwd(),
-        progress=lambda total: _bar_over(total)("bench"),
+        progress=lambda total: bar_over(total)("bench"),
         command=command_of(asked),
     )
     for text in (str(found), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
@@ -196,7 +163,7 @@ def train(
     asked = dict(locals())
     from . import _train_command as command
 
-    command.train(asked, print, _bar_over)
+    command.train(asked, print, bar_over)
 
 
 def play(
@@ -222,128 +189,14 @@ def play(
 
 def zoo() -> None:
     """List the named problems, with their sizes."""
+    from ._named_problem import TABLE_IDS, sizes
+    from ._terminal import wrapped
     from .models import zoo as entries
 
     width = max(map(len, entries()))
     for name, entry in entries().items():
         mdp = entry.build()
-        print(f"{name:<{width}}  {_sizes(mdp)}\n{_wrapped(entry.summary, indent=width + 2)}")
+        print(f"{name:<{width}}  {sizes(mdp)}\n{wrapped(entry.summary, indent=width + 2)}")
     print()
-    print(_wrapped(f"Gymnasium environments with a transition table serve as well: {', '.join(TABLE_IDS)}."))
+    print(wrapped(f"Gymnasium environments with a transition table serve as well: {', '.join(TABLE_IDS)}."))
     print("\nNext:\n  pgm-control compare restaurant")
-
-
-def _problem(name: str, horizon: int | None) -> "TabularMDP":
-    """From the zoo or from Gymnasium.
-
-    Raises:
-        InvalidArgument: if neither knows the name, with the nearest that they know.
-    """
-    import gymnasium
-
-    from ._mdp import TabularMDP
-    from .models import zoo as entries
-
-    if name in entries():
-        mdp = entries()[name].build()
-        return mdp if horizon is None else mdp.replace(horizon=horizon)
-    try:
-        env = gymnasium.make(name)
-    except gymnasium.error.DependencyNotInstalled as problem:
-        raise InvalidArgument(f"Gymnasium cannot make {name!r}: {problem}") from problem
-    except (gymnasium.error.Error, ImportError) as problem:
-        known = {_plain(each): each for each in (*entries(), *TABLE_IDS)}
-        near = difflib.get_close_matches(_plain(name), known, n=2, cutoff=0.5)
-        remedy = f" Did you mean {' or '.join(known[each] for each in near)}?" if near else ""
-        raise InvalidArgument(
-            f"There is no problem {name!r}, in the zoo or in Gymnasium.{remedy} `pgm-control zoo` lists them all."
-        ) from problem
-    return TabularMDP.from_gymnasium(env, horizon)
-
-
-def _sizes(mdp: "TabularMDP") -> str:
-    return f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}"
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))
-
-
-def _bar_over(steps: int) -> "Callable[[str], AbstractContextManager[Progress]]":
-    """A progress bar for each guide on a terminal, nothing elsewhere."""
-
-    @contextmanager
-    def report(guide: str) -> "Iterator[Progress]":
-        from ._progress import ProgressBar, silent
-
-        if not sys.stderr.isatty():
-            yield silent
-            return
-        with ProgressBar(steps, f"{guide:>7}") as bar:
-            yield bar
-
-    return report
-
-
-def _report(found: "Comparison") -> str:
-    """The scorecard, the sentences, and what there is to know about the fits."""
-    from ._fit import Status
-    from ._wording import amount
-
-    mdp, temperature = found.model.mdp, found.model.temperature
-    lines = [f"{found.name}: {_sizes(mdp)}, temperature {temperature:g}", "", str(found.scorecard), ""]
-    lines += [_wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
-    for name, fit in found.fits.items():
-        if fit.status is not Status.converged:
-            short = amount(found.short_of_optimum(name))
-            after = f"The fit of the {name} guide, after {fit.steps} steps, is {short} nats short of its optimum"
-            lines += ["", _wrapped(f"{after}. {_message(fit)}")]
-    if "clamped" not in found.fits:
-        lines += ["", "The clamped guide was not fitted, because the fit of the free one was interrupted."]
-    for name in found.untrained:
-        earned = {kind: amount(found.scorecard.scores[f"{name}, {kind}"].true_return) for kind in ("exact", "fitted")}
-        text = f"The fit of the {name} guide is within {amount(found.short_of_optimum(name))} nats of its optimum and "
-        text += f"yet truly earns {earned['fitted']}, not {earned['exact']}: an ELBO is an average over what the guide "
-        lines += ["", _wrapped(text + "imagines, so where it never expects to be its policy stays untrained.")]
-    return "\n".join(lines)
-
-
-def _message(fit: "Fit[Any]") -> str:
-    """That of the status, with the remedy that the command line has."""
-    from ._fit import Status
-
-    happened = fit.status.value.partition(". ")[0]
-    if fit.status is Status.out_of_steps:
-        return f"{happened}. Try --steps\u00a0{2 * fit.steps}."
-    if fit.status is Status.interrupted:
-        return f"{happened}. For the whole fit run the command again."
-    return fit.status.value
-
-
-def _next(found: "Comparison", name: str, horizon: int | None) -> tuple[str, str]:
-    """What to try now, and the command."""
-    from .models import zoo as entries
-
-    same_length = f" --horizon {horizon}" if horizon is not None else ""
-    again = f"pgm-control compare {shlex.quote(name)}{same_length} --temperature"
-    temperature = found.model.temperature
-    twin = entries()[name].twin if name in entries() else None
-    twin_of = next((each.name for each in entries().values() if each.twin == name), None)
-    if not found.explanation.dice:
-        if twin_of is not None:
-            return "the same problem with its dice", f"pgm-control compare {twin_of}{same_length}"
-        return "a problem in which chance matters", "pgm-control compare slippery_cliff"
-    if found.explanation.choice.apart < 0.01:
-        return "let rewards weigh more against the action prior", f"{again} {temperature / 10:g}"
-    if twin is not None:
-        return "the same problem without chance, where the two agree", f"pgm-control compare {twin}{same_length}"
-    return "let rewards weigh less against the action prior", f"{again} {temperature * 10:g}"
-
-
-def _wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
-    """To the width of the terminal, at most 110."""
-    width = min(110, max(60, shutil.get_terminal_size().columns))
-    opening = " " * indent if first is None else first
-    kept = re.sub(r"(\(\d+,) (\d+\))", "\\1\u00a0\\2", text)  # the name of a cell stays on one line
-    lines = textwrap.fill(kept, width, initial_indent=opening, subsequent_indent=" " * indent, break_on_hyphens=False)
-    return lines.replace("\u00a0", " ")

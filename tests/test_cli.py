@@ -13,8 +13,9 @@ import gymnasium
 import pytest
 
 import pgm_control.cli as cli
-from pgm_control import FreeGuide, TabularMDP, TabularModel, _bench, _compare, fit, infer
+from pgm_control import FreeGuide, TabularMDP, TabularModel, _bench, _compare, _compare_command, fit, infer
 from pgm_control._explain import explain
+from pgm_control._named_problem import TABLE_IDS
 from pgm_control.guides.zoo import guide_zoo
 from pgm_control.models import restaurant, zoo
 
@@ -233,7 +234,7 @@ def interrupting(guide_to_interrupt):
 
 @pytest.mark.parametrize(("guide", "rows"), [("clamped", 4), ("free", 3)])
 def test_ctrl_c_keeps_the_partial_fit(capsys, tmp_path, monkeypatch, guide, rows):
-    monkeypatch.setattr(cli, "_bar_over", interrupting(guide))
+    monkeypatch.setattr(cli, "bar_over", interrupting(guide))
     status, out, _ = run(capsys, "compare", "restaurant")
     flat = " ".join(out.split())
     assert status == 0
@@ -250,7 +251,7 @@ def test_ctrl_c_elsewhere_is_no_traceback(capsys, monkeypatch):
     def pressed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_problem", pressed)
+    monkeypatch.setattr(_compare_command, "named_problem", pressed)
     assert run(capsys, "compare", "restaurant") == (130, "", "pgm-control: interrupted.\n")
 
 
@@ -282,7 +283,7 @@ def test_an_optimum_that_svi_reaches_without_its_policy(capsys, monkeypatch):
         return found
 
     monkeypatch.setattr(_compare, "fit", fit_that_learns_nothing_in_the_pit)
-    monkeypatch.setattr(cli, "_problem", lambda name, horizon: pit)
+    monkeypatch.setattr(_compare_command, "named_problem", lambda name, horizon: pit)
     _, out, _ = run(capsys, "compare", "pit")
     flat = " ".join(out.split())
     assert re.search(
@@ -304,7 +305,7 @@ def test_zoo_lists_names_summaries_and_sizes(capsys):
 
 
 def test_the_environments_it_names_have_tables():
-    for name in cli.TABLE_IDS:
+    for name in TABLE_IDS:
         assert hasattr(gymnasium.make(name).unwrapped, "P")
 
 
@@ -409,7 +410,7 @@ def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch, 
 
     args = ["--models", "restaurant", "lottery", "--guides", "clamped", "--seeds", "2", "--steps", "5"]
     with monkeypatch.context() as pressed:
-        pressed.setattr(cli, "_bar_over", lambda total: report)
+        pressed.setattr(cli, "bar_over", lambda total: report)
         status, out, err = run(capsys, "bench", *args, "--out", "a b")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     following = shlex.join(["pgm-control", "bench", *args, "--out", "a b"])

@@ -209,7 +209,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(capsys, tmp_path, monkeyp
     args = [*NOISY, "--steps", "60", "--evaluate-every", "20", "--evaluation-episodes", "2"]
     assert run(capsys, *args, "--out", "through")[0] == 0
     with monkeypatch.context() as pressed:
-        pressed.setattr(cli, "_bar_over", pressing(34))
+        pressed.setattr(cli, "bar_over", pressing(34))
         status, out, err = run(capsys, *args, "--out", "a b")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     following = "pgm-control train --resume 'a b'"
@@ -231,7 +231,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(capsys, tmp_path, monkeyp
 
 
 def test_ctrl_c_twice_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch, keyboard):
-    monkeypatch.setattr(cli, "_bar_over", pressing(34, 34))
+    monkeypatch.setattr(cli, "bar_over", pressing(34, 34))
     status, out, err = run(capsys, *PLAIN, "--steps", "60", "--checkpoint-every", "10", "--out", "x")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     assert out.endswith("To go on from the last checkpoint:\n  pgm-control train --resume x\n")
@@ -281,7 +281,7 @@ def test_play_says_what_it_earns_beside_training(capsys, tmp_path):
 
 def test_play_of_an_unfinished_run_proposes_to_finish_it(capsys, monkeypatch, keyboard):
     with monkeypatch.context() as pressed:
-        pressed.setattr(cli, "_bar_over", pressing(34))
+        pressed.setattr(cli, "bar_over", pressing(34))
         run(capsys, *PLAIN, "--steps", "60", "--out", "x")
     out = run(capsys, "play", "x", "--episodes", "2")[1]
     assert out.endswith("Next, let it learn the 26 steps that are left:\n  pgm-control train --resume x\n")
@@ -472,7 +472,7 @@ def test_tensorboard_gets_every_row_once(capsys, monkeypatch, keyboard):
     boards.clear()
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Board))
     with monkeypatch.context() as pressed:
-        pressed.setattr(cli, "_bar_over", pressing(34))
+        pressed.setattr(cli, "bar_over", pressing(34))
         run(capsys, *NOISY, "--steps", "60", "--evaluate-every", "20", "--tensorboard", "--out", "x")
     run(capsys, "train", "--resume", "x")
     first, second = boards

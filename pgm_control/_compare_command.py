@@ -1,0 +1,96 @@
+"""What `pgm-control compare` does."""
+
+import shlex
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from ._compare import Comparison
+from ._compare import compare as compare_guides
+from ._errors import MissingExtra
+from ._fit import Fit, Status
+from ._named_problem import named_problem, sizes
+from ._picture import picture
+from ._progress import Progress
+from ._terminal import wrapped
+from ._wording import amount
+from .models import TabularModel
+from .models import zoo as entries
+
+
+def compare(
+    name: str,
+    horizon: int | None,
+    temperature: float,
+    steps: int,
+    seed: int,
+    out: Path | None,
+    say: Callable[[str], None],
+    bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]],
+) -> None:
+    """Fit, say, write and point to what is next; the arguments are those of the command."""
+    model = TabularModel(named_problem(name, horizon), temperature)
+    folder = out if out is not None else Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
+    folder.mkdir(parents=True, exist_ok=True)
+    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}", f"--steps {steps}", f"--seed {seed}"]
+    command = " ".join(["pgm-control compare", shlex.quote(name), *given])
+    found = compare_guides(model, steps=steps, seed=seed, progress=bar_over(steps), name=name, command=command)
+    say(_report(found))
+    found.save(folder / "comparison.json")
+    say(f"\nNumbers: {folder / 'comparison.json'}")
+    try:
+        picture(found, folder / "comparison.png")
+        say(f"Picture: {folder / 'comparison.png'}")
+    except MissingExtra as problem:
+        say(f"Picture: none. {problem}")
+    reason, following = _next(found, name, horizon)
+    say(f"\nNext, {reason}:\n  {following}")
+
+
+def _report(found: Comparison) -> str:
+    """The scorecard, the sentences, and what there is to know about the fits."""
+    mdp, temperature = found.model.mdp, found.model.temperature
+    lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", str(found.scorecard), ""]
+    lines += [wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
+    for name, fit in found.fits.items():
+        if fit.status is not Status.converged:
+            short = amount(found.short_of_optimum(name))
+            after = f"The fit of the {name} guide, after {fit.steps} steps, is {short} nats short of its optimum"
+            lines += ["", wrapped(f"{after}. {_message(fit)}")]
+    if "clamped" not in found.fits:
+        lines += ["", "The clamped guide was not fitted, because the fit of the free one was interrupted."]
+    for name in found.untrained:
+        earned = {kind: amount(found.scorecard.scores[f"{name}, {kind}"].true_return) for kind in ("exact", "fitted")}
+        text = f"The fit of the {name} guide is within {amount(found.short_of_optimum(name))} nats of its optimum and "
+        text += f"yet truly earns {earned['fitted']}, not {earned['exact']}: an ELBO is an average over what the guide "
+        lines += ["", wrapped(text + "imagines, so where it never expects to be its policy stays untrained.")]
+    return "\n".join(lines)
+
+
+def _message(fit: Fit[Any]) -> str:
+    """That of the status, with the remedy that the command line has."""
+    happened = fit.status.value.partition(". ")[0]
+    if fit.status is Status.out_of_steps:
+        return f"{happened}. Try --steps\u00a0{2 * fit.steps}."
+    if fit.status is Status.interrupted:
+        return f"{happened}. For the whole fit run the command again."
+    return fit.status.value
+
+
+def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
+    """What to try now, and the command."""
+    same_length = f" --horizon {horizon}" if horizon is not None else ""
+    again = f"pgm-control compare {shlex.quote(name)}{same_length} --temperature"
+    temperature = found.model.temperature
+    twin = entries()[name].twin if name in entries() else None
+    twin_of = next((each.name for each in entries().values() if each.twin == name), None)
+    if not found.explanation.dice:
+        if twin_of is not None:
+            return "the same problem with its dice", f"pgm-control compare {twin_of}{same_length}"
+        return "a problem in which chance matters", "pgm-control compare slippery_cliff"
+    if found.explanation.choice.apart < 0.01:
+        return "let rewards weigh more against the action prior", f"{again} {temperature / 10:g}"
+    if twin is not None:
+        return "the same problem without chance, where the two agree", f"pgm-control compare {twin}{same_length}"
+    return "let rewards weigh less against the action prior", f"{again} {temperature * 10:g}"
