@@ -15,8 +15,6 @@ from ._picture import picture
 from ._progress import Progress
 from ._terminal import wrapped
 from ._wording import amount
-from .models import TabularModel
-from .models import zoo as entries
 
 
 def compare(
@@ -30,6 +28,8 @@ def compare(
     bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]],
 ) -> None:
     """Fit, say, write and point to what is next; the arguments are those of the command."""
+    from .models import TabularModel
+
     model = TabularModel(named_problem(name, horizon), temperature)
     folder = out if out is not None else Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +80,8 @@ def _message(fit: Fit[Any]) -> str:
 
 def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
     """What to try now, and the command."""
+    from .models import zoo as entries
+
     same_length = f" --horizon {horizon}" if horizon is not None else ""
     again = f"pgm-control compare {shlex.quote(name)}{same_length} --temperature"
     temperature = found.model.temperature
