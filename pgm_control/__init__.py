@@ -114,6 +114,8 @@ if TYPE_CHECKING:
     from ._return_distribution import ReturnDistribution as ReturnDistribution
     from ._return_distribution import return_moments as return_moments
     from ._return_distribution import Moments as Moments
+    from ._return_conditioned import condition_on_return as condition_on_return
+    from ._return_conditioned import ReturnConditioned as ReturnConditioned
     from ._explain import explain as explain
     from ._explain import Explanation as Explanation
     from ._compare import compare as compare
@@ -180,6 +182,7 @@ _HOMES = {
     "_frontier": ("frontier", "Frontier", "FrontierPoint"),
     "_critical_optimism": ("critical_optimism", "CriticalOptimism"),
     "_return_distribution": ("return_distribution", "ReturnDistribution", "return_moments", "Moments"),
+    "_return_conditioned": ("condition_on_return", "ReturnConditioned"),
     "_ledger": ("ledger", "Ledger"),
     "_explain": ("explain", "Explanation"),
     "_compare": ("compare", "Comparison"),

@@ -19,6 +19,11 @@ REFERENCES = {
         "reinforcement learning with stochastic dynamics. "
         "Conference on Uncertainty in Artificial Intelligence, PMLR 216, 99–109, 2023."
     ),
+    "brandfonbrener2022": (
+        "D. Brandfonbrener, A. Bietti, J. Buckman, R. Laroche and J. Bruna. When does return-conditioned supervised "
+        "learning work for offline reinforcement learning? "
+        "Advances in Neural Information Processing Systems 35, 2022. arXiv:2206.01079."
+    ),
     "burda2016": (
         "Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. "
         "International Conference on Learning Representations, 2016. arXiv:1509.00519."
@@ -133,6 +138,10 @@ REFERENCES = {
         "A. R. Odoni. On finding the maximal gain for Markov decision processes. "
         "Operations Research 17(5), 857–860, 1969."
     ),
+    "paster2022": (
+        "K. Paster, S. McIlraith and J. Ba. You can't count on luck: why decision transformers and RvS fail in "
+        "stochastic environments. Advances in Neural Information Processing Systems 35, 2022. arXiv:2205.15967."
+    ),
     "piche2019": (
         "A. Piché, V. Thomas, C. Ibrahim, Y. Bengio and C. Pal. Probabilistic planning with sequential Monte Carlo "
         "methods. International Conference on Learning Representations, 2019."
@@ -196,6 +205,10 @@ REFERENCES = {
     "williams1992": (
         "R. J. Williams. Simple statistical gradient-following algorithms for connectionist reinforcement learning. "
         "Machine Learning 8, 229–256, 1992."
+    ),
+    "yang2023": (
+        "M. Yang, D. Schuurmans, P. Abbeel and O. Nachum. Dichotomy of control: separating what you can control from "
+        "what you cannot. International Conference on Learning Representations, 2023. arXiv:2210.13435."
     ),
     "ziebart2010": (
         "B. D. Ziebart. Modeling purposeful adaptive behavior with the principle of maximum causal entropy. "
