@@ -140,13 +140,16 @@ def test_thin_layers_are_exact_whatever_the_products():
     assert torch.equal(short, network(x))
 
 
-def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd():
+@pytest.mark.parametrize("agree", [False, True])
+def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd(agree):
     """−V̂ of samples, through the smaller of two critics; where they agree, through both alike."""
     torch.manual_seed(0)
     features = torch.randn(30, 2)
     policy = BoxPolicy(2, 1, (8,))
     critics = Network(3, 1, (8,), copies=2)
-    critics.weights[1][1] = critics.weights[1][0]
+    if agree:
+        for each in (*critics.weights, *critics.biases):
+            each[1] = each[0]
     actions = Actions(Box(-1.0, 1.0, (1,)))
     loss = SoftPolicyLoss(
         policy, ActionPrior(None, actions, Observations(Box(-1.0, 1.0, (2,))), torch.device("cpu")), False
