@@ -1,6 +1,6 @@
 """The trajectory model of a tabular MDP, as a Pyro program."""
 
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from pgm_control._errors import InvalidProblem
 from pgm_control._mdp import TabularMDP
 from pgm_control._mdp_checks import Kind, normalised, shape, table
 from pgm_control._program import run_program
+
+if TYPE_CHECKING:
+    from pgm_control._render import Drawing
 
 
 @final
@@ -98,3 +101,22 @@ class TabularModel:
     def __repr__(self) -> str:
         """The problem and the temperature."""
         return f"TabularModel({self.mdp!r}, temperature {self.temperature:g})"
+
+    def _repr_html_(self) -> str:
+        """The problem, the temperature and the first dice, for a notebook."""
+        from pgm_control._html import model_page
+
+        return model_page(self)
+
+    def render(self, steps: int = 2) -> "Drawing":
+        """Draw the graph of the Pyro program: see `render`, which draws guides beside it.
+
+        Args:
+            steps: how many steps are drawn; the rest is "…".
+
+        Returns:
+            A `Drawing`, to look at in a notebook, to print as Mermaid text, or to save.
+        """
+        from pgm_control._render import render
+
+        return render(self, {}, steps=steps)

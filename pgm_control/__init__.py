@@ -125,6 +125,10 @@ if TYPE_CHECKING:
     from ._bench import BenchStatus as BenchStatus
     from ._bench_rows import BenchRow as BenchRow
     from ._picture import picture as picture
+    from ._report import report as report
+    from .explorer import explore as explore
+    from ._render import render as render
+    from ._render import Drawing as Drawing
     from ._policy import TabularPolicy as TabularPolicy
     from ._rollout import rollout as rollout
     from ._rollout import Rollout as Rollout
@@ -189,6 +193,9 @@ _HOMES = {
     "_bench": ("bench", "Bench", "BenchStatus"),
     "_bench_rows": ("BenchRow",),
     "_picture": ("picture",),
+    "_report": ("report",),
+    "explorer": ("explore",),
+    "_render": ("render", "Drawing"),
     "_policy": ("TabularPolicy",),
     "_rollout": ("rollout", "Rollout"),
     "_errors": (

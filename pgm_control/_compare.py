@@ -110,6 +110,16 @@ class Comparison:
         """The scorecard, then the explanation."""
         return f"{self.scorecard}\n\n{self.explanation}"
 
+    def __repr__(self) -> str:
+        """The finding in one line."""
+        return f"Comparison({self.name}: {self.explanation.headline})"
+
+    def _repr_html_(self) -> str:
+        """Scorecard, explanation and fits, for a notebook."""
+        from ._html import comparison_page
+
+        return comparison_page(self)
+
 
 @contextmanager
 def _silently(guide: str) -> Iterator[Progress]:

@@ -1,4 +1,4 @@
-"""What `pgm-control compare` does."""
+"""What `pgm-control compare` and `pgm-control report` do."""
 
 import shlex
 from collections.abc import Callable
@@ -13,8 +13,11 @@ from ._fit import Fit, Status
 from ._named_problem import named_problem, sizes
 from ._picture import picture
 from ._progress import Progress
+from ._report import report as write_report
 from ._terminal import wrapped
 from ._wording import amount
+
+_BarOver = Callable[[int], Callable[[str], AbstractContextManager[Progress]]]
 
 
 def compare(
@@ -25,17 +28,12 @@ def compare(
     seed: int,
     out: Path | None,
     say: Callable[[str], None],
-    bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]],
+    bar_over: _BarOver,
 ) -> None:
     """Fit, say, write and point to what is next; the arguments are those of the command."""
-    from .models import TabularModel
-
-    model = TabularModel(named_problem(name, horizon), temperature)
-    folder = out if out is not None else Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
+    found = _compared("compare", name, horizon, temperature, steps, seed, bar_over)
+    folder = _folder(name) if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
-    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}", f"--steps {steps}", f"--seed {seed}"]
-    command = " ".join(["pgm-control compare", shlex.quote(name), *given])
-    found = compare_guides(model, steps=steps, seed=seed, progress=bar_over(steps), name=name, command=command)
     say(_report(found))
     found.save(folder / "comparison.json")
     say(f"\nNumbers: {folder / 'comparison.json'}")
@@ -46,6 +44,44 @@ def compare(
         say(f"Picture: none. {problem}")
     reason, following = _next(found, name, horizon)
     say(f"\nNext, {reason}:\n  {following}")
+
+
+def report(
+    name: str,
+    horizon: int | None,
+    temperature: float,
+    steps: int,
+    seed: int,
+    out: Path | None,
+    say: Callable[[str], None],
+    bar_over: _BarOver,
+) -> None:
+    """Fit, and write it all on one page; the arguments are those of the command."""
+    found = _compared("report", name, horizon, temperature, steps, seed, bar_over)
+    path = write_report(found, path=_folder(name) / "report.html" if out is None else out)
+    say(f"{found.explanation.headline}.\n\nReport: {path}")
+    say(f"\nNext, move its settings:\n  pgm-control explore{f' {name}' if name in _zoo() else ''}")
+
+
+def _compared(
+    verb: str, name: str, horizon: int | None, temperature: float, steps: int, seed: int, bar_over: _BarOver
+) -> Comparison:
+    from .models import TabularModel
+
+    model = TabularModel(named_problem(name, horizon), temperature)
+    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}", f"--steps {steps}", f"--seed {seed}"]
+    command = " ".join([f"pgm-control {verb}", shlex.quote(name), *given])
+    return compare_guides(model, steps=steps, seed=seed, progress=bar_over(steps), name=name, command=command)
+
+
+def _folder(name: str) -> Path:
+    return Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
+
+
+def _zoo() -> Any:
+    from .models import zoo
+
+    return zoo()
 
 
 def _report(found: Comparison) -> str:
@@ -80,13 +116,11 @@ def _message(fit: Fit[Any]) -> str:
 
 def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
     """What to try now, and the command."""
-    from .models import zoo as entries
-
     same_length = f" --horizon {horizon}" if horizon is not None else ""
     again = f"pgm-control compare {shlex.quote(name)}{same_length} --temperature"
     temperature = found.model.temperature
-    twin = entries()[name].twin if name in entries() else None
-    twin_of = next((each.name for each in entries().values() if each.twin == name), None)
+    twin = _zoo()[name].twin if name in _zoo() else None
+    twin_of = next((each.name for each in _zoo().values() if each.twin == name), None)
     if not found.explanation.dice:
         if twin_of is not None:
             return "the same problem with its dice", f"pgm-control compare {twin_of}{same_length}"

@@ -101,6 +101,12 @@ class Fit(Generic[G]):
         reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
         return f"Fit({reached} after {self.steps} steps, {self.seconds:.1f} s. {self.status.value})"
 
+    def _repr_html_(self) -> str:
+        """How it ended and the curve of the ELBO, for a notebook."""
+        from ._html import fit_page
+
+        return fit_page(self)
+
 
 def fit(
     model: Callable[[], Any],

@@ -293,3 +293,9 @@ class TabularMDP:
             f"TabularMDP({self.num_states} states, {self.num_actions} actions, at most {self.num_outcomes} outcomes, "
             f"horizon {self.horizon}, discount {self.discount:g}, {str(self.probability.dtype).removeprefix('torch.')})"
         )
+
+    def _repr_html_(self) -> str:
+        """Sizes, and the dice of the first states, for a notebook."""
+        from ._html import mdp_page
+
+        return mdp_page(self)

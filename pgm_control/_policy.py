@@ -161,6 +161,12 @@ class TabularPolicy:
         time = "stationary" if self.horizon is None else f"{self.horizon} steps"
         return f"TabularPolicy({self.num_states} states, {self.num_actions} actions, {time})"
 
+    def _repr_html_(self) -> str:
+        """The probabilities in the first states, for a notebook."""
+        from ._html import policy_page
+
+        return policy_page(self)
+
 
 def own_stream(seed: int | None) -> np.random.SeedSequence | None:
     """A stream of random numbers apart from that of an environment with the same seed.

@@ -138,3 +138,9 @@ class Posterior:
         """The question and the size of the answer."""
         unit = f"value {self.value:.6g}" if self.model.temperature == 0 else f"objective {self.objective:.6f} nats"
         return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {unit})"
+
+    def _repr_html_(self) -> str:
+        """What it reaches, does first and believes, for a notebook."""
+        from ._html import posterior_page
+
+        return posterior_page(self)

@@ -72,6 +72,10 @@ class Scorecard:
         """A table for a terminal."""
         return "\n".join([grid(_head(), self._rows(), []), self._note()])
 
+    def __repr__(self) -> str:
+        """The same."""
+        return str(self)
+
     def _repr_html_(self) -> str:
         """A table for a notebook."""
         return html_grid(_head(), self._rows(), caption=self._note())

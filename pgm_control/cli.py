@@ -1,4 +1,4 @@
-"""The command line: `pgm-control compare NAME`, `bench`, `train ALGORITHM ENV`, `play DIR` and `zoo`.
+"""The command line: `pgm-control compare NAME`, `report NAME`, `explore`, `bench`, `train`, `play` and `zoo`.
 
 Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -29,7 +29,9 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
-    commands: dict[str, Callable[..., Any]] = {each.__name__: each for each in (compare, bench, train, play, zoo)}
+    commands: dict[str, Callable[..., Any]] = {
+        each.__name__: each for each in (compare, report, explore, bench, train, play, zoo)
+    }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
     except (PGMControlError, OSError) as problem:
@@ -66,6 +68,50 @@ def compare(
     from . import _compare_command as command
 
     command.compare(name, horizon, temperature, steps, seed, out, print, bar_over)
+
+
+def report(
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: float = 1.0,
+    steps: int = 2000,
+    seed: int = 0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Write what `compare` finds, and more pictures, as one page of HTML that needs no other file.
+
+    Args:
+        name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
+        horizon: Number of actions in an episode. By default the problem's own.
+        temperature: Reward units per nat, positive.
+        steps: At most so many steps of SVI for each guide.
+        seed: Seed of the fits.
+        out: The page. By default pgm-control-out/NAME/report.html.
+    """
+    from . import _compare_command as command
+
+    command.report(name, horizon, temperature, steps, seed, out, print, bar_over)
+
+
+def explore(
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None,
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pgm-control-out/explorer.html"),
+    browser: bool = True,
+) -> None:
+    """Write the explorer, one page on which a problem is solved as you move its settings, and open it.
+
+    Args:
+        name: What is shown first: a problem of the zoo, or the id of a small Gymnasium environment that has a
+            transition table. By default the first of the zoo.
+        out: The page. It works offline, from the file.
+        browser: Open it.
+    """
+    from ._named_problem import named_problem
+    from .explorer import explore as write_and_open
+    from .models import zoo as entries
+
+    first = name if name is None or name in entries() else named_problem(name, None)
+    print(f"Explorer: {write_and_open(first, out, browser, name or 'your problem')}")
 
 
 def bench(

@@ -449,3 +449,29 @@ def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
     _, _, err = run(capsys, "bench", *args)
     assert "bench" in err
     assert "2/2" in err
+
+
+# The page, and the explorer
+
+
+def test_report_writes_one_page(capsys, tmp_path):
+    status, out, err = run(capsys, "report", "restaurant", "--steps", "20", "--seed", "4")
+    assert (status, err) == (0, "")
+    assert "The free guide imagines 7.104 but truly earns 3.996" in out
+    page = (tmp_path / "pgm-control-out" / "restaurant" / "report.html").read_text()
+    assert "pgm-control report restaurant --horizon 1 --temperature 1 --steps 20 --seed 4" in page
+    assert "pgm-control explore restaurant" in out
+
+
+def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address))
+    status, out, _ = run(capsys, "explore", "lottery", "--no-browser")
+    assert (status, opened) == (0, [])
+    assert "Explorer: pgm-control-out/explorer.html" in out
+    assert "lottery" in (tmp_path / "pgm-control-out" / "explorer.html").read_text()
+    assert run(capsys, "explore", "lottery", "--out", "other.html")[0] == 0
+    assert len(opened) == 1
+    status, _, err = run(capsys, "explore", "lotery", "--no-browser")
+    assert status == 2
+    assert "lottery" in err

@@ -128,7 +128,8 @@ def twin(seed=3, discount=0.8, reward=1.0, num_envs=64, ends=False):
     for parameter in guide.parameters():
         parameter.data.normal_()
     if ends:  # in the tabular twin the policy is charged there too, unless it is the prior
-        (weight,), (bias,) = guide.policy.network.weights, guide.policy.network.biases
+        policy: Any = guide.policy
+        (weight,), (bias,) = policy.network.weights, policy.network.biases
         weight[..., 2::3] = -bias.mT
     return mdp, model, guide
 

@@ -14,6 +14,8 @@ from pgm_control import InvalidArgument, InvalidProblem, TabularModel, infer
 from pgm_control._return_conditioned import condition_on_return
 from pgm_control.models import lottery, lottery_twin, restaurant, slippery_cliff, zoo
 
+pytestmark = pytest.mark.slow  # against the sources alone
+
 
 def games(mdp, prior):
     """Every game: its probability, its steps as (state, return so far, action), its return, and its pure luck."""

@@ -1,0 +1,32 @@
+"""Exchange with other libraries: labelled arrays, array layouts, maps drawn in text, continuous environments."""
+
+# isort: off
+# Labelled results
+from .labelled import to_xarray as to_xarray
+from .arviz_tree import to_arviz as to_arviz
+
+# Array layouts
+from .dense import to_dense as to_dense
+from .dense import DenseArrays as DenseArrays
+from .quantecon import from_quantecon as from_quantecon
+from .quantecon import to_quantecon as to_quantecon
+from .quantecon import QuantEconArrays as QuantEconArrays
+from .mdptoolbox import from_mdptoolbox as from_mdptoolbox
+from .mdptoolbox import to_mdptoolbox as to_mdptoolbox
+from .mdptoolbox import MDPToolboxArrays as MDPToolboxArrays
+from .pymdp import from_pymdp as from_pymdp
+from .pymdp import to_pymdp as to_pymdp
+from .pymdp import PymdpArrays as PymdpArrays
+from .seals import from_seals as from_seals
+from .seals import to_seals as to_seals
+from .seals import SealsArrays as SealsArrays
+from .feasible import feasible_prior as feasible_prior
+
+# Problems
+from .maps import grid_world as grid_world
+from .maps import Cell as Cell
+from .discretise import discretise as discretise
+from .discretise import Discretised as Discretised
+from .cells import Cells as Cells
+from .charts import Chart as Chart
+from .player import CellPlayer as CellPlayer

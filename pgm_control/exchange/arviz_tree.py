@@ -1,0 +1,117 @@
+"""Trajectories as draws, for ArviZ."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .._blocks import HasBlocks, MarkovModel, require_model
+from .._errors import InvalidArgument, MissingExtra
+from .._evaluate import blocks_of
+from .._fit import Fit
+from .._log_weights import draw_weighted, log_target, returns
+from .._mdp import TabularMDP
+from .._posterior import Posterior
+from .._trajectories import Trajectories, sample_trajectories
+from .labelled import NATS, REWARD, names_of, to_xarray
+
+if TYPE_CHECKING:
+    from xarray import DataTree
+
+
+def to_arviz(
+    result: object,
+    model: MarkovModel | None = None,
+    draws: int = 1000,
+    chains: int = 4,
+    generator: torch.Generator | None = None,
+) -> "DataTree":
+    r"""Draws from a posterior or a guide as the groups that ArviZ knows.
+
+    | group | what is in it |
+    |---|---|
+    | `posterior` | `state`, `action`, `outcome` of each draw by time (indices), and its `total_reward` |
+    | `sample_stats` | `log_weight`, log p~ − log q in nats, all equal if the posterior is exact; `lp`, log p~ |
+    | `prior` | the same variables drawn from the model: what the action prior does in the true world |
+    | `constant_data` | the tables of the problem, as `to_xarray(mdp)` |
+    | `fit` | of a `Fit`: its ELBO by step |
+
+    Draws are independent; chains only share them out, for ArviZ's habits. At temperature 0 there are no weights. Once
+    ended (discount below 1), the state is S and the action and the outcome are 0.
+
+    Args:
+        result: a posterior, a guide with `blocks()`, or a fit of one.
+        model: the model, where the guide does not know it itself.
+        draws, chains: how many of each.
+        generator: of the random numbers; torch's own unless given.
+
+    Raises:
+        InvalidArgument: if there is nothing to draw from, or a number is below 1.
+        MissingExtra: without arviz-base, with the command that installs it.
+    """
+    try:
+        import arviz_base  # an extra, and slow to import
+        from xarray import DataTree
+    except ImportError as problem:
+        raise MissingExtra(
+            "Draws for ArviZ need arviz-base, which is missing: pip install 'pgm-control[analysis]'"
+        ) from problem
+    for name, value in (("draws", draws), ("chains", chains)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
+    guide = result.guide if isinstance(result, Fit) else result
+    if not isinstance(guide, HasBlocks):
+        raise InvalidArgument(
+            "`result` must be a posterior, a guide with blocks() or a fit of one, but is a "
+            f"{type(result).__name__}. Draws from other guides are those of pyro.infer.Predictive, with "
+            "arviz_base.from_dict."
+        )
+    model = _model_of(guide, model)
+    shape, mdp = (chains, draws), model.mdp
+    with torch.no_grad():
+        if model.temperature > 0:
+            drawn, log_weight = draw_weighted(model, guide, chains * draws, generator)  # pyright: ignore[reportArgumentType]  callable, as all guides
+            stats = {"log_weight": log_weight, "lp": log_target(model, drawn)}
+        else:
+            drawn, stats = sample_trajectories(blocks_of(model, guide), mdp, chains * draws, generator), {}
+        before = sample_trajectories(model.blocks(), mdp, chains * draws, generator)
+    groups: dict[str, dict[str, Any]] = {"posterior": _variables(mdp, drawn, shape)}
+    if stats:
+        groups["sample_stats"] = {name: each.reshape(shape).cpu().numpy() for name, each in stats.items()}
+    groups["prior"] = _variables(mdp, before, shape)
+    tree = arviz_base.from_dict(
+        groups,
+        dims={"state": ["time_and_last"], "action": ["time"], "outcome": ["time"]},
+        coords={"time": range(mdp.horizon), "time_and_last": range(mdp.horizon + 1)},
+        check_conventions=False,  # more chains than draws are no mistake here
+        attrs={"/": {"made_by": "pgm_control", "temperature": model.temperature, "horizon": mdp.horizon}},
+    )
+    for group in groups:
+        for name, each in tree[group].data_vars.items():
+            each.attrs["units"] = {"total_reward": REWARD, "log_weight": NATS, "lp": NATS}.get(str(name), "index")
+    for group in ("posterior", "prior"):
+        for axis, names in names_of(mdp).items():
+            if names is not None and axis in tree[group].data_vars:
+                tree[group][axis].attrs["names"] = list(names)
+    tree["constant_data"] = DataTree(to_xarray(mdp))
+    if isinstance(result, Fit):
+        tree["fit"] = DataTree(to_xarray(result, mdp)[["elbo"]])
+    return tree
+
+
+def _variables(mdp: TabularMDP, drawn: Trajectories, shape: tuple[int, int]) -> dict[str, Any]:
+    states, actions, outcomes = (each.reshape(*shape, -1).cpu().numpy() for each in drawn)
+    total = returns(mdp, drawn).reshape(shape).cpu().numpy()
+    return {"state": states, "action": actions, "outcome": outcomes, "total_reward": total}
+
+
+def _model_of(guide: object, model: MarkovModel | None) -> MarkovModel:
+    if isinstance(guide, Posterior):
+        return guide.model
+    found = getattr(guide, "model", None) if model is None else model
+    if found is None:
+        raise InvalidArgument(
+            f"`model` must be given for a {type(guide).__name__}, which does not know its own. Pass the model that it "
+            "was built for."
+        )
+    require_model(found)
+    return found

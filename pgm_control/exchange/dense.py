@@ -1,0 +1,197 @@
+"""Dense arrays of a problem, and what they cannot hold: the common ground of all exporters."""
+
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .._mdp import TabularMDP
+from .._wording import action_phrase, amount, state_phrase
+
+RewardForm = Literal["transition", "pair", "state"]
+"""What a reward may depend on: (s, a, s'), (s, a) or s alone."""
+
+_MOST = 1 << 28  # entries of a dense table, 2 GiB
+
+
+class DenseArrays(NamedTuple):
+    """The arguments of `TabularMDP.from_dense`, in its order: `TabularMDP.from_dense(*to_dense(mdp))`.
+
+    Attributes:
+        initial: p(s_0).
+        transition: p(s'|s, a).
+        reward: r(s, a, s'), in reward units; 0 where the move is impossible.
+        horizon, discount, final_reward, state_names, action_names: as in `TabularMDP`.
+    """
+
+    initial: Float[np.ndarray, " state"]
+    transition: Float[np.ndarray, "state action next_state"]
+    reward: Float[np.ndarray, "state action next_state"]
+    horizon: int
+    discount: float
+    final_reward: Float[np.ndarray, " state"] | None
+    state_names: tuple[str, ...] | None
+    action_names: tuple[str, ...] | None
+
+
+def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
+    r"""A problem as dense transition and reward matrices.
+
+    $$p(s' \mid s, a) = \sum_{k \to s'} p(k \mid s, a)$$
+
+    Outcomes with the same successor and the same reward become one, which changes no answer. Those with the same
+    successor and different rewards cannot: exact inference tilts each by its own reward, and their average by another.
+
+    Args:
+        mdp: the problem. Its `factors` are not kept: how dice are thrown in parts is no part of a matrix.
+        merge: take the expected reward of outcomes that share a successor and differ in reward. The answers with
+            clamped dynamics stay what they are, those of free inference change.
+
+    Returns:
+        Arrays in float64, those of `TabularMDP.from_dense`, which gives the same problem back.
+
+    Raises:
+        InvalidArgument: if outcomes that share a successor differ in reward and `merge` is False, or the matrices would
+            not fit into 2 GiB each.
+    """
+    mdp = in_double(mdp)
+    return DenseArrays(
+        array(mdp.initial),
+        transition_matrix(mdp),
+        reward_table(mdp, "transition", "a dense reward matrix", merge),
+        mdp.horizon,
+        mdp.discount,
+        None if mdp.final_reward is None else array(mdp.final_reward),
+        mdp.state_names,
+        mdp.action_names,
+    )
+
+
+def in_double(mdp: TabularMDP) -> TabularMDP:
+    """The problem in float64 on the CPU; itself if it is there already."""
+    if mdp.probability.dtype == torch.float64 and mdp.probability.device.type == "cpu":
+        return mdp
+    return mdp.to(torch.float64, "cpu")
+
+
+def array(table: Tensor) -> np.ndarray:
+    """A copy as a numpy array, so that writing to it leaves the problem alone."""
+    return table.detach().cpu().numpy().copy()
+
+
+def transition_matrix(mdp: TabularMDP) -> Float[np.ndarray, "state action next_state"]:
+    """p(s'|s, a), dense.
+
+    Raises:
+        InvalidArgument: if it would have more than 2²⁸ entries.
+    """
+    states, actions = mdp.num_states, mdp.num_actions
+    _require_room(mdp)
+    found = np.zeros((states * actions, states))
+    row = np.arange(states * actions)[:, None]
+    np.add.at(found, (row, array(mdp.successor).reshape(row.size, -1)), array(mdp.probability).reshape(row.size, -1))
+    return found.reshape(states, actions, states)
+
+
+def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) -> Float[np.ndarray, "..."]:
+    """r(s, a, s'), r(s, a) or r(s) of a problem in float64; 0 where nothing is possible.
+
+    Args:
+        mdp: the problem.
+        form: what the reward may depend on.
+        layout: what cannot hold more, for the message.
+        merge: take the expected reward of the outcomes of a move that differ. A reward that depends on the action is
+            never averaged over actions.
+
+    Raises:
+        InvalidArgument: if the form is unknown, or the rewards depend on more and may not be merged.
+    """
+    if form not in get_args(RewardForm):
+        raise InvalidArgument(f"`rewards` must be one of {', '.join(get_args(RewardForm))}, but is {form!r}.")
+    states, actions = mdp.num_states, mdp.num_actions
+    probability, reward = array(mdp.probability), array(mdp.reward)
+    s, a, k = np.nonzero(probability)
+    p, r, target = probability[s, a, k], reward[s, a, k], array(mdp.successor)[s, a, k]
+    pair = s * actions + a
+    if form == "transition":
+        _require_room(mdp)
+        found = _agreed(mdp, pair * states + target, p, r, states * actions * states, layout, merge)
+        return found.reshape(states, actions, states)
+    found = _agreed(mdp, pair, p, r, states * actions, layout, merge).reshape(states, actions)
+    if form == "pair":
+        return found
+    differs = np.argwhere(found != found[:, :1])
+    if len(differs):
+        at, other = map(int, differs[0])
+        raise InvalidArgument(
+            f"`mdp` pays {amount(found[at, 0])} for {action_phrase(mdp, 0)} and {amount(found[at, other])} for "
+            f"{action_phrase(mdp, other)} in {state_phrase(mdp, at)}, which {layout} by state alone cannot hold. Ask "
+            'for rewards="pair" or rewards="transition".'
+        )
+    return found[:, 0].copy()
+
+
+def _agreed(
+    mdp: TabularMDP,
+    key: Int[np.ndarray, " outcome"],
+    p: Float[np.ndarray, " outcome"],
+    r: Float[np.ndarray, " outcome"],
+    size: int,
+    layout: str,
+    merge: bool,
+) -> Float[np.ndarray, " key"]:
+    """The one reward of all outcomes with the same key, or, merged, their expectation."""
+    low, high = np.full(size, np.inf), np.full(size, -np.inf)
+    np.minimum.at(low, key, r)
+    np.maximum.at(high, key, r)
+    met = np.zeros(size, bool)
+    met[key] = True
+    at_odds = met & (low != high)
+    if at_odds.any() and not merge:
+        first = int(np.flatnonzero(at_odds)[0])
+        pair = first if size == mdp.num_states * mdp.num_actions else first // mdp.num_states
+        s, a = divmod(pair, mdp.num_actions)
+        to = "" if pair == first and size == mdp.num_states * mdp.num_actions else (
+            f" to {state_phrase(mdp, first % mdp.num_states)}"
+        )  # fmt: skip
+        raise InvalidArgument(
+            f"`mdp` pays {amount(low[first])} or {amount(high[first])} by chance for {action_phrase(mdp, a)} in "
+            f"{state_phrase(mdp, s)}{to}, which {layout} cannot hold. Pass merge=True for the expected reward: answers "
+            "with clamped dynamics stay what they are, but free inference of the merged problem is another."
+        )
+    total, weight = np.zeros(size), np.zeros(size)
+    np.add.at(total, key, p * r)
+    np.add.at(weight, key, p)
+    return np.where(at_odds, total / np.where(met, weight, 1.0), np.where(met, low, 0.0))
+
+
+def require_held(mdp: TabularMDP, layout: str, discount: bool = True) -> None:
+    """Refuse what the arrays of a layout have no place for: a final reward and, in some, a discount.
+
+    Raises:
+        InvalidArgument: naming it, with the remedy.
+    """
+    if not isinstance(mdp, TabularMDP):
+        raise InvalidArgument(f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one first.")
+    if mdp.final_reward is not None:
+        raise InvalidArgument(
+            f"`mdp.final_reward` must be None, because {layout} has no place for it. Pass "
+            "mdp.replace(final_reward=None), and give it to the solver as the value after the last step."
+        )
+    if not discount and mdp.discount != 1:
+        raise InvalidArgument(
+            f"`mdp.discount` must be 1, because {layout} has no place for it, but is {mdp.discount:g}. Pass "
+            "mdp.replace(discount=1.0), and give the discount to the learner."
+        )
+
+
+def _require_room(mdp: TabularMDP) -> None:
+    entries = mdp.num_states**2 * mdp.num_actions
+    if entries > _MOST:
+        raise InvalidArgument(
+            f"`mdp` must be small enough for a dense matrix of 2 GiB, but {mdp.num_states} states and "
+            f"{mdp.num_actions} actions need {entries * 8 / 2**30:.0f} GiB. Use to_quantecon(mdp, form='sparse')."
+        )

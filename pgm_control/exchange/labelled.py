@@ -1,0 +1,236 @@
+"""Results as labelled arrays: xarray datasets with named dimensions, names as coordinates, and units."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._blocks import Blocks, HasBlocks
+from .._compare import Comparison
+from .._errors import InvalidArgument, MissingExtra
+from .._fit import Fit
+from .._forward import occupancy
+from .._ledger import Ledger
+from .._mdp import TabularMDP
+from .._policy import TabularPolicy
+from .._posterior import Posterior
+from .._scorecard import Score, Scorecard
+
+if TYPE_CHECKING:
+    from xarray import Dataset
+
+REWARD, NATS, PROBABILITY = "reward units", "nats", "probability"
+Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]
+_SCORE_UNITS = {"elbo": NATS, "gap": NATS, "policy_entropy": NATS, "dynamics_kl": NATS}
+
+
+def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
+    """A result as an xarray dataset.
+
+    Dimensions are called `time`, `state`, `action`, `outcome`, `next_state`, `time_and_last` (0 … T), `step` (of a fit)
+    and `guide`; the names of states and actions are their coordinates. Every variable says its `units`, "reward units",
+    "nats" or "probability", and its `long_name`. What is a single number stands in the attributes.
+
+        values = to_xarray(infer(model, 1.0))
+        values.policy.sel(state="hungry", time=0)
+
+    | result | variables |
+    |---|---|
+    | a `TabularMDP` | initial, probability, successor, reward, final_reward |
+    | a `Posterior` | v, q, initial, policy, dynamics, state_marginals |
+    | a guide with `blocks()` | initial, policy, dynamics, state_marginals |
+    | a `Fit` | elbo by step, and those of its guide |
+    | a `TabularPolicy` | policy |
+    | a `Ledger` | its tables |
+    | a `Scorecard` | its columns, by guide |
+    | a `Comparison` | the same, and the elbo of its fits by step |
+
+    Args:
+        result: one of these.
+        mdp: the problem that a policy, a fit or a guide belongs to, where it does not know it itself.
+
+    Raises:
+        InvalidArgument: if it is something else, or a problem is needed and missing.
+        MissingExtra: without xarray, with the command that installs it.
+    """
+    try:
+        import xarray  # an extra, and slow to import
+    except ImportError as problem:
+        raise MissingExtra(
+            "Labelled arrays need xarray, which is missing: pip install 'pgm-control[analysis]'"
+        ) from problem
+    for kind, build in _BUILDERS.items():
+        if isinstance(result, kind):
+            variables, attributes, names = build(result, mdp)
+            break
+    else:
+        raise InvalidArgument(
+            "`result` must be a problem, a posterior, a guide with blocks(), a fit, a policy, a ledger, a scorecard "
+            f"or a comparison, but is a {type(result).__name__}."
+        )
+    sizes: dict[str, int] = {}
+    for dims, values, _ in variables.values():
+        sizes |= dict(zip(dims, np.shape(values), strict=True))
+    coordinates = {dim: (dim, _labels(dim, names.get(dim), size)) for dim, size in sizes.items()}
+    return xarray.Dataset(variables, coordinates, {"made_by": "pgm_control", **attributes})
+
+
+Built = tuple[Variables, dict[str, Any], Mapping[str, tuple[str, ...] | None]]
+
+
+def variable(dims: str, values: Tensor | np.ndarray, units: str, long_name: str) -> Any:
+    """One entry of a dataset."""
+    plain = values.detach().cpu().numpy().copy() if isinstance(values, Tensor) else np.asarray(values)
+    return tuple(dims.split()), plain, {"units": units, "long_name": long_name}
+
+
+def names_of(mdp: TabularMDP | None) -> dict[str, tuple[str, ...] | None]:
+    """The coordinates that a problem knows."""
+    if mdp is None:
+        return {}
+    return {"state": mdp.state_names, "next_state": mdp.state_names, "action": mdp.action_names}
+
+
+def _labels(dim: str, names: tuple[str, ...] | None, size: int) -> Any:
+    if names is not None and len(names) != size:
+        raise InvalidArgument(
+            f"`mdp` must have as many entries of {dim} as the result, {size}, but has {len(names)}. Pass the problem "
+            "that it was made for."
+        )
+    return np.arange(size) if names is None else list(names)
+
+
+def _of_mdp(mdp: TabularMDP, _: TabularMDP | None) -> Built:
+    final = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+    variables = {
+        "initial": variable("state", mdp.initial, PROBABILITY, "start p(s_0)"),
+        "probability": variable("state action outcome", mdp.probability, PROBABILITY, "true dice p(k|s, a)"),
+        "successor": variable("state action outcome", mdp.successor, "index of a state", "state that k leads to"),
+        "reward": variable("state action outcome", mdp.reward, REWARD, "reward r(s, a, k)"),
+        "final_reward": variable("state", final, REWARD, "reward of the last state"),
+    }
+    return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)
+
+
+def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
+    model = posterior.model
+    tables, attributes, names = _of_blocks(posterior.blocks(), model.mdp)
+    variables = {
+        "v": variable("time_and_last state", posterior.v, REWARD, "soft state value V_t(s)"),
+        "q": variable("time state action", posterior.q, REWARD, "soft action value Q_t(s, a)"),
+        **tables,
+    }
+    attributes |= {"temperature": model.temperature, "optimism": str(posterior.optimism), "value": posterior.value}
+    if model.temperature > 0:
+        attributes["objective"] = posterior.objective
+    return variables, attributes, names
+
+
+def _of_guide(guide: Any, mdp: TabularMDP | None) -> Built:
+    return _of_blocks(guide.blocks(), _problem_of(guide, mdp))
+
+
+def _problem_of(guide: Any, mdp: TabularMDP | None) -> TabularMDP:
+    found = mdp if mdp is not None else getattr(getattr(guide, "model", None), "mdp", None)
+    if not isinstance(found, TabularMDP):
+        raise InvalidArgument(
+            f"`mdp` must be given for a {type(guide).__name__}, which does not know its problem. Pass mdp=model.mdp."
+        )
+    return found
+
+
+def _of_blocks(blocks: Blocks, mdp: TabularMDP) -> Built:
+    with torch.no_grad():
+        variables = {
+            "initial": variable("state", blocks.log_initial.exp(), PROBABILITY, "start q(s_0)"),
+            "policy": variable("time state action", blocks.log_policy.exp(), PROBABILITY, "policy"),
+            "dynamics": variable(
+                "time state action outcome", blocks.log_dynamics.exp(), PROBABILITY, "dice believed in, q_t(k|s, a)"
+            ),
+            "state_marginals": variable(
+                "time_and_last state", occupancy(blocks, mdp).state, PROBABILITY, "being in a state, q(s_t)"
+            ),
+        }
+    return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)
+
+
+def _of_fit(fit: Fit[Any], mdp: TabularMDP | None) -> Built:
+    tables, attributes, names = {}, {}, {}
+    if isinstance(fit.guide, HasBlocks):
+        tables, attributes, names = _of_guide(fit.guide, mdp)
+    history = variable("step", fit.elbo, NATS, "ELBO before the update of a step")
+    attributes |= {"status": fit.status.name, "message": fit.status.value, "steps": fit.steps, "seconds": fit.seconds}
+    if fit.final_elbo is not None:
+        attributes["final_elbo"] = fit.final_elbo
+    return {"elbo": history, **tables}, attributes, names
+
+
+def _of_policy(policy: TabularPolicy, mdp: TabularMDP | None) -> Built:
+    dims = "state action" if policy.horizon is None else "time state action"
+    return {"policy": variable(dims, policy.probability, PROBABILITY, "policy")}, {}, names_of(mdp)
+
+
+def _of_ledger(ledger: Ledger, _: TabularMDP | None) -> Built:
+    what = "share of the gap, "
+    variables = {
+        "initial_by_state": variable("state", ledger.initial_by_state, NATS, what + "start"),
+        "policy_by_state": variable("time state", ledger.policy_by_state, NATS, what + "policy"),
+        "dynamics_by_pair": variable("time state action", ledger.dynamics_by_pair, NATS, what + "dice"),
+        "survival_by_state": variable("time next_state", ledger.survival_by_state, NATS, what + "survival"),
+        "jensen": variable("time state action", ledger.jensen, NATS, "worth of freeing one throw"),
+        "delusion_by_step": variable("time_and_last", ledger.delusion_by_step, REWARD, "imagined − true reward"),
+    }
+    attributes = {
+        "optimism": str(ledger.optimism),
+        "log_evidence": ledger.log_evidence,
+        "elbo": ledger.elbo,
+        "gap": ledger.gap,
+        "headline": ledger.headline,
+    }
+    return variables, attributes, names_of(ledger.mdp)
+
+
+def _of_scorecard(card: Scorecard, _: TabularMDP | None) -> Built:
+    variables = {
+        field.name: variable(
+            "guide",
+            np.array([getattr(row, field.name) for row in card.scores.values()]),
+            _SCORE_UNITS.get(field.name, REWARD),
+            field.name.replace("_", " "),
+        )
+        for field in fields(Score)
+    }
+    return variables, {"log_evidence": card.log_evidence}, {"guide": tuple(card.scores)}
+
+
+def _of_comparison(comparison: Comparison, _: TabularMDP | None) -> Built:
+    variables, attributes, names = _of_scorecard(comparison.scorecard, None)
+    attributes |= {"name": comparison.name, **{key: _plain(each) for key, each in comparison.settings.items()}}
+    if comparison.fits:
+        longest = max(len(each.elbo) for each in comparison.fits.values())
+        curves = np.full((len(comparison.fits), longest), np.nan)  # behind the end of a fit
+        for row, each in zip(curves, comparison.fits.values(), strict=True):
+            row[: len(each.elbo)] = each.elbo.cpu().numpy()
+        variables["fit_elbo"] = variable("fit step", curves, NATS, "ELBO before the update of a step")
+        names = {**names, "fit": tuple(comparison.fits)}
+    return variables, attributes, names
+
+
+def _plain(value: Any) -> Any:
+    """What a file of attributes can hold."""
+    return value if isinstance(value, str | int | float) else str(value)
+
+
+_BUILDERS: dict[Any, Callable[[Any, TabularMDP | None], Built]] = {
+    TabularMDP: _of_mdp,
+    Posterior: _of_posterior,
+    Fit: _of_fit,
+    TabularPolicy: _of_policy,
+    Ledger: _of_ledger,
+    Scorecard: _of_scorecard,
+    Comparison: _of_comparison,
+    HasBlocks: _of_guide,  # last: a posterior has blocks too
+}

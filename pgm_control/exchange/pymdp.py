@@ -1,0 +1,232 @@
+"""The arrays of pymdp: likelihoods A, transitions B, log-preferences C and a start D."""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .._errors import InvalidArgument, InvalidProblem
+from .._mdp import TabularMDP
+from .._partial import PartiallyObservedMDP
+from .._wording import state_phrase
+from .dense import array, in_double, require_held, reward_table, transition_matrix
+
+_LAYOUT = "pymdp"
+
+
+class PymdpArrays(NamedTuple):
+    """The first arguments of pymdp's `Agent`, lists with one array a modality or factor: `Agent(*to_pymdp(problem))`.
+
+    Version 1 takes the lists as they are; for 0.x wrap each with `pymdp.utils.obj_array_from_list`.
+
+    Attributes:
+        A: p(o|s), of shape (observation, state).
+        B: p(s'|s, a), of shape (next_state, state, action).
+        C: log-preferences of observations, in nats.
+        D: p(s_0).
+    """
+
+    A: list[np.ndarray]
+    B: list[np.ndarray]
+    C: list[np.ndarray]
+    D: list[np.ndarray]
+
+
+def from_pymdp(
+    A: Sequence[Any],  # noqa: N803  pymdp's own names
+    B: Sequence[Any],  # noqa: N803
+    C: Sequence[Any] | None = None,  # noqa: N803
+    D: Sequence[Any] | None = None,  # noqa: N803
+    *,
+    horizon: int,
+    temperature: float = 1.0,
+    merge: bool = False,
+    state_names: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
+    observation_names: Sequence[str] | None = None,
+) -> PartiallyObservedMDP:
+    r"""Read the generative model of a pymdp agent.
+
+    Its conventions: `A[m][o, s_1, …, s_F]` $= p(o \mid s)$ and `B[f][s', s, a]` $= p(s' \mid s, a)$ have the outcome
+    first; `C[m][o]` is a log-preference in nats, up to a constant; `D[f]` is the start. The reward of a step is that of
+    what is seen on arriving, summed over modalities, $r = \tau \sum_m C_m(o_m)$, so that $r / \tau$ is pymdp's utility.
+    What is seen before the first action pays nothing, as in pymdp. The drive to learn about the state, the other half
+    of expected free energy, is no part of a problem.
+
+    States, actions and observations of several factors and modalities become one index each, the last factor running
+    fastest. Where chance decides, given the state, between observations that are preferred differently, the state is
+    told apart by the preference met, so that reward and state agree. Where the state is seen, the problem itself is
+    `from_pymdp(…).mdp`.
+
+    Args:
+        A: one array a modality; its axes after the first are all factors, as in pymdp without `A_dependencies`.
+        B: one array a factor, which depends on itself and its own control alone.
+        C: one vector a modality; nothing is preferred unless given. Preferences that change with time are refused.
+        D: one vector a factor; uniform unless given.
+        horizon: T, its `policy_len`.
+        temperature: τ of the model to be made of it, in reward units per nat.
+        merge: take the expected preference of what may be seen in a state instead of telling states apart; this is
+            how pymdp itself plans, and what it calls utility. Free inference of the merged problem is another.
+        state_names: one for each combination of factors.
+        action_names, observation_names: likewise.
+
+    Raises:
+        InvalidProblem: if the arrays do not fit together, or are batched.
+    """
+    seen, move, like, start = _joint(A, B, C, D)
+    if isinstance(temperature, bool) or not 0 < temperature < math.inf:
+        raise InvalidProblem(f"`temperature` must be a positive number, but is {temperature!r}.")
+    states = seen.shape[1]
+    if state_names is not None and len(state_names) != states:
+        raise InvalidProblem(f"`state_names` must hold {states} names, but holds {len(state_names)}.")
+    possible = np.where(seen > 0, like[:, None], 0.0)
+    if merge:
+        value = (np.where(seen > 0, seen, 0.0) * possible).sum(0)
+        classes = [(s, value[s], np.ones(len(seen), bool)) for s in range(states)]
+    else:
+        classes = [
+            (s, value, like == value)
+            for s in range(states)
+            for value in np.unique(like[seen[:, s] > 0])  # of a state, what may be met in it
+        ]
+    of = np.array([s for s, _, _ in classes])
+    alone = np.bincount(of, minlength=states)[of] == 1
+    chance = np.array([1.0 if alone[i] else seen[met, s].sum() for i, (s, _, met) in enumerate(classes)])
+    observation = np.stack([np.where(met, seen[:, s], 0.0) for s, _, met in classes]) / chance[:, None]
+    reward = np.array([temperature * value for _, value, _ in classes])
+    transition = move.transpose(1, 2, 0)[np.ix_(of, np.arange(move.shape[2]), of)] * chance
+    names = state_names and [
+        str(state_names[s]) + ("" if alone[i] else f", preference {value:.6g}")
+        for i, (s, value, _) in enumerate(classes)
+    ]
+    mdp = TabularMDP.from_dense(
+        start[of] * chance,
+        transition,
+        np.broadcast_to(reward, transition.shape),
+        horizon,
+        state_names=names,
+        action_names=action_names,
+    )
+    return PartiallyObservedMDP(mdp, observation, observation_names=observation_names)
+
+
+def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.0) -> PymdpArrays:
+    r"""The generative model of a pymdp agent, with one factor and one modality.
+
+    $$C(o) = r / \tau$$
+
+    A problem whose state is seen gets observations that are the states. Not held: the horizon, pymdp's `policy_len`,
+    and names.
+
+    Args:
+        problem: without a discount and a final reward. Its rewards must be known from what is seen on arriving: pymdp
+            has preferences for observations alone.
+        temperature: τ, in reward units per nat.
+
+    Raises:
+        InvalidArgument: if the layout cannot hold the problem.
+    """
+    mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else problem
+    require_held(mdp, _LAYOUT, discount=False)
+    if isinstance(temperature, bool) or not 0 < temperature < math.inf:
+        raise InvalidArgument(f"`temperature` must be a positive number, but is {temperature!r}.")
+    seen = _sensor(problem)
+    mdp = in_double(mdp)
+    transition, reward = transition_matrix(mdp), reward_table(mdp, "transition", f"{_LAYOUT}'s C", merge=False)
+    preference = np.full(seen.shape[1], np.nan)
+    for s in range(mdp.num_states):
+        paid = np.unique(reward[..., s][transition[..., s] > 0])
+        told = seen[s] > 0
+        met = preference[told & ~np.isnan(preference)]
+        if len(paid) > 1 or (len(paid) and (met != paid[0]).any()):
+            raise InvalidArgument(
+                f"`problem` must pay for what is seen on arriving and nothing else, but arriving in "
+                f"{state_phrase(mdp, s)} is paid in several ways that look alike: pymdp's C(o) cannot hold it. Make "
+                "what is paid a part of the state, and let it be seen."
+            )
+        if len(paid):
+            preference[told] = paid[0]
+    if np.isneginf(preference).any():
+        raise InvalidArgument(
+            "`problem` must have finite rewards, but forbids an outcome by -inf, which pymdp multiplies by 0. Use a "
+            "large negative reward."
+        )
+    return PymdpArrays(
+        A=[seen.T.copy()],
+        B=[transition.transpose(2, 0, 1).copy()],
+        C=[np.nan_to_num(preference) / temperature],
+        D=[array(mdp.initial)],
+    )
+
+
+def _joint(
+    likelihoods: Sequence[Any],
+    transitions: Sequence[Any],
+    preferences: Sequence[Any] | None,
+    start: Sequence[Any] | None,
+) -> tuple[
+    Float[np.ndarray, "observation state"],
+    Float[np.ndarray, "next_state state action"],
+    Float[np.ndarray, " observation"],
+    Float[np.ndarray, " state"],
+]:
+    """All factors and modalities as one, each checked."""
+    moves = [_array(f"B[{f}]", each, 3) for f, each in enumerate(transitions)]
+    sizes = tuple(each.shape[1] for each in moves)
+    for f, each in enumerate(moves):
+        if each.shape[0] != each.shape[1]:
+            raise InvalidProblem(f"`B[{f}]` must have shape (next state, state, action), but has {each.shape}.")
+    starts = (
+        [np.full(n, 1 / n) for n in sizes] if start is None else [_array(f"D[{f}]", d, 1) for f, d in enumerate(start)]
+    )
+    if tuple(map(len, starts)) != sizes:
+        raise InvalidProblem(f"`D` must hold vectors of lengths {sizes}, but has {tuple(map(len, starts))}.")
+    sensors = [_array(f"A[{m}]", each, 1 + len(sizes)) for m, each in enumerate(likelihoods)]
+    for m, each in enumerate(sensors):
+        if each.shape[1:] != sizes:
+            raise InvalidProblem(
+                f"`A[{m}]` must have shape (observation, {', '.join(map(str, sizes))}), but has {each.shape}. Give "
+                "every modality an axis for every factor, also where it does not depend on it."
+            )
+    likes = (
+        [np.zeros(len(each)) for each in sensors]
+        if preferences is None
+        else [_array(f"C[{m}]", each, 1) for m, each in enumerate(preferences)]
+    )
+    if [len(each) for each in likes] != [len(each) for each in sensors]:
+        raise InvalidProblem("`C` must hold one preference for each observation of each modality in `A`.")
+    flat = [each.reshape(len(each), -1) for each in sensors]
+    return (
+        functools.reduce(lambda one, other: (one[:, None] * other[None]).reshape(-1, one.shape[-1]), flat),
+        functools.reduce(np.kron, moves),
+        functools.reduce(lambda one, other: np.add.outer(one, other).ravel(), likes),
+        functools.reduce(np.kron, starts),
+    )
+
+
+def _array(name: str, value: Any, axes: int) -> np.ndarray:
+    found = np.asarray(value, dtype=np.float64)
+    if found.ndim != axes:
+        raise InvalidProblem(
+            f"`{name}` must have {axes} axes, but has shape {found.shape}. Take one of a batch, and spread what "
+            "depends on some factors only, or changes with time, by hand."
+        )
+    return found
+
+
+def _sensor(problem: PartiallyObservedMDP | TabularMDP) -> Float[np.ndarray, "state observation"]:
+    """p(o|s), if that is all there is to seeing."""
+    if isinstance(problem, TabularMDP):
+        return np.eye(problem.num_states)
+    seen = array(problem.observation.double())
+    same = (seen == seen[:1]).all()
+    first = problem.initial_observation
+    if not same or first is None or not np.array_equal(array(first.double()), seen[0]):
+        raise InvalidArgument(
+            "`problem.observation` must depend on the state alone, and be seen at the start too, because pymdp's A "
+            "does not know the action. Make the action a part of the state."
+        )
+    return seen[0] / seen[0].sum(-1, keepdims=True)

@@ -1,0 +1,174 @@
+"""The arrays of QuantEcon's `DiscreteDP`: rewards R(s, a), transitions Q(s, a, s'), and a discount."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Int
+from torch import Tensor
+
+from .._errors import InvalidArgument, InvalidProblem
+from .._mdp import ArrayLike, TabularMDP
+from .dense import array, in_double, require_held, reward_table, transition_matrix
+from .sparse_rows import csr, is_sparse, rows_of
+
+Form = Literal["product", "pairs", "sparse"]
+_LAYOUT = "QuantEcon's R(s, a)"
+
+
+class QuantEconArrays(NamedTuple):
+    """The arguments of `DiscreteDP`, in its order: `quantecon.markov.DiscreteDP(*to_quantecon(mdp))`.
+
+    Attributes:
+        reward: its R, of shape (n, m), or (L,) for L feasible pairs, in reward units.
+        transition: its Q, of shape (n, m, n), or (L, n), dense or a scipy.sparse matrix.
+        discount: its beta.
+        state_indices, action_indices: the state and the action of each pair; None in the product form.
+    """
+
+    reward: np.ndarray
+    transition: Any
+    discount: float
+    state_indices: Int[np.ndarray, " pair"] | None = None
+    action_indices: Int[np.ndarray, " pair"] | None = None
+
+
+def from_quantecon(
+    reward: npt.ArrayLike,
+    transition: Any,
+    discount: float,
+    state_indices: npt.ArrayLike | None = None,
+    action_indices: npt.ArrayLike | None = None,
+    *,
+    horizon: int,
+    initial: ArrayLike | None = None,
+    state_names: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
+) -> TabularMDP:
+    """Read the arrays of QuantEcon's `DiscreteDP`, in either of its forms.
+
+        ddp = quantecon.markov.DiscreteDP(…)
+        mdp = from_quantecon(ddp.R, ddp.Q, ddp.beta, ddp.s_indices, ddp.a_indices, horizon=100)
+
+    Actions that are not feasible, by a reward of −inf or by not being listed, are forbidden by a reward of −inf;
+    `feasible_prior(mdp)` is the action prior that leaves them out.
+
+    Args:
+        reward: R of shape (n, m), or (L,) for a list of L feasible pairs, in reward units; −inf is infeasible.
+        transition: Q of shape (n, m, n) or (L, n); the latter may be a scipy.sparse matrix, which is read as it is.
+        discount: beta, in (0, 1].
+        state_indices, action_indices: the state and the action of each pair, in any order; for the second form.
+        horizon: T, which the layout does not hold; `value_iteration` does without.
+        initial: p(s_0), likewise; uniform unless given.
+        state_names, action_names: as in `TabularMDP`.
+
+    Raises:
+        InvalidProblem: if the arrays do not fit together, a pair stands twice, or a state has no feasible action.
+    """
+    if state_indices is None or action_indices is None:
+        if is_sparse(transition) or state_indices is not None or action_indices is not None:
+            raise InvalidProblem(
+                "`state_indices` and `action_indices` must both be given for a list of pairs, or neither. A sparse "
+                "matrix needs them: its rows are pairs."
+            )
+        r, p = _product(reward, transition)
+        start = np.full(len(r), 1.0 / len(r)) if initial is None else initial
+        return TabularMDP.from_dense(start, p, r, horizon, discount, None, state_names, action_names)
+    rows, r = rows_of("transition", transition), np.asarray(reward, dtype=np.float64)
+    s, a = (np.asarray(each) for each in (state_indices, action_indices))
+    states, pairs = int(transition.shape[1] if is_sparse(transition) else np.shape(transition)[1]), len(r)
+    _check_pairs(s, a, states, pairs, len(rows.probability), r)
+    actions, width = int(a.max()) + 1, rows.probability.shape[1]
+    probability = np.zeros((states, actions, width))
+    probability[..., 0] = 1.0  # what is not listed is forbidden, wherever it would lead
+    successor = np.repeat(np.arange(states), actions * width).reshape(probability.shape)
+    rewards = np.full(probability.shape, -np.inf)
+    probability[s, a], successor[s, a], rewards[s, a] = rows.probability, rows.successor, r[:, None]
+    start = np.full(states, 1.0 / states) if initial is None else initial
+    return TabularMDP(
+        start, probability, successor, rewards, horizon, discount, None, state_names, action_names
+    )  # fmt: skip
+
+
+def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -> QuantEconArrays:
+    """The arrays of QuantEcon's `DiscreteDP`.
+
+    Not held, and to be given to its functions apart: the start, the horizon and names. An action whose outcomes are all
+    forbidden gets the reward −inf, or is not listed.
+
+    Args:
+        mdp: the problem, without a final reward.
+        form: "product", all states and actions; "pairs", a list of the feasible ones; "sparse", the same with a
+            scipy.sparse matrix.
+        merge: take the expected reward where chance decides it, which R(s, a) cannot hold. The answers with clamped
+            dynamics stay what they are, those of free inference change.
+
+    Raises:
+        InvalidArgument: if the layout cannot hold the problem, or there is no such form.
+        MissingExtra: without scipy, for the sparse form.
+    """
+    require_held(mdp, "QuantEcon's DiscreteDP")
+    if form not in get_args(Form):
+        raise InvalidArgument(f"`form` must be one of {', '.join(get_args(Form))}, but is {form!r}.")
+    mdp = in_double(mdp)
+    reward = reward_table(mdp, "pair", _LAYOUT, merge)
+    if form == "product":
+        return QuantEconArrays(reward, transition_matrix(mdp), mdp.discount)
+    s, a = np.nonzero(reward > -np.inf)
+    if form == "pairs":
+        return QuantEconArrays(reward[s, a], transition_matrix(mdp)[s, a], mdp.discount, s, a)
+    probability, successor = (array(each)[s, a] for each in (mdp.probability, mdp.successor))
+    row, k = np.nonzero(probability)
+    matrix = csr(probability[row, k], row, successor[row, k], (len(s), mdp.num_states))
+    return QuantEconArrays(reward[s, a], matrix, mdp.discount, s, a)
+
+
+def _product(reward: npt.ArrayLike, transition: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """R and Q, where rows of Q that belong to infeasible pairs and are no distributions stay where they are."""
+    r, p = (np.array(each, dtype=np.float64) for each in (_numbers(reward), _numbers(transition)))
+    if r.ndim != 2 or p.shape != (*r.shape, len(r)):
+        raise InvalidProblem(
+            f"`reward` and `transition` must have shapes (n, m) and (n, m, n), but have {r.shape} and {p.shape}. A "
+            "list of pairs, (L,) and (L, n), needs state_indices and action_indices."
+        )
+    _require_feasible(r > -np.inf)
+    s, a = np.nonzero((r == -np.inf) & ((np.abs(p.sum(-1) - 1) > 1e-8) | (p < 0).any(-1)))
+    p[s, a] = np.eye(len(r))[s]
+    return r, p
+
+
+def _numbers(value: Any) -> Any:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def _check_pairs(s: np.ndarray, a: np.ndarray, states: int, pairs: int, rows: int, r: np.ndarray) -> None:
+    if r.ndim != 1 or rows != pairs or s.shape != (pairs,) or a.shape != (pairs,):
+        raise InvalidProblem(
+            "`reward`, `transition`, `state_indices` and `action_indices` must have one entry a pair, but have shapes "
+            f"{r.shape}, ({rows}, …), {s.shape} and {a.shape}."
+        )
+    for name, index, most in (("state_indices", s, states), ("action_indices", a, np.inf)):
+        if not np.issubdtype(index.dtype, np.integer) or index.min() < 0 or index.max() >= most:
+            raise InvalidProblem(
+                f"`{name}` must hold whole numbers, at least 0" + (f" and below {states}" if most == states else "")
+                + f", but holds {index.min()} to {index.max()} of dtype {index.dtype}."
+            )  # fmt: skip
+    feasible = np.zeros((states, int(a.max()) + 1), np.int64)
+    np.add.at(feasible, (s, a), 1)
+    if feasible.max() > 1:
+        at = tuple(map(int, np.argwhere(feasible > 1)[0]))
+        raise InvalidProblem(
+            f"`state_indices` and `action_indices` must be distinct pairs, but {at} stands {feasible[at]} times."
+        )
+    feasible[s[r == -np.inf], a[r == -np.inf]] = 0
+    _require_feasible(feasible > 0)
+
+
+def _require_feasible(feasible: np.ndarray) -> None:
+    stuck = np.flatnonzero(~feasible.any(-1))
+    if len(stuck):
+        raise InvalidProblem(
+            f"`reward[{int(stuck[0])}]` must have a feasible action, but all of its rewards are -inf or missing. Give "
+            "a state in which nothing can be done one action that stays there, at a reward of 0."
+        )

@@ -1,0 +1,95 @@
+"""The arrays of tabular environments in seals and imitation: matrices by state first, and a horizon."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float
+
+from .._errors import InvalidProblem
+from .._mdp import ArrayLike, TabularMDP
+from .dense import RewardForm, array, in_double, require_held, reward_table, transition_matrix
+
+
+class SealsArrays(NamedTuple):
+    """The arguments of `TabularModelMDP`, by name: `TabularModelMDP(**to_seals(mdp)._asdict())`.
+
+    Attributes:
+        transition_matrix: p(s'|s, a).
+        reward_matrix: r(s), r(s, a) or r(s, a, s'), in reward units.
+        horizon: T.
+        initial_state_dist: p(s_0).
+    """
+
+    transition_matrix: Float[np.ndarray, "state action next_state"]
+    reward_matrix: Float[np.ndarray, "..."]
+    horizon: int
+    initial_state_dist: Float[np.ndarray, " state"]
+
+
+def from_seals(
+    transition_matrix: npt.ArrayLike,
+    reward_matrix: npt.ArrayLike,
+    horizon: int | None,
+    initial_state_dist: ArrayLike | None = None,
+    *,
+    discount: float = 1.0,
+    state_names: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
+) -> TabularMDP:
+    """Read the arrays of a tabular environment of seals.
+
+    A reward by state, r(s), is that of the state which is acted in, as `reward(state, action, new_state)` of seals has
+    it; the last state pays nothing.
+
+        env, steps = gymnasium.make("seals/RiskyPath-v0"), 5
+        bare = env.unwrapped
+        mdp = from_seals(bare.transition_matrix, bare.reward_matrix, steps, bare.initial_state_dist)
+
+    Args:
+        transition_matrix: p(s'|s, a).
+        reward_matrix: of shape (S,), (S, A) or (S, A, S), in reward units.
+        horizon: T. None, in seals an episode without end, is refused: there the limit is often that of a wrapper, and
+            stands in `env.spec.max_episode_steps`.
+        initial_state_dist: p(s_0); state 0 unless given, as in seals.
+        discount: γ, which the layout does not hold.
+        state_names, action_names: as in `TabularMDP`.
+
+    Raises:
+        InvalidProblem: if the arrays do not fit together, or there is no horizon.
+    """
+    p, r = np.asarray(transition_matrix, dtype=np.float64), np.asarray(reward_matrix, dtype=np.float64)
+    if p.ndim != 3 or r.ndim not in (1, 2, 3) or r.shape != p.shape[: r.ndim]:
+        raise InvalidProblem(
+            "`transition_matrix` and `reward_matrix` must have shapes (S, A, S) and (S,), (S, A) or (S, A, S), but "
+            f"have {p.shape} and {r.shape}."
+        )
+    if horizon is None:
+        raise InvalidProblem(
+            "`horizon` must be given, but is None, which is an endless episode in seals. Pass a number of actions, "
+            "such as env.spec.max_episode_steps; `value_iteration` does without."
+        )
+    start = np.eye(len(p))[0] if initial_state_dist is None else initial_state_dist
+    by_pair = np.repeat(r[:, None], p.shape[1], 1) if r.ndim == 1 else r
+    return TabularMDP.from_dense(start, p, by_pair, horizon, discount, None, state_names, action_names)
+
+
+def to_seals(mdp: TabularMDP, rewards: RewardForm = "transition", merge: bool = False) -> SealsArrays:
+    """The arrays of a tabular environment of seals, which imitation's tabular algorithms read too.
+
+    Imitation's maximum causal entropy wants rewards by state: `rewards="state"`.
+
+    Args:
+        mdp: the problem, without a final reward and a discount. Names are not held.
+        rewards: "transition" for (S, A, S), "pair" for (S, A), "state" for (S,).
+        merge: take the expected reward where chance decides it and the shape cannot hold it. The answers with clamped
+            dynamics stay what they are, those of free inference change.
+
+    Raises:
+        InvalidArgument: if the layout cannot hold the problem.
+    """
+    require_held(mdp, "a tabular environment of seals", discount=False)
+    mdp = in_double(mdp)
+    reward = reward_table(mdp, rewards, "seals' reward matrix", merge)
+    return SealsArrays(transition_matrix(mdp), reward, mdp.horizon, array(mdp.initial))

@@ -1,0 +1,270 @@
+/* The page itself: what is chosen, what follows from it, and when it is drawn. */
+const explorer = (() => {
+  const { el } = Draw;
+  const SWEEP = { range: [-2, 2], step: 0.1 };
+  const PATIENCE = 300; // ms without a change before the sentences are read aloud and the dial is swept
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("data").textContent);
+  const problems = new Map(data.problems.map((each) => [each.name, Problems.read(each)]));
+  const now = { beta: 0.5, seed: 1, count: 12, sweep: { points: [], range: SWEEP.range } };
+  const sliders = {};
+  let known = {};
+  let pending = 0;
+  let patience = 0;
+
+  const rawOf = (name) => (name === Editor.NAME ? Editor.problem() : problems.get(name));
+
+  /** Choose a problem, as it is. */
+  function choose(name) {
+    const raw = rawOf(name);
+    Object.assign(now, { name, raw, theta: {}, dice: {}, tau: raw.temperature, T: raw.horizon, gamma: raw.discount });
+    for (const { name: key, value } of raw.parameters) now.theta[key] = value;
+    Object.assign(now, { time: 0, state: Beliefs.argmax(raw.initial), action: 0 });
+    byId("problem").value = name;
+    byId("summary").textContent = raw.summary;
+    byId("editor").hidden = name !== Editor.NAME;
+    solve();
+    if (now.error) return draw();
+    const [die] = Beliefs.tiltedDice(now.problem, now.guides.free, now.of.free.visits, 1);
+    if (die) Object.assign(now, { state: die.state, action: die.action });
+    Cards.build(now, (state) => select({ state }));
+    showSettings();
+    return draw();
+  }
+
+  /** Look at a state, an action or a step. */
+  function select(place) {
+    Object.assign(now, place);
+    const { state, action, time } = now;
+    byId("state").value = state;
+    byId("action").value = action;
+    sliders.time.show(time);
+    dieSliders();
+    Cards.dice(now);
+    Cards.policy(now);
+    Cards.places(now);
+  }
+
+  /** Solve what has changed: free and clamped do not depend on this guide's optimism. */
+  function solve() {
+    const { raw, theta, dice, tau, T, gamma } = now;
+    now.error = Array.from(raw.initial).some((p) => p > 0) ? "" : "The grid needs a start: paint one.";
+    if (now.error) return;
+    const key = JSON.stringify([theta, dice, tau, T, gamma]);
+    if (known.raw !== raw || known.key !== key) {
+      const problem = Solver.prepare(Problems.tables(raw, theta, dice));
+      const settings = { tau, T, gamma };
+      const free = Solver.solve(problem, { ...settings, beta: 1 });
+      const clamped = Solver.solve(problem, { ...settings, beta: 0 });
+      const best = gamma === 1 ? free : Solver.solve(problem, { ...settings, beta: 1 }, 1);
+      const of = { free: Solver.evaluate(problem, free), clamped: Solver.evaluate(problem, clamped) };
+      const ledger = Solver.ledger(problem, best, clamped, of.clamped.visits);
+      known = { raw, key, problem, free, clamped, best, of, ledger };
+      now.sweep = { points: [], range: SWEEP.range };
+    }
+    const { problem, free, clamped, best, of, ledger } = known;
+    const beta = Solver.solve(problem, { beta: now.beta, tau, T, gamma });
+    now.problem = problem;
+    now.guides = { free, clamped, beta };
+    now.of = { ...of, beta: Solver.evaluate(problem, beta) };
+    now.ledger = { clamped: ledger, beta: Solver.ledger(problem, best, beta, now.of.beta.visits) };
+    if (![free, clamped, beta].every((each) => each.value < Infinity)) {
+      now.error = "Rewards divided by this temperature exceed what numbers can hold: raise the temperature.";
+    }
+  }
+
+  function draw() {
+    byId("problem-error").textContent = now.error;
+    for (const card of document.querySelectorAll(".card:not(#words, #editor)")) card.hidden = Boolean(now.error);
+    byId("sentences").hidden = Boolean(now.error);
+    if (now.error) return;
+    byId("sentences").setAttribute("aria-busy", "true");
+    for (const card of ["words", "scores", "dice", "policy", "ledger", "places", "samples", "sweep"]) Cards[card](now);
+    clearTimeout(patience);
+    patience = setTimeout(settle, PATIENCE);
+  }
+
+  /** Nothing has moved for a while: see where the preference flips, let it be read aloud, and sweep the dial. */
+  function settle() {
+    const { problem, guides, told, tau, T, gamma } = now;
+    const settings = { tau, T, gamma };
+    const still = () => guides === now.guides;
+    const search = Beliefs.flipSearch(problem, guides.beta, guides.clamped, told);
+    const spoken = () => {
+      now.flip = search;
+      if (search) Cards.flip(now);
+      byId("sentences").setAttribute("aria-busy", "false");
+      if (!now.sweep.points.length) sweep(settings);
+    };
+    if (search) slice(() => Beliefs.flipStep(problem, search, settings), still, spoken);
+    else spoken();
+  }
+
+  /** Solve for many optimisms. */
+  function sweep(settings) {
+    const { problem } = now;
+    const [low, high] = SWEEP.range;
+    const points = [];
+    const step = () => {
+      const beta = Number((low + points.length * SWEEP.step).toFixed(6));
+      const { imagined, trueReturn } = Solver.evaluate(problem, Solver.solve(problem, { ...settings, beta }));
+      return points.push({ beta, imagined, trueReturn }) > Math.round((high - low) / SWEEP.step);
+    };
+    slice(step, () => problem === now.problem, () => {
+      now.sweep = { points, range: SWEEP.range };
+      Cards.sweep(now);
+    });
+  }
+
+  /** Long work, a little at a time: `step` until it returns true, then `done`; given up when no longer `wanted`. */
+  function slice(step, wanted, done) {
+    const until = performance.now() + 12;
+    while (performance.now() < until) if (step()) return done();
+    setTimeout(() => wanted() && slice(step, wanted, done), 4);
+  }
+
+  /** Solve and draw at once. */
+  function update() {
+    const start = performance.now();
+    pending = 0;
+    solve();
+    draw();
+    now.milliseconds = performance.now() - start;
+    byId("timing").textContent = `Solved in this page, exactly, in ${now.milliseconds.toFixed(1)} ms.`;
+  }
+
+  /** Solve and draw with the next frame, however many changes come before it. */
+  const soon = () => {
+    if (!pending) pending = requestAnimationFrame(update);
+  };
+
+  const setting = (name) => (value) => {
+    now[name] = value;
+    if (name === "T") {
+      now.time = Math.min(now.time, value - 1);
+      timeSlider();
+    }
+    soon();
+  };
+
+  function slider(node, options) {
+    const made = Controls.slider(options);
+    sliders[options.id] = made;
+    node.append(made.node);
+  }
+
+  /** The controls that depend on the problem. */
+  function showSettings() {
+    const { raw } = now;
+    sliders.beta.show(now.beta);
+    sliders.tau.show(now.tau);
+    byId("settings").replaceChildren(byId("settings").firstElementChild, sliders.tau.node);
+    const high = Math.max(30, raw.horizon);
+    slider(byId("settings"), { id: "T", label: "horizon T, in steps", low: 1, high, step: 1, value: now.T, integer: true, most: Math.max(200, high), change: setting("T") });
+    slider(byId("settings"), { id: "gamma", label: "discount γ, the chance to survive a step", low: 0.5, high: 1, step: 0.01, value: now.gamma, least: 0.001, change: setting("gamma") });
+    byId("parameters").hidden = !raw.parameters.length;
+    byId("parameters").replaceChildren(byId("parameters").firstElementChild);
+    for (const { name, label, low, high: top, step, value, logarithmic } of raw.parameters) {
+      const change = (to) => {
+        now.theta[name] = to;
+        soon();
+      };
+      slider(byId("parameters"), { id: `parameter-${name}`, label, low, high: top, step, value, logarithmic, change });
+    }
+    const names = (labels) => labels.map((label, value) => ({ value, label }));
+    Controls.choices(byId("state"), names(raw.stateNames.map((_, s) => Words.stateLabel(raw, s))));
+    Controls.choices(byId("action"), names(raw.actionNames.map((_, a) => Words.actionLabel(raw, a))));
+    byId("state").value = now.state;
+    byId("action").value = now.action;
+    timeSlider();
+    dieSliders();
+  }
+
+  function timeSlider() {
+    sliders.time?.node.remove();
+    if (now.T > 1 || !sliders.time) {
+      slider(byId("place"), { id: "time", label: "step t", low: 0, high: Math.max(1, now.T - 1), step: 1, value: now.time, integer: true, change: (time) => select({ time }) });
+    }
+    sliders.time.node.hidden = now.T === 1;
+  }
+
+  /** A slider for each face of the die that is looked at. */
+  function dieSliders() {
+    const { raw, state, action } = now;
+    const key = Problems.pairKey(state, action);
+    const K = raw.outcomes;
+    const from = (state * raw.actions + action) * K;
+    const faces = Array.from({ length: K }, (_, k) => k).filter((k) => raw.probability[from + k] > 0);
+    const current = () => Problems.tables(raw, now.theta, now.dice).probability.slice(from, from + K);
+    const die = { faces: faces.map((k) => ({ successor: raw.successor[from + k], reward: raw.reward[from + k] })) };
+    const made = faces.map((k, i) =>
+      Controls.slider({
+        id: `face-${k}`,
+        label: `true probability, ${Words.facePhrase(raw, die, die.faces[i])}`,
+        low: 0,
+        high: 1,
+        step: 0.01,
+        value: current()[k],
+        change: (value) => {
+          now.dice = { ...now.dice, [key]: Problems.withFace(current(), faces, k, value) };
+          made.forEach((each, j) => j !== i && each.show(Number(now.dice[key][faces[j]].toFixed(6))));
+          soon();
+        },
+      }),
+    );
+    const only = el("p", { class: "note" }, "It has one face only: what it does is certain.");
+    byId("dice-sliders").replaceChildren(...(faces.length > 1 ? made.map((each) => each.node) : [only]));
+  }
+
+  /** The grid that is drawn has changed: solve it as it is set. */
+  function redraw() {
+    const raw = Editor.problem();
+    Object.assign(now, { raw, dice: {}, state: Math.min(now.state, raw.states - 1) });
+    Cards.build(now, (state) => select({ state }));
+    Controls.choices(byId("state"), raw.stateNames.map((label, value) => ({ value, label })));
+    byId("state").value = now.state;
+    dieSliders();
+    update();
+  }
+
+  /** The controls that are the same for all problems. */
+  function start() {
+    const twin = (name) => name.endsWith("_twin") && problems.has(name.slice(0, -5));
+    const option = (name) => ({ value: name, label: name.replaceAll("_", " ") });
+    const names = [...problems.keys()];
+    Controls.choices(byId("problem"), [
+      { label: "Problems", options: [...names.filter((name) => !twin(name)).map(option), { value: Editor.NAME, label: Editor.NAME }] },
+      { label: "Deterministic twins", options: names.filter(twin).map(option) },
+    ]);
+    byId("problem").addEventListener("change", () => choose(byId("problem").value));
+    slider(byId("optimism"), { id: "beta", label: "β, of start and dice", low: -2, high: 2, step: 0.01, value: now.beta, least: -1000, most: 1000, change: setting("beta") });
+    const marks = [[-1, "robust −1"], [0, "clamped 0"], [1, "free 1"]];
+    const press = (value) => () => {
+      sliders.beta.show(value);
+      setting("beta")(value);
+    };
+    byId("optimism").append(el("div", { class: "marks" }, ...marks.map(([value, text]) => el("button", { type: "button", onclick: press(value) }, text))));
+    slider(byId("settings"), { id: "tau", label: "temperature τ, reward units per nat", low: 0.01, high: 100, logarithmic: true, value: 1, least: 1e-6, most: 1e6, change: setting("tau") });
+    const look = (id, label) => byId("place").append(Controls.choice({ id, label, options: [], change: (value) => select({ [id]: Number(value) }) }).node);
+    look("state", "state");
+    look("action", "action");
+    const resample = (name) => (value) => {
+      now[name] = value;
+      Cards.samples(now);
+    };
+    slider(byId("samples-settings"), { id: "count", label: "episodes", low: 1, high: 40, step: 1, value: now.count, integer: true, change: resample("count") });
+    slider(byId("samples-settings"), { id: "seed", label: "seed", low: 1, high: 100, step: 1, value: now.seed, integer: true, least: 0, most: 4294967295, change: resample("seed") });
+    byId("reset").addEventListener("click", () => choose(now.name));
+    byId("controls").addEventListener("submit", (event) => event.preventDefault());
+    byId("more").open = !window.matchMedia("(max-width: 760px)").matches;
+    Editor.build(redraw);
+    choose(data.start);
+    let width = window.innerWidth;
+    window.addEventListener("resize", () => width !== window.innerWidth && ((width = window.innerWidth), soon()));
+  }
+
+  /** After the first paint, which so need not wait for the first answer. */
+  const ready = new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(start()))));
+  return { now, choose, update, problems, ready };
+})();
+window.explorer = explorer;

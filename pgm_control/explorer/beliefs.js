@@ -1,0 +1,155 @@
+/* What a guide believes and does, beside what is true and what the clamped guide does: the facts behind the sentences. */
+const Beliefs = (() => {
+  const { relative, dieKl } = Solver;
+  const WORTH_SAYING = 0.05; // of the largest tilt
+  const KEPT = 3;
+  const NEARLY_ALIKE = 0.01;
+  const ROUNDINGS = 1000;
+  const FLIP_GRAIN = 1e-6; // of beta
+
+  /** The largest of a list, the first of equals. */
+  const argmax = (values) => values.reduce((best, each, i) => (each > values[best] ? i : best), 0);
+
+  /** Expected KL of the believed from the true die, summed over the steps, by (s, a); and how often each is thrown. */
+  function tilts(problem, guide, visits) {
+    const { S, A, F, first, logP } = problem;
+    const tilt = new Float64Array(S * A);
+    const throws = new Float64Array(S * A);
+    for (let t = 0; t < guide.T; t++) {
+      for (let pair = 0; pair < S * A; pair++) {
+        let thrown = 0;
+        for (let f = first[pair]; f < first[pair + 1]; f++) thrown += visits.face[t * F + f];
+        if (!(thrown > 0)) continue;
+        throws[pair] += thrown;
+        if (guide.stride) tilt[pair] += thrown * dieKl(guide, t, first[pair], first[pair + 1], logP, 0);
+      }
+    }
+    return { tilt, throws };
+  }
+
+  /** The dice that the guide tilts, at most one a state, the most tilted first. */
+  function tiltedDice(problem, guide, visits, most = KEPT) {
+    const { S, A } = problem;
+    const { tilt, throws } = tilts(problem, guide, visits);
+    const actions = Array.from({ length: S }, (_, s) => argmax(tilt.subarray(s * A, (s + 1) * A)));
+    const height = (s) => tilt[s * A + actions[s]];
+    const states = Array.from({ length: S }, (_, s) => s).sort((one, other) => height(other) - height(one));
+    const worth = Math.max(100 * Number.EPSILON, WORTH_SAYING * height(states[0]));
+    return states
+      .slice(0, most)
+      .filter((s) => height(s) > 100 * Number.EPSILON && height(s) >= worth)
+      .map((s) => believedDie(problem, guide, visits, s, actions[s], throws[s * A + actions[s]]));
+  }
+
+  /** What the guide believes of one die, averaged over the steps at which it throws it; alike faces are put together. */
+  function believedDie(problem, guide, visits, state, action, throws) {
+    const { A, F, first, successor, reward, p } = problem;
+    const pair = state * A + action;
+    const faces = new Map();
+    for (let f = first[pair]; f < first[pair + 1]; f++) {
+      let believed = throws > 0 ? 0 : Math.exp(guide.logDice[f]);
+      if (throws > 0) for (let t = 0; t < guide.T; t++) believed += visits.face[t * F + f] / throws;
+      const key = `${successor[f]} ${reward[f]}`;
+      const face = faces.get(key) ?? { successor: successor[f], reward: reward[f], true: 0, believed: 0 };
+      face.true += p[f];
+      face.believed += believed;
+      faces.set(key, face);
+    }
+    const found = [...faces.values()].sort((one, other) => one.true - one.believed - (other.true - other.believed));
+    const surprise = (face) => face.true * Math.log(face.true / Math.max(face.believed, 1e-300));
+    return { state, action, throws, faces: found, raised: found[0], denied: found[argmax(found.map(surprise))] };
+  }
+
+  /** What guide and clamped guide do in a state at a step. */
+  function choice(problem, guide, clamped, time, state) {
+    const { S, A } = problem;
+    const at = (time * S + state) * A;
+    const policy = (answer) => Array.from(answer.logPolicy.subarray(at, at + A), Math.exp);
+    const [one, other] = [policy(guide), policy(clamped)];
+    const change = one.map((each, a) => each - other[a]);
+    return { time, state, guide: one, clamped: other, change, apart: Math.max(...change.map(Math.abs)) };
+  }
+
+  /** Where the policies differ the most, weighted by how often the two imagine to be there. */
+  function mostDifferent(problem, guide, clamped, visits, clampedVisits) {
+    const { S, A } = problem;
+    let best = 0;
+    let most = -1;
+    for (let i = 0; i < guide.T * S; i++) {
+      const visited = (visits.state[i] + clampedVisits.state[i]) / 2;
+      let apart = 0;
+      for (let a = i * A; a < (i + 1) * A; a++) {
+        apart = Math.max(apart, Math.abs(Math.exp(guide.logPolicy[a]) - Math.exp(clamped.logPolicy[a])));
+      }
+      if (visited * apart > most) [best, most] = [i, visited * apart];
+    }
+    return choice(problem, guide, clamped, Math.floor(best / S), best % S);
+  }
+
+  /** Everything the sentences say of `guide`, beside `clamped`; `of` and `ofClamped` are their evaluations. */
+  function told(problem, guide, clamped, of, ofClamped) {
+    const dice = tiltedDice(problem, guide, of.visits);
+    const allTilts = tilts(problem, guide, of.visits).tilt;
+    let startTilt = 0;
+    for (let s = 0; s < problem.S; s++) startTilt += relative(guide.logInitial[s], problem.logInitial[s]);
+    const kept = dice.map((die) => allTilts[die.state * problem.A + die.action]);
+    const largest = Math.max(of.elbo - ofClamped.elbo, startTilt, ...kept);
+    const start = argmax(problem.initial);
+    const lucky = argmax(guide.logInitial.map((each, s) => Math.exp(each) - problem.initial[s]));
+    const tilted = kept.reduce((total, each) => total + each, startTilt);
+    return {
+      beta: guide.beta,
+      tau: guide.tau,
+      T: guide.T,
+      gamma: guide.gamma,
+      guide: of,
+      clamped: ofClamped,
+      dice,
+      lucky:
+        startTilt > 0.01 * tilted
+          ? { state: lucky, believed: Math.exp(guide.logInitial[lucky]), true: problem.initial[lucky] }
+          : null,
+      atStart: choice(problem, guide, clamped, 0, start),
+      farthest: mostDifferent(problem, guide, clamped, of.visits, ofClamped.visits),
+      differs: largest > Math.sqrt(Number.EPSILON) * Math.max(1, Math.abs(of.elbo)),
+      thrown: problem.F > problem.S * problem.A,
+      sureStart: problem.initial.filter((p) => p > 0).length === 1,
+      objectives: { guide: guide.objective, clamped: clamped.objective },
+    };
+  }
+
+  /** The action preferred in a state at a step; of those equal up to rounding the first. */
+  function preferred({ S, A }, guide, time, state) {
+    const at = (time * S + state) * A;
+    const log = guide.logPolicy.subarray(at, at + A);
+    const size = guide.q.subarray(at, at + A).reduce((sum, q) => sum + (Number.isFinite(q) ? Math.abs(q) : 0), 0);
+    const slack = ROUNDINGS * Number.EPSILON * Math.max(1, size / guide.tau);
+    const best = Math.max(...log);
+    return log.findIndex((each) => each >= best - slack);
+  }
+
+  /** The choice to look at: the first one, or, if they nearly agree there, where they differ the most. */
+  const telling = ({ atStart, farthest }) =>
+    atStart.apart < NEARLY_ALIKE && farthest.apart >= NEARLY_ALIKE ? farthest : atStart;
+
+  /** The search for the optimism, from 0 to that of the guide, at which the preferred action changes; null if none. */
+  function flipSearch(problem, guide, clamped, told) {
+    const { time, state, apart } = telling(told);
+    if (!told.differs || apart < NEARLY_ALIKE) return null;
+    const of = (answer) => preferred(problem, answer, time, state);
+    const found = { low: 0, high: guide.beta, before: of(clamped), after: of(guide) };
+    return found.before === found.after ? null : { ...found, of };
+  }
+
+  /** Half the interval once more. */
+  function flipStep(problem, search, settings) {
+    const middle = 0.5 * (search.low + search.high);
+    const found = search.of(Solver.solve(problem, { ...settings, beta: middle }));
+    if (found === search.before) search.low = middle;
+    else Object.assign(search, { high: middle, after: found });
+    search.optimism = 0.5 * (search.low + search.high);
+    return Math.abs(search.high - search.low) < FLIP_GRAIN;
+  }
+
+  return { told, tiltedDice, argmax, flipSearch, flipStep };
+})();

@@ -1,0 +1,231 @@
+/* The cards: each draws one side of the answers, from the object that `app.js` keeps in `now`. */
+const Cards = (() => {
+  const { el } = Draw;
+  const GUIDES = [
+    ["clamped", "clamped"],
+    ["beta", "this guide"],
+    ["free", "free"],
+  ];
+  const BLOCKS = [
+    ["initial", "start"],
+    ["policy", "policy"],
+    ["dynamics", "dice"],
+    ["survival", "survival"],
+  ];
+  const MOST_ROWS = 150;
+  const byId = (id) => document.getElementById(id);
+  const minus = (text) => text.replace(/^-/, "−");
+  const amount = (value) => minus(Words.amount(value));
+  const swatch = (kind) => el("span", { class: `swatch ${kind}` });
+
+  function table(node, head, rows) {
+    const cells = (tag, row) => row.map((each, i) => el(i ? tag : "th", { scope: tag === "th" ? "col" : i ? null : "row" }, each));
+    node.replaceChildren(
+      el("table", {}, el("thead", {}, el("tr", {}, ...cells("th", head))), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells("td", row))))),
+    );
+  }
+
+  const betaText = (beta) => `β = ${minus(Words.plain(beta))}`;
+
+  /** The guide's swatch and name. */
+  const named = (now, kind, text) => el("span", {}, swatch(kind), kind === "beta" ? betaText(now.beta) : text);
+
+  function words(now) {
+    const told = Beliefs.told(now.problem, now.guides.beta, now.guides.clamped, now.of.beta, now.of.clamped);
+    const { headline, rest } = Words.sentences(now.raw, told);
+    now.told = told;
+    now.flip = undefined;
+    const flip = el("p", { id: "flip", hidden: true });
+    byId("sentences").replaceChildren(el("p", { id: "headline" }, `${headline}.`), ...rest.map((each) => el("p", {}, each)), flip);
+    byId("legend-beta").textContent = `this guide, ${betaText(now.beta)}`;
+  }
+
+  /** Where the preference flips, once that is found. */
+  function flip(now) {
+    byId("flip").hidden = false;
+    byId("flip").textContent = Words.flipSentence(now.raw, now.flip, now.beta);
+  }
+
+  function scores(now) {
+    const rows = GUIDES.map(([kind, text]) => {
+      const { imagined, trueReturn, delusion, elbo } = now.of[kind];
+      return [named(now, kind, text), ...[imagined, trueReturn, delusion, elbo].map(amount)];
+    });
+    table(byId("scores-table"), ["", "imagined", "true return", "delusion", "ELBO"], rows);
+    const exact = now.gamma < 1 ? " with survival freed as well" : "";
+    byId("scores").querySelector(".note").textContent =
+      `Returns in reward units; the delusion is what is imagined less what is truly earned. The exact posterior${exact} ` +
+      `reaches log p(O) = ${amount(now.ledger.beta.logEvidence)} nats, which no ELBO exceeds.`;
+  }
+
+  const place = (now) => `${Words.statePhrase(now.raw, now.state)}, step t = ${now.time}`;
+
+  function dice(now) {
+    const { raw, problem, state, action, time } = now;
+    const pair = state * problem.A + action;
+    const from = problem.first[pair];
+    const faces = Array.from({ length: problem.first[pair + 1] - from }, (_, i) => from + i);
+    const die = { faces: faces.map((f) => ({ successor: problem.successor[f], reward: problem.reward[f] })) };
+    const believed = (kind, f) => Math.exp(now.guides[kind].logDice[time * now.guides[kind].stride + f]);
+    byId("dice").querySelector(".place").textContent = `${Words.actionPhrase(raw, action)} in ${place(now)}: what happens`;
+    const groups = faces.map((f, i) => ({
+      label: minus(Words.facePhrase(raw, die, die.faces[i])),
+      bars: [
+        { kind: "true", name: "true", value: problem.p[f] },
+        { kind: "beta", name: betaText(now.beta), value: believed("beta", f) },
+        { kind: "free", name: "free", value: believed("free", f) },
+      ],
+    }));
+    Draw.bars(byId("dice-bars"), groups);
+  }
+
+  function policy(now) {
+    const { raw, problem, state, time } = now;
+    const { S, A } = problem;
+    byId("policy").querySelector(".place").textContent = `In ${place(now)}: what each does`;
+    const at = (time * S + state) * A;
+    const groups = raw.actionNames.map((_, a) => ({
+      label: Words.actionLabel(raw, a),
+      bars: GUIDES.map(([kind, text]) => ({
+        kind,
+        name: kind === "beta" ? betaText(now.beta) : text,
+        value: Math.exp(now.guides[kind].logPolicy[at + a]),
+      })),
+    }));
+    Draw.bars(byId("policy-bars"), groups);
+    const rows = GUIDES.map(([kind, text]) => {
+      const { q, v } = now.guides[kind];
+      return [named(now, kind, text), amount(v[time * S + state]), ...raw.actionNames.map((_, a) => amount(q[at + a]))];
+    });
+    table(byId("values-table"), ["value", "V", ...raw.actionNames.map((_, a) => `Q ${Words.actionLabel(raw, a)}`)], rows);
+  }
+
+  function ledger(now) {
+    const { beta, clamped } = now.ledger;
+    byId("ledger-words").textContent = `At ${betaText(now.beta)}: ${minus(Words.ledgerHeadline(beta, now.gamma))}`;
+    const blocks = BLOCKS.filter(([key]) => key !== "survival" || now.gamma < 1);
+    const row = (kind, text, { totals, gap }) => [named(now, kind, text), ...blocks.map(([key]) => nats(totals[key])), nats(gap)];
+    const heads = blocks.map(([key, text]) => el("span", {}, swatch(key), text));
+    table(byId("ledger-table"), ["nats", ...heads, "gap"], [row("beta", "", beta), row("clamped", "clamped", clamped)]);
+    const series = ({ totals, byStep }) => [
+      { kind: "initial", values: Array.from(byStep.policy, (_, t) => (t ? 0 : totals.initial)) },
+      ...blocks.slice(1).map(([key]) => ({ kind: key, values: byStep[key] })),
+    ];
+    for (const [kind, found] of [["beta", beta], ["clamped", clamped]]) {
+      const parts = series(found);
+      const heights = Array.from(found.byStep.policy, (_, t) => parts.reduce((sum, { values }) => sum + values[t], 0));
+      const high = Math.max(...heights.filter(Number.isFinite));
+      const label = `${kind === "beta" ? betaText(now.beta) : "clamped"}: the gap by step, ${nats(found.gap)} nats in all`;
+      const caption = el("span", {}, named(now, kind, "clamped"), `: ${nats(found.gap)} nats by step`);
+      const node = figure(byId("ledger-charts"), kind, caption);
+      Draw.columns(node, { series: parts, high: high > 1e-9 ? high : 1, xLabel: "step t", yLabel: "nats", label });
+    }
+  }
+
+  const nats = (value) => (Math.abs(value) < 1e-9 ? "0" : minus(Words.amount(value)));
+
+  /** The place of a chart with its caption, made once. */
+  function figure(node, key, caption) {
+    let found = node.querySelector(`[data-key="${key}"]`);
+    if (!found) {
+      found = el("figure", { "data-key": key }, el("figcaption"), el("div", { class: "chart" }));
+      node.append(found);
+    }
+    found.firstChild.replaceChildren(caption);
+    return found.lastChild;
+  }
+
+  /** Buttons of states, made once a problem: maps where there is a grid, else a table. */
+  function build(now, select) {
+    const { raw } = now;
+    const listed = raw.stateNames.map((_, s) => s).filter((s) => !raw.layout?.cells.includes(s));
+    now.maps = {};
+    byId("maps").replaceChildren();
+    if (raw.layout) {
+      for (const [kind, text] of GUIDES) {
+        now.maps[kind] = Maps.policyMap(raw, `Map of ${text}: choose a state`, select);
+        byId("maps").append(el("figure", {}, el("figcaption"), now.maps[kind].node));
+      }
+    }
+    now.stateButtons = listed.slice(0, MOST_ROWS).map((s) => ({
+      state: s,
+      node: el("button", { type: "button", onclick: () => select(s) }, Words.stateLabel(raw, s)),
+    }));
+    byId("states").replaceChildren();
+  }
+
+  function places(now) {
+    const { raw, problem, time } = now;
+    const { S, A } = problem;
+    const values = (kind) => now.guides[kind].v.subarray(time * S, (time + 1) * S);
+    for (const { state, node } of now.stateButtons) node.setAttribute("aria-pressed", state === now.state);
+    if (!raw.layout) {
+      byId("maps-note").textContent =
+        `Values at step t = ${time}, and how probable it is to be there. Choose a state to see its policy and dice.` +
+        (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
+      const heads = GUIDES.flatMap(([kind, text]) => [named(now, kind, text), "there"]);
+      const rows = now.stateButtons.map(({ state, node }) => [
+        node,
+        ...GUIDES.flatMap(([kind]) => [amount(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
+      ]);
+      const focused = document.activeElement;
+      table(byId("states"), ["state", ...heads], rows);
+      if (focused?.isConnected) focused.focus({ preventScroll: true });
+      return;
+    }
+    const shown = raw.layout.cells.filter((s, i) => s >= 0 && !"GHC".includes(raw.layout.marks?.[i] ?? "."));
+    const all = GUIDES.flatMap(([kind]) => shown.map((s) => values(kind)[s])).filter(Number.isFinite);
+    const [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 0];
+    GUIDES.forEach(([kind, text], i) => {
+      const guide = now.guides[kind];
+      const steps = guide.logPolicy.subarray(time * S * A, (time + 1) * S * A).map(Math.exp);
+      byId("maps").children[i].firstChild.replaceChildren(named(now, kind, text));
+      now.maps[kind].show({ policy: steps, values: values(kind), low, high, selected: now.state });
+    });
+    byId("maps-note").textContent =
+      `At step t = ${time}: arrows are the policy, longer the likelier; colour is the value V, from ${amount(low)} (pale) to ` +
+      `${amount(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
+    if (!byId("states").hasChildNodes() && now.stateButtons.length) {
+      byId("states").append(el("div", { class: "off" }, "Off the map:", ...now.stateButtons.map((each) => each.node)));
+    }
+  }
+
+  function samples(now) {
+    const { raw, problem, count, seed } = now;
+    const kinds = [
+      ["beta", "as it imagines them", now.guides.beta],
+      ["true", "the same policy in the true world", Solver.inTruth(problem, now.guides.beta)],
+    ];
+    const drawn = kinds.map(([, , guide]) => Solver.sample(problem, guide, count, seed));
+    const visited = new Set(drawn.flat().flatMap(({ states }) => states));
+    const rows = [...visited]
+      .sort((one, other) => one - other)
+      .map((state) => ({ state, name: state === problem.S ? "did not survive" : Words.stateLabel(raw, state) }));
+    kinds.forEach(([kind, text], i) => {
+      const mean = drawn[i].reduce((total, each) => total + each.total, 0) / count;
+      const caption = el("span", {}, swatch(kind), `${text}: mean return ${amount(mean)}`);
+      const node = figure(byId("samples-charts"), kind, caption);
+      const label = `${count} sampled episodes, ${text}; mean return ${amount(mean)}`;
+      if (raw.layout) Maps.paths(node, raw, drawn[i], kind, label);
+      else Draw.timelines(node, { paths: drawn[i].map((each) => each.states), rows, kind, T: now.T, label });
+    });
+  }
+
+  function sweep(now) {
+    const points = now.sweep.points;
+    const of = (key) => points.map((each) => [each.beta, each[key]]);
+    Draw.lines(byId("sweep-chart"), {
+      series: [
+        { kind: "beta", points: of("imagined") },
+        { kind: "true", points: of("trueReturn") },
+      ],
+      mark: now.beta,
+      xs: now.sweep.range,
+      xLabel: "optimism β",
+      yLabel: "return",
+      label: `Imagined and true return by optimism, from ${now.sweep.range[0]} to ${now.sweep.range[1]}`,
+    });
+  }
+
+  return { words, flip, scores, dice, policy, ledger, places, samples, sweep, build };
+})();

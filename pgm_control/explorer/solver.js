@@ -1,0 +1,300 @@
+/* Exact inference for small problems: the backups of the Python package, in the same symbols and with the same limits.
+   Q_t(s,a) = L_beta[ r + gamma V_{t+1}(s') ]           V_t(s) = tau log sum_a rho(a|s) exp(Q_t(s,a) / tau)
+   L_beta[x] = (tau / beta) log sum_k p_k exp(beta x_k / tau),   L_0[x] = sum_k p_k x_k
+
+   A die is a run of faces: those of (s, a) are first[s * A + a] up to, and without, first[s * A + a + 1]. Faces of
+   probability zero are left out by `prepare`. Tables are flat: q and logPolicy (T, S, A), v (T + 1, S), logDice (T, F).
+   Values and returns are in reward units; the objective, the evidence and the ledger are in nats. */
+const Solver = (() => {
+  const NO_DIGITS = 2.2250738585072014e-308 / 2.220446049250313e-16;
+
+  /** True where beta is so near 0 that beta x / tau has no digits left. */
+  const isMean = (beta, tau) => Math.abs(beta) <= tau * NO_DIGITS;
+
+  /** The certainty equivalent L_beta[x] of the entries from..to-1. Those of weight zero are ignored. */
+  function equivalent(x, weight, logWeight, from, to, tau, beta) {
+    let mean = 0;
+    for (let k = from; k < to; k++) if (weight[k] > 0) mean += weight[k] * x[k];
+    if (isMean(beta, tau)) return mean;
+    const scale = beta / tau;
+    const centre = Number.isFinite(mean) ? mean : 0;
+    let widest = 0;
+    let highest = -Infinity;
+    for (let k = from; k < to; k++) {
+      if (!(weight[k] > 0)) continue;
+      widest = Math.max(widest, Math.abs(scale * (x[k] - centre)));
+      highest = Math.max(highest, logWeight[k] + scale * x[k]);
+    }
+    let total = 0;
+    if (widest < 0.5) {
+      // Near beta = 0 the sum is 1 + O(beta): log1p keeps the digits that log would lose.
+      for (let k = from; k < to; k++) if (weight[k] > 0) total += weight[k] * Math.expm1(scale * (x[k] - centre));
+      return centre + Math.log1p(total) / scale;
+    }
+    if (!Number.isFinite(highest)) return highest / scale;
+    for (let k = from; k < to; k++) if (weight[k] > 0) total += Math.exp(logWeight[k] + scale * x[k] - highest);
+    const far = (highest + Math.log(total)) / scale;
+    if (!(Math.abs(scale * far) < 1)) return far;
+    // L[x] = c + L[x - c] gives back the digits that a far face took at small beta.
+    let rest = 0;
+    for (let k = from; k < to; k++) if (weight[k] > 0) rest += weight[k] * Math.expm1(scale * (x[k] - far));
+    return Math.abs(rest) < 0.5 ? far + Math.log1p(rest) / scale : far;
+  }
+
+  /** Writes to out[at + k] the log-probabilities that attain the certainty equivalent. */
+  function tilt(x, logWeight, from, to, tau, beta, out, at) {
+    if (isMean(beta, tau)) {
+      for (let k = from; k < to; k++) out[at + k] = logWeight[k];
+      return;
+    }
+    const scale = beta / tau;
+    let highest = -Infinity;
+    for (let k = from; k < to; k++) if (logWeight[k] > -Infinity) highest = Math.max(highest, scale * x[k]);
+    let top = -Infinity;
+    for (let k = from; k < to; k++) {
+      const y = scale * x[k];
+      // +inf: an adversary takes the forbidden faces; -inf: all are forbidden. Either way these faces are alike.
+      const gain = Number.isFinite(highest) ? y - highest : y === highest ? 0 : -Infinity;
+      out[at + k] = logWeight[k] > -Infinity ? logWeight[k] + gain : -Infinity;
+      top = Math.max(top, out[at + k]);
+    }
+    let total = 0;
+    for (let k = from; k < to; k++) total += Math.exp(out[at + k] - top);
+    const norm = top + Math.log(total);
+    for (let k = from; k < to; k++) out[at + k] -= norm;
+  }
+
+  /** From dense tables (arrays over S, S * A or S * A * K) to runs of possible faces, each die rescaled to sum to 1. */
+  function prepare({ states, actions, outcomes, initial, prior, probability, successor, reward, finalReward }) {
+    const pairs = states * actions;
+    const first = new Int32Array(pairs + 1);
+    const kept = [];
+    const p = [];
+    for (let pair = 0; pair < pairs; pair++) {
+      let total = 0;
+      for (let k = 0; k < outcomes; k++) total += probability[pair * outcomes + k];
+      for (let i = pair * outcomes; i < (pair + 1) * outcomes; i++) {
+        if (!(probability[i] > 0)) continue;
+        kept.push(i);
+        p.push(probability[i] / total);
+      }
+      first[pair + 1] = kept.length;
+    }
+    const weights = prior ? Float64Array.from(prior) : new Float64Array(pairs).fill(1 / actions);
+    return {
+      S: states,
+      A: actions,
+      K: outcomes,
+      F: kept.length,
+      first,
+      face: Int32Array.from(kept, (i) => i % outcomes),
+      p: Float64Array.from(p),
+      logP: Float64Array.from(p, Math.log),
+      successor: Int32Array.from(kept, (i) => successor[i]),
+      reward: Float64Array.from(kept, (i) => reward[i]),
+      initial: Float64Array.from(initial),
+      logInitial: Float64Array.from(initial, Math.log),
+      prior: weights,
+      logPrior: weights.map(Math.log),
+      finalReward: finalReward ? Float64Array.from(finalReward) : new Float64Array(states),
+    };
+  }
+
+  /** The exact optimum of J_beta, by one sweep backwards. `frees` is beta of survival: 0 unless it is freed too. */
+  function solve(problem, { beta, tau, T, gamma }, frees = 0) {
+    const { S, A, F, first, p, logP, successor, reward, prior, logPrior } = problem;
+    const clamped = isMean(beta, tau);
+    const q = new Float64Array(T * S * A);
+    const v = new Float64Array((T + 1) * S);
+    const logPolicy = new Float64Array(T * S * A);
+    const logDice = clamped ? logP : new Float64Array(T * F);
+    const x = new Float64Array(F);
+    const here = new Float64Array(S * A);
+    const row = new Float64Array(S * A);
+    v.set(problem.finalReward, T * S);
+    for (let t = T - 1; t >= 0; t--) {
+      const ahead = survive(v.subarray((t + 1) * S, (t + 2) * S), gamma, tau, frees);
+      for (let f = 0; f < F; f++) x[f] = reward[f] + ahead[successor[f]];
+      for (let pair = 0; pair < S * A; pair++) {
+        here[pair] = equivalent(x, p, logP, first[pair], first[pair + 1], tau, beta);
+        if (!clamped) tilt(x, logP, first[pair], first[pair + 1], tau, beta, logDice, t * F);
+      }
+      for (let s = 0; s < S; s++) {
+        v[t * S + s] = equivalent(here, prior, logPrior, s * A, (s + 1) * A, tau, 1);
+        tilt(here, logPrior, s * A, (s + 1) * A, tau, 1, row, 0);
+      }
+      q.set(here, t * S * A);
+      logPolicy.set(row, t * S * A);
+    }
+    const start = v.subarray(0, S);
+    const logInitial = new Float64Array(S);
+    tilt(start, problem.logInitial, 0, S, tau, beta, logInitial, 0);
+    const value = equivalent(start, problem.initial, problem.logInitial, 0, S, tau, beta);
+    const stride = clamped ? 0 : F; // the true dice are the same at all times
+    return { beta, tau, T, gamma, q, v, logPolicy, logDice, stride, logInitial, value, objective: value / tau };
+  }
+
+  /** What the next state is worth before it is known whether the step is survived. */
+  function survive(v, gamma, tau, beta) {
+    if (gamma === 1) return v;
+    const fate = [gamma, 1 - gamma];
+    const logFate = fate.map(Math.log);
+    return v.map((each) => equivalent([each, 0], fate, logFate, 0, 2, tau, beta));
+  }
+
+  /** A guide that follows the answer's policy and leaves start and dice as they are. */
+  const inTruth = (problem, answer) => ({ ...answer, logInitial: problem.logInitial, logDice: problem.logP, stride: 0 });
+
+  /** How often the guide is in each state, (T + 1, S), and sees each face, (T, F), by a sweep forwards. */
+  function occupancy(problem, guide) {
+    const { S, A, F, first, successor } = problem;
+    const { T, gamma, logPolicy, logDice, stride } = guide;
+    const state = new Float64Array((T + 1) * S);
+    const face = new Float64Array(T * F);
+    state.set(guide.logInitial.map(Math.exp));
+    for (let t = 0; t < T; t++) {
+      for (let pair = 0; pair < S * A; pair++) {
+        const weight = state[t * S + Math.floor(pair / A)] * Math.exp(logPolicy[t * S * A + pair]);
+        if (!(weight > 0)) continue;
+        for (let f = first[pair]; f < first[pair + 1]; f++) {
+          const mass = weight * Math.exp(logDice[t * stride + f]);
+          face[t * F + f] = mass;
+          state[(t + 1) * S + successor[f]] += mass * gamma;
+        }
+      }
+    }
+    return { state, face };
+  }
+
+  /** Expected return of visits; impossible visits count nothing. */
+  function expectedReturn(problem, visits, T) {
+    const { S, F, reward, finalReward } = problem;
+    let total = 0;
+    for (let i = 0; i < T * F; i++) if (visits.face[i] > 0) total += visits.face[i] * reward[i % F];
+    for (let s = 0; s < S; s++) if (visits.state[T * S + s] > 0) total += visits.state[T * S + s] * finalReward[s];
+    return total;
+  }
+
+  const minus = (one, other) => (one === other ? 0 : one - other);
+
+  /** q (log q - log p), and 0 where q is 0. */
+  const relative = (logQ, logP) => {
+    const q = Math.exp(logQ);
+    return q > 0 ? q * (logQ - logP) : 0;
+  };
+
+  /** What the guide imagines, what its policy earns in the true world, and its ELBO. */
+  function evaluate(problem, guide) {
+    const { S, A, first } = problem;
+    const { T, tau, logPolicy } = guide;
+    const visits = occupancy(problem, guide);
+    const truly = occupancy(problem, inTruth(problem, guide));
+    const imagined = expectedReturn(problem, visits, T);
+    const trueReturn = expectedReturn(problem, truly, T);
+    let charges = 0;
+    for (let s = 0; s < S; s++) charges += relative(guide.logInitial[s], problem.logInitial[s]);
+    let entropy = 0;
+    for (let t = 0; t < T; t++) {
+      for (let pair = 0; pair < S * A; pair++) {
+        const i = t * S * A + pair;
+        const at = t * S + Math.floor(pair / A);
+        const weight = visits.state[at];
+        if (truly.state[at] > 0) entropy -= truly.state[at] * relative(logPolicy[i], 0);
+        if (!(weight > 0)) continue;
+        charges += weight * relative(logPolicy[i], problem.logPrior[pair]);
+        if (guide.stride === 0 || !(logPolicy[i] > -Infinity)) continue;
+        charges += weight * Math.exp(logPolicy[i]) * dieKl(guide, t, first[pair], first[pair + 1], problem.logP, 0);
+      }
+    }
+    const elbo = imagined / tau - charges;
+    return { imagined, trueReturn, delusion: minus(imagined, trueReturn), entropy, elbo, visits, truly };
+  }
+
+  /** KL of the guide's die, the faces from..to-1 at time t, from those in `log` at the given offset. */
+  function dieKl(guide, t, from, to, log, offset) {
+    let kl = 0;
+    for (let f = from; f < to; f++) kl += relative(guide.logDice[t * guide.stride + f], log[offset + f]);
+    return kl;
+  }
+
+  /** The gap to the best, split by block and step, in nats. `best` is the exact posterior, with every block free. */
+  function ledger(problem, best, guide, visits) {
+    const { S, A, F, first, successor } = problem;
+    const { T, gamma, tau } = guide;
+    const byStep = { policy: new Float64Array(T), dynamics: new Float64Array(T), survival: new Float64Array(T) };
+    const nothing = { initial: 0, policy: 0, dynamics: 0, survival: 0 };
+    // Where nothing is possible every guide is as good as any other.
+    if (best.objective === -Infinity) return { logEvidence: best.objective, totals: nothing, gap: 0, byStep };
+    let initial = 0;
+    for (let s = 0; s < S; s++) initial += relative(guide.logInitial[s], best.logInitial[s]);
+    const fate = [gamma, 1 - gamma].map(Math.log);
+    const optimal = new Float64Array(2);
+    for (let t = 0; t < T; t++) {
+      for (let pair = 0; pair < S * A; pair++) {
+        const i = t * S * A + pair;
+        const weight = visits.state[t * S + Math.floor(pair / A)];
+        if (!(weight > 0)) continue;
+        byStep.policy[t] += weight * relative(guide.logPolicy[i], best.logPolicy[i]);
+        const chosen = weight * Math.exp(guide.logPolicy[i]);
+        if (!(chosen > 0)) continue;
+        byStep.dynamics[t] += chosen * dieKl(guide, t, first[pair], first[pair + 1], best.logDice, t * best.stride);
+      }
+      if (gamma === 1) continue;
+      for (let f = 0; f < F; f++) {
+        const mass = visits.face[t * F + f];
+        if (!(mass > 0)) continue;
+        tilt([best.v[(t + 1) * S + successor[f]], 0], fate, 0, 2, tau, 1, optimal, 0);
+        byStep.survival[t] += mass * (relative(fate[0], optimal[0]) + relative(fate[1], optimal[1]));
+      }
+    }
+    const [policy, dynamics, survival] = Object.values(byStep).map((each) => each.reduce((sum, nats) => sum + nats, 0));
+    const totals = { initial, policy, dynamics, survival };
+    const gap = totals.initial + totals.policy + totals.dynamics + totals.survival;
+    return { logEvidence: best.objective, totals, gap, byStep };
+  }
+
+  /** Uniform numbers in [0, 1) from a whole number, always the same ones (mulberry32). */
+  function random(seed) {
+    let state = seed >>> 0;
+    return () => {
+      state = (state + 0x6d2b79f5) >>> 0;
+      let z = Math.imul(state ^ (state >>> 15), state | 1);
+      z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+      return ((z ^ (z >>> 14)) >>> 0) / 4294967296;
+    };
+  }
+
+  /** Draws n trajectories: states (S: ended), actions, returns in reward units. */
+  function sample(problem, guide, n, seed) {
+    const { S, A, F, first, successor, reward, finalReward } = problem;
+    const luck = random(seed);
+    const draw = (log, from, to) => {
+      let left = luck();
+      let last = from;
+      for (let k = from; k < to; k++) {
+        if (!(log[k] > -Infinity)) continue;
+        last = k;
+        left -= Math.exp(log[k]);
+        if (left < 0) return k;
+      }
+      return last;
+    };
+    return Array.from({ length: n }, () => {
+      const states = [draw(guide.logInitial, 0, S)];
+      const actions = [];
+      let total = 0;
+      for (let t = 0; t < guide.T && states[t] < S; t++) {
+        const pair = draw(guide.logPolicy, (t * S + states[t]) * A, (t * S + states[t] + 1) * A) - t * S * A;
+        const at = t * guide.stride;
+        const face = draw(guide.logDice, at + first[pair], at + first[pair + 1]) - at;
+        total += reward[face];
+        actions.push(pair % A);
+        states.push(guide.gamma < 1 && luck() >= guide.gamma ? S : successor[face]);
+      }
+      const last = states[states.length - 1];
+      return { states, actions, total: total + (last < S ? finalReward[last] : 0) };
+    });
+  }
+
+  return { prepare, solve, evaluate, ledger, sample, inTruth, dieKl, relative };
+})();

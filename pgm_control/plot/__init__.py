@@ -1,0 +1,43 @@
+"""Pictures of problems, guides and what came of them, by matplotlib (extra `plot`).
+
+Every function draws into the Axes it is given, `ax=` or `axes=`, or else into those of a new figure, and returns them:
+
+    from pgm_control import plot
+    plot.policy_maps(model, style="slide")[0].figure.savefig("lake.png")
+
+Nothing global is touched: no pyplot, no style. Where you give Axes, let their figure have layout="constrained", so
+that the words around them find room. `style="slide"` has larger type and thicker lines. Names of states and actions are
+those of the MDP; colours are Okabe's and Ito's, and hatches, markers and kinds of line say the same without colour.
+
+| picture | functions |
+|---|---|
+| grid worlds | `policy_maps`, `policy_map`, `state_map`; `layout_of`, `Layout` |
+| what is believed | `dice` |
+| over time | `value_heat`, `q_heat`, `policy_heat`, `occupancy_heat`, `message_heat` |
+| the gap | `ledger_over_time`, `ledger_map`, `ledger_bars` |
+| returns | `imagined_and_true`, `return_distributions` |
+| sweeps | `dial_sweep`, `temperature_sweep` |
+| progress | `elbo_curves`, `learning_curves` |
+"""
+
+from .maps import policy_maps as policy_maps
+from .maps import policy_map as policy_map
+from .maps import state_map as state_map
+from .layout import layout_of as layout_of
+from .layout import has_layout as has_layout
+from .layout import Layout as Layout
+from .dynamics import dice as dice
+from .heat import value_heat as value_heat
+from .heat import q_heat as q_heat
+from .heat import policy_heat as policy_heat
+from .heat import occupancy_heat as occupancy_heat
+from .heat import message_heat as message_heat
+from .account import ledger_over_time as ledger_over_time
+from .account import ledger_map as ledger_map
+from .account import ledger_bars as ledger_bars
+from .returns import imagined_and_true as imagined_and_true
+from .distribution import return_distributions as return_distributions
+from .dial import dial_sweep as dial_sweep
+from .temperature import temperature_sweep as temperature_sweep
+from .fits import elbo_curves as elbo_curves
+from .progress import learning_curves as learning_curves

@@ -1,0 +1,158 @@
+"""What the dice do, beside what a guide believes that they do."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._blocks import Blocks, HasBlocks, MarkovModel, require_model
+from .._dice import Die, believed_die, tilted_dice
+from .._errors import InvalidArgument
+from .._evaluate import blocks_of
+from .._infer import infer
+from .._mdp import TabularMDP
+from .._picture import _chance, _face_labels
+from .._wording import action_phrase, amount, state_phrase
+from .canvas import ink, one_panel, size_in_points
+from .labels import finish, headline, name_axes, wrapped
+from .style import FREE, TRUE, Style, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_FACES = 8  # of a die
+
+
+def dice(
+    model: MarkovModel,
+    guide: HasBlocks | None = None,
+    *,
+    state: int | None = None,
+    action: int | None = None,
+    most: int = 3,
+    name: str = "free guide",
+    ax: "Axes | None" = None,
+    style: str = "paper",
+) -> "Axes":
+    r"""Draw each outcome of a die twice: how probable it truly is, and how probable a guide believes it to be.
+
+    A die is a state and an action, averaged over the steps at which the guide expects to throw it; outcomes that lead
+    to the same state with the same reward are one bar. Of all dice those are drawn that the guide tilts, the largest
+    expected $KL(q_t(k \mid s,a) \,\|\, p(k \mid s,a))$ first, at most one a state. If it tilts none, the die that it
+    throws first.
+
+    Args:
+        model: the tabular model.
+        guide: a guide or posterior; the exact free answer unless given.
+        state, action: one die to draw instead, both of them, by index.
+        most: so many dice, fewer where the Axes are too small for them.
+        name: of the guide, for the legend.
+        ax: where to draw; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The Axes; their first container holds the true probabilities, the second those believed.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        InvalidGuide: if the guide does not fit the model.
+        MissingExtra: without matplotlib.
+    """
+    require_model(model)
+    sizes, mdp = style_of(style), model.mdp
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise InvalidArgument(f"`most` must be a whole number, at least 1, but is {most!r}. It counts dice.")
+    for argument, index, count in (("state", state, mdp.num_states), ("action", action, mdp.num_actions)):
+        if (state is None) != (action is None) or (index is not None and not 0 <= index < count):
+            raise InvalidArgument(
+                f"`{argument}` must be 0 to {count - 1}, and `state` and `action` given together, but state is {state} "
+                f"and action is {action}. Leave out both for the dice that are tilted the most."
+            )
+    blocks = blocks_of(model, infer(model, 1.0) if guide is None else guide)
+    if state is not None and action is not None:
+        shown: tuple[Die, ...] = (believed_die(model, blocks, state, action),)
+    else:
+        shown = tilted_dice(model, blocks, most) or (_first(model, blocks),)
+    rows = [(_title(mdp, die), _bars(mdp, die)) for die in shown]
+    width, height = sizes.inches
+    axes = one_panel(ax, sizes, (1.15 * width, max(0.7 * height, (0.042 * _lines(rows) + 0.13) * sizes.text)))
+    while len(rows) > 1 and _lines(rows) * 2 * sizes.small > size_in_points(axes)[1]:
+        rows.pop()
+    _draw(axes, rows, sizes)
+    averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
+    name_axes(axes, f"probability{averaged}", "", sizes)
+    axes.tick_params(axis="y", length=0)
+    headline(axes, "True and believed dynamics", sizes, _legend(name, sizes))
+    finish(axes)
+    return axes
+
+
+class _Bar(NamedTuple):
+    """One outcome."""
+
+    label: str
+    true: float
+    believed: float
+
+
+def _draw(axes: "Axes", rows: Sequence[tuple[str, Sequence[_Bar]]], style: Style) -> None:
+    y, places, bars = 0, [], []
+    for title, each in rows:
+        axes.annotate(
+            wrapped(title, 58, 1), (0.0, y + 0.1), xytext=(4, 0), textcoords="offset points", va="center",
+            fontsize=style.small, fontweight="bold", color=ink(axes),
+        )  # fmt: skip
+        places += range(y + 1, y + 1 + len(each))
+        bars += each
+        y += 1 + len(each)
+    for look, offset, values in ((TRUE, -0.2, [b.true for b in bars]), (FREE, 0.2, [b.believed for b in bars])):
+        at = [place + offset for place in places]
+        axes.barh(
+            at, values, 0.38, color=look.color, hatch=look.hatch[: style.dense], edgecolor="black", linewidth=style.edge
+        )
+        for value, height in zip(values, at, strict=True):
+            axes.annotate(
+                _chance(value), (value, height), xytext=(4, 0), textcoords="offset points", va="center",
+                fontsize=0.85 * style.small, color=ink(axes),
+            )  # fmt: skip
+    labels = [wrapped(bar.label, 26, 2) for bar in bars]
+    axes.set_yticks(places, labels=labels, fontsize=0.9 * style.small)
+    axes.set_ylim(y - 0.4, -0.6)
+    axes.set_xlim(0, 1.15)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _lines(rows: Sequence[tuple[str, Sequence[_Bar]]]) -> int:
+    return sum(1 + len(bars) for _, bars in rows)
+
+
+def _bars(mdp: TabularMDP, die: Die) -> list[_Bar]:
+    """The outcomes, the most raised first; of a long list the largest, and the others together."""
+    labels = _face_labels(mdp, die)
+    every = [_Bar(label, face.true, face.believed) for label, face in zip(labels, die.faces, strict=True)]
+    if len(every) <= _MOST_FACES:
+        return every
+    ranked = sorted(range(len(every)), key=lambda i: -max(every[i].true, every[i].believed))
+    kept, rest = sorted(ranked[: _MOST_FACES - 1]), ranked[_MOST_FACES - 1 :]
+    others = _Bar(f"{len(rest)} others", sum(every[i].true for i in rest), sum(every[i].believed for i in rest))
+    return [*(every[i] for i in kept), others]
+
+
+def _title(mdp: TabularMDP, die: Die) -> str:
+    where = f"{action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)}"
+    return f"KL {amount(die.tilt)} nats: {where}"
+
+
+def _first(model: MarkovModel, blocks: Blocks) -> Die:
+    """The die thrown first: the most probable start and action."""
+    start = int(blocks.log_initial.argmax())
+    return believed_die(model, blocks, start, int(blocks.log_policy[0, start].argmax()))
+
+
+def _legend(name: str, style: Style) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    looks = ((TRUE, "true dice"), (FREE, f"as the {name} believes"))
+    return [
+        Patch(facecolor=look.color, hatch=look.hatch[: style.dense], edgecolor="black", label=label)
+        for look, label in looks
+    ]

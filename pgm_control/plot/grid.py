@@ -1,0 +1,189 @@
+"""A map drawn cell by cell: shade, walls, hazards, goal and start, and the states that lie beside it."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .._mdp import TabularMDP
+from .._wording import state_label
+from .canvas import settle, size_in_points
+from .labels import finish, headline, wrapped
+from .layout import Cell, Layout
+from .scale import colour_bar, pale
+from .style import Style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_BESIDE, _TALL = 0.2, 0.6  # cells: between the map and the boxes of the states beside it, and their height
+_MOST_BESIDE = 6
+_HAZARD = {"facecolor": "#8C8C8C", "hatch": "xxx", "edgecolor": "#404040"}
+_WALL = {"facecolor": "#202020", "edgecolor": "#202020"}
+_EM = 0.62  # of a letter, in heights of the type
+
+
+def draw_grid(
+    axes: "Axes",
+    mdp: TabularMDP,
+    layout: Layout,
+    shade: Float[np.ndarray, " state"] | None,
+    style: Style,
+    *,
+    title: str,
+    label: str = "",
+    limits: tuple[float, float] | None = None,
+    bar: bool = True,
+) -> None:
+    """Draw the map. What the shade says of hazards and walls is left out: nobody is there.
+
+    Args:
+        axes: to draw into.
+        mdp: the problem, for names.
+        layout: its map.
+        shade: a number a state; what is not finite stays white. None leaves all white.
+        style: sizes.
+        title: above.
+        label: what the shade is, with its unit.
+        limits: of the shade; unless given, those of the states that are shown.
+        bar: whether to add the colour bar.
+    """
+    from matplotlib.colors import Normalize
+    from matplotlib.patches import Rectangle
+
+    beside = _places_beside(axes, mdp, layout, shade, style)
+    bottom = max((y + _TALL + _BESIDE for _, y, _, _ in beside), default=layout.rows - 0.5)
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.5, layout.columns - 0.5)
+    axes.set_ylim(bottom if beside else layout.rows - 0.5, -0.5)
+    image = np.full((layout.rows, layout.columns), np.nan)
+    if shade is not None:
+        for s, cell in enumerate(layout.cells):
+            if cell is not None and cell not in layout.kinds:
+                image[cell] = shade[s] if math.isfinite(shade[s]) else np.nan
+    low, high = limits or limits_of(mdp, layout, shade)
+    norm = Normalize(low, high)
+    shown = axes.imshow(
+        np.ma.masked_invalid(image), cmap=pale(), norm=norm, interpolation="nearest", zorder=0,
+        extent=(-0.5, layout.columns - 0.5, layout.rows - 0.5, -0.5),
+    )  # fmt: skip
+    axes.set_xlim(-0.5, layout.columns - 0.5)
+    axes.set_ylim(bottom, -0.5)
+    for (i, j), kind in layout.kinds.items():
+        if kind != "goal":
+            look: dict[str, Any] = dict(_HAZARD if kind == "hazard" else _WALL)
+            look["hatch"] = look.get("hatch", "")[: style.dense]
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, linewidth=style.edge / 2, zorder=1, **look))
+    lines = {"color": "#999999", "linewidth": 0.6 * style.edge, "zorder": 1}
+    axes.hlines(np.arange(layout.rows + 1) - 0.5, -0.5, layout.columns - 0.5, **lines)
+    axes.vlines(np.arange(layout.columns + 1) - 0.5, -0.5, layout.rows - 0.5, **lines)
+    _mark_ends(axes, layout, style)
+    for x, y, width, s in beside:
+        filled = shade is not None and math.isfinite(shade[s])
+        color = pale()(norm(float(shade[s]))) if filled else "white"  # pyright: ignore[reportOptionalSubscript]
+        axes.add_patch(
+            Rectangle((x, y), width, _TALL, facecolor=color, edgecolor="#666666", linewidth=style.edge, zorder=1)
+        )
+        axes.text(
+            x + width / 2, y + _TALL / 2, _of_box(mdp, s, shade), ha="center", va="center", fontsize=style.small,
+            color="black",
+        )  # fmt: skip
+    _name_cells(axes, layout, style)
+    axes.spines[:].set_visible(False)
+    headline(axes, title, style)
+    if bar and shade is not None:
+        colour_bar(axes, shown, label, style)
+    finish(axes)
+    settle(axes)
+
+
+def limits_of(mdp: TabularMDP, layout: Layout, shade: Float[np.ndarray, " state"] | None) -> tuple[float, float]:
+    """The least and the largest number shown; a little more if they are the same."""
+    if shade is None:
+        return 0.0, 1.0
+    shown = [s for s, cell in enumerate(layout.cells) if cell is not None and cell not in layout.kinds]
+    finite = [float(shade[s]) for s in shown if math.isfinite(shade[s])] or [0.0]
+    low, high = min(finite), max(finite)
+    return (low, high) if high > low else (low, low + max(1e-6, 1e-6 * abs(low)))
+
+
+def inches_of(layout: Layout, style: Style, bar: bool = True) -> tuple[float, float]:
+    """A panel in which cells are as large as a page allows, with room for the words around it."""
+    width = max(0.6 * style.inches[0], min(1.6 * style.inches[0], 0.055 * style.text * layout.columns))
+    around = (0.16 if bar else 0.08) * style.text, 0.14 * style.text  # inches
+    tall = layout.rows + (1.2 if layout.beside else 0.0)
+    return width + around[0], min(1.9 * style.inches[1], width * tall / layout.columns) + around[1]
+
+
+def _of_box(mdp: TabularMDP, s: int, shade: Float[np.ndarray, " state"] | None) -> str:
+    """Name and number: the scale of the map is that of its cells, and what lies beside it may be far off."""
+    name = wrapped(state_label(mdp, s), 12, 1)
+    return name if shade is None else f"{name}: {float(shade[s]):.3g}".replace("-", "−")
+
+
+def _places_beside(
+    axes: "Axes", mdp: TabularMDP, layout: Layout, shade: Float[np.ndarray, " state"] | None, style: Style
+) -> list[tuple[float, float, float, int]]:
+    """(left, top, width, state) of boxes in rows beneath the map; none if there are too many."""
+    if len(layout.beside) > _MOST_BESIDE:
+        return []
+    cell = _cell_points(axes, layout)
+    places, x, y = [], -0.5, layout.rows - 0.5 + _BESIDE
+    for s in layout.beside:
+        width = min(float(layout.columns), max(1.0, (len(_of_box(mdp, s, shade)) + 1.5) * _EM * style.small / cell))
+        if x > -0.5 and x + width > layout.columns - 0.5:
+            x, y = -0.5, y + _TALL + _BESIDE
+        places.append((x, y, width, s))
+        x += width + _BESIDE
+    return places
+
+
+def _cell_points(axes: "Axes", layout: Layout) -> float:
+    """The side of a cell, about."""
+    width, height = size_in_points(axes)
+    return 0.85 * min(width / layout.columns, height / (layout.rows + 1.2))
+
+
+def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
+    """S and G in a corner of their cells, which have thick borders: a goal's is double."""
+    from matplotlib.patches import Rectangle
+
+    size = min(style.small, 0.4 * _cell_points(axes, layout))
+    ends: list[tuple[Cell, str]] = [(cell, "G") for cell, kind in layout.kinds.items() if kind == "goal"]
+    ends += [(cell, "S") for cell in sorted(layout.starts)] if len(layout.starts) < layout.rows * layout.columns else []
+    for (i, j), letter in ends:
+        for inset in (0.04, 0.14) if letter == "G" else (0.04,):
+            side = 1 - 2 * inset
+            axes.add_patch(
+                Rectangle(
+                    (j - 0.5 + inset, i - 0.5 + inset), side, side, fill=False, edgecolor="black",
+                    linewidth=1.6 * style.edge, zorder=2,
+                )
+            )  # fmt: skip
+        middle = letter == "G"
+        x, y = (j, i) if middle else (j - 0.4, i - 0.4)
+        axes.text(
+            x, y, letter, fontsize=2 * size if middle else size, fontweight="bold", color="black", zorder=4,
+            ha="center" if middle else "left", va="center" if middle else "top",
+        )  # fmt: skip
+
+
+def _name_cells(axes: "Axes", layout: Layout, style: Style) -> None:
+    """Rows and columns by number, as in the names of the states, and what the signs mean."""
+    cell = _cell_points(axes, layout)
+    for axis, count in ((axes.xaxis, layout.columns), (axes.yaxis, layout.rows)):
+        stride = max(1, math.ceil(2.0 * style.small / cell))
+        axis.set_ticks(range(0, count, stride), labels=list(map(str, range(0, count, stride))), fontsize=style.small)
+    axes.tick_params(length=0)
+    axes.set_ylabel("row", fontsize=style.text)
+    kinds = set(layout.kinds.values())
+    signs = {
+        "S start": bool(layout.starts) and len(layout.starts) < layout.rows * layout.columns,
+        "G goal": "goal" in kinds,
+        "hatched: hole or cliff": "hazard" in kinds,
+        "black: wall": "wall" in kinds,
+    }
+    key = ", ".join(sign for sign, there in signs.items() if there)
+    letters = max(16, int(size_in_points(axes)[0] / (0.55 * style.text)))
+    axes.set_xlabel("column" + (f"\n{wrapped(key, letters, 3)}" if key else ""), fontsize=style.text)

@@ -1,0 +1,124 @@
+"""Where the states of a problem lie on a grid, and what is there."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from .._errors import InvalidArgument
+from .._mdp import TabularMDP
+from .terrain import Cell, Kind, terrain
+
+_KINDS: Mapping[str, Kind] = {"G": "goal", "H": "hazard", "C": "hazard", "#": "wall", "W": "wall"}
+_NAME = re.compile(r"\((\d+), ?(\d+)\)")
+
+
+@final
+@dataclass(frozen=True)
+class Layout:
+    """A map.
+
+    Attributes:
+        rows, columns: of the grid.
+        cells: (row, column) of each state, from the top left; None for a state that is not on the grid.
+        kinds: "goal", "hazard" (a hole, a cliff) or "wall", by cell; ground is left out.
+        starts: cells where an episode may begin.
+    """
+
+    rows: int
+    columns: int
+    cells: tuple[Cell | None, ...]
+    kinds: Mapping[Cell, Kind]
+    starts: frozenset[Cell]
+
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """States that are not on the grid, such as the end of an episode."""
+        return tuple(s for s, cell in enumerate(self.cells) if cell is None)
+
+
+def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> Layout:
+    """The map of a problem, from the rows of text that are given, else from its own metadata or its names of states.
+
+    States called `(row, column)` lie there. What is a goal, a hazard or a wall is then read off the tables (see
+    `terrain`).
+
+    Args:
+        mdp: the problem.
+        layout: rows of text, one letter a cell: S start, G goal, H or C hazard (hole, cliff), # or W wall, anything
+            else ground; or a `Layout`, which is checked and returned. States that have no names `(row, column)` lie row
+            by row from the top left, in the cells that are no wall if there are too few of them for all.
+
+    Raises:
+        InvalidArgument: if there is no grid, or it does not fit.
+    """
+    if isinstance(layout, Layout):
+        if len(layout.cells) != mdp.num_states:
+            raise InvalidArgument(
+                f"`layout` must have a cell, or None, for each of the {mdp.num_states} states, but has "
+                f"{len(layout.cells)}. Make it with layout_of(mdp)."
+            )
+        return layout
+    rows = _own_rows(mdp) if layout is None else layout
+    named = _cells_by_name(mdp)
+    if rows is None:
+        if named is None:
+            raise InvalidArgument(
+                "`layout` must be given for this problem, because its states are not named (row, column): pass rows of "
+                "text, such as layout=['SF', 'HG'], or use a picture that needs no grid."
+            )
+        rows_count, columns = (1 + max(cell[axis] for cell in named if cell) for axis in (0, 1))
+        return Layout(rows_count, columns, named, terrain(mdp, named), _starts(mdp, named))
+    if isinstance(rows, str) or not rows or not all(isinstance(row, str) and len(row) == len(rows[0]) for row in rows):
+        raise InvalidArgument(
+            f"`layout` must be rows of text of equal length, such as ['SF', 'HG'], but is {rows!r}. Write one letter a "
+            "cell."
+        )
+    grid = {(i, j): letter for i, row in enumerate(rows) for j, letter in enumerate(row)}
+    cells = named if named is not None else _cells_in_order(mdp, grid)
+    outside = [cell for cell in cells if cell is not None and cell not in grid]
+    if outside:
+        raise InvalidArgument(
+            f"`layout` must have a letter for every state on the grid, but has {len(rows)} rows and {len(rows[0])} "
+            f"columns and none for {outside[0]}. Pass the whole map."
+        )
+    kinds: dict[Cell, Kind] = {
+        cell: _KINDS[letter.upper()] for cell, letter in grid.items() if letter.upper() in _KINDS
+    }
+    starts = frozenset(cell for cell, letter in grid.items() if letter.upper() == "S")
+    return Layout(len(rows), len(rows[0]), cells, kinds, starts or _starts(mdp, cells))
+
+
+def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
+    """True if `layout_of` finds a map."""
+    return layout is not None or _own_rows(mdp) is not None or _cells_by_name(mdp) is not None
+
+
+def _own_rows(mdp: TabularMDP) -> Sequence[str] | None:
+    """Rows that the problem carries itself, as `layout` or in `metadata`."""
+    kept: Any = getattr(mdp, "layout", None)
+    return kept if kept is not None else (getattr(mdp, "metadata", None) or {}).get("layout")
+
+
+def _cells_by_name(mdp: TabularMDP) -> tuple[Cell | None, ...] | None:
+    """(row, column) of the states whose names say it; None if they are fewer than two, or two share a cell."""
+    found = [_NAME.fullmatch(name) for name in mdp.state_names or ()]
+    cells = tuple((int(match[1]), int(match[2])) if match else None for match in found)
+    on_grid = [cell for cell in cells if cell is not None]
+    return cells if len(on_grid) > 1 and len(set(on_grid)) == len(on_grid) else None
+
+
+def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | None, ...]:
+    every = sorted(grid)
+    open_ones = [cell for cell in every if _KINDS.get(grid[cell].upper()) != "wall"]
+    chosen = every if len(every) <= mdp.num_states else open_ones
+    if len(chosen) > mdp.num_states:
+        raise InvalidArgument(
+            f"`layout` must have at most one cell a state, but has {len(chosen)} cells that are no wall, and there are "
+            f"{mdp.num_states} states. Mark walls by '#'."
+        )
+    return (*chosen, *[None] * (mdp.num_states - len(chosen)))
+
+
+def _starts(mdp: TabularMDP, cells: Sequence[Cell | None]) -> frozenset[Cell]:
+    return frozenset(cell for cell, p in zip(cells, mdp.initial.tolist(), strict=True) if cell is not None and p > 0)

@@ -1,0 +1,235 @@
+"""Policies and numbers on the map of a grid world."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._blocks import Blocks, HasBlocks, MarkovModel, require_model
+from .._errors import InvalidArgument
+from .._evaluate import blocks_of
+from .._forward import occupancy
+from .._infer import infer
+from .._mdp import TabularMDP
+from .._policy import TabularPolicy
+from .._posterior import Posterior
+from .canvas import one_panel, panels
+from .grid import draw_grid, inches_of, limits_of
+from .layout import Layout, layout_of
+from .style import Style, style_of
+from .terrain import directions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LENGTH = 0.46  # cells: an arrow of probability 1
+_SEEN = 0.05  # less probable actions have no arrow
+_SHADES = ("auto", "value", "imagined visits", "true visits", "none")
+
+Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
+
+
+def state_map(
+    mdp: TabularMDP,
+    values: Float[Tensor, " state"] | Float[np.ndarray, " state"],
+    label: str,
+    *,
+    title: str = "",
+    layout: Layout | Sequence[str] | None = None,
+    ax: "Axes | None" = None,
+    style: str = "paper",
+) -> "Axes":
+    """Shade every cell by a number of its state.
+
+    Args:
+        mdp: the problem.
+        values: a number a state, such as `posterior.v[0]`; what is not finite stays white.
+        label: what the numbers are, with their unit, such as "soft value (reward units)".
+        title: above the map.
+        layout: as in `layout_of`.
+        ax: where to draw; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The Axes; their first image holds the numbers.
+
+    Raises:
+        InvalidArgument: if the problem has no grid, or `values` has another length.
+        MissingExtra: without matplotlib.
+    """
+    sizes, grid = style_of(style), layout_of(mdp, layout)
+    axes = one_panel(ax, sizes, inches_of(grid, sizes))
+    numbers = torch.as_tensor(values).detach().double().cpu().numpy()
+    if numbers.shape != (mdp.num_states,):
+        raise InvalidArgument(
+            f"`values` must hold one number for each of the {mdp.num_states} states, but has shape {numbers.shape}. "
+            "Pick a time step first."
+        )
+    draw_grid(axes, mdp, grid, numbers, sizes, title=title, label=label)
+    return axes
+
+
+def policy_map(
+    model: MarkovModel,
+    guide: Guide,
+    *,
+    t: int = 0,
+    shade: str = "auto",
+    title: str = "policy",
+    layout: Layout | Sequence[str] | None = None,
+    ax: "Axes | None" = None,
+    style: str = "paper",
+) -> "Axes":
+    """Draw a policy as arrows, one an action: half a cell long if it is certain, else as the root of its probability.
+
+    Actions less probable than .05 have none, and one that goes nowhere is a ring. Which way an action goes is read off
+    the tables (see `directions`).
+
+    Args:
+        model: the tabular model.
+        guide: a guide, a posterior or a policy, as in `evaluate`.
+        t: the step of which the policy is drawn, 0 … T−1.
+        shade: "value", the soft value at that step, in reward units, of a posterior; "imagined visits" or "true
+            visits", how many steps of an episode are spent in a state, as the guide believes or in the true world;
+            "none"; "auto" is the value if there is one, else the imagined visits.
+        title: above the map; the step is added.
+        layout, ax, style: as in `state_map`.
+
+    Returns:
+        The Axes. Their first image holds the shade, and their quivers the arrows, one an action.
+
+    Raises:
+        InvalidArgument: if the problem has no grid, or naming the argument.
+        InvalidGuide: if the guide does not fit the model.
+        MissingExtra: without matplotlib.
+    """
+    sizes, grid, name = *_checked(model, layout, style, t), _shade_name(guide, shade)
+    axes = one_panel(ax, sizes, inches_of(grid, sizes))
+    _draw_policy(axes, model, guide, t, name, grid, sizes, title=title)
+    return axes
+
+
+def policy_maps(
+    model: MarkovModel,
+    guides: Mapping[str, Guide] | None = None,
+    *,
+    t: int = 0,
+    shade: str = "auto",
+    layout: Layout | Sequence[str] | None = None,
+    axes: Any = None,
+    style: str = "paper",
+) -> np.ndarray:
+    """Draw several policies as in `policy_map`, side by side, with one scale of shades.
+
+    Args:
+        model: the tabular model.
+        guides: by name; unless given the exact free and clamped answers.
+        t, shade, layout, style: as in `policy_map`.
+        axes: as many Axes as guides; a new figure unless given.
+
+    Returns:
+        The Axes, an array.
+
+    Raises:
+        InvalidArgument: as `policy_map`, or if `axes` are not so many.
+        InvalidGuide: if a guide does not fit the model.
+        MissingExtra: without matplotlib.
+    """
+    sizes, grid = _checked(model, layout, style, t)
+    if guides is None:
+        guides = {"free guide": infer(model, 1.0), "clamped guide": infer(model, 0.0)}
+    if not guides:
+        raise InvalidArgument("`guides` must name at least one guide, but is empty: pass {name: guide}.")
+    names = {_shade_name(guide, shade) for guide in guides.values()}
+    name = names.pop() if len(names) == 1 else "imagined visits"
+    stacked = grid.columns > 1.5 * grid.rows
+    made = panels(axes, len(guides), sizes, columns=1 if stacked else len(guides), inches=inches_of(grid, sizes))
+    shades = [_shade(model, guide, t, name) for guide in guides.values()]
+    every = [limits_of(model.mdp, grid, each) for each in shades]
+    limits = min(low for low, _ in every), max(high for _, high in every)
+    for panel, (title, guide) in zip(made, guides.items(), strict=True):
+        last = stacked or panel is made[-1]
+        _draw_policy(panel, model, guide, t, name, grid, sizes, title=title, limits=limits, bar=last)
+    return made
+
+
+def _draw_policy(
+    axes: "Axes",
+    model: MarkovModel,
+    guide: Guide,
+    t: int,
+    name: str,
+    grid: Layout,
+    style: Style,
+    *,
+    title: str,
+    limits: tuple[float, float] | None = None,
+    bar: bool = True,
+) -> None:
+    mdp, label = model.mdp, {"value": f"soft value at t = {t} (reward units)", "none": ""}
+    when = f"{title}, t = {t}" if mdp.horizon > 1 else title
+    draw_grid(
+        axes, mdp, grid, _shade(model, guide, t, name), style, title=when,
+        label=label.get(name, f"{name} (steps of an episode)"), limits=limits, bar=bar,
+    )  # fmt: skip
+    policy = blocks_of(model, guide).log_policy[t].detach().exp().double().cpu().numpy()
+    for action, (down, right) in enumerate(directions(mdp, grid.cells)):
+        here = [
+            (cell, policy[s, action])
+            for s, cell in enumerate(grid.cells)
+            if cell is not None and cell not in grid.kinds and policy[s, action] >= _SEEN
+        ]
+        if not here:
+            continue
+        y, x = (np.array([cell[axis] for cell, _ in here], dtype=float) for axis in (0, 1))
+        p = np.array([each for _, each in here])
+        if down == right == 0:
+            points = style.marker**2 * 4
+            axes.scatter(x, y, s=points * p, facecolors="none", edgecolors="black", linewidths=style.edge, zorder=3)
+            continue
+        length = _LENGTH * np.sqrt(p) / math.hypot(down, right)
+        axes.quiver(
+            x, y, right * length, down * length, angles="xy", scale_units="xy", scale=1, units="xy", width=0.045,
+            headwidth=3.6, headlength=3.6, headaxislength=3.2, minlength=0.5, color="black", zorder=3,
+        )  # fmt: skip
+
+
+def _checked(model: MarkovModel, layout: Layout | Sequence[str] | None, style: str, t: int) -> tuple[Style, Layout]:
+    require_model(model)
+    if isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < model.mdp.horizon:
+        raise InvalidArgument(f"`t` must be a step, 0 to {model.mdp.horizon - 1}, but is {t!r}. The first is 0.")
+    return style_of(style), layout_of(model.mdp, layout)
+
+
+def _shade_name(guide: Guide, shade: str) -> str:
+    if shade not in _SHADES:
+        raise InvalidArgument(
+            f"`shade` must be one of {', '.join(map(repr, _SHADES))}, but is {shade!r}. For numbers of your own use "
+            "state_map."
+        )
+    if shade == "value" and not isinstance(guide, Posterior):
+        raise InvalidArgument(
+            f"`shade` must be other than 'value' for a {type(guide).__name__}, which has no values. Pass a posterior, "
+            "such as infer(model, 0.0), or shade='imagined visits'."
+        )
+    if shade == "auto":
+        return "value" if isinstance(guide, Posterior) else "imagined visits"
+    return shade
+
+
+def _shade(model: MarkovModel, guide: Guide, t: int, name: str) -> Float[np.ndarray, " state"] | None:
+    if name == "none":
+        return None
+    if name == "value":
+        assert isinstance(guide, Posterior)
+        return guide.v[t].double().cpu().numpy()
+    blocks = blocks_of(model, guide)
+    if name == "true visits":
+        truth = model.blocks()
+        blocks = Blocks(truth.log_initial, blocks.log_policy, truth.log_dynamics)
+    with torch.no_grad():
+        return occupancy(blocks, model.mdp).state[:-1].sum(0).double().cpu().numpy()

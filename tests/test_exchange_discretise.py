@@ -1,0 +1,263 @@
+"""Continuous environments in cells: the grid, the dice of a world that is known, and play in the live ones."""
+
+import math
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Dict, Discrete
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import laws
+
+from pgm_control import (
+    EnvironmentFailure,
+    InvalidArgument,
+    TabularModel,
+    UnsupportedEnvironment,
+    infer,
+    rollout,
+    value_iteration,
+)
+from pgm_control.exchange import Chart, discretise
+from pgm_control.exchange.cells import cells_of
+
+
+class Strip(gymnasium.Env):
+    """A point on [0, 1]: action 0 goes a quarter to the left, 1 to the right; beyond the right end it is over.
+
+    The reward is where it was, less 100 for every step since the last reset but one: state must be put back.
+    """
+
+    observation_space = Box(0.0, 1.0, (1,), np.float64)
+    action_space = Discrete(2)
+
+    def __init__(self, reward=0.0, noise=0.0):
+        self.steps, self.nowhere, self.noise = 0, reward, noise
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state, self.steps = np.array([self.np_random.choice([0.1, 0.3, 0.35, 0.4])]), 0
+        return self.state.copy(), {}
+
+    def step(self, action):
+        reward = float(self.state[0]) - 100.0 * self.steps + self.nowhere
+        self.steps += 1
+        self.state = self.state + (0.25 if action else -0.25) + self.noise * self.np_random.normal()
+        over = bool(self.state[0] > 1)
+        self.state = np.clip(self.state, 0, 1)
+        return self.state.copy(), reward, over, False, {}
+
+
+class Pushed(Strip):
+    """The same, pushed by a force."""
+
+    action_space = Box(-1.0, 1.0, (1,), np.float32)
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return super().step(action[0] > 0)
+
+
+def strip(bins=4, env=None, **arguments):
+    return discretise(env or Strip(), bins, horizon=5, **{"samples": 8, "resets": 400, **arguments})
+
+
+def test_a_world_that_is_known():
+    """A quarter is one cell of four: every step is certain, and the mean reward nearly that of the middle."""
+    found = strip()
+    mdp = found.mdp
+    assert mdp.state_names == ("x0 0.125", "x0 0.375", "x0 0.625", "x0 0.875", "ended")
+    assert mdp.num_outcomes == 1
+    assert mdp.successor[..., 0].tolist() == [[0, 1], [0, 2], [1, 3], [2, 4], [4, 4]]
+    expected = np.repeat([[0.125], [0.375], [0.625], [0.875], [0.0]], 2, 1)
+    np.testing.assert_allclose(mdp.reward[..., 0], expected, atol=0.25 / 16)  # half a slice of eight in a cell
+    assert mdp.reward[4].abs().max() == 0
+    assert (found.steps, mdp.horizon, mdp.discount) == (64, 5, 1.0)
+    np.testing.assert_allclose(mdp.initial, [0.25, 0.75, 0, 0, 0], atol=5 * math.sqrt(0.25 * 0.75 / 400))
+    assert [found.state_of([x]) for x in (0.0, 0.24, 0.26, 0.99, 7.0)] == [0, 0, 1, 3, 3]
+
+
+def test_dice_are_the_share_of_a_cell():
+    """With three cells a quarter is three quarters of one; of 8 stratified points 6 go on, and outcomes stay apart."""
+    mdp = strip(3).mdp
+    for s in range(3):
+        p = {int(n): float(p) for p, n in zip(mdp.probability[s, 1], mdp.successor[s, 1], strict=True) if p > 0}
+        assert p == {s: 0.25, s + 1: 0.75}
+    stays, goes = mdp.reward[1, 1, :2]
+    assert float(stays) < 0.45 < float(goes)  # who goes on was further to the right
+    dice = strip(3, env=Strip(noise=0.2), samples=64).mdp
+    assert dice.num_outcomes > 2
+    assert not torch.equal(strip(3, sampling="random").mdp.probability, mdp.probability)
+
+
+def test_seeds_progress_and_what_is_left_alone():
+    torch.manual_seed(0)
+    state, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    seen = []
+    one, same, other = (strip(env=Strip(noise=0.1), seed=seed) for seed in (1, 1, 2))
+    strip(progress=lambda step, metrics: seen.append((step, metrics["steps"])))
+    assert torch.equal(one.mdp.probability, same.mdp.probability)
+    assert torch.equal(one.mdp.reward, same.mdp.reward)
+    assert not torch.equal(one.mdp.reward, other.mdp.reward)
+    assert seen == [(1, 16), (2, 32), (3, 48), (4, 64)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (np.random.get_state()[1] == numbers).all()  # noqa: NPY002
+    env = gymnasium.make("MountainCar-v0")
+    env.reset(seed=0)
+    bare: Any = env.unwrapped
+    before = np.array(bare.state)
+    found = discretise(env, (4, 4), samples=2, resets=5)
+    assert (np.array(bare.state) == before).all(), "a copy was stepped"
+    assert found.mdp.horizon == 200
+    assert "Discretised(TabularMDP(17 states" in repr(found)
+    assert "4 of position from -1.2 to 0.5" in repr(found)
+
+
+def test_a_player_knows_the_time():
+    """Left at even steps, right at odd ones; where an episode begins anew, step 0."""
+    found = strip()
+    by_time = np.eye(2)[np.arange(5) % 2][:, None].repeat(5, 1)
+    player, seen = found.player(by_time), np.array([[0.1], [0.9]])
+    first, state = player.predict(seen)
+    second, state = player.predict(seen, state)
+    third, state = player.predict(seen, state, np.array([False, True]))
+    fourth, _ = player.predict(seen, state, np.array([False, False]), deterministic=True)
+    assert [each.tolist() for each in (first, second, third, fourth)] == [[0, 0], [1, 1], [0, 0], [1, 1]]
+    assert state[0].tolist() == [3, 1]
+
+
+@laws
+@given(st.data())
+def test_cells_know_their_own(data):
+    axes = data.draw(st.integers(1, 3))
+    bins = [data.draw(st.one_of(st.integers(1, 4), st.just([-1.0, 0.5, 0.75, 2.0]))) for _ in range(axes)]
+    wraps = [data.draw(st.booleans()) for _ in range(axes)]
+    cells = cells_of(bins, [-1.0] * axes, [2.0] * axes, wraps, [f"x{i}" for i in range(axes)])
+    low, high = cells.bounds()
+    everyone = np.arange(cells.count)
+    np.testing.assert_array_equal(cells.index(cells.centers()), everyone)
+    np.testing.assert_array_equal(cells.index(low), everyone)
+    np.testing.assert_array_equal(cells.index(high - 1e-9), everyone)
+    assert len(set(cells.cell_names())) == cells.count
+    once_around = np.where(wraps, 3.0, 0.0)
+    for turn in (-2, 1):
+        np.testing.assert_array_equal(cells.index(cells.centers() + turn * once_around), everyone)
+    outside = cells.index(np.full((1, axes), 99.0))[0]
+    last = [0 if wrap else n - 1 for wrap, n in zip(wraps, cells.shape, strict=True)]
+    assert np.unravel_index(outside, cells.shape)[0] == last[0] or wraps[0]
+
+
+def arrivals(mdp):
+    """Whether each state can be arrived in from a cell."""
+    met = mdp.successor[:-1][mdp.probability[:-1] > 0]
+    return torch.bincount(met, minlength=mdp.num_states) > 0
+
+
+def play(env, found, policy, episodes=10):
+    return rollout(env, found.player(policy), episodes=episodes, seed=3, deterministic=True)
+
+
+def test_cart_pole():
+    """Hard optimum by value iteration, at most 500; random pushes hold the pole for some 22 steps."""
+    found = discretise("CartPole-v1", bins=(1, 6, 10, 10), samples=8)
+    assert found.mdp.action_names == ("push left", "push right")
+    live = play("CartPole-v1", found, value_iteration(found.mdp, discount=0.99).policy, episodes=10)
+    assert live.mean > 150
+    random = rollout("CartPole-v1", found.player(torch.full((found.mdp.num_states, 2), 0.5), seed=0), 10, seed=3)
+    assert random.mean < 40
+    assert arrivals(found.mdp)[-1], "falling ends it"
+
+
+def test_mountain_car():
+    """Random pushes never get there in 200 steps; the policy of exact inference knows the time, and does."""
+    found = discretise("MountainCar-v0", bins=(25, 25), samples=8)
+    assert found.mdp.horizon == 200
+    live = play("MountainCar-v0", found, infer(TabularModel(found.mdp, 0.02), 0.0), episodes=16)
+    assert live.terminated.mean() > 0.5
+    uniform = found.player(np.full((found.mdp.num_states, 3), 1 / 3), seed=0)
+    assert not rollout("MountainCar-v0", uniform, 16, seed=3).terminated.any()
+
+
+def test_pendulum():
+    """Once around is no wall; random torques earn about −1200, swinging up about −150."""
+    found = discretise("Pendulum-v1", bins=(15, 15), actions=3, samples=8)
+    assert found.mdp.action_names == ("-2", "0", "2")
+    assert found.actions.dtype == np.float32
+    assert found.state_of([-1.0, 1e-6, 0.1]) // 15 == 14
+    assert found.state_of([-1.0, -1e-6, 0.1]) // 15 == 0
+    live = play("Pendulum-v1", found, value_iteration(found.mdp, discount=0.97).policy, episodes=8)
+    assert live.mean > -500
+    alone, _ = found.player(np.eye(3)[np.full(226, 2)]).predict(np.array([1.0, 0.0, 0.0], np.float32))
+    np.testing.assert_array_equal(alone, np.array([2.0], np.float32))
+    assert not arrivals(found.mdp)[-1], "it never ends"
+
+
+def test_other_environments_are_described():
+    class Hidden(Strip):
+        """Observes twice the place, and keeps it under another name."""
+
+        place: Any = None
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return 2 * self.state, {}
+
+        def step(self, action):
+            self.state = self.place
+            observation, reward, over, cut, info = super().step(action)
+            return 2 * observation, reward, over, cut, info
+
+    with pytest.raises(UnsupportedEnvironment, match=r"does not observe its attribute `state`.*chart=Chart"):
+        strip(env=Hidden())
+    chart = Chart(
+        ("place",),
+        (0.0,),
+        (1.0,),
+        coordinates=lambda seen: seen / 2,
+        set_state=lambda env, point: setattr(env, "place", point.copy()),
+        action_names=("left", "right"),
+    )
+    found = strip(env=Hidden(), chart=chart)
+    assert torch.equal(found.mdp.successor, strip().mdp.successor)
+    assert found.mdp.state_names[0] == "place 0.125"
+    assert found.mdp.action_names == ("left", "right")
+    wide = strip(low=[-1.0], high=[1.0])
+    assert wide.mdp.state_names[0] == "x0 -0.75"
+    pushed = strip(env=Pushed(), actions=[-0.5, 0.5])
+    assert torch.equal(pushed.mdp.successor, strip().mdp.successor)
+    assert pushed.mdp.action_names == ("-0.5", "0.5")
+
+
+def test_what_cannot_be_cut_is_named():
+    wrapped = gymnasium.wrappers.TransformReward(gymnasium.make("MountainCar-v0"), lambda r: r)
+    dicts = Strip()
+    dicts.action_space = Dict({})
+    for env, arguments, kind, words in (
+        ("Acrobot-v1", {"bins": 3}, UnsupportedEnvironment, "AcrobotEnv does not observe.*Say how"),
+        ("FrozenLake-v1", {"bins": 3}, UnsupportedEnvironment, "does not observe"),
+        (wrapped, {"bins": 3}, UnsupportedEnvironment, "TransformReward.*Pass env.unwrapped"),
+        (dicts, {"bins": 3, "horizon": 1}, UnsupportedEnvironment, "action space"),
+        (Strip(), {"bins": 3}, InvalidArgument, "`horizon` must be given"),
+        (Strip(reward=math.nan), {"bins": 3, "horizon": 1}, EnvironmentFailure, "finite rewards.*'x0 0.167'"),
+        ("MountainCar-v0", {"bins": (3,)}, InvalidArgument, "one entry for each of position, velocity"),
+        ("MountainCar-v0", {"bins": (3, 0)}, InvalidArgument, "at least 1, but is 0 for velocity"),
+        ("MountainCar-v0", {"bins": (3, [0.0, -1.0])}, InvalidArgument, "increasing edges"),
+        ("MountainCar-v0", {"bins": 5000}, InvalidArgument, "Take fewer"),
+        ("MountainCar-v0", {"bins": 3, "samples": 0}, InvalidArgument, "`samples` must be a whole number"),
+        ("MountainCar-v0", {"bins": 3, "low": [0.0, 1.0]}, InvalidArgument, "finite and in this order"),
+        ("Pendulum-v1", {"bins": ([0.0, 1.0], 3)}, InvalidArgument, "once around"),
+        ("Pendulum-v1", {"bins": 3, "actions": 1}, InvalidArgument, "`actions` must be at least 2"),
+        ("Pendulum-v1", {"bins": 3, "actions": [9.0]}, InvalidArgument, "list of actions in"),
+    ):
+        with pytest.raises(kind, match=words):
+            discretise(env, **arguments)
+    with pytest.raises(InvalidArgument, match=r"`low` must hold one entry for each of the 1 names"):
+        Chart(("x",), (0.0, 1.0), (1.0,))
+    found = strip()
+    with pytest.raises(InvalidArgument, match=r"must have 5 states and 2 actions.*Solve `discretised.mdp`"):
+        found.player(np.full((4, 2), 0.5))
+    with pytest.raises(InvalidArgument, match="1 finite coordinates"):
+        found.state_of([math.nan])
