@@ -400,14 +400,20 @@ def test_pymdp_models_mean_what_they_mean_there(arrays, temperature):
 @laws
 @given(generative_models())
 def test_pymdp_round_trips(arrays):
-    """Told apart by what is met, rewards are known from what is seen: the second trip is exact."""
+    """Told apart by what is met, rewards are known from what is seen: the second trip is exact.
+
+    Only a state in which nobody arrives may be told apart anew, since nothing is paid there; no answer depends on it.
+    """
     told = from_pymdp(*arrays, horizon=2, temperature=2.0)
     written = to_pymdp(told, 2.0)
     again = from_pymdp(*written, horizon=2, temperature=2.0)
-    for one, other in zip(to_pymdp(again, 2.0), written, strict=True):
-        np.testing.assert_allclose(one[0], other[0], rtol=0, atol=1e-15)
-    assert again.mdp.num_states == told.mdp.num_states
-    same_problem(again.mdp, told.mdp)
+    for beta in (0.0, 1.0):
+        one, other = (infer(TabularModel(each.mdp, 2.0), beta).value for each in (told, again))
+        assert one == pytest.approx(other, abs=1e-9)
+    if {to for _, _, to, _ in faces(told.mdp)} == set(range(told.mdp.num_states)):
+        for one, other in zip(to_pymdp(again, 2.0), written, strict=True):
+            np.testing.assert_allclose(one[0], other[0], rtol=0, atol=1e-15)
+        same_problem(again.mdp, told.mdp)
 
 
 @laws
