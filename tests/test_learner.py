@@ -718,3 +718,9 @@ def test_killed_two_dozen_times_it_is_as_if_it_never_was(tmp_path):
 def test_a_learner_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Learner("learned/Noisy-v0", 1, 0, "cpu", {})  # pyright: ignore[reportAbstractUsage]
+
+
+def test_our_environments_are_known_by_their_ids_whatever_was_imported_first():
+    code = "from pgm_control.learners import SAC; SAC('pgm_control/RiskyPath-v0', hidden=(4,))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr

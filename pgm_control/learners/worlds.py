@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from jaxtyping import Bool, Float
 
 from .._errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
+from .._registration import register_environments
 
 WorldSource = str | EnvSpec | gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
 
@@ -257,6 +258,7 @@ def _require_finite(observation: Any, i: int, when: str) -> None:
 
 def _copies(source: Any, number: int) -> list[gymnasium.Env]:
     if isinstance(source, str | EnvSpec):
+        register_environments()  # ours may not be known yet, if Gymnasium was imported after the library
         return [gymnasium.make(source) for _ in range(number)]
     if isinstance(source, gymnasium.Env):
         spec = source.spec
