@@ -2,13 +2,13 @@
 
 import html
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
+from ._cells import cells_by_name
 from ._dice import tilted_dice
 from ._mdp import TabularMDP
 from ._policy import TabularPolicy
@@ -210,11 +210,11 @@ def _layout(mdp: TabularMDP) -> Sequence[tuple[int, int] | None] | None:
     names = mdp.state_names or ()
     if len(names) > _CELLS or any(name not in _ARROWS for name in mdp.action_names or ("?",)):
         return None
-    found = [re.fullmatch(r"\((\d+), ?(\d+)\)", name) for name in names]
-    cells = [(int(match[1]), int(match[2])) if match else None for match in found]
-    on_grid = [cell for cell in cells if cell is not None]
-    fits = len(on_grid) > 1 and len(set(on_grid)) == len(on_grid)
-    return cells if fits and (1 + max(i for i, _ in on_grid)) * (1 + max(j for _, j in on_grid)) <= _CELLS else None
+    cells = cells_by_name(mdp)
+    if cells is None:
+        return None
+    rows, columns = (1 + max(cell[axis] for cell in cells if cell is not None) for axis in (0, 1))
+    return cells if rows * columns <= _CELLS else None
 
 
 def _dice_table(posterior: "Posterior") -> str:

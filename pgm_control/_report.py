@@ -15,10 +15,10 @@ from ._explain import explain
 from ._fit import Fit
 from ._frontier import frontier
 from ._infer import infer
-from ._ledger import ledger
+from ._ledger import Ledger, ledger
 from ._posterior import Posterior
 from ._return_distribution import return_distribution
-from ._scorecard import scorecard
+from ._scorecard import Scorecard, scorecard
 from ._whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -112,22 +112,24 @@ def report_page(
         fits = {each: guide for each, guide in given.items() if isinstance(guide, Fit)}
         shown = {each: guide.guide if isinstance(guide, Fit) else guide for each, guide in given.items()}
         card = scorecard(model, shown)
+    accounts = {each: ledger(model, guide) for each, guide in shown.items()}
     mdp = model.mdp
     about = (
         f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}, discount {mdp.discount:g}, "
         f"temperature τ = {model.temperature:g} reward units per nat"
     )
+    pictures = _pictures(model, shown, card, accounts, fits)
     sentences = "".join(f"<li>{html.escape(each)}</li>" for each in explanation.sentences)
     parts = [
         f"<h1>{html.escape(name)}</h1><p>{about}</p><p><b>{html.escape(explanation.headline)}.</b></p>",
         f"<h2>In words</h2><ul>{sentences}</ul>",
         f'<h2>Side by side</h2><div class="wide">{card._repr_html_()}</div>',
         "<h2>In pictures</h2>",
-        *(_figure(number, title, draw) for number, (title, draw) in enumerate(_pictures(model, shown, card, fits))),
+        *(_figure(number, title, draw) for number, (title, draw) in enumerate(pictures)),
         "<h2>Where the gap comes from</h2>",
         *(
-            f'<h3>{html.escape(each)}</h3><div class="wide">{ledger(model, guide)._repr_html_()}</div>'
-            for each, guide in shown.items()
+            f'<h3>{html.escape(each)}</h3><div class="wide">{account._repr_html_()}</div>'
+            for each, account in accounts.items()
         ),
         "<h2>How this was made</h2>",
         _facts(settings),
@@ -142,7 +144,11 @@ def report_page(
 
 
 def _pictures(
-    model: MarkovModel, guides: Mapping[str, Any], card: Any, fits: Mapping[str, Fit[Any]]
+    model: MarkovModel,
+    guides: Mapping[str, Any],
+    card: Scorecard,
+    accounts: Mapping[str, Ledger],
+    fits: Mapping[str, Fit[Any]],
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Captions, and what draws each picture; those that suit the problem."""
     from . import plot
@@ -158,8 +164,7 @@ def _pictures(
     first, guide = next(iter(guides.items()))
     yield f"The dice, as they are and as the guide believes ({first}).", lambda: plot.dice(model, guide, name=first)
     yield "What each guide imagines, and what it truly earns.", lambda: plot.imagined_and_true(card)
-    for each, guide in guides.items():
-        account = ledger(model, guide)
+    for each, account in accounts.items():
         if abs(account.gap) > _SAME:
             title = f"The distance from the exact posterior, by step ({each})."
             yield title, lambda account=account: plot.ledger_over_time(account)

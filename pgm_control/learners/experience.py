@@ -1,5 +1,6 @@
 """Steps of a learner in its world, kept to be learned from again."""
 
+from collections.abc import Callable, Mapping
 from typing import Any, final
 
 import torch
@@ -8,7 +9,10 @@ from torch import Tensor
 from .._errors import InvalidArgument
 from .action_prior import ActionPrior
 from .learner import Learner
+from .precision import Precision, products_in
 from .replay import Replay, Transitions
+
+Metrics = Mapping[str, Tensor | float]
 
 
 @final
@@ -20,7 +24,14 @@ class Experience:
     """
 
     def __init__(
-        self, learner: Learner, prior: ActionPrior, capacity: int, batch_size: int, learning_starts: int
+        self,
+        learner: Learner,
+        prior: ActionPrior,
+        capacity: int,
+        batch_size: int,
+        learning_starts: int,
+        updates: int,
+        products: Precision,
     ) -> None:
         """Start with nothing.
 
@@ -30,6 +41,8 @@ class Experience:
             capacity: transitions that are kept.
             batch_size: transitions in a batch.
             learning_starts: steps with actions of the prior, before the first update.
+            updates: for each round of steps.
+            products: how exact those of matrices are in updates.
         """
         for name, value, least in (
             ("capacity", capacity, 1),
@@ -39,10 +52,20 @@ class Experience:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
         self._learner, self._prior = learner, prior
-        self._batch_size, self._starts = batch_size, learning_starts
+        self._batch_size, self._starts, self._updates = batch_size, learning_starts, updates
+        self._products = products_in(products, learner.device)
         actions = learner.actions
         self.replay = Replay(capacity, learner.observations.features, actions.size, actions.is_discrete, learner.device)
         self._features = learner.observations(learner.worlds.observations).to(learner.device)
+
+    def advance(self, update: Callable[[Transitions], Metrics]) -> Metrics:
+        """A step in each copy, then the updates, once it is time; what the last of them gave."""
+        metrics: Metrics = {}
+        if self.gather():
+            with self._products():
+                for _ in range(self._updates):
+                    metrics = update(self.batch())
+        return metrics
 
     @torch.no_grad()
     def gather(self) -> bool:

@@ -1,6 +1,5 @@
 """A policy for boxes that can have several modes: a conditional normalising flow, by Pyro's splines."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
@@ -13,12 +12,10 @@ from torch.distributions import Distribution, constraints
 
 from .._errors import InvalidArgument
 from .networks import Network
-from .squashed_gaussian import log_jacobian
+from .squashed_gaussian import HALF_LOG_2PI, inside, log_jacobian, moments
 
-_LOG_SCALES = (-20.0, 2.0)  # as those of the squashed Gaussian
 _BINS = 8
 _DRAWS = 32  # among which the most likely action is looked for
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _ONE = torch.Size()  # a single sample
 
 
@@ -129,7 +126,7 @@ class SquashedFlow(TorchDistribution):
         Args:
             value: actions in [−1, 1].
         """
-        u = _inside(value).atanh().expand(torch.broadcast_shapes(value.shape, self.loc.shape))
+        u = inside(value).atanh().expand(torch.broadcast_shapes(value.shape, self.loc.shape))
         spline = self._conditioned(u)
         z = spline.inv((u - self.loc) / self.scale)
         return self._log_density(spline, z, spline(z), u)
@@ -141,7 +138,7 @@ class SquashedFlow(TorchDistribution):
         spline = self._conditioned(z)
         moved = spline(z)
         u = torch.addcmul(self.loc, self.scale, moved)
-        return _inside(u.tanh()), self._log_density(spline, z, moved, u)
+        return inside(u.tanh()), self._log_density(spline, z, moved, u)
 
     def _conditioned(self, x: Float[Tensor, "*sample action"]) -> Any:
         """f, for the context of each sample."""
@@ -151,7 +148,7 @@ class SquashedFlow(TorchDistribution):
         slope = spline.log_abs_det_jacobian(z, moved)
         slope = slope.sum(-1) if spline.domain.event_dim == 0 else slope
         density = (0.5 * z.square() + self.scale.log() + log_jacobian(u)).sum(-1).neg()
-        return density - slope - u.shape[-1] * _HALF_LOG_2PI
+        return density - slope - u.shape[-1] * HALF_LOG_2PI
 
 
 @final
@@ -179,16 +176,10 @@ class FlowPolicy(torch.nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
         """The `SquashedFlow` of the action in [−1, 1]^d."""
-        loc, log_scale = self.network(features)[0].chunk(2, -1)
-        scale = log_scale.clamp(*_LOG_SCALES).exp()
+        loc, scale = moments(self.network(features)[0])
         return SquashedFlow(self.spline.condition, features, loc, scale, self.noise)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the most likely of some that are always the same."""
         policy = self(features)
         return policy.mode.detach() if deterministic else policy.sample()
-
-
-def _inside(action: Tensor) -> Tensor:
-    edge = 1 - 0.5 * torch.finfo(action.dtype).eps
-    return action.clamp(-edge, edge)

@@ -14,8 +14,9 @@ from .experience import Experience
 from .learner import Learner
 from .networks import Network, follow
 from .policies import PolicySource, policy_of
-from .precision import Precision, products_in
+from .precision import Precision
 from .replay import Transitions
+from .saved import configuration
 from .soft_policy_loss import SoftPolicyLoss, descend
 from .worlds import WorldSource
 
@@ -91,15 +92,11 @@ class OriginalSAC(Learner):
             InvalidArgument: naming the argument.
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
-        given = locals()
-        config = {name: given[name] for name in given if name not in ("self", "env", "__class__", "given")}
-        config["hidden"] = list(hidden)
-        super().__init__(env, num_envs, seed, device, config)
+        super().__init__(env, num_envs, seed, device, configuration(locals()))
         check_temperature(temperature)
         check_updates(discount, updates, learning_rate, target_rate)
-        self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
+        self._temperature, self._discount, self._rate = temperature, discount, target_rate
         prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
-        self._products = products_in(products, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         inputs, outputs = (features, size) if is_discrete else (features + size, 1)
         with self.randomness():
@@ -115,7 +112,7 @@ class OriginalSAC(Learner):
         self._actor_optimiser = torch.optim.Adam(self.actor.parameters(), **adam)
         self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
         self._value_optimiser = torch.optim.Adam(self.soft_value.parameters(), **adam)
-        self._experience = Experience(self, prior, capacity, batch_size, learning_starts)
+        self._experience = Experience(self, prior, capacity, batch_size, learning_starts, updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A draw from the policy, or its most probable action (in a box as the policy says)."""
@@ -123,12 +120,7 @@ class OriginalSAC(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """A step in each environment, and updates of everything."""
-        metrics: Mapping[str, Tensor | float] = {}
-        if self._experience.gather():
-            with self._products():
-                for _ in range(self._updates):
-                    metrics = self._update(self._experience.batch())
-        return metrics
+        return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
         """All that learns."""

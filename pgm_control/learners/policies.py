@@ -13,9 +13,7 @@ from .action_prior import ActionPrior
 from .flow_policy import FlowPolicy
 from .networks import Network
 from .spaces import Actions
-from .squashed_gaussian import SquashedGaussian, inside
-
-_LOG_SCALES = (-20.0, 2.0)  # as wide as anybody uses them
+from .squashed_gaussian import SquashedGaussian, inside, moments
 
 
 @final
@@ -51,16 +49,12 @@ class BoxPolicy(torch.nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
         """The `SquashedGaussian` of the action in [−1, 1]^d."""
-        return SquashedGaussian(*self._moments(features))
+        return SquashedGaussian(*moments(self.network(features)[0]))
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
-        mean, scale = self._moments(features)
+        mean, scale = moments(self.network(features)[0])
         return mean.tanh() if deterministic else inside(torch.normal(mean, scale).tanh())
-
-    def _moments(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = self.network(features)[0].chunk(2, -1)
-        return mean, log_scale.clamp(*_LOG_SCALES).exp()
 
 
 @runtime_checkable

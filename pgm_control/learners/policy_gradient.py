@@ -17,6 +17,7 @@ from .action_prior import PriorSource
 from .learner import Learner
 from .networks import Network
 from .randomness import generator_states, set_generators
+from .saved import configuration
 from .worlds import WorldSource
 
 
@@ -73,14 +74,10 @@ class MaxEntPolicyGradient(Learner):
             InvalidArgument: naming the argument.
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
+        super().__init__(env, num_envs, seed, device, configuration(locals()))
         from ..guides.simulated import SimulatedGuide
         from ..models.simulator import SimulatorModel
 
-        given = locals()
-        left_out = ("self", "env", "__class__", "given", "SimulatedGuide", "SimulatorModel")
-        config = {name: given[name] for name in given if name not in left_out}
-        config["hidden"] = list(hidden)
-        super().__init__(env, num_envs, seed, device, config)
         if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float) or not learning_rate > 0:
             raise InvalidArgument(f"`learning_rate` must be a positive number, but is {learning_rate!r}.")
         self.model = SimulatorModel(

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def state_of(part: Any) -> Any:
 def restore_to(part: Any, state: Any) -> None:
     """Put back what `state_of` gave."""
     (part.restore if hasattr(part, "restore") else part.load_state_dict)(state)
+
+
+def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a learner, from the `locals()` of its constructor: all but itself and the environment."""
+    config = {name: value for name, value in given.items() if name not in ("self", "env", "__class__")}
+    return {**config, "hidden": list(given["hidden"])}
 
 
 def is_plain(value: Any) -> bool:

@@ -16,8 +16,9 @@ from .experience import Experience
 from .learner import Learner
 from .networks import Network, follow
 from .policies import PolicySource, policy_of
-from .precision import Precision, products_in
+from .precision import Precision
 from .replay import Transitions
+from .saved import configuration
 from .soft_policy_loss import SoftPolicyLoss, descend
 from .worlds import WorldSource
 
@@ -98,16 +99,12 @@ class SAC(Learner):
             InvalidArgument: naming the argument.
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
-        given = locals()
-        config = {name: given[name] for name in given if name not in ("self", "env", "__class__", "given")}
-        config["hidden"] = list(hidden)
-        super().__init__(env, num_envs, seed, device, config)
+        super().__init__(env, num_envs, seed, device, configuration(locals()))
         _check(temperature, target_entropy, optimism)
         check_updates(discount, updates, learning_rate, target_rate)
-        self._discount, self._updates, self._rate = discount, updates, target_rate
+        self._discount, self._rate = discount, target_rate
         self._learns_temperature = temperature == "auto"
         self._prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
-        self._products = products_in(products, self.device)
         size, is_discrete = self.actions.size, self.actions.is_discrete
         inputs = self.observations.features + (0 if is_discrete else size)
         outputs = size if is_discrete else 1
@@ -128,7 +125,7 @@ class SAC(Learner):
         learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
         self._actor_optimiser = torch.optim.Adam(learned, **adam)
         self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
-        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts)
+        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts, updates, products)
 
     @property
     def temperature(self) -> float:
@@ -141,12 +138,7 @@ class SAC(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """A step in each environment, and updates of everything."""
-        metrics: Mapping[str, Tensor | float] = {}
-        if self._experience.gather():
-            with self._products():
-                for _ in range(self._updates):
-                    metrics = self._update(self._experience.batch())
-        return metrics
+        return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
         """All that learns."""

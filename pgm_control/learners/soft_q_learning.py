@@ -12,11 +12,13 @@ from .._errors import InvalidArgument
 from .action_prior import ActionPrior, PriorSource
 from .amortised_sampler import AmortisedSampler
 from .certainty_equivalent_loss import CertaintyEquivalentLoss
+from .checks import check_updates
 from .experience import Experience
 from .learner import Learner
 from .networks import Network, follow
-from .precision import Precision, products_in
+from .precision import Precision
 from .replay import Transitions
+from .saved import configuration
 from .soft_policy_loss import descend
 from .soft_values_of_samples import soft_value_of_samples
 from .stein import stein_loss
@@ -97,15 +99,11 @@ class SoftQLearning(Learner):
             InvalidArgument: naming the argument.
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
-        given = locals()
-        config = {name: given[name] for name in given if name not in ("self", "env", "__class__", "given")}
-        config["hidden"] = list(hidden)
-        super().__init__(env, num_envs, seed, device, config)
+        super().__init__(env, num_envs, seed, device, configuration(locals()))
         _check(temperature, discount, updates, particles, learning_rate, target_rate)
-        self._temperature, self._discount, self._updates, self._rate = temperature, discount, updates, target_rate
+        self._temperature, self._discount, self._rate = temperature, discount, target_rate
         self._number = particles
         self._prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
-        self._products = products_in(products, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         if not is_discrete and not hidden:
             raise InvalidArgument(
@@ -123,7 +121,7 @@ class SoftQLearning(Learner):
         adam = {"lr": learning_rate, "fused": True}
         self._critic_optimiser = torch.optim.Adam(self.critic.parameters(), **adam)
         self._sampler_optimiser = None if self.sampler is None else torch.optim.Adam(self.sampler.parameters(), **adam)
-        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts)
+        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts, updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A draw from the policy, or its most probable action (in a box, of some that are always the same draws)."""
@@ -148,12 +146,7 @@ class SoftQLearning(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """A step in each environment, and updates of everything."""
-        metrics: Mapping[str, Tensor | float] = {}
-        if self._experience.gather():
-            with self._products():
-                for _ in range(self._updates):
-                    metrics = self._update(self._experience.batch())
-        return metrics
+        return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
         """All that learns."""
@@ -229,11 +222,6 @@ def _check(temperature: Any, discount: Any, updates: Any, particles: Any, learni
             f"`temperature` must be a positive number of reward units per nat, but is {temperature!r}. Soft Q-learning "
             "has no temperature of its own to learn; SAC has."
         )
-    if not isinstance(discount, int | float) or not 0 <= discount <= 1:
-        raise InvalidArgument(f"`discount` must be a probability, but is {discount!r}.")
-    for name, value, least in (("updates", updates, 1), ("particles", particles, 2)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
-    for name, value in (("learning_rate", learning_rate), ("target_rate", rate)):
-        if not isinstance(value, int | float) or not 0 < value <= 1:
-            raise InvalidArgument(f"`{name}` must be a number above 0 and at most 1, but is {value!r}.")
+    check_updates(discount, updates, learning_rate, rate)
+    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 2:
+        raise InvalidArgument(f"`particles` must be a whole number, at least 2, but is {particles!r}.")

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributions import constraints
 
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_LOG_SCALES = (-20.0, 2.0)  # as wide as anybody uses them
 _ONE = torch.Size()  # a single sample
 _NODES = 257  # of the quadrature of the entropy
 _REACH = 9.0  # how many scales it goes to either side; what lies beyond has mass 2e-19
@@ -117,7 +118,7 @@ class SquashedGaussian(TorchDistribution):
         edge = 0.5 * math.log((2 - width) / width)
         inner = value.abs() < 1 - 0.5 * torch.finfo(value.dtype).eps
         u = torch.where(inner, value, 0.0).atanh()
-        density = -0.5 * ((u - self.loc) / self.scale).square() - self.scale.log() - _HALF_LOG_2PI - log_jacobian(u)
+        density = -0.5 * ((u - self.loc) / self.scale).square() - self.scale.log() - HALF_LOG_2PI - log_jacobian(u)
         tail = torch.special.log_ndtr((value.sign() * self.loc - edge) / self.scale) - math.log(width)
         return torch.where(inner, density, tail).sum(-1)
 
@@ -130,7 +131,7 @@ class SquashedGaussian(TorchDistribution):
         node = torch.linspace(-_REACH, _REACH, _NODES, dtype=self.loc.dtype, device=self.loc.device)
         weight = torch.softmax(-0.5 * node.square(), 0)
         squashed = log_jacobian(self.loc[..., None] + self.scale[..., None] * node) @ weight
-        return (0.5 + _HALF_LOG_2PI + self.scale.log() + squashed).sum(-1)
+        return (0.5 + HALF_LOG_2PI + self.scale.log() + squashed).sum(-1)
 
 
 class _Squashed(torch.autograd.Function):
@@ -146,7 +147,7 @@ class _Squashed(torch.autograd.Function):
         density = (0.5 * noise.square() + scale.log() + log_jacobian(u)).sum(-1).neg()
         action = u.tanh()
         ctx.save_for_backward(action, scale, noise)
-        return inside(action), density - u.shape[-1] * _HALF_LOG_2PI
+        return inside(action), density - u.shape[-1] * HALF_LOG_2PI
 
     @staticmethod
     @once_differentiable
@@ -160,6 +161,12 @@ class _Squashed(torch.autograd.Function):
 def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     r"""$\log \frac{d \tanh u}{d u} = \log(1 - \tanh^2 u)$, without cancellation for large |u|."""
     return 2 * (math.log(2) - torch.logaddexp(u, -u))
+
+
+def moments(output: Float[Tensor, "batch both"]) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch action"]]:
+    """Mean and scale of u, from a network's output: d means, then d logarithms, held between bounds."""
+    loc, log_scale = output.chunk(2, -1)
+    return loc, log_scale.clamp(*_LOG_SCALES).exp()
 
 
 def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -1,16 +1,15 @@
 """Where the states of a problem lie on a grid, and what is there."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from .._cells import Cell, cells_by_name
 from .._errors import InvalidArgument
 from .._mdp import TabularMDP
-from .terrain import Cell, Kind, terrain
+from .terrain import Kind, terrain
 
 _KINDS: Mapping[str, Kind] = {"G": "goal", "H": "hazard", "C": "hazard", "#": "wall", "W": "wall"}
-_NAME = re.compile(r"\((\d+), ?(\d+)\)")
 
 
 @final
@@ -60,7 +59,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
             )
         return layout
     rows = _own_rows(mdp) if layout is None else layout
-    named = _cells_by_name(mdp)
+    named = cells_by_name(mdp)
     if rows is None:
         if named is None:
             raise InvalidArgument(
@@ -91,21 +90,13 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
 
 def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
     """True if `layout_of` finds a map."""
-    return layout is not None or _own_rows(mdp) is not None or _cells_by_name(mdp) is not None
+    return layout is not None or _own_rows(mdp) is not None or cells_by_name(mdp) is not None
 
 
 def _own_rows(mdp: TabularMDP) -> Sequence[str] | None:
     """Rows that the problem carries itself, as `layout` or in `metadata`."""
     kept: Any = getattr(mdp, "layout", None)
     return kept if kept is not None else (getattr(mdp, "metadata", None) or {}).get("layout")
-
-
-def _cells_by_name(mdp: TabularMDP) -> tuple[Cell | None, ...] | None:
-    """(row, column) of the states whose names say it; None if they are fewer than two, or two share a cell."""
-    found = [_NAME.fullmatch(name) for name in mdp.state_names or ()]
-    cells = tuple((int(match[1]), int(match[2])) if match else None for match in found)
-    on_grid = [cell for cell in cells if cell is not None]
-    return cells if len(on_grid) > 1 and len(set(on_grid)) == len(on_grid) else None
 
 
 def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | None, ...]:

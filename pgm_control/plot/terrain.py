@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from .._cells import Cell
 from .._mdp import TabularMDP
 
-Cell = tuple[int, int]
 Kind = Literal["goal", "hazard", "wall"]
 
 _STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
