@@ -99,6 +99,19 @@ def learning(level, evaluated=True):
     return Learning(LearningStatus.complete, 5000, 9.0, log, tuple(points))
 
 
+def _curves(model, **to):
+    """Free, clamped and half way, all the way of two decades of temperature, beside a level."""
+    x, rows = np.geomspace(0.1, 10, 7), {"clamped guide": [], "half way between the two": [], "free guide": []}
+    for scale in x:
+        other = TabularModel(model.mdp, scale * model.temperature)
+        for row, beta in zip(rows.values(), (0.0, 0.5, 1.0), strict=True):
+            row.append(infer(other, beta).value)
+    return plot.curves(
+        x, rows, across="temperature (of the model's own)", up="soft value (reward units)", title="Values",
+        levels={"nothing": 0.0}, logarithmic="x", **to,
+    )  # fmt: skip
+
+
 def pictures(name):
     """Every function, ready to be called with `style` and with `ax` or `axes`; with how many Axes it draws into."""
     build, tau = PROBLEMS[name]
@@ -127,6 +140,7 @@ def pictures(name):
         "dial_sweep, wide": (2, lambda **to: plot.dial_sweep(wide, **to)),
         "temperature_sweep": (2, lambda **to: plot.temperature_sweep(model, tau * np.geomspace(0.1, 10, 4), **to)),
         "elbo_curves": (2, lambda **to: plot.elbo_curves(model, fits, **to)),
+        "curves": (1, lambda **to: _curves(model, **to)),
         "learning_curves": (1, lambda **to: plot.learning_curves(learnings, exact=-8.8, **to)),
     }
     if free.is_free:
@@ -663,3 +677,49 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
 def test_errors_name_the_argument_and_the_remedy(lake, draw, words):
     with pytest.raises(InvalidArgument, match=words.replace("(", r"\(")):
         draw(lake)
+
+
+# Curves -------------------------------------------------------------------------------------------------------------
+
+
+def test_curves_hold_the_numbers_and_gaps_and_keep_the_looks_of_guides():
+    x, rows = [1.0, 2.0, 4.0], {"free guide": [1.0, -math.inf, 3.0], "other": torch.tensor([1.0, 2.0, 3.0])}
+    axes = plot.curves(x, rows, across="x (steps)", up="y (nats)", levels={"best": 5.0}, title="a title")
+    free, other, best = axes.get_lines()
+    assert list(free.get_xdata()) == x
+    assert np.array_equal(free.get_ydata(), [1.0, math.nan, 3.0], equal_nan=True)
+    assert list(other.get_ydata()) == [1.0, 2.0, 3.0]
+    assert set(best.get_ydata()) == {5.0}
+    assert (free.get_color(), free.get_marker()) == (FREE.color, FREE.marker)
+    assert [each.get_label() for each in axes.get_lines()] == ["free guide", "other", "best"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left")) == ("x (steps)", "y (nats)", "a title")
+
+
+@pytest.mark.parametrize("logarithmic", ["", "x", "y", "xy"])
+def test_curves_on_logarithmic_axes(logarithmic):
+    axes = plot.curves(
+        np.geomspace(1e-3, 1.0, 40), {"free": np.geomspace(1e-4, 1.0, 40)}, across="x", up="y", title="title",
+        logarithmic=logarithmic, levels={"the most that there is": 1.0},
+    )  # fmt: skip
+    scales = {"x": axes.get_xscale(), "y": axes.get_yscale()}
+    assert scales == {name: "log" if name in logarithmic else "linear" for name in "xy"}
+    check_words(axes.figure, f"curves, logarithmic {logarithmic!r}")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"x": [2.0, 1.0]}, "`x`"),
+        ({"x": [1.0]}, "`x`"),
+        ({"x": [1.0, math.nan]}, "`x`"),
+        ({"rows": {}}, "`rows`.* empty"),
+        ({"rows": {"a": [1.0]}}, "`rows`.*'a' has shape"),
+        ({"logarithmic": "z"}, "`logarithmic`"),
+        ({"logarithmic": "x", "x": [0.0, 1.0]}, "`x` must be positive"),
+        ({"logarithmic": "y"}, "`rows` and `levels` must be positive"),
+    ],
+)
+def test_curves_say_what_is_wrong(wrong, words):
+    given: Any = {"x": [1.0, 2.0], "rows": {"a": [0.0, 1.0]}, "across": "x", "up": "y"} | wrong
+    with pytest.raises(InvalidArgument, match=words):
+        plot.curves(**given)

@@ -16,7 +16,7 @@ those of the MDP; colours are Okabe's and Ito's, and hatches, markers and kinds 
 | over time | `value_heat`, `q_heat`, `policy_heat`, `occupancy_heat`, `message_heat` |
 | the gap | `ledger_over_time`, `ledger_map`, `ledger_bars` |
 | returns | `imagined_and_true`, `return_distributions` |
-| sweeps | `dial_sweep`, `temperature_sweep` |
+| sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any number |
 | progress | `elbo_curves`, `learning_curves` |
 """
 
@@ -39,5 +39,6 @@ from .returns import imagined_and_true as imagined_and_true
 from .distribution import return_distributions as return_distributions
 from .dial import dial_sweep as dial_sweep
 from .temperature import temperature_sweep as temperature_sweep
+from .curves import curves as curves
 from .fits import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves

@@ -1,0 +1,114 @@
+"""Curves over one number: how answers move as one thing is changed."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .canvas import ink, one_panel
+from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
+from .style import looks_of, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Numbers = Sequence[float] | Float[Tensor, " number"] | Float[np.ndarray, " number"]
+
+_MARKS = 12  # at most so many markers on a curve
+
+
+def curves(
+    x: Numbers,
+    rows: Mapping[str, Numbers],
+    *,
+    across: str,
+    up: str,
+    title: str = "",
+    levels: Mapping[str, float] | None = None,
+    logarithmic: str = "",
+    ax: "Axes | None" = None,
+    style: str = "paper",
+) -> "Axes":
+    """Draw numbers against another one, a curve a name, each named at its end.
+
+    Args:
+        x: what was changed, in rising order.
+        rows: by name, one number for each of `x`; what is not finite is a gap. Names that begin with "free" and with
+            "clamped" have the looks of these guides in all pictures.
+        across, up: what the two axes are, with units, such as "temperature τ (reward units per nat)".
+        title: above the panel.
+        levels: by name, numbers that do not change: dotted lines over the whole width.
+        logarithmic: which axes are: "", "x", "y" or "xy".
+        ax: where to draw; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The Axes; their lines, which bear the names, hold the numbers.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    sizes, levels = style_of(style), dict(levels or {})
+    if logarithmic not in ("", "x", "y", "xy"):
+        raise InvalidArgument(f"`logarithmic` must be '', 'x', 'y' or 'xy', but is {logarithmic!r}. '' is neither.")
+    at = _numbers(x)
+    if at.ndim != 1 or len(at) < 2 or not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
+        raise InvalidArgument("`x` must be at least two finite numbers in rising order. Sort them, with their rows.")
+    values = {name: _numbers(row) for name, row in rows.items()}
+    wrong = [name for name, row in values.items() if row.shape != at.shape]
+    if wrong or not values:
+        held = f"{wrong[0]!r} has shape {values[wrong[0]].shape}" if wrong else "it is empty"
+        raise InvalidArgument(f"`rows` must hold {len(at)} numbers a name, as `x` does, but {held}.")
+    drawn = {name: np.where(np.isfinite(row), row, np.nan) for name, row in values.items()}
+    for axis, numbers in (("x", [at]), ("y", [*drawn.values(), np.array(list(levels.values()))])):
+        if axis in logarithmic and any((each <= 0).any() for each in numbers):
+            where = "`x`" if axis == "x" else "`rows` and `levels`"
+            raise InvalidArgument(f"{where} must be positive on a logarithmic axis. Pass logarithmic=''.")
+    width, height = sizes.inches
+    axes = one_panel(ax, sizes, (1.35 * width, height))
+    if "x" in logarithmic:
+        axes.set_xscale("log")
+    if "y" in logarithmic:
+        axes.set_yscale("log")
+    ends = []
+    for (name, row), look in zip(drawn.items(), looks_of(list(drawn)), strict=True):
+        axes.plot(
+            at, row, linestyle=look.line, marker=look.marker, color=look.color, linewidth=sizes.line,
+            markersize=sizes.marker, markevery=max(1, -(-len(at) // _MARKS)), label=name, zorder=3,
+        )  # fmt: skip
+        known = np.flatnonzero(~np.isnan(row))
+        if len(known):
+            ends.append(End(float(at[known[-1]]), float(row[known[-1]]), name, look.color))
+    axes.margins(x=0.02, y=0.06)
+    for name, level in levels.items():
+        axes.axhline(level, color=ink(axes), linestyle=":", linewidth=1.5 * sizes.edge, label=name, zorder=1)
+        ends.append(End(axes.get_xlim()[1], level, name, ink(axes)))
+    axes.set_xlim(axes.get_xlim())
+    axes.set_ylim(axes.get_ylim())
+    for axis, name, limits in ((axes.xaxis, "x", axes.get_xlim()), (axes.yaxis, "y", axes.get_ylim())):
+        _ticks(axis, name in logarithmic, limits)
+    name_axes(axes, across, up, sizes)
+    axes.grid(color="0.9", linewidth=sizes.edge)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    headline(axes, title, sizes)
+    label_ends(axes, ends, sizes)
+    finish(axes)
+    return axes
+
+
+def _numbers(values: Any) -> np.ndarray:
+    if isinstance(values, Tensor):
+        values = values.detach().double().cpu().numpy()
+    return np.asarray(values, dtype=float)
+
+
+def _ticks(axis: Any, by_decades: bool, limits: tuple[float, float]) -> None:
+    if by_decades:
+        decades(axis, *limits)
+    else:
+        numbered(axis)
