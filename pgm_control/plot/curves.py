@@ -15,7 +15,7 @@ from .style import looks_of, style_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Numbers = Sequence[float] | Float[Tensor, " number"] | Float[np.ndarray, " number"]
+Numbers = Sequence[float | int] | Float[Tensor, " number"] | Float[np.ndarray, " number"]
 
 _MARKS = 12  # at most so many markers on a curve
 
@@ -36,8 +36,8 @@ def curves(
 
     Args:
         x: what was changed, in rising order.
-        rows: by name, one number for each of `x`; what is not finite is a gap. Names that begin with "free" and with
-            "clamped" have the looks of these guides in all pictures.
+        rows: by name, one number for each of `x`; what is not finite is a gap, and what stands alone a mark. Names
+            that begin with "free" and with "clamped" have the looks of these guides in all pictures.
         across, up: what the two axes are, with units, such as "temperature τ (reward units per nat)".
         title: above the panel.
         levels: by name, numbers that do not change: dotted lines over the whole width.
@@ -76,11 +76,12 @@ def curves(
         axes.set_yscale("log")
     ends = []
     for (name, row), look in zip(drawn.items(), looks_of(list(drawn)), strict=True):
+        known = np.flatnonzero(~np.isnan(row))
+        marked = known[:: max(1, -(-len(known) // _MARKS))].tolist()
         axes.plot(
             at, row, linestyle=look.line, marker=look.marker, color=look.color, linewidth=sizes.line,
-            markersize=sizes.marker, markevery=max(1, -(-len(at) // _MARKS)), label=name, zorder=3,
+            markersize=sizes.marker, markevery=marked, label=name, zorder=3,
         )  # fmt: skip
-        known = np.flatnonzero(~np.isnan(row))
         if len(known):
             ends.append(End(float(at[known[-1]]), float(row[known[-1]]), name, look.color))
     axes.margins(x=0.02, y=0.06)

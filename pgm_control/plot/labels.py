@@ -118,7 +118,10 @@ def label_ends(axes: "Axes", ends: Sequence[End], style: Style) -> None:
         axes.annotate(
             name, (end.x, end.y), xytext=(1.03, height), textcoords="axes fraction", ha="left", va="center",
             fontsize=style.small, color=ink(axes), annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": end.color, "linewidth": style.edge, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={
+                "arrowstyle": "-", "color": end.color, "linewidth": style.edge, "shrinkA": 1, "shrinkB": 3,
+                "relpos": (0.0, 0.5),  # the first letter: towards the middle, lines cross other names
+            },
         )  # fmt: skip
 
 
