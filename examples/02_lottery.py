@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from matplotlib.figure import Figure
 
 from pgm_control import TabularModel, evaluate, infer, plot
 from pgm_control.models import lottery
@@ -54,16 +55,18 @@ def main(args: Args) -> None:
         name: [float(infer(each, optimism).policy[0, CHOOSING, TICKET]) for each in many]
         for name, optimism in (("free guide", 1.0), ("clamped guide", 0.0))
     }
-    axes = plot.curves(
+    figure = Figure(figsize=(10.8, 5.8), layout="constrained")
+    plot.curves(
         jackpots,
         bought,
         across="jackpot, won once in a hundred (reward units)",
         up="probability of buying a ticket",
         title="Hope buys a ticket at a jackpot of 8, sense at 400",
         logarithmic="x",
+        ax=figure.subplots(),
         style="slide",
     )
-    axes.figure.savefig(args.picture)
+    figure.savefig(args.picture)
 
 
 if __name__ == "__main__":

@@ -3,74 +3,92 @@
 A sequence model that is trained on games and prompted with a return answers "what was done in the games that returned
 that much?". Where nothing is left to chance that is how to get it. Elsewhere the games that returned much were lucky as
 well, and the condition selects the luck together with the actions. Here the question is answered exactly, for games of
-an agent that tries everything alike, so that nothing is left to be blamed on learning. Printed:
+an agent that tries everything alike, so that nothing is left to be blamed on learning: on the windy bridge, where a
+fall costs 30, and on its twin without wind. Printed:
 
-The lottery
- asked for  imagined      true   P(got)   best P
-        -1     1.065     1.065   1.0000   1.0000
-         3     3.089     2.962   0.9902   1.0000
-        12    12.000    -0.870   0.0100   0.0100
+windy bridge   imagined      true   P(got)   best P
+at least  -12   -10.018   -25.700   0.3560   0.9718
+at least  -11    -8.447   -22.405   0.4502   0.9590
+at least  -10    -8.026   -21.583   0.4711   0.9469
+at least   -9    -7.539   -20.579   0.4955   0.9246
+at least   -8    -6.988   -19.411   0.5218   0.8852
+at least   -7    -6.378   -18.170   0.5454   0.8191
+at least   -6    -5.715   -17.165   0.5534   0.7098
+at least   -5    -5.000   -18.056   0.4865   0.4865
+best there is              -7.840
 
-Its twin without dice
- asked for  imagined      true   P(got)   best P
-        -1     1.000     1.000   1.0000   1.0000
-         3     3.000     3.000   1.0000   1.0000
-
-The risky path
- asked for  imagined      true   P(got)   best P
-         0     1.833   -48.667   0.8333   1.0000
-         1     2.200   -58.400   0.8000   1.0000
-         2     2.500   -73.250   0.7500   1.0000
-         3     3.000  -148.500   0.5000   0.5000
-
-Its twin without dice
- asked for  imagined      true   P(got)   best P
-         0     2.125     2.125   1.0000   1.0000
-         1     2.429     2.429   1.0000   1.0000
-         2     2.667     2.667   1.0000   1.0000
-         3     3.000     3.000   1.0000   1.0000
+its twin       imagined      true   P(got)   best P
+at least  -12    -9.441    -9.441   1.0000   1.0000
+at least  -11    -8.249    -8.249   1.0000   1.0000
+at least  -10    -7.939    -7.939   1.0000   1.0000
+at least   -9    -7.415    -7.415   1.0000   1.0000
+at least   -8    -6.988    -6.988   1.0000   1.0000
+at least   -7    -6.304    -6.304   1.0000   1.0000
+at least   -6    -5.769    -5.769   1.0000   1.0000
+at least   -5    -5.000    -5.000   1.0000   1.0000
 
 Of the games that the action prior plays, a share of 0.005 returns at least 12.
-An agent that acts as in those games, because it wants such a return, gets it with probability
-0.01; the best there is gets it with 0.01.
+An agent that acts as in those games, because it wants such a return, gets it with probability 0.01; the best there
+is gets it with 0.01.
 It imagines a return of 12 and truly earns -0.87: the condition selected the luck together with the actions.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import tyro
+from matplotlib.figure import Figure
 
-from pgm_control import TabularModel, condition_on_return, return_distribution
-from pgm_control.models import lottery, lottery_twin, risky_path, risky_path_twin
+from pgm_control import TabularModel, condition_on_return, evaluate, infer, plot
+from pgm_control.models import lottery, windy_bridge, windy_bridge_twin
 
 
 @dataclass
 class Args:
     """Nothing but the length."""
 
+    horizon: int = 12
+    """number of steps on the bridge"""
+    picture: Path = Path("10_wanting_a_return.png")
+    """file to draw into"""
     smoke: bool = False
-    """short problems, to see that it runs"""
+    """a short bridge, to see that it runs"""
+
+
+def ask(name: str, model: TabularModel, wanted: list[int]) -> tuple[list[float], list[float]]:
+    """What is imagined, and what is earned, by agents who want at least so much."""
+    print(f"{name:<13}{'imagined':>10}{'true':>10}{'P(got)':>9}{'best P':>9}")
+    found = [condition_on_return(model, float(each)) for each in wanted]
+    for target, each in zip(wanted, found, strict=True):
+        returns = f"{each.imagined_return:>10.3f}{each.true_return:>10.3f}"
+        print(f"at least {target:>4}{returns}{each.success:>9.4f}{each.best_success:>9.4f}")
+    return [each.imagined_return for each in found], [each.true_return for each in found]
 
 
 def main(args: Args) -> None:
-    """Ask for each possible return of four problems."""
-    for name, mdp in (
-        ("The lottery", lottery()),
-        ("Its twin without dice", lottery_twin()),
-        ("The risky path", risky_path(2 if args.smoke else 4)),
-        ("Its twin without dice", risky_path_twin(2 if args.smoke else 4)),
-    ):
-        model = TabularModel(mdp)
-        print(f"{name}\n{'asked for':>10}{'imagined':>10}{'true':>10}{'P(got)':>9}{'best P':>9}")
-        possible = return_distribution(model, model).values.tolist()
-        for target in possible[-4:]:
-            found = condition_on_return(model, target)
-            print(
-                f"{target:>10g}{found.imagined_return:>10.3f}{found.true_return:>10.3f}"
-                f"{found.success:>9.4f}{found.best_success:>9.4f}"
-            )
-        print()
-    print(condition_on_return(lottery(), 12.0))
+    """Ask for each return that a crossing may have, with and without wind; then for the jackpot of the lottery."""
+    horizon = 6 if args.smoke else args.horizon
+    wanted = list(range(-horizon, -4))
+    windy, calm = TabularModel(windy_bridge(horizon)), TabularModel(windy_bridge_twin(horizon))
+    imagined, earned = ask("windy bridge", windy, wanted)
+    hard = infer(TabularModel(windy.mdp, temperature=0.0), optimism=0.0)  # value iteration
+    best = evaluate(windy, hard.policy).true_return
+    print(f"best there is {best:>19.3f}\n")
+    _, in_calm = ask("its twin", calm, wanted)
+    print(f"\n{condition_on_return(lottery(), 12.0)}")
+
+    figure = Figure(figsize=(10.8, 5.8), layout="constrained")
+    plot.curves(
+        wanted,
+        {"imagined in wind": imagined, "earned in wind": earned, "earned without wind": in_calm},
+        across="return asked for, at least (reward units)",
+        up="return of an episode (reward units)",
+        title="What is asked for is imagined, not earned",
+        levels={"best there is in wind": best},
+        ax=figure.subplots(),
+        style="slide",
+    )
+    figure.savefig(args.picture)
 
 
 if __name__ == "__main__":

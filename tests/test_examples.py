@@ -1,11 +1,14 @@
-"""Every example runs, and the miniature agrees with the library."""
+"""Every example runs, prints what it says, and draws what is shown; and the miniature agrees with the library."""
 
+import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from problems import random_mdp
@@ -16,20 +19,89 @@ from pgm_control._elbo import elbo
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
+LONG = ("13_at_scale", "15_against_a_simulator")  # half a minute, and times or learning in the output
+FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide")  # where SVI stops is a matter of the last digits
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package"),
 ]
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|-?\.\d+")
+
+
+def run(path, folder):
+    """What an example prints, in a process of its own that takes warnings for errors."""
+    here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)}  # an uninstalled clone will do
+    command = [sys.executable, "-W", "error", str(path)]
+    result = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def quoted(path):
+    """The output that the docstring quotes."""
+    words = ast.get_docstring(ast.parse(path.read_text(encoding="utf8")), clean=False) or ""
+    return re.split(r"Printed[^\n]*:\n\n", words)[1]
+
+
+def picture(path):
+    from matplotlib.image import imread
+
+    return imread(path)[..., :3].mean(-1)
+
+
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem not in LONG], ids=lambda path: path.name)
+def test_an_example_prints_what_it_quotes_and_draws_what_is_shown(path, tmp_path):
+    said, expected = (" ".join(text.split()) for text in (run(path, tmp_path), quoted(path)))
+    assert NUMBER.sub("#", said) == NUMBER.sub("#", expected)
+    relative = 1e-2 if path.stem in FITTED else 1e-6
+    for found, number in zip(NUMBER.findall(said), NUMBER.findall(expected), strict=True):
+        unit = 10.0 ** -len(number.partition(".")[2])
+        value = float(number.replace(",", ""))
+        assert float(found.replace(",", "")) == pytest.approx(value, rel=relative, abs=1.01 * unit), (found, number)
+    if path in GALLERY:
+        drawn, shown = picture(tmp_path / f"{path.stem}.png"), picture(FOLDER / "gallery" / f"{path.stem}.png")
+        assert np.array(drawn.shape) == pytest.approx(np.array(shown.shape), rel=0.02)
+        if drawn.shape == shown.shape:
+            assert np.abs(drawn - shown).mean() < 0.02, "the committed picture is of something else: run it again"
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.name)
+def test_an_example_can_be_run_in_moments(path, tmp_path, capsys):
+    """In smoke mode, in this process; the picture goes where it is told to."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look themselves up
+    try:
+        spec.loader.exec_module(module)
+        module.main(module.Args(smoke=True, picture=tmp_path / "here.png"))
+    finally:
+        del sys.modules[path.stem]
+    assert capsys.readouterr().out.strip()
+    assert picture(tmp_path / "here.png").std() > 0.02
+    assert module.Args().picture == Path(f"{path.stem}.png")
+
+
+def test_the_gallery_is_complete_and_in_order():
+    numbers = [int(path.name[:2]) for path in GALLERY]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert sorted(path.stem for path in (FOLDER / "gallery").glob("*")) == [path.stem for path in GALLERY]
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf8")
+    for pattern in (r'src="examples/gallery/(\d\d_\w+)\.png"', r'<b><a href="examples/(\d\d_\w+)\.py"'):
+        assert re.findall(pattern, readme) == [path.stem for path in GALLERY]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_example_runs(path, tmp_path):
-    command = [sys.executable, "-W", "error", str(path), "--smoke"]
-    here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)}  # an uninstalled clone will do
-    result = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip()
-    assert len(path.read_text(encoding="utf8").splitlines()) <= 140, "an example is read from top to bottom"
+def test_an_example_is_read_from_top_to_bottom_and_uses_what_is_public(path):
+    text = path.read_text(encoding="utf8")
+    assert len(text.splitlines()) <= 140
+    assert not re.search(r"pgm_control\._|import _", text)
+    if path in GALLERY:
+        shown = FOLDER / "gallery" / f"{path.stem}.png"
+        assert shown.stat().st_size < 120_000, "a page with all of them should load in a moment"
+        height, width = picture(shown).shape
+        assert 700 <= width <= 1200
+        assert height <= 1.2 * width
 
 
 @pytest.fixture

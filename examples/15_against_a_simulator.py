@@ -15,15 +15,18 @@ and by SVI in the simulator, which is policy gradient
   β =  0.0  learned 0.1170   exact 0.1091
 """
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyro
 import torch
 import tyro
+from matplotlib.figure import Figure
 from pyro.infer import SVI
 from pyro.optim import PyroOptim
 
-from pgm_control import TabularModel, ToGoELBO, infer
+from pgm_control import TabularModel, ToGoELBO, infer, plot
 from pgm_control.guides import SimulatedGuide
 from pgm_control.learners import SoftQLearning
 from pgm_control.models import SimulatorModel, restaurant
@@ -38,6 +41,8 @@ class Args:
     visits: int = 20_000
     """to the restaurants"""
     seed: int = 0
+    picture: Path = Path("15_against_a_simulator.png")
+    """file to draw into"""
     smoke: bool = False
     """a short run, to see that it runs"""
 
@@ -76,13 +81,34 @@ def main(args: Args) -> None:
     if args.smoke:
         args.visits = 500
     model = TabularModel(restaurant())
+    optimisms = [-1.0, 0.0, 0.5, 1.0]
+    exact = [float(infer(model, optimism).policy[0, 0, 0]) for optimism in optimisms]
+    learned = []
     print(f"P(Italian) after {args.visits:,} visits, by soft Q-learning, and exactly")
-    for optimism in (-1.0, 0.0, 0.5, 1.0):
-        exact = infer(model, optimism).policy[0, 0, 0]
-        print(f"  β = {optimism:4.1f}  learned {by_soft_q_learning(optimism, args):.4f}   exact {exact:.4f}")
-    exact = infer(model, 0.0).policy[0, 0, 0]
+    for optimism, truth in zip(optimisms, exact, strict=True):
+        learned.append(by_soft_q_learning(optimism, args))
+        print(f"  β = {optimism:4.1f}  learned {learned[-1]:.4f}   exact {truth:.4f}")
+    gradient = by_policy_gradient(args)
     print("and by SVI in the simulator, which is policy gradient")
-    print(f"  β =  0.0  learned {by_policy_gradient(args):.4f}   exact {exact:.4f}")
+    print(f"  β =  0.0  learned {gradient:.4f}   exact {exact[1]:.4f}")
+
+    dial = sorted({*optimisms, *(n / 20 - 1 for n in range(41))})
+    figure = Figure(figsize=(10.8, 5.8), layout="constrained")
+    axes = plot.curves(
+        dial,
+        {
+            "exact": [float(infer(model, optimism).policy[0, 0, 0]) for optimism in dial],
+            "learned: circles": [learned[optimisms.index(each)] if each in optimisms else math.nan for each in dial],
+        },
+        across="optimism β (0 clamped, 1 free)",
+        up="probability of the Italian",
+        title=f"Soft Q-learning, after {args.visits:,} visits to a simulator",
+        ax=figure.subplots(),
+        style="slide",
+    )
+    circles = axes.get_lines()[1]
+    circles.set(color="black", marker="o", markersize=18, markerfacecolor="none", markeredgewidth=3)
+    figure.savefig(args.picture)
 
 
 if __name__ == "__main__":
