@@ -5,8 +5,8 @@ afford the care: max-ent control (β = 0) comes close to the best policy there i
 one cannot. At τ = .02 the best policy spends 60 nats in 44 steps; max-ent spends 4, and is off the ice after 12 steps,
 mostly through a hole. With a *little* optimism the goal looks nearly sure, and so worth more care. What optimism adds
 in will it takes in sense, so there is a best amount, and it rises with the temperature. Full optimism beats max-ent
-only from τ = .1 on, where both hardly ever arrive, and in the six steps in which only luck arrives. Nothing beats the
-best policy: optimism cures heat, and cooling cures it better. Printed (P(goal) in the true world):
+only from τ = .1 on, where both hardly ever arrive, and, at τ = .02, in the six steps in which only luck arrives.
+Nothing beats the best policy: optimism cures heat, and cooling cures it better. Printed (P(goal) in the true world):
 
 T = 100     β = 0  β = 0.02  β = 0.05   β = 0.1   β = 0.2   β = 0.3     β = 1    the best is
 τ = 0.005  0.7212    0.6533    0.5151    0.2737    0.1067    0.0708    0.0312    β = 0

@@ -689,6 +689,7 @@ def test_curves_hold_the_numbers_and_gaps_and_keep_the_looks_of_guides():
     assert list(free.get_xdata()) == x
     assert np.array_equal(free.get_ydata(), [1.0, math.nan, 3.0], equal_nan=True)
     assert list(other.get_ydata()) == [1.0, 2.0, 3.0]
+    assert (free.get_markevery(), other.get_markevery()) == ([0, 2], [0, 1, 2]), "what stands alone is a mark"
     assert set(best.get_ydata()) == {5.0}
     assert (free.get_color(), free.get_marker()) == (FREE.color, FREE.marker)
     assert [each.get_label() for each in axes.get_lines()] == ["free guide", "other", "best"]
