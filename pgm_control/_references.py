@@ -93,6 +93,10 @@ REFERENCES = {
         "G. Kitagawa. Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. "
         "Journal of Computational and Graphical Statistics 5(1), 1–25, 1996."
     ),
+    "kingma2015": (
+        "D. P. Kingma and J. Ba. Adam: a method for stochastic optimization. "
+        "International Conference on Learning Representations, 2015. arXiv:1412.6980."
+    ),
     "lazaro2024": (
         "M. Lázaro-Gredilla, L. Y. Ku, K. P. Murphy and D. George. What type of inference is planning? "
         "Advances in Neural Information Processing Systems 37, 2024. arXiv:2406.17863."

@@ -7,6 +7,7 @@ import torch
 
 from pgm_control import Optimism, infer
 from pgm_control.learners import SAC
+from pgm_control.learners.descent import Descent
 from pgm_control.learners.soft_q_learning import SoftQLearning
 
 # On one-hot features, tables.
@@ -79,7 +80,7 @@ def learn(learner, steps, rate=0.05, last=0.005, share=0.6):
     stages = (starts + np.linspace(share, 1, 5) * (steps - starts)).astype(int)
     for number, until in enumerate(stages):
         for part in learner.parts().values():
-            for group in getattr(part, "param_groups", ()):
-                group["lr"] = rate * (last / rate) ** (number / (len(stages) - 1))
+            if isinstance(part, Descent):
+                part.rate = rate * (last / rate) ** (number / (len(stages) - 1))
         learner.learn(int(until))
     return learner

@@ -10,7 +10,7 @@ from pyro.ops.provenance import get_provenance, track_provenance
 from pgm_control.learners.action_prior import ActionPrior
 from pgm_control.learners.networks import Network, follow
 from pgm_control.learners.policies import BoxPolicy
-from pgm_control.learners.soft_policy_loss import SoftPolicyLoss, descend
+from pgm_control.learners.soft_policy_loss import SoftPolicyLoss
 from pgm_control.learners.spaces import Actions, Observations
 from tests.strategies import laws
 
@@ -163,11 +163,14 @@ def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd(agree):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_gradient_that_is_there_already_is_kept():
-    first, second = (torch.nn.Parameter(torch.zeros(())) for _ in range(2))
-    descent = torch.optim.SGD([first, second], lr=1.0)
-    second.grad = torch.tensor(3.0)
-    descend(descent, 2 * first + 7 * second.detach())
-    assert (first.item(), second.item()) == (-2.0, -3.0)
-    assert first.grad is None
-    assert second.grad is None
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("hidden", [(), (5,), (40, 40)])
+def test_rows_that_nobody_asks_for_are_left_out_of_a_frozen_gradient(share, hidden):
+    network = Network(3, 1, hidden, copies=2)
+    with torch.no_grad():
+        network.flat.normal_()
+    x = torch.randn(17, 3, requires_grad=True)
+    weight = torch.randn(2, 17, 1) * (torch.rand(2, 17, 1) < share)
+    (found,) = torch.autograd.grad((network(x, frozen=True) * weight).sum(), x)
+    expected = sum(torch.autograd.grad((by_layers(network, i, x)[0] * weight[i]).sum(), x)[0] for i in range(2))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

@@ -31,8 +31,7 @@ def learned(mdp, steps, rate=0.1, **given):
         lambda: to_gymnasium(mdp, observe_time=True), **{"discount": mdp.discount, "seed": 0, **TABLE, **given}
     )
     for share, factor in ((0.5, 1.0), (0.75, 0.3), (1.0, 0.06)):
-        for group in learner.parts()["critic_optimiser"].param_groups:
-            group["lr"] = rate * factor
+        learner.parts()["critic_descent"].rate = rate * factor
         learner.learn(int(share * steps))
     return learner
 

@@ -130,6 +130,8 @@ class _Layers(torch.autograd.Function):
         flat, *saved = ctx.saved_tensors
         weights, hidden = saved[: len(saved) // 2], saved[len(saved) // 2 :]
         to_input, to_flat = ctx.needs_input_grad[:2]
+        if to_input and not to_flat and slope.is_cpu:
+            return _sparsely(slope, weights, hidden).to(flat.dtype), None, None, None, None
         # Zeros, for the memory to be near: a product that is written where nobody has been takes a third longer.
         gradient = torch.zeros_like(flat) if to_flat else None
         found = ctx.shape.split(gradient) if gradient is not None else None
@@ -146,10 +148,32 @@ class _Layers(torch.autograd.Function):
                     found[0][i].copy_(torch.bmm(slope.mT, h))
             if i > 0:
                 slope = slope * weight if slope.shape[-1] == 1 else torch.bmm(slope, weight)
-                slope = torch.ops.aten.threshold_backward(slope, h.to(slope.dtype), 0)
+                _pass_through(slope, h)
             elif to_input:
                 slope = torch.bmm(slope, weight.mT.contiguous().mT).to(flat.dtype)
         return slope if to_input else None, gradient, None, None, None
+
+
+def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]) -> Tensor:
+    """The gradient of x, without the rows whose outputs nobody asked for: of two critics the larger does not count."""
+    found = torch.zeros_like(hidden[0])
+    for i, each in enumerate(slope):
+        rows = each.any(-1).nonzero()[:, 0]
+        s = each.index_select(0, rows)
+        for weight, h in zip(reversed(weights), reversed([None, *hidden[1:]]), strict=True):
+            s = s.to(weight.dtype)
+            if h is None:
+                s = s @ weight[i].mT.contiguous().mT
+            else:
+                s = s * weight[i] if s.shape[-1] == 1 else s @ weight[i]
+                _pass_through(s, h[i].index_select(0, rows))
+        found[i].index_copy_(0, rows, s.to(found.dtype))
+    return found
+
+
+def _pass_through(slope: Tensor, h: Tensor) -> None:
+    """Where the rectifier did, in place."""
+    torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
 
 
 def _shortened(weight: Tensor, short: torch.dtype) -> Tensor:

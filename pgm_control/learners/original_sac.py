@@ -10,6 +10,7 @@ from torch import Tensor
 from .action_prior import ActionPrior, PriorSource
 from .certainty_equivalent_loss import CertaintyEquivalentLoss
 from .checks import check_temperature, check_updates
+from .descent import Descent
 from .experience import Experience
 from .learner import Learner
 from .networks import Network, follow
@@ -17,7 +18,7 @@ from .policies import PolicySource, policy_of
 from .precision import Precision
 from .replay import Transitions
 from .saved import configuration
-from .soft_policy_loss import SoftPolicyLoss, descend
+from .soft_policy_loss import SoftPolicyLoss
 from .worlds import WorldSource
 
 
@@ -108,10 +109,9 @@ class OriginalSAC(Learner):
         self._target.requires_grad_(False)
         self._loss = CertaintyEquivalentLoss(temperature, optimism).to(self.device)
         self._policy_loss = SoftPolicyLoss(self.actor, prior, is_discrete)
-        adam = {"lr": learning_rate, "fused": True}
-        self._actor_optimiser = torch.optim.Adam(self.actor.parameters(), **adam)
-        self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
-        self._value_optimiser = torch.optim.Adam(self.soft_value.parameters(), **adam)
+        self._actor_descent = Descent(self.actor.parameters(), learning_rate)
+        self._critic_descent = Descent(self.critics.parameters(), learning_rate)
+        self._value_descent = Descent(self.soft_value.parameters(), learning_rate)
         self._experience = Experience(self, prior, capacity, batch_size, learning_starts, updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
@@ -130,9 +130,9 @@ class OriginalSAC(Learner):
             "soft_value": self.soft_value,
             "target": self._target,
             "loss": self._loss,
-            "actor_optimiser": self._actor_optimiser,
-            "critic_optimiser": self._critic_optimiser,
-            "value_optimiser": self._value_optimiser,
+            "actor_descent": self._actor_descent,
+            "critic_descent": self._critic_descent,
+            "value_descent": self._value_descent,
             "experience": self._experience,
         }
 
@@ -142,11 +142,11 @@ class OriginalSAC(Learner):
             ahead = self._target(batch.next_observation)[0, :, 0]
             y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)
         critic_loss = self._loss(self._policy_loss.taken(self.critics, batch.observation, batch.action), y)
-        descend(self._critic_optimiser, critic_loss)
+        self._critic_descent(critic_loss)
         divergence, entropy = self._policy_loss(self.critics, batch.observation, self._temperature)
-        descend(self._actor_optimiser, divergence.mean())
+        self._actor_descent(divergence.mean())
         v = self.soft_value(batch.observation)[0, :, 0]
         value_loss = 0.5 * (v + divergence.detach()).square().mean()
-        descend(self._value_optimiser, value_loss)
+        self._value_descent(value_loss)
         follow(self._target, self.soft_value, self._rate)
         return {"critic_loss": critic_loss.detach(), "value_loss": value_loss.detach(), "entropy": entropy}

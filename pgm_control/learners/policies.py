@@ -13,7 +13,7 @@ from .action_prior import ActionPrior
 from .flow_policy import FlowPolicy
 from .networks import Network
 from .spaces import Actions
-from .squashed_gaussian import SquashedGaussian, inside, moments
+from .squashed_gaussian import SquashedGaussian, moments
 
 
 @final
@@ -54,7 +54,7 @@ class BoxPolicy(torch.nn.Module):
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
         mean, scale = moments(self.network(features)[0])
-        return mean.tanh() if deterministic else inside(torch.normal(mean, scale).tanh())
+        return mean.tanh() if deterministic else SquashedGaussian(mean, scale).sample()
 
 
 @runtime_checkable

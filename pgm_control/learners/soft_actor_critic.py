@@ -12,6 +12,7 @@ from .._errors import InvalidArgument
 from .action_prior import ActionPrior, PriorSource
 from .certainty_equivalent_loss import CertaintyEquivalentLoss
 from .checks import check_temperature, check_updates
+from .descent import Descent
 from .experience import Experience
 from .learner import Learner
 from .networks import Network, follow
@@ -19,7 +20,7 @@ from .policies import PolicySource, policy_of
 from .precision import Precision
 from .replay import Transitions
 from .saved import configuration
-from .soft_policy_loss import SoftPolicyLoss, descend
+from .soft_policy_loss import SoftPolicyLoss
 from .worlds import WorldSource
 
 
@@ -121,10 +122,9 @@ class SAC(Learner):
         self._scalars = torch.nn.ParameterDict({"log_temperature": torch.tensor(math.log(start))}).to(self.device)
         self._loss = CertaintyEquivalentLoss(start, optimism).to(self.device)
         self._policy_loss = SoftPolicyLoss(self.actor, self._prior, is_discrete)
-        adam = {"lr": learning_rate, "fused": True}
         learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
-        self._actor_optimiser = torch.optim.Adam(learned, **adam)
-        self._critic_optimiser = torch.optim.Adam(self.critics.parameters(), **adam)
+        self._actor_descent = Descent(learned, learning_rate)
+        self._critic_descent = Descent(self.critics.parameters(), learning_rate)
         self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts, updates, products)
 
     @property
@@ -148,8 +148,8 @@ class SAC(Learner):
             "targets": self._targets,
             "scalars": self._scalars,
             "loss": self._loss,
-            "actor_optimiser": self._actor_optimiser,
-            "critic_optimiser": self._critic_optimiser,
+            "actor_descent": self._actor_descent,
+            "critic_descent": self._critic_descent,
             "experience": self._experience,
         }
 
@@ -161,11 +161,11 @@ class SAC(Learner):
             ahead = self._policy_loss.value(self._targets, batch.next_observation, temperature)
             y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)
         critic_loss = self._loss(self._policy_loss.taken(self.critics, batch.observation, batch.action), y)
-        descend(self._critic_optimiser, critic_loss)
+        self._critic_descent(critic_loss)
         actor_loss, entropy = self._policy_loss(self.critics, batch.observation, temperature)
         if self._learns_temperature:
             log_temperature.grad = entropy - self._target_entropy  # of the product of the two
-        descend(self._actor_optimiser, actor_loss.mean())
+        self._actor_descent(actor_loss.mean())
         follow(self._targets, self.critics, self._rate)
         return {"critic_loss": critic_loss.detach(), "entropy": entropy, "temperature": temperature}
 

@@ -82,18 +82,6 @@ class _Shortfall(torch.autograd.Function):
         return torch.where(chosen, -share, 0.0), ctx.temperature * outer[0], None
 
 
-def descend(optimiser: torch.optim.Optimizer, loss: Float[Tensor, ""]) -> None:
-    """A step of an optimiser along the gradient of a loss; a parameter that has a gradient already keeps it."""
-    parameters = [each for group in optimiser.param_groups for each in group["params"] if each.grad is None]
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    optimiser.step()
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = None
-
-
 def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:
     """Σ π x, where a masked action counts nothing."""
     possible = log_policy > -torch.inf

@@ -13,13 +13,13 @@ from .action_prior import ActionPrior, PriorSource
 from .amortised_sampler import AmortisedSampler
 from .certainty_equivalent_loss import CertaintyEquivalentLoss
 from .checks import check_updates
+from .descent import Descent
 from .experience import Experience
 from .learner import Learner
 from .networks import Network, follow
 from .precision import Precision
 from .replay import Transitions
 from .saved import configuration
-from .soft_policy_loss import descend
 from .soft_values_of_samples import soft_value_of_samples
 from .stein import stein_loss
 from .worlds import WorldSource
@@ -118,9 +118,8 @@ class SoftQLearning(Learner):
         self._target.load_state_dict(self.critic.state_dict())
         self._target.requires_grad_(False)
         self._loss = CertaintyEquivalentLoss(1.0, optimism).to(self.device)
-        adam = {"lr": learning_rate, "fused": True}
-        self._critic_optimiser = torch.optim.Adam(self.critic.parameters(), **adam)
-        self._sampler_optimiser = None if self.sampler is None else torch.optim.Adam(self.sampler.parameters(), **adam)
+        self._critic_descent = Descent(self.critic.parameters(), learning_rate)
+        self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), learning_rate)
         self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts, updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
@@ -154,10 +153,10 @@ class SoftQLearning(Learner):
             "critic": self.critic,
             "target": self._target,
             "loss": self._loss,
-            "critic_optimiser": self._critic_optimiser,
+            "critic_descent": self._critic_descent,
         }
         if self.sampler is not None:
-            found |= {"sampler": self.sampler, "sampler_optimiser": self._sampler_optimiser}
+            found |= {"sampler": self.sampler, "sampler_descent": self._sampler_descent}
         return {**found, "experience": self._experience}
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
@@ -170,11 +169,11 @@ class SoftQLearning(Learner):
         else:
             q = self._paired(self.critic, batch.observation, batch.action[:, None])[:, 0]
         loss = self._loss(q, y)
-        descend(self._critic_optimiser, loss)
-        if self.sampler is not None and self._sampler_optimiser is not None:
+        self._critic_descent(loss)
+        if self.sampler is not None and self._sampler_descent is not None:
             seen = batch.observation
             step = stein_loss(self.sampler(seen, self._number), lambda a: self._log_density(seen, a))
-            descend(self._sampler_optimiser, step.loss)
+            self._sampler_descent(step.loss)
             metrics["stein"] = step.size
         follow(self._target, self.critic, self._rate)
         metrics |= {"critic_loss": loss.detach(), "value": self._temperature * ahead.mean()}

@@ -111,15 +111,15 @@ class Actions:
                 "prior. Wrap the environment with gymnasium.wrappers.ClipAction or RescaleAction, or give it bounds."
             )
         self.size = int(np.prod(space.shape))
-        self._middle = ((space.high.astype(np.float64) + space.low) / 2).reshape(1, -1)
-        self._half = ((space.high.astype(np.float64) - space.low) / 2).reshape(1, -1)
+        self._low, self._high = (each.astype(np.float64).reshape(1, -1) for each in (space.low, space.high))
 
     def to_environment(self, actions: Num[Tensor, "batch ..."]) -> np.ndarray:
         """A batch of actions as the environment takes them."""
         array = actions.detach().cpu().numpy()
         if isinstance(self.space, spaces.Discrete):
             return array.astype(self.space.dtype) + self.space.start
-        stretched = np.clip(self._middle + self._half * array, self._middle - self._half, self._middle + self._half)
+        middle, half = (self._high + self._low) / 2, (self._high - self._low) / 2
+        stretched = (middle + half * array).clip(self._low, self._high)
         return stretched.reshape(len(array), *(self.space.shape or ())).astype(self.space.dtype)
 
 
