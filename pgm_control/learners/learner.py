@@ -274,7 +274,7 @@ class Learner(ABC):
         Raises:
             LearningDiverged: if an action is not finite.
         """
-        if not torch.isfinite(actions).all():
+        if not np.isfinite(actions.numpy(force=True)).all():
             raise LearningDiverged(
                 f"An action is not finite after {self.steps} steps: {actions.tolist()}. Lower the learning rate, or "
                 "scale the rewards, and go on from the last checkpoint."

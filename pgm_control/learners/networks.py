@@ -98,7 +98,24 @@ def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch
     """The layers; tensors that keep a record, as Pyro's do of what they depend on, are asked first."""
     if has_torch_function_unary(x):
         return handle_torch_function(_applied, (x,), x, flat, views, shape, short)
+    if not torch.is_grad_enabled():
+        return _outputs(x, views, short)[0].to(flat.dtype)
     return _Layers.apply(x, flat, views, shape, short)  # pyright: ignore[reportReturnType]
+
+
+def _outputs(x: Tensor, views: _Views, short: torch.dtype | None) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """And the weights and the inputs of each layer, as they were multiplied."""
+    weights, biases = views
+    if short is not None:
+        weights = [_shortened(each, short) for each in weights]
+    h, last, hidden = x, len(weights) - 1, []
+    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        h = _as(weight, h)
+        hidden.append(h)
+        bias = _as(weight, bias)
+        h = torch.addmm(bias[0], h[0], weight[0].mT)[None] if len(h) == 1 else torch.baddbmm(bias, h, weight.mT)
+        h = h.relu_() if i < last else h
+    return h, weights, hidden
 
 
 class _Layers(torch.autograd.Function):
@@ -109,16 +126,7 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
-        weights, biases = views
-        if short is not None:
-            weights = [_shortened(each, short) for each in weights]
-        h, last, hidden = x, len(weights) - 1, []
-        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            h = h.to(weight.dtype)
-            hidden.append(h)
-            bias = bias.to(weight.dtype)
-            h = torch.addmm(bias[0], h[0], weight[0].mT)[None] if len(h) == 1 else torch.baddbmm(bias, h, weight.mT)
-            h = h.relu_() if i < last else h
+        h, weights, hidden = _outputs(x, views, short)
         ctx.save_for_backward(flat, *weights, *hidden)
         ctx.shape = shape
         return h.to(flat.dtype)
@@ -137,7 +145,7 @@ class _Layers(torch.autograd.Function):
         found = ctx.shape.split(gradient) if gradient is not None else None
         for i in reversed(range(len(weights))):
             h, weight = hidden[i], weights[i]
-            slope = slope.to(weight.dtype)
+            slope = _as(weight, slope)
             if found is not None:
                 torch.sum(slope, -2, keepdim=True, dtype=flat.dtype, out=found[1][i])
                 if h.shape[-1] < slope.shape[-1]:
@@ -161,7 +169,7 @@ def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]
         rows = each.any(-1).nonzero()[:, 0]
         s = each.index_select(0, rows)
         for weight, h in zip(reversed(weights), reversed([None, *hidden[1:]]), strict=True):
-            s = s.to(weight.dtype)
+            s = _as(weight, s)
             if h is None:
                 s = s @ weight[i].mT.contiguous().mT
             else:
@@ -174,6 +182,11 @@ def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]
 def _pass_through(slope: Tensor, h: Tensor) -> None:
     """Where the rectifier did, in place."""
     torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
+
+
+def _as(like: Tensor, x: Tensor) -> Tensor:
+    """Of the same dtype; asking is cheaper than `to`, which does nothing in most of the calls."""
+    return x if x.dtype == like.dtype else x.to(like.dtype)
 
 
 def _shortened(weight: Tensor, short: torch.dtype) -> Tensor:

@@ -112,14 +112,14 @@ class Actions:
             )
         self.size = int(np.prod(space.shape))
         self._low, self._high = (each.astype(np.float64).reshape(1, -1) for each in (space.low, space.high))
+        self._middle, self._half = (self._high + self._low) / 2, (self._high - self._low) / 2
 
     def to_environment(self, actions: Num[Tensor, "batch ..."]) -> np.ndarray:
         """A batch of actions as the environment takes them."""
         array = actions.detach().cpu().numpy()
         if isinstance(self.space, spaces.Discrete):
             return array.astype(self.space.dtype) + self.space.start
-        middle, half = (self._high + self._low) / 2, (self._high - self._low) / 2
-        stretched = (middle + half * array).clip(self._low, self._high)
+        stretched = np.minimum(np.maximum(self._middle + self._half * array, self._low), self._high)
         return stretched.reshape(len(array), *(self.space.shape or ())).astype(self.space.dtype)
 
 
