@@ -11,6 +11,8 @@ from typing import Any
 from ._errors import InvalidArgument
 from ._whole_file import write_whole
 
+PADDED = "padding:.2em .6em"  # said in each cell, since some notebooks take all padding away
+
 
 def grid(head: Sequence[Sequence[str]], *groups: Sequence[Sequence[str]], left: int = 1) -> str:
     """Columns for a terminal, a rule below the head and between groups of rows; so many columns begin at the left."""
@@ -34,10 +36,10 @@ def html_grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left
 
     def cell(i: int, text: str) -> str:
         align = "left" if i < left else "right"
-        return f"<td style='text-align:{align}'>{html.escape(text)}</td>"
+        return f"<td style='text-align:{align};{PADDED}'>{html.escape(text)}</td>"
 
     titles = "".join(
-        "<th>"
+        f"<th style='{PADDED}'>"
         + "<br>".join([html.escape(names[0]), *(f"<small>{html.escape(name)}</small>" for name in names[1:])])
         + "</th>"
         for names in zip(*head, strict=True)

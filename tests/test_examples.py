@@ -18,7 +18,7 @@ from pgm_control import TabularModel, evaluate, infer
 from pgm_control._elbo import elbo
 
 FOLDER = Path(__file__).parent.parent / "examples"
-EXAMPLES = sorted(FOLDER.glob("*.py"))
+EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # which has a test of its own
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
 LONG = ("13_at_scale", "15_against_a_simulator")  # half a minute, and times or learning in the output
 FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide")  # where SVI stops is a matter of the last digits

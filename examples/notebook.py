@@ -1,0 +1,337 @@
+"""The gallery, live: sliders from the restaurant over the cliff, the dial and the ledger to a guide of your own.
+
+pip install ".[notebook,fast]" -c constraints.txt
+marimo edit examples/notebook.py
+"""
+
+# A cell shows its last expression.
+# pyright: reportUnusedExpression=false
+
+import marimo
+
+__generated_with = "0.25.2"
+app = marimo.App(width="medium", app_title="Free and clamped: control as inference")
+
+with app.setup:
+    import marimo as mo
+    import torch
+
+    from pgm_control import (
+        Blocks,
+        MarkovGuide,
+        TabularModel,
+        explain,
+        fit,
+        frontier,
+        infer,
+        ledger,
+        plot,
+        scorecard,
+        zoo,
+    )
+    from pgm_control.models import lottery, restaurant
+    from pgm_control.testing import check_guide
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md(r"""
+    # Free and clamped
+
+    A control problem is a graphical model. At each step an optimality variable has the likelihood
+    $\exp(\text{reward} / \tau)$. Condition on "every step was optimal", and read off a policy.
+
+    - **free**: the posterior may change the dice as well as the actions. It is an optimist.
+    - **clamped**: the dice stay as they are. This is the maximum-entropy policy.
+    - **the dial**: to tilt a die costs $1/\beta$ nats for each nat. $\beta = 1$ is free, $\beta = 0$ clamped;
+      below 0 the dice belong to an adversary.
+
+    Move a slider, and all that depends on it is computed again, exactly.
+    """)
+    return
+
+
+@app.cell
+def _():
+    beta_slider = mo.ui.slider(-2.0, 2.0, 0.05, value=0.3, show_value=True, label="optimism β")
+    return (beta_slider,)
+
+
+@app.cell
+def _(beta_slider):
+    beta = beta_slider.value
+    return (beta,)
+
+
+@app.cell
+def _():
+    temperature_slider = mo.ui.slider(
+        steps=[0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0], value=1.0, show_value=True, label="temperature τ"
+    )
+    return (temperature_slider,)
+
+
+@app.cell
+def _(temperature_slider):
+    temperature = temperature_slider.value
+    return (temperature,)
+
+
+@app.cell
+def _(beta):
+    def three(model):
+        """Free, dial and clamped, exactly."""
+        return {
+            "free": infer(model, optimism=1.0),
+            f"dial, β = {beta:g}": infer(model, optimism=beta),
+            "clamped": infer(model, optimism=0.0),
+        }
+
+    return (three,)
+
+
+@app.cell(hide_code=True)
+def _(beta_slider, temperature_slider):
+    mo.md(f"""
+    ## 1. The restaurant
+
+    The Italian kitchen is bad, good or spectacular (utilities −10, 6, 8) with probabilities .2, .6, .2; the French one
+    with .05, .9, .05. Where do you eat?
+
+    {mo.hstack([beta_slider, temperature_slider], justify="start", gap=3)}
+    """)
+    return
+
+
+@app.cell
+def _(temperature):
+    dinner = TabularModel(restaurant(), temperature)
+    return (dinner,)
+
+
+@app.cell
+def _(dinner, three):
+    dinners = three(dinner)
+    mo.ui.tabs(
+        {
+            name: mo.vstack([found, plot.dice(dinner, found, state=0, action=0, name=name).figure], align="start")
+            for name, found in dinners.items()
+        }
+    )
+    return (dinners,)
+
+
+@app.cell(hide_code=True)
+def _():
+    jackpot_slider = mo.ui.slider(
+        steps=[1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 0.3, 0.5], value=0.01, show_value=True, label="chance of the jackpot"
+    )
+    mo.md(f"""
+    ## 2. A ticket or a day's work
+
+    A ticket costs 1 and may win 12; work pays 3. How rare may the jackpot be before hope stops buying?
+
+    {jackpot_slider}
+    """)
+    return (jackpot_slider,)
+
+
+@app.cell
+def _(jackpot_slider):
+    jackpot_probability = jackpot_slider.value
+    return (jackpot_probability,)
+
+
+@app.cell
+def _(jackpot_probability, temperature, three):
+    ticket = TabularModel(lottery(jackpot_probability), temperature)
+    tickets = three(ticket)
+    scorecard(ticket, tickets)
+    return (tickets,)
+
+
+@app.cell
+def _(tickets):
+    mo.hstack(
+        [mo.stat(f"{found.policy[0, 0, 0]:.4f}", label=f"{name}: buys with") for name, found in tickets.items()],
+        justify="start",
+    )
+    return
+
+
+@app.cell
+def _():
+    problem_choice = mo.ui.dropdown(list(zoo()), value="slippery_cliff", label="problem")
+    return (problem_choice,)
+
+
+@app.cell
+def _(problem_choice):
+    problem = problem_choice.value
+    return (problem,)
+
+
+@app.cell
+def _():
+    horizon_slider = mo.ui.slider(2, 100, value=50, show_value=True, debounce=True, label="horizon T")
+    return (horizon_slider,)
+
+
+@app.cell
+def _(horizon_slider):
+    horizon = horizon_slider.value
+    return (horizon,)
+
+
+@app.cell(hide_code=True)
+def _(beta_slider, horizon_slider, problem_choice, temperature_slider):
+    mo.md(f"""
+    ## 3. The cliff
+
+    Every step costs 1, a fall 100 and a new start, and each step slips sideways two times in three. The free posterior
+    walks along the edge, sure not to slip. Choose another problem of the zoo, and a temperature that suits it: a frozen
+    lake, on which the goal pays 1, wants τ = 0.05.
+
+    {mo.hstack([problem_choice, horizon_slider], justify="start", gap=3)}
+    {mo.hstack([beta_slider, temperature_slider], justify="start", gap=3)}
+    """)
+    return
+
+
+@app.cell
+def _(horizon, problem, temperature):
+    mdp = zoo()[problem].build()
+    if mdp.horizon > 1:  # dinner is one decision, however long you wait
+        mdp = mdp.replace(horizon=horizon)
+    model = TabularModel(mdp, temperature)
+    model
+    return (model,)
+
+
+@app.cell
+def _(model, three):
+    posteriors = three(model)
+    scorecard(model, posteriors)
+    return (posteriors,)
+
+
+@app.cell
+def _(model, posteriors):
+    if plot.has_layout(model.mdp):
+        _axes = plot.policy_maps(model, posteriors, shade="imagined visits")
+    else:
+        _axes = plot.policy_heat(posteriors["free"])
+    _axes.flat[0].figure
+    return
+
+
+@app.cell
+def _(beta, model):
+    mo.vstack([explain(model), mo.md(f"And with the dial at β = {beta:g}:"), explain(model, beta)])
+    return
+
+
+@app.cell
+def _(posteriors):
+    mo.ui.tabs(posteriors)
+    return
+
+
+@app.cell(hide_code=True)
+def _(beta_slider):
+    mo.md(f"""
+    ## 4. The dial
+
+    What each optimism imagines, and what its policy earns in the true world.
+
+    {beta_slider}
+    """)
+    return
+
+
+@app.cell
+def _(beta, model):
+    betas = sorted({-1.0, -0.5, 0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, beta})
+    earned = frontier(model, betas)
+    earned
+    return (earned,)
+
+
+@app.cell
+def _(earned):
+    plot.dial_sweep(earned).flat[0].figure
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    ## 5. The ledger
+
+    How far the clamped guide is from the exact posterior, and where each nat of it comes from.
+    """)
+    return
+
+
+@app.cell
+def _(model, posteriors):
+    account = ledger(model, posteriors["clamped"])
+    account
+    return (account,)
+
+
+@app.cell
+def _(account):
+    plot.ledger_over_time(account).figure
+    return
+
+
+@app.cell(hide_code=True)
+def _():
+    mo.md("""
+    ## 6. Your own guide
+
+    A guide says what it may change by returning its blocks: log-probabilities of start, actions and dice. In this one a
+    single number tilts every die towards what it pays at once. Change it, and see what it believes and earns.
+    """)
+    return
+
+
+@app.class_definition
+class HopefulGuide(MarkovGuide):
+    def __init__(self, model):
+        super().__init__(model)
+        self.logits = torch.nn.Parameter(torch.zeros_like(model.blocks().log_policy))
+        self.hope = torch.nn.Parameter(torch.zeros(()))
+
+    def blocks(self):
+        own = self.model.blocks()  # the model's start, action prior and dynamics
+        policy = torch.log_softmax(own.log_policy + self.logits, -1)
+        pays = self.hope * self.model.mdp.reward / self.model.temperature
+        return Blocks(own.log_initial, policy, torch.log_softmax(own.log_dynamics + pays, -1))
+
+
+@app.cell
+def _(model):
+    checked = check_guide(model, HopefulGuide(model))  # raises if it breaks a law
+    mo.md(
+        f"It obeys the laws: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
+    )
+    return (checked,)
+
+
+@app.cell
+def _(model):
+    hopeful = fit(model, HopefulGuide(model), steps=1000)
+    hopeful
+    return (hopeful,)
+
+
+@app.cell
+def _(hopeful, model, posteriors):
+    scorecard(model, posteriors | {"hopeful": hopeful.guide})
+    return
+
+
+if __name__ == "__main__":
+    app.run()

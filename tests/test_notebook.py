@@ -1,0 +1,97 @@
+"""The gallery's live version: every cell runs without a browser, and shows what exact inference says."""
+
+import html
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import pgm_control
+from pgm_control import TabularModel, explain, frontier, infer, ledger
+from pgm_control.models import lottery, restaurant, zoo
+
+NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.py"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not NOTEBOOK.exists(), reason="the examples are not shipped with the package"),
+]
+
+
+@pytest.fixture(scope="module")
+def app():
+    pytest.importorskip("marimo")
+    spec = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["notebook"] = module  # where the app looks for the class that is a cell of its own
+    spec.loader.exec_module(module)
+    yield module.app
+    del sys.modules["notebook"]
+
+
+def assert_same_posterior(found, expected):
+    assert found.objective == pytest.approx(expected.objective, abs=1e-9)
+    torch.testing.assert_close(found.policy, expected.policy)
+    torch.testing.assert_close(found.dynamics, expected.dynamics)
+
+
+START = {"beta": 0.3, "temperature": 1.0, "jackpot_probability": 0.01, "problem": "slippery_cliff", "horizon": 50}
+MOVED = {"beta": -0.5, "temperature": 0.05, "jackpot_probability": 0.1, "problem": "frozen_lake", "horizon": 12}
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [{}, MOVED, {"beta": 2.0, "problem": "restaurant"}],
+    ids=["as it opens", "the lake, afraid", "the restaurant, beyond free"],
+)
+def test_every_cell_shows_what_inference_says(app, moved):
+    outputs, found = app.run(defs=moved)
+    assert {name: found[name] for name in START} == START | moved
+
+    problem = zoo()[found["problem"]].build()
+    mdp = problem.replace(horizon=found["horizon"] if problem.horizon > 1 else 1)
+    betas = 1.0, found["beta"], 0.0
+    models = {
+        "dinners": TabularModel(restaurant(), found["temperature"]),
+        "tickets": TabularModel(lottery(found["jackpot_probability"]), found["temperature"]),
+        "posteriors": TabularModel(mdp, found["temperature"]),
+    }
+    for name, model in models.items():
+        for posterior, beta in zip(found[name].values(), betas, strict=True):
+            assert_same_posterior(posterior, infer(model, beta))
+
+    model, hopeful = models["posteriors"], found["hopeful"].final_elbo
+    free, clamped = infer(model, 1.0), infer(model, 0.0)
+    assert found["account"].gap == pytest.approx(ledger(model, clamped).gap)
+    assert str(found["earned"]) == str(frontier(model, found["betas"]))
+    assert found["beta"] in found["betas"]
+    assert found["checked"].log_evidence == pytest.approx(free.log_evidence)
+    assert hopeful < free.objective
+    if not moved:
+        assert found["dinners"]["free"].policy[0, 0, 0] == pytest.approx(0.620749, abs=1e-6)
+        assert hopeful == pytest.approx(-54.155, abs=0.01)  # the number of the README
+        assert clamped.objective < hopeful
+
+    pages = [each.text for each in outputs if isinstance(getattr(each, "text", None), str)]
+    shown = html.unescape("".join(pages))
+    for sentence in (*explain(model).sentences, *explain(model, found["beta"]).sentences):
+        assert sentence in shown
+
+
+def test_it_runs_as_a_script(tmp_path):
+    """With nothing to shorten, and no warning; so `.ci/run` runs it like any example."""
+    here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)}
+    command = [sys.executable, "-W", "error", str(NOTEBOOK), "--smoke"]
+    done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_is_as_the_editor_would_write_it():
+    pytest.importorskip("marimo")
+    command = [sys.executable, "-m", "marimo", "check", "--strict", str(NOTEBOOK)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
