@@ -73,12 +73,14 @@ def windy_bridge_in_parts(horizon: int = 12, gust: float = _GUST) -> FactoredMDP
         target = water if falls else bank if ahead == LENGTH else ahead * LANES + side
         successor[here, action, own, wind] = target
         reward[here, action, own, wind] = -1.0 - _FALL * falls
+    planks = list(np.ndindex(LENGTH, LANES))
     return FactoredMDP(
         initial=np.eye(states)[1],
         factors={"own": [1 - _SLIP, _SLIP], "wind": [1 - 2 * gust, gust, gust]},
         successor=successor,
         reward=reward,
         horizon=horizon,
-        state_names=[*(f"({plank}, {lane})" for plank, lane in np.ndindex(LENGTH, LANES)), "bank", "water"],
+        state_names=[*(f"({plank}, {lane})" for plank, lane in planks), "bank", "water"],
         action_names=("ahead", "left", "right"),
+        layout=[*planks, None, None],
     )

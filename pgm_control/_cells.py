@@ -1,17 +1,32 @@
-"""Where states lie on a grid, as their names say."""
+"""Where states lie on a grid: what a `layout` says by cells."""
 
-import re
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from ._mdp import TabularMDP
-
-Cell = tuple[int, int]
-
-_NAME = re.compile(r"\((\d+), ?(\d+)\)")
+Cell = tuple[int, int]  # row and column, from the upper left
+Places = tuple[Cell | None, ...]  # of each state; None for one that lies nowhere
 
 
-def cells_by_name(mdp: TabularMDP) -> tuple[Cell | None, ...] | None:
-    """(row, column) of the states whose names say it; None if they are fewer than two, or two share a cell."""
-    found = [_NAME.fullmatch(name) for name in mdp.state_names or ()]
-    cells = tuple((int(match[1]), int(match[2])) if match else None for match in found)
-    on_grid = [cell for cell in cells if cell is not None]
-    return cells if len(on_grid) > 1 and len(set(on_grid)) == len(on_grid) else None
+class Grid(NamedTuple):
+    """How large a grid is, and which state lies in a cell."""
+
+    rows: int
+    columns: int
+    state_at: dict[Cell, int]
+
+
+def grid_of(layout: Sequence[Cell | None]) -> Grid:
+    """The smallest grid from (0, 0) on that holds a layout."""
+    state_at = {cell: s for s, cell in enumerate(layout) if cell is not None}
+    rows, columns = (1 + max(cell[axis] for cell in state_at) for axis in (0, 1))
+    return Grid(rows, columns, state_at)
+
+
+def side_by_side(layouts: Sequence[Places]) -> Places:
+    """Grids in a row, an empty column between them."""
+    placed: list[Cell | None] = []
+    left = 0
+    for layout in layouts:
+        placed += [cell and (cell[0], cell[1] + left) for cell in layout]
+        left += grid_of(layout).columns + 1
+    return tuple(placed)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import _mdp_checks as checks
 from ._blocks import Blocks, HasBlocks
+from ._cells import side_by_side
 from ._errors import InvalidProblem
 from ._evaluate import true_return
 from ._mdp import ArrayLike, TabularMDP
@@ -90,7 +91,7 @@ class Ensemble:
         put(self, "names", checks.names("names", called, len(members)))
 
     def joint(self) -> TabularMDP:
-        """The MDP over pairs, of index member · S + state."""
+        """The MDP over pairs, of index member · S + state. If all members have a layout, they lie side by side."""
         first = self.members[0]
         widest = max(each.num_outcomes for each in self.members)
 
@@ -104,6 +105,7 @@ class Ensemble:
         last = None
         if any(end is not None for end in ends):
             last = torch.cat([first.initial.new_zeros(first.num_states) if end is None else end for end in ends])
+        layouts = [each.layout for each in self.members if each.layout is not None]
         return TabularMDP(
             torch.cat([w * each.initial for w, each in zip(self.weights, self.members, strict=True)]),
             stacked("probability"),
@@ -114,6 +116,7 @@ class Ensemble:
             last,
             [f"{name} | {each.state_name(s)}" for name, each in self._named() for s in range(each.num_states)],
             first.action_names,
+            side_by_side(layouts) if len(layouts) == len(self.members) else None,
             first.factors,
             {MEMBER: len(self.members), STATE: first.num_states},
         )

@@ -15,8 +15,8 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from ._errors import EnvironmentFailure, InvalidArgument
-from ._gymnasium_table import time_limit
 from ._rollout import _autoreset_mode, _own_limit
+from ._wrappers import time_limit
 from .learners.worlds import WorldSource, _apart, _copies, _name
 
 _ONCE = torch.Size()

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import _mdp_checks as checks
+from ._cells import Places
 from ._errors import InvalidProblem
 from ._factors import joint
 from ._mdp import ArrayLike, TabularMDP
@@ -33,7 +34,7 @@ class FactoredMDP:
             where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$, (state, action, K_1, …, K_i).
         successor: $s'(s, a, k_1, \dots, k_F)$, of shape (state, action, K_1, …, K_F).
         reward: $r(s, a, k_1, \dots, k_F)$, of that shape, in reward units.
-        horizon, discount, final_reward, state_names, action_names: as in `TabularMDP`.
+        horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
     """
 
     initial: Float[Tensor, " state"]
@@ -45,6 +46,7 @@ class FactoredMDP:
     final_reward: Float[Tensor, " state"] | None = None
     state_names: tuple[str, ...] | None = None
     action_names: tuple[str, ...] | None = None
+    layout: Places | None = None
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class FactoredMDP:
         final_reward: ArrayLike | None = None,
         state_names: Sequence[str] | None = None,
         action_names: Sequence[str] | None = None,
+        layout: Sequence[Sequence[int] | None] | None = None,
     ) -> None:
         """Check and store the arrays.
 
@@ -103,6 +106,7 @@ class FactoredMDP:
             ("final_reward", last),
             ("state_names", None if state_names is None else tuple(state_names)),
             ("action_names", None if action_names is None else tuple(action_names)),
+            ("layout", checks.layout("layout", layout, None, rows[0])),
         ):
             put(self, name, value)
         self.joint()  # the rest of the checks
@@ -121,6 +125,7 @@ class FactoredMDP:
             self.final_reward,
             self.state_names,
             self.action_names,
+            self.layout,
             factors=dict(zip(self.factors, self.successor.shape[2:], strict=True)),
         )
 

@@ -1,29 +1,21 @@
 """Reading the transition table that Gymnasium's toy-text environments carry, `env.unwrapped.P`."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from gymnasium import wrappers
 from jaxtyping import Float, Int
 
+from ._cells import Places
 from ._errors import UnsupportedEnvironment
+from ._wrappers import changing_wrapper
 
 _ACTION_NAMES = {
     "FrozenLakeEnv": ("left", "down", "right", "up"),
     "CliffWalkingEnv": ("up", "right", "down", "left"),
     "TaxiEnv": ("south", "north", "east", "west", "pick up", "drop off"),
 }
-_ONLY_WATCHES = (  # a wrapper's step may do anything, so those that leave the problem alone are listed
-    wrappers.TimeLimit,
-    wrappers.OrderEnforcing,
-    wrappers.PassiveEnvChecker,
-    wrappers.RecordEpisodeStatistics,
-    wrappers.RecordVideo,
-    wrappers.RenderCollection,
-    wrappers.HumanRendering,
-)
 
 
 class OutcomeTable(NamedTuple):
@@ -35,6 +27,7 @@ class OutcomeTable(NamedTuple):
     reward: Float[np.ndarray, "state action outcome"]
     state_names: tuple[str, ...]
     action_names: tuple[str, ...]
+    layout: Places | None
 
 
 def outcome_table(env: gymnasium.Env) -> OutcomeTable:
@@ -56,12 +49,12 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
             f"{_name(env)} was made with fickle_passenger=True, which changes the state outside its transition table. "
             "Make it with fickle_passenger=False."
         )
-    for layer in _layers(env):
-        if not isinstance(layer, _ONLY_WATCHES):
-            raise UnsupportedEnvironment(
-                f"{type(layer).__name__} around {_name(env)} may change rewards, observations or actions, which the "
-                "transition table cannot know. Pass env.unwrapped and horizon=…, then mdp.replace(reward=…) if need be."
-            )
+    wrapper = changing_wrapper(env)
+    if wrapper is not None:
+        raise UnsupportedEnvironment(
+            f"{type(wrapper).__name__} around {_name(env)} may change rewards, observations or actions, which the "
+            "transition table cannot know. Pass env.unwrapped and horizon=…, then mdp.replace(reward=…) if need be."
+        )
     absorbing, actions = len(listed), len(listed[0])
     outcomes = max(len(listed[s][a]) for s in range(absorbing) for a in range(actions))
     probability = np.zeros((absorbing + 1, actions, outcomes))
@@ -73,37 +66,38 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
                 probability[s, a, k], reward[s, a, k] = p, r
                 successor[s, a, k] = absorbing if terminated else next_state
     probability[absorbing, :, 0] = 1.0
+    cells = _row_by_row(bare, absorbing)
+    names = map(str, range(absorbing)) if cells is None else (f"({row}, {column})" for row, column in cells)
+    layout = _LAYOUTS.get(type(bare).__name__, lambda _: cells)(bare)
     return OutcomeTable(
         np.append(np.asarray(initial, dtype=np.float64), 0.0),
         probability,
         successor,
         reward,
-        (*_state_names(bare, absorbing), "ended"),
+        (*names, "ended"),
         _ACTION_NAMES.get(type(bare).__name__, tuple(map(str, range(actions)))),
+        None if layout is None else (*layout, None),
     )
 
 
-def time_limit(env: gymnasium.Env) -> int | None:
-    """The number of steps after which the environment truncates an episode, where it says so: the tightest limit."""
-    limits = [layer._max_episode_steps for layer in _layers(env) if isinstance(layer, wrappers.TimeLimit)]
-    limits += [spec.max_episode_steps for spec in (env.spec, env.unwrapped.spec) if spec is not None]
-    return min((each for each in limits if each is not None), default=None)
-
-
-def _layers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
-    """The wrappers, from the outermost in."""
-    while isinstance(env, gymnasium.Wrapper):
-        yield env
-        env = env.env
-
-
-def _state_names(bare: gymnasium.Env, states: int) -> tuple[str, ...]:
-    """`(row, column)` on a grid, else the index."""
+def _row_by_row(bare: gymnasium.Env, states: int) -> tuple[tuple[int, int], ...] | None:
+    """The cells of a grid with one state each."""
     grid = getattr(bare, "shape", None) or (getattr(bare, "nrow", 0), getattr(bare, "ncol", 0))
     rows, columns = grid if len(grid) == 2 else (0, 0)
-    if rows * columns != states:
-        return tuple(map(str, range(states)))
-    return tuple(f"({s // columns}, {s % columns})" for s in range(states))
+    return tuple(divmod(s, columns) for s in range(states)) if rows * columns == states else None
+
+
+def _taxi(_: Any) -> Places:
+    """A map of 5 by 5 for each place of the passenger, from top to bottom, and each destination, from left to right."""
+    return tuple((6 * at + row, 6 * to + column) for row, column, at, to in np.ndindex(5, 5, 5, 4))
+
+
+def _own(bare: Any) -> Places | None:
+    """That of the problem behind a `TabularEnv`, unless its states are pairs with time."""
+    return None if bare.observe_time else bare.mdp.layout
+
+
+_LAYOUTS: dict[str, Callable[[Any], Places | None]] = {"TaxiEnv": _taxi, "TabularEnv": _own}
 
 
 def _name(env: gymnasium.Env) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from ._cells import cells_by_name
+from ._cells import Grid, grid_of
 from ._dice import tilted_dice
 from ._mdp import TabularMDP
 from ._policy import TabularPolicy
@@ -86,11 +86,11 @@ def posterior_page(posterior: "Posterior") -> str:
         name = "log p(O)" if posterior.is_free else "objective"
         reached = f"{name} = {amount(posterior.objective)} nats, {reached}"
     about = f"{posterior.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
-    cells = _layout(mdp)
+    grid = _grid(mdp)
     table = posterior.factors.log_policy[0]
     parts = [_page("Posterior", reached, about)]
-    if cells is not None:
-        parts.append(_arrows(mdp, table.exp(), cells))
+    if grid is not None:
+        parts.append(_arrows(mdp, table.exp(), grid))
     else:
         worth = {"V₀ [reward]": lambda s: amount(float(posterior.v[0, s]))}
         names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
@@ -181,16 +181,14 @@ def _policy_table(
     return _heat_map(titles, lines) + _rest(count - shown, "state")
 
 
-def _arrows(mdp: TabularMDP, policy: Float[Tensor, "state action"], cells: Sequence[tuple[int, int] | None]) -> str:
+def _arrows(mdp: TabularMDP, policy: Float[Tensor, "state action"], grid: Grid) -> str:
     """The likeliest actions, drawn on the grid, darker where likelier; · where all are alike."""
-    on_grid = {cell: s for s, cell in enumerate(cells) if cell is not None}
-    rows, columns = (1 + max(cell[axis] for cell in on_grid) for axis in (0, 1))
     names = [action_label(mdp, a) for a in range(mdp.num_actions)]
     lines: list[list[str | _Cell]] = []
-    for i in range(rows):
+    for i in range(grid.rows):
         line: list[str | _Cell] = []
-        for j in range(columns):
-            s = on_grid.get((i, j))
+        for j in range(grid.columns):
+            s = grid.state_at.get((i, j))
             line.append("" if s is None else _arrow(policy[s].tolist(), names, state_label(mdp, s)))
         lines.append(line)
     note = "<p>At t = 0: the likeliest action in each cell, darker where it is likelier; point at a cell for all.</p>"
@@ -205,16 +203,12 @@ def _arrow(row: Sequence[float], names: Sequence[str], state: str) -> _Cell:
     return _Cell("".join(_ARROWS[n] for n, p in zip(names, row, strict=True) if p >= best - 1e-6), best, hint)
 
 
-def _layout(mdp: TabularMDP) -> Sequence[tuple[int, int] | None] | None:
-    """(row, column) of the states, if that is a grid to draw and the actions are directions on it."""
-    names = mdp.state_names or ()
-    if len(names) > _CELLS or any(name not in _ARROWS for name in mdp.action_names or ("?",)):
+def _grid(mdp: TabularMDP) -> Grid | None:
+    """The grid of the states, if it is small enough and the actions are directions on it."""
+    if mdp.layout is None or any(name not in _ARROWS for name in mdp.action_names or ("?",)):
         return None
-    cells = cells_by_name(mdp)
-    if cells is None:
-        return None
-    rows, columns = (1 + max(cell[axis] for cell in cells if cell is not None) for axis in (0, 1))
-    return cells if rows * columns <= _CELLS else None
+    grid = grid_of(mdp.layout)
+    return grid if grid.rows * grid.columns <= _CELLS else None
 
 
 def _dice_table(posterior: "Posterior") -> str:

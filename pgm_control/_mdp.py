@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import _mdp_checks as checks
+from ._cells import Places
 from ._errors import InvalidArgument, InvalidProblem
 from ._factors import Factors
-from ._gymnasium_table import outcome_table, time_limit
+from ._gymnasium_table import outcome_table
 from ._stream import tables_of_blocks, tables_of_rows
+from ._wrappers import time_limit
 
 ArrayLike = npt.ArrayLike | Tensor
 
@@ -38,6 +40,8 @@ class TabularMDP:
         discount: γ, the probability of surviving a step, in (0, 1].
         final_reward: reward of the last state $s_T$, in reward units; None for zero.
         state_names, action_names: for messages, tables and pictures.
+        layout: where each state lies on a grid, as (row, column) from the upper left; None for a state that lies
+            nowhere, such as the end of an episode. Pictures are drawn by it. None if there is no grid.
         factors: how the faces split into parts that are thrown one after the other, so that `Optimism` can name them;
             None for dice in one piece. `FactoredMDP` makes it.
         initial_factors: the same of the start. `Ensemble` makes it.
@@ -52,6 +56,7 @@ class TabularMDP:
     final_reward: Float[Tensor, " state"] | None = None
     state_names: tuple[str, ...] | None = None
     action_names: tuple[str, ...] | None = None
+    layout: Places | None = None
     factors: Factors | None = None
     initial_factors: Factors | None = None
 
@@ -66,6 +71,7 @@ class TabularMDP:
         final_reward: ArrayLike | None = None,
         state_names: Sequence[str] | None = None,
         action_names: Sequence[str] | None = None,
+        layout: Sequence[Sequence[int] | None] | None = None,
         factors: Mapping[str, int] | Factors | None = None,
         initial_factors: Mapping[str, int] | Factors | None = None,
     ) -> None:
@@ -100,6 +106,7 @@ class TabularMDP:
         put(self, "final_reward", last)
         put(self, "state_names", names[0])
         put(self, "action_names", names[1])
+        put(self, "layout", checks.layout("layout", layout, names[0], states))
         put(self, "factors", Factors.of("factors", factors, p.shape[2]))
         put(self, "initial_factors", Factors.of("initial_factors", initial_factors, states))
 
@@ -114,6 +121,7 @@ class TabularMDP:
         final_reward: ArrayLike | None = None,
         state_names: Sequence[str] | None = None,
         action_names: Sequence[str] | None = None,
+        layout: Sequence[Sequence[int] | None] | None = None,
     ) -> "TabularMDP":
         """Make an MDP from a dense transition matrix: every successor of positive probability is one outcome.
 
@@ -121,7 +129,7 @@ class TabularMDP:
             initial: p(s_0), shape (state,).
             transition: p(s'|s, a), shape (state, action, next_state).
             reward: r(s, a), shape (state, action), or r(s, a, s'), shape (state, action, next_state), in reward units.
-            horizon, discount, final_reward, state_names, action_names: as in `TabularMDP`.
+            horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
 
         Raises:
             InvalidProblem: as `TabularMDP`, naming `transition` or `reward`.
@@ -150,6 +158,7 @@ class TabularMDP:
             final_reward,
             state_names,
             action_names,
+            layout,
         )
 
     @classmethod
@@ -158,7 +167,8 @@ class TabularMDP:
 
         Outcomes stay as listed, duplicates apart. A terminated outcome leads to one absorbing state with zero reward,
         added last; the rows of Gymnasium's own terminal states need not be absorbing. A time limit is not in the
-        table: it becomes the horizon.
+        table: it becomes the horizon. Grids have a layout: Taxi's is 20 maps, a row of four, one for each destination,
+        for each of five places of the passenger.
 
         Args:
             env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4.
@@ -185,6 +195,7 @@ class TabularMDP:
             discount,
             state_names=table.state_names,
             action_names=table.action_names,
+            layout=table.layout,
         )
 
     @classmethod
@@ -200,6 +211,7 @@ class TabularMDP:
         *,
         of_rows: bool = False,
         dtype: torch.dtype = torch.float64,
+        layout: Sequence[Sequence[int] | None] | None = None,
     ) -> "TabularMDP":
         """Make a large MDP a piece at a time: memory peaks at little more than its tables, 20 bytes an outcome.
 
@@ -212,6 +224,7 @@ class TabularMDP:
             initial: p(s_0); unless given, uniform over the states.
             of_rows: what `blocks` gives.
             dtype: of the tables, torch.float64 or torch.float32.
+            layout: as in `TabularMDP`.
 
         Raises:
             InvalidProblem: as `TabularMDP`, naming the block too.
@@ -228,6 +241,7 @@ class TabularMDP:
             put(self, name, table)
         put(self, "horizon", checks.horizon("horizon", horizon))
         put(self, "discount", checks.discount("discount", discount))
+        put(self, "layout", checks.layout("layout", layout, None, num_states))
         return self
 
     @property

@@ -1,7 +1,7 @@
 """The checks of tables of numbers. Each names the argument, the entry that offends, its value and the remedy."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._cells import Places, grid_of
 from ._errors import InvalidArgument, InvalidProblem
 
 _AXES = ("state", "action", "outcome")
+_MOST_CELLS = 1000  # of a grid, for each state
 Refusal = type[InvalidProblem] | type[InvalidArgument]
 Names = Sequence[tuple[str, ...] | None]
 
@@ -170,6 +172,45 @@ def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...]
             f"`{name}` must be distinct, but {often[0]!r} stands {often[1]} times. Number the names that repeat."
         )
     return result
+
+
+def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> Places | None:
+    """The cell of each state, or None. No two share one: a picture shows one number, and one policy, in a cell."""
+    if value is None:
+        return None
+    given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    if len(given) != count:
+        raise InvalidProblem(
+            f"`{name}` must hold {count} places, one a state, but holds {len(given)}. Write None for a state that lies "
+            "nowhere."
+        )
+    result = tuple(None if each is None else _cell(name, s, each, names) for s, each in enumerate(given))
+    if not any(result):
+        raise InvalidProblem(f"`{name}` must place a state, but holds None alone. Pass None instead of the list.")
+    grid = grid_of(result)
+    if grid.rows * grid.columns > _MOST_CELLS * count:
+        raise InvalidProblem(
+            f"`{name}` must be a grid of at most {_MOST_CELLS} cells a state, but has {grid.rows} rows and "
+            f"{grid.columns} columns for {count} states. Number them from 0, without gaps."
+        )
+    for s, cell in enumerate(result):
+        if cell is not None and grid.state_at[cell] != s:
+            raise InvalidProblem(
+                f"{_entry(name, (s,), (names,))} must be a cell of its own, but is {cell}, as is that of state "
+                f"{grid.state_at[cell]}. Lay such states out side by side, as maps in a row, or write None."
+            )
+    return result
+
+
+def _cell(name: str, state: int, value: Any, names: tuple[str, ...] | None) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, Iterable) else ()
+    whole = all(isinstance(each, int | np.integer) and not isinstance(each, bool) and each >= 0 for each in pair)
+    if len(pair) != 2 or not whole:
+        raise InvalidProblem(
+            f"{_entry(name, (state,), (names,))} must be (row, column), two whole numbers from 0, or None, but is "
+            f"{value!r}. Count both from the upper left corner."
+        )
+    return int(pair[0]), int(pair[1])
 
 
 def _first(bad: Tensor) -> tuple[int, ...] | None:

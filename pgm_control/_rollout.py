@@ -16,9 +16,9 @@ from torch import Tensor
 
 from ._blocks import HasBlocks
 from ._errors import InvalidArgument
-from ._gymnasium_table import time_limit
 from ._policy import TabularPolicy
 from ._progress import Progress, silent
+from ._wrappers import time_limit
 
 _COPIES = 16  # environments side by side, unless asked otherwise
 

@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -16,6 +15,7 @@ from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from ._cells import Cell, grid_of
 from ._errors import InvalidArgument, InvalidProblem, UnsupportedEnvironment
 from ._factored import FactoredMDP
 from ._mdp import TabularMDP
@@ -211,7 +211,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
     def render(self) -> Any:
         """A line of text or a picture, as `render_mode` says.
 
-        In the picture a cell is a state: where its name says, if that is `(row, column)`; the others, in their order,
+        In the picture a cell is a state: those of the problem's `layout` lie where it says, the others, in their order,
         below. Orange is where the agent is, blue where it may begin, dark grey where nothing happens any more.
         """
         if self.render_mode is None:
@@ -285,16 +285,12 @@ def _picture(mdp: TabularMDP, state: int, ended: np.ndarray) -> UInt8[np.ndarray
 def _places(mdp: TabularMDP) -> tuple[Int[np.ndarray, "state 2"], int, int]:
     """The row and column of each state, and how many rows and columns there are."""
     states = mdp.num_states
-    found = [re.fullmatch(r"\((\d+), (\d+)\)", mdp.state_name(s)) for s in range(states)]
-    named = {s: (int(match[1]), int(match[2])) for s, match in enumerate(found) if match}
-    rows, columns = (max((cell[i] for cell in named.values()), default=-1) + 1 for i in (0, 1))
-    if not named or len(set(named.values())) < len(named) or rows * columns > 4 * states:  # no grid to be seen
-        named, rows = {}, 0
-        columns = states if states <= _IN_A_ROW else math.isqrt(states - 1) + 1
-    place = np.zeros((states, 2), np.int64)
-    others = [s for s in range(states) if s not in named]
-    for s, cell in named.items():
-        place[s] = cell
-    for i, s in enumerate(others):
-        place[s] = rows + i // columns, i % columns
-    return place, rows + -(-len(others) // columns), columns
+    if mdp.layout is None:
+        cells: tuple[Cell | None, ...] = (None,) * states
+        rows, columns = 0, states if states <= _IN_A_ROW else math.isqrt(states - 1) + 1
+    else:
+        cells = mdp.layout
+        rows, columns, _ = grid_of(cells)
+    others = iter(range(states))
+    place = [divmod(rows * columns + next(others), columns) if cell is None else cell for cell in cells]
+    return np.array(place), rows + -(-cells.count(None) // columns), columns

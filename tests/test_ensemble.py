@@ -92,6 +92,14 @@ def test_svi_and_natural_gradients_reach_the_exact_answer(member, state):
         assert objective(model, found.guide) == pytest.approx(exact, abs=1e-9)
 
 
+def test_members_with_a_layout_lie_side_by_side():
+    first = random_mdp(seed=0).replace(layout=[(0, 0), None, (2, 1)])
+    second = random_mdp(seed=1).replace(layout=[(1, 0), (0, 0), (0, 1)])
+    joint = Ensemble([first, second, first]).joint()
+    assert joint.layout == ((0, 0), None, (2, 1), (1, 3), (0, 3), (0, 4), (0, 6), None, (2, 7))
+    assert Ensemble([first, random_mdp(seed=1)]).joint().layout is None
+
+
 def test_members_may_differ_in_outcomes_and_final_rewards():
     wide = random_mdp(seed=3, outcomes=5).replace(final_reward=[1.0, 2.0, 3.0])
     joint = Ensemble([random_mdp(seed=2), wide]).joint()

@@ -110,6 +110,8 @@ def test_the_zoo_read_back(name, optimism):
     """By its id: the horizon is found there."""
     again, mdp = TabularMDP.from_gymnasium(gymnasium.make(environment_id(name))), zoo_entry(name).build()
     assert again.horizon == mdp.horizon
+    assert again.layout == (None if mdp.layout is None else (*mdp.layout, None))
+    assert TabularMDP.from_gymnasium(to_gymnasium(mdp, observe_time=True)).layout is None
     found, expected = (infer(TabularModel(each, 0.5), optimism).objective for each in (again, mdp))
     assert found == pytest.approx(expected, abs=1e-9)
 
@@ -424,7 +426,7 @@ def test_the_line_names_state_action_reward_and_time():
     assert env.render() == "t = 5 of 5: goal (last action: safe, last reward: 1); the episode is over"
 
 
-def test_the_picture_puts_cells_where_their_names_say():
+def test_the_picture_puts_cells_where_the_layout_says():
     env = zoo_environment("windy_bridge", render_mode="rgb_array")
     env.reset(seed=0)
     picture = env.render()
@@ -438,16 +440,17 @@ def test_the_picture_puts_cells_where_their_names_say():
 
 
 @pytest.mark.parametrize(
-    ("names", "shape"),
+    ("layout", "shape"),
     [
         (None, (1, 5)),
-        (("(0, 0)", "(00, 0)", "a", "b", "c"), (1, 5)),
-        (("(0, 0)", "(900, 0)", "a", "b", "c"), (1, 5)),
-        (("(0, 0)", "(1, 1)", "a", "b", "c"), (4, 2)),
+        (((0, 0), (1, 1), None, None, None), (4, 2)),
+        ((None, (2, 0), (0, 2), None, (1, 1)), (4, 3)),
     ],
 )
-def test_names_that_are_no_grid_stand_in_a_row(names, shape):
-    env = TabularEnv(random_mdp(0, states=5).replace(state_names=names), render_mode="rgb_array")
+def test_states_without_a_place_stand_in_rows_below(layout, shape):
+    names = [f"({s}, 0)" for s in range(5)]  # which say nothing
+    mdp = random_mdp(0, states=5).replace(state_names=names, layout=layout)
+    env = TabularEnv(mdp, render_mode="rgb_array")
     env.reset(seed=0)
     assert env.render().shape == (40 * shape[0], 40 * shape[1], 3)
 

@@ -76,6 +76,7 @@ def test_a_world_that_is_known():
     np.testing.assert_allclose(mdp.reward[..., 0], expected, atol=0.25 / 16)  # half a slice of eight in a cell
     assert mdp.reward[4].abs().max() == 0
     assert (found.steps, mdp.horizon, mdp.discount) == (64, 5, 1.0)
+    assert mdp.layout is None
     np.testing.assert_allclose(mdp.initial, [0.25, 0.75, 0, 0, 0], atol=5 * math.sqrt(0.25 * 0.75 / 400))
     assert [found.state_of([x]) for x in (0.0, 0.24, 0.26, 0.99, 7.0)] == [0, 0, 1, 3, 3]
 
@@ -169,6 +170,17 @@ def test_cart_pole():
     random = rollout("CartPole-v1", found.player(torch.full((found.mdp.num_states, 2), 0.5), seed=0), 10, seed=3)
     assert random.mean < 40
     assert arrivals(found.mdp)[-1], "falling ends it"
+
+
+def test_two_coordinates_lie_as_in_a_phase_portrait():
+    """The first grows to the right, the second upwards, and what has ended lies nowhere."""
+    found = discretise("MountainCar-v0", bins=(5, 3), samples=1, resets=1)
+    place = dict(enumerate(found.mdp.layout or ()))
+    assert place.pop(15) is None
+    for cell, (position, velocity) in enumerate(found.cells.centers()):
+        row, column = place[cell] or (-1, -1)
+        assert column == round((position + 1.2) / 1.8 * 5 - 0.5)
+        assert row == 2 - round((velocity + 0.07) / 0.14 * 3 - 0.5)
 
 
 def test_mountain_car():

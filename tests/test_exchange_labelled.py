@@ -54,6 +54,14 @@ def test_a_posterior_by_name():
     assert "objective" not in to_xarray(infer(TabularModel(model.mdp, 0.0), 0.0)).attrs
 
 
+def test_places_are_variables():
+    found = to_xarray(random_mdp(0).replace(layout=[(0, 2), None, (1, 0)]))
+    np.testing.assert_array_equal(found.row, [0, np.nan, 1])
+    np.testing.assert_array_equal(found.column, [2, np.nan, 0])
+    assert found.row.attrs["units"] == "cells"
+    assert "row" not in to_xarray(random_mdp(0))
+
+
 def test_names_are_coordinates():
     model = TabularModel(restaurant())
     found = to_xarray(infer(model, 1.0))

@@ -134,6 +134,12 @@ def test_dense_arrays_are_the_same_problem_or_are_refused(problem):
                 assert first == second
 
 
+def test_dense_arrays_keep_names_and_places():
+    mdp = risky_path().replace(layout=[(0, 0), (0, 1), (1, 1), None])
+    back = TabularMDP.from_dense(*to_dense(mdp))
+    assert (back.state_names, back.action_names, back.layout) == (mdp.state_names, mdp.action_names, mdp.layout)
+
+
 def test_merging_changes_what_free_inference_believes():
     """Why it has to be asked for: two outcomes of one successor, 3 or 0, are not one outcome of their mean."""
     mdp = gamble(probability=0.2, jackpot=3.0)

@@ -24,6 +24,7 @@ def test_the_frozen_lake_is_gymnasiums(size):
     for table in ("initial", "probability", "successor", "reward"):
         torch.testing.assert_close(getattr(mine, table), getattr(theirs, table), rtol=0, atol=1e-15)
     assert (mine.state_names, mine.action_names) == (theirs.state_names, theirs.action_names)
+    assert mine.layout == theirs.layout
 
 
 def test_the_slippery_cliff_is_gymnasiums():
@@ -54,6 +55,7 @@ def test_the_windy_bridge_is_the_zoos():
 def test_every_rule_on_one_small_map():
     mdp = grid_world("S#\n.G", horizon=3, slip=0.2, wind={"up": 0.1, "right": 0.25}, step_reward=-1.0)
     assert mdp.state_names == ("(0, 0)", "(1, 0)", "(1, 1)", "ended")
+    assert mdp.layout == ((0, 0), (1, 0), (1, 1), None)
     assert mdp.factors.names == ("slip", "wind")
     up, down, goal, ended = 0, 1, 2, 3
     # down from the start: left is the border and right the wall, so a slip stays; then up, right or neither

@@ -140,6 +140,21 @@ def test_coded_tables_are_the_tables(name):
     assert coded(torch.tensor([1.5, -torch.inf, 1.5]))["values"] == [1.5, "-Infinity"]
 
 
+def test_the_map_is_that_of_the_layout():
+    mdp = windy_bridge().replace(state_names=None)
+    assert mdp.layout is not None
+    found = problem_data("bridge", mdp, "")["layout"]
+    assert (found["rows"], found["columns"], found["cells"]) == (5, 3, list(range(15)))
+    assert found["directions"] == [[1, 0], [0, -1], [0, 1]]
+    moved = mdp.replace(layout=[cell and (cell[1], 5 - cell[0]) for cell in mdp.layout])
+    found = problem_data("bridge", moved, "")["layout"]
+    assert (found["rows"], found["columns"]) == (3, 6)
+    assert found["cells"] == [-1, 12, 9, 6, 3, 0, -1, 13, 10, 7, 4, 1, -1, 14, 11, 8, 5, 2]
+    assert found["directions"] == [[0, -1], [-1, 0], [1, 0]]
+    assert problem_data("bridge", mdp.replace(layout=None), "")["layout"] is None
+    assert problem_data("bridge", mdp.replace(layout=[(20, 20), *[None] * 16]), "")["layout"] is None, "too large"
+
+
 def test_what_is_too_large_or_unknown_is_refused_with_the_remedy():
     states = 700
     large = TabularMDP.from_dense(

@@ -170,6 +170,15 @@ def test_impossible_prefixes_stay_impossible():
     torch.testing.assert_close(joint(chain), table)
 
 
+def test_the_joint_problem_keeps_names_and_places():
+    parts = FactoredMDP(
+        [1.0, 0.0], {"own": [0.5, 0.5], "wind": [1.0]}, np.zeros((2, 1, 2, 1), int), [[0.0]], 2,
+        state_names=("a", "b"), layout=[None, (0, 3)],
+    )  # fmt: skip
+    assert parts.layout == parts.joint().layout == (None, (0, 3))
+    assert parts.joint().state_names == ("a", "b")
+
+
 def test_an_answer_that_depends_on_the_move():
     answer = np.array([[[[1.0, 0.0], [0.2, 0.8]]]])  # (state, action, move, answer)
     mdp = FactoredMDP([1.0], {"move": [0.5, 0.5], "answer": answer}, np.zeros((1, 1, 2, 2), int), [1.0], 1).joint()

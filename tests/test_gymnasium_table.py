@@ -1,5 +1,7 @@
 """Gymnasium's tables against a separate reading of `env.P` in plain Python, and what is refused."""
 
+import re
+
 import gymnasium
 import numpy as np
 import pytest
@@ -190,6 +192,31 @@ def test_names_are_those_of_the_environment():
     assert (lake.state_name(0), lake.state_name(7), lake.action_name(2)) == ("(0, 0)", "(1, 3)", "right")
     assert TabularMDP.from_gymnasium(CliffWalkingEnv(), horizon=2).state_name(13) == "(1, 1)"
     assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4")).action_name(4) == "pick up"
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1"])
+def test_a_grid_lies_as_its_states_are_called(name):
+    mdp = TabularMDP.from_gymnasium(gymnasium.make(name), horizon=2)
+    assert mdp.layout == (*(tuple(map(int, re.findall(r"\d+", each))) for each in mdp.state_names[:-1]), None)
+
+
+def test_taxi_is_a_map_for_each_passenger_and_destination():
+    """A step moves by one cell in the same map or not at all; all else leads to another map at the same place."""
+    env = gymnasium.make("Taxi-v4")
+    mdp = TabularMDP.from_gymnasium(env)
+    assert mdp.layout is not None
+    assert mdp.layout.index(None) == 500
+    for s in range(500):
+        row, column = mdp.layout[s] or (-1, -1)
+        taxi_row, taxi_column, passenger, destination = env.get_wrapper_attr("decode")(s)
+        assert (row // 6, row % 6, column // 6, column % 6) == (passenger, taxi_row, destination, taxi_column)
+        for a, to in enumerate(mdp.successor[s, :, 0].tolist()):
+            there = mdp.layout[to]
+            moved = None if there is None else (there[0] - row, there[1] - column)
+            if a < 4:
+                assert moved in ((0, 0), ((1, 0), (-1, 0), (0, 1), (0, -1))[a])
+            else:
+                assert moved is None or (moved[0] % 6, moved[1]) == (0, 0)
 
 
 class Dice(gymnasium.Env):

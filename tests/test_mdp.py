@@ -134,6 +134,46 @@ def test_a_string_is_no_list_of_names():
         checks.names("action_names", "ab", 2)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([(0, 0)], ["`layout`", "2 places, one a state, but holds 1", "Write None"]),
+        (7, ["2 places", "holds 0"]),
+        ([None, None], ["must place a state", "Pass None instead"]),
+        ([(0, 0), (0, -1)], ["`layout[1]` (state 'away')", "two whole numbers from 0", "is (0, -1)", "Count both"]),
+        ([(0, 0.5), None], ["`layout[0]` (state 'home')", "is (0, 0.5)"]),
+        ([(True, 0), None], ["`layout[0]`", "(True, 0)"]),
+        ([(0, 0, 0), None], ["`layout[0]`", "(0, 0, 0)"]),
+        (["(0, 0)", None], ["`layout[0]`", "'(0, 0)'"]),
+        ([5, None], ["`layout[0]`", "is 5"]),
+        ([(1, 2), (1, 2)], ["`layout[0]` (state 'home')", "a cell of its own", "(1, 2)", "of state 1", "side by side"]),
+        ([(0, 0), (0, 2000)], ["at most 1000 cells a state", "1 rows and 2001 columns for 2 states", "without gaps"]),
+    ],
+)
+def test_a_layout_is_a_cell_for_each_state_or_none(value, words):
+    with pytest.raises(InvalidProblem) as caught:
+        checks.layout("layout", value, STATES, 2)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array], ids=["list", "tuple", "numpy"])
+def test_a_layout_is_kept_as_pairs_of_integers(kind):
+    found = checks.layout("layout", kind([[3, 1], [0, 2]]), None, 2)
+    assert found == ((3, 1), (0, 2))
+    assert {type(each) for cell in found or () for each in cell or ()} == {int}
+    assert checks.layout("layout", None, None, 2) is None
+    assert TabularMDP(**arguments(layout=[None, (0, 1)])).layout == (None, (0, 1))
+
+
+def test_every_copy_keeps_the_layout():
+    mdp = TabularMDP(**arguments(layout=[(0, 1), None]))
+    copies = (mdp.replace(horizon=7), mdp.to(torch.float32), copy.deepcopy(mdp), pickle.loads(pickle.dumps(mdp)))
+    for each in (*copies, TabularMDP.from_dense(**DENSE, layout=mdp.layout)):
+        assert each.layout == ((0, 1), None)
+    assert TabularMDP(**arguments()).layout is mdp.replace(layout=None).layout is None
+
+
 def test_it_is_frozen():
     mdp = TabularMDP(**arguments())
     with pytest.raises(dataclasses.FrozenInstanceError):

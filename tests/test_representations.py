@@ -240,6 +240,17 @@ def test_on_a_grid_the_likeliest_actions_are_arrows():
     assert {"·"} < {cell for row in page_of(lake).rows for cell in row}
 
 
+def test_arrows_lie_where_the_layout_says():
+    mdp = slippery_cliff().replace(state_names=None)
+    assert mdp.layout is not None
+    upright = [row for row in page_of(infer(TabularModel(mdp), 0.0)).rows if len(row) == 12]
+    turned = mdp.replace(layout=[cell and cell[::-1] for cell in mdp.layout])
+    assert [row for row in page_of(infer(TabularModel(turned), 0.0)).rows if len(row) == 4] == [
+        list(row) for row in zip(*upright, strict=True)
+    ]
+    assert "states" in page_of(infer(TabularModel(mdp.replace(layout=None)), 0.0)).text.split("more")[1]
+
+
 def test_a_policy_shows_its_first_step():
     exact = infer(TabularModel(random_mdp(3)), 0.0)
     timed, still = TabularPolicy.of(exact), TabularPolicy(exact.policy[1])

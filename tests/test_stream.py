@@ -35,6 +35,15 @@ def test_blocks_make_the_same_mdp(problem, size):
     same(made, mdp)
     assert made.successor.dtype == torch.int32
     assert (made.horizon, made.discount, made.final_reward, made.state_names) == (3, 0.9, None, None)
+    assert made.layout is None
+
+
+def test_a_layout_comes_along():
+    block = (np.ones((2, 1, 1)), np.zeros((2, 1, 1), int), np.zeros((2, 1, 1)))
+    made = TabularMDP.from_blocks([block], 2, 1, 1, 3, layout=[(0, 0), (1, 0)])
+    assert made.layout == made.replace(horizon=4).layout == ((0, 0), (1, 0))
+    with pytest.raises(InvalidProblem, match="`layout` must hold 2 places"):
+        TabularMDP.from_blocks([block], 2, 1, 1, 3, layout=[None])
 
 
 @laws

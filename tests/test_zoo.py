@@ -74,6 +74,15 @@ def test_an_entry_is_a_chance_or_a_twin(entry):
         assert not mdp.is_deterministic
         assert (twin.num_states, twin.num_actions, twin.horizon) == (mdp.num_states, mdp.num_actions, mdp.horizon)
         assert (twin.state_names, twin.action_names) == (mdp.state_names, mdp.action_names)
+        assert twin.layout == mdp.layout
+
+
+@every_entry
+def test_the_cells_of_a_grid_are_called_by_their_places(entry):
+    mdp = entry.build()
+    assert (mdp.layout is not None) == entry.name.startswith(("windy", "slippery", "frozen"))
+    for cell, name in zip(mdp.layout or (), mdp.state_names or (), strict=False):
+        assert name == str(cell) if cell is not None else name in ("ended", "bank", "water")
 
 
 @pytest.mark.parametrize("name", STOCHASTIC)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .._cells import Places
 from .._errors import InvalidArgument
 from .._mdp import TabularMDP
 from .._wording import action_phrase, amount, state_phrase
@@ -24,7 +25,7 @@ class DenseArrays(NamedTuple):
         initial: p(s_0).
         transition: p(s'|s, a).
         reward: r(s, a, s'), in reward units; 0 where the move is impossible.
-        horizon, discount, final_reward, state_names, action_names: as in `TabularMDP`.
+        horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
     """
 
     initial: Float[np.ndarray, " state"]
@@ -35,6 +36,7 @@ class DenseArrays(NamedTuple):
     final_reward: Float[np.ndarray, " state"] | None
     state_names: tuple[str, ...] | None
     action_names: tuple[str, ...] | None
+    layout: Places | None
 
 
 def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
@@ -67,6 +69,7 @@ def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
         None if mdp.final_reward is None else array(mdp.final_reward),
         mdp.state_names,
         mdp.action_names,
+        mdp.layout,
     )
 
 

@@ -13,11 +13,12 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from .._blocks import HasBlocks
+from .._cells import Places
 from .._errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
-from .._gymnasium_table import _ONLY_WATCHES, _layers, time_limit
 from .._mdp import TabularMDP
 from .._policy import TabularPolicy, own_stream
 from .._progress import Progress, silent
+from .._wrappers import changing_wrapper, time_limit
 from .cells import Cells, cells_of
 from .charts import Chart, chart_of
 from .player import CellPlayer
@@ -32,7 +33,8 @@ class Discretised:
     """What `discretise` made of an environment.
 
     Attributes:
-        mdp: the tabular problem; its states are the cells and, last, `ended`.
+        mdp: the tabular problem; its states are the cells and, last, `ended`. Two coordinates make a layout, the first
+            to the right, the second upwards.
         cells: the grid.
         chart: from observations to points of the grid.
         actions: what each action is to the environment.
@@ -164,6 +166,7 @@ def discretise(
         discount,
         state_names=(*cells.cell_names(), "ended"),
         action_names=names,
+        layout=_layout(cells),
     )
     return Discretised(mdp, cells, where, choices, found.reward.size)
 
@@ -241,6 +244,13 @@ def _tables(found: _Throws, count: int) -> tuple[np.ndarray, np.ndarray, np.ndar
     return probability.reshape(full), successor.reshape(full), reward.reshape(full)
 
 
+def _layout(cells: Cells) -> Places | None:
+    """Of two coordinates, as in a phase portrait: the first runs to the right, the second upwards."""
+    if len(cells.shape) != 2:
+        return None
+    return (*((cells.shape[1] - 1 - j, i) for i, j in np.ndindex(*cells.shape)), None)
+
+
 def _actions(space: Any, wanted: Any, chart: Chart) -> tuple[Num[np.ndarray, "action ..."], tuple[str, ...] | None]:
     """The actions as the environment takes them, and their names."""
     if isinstance(space, Discrete):
@@ -280,12 +290,12 @@ def _copy(env: str | gymnasium.Env) -> gymnasium.Env:
 
 def _require_bare(env: gymnasium.Env) -> None:
     """Refuse wrappers that may change rewards, observations or actions."""
-    for layer in _layers(env):
-        if not isinstance(layer, _ONLY_WATCHES):
-            raise UnsupportedEnvironment(
-                f"{type(layer).__name__} around the environment may change rewards, observations or actions, and "
-                "would be stepped past. Pass env.unwrapped and horizon=…, or an environment that does it itself."
-            )
+    wrapper = changing_wrapper(env)
+    if wrapper is not None:
+        raise UnsupportedEnvironment(
+            f"{type(wrapper).__name__} around the environment may change rewards, observations or actions, and "
+            "would be stepped past. Pass env.unwrapped and horizon=…, or an environment that does it itself."
+        )
 
 
 def _check(samples: Any, resets: Any, sampling: Any, seed: Any) -> None:

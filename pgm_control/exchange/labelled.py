@@ -39,7 +39,7 @@ def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
 
     | result | variables |
     |---|---|
-    | a `TabularMDP` | initial, probability, successor, reward, final_reward |
+    | a `TabularMDP` | initial, probability, successor, reward, final_reward; row and column, if it has a layout |
     | a `Posterior` | v, q, initial, policy, dynamics, state_marginals |
     | a guide with `blocks()` | initial, policy, dynamics, state_marginals |
     | a `Fit` | elbo by step, and those of its guide |
@@ -112,6 +112,10 @@ def _of_mdp(mdp: TabularMDP, _: TabularMDP | None) -> Built:
         "reward": variable("state action outcome", mdp.reward, REWARD, "reward r(s, a, k)"),
         "final_reward": variable("state", final, REWARD, "reward of the last state"),
     }
+    if mdp.layout is not None:
+        places = np.array([(np.nan, np.nan) if cell is None else cell for cell in mdp.layout])
+        variables["row"] = variable("state", places[:, 0], "cells", "row of a state; nan for one that lies nowhere")
+        variables["column"] = variable("state", places[:, 1], "cells", "column of a state, likewise")
     return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)
 
 

@@ -74,8 +74,8 @@ def grid_world(
         )
 
     States
-        The cells that are no walls, called `(row, column)`, in reading order, and `ended`, last. Pictures take their
-        layout from these names.
+        The cells that are no walls, called `(row, column)`, in reading order, and `ended`, last. The cells are the
+        `layout`, by which pictures are drawn.
 
     Actions
         `left`, `down`, `right`, `up`.
@@ -126,13 +126,13 @@ def grid_world(
             met = grid.cell(there)
             reward[s, a, i, j] = step_reward + met.reward
             successor[s, a, i, j] = ended if met.ends else grid.states[grid.start if met.back else there]
-    names = [*(f"({row}, {column})" for row, column in grid.places), "ended"]
+    layout, names = (*grid.places, None), [*(f"({row}, {column})" for row, column in grid.places), "ended"]
     initial = np.array([float(grid.cell(place).start) for place in grid.places] + [0.0])
     initial /= initial.sum()
     if len(turns) > 1 and len(gusts) > 1:
         dice = {"slip": list(turns.values()), "wind": list(gusts.values())}
         return FactoredMDP(
-            initial, dice, successor, reward, horizon, discount, state_names=names, action_names=tuple(MOVES)
+            initial, dice, successor, reward, horizon, discount, None, names, tuple(MOVES), layout
         ).joint()
     die = np.outer(list(turns.values()), list(gusts.values())).ravel()
     probability = np.broadcast_to(die, (ended + 1, 4, die.size)).copy()
@@ -148,6 +148,7 @@ def grid_world(
         discount,
         state_names=names,
         action_names=tuple(MOVES),
+        layout=layout,
     )
 
 

@@ -1,19 +1,19 @@
 """A problem as data for the page: its tables with every number written once, its map, its own numbers to move."""
 
 import math
-import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from .._blocks import MarkovModel
+from .._cells import grid_of
 from .._mdp import TabularMDP
+from ..plot.terrain import directions
 from ._parameters import Parameter, parameters_of
 
-_CELL = re.compile(r"\((\d+), (\d+)\)")
 _MOST_CELLS = 400
-_STILL = 1e-6  # cells a step; below it an action has no direction
 
 
 def zoo_data() -> list[dict[str, Any]]:
@@ -71,40 +71,18 @@ def coded(table: Tensor) -> dict[str, Any]:
 
 
 def _layout(mdp: TabularMDP) -> dict[str, Any] | None:
-    """Rows and columns of a grid, the state in each cell or −1, and the direction of each action; None if no grid.
+    """Rows and columns of the grid, the state in each cell or −1, and the direction of each action; None if too large.
 
-    A state lies on the grid if it is called `(row, column)`.
+    A direction is [down, right], each −1, 0 or 1; None stays.
     """
-    places: dict[int, tuple[int, int]] = {}
-    for s in range(mdp.num_states):
-        found = _CELL.fullmatch(mdp.state_name(s))
-        if found:
-            places[s] = int(found[1]), int(found[2])
-    if len(places) < 4 or len(set(places.values())) < len(places):
+    if mdp.layout is None:
         return None
-    rows, columns = (max(place[i] for place in places.values()) + 1 for i in (0, 1))
+    rows, columns, state_at = grid_of(mdp.layout)
     if rows * columns > _MOST_CELLS:
         return None
-    cells = [-1] * (rows * columns)
-    for s, (row, column) in places.items():
-        cells[row * columns + column] = s
-    directions = [_direction(mdp, a, places) for a in range(mdp.num_actions)]
-    return {"rows": rows, "columns": columns, "cells": cells, "directions": directions, "marks": None}
-
-
-def _direction(mdp: TabularMDP, action: int, places: dict[int, tuple[int, int]]) -> list[int] | None:
-    """Where an action leads on average, to the nearest of eight directions: [down, right], each −1, 0 or 1."""
-    down = right = 0.0
-    for s, (row, column) in places.items():
-        for p, target in zip(mdp.probability[s, action].tolist(), mdp.successor[s, action].tolist(), strict=True):
-            there = places.get(target, (row, column))
-            if max(abs(there[0] - row), abs(there[1] - column)) <= 1:  # a fall back to the start says nothing
-                down += p * (there[0] - row)
-                right += p * (there[1] - column)
-    if math.hypot(down, right) <= _STILL * len(places):
-        return None
-    eighth = round(math.atan2(down, right) / (math.pi / 4)) * math.pi / 4
-    return [round(math.sin(eighth)), round(math.cos(eighth))]
+    cells = [state_at.get(cell, -1) for cell in np.ndindex(rows, columns)]
+    ways = [None if way == (0, 0) else list(way) for way in directions(mdp, mdp.layout)]
+    return {"rows": rows, "columns": columns, "cells": cells, "directions": ways, "marks": None}
 
 
 def _marks(name: str) -> str | None:

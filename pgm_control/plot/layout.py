@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
-from .._cells import Cell, cells_by_name
+from .._cells import Cell, grid_of
 from .._errors import InvalidArgument
 from .._mdp import TabularMDP
 from .terrain import Kind, terrain
@@ -37,16 +37,15 @@ class Layout:
 
 
 def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> Layout:
-    """The map of a problem, from the rows of text that are given, else from its own metadata or its names of states.
+    """The map of a problem, by its own `layout` and what its tables say, or by rows of text.
 
-    States called `(row, column)` lie there. What is a goal, a hazard or a wall is then read off the tables (see
-    `terrain`).
+    Without text, what is a goal, a hazard or a wall is read off the tables (see `terrain`).
 
     Args:
         mdp: the problem.
         layout: rows of text, one letter a cell: S start, G goal, H or C hazard (hole, cliff), # or W wall, anything
-            else ground; or a `Layout`, which is checked and returned. States that have no names `(row, column)` lie row
-            by row from the top left, in the cells that are no wall if there are too few of them for all.
+            else ground; or a `Layout`, which is checked and returned. The states of a problem without a `layout` lie
+            row by row from the top left, in the cells that are no wall if there are too few of them for all.
 
     Raises:
         InvalidArgument: if there is no grid, or it does not fit.
@@ -58,45 +57,38 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
                 f"{len(layout.cells)}. Make it with layout_of(mdp)."
             )
         return layout
-    rows = _own_rows(mdp) if layout is None else layout
-    named = cells_by_name(mdp)
-    if rows is None:
-        if named is None:
+    if layout is None:
+        if mdp.layout is None:
             raise InvalidArgument(
-                "`layout` must be given for this problem, because its states are not named (row, column): pass rows of "
-                "text, such as layout=['SF', 'HG'], or use a picture that needs no grid."
+                "`layout` must be given for this problem, which has none of its own: pass rows of text, such as "
+                "layout=['SF', 'HG'], say where the states lie by mdp.replace(layout=…), or use a picture that needs "
+                "no grid."
             )
-        rows_count, columns = (1 + max(cell[axis] for cell in named if cell) for axis in (0, 1))
-        return Layout(rows_count, columns, named, terrain(mdp, named), _starts(mdp, named))
-    if isinstance(rows, str) or not rows or not all(isinstance(row, str) and len(row) == len(rows[0]) for row in rows):
+        size = grid_of(mdp.layout)
+        return Layout(size.rows, size.columns, mdp.layout, terrain(mdp, mdp.layout), _starts(mdp, mdp.layout))
+    if isinstance(layout, str) or not all(isinstance(row, str) for row in layout) or len(set(map(len, layout))) != 1:
         raise InvalidArgument(
-            f"`layout` must be rows of text of equal length, such as ['SF', 'HG'], but is {rows!r}. Write one letter a "
-            "cell."
+            f"`layout` must be rows of text of equal length, such as ['SF', 'HG'], but is {layout!r}. Write one letter "
+            "a cell."
         )
-    grid = {(i, j): letter for i, row in enumerate(rows) for j, letter in enumerate(row)}
-    cells = named if named is not None else _cells_in_order(mdp, grid)
+    grid = {(i, j): letter for i, row in enumerate(layout) for j, letter in enumerate(row)}
+    cells = mdp.layout if mdp.layout is not None else _cells_in_order(mdp, grid)
     outside = [cell for cell in cells if cell is not None and cell not in grid]
     if outside:
         raise InvalidArgument(
-            f"`layout` must have a letter for every state on the grid, but has {len(rows)} rows and {len(rows[0])} "
+            f"`layout` must have a letter for every state on the grid, but has {len(layout)} rows and {len(layout[0])} "
             f"columns and none for {outside[0]}. Pass the whole map."
         )
     kinds: dict[Cell, Kind] = {
         cell: _KINDS[letter.upper()] for cell, letter in grid.items() if letter.upper() in _KINDS
     }
     starts = frozenset(cell for cell, letter in grid.items() if letter.upper() == "S")
-    return Layout(len(rows), len(rows[0]), cells, kinds, starts or _starts(mdp, cells))
+    return Layout(len(layout), len(layout[0]), cells, kinds, starts or _starts(mdp, cells))
 
 
 def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
     """True if `layout_of` finds a map."""
-    return layout is not None or _own_rows(mdp) is not None or cells_by_name(mdp) is not None
-
-
-def _own_rows(mdp: TabularMDP) -> Sequence[str] | None:
-    """Rows that the problem carries itself, as `layout` or in `metadata`."""
-    kept: Any = getattr(mdp, "layout", None)
-    return kept if kept is not None else (getattr(mdp, "metadata", None) or {}).get("layout")
+    return layout is not None or mdp.layout is not None
 
 
 def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | None, ...]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from .._cells import Cell
+from .._cells import Cell, grid_of
 from .._mdp import TabularMDP
 
 Kind = Literal["goal", "hazard", "wall"]
@@ -46,8 +46,7 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
     least what being next to it is (reward and hard optimal value), else a hazard. So is one that is reached and never
     left. One that only holds walkers back is a wall, and so is one without a state.
     """
-    state_at = {cell: s for s, cell in enumerate(cells) if cell is not None}
-    rows, columns = (1 + max(cell[axis] for cell in state_at) for axis in (0, 1))
+    rows, columns, state_at = grid_of(cells)
     found: dict[Cell, Kind] = {(i, j): "wall" for i in range(rows) for j in range(columns) if (i, j) not in state_at}
     ways, value = directions(mdp, cells), _hard_values(mdp, rows, columns)
     p, successor = mdp.probability.cpu().numpy(), mdp.successor.cpu().numpy()
