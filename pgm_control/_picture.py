@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._compare import Comparison
-from ._dice import Die, believed_die
+from ._dice import believed_die
 from ._errors import MissingExtra
-from ._mdp import TabularMDP
 from ._whole_file import write_whole
-from ._wording import action_label, action_phrase, amount, reward_phrase, state_label, state_phrase
+from ._wording import action_label, action_phrase, amount, face_labels, short_chance, state_label, state_phrase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,7 +95,7 @@ def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
             _Bars(_FREE, believed.tolist(), fitted),
             _Bars(_CLAMPED, true.tolist(), None),
         ]
-        _draw_rows(axes, labels, bars, _chance)
+        _draw_rows(axes, labels, bars, short_chance)
         _name(axes, "Where each believes that the episode starts", "probability")
         return
     first = told.at_start
@@ -115,7 +114,7 @@ def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
         _Bars(_FREE, [face.believed for face in die.faces], fitted),
         _Bars(_CLAMPED, true, None),
     ]
-    _draw_rows(axes, _face_labels(mdp, die), bars, _chance)
+    _draw_rows(axes, face_labels(mdp, die), bars, short_chance)
     averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
     title = f"What each expects of {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)}"
     _name(axes, title, f"probability{averaged}")
@@ -131,7 +130,7 @@ def _draw_choice(axes: "Axes", comparison: Comparison) -> None:
 
     labels = [action_label(mdp, a) for a in range(mdp.num_actions)]
     bars = [_Bars(_FREE, choice.free, fitted("free")), _Bars(_CLAMPED, choice.clamped, fitted("clamped"))]
-    _draw_rows(axes, labels, bars, _chance)
+    _draw_rows(axes, labels, bars, short_chance)
     when = "first" if choice.time == 0 else f"at t = {choice.time}"
     _name(axes, f"What each does {when}, in {state_phrase(mdp, choice.state)}", "probability")
 
@@ -186,7 +185,7 @@ def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text:
     rows = _rows_to_show(bars)
     height, longest = 0.8 / len(bars), 0
     drawn = [value for each in bars for row in rows if (value := abs(_total(each.values, row))) < math.inf]
-    span = 1.0 if text is _chance else max(drawn, default=0.0) or 1.0
+    span = 1.0 if text is short_chance else max(drawn, default=0.0) or 1.0
     for i, (look, values, fitted) in enumerate(bars):
         for j, row in enumerate(rows):
             y, value = j + (i - (len(bars) - 1) / 2) * height, _total(values, row)
@@ -208,11 +207,11 @@ def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text:
     shown = [_wrapped(labels[row[0]], lines) if len(row) == 1 else f"{len(row)} others" for row in rows]
     axes.set_yticks(range(len(rows)), labels=shown, fontsize=_TEXT)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    low, high = (0.0, 1.0) if text is _chance else axes.dataLim.intervalx
+    low, high = (0.0, 1.0) if text is short_chance else axes.dataLim.intervalx
     share = min(0.5, 0.04 + 0.017 * longest)  # of the panel's width, for the numbers beyond the bars
     room = (max(high, 0.0) - min(low, 0.0) or 1.0) * share / (1 - share)
     axes.set_xlim(low - room if low < 0 else 0.0, high + room if high > 0 or low == 0 else 0.0)
-    if text is _chance:
+    if text is short_chance:
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.axvline(0, color="black", linewidth=0.8)
     axes.tick_params(axis="x", labelsize=_SMALL)
@@ -232,27 +231,10 @@ def _total(values: Sequence[float], row: Sequence[int]) -> float:
     return sum(values[i] for i in row)
 
 
-def _face_labels(mdp: TabularMDP, die: Die) -> list[str]:
-    """Where each face leads, and its reward where that tells faces apart."""
-    targets, rewards = {face.successor for face in die.faces}, {face.reward for face in die.faces}
-    labels = []
-    for face in die.faces:
-        target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
-        labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
-    return labels
-
-
 def _wrapped(label: str, lines: int, width: int = 20) -> str:
     """At most so many short lines."""
     split = [piece for line in label.split("\n") for piece in textwrap.wrap(line, width)]
     return "\n".join(split if len(split) <= lines else [*split[: lines - 1], f"{split[lines - 1][: width - 1]}…"])
-
-
-def _chance(probability: float) -> str:
-    """Two decimals that do not round to certainty."""
-    if 0 < probability < 0.005:
-        return "< 0.01"
-    return "> 0.99" if 0.995 < probability < 1 else f"{probability:.2f}"
 
 
 def _name(axes: "Axes", title: str, unit: str) -> None:

@@ -3,6 +3,7 @@
 import math
 import re
 
+from ._dice import Die
 from ._mdp import TabularMDP
 
 _A_MILLIONTH = 1e-6
@@ -19,6 +20,13 @@ def chance(probability: float) -> str:
         return "more than 999,999 in a million"
     rarer = min(probability, 1 - probability)
     return _decimals(probability, max(3, 1 - math.floor(math.log10(rarer))))
+
+
+def short_chance(probability: float) -> str:
+    """Two decimals that do not round to certainty."""
+    if 0 < probability < 0.005:
+        return "< 0.01"
+    return "> 0.99" if 0.995 < probability < 1 else f"{probability:.2f}"
 
 
 def amount(value: float) -> str:
@@ -56,6 +64,16 @@ def state_label(mdp: TabularMDP, state: int) -> str:
 def action_label(mdp: TabularMDP, action: int) -> str:
     """The name of an action where it stands alone: `pick up`, `action 2`."""
     return _alone("action", mdp.action_name(action))
+
+
+def face_labels(mdp: TabularMDP, die: Die) -> list[str]:
+    """Where each face leads, and its reward where that tells faces apart."""
+    targets, rewards = {face.successor for face in die.faces}, {face.reward for face in die.faces}
+    labels = []
+    for face in die.faces:
+        target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
+        labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
+    return labels
 
 
 def _alone(kind: str, name: str) -> str:

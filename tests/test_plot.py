@@ -15,6 +15,7 @@ from problems import gamble, random_mdp
 from strategies import laws
 
 from pgm_control import (
+    Ensemble,
     InvalidArgument,
     MissingExtra,
     Optimism,
@@ -278,7 +279,7 @@ def test_a_cell_that_only_holds_walkers_back_is_a_wall_and_an_action_may_stay():
         np.eye(4)[np.array(to)],
         -np.ones((4, 3)),
         6,
-        state_names=[f"(0, {i})" for i in range(4)],
+        layout=[(0, i) for i in range(4)],
         action_names=("back", "on", "wait"),
     )
     found = plot.layout_of(mdp)
@@ -287,6 +288,38 @@ def test_a_cell_that_only_holds_walkers_back_is_a_wall_and_an_action_may_stay():
     axes = plot.policy_map(TabularModel(mdp), infer(TabularModel(mdp), 0.0))
     rings = [each for each in axes.collections if type(each).__name__ == "PathCollection"]
     assert len(rings) == 1
+
+
+def test_a_map_is_drawn_by_the_layout_whatever_states_are_called():
+    """Turned by a quarter and called otherwise, all that is drawn turns with it."""
+    mdp = frozen_lake(horizon=3)
+    assert mdp.layout is not None
+    cells = tuple(cell and (cell[1], 7 - cell[0]) for cell in mdp.layout)
+    turned = plot.layout_of(mdp.replace(state_names=[f"({s}, {s})" for s in range(17)], layout=cells))
+    assert (turned.rows, turned.columns, turned.cells) == (4, 8, cells)
+    upright = plot.layout_of(mdp)
+    walls = dict.fromkeys(np.ndindex(4, 4), "wall")
+    assert turned.kinds == {**walls, **{(j, 7 - i): kind for (i, j), kind in upright.kinds.items()}}
+    assert turned.starts == {(0, 7)}
+    assert not plot.has_layout(mdp.replace(layout=None))
+
+
+def test_text_says_what_the_cells_of_a_layout_are():
+    found = plot.layout_of(risky_path().replace(layout=[(0, 1), (0, 0), (1, 1), (1, 0)]), ["FS", "HG"])
+    assert found.cells == ((0, 1), (0, 0), (1, 1), (1, 0))
+    assert found.kinds == {(1, 0): "hazard", (1, 1): "goal"}
+    assert found.starts == {(0, 1)}
+    with pytest.raises(InvalidArgument, match=r"none for \(1, 1\)\. Pass the whole map"):
+        plot.layout_of(risky_path().replace(layout=[(0, 1), (0, 0), (1, 1), (1, 0)]), ["FS"])
+
+
+def test_worlds_of_an_ensemble_are_drawn_side_by_side():
+    one, other = frozen_lake(horizon=2), frozen_lake_twin().replace(horizon=2)
+    found, alone = plot.layout_of(Ensemble([one, other]).joint()), plot.layout_of(one)
+    assert (found.rows, found.columns) == (4, 9)
+    apart = {(i, 4): "wall" for i in range(4)}
+    beside = {(i, j + 5): kind for (i, j), kind in alone.kinds.items()}
+    assert found.kinds == {**alone.kinds, **apart, **beside}
 
 
 def test_the_map_may_be_given_as_text():
@@ -301,7 +334,7 @@ def test_the_map_may_be_given_as_text():
 @pytest.mark.parametrize(
     ("layout", "words"),
     [
-        (None, "pass rows of text"),
+        (None, r"pass rows of text.*mdp\.replace\(layout=…\)"),
         ([], "rows of text of equal length"),
         (["SF", "G"], "rows of text of equal length"),
         (["SFFF", "FFFG"], "Mark walls by '#'"),
@@ -408,6 +441,18 @@ def test_heat_maps_hold_the_tables(lake):
     assert torch.allclose(held(both), free.state_marginals().log() + free.log_evidence)
     assert axes.get_ylabel() == "state"
     assert axes.get_title(loc="left") == "right"
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5, 40])
+def test_time_has_whole_steps(horizon):
+    lake = frozen_lake(horizon=horizon)
+    for axes in plot.policy_heat(infer(TabularModel(lake, 0.1), 0.0), actions=[0]):
+        axes.figure.draw_without_rendering()
+        low, high = axes.get_xlim()
+        shown = [tick.get_text() for tick in axes.get_xticklabels() if low <= tick.get_position()[0] <= high]
+        assert shown[0] == "0"
+        assert all(each.isdigit() and int(each) < horizon for each in shown)
+        assert len(shown) >= min(2, horizon)
 
 
 # The ledger ---------------------------------------------------------------------------------------------------------

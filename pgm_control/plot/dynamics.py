@@ -9,8 +9,7 @@ from .._errors import InvalidArgument
 from .._evaluate import blocks_of
 from .._infer import infer
 from .._mdp import TabularMDP
-from .._picture import _chance, _face_labels
-from .._wording import action_phrase, amount, state_phrase
+from .._wording import action_phrase, amount, face_labels, short_chance, state_phrase
 from .canvas import ink, one_panel, size_in_points
 from .labels import finish, headline, name_axes, wrapped
 from .style import FREE, TRUE, Style, style_of
@@ -110,7 +109,7 @@ def _draw(axes: "Axes", rows: Sequence[tuple[str, Sequence[_Bar]]], style: Style
         )
         for value, height in zip(values, at, strict=True):
             axes.annotate(
-                _chance(value), (value, height), xytext=(4, 0), textcoords="offset points", va="center",
+                short_chance(value), (value, height), xytext=(4, 0), textcoords="offset points", va="center",
                 fontsize=0.85 * style.small, color=ink(axes),
             )  # fmt: skip
     labels = [wrapped(bar.label, 26, 2) for bar in bars]
@@ -127,7 +126,7 @@ def _lines(rows: Sequence[tuple[str, Sequence[_Bar]]]) -> int:
 
 def _bars(mdp: TabularMDP, die: Die) -> list[_Bar]:
     """The outcomes, the most raised first; of a long list the largest, and the others together."""
-    labels = _face_labels(mdp, die)
+    labels = face_labels(mdp, die)
     every = [_Bar(label, face.true, face.believed) for label, face in zip(labels, die.faces, strict=True)]
     if len(every) <= _MOST_FACES:
         return every

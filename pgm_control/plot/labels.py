@@ -65,7 +65,8 @@ def numbered(axis: "Axis", most: int = 5, whole: bool = False) -> None:
     """Few ticks, their numbers written out, without an offset or a power that stands elsewhere."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-    axis.set_major_locator(MaxNLocator(most, integer=whole, steps=[1, 2, 2.5, 5, 10]))
+    fewest = 1 if whole else 2  # of one column, the middle alone is whole
+    axis.set_major_locator(MaxNLocator(most, integer=whole, min_n_ticks=fewest, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(written))
     axis.set_minor_formatter(NullFormatter())
 
