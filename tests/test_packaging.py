@@ -12,11 +12,13 @@ import pytest
 
 import pgm_control
 from pgm_control._references import REFERENCES
+from pgm_control.explorer import _explore
 
 ROOT = Path(__file__).parent.parent
 CORE = Path(pgm_control.__file__).parent
 in_repository = pytest.mark.skipif(not (ROOT / "models").is_dir(), reason="needs the source tree")
-FOLDERS = (CORE, CORE / "learners", CORE / "models", CORE / "guides")
+OF_THE_CORE = (CORE, *(CORE / name for name in ("_compiled", "learners", "plot", "explorer", "exchange")))
+FOLDERS = (*OF_THE_CORE, CORE / "models", CORE / "guides")
 SOURCES = sorted(path for folder in FOLDERS for path in folder.glob("*.py"))
 
 
@@ -72,6 +74,32 @@ def test_every_package_on_disk_is_shipped():
         assert (ROOT / "pgm_control" / name).is_symlink()
 
 
+def test_the_page_of_the_explorer_is_shipped():
+    """Asked of the wheel too, by .ci/run: what is no Python is left out unless `package-data` names it."""
+    page = (CORE / "explorer" / "page.html").read_text(encoding="utf8")
+    assert "{{script}}" in page
+    for name in (*_explore._SCRIPTS, "style.css"):
+        assert (CORE / "explorer" / name).stat().st_size > 0
+
+
+@in_repository
+def test_every_file_that_is_no_python_is_shipped():
+    """But maps in Markdown, which are for who reads the source."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    found = set()
+    for path in map(Path, listed.splitlines()):
+        if path.parts[0] in ("pgm_control", "models", "guides") and not (ROOT / path).is_symlink():
+            found |= {path} if path.suffix not in (".py", ".md") else set()
+    shipped = {
+        path.relative_to(ROOT)
+        for package, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    assert found == shipped
+
+
 @in_repository
 def test_the_top_level_is_as_designed():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -82,7 +110,7 @@ def test_the_top_level_is_as_designed():
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_arrows_point_at_the_core(path):
     folder = path.parent.name
-    if folder in ("pgm_control", "learners"):
+    if path.parent in OF_THE_CORE:
         for level, module in imports(path, module_level_only=True):
             first = module.split(".")[0]
             assert not (level and first in {"models", "guides"}), f"the core imports {module} when loaded"
@@ -103,8 +131,8 @@ def test_files_stay_small_and_say_what_they_are(path):
 
 
 def test_init_files_hold_reexports_only():
-    for folder in ("models", "guides"):
-        tree = ast.parse((CORE / folder / "__init__.py").read_text(encoding="utf8"))
+    for folder in FOLDERS[1:]:
+        tree = ast.parse((folder / "__init__.py").read_text(encoding="utf8"))
         assert all(isinstance(node, ast.ImportFrom | ast.Expr) for node in tree.body)
 
 
@@ -137,6 +165,17 @@ def test_each_map_names_every_file(folder):
     assert not missing
     stale = [name for name in re.findall(r"`(\w+\.py)`", text) if name not in files | {"__init__.py"}]
     assert not stale
+
+
+@in_repository
+@pytest.mark.parametrize("folder", ["_compiled", "plot", "explorer", "exchange"])
+def test_the_row_of_a_folder_names_every_file_in_it(folder):
+    """Folders of the core without a map of their own."""
+    text = (ROOT / "pgm_control" / "README.md").read_text(encoding="utf8")
+    rows = [line for line in text.splitlines() if line.startswith(f"| `{folder}/`")]
+    assert len(rows) == 1
+    files = {path.name.removesuffix(".py") for path in (CORE / folder).iterdir() if path.is_file()} - {"__init__"}
+    assert {name.removesuffix(".py") for name in re.findall(r"`([\w.]+)`", rows[0].split("|")[2])} == files
 
 
 def test_every_citation_has_a_source_and_every_source_a_citation():
