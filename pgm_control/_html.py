@@ -12,7 +12,7 @@ from ._cells import Grid, grid_of
 from ._dice import tilted_dice
 from ._mdp import TabularMDP
 from ._policy import TabularPolicy
-from ._tables import html_grid
+from ._tables import PADDED, html_grid
 from ._wording import action_label, amount, reward_phrase, state_label
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ _POINTS, _WIDTH, _HEIGHT = 200, 320, 60  # of a curve
 _DIRECTIONS = ("left", "west"), ("right", "east"), ("up", "north"), ("down", "south"), ("stay", "wait")
 _ARROWS = {name: arrow for names, arrow in zip(_DIRECTIONS, "←→↑↓•", strict=True) for name in names}
 _SHADE = "rgba(230,159,0,{:.2f})"  # seen through on any ground
-_CENTRED = "text-align:center;min-width:2em"
+_CENTRED = f"text-align:center;min-width:2em;{PADDED}"
+_BULLETS = "list-style:disc;padding-left:1.5em"  # likewise taken away by some
 
 
 class _Cell(NamedTuple):
@@ -112,7 +113,7 @@ def fit_page(fit: "Fit[Any]") -> str:
 def explanation_page(explanation: "Explanation") -> str:
     """The headline, and the sentences below."""
     items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in explanation.sentences)
-    return f"<p><b>{html.escape(explanation.headline)}.</b></p><ul>{items}</ul>"
+    return f"<p><b>{html.escape(explanation.headline)}.</b></p><ul style='{_BULLETS}'>{items}</ul>"
 
 
 def comparison_page(comparison: "Comparison") -> str:
@@ -126,7 +127,12 @@ def comparison_page(comparison: "Comparison") -> str:
     about = f"{_count(model.mdp.num_states, 'state')}, horizon T = {model.mdp.horizon}, τ = {model.temperature:g}"
     card = comparison.scorecard._repr_html_()  # pyright: ignore[reportPrivateUsage]
     ended = "".join(f"<li>{html.escape(each)}</li>" for each in fits)
-    return _page(comparison.name, about) + card + explanation_page(comparison.explanation) + f"<ul>{ended}</ul>"
+    return (
+        _page(comparison.name, about)
+        + card
+        + explanation_page(comparison.explanation)
+        + f"<ul style='{_BULLETS}'>{ended}</ul>"
+    )
 
 
 def _page(title: str, *lines: str) -> str:
@@ -226,14 +232,14 @@ def _dice_table(posterior: "Posterior") -> str:
 
 
 def _heat_map(titles: Sequence[str], lines: Iterable[Sequence[str | _Cell]]) -> str:
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    head = "".join(f"<th style='{PADDED}'>{html.escape(title)}</th>" for title in titles)
     body = "".join("<tr>" + "".join(map(_td, line)) + "</tr>" for line in lines)
     return f"<table>{f'<thead><tr>{head}</tr></thead>' if titles else ''}<tbody>{body}</tbody></table>"
 
 
 def _td(cell: str | _Cell) -> str:
     if isinstance(cell, str):
-        return f"<td>{html.escape(cell)}</td>"
+        return f"<td style='{PADDED}'>{html.escape(cell)}</td>"
     hint = f" title='{html.escape(cell.hint)}'" if cell.hint else ""
     shade = _SHADE.format(0.55 * cell.shade)
     return f"<td{hint} style='{_CENTRED};background:{shade}'>{html.escape(cell.text)}</td>"
