@@ -56,6 +56,10 @@ REFERENCES = {
         "M. Geist, B. Scherrer and O. Pietquin. A theory of regularized Markov decision processes. "
         "International Conference on Machine Learning, PMLR 97, 2160–2169, 2019. arXiv:1901.11275."
     ),
+    "gleave2022": (
+        "A. Gleave and S. Toyer. A primer on maximum causal entropy inverse reinforcement learning. "
+        "arXiv:2203.11409, 2022."
+    ),
     "haarnoja2017": (
         "T. Haarnoja, H. Tang, P. Abbeel and S. Levine. Reinforcement learning with deep energy-based policies. "
         "International Conference on Machine Learning, PMLR 70, 1352–1361, 2017. arXiv:1702.08165."
@@ -160,6 +164,10 @@ REFERENCES = {
     "puterman1994": (
         "M. L. Puterman. Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994."
     ),
+    "ramachandran2007": (
+        "D. Ramachandran and E. Amir. Bayesian inverse reinforcement learning. "
+        "International Joint Conference on Artificial Intelligence, 2586–2591, 2007."
+    ),
     "rockafellar2002": (
         "R. T. Rockafellar and S. Uryasev. Conditional value-at-risk for general loss distributions. "
         "Journal of Banking & Finance 26(7), 1443–1471, 2002."
@@ -213,6 +221,10 @@ REFERENCES = {
     "yang2023": (
         "M. Yang, D. Schuurmans, P. Abbeel and O. Nachum. Dichotomy of control: separating what you can control from "
         "what you cannot. International Conference on Learning Representations, 2023. arXiv:2210.13435."
+    ),
+    "ziebart2008": (
+        "B. D. Ziebart, A. Maas, J. A. Bagnell and A. K. Dey. Maximum entropy inverse reinforcement learning. "
+        "AAAI Conference on Artificial Intelligence, 1433–1438, 2008."
     ),
     "ziebart2010": (
         "B. D. Ziebart. Modeling purposeful adaptive behavior with the principle of maximum causal entropy. "

@@ -1,0 +1,304 @@
+"""Who was it that was watched? What a demonstrator believes of the dice decides how its actions are to be read."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._blocks import MarkovModel
+from .._errors import InvalidArgument
+from .._soft_values import soft_values
+from .demonstrations import Demonstrations, Moves
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a demonstrator does, and what becomes of it.
+
+    Attributes:
+        log_policy: of its actions, in nats.
+        log_dynamics: of the faces of the dice: those of the world, or what it believes of them.
+        q, v: its values, in reward units.
+    """
+
+    log_policy: Float[Tensor, "time state action"]
+    log_dynamics: Float[Tensor, "time state action outcome"]
+    q: Float[Tensor, "time state action"]
+    v: Float[Tensor, "time_and_last state"]
+
+
+@runtime_checkable
+class Demonstrator(Protocol):
+    """A model of who was watched."""
+
+    def behaviour(
+        self,
+        model: MarkovModel,
+        reward: Float[Tensor, "state action outcome"],
+        last: Float[Tensor, " state"],
+        temperature: Tensor | float,
+    ) -> Behaviour:
+        """What it does for a reward, differentiable by the reward and the temperature."""
+        ...
+
+    def log_likelihood(
+        self,
+        model: MarkovModel,
+        demonstrations: Demonstrations,
+        reward: Float[Tensor, "state action outcome"],
+        last: Float[Tensor, " state"],
+        temperature: Tensor | float,
+    ) -> Float[Tensor, ""]:
+        """Of the demonstrations, in nats, likewise; up to a number that does not depend on the reward."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class ClampedDemonstrator:
+    r"""It knows the dice and cannot change them: maximum causal entropy, the max-ent policy.
+
+    $$\log p(\text{actions}) = \sum_t \log \pi_t(a_t | s_t), \qquad \log \pi_t = \log \rho + (Q_t - V_t) / \tau$$
+
+    By matching, the values of what the dice did are replaced by what they were expected to be,
+
+    $$\ell(\psi) = \frac1\tau \sum_i \Bigl[\sum_t \bar r_\psi(s_t, a_t) + V_{t_\mathrm{end}}(s_\mathrm{end})
+        - V_0(s_0)\Bigr] + \sum \log \rho,$$
+
+    which differs by a number of mean zero, is concave for a linear reward and whole demonstrations, and whose gradient
+    is the counts of the demonstrations less those of the model. For exact occupancies the two are the same. For a few
+    trajectories with dice the likelihood is far more precise: matching takes the luck of the demonstrator for a wish.
+
+    Attributes:
+        criterion: "likelihood", or "matching", which does not need to know the times of actions.
+
+    References:
+        [ziebart2010], [gleave2022]
+    """
+
+    criterion: Literal["likelihood", "matching"] = "likelihood"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no criterion."""
+        if self.criterion not in ("likelihood", "matching"):
+            raise InvalidArgument(f'`criterion` must be "likelihood" or "matching", but is {self.criterion!r}.')
+
+    def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
+        """The max-ent policy, in the world."""
+        return _soft(model, reward, last, temperature, 0.0)
+
+    def log_likelihood(
+        self,
+        model: MarkovModel,
+        demonstrations: Demonstrations,
+        reward: Tensor,
+        last: Tensor,
+        temperature: Tensor | float,
+    ) -> Float[Tensor, ""]:
+        """By either criterion."""
+        found = soft_values(model, 0.0, reward=reward, final_reward=last, temperature=temperature)
+        moves, ends = demonstrations.moves, demonstrations.ends
+        if self.criterion == "likelihood":
+            return _of_actions(model, demonstrations, found.q, found.v, temperature)
+        paid = (model.mdp.probability * torch.where(model.mdp.probability > 0, reward, 0.0)).sum(-1)
+        weight, cut = demonstrations.weights(moves), demonstrations.weights(ends)
+        total = (weight * paid[moves.state, moves.action]).sum() - demonstrations.starts @ found.v[0]
+        unseen = ends.action >= 0
+        at = torch.where(unseen, ends.time, 0), ends.state, torch.where(unseen, ends.action, 0)
+        ahead = torch.where(unseen, found.q[at] - paid[at[1:]], found.v[ends.time, ends.state])
+        log_prior = (weight * model.action_prior.log()[moves.state, moves.action]).sum()
+        return (total + (cut * ahead).sum()) / temperature + log_prior
+
+
+@final
+@dataclass(frozen=True)
+class FreeDemonstrator:
+    r"""Trajectories as they would be if the demonstrator controlled the dice: maximum entropy over trajectories.
+
+    $$p(\text{trajectory} | s_0) \propto \prod_t \rho(a_t | s_t)\, p(k_t | s_t, a_t)\, e^{r_\psi / \tau}$$
+
+    This is how maximum-entropy inverse reinforcement learning was first written. With dice it says that the outcomes
+    that were seen were wanted; the log-likelihood is concave for a linear reward, and its gradient is the counts of
+    the demonstrations less those of the posterior.
+
+    References:
+        [ziebart2008]
+    """
+
+    def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
+        """The posterior: its policy, in the dynamics that it believes in."""
+        return DialDemonstrator(1.0, "believed").behaviour(model, reward, last, temperature)
+
+    def log_likelihood(
+        self,
+        model: MarkovModel,
+        demonstrations: Demonstrations,
+        reward: Tensor,
+        last: Tensor,
+        temperature: Tensor | float,
+    ) -> Float[Tensor, ""]:
+        """Of actions and outcomes, given the first state."""
+        return DialDemonstrator(1.0, "believed").log_likelihood(model, demonstrations, reward, last, temperature)
+
+
+@final
+@dataclass(frozen=True)
+class DialDemonstrator:
+    r"""It plans as if it could change the dice at the price β: 0 is sober, above it hopes, below it fears.
+
+    $$\log p = \sum_t \log \pi^\beta_t(a_t | s_t) \; \bigl[ + \log q^\beta_t(s_{t+1} | s_t, a_t) \bigr]$$
+
+    Attributes:
+        optimism: β; a tensor, to be differentiated.
+        dice: "world": it believes in luck, but the dice that were seen fell as they do, and say nothing of the reward.
+            "believed": the dice fell as it wished, the bracket counts.
+
+    References:
+        [ziebart2008], [ziebart2010]
+    """
+
+    optimism: float | Tensor
+    dice: Literal["world", "believed"] = "world"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no dice."""
+        if self.dice not in ("world", "believed"):
+            raise InvalidArgument(f'`dice` must be "world" or "believed", but is {self.dice!r}.')
+        if isinstance(self.optimism, bool) or not math.isfinite(_number(self.optimism)):
+            raise InvalidArgument(f"`optimism` must be a finite number, but is {self.optimism!r}.")
+
+    def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
+        """Its policy, in the world or in what it believes."""
+        return _soft(model, reward, last, temperature, self.optimism, self.dice == "believed")
+
+    def log_likelihood(
+        self,
+        model: MarkovModel,
+        demonstrations: Demonstrations,
+        reward: Tensor,
+        last: Tensor,
+        temperature: Tensor | float,
+    ) -> Float[Tensor, ""]:
+        """Of the actions, and of the outcomes if they fell as it wished."""
+        found = soft_values(model, self.optimism, reward=reward, final_reward=last, temperature=temperature)
+        total = _of_actions(model, demonstrations, found.q, found.v, temperature)
+        if self.dice == "world":
+            return total
+        moves = demonstrations.moves
+        if not demonstrations.has_outcomes:
+            raise InvalidArgument(
+                "`demonstrations` must say where the actions led: for this demonstrator the outcomes tell of the "
+                "reward. Pass whole trajectories, or occupancies of shape (T, S, A, K)."
+            )
+        seen = moves.successor >= 0
+        t, s, a, to = (each[seen] for each in moves[:4])
+        log_faces = _believed(model, reward, found.v[t + 1], temperature, self.optimism, s, a)
+        lands = (model.mdp.successor[s, a] == to[:, None]) & (model.mdp.probability[s, a] > 0)
+        log_landing = torch.where(lands, log_faces, -torch.inf).logsumexp(-1)
+        return total + (moves.weight[seen] * log_landing).sum()
+
+
+@final
+@dataclass(frozen=True)
+class BoltzmannDemonstrator:
+    r"""It knows the best policy there is and errs: $\pi_t(a | s) \propto \rho(a | s)\, e^{Q^*_t(s, a) / \tau}$.
+
+    $Q^*$ are the values without temperature: it does not expect to err later on.
+
+    References:
+        [ramachandran2007]
+    """
+
+    def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
+        """A softmax of hard values, in the world."""
+        mdp, possible = model.mdp, model.action_prior > 0
+        paid = (mdp.probability * torch.where(mdp.probability > 0, reward, 0.0)).sum(-1)
+        v = last
+        qs, vs = [], [v]
+        for _ in range(mdp.horizon):
+            q = paid + mdp.discount * (mdp.probability * v[mdp.successor]).sum(-1)
+            v = torch.where(possible, q, -torch.inf).amax(-1)
+            qs.append(q)
+            vs.append(v)
+        q = torch.stack(qs[::-1])
+        log_policy = torch.log_softmax(model.action_prior.log() + q / temperature, -1)
+        log_dynamics = mdp.probability.log().expand(mdp.horizon, -1, -1, -1)
+        return Behaviour(log_policy, log_dynamics, q, torch.stack(vs[::-1]))
+
+    def log_likelihood(
+        self,
+        model: MarkovModel,
+        demonstrations: Demonstrations,
+        reward: Tensor,
+        last: Tensor,
+        temperature: Tensor | float,
+    ) -> Float[Tensor, ""]:
+        """Of the actions."""
+        moves = _timed(demonstrations)
+        log_policy = self.behaviour(model, reward, last, temperature).log_policy
+        return (moves.weight * log_policy[moves.time, moves.state, moves.action]).sum()
+
+
+def _number(x: Tensor | float) -> float:
+    return float(x.detach()) if isinstance(x, Tensor) else float(x)
+
+
+def _soft(
+    model: MarkovModel,
+    reward: Tensor,
+    last: Tensor,
+    temperature: Tensor | float,
+    optimism: Tensor | float,
+    believed: bool = False,
+) -> Behaviour:
+    mdp = model.mdp
+    found = soft_values(model, optimism, reward=reward, final_reward=last, temperature=temperature)
+    log_policy = model.action_prior.log() + (found.q - found.v[:-1, :, None]) / temperature
+    log_dynamics = mdp.probability.log().expand(mdp.horizon, -1, -1, -1)
+    if believed:
+        x = reward + mdp.discount * found.v[1:, mdp.successor]
+        log_dynamics = torch.log_softmax(mdp.probability.log() + optimism * x / temperature, -1)
+    return Behaviour(log_policy, log_dynamics, found.q, found.v)
+
+
+def _believed(
+    model: MarkovModel,
+    reward: Tensor,
+    ahead: Float[Tensor, "move state"],
+    temperature: Tensor | float,
+    optimism: Tensor | float,
+    s: Tensor,
+    a: Tensor,
+) -> Float[Tensor, "move outcome"]:
+    """Log-probabilities of the faces in the places that were seen."""
+    mdp = model.mdp
+    x = reward[s, a] + mdp.discount * ahead.gather(-1, mdp.successor[s, a].long())
+    return torch.log_softmax(mdp.probability[s, a].log() + optimism * x / temperature, -1)
+
+
+def _of_actions(
+    model: MarkovModel, demonstrations: Demonstrations, q: Tensor, v: Tensor, temperature: Tensor | float
+) -> Float[Tensor, ""]:
+    moves = _timed(demonstrations)
+    t, s, a = moves.time, moves.state, moves.action
+    log_policy = model.action_prior.log()[s, a] + (q[t, s, a] - v[t, s]) / temperature
+    return (moves.weight * log_policy).sum()
+
+
+def _timed(demonstrations: Demonstrations) -> Moves:
+    if not demonstrations.is_timed:
+        raise InvalidArgument(
+            "`demonstrations` must tell the time of each transition for this demonstrator: its policy depends on it. "
+            'Pass `times`, or use ClampedDemonstrator("matching").'
+        )
+    return demonstrations.moves
+
+
+NAMED: dict[str, Demonstrator] = {
+    "clamped": ClampedDemonstrator(),
+    "free": FreeDemonstrator(),
+    "boltzmann": BoltzmannDemonstrator(),
+}

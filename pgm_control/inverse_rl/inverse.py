@@ -1,0 +1,347 @@
+"""The reward that explains what a demonstrator did."""
+
+import enum
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._blocks import MarkovModel, require_model
+from .._errors import InvalidArgument
+from .._interrupt import deferred_interrupt
+from .._progress import Progress, silent
+from .demonstrations import Demonstrations
+from .demonstrators import NAMED, Behaviour, Demonstrator
+from .rewards import LinearReward, RewardModel, TabularReward
+from .visits import predicted_visits
+
+_ITERATIONS = 5  # of L-BFGS between looks at the clock and at Ctrl-C
+_HISTORY = 50
+
+
+class InverseStatus(enum.Enum):
+    """How `inverse` ended; the value is the message."""
+
+    converged = "The gradient vanished: the demonstrations and the model agree on what counts."
+    no_progress = "No step in the direction of the gradient helped any more; rounding is the limit."
+    out_of_steps = (
+        "`steps` was reached before the gradient vanished. Continue with inverse(…, reward=the same), whose parameters "
+        "are kept. If the reward grows and grows, the demonstrations never did what it forbids: give a `prior`."
+    )
+    stopped = "A callback asked to stop."
+    interrupted = "Interrupted by Ctrl-C. Nothing is lost: the reward has its best parameters so far."
+    not_finite = "The likelihood became nan or infinite; the reward has its best parameters so far. Give a `prior`."
+
+
+class InverseStep(NamedTuple):
+    """What a callback sees after a step."""
+
+    step: int
+    log_likelihood: float
+    """In nats, without the prior."""
+    gradient: float
+    """The largest derivative of the objective by a parameter, for each demonstration."""
+    reward: RewardModel
+
+
+InverseCallback = Callable[[InverseStep], bool | None]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Inverse:
+    """A reward that was learned from demonstrations, and what can be said for it.
+
+    Attributes:
+        reward: the reward that was passed in, now fitted.
+        model: the problem with that reward, to be solved by `infer`.
+        demonstrator: who was assumed to act.
+        demonstrations: what was seen.
+        log_likelihood: of the demonstrations, in nats, as the demonstrator defines it.
+        log_prior: of the parameters, in nats; 0 without a prior.
+        gradient: the largest derivative of the objective by a parameter, for each demonstration.
+        occupancy_error: the largest difference of a state's visits in a demonstration, seen and predicted.
+        trace: the log-likelihood and log-prior together after every step, in nats.
+        status: how it ended; `status.value` is the message.
+        seconds: how long it took.
+    """
+
+    reward: RewardModel
+    model: MarkovModel
+    demonstrator: Demonstrator
+    demonstrations: Demonstrations
+    log_likelihood: float
+    log_prior: float
+    gradient: float
+    occupancy_error: float
+    trace: Float[Tensor, " step"]
+    status: InverseStatus
+    seconds: float
+
+    @property
+    def table(self) -> Float[Tensor, "state action outcome"]:
+        """The reward of every outcome, in reward units."""
+        return self.reward().detach()
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the demonstrator is now predicted to do."""
+        with torch.no_grad():
+            reward, last = tables(self.reward, self.model.mdp)
+            return self.demonstrator.behaviour(self.model, reward, last, self.model.temperature)
+
+    def __repr__(self) -> str:
+        """The certificate and the message."""
+        return (
+            f"Inverse(log-likelihood {self.log_likelihood:.6f} nats of {self.demonstrations.number:g} demonstrations, "
+            f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, {len(self.trace) - 1} steps, "
+            f"{self.seconds:.2f} s. {self.status.value})"
+        )
+
+
+def inverse(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any = "state",
+    demonstrator: Demonstrator | str = "clamped",
+    *,
+    prior: float | None = None,
+    method: str = "lbfgs",
+    steps: int = 500,
+    learning_rate: float = 0.05,
+    tolerance: float = 1e-6,
+    progress: Progress = silent,
+    callbacks: Sequence[InverseCallback] = (),
+) -> Inverse:
+    r"""Maximum-entropy inverse reinforcement learning, with a choice of what the demonstrator believes.
+
+    $$\max_\psi \; \log p(\text{demonstrations} \mid \psi) - \frac{|\psi|^2}{2 \sigma^2}, \qquad
+    \nabla_\psi = \frac1\tau \bigl(\mathbb{E}_\text{demo} - \mathbb{E}_\text{model}\bigr) \sum_t \nabla r_\psi$$
+
+    (the gradient of the free demonstrator and of the clamped one by matching; others have one less simple). All
+    expectations are exact. A reward is found up to what no behaviour tells: see `identification`.
+
+    Args:
+        model: the problem with its temperature and action prior; its rewards do not count.
+        demonstrations: what was seen, of the same problem.
+        reward: a `RewardModel`, whose parameters are where the search starts, and are changed in place; features as
+            for `LinearReward`; or what a `TabularReward` is of.
+        demonstrator: who acted: "clamped" knows the dice, "free" has them do as it wishes, "boltzmann" expects not to
+            err again; or an object, such as `DialDemonstrator(0.3)`.
+        prior: σ, standard deviation of a Gaussian prior around 0 of every parameter; none unless given.
+        method: "lbfgs" with a line search, which needs a hundred steps at most where the likelihood is concave; or
+            "adam", for networks.
+        steps: iterations, at most.
+        learning_rate: of Adam.
+        tolerance: it ends when no derivative for each demonstration is larger; of a reward of states these are visits
+            by τ.
+        progress: called with the step and the numbers of `InverseStep`.
+        callbacks: called with an `InverseStep`; one that returns True stops.
+
+    Raises:
+        InvalidArgument: naming the argument, and what in the demonstrations is impossible.
+
+    References:
+        [ziebart2008], [ziebart2010], [gleave2022]
+    """
+    require_model(model, in_nats=True)
+    made = _reward(model, reward)
+    who = _demonstrator(demonstrator)
+    _check(model, demonstrations, prior, method, steps, tolerance, learning_rate)
+    parameters = [each for each in made.parameters() if each.requires_grad]
+    number, since = demonstrations.number, time.perf_counter()
+
+    def objective() -> tuple[Tensor, Tensor]:
+        """Log-likelihood and log-prior, in nats."""
+        reward, last = tables(made, model.mdp)
+        likelihood = who.log_likelihood(model, demonstrations, reward, last, model.temperature)
+        return likelihood, log_prior(parameters, prior) if prior is not None else torch.zeros_like(likelihood)
+
+    if method == "lbfgs":
+        optimiser: torch.optim.Optimizer = torch.optim.LBFGS(
+            parameters,
+            max_iter=_ITERATIONS,
+            history_size=_HISTORY,
+            tolerance_grad=tolerance,
+            tolerance_change=0.0,
+            line_search_fn="strong_wolfe",
+        )
+    else:
+        optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        likelihood, of_prior = objective()
+        loss = -(likelihood + of_prior) / number
+        loss.backward()
+        return loss
+
+    best, kept = -math.inf, [each.detach().clone() for each in parameters]
+    trace: list[float] = []
+    status = InverseStatus.out_of_steps
+    with deferred_interrupt() as interrupted:
+        step = 0
+        while True:
+            optimiser.zero_grad()
+            likelihood, of_prior = objective()
+            total = likelihood + of_prior
+            (-total / number).backward()
+            gradient = max(float(each.grad.abs().max()) for each in parameters if each.grad is not None)
+            value = float(total.detach())
+            if not (math.isfinite(value) and math.isfinite(gradient)):
+                status = InverseStatus.not_finite
+                break
+            stalled = method == "lbfgs" and len(trace) > 0 and value <= best + 1e-15 * abs(best)
+            trace.append(value)
+            if value > best:
+                best, kept = value, [each.detach().clone() for each in parameters]
+            progress(step, {"log_likelihood": float(likelihood.detach()), "gradient": gradient})
+            seen = InverseStep(step, float(likelihood.detach()), gradient, made)
+            if True in [callback(seen) for callback in callbacks]:
+                status = InverseStatus.stopped
+            elif gradient <= tolerance:
+                status = InverseStatus.converged
+            elif stalled:
+                status = InverseStatus.no_progress
+            elif interrupted():
+                status = InverseStatus.interrupted
+            elif step < steps:
+                optimiser.step(closure)
+                step += _ITERATIONS if method == "lbfgs" else 1
+                continue
+            break
+    with torch.no_grad():
+        for each, good in zip(parameters, kept, strict=True):
+            each.copy_(good)
+    return _result(model, made, who, demonstrations, objective, parameters, trace, status, since)
+
+
+def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
+    """The reward of outcomes, where they are possible, and of the last state."""
+    last = reward.last()
+    return reward(), torch.zeros_like(mdp.initial) if last is None else last
+
+
+def log_prior(parameters: Sequence[Tensor], deviation: float) -> Float[Tensor, ""]:
+    """Of a Gaussian around 0, in nats."""
+    squares = sum((each.square().sum() for each in parameters), torch.zeros_like(parameters[0].sum()))
+    count = sum(each.numel() for each in parameters)
+    return -0.5 * squares / deviation**2 - count * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
+
+
+def _result(
+    model: MarkovModel,
+    reward: RewardModel,
+    who: Demonstrator,
+    demonstrations: Demonstrations,
+    objective: Callable[[], tuple[Tensor, Tensor]],
+    parameters: list[torch.nn.Parameter],
+    trace: list[float],
+    status: InverseStatus,
+    since: float,
+) -> Inverse:
+    """Everything of the parameters as they are now."""
+    from ..models import TabularModel
+
+    likelihood, of_prior = objective()
+    slopes = torch.autograd.grad(-(likelihood + of_prior) / demonstrations.number, parameters, allow_unused=True)
+    gradient = max(float(each.abs().max()) for each in slopes if each is not None)
+    for each in parameters:
+        each.grad = None
+    with torch.no_grad():
+        table, last = tables(reward, model.mdp)
+        behaviour = who.behaviour(model, table, last, model.temperature)
+        apart = demonstrations.pairs - predicted_visits(behaviour, demonstrations)
+        error = float(apart.sum(-1).abs().max()) / demonstrations.number
+    possible = model.mdp.probability > 0
+    table = torch.where(possible, table, 0.0)
+    mdp = replace(model.mdp, reward=table, final_reward=last if reward.pays_last else None)
+    return Inverse(
+        reward,
+        TabularModel(mdp, model.temperature, model.action_prior),
+        who,
+        demonstrations,
+        float(likelihood.detach()),
+        float(of_prior.detach()),
+        gradient,
+        error,
+        torch.tensor(trace, dtype=torch.float64),
+        status,
+        time.perf_counter() - since,
+    )
+
+
+def _reward(model: MarkovModel, reward: Any) -> RewardModel:
+    if isinstance(reward, RewardModel):
+        found = tuple(reward().shape)
+        if found != tuple(model.mdp.probability.shape):
+            raise InvalidArgument(
+                f"`reward` must give a table of shape (S, A, K) = {tuple(model.mdp.probability.shape)}, but gives "
+                f"{found}. Make it of the same problem."
+            )
+        return reward
+    if isinstance(reward, str):
+        return TabularReward(model.mdp, reward)
+    return LinearReward(model.mdp, reward)
+
+
+def _demonstrator(demonstrator: Any) -> Demonstrator:
+    if isinstance(demonstrator, str) and demonstrator in NAMED:
+        return NAMED[demonstrator]
+    if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):
+        raise InvalidArgument(
+            f"`demonstrator` must be {', '.join(NAMED)} or an object such as DialDemonstrator(0.3), but is "
+            f"{demonstrator!r}."
+        )
+    return demonstrator
+
+
+def _check(
+    model: MarkovModel,
+    demonstrations: Any,
+    prior: Any,
+    method: Any,
+    steps: Any,
+    tolerance: Any,
+    learning_rate: Any,
+) -> None:
+    if not isinstance(demonstrations, Demonstrations):
+        raise InvalidArgument(
+            f"`demonstrations` must be Demonstrations, but are a {type(demonstrations).__name__}. Use "
+            "Demonstrations.from_trajectories(mdp, states, actions)."
+        )
+    mdp, theirs = model.mdp, demonstrations.mdp
+    if theirs is not mdp:
+        for name in ("probability", "successor"):
+            if not torch.equal(getattr(mdp, name), getattr(theirs, name)):
+                raise InvalidArgument(
+                    f"`demonstrations` must be of the problem of `model`, but its {name} is another. Make them with "
+                    "the same mdp."
+                )
+        if (mdp.horizon, mdp.discount) != (theirs.horizon, theirs.discount):
+            raise InvalidArgument(
+                "`demonstrations` must have the horizon and the discount of `model`, but theirs are "
+                f"{theirs.horizon} and {theirs.discount:g}, not {mdp.horizon} and {mdp.discount:g}."
+            )
+    moves = demonstrations.moves
+    forbidden = (model.action_prior[moves.state, moves.action] == 0).nonzero()[:, 0]
+    if len(forbidden):
+        i = int(forbidden[0])
+        raise InvalidArgument(
+            f"`demonstrations` must do what the action prior allows, but action {int(moves.action[i])} is done in "
+            f"state {int(moves.state[i])} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
+        )
+    if prior is not None and not (isinstance(prior, int | float) and prior > 0 and math.isfinite(prior)):
+        raise InvalidArgument(f"`prior` must be a positive standard deviation, or None for none, but is {prior!r}.")
+    if method not in ("lbfgs", "adam"):
+        raise InvalidArgument(f'`method` must be "lbfgs" or "adam", but is {method!r}.')
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise InvalidArgument(f"`steps` must be a whole number, at least 0, but is {steps!r}.")
+    for name, value in (("tolerance", tolerance), ("learning_rate", learning_rate)):
+        if not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
+            raise InvalidArgument(f"`{name}` must be a positive number, but is {value!r}.")

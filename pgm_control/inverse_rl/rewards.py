@@ -1,0 +1,181 @@
+"""Rewards with parameters, to be learned."""
+
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .._mdp import TabularMDP
+
+
+class RewardModel(torch.nn.Module):
+    """A reward with parameters ψ: called, it gives r(s, a, k), in reward units, with gradients.
+
+    Attributes:
+        pays_last: whether a reward that belongs to states is paid for the last state as well.
+        names: of the parameters, where they are one row; for tables and messages.
+    """
+
+    pays_last: bool = False
+    names: tuple[str, ...] | None = None
+
+    def forward(self) -> Float[Tensor, "state action outcome"]:
+        """The table of rewards."""
+        raise NotImplementedError
+
+    def last(self) -> Float[Tensor, " state"] | None:
+        """The reward of the last state, or None for none."""
+        return None
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the table is linear in the parameters: then some likelihoods are concave in them."""
+        return False
+
+
+@final
+class LinearReward(RewardModel):
+    r"""$r_\psi = \psi^\top f$, features times weights.
+
+    Attributes:
+        weight: ψ, in reward units a unit of the feature. It starts at 0.
+        features: $f$ of states (S, F), of states and actions (S, A, F) or of outcomes (S, A, K, F).
+    """
+
+    features: Tensor
+
+    def __init__(self, mdp: TabularMDP, features: Any, pays_last: bool = False, names: Any = None) -> None:
+        """Take the features.
+
+        Args:
+            mdp: the problem.
+            features: an array; the last axis is that of the features.
+            pays_last: features of states are met in the last state too.
+            names: of the features.
+
+        Raises:
+            InvalidArgument: if the shape does not fit the problem, or a number is not finite.
+        """
+        super().__init__()
+        array = torch.as_tensor(features).to(mdp.probability)
+        shape, axes = tuple(mdp.probability.shape), array.ndim - 1
+        if axes not in (1, 2, 3) or tuple(array.shape[:-1]) != shape[:axes] or array.shape[-1] == 0:
+            raise InvalidArgument(
+                f"`features` must have the shape (S, F), (S, A, F) or (S, A, K, F) with (S, A, K) = {shape}, but has "
+                f"{tuple(array.shape)}."
+            )
+        if not bool(array.isfinite().all()):
+            raise InvalidArgument(f"`features` must be finite, but {int((~array.isfinite()).sum())} of them are not.")
+        if pays_last and axes != 1:
+            raise InvalidArgument(
+                "`pays_last` must be False for features of actions or outcomes: the last state has none. Use features "
+                "of states, of shape (S, F)."
+            )
+        if names is not None and len(names) != array.shape[-1]:
+            raise InvalidArgument(f"`names` must name {array.shape[-1]} features, but are {len(names)}.")
+        self.pays_last, self.names = pays_last, None if names is None else tuple(names)
+        self.register_buffer("features", array)
+        self.weight = torch.nn.Parameter(torch.zeros_like(array.flatten(0, -2)[0]))
+        self._shape = shape
+
+    def forward(self) -> Float[Tensor, "state action outcome"]:
+        """The table."""
+        return _spread(self.features @ self.weight, self._shape)
+
+    def last(self) -> Float[Tensor, " state"] | None:
+        """Of the last state, if it pays."""
+        return self.features @ self.weight if self.pays_last else None
+
+    @property
+    def is_linear(self) -> bool:
+        """It is."""
+        return True
+
+
+@final
+class TabularReward(RewardModel):
+    """A number for each state, state and action, or outcome.
+
+    Attributes:
+        weight: ψ, the numbers, in reward units. They start at 0.
+    """
+
+    def __init__(self, mdp: TabularMDP, of: str = "state", pays_last: bool = False) -> None:
+        """Make a table of zeros.
+
+        Raises:
+            InvalidArgument: if it is of nothing of these, or the last state has no number of its own.
+        """
+        super().__init__()
+        axes = {"state": 1, "state_action": 2, "outcome": 3}.get(of)
+        if axes is None:
+            raise InvalidArgument(f'`of` must be "state", "state_action" or "outcome", but is {of!r}.')
+        if pays_last and of != "state":
+            raise InvalidArgument(f'`pays_last` must be False for a reward of a {of}. Use of="state".')
+        self.pays_last, self._shape = pays_last, tuple(mdp.probability.shape)
+        self.weight = torch.nn.Parameter(torch.zeros_like(mdp.probability[(..., *[0] * (3 - axes))]))
+        if of == "state" and mdp.state_names is not None:
+            self.names = tuple(mdp.state_names)
+
+    def forward(self) -> Float[Tensor, "state action outcome"]:
+        """The table."""
+        return _spread(self.weight, self._shape)
+
+    def last(self) -> Float[Tensor, " state"] | None:
+        """Of the last state, if it pays."""
+        return self.weight if self.pays_last else None
+
+    @property
+    def is_linear(self) -> bool:
+        """It is."""
+        return True
+
+
+@final
+class NetworkReward(RewardModel):
+    """Any module over features.
+
+    Attributes:
+        module: maps (…, F) to (…) or (…, 1).
+        features: as for `LinearReward`.
+    """
+
+    features: Tensor
+
+    def __init__(self, mdp: TabularMDP, features: Any, module: torch.nn.Module, pays_last: bool = False) -> None:
+        """Take features and a module, which is brought to the dtype of the problem.
+
+        Raises:
+            InvalidArgument: if the shapes do not fit.
+        """
+        super().__init__()
+        linear = LinearReward(mdp, features, pays_last)  # for its checks
+        self.pays_last, self._shape = pays_last, tuple(mdp.probability.shape)
+        self.register_buffer("features", linear.features)
+        self.module = module.to(mdp.probability)
+        with torch.no_grad():
+            found = tuple(self.module(linear.features).shape)
+        wanted = tuple(linear.features.shape[:-1])
+        if found not in (wanted, (*wanted, 1)):
+            raise InvalidArgument(
+                f"`module` must map features {tuple(linear.features.shape)} to rewards {wanted}, but gives {found}. "
+                "Let its last layer have one output."
+            )
+
+    def forward(self) -> Float[Tensor, "state action outcome"]:
+        """The table."""
+        return _spread(self._values(), self._shape)
+
+    def last(self) -> Float[Tensor, " state"] | None:
+        """Of the last state, if it pays."""
+        return self._values() if self.pays_last else None
+
+    def _values(self) -> Tensor:
+        return self.module(self.features).reshape(self.features.shape[:-1])
+
+
+def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """As rewards of outcomes."""
+    return values.reshape(*values.shape, *[1] * (3 - values.ndim)).expand(shape)
