@@ -176,7 +176,7 @@ def test_the_unit_of_rewards_does_not_matter():
 
 
 def test_the_point_mass_visits_all_four_goals():
-    """1000 updates; 20000 steps settle at a quarter for each goal."""
+    """The short form, 1000 updates of one seed; `benchmarks/multi_goal.py` is the long one: 20000, three seeds."""
     learner = SoftQLearning(
         "pgm_control/MultiGoal-v0",
         temperature=10.0,
