@@ -52,9 +52,7 @@ def quarters(learner):
 def main() -> None:
     options = tyro.cli(Options)
     torch.set_num_threads(1)
-    print(
-        f"| seed | steps | episodes of {options.episodes} that end at each goal | what the critic wants |\n|---|---|---|---|"
-    )
+    print("| seed | steps | episodes that end at each goal | what the critic wants |\n|---|---|---|---|")
     for seed in range(options.seeds):
         learner = SoftQLearning(
             ENV, temperature=10.0, hidden=(128, 128), batch_size=128, learning_starts=1000, seed=seed
