@@ -150,9 +150,10 @@ def inverse(
         [ziebart2008], [ziebart2010], [gleave2022]
     """
     require_model(model, in_nats=True)
-    made = _reward(model, reward)
-    who = _demonstrator(demonstrator)
-    _check(model, demonstrations, prior, method, steps, tolerance, learning_rate)
+    made = chosen_reward(model, reward)
+    who = chosen_demonstrator(demonstrator)
+    require_demonstrations(model, demonstrations)
+    _check(prior, method, steps, tolerance, learning_rate)
     parameters = [each for each in made.parameters() if each.requires_grad]
     number, since = demonstrations.number, time.perf_counter()
 
@@ -276,7 +277,8 @@ def _result(
     )
 
 
-def _reward(model: MarkovModel, reward: Any) -> RewardModel:
+def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
+    """The model of the reward that is meant."""
     if isinstance(reward, RewardModel):
         found = tuple(reward().shape)
         if found != tuple(model.mdp.probability.shape):
@@ -290,7 +292,8 @@ def _reward(model: MarkovModel, reward: Any) -> RewardModel:
     return LinearReward(model.mdp, reward)
 
 
-def _demonstrator(demonstrator: Any) -> Demonstrator:
+def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
+    """Who is meant."""
     if isinstance(demonstrator, str) and demonstrator in NAMED:
         return NAMED[demonstrator]
     if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):
@@ -301,15 +304,8 @@ def _demonstrator(demonstrator: Any) -> Demonstrator:
     return demonstrator
 
 
-def _check(
-    model: MarkovModel,
-    demonstrations: Any,
-    prior: Any,
-    method: Any,
-    steps: Any,
-    tolerance: Any,
-    learning_rate: Any,
-) -> None:
+def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
+    """Refuse what is none, or of another problem."""
     if not isinstance(demonstrations, Demonstrations):
         raise InvalidArgument(
             f"`demonstrations` must be Demonstrations, but are a {type(demonstrations).__name__}. Use "
@@ -336,6 +332,9 @@ def _check(
             f"`demonstrations` must do what the action prior allows, but action {int(moves.action[i])} is done in "
             f"state {int(moves.state[i])} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
         )
+
+
+def _check(prior: Any, method: Any, steps: Any, tolerance: Any, learning_rate: Any) -> None:
     if prior is not None and not (isinstance(prior, int | float) and prior > 0 and math.isfinite(prior)):
         raise InvalidArgument(f"`prior` must be a positive standard deviation, or None for none, but is {prior!r}.")
     if method not in ("lbfgs", "adam"):
