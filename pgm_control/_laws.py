@@ -10,7 +10,7 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
-from ._blocks import HasBlocks, MarkovModel
+from ._blocks import Blocks, HasBlocks, MarkovModel
 from ._elbo import elbo
 from ._errors import InvalidGuide
 from ._evaluate import blocks_of
@@ -139,8 +139,8 @@ def evidence(model: MarkovModel, expected: float) -> list[str]:
 
 
 def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], list[str]]:
-    """The blocks of chance in which the guide differs from the model somewhere on its own trajectories."""
-    free: set[str] = set()
+    """The blocks of chance in which the guide differs from the model: anywhere, or on trajectories of its own."""
+    free = _free_blocks(model, guide.blocks()) if isinstance(guide, HasBlocks) else set()
     for offset in range(_TRAJECTORIES):
         believed, true = play(guide, seed + offset), play(guide, seed + offset, along=model)
         for name in latent(believed):
@@ -153,6 +153,21 @@ def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], li
             if _block(name) in BLOCKS and not _agree(q, p, model):
                 free.add(_block(name))
     return free, []
+
+
+def _free_blocks(model: MarkovModel, mine: Blocks) -> set[str]:
+    """Of tables."""
+    theirs = model.blocks()
+    pairs = {
+        "initial": (mine.log_initial, theirs.log_initial),
+        "dynamics": (mine.log_dynamics, theirs.log_dynamics),
+    }
+    free = {
+        name
+        for name, (q, p) in pairs.items()
+        if not torch.allclose(q.detach().exp(), p.exp().expand_as(q), rtol=0, atol=_tolerance(model))
+    }
+    return free | ({"survival"} if mine.log_survival is not None else set())
 
 
 def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[float, list[str]]:

@@ -48,6 +48,25 @@ def test_a_posterior_passes_and_its_freedom_is_seen():
     assert check_guide(discounted, infer(discounted, Optimism(0.0, 0.0, 1.0))).free == ("survival",)
 
 
+def test_freedom_is_seen_where_the_guide_hardly_ever_comes():
+    mdp = TabularMDP(
+        [1.0, 0.0],
+        [[[1 - 1e-6, 1e-6]], [[0.5, 0.5]]],
+        [[[0, 1]], [[0, 1]]],
+        [[[0.0, 0.0]], [[0.0, 1.0]]],
+        horizon=3,
+    )
+    model = TabularModel(mdp)
+    luck = torch.tensor([[[0.0, 0.0]], [[-1.0, 1.0]]], dtype=torch.float64)
+
+    class Hopeful(MarkovGuide):
+        def blocks(self):
+            own = model.blocks()
+            return Blocks(own.log_initial, own.log_policy, torch.log_softmax(own.log_dynamics + luck, -1))
+
+    assert check_guide(model, Hopeful(model)).free == ("dynamics",)
+
+
 def test_a_site_left_out_is_named():
     model = TabularModel(gamble())
     with pytest.raises(LawBroken, match=r"leaves out `outcome_0`, `state_1`.*not clamped"):
