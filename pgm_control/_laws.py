@@ -10,7 +10,7 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
-from ._blocks import Blocks, HasBlocks, MarkovModel
+from ._blocks import HasBlocks, MarkovModel
 from ._elbo import elbo
 from ._errors import InvalidGuide
 from ._evaluate import blocks_of
@@ -140,7 +140,7 @@ def evidence(model: MarkovModel, expected: float) -> list[str]:
 
 def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], list[str]]:
     """The blocks of chance in which the guide differs from the model: anywhere, or on trajectories of its own."""
-    free = _free_blocks(model, guide.blocks()) if isinstance(guide, HasBlocks) else set()
+    free = _free_blocks(model, guide)
     for offset in range(_TRAJECTORIES):
         believed, true = play(guide, seed + offset), play(guide, seed + offset, along=model)
         for name in latent(believed):
@@ -155,9 +155,11 @@ def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], li
     return free, []
 
 
-def _free_blocks(model: MarkovModel, mine: Blocks) -> set[str]:
-    """Of tables."""
-    theirs = model.blocks()
+def _free_blocks(model: MarkovModel, guide: Program) -> set[str]:
+    """Of a guide that has tables."""
+    if not isinstance(guide, HasBlocks):
+        return set()
+    mine, theirs = guide.blocks(), model.blocks()
     pairs = {
         "initial": (mine.log_initial, theirs.log_initial),
         "dynamics": (mine.log_dynamics, theirs.log_dynamics),
