@@ -12,6 +12,7 @@ from .._blocks import MarkovModel
 from .._errors import InvalidArgument
 from .._soft_values import soft_values
 from .demonstrations import Demonstrations, Moves
+from .stationary_values import stationary_values
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,14 @@ class ClampedDemonstrator:
 
     Attributes:
         criterion: "likelihood", or "matching", which does not need to know the times of actions.
+        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
 
     References:
         [ziebart2010], [gleave2022]
     """
 
     criterion: Literal["likelihood", "matching"] = "likelihood"
+    forever: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no criterion."""
@@ -88,7 +91,7 @@ class ClampedDemonstrator:
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """The max-ent policy, in the world."""
-        return _soft(model, reward, last, temperature, 0.0)
+        return _soft(model, reward, last, temperature, 0.0, self.forever)
 
     def log_likelihood(
         self,
@@ -99,16 +102,16 @@ class ClampedDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, ""]:
         """By either criterion."""
-        found = soft_values(model, 0.0, reward=reward, final_reward=last, temperature=temperature)
+        q, v = _values(model, 0.0, reward, last, temperature, self.forever)
         moves, ends = demonstrations.moves, demonstrations.ends
         if self.criterion == "likelihood":
-            return _of_actions(model, demonstrations, found.q, found.v, temperature)
+            return _of_actions(model, demonstrations, q, v, temperature)
         paid = (model.mdp.probability * torch.where(model.mdp.probability > 0, reward, 0.0)).sum(-1)
         weight, cut = demonstrations.weights(moves), demonstrations.weights(ends)
-        total = (weight * paid[moves.state, moves.action]).sum() - demonstrations.starts @ found.v[0]
+        total = (weight * paid[moves.state, moves.action]).sum() - demonstrations.starts @ v[0]
         unseen = ends.action >= 0
         at = torch.where(unseen, ends.time, 0), ends.state, torch.where(unseen, ends.action, 0)
-        ahead = torch.where(unseen, found.q[at] - paid[at[1:]], found.v[ends.time, ends.state])
+        ahead = torch.where(unseen, q[at] - paid[at[1:]], v[ends.time, ends.state])
         log_prior = (weight * model.action_prior.log()[moves.state, moves.action]).sum()
         return (total + (cut * ahead).sum()) / temperature + log_prior
 
@@ -124,13 +127,18 @@ class FreeDemonstrator:
     that were seen were wanted; the log-likelihood is concave for a linear reward, and its gradient is the counts of
     the demonstrations less those of the posterior.
 
+    Attributes:
+        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
+
     References:
         [ziebart2008]
     """
 
+    forever: bool = False
+
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """The posterior: its policy, in the dynamics that it believes in."""
-        return DialDemonstrator(1.0, "believed").behaviour(model, reward, last, temperature)
+        return DialDemonstrator(1.0, "believed", self.forever).behaviour(model, reward, last, temperature)
 
     def log_likelihood(
         self,
@@ -141,7 +149,9 @@ class FreeDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, ""]:
         """Of actions and outcomes, given the first state."""
-        return DialDemonstrator(1.0, "believed").log_likelihood(model, demonstrations, reward, last, temperature)
+        return DialDemonstrator(1.0, "believed", self.forever).log_likelihood(
+            model, demonstrations, reward, last, temperature
+        )
 
 
 @final
@@ -155,6 +165,7 @@ class DialDemonstrator:
         optimism: β; a tensor, to be differentiated.
         dice: "world": it believes in luck, but the dice that were seen fell as they do, and say nothing of the reward.
             "believed": the dice fell as it wished, the bracket counts.
+        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
 
     References:
         [ziebart2008], [ziebart2010]
@@ -162,6 +173,7 @@ class DialDemonstrator:
 
     optimism: float | Tensor
     dice: Literal["world", "believed"] = "world"
+    forever: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no dice."""
@@ -172,7 +184,7 @@ class DialDemonstrator:
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Its policy, in the world or in what it believes."""
-        return _soft(model, reward, last, temperature, self.optimism, self.dice == "believed")
+        return _soft(model, reward, last, temperature, self.optimism, self.forever, self.dice == "believed")
 
     def log_likelihood(
         self,
@@ -183,8 +195,8 @@ class DialDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, ""]:
         """Of the actions, and of the outcomes if they fell as it wished."""
-        found = soft_values(model, self.optimism, reward=reward, final_reward=last, temperature=temperature)
-        total = _of_actions(model, demonstrations, found.q, found.v, temperature)
+        q, v = _values(model, self.optimism, reward, last, temperature, self.forever)
+        total = _of_actions(model, demonstrations, q, v, temperature)
         if self.dice == "world":
             return total
         moves = demonstrations.moves
@@ -195,7 +207,7 @@ class DialDemonstrator:
             )
         seen = moves.successor >= 0
         t, s, a, to = (each[seen] for each in moves[:4])
-        log_faces = _believed(model, reward, found.v[t + 1], temperature, self.optimism, s, a)
+        log_faces = _believed(model, reward, v[t + 1], temperature, self.optimism, s, a)
         lands = (model.mdp.successor[s, a] == to[:, None]) & (model.mdp.probability[s, a] > 0)
         log_landing = torch.where(lands, log_faces, -torch.inf).logsumexp(-1)
         return total + (moves.weight[seen] * log_landing).sum()
@@ -208,25 +220,20 @@ class BoltzmannDemonstrator:
 
     $Q^*$ are the values without temperature: it does not expect to err later on.
 
+    Attributes:
+        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
+
     References:
         [ramachandran2007]
     """
 
+    forever: bool = False
+
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """A softmax of hard values, in the world."""
-        mdp, possible = model.mdp, model.action_prior > 0
-        paid = (mdp.probability * torch.where(mdp.probability > 0, reward, 0.0)).sum(-1)
-        v = last
-        qs, vs = [], [v]
-        for _ in range(mdp.horizon):
-            q = paid + mdp.discount * (mdp.probability * v[mdp.successor]).sum(-1)
-            v = torch.where(possible, q, -torch.inf).amax(-1)
-            qs.append(q)
-            vs.append(v)
-        q = torch.stack(qs[::-1])
+        q, v = _values(model, 0.0, reward, last, temperature, self.forever, hard=True)
         log_policy = torch.log_softmax(model.action_prior.log() + q / temperature, -1)
-        log_dynamics = mdp.probability.log().expand(mdp.horizon, -1, -1, -1)
-        return Behaviour(log_policy, log_dynamics, q, torch.stack(vs[::-1]))
+        return Behaviour(log_policy, _true_dice(model), q, v)
 
     def log_likelihood(
         self,
@@ -246,22 +253,62 @@ def _number(x: Tensor | float) -> float:
     return float(x.detach()) if isinstance(x, Tensor) else float(x)
 
 
+def _values(
+    model: MarkovModel,
+    optimism: Tensor | float,
+    reward: Tensor,
+    last: Tensor,
+    temperature: Tensor | float,
+    forever: bool,
+    hard: bool = False,
+) -> tuple[Float[Tensor, "time state action"], Float[Tensor, "time_and_last state"]]:
+    """Q and V, at all times alike for one who plans for ever."""
+    steps = model.mdp.horizon
+    if forever:
+        if bool((last != 0).any()) or last.requires_grad:
+            raise InvalidArgument(
+                "`reward` must not pay for the last state where the demonstrator plans for ever: there is none."
+            )
+        q, v = stationary_values(model, optimism, reward, temperature, hard)
+        return q.expand(steps, -1, -1), v.expand(steps + 1, -1)
+    if hard:
+        return _hard_values(model, reward, last)
+    found = soft_values(model, optimism, reward=reward, final_reward=last, temperature=temperature)
+    return found.q, found.v
+
+
+def _hard_values(model: MarkovModel, reward: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """The best there are."""
+    mdp, possible = model.mdp, model.action_prior > 0
+    paid = (mdp.probability * torch.where(mdp.probability > 0, reward, 0.0)).sum(-1)
+    qs, vs = [], [last]
+    for _ in range(mdp.horizon):
+        qs.append(paid + mdp.discount * (mdp.probability * vs[-1][mdp.successor]).sum(-1))
+        vs.append(torch.where(possible, qs[-1], -torch.inf).amax(-1))
+    return torch.stack(qs[::-1]), torch.stack(vs[::-1])
+
+
+def _true_dice(model: MarkovModel) -> Float[Tensor, "time state action outcome"]:
+    return model.mdp.probability.log().expand(model.mdp.horizon, -1, -1, -1)
+
+
 def _soft(
     model: MarkovModel,
     reward: Tensor,
     last: Tensor,
     temperature: Tensor | float,
     optimism: Tensor | float,
+    forever: bool,
     believed: bool = False,
 ) -> Behaviour:
     mdp = model.mdp
-    found = soft_values(model, optimism, reward=reward, final_reward=last, temperature=temperature)
-    log_policy = model.action_prior.log() + (found.q - found.v[:-1, :, None]) / temperature
-    log_dynamics = mdp.probability.log().expand(mdp.horizon, -1, -1, -1)
+    q, v = _values(model, optimism, reward, last, temperature, forever)
+    log_policy = model.action_prior.log() + (q - v[:-1, :, None]) / temperature
+    log_dynamics = _true_dice(model)
     if believed:
-        x = reward + mdp.discount * found.v[1:, mdp.successor]
+        x = reward + mdp.discount * v[1:, mdp.successor]
         log_dynamics = torch.log_softmax(mdp.probability.log() + optimism * x / temperature, -1)
-    return Behaviour(log_policy, log_dynamics, found.q, found.v)
+    return Behaviour(log_policy, log_dynamics, q, v)
 
 
 def _believed(
