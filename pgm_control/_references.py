@@ -28,6 +28,10 @@ REFERENCES = {
         "Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. "
         "International Conference on Learning Representations, 2016. arXiv:1509.00519."
     ),
+    "cao2021": (
+        "H. Cao, S. N. Cohen and Ł. Szpruch. Identifiability in inverse reinforcement learning. "
+        "Advances in Neural Information Processing Systems 34, 2021. arXiv:2106.03498."
+    ),
     "christodoulou2019": "P. Christodoulou. Soft actor-critic for discrete action settings. arXiv:1910.07207, 2019.",
     "cremer2017": (
         "C. Cremer, Q. Morris and D. Duvenaud. Reinterpreting importance-weighted autoencoders. "
@@ -43,6 +47,10 @@ REFERENCES = {
     "durkan2019": (
         "C. Durkan, A. Bekasov, I. Murray and G. Papamakarios. Neural spline flows. "
         "Advances in Neural Information Processing Systems 32, 2019. arXiv:1906.04032."
+    ),
+    "finn2016": (
+        "C. Finn, S. Levine and P. Abbeel. Guided cost learning: deep inverse optimal control via policy optimization. "
+        "International Conference on Machine Learning, PMLR 48, 49–58, 2016. arXiv:1603.00448."
     ),
     "fujimoto2018": (
         "S. Fujimoto, H. van Hoof and D. Meger. Addressing function approximation error in actor-critic methods. "
@@ -73,6 +81,10 @@ REFERENCES = {
         "T. Haarnoja, A. Zhou, K. Hartikainen, G. Tucker, S. Ha, J. Tan, V. Kumar, H. Zhu, A. Gupta, P. Abbeel and "
         "S. Levine. Soft actor-critic algorithms and applications. arXiv:1812.05905, 2018."
     ),
+    "hoffman2014": (
+        "M. D. Hoffman and A. Gelman. The No-U-Turn sampler: adaptively setting path lengths in Hamiltonian Monte "
+        "Carlo. Journal of Machine Learning Research 15, 1593–1623, 2014."
+    ),
     "howard1972": (
         "R. A. Howard and J. E. Matheson. Risk-sensitive Markov decision processes. "
         "Management Science 18(7), 356–369, 1972."
@@ -96,6 +108,10 @@ REFERENCES = {
     "kitagawa1996": (
         "G. Kitagawa. Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. "
         "Journal of Computational and Graphical Statistics 5(1), 1–25, 1996."
+    ),
+    "kass1995": (
+        "R. E. Kass and A. E. Raftery. Bayes factors. "
+        "Journal of the American Statistical Association 90(430), 773–795, 1995."
     ),
     "kingma2015": (
         "D. P. Kingma and J. Ba. Adam: a method for stochastic optimization. "
@@ -141,6 +157,10 @@ REFERENCES = {
     "neal1998": (
         "R. M. Neal and G. E. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other "
         "variants. Learning in Graphical Models, 355–368. Kluwer, 1998."
+    ),
+    "ng1999": (
+        "A. Y. Ng, D. Harada and S. Russell. Policy invariance under reward transformations: theory and application to "
+        "reward shaping. International Conference on Machine Learning, 278–287, 1999."
     ),
     "odoni1969": (
         "A. R. Odoni. On finding the maximal gain for Markov decision processes. "

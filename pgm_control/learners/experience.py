@@ -21,6 +21,7 @@ class Experience:
 
     Attributes:
         replay: the transitions.
+        reward: what transitions are paid instead of what the environment paid, as of now; None for nothing else.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Experience:
         actions = learner.actions
         self.replay = Replay(capacity, learner.observations.features, actions.size, actions.is_discrete, learner.device)
         self._features = learner.observations(learner.worlds.observations).to(learner.device)
+        self.reward: Callable[[Transitions], Tensor] | None = None
 
     def advance(self, update: Callable[[Transitions], Metrics]) -> Metrics:
         """A step in each copy, then the updates, once it is time; what the last of them gave."""
@@ -89,7 +91,8 @@ class Experience:
 
     def batch(self) -> Transitions:
         """Some of the transitions."""
-        return self.replay.sample(self._batch_size)
+        batch = self.replay.sample(self._batch_size)
+        return batch if self.reward is None else batch._replace(reward=self.reward(batch).detach())
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""

@@ -1,7 +1,7 @@
 """Soft actor-critic: the clamped guide, amortised, with critics instead of a model."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final
 
 import torch
@@ -135,6 +135,10 @@ class SAC(Learner):
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A draw from the policy, or its most probable action (the median in a box)."""
         return self.actor.act(features, deterministic)
+
+    def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
+        """Learn from other rewards than the environment's: a function of a batch, asked anew in each update."""
+        self._experience.reward = reward
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """A step in each environment, and updates of everything."""

@@ -1,7 +1,7 @@
 """Soft Q-learning: soft value iteration from samples; the policy is read off the values."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -142,6 +142,10 @@ class SoftQLearning(Learner):
     def soft_value(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
         """V of the critic, in reward units; in a box an estimate, by torch's generator."""
         return self._temperature * self._message(self.critic, features)[0]
+
+    def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
+        """Learn from other rewards than the environment's: a function of a batch, asked anew in each update."""
+        self._experience.reward = reward
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """A step in each environment, and updates of everything."""

@@ -122,6 +122,13 @@ class Actions:
         stretched = np.minimum(np.maximum(self._middle + self._half * array, self._low), self._high)
         return stretched.reshape(len(array), *(self.space.shape or ())).astype(self.space.dtype)
 
+    def from_environment(self, actions: np.ndarray) -> Num[Tensor, "batch ..."]:
+        """The inverse: indices, or points of $[-1, 1]^d$."""
+        if isinstance(self.space, spaces.Discrete):
+            return torch.from_numpy(np.asarray(actions, np.int64) - int(self.space.start))
+        flat = np.asarray(actions, np.float64).reshape(len(actions), -1)
+        return torch.from_numpy(((flat - self._middle) / self._half).astype(np.float32))
+
 
 def _require_known(space: gymnasium.Space, which: str) -> None:
     parts = space.spaces.values() if isinstance(space, spaces.Dict) else getattr(space, "spaces", ())

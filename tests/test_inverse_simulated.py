@@ -1,0 +1,179 @@
+"""Learning a reward in a live environment: its estimates against exact answers, and what comes of it."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from pgm_control import Optimism, TabularMDP, TabularModel, infer, to_gymnasium
+from pgm_control.inverse_rl import InverseStatus, Recording, inverse_in_simulator
+from pgm_control.inverse_rl.simulated import sample_episodes
+from pgm_control.learners import SAC, SoftQLearning
+from pgm_control.learners.worlds import Worlds
+
+TABLE = {"hidden": (), "batch_size": 128, "target_rate": 0.05, "learning_rate": 0.05}
+
+
+def gamble():
+    """Two states, three steps; the reward is of states and actions, the dice matter."""
+    probability = [[[0.9, 0.1], [0.5, 0.5]], [[0.3, 0.7], [1.0, 0.0]]]
+    reward = np.array([[[0.2, 0.2], [-0.4, -0.4]], [[1.0, 1.0], [0.1, 0.1]]])
+    return TabularMDP([1.0, 0.0], probability, [[[0, 1], [0, 1]], [[0, 1], [0, 1]]], reward, horizon=3)
+
+
+class Table(torch.nn.Module):
+    """The reward of (state, action), one-hot, whatever comes after."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = torch.nn.Parameter(torch.as_tensor(values, dtype=torch.float32))
+
+    def forward(self, rows):
+        states, actions = self.values.shape
+        return torch.einsum("...s,sa,...a->...", rows[..., :states], self.values, rows[..., states : states + actions])
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_episodes_of_the_prior_stand_for_either_model(free):
+    """Visits within five standard errors of the exact marginals: of the prior's policy, and, weighted, of p(·|O)."""
+    mdp = gamble()
+    learner = SoftQLearning(lambda: to_gymnasium(mdp), discount=0.99, seed=0, **TABLE)  # a table of zeros: the prior
+    torch.manual_seed(0)
+    number = 4000
+    made = sample_episodes(Worlds(lambda: to_gymnasium(mdp), number, 0), learner, 3, 0)
+    assert made.alive.all()
+    assert made.log_ratio.abs().max() < 1e-6
+    paid = Table(mdp.reward[..., 0])(
+        torch.cat((made.observations, torch.nn.functional.one_hot(made.actions, 2), made.reached), -1)
+    ).sum(-1)
+    weight = torch.softmax(paid.detach(), 0).double() if free else torch.full((number,), 1 / number).double()
+    pairs = made.observations.argmax(-1) * 2 + made.actions
+    visits = torch.nn.functional.one_hot(pairs, 4).double().sum(1)
+    found = weight @ visits
+    model = TabularModel(mdp if free else mdp.replace(reward=torch.zeros_like(mdp.reward)))
+    exact = infer(model, Optimism(1.0, initial=0.0)).state_action_marginals().sum(0).flatten()
+    error = (weight.square() @ (visits - found).square()).sqrt()
+    assert ((found - exact).abs() < 5 * error).all()
+    other = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).state_action_marginals().sum(0).flatten()
+    assert ((found - other).abs() > 5 * error).any()  # it is not the clamped optimum's
+
+
+def test_the_weights_in_a_box_are_those_of_the_density():
+    """E_π[ρ/π] = 1, within five standard errors."""
+    learner = SAC("Pendulum-v1", temperature=1.0, seed=0, hidden=(16,))
+    torch.manual_seed(0)
+    made = sample_episodes(Worlds("Pendulum-v1", 500, 0), learner, 1, 0)
+    ratio = (-made.log_ratio).exp()
+    assert abs(float(ratio.mean()) - 1) < 5 * float(ratio.std()) / 500**0.5
+    assert float(ratio.std()) > 0.01
+
+
+def test_a_learner_is_paid_as_of_now():
+    learner = SoftQLearning(lambda: to_gymnasium(gamble()), seed=0, learning_starts=0, **TABLE)
+    learner.pay_by(lambda batch: batch.observation[:, 0] + 10.0)
+    learner.learn(50)
+    batch = learner.parts()["experience"].batch()
+    assert torch.equal(batch.reward, batch.observation[:, 0] + 10.0)
+
+
+def recordings(mdp, policy, number):
+    """Whole episodes of a policy (T, S, A), in the live environment."""
+    env, rng, found = to_gymnasium(mdp), np.random.default_rng(0), []
+    for i in range(number):
+        observation, _ = env.reset(seed=i)
+        seen, done, over = [observation], [], False
+        terminated = False
+        while not over:
+            done.append(int(rng.choice(mdp.num_actions, p=policy[len(done), seen[-1]])))
+            observation, _, terminated, truncated, _ = env.step(done[-1])
+            seen.append(observation)
+            over = terminated or truncated
+        found.append(Recording(seen, done, terminated))
+    return found
+
+
+def test_the_behaviour_of_the_demonstrations_is_learned():
+    """A stationary demonstrator, γ = .8: in 60 rounds the policy does as it did, in state 0 and in state 1."""
+    mdp = gamble().replace(horizon=12)
+    policy = np.tile([[0.85, 0.15], [0.3, 0.7]], (12, 1, 1))
+    learner = SoftQLearning(
+        lambda: to_gymnasium(mdp), temperature=1.0, discount=0.8, seed=0, learning_starts=50, num_envs=8, **TABLE
+    )
+    found = inverse_in_simulator(
+        lambda: to_gymnasium(mdp),
+        recordings(mdp, policy, 200),
+        Table(torch.zeros(2, 2)),
+        learner=learner,
+        rounds=60,
+        steps=160,
+        episodes=64,
+        learning_rate=0.05,
+        prior=3.0,
+    )
+    assert found.status is InverseStatus.out_of_steps
+    assert len(found.rounds) == 60
+    learned = learner.log_policy(torch.eye(3)[:2] if learner.observations.features == 3 else torch.eye(2)).exp()
+    np.testing.assert_allclose(learned.numpy(), policy[0], atol=0.08)
+    assert found.rounds[-1].demonstrated == pytest.approx(found.rounds[-1].earned, abs=0.3)
+
+
+def test_free_and_clamped_differ_where_there_are_dice():
+    """The free demonstrator is credited with luck: the same recordings give a smaller reward for what luck brings."""
+    mdp = gamble()
+    policy = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).policy.numpy()
+    seen, found = recordings(mdp, policy, 300), {}
+    for who in ("clamped", "free"):
+        reward = Table(torch.zeros(2, 2))
+        result = inverse_in_simulator(
+            lambda: to_gymnasium(mdp),
+            seen,
+            reward,
+            who,
+            learner=SoftQLearning(lambda: to_gymnasium(mdp), discount=0.99, seed=0, learning_starts=10**6, **TABLE),
+            rounds=60,
+            steps=1,
+            episodes=200,
+            learning_rate=0.05,
+            prior=3.0,
+        )
+        found[who] = reward.values.detach()
+        assert (result.rounds[-1].effective < 199) is (who == "free")
+    assert (found["free"] - found["clamped"]).abs().max() > 0.2
+
+
+def test_what_does_not_fit_is_refused():
+    env, reward = "CartPole-v1", torch.nn.Linear(10, 1)
+    good = Recording(np.zeros((3, 4), np.float32), [0, 1], True)
+    for given, settings, message in [
+        ([], {}, "at least one"),
+        ([Recording(np.zeros((2, 4)), [0, 1], True)], {}, "Recording 0 must have at least one action and one obs"),
+        ([good, Recording(np.zeros((2, 4)), [5], True)], {}, r"Recording 1 must do actions of Discrete\(2\)"),
+        ([good], {"rounds": 0}, "`rounds` must be"),
+        ([good], {"learner": SAC(env, hidden=(4,))}, "fixed temperature"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            inverse_in_simulator(env, given, reward, **settings)
+    box = SoftQLearning("Pendulum-v1", hidden=(4,))
+    with pytest.raises(ValueError, match="density for a free demonstrator"):
+        inverse_in_simulator("Pendulum-v1", [good], reward, "free", learner=box)
+
+
+def test_recordings_that_were_cut_count_as_far_as_all_go():
+    env = gymnasium.make("Pendulum-v1")
+    observation, _ = env.reset(seed=0)
+    seen, done = [observation], []
+    for _ in range(9):
+        done.append(np.array([0.5], np.float32))
+        seen.append(env.step(done[-1])[0])
+    cut = [Recording(seen[: n + 1], done[:n], False) for n in (9, 6)]
+    torch.manual_seed(0)
+    found = inverse_in_simulator(
+        "Pendulum-v1",
+        cut,
+        torch.nn.Linear(7, 1),
+        learner=SAC("Pendulum-v1", temperature=1.0, hidden=(16,), seed=0),
+        rounds=2,
+        steps=10,
+        episodes=2,
+    )
+    assert len(found.rounds) == 2
