@@ -10,9 +10,8 @@ from torch import Tensor
 
 from .._blocks import MarkovModel
 from .._errors import InvalidArgument
-from .._soft_values import soft_values
 from .demonstrations import Demonstrations, Moves
-from .stationary_values import stationary_values
+from .planned_values import planned_values
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class ClampedDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, ""]:
         """By either criterion."""
-        q, v = _values(model, 0.0, reward, last, temperature, self.forever)
+        q, v = planned_values(model, 0.0, reward, last, temperature, self.forever)
         moves, ends = demonstrations.moves, demonstrations.ends
         if self.criterion == "likelihood":
             return _of_actions(model, demonstrations, q, v, temperature)
@@ -195,7 +194,7 @@ class DialDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, ""]:
         """Of the actions, and of the outcomes if they fell as it wished."""
-        q, v = _values(model, self.optimism, reward, last, temperature, self.forever)
+        q, v = planned_values(model, self.optimism, reward, last, temperature, self.forever)
         total = _of_actions(model, demonstrations, q, v, temperature)
         if self.dice == "world":
             return total
@@ -231,7 +230,7 @@ class BoltzmannDemonstrator:
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """A softmax of hard values, in the world."""
-        q, v = _values(model, 0.0, reward, last, temperature, self.forever, hard=True)
+        q, v = planned_values(model, 0.0, reward, last, temperature, self.forever, hard=True)
         log_policy = torch.log_softmax(model.action_prior.log() + q / temperature, -1)
         return Behaviour(log_policy, _true_dice(model), q, v)
 
@@ -253,41 +252,6 @@ def _number(x: Tensor | float) -> float:
     return float(x.detach()) if isinstance(x, Tensor) else float(x)
 
 
-def _values(
-    model: MarkovModel,
-    optimism: Tensor | float,
-    reward: Tensor,
-    last: Tensor,
-    temperature: Tensor | float,
-    forever: bool,
-    hard: bool = False,
-) -> tuple[Float[Tensor, "time state action"], Float[Tensor, "time_and_last state"]]:
-    """Q and V, at all times alike for one who plans for ever."""
-    steps = model.mdp.horizon
-    if forever:
-        if bool((last != 0).any()) or last.requires_grad:
-            raise InvalidArgument(
-                "`reward` must not pay for the last state where the demonstrator plans for ever: there is none."
-            )
-        q, v = stationary_values(model, optimism, reward, temperature, hard)
-        return q.expand(steps, -1, -1), v.expand(steps + 1, -1)
-    if hard:
-        return _hard_values(model, reward, last)
-    found = soft_values(model, optimism, reward=reward, final_reward=last, temperature=temperature)
-    return found.q, found.v
-
-
-def _hard_values(model: MarkovModel, reward: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The best there are."""
-    mdp, possible = model.mdp, model.action_prior > 0
-    paid = (mdp.probability * torch.where(mdp.probability > 0, reward, 0.0)).sum(-1)
-    qs, vs = [], [last]
-    for _ in range(mdp.horizon):
-        qs.append(paid + mdp.discount * (mdp.probability * vs[-1][mdp.successor]).sum(-1))
-        vs.append(torch.where(possible, qs[-1], -torch.inf).amax(-1))
-    return torch.stack(qs[::-1]), torch.stack(vs[::-1])
-
-
 def _true_dice(model: MarkovModel) -> Float[Tensor, "time state action outcome"]:
     return model.mdp.probability.log().expand(model.mdp.horizon, -1, -1, -1)
 
@@ -302,7 +266,7 @@ def _soft(
     believed: bool = False,
 ) -> Behaviour:
     mdp = model.mdp
-    q, v = _values(model, optimism, reward, last, temperature, forever)
+    q, v = planned_values(model, optimism, reward, last, temperature, forever)
     log_policy = model.action_prior.log() + (q - v[:-1, :, None]) / temperature
     log_dynamics = _true_dice(model)
     if believed:
