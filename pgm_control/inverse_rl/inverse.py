@@ -3,10 +3,12 @@
 import enum
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,11 +19,10 @@ from .._interrupt import deferred_interrupt
 from .._progress import Progress, silent
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Behaviour, Demonstrator
+from .descent import Function, Point, Vector, descend
+from .direct import direct
 from .rewards import LinearReward, RewardModel, TabularReward
 from .visits import predicted_visits
-
-_ITERATIONS = 5  # of L-BFGS between looks at the clock and at Ctrl-C
-_HISTORY = 50
 
 
 class InverseStatus(enum.Enum):
@@ -59,7 +60,7 @@ class Inverse:
 
     Attributes:
         reward: the reward that was passed in, now fitted.
-        model: the problem with that reward, to be solved by `infer`.
+        problem: the model that was passed in.
         demonstrator: who was assumed to act.
         demonstrations: what was seen.
         log_likelihood: of the demonstrations, in nats, as the demonstrator defines it.
@@ -72,7 +73,7 @@ class Inverse:
     """
 
     reward: RewardModel
-    model: MarkovModel
+    problem: MarkovModel
     demonstrator: Demonstrator
     demonstrations: Demonstrations
     log_likelihood: float
@@ -88,12 +89,24 @@ class Inverse:
         """The reward of every outcome, in reward units."""
         return self.reward().detach()
 
+    @cached_property
+    def model(self) -> MarkovModel:
+        """The problem with that reward, to be solved by `infer`."""
+        from ..models import TabularModel
+
+        given = self.problem
+        with torch.no_grad():
+            table, last = tables(self.reward, given.mdp)
+        paid = torch.where(given.mdp.probability > 0, table, 0.0)
+        mdp = replace(given.mdp, reward=paid, final_reward=last if self.reward.pays_last else None)
+        return TabularModel(mdp, given.temperature, given.action_prior)
+
     @property
     def behaviour(self) -> Behaviour:
         """What the demonstrator is now predicted to do."""
         with torch.no_grad():
-            reward, last = tables(self.reward, self.model.mdp)
-            return self.demonstrator.behaviour(self.model, reward, last, self.model.temperature)
+            reward, last = tables(self.reward, self.problem.mdp)
+            return self.demonstrator.behaviour(self.problem, reward, last, self.problem.temperature)
 
     def __repr__(self) -> str:
         """The certificate and the message."""
@@ -156,70 +169,104 @@ def inverse(
     _check(prior, method, steps, tolerance, learning_rate)
     parameters = [each for each in made.parameters() if each.requires_grad]
     number, since = demonstrations.number, time.perf_counter()
-
-    def objective() -> tuple[Tensor, Tensor]:
-        """Log-likelihood and log-prior, in nats."""
-        reward, last = tables(made, model.mdp)
-        likelihood = who.log_likelihood(model, demonstrations, reward, last, model.temperature)
-        return likelihood, log_prior(parameters, prior) if prior is not None else torch.zeros_like(likelihood)
-
-    if method == "lbfgs":
-        optimiser: torch.optim.Optimizer = torch.optim.LBFGS(
-            parameters,
-            max_iter=_ITERATIONS,
-            history_size=_HISTORY,
-            tolerance_grad=tolerance,
-            tolerance_change=0.0,
-            line_search_fn="strong_wolfe",
-        )
-    else:
-        optimiser = torch.optim.Adam(parameters, lr=learning_rate)
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        likelihood, of_prior = objective()
-        loss = -(likelihood + of_prior) / number
-        loss.backward()
-        return loss
-
-    best, kept = -math.inf, [each.detach().clone() for each in parameters]
-    trace: list[float] = []
-    status = InverseStatus.out_of_steps
+    function = _function(model, made, who, demonstrations, parameters, prior)
+    start = torch.cat([each.detach().flatten() for each in parameters]).cpu().numpy().astype(np.float64)
+    points = descend(function, start) if method == "lbfgs" else _by_adam(function, start, learning_rate)
+    best, gradient, trace = Point(start, math.inf, start), math.inf, []
+    status = InverseStatus.no_progress  # unless something else ends it
     with deferred_interrupt() as interrupted:
-        step = 0
-        while True:
-            optimiser.zero_grad()
-            likelihood, of_prior = objective()
-            total = likelihood + of_prior
-            (-total / number).backward()
-            gradient = max(float(each.grad.abs().max()) for each in parameters if each.grad is not None)
-            value = float(total.detach())
-            if not (math.isfinite(value) and math.isfinite(gradient)):
+        for step, point in enumerate(points):
+            slope = float(np.abs(point.slope).max())
+            if not (math.isfinite(point.value) and math.isfinite(slope)):
                 status = InverseStatus.not_finite
                 break
-            stalled = method == "lbfgs" and len(trace) > 0 and value <= best + 1e-15 * abs(best)
-            trace.append(value)
-            if value > best:
-                best, kept = value, [each.detach().clone() for each in parameters]
-            progress(step, {"log_likelihood": float(likelihood.detach()), "gradient": gradient})
-            seen = InverseStep(step, float(likelihood.detach()), gradient, made)
-            if True in [callback(seen) for callback in callbacks]:
+            trace.append(-number * point.value)
+            if point.value < best.value:
+                best, gradient = point, slope
+            if callbacks:
+                _assign(parameters, point.x)  # the last that was tried may be another
+            likelihood = trace[-1] - _log_prior(point.x, prior)
+            progress(step, {"log_likelihood": likelihood, "gradient": slope})
+            if True in [callback(InverseStep(step, likelihood, slope, made)) for callback in callbacks]:
                 status = InverseStatus.stopped
-            elif gradient <= tolerance:
+            elif slope <= tolerance:
                 status = InverseStatus.converged
-            elif stalled:
-                status = InverseStatus.no_progress
             elif interrupted():
                 status = InverseStatus.interrupted
-            elif step < steps:
-                optimiser.step(closure)
-                step += _ITERATIONS if method == "lbfgs" else 1
+            elif step >= steps:
+                status = InverseStatus.out_of_steps
+            else:
                 continue
             break
+    _assign(parameters, best.x)
+    of_prior = _log_prior(best.x, prior)
+    likelihood = -number * best.value - of_prior
+    return _result(model, made, who, demonstrations, (likelihood, of_prior, gradient), trace, status, since)
+
+
+def _function(
+    model: MarkovModel,
+    reward: RewardModel,
+    who: Demonstrator,
+    demonstrations: Demonstrations,
+    parameters: list[torch.nn.Parameter],
+    prior: float | None,
+) -> Function:
+    """Of the parameters, all in a row: what is to be made small, a demonstration, and its slope."""
+    number, at_once = demonstrations.number, direct(who, model, demonstrations)
+
+    def function(x: Vector) -> tuple[float, Vector]:
+        _assign(parameters, x)
+        if at_once is None:
+            likelihood, by_table, by_last = _by_autograd(model, reward, who, demonstrations)
+        else:
+            with torch.no_grad():
+                table, last = tables(reward, model.mdp)
+            likelihood, by_table, by_last = at_once(table, last)
+        slope = reward.by_parameters(by_table, by_last).cpu().numpy().astype(np.float64)
+        if prior is not None:
+            slope = slope - x / prior**2
+        return -(likelihood + _log_prior(x, prior)) / number, -slope / number
+
+    return function
+
+
+def _by_autograd(
+    model: MarkovModel, reward: RewardModel, who: Demonstrator, demonstrations: Demonstrations
+) -> tuple[float, Tensor, Tensor]:
+    """The log-likelihood, and its derivatives by the rewards."""
     with torch.no_grad():
-        for each, good in zip(parameters, kept, strict=True):
-            each.copy_(good)
-    return _result(model, made, who, demonstrations, objective, parameters, trace, status, since)
+        table, last = (each.detach().clone().requires_grad_() for each in tables(reward, model.mdp))
+    wanted = [table, last] if reward.last() is not None else [table]
+    found = who.log_likelihood(
+        model, demonstrations, table, last if len(wanted) > 1 else last.detach(), model.temperature
+    )
+    slopes = torch.autograd.grad(found, wanted, allow_unused=True, materialize_grads=True)
+    return float(found.detach()), slopes[0], slopes[-1] if len(wanted) > 1 else torch.zeros_like(last)
+
+
+def _by_adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]:
+    """The points of Adam."""
+    row = torch.nn.Parameter(torch.from_numpy(x.copy()))
+    optimiser = torch.optim.Adam([row], lr=learning_rate)
+    while True:
+        point = Point(row.detach().numpy().copy(), *function(row.detach().numpy().copy()))
+        yield point
+        row.grad = torch.from_numpy(point.slope)
+        optimiser.step()
+
+
+@torch.no_grad()
+def _assign(parameters: list[torch.nn.Parameter], x: Vector) -> None:
+    """Write the row into them."""
+    row, place = torch.from_numpy(x), 0
+    for each in parameters:
+        each.copy_(row[place : place + each.numel()].view_as(each))
+        place += each.numel()
+
+
+def _log_prior(x: Vector, prior: float | None) -> float:
+    return 0.0 if prior is None else float(log_prior([torch.from_numpy(x)], prior))
 
 
 def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
@@ -240,41 +287,19 @@ def _result(
     reward: RewardModel,
     who: Demonstrator,
     demonstrations: Demonstrations,
-    objective: Callable[[], tuple[Tensor, Tensor]],
-    parameters: list[torch.nn.Parameter],
+    numbers: tuple[float, float, float],
     trace: list[float],
     status: InverseStatus,
     since: float,
 ) -> Inverse:
-    """Everything of the parameters as they are now."""
-    from ..models import TabularModel
-
-    likelihood, of_prior = objective()
-    slopes = torch.autograd.grad(-(likelihood + of_prior) / demonstrations.number, parameters, allow_unused=True)
-    gradient = max(float(each.abs().max()) for each in slopes if each is not None)
-    for each in parameters:
-        each.grad = None
+    """Everything of the parameters as they are now; `numbers` are likelihood, prior and gradient."""
     with torch.no_grad():
         table, last = tables(reward, model.mdp)
         behaviour = who.behaviour(model, table, last, model.temperature)
         apart = demonstrations.pairs - predicted_visits(behaviour, demonstrations)
         error = float(apart.sum(-1).abs().max()) / demonstrations.number
-    possible = model.mdp.probability > 0
-    table = torch.where(possible, table, 0.0)
-    mdp = replace(model.mdp, reward=table, final_reward=last if reward.pays_last else None)
-    return Inverse(
-        reward,
-        TabularModel(mdp, model.temperature, model.action_prior),
-        who,
-        demonstrations,
-        float(likelihood.detach()),
-        float(of_prior.detach()),
-        gradient,
-        error,
-        torch.tensor(trace, dtype=torch.float64),
-        status,
-        time.perf_counter() - since,
-    )
+    steps, seconds = torch.tensor(trace, dtype=torch.float64), time.perf_counter() - since
+    return Inverse(reward, model, who, demonstrations, *numbers, error, steps, status, seconds)
 
 
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:

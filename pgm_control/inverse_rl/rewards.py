@@ -34,6 +34,16 @@ class RewardModel(torch.nn.Module):
         """Whether the table is linear in the parameters: then some likelihoods are concave in them."""
         return False
 
+    def by_parameters(
+        self, by_table: Float[Tensor, "state action outcome"], by_last: Float[Tensor, " state"]
+    ) -> Float[Tensor, " parameter"]:
+        """From derivatives by the rewards to those by the parameters, all in a row."""
+        table, last = self(), self.last()
+        outputs, cotangents = ([table], [by_table]) if last is None else ([table, last], [by_table, by_last])
+        parameters = [each for each in self.parameters() if each.requires_grad]
+        slopes = torch.autograd.grad(outputs, parameters, cotangents, allow_unused=True, materialize_grads=True)
+        return torch.cat([each.flatten() for each in slopes])
+
 
 @final
 class LinearReward(RewardModel):
@@ -88,6 +98,12 @@ class LinearReward(RewardModel):
         """Of the last state, if it pays."""
         return self.features @ self.weight if self.pays_last else None
 
+    def by_parameters(self, by_table: Tensor, by_last: Tensor) -> Tensor:
+        """By sums over the features."""
+        return _gathered(by_table, by_last, self.features.ndim - 1, self.pays_last).flatten() @ self.features.flatten(
+            0, -2
+        )
+
     @property
     def is_linear(self) -> bool:
         """It is."""
@@ -126,6 +142,10 @@ class TabularReward(RewardModel):
     def last(self) -> Float[Tensor, " state"] | None:
         """Of the last state, if it pays."""
         return self.weight if self.pays_last else None
+
+    def by_parameters(self, by_table: Tensor, by_last: Tensor) -> Tensor:
+        """By sums over what has one number together."""
+        return _gathered(by_table, by_last, self.weight.ndim, self.pays_last).flatten()
 
     @property
     def is_linear(self) -> bool:
@@ -179,3 +199,9 @@ class NetworkReward(RewardModel):
 def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
     """As rewards of outcomes."""
     return values.reshape(*values.shape, *[1] * (3 - values.ndim)).expand(shape)
+
+
+def _gathered(by_table: Tensor, by_last: Tensor, axes: int, pays_last: bool) -> Tensor:
+    """The reverse: summed over the axes that were spread, and the last state's to the others."""
+    found = by_table.sum(tuple(range(axes, 3))) if axes < 3 else by_table
+    return found + by_last if pays_last else found

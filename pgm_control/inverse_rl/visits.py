@@ -1,5 +1,6 @@
 """Where a demonstrator is predicted to go."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,17 +13,17 @@ from .demonstrators import Behaviour
 def predicted_visits(behaviour: Behaviour, demonstrations: Demonstrations) -> Float[Tensor, "state action"]:
     """How often the model does each action in each state, from the same starts, for as long as the recordings go on."""
     mdp, ends = demonstrations.mdp, demonstrations.ends
-    policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
-    weight, after = demonstrations.weights(ends), ends.action >= 0
-    mass, visits = demonstrations.starts.clone(), torch.zeros_like(policy[0])
-    target = mdp.successor.flatten().long()
+    policy, dynamics = (each.exp().numpy(force=True) for each in (behaviour.log_policy, behaviour.log_dynamics))
+    time, state, action = (each.numpy(force=True) for each in ends[:3])
+    weight, target = demonstrations.weights(ends).numpy(force=True), mdp.successor.numpy(force=True).ravel()
+    after = action >= 0  # the state that the last action led to is missing
+    stops, cuts = np.zeros((mdp.horizon + 1, mdp.num_states)), np.zeros(policy.shape)
+    np.add.at(stops, (time[~after], state[~after]), weight[~after])
+    np.add.at(cuts, (time[after], state[after], action[after]), weight[after])
+    mass, visits = demonstrations.starts.numpy(force=True), np.zeros_like(policy[0])
     for t in range(mdp.horizon):
-        now = (ends.time == t) & ~after
-        mass.index_add_(0, ends.state[now], -weight[now])
-        here = mass[:, None] * policy[t]
+        here = (mass - stops[t])[:, None] * policy[t]
         visits += here
-        now = (ends.time == t) & after
-        here = here.index_put((ends.state[now], ends.action[now]), -weight[now], accumulate=True)
-        moved = (here[..., None] * dynamics[t]).flatten()
-        mass = mdp.discount * torch.zeros_like(mass).index_add_(0, target, moved)
-    return visits
+        moved = (here - cuts[t])[..., None] * dynamics[t]
+        mass = mdp.discount * np.bincount(target, moved.ravel(), mdp.num_states)
+    return torch.from_numpy(visits).to(mdp.probability)
