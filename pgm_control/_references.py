@@ -105,13 +105,13 @@ REFERENCES = {
         "H. J. Kappen, V. Gómez and M. Opper. Optimal control as a graphical model inference problem. "
         "Machine Learning 87, 159–182, 2012. arXiv:0901.0633."
     ),
-    "kitagawa1996": (
-        "G. Kitagawa. Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. "
-        "Journal of Computational and Graphical Statistics 5(1), 1–25, 1996."
-    ),
     "kass1995": (
         "R. E. Kass and A. E. Raftery. Bayes factors. "
         "Journal of the American Statistical Association 90(430), 773–795, 1995."
+    ),
+    "kitagawa1996": (
+        "G. Kitagawa. Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. "
+        "Journal of Computational and Graphical Statistics 5(1), 1–25, 1996."
     ),
     "kingma2015": (
         "D. P. Kingma and J. Ba. Adam: a method for stochastic optimization. "

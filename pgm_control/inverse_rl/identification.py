@@ -1,0 +1,252 @@
+"""What no number of demonstrations tells of a reward, and what these do not."""
+
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from .._blocks import MarkovModel
+from .._mdp import TabularMDP
+from .demonstrations import Demonstrations
+from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
+from .inverse import Inverse
+from .laplace import second_derivatives
+from .reward_function import RewardFunction
+
+_SCALED = 1.1  # any factor but 1
+_SHOWN = 8
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Identification:
+    r"""Directions of ψ along which the demonstrator does the same. Printing it prints sentences.
+
+    The directions of the first five groups are known before anything is seen: exact linear algebra over what can be
+    reached. Each row is a direction; no two groups share one, and together they span all of the kind.
+
+    Attributes:
+        names: of the parameters.
+        unmet: of outcomes that cannot be reached.
+        luck: of outcomes, with mean 0: who knows the dice and cannot change them does not mind.
+        constant: adds the same to every reward.
+        shaping: adds $\gamma \phi(s') - \phi(s)$, and $-\phi$ to the last reward.
+        inevitable: adds what comes whatever is done, otherwise than by the former.
+        unseen: further directions in which the likelihood of these demonstrations is flat.
+        information: minus the second derivatives of the log-likelihood, in nats: of the reward made linear.
+        scale_trades: whether a reward and a temperature that are both larger explain the demonstrations as well.
+        optimism_deviation: of β if everything else is fitted, by the likelihood alone; infinite if it does not tell,
+            nan where the demonstrator has no dial, or the likelihood is not curved downwards.
+
+    References:
+        [ng1999], [cao2021]
+    """
+
+    names: tuple[str, ...]
+    unmet: Float[Tensor, "unmet parameter"]
+    luck: Float[Tensor, "luck parameter"]
+    constant: Float[Tensor, "constant parameter"]
+    shaping: Float[Tensor, "shaping parameter"]
+    inevitable: Float[Tensor, "inevitable parameter"]
+    unseen: Float[Tensor, "unseen parameter"]
+    information: Float[Tensor, "parameter parameter"]
+    scale_trades: bool
+    optimism_deviation: float
+
+    @property
+    def free_directions(self) -> Float[Tensor, "direction parameter"]:
+        """All together: an orthonormal basis."""
+        groups = (self.unmet, self.luck, self.constant, self.shaping, self.inevitable, self.unseen)
+        return torch.cat(groups)
+
+    def __str__(self) -> str:
+        """What is not identified, in sentences."""
+        told = len(self.names) - len(self.free_directions)
+        lines = [f"{told} of {len(self.names)} directions of the reward are told by the demonstrations."]
+        groups = (
+            (self.unmet, "belong to what cannot be reached"),
+            (self.luck, "pay for luck, on average nothing, which a demonstrator that knows the dice does not mind"),
+            (self.constant, "adds a constant to every reward"),
+            (self.shaping, "shape it by a potential: they pay for progress and take it back"),
+            (self.inevitable, "pay what comes whatever is done"),
+        )
+        for directions, what in groups:
+            if len(directions):
+                number, said = len(directions), what if len(directions) > 1 else _singular(what)
+                lines.append(f"No demonstrations tell: {number} {said} ({self._of(directions)}).")
+        if len(self.unseen):
+            lines.append(f"These demonstrations do not tell: {len(self.unseen)} more ({self._of(self.unseen)}).")
+        if self.scale_trades:
+            lines.append("The temperature trades against the scale of the reward: only their ratio is told.")
+        if self.optimism_deviation == float("inf"):
+            lines.append("These demonstrations do not tell the optimism β.")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """The sentences."""
+        return str(self)
+
+    def _of(self, directions: Tensor) -> str:
+        """The parameters that matter in them, most of all first."""
+        weight = directions.square().sum(0)
+        chosen = [self.names[i] for i in weight.argsort(descending=True).tolist() if weight[i] > 1e-3]
+        return ", ".join(chosen[:_SHOWN]) + (", …" if len(chosen) > _SHOWN else "")
+
+
+def identification(found: Inverse) -> Identification:
+    """What the demonstrations behind a learned reward cannot tell of it.
+
+    References:
+        [ng1999], [cao2021]
+    """
+    function = RewardFunction(found.reward, found.model.mdp)
+    return identified(
+        found.model, found.demonstrations, function, function.start, found.demonstrator, found.model.temperature
+    )
+
+
+def identified(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    function: RewardFunction,
+    psi: Float[Tensor, " parameter"],
+    who: Demonstrator,
+    tau: float,
+) -> Identification:
+    """The same, at any parameters and temperature."""
+    reward, last = (each.detach() for each in function(psi))
+    slopes: Any = torch.autograd.functional.jacobian(function, psi)
+    by_psi, last_by_psi = slopes
+
+    def log_likelihood(z: Tensor) -> Tensor:
+        """Of a step from ψ, of the reward made linear; and of β."""
+        step = z[: len(psi)]
+        actor = replace(who, optimism=z[-1]) if isinstance(who, DialDemonstrator) else who
+        return actor.log_likelihood(model, demonstrations, reward + by_psi @ step, last + last_by_psi @ step, tau)
+
+    z = torch.zeros_like(psi)
+    if isinstance(who, DialDemonstrator):
+        z = torch.cat([z, torch.as_tensor(who.optimism).detach().to(psi).reshape(1)])
+    information = -second_derivatives(log_likelihood, z)
+    of_psi = information[: len(psi), : len(psi)]
+    small = torch.finfo(psi.dtype).eps ** 0.6  # differences in a likelihood, and information, that are but rounding
+    rounding = small * float(demonstrations.moves.weight.sum())
+
+    kinds = _flat_for_ever(model, demonstrations, by_psi, last_by_psi, _minds_the_mean(who))
+    sizes, vectors = torch.linalg.eigh(of_psi)
+    kinds.append(vectors[:, sizes.abs() <= small * sizes.abs().sum()])
+    groups = [psi.new_zeros(len(psi), 0)]
+    for kind in kinds:
+        basis = torch.cat(groups, 1)
+        groups.append(_span(kind - basis @ (basis.T @ kind)))
+    unmet, luck, constant, shaping, inevitable, unseen = (each.T for each in groups[1:])
+
+    deviation = float("nan")
+    if isinstance(who, DialDemonstrator):
+        cross = information[: len(psi), -1]
+        left = float(information[-1, -1] - cross @ torch.linalg.pinv(of_psi, hermitian=True, rtol=small) @ cross)
+        deviation = float("inf") if abs(left) <= rounding else left**-0.5 if left > 0 else float("nan")
+
+    scaled = who.log_likelihood(model, demonstrations, _SCALED * reward, _SCALED * last, _SCALED * tau)
+    same = abs(float(scaled) - float(log_likelihood(z))) <= rounding
+    flat = torch.cat([by_psi.flatten(0, -2), last_by_psi]), torch.cat([reward.flatten(), last])
+    apart = flat[0] @ torch.linalg.lstsq(*flat, driver="gelsd").solution - flat[1] if len(psi) else flat[1]
+    spans = float(apart.abs().max()) <= small * float(flat[1].abs().max())
+    return Identification(
+        function.names, unmet, luck, constant, shaping, inevitable, unseen, of_psi, same and spans, deviation
+    )
+
+
+def _minds_the_mean(who: Demonstrator) -> bool:
+    """Whether rewards of outcomes matter by their mean alone, whatever they are."""
+    if isinstance(who, DialDemonstrator):
+        return float(who.optimism) == 0 and who.dice == "world"
+    return isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
+
+
+def _flat_for_ever(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    by_psi: Float[Tensor, "state action outcome parameter"],
+    last: Float[Tensor, "state parameter"],
+    by_mean: bool,
+) -> list[Float[Tensor, "parameter direction"]]:
+    """Bases of the first five kinds, which overlap."""
+    mdp = model.mdp
+    live = (mdp.probability > 0) & (model.action_prior > 0)[..., None]
+    reached = _reached(mdp, live, (mdp.initial > 0) | (demonstrations.starts > 0))
+    met, end = reached[:-1].any(0)[:, None, None] & live, last[reached[-1]]
+    here = torch.eye(mdp.num_states).to(last)
+    potential = mdp.discount * here[mdp.successor] - here[:, None, None]
+    unmet = _null(torch.cat([by_psi[met], end]))
+    if by_mean:
+        chance = mdp.probability[..., None]
+        paid, potential = ((chance * each).sum(2, keepdim=True) for each in (by_psi, potential))
+        met = met.any(2, keepdim=True)
+    else:
+        paid = by_psi
+    n = last.shape[1]
+    luck = _null(torch.cat([paid[met], end]))
+    one = last.new_ones(int(met.sum()), 1)
+    other = last.new_ones(len(end), 1)
+    constant = _null(torch.cat([_beside(paid[met], one, 0 * one), _beside(end, 0 * other, other)]))[:n]
+    shaping = _null(torch.cat([_beside(paid[met], -potential[met]), _beside(end, here[reached[-1]])]))[:n]
+    return [unmet, luck, _span(constant), _span(shaping), _inevitable(mdp, paid, last, reached, live, by_mean)]
+
+
+def _inevitable(
+    mdp: TabularMDP, paid: Tensor, last: Tensor, reached: Bool[Tensor, "time state"], live: Tensor, by_mean: bool
+) -> Float[Tensor, "parameter direction"]:
+    """Along which all actions in a state gain alike, at every time: by recursion from the end."""
+    basis, gain = torch.eye(last.shape[1]).to(last), last
+    for t in reversed(range(mdp.horizon)):
+        if basis.shape[1] == 0:
+            break
+        ahead = mdp.discount * gain[mdp.successor]
+        if by_mean:
+            ahead = (mdp.probability[..., None] * ahead).sum(2, keepdim=True)
+        possible = live.any(2, keepdim=True) if by_mean else live
+        every = paid @ basis + ahead
+        gain = (every * possible[..., None]).sum((1, 2)) / possible.sum((1, 2))[:, None].clamp_min(1)
+        kept = _null((every - gain[:, None, None])[reached[t][:, None, None] & possible], float(every.abs().max()))
+        basis, gain = basis @ kept, gain @ kept
+    return basis
+
+
+def _reached(mdp: TabularMDP, live: Tensor, first: Bool[Tensor, " state"]) -> Bool[Tensor, "time state"]:
+    """Which states can be reached at which time, the last included."""
+    rows = [first]
+    for _ in range(mdp.horizon):
+        after = torch.zeros_like(first)
+        after[mdp.successor[rows[-1]][live[rows[-1]]].long()] = True
+        rows.append(after)
+    return torch.stack(rows)
+
+
+def _beside(*blocks: Tensor) -> Tensor:
+    return torch.cat(blocks, 1)
+
+
+def _null(rows: Float[Tensor, "row column"], scale: float = 0.0) -> Float[Tensor, "column direction"]:
+    """An orthonormal basis of what all rows send to 0."""
+    _, sizes, vectors = torch.linalg.svd(torch.linalg.qr(rows, mode="r")[1])
+    rank = int((sizes > _small(rows) * max(scale, float(sizes.max()) if len(sizes) else 0.0)).sum())
+    return vectors[rank:].T
+
+
+def _span(columns: Float[Tensor, "row column"]) -> Float[Tensor, "row direction"]:
+    """An orthonormal basis of the columns, which are of length 1 or nothing."""
+    left, sizes, _ = torch.linalg.svd(columns, full_matrices=False)
+    return left[:, sizes > _small(columns) ** 0.5]
+
+
+def _small(like: Tensor) -> float:
+    return 1e4 * torch.finfo(like.dtype).eps
+
+
+def _singular(what: str) -> str:
+    for many, one in (("belong", "belongs"), ("pay ", "pays "), ("shape ", "shapes "), ("they pay", "it pays")):
+        what = what.replace(many, one)
+    return what.replace("take it back", "takes it back")
