@@ -8,6 +8,10 @@ from .inverse import Inverse as Inverse
 from .inverse import InverseStatus as InverseStatus
 from .inverse import InverseStep as InverseStep
 from .demonstrations import Demonstrations as Demonstrations
+from .data import from_episodes as from_episodes
+from .data import to_episodes as to_episodes
+from .data import record as record
+from .data import Episode as Episode
 from .rewards import RewardModel as RewardModel
 from .rewards import LinearReward as LinearReward
 from .rewards import TabularReward as TabularReward
