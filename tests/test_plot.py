@@ -36,6 +36,7 @@ from pgm_control import (
 from pgm_control._dice import believed_die, tilted_dice
 from pgm_control._evaluate import blocks_of
 from pgm_control._forward import occupancy
+from pgm_control._wording import state_label
 from pgm_control.guides import ClampedGuide, FreeGuide
 from pgm_control.learners.learning import EvaluationPoint, Learning, LearningStatus
 from pgm_control.models import frozen_lake, frozen_lake_twin, lottery, restaurant, risky_path, slippery_cliff
@@ -127,7 +128,11 @@ def pictures(name):
     returns = {each: return_distribution(model, guide) for each, guide in (("free", free), ("clamped", clamped))}
     returns["half way between the two"] = return_distribution(model, infer(model, 0.5))
     learnings = {"soft actor-critic": learning(-9.0), "soft Q-learning": learning(-8.9), "free": learning(-9.1, False)}
+    values = torch.nan_to_num(clamped.v[0], neginf=0.0)  # in place of rewards of states: as many, and as long
+    learned = {"clamped": values + 3.0, "free": 0.8 * values, "someone else with a long name": -values}
+    names = [state_label(mdp, s) for s in range(mdp.num_states)]
     found = {
+        "recovered_reward": (1, lambda **to: plot.recovered_reward(values, learned, names=names, **to)),
         "dice": (1, lambda **to: plot.dice(model, **to)),
         "value_heat": (1, lambda **to: plot.value_heat(free, **to)),
         "q_heat": (mdp.num_actions, lambda **to: plot.q_heat(free, **to)),
@@ -147,6 +152,7 @@ def pictures(name):
     if free.is_free:
         found["message_heat"] = (3, lambda **to: plot.message_heat(free, **to))
     if plot.has_layout(mdp):
+        found["recovered_reward_maps"] = (4, lambda **to: plot.recovered_reward_maps(mdp, values, learned, **to))
         found["policy_map"] = (1, lambda **to: plot.policy_map(model, clamped, **to))
         found["policy_maps"] = (2, lambda **to: plot.policy_maps(model, **to))
         found["ledger_map"] = (1, lambda **to: plot.ledger_map(account, **to))
@@ -225,7 +231,16 @@ def test_it_draws_into_the_axes_given_and_no_others():
 
 
 def _takes_one(what):
-    several = ("q_heat", "policy_heat", "dial_sweep", "temperature_sweep", "elbo_curves", "message_heat", "policy_maps")
+    several = (
+        "recovered_reward_maps",
+        "q_heat",
+        "policy_heat",
+        "dial_sweep",
+        "temperature_sweep",
+        "elbo_curves",
+        "message_heat",
+        "policy_maps",
+    )
     return not what.startswith(several) or what == "policy_map"
 
 
@@ -237,6 +252,27 @@ def lake():
 @pytest.fixture(scope="module")
 def cliff():
     return TabularModel(slippery_cliff(20))
+
+
+# Learned rewards ----------------------------------------------------------------------------------------------------
+
+
+def test_a_learned_reward_is_moved_to_the_true_mean_of_what_counts():
+    axes = plot.recovered_reward([1.0, 2.0, 6.0], {"clamped": [11.0, 12.0, 0.0]}, names="abc", weights=[1.0, 1.0, 0.0])
+    rows = {line.get_label(): line.get_xdata() for line in axes.lines}
+    np.testing.assert_allclose(rows["true"], [1.0, 2.0, 6.0])
+    np.testing.assert_allclose(rows["clamped"], [1.0, 2.0, -10.0])
+    kept = plot.recovered_reward([1.0, 2.0], {"x": [5.0, 5.0]}, names="ab", up_to_a_constant=False)
+    np.testing.assert_allclose(kept.lines[0].get_xdata(), [5.0, 5.0])
+
+
+def test_maps_of_learned_rewards_share_their_shades(lake):
+    true = torch.arange(17.0)
+    axes = plot.recovered_reward_maps(lake.mdp, true, {"learned": 2 * true})
+    limits = {each.images[0].get_clim() for each in axes}
+    assert len(limits) == 1
+    shown = axes[1].images[0].get_array()
+    assert float(shown[0, 3] - shown[0, 0]) == pytest.approx(6.0)
 
 
 # Maps ---------------------------------------------------------------------------------------------------------------
@@ -708,6 +744,11 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.ledger_map(ledger(m, infer(m)), block="reward"), "`block` must be 'all' or one of"),
         (lambda m: plot.ledger_bars(ledger(m, infer(m)), most=0), "`most` must be a whole number"),
         (lambda m: plot.imagined_and_true({}), "not empty"),
+        (lambda m: plot.recovered_reward([1.0], {}, names=["a"]), "`recovered` must name at least one"),
+        (lambda m: plot.recovered_reward([1.0], {"x": [1.0, 2.0]}, names=["a"]), "`recovered\\['x'\\]` must be a row"),
+        (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=[]), "`names` must name 1 rewards"),
+        (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=["a"], weights=[0.0]), "not all 0"),
+        (lambda m: plot.recovered_reward_maps(m.mdp, [1.0], {"x": [1.0]}), "for each of the 17 states"),
         (lambda m: plot.temperature_sweep(m, [1.0, -1.0]), "at least two different positive numbers"),
         (lambda m: plot.elbo_curves(m, {}), "`fits` must be a Fit"),
         (lambda m: plot.return_distributions({}), "`distributions` must be a ReturnDistribution"),

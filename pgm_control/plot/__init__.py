@@ -17,6 +17,7 @@ those of the MDP; colours are Okabe's and Ito's, and hatches, markers and kinds 
 | the gap | `ledger_over_time`, `ledger_map`, `ledger_bars` |
 | returns | `imagined_and_true`, `return_distributions` |
 | sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any number |
+| learned rewards | `recovered_reward`, `recovered_reward_maps` |
 | progress | `elbo_curves`, `learning_curves` |
 """
 
@@ -40,5 +41,7 @@ from .distribution import return_distributions as return_distributions
 from .dial import dial_sweep as dial_sweep
 from .temperature import temperature_sweep as temperature_sweep
 from .curves import curves as curves
+from .rewards import recovered_reward as recovered_reward
+from .rewards import recovered_reward_maps as recovered_reward_maps
 from .fits import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves

@@ -1,0 +1,165 @@
+"""Rewards that were learned beside the true one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._errors import InvalidArgument
+from .._mdp import TabularMDP
+from .canvas import one_panel, panels
+from .grid import draw_grid, inches_of, limits_of
+from .labels import finish, headline, name_axes, name_ticks, numbered
+from .layout import Layout, layout_of
+from .style import looks_of, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Numbers = Sequence[float | int] | Float[Tensor, " number"] | Float[np.ndarray, " number"]
+
+_TRUE: Mapping[str, Any] = {"marker": "D", "markerfacecolor": "black", "markeredgecolor": "black"}
+
+
+def recovered_reward(
+    true: Numbers,
+    recovered: Mapping[str, Numbers],
+    *,
+    names: Sequence[str],
+    weights: Numbers | None = None,
+    up_to_a_constant: bool = True,
+    title: str = "The reward that was learned, and the true one",
+    ax: "Axes | None" = None,
+    style: str = "paper",
+) -> "Axes":
+    """Draw what each thing is taken to be worth beside what it is worth, a line a thing.
+
+    Args:
+        true: the true rewards, in reward units.
+        recovered: by name, as many that were learned. Names that begin with "free" and with "clamped" have the looks of
+            these guides in all pictures.
+        names: of the things: states, outcomes, features.
+        weights: how much each counts for the constant, such as visits; all alike unless given.
+        up_to_a_constant: no behaviour tells a constant in the reward of every step of a fixed number of steps: each row
+            is moved so that its mean is the true one.
+        title: above the panel.
+        ax: where to draw; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The Axes. Its lines "true" and those named as in `recovered` hold the numbers, as they were moved.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    truth, rows = _checked(true, recovered, weights, up_to_a_constant)
+    if len(names) != len(truth):
+        raise InvalidArgument(f"`names` must name {len(truth)} rewards, as in `true`, but are {len(names)}.")
+    sizes = style_of(style)
+    width, height = sizes.inches
+    axes = one_panel(ax, sizes, (1.2 * width, max(0.7 * height, (0.035 * len(names) + 0.12) * sizes.text)))
+    places = np.arange(len(truth))
+    axes.hlines(places, *_span([truth, *rows.values()]), color="0.85", linewidth=sizes.edge, zorder=1)
+    looks, handles = looks_of(list(rows)), []
+    for (name, row), look in zip(rows.items(), looks, strict=True):
+        handles += axes.plot(
+            row, places, linestyle="none", marker=look.marker, markersize=1.7 * sizes.marker, zorder=2,
+            markerfacecolor=look.color, markeredgecolor="black", markeredgewidth=sizes.edge, label=name,
+        )  # fmt: skip
+    handles += axes.plot(
+        truth, places, linestyle="none", markersize=0.8 * sizes.marker, zorder=3, label="true", **_TRUE
+    )
+    axes.set_ylim(len(truth) - 0.4, -0.6)
+    moved = ", moved to the true mean" if up_to_a_constant else ""
+    name_axes(axes, f"reward (reward units{moved})", "", sizes)
+    name_ticks(axes, names, sizes)
+    axes.tick_params(axis="y", length=0)
+    numbered(axes.xaxis)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    headline(axes, title, sizes, handles)
+    finish(axes)
+    return axes
+
+
+def recovered_reward_maps(
+    mdp: TabularMDP,
+    true: Numbers,
+    recovered: Mapping[str, Numbers],
+    *,
+    weights: Numbers | None = None,
+    layout: Layout | Sequence[str] | None = None,
+    axes: Any = None,
+    style: str = "paper",
+) -> np.ndarray:
+    """Shade the map of a grid world by the true reward of each state and, beside it, by those that were learned.
+
+    All have one scale of shades. Hazards, walls and goals, where nobody acts, are not shaded.
+
+    Args:
+        mdp: the problem.
+        true, recovered, weights: as in `recovered_reward`, a number a state; each is moved to the true mean.
+        layout, style: as in `state_map`.
+        axes: as many Axes as rewards, the true one first; a new figure unless given.
+
+    Returns:
+        The Axes, an array; the first image of each holds its numbers.
+
+    Raises:
+        InvalidArgument: if the problem has no grid, or naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    sizes, grid = style_of(style), layout_of(mdp, layout)
+    truth, rows = _checked(true, recovered, weights, True)
+    if len(truth) != mdp.num_states:
+        raise InvalidArgument(
+            f"`true` must hold a number for each of the {mdp.num_states} states, but has {len(truth)}."
+        )
+    shades = {"true": truth, **rows}
+    stacked = grid.columns > 1.5 * grid.rows
+    columns = 1 if stacked else len(shades)
+    made = panels(axes, len(shades), sizes, columns=columns, inches=inches_of(grid, sizes))
+    every = [limits_of(mdp, grid, each) for each in shades.values()]
+    limits = min(low for low, _ in every), max(high for _, high in every)
+    for panel, (name, shade) in zip(made, shades.items(), strict=True):
+        last = stacked or panel is made[-1]
+        label = "reward (reward units, of one mean)"
+        draw_grid(panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last)
+    return made
+
+
+def _checked(
+    true: Numbers, recovered: Mapping[str, Numbers], weights: Numbers | None, up_to_a_constant: bool
+) -> tuple[Float[np.ndarray, " number"], dict[str, Float[np.ndarray, " number"]]]:
+    """As arrays, moved."""
+    truth = _array(true)
+    if not isinstance(recovered, Mapping) or not recovered:
+        raise InvalidArgument("`recovered` must name at least one reward that was learned: pass {name: numbers}.")
+    rows = {name: _array(row) for name, row in recovered.items()}
+    share = np.ones(len(truth)) if weights is None else _array(weights)
+    for name, row in {
+        "`true`": truth,
+        **{f"`recovered[{name!r}]`": row for name, row in rows.items()},
+        "`weights`": share,
+    }.items():
+        if row.shape != truth.shape or row.ndim != 1 or len(row) == 0 or not np.isfinite(row).all():
+            raise InvalidArgument(
+                f"{name} must be a row of finite numbers, as many as `true` has, but has the shape {row.shape}."
+            )
+    if (share < 0).any() or not math.isfinite(1 / share.sum() if share.sum() else math.inf):
+        raise InvalidArgument("`weights` must be at least 0 and not all 0: they say what counts for the mean.")
+    if up_to_a_constant:
+        rows = {name: row + (share @ (truth - row)) / share.sum() for name, row in rows.items()}
+    return truth, rows
+
+
+def _array(numbers: Numbers) -> np.ndarray:
+    return torch.as_tensor(numbers).detach().double().cpu().numpy()
+
+
+def _span(rows: Sequence[np.ndarray]) -> tuple[float, float]:
+    return min(float(row.min()) for row in rows), max(float(row.max()) for row in rows)
