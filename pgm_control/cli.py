@@ -1,4 +1,4 @@
-"""The command line: `pgm-control compare NAME`, `report NAME`, `explore`, `bench`, `train`, `play` and `zoo`.
+"""The command line: `pgm-control compare NAME`, `report NAME`, `learn-reward NAME` and the others.
 
 Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
 """
@@ -30,7 +30,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
     commands: dict[str, Callable[..., Any]] = {
-        each.__name__: each for each in (compare, report, explore, bench, train, play, zoo)
+        each.__name__.replace("_", "-"): each
+        for each in (compare, report, explore, bench, train, play, learn_reward, zoo)
     }
     try:
         tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
@@ -231,6 +232,47 @@ def play(
     from . import _train_command as command
 
     command.play(folder, episodes, seed, stochastic, gif, print)
+
+
+def learn_reward(
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    demonstrations: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None,
+    sample: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    demonstrator: Annotated[str, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = "clamped",
+    by: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
+    of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
+    prior: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: float = 1.0,
+    steps: int = 500,
+    seed: int = 0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+) -> None:
+    """Find the reward that explains what a demonstrator did, by maximum-entropy inverse reinforcement learning.
+
+    Prints the learned reward beside the problem's own, and how well it explains what was seen; writes reward.csv,
+    reward.json and reward.png.
+
+    Args:
+        name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
+        demonstrations: What was seen: obs, the states (n, T + 1), and acts, the actions (n, T); where it is needed
+            lengths (n), the number of actions, and terminal (n), whether the environment ended it.
+        sample: In place of a file, draw so many episodes from a demonstrator of the problem's own reward.
+        demonstrator: Who is taken to have acted: one who knows the dice (clamped), commands them (free), expects not
+            to err again (boltzmann), or plans by a number, the dial of optimism.
+        by: With --sample, who does act. By default the one who is taken to.
+        of: What has a reward of its own.
+        prior: Standard deviation of a Gaussian prior of every reward, in reward units. By default none.
+        horizon: Number of actions in an episode. By default the problem's own.
+        temperature: Reward units per nat, positive.
+        steps: At most so many iterations.
+        seed: Of the episodes that are drawn.
+        out: Folder for table, numbers and picture. By default pgm-control-out/NAME-reward.
+    """
+    asked = dict(locals())
+    from . import _learn_reward_command as command
+
+    command.learn_reward(asked, print, bar_over)
 
 
 def zoo() -> None:

@@ -1,6 +1,5 @@
 """Rewards that were learned beside the true one."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,8 @@ def recovered_reward(
         recovered: by name, as many that were learned. Names that begin with "free" and with "clamped" have the looks of
             these guides in all pictures.
         names: of the things: states, outcomes, features.
-        weights: how much each counts for the constant, such as visits; all alike unless given.
+        weights: how much each counts for the constant, such as visits; all alike unless given. What counts nothing may
+            be nan, and is not drawn.
         up_to_a_constant: no behaviour tells a constant in the reward of every step of a fixed number of steps: each row
             is moved so that its mean is the true one.
         title: above the panel.
@@ -141,19 +141,17 @@ def _checked(
         raise InvalidArgument("`recovered` must name at least one reward that was learned: pass {name: numbers}.")
     rows = {name: _array(row) for name, row in recovered.items()}
     share = np.ones(len(truth)) if weights is None else _array(weights)
-    for name, row in {
-        "`true`": truth,
-        **{f"`recovered[{name!r}]`": row for name, row in rows.items()},
-        "`weights`": share,
-    }.items():
-        if row.shape != truth.shape or row.ndim != 1 or len(row) == 0 or not np.isfinite(row).all():
+    if share.shape != truth.shape or not (np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0):
+        raise InvalidArgument("`weights` must be as many as `true`, at least 0 and not all 0: they count for the mean.")
+    met = share > 0
+    for name, row in {"true": truth, **{f"recovered[{name!r}]": row for name, row in rows.items()}}.items():
+        if row.shape != truth.shape or row.ndim != 1 or not np.isfinite(row[met]).all():
             raise InvalidArgument(
-                f"{name} must be a row of finite numbers, as many as `true` has, but has the shape {row.shape}."
+                f"`{name}` must be a row of numbers, as many as `true` has, finite where they count, but has the shape "
+                f"{row.shape}."
             )
-    if (share < 0).any() or not math.isfinite(1 / share.sum() if share.sum() else math.inf):
-        raise InvalidArgument("`weights` must be at least 0 and not all 0: they say what counts for the mean.")
     if up_to_a_constant:
-        rows = {name: row + (share @ (truth - row)) / share.sum() for name, row in rows.items()}
+        rows = {name: row + (share[met] @ (truth - row)[met]) / share.sum() for name, row in rows.items()}
     return truth, rows
 
 
@@ -162,4 +160,4 @@ def _array(numbers: Numbers) -> np.ndarray:
 
 
 def _span(rows: Sequence[np.ndarray]) -> tuple[float, float]:
-    return min(float(row.min()) for row in rows), max(float(row.max()) for row in rows)
+    return min(float(np.nanmin(row)) for row in rows), max(float(np.nanmax(row)) for row in rows)

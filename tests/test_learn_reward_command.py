@@ -1,0 +1,154 @@
+"""`pgm-control learn-reward`: what it prints, writes and refuses."""
+
+import csv
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pgm_control.cli as cli
+from pgm_control import TabularModel, infer
+from pgm_control.inverse_rl import ClampedDemonstrator, Demonstrations, inverse
+from pgm_control.models import risky_path, slippery_cliff
+
+ROOT = Path(cli.__file__).parent.parent
+
+
+def run(capsys, *args):
+    status = cli.main(["learn-reward", *args])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def seen(tmp_path):
+    """Thirty episodes in a file, as numpy writes it, and the same in the library's own form."""
+    mdp = risky_path()
+    found = infer(TabularModel(mdp, 2.0), 0.0).sample(30, torch.Generator().manual_seed(0))
+    path = tmp_path / "seen.npz"
+    np.savez(path, obs=found.states.numpy(), acts=found.actions.numpy())
+    return path, Demonstrations.from_trajectories(mdp, found)
+
+
+def test_help_imports_nothing_slow():
+    code = (
+        "import sys\nfrom pgm_control.cli import main\ntry:\n    main(['learn-reward', '--help'])\nfinally:\n"
+        "    print('slow:', sorted({'torch', 'pyro', 'gymnasium', 'numpy', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "slow: []" in found.stdout
+    for option in ("NAME", "--demonstrations FILE.npz", "--sample", "--demonstrator", "--by", "--of", "--prior"):
+        assert option in found.stdout
+
+
+def test_it_finds_what_the_library_finds_from_the_same_file(capsys, tmp_path, seen):
+    path, demonstrations = seen
+    asked = ("risky_path", "--demonstrations", str(path), "--temperature", "2", "--prior", "5", "--out", "there")
+    status, out, err = run(capsys, *asked)
+    assert (status, err) == (0, "")
+    expected = inverse(TabularModel(risky_path(), 2.0), demonstrations, "state", ClampedDemonstrator(), prior=5.0)
+    assert f"log-likelihood {expected.log_likelihood:.4f} nats" in out
+    assert sorted(each.name for each in (tmp_path / "there").iterdir()) == ["reward.csv", "reward.json", "reward.png"]
+    held = json.loads((tmp_path / "there" / "reward.json").read_text(encoding="utf8"))
+    assert held["status"] == "converged"
+    assert held["occupancy_error"] == pytest.approx(expected.occupancy_error)
+    with (tmp_path / "there" / "reward.csv").open(encoding="utf8") as file:
+        rows = list(csv.DictReader(file))
+    learned, visits = (np.array([float(row[each]) for row in rows]) for each in ("learned", "visits"))
+    own = np.array([float(row["true"]) for row in rows])
+    met = (demonstrations.pairs.sum(-1) > 0).numpy()
+    table = expected.table[met, 0, 0].numpy()
+    np.testing.assert_allclose(learned - learned[0], table - table[0], atol=1e-9)
+    assert visits.sum() == pytest.approx(risky_path().horizon)
+    assert visits @ (learned - own) == pytest.approx(0.0, abs=1e-9)
+    assert (tmp_path / "there" / "reward.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_its_commands_can_be_run_again(capsys, tmp_path):
+    status, out, _ = run(capsys, "slippery_cliff", "--sample", "20", "--horizon", "6", "--prior", "3", "--seed", "4")
+    assert status == 0
+    assert "20 demonstrations by a clamped demonstrator, seed 4" in " ".join(out.split())
+    folder = tmp_path / "pgm-control-out" / "slippery_cliff-reward"
+    first = json.loads((folder / "reward.json").read_text(encoding="utf8"))
+    again = shlex.split(first["command"])[2:]
+    assert run(capsys, *again)[0] == 0
+    assert json.loads((folder / "reward.json").read_text(encoding="utf8"))["reward"] == first["reward"]
+    following = shlex.split(out.splitlines()[-1])
+    assert following[:2] == ["pgm-control", "learn-reward"]
+    status, out, _ = run(capsys, *following[2:])
+    assert status == 0
+    assert "by a free demonstrator" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(("of", "name"), [("state_action", "(3, 0), up"), ("outcome", "(3, 0), up, to (2, 0)")])
+def test_rewards_of_actions_and_of_outcomes_by_a_gambler(capsys, of, name):
+    args = ("--sample", "30", "--by", "0.5", "--demonstrator", "0.5", "--of", of, "--prior", "1", "--horizon", "3")
+    status, out, _ = run(capsys, "slippery_cliff", *args)
+    assert status == 0
+    assert "by a demonstrator of optimism 0.5" in " ".join(out.split())
+    assert name in out
+
+
+def test_free_demonstrators_see_the_dice_fall_as_they_wish(capsys, tmp_path):
+    """None of theirs ever falls: the rewards of the cliff are those of a world without it."""
+    run(
+        capsys,
+        "slippery_cliff",
+        "--sample",
+        "50",
+        "--demonstrator",
+        "free",
+        "--of",
+        "outcome",
+        "--horizon",
+        "8",
+        "--prior",
+        "1",
+    )
+    held = json.loads((tmp_path / "pgm-control-out/slippery_cliff-reward/reward.json").read_text(encoding="utf8"))
+    assert all(row["true"] > -100 for row in held["reward"])
+    assert slippery_cliff(8).reward.min() == -100
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "Either `--demonstrations` FILE.npz or `--sample` N must be given"),
+        (["--sample", "3", "--demonstrations", "seen.npz"], "Either `--demonstrations`"),
+        (["--sample", "0"], "`sample` must be at least 1"),
+        (["--sample", "3", "--seed", "-1"], "`seed` at least 0"),
+        (["--sample", "3", "--demonstrator", "drunk"], "`demonstrator` must be clamped, free, boltzmann or a number"),
+        (["--sample", "3", "--by", "nan"], "`by` must be clamped"),
+        (["--sample", "3", "--of", "action"], "`of` must be state, state_action, outcome"),
+        (["--sample", "3", "--prior", "-1"], "`prior` must be a positive standard deviation"),
+        (["--demonstrations", "nowhere.npz"], "nowhere.npz"),
+        (["--demonstrations", "words.npz"], "`demonstrations` must be a file of numpy"),
+        (["--demonstrations", "other.npz"], "`demonstrations` must hold obs, the states (n, T + 1)"),
+        (["--demonstrations", "seen.npz", "--horizon", "1"], "Demonstration 0 must have at most 1 actions"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_option(capsys, tmp_path, seen, args, message):
+    (tmp_path / "words.npz").write_text("no arrays")
+    np.savez(tmp_path / "other.npz", obs=np.zeros((3, 2)))
+    status, out, err = run(capsys, "risky_path", *args)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_without_matplotlib_it_carries_on(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, _ = run(capsys, "risky_path", "--sample", "5", "--prior", "1")
+    assert status == 0
+    assert "Picture: none." in out
