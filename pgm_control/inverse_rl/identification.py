@@ -32,7 +32,7 @@ class Identification:
         unmet: of outcomes that cannot be reached.
         luck: of outcomes, with mean 0: who knows the dice and cannot change them does not mind.
         constant: adds the same to every reward.
-        shaping: adds $\gamma \phi(s') - \phi(s)$, and $-\phi$ to the last reward.
+        shaping: adds $\gamma \phi(s') - \phi(s)$, and $-\phi$ to the last reward, if there is one.
         inevitable: adds what comes whatever is done, otherwise than by the former.
         unseen: further directions in which the likelihood of these demonstrations is flat.
         information: minus the second derivatives of the log-likelihood, in nats: of the reward made linear.
@@ -124,7 +124,8 @@ def identified(
         """Of a step from ψ, of the reward made linear; and of β."""
         step = z[: len(psi)]
         actor = replace(who, optimism=z[-1]) if isinstance(who, DialDemonstrator) else who
-        return actor.log_likelihood(model, demonstrations, reward + by_psi @ step, last + last_by_psi @ step, tau)
+        end = last + last_by_psi @ step if bool(last_by_psi.any()) else last
+        return actor.log_likelihood(model, demonstrations, reward + by_psi @ step, end, tau)
 
     z = torch.zeros_like(psi)
     if isinstance(who, DialDemonstrator):
@@ -134,7 +135,7 @@ def identified(
     small = torch.finfo(psi.dtype).eps ** 0.6  # differences in a likelihood, and information, that are but rounding
     rounding = small * float(demonstrations.moves.weight.sum())
 
-    kinds = _flat_for_ever(model, demonstrations, by_psi, last_by_psi, _minds_the_mean(who))
+    kinds = _flat_for_all(model, demonstrations, by_psi, last_by_psi, who)
     sizes, vectors = torch.linalg.eigh(of_psi)
     kinds.append(vectors[:, sizes.abs() <= small * sizes.abs().sum()])
     groups = [psi.new_zeros(len(psi), 0)]
@@ -166,18 +167,20 @@ def _minds_the_mean(who: Demonstrator) -> bool:
     return isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
 
 
-def _flat_for_ever(
+def _flat_for_all(
     model: MarkovModel,
     demonstrations: Demonstrations,
     by_psi: Float[Tensor, "state action outcome parameter"],
     last: Float[Tensor, "state parameter"],
-    by_mean: bool,
-) -> list[Float[Tensor, "parameter direction"]]:
-    """Bases of the first five kinds, which overlap."""
-    mdp = model.mdp
+    who: Demonstrator,
+) -> list[Float[Tensor, "parameter _"]]:
+    """Bases of the first five kinds, which overlap. Who plans for ever knows no last state, and no times."""
+    mdp, by_mean, forever = model.mdp, _minds_the_mean(who), getattr(who, "forever", False)
     live = (mdp.probability > 0) & (model.action_prior > 0)[..., None]
-    reached = _reached(mdp, live, (mdp.initial > 0) | (demonstrations.starts > 0))
-    met, end = reached[:-1].any(0)[:, None, None] & live, last[reached[-1]]
+    first = (mdp.initial > 0) | (demonstrations.starts > 0)
+    reached = _reached(mdp, live, first, mdp.num_states if forever else mdp.horizon)
+    ended = torch.zeros_like(first) if forever else reached[-1]
+    met, end = reached[:-1].any(0)[:, None, None] & live, last[ended]
     here = torch.eye(mdp.num_states).to(last)
     potential = mdp.discount * here[mdp.successor] - here[:, None, None]
     unmet = _null(torch.cat([by_psi[met], end]))
@@ -192,8 +195,9 @@ def _flat_for_ever(
     one = last.new_ones(int(met.sum()), 1)
     other = last.new_ones(len(end), 1)
     constant = _null(torch.cat([_beside(paid[met], one, 0 * one), _beside(end, 0 * other, other)]))[:n]
-    shaping = _null(torch.cat([_beside(paid[met], -potential[met]), _beside(end, here[reached[-1]])]))[:n]
-    return [unmet, luck, _span(constant), _span(shaping), _inevitable(mdp, paid, last, reached, live, by_mean)]
+    shaping = _null(torch.cat([_beside(paid[met], -potential[met]), _beside(end, here[ended])]))[:n]
+    inevitable = shaping if forever else _inevitable(mdp, paid, last, reached, live, by_mean)
+    return [unmet, luck, _span(constant), _span(shaping), _span(inevitable)]
 
 
 def _inevitable(
@@ -215,10 +219,10 @@ def _inevitable(
     return basis
 
 
-def _reached(mdp: TabularMDP, live: Tensor, first: Bool[Tensor, " state"]) -> Bool[Tensor, "time state"]:
+def _reached(mdp: TabularMDP, live: Tensor, first: Bool[Tensor, " state"], steps: int) -> Bool[Tensor, "time state"]:
     """Which states can be reached at which time, the last included."""
     rows = [first]
-    for _ in range(mdp.horizon):
+    for _ in range(steps):
         after = torch.zeros_like(first)
         after[mdp.successor[rows[-1]][live[rows[-1]]].long()] = True
         rows.append(after)

@@ -1,0 +1,152 @@
+"""Does the posterior over optimism hold the truth as often as it says, and does the evidence pick who was watched?
+
+python -m tests.benchmarks.calibration [--sets N] [--nuts N] [--problems N]
+
+Rewards of three of four states and β are unknown. A set: the rewards from their prior, and β from its prior or fixed;
+100 demonstrations at that β; 39 draws of the posterior that are as good as independent. The rank of the true β among
+them is one of 40, all equally probable if the posterior is right and β was drawn from the prior.
+"""
+
+import argparse
+import itertools
+import math
+import time
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import torch
+
+from pgm_control import TabularMDP, TabularModel
+from pgm_control.inverse_rl import (
+    BoltzmannDemonstrator,
+    ClampedDemonstrator,
+    Demonstrations,
+    Demonstrator,
+    DialDemonstrator,
+    FreeDemonstrator,
+    compare_demonstrators,
+    reward_posterior,
+)
+
+LEVELS = {0.5: (10, 29), 0.8: (4, 35), 0.9: (2, 37), 0.95: (1, 38)}  # ranks from 0 to 39 within the central interval
+BETAS = (-0.5, 0.0, 0.3, 1.0)
+SIGMA, WIDTH, TAU = 2.0, 1.0, 0.7
+WHO = {
+    "clamped": ClampedDemonstrator(),
+    "free": FreeDemonstrator(),
+    "dial −0.7": DialDemonstrator(-0.7),
+    "boltzmann": BoltzmannDemonstrator(),
+}
+
+
+def problem(seed: int, weight: np.ndarray) -> TabularMDP:
+    """Four states, three actions, three faces, five steps; rewards of states."""
+    rng = np.random.default_rng(seed)
+    probability = rng.dirichlet(np.ones(3), (4, 3))
+    reward = np.broadcast_to(weight[:, None, None], (4, 3, 3))
+    return TabularMDP(rng.dirichlet(np.ones(4)), probability, rng.integers(4, size=(4, 3, 3)), reward, 5)
+
+
+def demonstrations(model: TabularModel, who: Demonstrator, number: int, seed: int) -> Demonstrations:
+    """Of a demonstrator, in the dice that are its own."""
+    mdp, generator = model.mdp, torch.Generator().manual_seed(seed)
+    behaviour = who.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
+    policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
+    states, actions = [torch.multinomial(mdp.initial, number, True, generator=generator)], []
+    for t in range(mdp.horizon):
+        s = states[-1]
+        a = torch.multinomial(policy[t, s], 1, generator=generator)[:, 0]
+        k = torch.multinomial(dynamics[t, s, a], 1, generator=generator)[:, 0]
+        actions.append(a)
+        states.append(mdp.successor[s, a, k].long())
+    return Demonstrations.from_trajectories(mdp, torch.stack(states, 1).numpy(), torch.stack(actions, 1).numpy())
+
+
+def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
+    """Of the true β among 39 draws; and the deviation of the posterior."""
+    rng = np.random.default_rng(10_000 + seed)
+    weight = np.append(SIGMA * rng.normal(size=3), 0.0)
+    truth = WIDTH * rng.normal() if beta is None else beta
+    model = TabularModel(problem(seed % 10, weight), TAU)
+    found = reward_posterior(
+        model,
+        demonstrations(model, DialDemonstrator(truth), 100, seed),
+        np.eye(4)[:, :3],
+        DialDemonstrator(0.0),
+        prior=SIGMA,
+        optimism=dist.Normal(0.0, WIDTH),
+        method=method,
+        samples=39 if method == "laplace" else 156,
+        warmup=60,
+        chains=1,
+        seed=seed,
+    )
+    draws = found.optimism if method == "laplace" else found.optimism[::4]
+    return int((draws < truth).sum()), float(found.optimism.std())
+
+
+def coverage(ranks: np.ndarray) -> str:
+    """Of the four intervals, each with its binomial error if it is right."""
+    cells = []
+    for level, (low, high) in LEVELS.items():
+        share = np.mean((ranks >= low) & (ranks <= high))
+        cells.append(f"{100 * share:.1f} ± {100 * math.sqrt(level * (1 - level) / len(ranks)):.1f}")
+    return " | ".join(cells)
+
+
+def chi_square(ranks: np.ndarray) -> str:
+    """Of ten groups of four ranks, and how probable one as large is."""
+    counts, expected = np.bincount(ranks // 4, minlength=10), len(ranks) / 10
+    statistic = ((counts - expected) ** 2 / expected).sum()
+    p = float(torch.special.gammaincc(torch.tensor(4.5), torch.tensor(statistic / 2)))
+    return f"{statistic:.1f}, p = {p:.2f} ({' '.join(map(str, counts))})"
+
+
+def calibrate(sets: int, by_nuts: int) -> None:
+    print("| β | method | sets | 50 % | 80 % | 90 % | 95 % | deviation | ranks: chi-square of 9 degrees | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    rows = [("laplace", None, 2 * sets), *(("laplace", beta, sets) for beta in BETAS), ("nuts", None, by_nuts)]
+    for method, beta, number in rows:
+        if number:
+            since = time.perf_counter()
+            ranks, deviations = (
+                np.array(each) for each in zip(*(rank(i, beta, method) for i in range(number)), strict=True)
+            )
+            print(
+                f"| {'from its prior' if beta is None else beta} | {method} | {number} | {coverage(ranks)} | "
+                f"{deviations.mean():.2f} | {chi_square(ranks) if beta is None else ''} | "
+                f"{(time.perf_counter() - since) / number:.2f} |",
+                flush=True,
+            )
+
+
+def confuse(problems: int) -> None:
+    """Who was watched, and who was picked."""
+    for number in (20, 160):
+        counts = {name: dict.fromkeys(WHO, 0) for name in WHO}
+        for seed, (name, who) in itertools.product(range(problems), WHO.items()):
+            weight = SIGMA * np.random.default_rng(20_000 + seed).normal(size=4)
+            model = TabularModel(problem(100 + seed, weight), TAU)
+            seen = demonstrations(model, who, number, seed)
+            found = compare_demonstrators(model, seen, "state", WHO, prior=SIGMA, samples=8)
+            counts[name][found.best] += 1
+        print(f"\n| watched ({number} demonstrations, {problems} problems) | picked {' | '.join(WHO)} |")
+        print("|---" * (len(WHO) + 1) + "|")
+        for name, row in counts.items():
+            print(f"| {name} | {' | '.join(map(str, row.values()))} |", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--sets", type=int, default=500, help="data sets for each fixed β by Laplace; twice that for drawn β"
+    )
+    parser.add_argument("--nuts", type=int, default=200, help="data sets by NUTS, for drawn β")
+    parser.add_argument("--problems", type=int, default=30, help="problems for the comparison of demonstrators")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    pyro.enable_validation(False)
+    calibrate(arguments.sets, arguments.nuts)
+    confuse(arguments.problems)
