@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from . import plot
-from ._blocks import Blocks
+from ._blocks import Blocks, MarkovModel
 from ._errors import InvalidArgument, MissingExtra
 from ._named_problem import named_problem, sizes
 from ._progress import Progress
@@ -23,7 +23,6 @@ from ._trajectories import sample_trajectories
 from ._wording import action_label, state_label
 from .inverse_rl import Demonstrations, DialDemonstrator, Inverse, InverseStatus, from_episodes, inverse
 from .inverse_rl.demonstrators import NAMED, Demonstrator
-from .models import TabularModel
 
 _SHOWN = 20  # rows of the table; the file has all
 _OF = ("state", "state_action", "outcome")
@@ -44,6 +43,8 @@ def learn_reward(
     bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]],
 ) -> None:
     """Read or draw demonstrations, fit, say, write; `asked` are the options of the command by name."""
+    from .models import TabularModel
+
     name, of = asked["name"], asked["of"]
     if of not in _OF:
         raise InvalidArgument(f"`of` must be {', '.join(_OF)}, but is {of!r}.")
@@ -85,7 +86,7 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
     return DialDemonstrator(beta)
 
 
-def _demonstrations(model: TabularModel, asked: dict[str, Any], who: Demonstrator) -> tuple[Demonstrations, str]:
+def _demonstrations(model: MarkovModel, asked: dict[str, Any], who: Demonstrator) -> tuple[Demonstrations, str]:
     """From a file, or drawn from a demonstrator who wants the problem's own reward."""
     file, number = asked["demonstrations"], asked["sample"]
     if (file is None) == (number is None):

@@ -1,4 +1,4 @@
-"""L-BFGS, point by point: the caller looks at each, and stops when it has seen enough."""
+"""L-BFGS and Adam, point by point: the caller looks at each, and stops when it has seen enough."""
 
 import math
 from collections import deque
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 _HISTORY = 50
@@ -51,6 +52,18 @@ def descend(function: Function, x: Vector) -> Iterator[Point]:
             moves.clear()  # what was learned of the curvature may mislead: once more by the slope alone
         else:
             return
+
+
+def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]:
+    """Yield the points of Adam, for ever; not each is lower."""
+    row = torch.nn.Parameter(torch.from_numpy(x.copy()))
+    optimiser = torch.optim.Adam([row], lr=learning_rate)
+    while True:
+        here = row.detach().numpy().copy()
+        point = Point(here, *function(here))
+        yield point
+        row.grad = torch.from_numpy(point.slope)
+        optimiser.step()
 
 
 def _unbent(slope: Vector, moves: deque[tuple[Vector, Vector]]) -> Vector:

@@ -55,6 +55,17 @@ def direct(who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations
     return evaluated
 
 
+def by_autograd(
+    who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations, reward: Table, last: Row, pays_last: bool
+) -> tuple[float, Table, Row]:
+    """The same of any demonstrator. A last state that pays nothing is no variable."""
+    table, end = reward.detach().clone().requires_grad_(), last.detach().clone().requires_grad_(pays_last)
+    found = who.log_likelihood(model, demonstrations, table, end, model.temperature)
+    wanted = [table, end] if pays_last else [table]
+    slopes = torch.autograd.grad(found, wanted, allow_unused=True, materialize_grads=True)
+    return float(found.detach()), slopes[0], slopes[1] if pays_last else torch.zeros_like(last)
+
+
 _Found = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
 

@@ -3,7 +3,7 @@
 import enum
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, final
@@ -19,8 +19,8 @@ from .._interrupt import deferred_interrupt
 from .._progress import Progress, silent
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Behaviour, Demonstrator
-from .descent import Function, Point, Vector, descend
-from .direct import direct
+from .descent import Function, Point, Vector, adam, descend
+from .direct import by_autograd, direct
 from .rewards import LinearReward, RewardModel, TabularReward
 from .visits import predicted_visits
 
@@ -171,7 +171,7 @@ def inverse(
     number, since = demonstrations.number, time.perf_counter()
     function = _function(model, made, who, demonstrations, parameters, prior)
     start = torch.cat([each.detach().flatten() for each in parameters]).cpu().numpy().astype(np.float64)
-    points = descend(function, start) if method == "lbfgs" else _by_adam(function, start, learning_rate)
+    points = descend(function, start) if method == "lbfgs" else adam(function, start, learning_rate)
     best, gradient, trace = Point(start, math.inf, start), math.inf, []
     status = InverseStatus.no_progress  # unless something else ends it
     with deferred_interrupt() as interrupted:
@@ -214,14 +214,15 @@ def _function(
 ) -> Function:
     """Of the parameters, all in a row: what is to be made small, a demonstration, and its slope."""
     number, at_once = demonstrations.number, direct(who, model, demonstrations)
+    pays_last = reward.last() is not None
 
     def function(x: Vector) -> tuple[float, Vector]:
         _assign(parameters, x)
+        with torch.no_grad():
+            table, last = tables(reward, model.mdp)
         if at_once is None:
-            likelihood, by_table, by_last = _by_autograd(model, reward, who, demonstrations)
+            likelihood, by_table, by_last = by_autograd(who, model, demonstrations, table, last, pays_last)
         else:
-            with torch.no_grad():
-                table, last = tables(reward, model.mdp)
             likelihood, by_table, by_last = at_once(table, last)
         slope = reward.by_parameters(by_table, by_last).cpu().numpy().astype(np.float64)
         if prior is not None:
@@ -229,31 +230,6 @@ def _function(
         return -(likelihood + _log_prior(x, prior)) / number, -slope / number
 
     return function
-
-
-def _by_autograd(
-    model: MarkovModel, reward: RewardModel, who: Demonstrator, demonstrations: Demonstrations
-) -> tuple[float, Tensor, Tensor]:
-    """The log-likelihood, and its derivatives by the rewards."""
-    with torch.no_grad():
-        table, last = (each.detach().clone().requires_grad_() for each in tables(reward, model.mdp))
-    wanted = [table, last] if reward.last() is not None else [table]
-    found = who.log_likelihood(
-        model, demonstrations, table, last if len(wanted) > 1 else last.detach(), model.temperature
-    )
-    slopes = torch.autograd.grad(found, wanted, allow_unused=True, materialize_grads=True)
-    return float(found.detach()), slopes[0], slopes[-1] if len(wanted) > 1 else torch.zeros_like(last)
-
-
-def _by_adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]:
-    """The points of Adam."""
-    row = torch.nn.Parameter(torch.from_numpy(x.copy()))
-    optimiser = torch.optim.Adam([row], lr=learning_rate)
-    while True:
-        point = Point(row.detach().numpy().copy(), *function(row.detach().numpy().copy()))
-        yield point
-        row.grad = torch.from_numpy(point.slope)
-        optimiser.step()
 
 
 @torch.no_grad()

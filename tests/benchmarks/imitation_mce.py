@@ -88,7 +88,9 @@ def race(options: Options, name: str) -> None:
 
     def features() -> Inverse:
         demonstrations = Demonstrations.from_occupancies(mdp, occupancies)
-        return inverse(model, demonstrations, LinearReward(mdp, seen), who, tolerance=options.tolerance)
+        # a derivative by the weight of a feature is visits times the feature
+        tolerance = options.tolerance * float(np.abs(seen).max())
+        return inverse(model, demonstrations, LinearReward(mdp, seen), who, tolerance=tolerance)
 
     def states() -> Inverse:
         demonstrations = Demonstrations.from_occupancies(mdp, occupancies)
