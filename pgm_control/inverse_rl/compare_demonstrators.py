@@ -72,9 +72,10 @@ def compare_demonstrators(
     prior: float,
     optimism: Any = None,
     temperature: Any = None,
+    method: str = "laplace",
     samples: int = 100,
 ) -> DemonstratorComparison:
-    r"""The evidence of each demonstrator by Laplace, and the probability that it was the one.
+    r"""The evidence of each demonstrator, and the probability that it was the one.
 
     $$p(\text{demonstrator} \mid \text{demonstrations}) \propto
     \int p(\text{demonstrations} \mid \psi, \text{demonstrator})\, p(\psi)\, d\psi$$
@@ -90,7 +91,8 @@ def compare_demonstrators(
         prior: σ of every parameter, in reward units. The evidence depends on it: take one that is meant.
         optimism: a distribution of Pyro for the β of every `DialDemonstrator`, if it is unknown.
         temperature: a distribution of Pyro for τ, if it is unknown.
-        samples: draws of each posterior, to see how good the Gaussian is.
+        method: "laplace", or "importance" where the Gaussian is not good enough.
+        samples: draws of each posterior.
 
     Raises:
         InvalidArgument: as `reward_posterior` does.
@@ -112,6 +114,7 @@ def compare_demonstrators(
             prior=prior,
             optimism=optimism if isinstance(who, DialDemonstrator) else None,
             temperature=temperature,
+            method=method,
             samples=samples,
         )
         for who in demonstrators.values()

@@ -14,6 +14,7 @@ from .._errors import InvalidArgument
 from .reward_program import RewardProgram
 
 _STEPS = 500
+_FREEDOM = 5  # degrees, of the Student t
 
 
 @final
@@ -75,13 +76,21 @@ class Laplace:
         """The coordinates of what would be standard normal."""
         return self.peak + torch.linalg.solve_triangular(self.root.T, z[..., None], upper=True)[..., 0]
 
-    def draw(self, number: int) -> tuple[Float[Tensor, "draw coordinate"], Float[Tensor, " draw"]]:
-        """Draws, and by how much the posterior is above the Gaussian there, in nats, up to a constant."""
-        noise = torch.randn(number, len(self.peak), dtype=self.peak.dtype, device=self.peak.device)
-        draws = self.at(noise)
+    def draw(self, number: int, wide: bool = False) -> tuple[Float[Tensor, "draw coordinate"], Float[Tensor, " draw"]]:
+        """Draws from it, or from a Student t of its shape that is wider; log p − log q of each, in nats."""
+        n = len(self.peak)
+        z = torch.randn(number, n).to(self.peak)
+        log_q = -0.5 * (z.square().sum(-1) + n * math.log(2 * math.pi))
+        if wide:
+            z = z / torch.randn(number, _FREEDOM).to(z).square().mean(-1, keepdim=True).sqrt()
+            constant = (
+                math.lgamma((_FREEDOM + n) / 2) - math.lgamma(_FREEDOM / 2) - 0.5 * n * math.log(_FREEDOM * math.pi)
+            )
+            log_q = constant - 0.5 * (_FREEDOM + n) * (z.square().sum(-1) / _FREEDOM).log1p()
+        draws = self.at(z)
         with torch.no_grad():
-            above = torch.stack([self.coordinates.log_density(each) for each in draws])
-        return draws, above + 0.5 * noise.square().sum(-1)
+            log_p = torch.stack([self.coordinates.log_density(each) for each in draws])
+        return draws, log_p - log_q - self.root.diagonal().log().sum()
 
 
 def laplace(program: RewardProgram) -> Laplace:

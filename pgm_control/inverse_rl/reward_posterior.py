@@ -38,6 +38,7 @@ _HEAD = (
 _SIGNS = {"optimism": "β", "temperature": "τ"}
 _EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
 _SHOWN = 8
+_PROPOSED = 4  # for each draw by importance
 _AS_BEFORE = 0.9  # of the prior's deviation: what is as wide as that was not learned
 
 
@@ -49,11 +50,11 @@ class RewardPosterior:
     Attributes:
         program: prior and likelihood, as a Pyro program.
         samples: of each site, the draws by chain.
-        method: "laplace" or "nuts".
-        log_evidence: log p(demonstrations), of actions and outcomes given the first states, in nats, by Laplace; nan by
-            NUTS, which does not know it.
-        effective_draws: how many independent draws those of each parameter are worth, in the order of `names`. By
-            Laplace the weights that would make the draws exact tell: near their number, the Gaussian is good.
+        method: "laplace", "importance" or "nuts".
+        log_evidence: log p(demonstrations), of actions and outcomes given the first states, in nats; nan by NUTS, which
+            does not know it.
+        effective_draws: how many independent draws those of each parameter are worth, in the order of `names`. Without
+            NUTS the weights that make the draws exact tell: near their number, the Gaussian is good.
         r_hat: by NUTS, of each parameter: how much the chains differ; 1 if not at all, trust none above 1.01.
         divergences: by NUTS, how often a path could not be followed; any but a few mean that a corner was missed.
         seconds: how long it took.
@@ -167,7 +168,7 @@ class RewardPosterior:
         if "optimism" in self.samples:
             hopes = self.probability(lambda x: x.optimism > 0)
             notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")
-        if self.method == "laplace":
+        if self.method != "nuts":
             notes.append(f"Log-evidence {self.log_evidence:.3f} nats.")
         widths = zip(self.names, self.deviation, self._of_prior, strict=True)
         as_before = [name for name, deviation, before in widths if deviation > _AS_BEFORE * before]
@@ -223,7 +224,9 @@ def reward_posterior(
         optimism: a distribution of Pyro for β, if it is unknown; the demonstrator is then a `DialDemonstrator`.
         temperature: a distribution of Pyro for τ, if it is unknown; with a linear reward it only trades against scale.
         method: "laplace", a Gaussian at the peak of the posterior in coordinates without bounds (log τ); exact in the
-            limit of many demonstrations, and poor at the kinks of "boltzmann". "nuts", draws by Hamiltonian dynamics.
+            limit of many demonstrations, somewhat too narrow before, and poor at the kinks of "boltzmann". "importance"
+            draws from a wider one and corrects by weights: exact for many draws, while `effective_draws` is large.
+            "nuts", draws by Hamiltonian dynamics: exact for many draws, and slow.
         samples: how many draws in all.
         warmup: steps of NUTS before that, in each chain.
         chains: of NUTS, one after the other, each from a draw of the prior.
@@ -239,19 +242,23 @@ def reward_posterior(
     program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
     _check(method, samples, warmup, chains, seed)
     since = time.perf_counter()
-    if method == "laplace":
-        found = laplace(program)
-        with _own_randomness(seed):
-            u, above = found.draw(samples)
-        drawn = {name: each[None] for name, each in found.coordinates.values(u).items()}
-        worth = torch.softmax(above, 0).square().sum().reciprocal().expand(u.shape[-1])
-        log_evidence, r_hat, divergences = found.log_evidence, None, None
-    else:
+    if method == "nuts":
         with _own_randomness(seed):
             drawn, divergences = draws_by_nuts(program, -(-samples // chains), warmup, chains, progress)
         rows = torch.cat([each.reshape(*each.shape[:2], -1) for each in drawn.values()], -1)
         worth = effective_sample_size(rows, chain_dim=0, sample_dim=1)
         log_evidence, r_hat = math.nan, split_gelman_rubin(rows, chain_dim=0, sample_dim=1)
+    else:
+        found, wide = laplace(program), method == "importance"
+        log_evidence, r_hat, divergences = found.log_evidence, None, None
+        with _own_randomness(seed):
+            u, log_weight = found.draw(_PROPOSED * samples if wide else samples, wide)
+            share = log_weight.softmax(0)
+            if wide:
+                log_evidence = float(log_weight.logsumexp(0)) - math.log(len(u))
+                u = u[share.multinomial(samples, replacement=True)]
+        drawn = {name: each[None] for name, each in found.coordinates.values(u).items()}
+        worth = share.square().sum().reciprocal().clamp_max(samples).expand(u.shape[-1])
     return RewardPosterior(program, drawn, method, log_evidence, worth, r_hat, divergences, time.perf_counter() - since)
 
 
@@ -308,8 +315,8 @@ def _program(
 
 
 def _check(method: Any, samples: Any, warmup: Any, chains: Any, seed: Any) -> None:
-    if method not in ("laplace", "nuts"):
-        raise InvalidArgument(f'`method` must be "laplace" or "nuts", but is {method!r}.')
+    if method not in ("laplace", "importance", "nuts"):
+        raise InvalidArgument(f'`method` must be "laplace", "importance" or "nuts", but is {method!r}.')
     for name, value, least in (
         ("samples", samples, 4),
         ("warmup", warmup, 1),

@@ -77,12 +77,12 @@ def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
         prior=SIGMA,
         optimism=dist.Normal(0.0, WIDTH),
         method=method,
-        samples=39 if method == "laplace" else 156,
+        samples={"laplace": 39, "importance": 195, "nuts": 156}[method],
         warmup=60,
         chains=1,
         seed=seed,
     )
-    draws = found.optimism if method == "laplace" else found.optimism[::4]
+    draws = found.optimism[::4] if method == "nuts" else found.optimism[:39]
     return int((draws < truth).sum()), float(found.optimism.std())
 
 
@@ -106,7 +106,12 @@ def chi_square(ranks: np.ndarray) -> str:
 def calibrate(sets: int, by_nuts: int) -> None:
     print("| β | method | sets | 50 % | 80 % | 90 % | 95 % | deviation | ranks: chi-square of 9 degrees | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    rows = [("laplace", None, 2 * sets), *(("laplace", beta, sets) for beta in BETAS), ("nuts", None, by_nuts)]
+    rows = [
+        ("laplace", None, 5 * sets),
+        ("importance", None, 2 * sets),
+        *(("importance", beta, sets // 2) for beta in BETAS),
+        ("nuts", None, by_nuts),
+    ]
     for method, beta, number in rows:
         if number:
             since = time.perf_counter()
@@ -140,9 +145,12 @@ def confuse(problems: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--sets", type=int, default=500, help="data sets for each fixed β by Laplace; twice that for drawn β"
+        "--sets",
+        type=int,
+        default=200,
+        help="a fifth of those by Laplace, half of those with drawn β, twice those with each fixed β",
     )
-    parser.add_argument("--nuts", type=int, default=200, help="data sets by NUTS, for drawn β")
+    parser.add_argument("--nuts", type=int, default=200, help="data sets by NUTS")
     parser.add_argument("--problems", type=int, default=30, help="problems for the comparison of demonstrators")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
