@@ -81,7 +81,7 @@ def errors(taste: Taste, found: Inverse) -> list[float]:
         last = torch.zeros_like(model.mdp.initial)
         return found.demonstrator.log_likelihood(model, found.demonstrations, reward, last, model.temperature)
 
-    return (-hessian(log_likelihood, taste.weight.detach())).inverse().diagonal().sqrt().tolist()
+    return (-torch.as_tensor(hessian(log_likelihood, taste.weight.detach()))).inverse().diagonal().sqrt().tolist()
 
 
 def main(args: Args) -> None:

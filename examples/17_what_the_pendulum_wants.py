@@ -49,7 +49,7 @@ def errors(found: Inverse, reward: LinearReward) -> torch.Tensor:
         last = torch.zeros_like(model.mdp.initial)
         return found.demonstrator.log_likelihood(model, found.demonstrations, table, last, model.temperature)
 
-    return (-hessian(log_likelihood, reward.weight.detach())).inverse().diagonal().sqrt()
+    return (-torch.as_tensor(hessian(log_likelihood, reward.weight.detach()))).inverse().diagonal().sqrt()
 
 
 @dataclass

@@ -66,22 +66,6 @@ def test_an_example_prints_what_it_quotes_and_draws_what_is_shown(path, tmp_path
             assert np.abs(drawn - shown).mean() < 0.02, "the committed picture is of something else: run it again"
 
 
-@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.name)
-def test_an_example_can_be_run_in_moments(path, tmp_path, capsys):
-    """In smoke mode, in this process; the picture goes where it is told to."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look themselves up
-    try:
-        spec.loader.exec_module(module)
-        module.main(module.Args(smoke=True, picture=tmp_path / "here.png"))
-    finally:
-        del sys.modules[path.stem]
-    assert capsys.readouterr().out.strip()
-    assert picture(tmp_path / "here.png").std() > 0.02
-    assert module.Args().picture == Path(f"{path.stem}.png")
-
-
 def test_the_gallery_is_complete_and_in_order():
     numbers = [int(path.name[:2]) for path in GALLERY]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -11,6 +11,8 @@ from pgm_control.inverse_rl.simulated import sample_episodes
 from pgm_control.learners import SAC, SoftQLearning
 from pgm_control.learners.worlds import Worlds
 
+pytestmark = pytest.mark.slow
+
 TABLE = {"hidden": (), "batch_size": 128, "target_rate": 0.05, "learning_rate": 0.05}
 
 

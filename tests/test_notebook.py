@@ -2,7 +2,6 @@
 
 import html
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import pgm_control
 from pgm_control import TabularModel, explain, frontier, infer, ledger
 from pgm_control.models import lottery, restaurant, zoo
 
@@ -79,15 +77,6 @@ def test_every_cell_shows_what_inference_says(app, moved):
     shown = html.unescape("".join(pages))
     for sentence in (*explain(model).sentences, *explain(model, found["beta"]).sentences):
         assert sentence in shown
-
-
-def test_it_runs_as_a_script(tmp_path):
-    """With nothing to shorten, and no warning; so `.ci/run` runs it like any example."""
-    here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)}
-    command = [sys.executable, "-W", "error", str(NOTEBOOK), "--smoke"]
-    done = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not list(tmp_path.iterdir())
 
 
 def test_it_is_as_the_editor_would_write_it():

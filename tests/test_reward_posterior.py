@@ -29,6 +29,8 @@ from pgm_control.inverse_rl import (
 from pgm_control.inverse_rl.laplace import Coordinates
 from pgm_control.inverse_rl.reward_function import RewardFunction
 
+pytestmark = pytest.mark.slow
+
 WHO = {
     "clamped": ClampedDemonstrator(),
     "free": FreeDemonstrator(),
