@@ -23,3 +23,10 @@ def fresh_world():
     pyro.set_rng_seed(0)
     yield
     assert not dict(pyro.get_param_store()), "the library must leave Pyro's global parameter store empty"
+
+
+def pytest_collection_modifyitems(items):
+    """What opens a browser is slow."""
+    for item in items:
+        if "open_page" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
