@@ -233,6 +233,20 @@ class Demonstrations:
         found = torch.zeros_like(self.mdp.probability[..., 0])
         return found.index_put_((self.moves.state, self.moves.action), self.weights(self.moves), accumulate=True)
 
+    @property
+    def timed_moves(self) -> Moves:
+        """The moves, for who needs their times.
+
+        Raises:
+            InvalidArgument: if the times are not known.
+        """
+        if not self.is_timed:
+            raise InvalidArgument(
+                "`demonstrations` must tell the time of each transition for this demonstrator: its policy depends on "
+                'it. Pass `times`, or use ClampedDemonstrator("matching").'
+            )
+        return self.moves
+
     def weights(self, of: Moves | Ends) -> Float[Tensor, " each"]:
         """How much each counts in sums over time."""
         return of.weight * self.mdp.discount**of.time if self.fades else of.weight

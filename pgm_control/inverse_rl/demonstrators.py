@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .._blocks import MarkovModel
 from .._errors import InvalidArgument
-from .demonstrations import Demonstrations, Moves
+from .demonstrations import Demonstrations
 from .planned_values import planned_values
+from .stationary_values import over
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,14 @@ class Demonstrator(Protocol):
         self,
         model: MarkovModel,
         demonstrations: Demonstrations,
-        reward: Float[Tensor, "state action outcome"],
-        last: Float[Tensor, " state"],
-        temperature: Tensor | float,
-    ) -> Float[Tensor, ""]:
-        """Of the demonstrations, in nats, likewise; up to a number that does not depend on the reward."""
+        reward: Float[Tensor, "*batch state action outcome"],
+        last: Float[Tensor, "*#batch state"],
+        temperature: Float[Tensor, "*#batch"] | float,
+    ) -> Float[Tensor, "*batch"]:
+        """Of the demonstrations, in nats, likewise; up to a number that does not depend on the reward.
+
+        Leading axes are rewards to be judged side by side.
+        """
         ...
 
 
@@ -99,7 +103,7 @@ class ClampedDemonstrator:
         reward: Tensor,
         last: Tensor,
         temperature: Tensor | float,
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "*batch"]:
         """By either criterion."""
         q, v = planned_values(model, 0.0, reward, last, temperature, self.forever)
         moves, ends = demonstrations.moves, demonstrations.ends
@@ -107,12 +111,13 @@ class ClampedDemonstrator:
             return _of_actions(model, demonstrations, q, v, temperature)
         paid = (model.mdp.probability * torch.where(model.mdp.probability > 0, reward, 0.0)).sum(-1)
         weight, cut = demonstrations.weights(moves), demonstrations.weights(ends)
-        total = (weight * paid[moves.state, moves.action]).sum() - demonstrations.starts @ v[0]
+        total = (weight * paid[..., moves.state, moves.action]).sum(-1) - v[..., 0, :] @ demonstrations.starts
         unseen = ends.action >= 0
-        at = torch.where(unseen, ends.time, 0), ends.state, torch.where(unseen, ends.action, 0)
-        ahead = torch.where(unseen, q[at] - paid[at[1:]], v[ends.time, ends.state])
+        time, action = torch.where(unseen, ends.time, 0), torch.where(unseen, ends.action, 0)
+        after = q[..., time, ends.state, action] - paid[..., ends.state, action]
+        ahead = torch.where(unseen, after, v[..., ends.time, ends.state])
         log_prior = (weight * model.action_prior.log()[moves.state, moves.action]).sum()
-        return (total + (cut * ahead).sum()) / temperature + log_prior
+        return (total + (cut * ahead).sum(-1)) / temperature + log_prior
 
 
 @final
@@ -146,7 +151,7 @@ class FreeDemonstrator:
         reward: Tensor,
         last: Tensor,
         temperature: Tensor | float,
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "*batch"]:
         """Of actions and outcomes, given the first state."""
         return DialDemonstrator(1.0, "believed", self.forever).log_likelihood(
             model, demonstrations, reward, last, temperature
@@ -161,7 +166,7 @@ class DialDemonstrator:
     $$\log p = \sum_t \log \pi^\beta_t(a_t | s_t) \; \bigl[ + \log q^\beta_t(s_{t+1} | s_t, a_t) \bigr]$$
 
     Attributes:
-        optimism: β; a tensor, to be differentiated.
+        optimism: β; a tensor to be differentiated, or one β for each of many rewards.
         dice: "world": it believes in luck, but the dice that were seen fell as they do, and say nothing of the reward.
             "believed": the dice fell as it wished, the bracket counts.
         forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
@@ -178,7 +183,7 @@ class DialDemonstrator:
         """Refuse what is no dice."""
         if self.dice not in ("world", "believed"):
             raise InvalidArgument(f'`dice` must be "world" or "believed", but is {self.dice!r}.')
-        if isinstance(self.optimism, bool) or not math.isfinite(_number(self.optimism)):
+        if isinstance(self.optimism, bool) or not _is_finite(self.optimism):
             raise InvalidArgument(f"`optimism` must be a finite number, but is {self.optimism!r}.")
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
@@ -192,7 +197,7 @@ class DialDemonstrator:
         reward: Tensor,
         last: Tensor,
         temperature: Tensor | float,
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "*batch"]:
         """Of the actions, and of the outcomes if they fell as it wished."""
         q, v = planned_values(model, self.optimism, reward, last, temperature, self.forever)
         total = _of_actions(model, demonstrations, q, v, temperature)
@@ -206,10 +211,10 @@ class DialDemonstrator:
             )
         seen = moves.successor >= 0
         t, s, a, to = (each[seen] for each in moves[:4])
-        log_faces = _believed(model, reward, v[t + 1], temperature, self.optimism, s, a)
+        log_faces = _believed(model, reward, v, temperature, self.optimism, t, s, a)
         lands = (model.mdp.successor[s, a] == to[:, None]) & (model.mdp.probability[s, a] > 0)
         log_landing = torch.where(lands, log_faces, -torch.inf).logsumexp(-1)
-        return total + (moves.weight[seen] * log_landing).sum()
+        return total + (moves.weight[seen] * log_landing).sum(-1)
 
 
 @final
@@ -231,7 +236,7 @@ class BoltzmannDemonstrator:
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """A softmax of hard values, in the world."""
         q, v = planned_values(model, 0.0, reward, last, temperature, self.forever, hard=True)
-        log_policy = torch.log_softmax(model.action_prior.log() + q / temperature, -1)
+        log_policy = torch.log_softmax(model.action_prior.log() + q / over(temperature, 3), -1)
         return Behaviour(log_policy, _true_dice(model), q, v)
 
     def log_likelihood(
@@ -241,15 +246,15 @@ class BoltzmannDemonstrator:
         reward: Tensor,
         last: Tensor,
         temperature: Tensor | float,
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, "*batch"]:
         """Of the actions."""
-        moves = _timed(demonstrations)
+        moves = demonstrations.timed_moves
         log_policy = self.behaviour(model, reward, last, temperature).log_policy
-        return (moves.weight * log_policy[moves.time, moves.state, moves.action]).sum()
+        return (moves.weight * log_policy[..., moves.time, moves.state, moves.action]).sum(-1)
 
 
-def _number(x: Tensor | float) -> float:
-    return float(x.detach()) if isinstance(x, Tensor) else float(x)
+def _is_finite(x: Tensor | float) -> bool:
+    return bool(x.detach().isfinite().all()) if isinstance(x, Tensor) else math.isfinite(x)
 
 
 def _true_dice(model: MarkovModel) -> Float[Tensor, "time state action outcome"]:
@@ -267,45 +272,37 @@ def _soft(
 ) -> Behaviour:
     mdp = model.mdp
     q, v = planned_values(model, optimism, reward, last, temperature, forever)
-    log_policy = model.action_prior.log() + (q - v[:-1, :, None]) / temperature
+    log_policy = model.action_prior.log() + (q - v[..., :-1, :, None]) / over(temperature, 3)
     log_dynamics = _true_dice(model)
     if believed:
-        x = reward + mdp.discount * v[1:, mdp.successor]
-        log_dynamics = torch.log_softmax(mdp.probability.log() + optimism * x / temperature, -1)
+        x = reward[..., None, :, :, :] + mdp.discount * v[..., 1:, mdp.successor]
+        log_dynamics = torch.log_softmax(mdp.probability.log() + over(optimism, 4) * x / over(temperature, 4), -1)
     return Behaviour(log_policy, log_dynamics, q, v)
 
 
 def _believed(
     model: MarkovModel,
     reward: Tensor,
-    ahead: Float[Tensor, "move state"],
+    v: Float[Tensor, "*batch time_and_last state"],
     temperature: Tensor | float,
     optimism: Tensor | float,
+    t: Tensor,
     s: Tensor,
     a: Tensor,
-) -> Float[Tensor, "move outcome"]:
+) -> Float[Tensor, "*batch move outcome"]:
     """Log-probabilities of the faces in the places that were seen."""
     mdp = model.mdp
-    x = reward[s, a] + mdp.discount * ahead.gather(-1, mdp.successor[s, a].long())
-    return torch.log_softmax(mdp.probability[s, a].log() + optimism * x / temperature, -1)
+    x = reward[..., s, a, :] + mdp.discount * v[..., t[:, None] + 1, mdp.successor[s, a].long()]
+    return torch.log_softmax(mdp.probability[s, a].log() + over(optimism, 2) * x / over(temperature, 2), -1)
 
 
 def _of_actions(
     model: MarkovModel, demonstrations: Demonstrations, q: Tensor, v: Tensor, temperature: Tensor | float
-) -> Float[Tensor, ""]:
-    moves = _timed(demonstrations)
+) -> Float[Tensor, "*batch"]:
+    moves = demonstrations.timed_moves
     t, s, a = moves.time, moves.state, moves.action
-    log_policy = model.action_prior.log()[s, a] + (q[t, s, a] - v[t, s]) / temperature
-    return (moves.weight * log_policy).sum()
-
-
-def _timed(demonstrations: Demonstrations) -> Moves:
-    if not demonstrations.is_timed:
-        raise InvalidArgument(
-            "`demonstrations` must tell the time of each transition for this demonstrator: its policy depends on it. "
-            'Pass `times`, or use ClampedDemonstrator("matching").'
-        )
-    return demonstrations.moves
+    log_policy = model.action_prior.log()[s, a] + (q[..., t, s, a] - v[..., t, s]) / over(temperature, 1)
+    return (moves.weight * log_policy).sum(-1)
 
 
 NAMED: dict[str, Demonstrator] = {

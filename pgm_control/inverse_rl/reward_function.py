@@ -34,9 +34,16 @@ class RewardFunction:
             self.names = tuple(f"ψ[{i}]" for i in range(len(self.start)))
 
     def __call__(
-        self, psi: Float[Tensor, " parameter"]
-    ) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
-        """The rewards."""
+        self, psi: Float[Tensor, "*batch parameter"]
+    ) -> tuple[Float[Tensor, "*batch state action outcome"], Float[Tensor, "*batch state"]]:
+        """The rewards, of each row of parameters."""
+        if psi.ndim == 1:
+            return self._of_row(psi)
+        found = torch.func.vmap(self._of_row)(psi.flatten(0, -2))
+        table, last = (each.unflatten(0, psi.shape[:-1]) for each in found)
+        return table, last
+
+    def _of_row(self, psi: Tensor) -> tuple[Tensor, Tensor]:
         sizes = [shape.numel() for shape in self._shapes.values()]
         parts = zip(self._shapes.items(), psi.split(sizes), strict=True)
         return torch.func.functional_call(

@@ -15,10 +15,10 @@ _SMALL = 1e-13  # of the values: what is left to rounding
 def stationary_values(
     model: MarkovModel,
     optimism: Tensor | float,
-    reward: Float[Tensor, "state action outcome"],
+    reward: Float[Tensor, "*batch state action outcome"],
     temperature: Tensor | float,
     hard: bool = False,
-) -> tuple[Float[Tensor, "state action"], Float[Tensor, " state"]]:
+) -> tuple[Float[Tensor, "*batch state action"], Float[Tensor, "*batch state"]]:
     r"""The fixed point of the soft Bellman equations, with derivatives up to the second.
 
     $$V = F(V), \qquad F(V)(s) = \tau \log \sum_a \rho\, e^{Q(s, a)/\tau}, \qquad Q = L_\beta[r + \gamma V(s')]$$
@@ -30,7 +30,7 @@ def stationary_values(
     Args:
         model: with a discount below 1; its horizon and rewards do not count.
         optimism: β of the dice; survival stays clamped.
-        reward: of the outcomes, in reward units.
+        reward: of the outcomes, in reward units; leading axes are settings, as are the axes of β and τ.
         temperature: τ > 0, in reward units per nat.
         hard: V is the largest Q of the allowed actions instead, as if τ were 0; β is 0 then.
 
@@ -47,37 +47,47 @@ def stationary_values(
             "limit. Give it one, or a horizon."
         )
     log_prior, log_p, states = model.action_prior.log(), mdp.probability.log(), mdp.num_states
-    where = mdp.successor.long()
+    where, heat, beta = mdp.successor.long(), over(temperature, 2), over(optimism, 2)
 
     def once(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Q, F(V) and F'(V)."""
-        x = reward + mdp.discount * v[where]
-        q = certainty_equivalent(x, log_p, temperature, optimism)
+        x = reward + mdp.discount * v[..., where]
+        q = certainty_equivalent(x, log_p, heat, beta)
         if hard:
             best = torch.where(log_prior > -torch.inf, q, -torch.inf)
             v, policy = best.amax(-1), torch.nn.functional.one_hot(best.argmax(-1), q.shape[-1]).to(q)
         else:
-            v = certainty_equivalent(q, log_prior, temperature, 1.0)
-            policy = tilt(q, log_prior, temperature, 1.0).exp()
-        moves = policy[..., None] * tilt(x, log_p, temperature, optimism).exp()
-        slope = torch.zeros_like(v)[:, None].expand(-1, states).clone()
-        return q, v, mdp.discount * slope.scatter_add(1, where.flatten(1), moves.flatten(1))
+            v = certainty_equivalent(q, log_prior, over(temperature, 1), 1.0)
+            policy = tilt(q, log_prior, over(temperature, 1), 1.0).exp()
+        moves = (policy[..., None] * tilt(x, log_p, heat, beta).exp()).flatten(-2)
+        slope = torch.zeros_like(v)[..., None].expand(*v.shape, states)
+        return q, v, mdp.discount * slope.scatter_add(-1, where.flatten(1).expand_as(moves), moves)
 
     def newton(v: Tensor, ahead: Tensor, slope: Tensor) -> Tensor:
-        return v + torch.linalg.solve(torch.eye(states).to(v) - slope, ahead - v)
+        return v + torch.linalg.solve(torch.eye(states).to(v) - slope, (ahead - v)[..., None])[..., 0]
 
-    v = torch.zeros_like(mdp.initial)
+    def error(v: Tensor, ahead: Tensor) -> Tensor:
+        return (ahead - v).abs().amax(-1, keepdim=True)
+
+    numbers = [each.shape for each in (temperature, optimism) if isinstance(each, Tensor)]
+    batch = torch.broadcast_shapes(reward.shape[:-3], *numbers)
+    v = torch.zeros_like(mdp.initial).expand(*batch, -1)
     with torch.no_grad():
         for _ in range(_SWEEPS):
             _, ahead, slope = once(v)
-            error = (ahead - v).abs().max()
-            if not torch.isfinite(error) or error <= _SMALL * ahead.abs().max().clamp(min=1.0):
+            off = error(v, ahead)
+            if bool((~off.isfinite() | (off <= _SMALL * ahead.abs().amax(-1, keepdim=True).clamp(min=1.0))).all()):
                 break
             better = newton(v, ahead, slope)
-            v = better if (once(better)[1] - better).abs().max() < error else ahead
+            v = torch.where(error(better, once(better)[1]) < off, better, ahead)
     if not bool(v.isfinite().all()):
         raise InvalidArgument("`reward` must give finite values, but gives infinite ones. Give a `prior`.")
     for _ in range(2):
         _, ahead, slope = once(v)
         v = newton(v, ahead, slope)
     return once(v)[0], v
+
+
+def over(x: Tensor | float, axes: int) -> Tensor | float:
+    """A number for each setting, to be broadcast over tables with so many axes."""
+    return x[(..., *[None] * axes)] if isinstance(x, Tensor) else x
