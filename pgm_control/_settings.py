@@ -1,8 +1,10 @@
 """Many settings of one MDP at once, through the compiled solver: from arrays to arrays."""
 
+import math
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import ModuleType
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ _ABREAST = 16  # settings in neighbouring lanes: enough to fill vector registers
 _FULL = 0.75  # of the faces possible: from there on it costs more to look dice up than to throw impossible faces
 _NONE = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0)
 Array = np.ndarray
-Cotangents = tuple[Array, Array, Array]  # by the objective, by q and by v, shaped as these are in `Solved`
+Cotangents = tuple[Array, Array, Array]  # by the objective, by q and by v, shaped as in `Solved`; (setting, 0, 0) for 0
 
 
 class Settings(NamedTuple):
@@ -73,10 +75,27 @@ def solved(
             order = np.concatenate(parts).argsort()
             columns = (np.concatenate(each) for each in zip(*found, strict=True))
             return Solved(*(each[order] if len(each) else each for each in columns))
+    answers, parts = arranged(kernels, mdp, given, wants, cotangents, logs)
+    _in_parallel(parts)
+    return answers
+
+
+def arranged(
+    kernels: ModuleType,
+    mdp: TabularMDP,
+    given: Settings,
+    wants: int = 0,
+    cotangents: Cotangents | None = None,
+    logs: Logs | None = None,
+) -> tuple[Solved, list[Callable[[], None]]]:
+    """The arguments of `solved`, for dice of one kind: answers to be, and the calls that write them.
+
+    They may be called again, after new numbers were written into the arrays that were given.
+    """
     dice, probability, initial = _tables(mdp)
-    steps, (states, actions, outcomes) = mdp.horizon, mdp.probability.shape
+    count, steps, (states, actions, outcomes) = len(given.temperature), mdp.horizon, mdp.probability.shape
     pairs, wanted, all_wanted = actions * states, (count if wants > 0 else 0), (count if wants > 1 else 0)
-    answers = Solved(
+    answers = (
         np.empty((count, steps, pairs)),
         np.empty((count, steps + 1, states)),
         np.empty(count),
@@ -94,10 +113,11 @@ def solved(
     none = np.empty((count, 0, 0))
     costs = (np.ones(count), none, none)
     if cotangents is not None:
-        costs = (cotangents[0], cotangents[1].reshape(count, steps, pairs), cotangents[2])
-
-    def run(part: slice) -> None:
-        kernels.solve(
+        by_q = cotangents[1]
+        costs = (cotangents[0], by_q.reshape(*by_q.shape[:2], math.prod(by_q.shape[2:])), cotangents[2])
+    parts = [
+        partial(
+            kernels.solve,
             dice,
             probability,
             *(table if len(table) == 1 else table[part] for table in tables),
@@ -111,13 +131,19 @@ def solved(
             *(_NONE if logs is None else logs),
             *(answer[part] for answer in answers[3:]),
         )
-
-    _in_parallel(run, [slice(start, start + _ABREAST) for start in range(0, count, _ABREAST)])
-    return answers._replace(
-        q=answers.q.reshape(count, steps, actions, states),
-        by_reward=answers.by_reward.reshape(wanted, states, actions, outcomes),
-        by_log_prior=answers.by_log_prior.reshape(all_wanted, actions, states),
+        for part in (slice(start, start + _ABREAST) for start in range(0, count, _ABREAST))
+    ]
+    q, v, objective, by_reward, by_last, by_numbers, by_log_prior = answers
+    shaped = Solved(
+        q.reshape(count, steps, actions, states),
+        v,
+        objective,
+        by_reward.reshape(wanted, states, actions, outcomes),
+        by_last,
+        by_numbers,
+        by_log_prior.reshape(all_wanted, actions, states),
     )
+    return shaped, parts
 
 
 def _some(given: Settings, which: Array) -> Settings:
@@ -130,15 +156,15 @@ def _picked(cotangents: Cotangents | None, which: Array) -> Cotangents | None:
     return None if cotangents is None else (cotangents[0][which], cotangents[1][which], cotangents[2][which])
 
 
-def _in_parallel(run: Callable[[slice], None], parts: list[slice]) -> None:
+def _in_parallel(parts: list[Callable[[], None]]) -> None:
     """On as many threads as torch uses; the compiled loops hold no lock."""
     threads = 1 if len(parts) == 1 else min(torch.get_num_threads(), len(parts))
     if threads == 1:
         for part in parts:
-            run(part)
+            part()
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, parts))
+            list(pool.map(lambda part: part(), parts))
 
 
 Dice = tuple[Array, Array, Array, Array, Array, bool]

@@ -26,6 +26,7 @@ from pgm_control.inverse_rl import (
 )
 from pgm_control.inverse_rl.descent import descend
 from pgm_control.inverse_rl.direct import direct
+from pgm_control.inverse_rl.inverse import log_prior, objective
 from pgm_control.inverse_rl.visits import predicted_visits
 
 DEMONSTRATORS = [
@@ -145,7 +146,8 @@ def test_value_and_slope_in_one_sweep_are_those_of_autograd(who, cut):
     reward, last = mdp.reward.clone().requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
     expected = who.log_likelihood(model, demonstrations, reward, last, model.temperature)
     slopes = torch.autograd.grad(expected, (reward, last))
-    value, *found = at_once(reward.detach(), last.detach())
+    value, *slopes_found = at_once(reward.detach().numpy(), last.detach().numpy())
+    found = [torch.from_numpy(each) for each in slopes_found]
     assert value == pytest.approx(float(expected.detach()), abs=1e-10)
     possible = mdp.probability > 0
     torch.testing.assert_close(found[0][possible], slopes[0][possible], atol=1e-10, rtol=0)
@@ -164,6 +166,55 @@ def test_rewards_send_derivatives_back_as_autograd_does(axes, pays_last):
     for reward in (LinearReward(mdp, features, pays_last), TabularReward(mdp, of, pays_last)):
         found = reward.by_parameters(by_table, by_last)
         torch.testing.assert_close(found, RewardModel.by_parameters(reward, by_table, by_last))
+
+
+def rewards_of(mdp, pays_last):
+    """One of each kind, its parameters not 0."""
+    features = [torch.randn(*mdp.probability.shape[:axes], 4, dtype=torch.float64) for axes in (1, 2, 3)]
+    of = ["state"] if pays_last else ["state", "state_action", "outcome"]
+    found = [TabularReward(mdp, each, pays_last) for each in of]
+    found += [LinearReward(mdp, each, pays_last) for each in features[: len(of)]]
+    found.append(
+        NetworkReward(mdp, features[0], torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.Tanh()), pays_last)
+    )
+    for reward in found:
+        for each in reward.parameters():
+            torch.nn.init.normal_(each)
+    return found
+
+
+@pytest.mark.parametrize("pays_last", [False, True])
+@pytest.mark.parametrize("who", DEMONSTRATORS, ids=repr)
+def test_what_the_search_sees_is_what_autograd_says(who, pays_last):
+    """In numpy or through torch, whichever it takes; with a prior and without."""
+    torch.manual_seed(0)
+    model = problem(4, discount=0.9)
+    demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 9))
+    for reward, prior in itertools.product(rewards_of(model.mdp, pays_last), [None, 2.0]):
+        parameters, last = list(reward.parameters()), reward.last()
+        x = torch.nn.utils.parameters_to_vector(parameters).detach().numpy()
+        end = torch.zeros(3, dtype=torch.float64) if last is None else last
+        expected = who.log_likelihood(model, demonstrations, reward(), end, model.temperature)
+        if prior is not None:
+            expected = expected + log_prior(parameters, prior)
+        slopes = torch.nn.utils.parameters_to_vector(torch.autograd.grad(expected, parameters))
+        value, slope = objective(model, reward, who, demonstrations, parameters, prior)(x)
+        assert value == pytest.approx(-float(expected.detach()) / 9, abs=1e-11)
+        np.testing.assert_allclose(slope, -slopes / 9, atol=1e-11)
+
+
+def test_one_evaluation_leaves_nothing_to_the_next():
+    model = problem(5)
+    demonstrations, x = Demonstrations.from_trajectories(model.mdp, *seen(model, 9)), np.array([0.3, -1.0, 2.0])
+    reward = TabularReward(model.mdp)
+    function = objective(model, reward, ClampedDemonstrator(), demonstrations, list(reward.parameters()), None)
+    value, slope = function(x)
+    kept = slope.copy()
+    function(-x)
+    np.testing.assert_array_equal(slope, kept)
+    again, same = function(x)
+    assert again == value
+    np.testing.assert_array_equal(same, kept)
 
 
 def test_descent_finds_the_bottom_of_a_bent_valley_and_never_climbs():

@@ -1,6 +1,7 @@
 """Log-likelihoods that are linear in rewards and values: value and slope in one compiled sweep there and back."""
 
 from collections.abc import Callable
+from typing import final
 
 import numpy as np
 import torch
@@ -9,22 +10,25 @@ from torch import Tensor
 
 from .._backend import kernels_for
 from .._blocks import MarkovModel
-from .._settings import Settings, solved
+from .._settings import Settings, arranged
 from .demonstrations import Demonstrations
-from .demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator, _timed
+from .demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
 
-Table = Float[Tensor, "state action outcome"]
-Row = Float[Tensor, " state"]
-Direct = Callable[[Table, Row], tuple[float, Table, Row]]
+Array = np.ndarray
+Table = Float[Array, "state action outcome"]
+Row = Float[Array, " state"]
+Spread = Float[Array, "..."]
+Direct = Callable[[Spread, Spread], tuple[float, Table, Row]]
 
 
 def direct(who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations) -> Direct | None:
-    r"""The log-likelihood and its derivatives, of the rewards of outcomes and of the last state.
+    r"""The log-likelihood and its derivatives, of the rewards of outcomes and of the last state, all in numpy.
 
     $$\ell = \frac1\tau \bigl(c_r \cdot r + c_Q \cdot Q + c_V \cdot V\bigr) + \text{const}$$
 
     With coefficients that do not depend on the reward, what a sweep forwards has to carry is known before the sweep
-    backwards. None where the likelihood is not of this form, or nothing is compiled.
+    backwards. None where the likelihood is not of this form, or nothing is compiled. Rewards may be of any shape that
+    spreads to that of the table.
     """
     mdp = model.mdp
     kernels = kernels_for(mdp.probability, mdp.horizon)
@@ -35,30 +39,46 @@ def direct(who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations
     matches = isinstance(who, ClampedDemonstrator) and who.criterion == "matching"
     by_reward, by_q, by_v, constant = (_matched if matches else _of_actions)(model, demonstrations)
     probability, tau = mdp.probability.numpy().astype(np.float64), float(model.temperature)
-    by_reward, by_q, by_v = by_reward[..., None] * probability / tau, by_q / tau, by_v / tau
-    cotangents = np.zeros(1), np.ascontiguousarray(by_q.swapaxes(-1, -2))[None], by_v[None]
+    by_reward = by_reward[..., None] * probability / tau
+    by_q, by_v = np.ascontiguousarray(by_q.swapaxes(-1, -2))[None] / tau, by_v[None] / tau
+    carried = by_q if by_q.any() else np.empty((1, 0, 0))
+    table, last = np.zeros((1, *probability.shape)), np.zeros((1, len(probability)))
     prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
     beta = np.full(1, who.optimism if isinstance(who, DialDemonstrator) else 0.0)
-    heat, coefficients = np.full(1, tau), (by_reward, cotangents[1][0], by_v)
-    live = [each != 0 for each in coefficients]  # values elsewhere may be infinite
-    weights = [each[there] for each, there in zip(coefficients, live, strict=True)]
+    given = Settings(table, last, prior, np.full(1, tau), beta, beta, 0.0)
+    found, (sweep,) = arranged(kernels, mdp, given, 1, (np.zeros(1), carried, by_v))
+    products = [_Product(by_reward, table), _Product(by_q, found.q), _Product(by_v, found.v)]
 
-    def evaluated(reward: Table, last: Row) -> tuple[float, Table, Row]:
-        table, end = (np.ascontiguousarray(each.detach().numpy(), dtype=np.float64) for each in (reward, last))
-        found = solved(kernels, mdp, Settings(table[None], end[None], prior, heat, beta, beta, 0.0), 1, cotangents)
-        values = (table, found.q[0], found.v[0])
-        total = sum(float(w @ x[there]) for w, x, there in zip(weights, values, live, strict=True))
-        slopes = by_reward + found.by_reward[0], found.by_final_reward[0]
-        by_table, by_last = (torch.from_numpy(each).to(reward) for each in slopes)
-        return constant + total, by_table, by_last
+    def evaluated(reward: Spread, of_last: Spread) -> tuple[float, Table, Row]:
+        table[0], last[0] = reward, of_last
+        sweep()
+        total = sum((product() for product in products), constant)
+        return total, by_reward + found.by_reward[0], found.by_final_reward[0].copy()
 
     return evaluated
 
 
+@final
+class _Product:
+    """Coefficients times what an array holds at the time, without what counts nothing and may be infinite."""
+
+    def __init__(self, coefficients: Array, values: Array) -> None:
+        self._places = np.flatnonzero(coefficients)
+        self._coefficients, self._values = coefficients.reshape(-1)[self._places], values.reshape(-1)
+
+    def __call__(self) -> float:
+        return float(self._coefficients @ self._values.take(self._places))
+
+
 def by_autograd(
-    who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations, reward: Table, last: Row, pays_last: bool
-) -> tuple[float, Table, Row]:
-    """The same of any demonstrator. A last state that pays nothing is no variable."""
+    who: Demonstrator,
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Float[Tensor, "state action outcome"],
+    last: Float[Tensor, " state"],
+    pays_last: bool,
+) -> tuple[float, Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
+    """The same of any demonstrator, in torch. A last state that pays nothing is no variable."""
     table, end = reward.detach().clone().requires_grad_(), last.detach().clone().requires_grad_(pays_last)
     found = who.log_likelihood(model, demonstrations, table, end, model.temperature)
     wanted = [table, end] if pays_last else [table]
@@ -77,7 +97,7 @@ def _empty(model: MarkovModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _of_actions(model: MarkovModel, demonstrations: Demonstrations) -> _Found:
     """Of Q − V where something was done."""
     by_reward, by_q, by_v = _empty(model)
-    t, s, a, _, weight = (each.numpy() for each in _timed(demonstrations))
+    t, s, a, _, weight = (each.numpy() for each in demonstrations.timed_moves)
     np.add.at(by_q, (t, s, a), weight)
     np.add.at(by_v, (t, s), -weight)
     return by_reward, by_q, by_v, float(weight @ np.log(model.action_prior.numpy()[s, a]))

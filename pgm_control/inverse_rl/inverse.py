@@ -169,7 +169,7 @@ def inverse(
     _check(prior, method, steps, tolerance, learning_rate)
     parameters = [each for each in made.parameters() if each.requires_grad]
     number, since = demonstrations.number, time.perf_counter()
-    function = _function(model, made, who, demonstrations, parameters, prior)
+    function = objective(model, made, who, demonstrations, parameters, prior)
     start = torch.cat([each.detach().flatten() for each in parameters]).cpu().numpy().astype(np.float64)
     points = descend(function, start) if method == "lbfgs" else adam(function, start, learning_rate)
     best, gradient, trace = Point(start, math.inf, start), math.inf, []
@@ -204,7 +204,7 @@ def inverse(
     return _result(model, made, who, demonstrations, (likelihood, of_prior, gradient), trace, status, since)
 
 
-def _function(
+def objective(
     model: MarkovModel,
     reward: RewardModel,
     who: Demonstrator,
@@ -213,23 +213,47 @@ def _function(
     prior: float | None,
 ) -> Function:
     """Of the parameters, all in a row: what is to be made small, a demonstration, and its slope."""
-    number, at_once = demonstrations.number, direct(who, model, demonstrations)
-    pays_last = reward.last() is not None
+    number, likelihood_of = demonstrations.number, _likelihood(model, reward, who, demonstrations, parameters)
 
     def function(x: Vector) -> tuple[float, Vector]:
+        likelihood, slope = likelihood_of(x)
+        if prior is not None:
+            slope = slope - x / prior**2
+        return -(likelihood + _log_prior(x, prior)) / number, -slope / number
+
+    return function
+
+
+def _likelihood(
+    model: MarkovModel,
+    reward: RewardModel,
+    who: Demonstrator,
+    demonstrations: Demonstrations,
+    parameters: list[torch.nn.Parameter],
+) -> Function:
+    """Of the parameters: the log-likelihood and its slope, in numpy throughout where both are linear in rewards."""
+    at_once, form = direct(who, model, demonstrations), reward.linear_form()
+    if at_once is not None and form is not None:
+
+        def in_numpy(x: Vector) -> tuple[float, Vector]:
+            likelihood, by_table, by_last = at_once(*form.tables(x))
+            return likelihood, form.by_parameters(by_table, by_last)
+
+        return in_numpy
+    pays_last = reward.last() is not None
+
+    def in_torch(x: Vector) -> tuple[float, Vector]:
         _assign(parameters, x)
         with torch.no_grad():
             table, last = tables(reward, model.mdp)
         if at_once is None:
             likelihood, by_table, by_last = by_autograd(who, model, demonstrations, table, last, pays_last)
         else:
-            likelihood, by_table, by_last = at_once(table, last)
-        slope = reward.by_parameters(by_table, by_last).cpu().numpy().astype(np.float64)
-        if prior is not None:
-            slope = slope - x / prior**2
-        return -(likelihood + _log_prior(x, prior)) / number, -slope / number
+            likelihood, *slopes = at_once(table.numpy(), last.numpy())
+            by_table, by_last = (torch.from_numpy(each).to(table) for each in slopes)
+        return likelihood, reward.by_parameters(by_table, by_last).cpu().numpy().astype(np.float64)
 
-    return function
+    return in_torch
 
 
 @torch.no_grad()
@@ -242,7 +266,7 @@ def _assign(parameters: list[torch.nn.Parameter], x: Vector) -> None:
 
 
 def _log_prior(x: Vector, prior: float | None) -> float:
-    return 0.0 if prior is None else float(log_prior([torch.from_numpy(x)], prior))
+    return 0.0 if prior is None else _log_density(float(x @ x), len(x), prior)
 
 
 def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
@@ -254,7 +278,10 @@ def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action o
 def log_prior(parameters: Sequence[Tensor], deviation: float) -> Float[Tensor, ""]:
     """Of a Gaussian around 0, in nats."""
     squares = sum((each.square().sum() for each in parameters), torch.zeros_like(parameters[0].sum()))
-    count = sum(each.numel() for each in parameters)
+    return _log_density(squares, sum(each.numel() for each in parameters), deviation)
+
+
+def _log_density(squares: Any, count: int, deviation: float) -> Any:
     return -0.5 * squares / deviation**2 - count * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
 
 

@@ -1,13 +1,46 @@
 """Rewards with parameters, to be learned."""
 
+import math
+from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from .._errors import InvalidArgument
 from .._mdp import TabularMDP
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LinearForm:
+    """Rewards as features times one row of parameters, and back, in numpy: what a search goes through again and again.
+
+    Attributes:
+        shape: of what has a reward of its own: (S,), (S, A) or (S, A, K).
+        features: of each of them in turn, (…, F); None for a parameter each.
+        pays_last: whether the last state is paid like the others.
+    """
+
+    shape: tuple[int, ...]
+    features: Float[np.ndarray, "each feature"] | None
+    pays_last: bool
+
+    def tables(self, x: Float[np.ndarray, " parameter"]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+        """The rewards of outcomes and of the last state, in shapes that spread to those of the tables."""
+        values = x if self.features is None else self.features @ x
+        return values.reshape(*self.shape, *[1] * (3 - len(self.shape))), values if self.pays_last else np.zeros(1)
+
+    def by_parameters(
+        self, by_table: Float[np.ndarray, "state action outcome"], by_last: Float[np.ndarray, " state"]
+    ) -> Float[np.ndarray, " parameter"]:
+        """From derivatives by the rewards to those by the parameters."""
+        found = by_table.reshape(math.prod(self.shape), -1).sum(1)
+        if self.pays_last:
+            found += by_last
+        return found if self.features is None else found @ self.features
 
 
 class RewardModel(torch.nn.Module):
@@ -32,7 +65,11 @@ class RewardModel(torch.nn.Module):
     @property
     def is_linear(self) -> bool:
         """Whether the table is linear in the parameters: then some likelihoods are concave in them."""
-        return False
+        return self.linear_form() is not None
+
+    def linear_form(self) -> "LinearForm | None":
+        """The table as features times the parameters, in numpy; None where it is not linear."""
+        return None
 
     def by_parameters(
         self, by_table: Float[Tensor, "state action outcome"], by_last: Float[Tensor, " state"]
@@ -104,10 +141,10 @@ class LinearReward(RewardModel):
             0, -2
         )
 
-    @property
-    def is_linear(self) -> bool:
-        """It is."""
-        return True
+    def linear_form(self) -> "LinearForm":
+        """Its features."""
+        matrix = self.features.flatten(0, -2).numpy(force=True).astype(np.float64)
+        return LinearForm(tuple(self.features.shape[:-1]), matrix, self.pays_last)
 
 
 @final
@@ -147,10 +184,9 @@ class TabularReward(RewardModel):
         """By sums over what has one number together."""
         return _gathered(by_table, by_last, self.weight.ndim, self.pays_last).flatten()
 
-    @property
-    def is_linear(self) -> bool:
-        """It is."""
-        return True
+    def linear_form(self) -> "LinearForm":
+        """A number each."""
+        return LinearForm(tuple(self.weight.shape), None, self.pays_last)
 
 
 @final
