@@ -28,6 +28,10 @@ REFERENCES = {
         "Y. Burda, R. Grosse and R. Salakhutdinov. Importance weighted autoencoders. "
         "International Conference on Learning Representations, 2016. arXiv:1509.00519."
     ),
+    "byrd1994": (
+        "R. H. Byrd, J. Nocedal and R. B. Schnabel. Representations of quasi-Newton matrices and their use in limited "
+        "memory methods. Mathematical Programming 63, 129–156, 1994."
+    ),
     "cao2021": (
         "H. Cao, S. N. Cohen and Ł. Szpruch. Identifiability in inverse reinforcement learning. "
         "Advances in Neural Information Processing Systems 34, 2021. arXiv:2106.03498."

@@ -24,9 +24,9 @@ from pgm_control.inverse_rl import (
     TabularReward,
     inverse,
 )
-from pgm_control.inverse_rl.descent import descend
+from pgm_control.inverse_rl.descent import Bends, descend
 from pgm_control.inverse_rl.direct import direct
-from pgm_control.inverse_rl.inverse import log_prior, objective
+from pgm_control.inverse_rl.objective import Objective, log_prior
 from pgm_control.inverse_rl.visits import predicted_visits
 
 DEMONSTRATORS = [
@@ -198,7 +198,7 @@ def test_what_the_search_sees_is_what_autograd_says(who, pays_last):
         if prior is not None:
             expected = expected + log_prior(parameters, prior)
         slopes = torch.nn.utils.parameters_to_vector(torch.autograd.grad(expected, parameters))
-        value, slope = objective(model, reward, who, demonstrations, parameters, prior)(x)
+        value, slope = Objective(model, reward, who, demonstrations, prior)(x)
         assert value == pytest.approx(-float(expected.detach()) / 9, abs=1e-11)
         np.testing.assert_allclose(slope, -slopes / 9, atol=1e-11)
 
@@ -207,7 +207,7 @@ def test_one_evaluation_leaves_nothing_to_the_next():
     model = problem(5)
     demonstrations, x = Demonstrations.from_trajectories(model.mdp, *seen(model, 9)), np.array([0.3, -1.0, 2.0])
     reward = TabularReward(model.mdp)
-    function = objective(model, reward, ClampedDemonstrator(), demonstrations, list(reward.parameters()), None)
+    function = Objective(model, reward, ClampedDemonstrator(), demonstrations)
     value, slope = function(x)
     kept = slope.copy()
     function(-x)
@@ -228,6 +228,45 @@ def test_descent_finds_the_bottom_of_a_bent_valley_and_never_climbs():
     assert all(b.value < a.value + 1e-14 for a, b in itertools.pairwise(points))
     np.testing.assert_allclose(points[-1].x, 1.0, atol=1e-6)
     assert len(list(descend(valley, np.ones(2)))) == 1
+
+
+@pytest.mark.parametrize("guess", [False, True])
+def test_bends_are_undone_as_by_bfgs(guess):
+    """By the recursion of the textbook, matrix by matrix; of more moves than are kept the last count."""
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(2, 6, 6))
+    curvature, metric = half[0] @ half[0].T, half[1] @ half[1].T
+    bends, moves = Bends(6, metric if guess else None), rng.normal(size=(70, 6))
+    for move in moves:
+        bends.meet(move, curvature @ move)
+        bends.meet(move, -move)  # is no bend
+    first, last = metric if guess else np.eye(6), curvature @ moves[-1]
+    inverse_ = first * (moves[-1] @ last) / (last @ first @ last)
+    for move in moves[-50:]:
+        change = curvature @ move
+        kept = np.eye(6) - np.outer(move, change) / (move @ change)
+        inverse_ = kept @ inverse_ @ kept.T + np.outer(move, move) / (move @ change)
+    slope = rng.normal(size=6)
+    np.testing.assert_allclose(bends.undone(slope), inverse_ @ slope, rtol=1e-9)
+
+
+def test_features_that_are_mixed_or_scaled_take_the_same_path():
+    model, rng = problem(6), np.random.default_rng(0)
+    demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 30))
+    features, mixture = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 3)) * [1e-2, 1.0, 1e3]
+    one, other = (inverse(model, demonstrations, each, steps=6) for each in (features, features @ mixture))
+    np.testing.assert_allclose(one.trace, other.trace, rtol=1e-6)
+
+
+def test_features_that_were_never_met_do_no_harm():
+    """They have no curvature to be guessed; nor has a feature that is 0."""
+    mdp = corridor()
+    demonstrations = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3, 3, 3]], [[1] * 5])
+    features = np.stack([np.arange(4.0), 1e3 * (np.arange(4) == 0), np.zeros(4)], -1)[:, None].repeat(2, 1)
+    features[:, 1, 1] = 0.0  # to stay at the start was never seen
+    found = inverse(TabularModel(mdp), demonstrations, features, prior=1.0)
+    assert found.status is InverseStatus.converged
+    assert inverse(TabularModel(mdp), demonstrations, 0 * features).status is InverseStatus.converged
 
 
 def test_descent_does_not_go_where_the_function_is_not_finite():

@@ -1,9 +1,8 @@
 """L-BFGS and Adam, point by point: the caller looks at each, and stops when it has seen enough."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ _LOWER, _FLATTER = 1e-4, 0.9  # Wolfe's two conditions
 _ROUNDING = 1e-14
 
 Vector = Float[np.ndarray, " parameter"]
+Matrix = Float[np.ndarray, "parameter parameter"]
 Function = Callable[[Vector], tuple[float, Vector]]
 
 
@@ -26,7 +26,7 @@ class Point(NamedTuple):
     slope: Vector
 
 
-def descend(function: Function, x: Vector) -> Iterator[Point]:
+def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iterator[Point]:
     """Yield points of which each is lower than the one before, by L-BFGS; end where no step goes down any more.
 
     A step is one evaluation of the function and its slope, where the first try will do; nothing is evaluated twice.
@@ -34,22 +34,23 @@ def descend(function: Function, x: Vector) -> Iterator[Point]:
     Args:
         function: of a point the value and the slope; where the value is not finite, it is taken for too high.
         x: where to start; it is the first point.
+        metric: the inverse of the curvature, roughly and up to a factor, where something is known of it.
     """
     here = Point(x, *function(x))
     yield here
-    moves: deque[tuple[Vector, Vector]] = deque(maxlen=_HISTORY)
+    bends = Bends(len(x), metric)
     while True:
-        direction = -_unbent(here.slope, moves)
-        length = 1.0 if moves else min(1.0, 10.0 / max(float(np.abs(here.slope).sum()), 1e-300))
+        direction = -bends.undone(here.slope)
+        length = (
+            1.0 if bends.count or metric is not None else min(1.0, 10.0 / max(float(np.abs(here.slope).sum()), 1e-300))
+        )
         there = _along(function, here, direction, length)
         if there is not None:
-            move, change = there.x - here.x, there.slope - here.slope
-            if move @ change > 0:
-                moves.append((move, change))
+            bends.meet(there.x - here.x, there.slope - here.slope)
             here = there
             yield here
-        elif moves:
-            moves.clear()  # what was learned of the curvature may mislead: once more by the slope alone
+        elif bends.count:
+            bends.forget()  # what was learned of the curvature may mislead: once more by the slope alone
         else:
             return
 
@@ -66,19 +67,56 @@ def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]
         optimiser.step()
 
 
-def _unbent(slope: Vector, moves: deque[tuple[Vector, Vector]]) -> Vector:
-    """The slope times the inverse of the curvature that the moves have met."""
-    found, kept = slope.copy(), []
-    for move, change in reversed(moves):
-        share = (move @ found) / (move @ change)
-        found -= share * change
-        kept.append(share)
-    if moves:
-        move, change = moves[-1]
-        found *= (move @ change) / (change @ change)
-    for (move, change), share in zip(moves, reversed(kept), strict=True):
-        found += (share - (change @ found) / (move @ change)) * move
-    return found
+@final
+class Bends:
+    r"""The inverse of the curvature that the last moves have met, as L-BFGS has it, in products of matrices.
+
+    $$H = K^\top M K + S^\top R^{-\top} R^{-1} S, \qquad K = I - Y^\top R^{-1} S, \qquad R_{ij} = s_i \cdot y_j
+    \text{ for } i \le j$$
+
+    Rows of S are moves, those of Y the changes of the slope, scaled so that a move times its change is 1; M is the
+    metric, or 1, times what fits the last of them.
+
+    References:
+        [byrd1994]
+    """
+
+    def __init__(self, size: int, metric: Matrix | None) -> None:
+        """Of so many parameters; nothing was met yet."""
+        self._metric, self._scale, self.count = metric, 1.0, 0
+        self._moves, self._changes = np.empty((_HISTORY, size)), np.empty((_HISTORY, size))
+        self._inverse = np.zeros((_HISTORY, _HISTORY))  # of R
+
+    def forget(self) -> None:
+        """As if nothing had been met."""
+        self.count, self._scale = 0, 1.0
+
+    def meet(self, move: Vector, change: Vector) -> None:
+        """Take the last move in, and drop the oldest if there are too many; one that met no bend tells nothing."""
+        product = float(move @ change)
+        if not product > 0:
+            return
+        if self.count == _HISTORY:
+            for each in (self._moves, self._changes):
+                each[:-1] = each[1:].copy()
+            self._inverse[:-1, :-1] = self._inverse[1:, 1:].copy()
+            self.count -= 1
+        n, share = self.count, 1.0 / math.sqrt(product)
+        self._moves[n], self._changes[n] = move * share, change * share
+        self._inverse[:n, n] = -self._inverse[:n, :n] @ (self._moves[:n] @ self._changes[n])
+        self._inverse[n, :n], self._inverse[n, n] = 0.0, 1.0
+        self._scale, self.count = 1.0 / float(self._changes[n] @ self._stretched(self._changes[n])), n + 1
+
+    def undone(self, slope: Vector) -> Vector:
+        """The inverse of the curvature times the slope: the way to the bottom, if all bends were met."""
+        n = self.count
+        moves, changes, inverse = self._moves[:n], self._changes[:n], self._inverse[:n, :n]
+        shares = inverse @ (moves @ slope)
+        straight = self._scale * self._stretched(slope - shares @ changes)
+        return straight + (shares - changes @ straight) @ inverse @ moves
+
+    def _stretched(self, slope: Vector) -> Vector:
+        return slope if self._metric is None else self._metric @ slope
 
 
 def _along(function: Function, here: Point, direction: Vector, length: float) -> Point | None:

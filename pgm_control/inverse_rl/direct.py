@@ -1,6 +1,6 @@
 """Log-likelihoods that are linear in rewards and values: value and slope in one compiled sweep there and back."""
 
-from collections.abc import Callable
+from types import ModuleType
 from typing import final
 
 import numpy as np
@@ -18,44 +18,62 @@ Array = np.ndarray
 Table = Float[Array, "state action outcome"]
 Row = Float[Array, " state"]
 Spread = Float[Array, "..."]
-Direct = Callable[[Spread, Spread], tuple[float, Table, Row]]
 
 
-def direct(who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations) -> Direct | None:
-    r"""The log-likelihood and its derivatives, of the rewards of outcomes and of the last state, all in numpy.
+@final
+class Direct:
+    r"""A log-likelihood and its derivatives, of the rewards of outcomes and of the last state, all in numpy.
 
     $$\ell = \frac1\tau \bigl(c_r \cdot r + c_Q \cdot Q + c_V \cdot V\bigr) + \text{const}$$
 
     With coefficients that do not depend on the reward, what a sweep forwards has to carry is known before the sweep
-    backwards. None where the likelihood is not of this form, or nothing is compiled. Rewards may be of any shape that
-    spreads to that of the table.
+    backwards. Rewards may be of any shape that spreads to that of the table.
     """
-    mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon)
+
+    def __init__(
+        self, kernels: ModuleType, model: MarkovModel, demonstrations: Demonstrations, optimism: float, matches: bool
+    ) -> None:
+        """Make all arrays."""
+        mdp, tau = model.mdp, float(model.temperature)
+        by_reward, by_q, by_v, self._constant = (_matched if matches else _of_actions)(model, demonstrations)
+        probability = mdp.probability.numpy().astype(np.float64)
+        self._by_reward = by_reward[..., None] * probability / tau
+        by_q, by_v = np.ascontiguousarray(by_q.swapaxes(-1, -2))[None] / tau, by_v[None] / tau
+        self._table, self._last = np.zeros((1, *probability.shape)), np.zeros((1, len(probability)))
+        self._prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
+        self._tau, beta = tau, np.full(1, float(optimism))
+        given = Settings(self._table, self._last, self._prior, np.full(1, tau), beta, beta, 0.0)
+        carried = by_q if by_q.any() else np.empty((1, 0, 0))
+        self._found, (self._sweep,) = arranged(kernels, mdp, given, 1, (np.zeros(1), carried, by_v))
+        coefficients, values = (self._by_reward, by_q, by_v), (self._table, self._found.q, self._found.v)
+        self._products = [_Product(*each) for each in zip(coefficients, values, strict=True)]
+
+    def __call__(self, reward: Spread, last: Spread) -> tuple[float, Table, Row]:
+        """The log-likelihood, and its derivatives by both."""
+        self._table[0], self._last[0] = reward, last
+        self._sweep()
+        total = self._constant + sum(product() for product in self._products)
+        return total, self._by_reward + self._found.by_reward[0], self._found.by_final_reward[0].copy()
+
+    def policy(self, reward: Spread, last: Spread) -> Float[Array, "time state action"]:
+        """What the demonstrator does for these rewards."""
+        self._table[0], self._last[0] = reward, last
+        self._sweep()
+        advantage = self._found.q[0].swapaxes(-1, -2) - self._found.v[0, :-1, :, None]
+        with np.errstate(divide="ignore"):
+            return np.exp(np.log(self._prior) + advantage / self._tau)
+
+
+def direct(who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations) -> Direct | None:
+    """The log-likelihood in that form; None where it has none, or nothing is compiled."""
+    kernels = kernels_for(model.mdp.probability, model.mdp.horizon)
     if kernels is None or not isinstance(who, ClampedDemonstrator | DialDemonstrator) or who.forever:
         return None
-    if isinstance(who, DialDemonstrator) and (who.dice == "believed" or isinstance(who.optimism, Tensor)):
+    if isinstance(who, ClampedDemonstrator):
+        return Direct(kernels, model, demonstrations, 0.0, who.criterion == "matching")
+    if who.dice == "believed" or isinstance(who.optimism, Tensor):
         return None
-    matches = isinstance(who, ClampedDemonstrator) and who.criterion == "matching"
-    by_reward, by_q, by_v, constant = (_matched if matches else _of_actions)(model, demonstrations)
-    probability, tau = mdp.probability.numpy().astype(np.float64), float(model.temperature)
-    by_reward = by_reward[..., None] * probability / tau
-    by_q, by_v = np.ascontiguousarray(by_q.swapaxes(-1, -2))[None] / tau, by_v[None] / tau
-    carried = by_q if by_q.any() else np.empty((1, 0, 0))
-    table, last = np.zeros((1, *probability.shape)), np.zeros((1, len(probability)))
-    prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
-    beta = np.full(1, who.optimism if isinstance(who, DialDemonstrator) else 0.0)
-    given = Settings(table, last, prior, np.full(1, tau), beta, beta, 0.0)
-    found, (sweep,) = arranged(kernels, mdp, given, 1, (np.zeros(1), carried, by_v))
-    products = [_Product(by_reward, table), _Product(by_q, found.q), _Product(by_v, found.v)]
-
-    def evaluated(reward: Spread, of_last: Spread) -> tuple[float, Table, Row]:
-        table[0], last[0] = reward, of_last
-        sweep()
-        total = sum((product() for product in products), constant)
-        return total, by_reward + found.by_reward[0], found.by_final_reward[0].copy()
-
-    return evaluated
+    return Direct(kernels, model, demonstrations, who.optimism, False)
 
 
 @final

@@ -19,10 +19,9 @@ from .._interrupt import deferred_interrupt
 from .._progress import Progress, silent
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Behaviour, Demonstrator
-from .descent import Function, Point, Vector, adam, descend
-from .direct import by_autograd, direct
+from .descent import Point, adam, descend
+from .objective import Objective, tables
 from .rewards import LinearReward, RewardModel, TabularReward
-from .visits import predicted_visits
 
 
 class InverseStatus(enum.Enum):
@@ -167,11 +166,13 @@ def inverse(
     who = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
     _check(prior, method, steps, tolerance, learning_rate)
-    parameters = [each for each in made.parameters() if each.requires_grad]
-    number, since = demonstrations.number, time.perf_counter()
-    function = objective(model, made, who, demonstrations, parameters, prior)
-    start = torch.cat([each.detach().flatten() for each in parameters]).cpu().numpy().astype(np.float64)
-    points = descend(function, start) if method == "lbfgs" else adam(function, start, learning_rate)
+    since = time.perf_counter()
+    objective, number = Objective(model, made, who, demonstrations, prior), demonstrations.number
+    start = objective.start
+    if method == "lbfgs":
+        points = descend(objective, start, objective.metric())
+    else:
+        points = adam(objective, start, learning_rate)
     best, gradient, trace = Point(start, math.inf, start), math.inf, []
     status = InverseStatus.no_progress  # unless something else ends it
     with deferred_interrupt() as interrupted:
@@ -184,8 +185,8 @@ def inverse(
             if point.value < best.value:
                 best, gradient = point, slope
             if callbacks:
-                _assign(parameters, point.x)  # the last that was tried may be another
-            likelihood = trace[-1] - _log_prior(point.x, prior)
+                objective.assign(point.x)  # the last that was tried may be another
+            likelihood = trace[-1] - objective.log_prior(point.x)
             progress(step, {"log_likelihood": likelihood, "gradient": slope})
             if True in [callback(InverseStep(step, likelihood, slope, made)) for callback in callbacks]:
                 status = InverseStatus.stopped
@@ -198,111 +199,11 @@ def inverse(
             else:
                 continue
             break
-    _assign(parameters, best.x)
-    of_prior = _log_prior(best.x, prior)
-    likelihood = -number * best.value - of_prior
-    return _result(model, made, who, demonstrations, (likelihood, of_prior, gradient), trace, status, since)
-
-
-def objective(
-    model: MarkovModel,
-    reward: RewardModel,
-    who: Demonstrator,
-    demonstrations: Demonstrations,
-    parameters: list[torch.nn.Parameter],
-    prior: float | None,
-) -> Function:
-    """Of the parameters, all in a row: what is to be made small, a demonstration, and its slope."""
-    number, likelihood_of = demonstrations.number, _likelihood(model, reward, who, demonstrations, parameters)
-
-    def function(x: Vector) -> tuple[float, Vector]:
-        likelihood, slope = likelihood_of(x)
-        if prior is not None:
-            slope = slope - x / prior**2
-        return -(likelihood + _log_prior(x, prior)) / number, -slope / number
-
-    return function
-
-
-def _likelihood(
-    model: MarkovModel,
-    reward: RewardModel,
-    who: Demonstrator,
-    demonstrations: Demonstrations,
-    parameters: list[torch.nn.Parameter],
-) -> Function:
-    """Of the parameters: the log-likelihood and its slope, in numpy throughout where both are linear in rewards."""
-    at_once, form = direct(who, model, demonstrations), reward.linear_form()
-    if at_once is not None and form is not None:
-
-        def in_numpy(x: Vector) -> tuple[float, Vector]:
-            likelihood, by_table, by_last = at_once(*form.tables(x))
-            return likelihood, form.by_parameters(by_table, by_last)
-
-        return in_numpy
-    pays_last = reward.last() is not None
-
-    def in_torch(x: Vector) -> tuple[float, Vector]:
-        _assign(parameters, x)
-        with torch.no_grad():
-            table, last = tables(reward, model.mdp)
-        if at_once is None:
-            likelihood, by_table, by_last = by_autograd(who, model, demonstrations, table, last, pays_last)
-        else:
-            likelihood, *slopes = at_once(table.numpy(), last.numpy())
-            by_table, by_last = (torch.from_numpy(each).to(table) for each in slopes)
-        return likelihood, reward.by_parameters(by_table, by_last).cpu().numpy().astype(np.float64)
-
-    return in_torch
-
-
-@torch.no_grad()
-def _assign(parameters: list[torch.nn.Parameter], x: Vector) -> None:
-    """Write the row into them."""
-    row, place = torch.from_numpy(x), 0
-    for each in parameters:
-        each.copy_(row[place : place + each.numel()].view_as(each))
-        place += each.numel()
-
-
-def _log_prior(x: Vector, prior: float | None) -> float:
-    return 0.0 if prior is None else _log_density(float(x @ x), len(x), prior)
-
-
-def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
-    """The reward of outcomes, where they are possible, and of the last state."""
-    last = reward.last()
-    return reward(), torch.zeros_like(mdp.initial) if last is None else last
-
-
-def log_prior(parameters: Sequence[Tensor], deviation: float) -> Float[Tensor, ""]:
-    """Of a Gaussian around 0, in nats."""
-    squares = sum((each.square().sum() for each in parameters), torch.zeros_like(parameters[0].sum()))
-    return _log_density(squares, sum(each.numel() for each in parameters), deviation)
-
-
-def _log_density(squares: Any, count: int, deviation: float) -> Any:
-    return -0.5 * squares / deviation**2 - count * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
-
-
-def _result(
-    model: MarkovModel,
-    reward: RewardModel,
-    who: Demonstrator,
-    demonstrations: Demonstrations,
-    numbers: tuple[float, float, float],
-    trace: list[float],
-    status: InverseStatus,
-    since: float,
-) -> Inverse:
-    """Everything of the parameters as they are now; `numbers` are likelihood, prior and gradient."""
-    with torch.no_grad():
-        table, last = tables(reward, model.mdp)
-        behaviour = who.behaviour(model, table, last, model.temperature)
-        apart = demonstrations.pairs - predicted_visits(behaviour, demonstrations)
-        error = float(apart.sum(-1).abs().max()) / demonstrations.number
-    steps, seconds = torch.tensor(trace, dtype=torch.float64), time.perf_counter() - since
-    return Inverse(reward, model, who, demonstrations, *numbers, error, steps, status, seconds)
+    objective.assign(best.x)
+    of_prior, error = objective.log_prior(best.x), objective.occupancy_error(best.x)
+    numbers = -number * best.value - of_prior, of_prior, gradient, error
+    steps_taken, seconds = torch.tensor(trace, dtype=torch.float64), time.perf_counter() - since
+    return Inverse(made, model, who, demonstrations, *numbers, steps_taken, status, seconds)
 
 
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:

@@ -18,7 +18,8 @@ from .._progress import Progress, silent
 from ..learners import SAC, SoftQLearning
 from ..learners.spaces import Actions, Observations
 from ..learners.worlds import Worlds, WorldSource
-from .inverse import InverseStatus, log_prior
+from .inverse import InverseStatus
+from .objective import log_prior
 
 
 class Recording(NamedTuple):

@@ -12,8 +12,17 @@ from .demonstrators import Behaviour
 @torch.no_grad()
 def predicted_visits(behaviour: Behaviour, demonstrations: Demonstrations) -> Float[Tensor, "state action"]:
     """How often the model does each action in each state, from the same starts, for as long as the recordings go on."""
-    mdp, ends = demonstrations.mdp, demonstrations.ends
     policy, dynamics = (each.exp().numpy(force=True) for each in (behaviour.log_policy, behaviour.log_dynamics))
+    return torch.from_numpy(visits_of(policy, dynamics, demonstrations)).to(demonstrations.mdp.probability)
+
+
+def visits_of(
+    policy: Float[np.ndarray, "time state action"],
+    dynamics: Float[np.ndarray, "time_or_1 state action outcome"],
+    demonstrations: Demonstrations,
+) -> Float[np.ndarray, "state action"]:
+    """The same of probabilities."""
+    mdp, ends = demonstrations.mdp, demonstrations.ends
     time, state, action = (each.numpy(force=True) for each in ends[:3])
     weight, target = demonstrations.weights(ends).numpy(force=True), mdp.successor.numpy(force=True).ravel()
     after = action >= 0  # the state that the last action led to is missing
@@ -24,6 +33,6 @@ def predicted_visits(behaviour: Behaviour, demonstrations: Demonstrations) -> Fl
     for t in range(mdp.horizon):
         here = (mass - stops[t])[:, None] * policy[t]
         visits += here
-        moved = (here - cuts[t])[..., None] * dynamics[t]
+        moved = (here - cuts[t])[..., None] * dynamics[t if len(dynamics) > 1 else 0]
         mass = mdp.discount * np.bincount(target, moved.ravel(), mdp.num_states)
-    return torch.from_numpy(visits).to(mdp.probability)
+    return visits

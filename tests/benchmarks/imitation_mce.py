@@ -88,8 +88,8 @@ def race(options: Options, name: str) -> None:
 
     def features() -> Inverse:
         demonstrations = Demonstrations.from_occupancies(mdp, occupancies)
-        # a derivative by the weight of a feature is visits times the feature
-        tolerance = options.tolerance * float(np.abs(seen).max())
+        # a derivative by the weight of a feature is visits times the feature, and differences may cancel in the sum
+        tolerance = 0.5 * options.tolerance * float(np.abs(seen).max())
         return inverse(model, demonstrations, LinearReward(mdp, seen), who, tolerance=tolerance)
 
     def states() -> Inverse:

@@ -1,0 +1,143 @@
+"""What a search for a reward makes small: in numpy where that will do, else through torch."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .._blocks import MarkovModel
+from .demonstrations import Demonstrations
+from .demonstrators import Demonstrator
+from .descent import Matrix, Vector
+from .direct import by_autograd, direct
+from .rewards import RewardModel
+from .visits import predicted_visits, visits_of
+
+_MOST_FEATURES = 300  # a matrix of their products is inverted once
+_LEAST = 1e-2  # of the mean count, where features were never met
+_ALIKE = 1e-8  # of a correlation, so that features may say the same twice
+
+
+@final
+class Objective:
+    """Minus log-likelihood and log-prior, a demonstration, of all parameters in a row; and its slope.
+
+    Where the likelihood is `direct` and the reward linear, it is numpy throughout, in arrays that are made once; else
+    each call writes the parameters and goes through torch, on any device.
+
+    Attributes:
+        parameters: those of the reward that are to be found.
+    """
+
+    def __init__(
+        self,
+        model: MarkovModel,
+        reward: RewardModel,
+        who: Demonstrator,
+        demonstrations: Demonstrations,
+        prior: float | None = None,
+    ) -> None:
+        """Prepare all that does not hang on the parameters."""
+        self.parameters = [each for each in reward.parameters() if each.requires_grad]
+        self._model, self._reward, self._who, self._demonstrations = model, reward, who, demonstrations
+        self._prior, self._number = prior, demonstrations.number
+        self._direct, self._linear = direct(who, model, demonstrations), reward.linear_form()
+
+    def __call__(self, x: Vector) -> tuple[float, Vector]:
+        """Value and slope."""
+        if self._direct is None or self._linear is None:
+            likelihood, slope = self._through_torch(x)
+        else:
+            likelihood, by_table, by_last = self._direct(*self._linear.tables(x))
+            slope = self._linear.by_parameters(by_table, by_last)
+        if self._prior is not None:
+            slope = slope - x / self._prior**2
+        return -(likelihood + self.log_prior(x)) / self._number, -slope / self._number
+
+    def _through_torch(self, x: Vector) -> tuple[float, Vector]:
+        self.assign(x)
+        with torch.no_grad():
+            table, last = tables(self._reward, self._model.mdp)
+        if self._direct is None:
+            pays_last = self._reward.last() is not None
+            found = by_autograd(self._who, self._model, self._demonstrations, table, last, pays_last)
+            likelihood, by_table, by_last = found
+        else:
+            likelihood, *slopes = self._direct(table.numpy(), last.numpy())
+            by_table, by_last = (torch.from_numpy(each).to(table) for each in slopes)
+        return likelihood, self._reward.by_parameters(by_table, by_last).cpu().numpy().astype(np.float64)
+
+    @property
+    def start(self) -> Vector:
+        """The parameters as they are."""
+        return torch.cat([each.detach().flatten() for each in self.parameters]).cpu().numpy().astype(np.float64)
+
+    @torch.no_grad()
+    def assign(self, x: Vector) -> None:
+        """Write the row into the parameters."""
+        row, place = torch.from_numpy(x), 0
+        for each in self.parameters:
+            each.copy_(row[place : place + each.numel()].view_as(each))
+            place += each.numel()
+
+    def log_prior(self, x: Vector) -> float:
+        """In nats; 0 without a prior."""
+        return 0.0 if self._prior is None else _log_density(float(x @ x), len(x), self._prior)
+
+    def metric(self) -> Matrix | None:
+        r"""The inverse of about the curvature, $(F^\top N F / \tau^2 + 1 / \sigma^2)^{-1}$ a demonstration.
+
+        N are the counts of where the features F were met, as if these came one by one, by chance; what was never met
+        counts a little. It makes a search indifferent to how features are scaled and mixed. Numbers of states, actions
+        or outcomes need no such help.
+        """
+        features = None if self._linear is None else self._linear.features
+        if self._linear is None or features is None or features.shape[1] > _MOST_FEATURES:
+            return None
+        met = self._demonstrations.pairs.numpy(force=True)
+        if len(self._linear.shape) == 3:
+            met = met[..., None] * self._model.mdp.probability.numpy(force=True)
+        met = met.reshape(len(features), -1).sum(1) / (self._number * float(self._model.temperature) ** 2)
+        bends = (features.T * (met + _LEAST * met.mean())) @ features
+        own = np.arange(len(bends))
+        if self._prior is not None:
+            bends[own, own] += 1.0 / (self._prior**2 * self._number)
+        sizes = np.sqrt(bends[own, own])
+        sizes[sizes == 0] = 1.0
+        bends /= sizes * sizes[:, None]
+        bends[own, own] += _ALIKE
+        return np.linalg.inv(bends) / (sizes * sizes[:, None])
+
+    def occupancy_error(self, x: Vector) -> float:
+        """The largest difference of a state's visits in a demonstration, seen and predicted."""
+        if self._direct is None or self._linear is None:
+            self.assign(x)
+            with torch.no_grad():
+                table, last = tables(self._reward, self._model.mdp)
+                behaviour = self._who.behaviour(self._model, table, last, self._model.temperature)
+            predicted = predicted_visits(behaviour, self._demonstrations).numpy(force=True)
+        else:
+            policy, dice = self._direct.policy(*self._linear.tables(x)), self._model.mdp.probability.numpy()
+            predicted = visits_of(policy, dice[None], self._demonstrations)
+        apart = self._demonstrations.pairs.numpy(force=True) - predicted
+        return float(np.abs(apart.sum(-1)).max()) / self._number
+
+
+def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
+    """The reward of outcomes, where they are possible, and of the last state."""
+    last = reward.last()
+    return reward(), torch.zeros_like(mdp.initial) if last is None else last
+
+
+def log_prior(parameters: Sequence[Tensor], deviation: float) -> Float[Tensor, ""]:
+    """Of a Gaussian around 0, in nats."""
+    squares = sum((each.square().sum() for each in parameters), torch.zeros_like(parameters[0].sum()))
+    return _log_density(squares, sum(each.numel() for each in parameters), deviation)
+
+
+def _log_density(squares: Any, count: int, deviation: float) -> Any:
+    return -0.5 * squares / deviation**2 - count * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
