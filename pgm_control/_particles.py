@@ -60,7 +60,7 @@ def run_smc(
         ancestor = torch.arange(runs * particles, device=state.device)
         if again.any():
             log_evidence = log_evidence + torch.where(again, _log_mean(weights), 0.0)
-            resample = _systematic if reference is None else _multinomial
+            resample = systematic if reference is None else _multinomial
             chosen = resample(weights, generator) + torch.arange(runs, device=state.device)[:, None] * particles
             ancestor = torch.where(again[:, None], chosen, ancestor.view(runs, particles)).flatten()
             log_weight = torch.where(again[:, None], 0.0, weights).flatten()
@@ -133,7 +133,7 @@ def _shares(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, "batch
     return torch.softmax(torch.where(dead, 0.0, log_weight), -1)
 
 
-def _systematic(
+def systematic(
     log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
 ) -> Int[Tensor, "batch particle"]:
     """Particle i of the next generation is that in which (i + u)/N falls, with one u for all."""

@@ -41,6 +41,10 @@ REFERENCES = {
         "C. Cremer, Q. Morris and D. Duvenaud. Reinterpreting importance-weighted autoencoders. "
         "International Conference on Learning Representations, workshop, 2017. arXiv:1704.02916."
     ),
+    "delmoral2006": (
+        "P. Del Moral, A. Doucet and A. Jasra. Sequential Monte Carlo samplers. "
+        "Journal of the Royal Statistical Society B 68(3), 411–436, 2006."
+    ),
     "dolatabadi2020": (
         "H. M. Dolatabadi, S. Erfani and C. Leckie. Invertible generative modeling using linear rational splines. "
         "International Conference on Artificial Intelligence and Statistics, PMLR 108, 2020. arXiv:2001.05168."
@@ -129,6 +133,9 @@ REFERENCES = {
         "T. A. Le, M. Igl, T. Rainforth, T. Jin and F. Wood. Auto-encoding sequential Monte Carlo. "
         "International Conference on Learning Representations, 2018. arXiv:1705.10306."
     ),
+    "lee2018": (
+        "A. Lee and N. Whiteley. Variance estimation in the particle filter. Biometrika 105(3), 609–625, 2018."
+    ),
     "levine2018": (
         "S. Levine. Reinforcement learning and control as probabilistic inference: tutorial and review. "
         "arXiv:1805.00909, 2018."
@@ -161,6 +168,10 @@ REFERENCES = {
     "neal1998": (
         "R. M. Neal and G. E. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other "
         "variants. Learning in Graphical Models, 355–368. Kluwer, 1998."
+    ),
+    "neal2011": (
+        "R. M. Neal. MCMC using Hamiltonian dynamics. Handbook of Markov Chain Monte Carlo, chapter 5. "
+        "Chapman & Hall/CRC, 2011. arXiv:1206.1901."
     ),
     "ng1999": (
         "A. Y. Ng, D. Harada and S. Russell. Policy invariance under reward transformations: theory and application to "

@@ -32,7 +32,7 @@ from pgm_control._elbo import values_to_go
 from pgm_control._estimate import Estimate, estimate
 from pgm_control._iwae import iwae_bound
 from pgm_control._log_weights import log_target
-from pgm_control._particles import _systematic, run_smc
+from pgm_control._particles import run_smc, systematic
 from pgm_control._process import MarkovProcess, Process, log_probability, process_of
 from pgm_control._smc import conditional_smc, smc
 from pgm_control._trajectories import Trajectories
@@ -106,7 +106,7 @@ def every_run(monkeypatch, run, pinned=False):
         return torch.tensor([[0, *(choose(row) for _ in range(1, size))] for row in rows.tolist()])
 
     choose_cuts = [[]]
-    original = particles_module._systematic
+    original = particles_module.systematic
 
     def systematic(log_weight, generator):
         size = log_weight.shape[-1]
@@ -117,7 +117,7 @@ def every_run(monkeypatch, run, pinned=False):
     with monkeypatch.context() as patch:
         patch.setattr(process_module, "draw", draw)
         patch.setattr(particles_module, "draw", draw)
-        patch.setattr(particles_module, "_systematic", systematic)
+        patch.setattr(particles_module, "systematic", systematic)
         patch.setattr(torch, "rand", rand)
         patch.setattr(torch, "multinomial", multinomial)
         while True:
@@ -283,7 +283,7 @@ def test_weighted_marginals_approach_those_of_the_posterior():
 def test_resampling_gives_every_particle_its_share_but_for_a_fraction():
     log_weight = torch.randn(500, 8, generator=seeded(), dtype=torch.float64) * 2
     log_weight[:, 3] = -math.inf
-    chosen = _systematic(log_weight, seeded())
+    chosen = systematic(log_weight, seeded())
     counts = torch.nn.functional.one_hot(chosen, 8).sum(1)
     due = 8 * torch.softmax(log_weight, -1)
     assert (counts >= due.floor()).all()
@@ -298,7 +298,7 @@ def test_rounding_never_revives_the_dead(monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.full(shape, almost_one, dtype=kwargs["dtype"]))
     for dead_at_the_end in (0, 1):
         log_weight = torch.tensor([[0.0, 0.0, 0.0, *[-math.inf] * dead_at_the_end]])
-        assert int(_systematic(log_weight, None).max()) == 2
+        assert int(systematic(log_weight, None).max()) == 2
 
 
 class Remembering(Process):

@@ -72,8 +72,8 @@ def compare_demonstrators(
     prior: float,
     optimism: Any = None,
     temperature: Any = None,
-    method: str = "laplace",
-    samples: int = 100,
+    method: str = "tempering",
+    samples: int = 200,
 ) -> DemonstratorComparison:
     r"""The evidence of each demonstrator, and the probability that it was the one.
 
@@ -91,7 +91,7 @@ def compare_demonstrators(
         prior: σ of every parameter, in reward units. The evidence depends on it: take one that is meant.
         optimism: a distribution of Pyro for the β of every `DialDemonstrator`, if it is unknown.
         temperature: a distribution of Pyro for τ, if it is unknown.
-        method: "laplace", or "importance" where the Gaussian is not good enough.
+        method: "tempering", or "laplace", which is quick and misses what is not near one peak.
         samples: draws of each posterior.
 
     Raises:

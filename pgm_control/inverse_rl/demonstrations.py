@@ -1,6 +1,7 @@
 """What a demonstrator was seen to do, counted."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -201,28 +202,28 @@ class Demonstrations:
         Raises:
             InvalidArgument: if the shape does not fit, or a number is negative or not finite.
         """
-        table = torch.as_tensor(occupancies).to(mdp.probability)
+        table = torch.as_tensor(occupancies).to(mdp.probability).numpy(force=True)
         shape = (mdp.horizon, *mdp.probability.shape)
-        if tuple(table.shape) not in (shape, shape[:-1]) or not bool(table.isfinite().all()) or bool((table < 0).any()):
+        if table.shape not in (shape, shape[:-1]) or not (table.min() >= 0 and table.max() < math.inf):
             raise InvalidArgument(
                 f"`occupancies` must be probabilities of shape (T, S, A) or (T, S, A, K) with (T, S, A, K) = {shape}, "
-                f"but have the shape {tuple(table.shape)} and lie between {table.min():g} and {table.max():g}."
+                f"but have the shape {table.shape} and lie between {table.min():g} and {table.max():g}."
             )
-        if not math.isclose(float(table[0].sum()), 1.0, rel_tol=1e-6):
-            raise InvalidArgument(f"`occupancies` must sum to 1 at time 0, but sum to {table[0].sum():.9g}.")
-        has_outcomes = table.ndim == len(shape)
-        t, s, a = table.nonzero(as_tuple=True)[:3]
-        to, weight = torch.full_like(t, -1), table[table > 0]
-        last = table[-1] if has_outcomes else table[-1][..., None] * mdp.probability
-        if has_outcomes:
-            to = mdp.successor.long().expand(shape)[table > 0]
-        arrived = torch.zeros_like(mdp.initial).index_add_(0, mdp.successor.flatten().long(), last.flatten())
-        end = arrived.nonzero()[:, 0]
+        starts = table[0].reshape(mdp.num_states, -1).sum(-1)
+        if not math.isclose(starts.sum(), 1.0, rel_tol=1e-6):
+            raise InvalidArgument(f"`occupancies` must sum to 1 at time 0, but sum to {starts.sum():.9g}.")
+        successor, has_outcomes = mdp.successor.numpy(force=True), table.ndim == len(shape)
+        places = table.nonzero()
+        to = successor[places[1:]] if has_outcomes else np.full(len(places[0]), -1)
+        last = table[-1] if has_outcomes else table[-1][..., None] * mdp.probability.numpy(force=True)
+        arrived = np.bincount(successor.ravel(), last.ravel(), mdp.num_states)
+        (end,) = arrived.nonzero()
+        ends = np.full_like(end, mdp.horizon), end, np.full_like(end, -1), number * arrived[end]
         return cls(
             mdp,
-            Moves(t, s, a, to, number * weight),
-            number * table[0].flatten(1).sum(-1),
-            Ends(torch.full_like(end, mdp.horizon), end, torch.full_like(end, -1), number * arrived[end]),
+            Moves(*_tensors((*places[:3], to, number * table[places]), mdp)),
+            torch.from_numpy(number * starts).to(mdp.initial),
+            Ends(*_tensors(ends, mdp)),
             float(number),
             has_outcomes=has_outcomes,
         )
@@ -300,5 +301,10 @@ def _counted(rows: list[tuple[Any, ...]], columns: int, mdp: TabularMDP) -> list
     """Rows that are alike as one, with how often it was."""
     array = np.array(rows, dtype=np.int64).reshape(-1, columns)
     unique, count = np.unique(array, axis=0, return_counts=True)
-    device = mdp.probability.device
-    return [*(torch.from_numpy(each.copy()).to(device) for each in unique.T), torch.from_numpy(count).to(mdp.initial)]
+    return _tensors((*unique.T.copy(), count), mdp)
+
+
+def _tensors(columns: Sequence[np.ndarray], mdp: TabularMDP) -> list[Tensor]:
+    """Whole numbers, and in the last column weights, where the problem is."""
+    *indices, weight = (torch.from_numpy(each) for each in columns)
+    return [*(each.to(mdp.initial.device, torch.int64) for each in indices), weight.to(mdp.initial)]

@@ -236,8 +236,7 @@ class BoltzmannDemonstrator:
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """A softmax of hard values, in the world."""
         q, v = planned_values(model, 0.0, reward, last, temperature, self.forever, hard=True)
-        log_policy = torch.log_softmax(model.action_prior.log() + q / over(temperature, 3), -1)
-        return Behaviour(log_policy, _true_dice(model), q, v)
+        return Behaviour(_softmax(model, q, temperature), _true_dice(model), q, v)
 
     def log_likelihood(
         self,
@@ -249,8 +248,15 @@ class BoltzmannDemonstrator:
     ) -> Float[Tensor, "*batch"]:
         """Of the actions."""
         moves = demonstrations.timed_moves
-        log_policy = self.behaviour(model, reward, last, temperature).log_policy
+        q, _ = planned_values(model, 0.0, reward, last, temperature, self.forever, hard=True)
+        log_policy = _softmax(model, q, temperature)
         return (moves.weight * log_policy[..., moves.time, moves.state, moves.action]).sum(-1)
+
+
+def _softmax(
+    model: MarkovModel, q: Float[Tensor, "*batch time state action"], temperature: Tensor | float
+) -> Float[Tensor, "*batch time state action"]:
+    return torch.log_softmax(model.action_prior.log() + q / over(temperature, 3), -1)
 
 
 def _is_finite(x: Tensor | float) -> bool:

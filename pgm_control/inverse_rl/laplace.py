@@ -14,7 +14,6 @@ from .._errors import InvalidArgument
 from .reward_program import RewardProgram
 
 _STEPS = 500
-_FREEDOM = 5  # degrees, of the Student t
 
 
 @final
@@ -23,7 +22,7 @@ class Coordinates:
 
     def __init__(self, program: RewardProgram) -> None:
         """Look at what is drawn."""
-        self._program, self._priors = program, program.priors
+        self.program, self._priors = program, program.priors
         self._sizes = [each.event_shape.numel() for each in self._priors.values()]
         self._maps = [biject_to(each.support) for each in self._priors.values()]
 
@@ -32,19 +31,33 @@ class Coordinates:
         parts = zip(self._priors.items(), self._maps, u.split(self._sizes, -1), strict=True)
         return {name: there(part.reshape((*u.shape[:-1], *prior.event_shape))) for (name, prior), there, part in parts}
 
-    def row(self, values: dict[str, Tensor]) -> Float[Tensor, " coordinate"]:
+    def row(self, values: dict[str, Tensor]) -> Float[Tensor, "*draw coordinate"]:
         """The coordinates of these values."""
-        pairs = zip(self._priors, self._maps, strict=True)
-        return torch.cat([there.inv(values[name]).reshape(-1) for name, there in pairs])
+        parts = []
+        for (name, prior), there, size in zip(self._priors.items(), self._maps, self._sizes, strict=True):
+            draws = values[name].shape[: values[name].ndim - len(prior.event_shape)]
+            parts.append(there.inv(values[name]).reshape(*draws, size))
+        return torch.cat(parts, -1)
 
-    def log_density(self, u: Float[Tensor, " coordinate"]) -> Float[Tensor, ""]:
-        """log p(demonstrations, u), in nats."""
-        values = self.values(u)
-        total = self._program.log_likelihood(values)
-        for (name, prior), there, part in zip(self._priors.items(), self._maps, u.split(self._sizes), strict=True):
-            jacobian = there.log_abs_det_jacobian(part.reshape(prior.event_shape), values[name])
-            total = total + prior.log_prob(values[name]) + jacobian.sum()
+    def drawn_from_prior(self, number: int) -> Float[Tensor, "draw coordinate"]:
+        """Draws of torch's own generator."""
+        return self.row({name: each.expand(torch.Size((number,))).sample() for name, each in self._priors.items()})
+
+    def log_prior(self, u: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw"]:
+        """Of these coordinates, in nats."""
+        total, values = u.new_zeros(u.shape[:-1]), self.values(u)
+        for (name, prior), there, part in zip(self._priors.items(), self._maps, u.split(self._sizes, -1), strict=True):
+            stretch = there.log_abs_det_jacobian(part.reshape(values[name].shape), values[name])
+            total = total + prior.log_prob(values[name]) + stretch.reshape(*u.shape[:-1], -1).sum(-1)
         return total
+
+    def log_likelihood(self, u: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw"]:
+        """log p(demonstrations | u), in nats."""
+        return self.program.log_likelihood(self.values(u))
+
+    def log_density(self, u: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw"]:
+        """log p(demonstrations, u), in nats."""
+        return self.log_prior(u) + self.log_likelihood(u)
 
 
 @final
@@ -76,21 +89,13 @@ class Laplace:
         """The coordinates of what would be standard normal."""
         return self.peak + torch.linalg.solve_triangular(self.root.T, z[..., None], upper=True)[..., 0]
 
-    def draw(self, number: int, wide: bool = False) -> tuple[Float[Tensor, "draw coordinate"], Float[Tensor, " draw"]]:
-        """Draws from it, or from a Student t of its shape that is wider; log p − log q of each, in nats."""
-        n = len(self.peak)
-        z = torch.randn(number, n).to(self.peak)
-        log_q = -0.5 * (z.square().sum(-1) + n * math.log(2 * math.pi))
-        if wide:
-            z = z / torch.randn(number, _FREEDOM).to(z).square().mean(-1, keepdim=True).sqrt()
-            constant = (
-                math.lgamma((_FREEDOM + n) / 2) - math.lgamma(_FREEDOM / 2) - 0.5 * n * math.log(_FREEDOM * math.pi)
-            )
-            log_q = constant - 0.5 * (_FREEDOM + n) * (z.square().sum(-1) / _FREEDOM).log1p()
+    def draw(self, number: int) -> tuple[Float[Tensor, "draw coordinate"], Float[Tensor, " draw"]]:
+        """Draws, and log p − log q of each, in nats."""
+        z = torch.randn(number, len(self.peak)).to(self.peak)
         draws = self.at(z)
+        log_q = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) + self.root.diagonal().log().sum()
         with torch.no_grad():
-            log_p = torch.stack([self.coordinates.log_density(each) for each in draws])
-        return draws, log_p - log_q - self.root.diagonal().log().sum()
+            return draws, self.coordinates.log_density(draws) - log_q
 
 
 def laplace(program: RewardProgram) -> Laplace:

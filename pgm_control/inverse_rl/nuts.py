@@ -33,7 +33,7 @@ def draws_by_nuts(
 
     found, divergences = [], 0
     for _ in range(chains):
-        start = coordinates.row({name: each.sample() for name, each in program.priors.items()})
+        start = coordinates.drawn_from_prior(1)[0]
         chain = MCMC(
             NUTS(potential_fn=energy),
             samples,

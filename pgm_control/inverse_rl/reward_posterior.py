@@ -23,10 +23,11 @@ from .demonstrations import Demonstrations
 from .demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
 from .identification import Identification, identified
 from .inverse import chosen_demonstrator, chosen_reward, require_demonstrations
-from .laplace import laplace
+from .laplace import Coordinates, laplace
 from .nuts import draws_by_nuts
 from .reward_function import RewardFunction
 from .reward_program import RewardProgram
+from .tempering import effective_draws, tempered
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -38,7 +39,8 @@ _HEAD = (
 _SIGNS = {"optimism": "β", "temperature": "τ"}
 _EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
 _SHOWN = 8
-_PROPOSED = 4  # for each draw by importance
+_CROWD = 50  # at least, to be tempered
+_FITS = 0.5  # of the draws by Laplace, worth as much as independent ones
 _AS_BEFORE = 0.9  # of the prior's deviation: what is as wide as that was not learned
 
 
@@ -50,11 +52,11 @@ class RewardPosterior:
     Attributes:
         program: prior and likelihood, as a Pyro program.
         samples: of each site, the draws by chain.
-        method: "laplace", "importance" or "nuts".
+        method: "laplace", "tempering" or "nuts".
         log_evidence: log p(demonstrations), of actions and outcomes given the first states, in nats; nan by NUTS, which
             does not know it.
-        effective_draws: how many independent draws those of each parameter are worth, in the order of `names`. Without
-            NUTS the weights that make the draws exact tell: near their number, the Gaussian is good.
+        effective_draws: how many independent draws those of each parameter are worth, in the order of `names`. By
+            Laplace the weights that would make the draws exact tell: near their number, the Gaussian is good.
         r_hat: by NUTS, of each parameter: how much the chains differ; 1 if not at all, trust none above 1.01.
         divergences: by NUTS, how often a path could not be followed; any but a few mean that a corner was missed.
         seconds: how long it took.
@@ -165,6 +167,8 @@ class RewardPosterior:
 
     def _notes(self) -> list[str]:
         notes = []
+        if self.method == "laplace" and self.effective_draws.min() < _FITS * len(self.draws):
+            notes.append("The Gaussian fits badly: intervals are too narrow, or a peak is missed. Use tempering.")
         if "optimism" in self.samples:
             hopes = self.probability(lambda x: x.optimism > 0)
             notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")
@@ -200,8 +204,8 @@ def reward_posterior(
     prior: float,
     optimism: Any = None,
     temperature: Any = None,
-    method: str = "laplace",
-    samples: int = 1000,
+    method: str = "tempering",
+    samples: int = 500,
     warmup: int = 200,
     chains: int = 4,
     seed: int = 0,
@@ -223,21 +227,21 @@ def reward_posterior(
         prior: σ, standard deviation of a Gaussian around 0 of every parameter, in reward units.
         optimism: a distribution of Pyro for β, if it is unknown; the demonstrator is then a `DialDemonstrator`.
         temperature: a distribution of Pyro for τ, if it is unknown; with a linear reward it only trades against scale.
-        method: "laplace", a Gaussian at the peak of the posterior in coordinates without bounds (log τ); exact in the
-            limit of many demonstrations, somewhat too narrow before, and poor at the kinks of "boltzmann". "importance"
-            draws from a wider one and corrects by weights: exact for many draws, while `effective_draws` is large.
-            "nuts", draws by Hamiltonian dynamics: exact for many draws, and slow.
+        method: "tempering" leads a population from the prior to the posterior: exact for many draws, however many peaks
+            there are. "nuts", draws by Hamiltonian dynamics: exact for many draws if there is one peak. "laplace", a
+            Gaussian at the peak that a climb finds, in coordinates without bounds (log τ): quick, exact in the limit of
+            many demonstrations and too narrow before; poor at the kinks of "boltzmann".
         samples: how many draws in all.
         warmup: steps of NUTS before that, in each chain.
         chains: of NUTS, one after the other, each from a draw of the prior.
         seed: of the draws; torch's own generators stay as they were.
-        progress: by NUTS, called with the step and how likely it was to be accepted.
+        progress: called with the step and how likely it was to be accepted; not by Laplace.
 
     Raises:
         InvalidArgument: naming the argument; or if Laplace finds no peak.
 
     References:
-        [ramachandran2007], [hoffman2014]
+        [ramachandran2007], [delmoral2006], [hoffman2014]
     """
     program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
     _check(method, samples, warmup, chains, seed)
@@ -249,16 +253,18 @@ def reward_posterior(
         worth = effective_sample_size(rows, chain_dim=0, sample_dim=1)
         log_evidence, r_hat = math.nan, split_gelman_rubin(rows, chain_dim=0, sample_dim=1)
     else:
-        found, wide = laplace(program), method == "importance"
-        log_evidence, r_hat, divergences = found.log_evidence, None, None
+        r_hat, divergences = None, None
         with _own_randomness(seed):
-            u, log_weight = found.draw(_PROPOSED * samples if wide else samples, wide)
-            share = log_weight.softmax(0)
-            if wide:
-                log_evidence = float(log_weight.logsumexp(0)) - math.log(len(u))
-                u = u[share.multinomial(samples, replacement=True)]
-        drawn = {name: each[None] for name, each in found.coordinates.values(u).items()}
-        worth = share.square().sum().reciprocal().clamp_max(samples).expand(u.shape[-1])
+            if method == "laplace":
+                found = laplace(program)
+                coordinates, log_evidence = found.coordinates, found.log_evidence
+                u, log_weight = found.draw(samples)
+                worth = log_weight.softmax(0).square().sum().reciprocal().expand(u.shape[-1])
+            else:
+                coordinates = Coordinates(program)
+                u, family, log_evidence = tempered(coordinates, samples, progress)
+                worth = effective_draws(u, family)
+        drawn = {name: each[None] for name, each in coordinates.values(u).items()}
     return RewardPosterior(program, drawn, method, log_evidence, worth, r_hat, divergences, time.perf_counter() - since)
 
 
@@ -315,10 +321,10 @@ def _program(
 
 
 def _check(method: Any, samples: Any, warmup: Any, chains: Any, seed: Any) -> None:
-    if method not in ("laplace", "importance", "nuts"):
-        raise InvalidArgument(f'`method` must be "laplace", "importance" or "nuts", but is {method!r}.')
+    if method not in ("laplace", "tempering", "nuts"):
+        raise InvalidArgument(f'`method` must be "laplace", "tempering" or "nuts", but is {method!r}.')
     for name, value, least in (
-        ("samples", samples, 4),
+        ("samples", samples, _CROWD if method == "tempering" else 4),
         ("warmup", warmup, 1),
         ("chains", chains, 1),
         ("seed", seed, 0),

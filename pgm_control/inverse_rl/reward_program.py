@@ -75,7 +75,7 @@ class RewardProgram:
         drawn = {name: pyro.sample(name, each) for name, each in self.priors.items()}
         pyro.factor("demonstrations", self.log_likelihood(drawn))
 
-    def log_likelihood(self, drawn: dict[str, Tensor]) -> Float[Tensor, ""]:
+    def log_likelihood(self, drawn: dict[str, Tensor]) -> Float[Tensor, "*draw"]:
         """Of actions and outcomes, given the first states, in nats: the same measure for every demonstrator."""
         who = self.demonstrator
         if "optimism" in drawn:

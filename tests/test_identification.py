@@ -1,0 +1,167 @@
+"""What no demonstrations tell of a reward, and what these do not."""
+
+import numpy as np
+import pytest
+import torch
+from test_inverse import corridor, problem, seen
+from test_reward_posterior import WHO, drawn, watched
+
+from pgm_control import TabularMDP, TabularModel
+from pgm_control.inverse_rl import (
+    BoltzmannDemonstrator,
+    ClampedDemonstrator,
+    Demonstrations,
+    DialDemonstrator,
+    FreeDemonstrator,
+    RewardModel,
+    identification,
+    inverse,
+    reward_posterior,
+)
+from pgm_control.inverse_rl.reward_function import RewardFunction
+
+
+def flat(found):
+    """Directions known to be flat before anything was seen; the likelihood must agree."""
+    known = torch.cat([found.unmet, found.luck, found.constant, found.shaping, found.inevitable])
+    assert float((known @ found.information).abs().max() if len(known) else 0.0) < 1e-9
+    basis = found.free_directions
+    torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)).double(), atol=1e-7, rtol=0)
+    return {name: len(getattr(found, name)) for name in KINDS if len(getattr(found, name))}
+
+
+KINDS = ("unmet", "luck", "constant", "shaping", "inevitable", "unseen")
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.9])
+@pytest.mark.parametrize("who", [*WHO.values(), ClampedDemonstrator("matching")], ids=repr)
+def test_what_is_flat_for_all_is_flat_now(who, discount):
+    """A constant, always; rewards of outcomes by their mean alone where the dice are taken as they are."""
+    model = problem(1, horizon=6, discount=discount)
+    demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 60))
+    minds_mean = isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
+    wanted = {
+        "state": {"constant": 1},
+        "state_action": {"constant": 1},
+        "outcome": {"unmet": 2, **({"luck": 10} if minds_mean else {}), "constant": 1},  # outcome 0 of (0, 0) is sure
+    }
+    for of, expected in wanted.items():
+        found = identification(inverse(model, demonstrations, of, who, prior=1.0))
+        assert flat(found) == expected
+        assert found.scale_trades
+        assert "constant" in str(found)
+
+
+def test_the_information_is_the_curvature_of_the_likelihood():
+    model, demonstrations = watched()
+    found = inverse(model, demonstrations, "state_action", DialDemonstrator(0.4), prior=1.0)
+    function = RewardFunction(found.reward, model.mdp)
+
+    def likelihood(psi, beta):
+        reward, last = function(psi)
+        return float(DialDemonstrator(beta).log_likelihood(model, demonstrations, reward, last, 0.7))
+
+    information, psi = identification(found).information, function.start
+    step, eye = 1e-3, torch.eye(6).double()
+    for i in range(6):
+        for j in range(6):
+            signs = [(a, b) for a in (1, -1) for b in (1, -1)]
+            second = sum(a * b * likelihood(psi + step * (a * eye[i] + b * eye[j]), 0.4) for a, b in signs)
+            assert float(information[i, j]) == pytest.approx(-second / (4 * step**2), abs=1e-3)
+
+
+def test_an_end_that_pays_nothing_fixes_the_constant():
+    """To stay longer is then worth the constant; only a reward for the end itself makes up for it."""
+    mdp = corridor()
+    model = TabularModel(mdp, 0.5)
+    demonstrations = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3]] * 3, [[1, 1, 1]] * 3)
+    of_cells = identification(inverse(model, demonstrations, np.eye(4)[:, :3], prior=1.0))
+    assert flat(of_cells) == {}
+    of_all = identification(inverse(model, demonstrations, "state", prior=1.0))
+    assert flat(of_all) == {"constant": 1}
+    torch.testing.assert_close(of_all.constant.abs(), torch.full((1, 4), 0.5).double())
+
+
+def layers():
+    """From 0 to 1 or 2, from there to 3 or 4, from there to 5, the end, by chance at times the other way."""
+    probability = np.zeros((6, 2, 6))
+    probability[0, :, 1:3] = probability[1, :, 3:5] = probability[2, :, 3:5] = [[0.7, 0.3], [0.2, 0.8]]
+    probability[3:, :, 5] = 1.0
+    return TabularMDP.from_dense(np.eye(6)[0], probability, np.zeros((6, 2)), 4)
+
+
+@pytest.mark.parametrize("who", WHO.values(), ids=repr)
+def test_potentials_that_vanish_at_the_end_shape(who):
+    """Rewards of states and actions: φ of the five that are no end. A reward of 0 there leaves it out of the span.
+
+    For who minds the outcome, γφ(s') − φ(s) is no reward of state and action, unless φ is alike for those that may
+    come: one φ for each layer, 0, {1, 2}, {3, 4}."""
+    mdp = layers()
+    model = TabularModel(mdp, 0.7)
+    demonstrations = drawn(model, who, 30)
+    minds_mean = isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
+    found = identification(inverse(model, demonstrations, "state_action", who, prior=1.0))
+    assert flat(found) == {"constant": 1, "shaping": 5 if minds_mean else 3}
+    features = torch.eye(12).reshape(6, 2, 12)[..., :10]
+    of_ways = identification(inverse(model, demonstrations, features, who, prior=1.0))
+    assert flat(of_ways) == {"shaping": 5 if minds_mean else 3}
+    potential = torch.tensor([0.3, -1.0, 0.4, 0.9, -0.2, 0.0]).double()
+    if not minds_mean:
+        potential = potential[[0, 1, 1, 3, 3, 5]]
+    shape = ((mdp.probability * potential[mdp.successor]).sum(-1) - potential[:, None])[:5].reshape(-1)
+    torch.testing.assert_close(shape @ of_ways.shaping.T @ of_ways.shaping, shape)
+
+
+@pytest.mark.parametrize("who", [ClampedDemonstrator(forever=True), FreeDemonstrator(forever=True)], ids=repr)
+def test_without_a_last_state_every_potential_shapes(who):
+    """Of three states: a constant and two more. Who minds the outcome knows of none but the constant."""
+    model = problem(1, horizon=6, discount=0.9)
+    demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 60))
+    found = identification(inverse(model, demonstrations, "state_action", who, prior=1.0))
+    assert flat(found) == {"constant": 1, **({"shaping": 2} if isinstance(who, ClampedDemonstrator) else {})}
+    posterior = reward_posterior(model, demonstrations, "state_action", who, prior=1.0, method="laplace", samples=8)
+    assert flat(posterior.identification) == flat(found)
+
+
+def test_what_comes_whatever_is_done_is_not_told():
+    """Three doors in a row, each passed by either action: rewards of places are paid for sure."""
+    probability = np.zeros((4, 2, 4))
+    probability[[0, 1, 2], :, [1, 2, 3]] = probability[3, :, 3] = 1.0
+    mdp = TabularMDP.from_dense(np.eye(4)[0], probability, np.zeros((4, 2)), 4)
+    model = TabularModel(mdp, 0.7)
+    demonstrations = drawn(model, ClampedDemonstrator(), 5)
+    found = identification(inverse(model, demonstrations, "state", prior=1.0))
+    assert sum(flat(found).values()) == 4
+    assert "0 of 4 directions" in str(found)
+
+
+def test_what_was_not_met_is_not_told_by_these():
+    """One short recording says nothing of the actions in cells that it did not visit, at a horizon of 1."""
+    mdp = TabularMDP.from_dense(np.full(3, 1 / 3), np.full((3, 2, 3), 1 / 3), np.zeros((3, 2)), 1)
+    model = TabularModel(mdp, 0.7)
+    found = identification(
+        inverse(model, Demonstrations.from_trajectories(mdp, [[0, 1]], [[1]]), "state_action", prior=1.0)
+    )
+    kinds = flat(found)
+    assert kinds.pop("unseen") == 2
+    assert sum(kinds.values()) == 3  # a constant for each state
+    assert "These demonstrations do not tell" in str(found)
+
+
+def test_temperature_trades_only_against_a_scale_that_there_is():
+    """A reward whose unit is fixed by a part that is not learned tells the temperature."""
+    model, demonstrations = watched()
+
+    class Offset(RewardModel):
+        """One known number and one to be learned."""
+
+        def __init__(self):
+            super().__init__()
+            self.bonus = torch.nn.Parameter(torch.tensor(0.3).double())
+
+        def forward(self):
+            fixed = torch.tensor([1.0, 0.0, 0.0]).double()
+            return (fixed + self.bonus * torch.tensor([0.0, 0.0, 1.0]))[:, None, None].expand(3, 2, 3)
+
+    assert not identification(inverse(model, demonstrations, Offset(), prior=1.0)).scale_trades
+    assert identification(inverse(model, demonstrations, "state", prior=1.0)).scale_trades
