@@ -71,11 +71,12 @@ def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]
 class Bends:
     r"""The inverse of the curvature that the last moves have met, as L-BFGS has it, in products of matrices.
 
-    $$H = K^\top M K + S^\top R^{-\top} R^{-1} S, \qquad K = I - Y^\top R^{-1} S, \qquad R_{ij} = s_i \cdot y_j
+    $$H = K^\top M K + A^\top A, \qquad K = 1 - Y^\top A, \qquad A = R^{-1} S, \qquad R_{ij} = s_i \cdot y_j
     \text{ for } i \le j$$
 
     Rows of S are moves, those of Y the changes of the slope, scaled so that a move times its change is 1; M is the
-    metric, or 1, times what fits the last of them.
+    metric, or 1, times what fits the last of them. R is triangular, so that A can grow by a row at a time, and lose its
+    first.
 
     References:
         [byrd1994]
@@ -84,8 +85,7 @@ class Bends:
     def __init__(self, size: int, metric: Matrix | None) -> None:
         """Of so many parameters; nothing was met yet."""
         self._metric, self._scale, self.count = metric, 1.0, 0
-        self._moves, self._changes = np.empty((_HISTORY, size)), np.empty((_HISTORY, size))
-        self._inverse = np.zeros((_HISTORY, _HISTORY))  # of R
+        self._ways, self._changes = np.empty((_HISTORY, size)), np.empty((_HISTORY, size))  # A and Y
 
     def forget(self) -> None:
         """As if nothing had been met."""
@@ -97,23 +97,21 @@ class Bends:
         if not product > 0:
             return
         if self.count == _HISTORY:
-            for each in (self._moves, self._changes):
+            for each in (self._ways, self._changes):
                 each[:-1] = each[1:].copy()
-            self._inverse[:-1, :-1] = self._inverse[1:, 1:].copy()
             self.count -= 1
         n, share = self.count, 1.0 / math.sqrt(product)
-        self._moves[n], self._changes[n] = move * share, change * share
-        self._inverse[:n, n] = -self._inverse[:n, :n] @ (self._moves[:n] @ self._changes[n])
-        self._inverse[n, :n], self._inverse[n, n] = 0.0, 1.0
-        self._scale, self.count = 1.0 / float(self._changes[n] @ self._stretched(self._changes[n])), n + 1
+        move, change = move * share, change * share
+        self._ways[:n] -= (self._ways[:n] @ change)[:, None] * move
+        self._ways[n], self._changes[n], self.count = move, change, n + 1
+        self._scale = 1.0 / float(change @ self._stretched(change))
 
     def undone(self, slope: Vector) -> Vector:
         """The inverse of the curvature times the slope: the way to the bottom, if all bends were met."""
-        n = self.count
-        moves, changes, inverse = self._moves[:n], self._changes[:n], self._inverse[:n, :n]
-        shares = inverse @ (moves @ slope)
+        ways, changes = self._ways[: self.count], self._changes[: self.count]
+        shares = ways @ slope
         straight = self._scale * self._stretched(slope - shares @ changes)
-        return straight + (shares - changes @ straight) @ inverse @ moves
+        return straight + (shares - changes @ straight) @ ways
 
     def _stretched(self, slope: Vector) -> Vector:
         return slope if self._metric is None else self._metric @ slope

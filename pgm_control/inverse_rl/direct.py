@@ -1,5 +1,6 @@
 """Log-likelihoods that are linear in rewards and values: value and slope in one compiled sweep there and back."""
 
+from itertools import compress
 from types import ModuleType
 from typing import final
 
@@ -36,17 +37,18 @@ class Direct:
         """Make all arrays."""
         mdp, tau = model.mdp, float(model.temperature)
         by_reward, by_q, by_v, self._constant = (_matched if matches else _of_actions)(model, demonstrations)
-        probability = mdp.probability.numpy().astype(np.float64)
+        probability = mdp.probability.numpy().astype(np.float64, copy=False)
         self._by_reward = by_reward[..., None] * probability / tau
         by_q, by_v = np.ascontiguousarray(by_q.swapaxes(-1, -2))[None] / tau, by_v[None] / tau
         self._table, self._last = np.zeros((1, *probability.shape)), np.zeros((1, len(probability)))
         self._prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
         self._tau, beta = tau, np.full(1, float(optimism))
         given = Settings(self._table, self._last, self._prior, np.full(1, tau), beta, beta, 0.0)
-        carried = by_q if by_q.any() else np.empty((1, 0, 0))
+        counts = [bool(each.any()) for each in (self._by_reward, by_q, by_v)]
+        carried = by_q if counts[1] else np.empty((1, 0, 0))
         self._found, (self._sweep,) = arranged(kernels, mdp, given, 1, (np.zeros(1), carried, by_v))
         coefficients, values = (self._by_reward, by_q, by_v), (self._table, self._found.q, self._found.v)
-        self._products = [_Product(*each) for each in zip(coefficients, values, strict=True)]
+        self._products = [_Product(*each) for each in compress(zip(coefficients, values, strict=True), counts)]
 
     def __call__(self, reward: Spread, last: Spread) -> tuple[float, Table, Row]:
         """The log-likelihood, and its derivatives by both."""

@@ -209,7 +209,8 @@ def inverse(
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
     """The model of the reward that is meant."""
     if isinstance(reward, RewardModel):
-        found = tuple(reward().shape)
+        linear = reward.linear_form()
+        found = tuple(reward().shape) if linear is None else linear.shape
         if found != tuple(model.mdp.probability.shape):
             raise InvalidArgument(
                 f"`reward` must give a table of shape (S, A, K) = {tuple(model.mdp.probability.shape)}, but gives "
@@ -254,12 +255,13 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
                 f"{theirs.horizon} and {theirs.discount:g}, not {mdp.horizon} and {mdp.discount:g}."
             )
     moves = demonstrations.moves
-    forbidden = (model.action_prior[moves.state, moves.action] == 0).nonzero()[:, 0]
+    s, a = moves.state.numpy(force=True), moves.action.numpy(force=True)
+    forbidden = np.flatnonzero(model.action_prior.numpy(force=True)[s, a] == 0)
     if len(forbidden):
         i = int(forbidden[0])
         raise InvalidArgument(
-            f"`demonstrations` must do what the action prior allows, but action {int(moves.action[i])} is done in "
-            f"state {int(moves.state[i])} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
+            f"`demonstrations` must do what the action prior allows, but action {a[i]} is done in "
+            f"state {s[i]} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
         )
 
 

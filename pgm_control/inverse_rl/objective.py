@@ -44,7 +44,7 @@ class Objective:
         """Prepare all that does not hang on the parameters."""
         self.parameters = [each for each in reward.parameters() if each.requires_grad]
         self._model, self._reward, self._who, self._demonstrations = model, reward, who, demonstrations
-        self._prior, self._number = prior, demonstrations.number
+        self._prior, self._number, self._met = prior, demonstrations.number, demonstrations.pairs.numpy(force=True)
         self._direct, self._linear = direct(who, model, demonstrations), reward.linear_form()
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
@@ -56,7 +56,7 @@ class Objective:
             slope = self._linear.by_parameters(by_table, by_last)
         if self._prior is not None:
             slope = slope - x / self._prior**2
-        return -(likelihood + self.log_prior(x)) / self._number, -slope / self._number
+        return -(likelihood + self.log_prior(x)) / self._number, slope * (-1.0 / self._number)
 
     def _through_torch(self, x: Vector) -> tuple[float, Vector]:
         self.assign(x)
@@ -98,19 +98,16 @@ class Objective:
         features = None if self._linear is None else self._linear.features
         if self._linear is None or features is None or features.shape[1] > _MOST_FEATURES:
             return None
-        met = self._demonstrations.pairs.numpy(force=True)
-        if len(self._linear.shape) == 3:
-            met = met[..., None] * self._model.mdp.probability.numpy(force=True)
-        met = met.reshape(len(features), -1).sum(1) / (self._number * float(self._model.temperature) ** 2)
+        met = self._linear.by_place(self._met[..., None] * self._model.mdp.probability.numpy(force=True))
+        met /= self._number * float(self._model.temperature) ** 2
         bends = (features.T * (met + _LEAST * met.mean())) @ features
-        own = np.arange(len(bends))
+        one = np.eye(len(bends))
         if self._prior is not None:
-            bends[own, own] += 1.0 / (self._prior**2 * self._number)
-        sizes = np.sqrt(bends[own, own])
+            bends += one / (self._prior**2 * self._number)
+        sizes = np.sqrt(bends.diagonal())
         sizes[sizes == 0] = 1.0
-        bends /= sizes * sizes[:, None]
-        bends[own, own] += _ALIKE
-        return np.linalg.inv(bends) / (sizes * sizes[:, None])
+        squares = sizes * sizes[:, None]
+        return np.linalg.inv(bends / squares + _ALIKE * one) / squares
 
     def occupancy_error(self, x: Vector) -> float:
         """The largest difference of a state's visits in a demonstration, seen and predicted."""
@@ -123,8 +120,7 @@ class Objective:
         else:
             policy, dice = self._direct.policy(*self._linear.tables(x)), self._model.mdp.probability.numpy()
             predicted = visits_of(policy, dice[None], self._demonstrations)
-        apart = self._demonstrations.pairs.numpy(force=True) - predicted
-        return float(np.abs(apart.sum(-1)).max()) / self._number
+        return float(np.abs((self._met - predicted).sum(-1)).max()) / self._number
 
 
 def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 from .._errors import InvalidArgument
 from .._mdp import TabularMDP
 
+_NOTHING = np.zeros(1)
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -19,28 +22,38 @@ class LinearForm:
     """Rewards as features times one row of parameters, and back, in numpy: what a search goes through again and again.
 
     Attributes:
-        shape: of what has a reward of its own: (S,), (S, A) or (S, A, K).
-        features: of each of them in turn, (…, F); None for a parameter each.
+        shape: of the table, (S, A, K).
+        axes: how many of these tell rewards apart: a place is a state, a state and action, or an outcome.
+        features: of each place in turn; None for a parameter each.
         pays_last: whether the last state is paid like the others.
     """
 
     shape: tuple[int, ...]
-    features: Float[np.ndarray, "each feature"] | None
+    axes: int
+    features: Float[np.ndarray, "place feature"] | None
     pays_last: bool
 
     def tables(self, x: Float[np.ndarray, " parameter"]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """The rewards of outcomes and of the last state, in shapes that spread to those of the tables."""
         values = x if self.features is None else self.features @ x
-        return values.reshape(*self.shape, *[1] * (3 - len(self.shape))), values if self.pays_last else np.zeros(1)
+        return values.reshape(self._spreading), values if self.pays_last else _NOTHING
 
     def by_parameters(
         self, by_table: Float[np.ndarray, "state action outcome"], by_last: Float[np.ndarray, " state"]
     ) -> Float[np.ndarray, " parameter"]:
         """From derivatives by the rewards to those by the parameters."""
-        found = by_table.reshape(math.prod(self.shape), -1).sum(1)
+        found = self.by_place(by_table)
         if self.pays_last:
-            found += by_last
+            found = found + by_last
         return found if self.features is None else found @ self.features
+
+    def by_place(self, table: Float[np.ndarray, "state action outcome"]) -> Float[np.ndarray, " place"]:
+        """Sums over all that is paid alike."""
+        return np.add.reduce(table.reshape(math.prod(self.shape[: self.axes]), -1), 1)
+
+    @cached_property
+    def _spreading(self) -> tuple[int, ...]:
+        return self.shape[: self.axes] + (1,) * (3 - self.axes)
 
 
 class RewardModel(torch.nn.Module):
@@ -124,7 +137,7 @@ class LinearReward(RewardModel):
             raise InvalidArgument(f"`names` must name {array.shape[-1]} features, but are {len(names)}.")
         self.pays_last, self.names = pays_last, None if names is None else tuple(names)
         self.register_buffer("features", array)
-        self.weight = torch.nn.Parameter(torch.zeros_like(array.flatten(0, -2)[0]))
+        self.weight = torch.nn.Parameter(array.new_zeros(array.shape[-1]))
         self._shape = shape
 
     def forward(self) -> Float[Tensor, "state action outcome"]:
@@ -143,8 +156,8 @@ class LinearReward(RewardModel):
 
     def linear_form(self) -> "LinearForm":
         """Its features."""
-        matrix = self.features.flatten(0, -2).numpy(force=True).astype(np.float64)
-        return LinearForm(tuple(self.features.shape[:-1]), matrix, self.pays_last)
+        matrix = self.features.numpy(force=True).astype(np.float64, copy=False)
+        return LinearForm(self._shape, self.features.ndim - 1, matrix.reshape(-1, matrix.shape[-1]), self.pays_last)
 
 
 @final
@@ -186,7 +199,7 @@ class TabularReward(RewardModel):
 
     def linear_form(self) -> "LinearForm":
         """A number each."""
-        return LinearForm(tuple(self.weight.shape), None, self.pays_last)
+        return LinearForm(self._shape, self.weight.ndim, None, self.pays_last)
 
 
 @final
