@@ -4,7 +4,8 @@ Every day one of five shops offers her a ticket for 1, or she works for 3. A win
 nothing; but she plans as if luck could be had at the price β = .5, and buys where sense would not. From 5000 days we
 learn what a win is worth to her, and how much she likes to buy. Taken for sober, she likes it nearly as much as a day's
 wage, and a win is worth eight times what it is: such a gambler would buy where there is nothing to win. At the right β
-both are right within two standard errors. Her days tell the readings apart, by 33 nats and more. Printed:
+both are right within two standard errors. Her days tell the readings apart, by 33 nats and more: who does not know her
+β, and asks for its posterior, knows after a month that she is an optimist. Printed:
 
 read as               a win is worth    buying as such  log-likelihood
 β = 0.0  sober         101.84 ± 3.85        2.58 ± 0.06        -1667.42
@@ -12,19 +13,22 @@ read as               a win is worth    buying as such  log-likelihood
 β = 0.5  what she is    11.56 ± 0.31        0.34 ± 0.26        -1510.89
 truth                   12.00               0.00
 where nothing can be won she buys with 0.018; taken for sober, she would with 0.194
+is she an optimist? after  3 days: β = 0.3 ± 0.8, yes with probability 0.8
+is she an optimist? after 30 days: β = 0.4 ± 0.3, yes with probability 1.0
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import pyro.distributions as dist
 import torch
 import tyro
 from matplotlib.figure import Figure
 from torch.autograd.functional import hessian
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer, plot
-from pgm_control.inverse_rl import Demonstrations, DialDemonstrator, Inverse, RewardModel, inverse
+from pgm_control.inverse_rl import Demonstrations, DialDemonstrator, Inverse, RewardModel, inverse, reward_posterior
 
 ODDS = [0.002, 0.01, 0.03, 0.08, 0.2]
 PRICE, WAGE, PRIZE, LUCK = 1.0, 3.0, 12.0, 0.5
@@ -103,6 +107,15 @@ def main(args: Args) -> None:
     hopeless = (WAGE + PRICE, WAGE + PRICE - readings[0.0][1])
     does, would = (float(torch.sigmoid(torch.tensor(-each))) for each in hopeless)
     print(f"where nothing can be won she buys with {does:.3f}; taken for sober, she would with {would:.3f}")
+
+    for n in (3, 30):
+        first = Demonstrations.from_trajectories(mdp, days.states[:n], days.actions[:n])
+        found = reward_posterior(
+            *(model, first, Taste(mdp), DialDemonstrator(0.0)), prior=20.0, optimism=dist.Normal(0.0, 1.0), samples=1000
+        )
+        beta, hopes = found.optimism, found.probability(lambda x: x.optimism > 0)
+        answer = f"β = {beta.mean():.1f} ± {beta.std():.1f}, yes with probability {hopes:.1f}"
+        print(f"is she an optimist? after {n:>2} days: {answer}")
 
     others = torch.logspace(-3, -0.5, 40).tolist()
     shelf = TabularModel(shops(others, PRIZE))

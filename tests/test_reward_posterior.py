@@ -445,6 +445,16 @@ def test_draws_go_to_arviz():
     np.testing.assert_array_equal(tree["posterior"]["optimism"], found.samples["optimism"])
 
 
+class OneAtATime:
+    """A demonstrator of a user's own, that adds up all there is."""
+
+    def behaviour(self, model, reward, last, temperature):
+        return ClampedDemonstrator().behaviour(model, reward, last, temperature)
+
+    def log_likelihood(self, model, demonstrations, reward, last, temperature):
+        return ClampedDemonstrator().log_likelihood(model, demonstrations, reward, last, temperature).sum()
+
+
 def test_bad_arguments_are_refused():
     model, demonstrations = watched(5)
     for kwargs, message in [
@@ -462,6 +472,8 @@ def test_bad_arguments_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             reward_posterior(model, demonstrations, **{"prior": 1.0, **kwargs})
+    with pytest.raises(ValueError, match="judge many rewards side by side"):
+        reward_posterior(model, demonstrations, demonstrator=OneAtATime(), prior=1.0)
     with pytest.raises(ValueError, match="must be named"):
         compare_demonstrators(model, demonstrations, demonstrators=["clamped"], prior=1.0)
     with pytest.raises(ValueError, match="`level`"):

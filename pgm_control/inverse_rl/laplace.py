@@ -53,7 +53,13 @@ class Coordinates:
 
     def log_likelihood(self, u: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw"]:
         """log p(demonstrations | u), in nats."""
-        return self.program.log_likelihood(self.values(u))
+        found = self.program.log_likelihood(self.values(u))
+        if found.shape != u.shape[:-1]:
+            raise InvalidArgument(
+                "`demonstrator` must judge many rewards side by side, each by itself: of rewards of shape (N, S, A, K) "
+                f"its log-likelihood must have the shape (N,), but for N = {len(u)} has {tuple(found.shape)}."
+            )
+        return found
 
     def log_density(self, u: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw"]:
         """log p(demonstrations, u), in nats."""
