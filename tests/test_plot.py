@@ -275,6 +275,15 @@ def test_maps_of_learned_rewards_share_their_shades(lake):
     assert float(shown[0, 3] - shown[0, 0]) == pytest.approx(6.0)
 
 
+def test_a_state_that_was_never_met_is_said_to_be(lake):
+    true, learned = torch.arange(17.0), torch.arange(17.0)
+    learned[-1] = torch.nan
+    weights = torch.isfinite(learned).double()
+    axes = plot.recovered_reward_maps(lake.mdp, true, {"learned": learned}, weights=weights)
+    of_end = [next(text.get_text() for text in each.texts if "ended" in text.get_text()) for each in axes]
+    assert of_end == ["ended: 16", "ended: never met"]
+
+
 # Maps ---------------------------------------------------------------------------------------------------------------
 
 

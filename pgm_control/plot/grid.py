@@ -35,6 +35,7 @@ def draw_grid(
     label: str = "",
     limits: tuple[float, float] | None = None,
     bar: bool = True,
+    missing: str = "unknown",
 ) -> None:
     """Draw the map. What the shade says of hazards and walls is left out: nobody is there.
 
@@ -48,11 +49,12 @@ def draw_grid(
         label: what the shade is, with its unit.
         limits: of the shade; unless given, those of the states that are shown.
         bar: whether to add the colour bar.
+        missing: what is written in the box of a state beside the map whose shade is nan.
     """
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    beside = _places_beside(axes, mdp, layout, shade, style)
+    beside = _places_beside(axes, mdp, layout, shade, style, missing)
     bottom = max((y + _TALL + _BESIDE for _, y, _, _ in beside), default=layout.rows - 0.5)
     axes.set_aspect("equal")
     axes.set_xlim(-0.5, layout.columns - 0.5)
@@ -86,8 +88,8 @@ def draw_grid(
             Rectangle((x, y), width, _TALL, facecolor=color, edgecolor="#666666", linewidth=style.edge, zorder=1)
         )
         axes.text(
-            x + width / 2, y + _TALL / 2, _of_box(mdp, s, shade), ha="center", va="center", fontsize=style.small,
-            color="black",
+            x + width / 2, y + _TALL / 2, _of_box(mdp, s, shade, missing), ha="center", va="center",
+            fontsize=style.small, color="black",
         )  # fmt: skip
     _name_cells(axes, layout, style)
     axes.spines[:].set_visible(False)
@@ -116,14 +118,21 @@ def inches_of(layout: Layout, style: Style, bar: bool = True) -> tuple[float, fl
     return width + around[0], min(1.9 * style.inches[1], width * tall / layout.columns) + around[1]
 
 
-def _of_box(mdp: TabularMDP, s: int, shade: Float[np.ndarray, " state"] | None) -> str:
+def _of_box(mdp: TabularMDP, s: int, shade: Float[np.ndarray, " state"] | None, missing: str) -> str:
     """Name and number: the scale of the map is that of its cells, and what lies beside it may be far off."""
     name = wrapped(state_label(mdp, s), 12, 1)
-    return name if shade is None else f"{name}: {float(shade[s]):.3g}".replace("-", "−")
+    if shade is None:
+        return name
+    return f"{name}: {missing}" if math.isnan(shade[s]) else f"{name}: {float(shade[s]):.3g}".replace("-", "−")
 
 
 def _places_beside(
-    axes: "Axes", mdp: TabularMDP, layout: Layout, shade: Float[np.ndarray, " state"] | None, style: Style
+    axes: "Axes",
+    mdp: TabularMDP,
+    layout: Layout,
+    shade: Float[np.ndarray, " state"] | None,
+    style: Style,
+    missing: str,
 ) -> list[tuple[float, float, float, int]]:
     """(left, top, width, state) of boxes in rows beneath the map; none if there are too many."""
     if len(layout.beside) > _MOST_BESIDE:
@@ -131,7 +140,8 @@ def _places_beside(
     cell = _cell_points(axes, layout)
     places, x, y = [], -0.5, layout.rows - 0.5 + _BESIDE
     for s in layout.beside:
-        width = min(float(layout.columns), max(1.0, (len(_of_box(mdp, s, shade)) + 1.5) * _EM * style.small / cell))
+        letters = len(_of_box(mdp, s, shade, missing)) + 1.5
+        width = min(float(layout.columns), max(1.0, letters * _EM * style.small / cell))
         if x > -0.5 and x + width > layout.columns - 0.5:
             x, y = -0.5, y + _TALL + _BESIDE
         places.append((x, y, width, s))

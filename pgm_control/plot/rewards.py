@@ -98,7 +98,8 @@ def recovered_reward_maps(
 ) -> np.ndarray:
     """Shade the map of a grid world by the true reward of each state and, beside it, by those that were learned.
 
-    All have one scale of shades. Hazards, walls and goals, where nobody acts, are not shaded.
+    All have one scale of shades. Hazards, walls and goals, where nobody acts, are not shaded; nor are states whose
+    reward is nan, because they were never met.
 
     Args:
         mdp: the problem.
@@ -128,7 +129,7 @@ def recovered_reward_maps(
     for panel, (name, shade) in zip(made, shades.items(), strict=True):
         last = stacked or panel is made[-1]
         label = "reward (reward units, of one mean)"
-        draw_grid(panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last)
+        draw_grid(panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last, missing="never met")
     return made
 
 
