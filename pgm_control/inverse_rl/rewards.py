@@ -49,7 +49,11 @@ class LinearForm:
 
     def by_place(self, table: Float[np.ndarray, "state action outcome"]) -> Float[np.ndarray, " place"]:
         """Sums over all that is paid alike."""
-        return np.add.reduce(table.reshape(math.prod(self.shape[: self.axes]), -1), 1)
+        return np.add.reduce(table.reshape(self._places, -1), 1)
+
+    @cached_property
+    def _places(self) -> int:
+        return math.prod(self.shape[: self.axes])
 
     @cached_property
     def _spreading(self) -> tuple[int, ...]:
