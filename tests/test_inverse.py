@@ -97,6 +97,44 @@ def test_the_likelihood_is_that_of_the_definition(who, seed):
     assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
+def uneven(model):
+    """Recordings of three lengths; the last state of every other one is missing."""
+    states, actions = seen(model, 30)
+    lengths = [2 + i % 3 for i in range(30)]
+    states = [s[: n + i % 2] for i, (s, n) in enumerate(zip(states, lengths, strict=True))]
+    return states, [a[:n] for a, n in zip(actions, lengths, strict=True)]
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.8])
+def test_matching_is_that_of_its_definition(discount):
+    """Rewards as they are expected, what lies ahead at the end, less what was ahead at the start; and its gradient is
+    the counts less the visits. With a discount moves that go on count less and less."""
+    model = problem(3, horizon=6, discount=discount)
+    mdp, tau, prior = model.mdp, model.temperature, model.action_prior.numpy()
+    states, actions = uneven(problem(3, horizon=6))
+    demonstrations = Demonstrations.from_trajectories(mdp, states, actions)
+    paid = (mdp.probability * mdp.reward).sum(-1).numpy()
+    v, ahead = [np.zeros(3)], []
+    for _ in range(mdp.horizon):
+        ahead.insert(0, discount * (mdp.probability.numpy() * v[0][mdp.successor.numpy()]).sum(-1))
+        v.insert(0, tau * np.log((prior * np.exp((paid + ahead[0]) / tau)).sum(-1)))
+    expected = 0.0
+    for s, a in zip(states, actions, strict=True):
+        n = len(a)
+        expected -= v[0][s[0]] / tau
+        for t in range(n):
+            expected += discount**t * (paid[s[t], a[t]] / tau + math.log(prior[s[t], a[t]]))
+        end = discount**n * v[n][s[n]] if len(s) > n else discount ** (n - 1) * ahead[n - 1][s[n - 1], a[n - 1]]
+        expected += end / tau
+    who, last = ClampedDemonstrator("matching"), torch.zeros(3, dtype=torch.float64)
+    reward = mdp.reward.clone().requires_grad_()
+    found = who.log_likelihood(model, demonstrations, reward, last, tau)
+    assert float(found.detach()) == pytest.approx(expected, abs=1e-9)
+    visits = predicted_visits(who.behaviour(model, mdp.reward, last, tau), demonstrations)
+    slope = torch.autograd.grad(found, reward)[0].sum(-1)
+    torch.testing.assert_close(tau * slope, demonstrations.pairs - visits, atol=1e-9, rtol=0)
+
+
 def test_the_free_likelihood_of_all_trajectories_sums_to_one():
     """Of every trajectory from a state that there is: the trajectory form is a distribution, given its start."""
     model = problem(1, horizon=2)

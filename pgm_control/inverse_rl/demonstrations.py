@@ -250,7 +250,7 @@ class Demonstrations:
 
     def weights(self, of: Moves | Ends) -> Float[Tensor, " each"]:
         """How much each counts in sums over time."""
-        return of.weight * self.mdp.discount**of.time if self.fades else of.weight
+        return of.weight * self.mdp.discount ** of.time.to(of.weight) if self.fades else of.weight
 
     def __repr__(self) -> str:
         """How many."""

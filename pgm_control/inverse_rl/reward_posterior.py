@@ -40,6 +40,7 @@ _SIGNS = {"optimism": "β", "temperature": "τ"}
 _EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
 _SHOWN = 8
 _CROWD = 50  # at least, to be tempered
+_FEW = 50  # draws: a deviation is then known to a tenth
 _FITS = 0.5  # of the draws by Laplace, worth as much as independent ones
 _AS_BEFORE = 0.9  # of the prior's deviation: what is as wide as that was not learned
 
@@ -167,8 +168,11 @@ class RewardPosterior:
 
     def _notes(self) -> list[str]:
         notes = []
-        if self.method == "laplace" and self.effective_draws.min() < _FITS * len(self.draws):
+        fewest = float(self.effective_draws.min())
+        if self.method == "laplace" and fewest < _FITS * len(self.draws):
             notes.append("The Gaussian fits badly: intervals are too narrow, or a peak is missed. Use tempering.")
+        elif fewest < _FEW:
+            notes.append(f"All this is known as by {fewest:.0f} independent draws only. More `samples` make it better.")
         if "optimism" in self.samples:
             hopes = self.probability(lambda x: x.optimism > 0)
             notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")
