@@ -94,9 +94,10 @@ class Noisy(gymnasium.Env):
 @pytest.fixture(autouse=True, scope="module")
 def registered():
     gymnasium.register("learned/Noisy-v0", Noisy, max_episode_steps=12)
+    gymnasium.register("learned/Short-v0", Noisy, max_episode_steps=12)
     gymnasium.register("learned/Choice-v0", Noisy, max_episode_steps=12, kwargs={"actions": spaces.Discrete(3)})
     yield
-    for name in ("learned/Noisy-v0", "learned/Choice-v0"):
+    for name in ("learned/Noisy-v0", "learned/Short-v0", "learned/Choice-v0"):
         del gymnasium.registry[name]
 
 
@@ -133,6 +134,7 @@ CASES = {
     "FrozenLake-v1": {"hidden": ()},
     "learned/Noisy-v0": {"temperature": 0.5, "optimism": -0.5, "updates": 2, "num_envs": 3},
     "learned/Choice-v0": {"temperature": 0.5, "optimism": 1.0},
+    "learned/Short-v0": {"hidden": (40, 40), "products": "bfloat16"},
 }
 
 

@@ -1,5 +1,7 @@
 """Networks side by side, against layers of torch's own, one network after the other."""
 
+import itertools
+
 import pytest
 import torch
 from gymnasium.spaces import Box
@@ -123,6 +125,45 @@ def test_short_products_are_near_and_all_else_stays_float32(copies):
         assert float(off.detach()) < (0.01 if mine is short else 0.15)
 
 
+def test_the_backward_pass_is_the_same_where_products_are_short_and_where_they_are_not():
+    """A learner asks for gradients within the context, which must not shorten the thin products of that pass."""
+    torch.manual_seed(0)
+    network, x = Network(3, 1, (64, 64), copies=2), torch.randn(50, 3, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, frozen = network(x).square().sum(), network(x, frozen=True).amin(0).sum()
+        within = (*torch.autograd.grad(y, (x, network.flat), retain_graph=True), *torch.autograd.grad(frozen, x))
+        frozen = network(x, frozen=True).amin(0).sum()
+    outside = (*torch.autograd.grad(y, (x, network.flat)), *torch.autograd.grad(frozen, x))
+    for mine, other in zip(within, outside, strict=True):
+        assert mine.dtype == torch.float32
+        assert torch.equal(mine, other)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_short_products_are_as_torchs_layers_make_them_by_hand(copies):
+    """Factors rounded to bfloat16, and what comes of them; biases, rectifiers and thin layers in float32."""
+
+    def short(x):
+        return x + (x.detach().bfloat16().float() - x.detach())  # of which the gradient is that of x
+
+    torch.manual_seed(0)
+    network, x = Network(3, 1, (64, 64), copies), torch.randn(50, 3, requires_grad=True)
+    found = torch.zeros(copies, 50, 1)
+    weights, biases = ([each.clone().requires_grad_() for each in kind] for kind in (network.weights, network.biases))
+    for copy in range(copies):
+        h = (x @ weights[0][copy].T + biases[0][copy]).relu()
+        h = (short(short(h) @ short(weights[1][copy]).T) + biases[1][copy]).relu()
+        found[copy] = h @ weights[2][copy].T + biases[2][copy]
+    expected = torch.autograd.grad(found.square().sum(), (x, *weights, *biases))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network(x)
+    torch.testing.assert_close(y, found, atol=1e-4, rtol=1e-4)
+    to_x, to_flat = torch.autograd.grad(y.square().sum(), (x, network.flat))
+    whole = itertools.chain(*network._shape.split(to_flat))
+    for mine, other in zip((to_x, *whole), expected, strict=True):
+        assert float((mine - other).norm() / other.norm()) < 0.01  # slopes are rounded too
+
+
 def test_pyro_keeps_track_through_a_network():
     """Its record of what depends on what wraps tensors, and a function of one's own would lose the gradient."""
     network, x = made(2, (3, 4, 1)), torch.randn(5, 3, dtype=torch.float64)
@@ -166,6 +207,7 @@ def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd(agree):
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("hidden", [(), (5,), (40, 40)])
 def test_rows_that_nobody_asks_for_are_left_out_of_a_frozen_gradient(share, hidden):
+    torch.manual_seed(0)
     network = Network(3, 1, hidden, copies=2)
     with torch.no_grad():
         network.flat.normal_()

@@ -55,7 +55,8 @@ class Network(torch.nn.Module):
     ) -> Float[Tensor, "copies batch output"]:
         """The outputs of all copies, each of the same input.
 
-        Within `torch.autocast` to bfloat16 the wide products are in bfloat16, what comes out is not.
+        Within `torch.autocast` to bfloat16 the wide products are in bfloat16, here and in the backward pass. All else
+        stays as it is: biases, rectifiers, thin layers and what comes out.
 
         Args:
             x: the same for all copies, or an input for each.
@@ -99,7 +100,7 @@ def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch
     if has_torch_function_unary(x):
         return handle_torch_function(_applied, (x,), x, flat, views, shape, short)
     if not torch.is_grad_enabled():
-        return _outputs(x, views, short)[0].to(flat.dtype)
+        return _outputs(x, views, short)[0]
     return _Layers.apply(x, flat, views, shape, short)  # pyright: ignore[reportReturnType]
 
 
@@ -112,8 +113,12 @@ def _outputs(x: Tensor, views: _Views, short: torch.dtype | None) -> tuple[Tenso
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         h = _as(weight, h)
         hidden.append(h)
-        bias = _as(weight, bias)
-        h = torch.addmm(bias[0], h[0], weight[0].mT)[None] if len(h) == 1 else torch.baddbmm(bias, h, weight.mT)
+        if weight.dtype != bias.dtype:
+            h = torch.bmm(h, weight.mT).to(bias.dtype).add_(bias)  # what is done number by number is slow in bfloat16
+        elif len(h) == 1:
+            h = torch.addmm(bias[0], h[0], weight[0].mT)[None]
+        else:
+            h = torch.baddbmm(bias, h, weight.mT)
         h = h.relu_() if i < last else h
     return h, weights, hidden
 
@@ -129,54 +134,62 @@ class _Layers(torch.autograd.Function):
         h, weights, hidden = _outputs(x, views, short)
         ctx.save_for_backward(flat, *weights, *hidden)
         ctx.shape = shape
-        return h.to(flat.dtype)
+        return h
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (slope,) = outer
         flat, *saved = ctx.saved_tensors
         weights, hidden = saved[: len(saved) // 2], saved[len(saved) // 2 :]
         to_input, to_flat = ctx.needs_input_grad[:2]
-        if to_input and not to_flat and slope.is_cpu:
-            return _sparsely(slope, weights, hidden).to(flat.dtype), None, None, None, None
-        # Zeros, for the memory to be near: a product that is written where nobody has been takes a third longer.
-        gradient = torch.zeros_like(flat) if to_flat else None
-        found = ctx.shape.split(gradient) if gradient is not None else None
-        for i in reversed(range(len(weights))):
-            h, weight = hidden[i], weights[i]
-            slope = _as(weight, slope)
-            if found is not None:
-                torch.sum(slope, -2, keepdim=True, dtype=flat.dtype, out=found[1][i])
-                if h.shape[-1] < slope.shape[-1]:
-                    found[0][i].copy_(torch.bmm(h.mT, slope).mT)
-                elif slope.dtype == flat.dtype:
-                    torch.bmm(slope.mT, h, out=found[0][i])
-                else:
-                    found[0][i].copy_(torch.bmm(slope.mT, h))
-            if i > 0:
-                slope = slope * weight if slope.shape[-1] == 1 else torch.bmm(slope, weight)
-                _pass_through(slope, h)
-            elif to_input:
-                slope = torch.bmm(slope, weight.mT.contiguous().mT).to(flat.dtype)
-        return slope if to_input else None, gradient, None, None, None
+        with torch.autocast(flat.device.type, enabled=False):  # it may be on where the gradient is asked for
+            if to_input and not to_flat and flat.is_cpu:
+                return _sparsely(outer[0], weights, hidden), None, None, None, None
+            gradient = torch.zeros_like(flat) if to_flat else None
+            found = ctx.shape.split(gradient) if gradient is not None else None
+            to_x = _densely(outer[0], weights, hidden, found, to_input)
+        return to_x, gradient, None, None, None
+
+
+def _densely(
+    slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor], found: _Views | None, to_input: bool
+) -> Tensor | None:
+    """The gradient of x, and those of weights and biases into what is found of them.
+
+    That is memory of zeros, for it to be near: a product that is written where nobody has been takes a third longer.
+    """
+    exact = slope.dtype
+    for i in reversed(range(len(weights))):
+        h, weight = hidden[i], weights[i]
+        if found is not None:
+            torch.sum(slope, -2, keepdim=True, dtype=exact, out=found[1][i])
+        slope = _as(weight, slope)
+        if found is not None:
+            if h.shape[-1] < slope.shape[-1]:
+                found[0][i].copy_(torch.bmm(h.mT, slope).mT)
+            elif slope.dtype == exact:
+                torch.bmm(slope.mT, h, out=found[0][i])
+            else:
+                found[0][i].copy_(torch.bmm(slope.mT, h))
+        if i > 0:
+            slope = slope * weight if slope.shape[-1] == 1 else torch.bmm(slope, weight)
+            _pass_through(slope, h)
+    return torch.bmm(slope, weights[0].mT.contiguous().mT).to(exact) if to_input else None
 
 
 def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]) -> Tensor:
     """The gradient of x, without the rows whose outputs nobody asked for: of two critics the larger does not count."""
-    found = torch.zeros_like(hidden[0])
-    for i, each in enumerate(slope):
-        rows = each.any(-1).nonzero()[:, 0]
-        s = each.index_select(0, rows)
-        for weight, h in zip(reversed(weights), reversed([None, *hidden[1:]]), strict=True):
-            s = _as(weight, s)
-            if h is None:
-                s = s @ weight[i].mT.contiguous().mT
-            else:
-                s = s * weight[i] if s.shape[-1] == 1 else s @ weight[i]
-                _pass_through(s, h[i].index_select(0, rows))
-        found[i].index_copy_(0, rows, s.to(found.dtype))
-    return found
+    asked = slope.any(-1)
+    rows, numbers = asked.flatten().nonzero()[:, 0], asked.sum(-1).tolist()
+    s = slope.flatten(0, 1).index_select(0, rows)
+    for i in reversed(range(len(weights))):
+        weight = weights[i] if i > 0 else weights[0].mT.contiguous().mT
+        parts = zip(_as(weight, s).split(numbers), weight, strict=True)
+        s = torch.cat([part * w if part.shape[-1] == 1 else part @ w for part, w in parts])
+        if i > 0:
+            _pass_through(s, hidden[i].flatten(0, 1).index_select(0, rows))
+    found = slope.new_zeros(asked.numel(), s.shape[-1])
+    return found.index_copy_(0, rows, s.to(slope.dtype)).view(hidden[0].shape)
 
 
 def _pass_through(slope: Tensor, h: Tensor) -> None:

@@ -28,7 +28,7 @@ class DiscretePolicy(torch.nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
         """Log-probabilities, in nats."""
-        return torch.log_softmax(self._prior.log_probabilities(features) + self.network(features)[0], -1)
+        return torch.log_softmax(self._prior.log_probabilities(features) + self.network(features).squeeze(0), -1)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Int[Tensor, " batch"]:
         """A draw, or the most probable action."""
@@ -49,11 +49,11 @@ class BoxPolicy(torch.nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
         """The `SquashedGaussian` of the action in [−1, 1]^d."""
-        return SquashedGaussian(*moments(self.network(features)[0]))
+        return SquashedGaussian(*moments(self.network(features).squeeze(0)))
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
-        mean, scale = moments(self.network(features)[0])
+        mean, scale = moments(self.network(features).squeeze(0))
         return mean.tanh() if deterministic else SquashedGaussian(mean, scale).sample()
 
 

@@ -46,7 +46,7 @@ class SoftPolicyLoss:
         """Q of what was done, in reward units, with gradients to the critics."""
         if self._is_discrete:
             return critics(features).gather(-1, action.expand(critics.copies, -1)[..., None])[..., 0]
-        return critics(torch.cat((features, action), -1))[..., 0]
+        return critics(torch.cat((features, action), -1)).squeeze(-1)
 
     def __call__(
         self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
