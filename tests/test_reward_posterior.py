@@ -26,7 +26,7 @@ from pgm_control.inverse_rl import (
 )
 from pgm_control.inverse_rl.laplace import Coordinates
 from pgm_control.inverse_rl.reward_function import RewardFunction
-from pgm_control.inverse_rl.tempering import effective_draws
+from pgm_control.inverse_rl.tempering import effective_draws, evaluated, moved
 
 pytestmark = pytest.mark.slow
 
@@ -237,6 +237,25 @@ def test_tempering_draws_through_kinks():
     assert found.log_evidence == pytest.approx(log_evidence + world, abs=0.5)
     assert (np.abs(found.mean.numpy() - mean) < 5 * error).all()
     assert (np.abs(found.deviation.numpy() - deviation) < 5 * error).all()
+
+
+@pytest.mark.statistical
+def test_paths_leave_the_prior_as_it_is():
+    """Draws of N(0, 4) stay such, whatever the length of a leap: second and fourth moments within five standard errors
+    after six paths of leaps so long that a third is refused."""
+    model, demonstrations = watched(5)
+    found = reward_posterior(
+        model, demonstrations, LinearReward(model.mdp, FEATURE), MILD, prior=2.0, method="laplace", samples=8
+    )
+    coordinates, number = Coordinates(found.program), 20_000
+    u = coordinates.drawn_from_prior(number)
+    state = evaluated(coordinates, u, 0.0)
+    for _ in range(6):
+        u, state, accepted = moved(coordinates, u, state, torch.full((1, 1), 3.0).double(), 0.9, 0.0)
+    assert accepted < 0.9
+    second, fourth = (u / 2).square().mean(), (u / 2).pow(4).mean()
+    assert abs(float(second) - 1) < 5 * (2 / number) ** 0.5
+    assert abs(float(fourth) - 3) < 5 * (96 / number) ** 0.5
 
 
 def test_relatives_count_together():

@@ -179,8 +179,7 @@ def inverse_in_simulator(
             theirs, own = (_returns(pay, each, gamma) for each in (shown, made))
             weight = torch.full_like(own, 1 / episodes)
             if demonstrator == "free":
-                plain = _returns(pay, made, 1.0).detach()
-                weight = torch.softmax(plain / tau - made.log_ratio, 0)
+                weight = partition_weights(made, _returns(pay, made, 1.0).detach(), tau)
             loss = -(theirs.mean() - weight @ own) / tau
             if prior is not None:
                 loss = loss - log_prior(parameters, prior) / len(recordings)
@@ -228,6 +227,11 @@ def sample_episodes(worlds: Worlds, learner: SoftQLearning | SAC, length: int, t
             break
     observed, done, reached, alive = (torch.stack(each, 1) for each in zip(*rows, strict=True))
     return Episodes(observed, done, reached, alive, total)
+
+
+def partition_weights(made: Episodes, paid: Float[Tensor, " episode"], temperature: float) -> Float[Tensor, " episode"]:
+    r"""How much each episode counts for the posterior: $w_j \propto \exp(\sum_t r / \tau - \log \pi / \rho)$."""
+    return torch.softmax(paid / temperature - made.log_ratio, 0)
 
 
 def _drawn(learner: SoftQLearning | SAC, features: Float[Tensor, "batch feature"]) -> tuple[Tensor, Tensor]:

@@ -44,8 +44,9 @@ def tempered(coordinates: Coordinates, number: int, progress: Progress) -> Popul
         [delmoral2006], [neal2011]
     """
     u = coordinates.drawn_from_prior(number)
-    family, reach, accepted, power, log_evidence, stage = torch.arange(number), 0.5, 1.0, 0.0, 0.0, 0
-    state = _state(coordinates, u, power)
+    family, stage = torch.arange(number, device=u.device), 0
+    reach, accepted, power, log_evidence = 0.5, 1.0, 0.0, 0.0
+    state = evaluated(coordinates, u, power)
     while power < 1:
         step = _step(state.log_likelihood, 1 - power)
         log_weight = step * state.log_likelihood
@@ -59,9 +60,9 @@ def tempered(coordinates: Coordinates, number: int, progress: Progress) -> Popul
         power = 1.0 if step == 1 - power else power + step
         u, family = u[chosen], family[chosen]
         root = _root(u)
-        state = _state(coordinates, u, power)
+        state = evaluated(coordinates, u, power)
         for _ in range(_PATHS):
-            u, state, accepted = _moved(coordinates, u, state, root, reach, power)
+            u, state, accepted = moved(coordinates, u, state, root, reach, power)
             reach = min(reach * math.exp(accepted - _ACCEPTED), _QUARTER)
         stage += 1
         progress(stage, {"power": power, "acceptance": accepted, "log_evidence": log_evidence})
@@ -86,14 +87,16 @@ def effective_draws(rows: Float[Tensor, "draw parameter"], family: Int[Tensor, "
     return (number * apart.square().sum(0) / variance).clamp(1, number)
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
+    """Of draws, at one power; −inf where something is not finite."""
+
     log_likelihood: Tensor
     height: Tensor
     slope: Tensor
 
 
-def _state(coordinates: Coordinates, u: Tensor, power: float) -> _State:
-    """Log-likelihood, tempered log-density and its slope; −inf where they are not finite."""
+def evaluated(coordinates: Coordinates, u: Tensor, power: float) -> State:
+    """Log-likelihood, tempered log-density and its slope."""
     mdp = coordinates.program.model.mdp
     states, actions, faces = mdp.probability.shape
     parts = []
@@ -104,7 +107,7 @@ def _state(coordinates: Coordinates, u: Tensor, power: float) -> _State:
         slope = torch.autograd.grad(height.sum(), at)[0]
         fine = height.isfinite() & likelihood.isfinite() & slope.isfinite().all(-1)
         parts.append((*(torch.where(fine, x, -torch.inf) for x in (likelihood.detach(), height.detach())), slope))
-    return _State(*map(torch.cat, zip(*parts, strict=True)))
+    return State(*map(torch.cat, zip(*parts, strict=True)))
 
 
 def _step(log_likelihood: Float[Tensor, " draw"], rest: float) -> float:
@@ -132,14 +135,14 @@ def _root(u: Float[Tensor, "draw coordinate"]) -> Float[Tensor, "coordinate coor
     return torch.linalg.cholesky(covariance + floor.diag())
 
 
-def _moved(
+def moved(
     coordinates: Coordinates,
     u: Tensor,
-    state: _State,
+    state: State,
     root: Tensor,
     reach: float,
     power: float,
-) -> tuple[Tensor, _State, float]:
+) -> tuple[Tensor, State, float]:
     """A path of leapfrog steps from each draw, and the share that was accepted."""
     momentum = torch.randn_like(u)
     step = reach * (0.5 + torch.rand_like(u[:, :1]))
@@ -148,10 +151,10 @@ def _moved(
     for _ in range(min(math.ceil(_QUARTER / reach), _LEAPS)):
         momentum = momentum + 0.5 * step * (new.slope @ root)
         there = there + (step * momentum) @ root.T
-        new = _state(coordinates, there, power)
+        new = evaluated(coordinates, there, power)
         momentum = momentum + 0.5 * step * (new.slope @ root)
     gain = (new.height - 0.5 * momentum.square().sum(-1) - before).nan_to_num(nan=-torch.inf)
     accepted = gain.exp() > torch.rand_like(gain)
     u = torch.where(accepted[:, None], there, u)
     mixed = (torch.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), x, y) for x, y in zip(new, state, strict=True))
-    return u, _State(*mixed), float(gain.clamp(max=0).exp().mean())
+    return u, State(*mixed), float(gain.clamp(max=0).exp().mean())
