@@ -96,12 +96,11 @@ class Laplace:
         return self.peak + torch.linalg.solve_triangular(self.root.T, z[..., None], upper=True)[..., 0]
 
     def draw(self, number: int) -> tuple[Float[Tensor, "draw coordinate"], Float[Tensor, " draw"]]:
-        """Draws, and log p − log q of each, in nats."""
+        """Draws, and log p − log q of each up to a constant, in nats."""
         z = torch.randn(number, len(self.peak)).to(self.peak)
         draws = self.at(z)
-        log_q = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1) + self.root.diagonal().log().sum()
         with torch.no_grad():
-            return draws, self.coordinates.log_density(draws) - log_q
+            return draws, self.coordinates.log_density(draws) + 0.5 * z.square().sum(-1)
 
 
 def laplace(program: RewardProgram) -> Laplace:
@@ -129,7 +128,7 @@ def laplace(program: RewardProgram) -> Laplace:
     root, failed = torch.linalg.cholesky_ex(-second_derivatives(coordinates.log_density, peak))
     if not math.isfinite(height) or int(failed):
         raise InvalidArgument(
-            '`method` must be "nuts" here: where the climb from the present parameters ended, the posterior has no '
+            '`method` must be "tempering" here: where the climb from the present parameters ended, the posterior has no '
             f"peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g})."
         )
     log_evidence = height + 0.5 * len(peak) * math.log(2 * math.pi) - float(root.diagonal().log().sum())
