@@ -377,6 +377,24 @@ def test_evidence_is_that_of_actions_and_outcomes_for_all():
     torch.testing.assert_close(found.log_evidence, found.log_evidence[:1].expand(3), atol=1e-8, rtol=0)
 
 
+def test_evidence_is_a_probability_and_may_average_over_optimism():
+    """Of two, the one ahead by d nats has probability 1 / (1 + e^−d); a dial's β is drawn where it is unknown."""
+    model, demonstrations = watched(20)
+    found = compare_demonstrators(
+        *(model, demonstrations, LinearReward(model.mdp, FEATURE)),
+        {"free": FreeDemonstrator(), "dial": DialDemonstrator(0.0)},
+        prior=2.0,
+        optimism=dist.Normal(0.0, 1.0),
+        method="laplace",
+        samples=8,
+    )
+    assert [each.names for each in found.posteriors] == [("ψ[0]",), ("ψ[0]", "β")]
+    ahead = float(found.log_evidence[1] - found.log_evidence[0])
+    assert float(found.probability[1]) == pytest.approx(1 / (1 + math.exp(-ahead)))
+    assert found.best == ("dial" if ahead > 0 else "free")
+    assert str(found).splitlines()[-2].startswith(found.best)
+
+
 @pytest.mark.statistical
 def test_evidence_picks_the_one_who_was_watched():
     """160 demonstrations of each in two problems; counted over thirty problems in benchmarks/calibration.py."""
