@@ -128,8 +128,8 @@ def laplace(program: RewardProgram) -> Laplace:
     root, failed = torch.linalg.cholesky_ex(-second_derivatives(coordinates.log_density, peak))
     if not math.isfinite(height) or int(failed):
         raise InvalidArgument(
-            '`method` must be "tempering" here: where the climb from the present parameters ended, the posterior has no '
-            f"peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g})."
+            '`method` must be "tempering" here: where the climb from the present parameters ended, the posterior has '
+            f"no peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g})."
         )
     log_evidence = height + 0.5 * len(peak) * math.log(2 * math.pi) - float(root.diagonal().log().sum())
     return Laplace(coordinates, peak, root, log_evidence, gradient)
