@@ -566,6 +566,7 @@ def test_an_entry_of_another_module_says_how_to_fit(outside):
     assert found.guides == {"outside_guides:ENTRY": "Mine."}
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(outside):
     pytest.importorskip("joblib")
     asked = {"models": SMALL["models"], "guides": ["free", "outside_guides:Stationary"], "seeds": 2, "steps": 20}

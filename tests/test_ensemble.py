@@ -81,6 +81,7 @@ def test_what_plans_earn_elsewhere():
             assert found[i, j].item() == pytest.approx(evaluate(TabularModel(world), policy).true_return)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("member", "state"), [(1.0, 0.0), (0.0, 1.0), (-0.5, 0.5)])
 def test_svi_and_natural_gradients_reach_the_exact_answer(member, state):
     model = TabularModel(three().joint(), TAU)

@@ -126,6 +126,7 @@ def test_one_factor_freed_lies_strictly_between_and_leaves_the_other_true():
     torch.testing.assert_close(wind, marginal_of_factor(mdp, mdp.probability.log(), "wind").expand_as(wind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("own", "wind"), [(0.0, 1.0), (1.0, 0.0), (0.3, -0.5)])
 def test_svi_and_natural_gradients_reach_the_exact_answer(own, wind):
     model, optimism = TabularModel(windy().joint(), 0.7), Optimism({"own": own, "wind": wind}, 0.5)

@@ -43,6 +43,7 @@ def frozen_lake():
     return TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), horizon=20)
 
 
+@pytest.mark.slow
 @every_guide
 @pytest.mark.parametrize("build", [restaurant, risky_path, frozen_lake])
 @pytest.mark.parametrize("temperature", [1.0, 0.2])

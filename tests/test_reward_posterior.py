@@ -272,7 +272,7 @@ def test_relatives_count_together():
 
 @pytest.mark.statistical
 def test_effective_draws_say_how_far_a_mean_is_off():
-    """The share of one of two peaks in sixty populations of a hundred: squares of its errors, by those that are
+    """The share of one of two peaks in thirty populations of a hundred: squares of its errors, by those that are
     foretold, are 1 within five standard errors. Drawn as if strangers they would be 3."""
     model, demonstrations, reward = wager()
     with torch.no_grad():
@@ -281,12 +281,12 @@ def test_effective_draws_say_how_far_a_mean_is_off():
         model, demonstrations, reward, DialDemonstrator(1.0), prior=3.0, method="laplace", samples=4
     ).program
     squares = []
-    for seed in range(60):
+    for seed in range(30):
         torch.manual_seed(seed)
         u, family, _ = tempered(Coordinates(program), 100, lambda step, metrics: None)
         right = (u > 0).double()
         squares.append(float((right.mean() - 0.5) ** 2 * effective_draws(right, family)[0] / 0.25))
-    assert abs(np.mean(squares) - 1) < 5 * (2 / 60) ** 0.5
+    assert abs(np.mean(squares) - 1) < 5 * (2 / 30) ** 0.5
 
 
 EVERYONE = [

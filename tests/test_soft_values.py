@@ -123,6 +123,7 @@ def test_forbidden_outcomes_have_finite_derivatives(backend, optimism):
     torch.testing.assert_close(reward.grad, exact.outcome_marginals().sum(0) / 0.7, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @where
 @pytest.mark.parametrize("discount", [1.0, 0.9])
 @pytest.mark.parametrize(
