@@ -249,7 +249,7 @@ def test_paths_leave_the_prior_as_it_is():
     )
     coordinates, number = Coordinates(found.program), 20_000
     u = coordinates.drawn_from_prior(number)
-    state = evaluated(coordinates, u, 0.0)
+    state, accepted = evaluated(coordinates, u, 0.0), 1.0
     for _ in range(6):
         u, state, accepted = moved(coordinates, u, state, torch.full((1, 1), 3.0).double(), 0.9, 0.0)
     assert accepted < 0.9
