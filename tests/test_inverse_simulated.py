@@ -75,6 +75,20 @@ def test_the_weights_in_a_box_are_those_of_the_density():
     assert float(ratio.std()) > 0.01
 
 
+def test_an_episode_is_over_when_the_pole_has_fallen():
+    """By CartPole's own rule, |x| > 2.4 or |angle| > 12 degrees: so after the last step that counts, and not before."""
+    learner = SoftQLearning("CartPole-v1", seed=0, hidden=(4,))
+    torch.manual_seed(0)
+    made = sample_episodes(Worlds("CartPole-v1", 10, 0), learner, 100, 0)
+    assert made.alive[:, 0].all()
+    fallen = (made.reached[..., 0].abs() > 2.4) | (made.reached[..., 2].abs() > np.pi / 15)
+    for alive, down in zip(made.alive, fallen, strict=True):
+        n = int(alive.sum())
+        assert alive[:n].all()
+        assert down[n - 1] or n == 100
+        assert not down[: n - 1].any()
+
+
 def test_a_learner_is_paid_as_of_now():
     learner = SoftQLearning(lambda: to_gymnasium(gamble()), seed=0, learning_starts=0, **TABLE)
     learner.pay_by(lambda batch: batch.observation[:, 0] + 10.0)
