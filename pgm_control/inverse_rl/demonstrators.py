@@ -10,9 +10,10 @@ from torch import Tensor
 
 from .._blocks import MarkovModel
 from .._errors import InvalidArgument
+from .._factors import aligned
+from .._operators import tilt
 from .demonstrations import Demonstrations
 from .planned_values import planned_values
-from .stationary_values import over
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ class BoltzmannDemonstrator:
 def _softmax(
     model: MarkovModel, q: Float[Tensor, "*batch time state action"], temperature: Tensor | float
 ) -> Float[Tensor, "*batch time state action"]:
-    return torch.log_softmax(model.action_prior.log() + q / over(temperature, 3), -1)
+    return torch.log_softmax(model.action_prior.log() + q / aligned(temperature, 3), -1)
 
 
 def _is_finite(x: Tensor | float) -> bool:
@@ -278,11 +279,11 @@ def _soft(
 ) -> Behaviour:
     mdp = model.mdp
     q, v = planned_values(model, optimism, reward, last, temperature, forever)
-    log_policy = model.action_prior.log() + (q - v[..., :-1, :, None]) / over(temperature, 3)
+    log_policy = model.action_prior.log() + (q - v[..., :-1, :, None]) / aligned(temperature, 3)
     log_dynamics = _true_dice(model)
     if believed:
         x = reward[..., None, :, :, :] + mdp.discount * v[..., 1:, mdp.successor]
-        log_dynamics = torch.log_softmax(mdp.probability.log() + over(optimism, 4) * x / over(temperature, 4), -1)
+        log_dynamics = tilt(x, mdp.probability.log(), aligned(temperature, 3), aligned(optimism, 3))
     return Behaviour(log_policy, log_dynamics, q, v)
 
 
@@ -299,7 +300,7 @@ def _believed(
     """Log-probabilities of the faces in the places that were seen."""
     mdp = model.mdp
     x = reward[..., s, a, :] + mdp.discount * v[..., t[:, None] + 1, mdp.successor[s, a].long()]
-    return torch.log_softmax(mdp.probability[s, a].log() + over(optimism, 2) * x / over(temperature, 2), -1)
+    return tilt(x, mdp.probability[s, a].log(), aligned(temperature, 1), aligned(optimism, 1))
 
 
 def _of_actions(
@@ -307,7 +308,7 @@ def _of_actions(
 ) -> Float[Tensor, "*batch"]:
     moves = demonstrations.timed_moves
     t, s, a = moves.time, moves.state, moves.action
-    log_policy = model.action_prior.log()[s, a] + (q[..., t, s, a] - v[..., t, s]) / over(temperature, 1)
+    log_policy = model.action_prior.log()[s, a] + (q[..., t, s, a] - v[..., t, s]) / aligned(temperature, 1)
     return (moves.weight * log_policy).sum(-1)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from .._blocks import MarkovModel
 from .._errors import InvalidArgument
+from .._factors import aligned
 from .._operators import certainty_equivalent, tilt
 
 _SWEEPS = 1000  # of Newton's method; it takes a handful
@@ -47,7 +48,7 @@ def stationary_values(
             "limit. Give it one, or a horizon."
         )
     log_prior, log_p, states = model.action_prior.log(), mdp.probability.log(), mdp.num_states
-    where, heat, beta = mdp.successor.long(), over(temperature, 2), over(optimism, 2)
+    where, heat, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)
 
     def once(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Q, F(V) and F'(V)."""
@@ -57,8 +58,8 @@ def stationary_values(
             best = torch.where(log_prior > -torch.inf, q, -torch.inf)
             v, policy = best.amax(-1), torch.nn.functional.one_hot(best.argmax(-1), q.shape[-1]).to(q)
         else:
-            v = certainty_equivalent(q, log_prior, over(temperature, 1), 1.0)
-            policy = tilt(q, log_prior, over(temperature, 1), 1.0).exp()
+            v = certainty_equivalent(q, log_prior, aligned(temperature, 1), 1.0)
+            policy = tilt(q, log_prior, aligned(temperature, 1), 1.0).exp()
         moves = (policy[..., None] * tilt(x, log_p, heat, beta).exp()).flatten(-2)
         slope = torch.zeros_like(v)[..., None].expand(*v.shape, states)
         return q, v, mdp.discount * slope.scatter_add(-1, where.flatten(1).expand_as(moves), moves)
@@ -86,8 +87,3 @@ def stationary_values(
         _, ahead, slope = once(v)
         v = newton(v, ahead, slope)
     return once(v)[0], v
-
-
-def over(x: Tensor | float, axes: int) -> Tensor | float:
-    """A number for each setting, to be broadcast over tables with so many axes."""
-    return x[(..., *[None] * axes)] if isinstance(x, Tensor) else x

@@ -128,7 +128,7 @@ def calibrate(sets: int, by_nuts: int) -> None:
 
 def confuse(problems: int) -> None:
     """Who was watched, and who was picked."""
-    for number in (20, 160):
+    for number in (20, 160, 1280):
         counts = {name: dict.fromkeys(WHO, 0) for name in WHO}
         for seed, (name, who) in itertools.product(range(problems), WHO.items()):
             weight = SIGMA * np.random.default_rng(20_000 + seed).normal(size=4)
