@@ -180,7 +180,7 @@ class SquashedGaussianPolicy(torch.nn.Module):
         """The choice of action in each observation."""
         loc, raw = self.network(observation)[0].chunk(2, -1)
         log_scale = _LEAST + (_MOST - _LEAST) * torch.sigmoid(raw + math.log(-_LEAST / _MOST))  # 0 at 0
-        return SquashedGaussian(loc, log_scale.exp())
+        return SquashedGaussian(loc, log_scale)
 
 
 def _at_rest(network: Network) -> Network:

@@ -12,9 +12,12 @@ from pyro.ops.provenance import get_provenance, track_provenance
 from pgm_control.learners.action_prior import ActionPrior
 from pgm_control.learners.networks import Network, follow
 from pgm_control.learners.policies import BoxPolicy
+from pgm_control.learners.precision import products_in
 from pgm_control.learners.soft_policy_loss import SoftPolicyLoss
 from pgm_control.learners.spaces import Actions, Observations
 from tests.strategies import laws
+
+SHORT = products_in("bfloat16")
 
 
 def by_layers(network, copy, x):
@@ -111,7 +114,7 @@ def test_short_products_are_near_and_all_else_stays_float32(copies):
     x = torch.randn(200, 40, requires_grad=True)
     outer = torch.randn(copies, 200, 3)
     exact = network(x)
-    with torch.autocast("cpu", torch.bfloat16):
+    with SHORT():
         short = network(x)
     assert short.dtype == torch.float32
     assert not torch.equal(short, exact)
@@ -129,7 +132,7 @@ def test_the_backward_pass_is_the_same_where_products_are_short_and_where_they_a
     """A learner asks for gradients within the context, which must not shorten the thin products of that pass."""
     torch.manual_seed(0)
     network, x = Network(3, 1, (64, 64), copies=2), torch.randn(50, 3, requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16):
+    with SHORT():
         y, frozen = network(x).square().sum(), network(x, frozen=True).amin(0).sum()
         within = (*torch.autograd.grad(y, (x, network.flat), retain_graph=True), *torch.autograd.grad(frozen, x))
         frozen = network(x, frozen=True).amin(0).sum()
@@ -155,7 +158,7 @@ def test_short_products_are_as_torchs_layers_make_them_by_hand(copies):
         h = (short(short(h) @ short(weights[1][copy]).T) + biases[1][copy]).relu()
         found[copy] = h @ weights[2][copy].T + biases[2][copy]
     expected = torch.autograd.grad(found.square().sum(), (x, *weights, *biases))
-    with torch.autocast("cpu", torch.bfloat16):
+    with SHORT():
         y = network(x)
     torch.testing.assert_close(y, found, atol=1e-4, rtol=1e-4)
     to_x, to_flat = torch.autograd.grad(y.square().sum(), (x, network.flat))
@@ -173,9 +176,20 @@ def test_pyro_keeps_track_through_a_network():
     torch.testing.assert_close(found, torch.autograd.grad(network(x).sum(), network.flat)[0])
 
 
+def test_torchs_autocast_changes_nothing():
+    """Not even where the gradient is asked for; it would shorten some products and not others."""
+    network, x = Network(3, 1, (64, 64), copies=2), torch.randn(50, 3, requires_grad=True)
+    exact = network(x)
+    expected = torch.autograd.grad(exact.square().sum(), (x, network.flat))
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network(x)
+        found = torch.autograd.grad(y.square().sum(), (x, network.flat))
+    torch.testing.assert_close((y, *found), (exact, *expected), atol=0, rtol=0)
+
+
 def test_thin_layers_are_exact_whatever_the_products():
     network, x = Network(4, 1, (16,), copies=2), torch.randn(5, 4)
-    with torch.autocast("cpu", torch.bfloat16):
+    with SHORT():
         assert torch.equal(network(x), network(x.clone()))
         short = network(x)
     assert torch.equal(short, network(x))

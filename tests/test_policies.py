@@ -172,7 +172,7 @@ def test_a_flow_covers_two_good_actions_and_no_gaussian_can():
     assert abs(abs(best) - Valleys.good) < 0.25  # a mode, and not the median between the two
 
     mean, scale = torch.meshgrid(torch.linspace(0, 1.5, 61), torch.logspace(-2, 1, 121), indexing="ij")
-    gaussian = SquashedGaussian(mean[..., None], scale[..., None])
+    gaussian = SquashedGaussian(mean[..., None], scale.log()[..., None])
     z = torch.linspace(-6, 6, 401)
     u = mean[..., None] + scale[..., None] * z
     density = (torch.softmax(-0.5 * z.square(), 0) * valleys_lost(u.tanh(), 0.0)).sum(-1) - gaussian.entropy()
@@ -209,7 +209,7 @@ class Anybody(nn.Module):
 
     def forward(self, features):
         mean, log_scale = self.layer(features).chunk(2, -1)
-        return SquashedGaussian(mean, log_scale.exp())
+        return SquashedGaussian(mean, log_scale)
 
     def act(self, features, deterministic):
         policy = self(features)

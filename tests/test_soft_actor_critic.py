@@ -157,7 +157,7 @@ def uniform_policy(features, actions, hidden):
 
         def forward(self, x):
             found = self.policy(x)
-            return type(found)(found.loc.detach() * 0 + 0.0 * found.loc, found.scale * 0 + 0.88)
+            return type(found)(found.loc.detach() * 0 + 0.0 * found.loc, found.log_scale * 0 + math.log(0.88))
 
         def act(self, x, deterministic):
             return self(x).sample()
@@ -224,7 +224,7 @@ class TestBox:
 
         def prior(features):
             shape = (len(features), 1)
-            return SquashedGaussian(torch.full(shape, 0.5), torch.full(shape, 0.4))
+            return SquashedGaussian(torch.full(shape, 0.5), torch.full(shape, math.log(0.4)))
 
         def make():
             return Bandit(Box(-1.0, 1.0, (1,)), lambda *_: 0.0)

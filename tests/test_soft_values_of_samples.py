@@ -33,7 +33,7 @@ def test_it_is_the_integral(temperature, proposal):
         a = torch.rand(50, 4000, dtype=torch.float64) * 2 - 1
         log_proposal = torch.full_like(a, -math.log(2))
     else:
-        policy = SquashedGaussian(torch.full((1,), 0.2, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+        policy = SquashedGaussian(torch.full((1,), 0.2, dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
         action, log_proposal = policy.rsample_with_log_prob((50, 4000))
         a = action[..., 0]
     found = soft_value_of_samples(hill(a), torch.full_like(a, -math.log(2)), log_proposal, temperature)

@@ -17,7 +17,7 @@ scales = st.sampled_from([0.01, 0.1, 0.5, 1.0, 2.0, 5.0])
 
 
 def gaussian(mean, scale, dtype=torch.float64):
-    return SquashedGaussian(torch.tensor([mean], dtype=dtype), torch.tensor([scale], dtype=dtype))
+    return SquashedGaussian(torch.tensor([mean], dtype=dtype), torch.tensor([math.log(scale)], dtype=dtype))
 
 
 def mass_below(distribution, a):
@@ -75,7 +75,7 @@ def test_what_is_rounded_to_a_wall_has_the_mass_of_the_tail(dtype, wall):
 def test_the_score_of_rounded_actions_has_mean_zero():
     """At a mean of 8 in float32 a seventh of the samples is rounded to the wall. False alarm: 6e-7."""
     loc = torch.full((1,), 8.0, requires_grad=True)
-    d = SquashedGaussian(loc.expand(200000, 1), torch.ones(200000, 1))
+    d = SquashedGaussian(loc.expand(200000, 1), torch.zeros(200000, 1))
     (score,) = torch.autograd.grad(d.log_prob(d.sample()).sum(), d.loc, retain_graph=True)
     assert abs(float(score.mean())) < 5 * float(score.std()) / math.sqrt(200000) + 0.01  # 0.01: rounded inside, too
 
@@ -85,7 +85,7 @@ def test_the_score_of_rounded_actions_has_mean_zero():
 @given(means, st.sampled_from([1e-3, 0.1, 1.0, 7.4]))
 def test_everything_is_finite_everywhere(dtype, mean, scale):
     loc = torch.full((64, 2), mean, dtype=dtype, requires_grad=True)
-    width = torch.full((64, 2), scale, dtype=dtype, requires_grad=True)
+    width = torch.full((64, 2), math.log(scale), dtype=dtype, requires_grad=True)
     action, density = SquashedGaussian(loc, width).rsample_with_log_prob()
     assert (action.abs() < 1).all()
     own = SquashedGaussian(loc, width).log_prob(action.detach())
@@ -99,7 +99,7 @@ def test_everything_is_finite_everywhere(dtype, mean, scale):
 @laws
 @given(st.floats(-4.0, 4.0), scales)
 def test_a_sample_has_the_density_it_came_with(mean, scale):
-    d = SquashedGaussian(*(torch.full((500, 3), x, dtype=torch.float64) for x in (mean, min(scale, 1.0))))
+    d = SquashedGaussian(*(torch.full((500, 3), x, dtype=torch.float64) for x in (mean, math.log(min(scale, 1.0)))))
     action, density = d.rsample_with_log_prob()
     inside = action.abs().amax(-1) < 1 - 1e-9  # beyond, the action has lost u
     torch.testing.assert_close(d.log_prob(action)[inside], density[inside], atol=1e-4, rtol=1e-6)
@@ -108,7 +108,7 @@ def test_a_sample_has_the_density_it_came_with(mean, scale):
 def test_gradients_of_samples_are_those_of_the_formula():
     loc, scale = torch.tensor([0.3], requires_grad=True), torch.tensor([0.7], requires_grad=True)
     torch.manual_seed(3)
-    action, density = SquashedGaussian(loc, scale).rsample_with_log_prob()
+    action, density = SquashedGaussian(loc, scale.log()).rsample_with_log_prob()
     torch.manual_seed(3)
     noise = torch.randn(1)
     by_action = torch.autograd.grad(action.sum(), (loc, scale), retain_graph=True)
@@ -132,21 +132,21 @@ def test_the_entropy_is_the_integral(mean, scale):
 def test_the_entropy_of_a_box_is_approached_and_never_passed():
     """The uniform distribution on [−1, 1] has log 2, the most there is; σ = .8746 comes closest."""
     scale = torch.linspace(0.5, 1.5, 101, dtype=torch.float64)[:, None]
-    entropy = SquashedGaussian(torch.zeros_like(scale), scale).entropy()
+    entropy = SquashedGaussian(torch.zeros_like(scale), scale.log()).entropy()
     assert float(entropy.max()) < math.log(2)
     assert float(entropy.max()) == pytest.approx(math.log(2), abs=0.02)
 
 
 def test_entropies_of_coordinates_add_up():
-    loc, scale = torch.randn(4, 3, dtype=torch.float64), torch.rand(4, 3, dtype=torch.float64) + 0.1
-    apart = sum(SquashedGaussian(loc[:, [i]], scale[:, [i]]).entropy() for i in range(3))
-    torch.testing.assert_close(SquashedGaussian(loc, scale).entropy(), apart)
+    loc, log_scale = torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    apart = sum(SquashedGaussian(loc[:, [i]], log_scale[:, [i]]).entropy() for i in range(3))
+    torch.testing.assert_close(SquashedGaussian(loc, log_scale).entropy(), apart)
 
 
 @pytest.mark.statistical
 def test_the_entropy_is_the_mean_of_the_samples():
     """False alarm: 6e-7."""
-    d = SquashedGaussian(torch.tensor([1.5, -0.2]), torch.tensor([1.0, 0.4]))
+    d = SquashedGaussian(torch.tensor([1.5, -0.2]), torch.tensor([1.0, 0.4]).log())
     _, density = d.rsample_with_log_prob((100000,))
     assert abs(float(-density.mean() - d.entropy())) < 5 * float(density.std()) / math.sqrt(100000)
 
@@ -164,7 +164,7 @@ def test_the_log_jacobian_is_even_and_stable(u):
 def test_a_pyro_program_samples_and_scores_it():
     def program():
         with pyro.plate("copies", 5):
-            return pyro.sample("action", SquashedGaussian(torch.zeros(2), torch.ones(2)))
+            return pyro.sample("action", SquashedGaussian(torch.zeros(2), torch.zeros(2)))
 
     trace = poutine.trace(program).get_trace()
     trace.compute_log_prob()
@@ -175,7 +175,7 @@ def test_a_pyro_program_samples_and_scores_it():
 
 
 def test_without_rsample_a_sample_carries_no_gradient():
-    d = SquashedGaussian(torch.zeros(2, requires_grad=True), torch.ones(2))
+    d = SquashedGaussian(torch.zeros(2, requires_grad=True), torch.zeros(2))
     assert d().requires_grad
     d.has_rsample_(False)
     assert not d().requires_grad
@@ -184,7 +184,7 @@ def test_without_rsample_a_sample_carries_no_gradient():
 
 
 def test_shapes():
-    d = SquashedGaussian(torch.zeros(4, 1, 2), torch.ones(4, 1, 2))
+    d = SquashedGaussian(torch.zeros(4, 1, 2), torch.zeros(4, 1, 2))
     assert (d.batch_shape, d.event_shape, d.event_dim) == ((4, 1), (2,), 1)
     wide = d.expand(torch.Size([4, 3]))
     assert wide.sample((7,)).shape == (7, 4, 3, 2)

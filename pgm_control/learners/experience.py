@@ -56,7 +56,7 @@ class Experience:
         keep_freed_memory()
         self._learner, self._prior = learner, prior
         self._batch_size, self._starts, self._updates = batch_size, learning_starts, updates
-        self._products = products_in(products, learner.device)
+        self._products = products_in(products)
         actions = learner.actions
         self.replay = Replay(capacity, learner.observations.features, actions.size, actions.is_discrete, learner.device)
         self._features = learner.observations(learner.worlds.observations).to(learner.device)

@@ -30,7 +30,7 @@ class SquashedFlow(TorchDistribution):
     flat there is a mode; with f the identity it is a `SquashedGaussian`.
 
     Attributes:
-        loc, scale: μ, σ.
+        loc, log_scale: μ, log σ.
 
     References:
         [durkan2019], [dolatabadi2020], [haarnoja2017]
@@ -43,7 +43,7 @@ class SquashedFlow(TorchDistribution):
         spline: Callable[[Tensor], Any],
         context: Float[Tensor, "*batch feature"],
         loc: Float[Tensor, "*batch action"],
-        scale: Float[Tensor, "*batch action"],
+        log_scale: Float[Tensor, "*batch action"],
         noise: Float[Tensor, "draw action"],
     ) -> None:
         """Take the parts.
@@ -52,19 +52,17 @@ class SquashedFlow(TorchDistribution):
             spline: from a context to f, a transform of Pyro.
             context: what f is conditioned on.
             loc: μ.
-            scale: σ > 0.
+            log_scale: log σ.
             noise: draws of z, of which `mode` takes the best.
         """
-        self._spline, self._context, self.loc, self.scale, self._noise = spline, context, loc, scale, noise
+        self._spline, self._context, self._noise = spline, context, noise
+        self.loc, self.log_scale = loc, log_scale
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:
         """Of a batch of means and scales, as torch asks."""
-        return {
-            "loc": constraints.independent(constraints.real, 1),
-            "scale": constraints.independent(constraints.positive, 1),
-        }
+        return {name: constraints.independent(constraints.real, 1) for name in ("loc", "log_scale")}
 
     @property
     def support(self) -> constraints.Constraint:
@@ -73,8 +71,8 @@ class SquashedFlow(TorchDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "SquashedFlow":
         """The same for a larger batch."""
-        context, loc, scale = (x.expand(*batch_shape, x.shape[-1]) for x in (self._context, self.loc, self.scale))
-        wider = SquashedFlow(self._spline, context, loc, scale, self._noise)
+        parts = (x.expand(*batch_shape, x.shape[-1]) for x in (self._context, self.loc, self.log_scale))
+        wider = SquashedFlow(self._spline, *parts, self._noise)
         wider.has_rsample = self.has_rsample
         return wider
 
@@ -128,7 +126,7 @@ class SquashedFlow(TorchDistribution):
         """
         u = inside(value).atanh().expand(torch.broadcast_shapes(value.shape, self.loc.shape))
         spline = self._conditioned(u)
-        z = spline.inv((u - self.loc) / self.scale)
+        z = spline.inv((u - self.loc) / self.log_scale.exp())
         return self._log_density(spline, z, spline(z), u)
 
     def _push(
@@ -137,7 +135,7 @@ class SquashedFlow(TorchDistribution):
         """Actions made of noise, and their log-densities."""
         spline = self._conditioned(z)
         moved = spline(z)
-        u = torch.addcmul(self.loc, self.scale, moved)
+        u = torch.addcmul(self.loc, self.log_scale.exp(), moved)
         return inside(u.tanh()), self._log_density(spline, z, moved, u)
 
     def _conditioned(self, x: Float[Tensor, "*sample action"]) -> Any:
@@ -147,7 +145,7 @@ class SquashedFlow(TorchDistribution):
     def _log_density(self, spline: Any, z: Tensor, moved: Tensor, u: Tensor) -> Float[Tensor, "*sample"]:
         slope = spline.log_abs_det_jacobian(z, moved)
         slope = slope.sum(-1) if spline.domain.event_dim == 0 else slope
-        density = (0.5 * z.square() + self.scale.log() + log_jacobian(u)).sum(-1).neg()
+        density = (0.5 * z.square() + self.log_scale + log_jacobian(u)).sum(-1).neg()
         return density - slope - u.shape[-1] * HALF_LOG_2PI
 
 
@@ -176,8 +174,7 @@ class FlowPolicy(torch.nn.Module):
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
         """The `SquashedFlow` of the action in [−1, 1]^d."""
-        loc, scale = moments(self.network(features)[0])
-        return SquashedFlow(self.spline.condition, features, loc, scale, self.noise)
+        return SquashedFlow(self.spline.condition, features, *moments(self.network(features)[0]), self.noise)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the most likely of some that are always the same."""

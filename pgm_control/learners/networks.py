@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, final
 
 import torch
@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
+
+from .precision import short_products
 
 _THIN = 32  # multiplied in bfloat16, it would not be faster
 _Views = tuple[list[Tensor], list[Tensor]]
@@ -55,18 +57,16 @@ class Network(torch.nn.Module):
     ) -> Float[Tensor, "copies batch output"]:
         """The outputs of all copies, each of the same input.
 
-        Within `torch.autocast` to bfloat16 the wide products are in bfloat16, here and in the backward pass. All else
-        stays as it is: biases, rectifiers, thin layers and what comes out.
+        Within `products_in("bfloat16")` the wide products are in bfloat16, here and in the backward pass. All else
+        stays as it is: biases, rectifiers, thin layers and what comes out. Torch's `autocast` changes nothing.
 
         Args:
             x: the same for all copies, or an input for each.
             frozen: give gradients to `x` alone.
         """
         flat = self.flat.detach() if frozen else self.flat
-        device = flat.device.type
-        short = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        with torch.autocast(device, enabled=False) if short is not None else nullcontext():
-            return _applied(x.expand(self.copies, *x.shape[-2:]), flat, self._views(), self._shape, short)
+        with _as_written(flat.device.type):
+            return _applied(x.expand(self.copies, *x.shape[-2:]), flat, self._views(), self._shape, short_products())
 
     def _views(self) -> "_Views":
         """Weights and biases, looked up anew where the memory has moved."""
@@ -100,19 +100,21 @@ def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch
     if has_torch_function_unary(x):
         return handle_torch_function(_applied, (x,), x, flat, views, shape, short)
     if not torch.is_grad_enabled():
-        return _outputs(x, views, short)[0]
+        return _outputs(x, views, short)
     return _Layers.apply(x, flat, views, shape, short)  # pyright: ignore[reportReturnType]
 
 
-def _outputs(x: Tensor, views: _Views, short: torch.dtype | None) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """And the weights and the inputs of each layer, as they were multiplied."""
-    weights, biases = views
-    if short is not None:
-        weights = [_shortened(each, short) for each in weights]
-    h, last, hidden = x, len(weights) - 1, []
-    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+def _outputs(
+    x: Tensor, views: _Views, short: torch.dtype | None, kept: tuple[list[Tensor], list[Tensor]] | None = None
+) -> Tensor:
+    """What comes out; `kept` is given the weights and the inputs of each layer, as they were multiplied."""
+    h, last = x, len(views[0]) - 1
+    for i, (weight, bias) in enumerate(zip(*views, strict=True)):
+        weight = weight if short is None else _shortened(weight, short)
         h = _as(weight, h)
-        hidden.append(h)
+        if kept is not None:
+            kept[0].append(weight)
+            kept[1].append(h)
         if weight.dtype != bias.dtype:
             h = torch.bmm(h, weight.mT).to(bias.dtype).add_(bias)  # what is done number by number is slow in bfloat16
         elif len(h) == 1:
@@ -120,7 +122,7 @@ def _outputs(x: Tensor, views: _Views, short: torch.dtype | None) -> tuple[Tenso
         else:
             h = torch.baddbmm(bias, h, weight.mT)
         h = h.relu_() if i < last else h
-    return h, weights, hidden
+    return h
 
 
 class _Layers(torch.autograd.Function):
@@ -131,10 +133,11 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
-        h, weights, hidden = _outputs(x, views, short)
-        ctx.save_for_backward(flat, *weights, *hidden)
+        kept: _Views = [], []
+        y = _outputs(x, views, short, kept)
+        ctx.save_for_backward(flat, *kept[0], *kept[1])
         ctx.shape = shape
-        return h
+        return y
 
     @staticmethod
     @once_differentiable
@@ -142,8 +145,8 @@ class _Layers(torch.autograd.Function):
         flat, *saved = ctx.saved_tensors
         weights, hidden = saved[: len(saved) // 2], saved[len(saved) // 2 :]
         to_input, to_flat = ctx.needs_input_grad[:2]
-        with torch.autocast(flat.device.type, enabled=False):  # it may be on where the gradient is asked for
-            if to_input and not to_flat and flat.is_cpu:
+        with _as_written(flat.device.type):
+            if to_input and not to_flat and flat.is_cpu and all(each.dtype == flat.dtype for each in weights):
                 return _sparsely(outer[0], weights, hidden), None, None, None, None
             gradient = torch.zeros_like(flat) if to_flat else None
             found = ctx.shape.split(gradient) if gradient is not None else None
@@ -178,23 +181,31 @@ def _densely(
 
 
 def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]) -> Tensor:
-    """The gradient of x, without the rows whose outputs nobody asked for: of two critics the larger does not count."""
+    """The gradient of x, without the rows whose outputs nobody asked for: of two critics the larger does not count.
+
+    In bfloat16 products cost too little for it.
+    """
     asked = slope.any(-1)
     rows, numbers = asked.flatten().nonzero()[:, 0], asked.sum(-1).tolist()
     s = slope.flatten(0, 1).index_select(0, rows)
     for i in reversed(range(len(weights))):
         weight = weights[i] if i > 0 else weights[0].mT.contiguous().mT
-        parts = zip(_as(weight, s).split(numbers), weight, strict=True)
+        parts = zip(s.split(numbers), weight, strict=True)
         s = torch.cat([part * w if part.shape[-1] == 1 else part @ w for part, w in parts])
         if i > 0:
             _pass_through(s, hidden[i].flatten(0, 1).index_select(0, rows))
     found = slope.new_zeros(asked.numel(), s.shape[-1])
-    return found.index_copy_(0, rows, s.to(slope.dtype)).view(hidden[0].shape)
+    return found.index_copy_(0, rows, s).view(hidden[0].shape)
 
 
 def _pass_through(slope: Tensor, h: Tensor) -> None:
     """Where the rectifier did, in place."""
     torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
+
+
+def _as_written(device: str) -> AbstractContextManager[Any]:
+    """Outside of torch's `autocast`, if this is inside of one."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _as(like: Tensor, x: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ class BoxPolicy(torch.nn.Module):
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
-        mean, scale = moments(self.network(features).squeeze(0))
-        return mean.tanh() if deterministic else SquashedGaussian(mean, scale).sample()
+        mean, log_scale = moments(self.network(features).squeeze(0))
+        return mean.tanh() if deterministic else SquashedGaussian(mean, log_scale).sample()
 
 
 @runtime_checkable

@@ -66,7 +66,8 @@ class Replay:
         start = self.count % self.capacity
         first = min(number, self.capacity - start)
         self._rows[start : start + first] = rows[:first]
-        self._rows[: number - first] = rows[first:]
+        if first < number:
+            self._rows[: number - first] = rows[first:]
         self.count += number
 
     def sample(self, number: int) -> Transitions:

@@ -78,8 +78,7 @@ class _Shortfall(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         (chosen,) = ctx.saved_tensors
-        share = (outer[0] / chosen.sum(0)[:, 0])[:, None]
-        return torch.where(chosen, -share, 0.0), ctx.temperature * outer[0], None
+        return chosen * (outer[0][:, None] / -chosen.sum(0)), ctx.temperature * outer[0], None
 
 
 def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:

@@ -23,7 +23,7 @@ class SquashedGaussian(TorchDistribution):
     r"""The distribution of $a = \tanh u$ in $(-1, 1)^d$, where $u$ is a diagonal Gaussian.
 
     $$\log p(a) = \sum_i \log N(u_i; \mu_i, \sigma_i) - \log(1 - \tanh^2 u_i), \qquad
-    \log(1 - \tanh^2 u) = 2 (\log 2 - \log(e^u + e^{-u}))$$
+    \log(1 - \tanh^2 u) = 2 (\log 2 - u - \log(1 + e^{-2u}))$$
 
     A distribution over vectors: `event_dim` is 1. Arguments are not checked, for speed; with `has_rsample_(False)` its
     samples carry no gradient, as a black-box world needs.
@@ -33,7 +33,7 @@ class SquashedGaussian(TorchDistribution):
 
     Attributes:
         loc: μ.
-        scale: σ > 0.
+        log_scale: log σ.
 
     References:
         [haarnoja2018]
@@ -41,18 +41,15 @@ class SquashedGaussian(TorchDistribution):
 
     has_rsample = True
 
-    def __init__(self, loc: Float[Tensor, "*batch action"], scale: Float[Tensor, "*batch action"]) -> None:
-        """Take the mean and standard deviation of u, of one shape."""
-        self.loc, self.scale = loc, scale
+    def __init__(self, loc: Float[Tensor, "*batch action"], log_scale: Float[Tensor, "*batch action"]) -> None:
+        """Take the mean of u and the logarithm of its standard deviation, of one shape."""
+        self.loc, self.log_scale = loc, log_scale
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:
         """Of a batch of means and scales, as torch asks."""
-        return {
-            "loc": constraints.independent(constraints.real, 1),
-            "scale": constraints.independent(constraints.positive, 1),
-        }
+        return {name: constraints.independent(constraints.real, 1) for name in ("loc", "log_scale")}
 
     @property
     def support(self) -> constraints.Constraint:
@@ -62,9 +59,14 @@ class SquashedGaussian(TorchDistribution):
     def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "SquashedGaussian":
         """The same for a larger batch."""
         shape = torch.Size((*batch_shape, *self.event_shape))
-        wider = SquashedGaussian(self.loc.expand(shape), self.scale.expand(shape))
+        wider = SquashedGaussian(self.loc.expand(shape), self.log_scale.expand(shape))
         wider.has_rsample = self.has_rsample
         return wider
+
+    @property
+    def scale(self) -> Float[Tensor, "*batch action"]:
+        """σ, the standard deviation of u."""
+        return self.log_scale.exp()
 
     @property
     def median(self) -> Float[Tensor, "*batch action"]:
@@ -91,7 +93,7 @@ class SquashedGaussian(TorchDistribution):
             Actions, and $\log p(a)$ in nats. Both carry gradients.
         """
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
-        return _Squashed.apply(self.loc, self.scale, noise)  # pyright: ignore[reportReturnType]
+        return _Squashed.apply(self.loc, self.log_scale, noise)  # pyright: ignore[reportReturnType]
 
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Samples with gradients."""
@@ -118,8 +120,9 @@ class SquashedGaussian(TorchDistribution):
         edge = 0.5 * math.log((2 - width) / width)
         inner = value.abs() < 1 - 0.5 * torch.finfo(value.dtype).eps
         u = torch.where(inner, value, 0.0).atanh()
-        density = -0.5 * ((u - self.loc) / self.scale).square() - self.scale.log() - HALF_LOG_2PI - log_jacobian(u)
-        tail = torch.special.log_ndtr((value.sign() * self.loc - edge) / self.scale) - math.log(width)
+        scale = self.scale
+        density = -0.5 * ((u - self.loc) / scale).square() - self.log_scale - HALF_LOG_2PI - log_jacobian(u)
+        tail = torch.special.log_ndtr((value.sign() * self.loc - edge) / scale) - math.log(width)
         return torch.where(inner, density, tail).sum(-1)
 
     def entropy(self) -> Float[Tensor, "*batch"]:
@@ -131,45 +134,52 @@ class SquashedGaussian(TorchDistribution):
         node = torch.linspace(-_REACH, _REACH, _NODES, dtype=self.loc.dtype, device=self.loc.device)
         weight = torch.softmax(-0.5 * node.square(), 0)
         squashed = log_jacobian(self.loc[..., None] + self.scale[..., None] * node) @ weight
-        return (0.5 + HALF_LOG_2PI + self.scale.log() + squashed).sum(-1)
+        return (0.5 + HALF_LOG_2PI + self.log_scale + squashed).sum(-1)
 
 
 class _Squashed(torch.autograd.Function):
     r"""Action and log-density of $u = \mu + \sigma \varepsilon$, with the gradients written out: a loss asks for both.
 
     $$\frac{\partial a}{\partial u} = 1 - a^2, \qquad \frac{\partial \log p}{\partial u} = 2 a, \qquad
-    \frac{\partial \log p}{\partial \sigma}\Big|_u = -\frac{1}{\sigma}$$
+    \frac{\partial \log p}{\partial \log \sigma}\Big|_u = -1$$
     """
 
     @staticmethod
-    def forward(ctx: Any, loc: Tensor, scale: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        u = torch.addcmul(loc, scale, noise)
-        density = (0.5 * noise.square() + scale.log() + log_jacobian(u)).sum(-1).neg()
+    def forward(ctx: Any, loc: Tensor, log_scale: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        moved = log_scale.exp() * noise
+        u = loc + moved
         action = u.tanh()
-        ctx.save_for_backward(action, scale, noise)
-        return inside(action), density - u.shape[-1] * HALF_LOG_2PI
+        rest = _softplus(-2 * u).add_(u)  # in place from here on: an operation costs more than its numbers
+        density = torch.addcmul(log_scale, noise, noise, value=0.5).sub_(rest, alpha=2).sum(-1)
+        ctx.save_for_backward(action, moved)
+        return inside(action), -u.shape[-1] * (HALF_LOG_2PI + 2 * math.log(2)) - density
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        action, scale, noise = ctx.saved_tensors
+        action, moved = ctx.saved_tensors
         to_action, to_density = outer[0], outer[1][..., None]
         to_u = torch.addcmul(2 * action * to_density, to_action, 1 - action.square())
-        return to_u, torch.addcmul(to_u * noise, to_density, 1 / scale, value=-1), None
+        return to_u, torch.addcmul(-to_density, to_u, moved), None
 
 
 def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     r"""$\log \frac{d \tanh u}{d u} = \log(1 - \tanh^2 u)$, without cancellation for large |u|."""
-    return 2 * (math.log(2) - torch.logaddexp(u, -u))
+    return 2 * (math.log(2) - u - _softplus(-2 * u))
 
 
 def moments(output: Float[Tensor, "batch both"]) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch action"]]:
-    """Mean and scale of u, from a network's output: d means, then d logarithms, held between bounds."""
+    """μ and log σ, from a network's output: d means, then d logarithms, held between bounds."""
     loc, log_scale = output.chunk(2, -1)
-    return loc, log_scale.clamp(*_LOG_SCALES).exp()
+    return loc, log_scale.clamp(*_LOG_SCALES)
 
 
 def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Actions held at the last float before ±1."""
     edge = 1 - 0.5 * torch.finfo(action.dtype).eps
     return action.clamp(-edge, edge)
+
+
+def _softplus(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """log(1 + eˣ), exact in float64 too: torch's own takes x for it from 20 on."""
+    return torch.nn.functional.softplus(x, threshold=40)
