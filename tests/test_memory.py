@@ -1,16 +1,17 @@
-"""What is freed is there again without a page fault."""
+"""What is freed is there again without a page fault, and in large pages where the system has them."""
 
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 FAULTS = """
 import resource, torch
-from pgm_control.learners.memory import keep_freed_memory
+from pgm_control.learners.memory import prepare_memory
 
-keep_freed_memory()
+prepare_memory()
 for i in range(13):
     if i == 3:
         start = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -25,3 +26,26 @@ def test_eight_blocks_are_taken_again_without_a_page_fault():
     """Each is of half a megabyte; without the call it is a thousand faults each time."""
     found = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     assert float(found.stdout) < 50
+
+
+LARGE = """
+import re, torch
+from pgm_control.learners.memory import prepare_memory
+
+def megabytes_asked_for():
+    maps = re.findall(r"^Size: +(\\d+) kB.*?^VmFlags:(.*?)$", open("/proc/self/smaps").read(), re.M | re.S)
+    return sum(int(size) for size, flags in maps if "hg" in flags.split()) / 1024
+
+before = megabytes_asked_for()
+prepare_memory()
+print(megabytes_asked_for() - before)
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or not Path("/sys/kernel/mm/transparent_hugepage").exists(),
+    reason="there are no large pages to ask for, or another C library",
+)
+def test_large_pages_are_asked_for():
+    found = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    assert 8 <= float(found.stdout) <= 14

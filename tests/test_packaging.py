@@ -185,7 +185,10 @@ def test_every_citation_has_a_source_and_every_source_a_citation():
     assert cited == set(REFERENCES)
 
 
-def test_the_shape_checker_is_on():
+def test_the_shape_checker_is_on(pytestconfig):
+    """Where it is asked for, as against the wheel: it takes two fifths of the time of the suite."""
+    if not pytestconfig.getoption("jaxtyping_packages"):
+        pytest.skip("pytest --jaxtyping-packages=pgm_control,beartype.beartype checks the shapes of every call")
     import torch
 
     from pgm_control._operators import certainty_equivalent

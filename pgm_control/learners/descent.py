@@ -6,15 +6,14 @@ from typing import Any, final
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim.adam import adam
 
 
 @final
 class Descent:
     """Steps of Adam along the gradient of a loss, as `torch.optim.Adam` with its defaults makes them.
 
-    By torch's function instead of its class, whose bookkeeping takes as long as the step itself when the networks are
-    small: four hundredths of an update of soft actor-critic.
+    By torch's fused operation itself: what its class and its function do around it takes as long as the step, when
+    the networks are small, a twentieth of an update of soft actor-critic. All parameters are of one dtype and device.
 
     Attributes:
         rate: the learning rate.
@@ -40,14 +39,15 @@ class Descent:
             [each[i] for i in used] for each in (self._parameters, self._means, self._squares, self._steps)
         )
         with torch.no_grad():
-            adam(
+            for each in steps:
+                each += 1
+            torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
                 parameters,
                 [gradients[i] for i in used],
                 means,
                 squares,
                 [],
                 steps,
-                fused=True,
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,

@@ -9,7 +9,6 @@ from torch import Tensor
 from .._errors import InvalidArgument
 from .action_prior import ActionPrior
 from .learner import Learner
-from .memory import keep_freed_memory
 from .precision import Precision, products_in
 from .replay import Replay, Transitions
 
@@ -53,7 +52,6 @@ class Experience:
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
-        keep_freed_memory()
         self._learner, self._prior = learner, prior
         self._batch_size, self._starts, self._updates = batch_size, learning_starts, updates
         self._products = products_in(products)

@@ -71,8 +71,10 @@ class SquashedFlow(TorchDistribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "SquashedFlow":
         """The same for a larger batch."""
-        parts = (x.expand(*batch_shape, x.shape[-1]) for x in (self._context, self.loc, self.log_scale))
-        wider = SquashedFlow(self._spline, *parts, self._noise)
+        context, loc, log_scale = (
+            x.expand(*batch_shape, x.shape[-1]) for x in (self._context, self.loc, self.log_scale)
+        )
+        wider = SquashedFlow(self._spline, context, loc, log_scale, self._noise)
         wider.has_rsample = self.has_rsample
         return wider
 

@@ -1,5 +1,6 @@
 """What all learners share: the loop, watching, evaluating, acting, and coming back from disk."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from .._rollout import Rollout, rollout
 from .checks import check_counts, require_finite
 from .journal import Journal
 from .learning import EvaluationPoint, Learning, LearningCallback, LearningStatus, LearningStep
+from .memory import prepare_memory
 from .randomness import device_of, forked, generator_states, set_generators
 from .saved import is_plain, read, restore_to, state_of, write
 from .spaces import Actions, Observations
@@ -62,6 +64,7 @@ class Learner(ABC):
         check_counts(num_envs=num_envs)
         if seed is not None:
             check_counts(least=0, seed=seed)
+        prepare_memory()
         fresh = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if seed is None else int(seed)
         self.config: dict[str, Any] = {**config, "seed": fresh}
         self.device = device_of(device)
@@ -274,7 +277,7 @@ class Learner(ABC):
         Raises:
             LearningDiverged: if an action is not finite.
         """
-        if not np.isfinite(actions.numpy(force=True)).all():
+        if not math.isfinite(float(actions.sum())):  # a tenth of the time that numpy takes for an action
             raise LearningDiverged(
                 f"An action is not finite after {self.steps} steps: {actions.tolist()}. Lower the learning rate, or "
                 "scale the rewards, and go on from the last checkpoint."

@@ -87,11 +87,12 @@ class _Shape(NamedTuple):
 
     def split(self, flat: Tensor) -> _Views:
         """Weights (copies, output, input), then biases (copies, 1, output)."""
-        copies, layers = self.copies, list(itertools.pairwise(self.sizes))
-        numbers = [copies * n for before, after in layers for n in (before * after, after)]
-        rows = flat.split(numbers)
-        weights = [row.view(copies, after, before) for row, (before, after) in zip(rows[::2], layers, strict=True)]
-        biases = [row.view(copies, 1, after) for row, (_, after) in zip(rows[1::2], layers, strict=True)]
+        copies, weights, biases, at = self.copies, [], [], flat.storage_offset()
+        for before, after in itertools.pairwise(self.sizes):
+            weights.append(flat.as_strided((copies, after, before), (after * before, before, 1), at))
+            at += copies * after * before
+            biases.append(flat.as_strided((copies, 1, after), (after, after, 1), at))
+            at += copies * after
         return weights, biases
 
 

@@ -13,7 +13,7 @@ from .action_prior import ActionPrior
 from .flow_policy import FlowPolicy
 from .networks import Network
 from .spaces import Actions
-from .squashed_gaussian import SquashedGaussian, moments
+from .squashed_gaussian import SquashedGaussian, drawn, moments
 
 
 @final
@@ -51,10 +51,11 @@ class BoxPolicy(torch.nn.Module):
         """The `SquashedGaussian` of the action in [−1, 1]^d."""
         return SquashedGaussian(*moments(self.network(features).squeeze(0)))
 
+    @torch.no_grad()
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
         mean, log_scale = moments(self.network(features).squeeze(0))
-        return mean.tanh() if deterministic else SquashedGaussian(mean, log_scale).sample()
+        return mean.tanh() if deterministic else drawn(mean, log_scale, torch.randn_like(mean))
 
 
 @runtime_checkable

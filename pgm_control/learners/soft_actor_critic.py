@@ -158,7 +158,7 @@ class SAC(Learner):
         }
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
-        """The critics, the policy and the temperature, and last the targets."""
+        """The critics and their targets, then the policy and the temperature."""
         log_temperature = self._scalars["log_temperature"]
         temperature = log_temperature.detach().exp()
         with torch.no_grad():
@@ -166,11 +166,11 @@ class SAC(Learner):
             y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)
         critic_loss = self._loss(self._policy_loss.taken(self.critics, batch.observation, batch.action), y)
         self._critic_descent(critic_loss)
+        follow(self._targets, self.critics, self._rate)
         actor_loss, entropy = self._policy_loss(self.critics, batch.observation, temperature)
         if self._learns_temperature:
             log_temperature.grad = entropy - self._target_entropy  # of the product of the two
         self._actor_descent(actor_loss.mean())
-        follow(self._targets, self.critics, self._rate)
         return {"critic_loss": critic_loss.detach(), "entropy": entropy, "temperature": temperature}
 
 

@@ -98,7 +98,7 @@ class SquashedGaussian(TorchDistribution):
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Samples with gradients."""
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
-        return inside(torch.addcmul(self.loc, self.scale, noise).tanh())
+        return drawn(self.loc, self.log_scale, noise)
 
     def sample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Samples without gradients."""
@@ -172,6 +172,11 @@ def moments(output: Float[Tensor, "batch both"]) -> tuple[Float[Tensor, "batch a
     """μ and log σ, from a network's output: d means, then d logarithms, held between bounds."""
     loc, log_scale = output.chunk(2, -1)
     return loc, log_scale.clamp(*_LOG_SCALES)
+
+
+def drawn(loc: Tensor, log_scale: Tensor, noise: Tensor) -> Float[Tensor, "*sample action"]:
+    """The action made of noise."""
+    return inside(torch.addcmul(loc, log_scale.exp(), noise).tanh())
 
 
 def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

@@ -1,5 +1,10 @@
-"""A step of soft actor-critic, one update included: ours beside that of Stable-Baselines3, with the same settings."""
+"""A step of soft actor-critic, one update included: ours beside that of Stable-Baselines3, with the same settings.
 
+Each contestant learns in a process of its own, as its users would have it: what one of them does to the memory of the
+process neither helps nor hinders another. They take turns, so that a busy machine is busy for all.
+"""
+
+import multiprocessing
 import statistics
 import time
 from dataclasses import dataclass
@@ -47,7 +52,8 @@ class Theirs:
 class Products:
     """The sixteen products of 256 x 256 matrices in an update, and nothing else: what no way of writing it can beat."""
 
-    def __init__(self, products):
+    def __init__(self, env, products):
+        del env
         dtype = getattr(torch, products)
         self.one, self.two = (torch.randn(n, k, 256, 256, dtype=dtype) for n, k in ((4, 1), (6, 2)))
 
@@ -57,24 +63,49 @@ class Products:
                 torch.bmm(each, each)
 
 
+def alone(kind, env, products, pipe):
+    """In a process: learn as many steps as asked, and answer with the CPU time of one."""
+    torch.set_num_threads(1)
+    learner = kind(env, products)
+    learner.learn(300)  # beyond the steps before the first update, and warm
+    while steps := pipe.recv():
+        start = time.process_time()
+        learner.learn(steps)
+        pipe.send((time.process_time() - start) / steps)
+
+
+def contestant(kind, env, products):
+    """A pipe to its process."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    context.Process(target=alone, args=(kind, env, products, theirs), daemon=True).start()
+    return ours
+
+
+def asked(pipe, steps):
+    pipe.send(steps)
+    return pipe.recv()
+
+
 def main() -> None:
     options = tyro.cli(Options)
-    torch.set_num_threads(1)
-    contestants = {}
-    if find_spec("stable_baselines3"):
-        contestants |= {f"{THEIRS}, {each}": Theirs(options.env, each) for each in ("float32", "bfloat16")}
-    else:
+    kinds = {THEIRS: Theirs, "pgm-control": Ours, "products alone": Products}
+    if not find_spec("stable_baselines3"):
         print(f"{THEIRS} is not installed: ours alone.")
-    contestants |= {f"pgm-control, {each}": Ours(options.env, each) for each in ("float32", "bfloat16")}
-    contestants |= {f"products alone, {each}": Products(each) for each in ("float32", "bfloat16")}
+        del kinds[THEIRS]
+    contestants = {
+        f"{name}, {products}": contestant(kind, options.env, products)
+        for name, kind in kinds.items()
+        for products in ("float32", "bfloat16")
+    }
     for each in contestants.values():
-        each.learn(300)  # beyond the steps before the first update, and warm
+        asked(each, 1)
     times = {name: [] for name in contestants}
     for _ in range(options.rounds):
         for name, each in contestants.items():
-            start = time.process_time()
-            each.learn(options.steps)
-            times[name].append((time.process_time() - start) / options.steps)
+            times[name].append(asked(each, options.steps))
+    for each in contestants.values():
+        each.send(0)
     print(f"{options.env}: CPU time of a step, median of {options.rounds} rounds, one thread\n")
     print("| | ms a step | times the speed of the first |\n|---|---|---|")
     first = next(iter(times.values()))
