@@ -24,7 +24,7 @@ from pgm_control.inverse_rl import (
     compare_demonstrators,
     reward_posterior,
 )
-from pgm_control.inverse_rl.laplace import Coordinates
+from pgm_control.inverse_rl.coordinates import Coordinates
 from pgm_control.inverse_rl.reward_function import RewardFunction
 from pgm_control.inverse_rl.tempering import effective_draws, evaluated, moved, tempered
 

@@ -19,11 +19,12 @@ from .._blocks import MarkovModel, require_model
 from .._errors import InvalidArgument, MissingExtra
 from .._progress import Progress, silent
 from .._tables import grid, html_grid
+from .coordinates import Coordinates
 from .demonstrations import Demonstrations
 from .demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
 from .identification import Identification, identified
 from .inverse import chosen_demonstrator, chosen_reward, require_demonstrations
-from .laplace import Coordinates, laplace
+from .laplace import laplace
 from .nuts import draws_by_nuts
 from .reward_function import RewardFunction
 from .reward_program import RewardProgram

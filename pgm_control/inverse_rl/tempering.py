@@ -10,7 +10,7 @@ from torch import Tensor
 from .._errors import InvalidArgument
 from .._particles import systematic
 from .._progress import Progress
-from .laplace import Coordinates
+from .coordinates import Coordinates
 
 _KEPT = 0.5  # of the population's effective size, by each step
 _PATHS = 3  # of Hamiltonian dynamics, after each step

@@ -25,8 +25,8 @@ class Options:
     """What to run."""
 
     env: str = "Pendulum-v1"
-    steps: int = 300
-    rounds: int = 10
+    steps: int = 100
+    rounds: int = 24
 
 
 class Ours:
