@@ -105,9 +105,7 @@ def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch
     return _Layers.apply(x, flat, views, shape, short)  # pyright: ignore[reportReturnType]
 
 
-def _outputs(
-    x: Tensor, views: _Views, short: torch.dtype | None, kept: tuple[list[Tensor], list[Tensor]] | None = None
-) -> Tensor:
+def _outputs(x: Tensor, views: _Views, short: torch.dtype | None, kept: _Views | None = None) -> Tensor:
     """What comes out; `kept` is given the weights and the inputs of each layer, as they were multiplied."""
     h, last = x, len(views[0]) - 1
     for i, (weight, bias) in enumerate(zip(*views, strict=True)):

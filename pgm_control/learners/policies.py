@@ -13,7 +13,7 @@ from .action_prior import ActionPrior
 from .flow_policy import FlowPolicy
 from .networks import Network
 from .spaces import Actions
-from .squashed_gaussian import SquashedGaussian, drawn, moments
+from .squashed_gaussian import SquashedGaussian, moments
 
 
 @final
@@ -54,8 +54,8 @@ class BoxPolicy(torch.nn.Module):
     @torch.no_grad()
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
         """A draw, or the median."""
-        mean, log_scale = moments(self.network(features).squeeze(0))
-        return mean.tanh() if deterministic else drawn(mean, log_scale, torch.randn_like(mean))
+        policy = self(features)
+        return policy.median if deterministic else policy.sample()
 
 
 @runtime_checkable

@@ -98,7 +98,7 @@ class SquashedGaussian(TorchDistribution):
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Samples with gradients."""
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
-        return drawn(self.loc, self.log_scale, noise)
+        return inside(torch.addcmul(self.loc, self.scale, noise).tanh())
 
     def sample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Samples without gradients."""
@@ -149,10 +149,9 @@ class _Squashed(torch.autograd.Function):
         moved = log_scale.exp() * noise
         u = loc + moved
         action = u.tanh()
-        rest = _softplus(-2 * u).add_(u)  # in place from here on: an operation costs more than its numbers
-        density = torch.addcmul(log_scale, noise, noise, value=0.5).sub_(rest, alpha=2).sum(-1)
+        density = torch.addcmul(log_scale, noise, noise, value=0.5).add_(log_jacobian(u)).sum(-1)
         ctx.save_for_backward(action, moved)
-        return inside(action), -u.shape[-1] * (HALF_LOG_2PI + 2 * math.log(2)) - density
+        return inside(action), -u.shape[-1] * HALF_LOG_2PI - density
 
     @staticmethod
     @once_differentiable
@@ -165,7 +164,8 @@ class _Squashed(torch.autograd.Function):
 
 def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     r"""$\log \frac{d \tanh u}{d u} = \log(1 - \tanh^2 u)$, without cancellation for large |u|."""
-    return 2 * (math.log(2) - u - _softplus(-2 * u))
+    softplus = torch.nn.functional.softplus(-2 * u, threshold=40)  # by default it is its argument from 20 on
+    return 2 * math.log(2) - 2 * (u + softplus)
 
 
 def moments(output: Float[Tensor, "batch both"]) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch action"]]:
@@ -174,17 +174,7 @@ def moments(output: Float[Tensor, "batch both"]) -> tuple[Float[Tensor, "batch a
     return loc, log_scale.clamp(*_LOG_SCALES)
 
 
-def drawn(loc: Tensor, log_scale: Tensor, noise: Tensor) -> Float[Tensor, "*sample action"]:
-    """The action made of noise."""
-    return inside(torch.addcmul(loc, log_scale.exp(), noise).tanh())
-
-
 def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """Actions held at the last float before ±1."""
     edge = 1 - 0.5 * torch.finfo(action.dtype).eps
     return action.clamp(-edge, edge)
-
-
-def _softplus(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """log(1 + eˣ), exact in float64 too: torch's own takes x for it from 20 on."""
-    return torch.nn.functional.softplus(x, threshold=40)
