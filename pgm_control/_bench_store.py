@@ -1,16 +1,19 @@
 """The results of a bench on disk: a line for each finished job, so that it goes on where it stopped."""
 
+import dataclasses
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, get_type_hints
 
 from ._bench_rows import FAILED, BenchRow, JobResult, Point
+from ._checkpoint_checks import fields, hinted
 
-_FIELDS = {field.name for field in fields(BenchRow)}
+_FIELDS = {field.name for field in dataclasses.fields(BenchRow)}
+_CHECK = fields({name: hinted(hint) for name, hint in get_type_hints(BenchRow).items()})
 
 
 @final
@@ -30,7 +33,7 @@ class ResultFile:
         for line in self._lines():
             try:
                 key, result = _decoded(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue
             found[key] = result
         return {key: result for key, result in found.items() if result.row.status != FAILED}
@@ -67,7 +70,11 @@ def _decoded(line: Mapping[str, Any]) -> tuple[str, JobResult]:
     texts = ("model", "guide", "status", "message")
     row = {name: value if name in texts else _number(value) for name, value in row.items()}
     history = tuple(Point(int(step), _number(value), _number(when)) for step, value, when in line["history"])
-    return line["key"], JobResult(BenchRow(**row), history)
+    values = {name: 0.0 if isinstance(value, float) else value for name, value in row.items()}  # nan too is a number
+    numbers = [value for point in history for value in point]
+    if _CHECK(values) is not None or not all(isinstance(each, int | float) for each in numbers):
+        raise TypeError("a row of other kinds of values")
+    return str(line["key"]), JobResult(BenchRow(**row), history)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,17 @@ from typing import Any, final
 import torch
 from jaxtyping import Float, UInt8
 from pyro.optim import PyroOptim
-from pyro.optim.optim import _get_state_dict, _load_state_dict
 from torch import Tensor
 
+from ._checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
+from ._checkpoint_file import loaded
 from ._errors import InvalidCheckpoint
-from ._parameters import load_state, parameters_of, state_of
+from ._optimiser_states import check_of, restored, states_of
+from ._parameters import check_of_state, load_state, parameters_of, state_of
 from ._whole_file import write_whole
 
 _FORMAT = 1
-_UNREADABLE = (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, json.JSONDecodeError)
+_REMEDY = "Fit afresh without `resume`."
 
 
 @final
@@ -53,34 +54,34 @@ class Checkpoint:
         description: dict[str, Any],
     ) -> "Checkpoint":
         """Copy the present state; `optim` is None for a method that has no state of its own."""
-        optimisers = {} if optim is None else optim.optim_objs
-        states = {
-            name: _copied(_get_state_dict(optimisers[parameter]))
-            for name, parameter in parameters_of(guide).items()
-            if parameter in optimisers
-        }
+        states = {} if optim is None else states_of(optim, parameters_of(guide))
         return cls(
             _copied(state_of(guide)),
-            states,
+            _copied(states),
             torch.tensor(elbo, dtype=torch.float64),
             seconds,
             torch.get_rng_state(),
             description,
         )
 
-    def require(self, description: dict[str, Any]) -> None:
-        """Refuse to continue another fit.
+    def require(
+        self, description: dict[str, Any], guide: Callable[[], Any], optim: PyroOptim | None, where: object = "`resume`"
+    ) -> None:
+        """Refuse to continue another fit, or from tensors that are not those of this guide and optimiser.
 
         Raises:
             InvalidCheckpoint: naming what differs.
         """
-        for key, here in description.items():
-            if self.description.get(key) != here:
+        for key in {**description, **self.description}:
+            past, here = self.description.get(key), description.get(key)
+            if past != here:
                 raise InvalidCheckpoint(
-                    f"`resume` belongs to another fit: its {key} was {self.description.get(key)}, but here it is "
-                    f"{here}. Build the same model, guide, loss and optimiser, with the same method, or fit afresh "
-                    "without `resume`."
+                    f"`resume` belongs to another fit: its {key} was {past}, but here it is {here}. Build the same "
+                    "model, guide, loss and optimiser, with the same method, or fit afresh without `resume`."
                 )
+        require(where, "this guide", self.parameters, check_of_state(guide), _REMEDY)
+        optimisers = fields({}) if optim is None else check_of(optim, parameters_of(guide), self.optimiser)
+        require(where, "this optimiser", self.optimiser, optimisers, _REMEDY)
 
     def restore(self, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
         """Put the parameters and the optimiser back, but not the generator.
@@ -92,12 +93,8 @@ class Checkpoint:
             load_state(guide, self.parameters)
         except RuntimeError as problem:
             raise InvalidCheckpoint(f"The checkpoint does not fit this guide: {problem}") from problem
-        for name, parameter in parameters_of(guide).items():
-            if optim is not None and name in self.optimiser:
-                # PyroOptim keeps one optimiser a parameter, by names in the global store, where ours have none.
-                optim.optim_objs[parameter] = optim._get_optim(parameter)
-                optim.grad_clip[parameter] = optim._get_grad_clip(parameter)  # pyright: ignore[reportArgumentType]
-                _load_state_dict(optim.optim_objs[parameter], _copied(self.optimiser[name]))
+        if optim is not None:
+            restored(optim, parameters_of(guide), _copied(self.optimiser))
 
     def save(self, path: str | Path) -> None:
         """Write to disk: a crash leaves the old file or the new one."""
@@ -117,28 +114,35 @@ class Checkpoint:
         """Read a checkpoint.
 
         Raises:
-            InvalidCheckpoint: if there is none, or it is not whole.
+            InvalidCheckpoint: if there is none, it is not whole, or it holds what no fit writes.
         """
-        try:
-            content = torch.load(path, weights_only=True)
-            facts = json.loads(content["json"])
-            if facts["format"] != _FORMAT:
-                raise InvalidCheckpoint(
-                    f"{path} has checkpoint format {facts['format']}, but this version reads {_FORMAT}. "
-                    "Read it with the version that wrote it."
-                )
-            return cls(
-                content["parameters"],
-                content["optimiser"],
-                content["elbo"],
-                facts["seconds"],
-                content["random"],
-                facts["description"],
+        content, facts = loaded(path, "a fit", _REMEDY)
+        if facts.get("format") != _FORMAT:
+            raise InvalidCheckpoint(
+                f"{path} has checkpoint format {facts.get('format')}, but this version reads {_FORMAT}. "
+                "Read it with the version that wrote it."
             )
-        except FileNotFoundError as problem:
-            raise InvalidCheckpoint(f"There is no checkpoint at {path}.") from problem
-        except _UNREADABLE as problem:
-            raise InvalidCheckpoint(f"{path} is not a whole checkpoint of a fit: {problem}") from problem
+        require(path, "a fit", content, _TENSORS, _REMEDY)
+        require(path, "a fit", facts, _FACTS, _REMEDY)
+        return cls(
+            content["parameters"],
+            content["optimiser"],
+            content["elbo"],
+            facts["seconds"],
+            content["random"],
+            facts["description"],
+        )
+
+
+_TENSORS = fields(
+    {
+        "parameters": mapping(anything),
+        "optimiser": mapping(anything),
+        "elbo": tensor((None,), torch.float64),
+        "random": generator_state(),
+    }
+)
+_FACTS = fields({"format": number(whole=True), "seconds": number(0.0), "description": mapping(anything)})
 
 
 def _copied(state: Any) -> Any:

@@ -19,7 +19,7 @@ from torch import Tensor
 from ._blocks import HasBlocks, MarkovModel, require_model
 from ._checkpoint import Checkpoint
 from ._elbo import elbo as exact_elbo
-from ._errors import InvalidArgument
+from ._errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ._evaluate import blocks_of
 from ._interrupt import deferred_interrupt
 from ._methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
@@ -179,8 +179,8 @@ def fit(
             torch.manual_seed(seed)
         if resume is not None:
             past = resume.checkpoint if isinstance(resume, Fit) else Checkpoint.load(resume)
-            past.require(about)
-            past.restore(guide, way.optim)
+            past.require(about, guide, way.optim)
+            _restore(past, model, guide, way.optim)
             torch.set_rng_state(past.random)
             elbo, start = past.elbo.tolist(), start - past.seconds
         good, status = now(), Status.out_of_steps
@@ -239,6 +239,24 @@ def _way(
     if method == "em":
         return expectation_maximisation(model, guide, step_size)
     return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
+
+
+def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
+    """Put a checkpoint back, unless the guide would be no distribution then.
+
+    Raises:
+        InvalidCheckpoint: saying why it would not. The guide is as before.
+    """
+    before, fitted = Checkpoint.take(guide, None, [], 0.0, {}), guide
+    past.restore(guide, optim)
+    try:
+        if isinstance(model, MarkovModel) and isinstance(fitted, HasBlocks):
+            blocks_of(model, fitted)
+    except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
+        before.restore(guide, None)
+        raise InvalidCheckpoint(
+            f"`resume` does not fit this guide: with its parameters {problem} Fit afresh without `resume`."
+        ) from problem
 
 
 def _exactly(model: object, guide: object) -> float | None:

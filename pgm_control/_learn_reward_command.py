@@ -118,11 +118,15 @@ def _called(demonstrator: str) -> str:
 def _read(path: Path) -> list[dict[str, Any]]:
     """Episodes: rows obs (n, T+1) and acts (n, T), with `lengths` (n) where they are padded, and `terminal` (n)."""
     try:
-        held = dict(np.load(path, allow_pickle=False))
-    except (ValueError, EOFError) as problem:
+        with path.open("rb") as file:
+            held = dict(np.load(file, allow_pickle=False))
+    except FileNotFoundError:
+        raise InvalidArgument(f"`demonstrations` must be a file, but there is no {path}.") from None
+    except Exception:  # bytes that are no such file end in nearly any error, and numpy's text advises to run code
         raise InvalidArgument(
-            f"`demonstrations` must be a file of numpy, FILE.npz, but {path} is not: {problem}"
-        ) from problem
+            f"`demonstrations` must be a file of numpy that holds arrays of numbers, FILE.npz, but {path} is none. Use "
+            "numpy.savez."
+        ) from None
     missing = [each for each in ("obs", "acts") if each not in held]
     if missing or held["obs"].ndim != 2 or held["acts"].shape != (len(held["obs"]), held["obs"].shape[1] - 1):
         shapes = {name: array.shape for name, array in held.items()}
@@ -136,6 +140,11 @@ def _read(path: Path) -> list[dict[str, Any]]:
     for name, array in (("lengths", lengths), ("terminal", over)):
         if array.shape != (n,):
             raise InvalidArgument(f"`demonstrations` must hold {name} of {n} episodes, but {path} has {array.shape}.")
+        most = steps if name == "lengths" else 1
+        if array.dtype.kind not in "biuf" or not ((array >= 0) & (array <= most) & (array == np.floor(array))).all():
+            raise InvalidArgument(
+                f"`demonstrations` must hold {name} that are whole numbers from 0 to {most}, but {path} holds others."
+            )
     return [
         {"obs": held["obs"][i, : int(m) + 1], "acts": held["acts"][i, : int(m)], "terminal": bool(over[i])}
         for i, m in enumerate(lengths)

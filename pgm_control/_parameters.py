@@ -1,5 +1,7 @@
 """Where a guide's parameters are, and how Pyro learns of them without its global parameter store."""
 
+import math
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +13,10 @@ from pyro.distributions import constraints
 from pyro.nn import PyroModule
 from pyro.poutine.runtime import effectful
 from torch import Tensor
+
+from ._checkpoint_checks import Check, Problem, anything, fields, tensor
+
+_FINITE = sys.float_info.max
 
 
 def announce_parameters(module: torch.nn.Module) -> None:
@@ -51,6 +57,32 @@ def parameters_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
 def state_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
     """What `load_state` needs: a module's parameters and buffers, or the unconstrained tensors in Pyro's store."""
     return dict(guide.state_dict()) if isinstance(guide, torch.nn.Module) else parameters_of(guide)
+
+
+def check_of_state(guide: Callable[[], Any]) -> Check:
+    """What a state of this guide must be, with its names, shapes and dtypes.
+
+    Never nan. −inf is the logit of what is impossible; +inf may only stand where the guide has it already.
+    """
+    if isinstance(guide, torch.nn.Module):
+        return fields({name: _check_of(value) for name, value in state_of(guide).items()})
+    with poutine.block(), torch.random.fork_rng(devices=[]):
+        trace = poutine.trace(guide, param_only=True).get_trace()  # creates what the store does not hold yet
+    own = [name for name, site in trace.nodes.items() if site.get("type") == "param"]
+    present = {name: _check_of(value) for name, value in parameters_of(guide).items()}
+
+    def check(found: Any) -> Problem | None:
+        # Other programs may keep parameters in the store too: a state holds all of them, or fewer than there are now.
+        return fields({name: each for name, each in present.items() if name in own or name in found})(found)
+
+    return check
+
+
+def _check_of(value: Any) -> Check:
+    if not isinstance(value, Tensor):
+        return anything  # the extra state of a module of somebody else
+    most = math.inf if bool((value == math.inf).any()) else _FINITE
+    return tensor(value.shape, value.dtype, most=most, infinite=True)
 
 
 def load_state(guide: Callable[[], Any], state: dict[str, Tensor]) -> None:

@@ -3,8 +3,6 @@
 import hashlib
 import io
 import json
-import pickle
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -13,12 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ._checkpoint_checks import anything, fields, mapping, number, require, tensor, text
+from ._checkpoint_file import loaded
 from ._errors import InvalidCheckpoint
 from ._mdp import TabularMDP
 from ._whole_file import write_whole
 
 _FORMAT = 1
-_UNREADABLE = (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, struct.error)
+REMEDY = "Start afresh without `resume`."
 
 
 @final
@@ -52,24 +52,20 @@ class SweepCheckpoint:
         Raises:
             InvalidCheckpoint: if there is none, it is not whole, or it belongs to another problem or method.
         """
-        try:
-            content = torch.load(path, weights_only=True)
-            facts = json.loads(content["json"])
-            form, past = facts["format"], facts["description"]
-            result = cls(content["state"], facts["phase"], content["history"], facts["seconds"])
-        except FileNotFoundError as problem:
-            raise InvalidCheckpoint(f"There is no checkpoint at {path}.") from problem
-        except _UNREADABLE as problem:
+        content, facts = loaded(path, "value_iteration", REMEDY)
+        if facts.get("format") != _FORMAT:
             raise InvalidCheckpoint(
-                f"{path} cannot be read as a checkpoint of value_iteration: {problem}. Start afresh without `resume`."
-            ) from problem
-        if form != _FORMAT:
-            raise InvalidCheckpoint(
-                f"{path} has checkpoint format {form}, but this version reads {_FORMAT}. "
+                f"{path} has checkpoint format {facts.get('format')}, but this version reads {_FORMAT}. "
                 "Read it with the version that wrote it."
             )
-        require_same(past, description)
-        return result
+        require(path, "value_iteration", content, _TENSORS, REMEDY)
+        require(path, "value_iteration", facts, _FACTS, REMEDY)
+        require_same(facts["description"], description)
+        return cls(content["state"], facts["phase"], content["history"], facts["seconds"])
+
+
+_TENSORS = fields({"state": mapping(anything), "history": tensor((None,), torch.float64, 0.0)})
+_FACTS = fields({"format": number(whole=True), "phase": text, "seconds": number(0.0), "description": mapping(anything)})
 
 
 def require_same(past: dict[str, Any], here: dict[str, Any]) -> None:
@@ -78,11 +74,11 @@ def require_same(past: dict[str, Any], here: dict[str, Any]) -> None:
     Raises:
         InvalidCheckpoint: naming what differs.
     """
-    for key, value in here.items():
-        if past.get(key) != value:
+    for key in {**here, **past}:
+        if past.get(key) != here.get(key):
             raise InvalidCheckpoint(
-                f"`resume` belongs to another run: its {key} was {past.get(key)}, but here it is {value}. Pass the "
-                "same arguments, or its values as `initial_value` to start from them."
+                f"`resume` belongs to another run: its {key} was {past.get(key)}, but here it is {here.get(key)}. Pass "
+                "the same arguments, or its values as `initial_value` to start from them."
             )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ._bellman import Bellman, Change
+from ._checkpoint_checks import Check, fields, tensor
 from ._endless import Endless
 
 MethodName = Literal["auto", "value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson"]
@@ -225,6 +226,21 @@ METHODS: dict[str, Callable[[Bellman, State], SweepMethod]] = {
     "modified_policy_iteration": ModifiedPolicyIteration,
     "anderson": Anderson,
 }
+
+
+def phases(method: MethodName, problem: Endless) -> set[str]:
+    """The methods that may be at work when this one is asked for."""
+    return {first_method(method, problem), *(("anderson",) if method == "auto" else ())}
+
+
+def check_of_state(phase: str, num_states: int) -> Check:
+    """What the state of a method must be. The compiled sweeps trust it: a shorter value would corrupt memory."""
+    checks = {"v": tensor((num_states,), torch.float64), "sweeps": tensor((), None, 0.0)}
+    if phase == "anderson":
+        window = tensor((_WINDOW, num_states), torch.float64)
+        checks |= {"values": window, "residuals": window, "many": tensor((), None, 0.0, _WINDOW)}
+        checks |= {"span": tensor((), None, 0.0, infinite=True)}
+    return fields(checks)
 
 
 def first_method(method: MethodName, problem: Endless) -> str:

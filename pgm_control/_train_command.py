@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from ._errors import EnvironmentFailure, InvalidArgument, MissingExtra, PGMControlError
+from ._errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
 from ._progress import Progress
 from ._registration import register_environments
 from ._rollout import Rollout
@@ -119,7 +119,7 @@ def play(path: Path, episodes: int, seed: int, stochastic: bool, gif: Path | Non
     """
     folder = RunFolder(path)
     facts = folder.facts()
-    policy = _made(lambda: folder.policy(_class_of(facts["algorithm"])), facts["env"])
+    policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
     how = "actions drawn from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.steps} steps, {how}:\n")
     found = policy.evaluate(episodes, seed, deterministic=not stochastic)
@@ -182,11 +182,10 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     folder = RunFolder(asked["resume"])
     facts = folder.facts()
     folder.sweep()
-    kind = _class_of(facts["algorithm"])
+    kind, device = _class_in(folder, facts), asked["device"]
     there = folder.checkpoint.exists()
-    config = {**facts["config"], **({} if asked["device"] is None else {"device": asked["device"]})}
     learner = _made(
-        lambda: kind.load(folder.checkpoint, device=asked["device"]) if there else kind(facts["env"], **config),
+        lambda: kind.load(folder.checkpoint, device=device) if there else folder.begun(kind, facts, device),
         facts["env"],
     )
     if asked["steps"] is not None:
@@ -260,6 +259,14 @@ def _class_of(algorithm: str) -> type[Learner]:
         raise InvalidArgument(f"There is no algorithm {algorithm!r}.{remedy} There are: {', '.join(ALGORITHMS)}.")
     module, name = ALGORITHMS[algorithm]
     return getattr(importlib.import_module(f".learners.{module}", __package__), name)
+
+
+def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
+    """The class of a run."""
+    try:
+        return _class_of(facts["algorithm"])
+    except InvalidArgument as problem:
+        raise InvalidCheckpoint(f"{folder.path / 'run.json'} does not fit this version: {problem}") from problem
 
 
 def _made(make: Callable[[], Any], env: str) -> Any:

@@ -14,14 +14,15 @@ from torch import Tensor
 
 from ._bellman import Change
 from ._certificate import Certificate, span_certificate, sup_norm_certificate
+from ._checkpoint_checks import one_of, require
 from ._endless import Endless, optimal_policy, require_number
 from ._errors import InvalidArgument
 from ._interrupt import deferred_interrupt
 from ._mdp import TabularMDP
 from ._optimism import Optimism
 from ._progress import Progress, silent
-from ._sweep_checkpoint import SweepCheckpoint, require_same
-from ._sweep_methods import METHODS, MethodName, after, first_method
+from ._sweep_checkpoint import REMEDY, SweepCheckpoint, require_same
+from ._sweep_methods import METHODS, MethodName, after, check_of_state, first_method, phases
 
 Stopping = Literal["span", "sup_norm"]
 
@@ -160,7 +161,7 @@ def value_iteration(
         past = _past(resume, problem, method)
         phase, state, history = (
             past.phase,
-            {name: each.clone() for name, each in past.state.items()},
+            {name: each.to(begin.device, copy=True) for name, each in past.state.items()},
             past.history.tolist(),
         )
         start -= past.seconds
@@ -245,11 +246,15 @@ def _judgement(
     return None
 
 
-def _past(resume: ValueIteration | str | Path, problem: Endless, method: str) -> SweepCheckpoint:
+def _past(resume: ValueIteration | str | Path, problem: Endless, method: MethodName) -> SweepCheckpoint:
     if isinstance(resume, ValueIteration):
         require_same(resume.problem.description(resume.method), problem.description(method))
-        return resume.checkpoint
-    return SweepCheckpoint.load(resume, problem.description(method))
+        past, where = resume.checkpoint, "`resume`"
+    else:
+        past, where = SweepCheckpoint.load(resume, problem.description(method)), str(resume)
+    require(where, "this method", past.phase, one_of(*sorted(phases(method, problem))), REMEDY)
+    require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states), REMEDY)
+    return past
 
 
 def _since(start: float) -> float:

@@ -196,7 +196,11 @@ def _discrete(i: int, name: str, given: Any) -> np.ndarray:
     """Whole numbers; those that were kept as floats, or one in a row, are taken for what they are."""
     array = np.asarray(given)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.number) or (array != np.floor(array)).any():
+    if (
+        array.ndim != 1
+        or array.dtype.kind not in "biuf"
+        or not ((np.abs(array) < 2**62) & (array == np.floor(array))).all()
+    ):
         raise InvalidArgument(
             f"`episodes[{i}].{name}` must be a row of whole numbers, but has the shape {array.shape} and is of "
             f"{array.dtype}. Number the states, by `discretise` say."

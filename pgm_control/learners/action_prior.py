@@ -16,7 +16,7 @@ from .._errors import InvalidArgument
 from .spaces import Actions, Observations
 
 Chooser = Callable[[Tensor], Distribution]
-PriorSource = Callable[[Tensor], Any] | Sequence[float] | Tensor | None
+PriorSource = Callable[[Tensor], Any] | Sequence[float] | Sequence[Sequence[float]] | Tensor | None
 _ONCE = torch.Size()
 
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .._checkpoint_checks import Check, Problem, fields, row, tensor
+
 
 @final
 class Descent:
@@ -62,6 +64,18 @@ class Descent:
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {"means": self._means, "squares": self._squares, "steps": self._steps}
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state. Torch's fused operation would read and write beyond tensors that are too short.
+
+        A mean of squares may have overflowed: its parameter rests then.
+        """
+        checks: dict[str, list[Check]] = {name: [] for name in self.state()}
+        for each in self._parameters:
+            checks["means"].append(tensor(each.shape, each.dtype))
+            checks["squares"].append(tensor(each.shape, each.dtype, 0.0, infinite=True))
+            checks["steps"].append(tensor((), torch.float32, 0.0))
+        return fields({name: row(every) for name, every in checks.items()})(state)
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:

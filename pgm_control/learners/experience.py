@@ -6,6 +6,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from .._checkpoint_checks import Problem
 from .._errors import InvalidArgument
 from .action_prior import ActionPrior
 from .learner import Learner
@@ -97,6 +98,10 @@ class Experience:
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return self.replay.state()
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state."""
+        return self.replay.check(state)
 
     def restore(self, state: dict[str, Tensor | int]) -> None:
         """Put back what `state` gave, once the worlds are back."""

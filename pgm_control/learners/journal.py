@@ -6,10 +6,19 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
+from .._checkpoint_checks import Check, Problem, every, fields, mapping, number, row
 from .._errors import LearningDiverged
 from .learning import EvaluationPoint
 
 _RECENT = 100  # episodes in the mean return of the log
+EVALUATION: dict[str, Check] = {
+    "step": number(0, whole=True),
+    "seconds": number(0),
+    "mean": number(),
+    "standard_error": number(0, infinite=True),
+    "length": number(0),
+}
+"""What the parts of an evaluation must be."""
 
 
 @final
@@ -64,9 +73,25 @@ class Journal:
             "evaluations": [vars(each) for each in self.evaluations],
         }
 
+    @staticmethod
+    def checks() -> dict[str, Check]:
+        """What each of the facts must be."""
+        return {
+            "episodes": number(0, whole=True),
+            "recent": every(row([number(), number(0, whole=True)])),
+            "log": every(_check_row),
+            "evaluations": every(fields(EVALUATION)),
+        }
+
     def restore(self, facts: Mapping[str, Any]) -> None:
         """Put back what `facts` gave."""
         self.episodes = facts["episodes"]
         self._recent = [(float(total), int(length)) for total, length in facts["recent"]]
         self.log = list(facts["log"])
         self.evaluations = [EvaluationPoint(**each) for each in facts["evaluations"]]
+
+
+def _check_row(found: Any) -> Problem | None:
+    """Numbers by name, among them those that every row has."""
+    problem = fields({name: number(0) for name in ("step", "seconds", "episodes")}, others=True)(found)
+    return problem if problem is not None else mapping(number())(found)

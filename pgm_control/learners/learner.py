@@ -14,6 +14,7 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from .._checkpoint_checks import fields, require
 from .._errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
 from .._interrupt import deferred_interrupt
 from .._progress import Progress, silent
@@ -22,8 +23,8 @@ from .checks import check_counts, require_finite
 from .journal import Journal
 from .learning import EvaluationPoint, Learning, LearningCallback, LearningStatus, LearningStep
 from .memory import prepare_memory
-from .randomness import device_of, forked, generator_states, set_generators
-from .saved import is_plain, read, restore_to, state_of, write
+from .randomness import check_generators, device_of, forked, generator_states, set_generators
+from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of, write
 from .spaces import Actions, Observations
 from .worlds import Worlds, WorldSource, id_of
 
@@ -252,20 +253,10 @@ class Learner(ABC):
         Raises:
             InvalidCheckpoint: if it cannot be read, or belongs to another learner or environment.
         """
-        tensors, facts = read(path)
-        if facts.get("learner") != cls.__name__ or facts["format"] != cls.format:
-            found = f"a {facts['learner']} of format {facts['format']}" if "learner" in facts else "no whole learner"
-            raise InvalidCheckpoint(
-                f"{path} must hold a {cls.__name__} of format {cls.format}, but holds {found}. Load it with the class, "
-                "and the version, that wrote it."
-            )
-        source = env if env is not None else facts["env"]
-        if source is None:
-            raise InvalidCheckpoint(f"{path} was made in an environment without an id. Pass it: load(path, env=…).")
-        config = {**facts["config"], **given}
-        if device is not None:
-            config["device"] = device
-        learner = cls(source, **config)
+        own = {**given} if device is None else {**given, "device": device}
+        tensors, facts = read_learner(cls, path, Journal.checks(), own, env_is_given=env is not None)
+        config = {**facts["config"], **own}
+        learner = made_again(cls, path, facts["env"], config, ours=not own) if env is None else cls(env, **config)
         learner._restore(tensors, facts, path)
         return learner
 
@@ -335,12 +326,15 @@ class Learner(ABC):
                 f"{path} was made in another environment: there it is {had}, here {has}. Pass the environment that it "
                 "was made in."
             )
+        checks = {"random": check_generators(self.device), "worlds": self.worlds.check}
+        parts = fields({name: check_of(part) for name, part in self.parts().items()})
+        require(path, "this learner", tensors, fields({**checks, "parts": parts}), REMEDY)
         self.worlds.restore(tensors["worlds"])
         try:
             for name, part in self.parts().items():
                 restore_to(part, tensors["parts"][name])
-        except (KeyError, RuntimeError, ValueError) as problem:
-            raise InvalidCheckpoint(f"{path} does not fit this learner; has it other networks? {problem}") from problem
+        except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as problem:
+            raise InvalidCheckpoint(f"{path} does not fit this learner: {problem}. {REMEDY}") from problem
         self._random = tensors["random"]
         self.steps, self.seconds = facts["steps"], facts["seconds"]
         self.journal.restore(facts)

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Num
 from pyro.infer import SVI
 from pyro.optim import PyroOptim
-from pyro.optim.optim import _get_state_dict, _load_state_dict
 from torch import Tensor
 
+from .._checkpoint_checks import Problem, fields, number
 from .._errors import InvalidArgument, LearningDiverged
+from .._optimiser_states import check_of, restored, states_of
 from .._to_go_elbo import ToGoELBO
 from .action_prior import PriorSource
 from .learner import Learner
@@ -152,20 +153,19 @@ class _Optimisers:
     """The state of a Pyro optimiser, which keeps one optimiser a parameter."""
 
     def __init__(self, optim: PyroOptim, parameters: Sequence[torch.nn.Parameter]) -> None:
-        self._optim, self._parameters = optim, parameters
+        self._optim, self._parameters = optim, {str(i): each for i, each in enumerate(parameters)}
 
     def state(self) -> dict[str, Any]:
         """Those there are, by the number of the parameter."""
-        there = self._optim.optim_objs
-        return {str(i): _get_state_dict(there[p]) for i, p in enumerate(self._parameters) if p in there}
+        return states_of(self._optim, self._parameters)
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state."""
+        return check_of(self._optim, self._parameters, state)(state)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Put back what `state` gave."""
-        for i, parameter in enumerate(self._parameters):
-            if str(i) in state:
-                self._optim.optim_objs[parameter] = self._optim._get_optim(parameter)
-                self._optim.grad_clip[parameter] = self._optim._get_grad_clip(parameter)  # pyright: ignore[reportArgumentType]
-                _load_state_dict(self._optim.optim_objs[parameter], state[str(i)])
+        restored(self._optim, self._parameters, state)
 
 
 @final
@@ -178,6 +178,10 @@ class _Episodes:
     def state(self) -> dict[str, int]:
         """The number."""
         return {"resets": self._model.resets}
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state."""
+        return fields({"resets": number(0, whole=True)})(state)
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Put it back."""

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._checkpoint_checks import Check, either, generator_state, row, tensor
 from .._errors import InvalidArgument
 
 
@@ -34,6 +35,12 @@ def forked(device: torch.device) -> Any:
 def generator_states(device: torch.device) -> list[Tensor]:
     """The states of torch's generators, on the CPU and on the device."""
     return [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+
+
+def check_generators(device: torch.device) -> Check:
+    """What `generator_states` must be here: those of another device count on the CPU alone."""
+    other = generator_state(device) if device.type == "cuda" else tensor((None,), torch.uint8)
+    return either(row([generator_state()]), row([generator_state(), other]))
 
 
 def set_generators(states: Sequence[Tensor], device: torch.device) -> None:

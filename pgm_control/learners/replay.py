@@ -1,11 +1,12 @@
 """The last transitions, to learn from again and again."""
 
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
+from .._checkpoint_checks import Problem, anything, fields, number, tensor
 from .._errors import InvalidArgument
 
 
@@ -38,6 +39,7 @@ class Replay:
         self.capacity, self.count = capacity, 0
         self._features, self._is_discrete = features, is_discrete
         self._action_size = 1 if is_discrete else action_size
+        self._size = action_size if is_discrete else None
         width = 2 * features + self._action_size + 2
         try:
             self._rows = torch.zeros(capacity, width, device=device)
@@ -78,6 +80,26 @@ class Replay:
     def state(self) -> dict[str, Tensor | int]:
         """What there is, for a checkpoint."""
         return {"rows": self._rows[: len(self)].cpu().clone(), "count": self.count}
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state: the rows that there are, of whole transitions, and how many there ever were.
+
+        Rewards beyond the range of float32 are infinite there.
+        """
+        problem = fields({"rows": anything, "count": number(0, whole=True)})(state)
+        if problem is not None:
+            return problem
+        shape = (min(state["count"], self.capacity), self._rows.shape[1])
+        problem = tensor(shape, self._rows.dtype, infinite=True)(state["rows"])
+        if problem is not None:
+            return Problem(("rows",), problem.text)
+        goes_on, end = state["rows"][:, -1], 2 * self._features + self._action_size
+        if not bool(((goes_on == 0) | (goes_on == 1)).all()):
+            return Problem(("rows",), "must say by 0 or 1 whether a transition goes on, but does not")
+        actions = state["rows"][:, 2 * self._features : end]
+        if self._size is not None and not bool(((actions >= 0) & (actions < self._size) & (actions % 1 == 0)).all()):
+            return Problem(("rows",), f"must hold actions from 0 to {self._size - 1}, but holds others")
+        return None
 
     def restore(self, state: dict[str, Tensor | int]) -> None:
         """Put back what `state` gave."""

@@ -13,13 +13,43 @@ from typing import Any, final
 
 import torch
 
+from .._checkpoint_checks import anything, either, fields, flag, mapping, nothing, number, require, text
 from .._errors import InvalidArgument, InvalidCheckpoint
 from .._whole_file import write_whole
+from .journal import EVALUATION
 from .learner import Learner
 from .learning import EvaluationPoint
-from .saved import read, write
+from .saved import REMEDY, check_of, made_again, read, require_arguments, require_plain_id, write
 
 _PACKAGES = ("pgm-control", "torch", "gymnasium", "numpy", "pyro-ppl")
+_COUNT = number(1, whole=True)
+_FACTS = fields(
+    {
+        "algorithm": text,
+        "env": text,
+        "config": mapping(anything),
+        "learn": fields(
+            {
+                "steps": _COUNT,
+                "evaluate_every": either(nothing, _COUNT),
+                "evaluation_episodes": _COUNT,
+                "checkpoint_every": _COUNT,
+                "log_every": _COUNT,
+            }
+        ),
+        "tensorboard": flag,
+    },
+    others=True,
+)
+_POLICY = fields(
+    {
+        "policy_of": text,
+        "format": number(whole=True),
+        "env": text,
+        "config": mapping(anything),
+        "steps": number(0, whole=True),
+    }
+)
 
 
 @final
@@ -65,12 +95,14 @@ class RunFolder:
                 f"`{self.path}` must be the folder of a training run, but {missing}. `pgm-control train` makes one, "
                 "and says where."
             ) from problem
-        except ValueError as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise InvalidCheckpoint(
                 f"{path} cannot be read: {problem}. If checkpoint.pt is whole, `Learner.load` reads that alone."
             ) from problem
         if not isinstance(found, dict) or not {"algorithm", "env", "config", "learn"} <= set(found):
             raise InvalidCheckpoint(f"{path} is not of a training run of this version. Start anew in another folder.")
+        require(path, "a training run", found, _FACTS, "Mend it, or start anew in another folder.")
+        require_plain_id(path, found["env"])
         return found
 
     @property
@@ -118,9 +150,13 @@ class RunFolder:
         try:
             rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
             last = {name: float(value) for name, value in rows[-1].items()} if rows else None
-            return None if last is None else EvaluationPoint(**{**last, "step": int(last["step"])})
-        except (TypeError, ValueError, KeyError) as problem:
+        except (OSError, csv.Error, TypeError, ValueError) as problem:
             raise InvalidCheckpoint(f"{path} cannot be read: {problem}. Remove it to play without it.") from problem
+        if last is None:
+            return None
+        check = fields({**EVALUATION, "step": number(0)})
+        require(path, "the evaluations of a run", last, check, "Remove it to play without it.")
+        return EvaluationPoint(**{**last, "step": int(last["step"])})
 
     def write_policy(self, learner: Learner) -> None:
         """Write the networks, with what is needed to make them again."""
@@ -135,6 +171,22 @@ class RunFolder:
             "steps": learner.steps,
         }
         write(self.path / "policy.pt", networks, facts)
+
+    def begun(self, kind: type[Learner], facts: Mapping[str, Any], device: str | None) -> Learner:
+        """The learner of a run that has no checkpoint yet, as it began.
+
+        Args:
+            kind: its class.
+            facts: of the run.
+            device: where it learns; by default as it began.
+
+        Raises:
+            InvalidCheckpoint: if `run.json` does not hold its arguments.
+        """
+        path = self.path / "run.json"
+        require_arguments(kind, path, facts["config"])
+        config = {**facts["config"], **({} if device is None else {"device": device})}
+        return made_again(kind, path, facts["env"], config, ours=device is None)
 
     def policy(self, kind: type[Learner]) -> Learner:
         """A learner with these networks: it can act and be evaluated, but has no experience to learn on from.
@@ -152,23 +204,23 @@ class RunFolder:
                 f"{self.go_on}"
             )
         networks, facts = read(path)
-        if facts.get("policy_of") != kind.__name__ or facts["format"] != kind.format:
+        if facts.get("policy_of") != kind.__name__ or facts.get("format") != kind.format:
             raise InvalidCheckpoint(
                 f"{path} must hold the policy of a {kind.__name__} of format {kind.format}, but does not. Take the "
                 "version that wrote it."
             )
+        require(path, "a policy", facts, _POLICY, REMEDY)
+        require_plain_id(path, facts["env"])
+        require_arguments(kind, path, facts["config"])
         config = {**facts["config"], "device": "cpu", "num_envs": 1}
         if "capacity" in config:
             config["capacity"] = 1  # nothing will be learned from
-        learner = kind(facts["env"], **config)
-        try:
-            for name, part in learner.parts().items():
-                if isinstance(part, torch.nn.Module):
-                    part.load_state_dict(networks[name])
-        except (KeyError, RuntimeError) as problem:
-            raise InvalidCheckpoint(
-                f"{path} does not fit {facts['env']}: {problem}. Has the environment changed since?"
-            ) from problem
+        learner = made_again(kind, path, facts["env"], config, ours=True)
+        parts = {name: part for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)}
+        remedy = f"Has {facts['env']} changed since? {REMEDY}"
+        require(path, "this learner", networks, fields({name: check_of(part) for name, part in parts.items()}), remedy)
+        for name, part in parts.items():
+            part.load_state_dict(networks[name])
         learner.steps = facts["steps"]
         return learner
 

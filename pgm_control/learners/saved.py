@@ -1,18 +1,51 @@
 """A learner on disk: tensors and JSON, loadable without running code, written whole or not at all."""
 
+import inspect
 import io
 import json
-import pickle
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import gymnasium
 import torch
 
-from .._errors import InvalidCheckpoint
+from .._checkpoint_checks import (
+    Check,
+    alike,
+    anything,
+    either,
+    every,
+    fields,
+    flag,
+    hinted,
+    mapping,
+    nothing,
+    number,
+    require,
+    row,
+    text,
+)
+from .._checkpoint_file import loaded
+from .._errors import EnvironmentFailure, InvalidCheckpoint
 from .._whole_file import write_whole
 
-_UNREADABLE = (RuntimeError, OSError, pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError)
+_Made = TypeVar("_Made")
+REMEDY = "Load a copy that is whole, or learn anew."
+_FACTS = {
+    "learner": text,
+    "format": number(whole=True),
+    "env": either(text, nothing),
+    "spaces": row([number(1, whole=True), number(1, whole=True), flag]),
+    "config": mapping(anything),
+    "left_out": every(text),
+    "steps": number(0, whole=True),
+    "seconds": number(0),
+}
+"""What each fact of a learner must be, but for those of its journal."""
+_NARROW = {"hidden": every(number(1, whole=True)), "seed": number(0, whole=True)}
+"""Arguments that a file holds in fewer forms than their types allow."""
 
 
 def write(path: str | Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
@@ -28,13 +61,38 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         InvalidCheckpoint: if there is no such file, or it is not whole, or holds something else.
     """
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        return content["tensors"], json.loads(content["json"])
-    except FileNotFoundError as problem:
-        raise InvalidCheckpoint(f"There is no checkpoint at {path}.") from problem
-    except _UNREADABLE as problem:
-        raise InvalidCheckpoint(f"{path} is not a whole checkpoint of a learner: {problem}") from problem
+    content, facts = loaded(path, "a learner", REMEDY)
+    require(path, "a learner", content, fields({"tensors": mapping(anything)}), REMEDY)
+    return content["tensors"], facts
+
+
+def read_learner(
+    kind: Any, path: str | Path, journal: Mapping[str, Check], given: Collection[str], env_is_given: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors and the facts of a learner of this class, with every fact checked.
+
+    Args:
+        kind: the class.
+        path: of the file.
+        journal: the checks of what its journal holds.
+        given: the names of arguments that are passed instead of read.
+        env_is_given: whether the environment is passed too.
+
+    Raises:
+        InvalidCheckpoint: if it cannot be read, or holds something else.
+    """
+    tensors, facts = read(path)
+    if facts.get("learner") != kind.__name__ or facts.get("format") != kind.format:
+        found = f"a {facts['learner']} of format {facts.get('format')}" if "learner" in facts else "no whole learner"
+        raise InvalidCheckpoint(
+            f"{path} must hold a {kind.__name__} of format {kind.format}, but holds {found}. Load it with the class, "
+            "and the version, that wrote it."
+        )
+    require(path, "a learner", facts, fields({**_FACTS, **journal}), REMEDY)
+    if not env_is_given:
+        require_plain_id(path, facts["env"])
+    require_arguments(kind, path, facts["config"], facts["left_out"], given)
+    return tensors, facts
 
 
 def state_of(part: Any) -> Any:
@@ -45,6 +103,85 @@ def state_of(part: Any) -> Any:
 def restore_to(part: Any, state: Any) -> None:
     """Put back what `state_of` gave."""
     (part.restore if hasattr(part, "restore") else part.load_state_dict)(state)
+
+
+def check_of(part: Any) -> Check:
+    """What its state must be, as the part says itself; of a module the names, shapes and dtypes that it has now."""
+    if hasattr(part, "check"):
+        return part.check
+    return alike(part.state_dict()) if isinstance(part, torch.nn.Module) else anything
+
+
+def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mapping[str, Any], ours: bool) -> _Made:
+    """A learner from the environment and the arguments that a file holds.
+
+    Args:
+        kind: its class.
+        path: of the file.
+        env: the id of the environment, without a module part.
+        config: the arguments.
+        ours: whether all of them are the file's, so that none is wrong by the caller's mistake.
+
+    Raises:
+        InvalidCheckpoint: if Gymnasium does not make the environment, or the class refuses the arguments.
+        EnvironmentFailure: if the environment cannot be reset.
+    """
+    try:
+        return kind(env, **config)
+    except EnvironmentFailure:
+        raise
+    except (gymnasium.error.Error, ImportError) as problem:
+        raise InvalidCheckpoint(
+            f"Gymnasium cannot make {env!r}, the environment of {path}: {problem} Import what registers it, or pass "
+            "it: load(path, env=…)."
+        ) from problem
+    except Exception as problem:  # whatever the environment of an id that is not the learner's may raise
+        if not ours:
+            raise
+        raise InvalidCheckpoint(f"{path} holds what cannot be made here: {problem} {REMEDY}") from problem
+
+
+def require_plain_id(path: object, found: str | None) -> None:
+    """Require from a file the id of an environment that Gymnasium makes without importing a module that the id names.
+
+    Raises:
+        InvalidCheckpoint: if there is none, or it has a module part.
+    """
+    if found is None:
+        raise InvalidCheckpoint(f"{path} was made in an environment without an id. Pass it: load(path, env=…).")
+    if ":" in found:
+        raise InvalidCheckpoint(
+            f"{path} names the environment {found!r}, and loading that would import the module before the colon: a "
+            "file must not choose what code is run. If you trust it, import the module yourself, in Python, and "
+            "pass the environment: load(path, env=…)."
+        )
+
+
+def require_arguments(
+    kind: Any, path: object, config: Mapping[str, Any], left_out: Collection[str] = (), given: Collection[str] = ()
+) -> None:
+    """Require from a file the arguments of a learner: all of them, each of its kind.
+
+    Args:
+        kind: the class of the learner.
+        path: of the file.
+        config: the arguments that it holds.
+        left_out: the names of those that JSON has no place for.
+        given: the names of those that are passed instead.
+
+    Raises:
+        InvalidCheckpoint: naming the argument.
+    """
+    for name in left_out:
+        if name not in given:
+            raise InvalidCheckpoint(
+                f"{path} was made with a `{name}` that a file cannot hold. Pass it again: load(path, {name}=…)."
+            )
+    hints = typing.get_type_hints(kind.__init__)
+    names = [name for name in inspect.signature(kind).parameters if name != "env" and name not in left_out]
+    checks = {name: hinted(hints.get(name, Any)) for name in names}
+    checks |= {name: check for name, check in _NARROW.items() if name in checks}
+    require(path, f"the arguments of {kind.__name__}", dict(config), fields(checks), REMEDY)
 
 
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple, final
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from jaxtyping import Bool, Float
 
+from .._checkpoint_checks import Problem, every, fields, mapping, number, tensor
 from .._errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
 from .._registration import register_environments
 
@@ -107,6 +109,22 @@ class Worlds:
         """What brings the copies back: the number of each episode, and its actions so far."""
         actions = {str(i): _stacked(each) for i, each in enumerate(self._actions) if each}
         return {"episodes": list(self._episodes), "actions": actions}
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state, the number of copies aside, which `restore` compares."""
+        shape, dtype = self.action_space.shape, self.action_space.dtype
+
+        def possible(found: Any) -> Problem | None:
+            problem = tensor((None, *(shape or ())), torch.from_numpy(np.empty(0, dtype)).dtype)(found)
+            if problem is None and not all(each in self.action_space for each in found.numpy()):
+                return Problem((), f"must hold actions of {self.action_space}, but holds others")
+            return problem
+
+        copies = set(map(str, range(self.number if self.is_exact else 0)))
+        problem = fields({"episodes": every(number(0, whole=True)), "actions": mapping(possible)})(state)
+        if problem is None and not state["actions"].keys() <= copies:
+            return Problem(("actions",), f"must be of the {self.number} copies that are here, but are not")
+        return problem
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Bring the copies to where they were.
@@ -290,8 +308,6 @@ def _kept(observation: Any) -> Any:
 
 
 def _stacked(actions: Sequence[np.ndarray]) -> Any:
-    import torch
-
     return torch.from_numpy(np.stack(actions))
 
 
