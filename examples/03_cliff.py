@@ -58,7 +58,7 @@ def main(args: Args) -> None:
     free = fit(model, FreeGuide(model), steps=args.steps)
     clamped = fit(model, ClampedGuide(model), steps=args.steps)
     for name, fitted in (("free", free), ("clamped", clamped)):
-        print(f"{name:<8} ELBO {fitted.final_elbo:.4f} nats. {fitted.status.value}")
+        print(f"{name:<8} ELBO {fitted.final_elbo:.4f} nats. {fitted.status.message}")
     guides = {
         "free, exact": infer(model, optimism=1.0),
         "free, fitted": free.guide,

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from ._fit import fit as fit
     from ._fit import Fit as Fit
     from ._fit import FitStep as FitStep
-    from ._fit import Status as Status
+    from ._fit import FitStatus as FitStatus
     from ._markov_loss import MarkovLoss as MarkovLoss
     from ._markov_loss import MarkovELBO as MarkovELBO
     from ._markov_loss import MarkovObjective as MarkovObjective
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from ._progress import PrintEvery as PrintEvery
     from ._progress import ProgressBar as ProgressBar
     from ._progress import silent as silent
+    from ._status import Status as Status
 
     # An inference: by sampling
     from ._log_weights import log_weights as log_weights
@@ -171,11 +172,12 @@ _HOMES = {
     ),
     "_average_reward": ("average_reward", "AverageReward", "GainStatus"),
     "_growth_rate": ("growth_rate", "GrowthRate"),
-    "_fit": ("fit", "Fit", "FitStep", "Status"),
+    "_fit": ("fit", "Fit", "FitStep", "FitStatus"),
     "_markov_loss": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
     "_to_go_elbo": ("ToGoELBO",),
     "_priced": ("priced",),
     "_progress": ("PrintEvery", "ProgressBar", "silent"),
+    "_status": ("Status",),
     "_log_weights": ("log_weights",),
     "_iwae": ("iwae_bound",),
     "_smc": ("smc", "conditional_smc", "SMC"),

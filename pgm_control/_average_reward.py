@@ -1,6 +1,5 @@
 """What an endless problem pays in a step, in the long run."""
 
-import enum
 import math
 from dataclasses import dataclass
 from typing import final
@@ -15,15 +14,16 @@ from ._endless import Endless, optimal_policy, require_number
 from ._interrupt import deferred_interrupt
 from ._mdp import TabularMDP
 from ._progress import Progress, silent
+from ._status import Status
 
 LAZY = 0.75  # share of a sweep that is taken: less than all, so that periodic problems settle too
 
 
-class GainStatus(enum.Enum):
-    """How the iteration ended; the value is the message."""
+class GainStatus(Status):
+    """How the iteration for a gain, or for the growth of the evidence, ended."""
 
     converged = "The bounds are no further apart than twice the tolerance."
-    out_of_sweeps = (
+    out_of_steps = (
         "`max_sweeps` was reached; the bounds hold all the same. If they stay apart, states differ in what they pay in "
         "the long run (several classes of states that never meet), and no one number is the gain."
     )
@@ -42,7 +42,7 @@ class AverageReward:
             as accurate as the bounds are close. −inf at dead ends.
         policy: what attains it.
         sweeps: how many it took.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
     """
 
     gain: float
@@ -55,7 +55,7 @@ class AverageReward:
 
     def __repr__(self) -> str:
         """The bounds and the message."""
-        return f"AverageReward(between {self.lower:.9g} and {self.upper:.9g} a step. {self.status.value})"
+        return f"AverageReward(between {self.lower:.9g} and {self.upper:.9g} a step. {self.status.message})"
 
 
 def average_reward(
@@ -113,7 +113,7 @@ def average_reward(
             elif interrupted():
                 status = GainStatus.interrupted
             elif sweeps >= max_sweeps:
-                status = GainStatus.out_of_sweeps
+                status = GainStatus.out_of_steps
             if status is not None:
                 break
             h.mul_(1 - LAZY).add_(out - change.middle, alpha=LAZY)

@@ -1,6 +1,5 @@
 """The bench of guides: every guide on every problem, over seeds, in processes side by side."""
 
-import enum
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,8 +16,9 @@ from ._bench_store import ResultFile
 from ._blocks import require_model
 from ._compare import versions
 from ._errors import InvalidArgument
-from ._fit import Status, _identity
+from ._fit import FitStatus, _identity
 from ._progress import Progress, silent
+from ._status import Status
 from ._whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ RESULTS = "results.jsonl"
 Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
 
 
-class BenchStatus(enum.Enum):
-    """How a bench ended; the value is the message."""
+class BenchStatus(Status):
+    """How a bench ended."""
 
     complete = "Every job was run."
     interrupted = "Interrupted by Ctrl-C. What was finished is kept in `out`: the same call goes on from there."
@@ -46,7 +46,7 @@ class Bench:
         histories: by (model, guide, seed): the objective on the way, to plot.
         models, guides: the summaries, by name.
         settings: what was asked for.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
         left: how many jobs were not run.
         command: how to do it again, if it was said.
     """
@@ -178,7 +178,7 @@ def bench(
         with progress(len(keys)) as report:
             report(len(done), {})
             for key, result in run(todo):
-                if result.row.status == Status.interrupted.name:
+                if result.row.status == FitStatus.interrupted.name:
                     status = BenchStatus.interrupted
                     break
                 done[key] = result

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._bench import Bench
 from ._bench_lines import lines_of
-from ._fit import Status
+from ._fit import FitStatus
 
 _DEFAULTS = {"temperature": 1.0, "jobs": 1}
 
@@ -34,7 +34,7 @@ def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
     for line in lines:
         if line.failures:
             return f"see {line.guide} on {line.model} fail again, alone", only(line.model, line.guide, jobs=1)
-    short = [line for line in lines if line.typical is not None and line.typical.status == Status.out_of_steps.name]
+    short = [line for line in lines if line.typical is not None and line.typical.status == FitStatus.out_of_steps.name]
     missed = [line for line in short if line.typical and line.typical.steps_to_optimum is None]
     if missed:
         line = missed[0]

@@ -20,7 +20,7 @@ from ._blocks import Assignable, HasBlocks, MarkovModel
 from ._elbo import FREE, objective_of
 from ._estimate import Estimate, estimate
 from ._evaluate import evaluate
-from ._fit import Fit, FitStep, Status, fit
+from ._fit import Fit, FitStatus, FitStep, fit
 from ._infer import infer
 from ._ledger import ledger
 
@@ -111,7 +111,7 @@ def _measured(job: Job, row: BenchRow) -> JobResult:
     # What the first use costs, such as loading code, is not the guide's: it is run twice, the first time for a step.
     for steps in (1, job.steps):
         found, watch = _run(model, entry, job.seed, steps)
-        if found.status is Status.interrupted:
+        if found.status is FitStatus.interrupted:
             return JobResult(dataclasses.replace(row, status=found.status.name))
     seconds = found.seconds - watch.spent
     row = dataclasses.replace(row, status=found.status.name, steps=found.steps, seconds=seconds)

@@ -20,7 +20,7 @@ class BenchRow:
         model, guide, seed: which.
         temperature: τ, in reward units per nat.
         horizon: number of actions.
-        status: how the fit ended, by the name of its `Status`, or "failed".
+        status: how the fit ended, by the name of its `FitStatus`, or "failed".
         message: what went wrong, of one that failed.
         log_evidence: log p(O), in nats.
         elbo: in nats. Of a guide without tables estimated, as are its returns, each with its standard error beside it.

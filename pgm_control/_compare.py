@@ -13,7 +13,7 @@ from typing import Any, final
 from ._blocks import HasBlocks, MarkovModel
 from ._errors import InvalidArgument
 from ._explain import Explanation, explain
-from ._fit import Fit, Status, fit
+from ._fit import Fit, FitStatus, fit
 from ._infer import infer
 from ._posterior import Posterior
 from ._progress import Progress, silent
@@ -100,7 +100,7 @@ class Comparison:
         fitted = self.fits[name]
         return {
             "status": fitted.status.name,
-            "message": fitted.status.value,
+            "message": fitted.status.message,
             "steps": fitted.steps,
             "seconds": fitted.seconds,
             "short_of_optimum": self.short_of_optimum(name),
@@ -162,7 +162,7 @@ def compare(
     for guide, build in (("free", FreeGuide), ("clamped", ClampedGuide)):
         with progress(guide) as report:
             fits[guide] = fit(model, build(model), steps=steps, seed=seed, progress=report)
-        if fits[guide].status is Status.interrupted:
+        if fits[guide].status is FitStatus.interrupted:
             break
     rows: dict[str, HasBlocks] = {}
     for guide, posterior in exact.items():

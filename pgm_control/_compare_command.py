@@ -9,7 +9,7 @@ from typing import Any
 from ._compare import Comparison
 from ._compare import compare as compare_guides
 from ._errors import MissingExtra
-from ._fit import Fit, Status
+from ._fit import Fit, FitStatus
 from ._named_problem import named_problem, sizes
 from ._picture import picture
 from ._progress import Progress
@@ -90,7 +90,7 @@ def _report(found: Comparison) -> str:
     lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", str(found.scorecard), ""]
     lines += [wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
     for name, fit in found.fits.items():
-        if fit.status is not Status.converged:
+        if fit.status is not FitStatus.converged:
             short = amount(found.short_of_optimum(name))
             after = f"The fit of the {name} guide, after {fit.steps} steps, is {short} nats short of its optimum"
             lines += ["", wrapped(f"{after}. {_message(fit)}")]
@@ -106,12 +106,12 @@ def _report(found: Comparison) -> str:
 
 def _message(fit: Fit[Any]) -> str:
     """That of the status, with the remedy that the command line has."""
-    happened = fit.status.value.partition(". ")[0]
-    if fit.status is Status.out_of_steps:
+    happened = fit.status.message.partition(". ")[0]
+    if fit.status is FitStatus.out_of_steps:
         return f"{happened}. Try --steps\u00a0{2 * fit.steps}."
-    if fit.status is Status.interrupted:
+    if fit.status is FitStatus.interrupted:
         return f"{happened}. For the whole fit run the command again."
-    return fit.status.value
+    return fit.status.message
 
 
 def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """Fitting a guide to a model, whatever one step of it is."""
 
-import enum
 import hashlib
 import math
 import time
@@ -24,14 +23,15 @@ from ._evaluate import blocks_of
 from ._interrupt import deferred_interrupt
 from ._methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
 from ._progress import Progress, silent
+from ._status import Status
 
 G = TypeVar("G", bound=Callable[[], Any])
 MethodName = Literal["svi", "natural_gradient", "em", "exact"]
 _BETWEEN_GOOD = 100  # steps between the copies of the guide to which a fit that breaks goes back
 
 
-class Status(enum.Enum):
-    """How a fit ended; the value is the message."""
+class FitStatus(Status):
+    """How a fit ended."""
 
     converged = "The ELBO stopped improving."
     out_of_steps = (
@@ -77,7 +77,7 @@ class Fit(Generic[G]):
         elbo: what every step reported, in nats: the ELBO of the parameters before that step's update.
         final_elbo: the exact ELBO of the guide as it is now, in nats; None if it can only be estimated, because the
             model or the guide has no `blocks()`.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
         steps: how many steps were made, those before a resume included.
         seconds: how long they took.
         checkpoint: the state from which `fit(…, resume=…)` continues.
@@ -86,7 +86,7 @@ class Fit(Generic[G]):
     guide: G
     elbo: Float[Tensor, " step"]
     final_elbo: float | None
-    status: Status
+    status: FitStatus
     steps: int
     seconds: float
     checkpoint: Checkpoint
@@ -99,7 +99,7 @@ class Fit(Generic[G]):
         """The last number and the message."""
         last = self.elbo[-1].item() if self.final_elbo is None and len(self.elbo) else self.final_elbo
         reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
-        return f"Fit({reached} after {self.steps} steps, {self.seconds:.1f} s. {self.status.value})"
+        return f"Fit({reached} after {self.steps} steps, {self.seconds:.1f} s. {self.status.message})"
 
     def _repr_html_(self) -> str:
         """How it ended and the curve of the ELBO, for a notebook."""
@@ -183,14 +183,14 @@ def fit(
             _restore(past, model, guide, way.optim)
             torch.set_rng_state(past.random)
             elbo, start = past.elbo.tolist(), start - past.seconds
-        good, status = now(), Status.out_of_steps
+        good, status = now(), FitStatus.out_of_steps
         try:
             while len(elbo) < steps:
                 if len(elbo) % _BETWEEN_GOOD == 0:
                     good = now()
                 value = way.update()
                 if not math.isfinite(value):
-                    status = Status.not_finite
+                    status = FitStatus.not_finite
                     break
                 elbo.append(value)
                 info = FitStep(len(elbo), value, time.perf_counter() - start, guide)
@@ -199,17 +199,17 @@ def fit(
                 if checkpoint is not None and len(elbo) % checkpoint_every == 0:
                     now().save(checkpoint)
                 if True in answers:
-                    status = Status.stopped
+                    status = FitStatus.stopped
                     break
                 if way.has_converged(elbo, tolerance):
-                    status = Status.converged
+                    status = FitStatus.converged
                     break
                 if interrupted():
-                    status = Status.interrupted
+                    status = FitStatus.interrupted
                     break
         except KeyboardInterrupt:
-            status = Status.interrupted
-        if status is Status.not_finite:
+            status = FitStatus.interrupted
+        if status is FitStatus.not_finite:
             good.restore(guide, way.optim)
         else:
             good = now()

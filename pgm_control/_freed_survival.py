@@ -1,6 +1,5 @@
 """What becomes of values without a horizon when the agent may change whether it survives."""
 
-import enum
 import math
 from dataclasses import dataclass
 from typing import final
@@ -13,19 +12,20 @@ from ._blocks import MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._growth_rate import growth_rate
 from ._operators import certainty_equivalent
+from ._status import Status
 
 _SWEEPS = 100_000
 
 
-class SurvivalStatus(enum.Enum):
-    """Whether values have a limit; the value is the message."""
+class SurvivalStatus(Status):
+    """Whether the values have a limit."""
 
     bounded = "The values tend to a limit: in the long run every step costs more than surviving it can earn."
     unbounded = (
         "The values grow without bound: from some state the rewards of a step outweigh the odds of dying in it, and an "
         "agent that may change its survival lives for ever. Clamp it, `Optimism(survival=0)`, or lower the rewards."
     )
-    out_of_sweeps = "The values have a limit but were still moving: the growth is too near 0. Raise `tolerance`."
+    out_of_steps = "The values have a limit but were still moving: the growth is too near 0. Raise `tolerance`."
 
 
 @final
@@ -37,7 +37,7 @@ class FreedSurvival:
         v: the limit of $V_0$ as the horizon grows, in reward units; +inf where there is none.
         growth: nats by which the log evidence of surviving for ever grows a step, from each state: the values have a
             limit where it is negative.
-        status: which it is; `status.value` is the message.
+        status: which it is; `status.message` explains it.
     """
 
     v: Float[Tensor, " state"]
@@ -46,7 +46,7 @@ class FreedSurvival:
 
     def __repr__(self) -> str:
         """The fastest growth and the message."""
-        return f"FreedSurvival(growth at most {float(self.growth.max()):.6g} nats a step. {self.status.value})"
+        return f"FreedSurvival(growth at most {float(self.growth.max()):.6g} nats a step. {self.status.message})"
 
 
 def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurvival:
@@ -81,7 +81,7 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
     endless = growth >= 0
     log_prior, log_p = model.action_prior.log(), mdp.probability.log()
     fate = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
-    v, status = torch.zeros_like(mdp.initial), SurvivalStatus.out_of_sweeps
+    v, status = torch.zeros_like(mdp.initial), SurvivalStatus.out_of_steps
     for _ in range(_SWEEPS):
         known = torch.where(endless, 0.0, v)  # what can reach them is endless too
         ends = torch.stack((known, torch.zeros_like(known)), -1)

@@ -27,7 +27,7 @@ class GrowthRate:
         error_bound: of `rate` and of every finite entry of `by_state`, in nats a step.
         communicating_class: the class of each state: those that reach one another by possible steps.
         sweeps: how many it took.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
     """
 
     rate: float
@@ -39,7 +39,7 @@ class GrowthRate:
 
     def __repr__(self) -> str:
         """The rate and the message."""
-        return f"GrowthRate({self.rate:.9g} ± {self.error_bound:.2g} nats a step. {self.status.value})"
+        return f"GrowthRate({self.rate:.9g} ± {self.error_bound:.2g} nats a step. {self.status.message})"
 
 
 def growth_rate(
@@ -105,7 +105,7 @@ def growth_rate(
             elif interrupted():
                 status = GainStatus.interrupted
             elif sweeps >= max_sweeps:
-                status = GainStatus.out_of_sweeps
+                status = GainStatus.out_of_steps
             if status is not None:
                 break
             h += torch.where(dead, torch.zeros_like(h), LAZY * (step - middle[classes]))

@@ -106,7 +106,7 @@ def fit_page(fit: "Fit[Any]") -> str:
     last = fit.final_elbo if fit.final_elbo is not None else float(fit.elbo[-1]) if len(fit.elbo) else None
     kind = "exact" if fit.final_elbo is not None else "last estimate"
     reached = "no ELBO" if last is None else f"ELBO = {amount(last)} nats ({kind})"
-    about = f"{_count(fit.steps, 'step')} in {fit.seconds:.1f} s: {fit.status.name}. {fit.status.value}"
+    about = f"{_count(fit.steps, 'step')} in {fit.seconds:.1f} s: {fit.status.name}. {fit.status.message}"
     return _page(f"Fit of {type(fit.guide).__name__}", reached, about) + _curve(fit.elbo.tolist())
 
 
@@ -120,7 +120,7 @@ def comparison_page(comparison: "Comparison") -> str:
     """The scorecard, why the two differ, and how the fits ended."""
     fits = [
         f"{name}, fitted: {_count(fit.steps, 'step')} in {fit.seconds:.1f} s, "
-        f"{amount(comparison.short_of_optimum(name))} nats below its optimum. {fit.status.value}"
+        f"{amount(comparison.short_of_optimum(name))} nats below its optimum. {fit.status.message}"
         for name, fit in comparison.fits.items()
     ]
     model = comparison.model

@@ -202,7 +202,7 @@ def _certificate(found: Inverse) -> str:
         f"of every state to within {found.occupancy_error:.2g}.",
         "Both rewards have one mean over what was met; what was never met is left out, and nobody can tell it.",
     ]
-    message = found.status.value
+    message = found.status.message
     if found.status in (InverseStatus.out_of_steps, InverseStatus.not_finite):
         happened = message.partition(". ")[0]
         message = (

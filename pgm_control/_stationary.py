@@ -1,6 +1,5 @@
 """A fixed policy in the endless problem: what it is worth, and where it spends its time."""
 
-import enum
 import math
 from dataclasses import dataclass
 from typing import Any, final
@@ -14,6 +13,7 @@ from ._endless import Endless, require_number
 from ._errors import InvalidArgument
 from ._mdp import TabularMDP
 from ._mdp_checks import Kind, normalised, table
+from ._status import Status
 from ._value_iteration import ValueStatus, value_iteration
 
 _DENSE = 600  # states up to which a dense linear solve is quicker than sweeps
@@ -29,7 +29,7 @@ class PolicyValue:
         q: $Q^\pi(s, a)$, in reward units.
         error_bound: of every entry of both, in reward units; inf where nothing can be certified.
         sweeps: how many it took.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
     """
 
     v: Float[Tensor, " state"]
@@ -40,7 +40,7 @@ class PolicyValue:
 
     def __repr__(self) -> str:
         """The certificate and the message."""
-        return f"PolicyValue({len(self.v)} states, error at most {self.error_bound:.3g}. {self.status.value})"
+        return f"PolicyValue({len(self.v)} states, error at most {self.error_bound:.3g}. {self.status.message})"
 
 
 def policy_evaluation(
@@ -101,12 +101,12 @@ def policy_evaluation(
     return PolicyValue(found.v, q, found.error_bound, found.sweeps, found.status)
 
 
-class DistributionStatus(enum.Enum):
-    """How the search for a distribution ended; the value is the message."""
+class DistributionStatus(Status):
+    """How the search for a stationary distribution ended."""
 
     exact = "Solved as a linear problem."
     converged = "One more step changes the distribution by no more than the tolerance."
-    out_of_sweeps = "`max_sweeps` was reached. Raise it, or the tolerance: the chain mixes slowly."
+    out_of_steps = "`max_sweeps` was reached. Raise it, or the tolerance: the chain mixes slowly."
 
 
 @final
@@ -120,7 +120,7 @@ class StationaryDistribution:
             of the discounted step.
         error_bound: its distance from the exact one, likewise; inf for the undiscounted one of a large problem, where
             the residual says nothing of how slowly the chain mixes.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
     """
 
     probability: Float[Tensor, " state"]
@@ -130,9 +130,8 @@ class StationaryDistribution:
 
     def __repr__(self) -> str:
         """The residual and the message."""
-        return (
-            f"StationaryDistribution({len(self.probability)} states, residual {self.residual:.2g}. {self.status.value})"
-        )
+        size = len(self.probability)
+        return f"StationaryDistribution({size} states, residual {self.residual:.2g}. {self.status.message})"
 
 
 def stationary_distribution(
@@ -183,7 +182,7 @@ def stationary_distribution(
         residual = float((stepped(d) - d).abs().sum())
         bound = 1e-12 if gamma == 1 else residual / (1 - gamma)
         return StationaryDistribution(d, residual, bound, DistributionStatus.exact)
-    d, residual, status = start, math.inf, DistributionStatus.out_of_sweeps
+    d, residual, status = start, math.inf, DistributionStatus.out_of_steps
     for _ in range(max_sweeps):
         moved = stepped(d)
         residual = float((moved - d).abs().sum())

@@ -1,6 +1,5 @@
 """Exact inference without a horizon: the fixed point of the Bellman operator, with a certificate."""
 
-import enum
 import math
 import time
 from dataclasses import dataclass, field
@@ -21,21 +20,22 @@ from ._interrupt import deferred_interrupt
 from ._mdp import TabularMDP
 from ._optimism import Optimism
 from ._progress import Progress, silent
+from ._status import Status
 from ._sweep_checkpoint import REMEDY, SweepCheckpoint, require_same
 from ._sweep_methods import METHODS, MethodName, after, check_of_state, first_method, phases
 
 Stopping = Literal["span", "sup_norm"]
 
 
-class ValueStatus(enum.Enum):
-    """How value iteration ended; the value is the message."""
+class ValueStatus(Status):
+    """How value iteration ended."""
 
     converged = "No value is further from the fixed point than the tolerance."
     undiscounted = (
         "The sweeps stopped changing the values by more than the tolerance, but there is no certificate because the "
         "discount is 1."
     )
-    out_of_sweeps = (
+    out_of_steps = (
         "`max_sweeps` was reached. Continue with value_iteration(…, max_sweeps=more, resume=this result), or try "
         'method="anderson". With discount 1 values may have no limit.'
     )
@@ -62,7 +62,7 @@ class ValueIteration:
         error_bound: no entry of `v` or `q` is further from that of the fixed point, in reward units. inf where nothing
             can be certified.
         sweeps: how often the dice of all states and actions were read, those before a resume included.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
         seconds: how long it took.
         history: after each iteration, the span of the changes of its sweep, in reward units.
         checkpoint: the state from which `value_iteration(…, resume=…)` continues.
@@ -89,7 +89,7 @@ class ValueIteration:
         """The certificate and the message."""
         return (
             f"ValueIteration({len(self.v)} states, error at most {self.error_bound:.3g} after {self.sweeps} sweeps, "
-            f"{self.seconds:.2f} s. {self.status.value})"
+            f"{self.seconds:.2f} s. {self.status.message})"
         )
 
 
@@ -188,7 +188,7 @@ def value_iteration(
             progress(len(history), {"span": change.span, "error_bound": found.bound})
             status = _judgement(change, found, problem.discount, tolerance, floor(step.v))
             if status is None and step.sweeps >= max_sweeps:
-                status = ValueStatus.out_of_sweeps
+                status = ValueStatus.out_of_steps
             if status is None and interrupted():
                 status = ValueStatus.interrupted
             best = step.v + found.shift if status is not None else step.v

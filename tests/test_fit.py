@@ -17,13 +17,13 @@ from pyro.optim.lr_scheduler import PyroLRScheduler
 from pgm_control import (
     Blocks,
     ClampedGuide,
+    FitStatus,
     FreeGuide,
     InvalidArgument,
     InvalidCheckpoint,
     InvalidGuide,
     MarkovELBO,
     MarkovGuide,
-    Status,
     TabularMDP,
     TabularModel,
     fit,
@@ -51,7 +51,7 @@ def test_svi_reaches_the_guides_own_optimum(build, temperature, guide_class, opt
     model = TabularModel(build(), temperature)
     best = infer(model, optimism).objective
     found = fit(model, guide_class(model))
-    assert found.status is Status.converged
+    assert found.status is FitStatus.converged
     assert best - 1e-3 <= elbo(model, found.guide.blocks()).item() <= best + 1e-9
 
 
@@ -77,15 +77,15 @@ def test_score_function_gradients_move_towards_the_optimum():
 def test_it_says_when_steps_ran_out():
     model = TabularModel(frozen_lake(), 0.1)
     found = fit(model, FreeGuide(model), steps=50)
-    assert (found.status, found.steps, len(found.elbo)) == (Status.out_of_steps, 50, 50)
-    assert "resume=this fit" in found.status.value
+    assert (found.status, found.steps, len(found.elbo)) == (FitStatus.out_of_steps, 50, 50)
+    assert "resume=this fit" in found.status.message
 
 
 def test_noise_is_not_mistaken_for_convergence():
     model = TabularModel(gamble())
     loss = Trace_ELBO(num_particles=4, vectorize_particles=True, max_plate_nesting=0)
     found = fit(model, ClampedGuide(model), loss=loss, steps=600, seed=0, optim=PyroOptim(torch.optim.SGD, {"lr": 0.0}))
-    assert found.status is Status.out_of_steps
+    assert found.status is FitStatus.out_of_steps
 
 
 def test_a_callback_sees_every_step_and_may_stop():
@@ -97,7 +97,7 @@ def test_a_callback_sees_every_step_and_may_stop():
         callbacks=[lambda info: seen.append(info.step), lambda info: info.step == 7],
         progress=lambda step, metrics: shown.append((step, metrics["elbo"])),
     )
-    assert found.status is Status.stopped
+    assert found.status is FitStatus.stopped
     assert seen == [1, 2, 3, 4, 5, 6, 7]
     assert shown == list(enumerate(found.elbo.tolist(), 1))
 
@@ -106,7 +106,7 @@ def test_ctrl_c_returns_the_partial_fit():
     model = TabularModel(gamble())
     handler = signal.getsignal(signal.SIGINT)
     found = fit(model, FreeGuide(model), callbacks=[lambda info: info.step == 5 and signal.raise_signal(signal.SIGINT)])
-    assert (found.status, found.steps) == (Status.interrupted, 5)
+    assert (found.status, found.steps) == (FitStatus.interrupted, 5)
     assert signal.getsignal(signal.SIGINT) is handler
     rest = fit(model, found.guide, steps=20, resume=found)
     assert rest.steps == 20
@@ -119,7 +119,7 @@ def test_impatient_ctrl_c_interrupts_at_once():
 
     model = TabularModel(gamble())
     found = fit(model, FreeGuide(model), callbacks=[impatient])
-    assert (found.status, found.steps) == (Status.interrupted, 1)
+    assert (found.status, found.steps) == (FitStatus.interrupted, 1)
 
 
 def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
@@ -129,8 +129,8 @@ def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
 
     model = TabularModel(frozen_lake(), 0.1)
     found = fit(model, FreeGuide(model), callbacks=[ruin])
-    assert found.status is Status.not_finite
-    assert "Lower the learning rate" in found.status.value
+    assert found.status is FitStatus.not_finite
+    assert "Lower the learning rate" in found.status.message
     assert found.steps == 100
     assert all(parameter.isfinite().all() for parameter in found.guide.parameters())
     assert elbo(model, found.guide.blocks()).item() >= found.elbo[-1]

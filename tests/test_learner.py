@@ -480,7 +480,7 @@ def test_ctrl_c_ends_after_the_step_in_hand(tmp_path, keyboard):
     learner = SAC("learned/Noisy-v0", **TINY)
     found = learner.learn(40, progress=press, checkpoint=path, log_every=20)
     assert (found.status, found.steps) == (LearningStatus.interrupted, 17)
-    assert "call learn(…) again" in found.status.value
+    assert "call learn(…) again" in found.status.message
     through = SAC("learned/Noisy-v0", **TINY)
     assert through.learn(40, log_every=20).status is LearningStatus.complete
     for going_on in (SAC.load(path), learner):

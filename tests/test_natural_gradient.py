@@ -15,13 +15,13 @@ from strategies import laws, model_of, problems
 from pgm_control import (
     Blocks,
     ClampedGuide,
+    FitStatus,
     FreeGuide,
     InvalidCheckpoint,
     InvalidGuide,
     MarkovELBO,
     MarkovGuide,
     Optimism,
-    Status,
     TabularMDP,
     TabularModel,
     fit,
@@ -79,7 +79,7 @@ def test_exact_is_exact_and_takes_one_step(build, temperature, guide_class):
     guide = guide_class(model)
     exact, before = infer(model, guide.optimism), elbo(model, guide.blocks()).item()
     found = fit(model, guide, method="exact")
-    assert (found.steps, found.status, found.elbo.tolist()) == (1, Status.converged, [before])
+    assert (found.steps, found.status, found.elbo.tolist()) == (1, FitStatus.converged, [before])
     assert found.final_elbo == pytest.approx(exact.objective, rel=1e-12, abs=1e-12)
     assert f"ELBO {exact.objective:.6f} nats" in repr(found)
     for name in ("log_initial", "log_policy", "log_dynamics"):
@@ -127,7 +127,7 @@ def test_forbidden_outcomes_masked_actions_and_discounts(problem, guide_class):
         after = guide.blocks()
         assert not any(torch.isnan(getattr(after, f"log_{name}")).any() for name in ("initial", "policy", "dynamics"))
         if best == -torch.inf:
-            assert found.status is Status.not_finite
+            assert found.status is FitStatus.not_finite
             torch.testing.assert_close(after.log_policy, start.log_policy)
         else:
             assert found.final_elbo == pytest.approx(best, rel=1e-12, abs=1e-10)
@@ -222,12 +222,12 @@ def test_it_says_when_it_converged_and_when_steps_ran_out(guide_class):
     model = TabularModel(frozen_lake(), 0.1)
     best = infer(model, guide_class(model).optimism).objective
     found = fit(model, guide_class(model), method="natural_gradient", step_size=0.5)
-    assert found.status is Status.converged
+    assert found.status is FitStatus.converged
     assert abs(found.elbo[-1] - found.elbo[-2]) < 1e-5 <= abs(found.elbo[-2] - found.elbo[-3])
     assert found.final_elbo == pytest.approx(best, abs=1e-4)
     short = fit(model, guide_class(model), method="natural_gradient", step_size=0.01, steps=3)
-    assert (short.status, short.steps) == (Status.out_of_steps, 3)
-    assert "`step_size`" in short.status.value
+    assert (short.status, short.steps) == (FitStatus.out_of_steps, 3)
+    assert "`step_size`" in short.status.message
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -273,11 +273,11 @@ def test_callbacks_progress_and_ctrl_c(method):
     assert seen == shown == list(enumerate(found.elbo.tolist(), 1))
     model = TabularModel(gamble(), 0.5)
     asked = fit(model, FreeGuide(model), method=method, callbacks=[lambda info: True])
-    assert (asked.status, asked.steps) == (Status.stopped, 1)
+    assert (asked.status, asked.steps) == (FitStatus.stopped, 1)
     if method == "natural_gradient":
         pressed = [lambda info: info.step == 2 and signal.raise_signal(signal.SIGINT)]
         found = fit(model, FreeGuide(model), method=method, step_size=0.1, callbacks=pressed)
-        assert (found.status, found.steps) == (Status.interrupted, 2)
+        assert (found.status, found.steps) == (FitStatus.interrupted, 2)
 
 
 def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
@@ -287,7 +287,7 @@ def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
 
     model = TabularModel(frozen_lake(), 0.1)
     found = fit(model, ClampedGuide(model), method="natural_gradient", step_size=0.1, callbacks=[ruin])
-    assert found.status is Status.not_finite
+    assert found.status is FitStatus.not_finite
     assert found.guide.policy_logits.isfinite().all()
 
 

@@ -273,7 +273,7 @@ def test_a_fit_shows_how_it_ended_and_a_curve_of_bounded_length(steps):
     page = page_of(found)
     assert f"ELBO = {amount(found.final_elbo)} nats (exact)" in page.text
     assert f"{found.steps:,} step" in page.text
-    assert found.status.value in page.text
+    assert found.status.message in page.text
     points = [value for _, name, value in page.attributes if name == "points"]
     assert len(points) == (0 if found.steps < 2 else 1)
     if points:

@@ -75,7 +75,7 @@ def test_a_policy_that_meets_what_is_forbidden_is_worth_nothing():
     assert policy_evaluation(mdp, [[1.0, 0.0]]).v.tolist() == pytest.approx([2.0])
     masked = policy_evaluation(mdp, [[1.0, 0.0]], 1.0, [[0.0, 1.0]])
     assert masked.v.tolist() == [-np.inf]
-    assert policy_evaluation(mdp, [[1.0, 0.0]], discount=1.0, max_sweeps=9).status is ValueStatus.out_of_sweeps
+    assert policy_evaluation(mdp, [[1.0, 0.0]], discount=1.0, max_sweeps=9).status is ValueStatus.out_of_steps
 
 
 @laws
@@ -162,7 +162,7 @@ def test_a_periodic_problem_settles():
 def test_two_classes_have_no_one_gain_and_the_bounds_say_so():
     mdp = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[3.0]], [[1.0]]], 1)
     found = average_reward(mdp, max_sweeps=50)
-    assert found.status is GainStatus.out_of_sweeps
+    assert found.status is GainStatus.out_of_steps
     assert (found.lower, found.upper) == pytest.approx((1.0, 3.0))
 
 

@@ -190,7 +190,7 @@ def test_cliff_walking_without_a_discount():
 def test_values_without_a_limit_are_said_to_have_none():
     mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[1.0]]], 1)
     found = value_iteration(mdp, max_sweeps=20)
-    assert found.status is ValueStatus.out_of_sweeps
+    assert found.status is ValueStatus.out_of_steps
     assert found.error_bound == torch.inf
 
 
@@ -246,7 +246,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(method, temperature, tmp_path):
     mdp = garnet(seed=6, states=40, discount=0.9, local=3)
     whole = value_iteration(mdp, temperature, method=method)
     part = value_iteration(mdp, temperature, method=method, max_sweeps=17, checkpoint=tmp_path / "part")
-    assert part.status is ValueStatus.out_of_sweeps
+    assert part.status is ValueStatus.out_of_steps
     part.save(tmp_path / "saved")
     for resume in (part, tmp_path / "part", str(tmp_path / "saved")):
         rest = value_iteration(mdp, temperature, method=method, resume=resume)

@@ -166,7 +166,7 @@ def _of_fit(fit: Fit[Any], mdp: TabularMDP | None) -> Built:
     if isinstance(fit.guide, HasBlocks):
         tables, attributes, names = _of_guide(fit.guide, mdp)
     history = variable("step", fit.elbo, NATS, "ELBO before the update of a step")
-    attributes |= {"status": fit.status.name, "message": fit.status.value, "steps": fit.steps, "seconds": fit.seconds}
+    attributes |= {"status": fit.status.name, "message": fit.status.message, "steps": fit.steps, "seconds": fit.seconds}
     if fit.final_elbo is not None:
         attributes["final_elbo"] = fit.final_elbo
     return {"elbo": history, **tables}, attributes, names

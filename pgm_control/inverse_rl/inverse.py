@@ -1,6 +1,5 @@
 """The reward that explains what a demonstrator did."""
 
-import enum
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from .._blocks import MarkovModel, require_model
 from .._errors import InvalidArgument
 from .._interrupt import deferred_interrupt
 from .._progress import Progress, silent
+from .._status import Status
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Behaviour, Demonstrator
 from .descent import Point, adam, descend
@@ -24,8 +24,8 @@ from .objective import Objective, tables
 from .rewards import LinearReward, RewardModel, TabularReward
 
 
-class InverseStatus(enum.Enum):
-    """How `inverse` ended; the value is the message."""
+class InverseStatus(Status):
+    """How `inverse`, or `inverse_in_simulator`, ended."""
 
     converged = "The gradient vanished: the demonstrations and the model agree on what counts."
     no_progress = "No step in the direction of the gradient helped any more; rounding is the limit."
@@ -67,7 +67,7 @@ class Inverse:
         gradient: the largest derivative of the objective by a parameter, for each demonstration.
         occupancy_error: the largest difference of a state's visits in a demonstration, seen and predicted.
         trace: the log-likelihood and log-prior together after every step, in nats.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
         seconds: how long it took.
     """
 
@@ -112,7 +112,7 @@ class Inverse:
         return (
             f"Inverse(log-likelihood {self.log_likelihood:.6f} nats of {self.demonstrations.number:g} demonstrations, "
             f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, {len(self.trace) - 1} steps, "
-            f"{self.seconds:.2f} s. {self.status.value})"
+            f"{self.seconds:.2f} s. {self.status.message})"
         )
 
 

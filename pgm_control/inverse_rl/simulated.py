@@ -67,7 +67,7 @@ class SimulatedInverse:
         learner: with the policy that is optimal for it, as far as it was learned. Its evaluations are by the true
             rewards of the environment.
         rounds: what was measured.
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
         seconds: how long it took.
     """
 

@@ -1,16 +1,17 @@
 """What comes of learning: how it ended, what was logged, and what the policy earned on the way."""
 
-import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
+
+from .._status import Status
 
 if TYPE_CHECKING:
     from .learner import Learner
 
 
-class LearningStatus(enum.Enum):
-    """How a call of `learn` ended; the value is the message."""
+class LearningStatus(Status):
+    """How a call of `learn` ended."""
 
     complete = "All steps were made."
     stopped = "A callback asked to stop."
@@ -63,7 +64,7 @@ class Learning:
     """What `learn` did.
 
     Attributes:
-        status: how it ended; `status.value` is the message.
+        status: how it ended; `status.message` explains it.
         steps: of the environment, all together.
         seconds: spent learning, all together.
         log: a row of numbers for every `log_every` steps.
@@ -80,4 +81,4 @@ class Learning:
         """The last evaluation and the message."""
         last = self.evaluations[-1] if self.evaluations else None
         earned = "" if last is None else f"return {last.mean:.6g} ± {last.standard_error:.2g}, "
-        return f"Learning({earned}{self.steps} steps, {self.seconds:.1f} s. {self.status.value})"
+        return f"Learning({earned}{self.steps} steps, {self.seconds:.1f} s. {self.status.message})"

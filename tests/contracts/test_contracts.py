@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from contracts.table import GUIDES, MODELS
-from pgm_control import Status, evaluate, fit, infer, scorecard
+from pgm_control import FitStatus, evaluate, fit, infer, scorecard
 from pgm_control._blocks import Assignable
 from pgm_control._elbo import elbo
 from pgm_control.testing import check_guide, check_model
@@ -92,7 +92,7 @@ def test_guides_take_the_exact_answer_of_their_kind(build, row):
     if row.optimism is not None:
         assert best == pytest.approx(infer(model, row.optimism).objective, abs=1e-12)
     found = fit(model, guide, method="exact")
-    assert (found.status, found.steps) == (Status.converged, 1)
+    assert (found.status, found.steps) == (FitStatus.converged, 1)
     assert found.final_elbo == pytest.approx(best, rel=1e-12, abs=1e-12)
 
 
