@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ._bellman import Change
-from ._endless import Endless, optimal_policy, require_number
-from ._interrupt import deferred_interrupt
+from ._endless import Endless, optimal_policy, require_number, require_sweeps
+from ._loop import Loop
 from ._mdp import TabularMDP
 from ._progress import Progress, silent
 from ._status import Status
@@ -100,21 +100,18 @@ def average_reward(
     """
     problem = Endless.of(mdp, temperature, optimism, 1.0, action_prior)
     require_number("tolerance", tolerance)
+    require_sweeps(max_sweeps)
     h = problem.value("initial_value", None)
-    out, q, status, sweeps = torch.empty_like(h), h.new_empty(h.shape[0], problem.num_actions), None, 0
-    with problem.bellman(threads) as bellman, deferred_interrupt() as interrupted:
-        while True:
+    out, q = torch.empty_like(h), h.new_empty(h.shape[0], problem.num_actions)
+    lower, upper = -math.inf, math.inf
+    loop = Loop(GainStatus.out_of_steps, limit=max_sweeps, progress=progress)
+    with problem.bellman(threads) as bellman, loop:
+        for _ in loop:
             change = bellman.sweep(h, out)
-            sweeps += 1
             lower, upper = _bounds(change, bellman.rounding(h) + bellman.tables.slack * float(h.abs().max()))
-            progress(sweeps, {"lower": lower, "upper": upper})
-            if upper - lower <= 2 * tolerance:
-                status = GainStatus.converged
-            elif interrupted():
-                status = GainStatus.interrupted
-            elif sweeps >= max_sweeps:
-                status = GainStatus.out_of_steps
-            if status is not None:
+            ending = GainStatus.converged if upper - lower <= 2 * tolerance else None
+            loop.report({"lower": lower, "upper": upper}, ending=ending)
+            if loop.over:
                 break
             h.mul_(1 - LAZY).add_(out - change.middle, alpha=LAZY)
             if bellman.tables.dead is not None:
@@ -124,7 +121,7 @@ def average_reward(
     first = h[alive][0] if bool(alive.any()) else 0.0
     bias = torch.where(alive, h - first, -torch.inf)
     policy = optimal_policy(q, problem)
-    return AverageReward(0.5 * (lower + upper), lower, upper, bias, policy, sweeps, status)
+    return AverageReward(0.5 * (lower + upper), lower, upper, bias, policy, loop.steps, loop.status)
 
 
 def _bounds(change: Change, rounding: float) -> tuple[float, float]:

@@ -161,6 +161,16 @@ def optimal_policy(q: Float[Tensor, "state action"], problem: Endless) -> Float[
     return policy
 
 
+def require_sweeps(max_sweeps: Any) -> None:
+    """Refuse a limit that leaves no sweep.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if isinstance(max_sweeps, bool) or not isinstance(max_sweeps, int) or max_sweeps < 1:
+        raise InvalidArgument(f"`max_sweeps` must be a whole number, at least 1, but is {max_sweeps!r}.")
+
+
 def require_number(name: str, value: Any) -> None:
     """Refuse what is not a positive number.
 

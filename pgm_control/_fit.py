@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ._checkpoint import Checkpoint
 from ._elbo import elbo as exact_elbo
 from ._errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ._evaluate import blocks_of
-from ._interrupt import deferred_interrupt
+from ._loop import Loop
 from ._methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
 from ._progress import Progress, silent
 from ._status import Status
@@ -168,13 +167,17 @@ def fit(
     way = _way(method, model, guide, loss, optim, step_size)
     about = {"model": _identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
     elbo: list[float] = []
-    start = time.perf_counter()
+    seconds = 0.0
     own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
 
     def now() -> Checkpoint:
-        return Checkpoint.take(guide, way.optim, elbo, time.perf_counter() - start, about)
+        return Checkpoint.take(guide, way.optim, elbo, loop.seconds, about)
 
-    with own_randomness, deferred_interrupt() as interrupted:
+    def save() -> None:
+        if checkpoint is not None:
+            now().save(checkpoint)
+
+    with own_randomness:
         if seed is not None:
             torch.manual_seed(seed)
         if resume is not None:
@@ -182,40 +185,33 @@ def fit(
             past.require(about, guide, way.optim)
             _restore(past, model, guide, way.optim)
             torch.set_rng_state(past.random)
-            elbo, start = past.elbo.tolist(), start - past.seconds
-        good, status = now(), FitStatus.out_of_steps
-        try:
-            while len(elbo) < steps:
-                if len(elbo) % _BETWEEN_GOOD == 0:
-                    good = now()
-                value = way.update()
-                if not math.isfinite(value):
-                    status = FitStatus.not_finite
-                    break
-                elbo.append(value)
-                info = FitStep(len(elbo), value, time.perf_counter() - start, guide)
-                progress(info.step, {"elbo": value})
-                answers = [callback(info) for callback in callbacks]
-                if checkpoint is not None and len(elbo) % checkpoint_every == 0:
-                    now().save(checkpoint)
-                if True in answers:
-                    status = FitStatus.stopped
-                    break
-                if way.has_converged(elbo, tolerance):
-                    status = FitStatus.converged
-                    break
-                if interrupted():
-                    status = FitStatus.interrupted
-                    break
-        except KeyboardInterrupt:
-            status = FitStatus.interrupted
-        if status is FitStatus.not_finite:
-            good.restore(guide, way.optim)
-        else:
-            good = now()
+            elbo, seconds = past.elbo.tolist(), past.seconds
+        loop = Loop(
+            FitStatus.out_of_steps, limit=steps, begin=len(elbo), seconds=seconds,
+            progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
+        )  # fmt: skip
+        good = now()
+        with loop:
+            try:
+                for step in loop:
+                    if (step - 1) % _BETWEEN_GOOD == 0:
+                        good = now()
+                    value = way.update()
+                    if not math.isfinite(value):
+                        loop.end(FitStatus.not_finite)
+                        break
+                    elbo.append(value)
+                    ending = FitStatus.converged if way.has_converged(elbo, tolerance) else None
+                    loop.report({"elbo": value}, FitStep(step, value, loop.seconds, guide), ending)
+            except KeyboardInterrupt:  # the second Ctrl-C: what there is of the step is kept
+                loop.end(FitStatus.interrupted)
+            if loop.status is FitStatus.not_finite:
+                good.restore(guide, way.optim)
+            else:
+                good = now()
     if checkpoint is not None:
         good.save(checkpoint)
-    return Fit(guide, good.elbo, _exactly(model, guide), status, len(good.elbo), good.seconds, good)
+    return Fit(guide, good.elbo, _exactly(model, guide), loop.status, len(good.elbo), good.seconds, good)
 
 
 def _way(

@@ -1,5 +1,6 @@
 """How the evidence grows with the horizon, by the communicating classes of the tilted dynamics."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from ._average_reward import LAZY, GainStatus
 from ._backend import sweeps_for
-from ._endless import Endless, require_number
-from ._interrupt import deferred_interrupt
+from ._endless import Endless, require_number, require_sweeps
+from ._loop import Loop
 from ._mdp import TabularMDP
 from ._progress import Progress, silent
 
@@ -77,6 +78,7 @@ def growth_rate(
     """
     problem = Endless.of(mdp, temperature, 1.0, 1.0, action_prior)
     require_number("tolerance", tolerance)
+    require_sweeps(max_sweeps)
     kernels = sweeps_for(torch.empty(0))  # the classes are found on the CPU
     starts, targets = _edges(problem)
     classes = torch.from_numpy(kernels.strong_components(starts.numpy(), targets.numpy())).to(mdp.reward.device)
@@ -86,12 +88,12 @@ def growth_rate(
     )
     by_class = Endless(inside, problem.temperature, 1.0, 1.0, problem.prior)
     h, many = problem.value("initial_value", None), int(classes.max()) + 1
-    out, status, sweeps = torch.empty_like(h), None, 0
-    with by_class.bellman(1) as bellman, deferred_interrupt() as interrupted:
+    middle, error = h.new_full((many,), -torch.inf), math.inf
+    out, loop = torch.empty_like(h), Loop(GainStatus.out_of_steps, limit=max_sweeps, progress=progress)
+    with by_class.bellman(1) as bellman, loop:
         dead = torch.zeros_like(h, dtype=torch.bool) if bellman.tables.dead is None else bellman.tables.dead
-        while True:
+        for _ in loop:
             bellman.sweep(h, out)
-            sweeps += 1
             step = out - h
             lower = h.new_full((many,), torch.inf).scatter_reduce_(0, classes[~dead], step[~dead], "amin")
             upper = h.new_full((many,), -torch.inf).scatter_reduce_(0, classes[~dead], step[~dead], "amax")
@@ -99,21 +101,15 @@ def growth_rate(
             middle = 0.5 * (lower + upper)
             wide = float(torch.where(middle > -torch.inf, upper - lower, torch.zeros_like(middle)).max())
             error = (0.5 * wide + bellman.rounding(h)) / problem.temperature
-            progress(sweeps, {"error_bound": error})
-            if error <= tolerance:
-                status = GainStatus.converged
-            elif interrupted():
-                status = GainStatus.interrupted
-            elif sweeps >= max_sweeps:
-                status = GainStatus.out_of_steps
-            if status is not None:
+            loop.report({"error_bound": error}, ending=GainStatus.converged if error <= tolerance else None)
+            if loop.over:
                 break
             h += torch.where(dead, torch.zeros_like(h), LAZY * (step - middle[classes]))
     own = torch.div(middle, problem.temperature).cpu().numpy()
     best = kernels.best_reachable(starts.numpy(), targets.numpy(), classes.cpu().numpy(), own)
     by_state = torch.from_numpy(best).to(h.device)
     rate = float(by_state[mdp.initial > 0].max())
-    return GrowthRate(rate, by_state, error, classes, sweeps, status)
+    return GrowthRate(rate, by_state, error, classes, loop.steps, loop.status)
 
 
 def _edges(problem: Endless) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._endless import Endless, require_number
+from ._endless import Endless, require_number, require_sweeps
 from ._errors import InvalidArgument
 from ._mdp import TabularMDP
 from ._mdp_checks import Kind, normalised, table
@@ -169,6 +169,7 @@ def stationary_distribution(
     """
     problem = Endless.of(mdp, 0.0, 0.0, discount)
     require_number("tolerance", tolerance)
+    require_sweeps(max_sweeps)
     chain, gamma = _chain(problem, _policy("policy", policy, mdp)), problem.discount
     start = mdp.initial.double()
     weight, target = chain.probability.reshape(len(start), -1), chain.successor.reshape(-1)

@@ -1,7 +1,6 @@
 """Exact inference without a horizon: the fixed point of the Bellman operator, with a certificate."""
 
 import math
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final, get_args
@@ -16,7 +15,7 @@ from ._certificate import Certificate, span_certificate, sup_norm_certificate
 from ._checkpoint_checks import one_of, require
 from ._endless import Endless, optimal_policy, require_number
 from ._errors import InvalidArgument
-from ._interrupt import deferred_interrupt
+from ._loop import Loop
 from ._mdp import TabularMDP
 from ._optimism import Optimism
 from ._progress import Progress, silent
@@ -155,20 +154,28 @@ def value_iteration(
     problem = Endless.of(mdp, temperature, optimism, discount, action_prior)
     _check(method, stopping, tolerance, max_sweeps, checkpoint_every, initial_value, resume)
     begin = problem.value("initial_value", initial_value)
-    start, history = time.perf_counter(), []
+    history, seconds = [], 0.0
     phase, state = first_method(method, problem), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
     if resume is not None:
         past = _past(resume, problem, method)
-        phase, state, history = (
-            past.phase,
-            {name: each.to(begin.device, copy=True) for name, each in past.state.items()},
-            past.history.tolist(),
-        )
-        start -= past.seconds
+        state = {name: each.to(begin.device, copy=True) for name, each in past.state.items()}
+        phase, history, seconds = past.phase, past.history.tolist(), past.seconds
     goal = 2 * tolerance * (1 - problem.discount) / problem.discount
     certify = span_certificate if stopping == "span" else sup_norm_certificate
 
-    with problem.bellman(threads) as bellman, deferred_interrupt() as interrupted:
+    def now() -> SweepCheckpoint:
+        return SweepCheckpoint(step.state(), phase, torch.tensor(history, dtype=torch.float64), loop.seconds)
+
+    def save() -> None:
+        if checkpoint is not None:
+            now().save(checkpoint, problem.description(method))
+
+    loop = Loop(
+        ValueStatus.out_of_steps, begin=len(history), seconds=seconds,
+        progress=progress, save=save, save_every=checkpoint_every,
+    )  # fmt: skip
+    best = begin
+    with problem.bellman(threads) as bellman, loop:
         step = METHODS[phase](bellman, state)
 
         def judge(change: Change, v: Tensor) -> Certificate:
@@ -177,30 +184,22 @@ def value_iteration(
         def floor(v: Tensor) -> float:
             return judge(_NO_CHANGE, v).bound
 
-        def now() -> SweepCheckpoint:
-            return SweepCheckpoint(step.state(), phase, torch.tensor(history, dtype=torch.float64), _since(start))
-
-        status: ValueStatus | None = None
-        while True:
+        for _ in loop:
             change = step.iterate()
             history.append(change.span)
             found = judge(change, step.v)
-            progress(len(history), {"span": change.span, "error_bound": found.bound})
-            status = _judgement(change, found, problem.discount, tolerance, floor(step.v))
-            if status is None and step.sweeps >= max_sweeps:
-                status = ValueStatus.out_of_steps
-            if status is None and interrupted():
-                status = ValueStatus.interrupted
-            best = step.v + found.shift if status is not None else step.v
+            ending = _judgement(change, found, problem.discount, tolerance, floor(step.v))
+            if ending is None and step.sweeps >= max_sweeps:  # an iteration may take several sweeps
+                ending = ValueStatus.out_of_steps
+            loop.report({"span": change.span, "error_bound": found.bound}, ending=ending)
+            if loop.over:
+                best = step.v + found.shift
             step.go_on(found.shift)
             phase, step = after(method, phase, step, bellman, history, goal)
-            if checkpoint is not None and status is None and len(history) % checkpoint_every == 0:
-                now().save(checkpoint, problem.description(method))
-            if status is not None:
-                break
         last = now()
         if checkpoint is not None:
             last.save(checkpoint, problem.description(method))
+        status = loop.status
         if status is ValueStatus.not_finite:
             best = begin
         v, q = torch.empty_like(best), best.new_empty(problem.num_states, problem.num_actions)
@@ -220,7 +219,7 @@ def value_iteration(
         error_bound=found.bound if status is not ValueStatus.not_finite else math.inf,
         sweeps=round(step.sweeps) + 1,
         status=status,
-        seconds=_since(start),
+        seconds=loop.seconds,
         history=last.history,
         checkpoint=last,
         problem=problem,
@@ -255,10 +254,6 @@ def _past(resume: ValueIteration | str | Path, problem: Endless, method: MethodN
     require(where, "this method", past.phase, one_of(*sorted(phases(method, problem))), REMEDY)
     require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states), REMEDY)
     return past
-
-
-def _since(start: float) -> float:
-    return time.perf_counter() - start
 
 
 def _check(

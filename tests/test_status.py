@@ -25,12 +25,11 @@ def test_no_status_is_outside_of_the_family():
     sources = [each.read_text(encoding="utf8") for each in Path(pgm_control.__file__).parent.rglob("*.py")]
     written = dict(re.findall(r"^class (\w*Status)\((.*)\):$", "\n".join(sources), re.MULTILINE))
     assert written == {"Status": "enum.Enum", **{each.__name__: "Status" for each in FAMILY}}
-    assert set(Status.__subclasses__()) == FAMILY
 
 
 def test_names_are_from_one_list_that_the_base_explains():
     assert {member.name for each in FAMILY for member in each} == NAMES
-    assert set(re.findall(r"^        (\w+) {2,}[A-Z]", Status.__doc__, re.MULTILINE)) == NAMES
+    assert set(re.findall(r"^        (\w+) {2,}[A-Z]", Status.__doc__ or "", re.MULTILINE)) == NAMES
 
 
 def test_messages_are_sentences():

@@ -1,7 +1,6 @@
 """The reward that explains what a demonstrator did."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from .._blocks import MarkovModel, require_model
 from .._errors import InvalidArgument
-from .._interrupt import deferred_interrupt
+from .._loop import Loop
 from .._progress import Progress, silent
 from .._status import Status
 from .demonstrations import Demonstrations
@@ -166,7 +165,8 @@ def inverse(
     who = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
     _check(prior, method, steps, tolerance, learning_rate)
-    since = time.perf_counter()
+    # The point where the search starts is step 0.
+    loop = Loop(InverseStatus.out_of_steps, limit=steps, begin=-1, progress=progress, callbacks=callbacks)
     objective, number = Objective(model, made, who, demonstrations, prior), demonstrations.number
     start = objective.start
     if method == "lbfgs":
@@ -174,12 +174,11 @@ def inverse(
     else:
         points = adam(objective, start, learning_rate)
     best, gradient, trace = Point(start, math.inf, start), math.inf, []
-    status = InverseStatus.no_progress  # unless something else ends it
-    with deferred_interrupt() as interrupted:
-        for step, point in enumerate(points):
+    with loop:
+        for step, point in zip(loop, points, strict=False):
             slope = float(np.abs(point.slope).max())
             if not (math.isfinite(point.value) and math.isfinite(slope)):
-                status = InverseStatus.not_finite
+                loop.end(InverseStatus.not_finite)
                 break
             trace.append(-number * point.value)
             if point.value < best.value:
@@ -187,23 +186,16 @@ def inverse(
             if callbacks:
                 objective.assign(point.x)  # the last that was tried may be another
             likelihood = trace[-1] - objective.log_prior(point.x)
-            progress(step, {"log_likelihood": likelihood, "gradient": slope})
-            if True in [callback(InverseStep(step, likelihood, slope, made)) for callback in callbacks]:
-                status = InverseStatus.stopped
-            elif slope <= tolerance:
-                status = InverseStatus.converged
-            elif interrupted():
-                status = InverseStatus.interrupted
-            elif step >= steps:
-                status = InverseStatus.out_of_steps
-            else:
-                continue
-            break
+            ending = InverseStatus.converged if slope <= tolerance else None
+            metrics = {"log_likelihood": likelihood, "gradient": slope}
+            loop.report(metrics, InverseStep(step, likelihood, slope, made), ending)
+        if not loop.over:  # the points ran out
+            loop.end(InverseStatus.no_progress)
     objective.assign(best.x)
     of_prior, error = objective.log_prior(best.x), objective.occupancy_error(best.x)
     numbers = -number * best.value - of_prior, of_prior, gradient, error
-    steps_taken, seconds = torch.tensor(trace, dtype=torch.float64), time.perf_counter() - since
-    return Inverse(made, model, who, demonstrations, *numbers, steps_taken, status, seconds)
+    kept = torch.tensor(trace, dtype=torch.float64)
+    return Inverse(made, model, who, demonstrations, *numbers, kept, loop.status, loop.seconds)
 
 
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:

@@ -1,7 +1,6 @@
 """Learning the reward in a live environment, where there are no tables: a network, and a learner that follows it."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, final
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from .._errors import InvalidArgument
-from .._interrupt import deferred_interrupt
+from .._loop import Loop
 from .._progress import Progress, silent
 from ..learners import SAC, SoftQLearning
 from ..learners.spaces import Actions, Observations
@@ -169,9 +168,10 @@ def inverse_in_simulator(
     learner.pay_by(lambda batch: pay(batch.observation, batch.action, batch.next_observation))
     parameters = [each for each in reward.parameters() if each.requires_grad]
     optimiser, log = torch.optim.Adam(parameters, lr=learning_rate), []
-    status, since = InverseStatus.out_of_steps, time.perf_counter()
-    with deferred_interrupt() as interrupted:
-        for number in range(rounds):
+    # The first round is number 0.
+    loop = Loop(InverseStatus.out_of_steps, limit=rounds - 1, begin=-1, progress=progress)
+    with loop:
+        for number in loop:
             learner.learn(learner.steps + steps)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed + 7919 * (number + 1))
@@ -186,19 +186,16 @@ def inverse_in_simulator(
             optimiser.zero_grad()
             loss.backward()
             if not all(bool(each.grad.isfinite().all()) for each in parameters if each.grad is not None):
-                status = InverseStatus.not_finite
+                loop.end(InverseStatus.not_finite)
                 break
             optimiser.step()
             found = Round(
                 number, float(theirs.detach().mean()), float((weight @ own).detach()), 1 / float(weight @ weight)
             )
             log.append(found)
-            progress(number, {"demonstrated": found.demonstrated, "earned": found.earned, "effective": found.effective})
-            if interrupted():
-                status = InverseStatus.interrupted
-                break
+            loop.report({"demonstrated": found.demonstrated, "earned": found.earned, "effective": found.effective})
     worlds.close()
-    return SimulatedInverse(reward, learner, tuple(log), status, time.perf_counter() - since)
+    return SimulatedInverse(reward, learner, tuple(log), loop.status, loop.seconds)
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """What all learners share: the loop, watching, evaluating, acting, and coming back from disk."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from .._checkpoint_checks import fields, require
 from .._errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
-from .._interrupt import deferred_interrupt
+from .._loop import Loop, passes
 from .._progress import Progress, silent
 from .._rollout import Rollout, rollout
 from .checks import check_counts, require_finite
@@ -154,39 +153,38 @@ class Learner(ABC):
             counts["evaluate_every"] = evaluate_every
             self._another()  # or say now that there is none
         check_counts(**counts, checkpoint_every=checkpoint_every)
-        status, since = LearningStatus.complete, time.perf_counter() - self.seconds
         newest = dict(self.log[-1]) if self.log else {}
-        with deferred_interrupt() as interrupted, self.randomness():
-            while self.steps < steps:
+
+        def save() -> None:
+            if checkpoint is not None:
+                self._random = generator_states(self.device)
+                self._keep(checkpoint)
+
+        loop = Loop(
+            LearningStatus.complete, limit=steps, begin=self.steps, seconds=self.seconds,
+            progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
+        )  # fmt: skip
+        with loop, self.randomness():
+            for _ in loop:
                 before = self.steps
                 try:
                     metrics = self.advance()
                 except (RuntimeError, ValueError):  # what torch says of probabilities that are nan
                     require_finite(self.parts(), self.steps)
                     raise
-                self.seconds = time.perf_counter() - since
-                due = _passed(before, self.steps, log_every)
-                if due or self.steps >= steps:
+                self.seconds = loop.seconds
+                due, last = passes(before, self.steps, log_every), self.steps >= steps
+                if due or last:
                     newest = self.journal.row(self.steps, self.seconds, metrics)
-                if evaluate_every is not None and (_passed(before, self.steps, evaluate_every) or self.steps >= steps):
+                if evaluate_every is not None and (passes(before, self.steps, evaluate_every) or last):
                     self.journal.evaluations.append(self._evaluated(evaluation_episodes))
                     newest = {**newest, "evaluation": self.evaluations[-1].mean}
-                    since = time.perf_counter() - self.seconds
-                progress(self.steps, newest)
-                if due:
-                    info = LearningStep(self.steps, self.seconds, self, newest)
-                    if True in [callback(info) for callback in callbacks]:
-                        status = LearningStatus.stopped
-                        break
-                if checkpoint is not None and self.steps < steps and _passed(before, self.steps, checkpoint_every):
-                    self._random = generator_states(self.device)
-                    self._keep(checkpoint)
-                if interrupted():
-                    status = LearningStatus.interrupted
-                    break
+                    loop.seconds = self.seconds  # an evaluation does not count
+                seen = LearningStep(self.steps, self.seconds, self, newest) if due else None
+                loop.report(newest, seen, steps=self.steps)
         if checkpoint is not None:
             self._keep(checkpoint)
-        return Learning(status, self.steps, self.seconds, self.log, self.evaluations)
+        return Learning(loop.status, self.steps, self.seconds, self.log, self.evaluations)
 
     @final
     def predict(
@@ -338,7 +336,3 @@ class Learner(ABC):
         self._random = tensors["random"]
         self.steps, self.seconds = facts["steps"], facts["seconds"]
         self.journal.restore(facts)
-
-
-def _passed(before: int, now: int, every: int) -> bool:
-    return before // every < now // every
