@@ -1,5 +1,7 @@
 """Learning a reward in a live environment: its estimates against exact answers, and what comes of it."""
 
+import signal
+
 import gymnasium
 import numpy as np
 import pytest
@@ -136,6 +138,38 @@ def test_the_behaviour_of_the_demonstrations_is_learned():
     learned = learner.log_policy(torch.eye(3)[:2] if learner.observations.features == 3 else torch.eye(2)).exp()
     np.testing.assert_allclose(learned.numpy(), policy[0], atol=0.08)
     assert found.rounds[-1].demonstrated == pytest.approx(found.rounds[-1].earned, abs=0.3)
+
+
+@pytest.mark.parametrize("learning", [False, True])
+def test_ctrl_c_ends_it_after_the_round(learning):
+    """Also where the learner was at work, which takes nearly all of the time."""
+    mdp = gamble()
+    policy = np.full((mdp.horizon, mdp.num_states, mdp.num_actions), 1 / mdp.num_actions)
+    learner = SoftQLearning(lambda: to_gymnasium(mdp), seed=0, learning_starts=10**6, **TABLE)
+    advance, shown = learner.advance, []
+
+    def press():
+        if len(shown) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def pressed():
+        press()
+        return advance()
+
+    def progress(number, metrics):
+        shown.append(number)
+        if not learning:
+            press()
+
+    if learning:
+        learner.advance = pressed
+    found = inverse_in_simulator(
+        lambda: to_gymnasium(mdp), recordings(mdp, policy, 5), Table(torch.zeros(2, 2)),
+        learner=learner, rounds=5, steps=4, episodes=2, progress=progress,
+    )  # fmt: skip
+    rounds = 3 if learning else 2
+    assert (found.status, len(found.rounds)) == (InverseStatus.interrupted, rounds)
+    assert shown == list(range(rounds))
 
 
 def test_free_and_clamped_differ_where_there_are_dice():

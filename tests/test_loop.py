@@ -101,6 +101,18 @@ def test_a_second_ctrl_c_is_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_ctrl_c_in_a_loop_within_a_loop_ends_both():
+    inner = []
+
+    def during(step):
+        loop, _ = run(4, during=press_at(2) if step == 3 else lambda step: None)
+        inner.append((loop.status, loop.steps))
+
+    loop, made = run(5, during=during)
+    assert inner == [(Ending.out_of_steps, 4), (Ending.out_of_steps, 4), (Ending.interrupted, 2)]
+    assert (loop.status, made) == (Ending.interrupted, [1, 2, 3])
+
+
 def test_an_error_in_a_step_puts_ctrl_c_back():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError):
