@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -405,6 +406,44 @@ def test_the_likelihood_never_decreases():
         assert found.status in (InverseStatus.converged, InverseStatus.no_progress), who
         assert (found.trace.diff() >= -1e-9).all()
         assert found.gradient < 1e-5
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "adam"])
+def test_steps_callbacks_progress_and_ctrl_c(method):
+    """The point where the search starts is step 0."""
+    model = problem(6)
+    demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 30))
+    shown, looked = [], []
+
+    def ended(**settings):
+        shown.clear()
+        looked.clear()
+        found = inverse(
+            model,
+            demonstrations,
+            prior=2.0,
+            method=method,
+            tolerance=1e-300,
+            progress=lambda step, metrics: shown.append((step, metrics["log_likelihood"])),
+            **settings,
+        )
+        return found.status, len(found.trace)
+
+    def look(info):
+        looked.append((info.step, info.log_likelihood))
+        assert float(demonstrations.number * info.gradient) >= 0
+
+    assert ended(steps=0) == (InverseStatus.out_of_steps, 1)
+    assert ended(steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
+    assert shown == looked
+    assert [step for step, _ in looked] == [0, 1, 2, 3]
+    assert ended(callbacks=[look, lambda info: info.step == 2]) == (InverseStatus.stopped, 3)
+    assert shown == looked
+    before = signal.getsignal(signal.SIGINT)
+    press = [lambda info: info.step == 2 and signal.raise_signal(signal.SIGINT)]
+    assert ended(callbacks=press) == (InverseStatus.interrupted, 3)
+    assert ended(callbacks=press, steps=2) == (InverseStatus.interrupted, 3)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def corridor(horizon=5):

@@ -1,6 +1,7 @@
 """The stationary world: policies evaluated, where they go, and gains and growth rates between their bounds."""
 
 import itertools
+import signal
 
 import numpy as np
 import pytest
@@ -164,6 +165,27 @@ def test_two_classes_have_no_one_gain_and_the_bounds_say_so():
     found = average_reward(mdp, max_sweeps=50)
     assert found.status is GainStatus.out_of_steps
     assert (found.lower, found.upper) == pytest.approx((1.0, 3.0))
+
+
+@pytest.mark.parametrize("method", [average_reward, growth_rate])
+def test_sweeps_progress_and_ctrl_c(method):
+    mdp, shown = mixing(6), []
+
+    def press(step, metrics):
+        shown.append(step)
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    whole = method(mdp, 0.5, progress=lambda step, metrics: shown.append(step))
+    assert (whole.status, shown) == (GainStatus.converged, list(range(1, whole.sweeps + 1)))
+    short = method(mdp, 0.5, max_sweeps=2)
+    assert (short.status, short.sweeps) == (GainStatus.out_of_steps, 2)
+    shown.clear()
+    part = method(mdp, 0.5, progress=press)
+    assert (part.status, part.sweeps, shown) == (GainStatus.interrupted, 3, [1, 2, 3])
+    for bad in (0, True, 2.5):
+        with pytest.raises(InvalidArgument, match="`max_sweeps` must be a whole number, at least 1"):
+            method(mdp, 0.5, max_sweeps=bad)
 
 
 def tilted(mdp, temperature, prior):
