@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ._average_reward import GainStatus
 from ._blocks import MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._growth_rate import growth_rate
@@ -77,7 +78,10 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
             "`model` must have a discount below 1, since survival is certain with 1: there is nothing to free. The "
             "growth of the evidence is growth_rate(model.mdp, model.temperature)."
         )
-    growth = growth_rate(mdp, tau, action_prior=model.action_prior).by_state + math.log(mdp.discount)
+    evidence = growth_rate(mdp, tau, action_prior=model.action_prior)
+    if evidence.status is GainStatus.interrupted:  # its bounds would be taken for the answer
+        raise KeyboardInterrupt
+    growth = evidence.by_state + math.log(mdp.discount)
     endless = growth >= 0
     log_prior, log_p = model.action_prior.log(), mdp.probability.log()
     fate = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()

@@ -1,5 +1,7 @@
 """Freed survival without a horizon: a limit, or none, and the library says which."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from strategies import laws, mdp_of, problems
 
 from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
 from pgm_control._freed_survival import SurvivalStatus, freed_survival
+from pgm_control._growth_rate import growth_rate
 
 
 def one_state(reward, discount=0.9):
@@ -61,3 +64,15 @@ def test_it_solves_its_linear_equations(problem):
 def test_certain_survival_is_refused():
     with pytest.raises(InvalidArgument, match=r"discount below 1.*growth_rate"):
         freed_survival(one_state(-1.0, discount=1.0))
+
+
+def test_ctrl_c_during_the_growth_rate_is_no_answer(monkeypatch):
+    def pressed(*arguments, **settings):
+        def press(step, metrics):
+            signal.raise_signal(signal.SIGINT)
+
+        return growth_rate(*arguments, **settings, tolerance=1e-300, progress=press)
+
+    monkeypatch.setattr("pgm_control._freed_survival.growth_rate", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        freed_survival(one_state(-1.0))
