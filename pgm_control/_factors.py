@@ -90,9 +90,9 @@ def joint(chain: Sequence[Tensor]) -> Tensor:
 
 
 def nested(
-    x: Float[Tensor, "*row face"], chain: Sequence[Tensor], temperature: float, optimism: Sequence[Number]
-) -> tuple[Float[Tensor, "*row"], Float[Tensor, "*row face"]]:
-    r"""The certainty equivalent of a die thrown in parts, each at its own price, and the tilt that attains it.
+    x: Float[Tensor, "*row face"], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
+) -> list[Tensor]:
+    r"""The certainty equivalent of a random event in several parts, each at its own price.
 
     $$L[x] = L^{(1)}_{\beta_1}\Bigl[L^{(2)}_{\beta_2}\bigl[\cdots x(k_1, k_2, \dots)\bigr]\Bigr]$$
 
@@ -100,22 +100,28 @@ def nested(
     $L_\beta$ of the whole die.
 
     Args:
-        x: values of the faces, in reward units.
-        chain: log-probabilities of the factors, as `conditionals` gives them.
-        temperature: τ, in reward units per nat.
+        x: values of the outcomes, in reward units.
+        chain: log-probabilities of the factors, as `conditionals` gives them; rows may have more leading axes.
+        temperature: τ, in reward units per nat; a tensor has one for each row.
         optimism: β of each factor; a tensor has one for each row.
 
     Returns:
-        The value of each row, in reward units, and log-probabilities of its faces.
+        The values of the first i factors, of shape (*row, K_1, …, K_i), for i = 0, that of each row, to F, those of the
+        outcomes. In reward units.
     """
-    x = x.unflatten(-1, chain[-1].shape[x.ndim - 1 :])
-    tilted: list[Tensor] = []
+    values = [x.unflatten(-1, chain[-1].shape[-len(chain) :])]
     for i in reversed(range(len(chain))):
-        beta = aligned(optimism[i], i)
-        log_weight = chain[i].expand_as(x)
-        tilted.append(tilt(x, log_weight, temperature, beta))
-        x = certainty_equivalent(x, log_weight, temperature, beta)
-    return x, joint(tilted[::-1])
+        number = aligned(temperature, i), aligned(optimism[i], i)
+        values.append(certainty_equivalent(values[-1], chain[i], *number))
+    return values[::-1]
+
+
+def nested_tilt(
+    values: Sequence[Tensor], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
+) -> Float[Tensor, "*row face"]:
+    """The log-probabilities of the outcomes that attain what `nested` returns, `values`."""
+    parts = enumerate(zip(values[1:], chain, optimism, strict=True))
+    return joint([tilt(x, log_p, aligned(temperature, i), aligned(beta, i)) for i, (x, log_p, beta) in parts])
 
 
 def aligned(table: Any, axes: int) -> Any:

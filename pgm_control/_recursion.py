@@ -1,4 +1,4 @@
-"""The recursion of soft values in torch, and its derivatives, which are differentiable themselves."""
+"""The backward recursion of soft values in torch, and its derivatives, which are differentiable themselves."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,50 +6,80 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ._factors import Number, aligned, conditionals, nested, nested_tilt
 from ._mdp import TabularMDP
 from ._operators import certainty_equivalent, tilt
+from ._prices import sizes_of
+from ._settings import Logs, Settings
 
 
-def forwards(mdp: TabularMDP, survival: float, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The sweep in torch: any device."""
-    reward, last, prior, temperature, dynamics, initial = inputs
-    count, steps, log_p, log_prior = len(temperature), mdp.horizon, mdp.probability.log(), prior.log()
-    heat, beta = temperature[:, None, None], dynamics[:, None, None]
-    q = reward.new_empty(count, steps, *reward.shape[1:3])
-    v = reward.new_empty(count, steps + 1, mdp.num_states)
-    v[:, steps] = last
+def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Q, V and L of the start, in reward units, from the last step to the first; on any device, at any price.
+
+    $$Q_t = L_\beta[r + V'_{t+1}(s')], \qquad V_t = L_1[Q_t], \qquad V'_t = L_{\beta_\gamma}[V_t \text{ or } 0]$$
+
+    where the last is over surviving the step, of probability γ, or not.
+
+    Args:
+        mdp: the problem.
+        given: tensors, each with the axes of the batch, or such as broadcast against them, before its own. The
+            temperature is a number or has the shape of the batch. The optimism is as in `Prices`, with the axes of the
+            batch after that of time.
+        logs: of a problem without a batch: filled with the log-probabilities that attain the values. A table of
+            length 0 is left out.
+    """
+    reward, last, prior, temperature, dynamics, initial, survival = given
+    steps, log_prior = mdp.horizon, prior.log()
+    chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
+    start = conditionals(mdp.initial.log(), sizes_of(mdp.initial_factors, mdp.num_states, initial))
+    batch = temperature.shape if isinstance(temperature, Tensor) else ()
+    of_state, of_action = aligned(temperature, 1), aligned(temperature, 2)
+    q = reward.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
+    v = reward.new_empty(*batch, steps + 1, mdp.num_states)
+    v[..., steps, :] = last
     for t in reversed(range(steps)):
-        x = reward + _ahead(mdp, survival, temperature, v[:, t + 1])[0][:, mdp.successor]
-        q[:, t] = certainty_equivalent(x, log_p, heat, beta)
-        v[:, t] = certainty_equivalent(q[:, t], log_prior.expand_as(q[:, t]), heat[..., 0], 1.0)
-    return q, v, certainty_equivalent(v[:, 0], mdp.initial.log(), temperature, initial) / temperature
+        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), v[..., t + 1, :])
+        beta = [_at(each, t) for each in dynamics]
+        values = nested(reward + ahead[..., mdp.successor], chance, of_action, beta)
+        q[..., t, :, :] = values[0]
+        v[..., t, :] = certainty_equivalent(values[0], log_prior, of_state, 1.0)
+        if logs is not None:
+            logs.policy[t] = tilt(values[0], log_prior, temperature, 1.0)
+            if len(logs.dynamics):
+                logs.dynamics[t] = nested_tilt(values, chance, temperature, beta)
+            if len(logs.survival):
+                logs.survival[t] = log_alive
+    values = nested(v[..., 0, :], start, temperature, initial)
+    if logs is not None:
+        logs.start.copy_(nested_tilt(values, start, temperature, initial))
+    return q, v, values[0]
+
+
+def _at(beta: Number, t: int) -> Number:
+    return beta[t] if isinstance(beta, Tensor) else beta
 
 
 def _ahead(
-    mdp: TabularMDP, survival: float, temperature: Tensor, v: Float[Tensor, "setting state"]
-) -> tuple[Float[Tensor, "setting state"], Float[Tensor, "setting state"]]:
-    """L over living on and ending with nothing; and the tilted probability of living on."""
+    mdp: TabularMDP, temperature: Number, survival: Number, v: Float[Tensor, "*batch state"]
+) -> tuple[Float[Tensor, "*batch state"], Float[Tensor, "*batch state"]]:
+    """L over living on and ending with nothing; and the tilted log-probability of living on."""
     if mdp.discount == 1:
-        return v, torch.ones_like(v)
+        return v, torch.zeros_like(v)
     fate = torch.stack((v, torch.zeros_like(v)), -1)
-    log_fate = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand_as(fate)
-    lives = tilt(fate, log_fate, temperature[:, None], survival).exp()[..., 0]
-    return certainty_equivalent(fate, log_fate, temperature[:, None], survival), lives
+    log_fate = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
+    log_alive = tilt(fate, log_fate, temperature, survival)[..., 0]
+    return certainty_equivalent(fate, log_fate, temperature, survival), log_alive
 
 
 def derivatives(
-    mdp: TabularMDP,
-    survival: float,
-    inputs: list[Tensor],
-    outputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor | None],
-    by_all: bool,
+    mdp: TabularMDP, given: Settings, outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None], by_all: bool
 ) -> Sequence[Callable[[], Tensor]]:
     """The sweep forwards in torch, itself differentiable: of the outputs in it autograd knows the derivatives.
 
-    Unless `by_all`, those by prior, temperature and optimism are left out.
+    All tensors have one axis of settings first. Unless `by_all`, derivatives by prior, temperature and optimism are
+    left out.
     """
-    (reward, _, prior, temperature, dynamics, initial), (q, v, objective) = inputs, outputs
+    (reward, _, prior, temperature, dynamics, initial, survival), (q, v, objective) = given, outputs
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
     log_p, log_prior = mdp.probability.log(), torch.where(prior > 0, prior, 1.0).log()
@@ -76,7 +106,8 @@ def derivatives(
             by_heat = by_heat + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / heat).sum((-1, -2))
         if by_q is not None:
             here = here + by_q[:, t]
-        ahead, lives = _ahead(mdp, survival, temperature, v[:, t + 1])
+        ahead, log_alive = _ahead(mdp, temperature[:, None], survival, v[:, t + 1])
+        alive = log_alive.exp()
         x = reward + ahead[:, mdp.successor]
         share = tilt(x, log_p, heat, beta).exp()
         if by_all:
@@ -86,9 +117,9 @@ def derivatives(
         by_reward = by_reward + sent
         arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
         if by_all and survival != 0:
-            cost = _finite(ahead) - lives * _finite(v[:, t + 1])
+            cost = _finite(ahead) - alive * _finite(v[:, t + 1])
             by_heat = by_heat + (arrived * cost).sum(-1) / temperature
-        visits = arrived * lives
+        visits = arrived * alive
     if by_v is not None:
         visits = visits + by_v[:, mdp.horizon]
     found = (by_reward, visits, by_prior, by_heat, by_dynamics, by_initial)

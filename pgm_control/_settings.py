@@ -6,10 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ._mdp import TabularMDP
 
@@ -17,19 +19,23 @@ _ABREAST = 16  # settings in neighbouring lanes: enough to fill vector registers
 _FULL = 0.75  # of the faces possible: from there on it costs more to look dice up than to throw impossible faces
 _NONE = np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0)
 Array = np.ndarray
+Table = Any  # an array for the compiled loops, a tensor for torch
 Cotangents = tuple[Array, Array, Array]  # by the objective, by q and by v, shaped as in `Solved`; (setting, 0, 0) for 0
 
 
 class Settings(NamedTuple):
-    """What may differ between the settings of one MDP: contiguous float64 arrays, the first axis their number or 1."""
+    """What may differ between the settings of one MDP.
 
-    reward: Array  # (…, state, action, outcome), in reward units
-    final_reward: Array  # (…, state)
-    action_prior: Array  # (…, state, action), normalised
-    temperature: Array  # τ, positive; or all of them 0, with no optimism. Never 1 for short, nor are the next two.
-    dynamics: Array  # β of the dice
-    initial: Array  # β of the start
-    survival: float  # β of survival, the same in all
+    For the compiled loops: contiguous float64 arrays, the first axis their number or 1. For torch: see `backward`.
+    """
+
+    reward: Table  # (…, state, action, outcome), in reward units
+    final_reward: Table  # (…, state)
+    action_prior: Table  # (…, state, action), normalised
+    temperature: Table  # τ, positive; or all of them 0, with no optimism. Never 1 for short, nor are the next two.
+    dynamics: Table  # β of the dynamics
+    initial: Table  # β of the start
+    survival: Table  # β of survival; for the compiled loops a float, the same in all
 
 
 class Solved(NamedTuple):
@@ -45,12 +51,20 @@ class Solved(NamedTuple):
 
 
 class Logs(NamedTuple):
-    """Where the solver writes log-probabilities, of one setting; empty where nothing is tilted."""
+    """Where log-probabilities are written, of one setting; empty where nothing is tilted.
 
-    policy: Array  # (time, action state)
-    dynamics: Array  # (time, state action outcome), −inf
-    survival: Array  # (time, state)
-    start: Array
+    Shapes are those of the compiled loops; in torch no axes are flattened, and states are before actions.
+    """
+
+    policy: Table  # (time, action state)
+    dynamics: Table  # (time, state action outcome), −inf
+    survival: Table  # (time, state)
+    start: Table
+
+
+def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
+    """The reward of the last state, 0 where the problem has none."""
+    return torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
 
 
 def solved(

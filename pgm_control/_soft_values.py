@@ -14,8 +14,8 @@ from ._blocks import MarkovModel, require_model
 from ._errors import InvalidArgument
 from ._operators import is_mean
 from ._optimism import Optimism
-from ._recursion import derivatives, forwards
-from ._settings import Settings, solved
+from ._recursion import backward, derivatives
+from ._settings import Settings, last_reward, solved
 
 
 @final
@@ -154,7 +154,7 @@ class _SoftValues(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         needs = ctx.needs_input_grad[4:]
         if kernels is None:
-            found = forwards(model.mdp, survival, *_completed(model, batch.numel(), inputs))
+            found = _in_torch(model, _completed(model, survival, batch.numel(), inputs))
             q, v, objective = (each.reshape((*batch, *each.shape[1:])) for each in found)
         else:
             ctx.settings = _settings(model, survival, batch.numel(), inputs)
@@ -176,8 +176,8 @@ class _SoftValues(torch.autograd.Function):
             *inputs, q, v, objective = ctx.saved_tensors
             given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
             outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
-            full = _completed(ctx.model, ctx.batch.numel(), given)
-            found = derivatives(ctx.model.mdp, ctx.survival, full, outputs, flat, any(needs[2:]))
+            full = _completed(ctx.model, ctx.survival, ctx.batch.numel(), given)
+            found = derivatives(ctx.model.mdp, full, outputs, flat, any(needs[2:]))
         else:
             found = _compiled_derivatives(ctx, flat)
         wanted = zip(found, ctx.shapes, needs, strict=True)
@@ -194,36 +194,42 @@ def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
     return derivative.reshape(shape)
 
 
-def _completed(model: MarkovModel, count: int, inputs: Sequence[Any]) -> list[Tensor]:
-    """All inputs as tensors with one leading axis, the model's own where none was given."""
-    mdp = model.mdp
-    last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
-    own: tuple[Any, ...] = (mdp.reward, last, model.action_prior, model.temperature, None, None)
-    chosen = [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
-    return [
+def _chosen(model: MarkovModel, inputs: Sequence[Any]) -> list[Any]:
+    """The model's own where none was given."""
+    own: tuple[Any, ...] = (model.mdp.reward, last_reward(model.mdp), model.action_prior, model.temperature, None, None)
+    return [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
+
+
+def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
+    """All inputs as tensors with one leading axis."""
+    tables = [
         each.reshape(-1, *each.shape[each.ndim - axes :])
         if isinstance(each, Tensor)
-        else mdp.initial.new_full((count,), each)
-        for each, axes in zip(chosen, _AXES, strict=True)
+        else model.mdp.initial.new_full((count,), each)
+        for each, axes in zip(_chosen(model, inputs), _AXES, strict=True)
     ]
+    return Settings(*tables, survival)  # pyright: ignore[reportCallIssue]
+
+
+def _in_torch(model: MarkovModel, given: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """(q, v, objective) of all settings."""
+    dynamics = given.dynamics.expand(model.mdp.horizon, -1)[..., None, None]  # (time, setting, state, action)
+    q, v, value = backward(model.mdp, given._replace(dynamics=[dynamics], initial=[given.initial]))
+    return q, v, value / given.temperature
 
 
 def _settings(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
     """All inputs as arrays of float64 with one leading axis; an optimism that is as good as 0 is 0."""
-    mdp = model.mdp
-    last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
-    own: tuple[Any, ...] = (mdp.reward, last, model.action_prior, model.temperature, None, None)
     tables = []
-    for each, mine, axes in zip(inputs, own, _AXES, strict=True):
-        chosen = mine if each is None else each
-        if isinstance(chosen, Tensor):
-            array = np.ascontiguousarray(chosen.detach().numpy(), dtype=np.float64)
+    for each, axes in zip(_chosen(model, inputs), _AXES, strict=True):
+        if isinstance(each, Tensor):
+            array = np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)
             tables.append(array.reshape(-1, *array.shape[array.ndim - axes :]))
         else:
-            tables.append(np.full(count, float(chosen)))
+            tables.append(np.full(count, float(each)))
     for beta in (4, 5):
         if tables[beta].any():
-            level = is_mean(tables[beta], tables[3], mdp.probability.dtype)
+            level = is_mean(tables[beta], tables[3], model.mdp.probability.dtype)
             tables[beta] = np.where(level, 0.0, tables[beta])
     reward, final_reward, prior, temperature, dynamics, initial = tables
     return Settings(reward, final_reward, prior, temperature, dynamics, initial, survival)
