@@ -5,9 +5,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._errors import InvalidGuide
-from pgm_control._optimism import Optimism
+from pgm_control.chance.optimism import Optimism
+from pgm_control.errors import InvalidGuide
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._factors import Factors, conditionals, joint
-from pgm_control._infer import infer
-from pgm_control._optimism import Number, Optimism
-from pgm_control._prices import Prices
-from pgm_control._tilted import tilted
+from pgm_control.chance.factors import Factors, conditionals, joint
+from pgm_control.chance.log_tables import tilted
+from pgm_control.chance.optimism import Number, Optimism
+from pgm_control.inference.exact.infer import infer
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.prices import Prices
 
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior

@@ -4,10 +4,10 @@ from typing import final
 
 import torch
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._infer import infer
-from pgm_control._optimism import Optimism
-from pgm_control._tilted import tilted
+from pgm_control.chance.log_tables import tilted
+from pgm_control.chance.optimism import Optimism
+from pgm_control.inference.exact.infer import infer
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior

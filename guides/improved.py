@@ -9,15 +9,15 @@ from jaxtyping import Float, Int
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pgm_control._blocks import MarkovModel
-from pgm_control._errors import InvalidArgument, InvalidGuide
-from pgm_control._estimate import Estimate, require_draws
-from pgm_control._forward import Occupancy
-from pgm_control._iwae import require_particles
-from pgm_control._log_weights import returns
-from pgm_control._particles import Runs, run_smc
-from pgm_control._smc import proposal_of, weighted_marginals
-from pgm_control._trajectories import Trajectories
+from pgm_control.errors import InvalidArgument, InvalidGuide
+from pgm_control.inference.sampling.estimate import Estimate, require_draws
+from pgm_control.inference.sampling.iwae import require_particles
+from pgm_control.inference.sampling.log_weights import returns
+from pgm_control.inference.sampling.particles import Runs, run_smc
+from pgm_control.inference.sampling.smc import proposal_of, weighted_marginals
+from pgm_control.trajectories.blocks import MarkovModel
+from pgm_control.trajectories.occupancy import Occupancy
+from pgm_control.trajectories.samples import Trajectories
 
 _AT_ONCE = 2**18  # particles in memory
 

@@ -5,10 +5,10 @@ from typing import final
 
 import torch
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._errors import InvalidArgument
-from pgm_control._optimism import Optimism
-from pgm_control._tilted import tilted
+from pgm_control.chance.log_tables import tilted
+from pgm_control.chance.optimism import Optimism
+from pgm_control.errors import InvalidArgument
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide
 from .support import feasible_prior

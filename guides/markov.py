@@ -6,10 +6,10 @@ import pyro
 import torch
 from pyro.nn import PyroModule
 
-from pgm_control._blocks import Blocks, MarkovModel, require_model
-from pgm_control._errors import InvalidGuide
-from pgm_control._parameters import announce_parameters
-from pgm_control._program import run_program
+from pgm_control.errors import InvalidGuide
+from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model
+from pgm_control.trajectories.program import run_program
 
 
 class _AbstractPyroModule(type(PyroModule), abc.ABCMeta):

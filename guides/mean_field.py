@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._forward import occupancy
-from pgm_control._tilted import tilted
+from pgm_control.chance.log_tables import tilted
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.occupancy import occupancy
 
 from .markov import MarkovGuide
 from .support import feasible_prior

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, Int
 from pyro.nn import PyroModule
 from torch import Tensor
 
-from pgm_control._blocks import MarkovModel, require_model
-from pgm_control._errors import InvalidGuide
-from pgm_control._mdp import TabularMDP
-from pgm_control._parameters import announce_parameters
-from pgm_control._process import Process
+from pgm_control.errors import InvalidGuide
+from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.problems.mdp import TabularMDP
+from pgm_control.trajectories.blocks import MarkovModel, require_model
+from pgm_control.trajectories.process import Process
 
 from .markov import _AbstractPyroModule
 

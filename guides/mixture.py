@@ -8,12 +8,12 @@ from jaxtyping import Float
 from pyro.infer.elbo import ELBO
 from torch import Tensor
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._elbo import elbo, expect
-from pgm_control._errors import InvalidArgument, InvalidGuide
-from pgm_control._estimate import Estimate, require_draws
-from pgm_control._parameters import announce_parameters
-from pgm_control._process import MarkovProcess
+from pgm_control.errors import InvalidArgument, InvalidGuide
+from pgm_control.inference.sampling.estimate import Estimate, require_draws
+from pgm_control.inference.variational.elbo import elbo, expect
+from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.process import MarkovProcess
 
 from .markov import MarkovGuide
 from .memory import MemoryGuide

@@ -4,7 +4,7 @@ from typing import final
 
 import torch
 
-from pgm_control._blocks import Blocks, MarkovModel
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide
 from .support import feasible_prior

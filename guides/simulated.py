@@ -11,11 +11,11 @@ from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pgm_control._errors import InvalidArgument, InvalidGuide
-from pgm_control._parameters import announce_parameters
-from pgm_control.learners.networks import Network
-from pgm_control.learners.spaces import Actions, Observations
-from pgm_control.learners.squashed_gaussian import SquashedGaussian
+from pgm_control.environments.spaces import Actions, Observations
+from pgm_control.errors import InvalidArgument, InvalidGuide
+from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.networks.mlp import Network
+from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
 _LEAST, _MOST = -5.0, 2.0  # bounds of log σ, beyond which floats cannot tell actions apart
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._infer import infer
-from pgm_control._optimism import Optimism
-from pgm_control._prices import Prices
+from pgm_control.chance.optimism import Optimism
+from pgm_control.inference.exact.infer import infer
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.prices import Prices
 
 
 def feasible_prior(model: MarkovModel, optimism: float | Optimism) -> Blocks:

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pgm_control._blocks import Blocks, MarkovModel
-from pgm_control._errors import InvalidArgument, InvalidProblem
-from pgm_control._mdp import TabularMDP
-from pgm_control._tilted import tilted
+from pgm_control.chance.log_tables import tilted
+from pgm_control.errors import InvalidArgument, InvalidProblem
+from pgm_control.problems.mdp import TabularMDP
+from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide
 from .support import feasible_prior

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control._blocks import Blocks
-from pgm_control._partial import PartiallyObservedMDP
-from pgm_control._tilted import tilted
+from pgm_control.chance.log_tables import tilted
+from pgm_control.problems.partially_observed import PartiallyObservedMDP
+from pgm_control.trajectories.blocks import Blocks
 
 from .markov import MarkovGuide
 from .support import feasible_prior

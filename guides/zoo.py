@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, final
 
-from pgm_control._blocks import MarkovModel
-from pgm_control._errors import InvalidArgument
+from pgm_control.errors import InvalidArgument
+from pgm_control.trajectories.blocks import MarkovModel
 
 from .clamped import ClampedGuide
 from .deterministic import DeterministicGuide

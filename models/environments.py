@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from pgm_control._registration import word_of
-from pgm_control._tabular_env import TabularEnv
+from pgm_control.environments.registration import word_of
+from pgm_control.environments.tabular_env import TabularEnv
 
 from .zoo import zoo_entry
 

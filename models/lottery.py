@@ -2,8 +2,8 @@
 
 import math
 
-from pgm_control._errors import InvalidArgument
-from pgm_control._mdp import TabularMDP
+from pgm_control.errors import InvalidArgument
+from pgm_control.problems.mdp import TabularMDP
 
 
 def lottery(

@@ -10,7 +10,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
 from jaxtyping import Float, UInt8
 
-from pgm_control._errors import InvalidArgument
+from pgm_control.errors import InvalidArgument
 
 Color = tuple[int, int, int]
 

@@ -1,6 +1,6 @@
 """Where to eat: the smallest problem in which hope and sense disagree."""
 
-from pgm_control._mdp import TabularMDP
+from pgm_control.problems.mdp import TabularMDP
 
 _UTILITY = (-10.0, 6.0, 8.0)
 _ITALIAN, _FRENCH = (0.2, 0.6, 0.2), (0.05, 0.9, 0.05)

@@ -1,6 +1,6 @@
 """A safe path of two steps against a fifty-fifty of the goal or a pit."""
 
-from pgm_control._mdp import TabularMDP
+from pgm_control.problems.mdp import TabularMDP
 
 
 def risky_path(horizon: int = 5) -> TabularMDP:

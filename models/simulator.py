@@ -13,18 +13,18 @@ from pyro import poutine
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pgm_control._episodes import Episodes, Unknown
-from pgm_control._errors import (
+from pgm_control.environments.action_prior import Chooser, action_prior_of
+from pgm_control.environments.episodes import Episodes, Unknown
+from pgm_control.environments.spaces import Actions, Observations
+from pgm_control.environments.vector_environments import WorldSource
+from pgm_control.errors import (
     EnvironmentFailure,
     InvalidArgument,
     InvalidGuide,
     InvalidProblem,
     UnsupportedEnvironment,
 )
-from pgm_control._mdp import TabularMDP
-from pgm_control.learners.action_prior import Chooser, action_prior_of
-from pgm_control.learners.spaces import Actions, Observations
-from pgm_control.learners.worlds import WorldSource
+from pgm_control.problems.mdp import TabularMDP
 
 _LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
 

@@ -2,7 +2,7 @@
 
 import gymnasium
 
-from pgm_control._mdp import TabularMDP
+from pgm_control.problems.mdp import TabularMDP
 
 
 def slippery_cliff(horizon: int = 50) -> TabularMDP:

@@ -7,14 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control._blocks import Blocks
-from pgm_control._errors import InvalidProblem
-from pgm_control._mdp import TabularMDP
-from pgm_control._mdp_checks import Kind, normalised, shape, table
-from pgm_control._program import run_program
+from pgm_control.errors import InvalidProblem
+from pgm_control.problems.checks import Kind, normalised, shape, table
+from pgm_control.problems.mdp import TabularMDP
+from pgm_control.trajectories.blocks import Blocks
+from pgm_control.trajectories.program import run_program
 
 if TYPE_CHECKING:
-    from pgm_control._render import Drawing
+    from pgm_control.reports.graph import Drawing
 
 
 @final
@@ -104,7 +104,7 @@ class TabularModel:
 
     def _repr_html_(self) -> str:
         """The problem, the temperature and the first dice, for a notebook."""
-        from pgm_control._html import model_page
+        from pgm_control.text.html import model_page
 
         return model_page(self)
 
@@ -117,6 +117,6 @@ class TabularModel:
         Returns:
             A `Drawing`, to look at in a notebook, to print as Mermaid text, or to save.
         """
-        from pgm_control._render import render
+        from pgm_control.reports.graph import render
 
         return render(self, {}, steps=steps)

@@ -1,8 +1,8 @@
 """The tiger: two doors, and a noise behind one of them."""
 
-from pgm_control._errors import InvalidArgument
-from pgm_control._mdp import TabularMDP
-from pgm_control._partial import PartiallyObservedMDP
+from pgm_control.errors import InvalidArgument
+from pgm_control.problems.mdp import TabularMDP
+from pgm_control.problems.partially_observed import PartiallyObservedMDP
 
 
 def tiger(horizon: int = 4, accuracy: float = 0.85) -> PartiallyObservedMDP:

@@ -3,7 +3,7 @@
 import gymnasium
 import torch
 
-from pgm_control._mdp import TabularMDP
+from pgm_control.problems.mdp import TabularMDP
 
 from .frozen_lake import lake_id
 from .lottery import lottery

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pgm_control._errors import InvalidArgument
-from pgm_control._factored import FactoredMDP
-from pgm_control._mdp import TabularMDP
+from pgm_control.errors import InvalidArgument
+from pgm_control.problems.factored import FactoredMDP
+from pgm_control.problems.mdp import TabularMDP
 
 LENGTH, LANES = 5, 3
 _SLIP, _GUST, _FALL = 0.1, 0.15, 30.0

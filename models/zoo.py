@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import final
 
-from pgm_control._errors import InvalidArgument
-from pgm_control._mdp import TabularMDP
+from pgm_control.errors import InvalidArgument
+from pgm_control.problems.mdp import TabularMDP
 
 from .frozen_lake import frozen_lake
 from .lottery import lottery

@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # A problem
-    from ._mdp import TabularMDP as TabularMDP
-    from ._factored import FactoredMDP as FactoredMDP
-    from ._ensemble import Ensemble as Ensemble
-    from ._partial import PartiallyObservedMDP as PartiallyObservedMDP
-    from ._remembered import Remembered as Remembered
-    from ._tabular_env import TabularEnv as TabularEnv
-    from ._tabular_env import to_gymnasium as to_gymnasium
-    from ._check_env import EnvironmentCheck as EnvironmentCheck
-    from ._check_env import check_against_env as check_against_env
+    from .problems.mdp import TabularMDP as TabularMDP
+    from .problems.factored import FactoredMDP as FactoredMDP
+    from .problems.ensemble import Ensemble as Ensemble
+    from .problems.partially_observed import PartiallyObservedMDP as PartiallyObservedMDP
+    from .problems.memory_states import Remembered as Remembered
+    from .environments.tabular_env import TabularEnv as TabularEnv
+    from .environments.tabular_env import to_gymnasium as to_gymnasium
+    from .environments.check import EnvironmentCheck as EnvironmentCheck
+    from .environments.check import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
     from .models import zoo as zoo
 
     # A guide
-    from ._blocks import Blocks as Blocks
+    from .trajectories.blocks import Blocks as Blocks
     from .guides import MarkovGuide as MarkovGuide
     from .guides import FreeGuide as FreeGuide
     from .guides import ClampedGuide as ClampedGuide
@@ -37,170 +37,170 @@ if TYPE_CHECKING:
     from .guides import guide_zoo as guide_zoo
 
     # An inference: exact
-    from ._infer import infer as infer
-    from ._soft_values import soft_values as soft_values
-    from ._soft_values import SoftValues as SoftValues
-    from ._optimism import Optimism as Optimism
-    from ._posterior import Posterior as Posterior
-    from ._freed_survival import freed_survival as freed_survival
-    from ._freed_survival import FreedSurvival as FreedSurvival
-    from ._freed_survival import SurvivalStatus as SurvivalStatus
-    from ._renyi import renyi_bound as renyi_bound
-    from ._histories import history_optimum as history_optimum
-    from ._histories import HistoryOptimum as HistoryOptimum
-    from ._ladder import ladder as ladder
-    from ._ladder import Ladder as Ladder
-    from ._ladder import Rung as Rung
-    from ._debias import debias as debias
-    from ._debias import Debiased as Debiased
+    from .inference.exact.infer import infer as infer
+    from .inference.exact.soft_values import soft_values as soft_values
+    from .inference.exact.soft_values import SoftValues as SoftValues
+    from .chance.optimism import Optimism as Optimism
+    from .inference.exact.posterior import Posterior as Posterior
+    from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
+    from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
+    from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus
+    from .inference.variational.renyi import renyi_bound as renyi_bound
+    from .inference.exact.histories import history_optimum as history_optimum
+    from .inference.exact.histories import HistoryOptimum as HistoryOptimum
+    from .queries.ladder import ladder as ladder
+    from .queries.ladder import Ladder as Ladder
+    from .queries.ladder import Rung as Rung
+    from .queries.debias import debias as debias
+    from .queries.debias import Debiased as Debiased
 
     # An inference: exact, without a horizon
-    from ._value_iteration import value_iteration as value_iteration
-    from ._value_iteration import ValueIteration as ValueIteration
-    from ._value_iteration import ValueStatus as ValueStatus
-    from ._stationary import policy_evaluation as policy_evaluation
-    from ._stationary import PolicyValue as PolicyValue
-    from ._stationary import stationary_distribution as stationary_distribution
-    from ._stationary import StationaryDistribution as StationaryDistribution
-    from ._stationary import DistributionStatus as DistributionStatus
-    from ._average_reward import average_reward as average_reward
-    from ._average_reward import AverageReward as AverageReward
-    from ._average_reward import GainStatus as GainStatus
-    from ._growth_rate import growth_rate as growth_rate
-    from ._growth_rate import GrowthRate as GrowthRate
+    from .inference.infinite_horizon.value_iteration import value_iteration as value_iteration
+    from .inference.infinite_horizon.value_iteration import ValueIteration as ValueIteration
+    from .inference.infinite_horizon.value_iteration import ValueStatus as ValueStatus
+    from .inference.infinite_horizon.policy_evaluation import policy_evaluation as policy_evaluation
+    from .inference.infinite_horizon.policy_evaluation import PolicyValue as PolicyValue
+    from .inference.infinite_horizon.policy_evaluation import stationary_distribution as stationary_distribution
+    from .inference.infinite_horizon.policy_evaluation import StationaryDistribution as StationaryDistribution
+    from .inference.infinite_horizon.policy_evaluation import DistributionStatus as DistributionStatus
+    from .inference.infinite_horizon.average_reward import average_reward as average_reward
+    from .inference.infinite_horizon.average_reward import AverageReward as AverageReward
+    from .inference.infinite_horizon.average_reward import GainStatus as GainStatus
+    from .inference.infinite_horizon.growth_rate import growth_rate as growth_rate
+    from .inference.infinite_horizon.growth_rate import GrowthRate as GrowthRate
 
     # An inference: by SVI
-    from ._fit import fit as fit
-    from ._fit import Fit as Fit
-    from ._fit import FitStep as FitStep
-    from ._fit import FitStatus as FitStatus
-    from ._markov_loss import MarkovLoss as MarkovLoss
-    from ._markov_loss import MarkovELBO as MarkovELBO
-    from ._markov_loss import MarkovObjective as MarkovObjective
-    from ._markov_loss import MarkovRenyi as MarkovRenyi
-    from ._to_go_elbo import ToGoELBO as ToGoELBO
-    from ._priced import priced as priced
-    from ._progress import PrintEvery as PrintEvery
-    from ._progress import ProgressBar as ProgressBar
-    from ._progress import silent as silent
-    from ._status import Status as Status
+    from .inference.variational.fit import fit as fit
+    from .inference.variational.fit import Fit as Fit
+    from .inference.variational.fit import FitStep as FitStep
+    from .inference.variational.fit import FitStatus as FitStatus
+    from .inference.variational.losses import MarkovLoss as MarkovLoss
+    from .inference.variational.losses import MarkovELBO as MarkovELBO
+    from .inference.variational.losses import MarkovObjective as MarkovObjective
+    from .inference.variational.losses import MarkovRenyi as MarkovRenyi
+    from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
+    from .inference.variational.priced import priced as priced
+    from .runtime.progress import PrintEvery as PrintEvery
+    from .runtime.progress import ProgressBar as ProgressBar
+    from .runtime.progress import silent as silent
+    from .runtime.status import Status as Status
 
     # An inference: by sampling
-    from ._log_weights import log_weights as log_weights
-    from ._iwae import iwae_bound as iwae_bound
-    from ._smc import smc as smc
-    from ._smc import conditional_smc as conditional_smc
-    from ._smc import SMC as SMC
-    from ._process import Process as Process
+    from .inference.sampling.log_weights import log_weights as log_weights
+    from .inference.sampling.iwae import iwae_bound as iwae_bound
+    from .inference.sampling.smc import smc as smc
+    from .inference.sampling.smc import conditional_smc as conditional_smc
+    from .inference.sampling.smc import SMC as SMC
+    from .trajectories.process import Process as Process
 
     # What came of it
-    from ._evaluate import evaluate as evaluate
-    from ._evaluate import Evaluation as Evaluation
-    from ._evaluate import objective as objective
-    from ._estimate import estimate as estimate
-    from ._estimate import estimate_elbo as estimate_elbo
-    from ._estimate import Estimate as Estimate
-    from ._estimate import EstimatedScore as EstimatedScore
-    from ._scorecard import scorecard as scorecard
-    from ._scorecard import Scorecard as Scorecard
-    from ._scorecard import Score as Score
-    from ._ledger import ledger as ledger
-    from ._ledger import Ledger as Ledger
-    from ._frontier import frontier as frontier
-    from ._frontier import Frontier as Frontier
-    from ._frontier import FrontierPoint as FrontierPoint
-    from ._critical_optimism import critical_optimism as critical_optimism
-    from ._critical_optimism import CriticalOptimism as CriticalOptimism
-    from ._return_distribution import return_distribution as return_distribution
-    from ._return_distribution import ReturnDistribution as ReturnDistribution
-    from ._return_distribution import return_moments as return_moments
-    from ._return_distribution import Moments as Moments
-    from ._return_conditioned import condition_on_return as condition_on_return
-    from ._return_conditioned import ReturnConditioned as ReturnConditioned
-    from ._explain import explain as explain
-    from ._explain import Explanation as Explanation
-    from ._compare import compare as compare
-    from ._compare import Comparison as Comparison
-    from ._bench import bench as bench
-    from ._bench import Bench as Bench
-    from ._bench import BenchStatus as BenchStatus
-    from ._bench_rows import BenchRow as BenchRow
-    from ._picture import picture as picture
-    from ._report import report as report
-    from .explorer import explore as explore
-    from ._render import render as render
-    from ._render import Drawing as Drawing
-    from ._policy import TabularPolicy as TabularPolicy
-    from ._rollout import rollout as rollout
-    from ._rollout import Rollout as Rollout
+    from .analysis.evaluate import evaluate as evaluate
+    from .analysis.evaluate import Evaluation as Evaluation
+    from .analysis.evaluate import objective as objective
+    from .inference.sampling.estimate import estimate as estimate
+    from .inference.sampling.estimate import estimate_elbo as estimate_elbo
+    from .inference.sampling.estimate import Estimate as Estimate
+    from .inference.sampling.estimate import EstimatedScore as EstimatedScore
+    from .analysis.scorecard import scorecard as scorecard
+    from .analysis.scorecard import Scorecard as Scorecard
+    from .analysis.scorecard import Score as Score
+    from .analysis.ledger import ledger as ledger
+    from .analysis.ledger import Ledger as Ledger
+    from .analysis.frontier import frontier as frontier
+    from .analysis.frontier import Frontier as Frontier
+    from .analysis.frontier import FrontierPoint as FrontierPoint
+    from .analysis.critical_optimism import critical_optimism as critical_optimism
+    from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
+    from .analysis.return_distribution import return_distribution as return_distribution
+    from .analysis.return_distribution import ReturnDistribution as ReturnDistribution
+    from .analysis.return_distribution import return_moments as return_moments
+    from .analysis.return_distribution import Moments as Moments
+    from .queries.return_conditioned import condition_on_return as condition_on_return
+    from .queries.return_conditioned import ReturnConditioned as ReturnConditioned
+    from .analysis.explain import explain as explain
+    from .analysis.explain import Explanation as Explanation
+    from .analysis.compare import compare as compare
+    from .analysis.compare import Comparison as Comparison
+    from .benchmark.bench import bench as bench
+    from .benchmark.bench import Bench as Bench
+    from .benchmark.bench import BenchStatus as BenchStatus
+    from .benchmark.rows import BenchRow as BenchRow
+    from .plot.comparison import picture as picture
+    from .reports.report import report as report
+    from .reports.explorer import explore as explore
+    from .reports.graph import render as render
+    from .reports.graph import Drawing as Drawing
+    from .trajectories.policy import TabularPolicy as TabularPolicy
+    from .environments.rollout import rollout as rollout
+    from .environments.rollout import Rollout as Rollout
 
     # What went wrong
-    from ._errors import PGMControlError as PGMControlError
-    from ._errors import InvalidProblem as InvalidProblem
-    from ._errors import InvalidGuide as InvalidGuide
-    from ._errors import InvalidArgument as InvalidArgument
-    from ._errors import InvalidCheckpoint as InvalidCheckpoint
-    from ._errors import UnsupportedEnvironment as UnsupportedEnvironment
-    from ._errors import EnvironmentFailure as EnvironmentFailure
-    from ._errors import LearningDiverged as LearningDiverged
-    from ._errors import LawBroken as LawBroken
-    from ._errors import MissingExtra as MissingExtra
+    from .errors import PGMControlError as PGMControlError
+    from .errors import InvalidProblem as InvalidProblem
+    from .errors import InvalidGuide as InvalidGuide
+    from .errors import InvalidArgument as InvalidArgument
+    from .errors import InvalidCheckpoint as InvalidCheckpoint
+    from .errors import UnsupportedEnvironment as UnsupportedEnvironment
+    from .errors import EnvironmentFailure as EnvironmentFailure
+    from .errors import LearningDiverged as LearningDiverged
+    from .errors import LawBroken as LawBroken
+    from .errors import MissingExtra as MissingExtra
 
 _HOMES = {
-    "_mdp": ("TabularMDP",),
-    "_factored": ("FactoredMDP",),
-    "_ensemble": ("Ensemble",),
-    "_partial": ("PartiallyObservedMDP",),
-    "_remembered": ("Remembered",),
-    "_tabular_env": ("TabularEnv", "to_gymnasium"),
-    "_check_env": ("EnvironmentCheck", "check_against_env"),
+    "problems.mdp": ("TabularMDP",),
+    "problems.factored": ("FactoredMDP",),
+    "problems.ensemble": ("Ensemble",),
+    "problems.partially_observed": ("PartiallyObservedMDP",),
+    "problems.memory_states": ("Remembered",),
+    "environments.tabular_env": ("TabularEnv", "to_gymnasium"),
+    "environments.check": ("EnvironmentCheck", "check_against_env"),
     "models": ("TabularModel", "zoo"),
-    "_blocks": ("Blocks",),
+    "trajectories.blocks": ("Blocks",),
     "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide", "DialGuide", "guide_zoo"),
-    "_infer": ("infer",),
-    "_soft_values": ("soft_values", "SoftValues"),
-    "_optimism": ("Optimism",),
-    "_posterior": ("Posterior",),
-    "_freed_survival": ("freed_survival", "FreedSurvival", "SurvivalStatus"),
-    "_renyi": ("renyi_bound",),
-    "_histories": ("history_optimum", "HistoryOptimum"),
-    "_ladder": ("ladder", "Ladder", "Rung"),
-    "_debias": ("debias", "Debiased"),
-    "_value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),
-    "_stationary": (
+    "inference.exact.infer": ("infer",),
+    "inference.exact.soft_values": ("soft_values", "SoftValues"),
+    "chance.optimism": ("Optimism",),
+    "inference.exact.posterior": ("Posterior",),
+    "inference.infinite_horizon.freed_survival": ("freed_survival", "FreedSurvival", "SurvivalStatus"),
+    "inference.variational.renyi": ("renyi_bound",),
+    "inference.exact.histories": ("history_optimum", "HistoryOptimum"),
+    "queries.ladder": ("ladder", "Ladder", "Rung"),
+    "queries.debias": ("debias", "Debiased"),
+    "inference.infinite_horizon.value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),
+    "inference.infinite_horizon.policy_evaluation": (
         "policy_evaluation", "PolicyValue", "stationary_distribution", "StationaryDistribution", "DistributionStatus",
     ),
-    "_average_reward": ("average_reward", "AverageReward", "GainStatus"),
-    "_growth_rate": ("growth_rate", "GrowthRate"),
-    "_fit": ("fit", "Fit", "FitStep", "FitStatus"),
-    "_markov_loss": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
-    "_to_go_elbo": ("ToGoELBO",),
-    "_priced": ("priced",),
-    "_progress": ("PrintEvery", "ProgressBar", "silent"),
-    "_status": ("Status",),
-    "_log_weights": ("log_weights",),
-    "_iwae": ("iwae_bound",),
-    "_smc": ("smc", "conditional_smc", "SMC"),
-    "_process": ("Process",),
-    "_evaluate": ("evaluate", "Evaluation", "objective"),
-    "_estimate": ("estimate", "estimate_elbo", "Estimate", "EstimatedScore"),
-    "_scorecard": ("scorecard", "Scorecard", "Score"),
-    "_frontier": ("frontier", "Frontier", "FrontierPoint"),
-    "_critical_optimism": ("critical_optimism", "CriticalOptimism"),
-    "_return_distribution": ("return_distribution", "ReturnDistribution", "return_moments", "Moments"),
-    "_return_conditioned": ("condition_on_return", "ReturnConditioned"),
-    "_ledger": ("ledger", "Ledger"),
-    "_explain": ("explain", "Explanation"),
-    "_compare": ("compare", "Comparison"),
-    "_bench": ("bench", "Bench", "BenchStatus"),
-    "_bench_rows": ("BenchRow",),
-    "_picture": ("picture",),
-    "_report": ("report",),
-    "explorer": ("explore",),
-    "_render": ("render", "Drawing"),
-    "_policy": ("TabularPolicy",),
-    "_rollout": ("rollout", "Rollout"),
-    "_errors": (
+    "inference.infinite_horizon.average_reward": ("average_reward", "AverageReward", "GainStatus"),
+    "inference.infinite_horizon.growth_rate": ("growth_rate", "GrowthRate"),
+    "inference.variational.fit": ("fit", "Fit", "FitStep", "FitStatus"),
+    "inference.variational.losses": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
+    "inference.variational.to_go_elbo": ("ToGoELBO",),
+    "inference.variational.priced": ("priced",),
+    "runtime.progress": ("PrintEvery", "ProgressBar", "silent"),
+    "runtime.status": ("Status",),
+    "inference.sampling.log_weights": ("log_weights",),
+    "inference.sampling.iwae": ("iwae_bound",),
+    "inference.sampling.smc": ("smc", "conditional_smc", "SMC"),
+    "trajectories.process": ("Process",),
+    "analysis.evaluate": ("evaluate", "Evaluation", "objective"),
+    "inference.sampling.estimate": ("estimate", "estimate_elbo", "Estimate", "EstimatedScore"),
+    "analysis.scorecard": ("scorecard", "Scorecard", "Score"),
+    "analysis.frontier": ("frontier", "Frontier", "FrontierPoint"),
+    "analysis.critical_optimism": ("critical_optimism", "CriticalOptimism"),
+    "analysis.return_distribution": ("return_distribution", "ReturnDistribution", "return_moments", "Moments"),
+    "queries.return_conditioned": ("condition_on_return", "ReturnConditioned"),
+    "analysis.ledger": ("ledger", "Ledger"),
+    "analysis.explain": ("explain", "Explanation"),
+    "analysis.compare": ("compare", "Comparison"),
+    "benchmark.bench": ("bench", "Bench", "BenchStatus"),
+    "benchmark.rows": ("BenchRow",),
+    "plot.comparison": ("picture",),
+    "reports.report": ("report",),
+    "reports.explorer": ("explore",),
+    "reports.graph": ("render", "Drawing"),
+    "trajectories.policy": ("TabularPolicy",),
+    "environments.rollout": ("rollout", "Rollout"),
+    "errors": (
         "PGMControlError", "InvalidProblem", "InvalidGuide", "InvalidArgument", "InvalidCheckpoint",
         "UnsupportedEnvironment", "EnvironmentFailure", "LearningDiverged", "LawBroken", "MissingExtra",
     ),
@@ -223,7 +223,7 @@ def __dir__() -> list[str]:
 
 
 if "gymnasium" in sys.modules:  # else it would have to be loaded, for the command line too
-    from ._registration import register_environments
+    from .environments.registration import register_environments
 
     register_environments()
     del register_environments

@@ -10,8 +10,8 @@ from problems import gamble, random_mdp
 from strategies import laws, model_of, optimisms, problems
 
 from pgm_control import Blocks, ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularMDP, TabularModel, infer
-from pgm_control import _backend as backend
-from pgm_control._elbo import elbo
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.kernels import backend
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
 in_torch = pytest.mark.parametrize("guide_class", [FreeGuide, ClampedGuide])

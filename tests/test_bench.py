@@ -34,19 +34,19 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control import _bench as bench_module
-from pgm_control._bench import BenchStatus, bench
-from pgm_control._bench_command import command_of, next_of
-from pgm_control._bench_lines import arrived, lines_of, median, spread, whole
-from pgm_control._bench_rows import WITHIN, BenchRow, JobResult, Point, judged
-from pgm_control._bench_store import ResultFile
-from pgm_control._ledger import ledger
+from pgm_control.analysis.ledger import ledger
+from pgm_control.benchmark import bench as bench_module
+from pgm_control.benchmark.bench import BenchStatus, bench
+from pgm_control.benchmark.lines import arrived, lines_of, median, spread, whole
+from pgm_control.benchmark.rows import WITHIN, BenchRow, JobResult, Point, judged
+from pgm_control.benchmark.store import ResultFile
+from pgm_control.cli.bench import command_of, next_of
 from pgm_control.guides import MarkovGuide
 from pgm_control.guides.dial import DialGuide
 from pgm_control.guides.mixture import MixtureELBO, MixtureGuide
 from pgm_control.guides.zoo import GuideEntry, guide_zoo
 from pgm_control.models import restaurant, zoo
-from pgm_control.testing import check_guide
+from pgm_control.testing.checks import check_guide
 
 SMALL = {
     "models": ["restaurant", "lottery", "risky_path"],

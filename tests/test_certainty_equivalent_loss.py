@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from strategies import laws, rewards, temperatures
 
 from pgm_control import InvalidArgument
-from pgm_control.learners.certainty_equivalent_loss import CertaintyEquivalentLoss
+from pgm_control.learners.losses.certainty_equivalent_loss import CertaintyEquivalentLoss
 
 dials = st.sampled_from([-2.0, -1.0, -0.3, 0.3, 1.0, 2.0])
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 
 from pgm_control import EnvironmentCheck, InvalidArgument, TabularMDP, check_against_env
-from pgm_control._check_env import ImpossibleStart, ImpossibleTransition, _p_value, _row
+from pgm_control.environments.check import ImpossibleStart, ImpossibleTransition, _p_value, _row
 
 ENVIRONMENTS = {
     "frozen lake": lambda: gymnasium.make("FrozenLake-v1"),

@@ -31,14 +31,14 @@ from pgm_control import (
     fit,
     value_iteration,
 )
-from pgm_control._bench_rows import BenchRow, JobResult, Point
-from pgm_control._bench_store import ResultFile
-from pgm_control._value_iteration import ValueStatus
-from pgm_control.cli import main
+from pgm_control.benchmark.rows import BenchRow, JobResult, Point
+from pgm_control.benchmark.store import ResultFile
+from pgm_control.cli.main import main
+from pgm_control.cli.run_folder import RunFolder
 from pgm_control.guides import DeterministicGuide, NeuralGuide
+from pgm_control.inference.infinite_horizon.value_iteration import ValueStatus
 from pgm_control.learners.original_sac import OriginalSAC
 from pgm_control.learners.policy_gradient import MaxEntPolicyGradient
-from pgm_control.learners.run_folder import RunFolder
 from pgm_control.learners.soft_actor_critic import SAC
 from pgm_control.learners.soft_q_learning import SoftQLearning
 

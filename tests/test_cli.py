@@ -12,14 +12,17 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-import pgm_control.cli as cli
-from pgm_control import FreeGuide, TabularMDP, TabularModel, _bench, _compare, _compare_command, fit, infer
-from pgm_control._explain import explain
-from pgm_control._named_problem import TABLE_IDS
+from pgm_control import FreeGuide, TabularMDP, TabularModel, fit, infer
+from pgm_control.analysis import compare as _compare
+from pgm_control.analysis.explain import explain
+from pgm_control.benchmark import bench as _bench
+from pgm_control.cli import compare as _compare_command
+from pgm_control.cli import main as cli
+from pgm_control.cli.named_problem import TABLE_IDS
 from pgm_control.guides.zoo import guide_zoo
 from pgm_control.models import restaurant, zoo
 
-ROOT = Path(cli.__file__).parent.parent
+ROOT = Path(cli.__file__).parent.parent.parent
 
 
 def run(capsys, *args):

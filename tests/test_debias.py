@@ -12,9 +12,9 @@ from problems import gamble, random_mdp
 from strategies import laws, model_of, problems
 
 from pgm_control import TabularMDP, TabularModel, evaluate, infer
-from pgm_control._debias import debias
-from pgm_control._errors import InvalidArgument, InvalidGuide
+from pgm_control.errors import InvalidArgument, InvalidGuide
 from pgm_control.models import frozen_lake, lottery, restaurant, risky_path, slippery_cliff
+from pgm_control.queries.debias import debias
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,14 @@ from pyro.optim import PyroOptim
 from strategies import laws, model_of, problems
 
 from pgm_control import ClampedGuide, FreeGuide, InvalidArgument, Optimism, TabularModel, evaluate, fit, infer
-from pgm_control._elbo import objective_of
-from pgm_control._evaluate import objective
-from pgm_control._markov_loss import MarkovELBO, MarkovObjective, MarkovRenyi
-from pgm_control._priced import priced
-from pgm_control._renyi import renyi_bound
+from pgm_control.analysis.evaluate import objective
 from pgm_control.guides.dial import DialGuide
+from pgm_control.inference.variational.elbo import objective_of
+from pgm_control.inference.variational.losses import MarkovELBO, MarkovObjective, MarkovRenyi
+from pgm_control.inference.variational.priced import priced
+from pgm_control.inference.variational.renyi import renyi_bound
 from pgm_control.models import restaurant, risky_path
-from pgm_control.testing import check_guide
+from pgm_control.testing.checks import check_guide
 
 pytestmark = pytest.mark.slow
 

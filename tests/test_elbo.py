@@ -11,7 +11,7 @@ from pyro.infer import SVI
 from pyro.optim import PyroOptim
 
 from pgm_control import ClampedGuide, FreeGuide, MarkovELBO, Optimism, TabularModel, infer
-from pgm_control._elbo import elbo
+from pgm_control.inference.variational.elbo import elbo
 
 # Plain arguments, built in the test: the shape checker draws random numbers, which strategies must not.
 problems = st.fixed_dictionaries(

@@ -10,10 +10,6 @@ from problems import random_mdp, some
 from strategies import laws, model_of, problems
 
 from pgm_control import ClampedGuide, FreeGuide, InvalidArgument, Optimism, TabularMDP, TabularModel, fit, infer
-from pgm_control._elbo import elbo
-from pgm_control._em import em_step
-from pgm_control._forward import occupancy
-from pgm_control._natural_gradient import improved
 from pgm_control.guides import (
     DeterministicGuide,
     LowRankGuide,
@@ -24,7 +20,11 @@ from pgm_control.guides import (
     ViewGuide,
 )
 from pgm_control.guides.dial import DialGuide
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.inference.variational.em import em_step
+from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.models import restaurant, risky_path
+from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from problems import gamble, random_mdp
 from strategies import laws, model_of, problems
 
 from pgm_control import Ensemble, InvalidProblem, Optimism, TabularModel, evaluate, fit, infer
-from pgm_control._evaluate import objective
+from pgm_control.analysis.evaluate import objective
 from pgm_control.guides.dial import DialGuide
 
 TAU = 0.7

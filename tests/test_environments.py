@@ -30,8 +30,8 @@ from pgm_control import (
     rollout,
     value_iteration,
 )
-from pgm_control._registration import register_environments
-from pgm_control._tabular_env import TabularEnv, to_gymnasium
+from pgm_control.environments.registration import register_environments
+from pgm_control.environments.tabular_env import TabularEnv, to_gymnasium
 from pgm_control.models import risky_path, windy_bridge, windy_bridge_in_parts, zoo, zoo_entry
 from pgm_control.models.environments import environment_id, zoo_environment
 from pgm_control.models.multi_goal import GOALS, MultiGoalEnv

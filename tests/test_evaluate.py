@@ -20,7 +20,7 @@ from pgm_control import (
     evaluate,
     infer,
 )
-from pgm_control._policy import TabularPolicy
+from pgm_control.trajectories.policy import TabularPolicy
 
 
 def returns_by_enumeration(mdp, initial, policy, dynamics, t=0, state=None):

@@ -15,7 +15,7 @@ from problems import random_mdp
 
 import pgm_control
 from pgm_control import TabularModel, evaluate, infer
-from pgm_control._elbo import elbo
+from pgm_control.inference.variational.elbo import elbo
 
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # which has a test of its own

@@ -21,8 +21,8 @@ from pgm_control import (
     rollout,
     value_iteration,
 )
+from pgm_control.environments.cells import cells_of
 from pgm_control.exchange import Chart, discretise
-from pgm_control.exchange.cells import cells_of
 
 
 class Strip(gymnasium.Env):

@@ -13,11 +13,11 @@ from problems import gamble, random_mdp
 from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, infer
-from pgm_control._dice import believed_die, tilted_dice
-from pgm_control._elbo import expect, relative
-from pgm_control._explain import explain
-from pgm_control._wording import action_phrase, amount, chance, state_phrase
+from pgm_control.analysis.explain import explain
+from pgm_control.inference.variational.elbo import expect, relative
 from pgm_control.models import deterministic_twin, lottery, restaurant, slippery_cliff, zoo
+from pgm_control.text.wording import action_phrase, amount, chance, state_phrase
+from pgm_control.trajectories.beliefs import believed_die, tilted_dice
 
 pytestmark = pytest.mark.slow  # against the sources alone
 

@@ -22,8 +22,6 @@ from pgm_control import (
     infer,
     ledger,
 )
-from pgm_control.explorer import _explore, explore, explorer_page
-from pgm_control.explorer._problem_data import coded, problem_data
 from pgm_control.models import (
     frozen_lake,
     lottery,
@@ -34,6 +32,9 @@ from pgm_control.models import (
     zoo,
 )
 from pgm_control.models.windy_bridge import windy_bridge_in_parts
+from pgm_control.reports.explorer import explore, explorer_page
+from pgm_control.reports.explorer import page as _explore
+from pgm_control.reports.explorer.problem_data import coded, problem_data
 
 AGREE = 1e-9
 SETTINGS = 210  # in all, of the zoo and of random problems

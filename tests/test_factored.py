@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from strategies import distributions, laws, rewards, temperatures
 
 from pgm_control import FactoredMDP, InvalidArgument, InvalidProblem, Optimism, TabularMDP, TabularModel, fit, infer
-from pgm_control._elbo import objective_of
-from pgm_control._evaluate import objective
-from pgm_control._factored import marginal_of_factor
-from pgm_control._factors import conditionals, joint
+from pgm_control.analysis.evaluate import objective
+from pgm_control.chance.factors import conditionals, joint
 from pgm_control.guides.dial import DialGuide
+from pgm_control.inference.variational.elbo import objective_of
+from pgm_control.problems.factored import marginal_of_factor
 
 betas = st.sampled_from([-2.0, -0.3, 0.0, 0.4, 1.0, 3.0])
 

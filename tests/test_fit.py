@@ -29,11 +29,11 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control._blocks import require_model
-from pgm_control._checkpoint import Checkpoint
-from pgm_control._elbo import elbo
-from pgm_control._fit import default_loss
+from pgm_control.inference.variational.checkpoint import Checkpoint
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.inference.variational.fit import default_loss
 from pgm_control.models import restaurant, risky_path
+from pgm_control.trajectories.blocks import require_model
 
 GUIDES = {"free": (FreeGuide, 1.0), "clamped": (ClampedGuide, 0.0)}
 every_guide = pytest.mark.parametrize(("guide_class", "optimism"), GUIDES.values(), ids=GUIDES.keys())

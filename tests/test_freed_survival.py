@@ -9,8 +9,8 @@ from hypothesis import given
 from strategies import laws, mdp_of, problems
 
 from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
-from pgm_control._freed_survival import SurvivalStatus, freed_survival
-from pgm_control._growth_rate import growth_rate
+from pgm_control.inference.infinite_horizon.freed_survival import SurvivalStatus, freed_survival
+from pgm_control.inference.infinite_horizon.growth_rate import growth_rate
 
 
 def one_state(reward, discount=0.9):
@@ -73,6 +73,6 @@ def test_ctrl_c_during_the_growth_rate_is_no_answer(monkeypatch):
 
         return growth_rate(*arguments, **settings, tolerance=1e-300, progress=press)
 
-    monkeypatch.setattr("pgm_control._freed_survival.growth_rate", pressed)
+    monkeypatch.setattr("pgm_control.inference.infinite_horizon.freed_survival.growth_rate", pressed)
     with pytest.raises(KeyboardInterrupt):
         freed_survival(one_state(-1.0))

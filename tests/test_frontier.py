@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pgm_control import Blocks, InvalidArgument, Optimism, TabularMDP, TabularModel, evaluate, infer
-from pgm_control._critical_optimism import critical_optimism
-from pgm_control._forward import occupancy
-from pgm_control._frontier import frontier
+from pgm_control.analysis.critical_optimism import critical_optimism
+from pgm_control.analysis.frontier import frontier
 from pgm_control.models import frozen_lake, restaurant, slippery_cliff, windy_bridge
+from pgm_control.trajectories.occupancy import occupancy
 
 
 def test_the_price_of_optimism_on_the_cliff():

@@ -26,9 +26,6 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control._blocks import Assignable
-from pgm_control._elbo import elbo
-from pgm_control._forward import occupancy
 from pgm_control.guides import (
     DeterministicGuide,
     MeanFieldGuide,
@@ -40,7 +37,10 @@ from pgm_control.guides import (
     guide_zoo,
 )
 from pgm_control.guides.view import _checked
+from pgm_control.inference.variational.elbo import elbo
 from pgm_control.models import restaurant
+from pgm_control.trajectories.blocks import Assignable
+from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow
 

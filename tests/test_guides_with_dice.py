@@ -12,9 +12,9 @@ from problems import random_mdp
 from strategies import problem_of
 
 from pgm_control import FreeGuide, InvalidArgument, Optimism, TabularMDP, TabularModel, fit, infer
-from pgm_control._elbo import elbo
-from pgm_control._forward import occupancy
 from pgm_control.guides import LowRankGuide, MeanFieldGuide, OpenLoopGuide
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow
 

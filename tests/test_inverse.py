@@ -11,7 +11,6 @@ from oracles import Problem, solve
 from problems import random_mdp
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer
-from pgm_control._backend import kernels_for
 from pgm_control.inverse_rl import (
     BoltzmannDemonstrator,
     ClampedDemonstrator,
@@ -29,6 +28,7 @@ from pgm_control.inverse_rl.descent import Bends, descend
 from pgm_control.inverse_rl.direct import direct
 from pgm_control.inverse_rl.objective import Objective, log_prior
 from pgm_control.inverse_rl.visits import predicted_visits
+from pgm_control.kernels.backend import kernels_for
 
 DEMONSTRATORS = [
     ClampedDemonstrator("matching"),

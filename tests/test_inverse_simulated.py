@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer, to_gymnasium
+from pgm_control.environments.vector_environments import Worlds
 from pgm_control.inverse_rl import InverseStatus, Recording, inverse_in_simulator
 from pgm_control.inverse_rl.simulated import partition_weights, sample_episodes
 from pgm_control.learners import SAC, SoftQLearning
-from pgm_control.learners.worlds import Worlds
 
 pytestmark = pytest.mark.slow
 

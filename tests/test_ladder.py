@@ -14,9 +14,9 @@ from problems import gamble, random_mdp
 from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer
-from pgm_control._errors import InvalidArgument
-from pgm_control._ladder import ladder
+from pgm_control.errors import InvalidArgument
 from pgm_control.models import frozen_lake, restaurant, risky_path, slippery_cliff
+from pgm_control.queries.ladder import ladder
 
 pytestmark = pytest.mark.slow
 

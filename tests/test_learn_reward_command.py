@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-import pgm_control.cli as cli
 from pgm_control import TabularModel, infer
+from pgm_control.cli import main as cli
 from pgm_control.inverse_rl import ClampedDemonstrator, Demonstrations, inverse
 from pgm_control.models import risky_path
 
-ROOT = Path(cli.__file__).parent.parent
+ROOT = Path(cli.__file__).parent.parent.parent
 
 
 def run(capsys, *args):

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgm_control import InvalidArgument, InvalidCheckpoint, UnsupportedEnvironment
-from pgm_control._errors import EnvironmentFailure, LearningDiverged
+from pgm_control.errors import EnvironmentFailure, LearningDiverged
 from pgm_control.learners.learner import Learner
 from pgm_control.learners.learning import LearningStatus
 from pgm_control.learners.saved import read, write

@@ -27,11 +27,11 @@ from pgm_control import (
     evaluate,
     infer,
 )
-from pgm_control._factored import FactoredMDP
-from pgm_control._ledger import Ledger, ledger
-from pgm_control._whole_file import write_whole
+from pgm_control.analysis.ledger import Ledger, ledger
 from pgm_control.models.frozen_lake import frozen_lake
 from pgm_control.models.restaurant import restaurant
+from pgm_control.problems.factored import FactoredMDP
+from pgm_control.runtime.files import write_whole
 
 ARRAYS = ("initial_by_state", "policy_by_state", "dynamics_by_pair", "survival_by_state")
 EVERYTHING = (*ARRAYS, "delusion_by_step", "jensen", "policy_by_step", "dynamics_by_step", "survival_by_step")

@@ -14,11 +14,11 @@ from problems import gamble, random_mdp
 from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import ClampedGuide, FreeGuide, InvalidArgument, InvalidGuide, Optimism, TabularModel, evaluate, infer
-from pgm_control._estimate import Estimate, estimate, estimate_elbo
-from pgm_control._iwae import iwae_bound
-from pgm_control._log_weights import log_target, log_weights, returns, traced
-from pgm_control._process import MarkovProcess, log_turn, policy_entropy, simulate, turns
-from pgm_control._trajectories import Trajectories
+from pgm_control.inference.sampling.estimate import Estimate, estimate, estimate_elbo
+from pgm_control.inference.sampling.iwae import iwae_bound
+from pgm_control.inference.sampling.log_weights import log_target, log_weights, returns, traced
+from pgm_control.trajectories.process import MarkovProcess, log_turn, policy_entropy, simulate, turns
+from pgm_control.trajectories.samples import Trajectories
 
 pytestmark = pytest.mark.slow
 

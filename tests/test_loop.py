@@ -4,8 +4,8 @@ import signal
 
 import pytest
 
-from pgm_control._loop import Loop, passes
-from pgm_control._status import Status
+from pgm_control.runtime.loop import Loop, passes
+from pgm_control.runtime.status import Status
 
 
 class Ending(Status):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgm_control import InvalidArgument, InvalidProblem, TabularMDP
-from pgm_control import _mdp_checks as checks
+from pgm_control.problems import checks
 
 STATES, ACTIONS = ("home", "away"), ("stay", "go")
 

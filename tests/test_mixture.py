@@ -27,14 +27,14 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control._elbo import elbo
-from pgm_control._estimate import Estimate, estimate
-from pgm_control._log_weights import log_target, log_weights
-from pgm_control._process import MarkovProcess, log_probability, process_of, simulate
-from pgm_control._trajectories import Trajectories
 from pgm_control.guides.mixture import MixtureELBO, MixtureGuide, _check
 from pgm_control.guides.open_loop import OpenLoopGuide
-from pgm_control.testing import check_guide
+from pgm_control.inference.sampling.estimate import Estimate, estimate
+from pgm_control.inference.sampling.log_weights import log_target, log_weights
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.testing.checks import check_guide
+from pgm_control.trajectories.process import MarkovProcess, log_probability, process_of, simulate
+from pgm_control.trajectories.samples import Trajectories
 
 pytestmark = pytest.mark.slow
 

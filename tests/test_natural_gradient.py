@@ -27,13 +27,13 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control._blocks import Assignable
-from pgm_control._checkpoint import Checkpoint
-from pgm_control._elbo import elbo
-from pgm_control._fit import _way
-from pgm_control._forward import occupancy
-from pgm_control._natural_gradient import improved
+from pgm_control.inference.variational.checkpoint import Checkpoint
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.inference.variational.fit import _way
+from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.models import restaurant, risky_path, slippery_cliff
+from pgm_control.trajectories.blocks import Assignable
+from pgm_control.trajectories.occupancy import occupancy
 
 every_guide = pytest.mark.parametrize("guide_class", [FreeGuide, ClampedGuide])
 every_step_size = st.floats(1e-3, 1.0)

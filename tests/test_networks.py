@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyro.ops.provenance import get_provenance, track_provenance
 
-from pgm_control.learners.action_prior import ActionPrior
-from pgm_control.learners.networks import Network, follow
-from pgm_control.learners.policies import BoxPolicy
-from pgm_control.learners.precision import products_in
-from pgm_control.learners.soft_policy_loss import SoftPolicyLoss
-from pgm_control.learners.spaces import Actions, Observations
+from pgm_control.environments.action_prior import ActionPrior
+from pgm_control.environments.spaces import Actions, Observations
+from pgm_control.learners.losses.soft_policy_loss import SoftPolicyLoss
+from pgm_control.networks.mlp import Network, follow
+from pgm_control.networks.policies import BoxPolicy
+from pgm_control.networks.precision import products_in
 from tests.strategies import laws
 
 SHORT = products_in("bfloat16")

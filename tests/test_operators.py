@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from strategies import distributions, laws, optimisms, rewards, temperatures
 
-from pgm_control._operators import certainty_equivalent, tilt
+from pgm_control.chance.operators import certainty_equivalent, tilt
 
 TINY = [sign * 10.0**-power for power in (3, 6, 9, 12, 15, 300) for sign in (1, -1)]
 

@@ -12,7 +12,7 @@ from learned import TABLE, compare, learn
 from problems import gamble, random_mdp
 
 from pgm_control import InvalidArgument, TabularModel
-from pgm_control._tabular_env import to_gymnasium
+from pgm_control.environments.tabular_env import to_gymnasium
 from pgm_control.learners import SAC
 from pgm_control.learners.original_sac import OriginalSAC
 from pgm_control.models import lottery, restaurant, risky_path

@@ -12,7 +12,7 @@ import pytest
 
 import pgm_control
 from pgm_control._references import REFERENCES
-from pgm_control.explorer import _explore
+from pgm_control.reports.explorer import page as _explore
 
 ROOT = Path(__file__).parent.parent
 CORE = Path(pgm_control.__file__).parent
@@ -191,7 +191,7 @@ def test_the_shape_checker_is_on(pytestconfig):
         pytest.skip("pytest --jaxtyping-packages=pgm_control,beartype.beartype checks the shapes of every call")
     import torch
 
-    from pgm_control._operators import certainty_equivalent
+    from pgm_control.chance.operators import certainty_equivalent
 
     with pytest.raises(Exception, match=r"(?i)type-check error"):
         certainty_equivalent(torch.zeros(2, 3), torch.zeros(3, 2), 1.0, 1.0)

@@ -25,14 +25,14 @@ from pgm_control import (
     infer,
     scorecard,
 )
-from pgm_control._elbo import elbo
-from pgm_control._histories import history_optimum
-from pgm_control._partial import PartiallyObservedMDP
 from pgm_control.guides.open_loop import OpenLoopGuide
 from pgm_control.guides.view import ViewGuide
 from pgm_control.guides.window import FreeWindowGuide, WindowGuide
+from pgm_control.inference.exact.histories import history_optimum
+from pgm_control.inference.variational.elbo import elbo
 from pgm_control.models.tiger import tiger
-from pgm_control.testing import check_guide
+from pgm_control.problems.partially_observed import PartiallyObservedMDP
+from pgm_control.testing.checks import check_guide
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ import pytest
 from problems import gamble, random_mdp
 
 from pgm_control import MissingExtra, TabularMDP, TabularModel
-from pgm_control._compare import compare
-from pgm_control._picture import picture
+from pgm_control.analysis.compare import compare
 from pgm_control.models import frozen_lake, lottery, lottery_twin, restaurant, risky_path, slippery_cliff
+from pgm_control.plot.comparison import picture
 
 
 def compared(mdp, name="a problem", steps=30, temperature=1.0):

@@ -33,10 +33,7 @@ from pgm_control import (
     return_distribution,
     scorecard,
 )
-from pgm_control._dice import believed_die, tilted_dice
-from pgm_control._evaluate import blocks_of
-from pgm_control._forward import occupancy
-from pgm_control._wording import state_label
+from pgm_control.analysis.evaluate import blocks_of
 from pgm_control.guides import ClampedGuide, FreeGuide
 from pgm_control.learners.learning import EvaluationPoint, Learning, LearningStatus
 from pgm_control.models import frozen_lake, frozen_lake_twin, lottery, restaurant, risky_path, slippery_cliff
@@ -45,6 +42,9 @@ from pgm_control.models.windy_bridge import windy_bridge
 from pgm_control.plot.labels import spread
 from pgm_control.plot.style import CLAMPED, FREE, TRUE, looks_of, style_of
 from pgm_control.plot.terrain import directions
+from pgm_control.text.wording import state_label
+from pgm_control.trajectories.beliefs import believed_die, tilted_dice
+from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow  # against the sources alone
 

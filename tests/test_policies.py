@@ -10,12 +10,12 @@ from gymnasium.spaces import Box, Discrete
 from torch import nn
 
 from pgm_control import InvalidArgument
+from pgm_control.environments.action_prior import ActionPrior
+from pgm_control.environments.spaces import Actions, Observations
 from pgm_control.learners import SAC
-from pgm_control.learners.action_prior import ActionPrior
-from pgm_control.learners.flow_policy import FlowPolicy, SquashedFlow
-from pgm_control.learners.policies import BoxPolicy, DiscretePolicy, policy_of
-from pgm_control.learners.spaces import Actions, Observations
-from pgm_control.learners.squashed_gaussian import SquashedGaussian
+from pgm_control.networks.flow import FlowPolicy, SquashedFlow
+from pgm_control.networks.policies import BoxPolicy, DiscretePolicy, policy_of
+from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
 pytestmark = pytest.mark.slow
 

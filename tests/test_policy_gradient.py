@@ -16,16 +16,16 @@ from pyro.infer import SVI, Trace_ELBO, TraceGraph_ELBO
 from pyro.optim import PyroOptim
 
 from pgm_control import ClampedGuide, FreeGuide, TabularModel, infer
-from pgm_control._blocks import Blocks
-from pgm_control._elbo import elbo
-from pgm_control._errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, InvalidGuide, LearningDiverged
-from pgm_control._parameters import announce_parameters
-from pgm_control._tabular_env import to_gymnasium
-from pgm_control._to_go_elbo import ToGoELBO
+from pgm_control.environments.tabular_env import to_gymnasium
+from pgm_control.errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, InvalidGuide, LearningDiverged
 from pgm_control.guides.simulated import SimulatedGuide, SquashedGaussianPolicy
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.inference.variational.to_go_elbo import ToGoELBO
 from pgm_control.learners.policy_gradient import MaxEntPolicyGradient
 from pgm_control.models import restaurant, risky_path
 from pgm_control.models.simulator import SimulatorModel
+from pgm_control.trajectories.blocks import Blocks
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from pyro import poutine
 from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
-from pgm_control._trajectories import most_probable_trajectory, sample_trajectories
+from pgm_control.trajectories.samples import most_probable_trajectory, sample_trajectories
 
 FREE = Optimism(1.0, 1.0, 1.0)
 

@@ -9,7 +9,7 @@ from pyro import poutine
 from pyro.infer import Predictive, Trace_ELBO, TraceEnum_ELBO, config_enumerate, infer_discrete
 
 from pgm_control import ClampedGuide, FreeGuide, Optimism, TabularMDP, TabularModel, infer
-from pgm_control._elbo import elbo
+from pgm_control.inference.variational.elbo import elbo
 
 EVERYTHING_FREE = Optimism(1.0, 1.0, 1.0)
 

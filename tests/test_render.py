@@ -12,9 +12,9 @@ from problems import random_mdp
 from pyro.infer.inspect import get_model_relations
 
 from pgm_control import ClampedGuide, DialGuide, FreeGuide, InvalidArgument, MissingExtra, Optimism, TabularModel, infer
-from pgm_control._render import has_graphviz, render
 from pgm_control.guides import MeanFieldGuide, OpenLoopGuide, StationaryGuide
 from pgm_control.models import restaurant, slippery_cliff
+from pgm_control.reports.graph import has_graphviz, render
 
 pytestmark = pytest.mark.slow  # against the sources alone
 

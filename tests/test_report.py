@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from pgm_control import ClampedGuide, FreeGuide, InvalidArgument, TabularModel, compare, explain, fit, infer, ledger
-from pgm_control._report import report, report_page
 from pgm_control.models import lottery, restaurant, slippery_cliff, zoo
+from pgm_control.reports.report import report, report_page
 
 pytestmark = pytest.mark.slow
 

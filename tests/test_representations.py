@@ -23,9 +23,9 @@ from pgm_control import (
     ledger,
     scorecard,
 )
-from pgm_control._dice import tilted_dice
-from pgm_control._wording import amount
 from pgm_control.models import restaurant, slippery_cliff
+from pgm_control.text.wording import amount
+from pgm_control.trajectories.beliefs import tilted_dice
 
 pytestmark = pytest.mark.slow  # against the sources alone
 

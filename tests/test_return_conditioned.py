@@ -11,8 +11,8 @@ from problems import random_mdp
 from strategies import laws
 
 from pgm_control import InvalidArgument, InvalidProblem, TabularModel, infer
-from pgm_control._return_conditioned import condition_on_return
 from pgm_control.models import lottery, lottery_twin, restaurant, slippery_cliff, zoo
+from pgm_control.queries.return_conditioned import condition_on_return
 
 pytestmark = pytest.mark.slow  # against the sources alone
 

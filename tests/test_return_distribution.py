@@ -11,9 +11,9 @@ from oracles import paths
 from problems import gamble, random_mdp
 from strategies import laws, model_of, problems
 
-import pgm_control._return_distribution as module
+import pgm_control.analysis.return_distribution as module
 from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, infer
-from pgm_control._return_distribution import ReturnDistribution, return_distribution, return_moments
+from pgm_control.analysis.return_distribution import ReturnDistribution, return_distribution, return_moments
 from pgm_control.models import frozen_lake, slippery_cliff
 
 

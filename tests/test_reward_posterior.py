@@ -24,9 +24,9 @@ from pgm_control.inverse_rl import (
     compare_demonstrators,
     reward_posterior,
 )
-from pgm_control.inverse_rl.coordinates import Coordinates
+from pgm_control.inverse_rl.bayesian.coordinates import Coordinates
+from pgm_control.inverse_rl.bayesian.tempering import effective_draws, evaluated, moved, tempered
 from pgm_control.inverse_rl.reward_function import RewardFunction
-from pgm_control.inverse_rl.tempering import effective_draws, evaluated, moved, tempered
 
 pytestmark = pytest.mark.slow
 

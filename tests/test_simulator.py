@@ -20,11 +20,8 @@ from pyro.infer.enum import get_importance_trace
 from strategies import laws, mdp_of, problems
 
 from pgm_control import TabularModel
-from pgm_control._blocks import Blocks
-from pgm_control._elbo import elbo
-from pgm_control._errors import EnvironmentFailure, InvalidArgument, InvalidGuide
-from pgm_control._tabular_env import to_gymnasium
-from pgm_control._to_go_elbo import ToGoELBO
+from pgm_control.environments.tabular_env import to_gymnasium
+from pgm_control.errors import EnvironmentFailure, InvalidArgument, InvalidGuide
 from pgm_control.guides.simulated import (
     CategoricalPolicy,
     SimulatedGuide,
@@ -32,8 +29,11 @@ from pgm_control.guides.simulated import (
     require_simulated,
     without_path,
 )
-from pgm_control.learners.squashed_gaussian import SquashedGaussian
+from pgm_control.inference.variational.elbo import elbo
+from pgm_control.inference.variational.to_go_elbo import ToGoELBO
 from pgm_control.models.simulator import SimulatorModel, unpacked
+from pgm_control.networks.squashed_gaussian import SquashedGaussian
+from pgm_control.trajectories.blocks import Blocks
 
 pytestmark = pytest.mark.slow
 

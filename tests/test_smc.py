@@ -26,18 +26,18 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control import _particles as particles_module
-from pgm_control import _process as process_module
-from pgm_control._elbo import values_to_go
-from pgm_control._estimate import Estimate, estimate
-from pgm_control._iwae import iwae_bound
-from pgm_control._log_weights import log_target
-from pgm_control._particles import run_smc, systematic
-from pgm_control._process import MarkovProcess, Process, log_probability, process_of
-from pgm_control._smc import conditional_smc, smc
-from pgm_control._trajectories import Trajectories
 from pgm_control.guides.improved import ImportanceGuide, SMCGuide
 from pgm_control.guides.mixture import MixtureGuide
+from pgm_control.inference.sampling import particles as particles_module
+from pgm_control.inference.sampling.estimate import Estimate, estimate
+from pgm_control.inference.sampling.iwae import iwae_bound
+from pgm_control.inference.sampling.log_weights import log_target
+from pgm_control.inference.sampling.particles import run_smc, systematic
+from pgm_control.inference.sampling.smc import conditional_smc, smc
+from pgm_control.inference.variational.elbo import values_to_go
+from pgm_control.trajectories import process as process_module
+from pgm_control.trajectories.process import MarkovProcess, Process, log_probability, process_of
+from pgm_control.trajectories.samples import Trajectories
 
 pytestmark = pytest.mark.slow
 

@@ -12,14 +12,14 @@ from learned import TABLE, compare, learn, soft_value
 from problems import gamble, random_mdp
 
 from pgm_control import InvalidArgument, TabularMDP, TabularModel
-from pgm_control._tabular_env import to_gymnasium
+from pgm_control.environments.action_prior import ActionPrior
+from pgm_control.environments.spaces import Actions, Observations
+from pgm_control.environments.tabular_env import to_gymnasium
 from pgm_control.learners import SAC
-from pgm_control.learners.action_prior import ActionPrior
-from pgm_control.learners.networks import Network
-from pgm_control.learners.policies import BoxPolicy, DiscretePolicy
-from pgm_control.learners.soft_policy_loss import SoftPolicyLoss
-from pgm_control.learners.spaces import Actions, Observations
+from pgm_control.learners.losses.soft_policy_loss import SoftPolicyLoss
 from pgm_control.models import frozen_lake, lottery, restaurant, risky_path, slippery_cliff
+from pgm_control.networks.mlp import Network
+from pgm_control.networks.policies import BoxPolicy, DiscretePolicy
 
 pytestmark = pytest.mark.slow
 
@@ -220,7 +220,7 @@ class TestBox:
 
     def test_a_prior_in_a_box(self):
         """With nothing to gain the policy becomes the prior, which is a squashed Gaussian here; V is 0."""
-        from pgm_control.learners.squashed_gaussian import SquashedGaussian
+        from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
         def prior(features):
             shape = (len(features), 1)

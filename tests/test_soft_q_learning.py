@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
-from pgm_control._tabular_env import to_gymnasium
+from pgm_control.environments.tabular_env import to_gymnasium
 from pgm_control.learners.learning import LearningStatus
 from pgm_control.learners.soft_q_learning import SoftQLearning
 from pgm_control.models import lottery, risky_path

@@ -9,8 +9,8 @@ from hypothesis import given
 from strategies import laws, temperatures
 
 from pgm_control import InvalidArgument
-from pgm_control.learners.soft_values_of_samples import soft_value_of_samples
-from pgm_control.learners.squashed_gaussian import SquashedGaussian
+from pgm_control.learners.losses.soft_values_of_samples import soft_value_of_samples
+from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
 
 def hill(a):

@@ -10,7 +10,7 @@ from hypothesis import given
 from pyro import poutine
 from strategies import laws
 
-from pgm_control.learners.squashed_gaussian import SquashedGaussian, log_jacobian
+from pgm_control.networks.squashed_gaussian import SquashedGaussian, log_jacobian
 
 means = st.sampled_from([-20.0, -8.0, -3.0, -0.3, 0.0, 0.5, 2.0, 8.0, 20.0])
 scales = st.sampled_from([0.01, 0.1, 0.5, 1.0, 2.0, 5.0])

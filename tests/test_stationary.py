@@ -13,12 +13,16 @@ from problems import gamble, random_mdp
 from strategies import laws, mdp_of, model_of, problems
 
 from pgm_control import InvalidArgument, TabularMDP, TabularModel, infer
-from pgm_control import _stationary as stationary
-from pgm_control._average_reward import GainStatus, average_reward
-from pgm_control._components import best_reachable, strong_components
-from pgm_control._growth_rate import growth_rate
-from pgm_control._stationary import DistributionStatus, policy_evaluation, stationary_distribution
-from pgm_control._value_iteration import ValueStatus, value_iteration
+from pgm_control.inference.infinite_horizon import policy_evaluation as stationary
+from pgm_control.inference.infinite_horizon.average_reward import GainStatus, average_reward
+from pgm_control.inference.infinite_horizon.growth_rate import growth_rate
+from pgm_control.inference.infinite_horizon.policy_evaluation import (
+    DistributionStatus,
+    policy_evaluation,
+    stationary_distribution,
+)
+from pgm_control.inference.infinite_horizon.value_iteration import ValueStatus, value_iteration
+from pgm_control.kernels.components import best_reachable, strong_components
 
 
 def plain(mdp):

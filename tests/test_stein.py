@@ -9,8 +9,8 @@ from hypothesis import given
 from strategies import laws
 
 from pgm_control import InvalidArgument
-from pgm_control.learners.amortised_sampler import AmortisedSampler
-from pgm_control.learners.stein import stein_direction, stein_loss
+from pgm_control.learners.losses.amortised_sampler import AmortisedSampler
+from pgm_control.learners.losses.stein import stein_direction, stein_loss
 
 
 def by_the_formula(u, score):

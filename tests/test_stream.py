@@ -143,7 +143,7 @@ def test_memory_peaks_at_little_more_than_the_tables():
     code = """
 import resource, numpy as np, torch
 from pgm_control import TabularMDP
-from pgm_control._value_iteration import value_iteration
+from pgm_control.inference.infinite_horizon.value_iteration import value_iteration
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 torch.set_num_threads(1)
 def make(states, size=2000):

@@ -12,13 +12,13 @@ from problems import random_mdp
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import TabularMDP
-from pgm_control import _bellman as bellman_module
-from pgm_control._bellman import Change
-from pgm_control._certificate import span_certificate, sup_norm_certificate
-from pgm_control._endless import Endless
-from pgm_control._forms import best_form
-from pgm_control._sweep_methods import Anderson
-from pgm_control._value_iteration import value_iteration
+from pgm_control.inference.infinite_horizon import bellman as bellman_module
+from pgm_control.inference.infinite_horizon.bellman import Change
+from pgm_control.inference.infinite_horizon.certificate import span_certificate, sup_norm_certificate
+from pgm_control.inference.infinite_horizon.methods import Anderson
+from pgm_control.inference.infinite_horizon.problem import Endless
+from pgm_control.inference.infinite_horizon.tables import best_form
+from pgm_control.inference.infinite_horizon.value_iteration import value_iteration
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
 FORMS = ("padded", "rows", "dense")

@@ -7,8 +7,8 @@ import torch
 from problems import gamble, random_mdp
 
 from pgm_control import Blocks, ClampedGuide, LawBroken, MarkovGuide, TabularMDP, TabularModel, infer
-from pgm_control._program import run_program
-from pgm_control.testing import check_guide, check_model
+from pgm_control.testing.checks import check_guide, check_model
+from pgm_control.trajectories.program import run_program
 
 MODEL = TabularModel(random_mdp(seed=0, horizon=2), 0.7)
 

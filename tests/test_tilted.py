@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 import torch
 
-from pgm_control._tilted import tilted
+from pgm_control.chance.log_tables import tilted
 
 has_numba = importlib.util.find_spec("numba") is not None
 where = pytest.mark.parametrize("backend", ["torch", "auto"] if has_numba else ["torch"])

@@ -16,14 +16,14 @@ import pytest
 import torch
 from test_learner import Counting, Noisy, equal, whole
 
-import pgm_control.cli as cli
-from pgm_control import _train_command
-from pgm_control._errors import MissingExtra
-from pgm_control.learners.curve import curve
-from pgm_control.learners.film import film
+from pgm_control.cli import main as cli
+from pgm_control.cli import train as _train_command
+from pgm_control.cli.film import film
+from pgm_control.cli.run_folder import RunFolder
+from pgm_control.errors import MissingExtra
 from pgm_control.learners.learning import EvaluationPoint
-from pgm_control.learners.run_folder import RunFolder
 from pgm_control.learners.soft_actor_critic import SAC
+from pgm_control.plot.learning_curve import curve
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, config_enumerate
 
 from pgm_control import ClampedGuide, FreeGuide, TabularMDP, TabularModel, infer
-from pgm_control._elbo import elbo
+from pgm_control.inference.variational.elbo import elbo
 
 
 def enumerated(model, guide):

@@ -14,8 +14,8 @@ from problems import random_mdp
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import InvalidArgument, InvalidCheckpoint, Optimism, TabularMDP, TabularModel, infer
-from pgm_control._endless import Endless
-from pgm_control._value_iteration import ValueStatus, value_iteration
+from pgm_control.inference.infinite_horizon.problem import Endless
+from pgm_control.inference.infinite_horizon.value_iteration import ValueStatus, value_iteration
 
 METHODS = ["value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson", "auto"]
 methods = pytest.mark.parametrize("method", METHODS)

@@ -5,7 +5,7 @@ import pytest
 
 numba = pytest.importorskip("numba", reason="needs the extra `fast`")
 
-from pgm_control._compiled import vector_math  # noqa: E402  after the check above
+from pgm_control.kernels import vector_math  # noqa: E402  after the check above
 
 
 def over(function):

@@ -23,10 +23,10 @@ from .seals import SealsArrays as SealsArrays
 from .feasible import feasible_prior as feasible_prior
 
 # Problems
-from .maps import grid_world as grid_world
-from .maps import Cell as Cell
-from .discretise import discretise as discretise
-from .discretise import Discretised as Discretised
-from .cells import Cells as Cells
-from .charts import Chart as Chart
-from .player import CellPlayer as CellPlayer
+from ..models.grid_world import grid_world as grid_world
+from ..models.grid_world import Cell as Cell
+from ..environments.discretise import discretise as discretise
+from ..environments.discretise import Discretised as Discretised
+from ..environments.cells import Cells as Cells
+from ..environments.bins import Chart as Chart
+from ..environments.cell_policy import CellPlayer as CellPlayer

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .._blocks import HasBlocks, MarkovModel, require_model
-from .._errors import InvalidArgument, MissingExtra
-from .._evaluate import blocks_of
-from .._fit import Fit
-from .._log_weights import draw_weighted, log_target, returns
-from .._mdp import TabularMDP
-from .._posterior import Posterior
-from .._trajectories import Trajectories, sample_trajectories
+from ..analysis.evaluate import blocks_of
+from ..errors import InvalidArgument, MissingExtra
+from ..inference.exact.posterior import Posterior
+from ..inference.sampling.log_weights import draw_weighted, log_target, returns
+from ..inference.variational.fit import Fit
+from ..problems.mdp import TabularMDP
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.samples import Trajectories, sample_trajectories
 from .labelled import NATS, REWARD, names_of, to_xarray
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._cells import Places
-from .._errors import InvalidArgument
-from .._mdp import TabularMDP
-from .._wording import action_phrase, amount, state_phrase
+from ..errors import InvalidArgument
+from ..problems.grid import Places
+from ..problems.mdp import TabularMDP
+from ..text.wording import action_phrase, amount, state_phrase
 
 RewardForm = Literal["transition", "pair", "state"]
 """What a reward may depend on: (s, a, s'), (s, a) or s alone."""

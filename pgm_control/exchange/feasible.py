@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._mdp import TabularMDP
+from ..problems.mdp import TabularMDP
 
 
 def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._blocks import Blocks, HasBlocks
-from .._compare import Comparison
-from .._errors import InvalidArgument, MissingExtra
-from .._fit import Fit
-from .._forward import occupancy
-from .._ledger import Ledger
-from .._mdp import TabularMDP
-from .._policy import TabularPolicy
-from .._posterior import Posterior
-from .._scorecard import Score, Scorecard
+from ..analysis.compare import Comparison
+from ..analysis.ledger import Ledger
+from ..analysis.scorecard import Score, Scorecard
+from ..errors import InvalidArgument, MissingExtra
+from ..inference.exact.posterior import Posterior
+from ..inference.variational.fit import Fit
+from ..problems.mdp import TabularMDP
+from ..trajectories.blocks import Blocks, HasBlocks
+from ..trajectories.occupancy import occupancy
+from ..trajectories.policy import TabularPolicy
 
 if TYPE_CHECKING:
     from xarray import Dataset

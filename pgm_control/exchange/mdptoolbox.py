@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import InvalidProblem
-from .._mdp import ArrayLike, TabularMDP
+from ..errors import InvalidProblem
+from ..problems.mdp import ArrayLike, TabularMDP
 from .dense import RewardForm, in_double, require_held, reward_table, transition_matrix
 from .sparse_rows import Rows, entries_of, is_sparse, rows_of
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .._errors import InvalidArgument, InvalidProblem
-from .._mdp import TabularMDP
-from .._partial import PartiallyObservedMDP
-from .._wording import state_phrase
+from ..errors import InvalidArgument, InvalidProblem
+from ..problems.mdp import TabularMDP
+from ..problems.partially_observed import PartiallyObservedMDP
+from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 
 _LAYOUT = "pymdp"

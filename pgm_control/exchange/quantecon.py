@@ -8,8 +8,8 @@ import numpy.typing as npt
 from jaxtyping import Int
 from torch import Tensor
 
-from .._errors import InvalidArgument, InvalidProblem
-from .._mdp import ArrayLike, TabularMDP
+from ..errors import InvalidArgument, InvalidProblem
+from ..problems.mdp import ArrayLike, TabularMDP
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 from .sparse_rows import csr, is_sparse, rows_of
 

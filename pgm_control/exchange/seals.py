@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
-from .._errors import InvalidProblem
-from .._mdp import ArrayLike, TabularMDP
+from ..errors import InvalidProblem
+from ..problems.mdp import ArrayLike, TabularMDP
 from .dense import RewardForm, array, in_double, require_held, reward_table, transition_matrix
 
 

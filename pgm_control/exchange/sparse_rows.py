@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._errors import InvalidProblem, MissingExtra
+from ..errors import InvalidProblem, MissingExtra
 
 
 class Rows(NamedTuple):

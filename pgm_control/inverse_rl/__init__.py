@@ -24,11 +24,11 @@ from .demonstrators import DialDemonstrator as DialDemonstrator
 from .demonstrators import BoltzmannDemonstrator as BoltzmannDemonstrator
 from .identification import identification as identification
 from .identification import Identification as Identification
-from .reward_posterior import reward_posterior as reward_posterior
-from .reward_posterior import RewardPosterior as RewardPosterior
-from .reward_program import RewardProgram as RewardProgram
-from .compare_demonstrators import compare_demonstrators as compare_demonstrators
-from .compare_demonstrators import DemonstratorComparison as DemonstratorComparison
+from .bayesian.reward_posterior import reward_posterior as reward_posterior
+from .bayesian.reward_posterior import RewardPosterior as RewardPosterior
+from .bayesian.reward_program import RewardProgram as RewardProgram
+from .bayesian.compare_demonstrators import compare_demonstrators as compare_demonstrators
+from .bayesian.compare_demonstrators import DemonstratorComparison as DemonstratorComparison
 from .simulated import inverse_in_simulator as inverse_in_simulator
 from .simulated import SimulatedInverse as SimulatedInverse
 from .simulated import Recording as Recording

@@ -9,11 +9,11 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 
-from .._errors import InvalidArgument
-from .._mdp import TabularMDP
-from .._policy import TabularPolicy
-from .._trajectories import Trajectories
+from ..errors import InvalidArgument
 from ..exchange import CellPlayer
+from ..problems.mdp import TabularMDP
+from ..trajectories.policy import TabularPolicy
+from ..trajectories.samples import Trajectories
 from .demonstrations import Demonstrations
 
 _ENDED = "ended"  # the state that TabularMDP.from_gymnasium and `discretise` add

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .._mdp import TabularMDP
-from .._trajectories import Trajectories
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
+from ..trajectories.samples import Trajectories
 
 
 class Moves(NamedTuple):

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._blocks import MarkovModel
-from .._errors import InvalidArgument
-from .._factors import aligned
-from .._operators import tilt
+from ..chance.factors import aligned
+from ..chance.operators import tilt
+from ..errors import InvalidArgument
+from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
-from .planned_values import planned_values
+from .values import planned_values
 
 
 @dataclass(frozen=True)

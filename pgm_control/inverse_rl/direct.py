@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._backend import kernels_for
-from .._blocks import MarkovModel
-from .._settings import Settings, arranged
+from ..inference.exact.batch import Settings, arranged
+from ..kernels.backend import kernels_for
+from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
 

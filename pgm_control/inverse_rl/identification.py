@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .._blocks import MarkovModel
-from .._mdp import TabularMDP
+from ..problems.mdp import TabularMDP
+from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
 from .inverse import Inverse

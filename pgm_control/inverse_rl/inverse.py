@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._blocks import MarkovModel, require_model
-from .._errors import InvalidArgument
-from .._loop import Loop
-from .._progress import Progress, silent
-from .._status import Status
+from ..errors import InvalidArgument
+from ..runtime.loop import Loop
+from ..runtime.progress import Progress, silent
+from ..runtime.status import Status
+from ..trajectories.blocks import MarkovModel, require_model
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Behaviour, Demonstrator
 from .descent import Point, adam, descend

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .coordinates import Coordinates
-from .reward_program import RewardProgram
+from ..errors import InvalidArgument
+from .bayesian.coordinates import Coordinates
+from .bayesian.reward_program import RewardProgram
 
 _STEPS = 500
 

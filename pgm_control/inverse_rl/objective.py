@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._blocks import MarkovModel
+from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import Demonstrator
 from .descent import Matrix, Vector

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._mdp import TabularMDP
+from ..problems.mdp import TabularMDP
 from .inverse import tables
 from .rewards import RewardModel
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .._mdp import TabularMDP
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
 
 _NOTHING = np.zeros(1)
 

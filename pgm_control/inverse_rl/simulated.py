@@ -11,12 +11,12 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .._loop import Loop
-from .._progress import Progress, silent
+from ..environments.spaces import Actions, Observations
+from ..environments.vector_environments import Worlds, WorldSource
+from ..errors import InvalidArgument
 from ..learners import SAC, SoftQLearning
-from ..learners.spaces import Actions, Observations
-from ..learners.worlds import Worlds, WorldSource
+from ..runtime.loop import Loop
+from ..runtime.progress import Progress, silent
 from .inverse import InverseStatus
 from .objective import log_prior
 

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._blocks import MarkovModel
-from .._errors import InvalidArgument
-from .._factors import aligned
-from .._operators import certainty_equivalent, tilt
+from ..chance.factors import aligned
+from ..chance.operators import certainty_equivalent, tilt
+from ..errors import InvalidArgument
+from ..trajectories.blocks import MarkovModel
 
 _SWEEPS = 1000  # of Newton's method; it takes a handful
 _SMALL = 1e-13  # of the values: what is left to rounding

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._errors import InvalidArgument, LearningDiverged
+from ..errors import InvalidArgument, LearningDiverged
 
 
 def check_temperature(temperature: Any, instead: str = "") -> None:

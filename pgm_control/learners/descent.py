@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._checkpoint_checks import Check, Problem, fields, row, tensor
+from ..runtime.checkpoint_checks import Check, Problem, fields, row, tensor
 
 
 @final

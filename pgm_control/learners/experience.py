@@ -6,11 +6,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from .._checkpoint_checks import Problem
-from .._errors import InvalidArgument
-from .action_prior import ActionPrior
+from ..environments.action_prior import ActionPrior
+from ..errors import InvalidArgument
+from ..networks.precision import Precision, products_in
+from ..runtime.checkpoint_checks import Problem
 from .learner import Learner
-from .precision import Precision, products_in
 from .replay import Replay, Transitions
 
 Metrics = Mapping[str, Tensor | float]

@@ -6,8 +6,8 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from .._checkpoint_checks import Check, Problem, every, fields, mapping, number, row
-from .._errors import LearningDiverged
+from ..errors import LearningDiverged
+from ..runtime.checkpoint_checks import Check, Problem, every, fields, mapping, number, row
 from .learning import EvaluationPoint
 
 _RECENT = 100  # episodes in the mean return of the log

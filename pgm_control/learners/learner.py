@@ -13,19 +13,19 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from .._checkpoint_checks import fields, require
-from .._errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
-from .._loop import Loop, passes
-from .._progress import Progress, silent
-from .._rollout import Rollout, rollout
+from ..environments.rollout import Rollout, rollout
+from ..environments.spaces import Actions, Observations
+from ..environments.vector_environments import Worlds, WorldSource, id_of
+from ..errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
+from ..runtime.checkpoint_checks import fields, require
+from ..runtime.loop import Loop, passes
+from ..runtime.progress import Progress, silent
 from .checks import check_counts, require_finite
 from .journal import Journal
 from .learning import EvaluationPoint, Learning, LearningCallback, LearningStatus, LearningStep
 from .memory import prepare_memory
 from .randomness import check_generators, device_of, forked, generator_states, set_generators
 from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of, write
-from .spaces import Actions, Observations
-from .worlds import Worlds, WorldSource, id_of
 
 _Kind = TypeVar("_Kind", bound="Learner")  # not Self, which the shape checks of the tests refuse
 

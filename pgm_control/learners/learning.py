@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from .._status import Status
+from ..runtime.status import Status
 
 if TYPE_CHECKING:
     from .learner import Learner

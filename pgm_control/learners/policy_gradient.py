@@ -10,16 +10,16 @@ from pyro.infer import SVI
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from .._checkpoint_checks import Problem, fields, number
-from .._errors import InvalidArgument, LearningDiverged
-from .._optimiser_states import check_of, restored, states_of
-from .._to_go_elbo import ToGoELBO
-from .action_prior import PriorSource
+from ..environments.action_prior import PriorSource
+from ..environments.vector_environments import WorldSource
+from ..errors import InvalidArgument, LearningDiverged
+from ..inference.variational.to_go_elbo import ToGoELBO
+from ..networks.mlp import Network
+from ..runtime.checkpoint_checks import Problem, fields, number
+from ..runtime.optimiser_states import check_of, restored, states_of
 from .learner import Learner
-from .networks import Network
 from .randomness import generator_states, set_generators
 from .saved import configuration
-from .worlds import WorldSource
 
 
 @final

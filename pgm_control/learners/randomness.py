@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checkpoint_checks import Check, either, generator_state, row, tensor
-from .._errors import InvalidArgument
+from ..errors import InvalidArgument
+from ..runtime.checkpoint_checks import Check, either, generator_state, row, tensor
 
 
 def device_of(device: str) -> torch.device:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-from .._checkpoint_checks import Problem, anything, fields, number, tensor
-from .._errors import InvalidArgument
+from ..errors import InvalidArgument
+from ..runtime.checkpoint_checks import Problem, anything, fields, number, tensor
 
 
 class Transitions(NamedTuple):

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import gymnasium
 import torch
 
-from .._checkpoint_checks import (
+from ..errors import EnvironmentFailure, InvalidCheckpoint
+from ..runtime.checkpoint import loaded
+from ..runtime.checkpoint_checks import (
     Check,
     alike,
     anything,
@@ -27,9 +29,7 @@ from .._checkpoint_checks import (
     row,
     text,
 )
-from .._checkpoint_file import loaded
-from .._errors import EnvironmentFailure, InvalidCheckpoint
-from .._whole_file import write_whole
+from ..runtime.files import write_whole
 
 _Made = TypeVar("_Made")
 REMEDY = "Load a copy that is whole, or learn anew."

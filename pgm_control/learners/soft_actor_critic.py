@@ -8,20 +8,20 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .action_prior import ActionPrior, PriorSource
-from .certainty_equivalent_loss import CertaintyEquivalentLoss
+from ..environments.action_prior import ActionPrior, PriorSource
+from ..environments.vector_environments import WorldSource
+from ..errors import InvalidArgument
+from ..networks.mlp import Network, follow
+from ..networks.policies import PolicySource, policy_of
+from ..networks.precision import Precision
 from .checks import check_temperature, check_updates
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
-from .networks import Network, follow
-from .policies import PolicySource, policy_of
-from .precision import Precision
+from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss
+from .losses.soft_policy_loss import SoftPolicyLoss
 from .replay import Transitions
 from .saved import configuration
-from .soft_policy_loss import SoftPolicyLoss
-from .worlds import WorldSource
 
 
 @final

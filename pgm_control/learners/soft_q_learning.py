@@ -8,21 +8,21 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .action_prior import ActionPrior, PriorSource
-from .amortised_sampler import AmortisedSampler
-from .certainty_equivalent_loss import CertaintyEquivalentLoss
+from ..environments.action_prior import ActionPrior, PriorSource
+from ..environments.vector_environments import WorldSource
+from ..errors import InvalidArgument
+from ..networks.mlp import Network, follow
+from ..networks.precision import Precision
 from .checks import check_updates
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
-from .networks import Network, follow
-from .precision import Precision
+from .losses.amortised_sampler import AmortisedSampler
+from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss
+from .losses.soft_values_of_samples import soft_value_of_samples
+from .losses.stein import stein_loss
 from .replay import Transitions
 from .saved import configuration
-from .soft_values_of_samples import soft_value_of_samples
-from .stein import stein_loss
-from .worlds import WorldSource
 
 
 @final

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._errors import InvalidArgument, MissingExtra
+from ..errors import InvalidArgument, MissingExtra
 from .style import Style
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from .._errors import InvalidArgument
+from ..errors import InvalidArgument
 from .canvas import ink, one_panel
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 from .style import looks_of, style_of

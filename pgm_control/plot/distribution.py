@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InvalidArgument
-from .._return_distribution import ReturnDistribution
-from .._wording import amount
+from ..analysis.return_distribution import ReturnDistribution
+from ..errors import InvalidArgument
+from ..text.wording import amount
 from .canvas import named, one_panel
 from .labels import finish, headline, name_axes, numbered
 from .style import looks_of, style_of

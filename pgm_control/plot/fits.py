@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._blocks import Assignable, MarkovModel, require_model
-from .._compare import Comparison
-from .._elbo import objective_of
-from .._errors import InvalidArgument
-from .._fit import Fit
-from .._infer import infer
-from .._optimism import Optimism
-from .._wording import amount
+from ..analysis.compare import Comparison
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.variational.elbo import objective_of
+from ..inference.variational.fit import Fit
+from ..text.wording import amount
+from ..trajectories.blocks import Assignable, MarkovModel, require_model
 from .canvas import ink, named, panels
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 from .style import looks_of, style_of

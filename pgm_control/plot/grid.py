@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from .._mdp import TabularMDP
-from .._wording import state_label
+from ..problems.mdp import TabularMDP
+from ..text.wording import state_label
 from .canvas import settle, size_in_points
 from .labels import finish, headline, wrapped
 from .layout import Cell, Layout

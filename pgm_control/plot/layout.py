@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from .._cells import Cell, grid_of
-from .._errors import InvalidArgument
-from .._mdp import TabularMDP
+from ..errors import InvalidArgument
+from ..problems.grid import Cell, grid_of
+from ..problems.mdp import TabularMDP
 from .terrain import Kind, terrain
 
 _KINDS: Mapping[str, Kind] = {"G": "goal", "H": "hazard", "C": "hazard", "#": "wall", "W": "wall"}

@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._blocks import Blocks, HasBlocks, MarkovModel, require_model
-from .._errors import InvalidArgument
-from .._evaluate import blocks_of
-from .._forward import occupancy
-from .._infer import infer
-from .._mdp import TabularMDP
-from .._policy import TabularPolicy
-from .._posterior import Posterior
+from ..analysis.evaluate import blocks_of
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..problems.mdp import TabularMDP
+from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.occupancy import occupancy
+from ..trajectories.policy import TabularPolicy
 from .canvas import one_panel, panels
 from .grid import draw_grid, inches_of, limits_of
 from .layout import Layout, layout_of

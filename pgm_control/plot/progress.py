@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._errors import InvalidArgument
-from .._wording import amount
+from ..errors import InvalidArgument
 from ..learners.learning import Learning
+from ..text.wording import amount
 from .canvas import ink, named, one_panel
 from .labels import End, finish, headline, label_ends, name_axes, numbered
 from .style import looks_of, style_of

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._compare import Comparison
-from .._errors import InvalidArgument
-from .._evaluate import Evaluation
-from .._scorecard import Score, Scorecard
-from .._wording import amount
+from ..analysis.compare import Comparison
+from ..analysis.evaluate import Evaluation
+from ..analysis.scorecard import Score, Scorecard
+from ..errors import InvalidArgument
+from ..text.wording import amount
 from .canvas import ink, one_panel
 from .labels import finish, headline, name_axes, numbered, wrapped
 from .style import style_of

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .._errors import InvalidArgument
-from .._mdp import TabularMDP
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
 from .canvas import one_panel, panels
 from .grid import draw_grid, inches_of, limits_of
 from .labels import finish, headline, name_axes, name_ticks, numbered

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .._errors import InvalidArgument
+from ..errors import InvalidArgument
 
 
 class Style(NamedTuple):

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from .._blocks import MarkovModel, require_model
-from .._errors import InvalidArgument
-from .._evaluate import evaluate
-from .._infer import infer
+from ..analysis.evaluate import evaluate
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..trajectories.blocks import MarkovModel, require_model
 from .canvas import ink, panels
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 from .style import CLAMPED, FREE, style_of

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from .._cells import Cell, grid_of
-from .._mdp import TabularMDP
+from ..problems.grid import Cell, grid_of
+from ..problems.mdp import TabularMDP
 
 Kind = Literal["goal", "hazard", "wall"]
 
@@ -98,7 +98,7 @@ def _met(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int
 
 def _hard_values(mdp: TabularMDP, rows: int, columns: int) -> Float[np.ndarray, " state"]:
     """The best return from each state, in reward units, with time enough to cross the grid and back."""
-    from .._infer import infer
+    from ..inference.exact.infer import infer
     from ..models import TabularModel  # not at module level: models import the core
 
     longer = mdp.replace(horizon=max(mdp.horizon, 4 * (rows + columns)))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pgm_control import TabularMDP, value_iteration
-from pgm_control._endless import Endless
+from pgm_control.inference.infinite_horizon.problem import Endless
 
 from .harness import jax_in_float64, optional
 from .limit.sweep import SweepLimit

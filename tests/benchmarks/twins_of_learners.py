@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pgm_control import TabularMDP, TabularModel
-from pgm_control._tabular_env import to_gymnasium
+from pgm_control.environments.tabular_env import to_gymnasium
 from pgm_control.learners import SAC
 from pgm_control.learners.original_sac import OriginalSAC
 from pgm_control.learners.soft_q_learning import SoftQLearning

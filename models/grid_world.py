@@ -1,0 +1,222 @@
+"""Grid worlds from maps drawn in text."""
+
+import itertools
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import numpy as np
+
+from ..errors import InvalidArgument
+from ..problems.factored import FactoredMDP
+from ..problems.mdp import TabularMDP
+
+MOVES = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
+"""The actions, in the order of FrozenLake: a quarter turn apart."""
+
+
+@final
+@dataclass(frozen=True)
+class Cell:
+    """What a letter of a map stands for.
+
+    Attributes:
+        start: the episode may begin here; several such cells are equally likely.
+        wall: nobody gets in: a step against it stays where it is, as at the border of the map.
+        ends: arriving ends the episode.
+        back: arriving sends back to the start, of which there must be one.
+        reward: of a step that arrives here, in reward units, on top of `step_reward`. Staying, at a wall, is arriving.
+    """
+
+    start: bool = False
+    wall: bool = False
+    ends: bool = False
+    back: bool = False
+    reward: float = 0.0
+
+
+LEGEND: Mapping[str, Cell] = {
+    "S": Cell(start=True),
+    "F": Cell(),
+    ".": Cell(),
+    " ": Cell(),
+    "#": Cell(wall=True),
+    "H": Cell(ends=True),
+    "G": Cell(ends=True, reward=1.0),
+}
+"""Start, floor (also `.` and a blank), wall, hole and goal; the letters of FrozenLake mean what they mean there."""
+
+
+def grid_world(
+    rows: str | Sequence[str],
+    *,
+    horizon: int,
+    slip: float = 0.0,
+    wind: Mapping[str, float] | None = None,
+    step_reward: float = 0.0,
+    legend: Mapping[str, Cell] | None = None,
+    discount: float = 1.0,
+) -> TabularMDP:
+    r'''A walk on a map drawn in text, with walls, holes, goals, slippery ground and wind.
+
+        mdp = grid_world(
+            """
+            S.......
+            ..##....
+            CCCCCCCG
+            """,
+            horizon=20,
+            slip=0.2,
+            step_reward=-1.0,
+            legend={"C": Cell(reward=-99.0, back=True), "G": Cell(ends=True)},
+        )
+
+    States
+        The cells that are no walls, called `(row, column)`, in reading order, and `ended`, last. The cells are the
+        `layout`, by which pictures are drawn.
+
+    Actions
+        `left`, `down`, `right`, `up`.
+
+    Outcomes
+        The step is made as intended with probability 1 − `slip`, else at right angles to it, either way alike. Then
+        comes the wind: one cell further in a direction, with its probability; but what has arrived where the episode
+        ends, or where it is sent back, has arrived. With both slip and wind the dice have two parts, `slip` (3 faces:
+        aside, straight, aside) and `wind` (calm, then the directions as given), which `Optimism` can free one by one.
+
+    Rewards
+        `step_reward`, plus the reward of the cell that the step arrives in; nothing once the episode has ended.
+
+    FrozenLake is `slip=2/3`, slippery CliffWalking the same with `step_reward=-1` and a legend as above.
+
+    Args:
+        rows: the map, as a text or a list of rows of the same length. The indentation that all rows of a text share
+            does not count.
+        horizon: T, the number of actions.
+        slip: the probability of a step aside, in [0, 1].
+        wind: the probability of a gust in each direction, such as {"down": 0.2}; the rest is calm.
+        step_reward: of every step, in reward units.
+        legend: what other letters mean, or the same ones anew.
+        discount: γ, in (0, 1].
+
+    Raises:
+        InvalidArgument: if the map is ragged, has no start or an unknown letter, or a number is out of range.
+    '''
+    known = {**LEGEND, **(legend or {})}
+    grid = _Grid.of(rows, known)
+    gusts = _gusts(wind)
+    if not 0 <= slip <= 1:
+        raise InvalidArgument(f"`slip` must be a probability, from 0 to 1, but is {slip!r}.")
+    for name, value in (("step_reward", step_reward), *((f"legend[{c!r}].reward", known[c].reward) for c in known)):
+        if not value < math.inf:
+            raise InvalidArgument(f"`{name}` must be a reward, but is {value!r}. Use a large finite one.")
+    turns = {-1: slip / 2, 0: 1.0 - slip, 1: slip / 2} if slip > 0 else {0: 1.0}
+    ended, moves = len(grid.places), list(MOVES.values())
+    successor = np.full((ended + 1, 4, len(turns), len(gusts)), ended)
+    reward = np.zeros(successor.shape)
+    for (s, place), a in itertools.product(enumerate(grid.places), range(4)):
+        if grid.cell(place).ends:
+            continue  # the episode is over before anybody could act here
+        for (i, turn), (j, gust) in itertools.product(enumerate(turns), enumerate(gusts)):
+            there = grid.step(place, moves[(a + turn) % 4])
+            if not (grid.cell(there).ends or grid.cell(there).back):
+                there = grid.step(there, gust)
+            met = grid.cell(there)
+            reward[s, a, i, j] = step_reward + met.reward
+            successor[s, a, i, j] = ended if met.ends else grid.states[grid.start if met.back else there]
+    layout, names = (*grid.places, None), [*(f"({row}, {column})" for row, column in grid.places), "ended"]
+    initial = np.array([float(grid.cell(place).start) for place in grid.places] + [0.0])
+    initial /= initial.sum()
+    if len(turns) > 1 and len(gusts) > 1:
+        dice = {"slip": list(turns.values()), "wind": list(gusts.values())}
+        return FactoredMDP(
+            initial, dice, successor, reward, horizon, discount, None, names, tuple(MOVES), layout
+        ).joint()
+    die = np.outer(list(turns.values()), list(gusts.values())).ravel()
+    probability = np.broadcast_to(die, (ended + 1, 4, die.size)).copy()
+    over = [grid.cell(place).ends for place in grid.places] + [True]
+    probability[over] = np.eye(die.size)[0]
+    flat = (ended + 1, 4, die.size)
+    return TabularMDP(
+        initial,
+        probability,
+        successor.reshape(flat),
+        reward.reshape(flat),
+        horizon,
+        discount,
+        state_names=names,
+        action_names=tuple(MOVES),
+        layout=layout,
+    )
+
+
+Place = tuple[int, int]
+
+
+class _Grid(NamedTuple):
+    """A map that was read: its letters, and the cells that are no walls in reading order."""
+
+    lines: tuple[str, ...]
+    legend: Mapping[str, Cell]
+    places: tuple[Place, ...]
+    states: Mapping[Place, int]
+    start: Place
+
+    @classmethod
+    def of(cls, rows: str | Sequence[str], legend: Mapping[str, Cell]) -> "_Grid":
+        lines = _lines(rows)
+        for row, line in enumerate(lines):
+            for column, letter in enumerate(line):
+                if letter not in legend:
+                    raise InvalidArgument(
+                        f"`rows` must hold letters of the legend, {' '.join(map(repr, legend))}, but has {letter!r} in "
+                        f"row {row}, column {column}. Say what it means: legend={{{letter!r}: Cell(…)}}."
+                    )
+        cells = [(row, column) for row, line in enumerate(lines) for column in range(len(line))]
+        places = tuple(place for place in cells if not legend[lines[place[0]][place[1]]].wall)
+        starts = [place for place in places if legend[lines[place[0]][place[1]]].start]
+        if not starts:
+            raise InvalidArgument("`rows` must have a start, but has none. Put an S where the episode begins.")
+        back = [place for place in places if legend[lines[place[0]][place[1]]].back]
+        if back and len(starts) > 1:
+            raise InvalidArgument(
+                f"`rows` must have one start to be sent back to from {back[0]}, but has {len(starts)}. Keep one S."
+            )
+        return cls(lines, legend, places, {place: s for s, place in enumerate(places)}, starts[0])
+
+    def cell(self, place: Place) -> Cell:
+        return self.legend[self.lines[place[0]][place[1]]]
+
+    def step(self, place: Place, move: tuple[int, int]) -> Place:
+        """One cell further, if there is one."""
+        there = place[0] + move[0], place[1] + move[1]
+        return there if there in self.states else place
+
+
+def _lines(rows: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(rows, str):
+        found = textwrap.dedent(rows.strip("\n").rstrip()).split("\n")
+    else:
+        found = [str(row) for row in rows]
+    if not found or not found[0] or len({len(line) for line in found}) > 1:
+        raise InvalidArgument(
+            f"`rows` must have the same length, at least 1, but have {[len(line) for line in found]}. Fill up with "
+            "walls (#) or floor (.)."
+        )
+    return tuple(found)
+
+
+def _gusts(wind: Mapping[str, float] | None) -> dict[tuple[int, int], float]:
+    """How far the wind carries, and how probably; calm first."""
+    wind = wind or {}
+    for name, probability in wind.items():
+        if name not in MOVES or not 0 <= probability <= 1:
+            raise InvalidArgument(
+                f"`wind` must give probabilities to {', '.join(MOVES)}, but says {name!r}: {probability!r}."
+            )
+    calm = 1.0 - sum(wind.values())
+    if calm < -1e-12:
+        raise InvalidArgument(f"`wind` must sum to at most 1, but sums to {1 - calm:g}. What is left over is calm.")
+    return {(0, 0): max(calm, 0.0), **{MOVES[name]: probability for name, probability in wind.items()}}

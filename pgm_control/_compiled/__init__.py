@@ -1,8 +1,0 @@
-"""Compiled loops, by numba. Only `_backend.py` imports them; the recursions in torch are their reference."""
-
-from .elbo import elbo_gradients as elbo_gradients
-from .elbo import elbo_to_go as elbo_to_go
-from .solve import solve as solve
-from .sweep import SMALL as SMALL
-from .rows import tilted as tilted
-from .rows import tilted_gradient as tilted_gradient

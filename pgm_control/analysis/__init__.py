@@ -1,0 +1,1 @@
+"""What a guide believes, what it earns, and where the difference comes from."""

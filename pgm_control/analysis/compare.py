@@ -1,0 +1,206 @@
+"""Free and clamped side by side: exact, fitted, scored and explained."""
+
+import json
+import math
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, final
+
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..inference.variational.fit import Fit, FitStatus, fit
+from ..runtime.files import write_whole
+from ..runtime.progress import Progress, silent
+from ..trajectories.blocks import HasBlocks, MarkovModel
+from .explain import Explanation, explain
+from .scorecard import Scorecard, scorecard
+
+_FORMAT = 1
+_REACHED = 0.01  # nats below the optimum
+_OTHER = 0.05  # of the true return
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What `compare` found. Printing it prints the scorecard and the explanation.
+
+    Attributes:
+        model: the model.
+        name: what to call it in titles.
+        free, clamped: the exact optimum of each guide.
+        fits: "free" and "clamped", as far as they came.
+        scorecard: exact and fitted side by side.
+        explanation: why they differ.
+        settings: what was asked for.
+        command: how to do it again, if it was said.
+    """
+
+    model: MarkovModel
+    name: str
+    free: Posterior
+    clamped: Posterior
+    fits: Mapping[str, Fit[Any]]
+    scorecard: Scorecard
+    explanation: Explanation
+    settings: Mapping[str, Any]
+    command: str | None
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Guides whose fit reached the optimum, and yet earns something else in the true world than the optimum does.
+
+        An ELBO is an average over what the guide imagines: where it never expects to be, its policy is not trained.
+        """
+        return tuple(name for name in self.fits if self.short_of_optimum(name) < _REACHED and self._earns_other(name))
+
+    def short_of_optimum(self, name: str) -> float:
+        """How far the ELBO of the fit "free" or "clamped" is below the exact optimum of its guide, in nats."""
+        return self.scorecard.scores[f"{name}, exact"].elbo - self.scorecard.scores[f"{name}, fitted"].elbo
+
+    def _earns_other(self, name: str) -> bool:
+        exact, fitted = (self.scorecard.scores[f"{name}, {kind}"].true_return for kind in ("exact", "fitted"))
+        return abs(fitted - exact) > _OTHER * abs(exact)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the tables and the curves, for JSON. Infinities are the strings "inf" and "-inf"."""
+        mdp = self.model.mdp
+        told = asdict(self.explanation)
+        for die in told["dice"]:
+            die["state_name"], die["action_name"] = mdp.state_name(die["state"]), mdp.action_name(die["action"])
+            for face in die["faces"]:
+                face["successor_name"] = mdp.state_name(face["successor"])
+        told |= {"gap": self.explanation.gap, "price_of_optimism": self.explanation.price_of_optimism}
+        for choice in (told["at_start"], told["choice"]):
+            choice["state_name"] = mdp.state_name(choice["state"])
+        told |= {"action_names": [mdp.action_name(a) for a in range(mdp.num_actions)]}
+        found = {
+            "format": _FORMAT,
+            "name": self.name,
+            "model": repr(self.model),
+            "settings": dict(self.settings),
+            "command": self.command,
+            "versions": versions(),
+            **self.scorecard.to_dict(),
+            "fits": {name: self._fit_facts(name) for name in self.fits},
+            "explanation": told,
+        }
+        return _plain(found)
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_dict()` as JSON, whole or not at all."""
+        write_whole(path, (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode())
+
+    def _fit_facts(self, name: str) -> dict[str, Any]:
+        fitted = self.fits[name]
+        return {
+            "status": fitted.status.name,
+            "message": fitted.status.message,
+            "steps": fitted.steps,
+            "seconds": fitted.seconds,
+            "short_of_optimum": self.short_of_optimum(name),
+        }
+
+    def __str__(self) -> str:
+        """The scorecard, then the explanation."""
+        return f"{self.scorecard}\n\n{self.explanation}"
+
+    def __repr__(self) -> str:
+        """The finding in one line."""
+        return f"Comparison({self.name}: {self.explanation.headline})"
+
+    def _repr_html_(self) -> str:
+        """Scorecard, explanation and fits, for a notebook."""
+        from ..text.html import comparison_page
+
+        return comparison_page(self)
+
+
+@contextmanager
+def _silently(guide: str) -> Iterator[Progress]:
+    yield silent
+
+
+def compare(
+    model: MarkovModel,
+    *,
+    steps: int = 2000,
+    seed: int = 0,
+    progress: Callable[[str], AbstractContextManager[Progress]] = _silently,
+    name: str = "this problem",
+    command: str | None = None,
+) -> Comparison:
+    """Fit the free and the clamped guide to a model, beside the exact optimum of each, and explain the difference.
+
+    Args:
+        model: a tabular model of positive temperature.
+        steps: at most so many steps of `fit` for each guide.
+        seed: of the fits.
+        progress: called with "free" and then "clamped"; gives a context in which that fit reports, such as
+            `lambda guide: ProgressBar(2000, guide)`.
+        name: what to call the problem in titles.
+        command: how to do it again, to be kept with the results.
+
+    Returns:
+        A `Comparison`. Ctrl-C during a fit keeps what there is of it and leaves out the fit after it.
+
+    Raises:
+        InvalidArgument: at temperature 0, or naming the argument.
+    """
+    from ..guides import ClampedGuide, FreeGuide  # the core knows no guide until it is asked for one
+
+    if not 0 <= seed < 2**63:
+        raise InvalidArgument(f"`seed` must be a whole number, at least 0 and below 2**63, but is {seed}.")
+    explanation = explain(model)
+    exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
+    fits: dict[str, Fit[Any]] = {}
+    for guide, build in (("free", FreeGuide), ("clamped", ClampedGuide)):
+        with progress(guide) as report:
+            fits[guide] = fit(model, build(model), steps=steps, seed=seed, progress=report)
+        if fits[guide].status is FitStatus.interrupted:
+            break
+    rows: dict[str, HasBlocks] = {}
+    for guide, posterior in exact.items():
+        rows[f"{guide}, exact"] = posterior
+        if guide in fits:
+            rows[f"{guide}, fitted"] = fits[guide].guide
+    return Comparison(
+        model=model,
+        name=name,
+        **exact,
+        fits=fits,
+        scorecard=scorecard(model, rows),
+        explanation=explanation,
+        settings={
+            "horizon": model.mdp.horizon,
+            "temperature": model.temperature,
+            "discount": model.mdp.discount,
+            "steps": steps,
+            "seed": seed,
+        },
+        command=command,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("torch", "pyro-ppl", "gymnasium", "pgm-control"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

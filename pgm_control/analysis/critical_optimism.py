@@ -1,0 +1,97 @@
+"""The optimism at which an agent changes its mind."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..text.wording import action_phrase, state_phrase
+from ..trajectories.blocks import MarkovModel, require_model
+
+_ROUNDINGS = 1000  # that a difference of two log-probabilities may have seen
+
+
+@final
+@dataclass(frozen=True)
+class CriticalOptimism:
+    """Where the preferred action flips; `float(…)` gives β.
+
+    Attributes:
+        optimism: β.
+        before, after: the preferred action just below and just above.
+    """
+
+    optimism: float
+    before: int
+    after: int
+
+    def __float__(self) -> float:
+        """β."""
+        return self.optimism
+
+
+def critical_optimism(
+    model: MarkovModel,
+    state: int | str,
+    t: int = 0,
+    *,
+    between: tuple[float, float] = (0.0, 1.0),
+    tolerance: float = 1e-9,
+) -> CriticalOptimism:
+    """The β at which the most probable action in a state changes, by bisection.
+
+    Actions whose log-probabilities differ by no more than rounding are equal, and of equals the first is preferred: two
+    actions that are alike do not flip.
+
+    Args:
+        model: the tabular model.
+        state: its index or its name.
+        t: the step, 0 … T−1.
+        between: two β that prefer different actions. If there are several flips between them, one is found.
+        tolerance: of β.
+
+    Returns:
+        A `CriticalOptimism`.
+
+    Raises:
+        InvalidArgument: if there is no such state or step, or both ends prefer the same action.
+    """
+    require_model(model, in_nats=True)
+    mdp = model.mdp
+    if isinstance(state, str):
+        if mdp.state_names is None or state not in mdp.state_names:
+            known = "has no names of states" if mdp.state_names is None else f"has {', '.join(mdp.state_names[:8])}, …"
+            raise InvalidArgument(
+                f"`state` must be the name of a state, or its index, but is {state!r}; the MDP {known}."
+            )
+        state = mdp.state_names.index(state)
+    if not isinstance(state, int) or not 0 <= state < mdp.num_states:
+        raise InvalidArgument(f"`state` must be 0 to {mdp.num_states - 1}, or a name, but is {state}.")
+    if not isinstance(t, int) or not 0 <= t < mdp.horizon:
+        raise InvalidArgument(f"`t` must be a step, 0 to {mdp.horizon - 1}, but is {t}.")
+    if not tolerance > 0:
+        raise InvalidArgument(f"`tolerance` must be positive, but is {tolerance!r}.")
+
+    def preferred(beta: float) -> int:
+        exact = infer(model, beta)
+        log_policy, q = exact.factors.log_policy[t, state], exact.q[t, state]
+        size = max(1.0, float(q[q.isfinite()].abs().sum()) / model.temperature)
+        best = log_policy >= log_policy.max() - _ROUNDINGS * torch.finfo(q.dtype).eps * size
+        return int(best.int().argmax())
+
+    low, high = (float(each) for each in between)
+    before, after = preferred(low), preferred(high)
+    if before == after:
+        raise InvalidArgument(
+            f"`between` must hold two β that prefer different actions in {state_phrase(mdp, state)}, but at {low:g} "
+            f"and at {high:g} it is {action_phrase(mdp, before)}. Widen it."
+        )
+    while abs(high - low) > tolerance:
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        found = preferred(middle)
+        low, high, after = (middle, high, after) if found == before else (low, middle, found)
+    return CriticalOptimism(0.5 * (low + high), before, after)

@@ -1,0 +1,153 @@
+"""What a guide believes it earns, and what its policy earns in the true world. Exact."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument, InvalidGuide
+from ..inference.variational.elbo import elbo, expect, objective_of
+from ..problems.mdp import TabularMDP
+from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.occupancy import Occupancy, occupancy
+from ..trajectories.policy import TabularPolicy
+
+
+@final
+@dataclass(frozen=True)
+class Evaluation:
+    """The exact account of a guide or a policy.
+
+    Attributes:
+        true_return: $E_{p, π}[Σ_t γ^t r_t]$, its policy in the true world, in reward units; the final reward included.
+        imagined_return: the same under the guide's own start and dynamics, in reward units.
+        policy_entropy: entropy of the policy summed over the steps, along true trajectories, in nats.
+        elbo: the guide's ELBO, in nats.
+    """
+
+    true_return: float
+    imagined_return: float
+    policy_entropy: float
+    elbo: float
+
+    @property
+    def delusion(self) -> float:
+        """Imagined minus true return, in reward units; 0 where they are equal, were it at −inf."""
+        equal = self.imagined_return == self.true_return
+        return 0.0 if equal else self.imagined_return - self.true_return
+
+
+def evaluate(
+    model: MarkovModel,
+    guide_or_policy: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+) -> Evaluation:
+    """Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
+
+    Args:
+        model: the tabular model that says what is true.
+        guide_or_policy: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
+            (time, state, action) or (state, action). A bare policy leaves the world as it is, so it imagines the truth.
+
+    Raises:
+        InvalidGuide: if the factors do not fit the model or are not log-probabilities.
+        InvalidArgument: at temperature 0, where the ELBO is not defined.
+    """
+    require_model(model, in_nats=True)
+    with torch.no_grad():
+        believed = blocks_of(model, guide_or_policy)
+        visits = _true_visits(model.mdp, believed.log_policy)
+        entropy = -expect(believed.log_policy, believed.log_policy)
+        return Evaluation(
+            true_return=_expected_return(model.mdp, visits),
+            imagined_return=_expected_return(model.mdp, occupancy(believed, model.mdp)),
+            policy_entropy=float((visits.state[:-1] * entropy).sum()),
+            elbo=float(elbo(model, believed)),
+        )
+
+
+def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> float:
+    """$E_{p, π}[Σ_t γ^t r_t]$, what a policy earns in this world, in reward units."""
+    return _expected_return(mdp, _true_visits(mdp, log_policy))
+
+
+def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
+    log_p = mdp.probability.log()
+    return occupancy(Blocks(mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)), mdp)
+
+
+def objective(model: MarkovModel, guide: HasBlocks, optimism: float | Optimism | None = None) -> float:
+    r"""The objective $J_\beta$ of a guide, in nats, exactly: what `infer(model, optimism)` makes largest.
+
+    Args:
+        model: the tabular model.
+        guide: anything with `blocks()`.
+        optimism: β, a number or an `Optimism`; that of the guide unless given. A block with β = 0 is taken to be the
+            model's, and costs nothing.
+
+    Raises:
+        InvalidArgument: if the guide does not say its optimism and none is given.
+        InvalidGuide: if the guide does not fit the model.
+    """
+    require_model(model, in_nats=True)
+    given = getattr(guide, "optimism", None) if optimism is None else optimism
+    if given is None:
+        raise InvalidArgument(
+            f"`optimism` must be given, because {type(guide).__name__} does not say its own. 1.0 gives the ELBO."
+        )
+    with torch.no_grad():
+        return float(objective_of(model, blocks_of(model, guide), Optimism.of(given)))
+
+
+def blocks_of(
+    model: MarkovModel,
+    guide_or_policy: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+) -> Blocks:
+    """The factors of a guide, checked against the model; those of a bare policy are completed by the true world.
+
+    Raises:
+        InvalidGuide: naming the block and the remedy.
+    """
+    truth = model.blocks()
+    if not isinstance(guide_or_policy, HasBlocks):
+        table = TabularPolicy.of(guide_or_policy).table(model.mdp.horizon).to(truth.log_policy)
+        return _checked(Blocks(truth.log_initial, table.log(), truth.log_dynamics), truth)
+    return _checked(guide_or_policy.blocks(), truth)
+
+
+def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
+    for name in ("log_initial", "log_policy", "log_dynamics"):
+        given, expected = getattr(blocks, name), getattr(truth, name)
+        if given.shape != expected.shape:
+            raise InvalidGuide(
+                f"`{name}` of the guide must have shape {tuple(expected.shape)} for this model, but has "
+                f"{tuple(given.shape)}. Build the guide from the same model; a table that holds for all times needs "
+                ".expand(T, …)."
+            )
+        off = (given.detach().exp().sum(-1) - 1).abs().max()
+        if not off <= (1e-6 if given.dtype == torch.float64 else 1e-4):
+            raise InvalidGuide(
+                f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} "
+                "after exp. Pass it through torch.log_softmax(…, -1)."
+            )
+    alive, expected = blocks.log_survival, truth.log_policy.shape[:2]
+    if alive is not None and (alive.shape != expected or not bool((alive.detach() <= 0).all())):
+        raise InvalidGuide(
+            f"`log_survival` of the guide must be log-probabilities, 0 or less, of shape {tuple(expected)} (time, "
+            f"state), but has shape {tuple(alive.shape)} and the maximum {float(alive.detach().max()):.3g}. Leave it "
+            "None to clamp it."
+        )
+    return blocks
+
+
+def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
+    """Σ over all visits of their probability times their reward; impossible visits count nothing."""
+    total = _weighted(visits.outcome, mdp.reward)
+    return total if mdp.final_reward is None else total + _weighted(visits.state[-1], mdp.final_reward)
+
+
+def _weighted(probability: Tensor, reward: Tensor) -> float:
+    return float((probability * torch.where(probability > 0, reward, 0.0)).sum())

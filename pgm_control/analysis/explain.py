@@ -1,0 +1,191 @@
+"""Why free and clamped inference differ on a problem, in plain sentences with exact numbers."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..inference.variational.elbo import expect, relative
+from ..trajectories.beliefs import Die, tilted_dice
+from ..trajectories.blocks import MarkovModel, require_model
+from . import sentences as say
+from .critical_optimism import CriticalOptimism, critical_optimism
+from .evaluate import Evaluation, evaluate
+
+
+@final
+@dataclass(frozen=True)
+class Choice:
+    """What the two do in one state at one step.
+
+    Attributes:
+        time, state: where.
+        free, clamped: probabilities of the actions, at the exact optimum of the guide explained and of the clamped one.
+    """
+
+    time: int
+    state: int
+    free: tuple[float, ...]
+    clamped: tuple[float, ...]
+
+    @property
+    def change(self) -> tuple[float, ...]:
+        """Free minus clamped, an action."""
+        return tuple(f - c for f, c in zip(self.free, self.clamped, strict=True))
+
+    @property
+    def apart(self) -> float:
+        """The largest difference that any action sees."""
+        return max(map(abs, self.change))
+
+
+@final
+@dataclass(frozen=True)
+class Explanation:
+    """Sentences, and the numbers that stand in them. Printing it prints the sentences.
+
+    Attributes:
+        sentences: the explanation.
+        headline: the finding in one sentence.
+        differs: False where the two guides agree.
+        dice: those that the guide tilts the most, one a state, the most tilted first; empty if none.
+        at_start: what each does first, in the most probable start.
+        choice: the choice to look at: `at_start`, or, if they nearly agree there, where they differ the most.
+        flip: the β between 0 and `optimism` at which the action preferred there changes; None if the two prefer the
+            same one, or if it was not asked for.
+        free, clamped: what each imagines, truly earns, and reaches as an ELBO, at its exact optimum. `free` is the
+            guide explained: the free one unless another optimism was asked for.
+        optimism: β of the guide explained.
+    """
+
+    sentences: tuple[str, ...]
+    headline: str
+    differs: bool
+    dice: tuple[Die, ...]
+    at_start: Choice
+    choice: Choice
+    flip: CriticalOptimism | None
+    free: Evaluation
+    clamped: Evaluation
+    optimism: float = 1.0
+
+    @property
+    def price_of_optimism(self) -> float:
+        """True return of the clamped guide minus that of the one explained, in reward units."""
+        return self.clamped.true_return - self.free.true_return
+
+    @property
+    def gap(self) -> float:
+        """ELBO of the guide minus that of the clamped one, in nats; never negative for the free guide."""
+        return self.free.elbo - self.clamped.elbo
+
+    def __str__(self) -> str:
+        """The sentences, one a line."""
+        return "\n".join(self.sentences)
+
+    def __repr__(self) -> str:
+        """The sentences."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """The headline and the sentences, for a notebook."""
+        from ..text.html import explanation_page
+
+        return explanation_page(self)
+
+
+def explain(model: MarkovModel, optimism: float = 1.0, *, flip: bool = True) -> Explanation:
+    r"""Say which dice a guide believes in, what it does about it, and what that costs in the true world.
+
+    The guide is the exact optimum of $J_\beta$ for one β, free unless asked for; it is held against the clamped one.
+    All numbers are exact: those of `infer(model, optimism)`, `infer(model, 0.0)`, `evaluate` and `critical_optimism`.
+    With a discount, survival is clamped in both.
+
+    Args:
+        model: a tabular model of positive temperature.
+        optimism: β of the start and the dice. A negative one believes in bad luck.
+        flip: whether to look for the β at which the preferred action changes, which is some thirty times the work of
+            `infer`.
+
+    Raises:
+        InvalidArgument: at temperature 0, where free inference is not defined, or if `optimism` is not one number.
+    """
+    require_model(model, in_nats=True)
+    beta = _checked(optimism)
+    mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
+    free, clamped = evaluate(model, posterior), evaluate(model, planner)
+    dice = tilted_dice(model, posterior)
+    log_start = posterior.factors.log_initial
+    start_tilt = float(expect(log_start, relative(log_start, mdp.initial.log())))
+    # Differences below the square root of the precision are rounding.
+    noise = torch.finfo(mdp.probability.dtype).eps ** 0.5
+    tilts = [die.tilt for die in dice]
+    differs = max(free.elbo - clamped.elbo, start_tilt, *tilts) > noise * max(1.0, abs(free.elbo))
+    at_start = _choice(posterior, planner, 0, int(mdp.initial.argmax()))
+    farthest = _most_different(posterior, planner)
+    alike = at_start.apart < say.NEARLY_ALIKE <= farthest.apart
+    telling = farthest if alike and differs else at_start
+    flipped = _flip(model, telling, beta) if flip and differs else None
+    if differs:
+        believed = [say.die_sentence(mdp, die, beta, first=i == 0) for i, die in enumerate(dice[:2])]
+        if start_tilt > 0.01 * (start_tilt + sum(tilts)):
+            believed.append(say.start_sentence(mdp, posterior, beta, first=not dice))
+        sentences = (
+            *believed,
+            say.choice_sentence(mdp, at_start, farthest),
+            *([] if flipped is None else [say.flip_sentence(mdp, flipped, beta)]),
+            say.returns_sentence(free, clamped, beta, noise),
+            say.price_sentence(model, free, clamped, beta, noise),
+            say.evidence_sentence(posterior, planner, free, clamped),
+        )
+    else:
+        sentences = say.no_difference(mdp, at_start, free, beta)
+    return Explanation(
+        sentences=sentences,
+        headline=say.headline(beta, free, clamped, differs),
+        differs=differs,
+        dice=dice if differs else (),
+        at_start=at_start,
+        choice=telling,
+        flip=flipped,
+        free=free,
+        clamped=clamped,
+        optimism=beta,
+    )
+
+
+def _choice(free: Posterior, clamped: Posterior, t: int, state: int) -> Choice:
+    return Choice(t, state, tuple(free.policy[t, state].tolist()), tuple(clamped.policy[t, state].tolist()))
+
+
+def _most_different(free: Posterior, clamped: Posterior) -> Choice:
+    """Where the policies differ the most, weighted by how often the two imagine to be there."""
+    apart = (free.policy - clamped.policy).abs().amax(-1)
+    visited = (free.state_marginals() + clamped.state_marginals())[:-1] / 2
+    return _choice(free, clamped, *divmod(int((visited * apart).argmax()), apart.shape[1]))
+
+
+def _flip(model: MarkovModel, choice: Choice, optimism: float) -> CriticalOptimism | None:
+    """Where the preferred action changes; None if both prefer the same, or all but the same."""
+    if choice.apart < say.NEARLY_ALIKE or choice.free.index(max(choice.free)) == choice.clamped.index(
+        max(choice.clamped)
+    ):
+        return None
+    try:
+        return critical_optimism(model, choice.state, choice.time, between=(0.0, optimism))
+    except InvalidArgument:  # equal up to rounding at one of the two
+        return None
+
+
+def _checked(optimism: Any) -> float:
+    number = isinstance(optimism, int | float) and not isinstance(optimism, bool)
+    if not number or not math.isfinite(optimism):
+        raise InvalidArgument(
+            f"`optimism` must be one finite number, but is {optimism!r}. 1 is free, 0 is clamped, negative is robust; "
+            "for several numbers look at scorecard(model, {...: infer(model, optimism)})."
+        )
+    return float(optimism)

@@ -1,0 +1,300 @@
+"""The ledger: how far a guide is from the exact answer, split into who is to blame."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..chance.factors import aligned, conditionals, relative
+from ..chance.operators import certainty_equivalent, tilt
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..inference.variational.elbo import FREE, expect, objective_of
+from ..problems.mdp import TabularMDP
+from ..trajectories.beliefs import Die, tilted_dice
+from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.occupancy import Occupancy, occupancy
+from ..trajectories.policy import TabularPolicy
+from ..trajectories.prices import Prices, sizes_of
+from . import ledger_result as tables
+from .evaluate import blocks_of
+
+_DICE = 5  # that are kept
+_SLACK = 4096  # in units of rounding: how far a clamped block may be from the model's
+
+
+class Totals(NamedTuple):
+    """What each block adds to the gap, in nats."""
+
+    initial: float
+    policy: float
+    dynamics: float
+    survival: float
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Ledger:
+    r"""The account that `ledger` draws up. Printing it prints a table; it can be saved, and gives arrays for heat maps.
+
+    All entries are in nats and weighted by how often the guide expects to be there, so that they sum to the totals and
+    these to the gap. An infinite entry is where the guide goes and the optimum cannot.
+
+    Attributes:
+        mdp: the problem, for names.
+        optimism: β of the objective: 1 everywhere unless asked for, where the objective is the ELBO.
+        log_evidence: log p(O), the best that any guide reaches; of another optimism its $J_\beta^*$.
+        elbo: of the guide; of another optimism its $J_\beta$; −inf where the gap is infinite.
+        initial_by_state: q(s_0) log q/q*. Single entries may be negative: their sum is the KL.
+        policy_by_state: by step and state.
+        dynamics_by_pair: by step, state and action.
+        survival_by_state: by step, and state that it leads to; 0 without a discount.
+        delusion_by_step: $E_q[r_t] - E_{p,\pi}[r_t]$, in reward units, the final reward last; they sum to the
+            delusion of `evaluate`. 0 at a step where both are −inf.
+        jensen: $\log E\, e^x - E\, x$ over the true die, of $x = (r + V_{t+1})/\tau$ with the values of the optimum:
+            what freeing this one throw is worth, in nats, on arriving there. Infinite where the die has a forbidden
+            face beside a possible one.
+        dice: those that the guide believes to control, against the true ones; at most one a state, the largest expected
+            KL first.
+        posterior_dice: those that the optimum believes to control.
+    """
+
+    mdp: TabularMDP
+    optimism: Optimism
+    log_evidence: float
+    elbo: float
+    initial_by_state: Float[Tensor, " state"]
+    policy_by_state: Float[Tensor, "time state"]
+    dynamics_by_pair: Float[Tensor, "time state action"]
+    survival_by_state: Float[Tensor, "time next_state"]
+    delusion_by_step: Float[Tensor, " time_and_last"]
+    jensen: Float[Tensor, "time state action"]
+    dice: tuple[Die, ...]
+    posterior_dice: tuple[Die, ...]
+
+    @property
+    def totals(self) -> Totals:
+        """What each block adds."""
+        blocks = self.initial_by_state, self.policy_by_state, self.dynamics_by_pair, self.survival_by_state
+        return Totals(*(float(each.sum()) for each in blocks))
+
+    @property
+    def gap(self) -> float:
+        """The sum of the totals: log p(O) − ELBO, without the digits that the difference loses."""
+        return sum(self.totals)
+
+    @property
+    def policy_by_step(self) -> Float[Tensor, " time"]:
+        """What the actions of each step add."""
+        return self.policy_by_state.sum(-1)
+
+    @property
+    def dynamics_by_step(self) -> Float[Tensor, " time"]:
+        """What the dice of each step add."""
+        return self.dynamics_by_pair.sum((-1, -2))
+
+    @property
+    def survival_by_step(self) -> Float[Tensor, " time"]:
+        """What living through each step adds."""
+        return self.survival_by_state.sum(-1)
+
+    @property
+    def headline(self) -> str:
+        """The finding in one sentence."""
+        return tables.headline(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers and lists, for JSON; infinities as "inf" and "-inf", which `float` reads."""
+        return tables.as_dict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, whole or not at all.
+
+        Args:
+            path: the suffix says how. .json: everything in `to_dict`. .csv: a tidy table of the gap with the columns
+                step, state, action, block, nats, in which entries of 0 are left out; the state of survival is that
+                which the step leads to.
+
+        Raises:
+            InvalidArgument: for another suffix.
+        """
+        tables.save(self, path)
+
+    def __str__(self) -> str:
+        """A sentence and tables for a terminal."""
+        return tables.text(self)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return tables.page(self)
+
+    def __repr__(self) -> str:
+        """The totals."""
+        parts = ", ".join(f"{name} {nats:.6g}" for name, nats in self.totals._asdict().items())
+        return f"Ledger(gap {self.gap:.6g} nats: {parts})"
+
+
+@torch.no_grad()
+def ledger(
+    model: MarkovModel,
+    guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+    optimism: float | Optimism = FREE,
+) -> Ledger:
+    r"""Split the gap between a guide and the exact posterior, exactly.
+
+    $$\log p(O) - \mathrm{ELBO}(q) = KL(q(s_0) \,\|\, q^*(s_0)) + \sum_t E_q\bigl[KL(\pi_t \,\|\, \pi^*_t)
+        + KL(q_t(k) \,\|\, q^*_t(k)) + KL(\text{survival}_t \,\|\, \text{survival}^*_t)\bigr]$$
+
+    with $q^*$ the exact posterior, every block free, and the expectation over the guide's own trajectories. Both
+    sides are infinite where the guide goes and the posterior cannot. With a discount the posterior frees survival too;
+    a guide that does not pays for it. With another optimism the same identity holds for its objective,
+
+    $$J_\beta^* - J_\beta(q) = \tfrac1{\beta_0} KL(q(s_0) \,\|\, q^*(s_0)) + \sum_t E_q\bigl[KL(\pi_t \,\|\, \pi^*_t)
+        + \tfrac1\beta KL(q_t \,\|\, q^*_t) + \tfrac1{\beta_s} KL(\text{survival}_t \,\|\, \text{survival}^*_t)\bigr],$$
+
+    where a block with β = 0 must be the model's: its entry is then 0, else infinite. The entry of a block with β < 0 is
+    negative: an adversary that is not the worst. Parts of blocks with their own β, by table or by factor, are charged
+    alike. Where nothing is possible, log p(O) = −inf, every guide is as good as any other, and all entries are 0.
+
+    Args:
+        model: a tabular model with a positive temperature.
+        guide: anything with `blocks()`, or a policy, which leaves the world as it is (see `evaluate`).
+        optimism: β of the objective. A bare number leaves survival clamped, as in `infer`.
+
+    Returns:
+        The entries, in nats; print them.
+
+    Raises:
+        InvalidArgument: if the temperature is 0, if parts of `optimism` do not fit the model, or if with a negative
+            β some entries are +inf and others −inf.
+        InvalidGuide: if the guide does not fit the model.
+
+    References:
+        [levine2018], [howard1972]
+    """
+    require_model(model, in_nats=True)
+    beta, mdp = Optimism.of(optimism), model.mdp
+    blocks, truth, best = blocks_of(model, guide), model.blocks(), infer(model, beta)
+    visits, prices = occupancy(blocks, mdp), Prices.of(mdp, beta, model.temperature)
+    in_truth = occupancy(Blocks(truth.log_initial, blocks.log_policy, truth.log_dynamics), mdp)
+    entries = _entries(best, prices, blocks, truth, visits)
+    reached = _reached(model, blocks, beta, entries)
+    if best.objective == reached == -math.inf:
+        entries = [torch.zeros_like(each) for each in entries]
+    return Ledger(
+        mdp,
+        beta,
+        best.objective,
+        reached,
+        *entries,
+        delusion_by_step=_delusion(mdp, visits, in_truth),
+        jensen=_jensen(best, prices),
+        dice=tilted_dice(model, blocks, _DICE),
+        posterior_dice=tilted_dice(model, best, _DICE),
+    )
+
+
+def _entries(best: Posterior, prices: Prices, q: Blocks, p: Blocks, visits: Occupancy) -> list[Tensor]:
+    """Of start, policy, dynamics and survival: their KL from the optimum, times visits and price."""
+    mdp, top, weights = best.model.mdp, best.factors, prices.weights()
+    starts = sizes_of(mdp.initial_factors, mdp.num_states, prices.initial)
+    faces = sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics)
+    of_start = _charge(q.log_initial, top.log_initial, p.log_initial, starts, weights.initial)
+    of_dice = _charge(q.log_dynamics, top.log_dynamics, p.log_dynamics, faces, weights.dynamics)
+    fate = _fate(q, mdp)
+    of_survival = _charge(fate, _optimal_fate(best, prices), _fate(p, mdp), [2], [weights.survival])
+    arrived = torch.zeros_like(visits.state[1:]).index_add(1, mdp.successor.flatten(), visits.outcome.flatten(1))
+    return [
+        _weighed(visits.state[0], of_start),
+        _weighed(visits.state[:-1], expect(q.log_policy, relative(q.log_policy, top.log_policy))),
+        _weighed(visits.outcome.sum(-1), expect(q.log_dynamics, of_dice)),
+        _weighed(arrived, expect(fate, of_survival)),
+    ]
+
+
+def _charge(
+    log_q: Float[Tensor, "*row face"],
+    log_best: Float[Tensor, "*row face"],
+    log_true: Float[Tensor, "*row face"],
+    sizes: Any,
+    weights: Any,
+) -> Float[Tensor, "*row face"]:
+    """Face by face: log q/q* over β, for every part of the die; where β is 0, infinite unless q is the truth."""
+    chains = [conditionals(each, sizes) for each in (log_q, log_best, log_true)]
+    total: Tensor | None = None
+    for i, (q, optimal, true, weight) in enumerate(zip(*chains, weights, strict=True)):
+        price = aligned(torch.as_tensor(weight, dtype=q.dtype, device=q.device), i + 1)
+        foreign = (q.exp() - true.exp()).abs() > _SLACK * torch.finfo(q.dtype).eps
+        kept = torch.where(foreign, torch.inf, torch.zeros_like(q))
+        each = torch.where(price == 0, kept, torch.where(price == 0, 1.0, price) * relative(q, optimal))
+        each = aligned(each, len(sizes) - 1 - i)
+        total = each if total is None else total + each
+    assert total is not None
+    return total.flatten(log_q.ndim - 1)
+
+
+def _weighed(probability: Tensor, x: Tensor) -> Tensor:
+    """Where the guide never is, nothing is charged, were it infinite."""
+    return probability * torch.where(probability > 0, x, 0.0)
+
+
+def _fate(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_state fate"]:
+    """Log-probabilities of living on and of ending, by the state that a step leads to."""
+    alive = blocks.log_survival
+    if alive is None:
+        return mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.horizon, mdp.num_states, 2)
+    return torch.stack((alive, torch.log1p(-alive.exp())), -1)
+
+
+def _optimal_fate(best: Posterior, prices: Prices) -> Float[Tensor, "time next_state fate"]:
+    """From the values: of an end that is all but impossible log(1 − survival) has no digits."""
+    model = best.model
+    return tilt(_after(best), _fate(model.blocks(), model.mdp), model.temperature, prices.survival)
+
+
+def _after(best: Posterior) -> Float[Tensor, "time next_state fate"]:
+    """What living on and ending are worth, in reward units."""
+    return torch.stack((best.v[1:], torch.zeros_like(best.v[1:])), -1)
+
+
+def _reached(model: MarkovModel, blocks: Blocks, optimism: Optimism, entries: list[Tensor]) -> float:
+    """The guide's objective; −inf where it goes and the optimum cannot, or where a clamped block is not the model's."""
+    undefined = bool(torch.stack([entry.sum() for entry in entries]).sum().isnan())
+    found = math.nan if undefined else float(objective_of(model, blocks, optimism))
+    excluded = any(bool((entry == torch.inf).any()) for entry in entries)
+    if undefined or (math.isnan(found) and not excluded):
+        raise InvalidArgument(
+            "`guide` must stay where the optimum can go, in blocks with β > 0 or in those with β < 0, but leaves it in "
+            "both: the gap is infinity minus infinity. Give the guide the optimum's blocks in one of them."
+        )
+    return -math.inf if excluded else found
+
+
+def _delusion(mdp: TabularMDP, imagined: Occupancy, true: Occupancy) -> Float[Tensor, " time_and_last"]:
+    last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+
+    def by_step(visits: Occupancy) -> Tensor:
+        steps = _weighed(visits.outcome, mdp.reward.expand_as(visits.outcome)).sum((1, 2, 3))
+        return torch.cat((steps, _weighed(visits.state[-1], last).sum(0, keepdim=True)))
+
+    return _difference(by_step(imagined), by_step(true))
+
+
+def _jensen(best: Posterior, prices: Prices) -> Float[Tensor, "time state action"]:
+    mdp, tau = best.model.mdp, best.model.temperature
+    ahead = certainty_equivalent(_after(best), _fate(best.model.blocks(), mdp), tau, prices.survival)
+    x, log_p = mdp.reward + ahead[:, mdp.successor], mdp.probability.log()
+    gain = _difference(certainty_equivalent(x, log_p, tau, 1.0), certainty_equivalent(x, log_p, tau, 0.0)) / tau
+    return gain.clamp(min=0.0)  # rounding
+
+
+def _difference(one: Tensor, other: Tensor) -> Tensor:
+    """0 where both are −inf."""
+    return torch.where(one == other, 0.0, one - other)

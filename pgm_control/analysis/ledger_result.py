@@ -1,0 +1,251 @@
+"""The ledger in words, tables and files."""
+
+import csv
+import html
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument
+from ..runtime.files import write_whole
+from ..text.tables import grid, html_grid
+from ..text.wording import action_label, amount, chance, reward_phrase, state_label
+from ..trajectories.beliefs import Die
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
+
+_NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "dice", "survival": "survival"}
+_SHORT = {"initial": "start", "policy": "policy", "dynamics": "dice", "survival": "survival"}
+_PLACES, _STEPS = 5, 5  # in print
+
+
+class _Place(NamedTuple):
+    """A part of the gap, summed over the steps."""
+
+    block: str
+    state: int
+    action: int | None
+    nats: float
+
+
+def headline(ledger: "Ledger") -> str:
+    """The finding in one sentence, from the numbers."""
+    totals, gap = ledger.totals._asdict(), ledger.gap
+    best = _best(ledger)
+    counts = {name: nats for name, nats in totals.items() if abs(nats) > _rounding(ledger)}
+    if ledger.log_evidence == ledger.elbo == -math.inf:
+        return "No gap: nothing is possible here, so that every guide is as good as any other."
+    if not counts:
+        return f"No gap: the guide is the exact {best}."
+    if not math.isfinite(gap):
+        guilty = [_SHORT[name] for name, nats in counts.items() if not math.isfinite(nats)]
+        or_else = "" if best == "posterior" or gap < 0 else ", or differ from the model where β is 0"
+        return f"The gap is {amount(gap)}: the guide's {' and '.join(guilty)} can go where the {best} cannot{or_else}."
+    largest = max(counts, key=lambda name: abs(counts[name]))
+    nats, what = counts[largest], _NAMES[largest]
+    if min(counts.values()) < 0:
+        return f"The largest entry is {what}: {amount(nats)} nats, in a gap of {amount(gap)}."
+    if len(counts) == 1:
+        return f"All of the gap is {what}: {amount(gap)} nats."
+    share = nats / gap
+    how_much = "Almost all" if share >= 0.9 else "Most" if share >= 0.6 else "The largest part"
+    return f"{how_much} of the gap is {what}: {amount(nats)} of {amount(gap)} nats."
+
+
+def text(ledger: "Ledger") -> str:
+    """A sentence and tables for a terminal."""
+    title, *rows = _rows(ledger)
+    parts = [headline(ledger), grid([title], rows), _account(ledger)]
+    places = _place_rows(ledger)
+    if places:
+        parts.append("Where most of it is, summed over the steps:\n" + grid([_PLACE_TITLES], places, left=3))
+    return "\n\n".join([*parts, *_notes(ledger)])
+
+
+def page(ledger: "Ledger") -> str:
+    """The same for a notebook."""
+    title, *rows = _rows(ledger)
+    parts = [f"<p><b>{html.escape(headline(ledger))}</b></p>", html_grid([title], rows)]
+    parts.append(f"<p>{html.escape(_account(ledger))}</p>")
+    places = _place_rows(ledger)
+    if places:
+        parts += ["<p>Where most of it is, summed over the steps:</p>", html_grid([_PLACE_TITLES], places, left=3)]
+    parts += ["<p>" + html.escape(note).replace("\n", "<br>") + "</p>" for note in _notes(ledger)]
+    return "".join(parts)
+
+
+def as_dict(ledger: "Ledger") -> dict[str, Any]:
+    """Plain numbers and lists; infinities as strings that `float` reads."""
+    arrays = (
+        *("policy_by_step", "dynamics_by_step", "survival_by_step", "initial_by_state", "policy_by_state"),
+        *("dynamics_by_pair", "survival_by_state", "delusion_by_step", "jensen"),
+    )
+    mdp = ledger.mdp
+    found = {
+        "headline": headline(ledger),
+        "log_evidence": ledger.log_evidence,
+        "elbo": ledger.elbo,
+        "gap": ledger.gap,
+        "totals": ledger.totals._asdict(),
+        **{name: getattr(ledger, name).tolist() for name in arrays},
+        "dice": [asdict(die) for die in ledger.dice],
+        "posterior_dice": [asdict(die) for die in ledger.posterior_dice],
+        "state_names": [mdp.state_name(s) for s in range(mdp.num_states)],
+        "action_names": [mdp.action_name(a) for a in range(mdp.num_actions)],
+    }
+    return _plain(found)
+
+
+def save(ledger: "Ledger", path: str | Path) -> None:
+    """As .json or .csv, by the suffix."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".json":
+        content = json.dumps(as_dict(ledger), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    elif suffix == ".csv":
+        file = io.StringIO(newline="")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("step", "state", "action", "block", "nats"))
+        writer.writerows(_entries(ledger))
+        content = file.getvalue()
+    else:
+        raise InvalidArgument(
+            f"`path` must end in .json or .csv, but is {str(path)!r}. Take .json for everything, or .csv for a tidy "
+            "table of the gap."
+        )
+    write_whole(path, content.encode())
+
+
+def _entries(ledger: "Ledger") -> Iterator[tuple[int, str, str, str, float]]:
+    """Step, state, action, block and nats of all entries but those of 0. The start is step 0."""
+    mdp = ledger.mdp
+    for block, table in _by_block(ledger).items():
+        timed = table[None] if block == "initial" else table
+        for index, nats in zip(timed.nonzero().tolist(), timed[timed != 0].tolist(), strict=True):
+            step, state, *action = index
+            yield step, mdp.state_name(state), mdp.action_name(action[0]) if action else "", block, nats
+
+
+def _by_block(ledger: "Ledger") -> dict[str, Tensor]:
+    return {
+        "initial": ledger.initial_by_state,
+        "policy": ledger.policy_by_state,
+        "dynamics": ledger.dynamics_by_pair,
+        "survival": ledger.survival_by_state,
+    }
+
+
+def _best(ledger: "Ledger") -> str:
+    """What the guide is compared with: the posterior, if all that chance decides is free."""
+    beta, lives = ledger.optimism, ledger.mdp.discount == 1
+    free = Optimism(beta.dynamics, beta.initial, 1.0 if lives else beta.survival).is_free
+    return "posterior" if free else "optimum"
+
+
+def _rounding(ledger: "Ledger") -> float:
+    """Nats that are no more than rounding."""
+    digits = 1e-9 if ledger.jensen.dtype == torch.float64 else 1e-5
+    return digits * max(1.0, abs(ledger.log_evidence)) if math.isfinite(ledger.log_evidence) else digits
+
+
+def _rows(ledger: "Ledger") -> list[tuple[str, ...]]:
+    """The blocks, one a row, under their titles."""
+    totals = ledger.totals._asdict()
+    if ledger.mdp.discount == 1 and totals["survival"] == 0:
+        del totals["survival"]
+    rows = [(_SHORT[name], _nats(ledger, nats), _share(ledger, nats)) for name, nats in totals.items()]
+    return [("block", "nats", "share"), *rows, ("gap", _nats(ledger, ledger.gap), _share(ledger, ledger.gap))]
+
+
+def _account(ledger: "Ledger") -> str:
+    if _best(ledger) == "posterior":
+        return f"log p(O) = {amount(ledger.log_evidence)} nats, ELBO = {amount(ledger.elbo)} nats"
+    return (
+        f"objective at its optimum = {amount(ledger.log_evidence)} nats, of the guide = {amount(ledger.elbo)} nats, "
+        f"{ledger.optimism}"
+    )
+
+
+_PLACE_TITLES = ("block", "state", "action", "nats", "share")
+
+
+def _place_rows(ledger: "Ledger") -> list[tuple[str, ...]]:
+    mdp = ledger.mdp
+    return [
+        (
+            *(_SHORT[block], state_label(mdp, state), "" if action is None else action_label(mdp, action)),
+            *(_nats(ledger, nats), _share(ledger, nats)),
+        )
+        for block, state, action, nats in _places(ledger)
+    ]
+
+
+def _places(ledger: "Ledger") -> list[_Place]:
+    """The largest states and pairs of all blocks together."""
+    found: list[_Place] = []
+    for block, table in _by_block(ledger).items():
+        summed = table if block == "initial" else table.sum(0)
+        flat = summed.flatten()
+        for i in flat.abs().topk(min(_PLACES, len(flat))).indices.tolist():
+            state, *action = map(int, np.unravel_index(i, tuple(summed.shape)))
+            found.append(_Place(block, state, action[0] if action else None, float(flat[i])))
+    found = [place for place in found if abs(place.nats) > _rounding(ledger)]
+    return sorted(found, key=lambda place: -abs(place.nats))[:_PLACES]
+
+
+def _notes(ledger: "Ledger") -> list[str]:
+    """The steps, the delusion and the dice."""
+    notes, steps = [], ledger.policy_by_step + ledger.dynamics_by_step + ledger.survival_by_step
+    largest = steps.abs().argsort(descending=True, stable=True)[:_STEPS].tolist()
+    listed = "; ".join(f"step {t}: {amount(float(steps[t]))}" for t in largest if abs(steps[t]) > _rounding(ledger))
+    if len(steps) > 1 and listed:
+        notes.append(f"Steps with most, in nats: {listed}.")
+    delusion = float(ledger.delusion_by_step.sum())
+    if abs(delusion) > _rounding(ledger):  # false for nan, where the two returns are −inf
+        notes.append(f"Delusion (imagined − true return): {amount(delusion)} reward units.")
+    if ledger.dice:
+        notes.append("\n".join(["Dice that the guide believes to control:", *_dice(ledger, ledger.dice)]))
+    elif ledger.posterior_dice:
+        title = f"The guide takes the dice as they are. Those that the exact {_best(ledger)} believes to control:"
+        notes.append("\n".join([title, *_dice(ledger, ledger.posterior_dice)]))
+    return notes
+
+
+def _dice(ledger: "Ledger", dice: Sequence[Die]) -> list[str]:
+    mdp, lines = ledger.mdp, []
+    for die in dice:
+        face, where = die.raised, f"{action_label(mdp, die.action)} in {state_label(mdp, die.state)}"
+        shown = f"{state_label(mdp, face.successor)} ({reward_phrase(face.reward)})"
+        true = "impossible" if face.true == 0 else chance(face.true)
+        lines.append(f"  {where}: {shown}, in truth {true}, believed {chance(face.believed)}; {amount(die.tilt)} nats")
+    return lines
+
+
+def _nats(ledger: "Ledger", nats: float) -> str:
+    return "0" if abs(nats) <= _rounding(ledger) else amount(nats)
+
+
+def _share(ledger: "Ledger", nats: float) -> str:
+    """Of the gap; of one that is infinite, negative or no gap there are no shares."""
+    gap, totals = ledger.gap, ledger.totals
+    if not math.isfinite(gap) or gap <= _rounding(ledger) or min(totals) < -_rounding(ledger):
+        return "–"
+    return f"{100 * nats / gap:.1f} %"
+
+
+def _plain(value: Any) -> Any:
+    """Without infinities, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

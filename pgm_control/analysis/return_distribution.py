@@ -1,0 +1,298 @@
+"""What a policy may earn in the true world: the whole distribution of its return, exactly."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
+from ..text.tables import grid, html_grid
+from ..text.wording import amount
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.policy import TabularPolicy
+from .evaluate import blocks_of
+
+_AT_ONCE = 2_000_000  # pairs of a state and a sum that are moved at a time
+_SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one atom
+
+Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class ReturnDistribution:
+    r"""The distribution of $G = \sum_t r_t$ in the true world, the final reward included; atoms in rising order.
+
+    Attributes:
+        values: the returns that are possible, in reward units; the first may be −inf.
+        probability: of each.
+    """
+
+    values: Float[Tensor, " atom"]
+    probability: Float[Tensor, " atom"]
+
+    @property
+    def mean(self) -> float:
+        """E G, in reward units."""
+        return float((self.probability * self.values).sum())
+
+    @property
+    def variance(self) -> float:
+        """E (G − E G)², in squared reward units; nan where a return of −inf is possible."""
+        return float((self.probability * (self.values - self.mean) ** 2).sum())
+
+    def quantile(self, level: float) -> float:
+        """The smallest return g with P(G ≤ g) ≥ level, in reward units.
+
+        Raises:
+            InvalidArgument: unless 0 < level ≤ 1.
+        """
+        _require_share("level", level)
+        below = self.probability.cumsum(0)
+        return float(self.values[int((below < level - 1e-12).sum().clamp(max=len(below) - 1))])
+
+    def cvar(self, level: float) -> float:
+        r"""The mean of the worst `level` share of returns, in reward units; the mean of all at level 1.
+
+        $$\mathrm{CVaR}_\alpha = \tfrac1\alpha \int_0^\alpha F^{-1}(u)\, du$$
+
+        An atom that the level cuts in two counts by the part that is in.
+
+        Raises:
+            InvalidArgument: unless 0 < level ≤ 1.
+
+        References:
+            [rockafellar2002]
+        """
+        _require_share("level", level)
+        above = self.probability.cumsum(0) - self.probability
+        share = torch.minimum(self.probability, (level - above).clamp(min=0.0))
+        counted = torch.where(share > 0, self.values, 0.0)
+        return float((share * counted).sum() / share.sum())
+
+    def at_least(self, target: float) -> float:
+        """P(G ≥ target), where a target that is missed by rounding counts as met."""
+        finite = self.values[self.values.isfinite()].abs()
+        slack = 1e-9 * max(abs(target), float(finite.max()) if len(finite) else 0.0) if math.isfinite(target) else 0.0
+        return float(self.probability[self.values >= target - slack].sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {"values": self.values.tolist(), "probability": self.probability.tolist()}
+
+    def _rows(self) -> list[tuple[str, str]]:
+        shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+        rows = [("mean", amount(self.mean)), ("standard deviation", amount(math.sqrt(self.variance)))]
+        rows += [(f"{100 * share:g} % quantile", amount(self.quantile(share))) for share in shares]
+        return [*rows, ("mean of the worst 10 %", amount(self.cvar(0.1)))]
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        return grid([("return", "reward")], self._rows())
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        return html_grid([("return", "reward")], self._rows())
+
+    def __repr__(self) -> str:
+        """Moments, not atoms."""
+        return f"ReturnDistribution({len(self.values)} atoms, mean {self.mean:.6g}, 10 % CVaR {self.cvar(0.1):.6g})"
+
+
+def return_distribution(
+    model: MarkovModel | TabularMDP,
+    guide_or_policy: Guide,
+    *,
+    resolution: float | None = None,
+    max_atoms: int = 500_000,
+) -> ReturnDistribution:
+    r"""The exact distribution of the return of a policy in the true world, forwards over (state, sum so far).
+
+    $$P_{t+1}(s', g) = \sum_{s,a,k} P_t(s, g - r)\, \pi_t(a \mid s)\, p(k \mid s,a)\, [s'(s,a,k) = s']$$
+
+    Whatever the guide believes, its policy is tried in the model's own start and dice; with a discount the episode ends
+    after each step with probability 1 − γ, so that the mean is `evaluate(…).true_return`. Sums of rewards that differ
+    by less than 1e-10 of the largest possible are one atom.
+
+    Args:
+        model: the tabular model, or the MDP alone.
+        guide_or_policy: as in `evaluate`.
+        resolution: in reward units; rewards are first rounded to multiples of it. This moves every return, and so
+            mean, quantiles and CVaR, by at most T/2 times as much, (T + 1)/2 with a final reward. Unless given nothing
+            is rounded.
+        max_atoms: the most pairs of a state and a sum to keep apart.
+
+    Raises:
+        InvalidArgument: if there are more than that, or `resolution` or `max_atoms` is no positive number.
+        InvalidGuide: if the policy does not fit the model.
+    """
+    mdp, policy = _in_the_true_world(model, guide_or_policy)
+    if resolution is not None and not 0 < resolution < math.inf:
+        raise InvalidArgument(
+            f"`resolution` must be a positive number of reward units, but is {resolution!r}. Rewards are rounded to "
+            "its multiples; None rounds nothing."
+        )
+    if isinstance(max_atoms, bool) or not isinstance(max_atoms, int) or max_atoms < 1:
+        raise InvalidArgument(
+            f"`max_atoms` must be a whole number, at least 1, but is {max_atoms!r}. Leave it out for half a million."
+        )
+
+    def rounded(table: Tensor) -> np.ndarray:
+        rewards = table.double().cpu().numpy()
+        return rewards if resolution is None else np.rint(rewards / resolution) * resolution
+
+    steps, start = _Steps.of(mdp, rounded(mdp.reward)), mdp.initial.double().cpu().numpy()
+    last = np.zeros(mdp.num_states) if mdp.final_reward is None else rounded(mdp.final_reward)
+    scale = mdp.horizon * np.abs(steps.reward).max(initial=0.0) + np.abs(last[np.isfinite(last)]).max(initial=0.0)
+    gap = _SAME * float(scale)
+    here = np.flatnonzero(start)
+    now, ended, lost = _Atoms(here, np.zeros(len(here)), start[here]), _Atoms.none(), 0.0
+    for t in range(mdp.horizon):
+        lost += float((now.mass * (policy[t] * steps.forbidden).sum(-1)[now.state]).sum())
+        now = _moved(steps, policy[t], now, gap, max_atoms, f"{t + 1} of {mdp.horizon} steps")
+        if mdp.discount < 1:
+            gone = _Atoms(np.zeros_like(now.state), now.value, (1.0 - mdp.discount) * now.mass)
+            ended, now = _merged([ended, gone], gap), now._replace(mass=mdp.discount * now.mass)
+    forbidden = np.isneginf(last[now.state])
+    lost += float(now.mass[forbidden].sum())
+    now = _Atoms(*(column[~forbidden] for column in now))
+    done = _merged([ended, _Atoms(np.zeros_like(now.state), now.value + last[now.state], now.mass)], gap)
+    doomed = [lost] if lost > 0 else []
+    values, mass = np.append([-np.inf] * len(doomed), done.value), np.append(doomed, done.mass)
+    return ReturnDistribution(torch.from_numpy(values), torch.from_numpy(mass / mass.sum()))
+
+
+class Moments(NamedTuple):
+    """Mean and variance of the return, in reward units and their square."""
+
+    mean: float
+    variance: float
+
+
+def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> Moments:
+    r"""Mean and variance of the return of a policy in the true world, by one backward sweep, whatever its atoms.
+
+    $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
+
+    with $\ell$ = 1 if the step is survived, of probability γ. No squares are subtracted. The variance is nan where a
+    return of −inf is possible.
+
+    References:
+        [sobel1982]
+    """
+    mdp, table = _in_the_true_world(model, guide_or_policy)
+    policy = torch.from_numpy(table).to(mdp.probability.device)
+    p, r, gamma = mdp.probability.double(), mdp.reward.double(), mdp.discount
+    v = torch.zeros_like(mdp.initial).double() if mdp.final_reward is None else mdp.final_reward.double()
+    spread = torch.zeros_like(v)
+    for t in reversed(range(mdp.horizon)):
+        weight = policy[t][..., None] * p
+        after, deviation = v[mdp.successor], spread[mdp.successor]
+        x = torch.where(weight > 0, r + gamma * after, 0.0)
+        v = (weight * x).sum((1, 2))
+        centre = v[:, None, None]
+        each = gamma * (deviation + (r + after - centre) ** 2) + (1.0 - gamma) * (r - centre) ** 2
+        spread = (weight * torch.where(weight > 0, each, 0.0)).sum((1, 2))
+    start = mdp.initial.double()
+    reached = start > 0
+    mean = (start[reached] * v[reached]).sum()
+    return Moments(float(mean), float((start[reached] * (spread[reached] + (v[reached] - mean) ** 2)).sum()))
+
+
+def _in_the_true_world(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> tuple[TabularMDP, np.ndarray]:
+    """The problem, and the policy, checked: (time, state, action)."""
+    if isinstance(model, TabularMDP):
+        from ..models import TabularModel  # the core knows no model until it is asked for one
+
+        model = TabularModel(model)
+    require_model(model)
+    with torch.no_grad():
+        return model.mdp, blocks_of(model, guide_or_policy).log_policy.exp().double().cpu().numpy()
+
+
+class _Atoms(NamedTuple):
+    """Pairs of a state and a sum so far, in reward units, and the probability of each."""
+
+    state: np.ndarray
+    value: np.ndarray
+    mass: np.ndarray
+
+    @classmethod
+    def none(cls) -> "_Atoms":
+        return cls(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+
+
+class _Steps(NamedTuple):
+    """What one step can do: rows of (state, successor, reward), sorted by state, over which faces are pooled."""
+
+    state: np.ndarray
+    successor: np.ndarray
+    reward: np.ndarray
+    row: np.ndarray  # of every face that is possible and not forbidden
+    face: tuple[np.ndarray, np.ndarray]  # its (state, action)
+    probability: np.ndarray  # its own
+    forbidden: np.ndarray  # (state, action): probability of a reward of −inf
+
+    @classmethod
+    def of(cls, mdp: TabularMDP, reward: np.ndarray) -> "_Steps":
+        p, bad = mdp.probability.double().cpu().numpy(), np.isneginf(reward)
+        state, action, _ = where = np.nonzero((p > 0) & ~bad)
+        columns = np.stack((state, mdp.successor.cpu().numpy()[where], reward[where]))  # indices are exact in float64
+        order = np.lexsort(columns[::-1])
+        first = np.ones(len(order), dtype=bool)
+        first[1:] = (np.diff(columns[:, order]) != 0).any(0)
+        row = np.empty(len(order), dtype=np.int64)
+        row[order] = np.cumsum(first) - 1
+        (start, end), pay = columns[:2, order[first]].astype(np.int64), columns[2, order[first]]
+        return cls(start, end, pay, row, (state, action), p[where], np.where(bad, p, 0.0).sum(-1))
+
+
+def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int, when: str) -> _Atoms:
+    """The pairs after one step, a few million at a time, so that memory stays in bounds."""
+    weight = np.bincount(steps.row, policy[steps.face] * steps.probability, minlength=len(steps.state))
+    row = np.flatnonzero(weight)
+    width = np.bincount(steps.state[row], minlength=len(policy))
+    first = np.cumsum(width) - width
+    many = width[now.state]
+    piece = np.cumsum(many) // _AT_ONCE
+    found = _Atoms.none()
+    for each in np.unique(piece):
+        inside = piece == each
+        state, value, mass = (column[inside] for column in now)
+        source = np.repeat(np.arange(len(state)), width[state])
+        within = np.arange(len(source)) - np.repeat(np.cumsum(width[state]) - width[state], width[state])
+        to = row[first[state[source]] + within]
+        after = _Atoms(steps.successor[to], value[source] + steps.reward[to], mass[source] * weight[to])
+        found = _merged([found, after], gap)
+        if len(found.state) > most:
+            raise InvalidArgument(
+                f"`max_atoms` is {most}, but after {when} there are {len(found.state)} pairs of a state and a sum of "
+                "rewards, or more. Raise it, or pass `resolution`, to which rewards are rounded; mean and variance "
+                "alone need no atoms, see return_moments."
+            )
+    return found
+
+
+def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
+    """Sorted by state and sum, with sums that are nearer than `gap` pooled, and none without mass."""
+    state, value, mass = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    order = np.lexsort((value, state))
+    order = order[mass[order] > 0]
+    state, value, mass = state[order], value[order], mass[order]
+    if not len(order):
+        return _Atoms.none()
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = (np.diff(state) > 0) | (np.diff(value) > gap)
+    return _Atoms(state[first], value[first], np.add.reduceat(mass, np.flatnonzero(first)))
+
+
+def _require_share(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InvalidArgument(
+            f"`{name}` must be a share above 0 and at most 1, but is {value!r}; 0.1 is the worst tenth."
+        )

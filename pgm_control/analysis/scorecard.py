@@ -1,0 +1,141 @@
+"""Guides side by side: what each believes, what each earns, and how far each is from the exact posterior."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import torch
+
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.variational.elbo import expect, relative
+from ..text.tables import grid, html_grid
+from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.occupancy import occupancy
+from .evaluate import blocks_of, evaluate
+
+
+@final
+@dataclass(frozen=True)
+class Score:
+    """One guide's row.
+
+    Attributes:
+        elbo: in nats.
+        gap: log p(O) − ELBO, in nats; 0 for the exact posterior, never negative.
+        imagined_return: what the guide believes it earns, in reward units.
+        true_return: what its policy earns in the true world, in reward units.
+        delusion: imagined − true return, in reward units.
+        policy_entropy: summed over the steps, along true trajectories, in nats.
+        dynamics_kl: KL of the dice the guide believes in from the true ones, summed over its own steps, in nats.
+    """
+
+    elbo: float
+    gap: float
+    imagined_return: float
+    true_return: float
+    delusion: float
+    policy_entropy: float
+    dynamics_kl: float
+
+
+_HEADINGS = {
+    "elbo": ("ELBO", "nats"),
+    "gap": ("gap", "nats"),
+    "imagined_return": ("imagined return", "reward"),
+    "true_return": ("true return", "reward"),
+    "delusion": ("delusion", "reward"),
+    "policy_entropy": ("policy entropy", "nats"),
+    "dynamics_kl": ("KL of dynamics", "nats"),
+}
+
+
+@final
+@dataclass(frozen=True)
+class Scorecard:
+    """A table of scores by name, with the exact evidence they are measured against.
+
+    Attributes:
+        log_evidence: log p(O), in nats, every block free.
+        scores: one `Score` a name.
+    """
+
+    log_evidence: float
+    scores: Mapping[str, Score]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON or a data frame."""
+        return {"log_evidence": self.log_evidence, "scores": {name: asdict(row) for name, row in self.scores.items()}}
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        return "\n".join([grid(_head(), self._rows(), []), self._note()])
+
+    def __repr__(self) -> str:
+        """The same."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        return html_grid(_head(), self._rows(), caption=self._note())
+
+    def _rows(self) -> list[list[str]]:
+        return [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
+
+    def _note(self) -> str:
+        return f"log p(O) = {_number(self.log_evidence)} nats"
+
+
+def _head() -> list[list[str]]:
+    titles, units = zip(*_HEADINGS.values(), strict=True)
+    return [["", *titles], ["", *(f"[{unit}]" for unit in units)]]
+
+
+def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
+    r"""Score guides against the exact posterior of their model.
+
+    Args:
+        model: the tabular model.
+        guides: by name; posteriors count as guides, so the exact answers can stand beside the fitted ones.
+
+    Returns:
+        A `Scorecard`; print it, or show it in a notebook.
+
+    Raises:
+        InvalidArgument: if there is no guide, or the temperature is 0.
+        InvalidGuide: if a guide's factors do not fit the model.
+    """
+    require_model(model, in_nats=True)
+    if not guides:
+        raise InvalidArgument("`guides` must name at least one guide, but is empty: pass {name: guide}.")
+    evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
+    return Scorecard(evidence, {name: _score(model, guide, evidence) for name, guide in guides.items()})
+
+
+def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
+    with torch.no_grad():
+        blocks = blocks_of(model, guide)
+        found = evaluate(model, guide)
+        return Score(
+            elbo=found.elbo,
+            gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # were both −inf
+            imagined_return=found.imagined_return,
+            true_return=found.true_return,
+            delusion=found.delusion,
+            policy_entropy=found.policy_entropy,
+            dynamics_kl=_dynamics_kl(model, blocks),
+        )
+
+
+def _dynamics_kl(model: MarkovModel, blocks: Blocks) -> float:
+    r"""$\sum_t E_q KL(q_t(k \mid s,a) \,\|\, p(k \mid s,a))$, in nats."""
+    kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, model.blocks().log_dynamics))
+    visits = occupancy(blocks, model.mdp).outcome.sum(-1)
+    return float((visits * torch.where(visits > 0, kl, 0.0)).sum())
+
+
+def _number(value: float) -> str:
+    """Four decimals, and no minus before a zero that rounding left."""
+    text = f"{value:.4f}" if abs(value) < 1e5 else f"{value:.6g}"
+    return text.lstrip("-") if float(text) == 0 else text

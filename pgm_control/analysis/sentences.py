@@ -1,0 +1,194 @@
+"""The sentences of an explanation: how its numbers are said."""
+
+import math
+from typing import TYPE_CHECKING
+
+from ..inference.exact.posterior import Posterior
+from ..problems.mdp import TabularMDP
+from ..text.wording import action_phrase, amount, chance, reward_phrase, state_phrase
+from ..trajectories.beliefs import Die, Face
+from ..trajectories.blocks import MarkovModel
+from .critical_optimism import CriticalOptimism
+from .evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from .explain import Choice
+
+NEARLY_ALIKE = 0.01  # difference in the probability of an action
+_ALIKE = 1e-6
+_NAMED = 4  # of actions that are as good as each other
+
+
+def guide_phrase(optimism: float) -> str:
+    """How the guide is called that is held against the clamped one."""
+    return "The free guide" if optimism == 1 else f"The guide of β = {optimism:g}"
+
+
+def headline(optimism: float, free: Evaluation, clamped: Evaluation, differs: bool) -> str:
+    """The finding in one sentence, without the full stop."""
+    if not differs:
+        both = "free and clamped" if optimism == 1 else f"β = {optimism:g} and clamped"
+        return f"No difference: {both} believe the same and truly earn {amount(free.true_return)}"
+    return (
+        f"{guide_phrase(optimism)} imagines {amount(free.imagined_return)} {_but(free)} truly earns "
+        f"{amount(free.true_return)}; the clamped guide earns {amount(clamped.true_return)}"
+    )
+
+
+def die_sentence(mdp: TabularMDP, die: Die, optimism: float, first: bool) -> str:
+    """What is believed of one die, beside the truth."""
+    verb = "pays" if len({face.successor for face in die.faces}) == 1 else "leads"
+    averaged = " (averaged over an episode)" if mdp.horizon > 1 else ""
+    luck = "luck" if optimism > 0 else "bad luck"
+    text = f"{guide_phrase(optimism)} believes in {luck}{averaged}:" if first else "It also believes that"
+    text += f" {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)} {verb} "
+    text += f"{_face_phrase(mdp, die, die.raised)} with probability {chance(die.raised.believed)}"
+    text += f" (truly {chance(die.raised.true)})"
+    if len(die.faces) > 2 and die.denied.believed < die.denied.true:
+        text += f", and {_face_phrase(mdp, die, die.denied)} only with probability {chance(die.denied.believed)}"
+        text += f" (truly {chance(die.denied.true)})"
+    return text + "."
+
+
+def start_sentence(mdp: TabularMDP, posterior: Posterior, optimism: float, first: bool) -> str:
+    """What is believed of the start, beside the truth."""
+    state = int((posterior.initial - mdp.initial).argmax())
+    luck = "a lucky start" if optimism > 0 else "an unlucky start"
+    opening = f"{guide_phrase(optimism)} believes in {luck}" if first else f"It believes in {luck} as well"
+    chances = f"{chance(float(posterior.initial[state]))} (truly {chance(float(mdp.initial[state]))})"
+    return f"{opening}: {state_phrase(mdp, state)} comes with probability {chances}."
+
+
+def choice_sentence(mdp: TabularMDP, at_start: "Choice", farthest: "Choice") -> str:
+    """What the two do first; if that is nearly the same, where they differ the most."""
+    place = _start_phrase(mdp, at_start.state)
+    if at_start.apart >= NEARLY_ALIKE:
+        return f"{place} it therefore chooses {_choices(mdp, at_start)}"
+    if farthest.apart <= _ALIKE:
+        return f"{place} the two choose alike, and so they do everywhere."
+    alike = f"{place} the two choose alike to within {chance(max(at_start.apart, _ALIKE))}"
+    if farthest.apart < NEARLY_ALIKE:
+        return f"{alike}; where they differ most, they do so by {chance(farthest.apart)}."
+    there = f"they differ most in {state_phrase(mdp, farthest.state)} at t = {farthest.time}"
+    return f"{alike}; {there}. There it chooses {_choices(mdp, farthest)}"
+
+
+def flip_sentence(mdp: TabularMDP, flip: CriticalOptimism, optimism: float) -> str:
+    """Where on the way from clamped to this guide the preferred action changes."""
+    before, after = (action_phrase(mdp, action) for action in (flip.before, flip.after))
+    end = "1 (free)" if optimism == 1 else f"{optimism:g}"
+    return (
+        f"Between β = 0 (clamped) and {end} the preferred action flips from {before} to {after} "
+        f"at β = {flip.optimism:.3g}."
+    )
+
+
+def returns_sentence(free: Evaluation, clamped: Evaluation, optimism: float, noise: float) -> str:
+    """What each imagines that it earns, and truly earns, in reward units."""
+    delusion = free.delusion
+    if abs(delusion) <= noise * max(1.0, min(abs(free.imagined_return), abs(free.true_return))):
+        earned = "and truly earns the same"
+    elif delusion > 0:
+        earned = f"but truly earns {amount(free.true_return)}, a delusion of {amount(delusion)}"
+    else:
+        earned = f"and truly earns {amount(free.true_return)}, which is {amount(-delusion)} more"
+    return (
+        f"{guide_phrase(optimism)} imagines a return of {amount(free.imagined_return)} reward units {earned}; "
+        f"the clamped guide imagines {amount(clamped.imagined_return)} and truly earns the same."
+    )
+
+
+def price_sentence(model: MarkovModel, free: Evaluation, clamped: Evaluation, optimism: float, noise: float) -> str:
+    """What the belief costs in the true world."""
+    price = clamped.true_return - free.true_return
+    belief = "Optimism" if optimism > 0 else "Pessimism"
+    policy = "the free policy" if optimism == 1 else "its policy"
+    if not math.isfinite(clamped.true_return):
+        return "No policy is safe here: a forbidden outcome cannot be avoided in the true world."
+    if not math.isfinite(price):
+        return f"The price of {belief.lower()} is infinite: {policy} may meet a forbidden outcome in the true world."
+    if abs(price) <= noise * max(1.0, abs(clamped.true_return)):
+        return f"{belief} costs nothing here: both truly earn the same."
+    if price > 0:
+        return f"{belief} costs {amount(price)} reward units an episode in the true world."
+    return (
+        f"{belief} costs nothing here: {policy} truly earns {amount(-price)} more. At temperature "
+        f"{model.temperature:g} the clamped policy is the best trade of return for entropy, not the best return."
+    )
+
+
+def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation, clamped: Evaluation) -> str:
+    """How much better each explains that every step was optimal, in nats."""
+    mdp, beta = posterior.model.mdp, posterior.optimism.initial
+    if beta != 1:
+        return (
+            f"The best objective J_β is {amount(posterior.objective)} nats at β = {beta:g}, and "
+            f"{amount(planner.objective)} at β = 0; the ELBO of this guide is {amount(free.elbo)} nats."
+        )
+    return (
+        f"The free guide reaches {_bound(mdp, 1.0)} {amount(free.elbo)} nats, and no clamped guide an ELBO above "
+        f"{amount(clamped.elbo)}: a gap of {amount(free.elbo - clamped.elbo)} nats."
+        + ("" if mdp.discount == 1 else " Both leave survival alone; a guide that freed it too would reach more.")
+    )
+
+
+def no_difference(mdp: TabularMDP, at_start: "Choice", found: Evaluation, optimism: float) -> tuple[str, ...]:
+    """All sentences where the two agree, the reason first."""
+    both = "free and clamped inference" if optimism == 1 else f"β = {optimism:g} and clamped inference"
+    return (
+        f"There is no difference between {both}: {_reason(mdp, optimism)}.",
+        f"{_start_phrase(mdp, at_start.state)} both choose {_likeliest(mdp, at_start.free)}.",
+        f"Both imagine a return of {amount(found.imagined_return)} reward units and truly earn it.",
+        f"Both reach {_bound(mdp, optimism)} {amount(found.elbo)} nats: a gap of 0.",
+    )
+
+
+def _reason(mdp: TabularMDP, optimism: float) -> str:
+    if optimism == 0:
+        return "with β = 0 nothing is believed but the truth"
+    if not bool(((mdp.probability > 0).sum(-1) == 1).all()):
+        return "no face of any die that is thrown is worth more than another, so nothing is won by believing in luck"
+    alike = "" if int((mdp.initial > 0).sum()) == 1 else " and no start is worth more than another"
+    return f"the dynamics are deterministic{alike}, so there is no luck to believe in"
+
+
+def _likeliest(mdp: TabularMDP, probabilities: tuple[float, ...]) -> str:
+    best = max(probabilities)
+    tied = [action_phrase(mdp, a) for a, each in enumerate(probabilities) if each >= best - _ALIKE]
+    if len(tied) == 1:
+        return f"{tied[0]} with probability {chance(best)}"
+    named = f"{', '.join(tied[:-1])} or {tied[-1]}" if len(tied) <= _NAMED else f"any of {len(tied)} actions"
+    return f"{named} with probability {chance(best)} each"
+
+
+def _start_phrase(mdp: TabularMDP, state: int) -> str:
+    """Where the choice is made: the likeliest start, if there are several."""
+    sure = int((mdp.initial > 0).sum()) == 1
+    return f"At the start, in {state_phrase(mdp, state)}," if sure else f"Starting in {state_phrase(mdp, state)},"
+
+
+def _choices(mdp: TabularMDP, choice: "Choice") -> str:
+    """The action that the guide prefers more than the clamped one does, and the one it prefers less."""
+    more, less = choice.change.index(max(choice.change)), choice.change.index(min(choice.change))
+    named = action_phrase(mdp, more), action_phrase(mdp, less)
+    return (
+        f"{named[0]} with probability {chance(choice.free[more])} and {named[1]} with {chance(choice.free[less])}; "
+        f"the clamped guide, which takes luck as it comes, chooses {named[0]} with probability "
+        f"{chance(choice.clamped[more])} and {named[1]} with {chance(choice.clamped[less])}."
+    )
+
+
+def _face_phrase(mdp: TabularMDP, die: Die, face: Face) -> str:
+    """`to state "at home" (reward 8)`; where every face leads to the same state, the reward alone."""
+    if len({each.successor for each in die.faces}) == 1:
+        return amount(face.reward)
+    target = f"to {state_phrase(mdp, face.successor)}"
+    return target if len({each.reward for each in die.faces}) == 1 else f"{target} ({reward_phrase(face.reward)})"
+
+
+def _bound(mdp: TabularMDP, optimism: float) -> str:
+    return "log p(O) =" if mdp.discount == 1 and optimism == 1 else "an ELBO of"
+
+
+def _but(found: Evaluation) -> str:
+    return "but" if found.imagined_return > found.true_return else "and"

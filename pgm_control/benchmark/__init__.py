@@ -1,0 +1,1 @@
+"""Every guide on every problem: runs that are kept, resumed and shown on a page."""

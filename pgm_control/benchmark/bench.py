@@ -1,0 +1,260 @@
+"""The bench of guides: every guide on every problem, over seeds, in processes side by side."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
+
+from ..analysis.compare import versions
+from ..errors import InvalidArgument
+from ..inference.variational.fit import FitStatus, _identity
+from ..runtime.files import write_whole
+from ..runtime.progress import Progress, silent
+from ..runtime.status import Status
+from ..trajectories.blocks import require_model
+from .guides import guide_of, importable, library_digest, problem_of, require_lawful, source_digest
+from .job import Job
+from .page import csv_of, html_of, page_of, table_of
+from .rows import FAILED, BenchRow, Point, judged
+from .runner import runner
+from .store import ResultFile
+
+if TYPE_CHECKING:
+    from ..guides.zoo import GuideEntry
+    from ..models.zoo import ZooEntry
+
+RESULTS = "results.jsonl"
+Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
+
+
+class BenchStatus(Status):
+    """How a bench ended."""
+
+    complete = "Every job was run."
+    interrupted = "Interrupted by Ctrl-C. What was finished is kept in `out`: the same call goes on from there."
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Bench:
+    """What `bench` found. Printing it prints a table.
+
+    Attributes:
+        rows: one for each problem, guide and seed, in this order; those that failed too.
+        histories: by (model, guide, seed): the objective on the way, to plot.
+        models, guides: the summaries, by name.
+        settings: what was asked for.
+        status: how it ended; `status.message` explains it.
+        left: how many jobs were not run.
+        command: how to do it again, if it was said.
+    """
+
+    rows: tuple[BenchRow, ...]
+    histories: Mapping[tuple[str, str, int], tuple[Point, ...]]
+    models: Mapping[str, str]
+    guides: Mapping[str, str]
+    settings: Mapping[str, Any]
+    status: BenchStatus
+    left: int = 0
+    command: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON or a data frame. Infinities stay floats."""
+        return {
+            "settings": dict(self.settings),
+            "versions": versions(),
+            "status": self.status.name,
+            "left": self.left,
+            "command": self.command,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def to_csv(self) -> str:
+        """One line a row, with a header; empty where a value is not known."""
+        return csv_of(self.rows)
+
+    def page(self) -> str:
+        """The page in Markdown, medians over seeds."""
+        return page_of(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write results.csv and page.md, each whole or not at all."""
+        write_whole(Path(folder) / "results.csv", self.to_csv().encode())
+        write_whole(Path(folder) / "page.md", self.page().encode())
+
+    def __str__(self) -> str:
+        """A table for a terminal, medians over seeds."""
+        return table_of(self.rows)
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        return html_of(self.rows)
+
+
+@contextmanager
+def _silently(total: int) -> Iterator[Progress]:
+    yield silent
+
+
+class _Settings(NamedTuple):
+    """What is the same for all jobs, and decides their results."""
+
+    seeds: int
+    temperature: float
+    horizon: int | None
+    steps: int | None
+    samples: int
+
+
+def bench(
+    models: "Sequence[str | ZooEntry] | None" = None,
+    guides: "Sequence[str | GuideEntry] | None" = None,
+    *,
+    seeds: int = 3,
+    temperature: float = 1.0,
+    horizon: int | None = None,
+    steps: int | None = None,
+    samples: int = 1000,
+    jobs: int = 1,
+    backend: str | None = None,
+    out: str | Path | None = None,
+    folder: str | Path | None = None,
+    progress: Callable[[int], AbstractContextManager[Progress]] = _silently,
+    command: str | None = None,
+) -> Bench:
+    """Fit and score every guide on every problem, from several seeds.
+
+    Args:
+        models: of the zoo by name, or entries; all of the zoo unless given.
+        guides: of the zoo by name, entries, or `module:name` for a class or function `MyGuide(model)`, or a
+            `GuideEntry`, of any module; all of the zoo unless given. Guides of other modules are held to the laws of
+            `check_guide` first.
+        seeds: how many: 0, 1, …
+        temperature: τ, in reward units per nat.
+        horizon: number of actions, the same for all problems; each its own unless given.
+        steps: of each fit, at most. Unless given, as many as the entry of the guide says, or 2000.
+        samples: trajectories, for guides of which the scores can only be estimated.
+        jobs: processes side by side; −1 for one a core. More than one needs joblib.
+        backend: of joblib: "loky" unless given; "dask", or any that was registered, such as "ray".
+        out: a folder. Every finished job is a line in its results.jsonl, and a job that is there with the same
+            settings, code and versions is not run again, unless it failed; results.csv and page.md are written at the
+            end. Nothing is written unless given.
+        folder: where modules are looked for first.
+        progress: called with the number of jobs; gives a context in which each finished job is a step, such as
+            `lambda jobs: ProgressBar(jobs, "bench")`.
+        command: how to do it again, to be kept on the page.
+
+    Returns:
+        A `Bench`. A job that fails is a row that says why. Ctrl-C ends it with what is finished.
+
+    Raises:
+        InvalidArgument: naming the argument, with the nearest names, before anything is run.
+        LawBroken: if a guide of another module breaks a law, before anything is run.
+        MissingExtra: if joblib is needed and missing.
+    """
+    for name, value, least in (("seeds", seeds, 1), ("steps", steps, 1), ("samples", samples, 2)):
+        if (name, value) == ("steps", None):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+    run = runner(jobs, backend)
+    settings = _Settings(seeds, temperature, horizon, steps, samples)
+    where = None if folder is None else str(Path(folder).resolve())
+    with importable(where):
+        problems, fitted = _taken(models, guides)
+        planned = _planned(problems, fitted, settings, where)
+    keys = [job.key for job, _ in planned]
+    file = None if out is None else ResultFile(Path(out) / RESULTS)
+    known = {} if file is None else file.results()
+    done = {key: known[key] for key in keys if key in known}
+    if file is not None:
+        file.mend()
+    # The largest first, so that in the end no process is left alone with one.
+    todo = [job for job, size in sorted(planned, key=lambda pair: -pair[1]) if job.key not in done]
+    status = BenchStatus.complete
+    try:
+        with progress(len(keys)) as report:
+            report(len(done), {})
+            for key, result in run(todo):
+                if result.row.status == FitStatus.interrupted.name:
+                    status = BenchStatus.interrupted
+                    break
+                done[key] = result
+                if file is not None:
+                    file.append(key, result)
+                report(len(done), {"failed": float(sum(each.row.status == FAILED for each in done.values()))})
+    except KeyboardInterrupt:
+        status = BenchStatus.interrupted
+    results = judged([done[key] for key in keys if key in done])
+    found = Bench(
+        rows=tuple(each.row for each in results),
+        histories={(each.row.model, each.row.guide, each.row.seed): each.history for each in results},
+        models={entry.name: entry.summary for entry in problems},
+        guides={entry.name: entry.summary for entry in fitted},
+        settings=settings._asdict(),
+        status=status,
+        left=len(keys) - len(done),
+        command=command,
+    )
+    if out is not None:
+        found.save(out)
+    return found
+
+
+def _taken(
+    models: "Sequence[str | ZooEntry] | None", guides: "Sequence[str | GuideEntry] | None"
+) -> "tuple[list[ZooEntry], list[GuideEntry]]":
+    """The entries that are meant, each once."""
+    from ..guides.zoo import guide_zoo
+    from ..models import zoo
+
+    for name, value in (("models", models), ("guides", guides)):
+        if isinstance(value, str):
+            raise InvalidArgument(f"`{name}` must be a sequence of names, but is {value!r}. Write [{value!r}].")
+    problems = [problem_of(each) for each in (tuple(zoo()) if models is None else models)]
+    fitted = [guide_of(each) for each in (tuple(guide_zoo()) if guides is None else guides)]
+    for name, entries in (("models", problems), ("guides", fitted)):
+        if not entries:
+            raise InvalidArgument(f"`{name}` must name at least one, but is empty. Leave it out for all of the zoo.")
+    return _once("models", problems), _once("guides", fitted)
+
+
+def _once(argument: str, entries: list[Entry]) -> list[Entry]:
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if found.setdefault(entry.name, entry) != entry:
+            raise InvalidArgument(f"`{argument}` must have different names, but two are called {entry.name!r}.")
+    return list(found.values())
+
+
+def _planned(
+    problems: "list[ZooEntry]", guides: "list[GuideEntry]", settings: _Settings, folder: str | None
+) -> list[tuple[Job, int]]:
+    """The jobs in the order of the results, each with the size of its problem; guides of other modules checked."""
+    from ..guides.zoo import guide_zoo
+    from ..models import TabularModel, zoo
+
+    known_problems, known_guides = zoo(), guide_zoo()
+    seeds, temperature, horizon, steps, samples = settings
+    models = {}
+    for entry in problems:
+        mdp = entry.build()
+        models[entry.name] = TabularModel(mdp if horizon is None else mdp.replace(horizon=horizon), temperature)
+        require_model(models[entry.name], in_nats=True)
+    sizes = {name: model.mdp.probability.numel() * model.mdp.horizon for name, model in models.items()}
+    for guide in guides:
+        if known_guides.get(guide.name) is not guide:
+            require_lawful(guide, models[min(sizes, key=lambda name: sizes[name])])
+    planned = []
+    for problem in problems:
+        for guide in guides:
+            about = (_identity(models[problem.name]), source_digest(guide), library_digest(), steps, samples)
+            by_name = ":" in guide.name or known_guides.get(guide.name) is guide
+            for seed in range(seeds):
+                key = hashlib.sha256(repr((problem.name, guide.name, seed, *about)).encode()).hexdigest()[:16]
+                who = problem.name if known_problems.get(problem.name) is problem else problem
+                job = Job(key, who, guide.name if by_name else guide, seed, *settings[1:], folder)
+                planned.append((job, sizes[problem.name]))
+    return planned

@@ -1,0 +1,147 @@
+"""Who takes part in a bench: problems and guides by name, guides of other modules by `module:name`."""
+
+import difflib
+import functools
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import torch
+
+from ..analysis.compare import versions
+from ..errors import InvalidArgument, LawBroken
+from ..trajectories.blocks import MarkovModel
+
+if TYPE_CHECKING:
+    from ..guides.zoo import GuideEntry
+    from ..models.zoo import ZooEntry
+
+_CHECKED_STEPS = 5  # of the problem on which a guide is held to the laws: enumeration is slow over many
+
+
+def problem_of(problem: "str | ZooEntry") -> "ZooEntry":
+    """A problem of the zoo by name; an entry is itself.
+
+    Raises:
+        InvalidArgument: if there is none, with the nearest names.
+    """
+    from ..models.zoo import zoo_entry
+
+    return zoo_entry(problem) if isinstance(problem, str) else problem
+
+
+def guide_of(guide: "str | GuideEntry") -> "GuideEntry":
+    """A guide of the zoo by name, or of any module by `module:name`; an entry is itself.
+
+    Raises:
+        InvalidArgument: if there is none, with the nearest names.
+    """
+    from ..guides.zoo import GuideEntry, guide_entry
+
+    if not isinstance(guide, str):
+        return guide
+    if ":" not in guide:
+        return guide_entry(guide)
+    found = _imported(guide)
+    if isinstance(found, GuideEntry):
+        return GuideEntry(guide, found.build, found.summary, found.fit)
+    said = (inspect.getdoc(found) or "").partition("\n")[0]
+    return GuideEntry(guide, found, said or "It does not say.")
+
+
+def _imported(spec: str) -> Any:
+    """What `module:name` names: a GuideEntry, or what makes a guide of a model."""
+    module_name, _, name = spec.partition(":")
+    if not module_name or not name:
+        raise InvalidArgument(f"`guide` must be module:name, such as my_module:MyGuide, but is {spec!r}.")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as problem:  # whatever a module of somebody else does when it is run
+        raise InvalidArgument(
+            f"`guide` must name a module that can be imported, but {spec!r} cannot: {type(problem).__name__}: "
+            f"{problem}. It is looked for in the current folder, then where Python looks."
+        ) from problem
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, [each for each in dir(found) if not each.startswith("_")], n=3)
+            remedy = f"Did you mean {' or '.join(f'{module_name}:{each}' for each in near)}?" if near else ""
+            raise InvalidArgument(f"`guide` must name a guide, but {module_name} has no {name!r}. {remedy}".strip())
+        found = getattr(found, part)
+    if not callable(found) and not hasattr(found, "build"):
+        raise InvalidArgument(
+            f"`guide` must name something that makes a guide of a model, but {spec!r} is a {type(found).__name__}. "
+            "Name a class such as MyGuide, a function of the model, or a GuideEntry."
+        )
+    return found
+
+
+@contextmanager
+def importable(folder: str | None) -> Iterator[None]:
+    """Look for modules in this folder first, for now."""
+    if folder is None or folder in sys.path:
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def require_lawful(entry: "GuideEntry", model: MarkovModel) -> None:
+    """Hold a guide to the laws, on the first steps of this model.
+
+    Raises:
+        LawBroken: with every broken law.
+        InvalidArgument: if it cannot be built or run at all.
+    """
+    from ..models import TabularModel
+    from ..testing.checks import check_guide
+
+    short = TabularModel(model.mdp.replace(horizon=min(model.mdp.horizon, _CHECKED_STEPS)), model.temperature)
+    try:
+        with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
+            check_guide(short, entry.build(short))
+    except LawBroken as broken:
+        raise LawBroken(f"The guide {entry.name} is refused, and nothing was run. {broken}") from broken
+    except Exception as problem:
+        raise InvalidArgument(
+            f"The guide {entry.name} is refused, and nothing was run: on {short.mdp!r} it fails with "
+            f"{type(problem).__name__}: {problem}. Try it with pgm_control.testing.check_guide(model, guide)."
+        ) from problem
+
+
+@functools.cache
+def library_digest() -> str:
+    """Of the versions that numbers depend on, and of the code of this library."""
+    from .. import guides, models
+
+    digest = hashlib.sha256(repr(sorted(versions().items())).encode())
+    for package in (Path(__file__).parent.parent, *(Path(each.__path__[0]) for each in (models, guides))):
+        for path in sorted(package.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def source_digest(entry: "GuideEntry") -> str:
+    """Of the module that makes the guide, and of how it is fitted: a guide that was changed is another.
+
+    It is the file that counts: Python does not read it again while it runs.
+    """
+    digest = hashlib.sha256(entry.name.encode())
+    for name, value in sorted(entry.fit.items()):
+        plain = value if isinstance(value, str | int | float | bool | None) else type(value).__name__
+        digest.update(f"{name}={plain!r}".encode())
+    module = sys.modules.get(getattr(inspect.unwrap(entry.build), "__module__", None) or "")
+    file = getattr(module, "__file__", None)
+    if file is not None and Path(file).is_file():
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,164 @@
+"""A bench as a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING
+
+from ..analysis.compare import versions
+from ..text.tables import grid, html_grid
+from .lines import Line, arrived, lines_of, median, number, seconds, spread, statuses, value, whole
+from .rows import PARTS, WITHIN, BenchRow
+
+if TYPE_CHECKING:
+    from .bench import Bench
+
+Column = tuple[str, Callable[[Line], str]]
+
+_SHORT: tuple[Column, ...] = (
+    ("ELBO", value("elbo")),
+    ("gap", value("gap")),
+    ("true return", value("true_return")),
+    ("delusion", value("delusion")),
+    ("steps to optimum", median("steps_to_optimum", whole)),
+    ("seconds", median("seconds_to_optimum", seconds)),
+    ("fit", statuses),
+)
+_SCORES: tuple[Column, ...] = (
+    ("ELBO", value("elbo")),
+    ("± seeds", spread),
+    ("gap", value("gap")),
+    *((name, value(name)) for name in PARTS),
+    ("imagined return", value("imagined_return")),
+    ("true return", value("true_return")),
+    ("delusion", value("delusion")),
+)
+_EFFORT: tuple[Column, ...] = (
+    ("objective", value("objective")),
+    ("own optimum", lambda line: _own_optimum(line)),
+    ("there", arrived),
+    ("steps to it", median("steps_to_optimum", whole)),
+    ("seconds to it", median("seconds_to_optimum", seconds)),
+    ("steps", median("steps", whole)),
+    ("seconds", median("seconds", seconds)),
+    ("fit", statuses),
+)
+
+_HOW_TO_READ = f"""\
+- **ELBO**, **gap** = log p(O) − ELBO, and its parts by block (*initial*, *policy*, *dynamics*, *survival*; one that is
+  zero throughout a table is left out), in nats. **Imagined return** is what the guide believes it earns, **true
+  return** what its policy earns in the true world, **delusion** the difference, in reward units.
+- Of several seeds the one with the median objective is shown; **± seeds** is how far the ELBOs of all lie apart,
+  highest less lowest. The scores of a guide without tables are estimated, ± their standard errors; its gap has no
+  known parts.
+- **objective** is what a guide maximises: the ELBO, unless its dice have a price. **own optimum** is the best that a
+  guide of its kind can do: computed, or, with a \\*, the best that any seed reached. **there**: how many seeds came
+  within {WITHIN:g} nats of it for good. **steps to it** and **seconds to it**, until then, and **steps** and
+  **seconds** of the whole fit are medians. Steps of different methods are not alike: one of SVI is a gradient, one of
+  the natural gradient a sweep, and `exact` makes a single one.
+- Seconds are wall time on one thread of one machine, shared with other work: noisy, to be read as orders of
+  magnitude."""
+
+
+def csv_of(rows: Sequence[BenchRow]) -> str:
+    """One line a row, with a header; empty where a value is not known."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(BenchRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+def table_of(rows: Sequence[BenchRow]) -> str:
+    """The most important columns, for a terminal; a problem is named once."""
+    return grid([["", "", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+
+
+def html_of(rows: Sequence[BenchRow]) -> str:
+    """The same for a notebook."""
+    return html_grid([["model", "guide", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+
+
+def _short(rows: Sequence[BenchRow]) -> list[list[str]]:
+    table, before = [], None
+    for line in lines_of(rows):
+        name = line.model if line.model != before else ""
+        table.append([name, line.guide, *(show(line) for _, show in _SHORT)])
+        before = line.model
+    return table
+
+
+def page_of(bench: "Bench") -> str:
+    """The whole page in Markdown. It depends on nothing but the results."""
+    settings, lines = bench.settings, lines_of(bench.rows)
+    about = [
+        f"{len(bench.guides)} guides on {len(bench.models)} problems, {settings['seeds']} seeds each, at temperature "
+        f"{settings['temperature']:g}"
+        + ("" if settings["horizon"] is None else f" and horizon {settings['horizon']}")
+        + ", by `fit`"
+        + ("." if settings["steps"] is None else f" with at most {settings['steps']} steps.")
+    ]
+    if bench.command is not None:
+        about += ["", "Made by", "", f"    {bench.command}"]
+    about += ["", "With " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "."]
+    if bench.left:
+        about += ["", f"**Not complete**: {bench.left} of {bench.left + len(bench.rows)} jobs were not run."]
+    parts = ["# The bench of guides", "\n".join(about), "## How to read it", _HOW_TO_READ]
+    parts += ["## The guides", "\n".join(f"- `{name}`: {summary}" for name, summary in bench.guides.items())]
+    parts += ["## At a glance", *_glance(bench, lines)]
+    for model in bench.models:
+        mine = [line for line in lines if line.model == model]
+        if mine:
+            parts += _section(model, bench.models[model], mine)
+    return "\n\n".join(parts) + "\n"
+
+
+def _glance(bench: "Bench", lines: Sequence[Line]) -> list[str]:
+    by_name = {(line.model, line.guide): line for line in lines}
+    parts = []
+    for title, name in (("Gap, in nats", "gap"), ("True return", "true_return"), ("Delusion", "delusion")):
+        show = value(name, digits=3)
+        table = [["", *bench.guides]]
+        for model in bench.models:
+            mine = (by_name.get((model, guide)) for guide in bench.guides)
+            table.append([model, *("" if line is None else show(line).partition(" ")[0] for line in mine)])
+        parts += [f"**{title}**", _markdown(table)]
+    return parts
+
+
+def _section(model: str, summary: str, lines: Sequence[Line]) -> list[str]:
+    known = next((line.typical for line in lines if line.typical is not None), None)
+    size = "" if known is None else f" T = {known.horizon}, log p(O) = {number(known.log_evidence, 6)} nats."
+    none = [name for name in PARTS if all(_is_zero(line, name) for line in lines)]
+    scores = [column for column in _SCORES if column[0] not in none]
+    parts = [f"## {model}", f"{summary}{size}"]
+    for columns in (scores, _EFFORT):
+        body = [[f"`{line.guide}`", *(show(line) for _, show in columns)] for line in lines]
+        parts.append(_markdown([["guide", *(name for name, _ in columns)], *body]))
+    failed = [
+        f"- `{line.guide}` failed for {len(line.failures)} of {len(line.rows)} seeds: {line.failures[0].message}"
+        for line in lines
+        if line.failures
+    ]
+    return [*parts, "\n".join(failed)] if failed else parts
+
+
+def _is_zero(line: Line, part: str) -> bool:
+    amounts = (getattr(row, part) for row in line.rows)
+    return all(amount is None or (math.isfinite(amount) and abs(amount) < 5e-5) for amount in amounts)
+
+
+def _own_optimum(line: Line) -> str:
+    row = line.typical
+    if row is None or row.optimum is None:
+        return number(None)
+    return number(row.optimum) + ("" if row.optimum_is_exact else " \\*")
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    """The first column to the left, the others to the right."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    rows.insert(1, ["---", *["---:"] * (len(table[0]) - 1)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

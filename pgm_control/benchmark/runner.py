@@ -1,0 +1,54 @@
+"""Jobs one after another, or in processes side by side by joblib."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..errors import InvalidArgument, MissingExtra, PGMControlError
+from .job import Job, run_in_worker, run_job
+from .rows import JobResult
+
+Runner = Callable[[Sequence[Job]], Iterator[tuple[str, JobResult]]]
+
+
+def runner(jobs: int, backend: str | None) -> Runner:
+    """What runs jobs and gives each result when it is there, in any order.
+
+    Raises:
+        InvalidArgument: if `jobs` is no number of processes, or joblib does not know the backend.
+        MissingExtra: if joblib is needed and missing, with the command that installs it.
+    """
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
+        raise InvalidArgument(f"`jobs` must be a number of processes, or −1 for one a core, but is {jobs!r}.")
+    if jobs == 1 and backend is None:
+        return lambda todo: map(run_job, todo)
+    try:
+        import joblib  # an extra
+    except ImportError as problem:
+        raise MissingExtra(
+            "Jobs side by side need joblib, which is missing: pip install 'pgm-control[sweep]'. jobs=1 goes without."
+        ) from problem
+    try:
+        with joblib.parallel_config(backend=backend or "loky", n_jobs=jobs):
+            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
+    except (ValueError, ImportError) as problem:
+        said = " ".join(str(problem).split())
+        raise InvalidArgument(
+            f"`backend` must be one that joblib knows and that gives results as they come, such as loky, or dask or "
+            f"ray once installed and registered, but is {backend!r}: {said}"
+        ) from problem
+    return lambda todo: _side_by_side(joblib, parallel, todo)
+
+
+def _side_by_side(joblib: Any, parallel: Any, todo: Sequence[Job]) -> Iterator[tuple[str, JobResult]]:
+    if not todo:
+        return
+    found = parallel(joblib.delayed(run_in_worker)(job) for job in todo)
+    try:
+        yield from found
+    except joblib.externals.loky.process_executor.TerminatedWorkerError as problem:
+        raise PGMControlError(
+            "A process of the bench died, perhaps for want of memory. What was finished is kept: run it again, with "
+            "fewer jobs."
+        ) from problem
+    finally:
+        found.close()

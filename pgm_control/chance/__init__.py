@@ -1,0 +1,1 @@
+"""One random event, and what changing its probabilities costs."""

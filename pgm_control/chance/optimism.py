@@ -1,0 +1,186 @@
+"""How much of each block the posterior may change."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InvalidArgument
+
+Number = float | Tensor
+Table = Float[Tensor, "..."] | Bool[Tensor, "..."] | Float[np.ndarray, "..."] | Bool[np.ndarray, "..."]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Optimism:
+    r"""A number β for each block of chance, or for each part of a block: 1 is free, 0 is clamped, negative is robust.
+
+    The objective $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`).
+
+    Attributes:
+        dynamics: β of the dice $p(k \mid s, a)$. A table, or a mask (True is free), sets it apart for some of them: its
+            shape must broadcast against (time, state, action), such as (S, 1) by state, (S, A) by state and action,
+            (T, 1, 1) by time. Of dice that are thrown in parts (`FactoredMDP`), a mapping from the name of every factor
+            to a number or a table.
+        initial: β₀ of the start $p(s_0)$. Of a start in parts (`Ensemble`), a mapping from every factor to a number.
+        survival: β of surviving a step, which has probability γ (`discount`). Clamped unless asked for: freed, an agent
+            that only meets negative rewards infers that it dies early. A table must broadcast against (time,
+            next_state).
+    """
+
+    dynamics: Number | Table | Mapping[str, Number | Table] = 1.0
+    initial: float | Mapping[str, float] = 1.0
+    survival: Number | Table = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a finite number, or a table of them."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Mapping) and field.name != "survival":
+                cleaned: Any = {f: _checked(f"{field.name}, {f!r},", each) for f, each in value.items()}
+            else:
+                cleaned = _checked(field.name, value)
+            of_start = cleaned.values() if isinstance(cleaned, dict) else [cleaned]
+            if field.name == "initial" and any(isinstance(each, Tensor) for each in of_start):
+                raise InvalidArgument(
+                    "`optimism` of initial must be a number, since the start is one die, but is a table. For a table "
+                    "of the dice write Optimism(dynamics=table, initial=…)."
+                )
+            object.__setattr__(self, field.name, cleaned)
+
+    @classmethod
+    def of(cls, optimism: "float | Optimism") -> "Optimism":
+        """A bare number speaks of the start and the dynamics; survival stays clamped."""
+        return optimism if isinstance(optimism, Optimism) else cls(dynamics=optimism, initial=optimism)
+
+    def numbers(self, what: str) -> tuple[float, float, float]:
+        """β of dynamics, initial and survival, where each is one number.
+
+        Raises:
+            InvalidArgument: saying that `what` knows no parts of blocks.
+        """
+        found = self.dynamics, self.initial, self.survival
+        if not all(isinstance(each, float) for each in found):
+            raise InvalidArgument(
+                f"`optimism` must be one number a block for {what}, but has a table or factors. "
+                "infer(model, optimism) takes them."
+            )
+        return found  # pyright: ignore[reportReturnType]
+
+    def each(self, change: Callable[[Number], Number]) -> "Optimism":
+        """With every number and table replaced."""
+
+        def of(value: Any) -> Any:
+            return {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
+
+        return Optimism(*(of(getattr(self, field.name)) for field in fields(self)))
+
+    @property
+    def is_clamped(self) -> bool:
+        """True if every β is 0."""
+        return _all(self, lambda beta: beta == 0)
+
+    @property
+    def is_free(self) -> bool:
+        """True if every β is 1."""
+        return _all(self, lambda beta: beta == 1)
+
+    @property
+    def is_elbo(self) -> bool:
+        """True if every β is 0 or 1: then $J_β$ is the ELBO."""
+        return _all(self, lambda beta: (beta == 0) | (beta == 1))
+
+    def __eq__(self, other: object) -> bool:
+        """True for the same numbers and tables."""
+        if not isinstance(other, Optimism):
+            return NotImplemented
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return all(_equal(one, two) for one, two in pairs)
+
+    def __repr__(self) -> str:
+        """The numbers, and the shapes of tables."""
+        return f"Optimism({', '.join(f'{field.name}={_shown(getattr(self, field.name))}' for field in fields(self))})"
+
+    def __hash__(self) -> int:
+        """Of the kinds and names alone: equal ones have equal hashes."""
+        return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
+
+
+def in_parts(value: Any, names: Sequence[str] | None, block: str) -> list[Any]:
+    """β of each factor of a block: of a die that is not thrown in parts, of itself.
+
+    Raises:
+        InvalidArgument: if the names are not those of the factors.
+    """
+    if not isinstance(value, Mapping):
+        return [value] * (len(names) if names else 1)
+    if names is None or set(value) != set(names):
+        have = f"are {', '.join(names)}" if names else "do not exist: this one is thrown in one piece"
+        raise InvalidArgument(
+            f"`optimism` of {block} must be a number, or name every factor, but names {', '.join(value) or 'none'}; "
+            f"its factors {have}."
+        )
+    return [value[name] for name in names]
+
+
+def broadcast(value: Number, shape: Sequence[int], block: str) -> Number:
+    """A table as one of that shape; a number as it is.
+
+    Raises:
+        InvalidArgument: if it does not broadcast.
+    """
+    if not isinstance(value, Tensor):
+        return value
+    try:
+        return value.expand(*shape)
+    except RuntimeError:
+        raise InvalidArgument(
+            f"`optimism` of {block} must broadcast against {tuple(shape)}, but has shape {tuple(value.shape)}. Use "
+            "axes of size 1 for what it does not depend on."
+        ) from None
+
+
+def _checked(name: str, value: Any) -> Number:
+    """A float, or a table of floats in which not all are the same; a mask is one of 1 and 0."""
+    if isinstance(value, Tensor | np.ndarray):
+        table = torch.as_tensor(value).detach()
+        table = table if table.dtype in (torch.float32, torch.float64) else table.double()
+        if table.numel() and bool(table.isfinite().all()):
+            first = table.flatten()[0]
+            return float(first) if bool((table == first).all()) else table
+        value = "a table that is empty, or has nan or infinite entries"
+    elif not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    raise InvalidArgument(
+        f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
+        f"but is {value!r}. 1 is free, 0 is clamped, negative is robust."
+    )
+
+
+def _all(optimism: Optimism, holds: Callable[[Any], Any]) -> bool:
+    for field in fields(optimism):
+        value = getattr(optimism, field.name)
+        for beta in value.values() if isinstance(value, Mapping) else [value]:
+            if not bool(torch.as_tensor(holds(beta)).all()):
+                return False
+    return True
+
+
+def _equal(one: Any, two: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        return set(one) == set(two) and all(_equal(one[name], two[name]) for name in one)
+    if isinstance(one, Tensor) and isinstance(two, Tensor):
+        return torch.equal(one, two)
+    return type(one) is type(two) and not isinstance(one, Mapping | Tensor) and one == two
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name!r}: {_shown(each)}" for name, each in value.items()) + "}"
+    return f"table {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)

@@ -1,0 +1,44 @@
+"""The commands that a bench is made by, and that follow it."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from ..benchmark.bench import Bench
+from ..benchmark.lines import lines_of
+from ..inference.variational.fit import FitStatus
+
+_DEFAULTS = {"temperature": 1.0, "jobs": 1}
+
+
+def command_of(asked: Mapping[str, Any]) -> str:
+    """The command line with these options, without those that say what is so anyway."""
+    words = ["pgm-control", "bench"]
+    for name, value in asked.items():
+        if name == "guide":
+            words += [word for each in value for word in ("--guide", each)]
+        elif isinstance(value, tuple):
+            words += [f"--{name}", *value] if value else []
+        elif value is not None and value != _DEFAULTS.get(name):
+            words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
+
+
+def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
+    """What to try now, and the command."""
+    lines = lines_of(found.rows)
+
+    def only(model: str, guide: str, **changes: Any) -> str:
+        return command_of({**asked, "models": (model,), "guides": (guide,), "guide": (), **changes})
+
+    for line in lines:
+        if line.failures:
+            return f"see {line.guide} on {line.model} fail again, alone", only(line.model, line.guide, jobs=1)
+    short = [line for line in lines if line.typical is not None and line.typical.status == FitStatus.out_of_steps.name]
+    missed = [line for line in short if line.typical and line.typical.steps_to_optimum is None]
+    if missed:
+        line = missed[0]
+        steps = 2 * (line.typical.steps or 1) if line.typical else 1
+        return f"give {line.guide} on {line.model} more steps", only(line.model, line.guide, steps=steps)
+    worst = max((line.typical for line in lines if line.typical), key=lambda row: abs(row.delusion or 0.0))
+    return "see where the greatest delusion comes from", f"pgm-control compare {worst.model}"

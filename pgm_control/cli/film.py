@@ -1,0 +1,56 @@
+"""A film of an episode, for environments that can draw themselves."""
+
+import io
+from pathlib import Path
+
+import gymnasium
+import torch
+
+from ..errors import InvalidArgument, MissingExtra
+from ..learners.learner import Learner
+from ..learners.randomness import forked
+from ..runtime.files import write_whole
+
+_MOST = 1000  # frames
+_USUAL = 25.0  # frames a second, where the environment does not say
+
+
+def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str | Path) -> int:
+    """Write an episode as an animated GIF; of a longer one the beginning.
+
+    Args:
+        learner: whose policy acts.
+        env: the id of an environment with `render_mode="rgb_array"`.
+        seed: of the episode.
+        deterministic: as in `Learner.predict`.
+        path: where to write it.
+
+    Returns:
+        The number of steps.
+
+    Raises:
+        InvalidArgument: if the environment does not draw pictures.
+        MissingExtra: without Pillow, which comes with matplotlib.
+    """
+    try:
+        from PIL import Image
+    except ImportError as problem:
+        raise MissingExtra("A film needs Pillow, which is missing: pip install 'pgm-control[plot]'") from problem
+    if "rgb_array" not in gymnasium.make(env).metadata.get("render_modes", ()):
+        raise InvalidArgument(f"`gif` is for environments that draw pictures, but {env} does not. Leave it out.")
+    drawn = gymnasium.make(env, render_mode="rgb_array")
+    with forked(learner.device):
+        torch.manual_seed(seed)
+        observation, _ = drawn.reset(seed=seed)
+        frames, over = [Image.fromarray(drawn.render())], False  # pyright: ignore[reportArgumentType]
+        while not over and len(frames) < _MOST:
+            action, _ = learner.predict(observation, deterministic=deterministic)
+            observation, _, terminated, truncated, _ = drawn.step(action)
+            over = terminated or truncated
+            frames.append(Image.fromarray(drawn.render()))  # pyright: ignore[reportArgumentType]
+    speed = drawn.metadata.get("render_fps") or _USUAL
+    drawn.close()
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / speed), loop=0)
+    write_whole(path, buffer.getvalue())
+    return len(frames) - 1

@@ -1,0 +1,290 @@
+"""The command line: `pgm-control compare NAME`, `report NAME`, `learn-reward NAME` and the others.
+
+Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ..errors import PGMControlError
+from ..text.terminal import bar_over
+
+_DESCRIPTION = (
+    "Control as probabilistic inference: what a guide believes and earns that may change the dice (free), "
+    "beside one that may not (clamped)."
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command; without `args`, the one that was typed.
+
+    Returns:
+        The exit status: 0, 2 for a mistake (said in one line on standard error), 130 for Ctrl-C outside of a fit.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
+    commands: dict[str, Callable[..., Any]] = {
+        each.__name__.replace("_", "-"): each
+        for each in (compare, report, explore, bench, train, play, learn_reward, zoo)
+    }
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+    except (PGMControlError, OSError) as problem:
+        print(f"pgm-control: {' '.join(str(problem).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pgm-control: interrupted.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def compare(
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: float = 1.0,
+    steps: int = 2000,
+    seed: int = 0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+) -> None:
+    """Fit a free and a clamped guide to a problem by SVI, and say in numbers and a picture why they differ.
+
+    Prints both guides, exact and fitted, side by side and explains the difference; writes comparison.png and
+    comparison.json. Ctrl-C ends a fit early and goes on with what there is.
+
+    Args:
+        name: A problem of the zoo (`pgm-control zoo` lists them), or the id of a Gymnasium environment that has a
+            transition table, such as FrozenLake-v1.
+        horizon: Number of actions in an episode. By default the problem's own; CliffWalking has none.
+        temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
+        steps: At most so many steps of SVI for each guide.
+        seed: Seed of the fits.
+        out: Folder for the picture and the JSON. By default pgm-control-out/NAME.
+    """
+    from . import compare as command
+
+    command.compare(name, horizon, temperature, steps, seed, out, print, bar_over)
+
+
+def report(
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: float = 1.0,
+    steps: int = 2000,
+    seed: int = 0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Write what `compare` finds, and more pictures, as one page of HTML that needs no other file.
+
+    Args:
+        name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
+        horizon: Number of actions in an episode. By default the problem's own.
+        temperature: Reward units per nat, positive.
+        steps: At most so many steps of SVI for each guide.
+        seed: Seed of the fits.
+        out: The page. By default pgm-control-out/NAME/report.html.
+    """
+    from . import compare as command
+
+    command.report(name, horizon, temperature, steps, seed, out, print, bar_over)
+
+
+def explore(
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None,
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pgm-control-out/explorer.html"),
+    browser: bool = True,
+) -> None:
+    """Write the explorer, one page on which a problem is solved as you move its settings, and open it.
+
+    Args:
+        name: What is shown first: a problem of the zoo, or the id of a small Gymnasium environment that has a
+            transition table. By default the first of the zoo.
+        out: The page. It works offline, from the file.
+        browser: Open it.
+    """
+    from ..models import zoo as entries
+    from ..reports.explorer import explore as write_and_open
+    from .named_problem import named_problem
+
+    first = name if name is None or name in entries() else named_problem(name, None)
+    print(f"Explorer: {write_and_open(first, out, browser, name or 'your problem')}")
+
+
+def bench(
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
+    guides: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
+    guide: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="MODULE:NAME")] = (),
+    seeds: int = 3,
+    temperature: float = 1.0,
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    jobs: int = 1,
+    backend: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("pgm-control-out/bench"),
+) -> None:
+    """Fit every guide to every problem, and say what each believes, earns and costs.
+
+    Prints a table; writes results.csv and page.md. Every finished job is kept: after Ctrl-C the same command goes on.
+
+    Args:
+        models: Problems of the zoo. By default all.
+        guides: Guides of the zoo. By default all.
+        guide: A guide of your own, such as my_module:MyGuide, a class or a function of the model, in the current folder
+            or installed. Can be given again and again.
+        seeds: Number of seeds for each guide on each problem.
+        temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
+        horizon: Number of actions in an episode, the same for all problems. By default each problem's own.
+        steps: At most so many steps for each fit. By default what suits the guide.
+        jobs: Processes side by side, -1 for one a core. More than one needs joblib: pip install 'pgm-control[sweep]'.
+        backend: Of joblib: loky by default; dask, or one that is registered, such as ray.
+        out: Folder for the results.
+    """
+    from ..benchmark.bench import bench as bench_guides
+    from ..guides.zoo import guide_zoo
+    from .bench import command_of, next_of
+
+    settings = {"seeds": seeds, "temperature": temperature, "horizon": horizon, "steps": steps}
+    asked = {"models": models, "guides": guides, "guide": guide, **settings}
+    found = bench_guides(
+        models or None,
+        (*(guides or guide_zoo()), *guide),
+        **settings,
+        jobs=jobs,
+        backend=backend,
+        out=out,
+        folder=Path.cwd(),
+        progress=lambda total: bar_over(total)("bench"),
+        command=command_of(asked),
+    )
+    for text in (str(found), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
+        print(f"{text}\n")
+    if found.left:
+        kept = {"jobs": jobs, "backend": backend, "out": out}
+        print(f"{found.left} of {found.left + len(found.rows)} jobs are left. To go on:\n  {command_of(asked | kept)}")
+        raise KeyboardInterrupt
+    reason, following = next_of(found, asked)
+    print(f"Next, {reason}:\n  {following}")
+
+
+def train(
+    algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")] = None,
+    env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|auto")] = None,
+    optimism: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    evaluate_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    evaluation_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    checkpoint_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+) -> None:
+    """Learn a policy by interaction, with a clamped guide, and keep what it takes to go on, play and look.
+
+    Args:
+        algorithm: sac, original_sac, soft_q or policy_gradient.
+        env: The id of a Gymnasium environment, such as Pendulum-v1 or pgm_control/RiskyPath-v0.
+        steps: Steps of the environment, those before --resume included. 20000 unless given.
+        resume: Go on with the run in this folder. Nothing else is needed; --steps and --device can be given.
+        out: Folder for log, evaluations, curves, policy and checkpoint. By default pgm-control-out/ALGORITHM-ENV.
+        seed: Seed of everything random. By default a fresh one, which is kept.
+        temperature: Reward units per nat, positive. For sac by default auto, learned.
+        optimism: The dial: 0 is clamped, the algorithm as published; above it believes in luck. Needs a temperature.
+        num_envs: Copies of the environment side by side.
+        device: cpu or cuda.
+        option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists them all.
+        evaluate_every: Steps between evaluations, 0 for none. By default a twentieth of the steps.
+        evaluation_episodes: Episodes in each. 10 unless given.
+        checkpoint_every: Steps that a kill would lose. By default half of the steps, at most 10000.
+        tensorboard: Write the log for TensorBoard as well: pip install 'pgm-control[tensorboard]'.
+    """
+    asked = dict(locals())
+    from . import train as command
+
+    command.train(asked, print, bar_over)
+
+
+def play(
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")],
+    episodes: int = 20,
+    seed: int = 0,
+    stochastic: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> None:
+    """Evaluate the policy of a training run, beside what it earned in training.
+
+    Args:
+        folder: Of the run; `pgm-control train` says where.
+        episodes: Number of whole episodes.
+        seed: Seed of the environments and the policy.
+        stochastic: Draw the actions, as in training, rather than take the most probable ones.
+        gif: Write a film of one episode, if the environment can draw itself.
+    """
+    from . import train as command
+
+    command.play(folder, episodes, seed, stochastic, gif, print)
+
+
+def learn_reward(
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    demonstrations: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None,
+    sample: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    demonstrator: Annotated[str, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = "clamped",
+    by: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
+    of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
+    prior: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    temperature: float = 1.0,
+    steps: int = 500,
+    seed: int = 0,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
+) -> None:
+    """Find the reward that explains what a demonstrator did, by maximum-entropy inverse reinforcement learning.
+
+    Prints the learned reward beside the problem's own, and how well it explains what was seen; writes reward.csv,
+    reward.json and reward.png.
+
+    Args:
+        name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
+        demonstrations: What was seen: obs, the states (n, T + 1), and acts, the actions (n, T); where it is needed
+            lengths (n), the number of actions, and terminal (n), whether the environment ended it.
+        sample: In place of a file, draw so many episodes from a demonstrator of the problem's own reward.
+        demonstrator: Who is taken to have acted: one who knows the dice (clamped), commands them (free), expects not
+            to err again (boltzmann), or plans by a number, the dial of optimism.
+        by: With --sample, who does act. By default the one who is taken to.
+        of: What has a reward of its own.
+        prior: Standard deviation of a Gaussian prior of every reward, in reward units. By default none.
+        horizon: Number of actions in an episode. By default the problem's own.
+        temperature: Reward units per nat, positive.
+        steps: At most so many iterations.
+        seed: Of the episodes that are drawn.
+        out: Folder for table, numbers and picture. By default pgm-control-out/NAME-reward.
+    """
+    asked = dict(locals())
+    from . import learn_reward as command
+
+    command.learn_reward(asked, print, bar_over)
+
+
+def zoo() -> None:
+    """List the named problems, with their sizes."""
+    from ..models import zoo as entries
+    from ..text.terminal import wrapped
+    from .named_problem import TABLE_IDS, sizes
+
+    width = max(map(len, entries()))
+    for name, entry in entries().items():
+        mdp = entry.build()
+        print(f"{name:<{width}}  {sizes(mdp)}\n{wrapped(entry.summary, indent=width + 2)}")
+    print()
+    print(wrapped(f"Gymnasium environments with a transition table serve as well: {', '.join(TABLE_IDS)}."))
+    print("\nNext:\n  pgm-control compare restaurant")

@@ -1,0 +1,45 @@
+"""Problems by their names, in the zoo or in Gymnasium."""
+
+import difflib
+
+import gymnasium
+
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
+
+TABLE_IDS = ("FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1", "Taxi-v4")
+"""What Gymnasium has with a transition table."""
+
+
+def named_problem(name: str, horizon: int | None) -> TabularMDP:
+    """From the zoo or from Gymnasium.
+
+    Raises:
+        InvalidArgument: if neither knows the name, with the nearest that they know.
+    """
+    from ..models import zoo as entries
+
+    if name in entries():
+        mdp = entries()[name].build()
+        return mdp if horizon is None else mdp.replace(horizon=horizon)
+    try:
+        env = gymnasium.make(name)
+    except gymnasium.error.DependencyNotInstalled as problem:
+        raise InvalidArgument(f"Gymnasium cannot make {name!r}: {problem}") from problem
+    except (gymnasium.error.Error, ImportError) as problem:
+        known = {_plain(each): each for each in (*entries(), *TABLE_IDS)}
+        near = difflib.get_close_matches(_plain(name), known, n=2, cutoff=0.5)
+        remedy = f" Did you mean {' or '.join(known[each] for each in near)}?" if near else ""
+        raise InvalidArgument(
+            f"There is no problem {name!r}, in the zoo or in Gymnasium.{remedy} `pgm-control zoo` lists them all."
+        ) from problem
+    return TabularMDP.from_gymnasium(env, horizon)
+
+
+def sizes(mdp: TabularMDP) -> str:
+    """In words."""
+    return f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}"
+
+
+def _plain(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))

@@ -1,0 +1,240 @@
+"""What a training run keeps on disk: enough to go on, to play, and to look at."""
+
+import csv
+import io
+import json
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from ..errors import InvalidArgument, InvalidCheckpoint
+from ..learners.journal import EVALUATION
+from ..learners.learner import Learner
+from ..learners.learning import EvaluationPoint
+from ..learners.saved import REMEDY, check_of, made_again, read, require_arguments, require_plain_id, write
+from ..runtime.checkpoint_checks import anything, either, fields, flag, mapping, nothing, number, require, text
+from ..runtime.files import write_whole
+
+_PACKAGES = ("pgm-control", "torch", "gymnasium", "numpy", "pyro-ppl")
+_COUNT = number(1, whole=True)
+_FACTS = fields(
+    {
+        "algorithm": text,
+        "env": text,
+        "config": mapping(anything),
+        "learn": fields(
+            {
+                "steps": _COUNT,
+                "evaluate_every": either(nothing, _COUNT),
+                "evaluation_episodes": _COUNT,
+                "checkpoint_every": _COUNT,
+                "log_every": _COUNT,
+            }
+        ),
+        "tensorboard": flag,
+    },
+    others=True,
+)
+_POLICY = fields(
+    {
+        "policy_of": text,
+        "format": number(whole=True),
+        "env": text,
+        "config": mapping(anything),
+        "steps": number(0, whole=True),
+    }
+)
+
+
+@final
+class RunFolder:
+    """One folder a run. Every file is written whole or not at all, from what the learner knows.
+
+    | file | holds |
+    |---|---|
+    | `run.json` | the command, the settings, the versions, how it ended |
+    | `checkpoint.pt` | the whole learner, for `Learner.load` |
+    | `policy.pt` | its networks alone, to play and to share |
+    | `log.csv`, `log.jsonl` | the rows of the log |
+    | `evaluations.csv` | the evaluations |
+    | `curve.png` | both, drawn |
+
+    A run that goes on from its checkpoint writes its log anew, so no row is there twice.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Nothing is read or written yet."""
+        self.path = Path(path)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of the whole learner."""
+        return self.path / "checkpoint.pt"
+
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` holds.
+
+        Raises:
+            InvalidCheckpoint: if there is no run, or it cannot be read.
+        """
+        path = self.path / "run.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf8"))
+        except (FileNotFoundError, NotADirectoryError) as problem:
+            missing = f"there is no {path}" if self.path.is_dir() else "there is no such folder"
+            raise InvalidCheckpoint(
+                f"`{self.path}` must be the folder of a training run, but {missing}. `pgm-control train` makes one, "
+                "and says where."
+            ) from problem
+        except (OSError, ValueError, RecursionError) as problem:
+            raise InvalidCheckpoint(
+                f"{path} cannot be read: {problem}. If checkpoint.pt is whole, `Learner.load` reads that alone."
+            ) from problem
+        if not isinstance(found, dict) or not {"algorithm", "env", "config", "learn"} <= set(found):
+            raise InvalidCheckpoint(f"{path} is not of a training run of this version. Start anew in another folder.")
+        require(path, "a training run", found, _FACTS, "Mend it, or start anew in another folder.")
+        require_plain_id(path, found["env"])
+        return found
+
+    @property
+    def go_on(self) -> str:
+        """The command that goes on with the run."""
+        return f"pgm-control train --resume {shlex.quote(str(self.path))}"
+
+    def require_new(self) -> None:
+        """Let no run be written over.
+
+        Raises:
+            InvalidArgument: if there is one already.
+        """
+        if (self.path / "run.json").exists():
+            raise InvalidArgument(
+                f"`out` must be a folder without a run, but {self.path} holds one. To go on with it: {self.go_on}; or "
+                "give another --out."
+            )
+
+    def sweep(self) -> None:
+        """Remove what writing left behind where it was killed."""
+        for partial in self.path.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Write `run.json`, with the versions of now; make the folder."""
+        versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+        text = json.dumps({**facts, "versions": versions}, indent=2, ensure_ascii=False)
+        write_whole(self.path / "run.json", f"{text}\n".encode())
+
+    def write_log(self, learner: Learner) -> None:
+        """Write all rows."""
+        log = [{name: _short(value) for name, value in row.items()} for row in learner.log]
+        self._write_csv("log.csv", log)
+        write_whole(self.path / "log.jsonl", "".join(f"{json.dumps(row)}\n" for row in log).encode())
+        self._write_csv("evaluations.csv", [asdict(each) for each in learner.evaluations])
+
+    def last_evaluation(self) -> EvaluationPoint | None:
+        """Of the training, if there was one.
+
+        Raises:
+            InvalidCheckpoint: if `evaluations.csv` cannot be read.
+        """
+        path = self.path / "evaluations.csv"
+        try:
+            rows = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+            last = {name: float(value) for name, value in rows[-1].items()} if rows else None
+        except (OSError, csv.Error, TypeError, ValueError) as problem:
+            raise InvalidCheckpoint(f"{path} cannot be read: {problem}. Remove it to play without it.") from problem
+        if last is None:
+            return None
+        check = fields({**EVALUATION, "step": number(0)})
+        require(path, "the evaluations of a run", last, check, "Remove it to play without it.")
+        return EvaluationPoint(**{**last, "step": int(last["step"])})
+
+    def write_policy(self, learner: Learner) -> None:
+        """Write the networks, with what is needed to make them again."""
+        networks = {
+            name: part.state_dict() for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)
+        }
+        facts = {
+            "policy_of": type(learner).__name__,
+            "format": learner.format,
+            "env": learner.env_id,
+            "config": learner.config,
+            "steps": learner.steps,
+        }
+        write(self.path / "policy.pt", networks, facts)
+
+    def begun(self, kind: type[Learner], facts: Mapping[str, Any], device: str | None) -> Learner:
+        """The learner of a run that has no checkpoint yet, as it began.
+
+        Args:
+            kind: its class.
+            facts: of the run.
+            device: where it learns; by default as it began.
+
+        Raises:
+            InvalidCheckpoint: if `run.json` does not hold its arguments.
+        """
+        path = self.path / "run.json"
+        require_arguments(kind, path, facts["config"])
+        config = {**facts["config"], **({} if device is None else {"device": device})}
+        return made_again(kind, path, facts["env"], config, ours=device is None)
+
+    def policy(self, kind: type[Learner]) -> Learner:
+        """A learner with these networks: it can act and be evaluated, but has no experience to learn on from.
+
+        Args:
+            kind: the class that it was.
+
+        Raises:
+            InvalidCheckpoint: if there is none, it is not whole, or of another kind.
+        """
+        path = self.path / "policy.pt"
+        if self.path.is_dir() and not path.exists():
+            raise InvalidCheckpoint(
+                f"There is no policy in {self.path} yet: one is written with the first row of the log. To go on: "
+                f"{self.go_on}"
+            )
+        networks, facts = read(path)
+        if facts.get("policy_of") != kind.__name__ or facts.get("format") != kind.format:
+            raise InvalidCheckpoint(
+                f"{path} must hold the policy of a {kind.__name__} of format {kind.format}, but does not. Take the "
+                "version that wrote it."
+            )
+        require(path, "a policy", facts, _POLICY, REMEDY)
+        require_plain_id(path, facts["env"])
+        require_arguments(kind, path, facts["config"])
+        config = {**facts["config"], "device": "cpu", "num_envs": 1}
+        if "capacity" in config:
+            config["capacity"] = 1  # nothing will be learned from
+        learner = made_again(kind, path, facts["env"], config, ours=True)
+        parts = {name: part for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)}
+        remedy = f"Has {facts['env']} changed since? {REMEDY}"
+        require(path, "this learner", networks, fields({name: check_of(part) for name, part in parts.items()}), remedy)
+        for name, part in parts.items():
+            part.load_state_dict(networks[name])
+        learner.steps = facts["steps"]
+        return learner
+
+    def _write_csv(self, name: str, rows: Sequence[Mapping[str, float | int]]) -> None:
+        """The columns of all rows, in the order in which they first appear."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        file = io.StringIO()
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        if columns:
+            writer.writeheader()
+        writer.writerows(rows)
+        write_whole(self.path / name, file.getvalue().encode())
+
+
+def _short(value: float) -> float | int:
+    """30 rather than 30.0."""
+    return int(value) if value.is_integer() else value

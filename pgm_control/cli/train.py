@@ -1,0 +1,326 @@
+"""What `pgm-control train` and `pgm-control play` do."""
+
+import difflib
+import importlib
+import inspect
+import json
+import math
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium
+
+from ..environments.registration import register_environments
+from ..environments.rollout import Rollout
+from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
+from ..learners.learner import Learner
+from ..learners.learning import LearningStatus
+from ..plot.learning_curve import curve
+from ..runtime.progress import Progress
+from ..text.tables import grid
+from .run_folder import RunFolder
+from .tensorboard import TensorBoard
+
+ALGORITHMS = {
+    "sac": ("soft_actor_critic", "SAC"),
+    "original_sac": ("original_sac", "OriginalSAC"),
+    "soft_q": ("soft_q_learning", "SoftQLearning"),
+    "policy_gradient": ("policy_gradient", "MaxEntPolicyGradient"),
+}
+"""Name on the command line: module of `learners`, class."""
+
+_STEPS = 20_000
+_ROWS, _MOST_APART = 20, 1000  # rows of the log, and steps from one to the next
+_WITH_RESUME = ("resume", "steps", "device")
+_SHOWN = 10  # evaluations
+_ON_THE_BAR = ("return", "evaluation")
+
+Say = Callable[[str], None]
+
+
+class _Run(NamedTuple):
+    """A learner, where its files are, and what `run.json` says of it."""
+
+    folder: RunFolder
+    learner: Learner
+    facts: dict[str, Any]
+
+
+def train(
+    asked: Mapping[str, Any], say: Say, bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]]
+) -> None:
+    """Learn, and keep everything in a folder.
+
+    Args:
+        asked: the options by name; None where none was given.
+        say: takes what is to be printed.
+        bar_over: as in the command line.
+
+    Raises:
+        InvalidArgument: naming the option.
+        KeyboardInterrupt: after Ctrl-C, when everything is kept and it was said how to go on.
+    """
+    run = _begun(asked) if asked["resume"] is None else _resumed(asked)
+    folder, learner, facts = run
+    plan, name = facts["learn"], f"{facts['algorithm']} on {facts['env']}"
+    board = TensorBoard(folder.path / "tensorboard", learner.steps) if facts["tensorboard"] else None
+    folder.write_facts({**facts, "status": "running"})
+    begins = f"goes on after {learner.steps} of" if learner.steps else "makes"
+    say(f"{name}, seed {learner.config['seed']}: {begins} {plan['steps']} steps. Ctrl-C stops it and loses nothing.\n")
+
+    def keep(_: object = None) -> None:
+        folder.write_log(learner)
+        folder.write_policy(learner)
+        if board is not None:
+            board.write(learner.log, learner.evaluations)
+
+    status = "failed"
+    try:
+        with bar_over(plan["steps"])(facts["algorithm"]) as bar:
+            found = learner.learn(**plan, checkpoint=folder.checkpoint, progress=_on_the_bar(bar), callbacks=[keep])
+        status = found.status.name
+        keep()
+    except EnvironmentFailure as problem:
+        learner.save(folder.checkpoint)
+        raise EnvironmentFailure(f"{problem} To go on after step {learner.steps}: {folder.go_on}") from problem
+    except PGMControlError as problem:
+        raise type(problem)(f"{problem} What there is of the run is in {folder.path}.") from problem
+    except KeyboardInterrupt:
+        status = LearningStatus.interrupted.name
+        say(f"Interrupted at once. To go on from the last checkpoint:\n  {folder.go_on}")
+        raise
+    finally:
+        folder.write_log(learner)
+        if board is not None:
+            board.close()
+        folder.write_facts({**facts, "status": status, "steps": learner.steps, "seconds": learner.seconds})
+    if learner.evaluations:
+        say(f"{_table(learner)}\n")
+    say(f"{_files(folder, name, learner)}\n")
+    if found.status is LearningStatus.interrupted:
+        say(f"Interrupted after {learner.steps} of {plan['steps']} steps. To go on:\n  {folder.go_on}")
+        raise KeyboardInterrupt
+    say(f"Next, see what the policy earns:\n  pgm-control play {shlex.quote(str(folder.path))}")
+
+
+def play(path: Path, episodes: int, seed: int, stochastic: bool, gif: Path | None, say: Say) -> None:
+    """Evaluate the policy of a run.
+
+    Args:
+        path: the folder of the run.
+        episodes: how many.
+        seed: of environments and policy.
+        stochastic: draw the actions, as in training, rather than take the most probable ones.
+        gif: where to write a film of one episode.
+        say: takes what is to be printed.
+    """
+    folder = RunFolder(path)
+    facts = folder.facts()
+    policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
+    how = "actions drawn from the policy" if stochastic else "the most probable actions"
+    say(f"{facts['algorithm']} on {facts['env']}, after {policy.steps} steps, {how}:\n")
+    found = policy.evaluate(episodes, seed, deterministic=not stochastic)
+    say(str(found))
+    if found.lengths.min() < found.lengths.max():
+        say(f"lengths from {found.lengths.min()} to {found.lengths.max()} steps")
+    say(f"\n{_beside_training(found, folder, stochastic)}")
+    if gif is not None:
+        from .film import film
+
+        frames = _made(lambda: film(policy, facts["env"], seed, not stochastic, gif), facts["env"])
+        say(f"\nFilm of one episode, {frames} steps: {gif}")
+    left = facts["learn"]["steps"] - policy.steps
+    if left > 0:
+        say(f"\nNext, let it learn the {left} steps that are left:\n  {folder.go_on}")
+    else:
+        say(f"\nNext, let it learn longer:\n  {folder.go_on} --steps {2 * policy.steps}")
+
+
+def _begun(asked: Mapping[str, Any]) -> _Run:
+    algorithm, env = asked["algorithm"], asked["env"]
+    if algorithm is None or env is None:
+        raise InvalidArgument(
+            "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`; or a run to go "
+            f"on with, --resume DIR. Algorithms: {', '.join(ALGORITHMS)}."
+        )
+    kind = _class_of(algorithm)
+    options = _options(algorithm, kind, asked)
+    plan = _plan(asked)
+    plain = f"{algorithm}-{env}".replace("/", "_").replace(":", "_")
+    folder = RunFolder(asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain)
+    folder.require_new()
+    learner = _made(lambda: kind(env, **options), env)
+    if asked["tensorboard"]:
+        TensorBoard.require()
+    words = ["pgm-control", "train", algorithm, env]
+    for name, value in {**plan, **options, "seed": learner.config["seed"]}.items():
+        if name in asked:
+            words += [_flag(name), str(0 if value is None else value)]
+        elif name not in plan:
+            words += ["--option", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
+    facts = {
+        "algorithm": algorithm,
+        "env": env,
+        "config": learner.config,
+        "learn": plan,
+        "tensorboard": asked["tensorboard"],
+        "command": shlex.join(words + ["--tensorboard"] * asked["tensorboard"]),
+    }
+    return _Run(folder, learner, facts)
+
+
+def _resumed(asked: Mapping[str, Any]) -> _Run:
+    more = [name for name, value in asked.items() if name not in _WITH_RESUME and value not in (None, False, ())]
+    if more:
+        raise InvalidArgument(
+            f"With --resume all is as the run began, so {_flag(more[0])} cannot be given; --steps and --device can. "
+            "For other settings start a run in another folder: --out DIR."
+        )
+    folder = RunFolder(asked["resume"])
+    facts = folder.facts()
+    folder.sweep()
+    kind, device = _class_in(folder, facts), asked["device"]
+    there = folder.checkpoint.exists()
+    learner = _made(
+        lambda: kind.load(folder.checkpoint, device=device) if there else folder.begun(kind, facts, device),
+        facts["env"],
+    )
+    if asked["steps"] is not None:
+        if asked["steps"] < learner.steps:
+            raise InvalidArgument(
+                f"`steps` must be at least the {learner.steps} that were made already, but is {asked['steps']}. Give "
+                f"more, --steps {2 * learner.steps} say, or leave it out."
+            )
+        facts["learn"]["steps"] = asked["steps"]
+    return _Run(folder, learner, facts)
+
+
+def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `learn`."""
+    steps = _STEPS if asked["steps"] is None else asked["steps"]
+    part = max(1, steps // _ROWS)
+    usual = {"evaluate_every": part, "evaluation_episodes": 10, "checkpoint_every": 10 * min(part, _MOST_APART)}
+    plan = {"steps": steps, **{name: asked[name] if asked[name] is not None else usual[name] for name in usual}}
+    for name, value in plan.items():
+        if value < (0 if name == "evaluate_every" else 1):
+            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
+    return {**plan, "evaluate_every": plan["evaluate_every"] or None, "log_every": min(part, _MOST_APART)}
+
+
+def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the learner that were given, by options of their own or as NAME=VALUE.
+
+    Raises:
+        InvalidArgument: if the learner has no such argument, with those that it has.
+    """
+    parameters = inspect.signature(kind.__init__).parameters
+    known = [name for name in parameters if name not in ("self", "env")]
+    apart = {name: asked[name] for name in ("seed", "temperature", "optimism", "num_envs", "device")}
+    given = {name: _value(value) for name, value in apart.items() if value is not None}
+    for each in asked["option"]:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise InvalidArgument(f"`--option` must be NAME=VALUE, such as learning_rate=1e-3, but is {each!r}.")
+        given[name.strip().replace("-", "_")] = _value(value.strip())
+    for name, value in given.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f" Did you mean {near[0]}?" if near else ""
+            raise InvalidArgument(
+                f"{algorithm} has no option {name}.{remedy} It has: {', '.join(known)}. Those without an option of "
+                "their own are given as --option NAME=VALUE."
+            )
+        if isinstance(parameters[name].default, tuple) and not isinstance(value, list):
+            given[name] = [] if value == "" else [value]
+        elif type(value) is int and (
+            isinstance(parameters[name].default, float) or name in ("temperature", "optimism")
+        ):
+            given[name] = float(value)
+    return given
+
+
+def _value(text: object) -> Any:
+    """A number, several with commas, true, false, null; or the word as it is."""
+    for form in (f"{text}", f"[{text}]" if "," in f"{text}" else ""):
+        try:
+            return json.loads(form)
+        except ValueError:
+            continue
+    return text
+
+
+def _class_of(algorithm: str) -> type[Learner]:
+    if algorithm not in ALGORITHMS:
+        near = difflib.get_close_matches(algorithm.lower().replace("-", "_"), ALGORITHMS, n=1)
+        remedy = f" Did you mean {near[0]}?" if near else ""
+        raise InvalidArgument(f"There is no algorithm {algorithm!r}.{remedy} There are: {', '.join(ALGORITHMS)}.")
+    module, name = ALGORITHMS[algorithm]
+    return getattr(importlib.import_module(f"..learners.{module}", __package__), name)
+
+
+def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
+    """The class of a run."""
+    try:
+        return _class_of(facts["algorithm"])
+    except InvalidArgument as problem:
+        raise InvalidCheckpoint(f"{folder.path / 'run.json'} does not fit this version: {problem}") from problem
+
+
+def _made(make: Callable[[], Any], env: str) -> Any:
+    """What it makes, or in one line why it cannot."""
+    register_environments()
+    try:
+        return make()
+    except PGMControlError:
+        raise
+    except (gymnasium.error.Error, ImportError) as problem:
+        raise InvalidArgument(f"Gymnasium cannot make {env!r}: {problem}") from problem
+    except (TypeError, ValueError, RuntimeError) as problem:  # RuntimeError: of torch, for a device
+        raise InvalidArgument(f"The options do not fit {env}: {problem}") from problem
+
+
+def _on_the_bar(bar: Progress) -> Progress:
+    return lambda step, metrics: bar(step, {name: metrics[name] for name in _ON_THE_BAR if name in metrics})
+
+
+def _table(learner: Learner) -> str:
+    """Some of the evaluations, the last among them."""
+    points = learner.evaluations
+    apart = math.ceil(len(points) / _SHOWN)
+    rows = [
+        (str(each.step), f"{each.mean:.6g}", f"{each.standard_error:.2g}", f"{each.length:.1f}", f"{each.seconds:.1f}")
+        for each in points[(len(points) - 1) % apart :: apart]
+    ]
+    return grid([("step", "return", "± error", "length", "seconds")], rows, left=0)
+
+
+def _files(folder: RunFolder, name: str, learner: Learner) -> str:
+    lines = [f"Log:     {folder.path / 'log.csv'}", f"Policy:  {folder.path / 'policy.pt'}"]
+    try:
+        curve(name, learner.log, learner.evaluations, folder.path / "curve.png")
+        lines.append(f"Picture: {folder.path / 'curve.png'}")
+    except MissingExtra as problem:
+        lines.append(f"Picture: none. {problem}")
+    return "\n".join(lines)
+
+
+def _beside_training(found: Rollout, folder: RunFolder, stochastic: bool) -> str:
+    """How far it is from the last evaluation of training, in standard errors."""
+    last = folder.last_evaluation()
+    if last is None:
+        return "It was never evaluated in training."
+    said = f"{last.mean:.6g} ± {last.standard_error:.2g} after {last.step} steps"
+    error = math.hypot(found.standard_error, last.standard_error)
+    if 0 < error < math.inf:
+        apart = (found.mean - last.mean) / error
+        side = "above" if apart > 0 else "below"
+        said += f"; this is {abs(apart):.1f} standard errors {side}"
+    drawn = " There it took the most probable actions." if stochastic else ""
+    return f"The last evaluation of training: {said}.{drawn}"
+
+
+def _flag(name: str) -> str:
+    return {"algorithm": "an algorithm", "env": "an environment"}.get(name, f"--{name.replace('_', '-')}")

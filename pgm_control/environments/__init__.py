@@ -1,0 +1,1 @@
+"""Live Gymnasium environments: batches of them, whole episodes, a problem as an environment and back."""

@@ -1,0 +1,146 @@
+"""The action prior ρ of a live environment: what is done of itself, and what the policy is charged for leaving."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+import torch
+from gymnasium.spaces import Discrete
+from jaxtyping import Float, Num
+from pyro.distributions import Categorical, TorchDistribution
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+from torch.types import _size
+
+from ..errors import InvalidArgument
+from .spaces import Actions, Observations
+
+Chooser = Callable[[Tensor], Distribution]
+PriorSource = Callable[[Tensor], Any] | Sequence[float] | Sequence[Sequence[float]] | Tensor | None
+_ONCE = torch.Size()
+
+
+@final
+class ActionPrior:
+    r"""ρ(a|s) in numbers: uniform unless given. In a box, its density is with respect to $[-1, 1]^d$.
+
+    Attributes:
+        is_uniform: whether it is.
+    """
+
+    def __init__(self, prior: PriorSource, actions: Actions, observations: Observations, device: torch.device) -> None:
+        """Check it.
+
+        Args:
+            prior: None for the uniform one; for discrete actions A probabilities, the same in all states, or a row of
+                them for each state of a discrete space of observations; or a function of features (batch, feature) to
+                a distribution over actions or, where they are discrete, probabilities (batch, A); in a box over
+                [−1, 1]^d, of one event axis.
+            actions: of the environment.
+            observations: of the environment.
+            device: where features are.
+
+        Raises:
+            InvalidArgument: if it is no prior over these actions.
+        """
+        self._actions = actions
+        self._choose: Callable[[Tensor], Any] = action_prior_of(prior, actions, observations, device)
+        self.is_uniform = prior is None
+        self._constant = -math.log(actions.size) if actions.is_discrete else -actions.size * math.log(2)
+
+    def log_probabilities(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
+        """Of all discrete actions, in nats; −inf where one is masked."""
+        shape = (len(features), self._actions.size)
+        if self.is_uniform:
+            return features.new_full(shape, self._constant)
+        found = self._choose(features).logits
+        if found.shape != shape:
+            raise InvalidArgument(
+                f"`action_prior` must give probabilities of shape {shape}, but gave {tuple(found.shape)}. It gets the "
+                "features of a batch of observations."
+            )
+        return found
+
+    def log_density(
+        self, features: Float[Tensor, "batch feature"], actions: Float[Tensor, "batch action"]
+    ) -> Float[Tensor, " batch"] | float:
+        """Of actions in the box, in nats."""
+        return self._constant if self.is_uniform else self._choose(features).log_prob(actions)
+
+    def sample(self, features: Float[Tensor, "batch feature"]) -> Num[Tensor, "batch ..."]:
+        """Actions from it."""
+        return self._choose(features).sample()
+
+
+def action_prior_of(given: Any, actions: Actions, observations: Observations, device: torch.device) -> Chooser:
+    """The uniform prior, or what was given, as a function of features of observations.
+
+    Args:
+        given: probabilities, one row or one a state; or a function of features that gives a Pyro distribution or, of
+            discrete actions, probabilities; None for uniform.
+        actions: of the world.
+        observations: of the world.
+        device: of the table.
+
+    Raises:
+        InvalidArgument: if it does not fit, or is not normalised.
+    """
+    if callable(given):
+        return lambda observation: _distribution(given(observation))
+    if given is None:
+        if not actions.is_discrete:
+            return lambda observation: UniformBox(observation, actions.size)
+        return lambda observation: Categorical(logits=observation.new_zeros(*observation.shape[:-1], actions.size))
+    p = torch.as_tensor(given, dtype=torch.float32, device=device)
+    is_by_state = isinstance(observations.space, Discrete)
+    allowed = [(actions.size,), (observations.features, actions.size)][: 1 + is_by_state] if actions.is_discrete else []
+    if tuple(p.shape) not in allowed:
+        wanted = " or ".join(map(str, allowed)) or "a function: the actions are not Discrete"
+        raise InvalidArgument(
+            f"`action_prior` must have shape {wanted}, but has {tuple(p.shape)}. A function from observations to a "
+            "Pyro distribution is always possible."
+        )
+    if not bool((p >= 0).all()) or not bool(((p.sum(-1) - 1).abs() < 1e-5).all()):
+        raise InvalidArgument(
+            f"`action_prior` must be probabilities that sum to 1, but sums to {p.sum(-1).flatten()[0]:.6g} and is at "
+            f"least {float(p.min()):.6g}. Divide each row by its sum."
+        )
+    logits = p.log()
+    if p.ndim == 1:
+        return lambda observation: Categorical(logits=logits.expand(*observation.shape[:-1], -1))
+    return lambda observation: Categorical(logits=logits[observation.argmax(-1)])
+
+
+def _distribution(found: Any) -> Distribution:
+    return Categorical(logits=found.log()) if isinstance(found, Tensor) else found
+
+
+@final
+class UniformBox(TorchDistribution):
+    """Uniform on [−1, 1]^d, both ends included."""
+
+    has_rsample = False
+
+    def __init__(self, like: Float[Tensor, "batch feature"], size: int) -> None:
+        """Take the batch, dtype and device of these, and d."""
+        self._like = like
+        super().__init__(like.shape[:-1], torch.Size((size,)), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        """There are no parameters."""
+        return {}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The box."""
+        return constraints.independent(constraints.interval(-1.0, 1.0), 1)
+
+    def sample(self, sample_shape: _size = _ONCE) -> Float[Tensor, "*sample action"]:
+        """Actions."""
+        return 2 * torch.rand((*sample_shape, *self.shape()), dtype=self._like.dtype, device=self._like.device) - 1
+
+    def log_prob(self, value: Float[Tensor, "*sample action"]) -> Float[Tensor, "*sample"]:
+        """−d log 2, in nats."""
+        density = value.new_full(value.shape[:-1], -value.shape[-1] * math.log(2))
+        return density.masked_fill((value.abs() > 1).any(-1), -torch.inf)

@@ -1,0 +1,170 @@
+"""Coordinates of the state of a live environment: how to read them off an observation and how to set them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from jaxtyping import Float
+
+from ..errors import InvalidArgument, UnsupportedEnvironment
+
+
+def _same(observations: Float[np.ndarray, "batch feature"]) -> Float[np.ndarray, "batch coordinate"]:
+    return observations
+
+
+def _set_state(env: Any, point: Float[np.ndarray, " coordinate"]) -> None:
+    env.state = point.copy()
+
+
+@final
+@dataclass(frozen=True)
+class Chart:
+    """What `discretise` has to know of an environment. CartPole, MountainCar and Pendulum are known.
+
+    For another one, say how to read and to write its state:
+
+        chart = Chart(
+            names=("height", "speed"),
+            low=(0.0, -5.0),
+            high=(10.0, 5.0),
+            set_state=lambda env, point: env.put_ball(*point),
+        )
+        discretise(env, bins=(20, 20), chart=chart)
+
+    Attributes:
+        names: of the coordinates.
+        low, high: of the box that is cut into cells, in the units of the coordinates.
+        periodic: whether `low` and `high` are the same place, such as −π and π of an angle; nowhere unless given.
+        coordinates: from a batch of observations to a batch of points; unless given, an observation is a point.
+        set_state: puts the bare environment (`env.unwrapped`) into the state of a point; unless given, sets its
+            attribute `state`. All other attributes are what they were after a reset.
+        action_names: if the actions have some.
+    """
+
+    names: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    periodic: tuple[bool, ...] | None = None
+    coordinates: Callable[[Float[np.ndarray, "batch feature"]], Float[np.ndarray, "batch coordinate"]] = _same
+    set_state: Callable[[Any, Float[np.ndarray, " coordinate"]], None] = _set_state
+    action_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a box that is none."""
+        axes = len(self.names)
+        for name in ("low", "high", *(("periodic",) if self.periodic is not None else ())):
+            if len(getattr(self, name)) != axes:
+                raise InvalidArgument(
+                    f"`{name}` must hold one entry for each of the {axes} names, but is {getattr(self, name)!r}."
+                )
+        for name, low, high in zip(self.names, self.low, self.high, strict=True):
+            if not -math.inf < low < high < math.inf:
+                raise InvalidArgument(
+                    f"`low` and `high` must be finite and in this order, but are {low:g} and {high:g} for {name}. The "
+                    "outermost cells are open: choose where most of the time is spent."
+                )
+
+    def points(self, observations: Any) -> Float[np.ndarray, "batch coordinate"]:
+        """The points of a batch of observations.
+
+        Raises:
+            InvalidArgument: if they are not finite, or not as many numbers as there are names.
+        """
+        given = np.asarray(observations, dtype=np.float64)
+        found = np.asarray(self.coordinates(given.reshape(len(given), -1)), dtype=np.float64)
+        if found.ndim != 2 or found.shape[1] != len(self.names) or not np.isfinite(found).all():
+            raise InvalidArgument(
+                f"`observation` must give {len(self.names)} finite coordinates ({', '.join(self.names)}), but gave "
+                f"{found[:1].tolist()}, shape {found.shape}. Use the environment that was discretised."
+            )
+        return found
+
+
+def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Sequence[float] | None = None) -> Chart:
+    """The chart of an environment that is known, or of one whose attribute `state` is what it observes.
+
+    Args:
+        env: the environment, after a reset.
+        low, high: of the box, in place of what is usual.
+
+    Raises:
+        UnsupportedEnvironment: if its state cannot be set so, with the remedy.
+        InvalidArgument: if there are no finite bounds.
+    """
+    bare: Any = env.unwrapped
+    known = _KNOWN.get(type(bare).__name__)
+    found = known(bare) if known is not None else _plain(bare, low, high)
+    if low is None and high is None:
+        return found
+    return Chart(
+        found.names,
+        found.low if low is None else tuple(map(float, low)),
+        found.high if high is None else tuple(map(float, high)),
+        found.periodic,
+        found.coordinates,
+        found.set_state,
+        found.action_names,
+    )
+
+
+def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None) -> Chart:
+    """Of an environment whose state is a vector, and observed."""
+    name, space = type(bare).__name__, bare.observation_space
+    observation, _ = bare.reset(seed=0)
+    state = getattr(bare, "state", None)
+    try:
+        seen = isinstance(space, Box) and np.allclose(np.asarray(state, np.float64), observation, rtol=1e-5, atol=1e-6)
+    except (TypeError, ValueError):
+        seen = False
+    if not seen or len(space.shape) != 1:
+        raise UnsupportedEnvironment(
+            f"{name} does not observe its attribute `state` as a vector, so nobody knows how to put it into a state. "
+            "Say how with chart=Chart(names, low, high, coordinates=…, set_state=…)."
+        )
+    axes = space.shape[0]
+    return Chart(
+        tuple(f"x{i}" for i in range(axes)),
+        tuple(map(float, space.low if low is None else low)),
+        tuple(map(float, space.high if high is None else high)),
+    )
+
+
+def _cart_pole(bare: Any) -> Chart:
+    """Beyond the limits of position and angle the episode is over; speeds have none, and rarely exceed these."""
+    x, angle = float(bare.x_threshold), float(bare.theta_threshold_radians)
+    return Chart(
+        ("position", "velocity", "angle", "angular velocity"),
+        (-x, -3.0, -angle, -3.5),
+        (x, 3.0, angle, 3.5),
+        action_names=("push left", "push right"),
+    )
+
+
+def _mountain_car(bare: Any) -> Chart:
+    return Chart(
+        ("position", "velocity"),
+        (float(bare.min_position), -float(bare.max_speed)),
+        (float(bare.goal_position), float(bare.max_speed)),  # beyond, the episode is over
+        action_names=None if isinstance(bare.action_space, Box) else ("push left", "coast", "push right"),
+    )
+
+
+def _pendulum(bare: Any) -> Chart:
+    def angle_and_speed(observations: np.ndarray) -> np.ndarray:
+        return np.stack((np.arctan2(observations[:, 1], observations[:, 0]), observations[:, 2]), -1)
+
+    speed = float(bare.max_speed)
+    return Chart(("angle", "angular velocity"), (-math.pi, -speed), (math.pi, speed), (True, False), angle_and_speed)
+
+
+_KNOWN: dict[str, Callable[[Any], Chart]] = {
+    "CartPoleEnv": _cart_pole,
+    "MountainCarEnv": _mountain_car,
+    "Continuous_MountainCarEnv": _mountain_car,
+    "PendulumEnv": _pendulum,
+}

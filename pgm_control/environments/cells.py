@@ -1,0 +1,125 @@
+"""A grid of cells over continuous coordinates."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..errors import InvalidArgument
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Cells:
+    """A box cut into cells along its axes, numbered with the last axis running fastest.
+
+    What lies outside of the box belongs to the nearest cell, so the outermost ones are open; a periodic axis has no
+    outside.
+
+    Attributes:
+        edges: of each axis, n + 1 increasing numbers for n bins.
+        periodic: whether the two ends of an axis are the same place, such as −π and π of an angle.
+        names: of the axes.
+    """
+
+    edges: tuple[Float[np.ndarray, " _"], ...]
+    periodic: tuple[bool, ...]
+    names: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many bins each axis has."""
+        return tuple(len(each) - 1 for each in self.edges)
+
+    @property
+    def count(self) -> int:
+        """How many cells there are."""
+        return int(np.prod(self.shape))
+
+    def index(self, points: Float[np.ndarray, "batch coordinate"]) -> Int[np.ndarray, " batch"]:
+        """The cell that each point lies in; a point on an edge between two belongs to the upper one."""
+        found = np.zeros(len(points), np.int64)
+        for axis, (edges, wraps) in enumerate(zip(self.edges, self.periodic, strict=True)):
+            x = points[:, axis]
+            if wraps:
+                x = edges[0] + np.mod(x - edges[0], edges[-1] - edges[0])
+            found = found * (len(edges) - 1) + np.searchsorted(edges[1:-1], x, side="right")
+        return found
+
+    def bounds(self) -> tuple[Float[np.ndarray, "cell coordinate"], Float[np.ndarray, "cell coordinate"]]:
+        """The lower and the upper corner of every cell."""
+        low, high = ([each[part] for each in self.edges] for part in (slice(None, -1), slice(1, None)))
+        return tuple(np.stack([axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")], -1) for ends in (low, high))  # pyright: ignore[reportReturnType]  two
+
+    def centers(self) -> Float[np.ndarray, "cell coordinate"]:
+        """The middle of every cell."""
+        low, high = self.bounds()
+        return (low + high) / 2
+
+    def cell_names(self) -> tuple[str, ...]:
+        """Such as `position -0.5, velocity 0.01`: the middle of each cell, with as many digits as tell bins apart."""
+        axes = [
+            [f"{name} {text}" for text in _distinct((edges[:-1] + edges[1:]) / 2)]
+            for name, edges in zip(self.names, self.edges, strict=True)
+        ]
+        return tuple(", ".join(parts) for parts in itertools.product(*axes))
+
+    def __repr__(self) -> str:
+        """The axes and their bins."""
+        axes = (
+            f"{n} of {name} from {edges[0]:.4g} to {edges[-1]:.4g}"
+            for name, n, edges in zip(self.names, self.shape, self.edges, strict=True)
+        )
+        return f"Cells({self.count}: {', '.join(axes)})"
+
+
+def cells_of(
+    bins: int | Sequence[int | Sequence[float] | Float[np.ndarray, " _"]],
+    low: Sequence[float],
+    high: Sequence[float],
+    periodic: Sequence[bool],
+    names: Sequence[str],
+) -> Cells:
+    """Cells from numbers of bins, or from edges.
+
+    Raises:
+        InvalidArgument: naming what does not fit.
+    """
+    axes = len(names)
+    each = [bins] * axes if isinstance(bins, int | np.integer) else list(bins)
+    if len(each) != axes:
+        raise InvalidArgument(
+            f"`bins` must hold one entry for each of {', '.join(names)}, but holds {len(each)}. One number for all "
+            "is allowed too."
+        )
+    edges = []
+    for axis, (given, name) in enumerate(zip(each, names, strict=True)):
+        if isinstance(given, int | np.integer) and not isinstance(given, bool):
+            if given < 1:
+                raise InvalidArgument(f"`bins` must be at least 1, but is {given} for {name}.")
+            edges.append(np.linspace(low[axis], high[axis], int(given) + 1))
+            continue
+        found = np.asarray(given, dtype=np.float64)
+        if found.ndim != 1 or len(found) < 2 or not np.isfinite(found).all() or (np.diff(found) <= 0).any():
+            raise InvalidArgument(
+                f"`bins` must be a number of bins or increasing edges, at least two, but is {given!r} for {name}."
+            )
+        if periodic[axis] and not np.allclose(found[[0, -1]], (low[axis], high[axis])):
+            raise InvalidArgument(
+                f"`bins` of {name} must begin at {low[axis]:.6g} and end at {high[axis]:.6g}, once around, but are "
+                f"{found[0]:.6g} to {found[-1]:.6g}."
+            )
+        edges.append(found)
+    return Cells(tuple(edges), tuple(map(bool, periodic)), tuple(names))
+
+
+def _distinct(numbers: Float[np.ndarray, " bin"]) -> list[str]:
+    """The numbers with the fewest digits, three at least, that tell them apart."""
+    clean = np.where(np.abs(numbers) < 1e-12 * np.abs(numbers).max(initial=1e-300), 0.0, numbers)
+    digits = 3
+    while len({f"{each:.{digits}g}" for each in clean}) < len(clean) and digits < 17:
+        digits += 1
+    return [f"{each:.{digits}g}" for each in clean]

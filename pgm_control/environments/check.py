@@ -1,0 +1,278 @@
+"""Does the table tell the truth about its environment? A simulation, and what in it contradicts the table."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.spaces import Discrete
+
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
+from ..trajectories.policy import own_stream
+
+_FALSE_ALARM = 1e-4  # how often `ok` is False for a true table, if many steps are simulated
+_RARE = 5.0  # cells expected less often are pooled: below it the χ² distribution is a poor approximation
+_SHOWN = 5  # how many contradictions a message lists
+Cell = tuple[int, float]  # next state and reward
+
+
+@final
+@dataclass(frozen=True)
+class ImpossibleStart:
+    """Episodes that began where the table says that none does: the state, how many, and the sentence to print."""
+
+    state: int
+    count: int
+    text: str
+
+
+@final
+@dataclass(frozen=True)
+class ImpossibleTransition:
+    """Steps that the table calls impossible.
+
+    Attributes:
+        state, action, next_state: indices; a terminated step leads to the last state.
+        reward: in reward units.
+        count: how often it happened.
+        text: all that in a sentence, with names, and what the table lists instead.
+    """
+
+    state: int
+    action: int
+    next_state: int
+    reward: float
+    count: int
+    text: str
+
+
+@final
+@dataclass(frozen=True)
+class EnvironmentCheck:
+    """What the simulation found; print it.
+
+    Attributes:
+        steps: how many were simulated.
+        episodes: how many were begun.
+        impossible: what the table calls impossible, the most frequent first.
+        statistic: χ² of the frequencies of (next state, reward) in each (state, action), and of the starts.
+        degrees_of_freedom: of the statistic; 0 if no die was thrown often enough to be tested.
+        p_value: the probability of a statistic at least as large if the table is true; 1 without degrees of freedom.
+        worst: the row whose frequencies fit worst, in words; empty without degrees of freedom.
+    """
+
+    steps: int
+    episodes: int
+    impossible: tuple[ImpossibleTransition | ImpossibleStart, ...]
+    statistic: float
+    degrees_of_freedom: int
+    p_value: float
+    worst: str
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing impossible happened and p > 1e-4: a true table is rejected about once in 10 000 checks."""
+        return not self.impossible and self.p_value > _FALSE_ALARM
+
+    def __str__(self) -> str:
+        """The verdict, the evidence, and what to do."""
+        verdict = "agrees with" if self.ok else "contradicts"
+        lines = [f"The table {verdict} the environment, in {_times(self.steps, 'random step')}."]
+        lines += [f"  impossible: {each.text}." for each in self.impossible[:_SHOWN]]
+        if len(self.impossible) > _SHOWN:
+            lines.append(f"  … and {len(self.impossible) - _SHOWN} more kinds, in `impossible`.")
+        if self.degrees_of_freedom:
+            lines.append(
+                f"  frequencies: χ² = {self.statistic:.1f} on {self.degrees_of_freedom} degrees of freedom, "
+                f"p = {self.p_value:.2g}."
+            )
+        else:
+            lines.append("  frequencies: no die was thrown often enough to be tested. If there are any, raise `steps`.")
+        if self.p_value <= _FALSE_ALARM:
+            lines.append(f"  worst row: {self.worst}.")
+        if self.impossible:
+            lines.append("Correct `successor`, `reward` or `initial` there, or use TabularMDP.from_gymnasium(env, …).")
+        elif not self.ok:
+            lines.append("Correct `probability` or `initial` there. Chance does this once in 10 000: try another seed.")
+        return "\n".join(lines)
+
+
+def check_against_env(
+    mdp: TabularMDP, env: gymnasium.Env, steps: int = 10_000, seed: int | None = 0
+) -> EnvironmentCheck:
+    r"""Simulate an environment with uniformly random actions and report what contradicts its table.
+
+    $$\chi^2 = \sum_{s,a} \sum_c \frac{(n_{sac} - n_{sa}\, p_{sac})^2}{n_{sa}\, p_{sac}}$$
+
+    over the cells $c$ of equal (next state, reward), those expected fewer than 5 times pooled, and over the starts
+    likewise. Only what random actions reach is checked. Horizon, discount and final reward are not in the environment.
+
+    Args:
+        mdp: the table, with one absorbing state last, as `TabularMDP.from_gymnasium` makes it.
+        env: the environment. It is reset with `seed`, stepped, and left open in the middle of an episode.
+        steps: how many to simulate; 10 000 take a fraction of a second.
+        seed: of the environment and, in a stream of its own, of the actions; None takes a fresh one.
+
+    Raises:
+        InvalidArgument: if the spaces do not fit the table, or `steps` or `seed` is no such number.
+    """
+    for name, number, least in (("steps", steps, 1), ("seed", 0 if seed is None else seed, 0)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {number!r}.")
+    _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
+    _require(env.action_space, "action_space", mdp.num_actions, "the actions")
+    seen = _simulate(mdp, env, steps, None if seed is None else int(seed))
+
+    def state_text(state: int) -> str:
+        return f"state {state}" + (f" {mdp.state_names[state]!r}" if mdp.state_names else "")
+
+    def cell_text(cell: Cell) -> str:
+        return f"{state_text(cell[0])} with reward {cell[1]:g}"
+
+    impossible: list[ImpossibleTransition | ImpossibleStart] = []
+    initial = {s: p for s, p in enumerate(mdp.initial.tolist()) if p > 0}
+    for s, count in seen.starts.items():
+        if s not in initial:
+            text = f"{_times(count, 'episode')} began in {state_text(s)}, where `initial` is 0"
+            impossible.append(ImpossibleStart(s, count, text))
+    rows = [_row("the start of an episode", initial, seen.starts, state_text)]
+    tolerance = _reward_tolerance(mdp)
+    for (s, a), counts in seen.transitions.items():
+        action = f"action {a}" + (f" {mdp.action_names[a]!r}" if mdp.action_names else "")
+        where, cells = f"{action} in {state_text(s)}", _cells(mdp, s, a)
+        possible, strange = _match(counts, cells, tolerance)
+        for (t, r), count in strange.items():
+            listed = ", ".join(f"{cell_text(cell)} (probability {p:.4g})" for cell, p in cells.items())
+            text = f"{_times(count, 'time')} {where} led to {cell_text((t, r))}; the table lists {listed}"
+            impossible.append(ImpossibleTransition(s, a, t, r, count, text))
+        rows.append(_row(where, cells, possible, cell_text))
+    tested = [row for row in rows if row.freedom]
+    statistic, freedom = sum((row.statistic for row in tested), 0.0), sum(row.freedom for row in tested)
+    return EnvironmentCheck(
+        steps=steps,
+        episodes=seen.starts.total(),
+        impossible=tuple(sorted(impossible, key=lambda each: -each.count)),
+        statistic=statistic,
+        degrees_of_freedom=freedom,
+        p_value=_p_value(statistic, freedom),
+        worst=min(tested, key=lambda row: _p_value(row.statistic, row.freedom)).text if tested else "",
+    )
+
+
+class _Seen(NamedTuple):
+    starts: Counter[int]
+    transitions: dict[tuple[int, int], Counter[Cell]]
+
+
+class _Row(NamedTuple):
+    text: str
+    statistic: float
+    freedom: int
+
+
+def _simulate(mdp: TabularMDP, env: gymnasium.Env, steps: int, seed: int | None) -> _Seen:
+    """Count starts and transitions, over episodes that follow each other."""
+    last = mdp.num_states - 1
+
+    def index(observation: Any) -> int:
+        state = int(observation)
+        if not 0 <= state < last:
+            raise InvalidArgument(
+                f"`env` must return states 0 to {last - 1}, as its observation_space says, but returned {state}. "
+                "Correct the environment; gymnasium.utils.env_checker.check_env(env) may help."
+            )
+        return state
+
+    actions = np.random.default_rng(own_stream(seed)).integers(mdp.num_actions, size=steps)
+    starts, transitions = Counter(), {}
+    state = None
+    for number, action in enumerate(actions.tolist()):
+        if state is None:
+            state = index(env.reset(seed=seed if number == 0 else None)[0])
+            starts[state] += 1
+        observation, reward, terminated, truncated, _ = env.step(action)
+        arrived = last if terminated else index(observation)
+        transitions.setdefault((state, action), Counter())[arrived, float(reward)] += 1
+        state = None if terminated or truncated else arrived
+    return _Seen(starts, transitions)
+
+
+def _cells(mdp: TabularMDP, state: int, action: int) -> dict[Cell, float]:
+    """The probability of each (next state, reward); outcomes that agree in both are added up."""
+    cells: dict[Cell, float] = {}
+    outcomes = (mdp.probability[state, action], mdp.successor[state, action], mdp.reward[state, action])
+    for p, t, r in zip(*(each.tolist() for each in outcomes), strict=True):
+        if p > 0:
+            cells[t, r] = cells.get((t, r), 0.0) + p
+    return cells
+
+
+def _match(counts: Counter[Cell], cells: Mapping[Cell, float], tolerance: float) -> tuple[Counter[Cell], Counter[Cell]]:
+    """The counts of the cells, and of what is in none of them."""
+    possible, strange = Counter(), Counter()
+    for (t, r), count in counts.items():
+        distance = {cell: 0.0 if cell[1] == r else abs(cell[1] - r) for cell in cells if cell[0] == t}
+        nearest = min(distance, key=lambda cell: distance[cell], default=None)
+        if nearest is not None and distance[nearest] <= tolerance:
+            possible[nearest] += count
+        else:
+            strange[t, r] += count
+    return possible, strange
+
+
+def _row(where: str, probability: Mapping[Any, float], counts: Counter[Any], text: Callable[[Any], str]) -> _Row:
+    """χ² of one die, rare faces pooled; no degree of freedom if fewer than two faces are left."""
+    total = sum(counts[face] for face in probability)
+    faces = [(total * p, counts[face], text(face)) for face, p in probability.items()]
+    often = sorted((face for face in faces if face[0] >= _RARE), key=lambda face: face[0])
+    rare = [face for face in faces if face[0] < _RARE]
+    if rare:
+        pooled = sum(face[0] for face in rare), sum(face[1] for face in rare), "its rarer outcomes together"
+        if pooled[0] < _RARE and often:
+            least = often.pop(0)
+            pooled = pooled[0] + least[0], pooled[1] + least[1], f"{least[2]}, with the rarer ones,"
+        often.append(pooled)
+    if len(often) < 2:
+        return _Row("", 0.0, 0)
+    terms = [(observed - expected) ** 2 / expected for expected, observed, _ in often]
+    expected, observed, name = often[int(np.argmax(terms))]
+    return _Row(
+        f"{where}, seen {_times(total, 'time')}: {name} came {_times(observed, 'time')}, expected {expected:.1f}",
+        sum(terms),
+        len(often) - 1,
+    )
+
+
+def _p_value(statistic: float, freedom: int) -> float:
+    """P(χ² with so many degrees of freedom ≥ the statistic)."""
+    if freedom == 0:
+        return 1.0
+    half = torch.tensor([freedom / 2, statistic / 2], dtype=torch.float64)
+    return float(torch.special.gammaincc(half[0], half[1]))
+
+
+def _reward_tolerance(mdp: TabularMDP) -> float:
+    """How far a reward may be from the table's and still be the same: rounding, on the scale of the largest."""
+    finite = mdp.reward[mdp.reward.isfinite()].abs()
+    relative = 1e-9 if mdp.reward.dtype == torch.float64 else 1e-5
+    return relative * float(finite.max()) if finite.numel() else 0.0
+
+
+def _require(space: gymnasium.Space, name: str, count: int, meaning: str) -> None:
+    if not isinstance(space, Discrete) or space.start != 0:
+        raise InvalidArgument(
+            f"`env.{name}` must be Discrete and start at 0, but is {space}. Only such environments have a table."
+        )
+    if space.n != count:
+        raise InvalidArgument(
+            f"`env.{name}` must have {count} elements, {meaning} of `mdp`, but has {space.n}. Check the mdp that "
+            "TabularMDP.from_gymnasium(env, …) makes of this environment, or one of its layout."
+        )
+
+
+def _times(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

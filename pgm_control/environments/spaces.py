@@ -1,0 +1,155 @@
+"""What a learner sees and does: Gymnasium's spaces as tensors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space, iterate
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from ..errors import InvalidArgument, UnsupportedEnvironment
+
+_IMAGE = 3  # axes of an array that is likely one
+
+
+@final
+class Observations:
+    """Turns batches of observations into rows of features.
+
+    | space | features |
+    |---|---|
+    | `Discrete`, `MultiDiscrete` | one-hot |
+    | `Box`, `MultiBinary` | the numbers, flat |
+    | `Dict`, `Tuple` of these | one after the other |
+
+    Attributes:
+        space: of one observation.
+        features: how many.
+    """
+
+    def __init__(self, space: gymnasium.Space) -> None:
+        """Look at the space.
+
+        Raises:
+            UnsupportedEnvironment: if it holds text, graphs, sequences or images: there is no network for them here.
+        """
+        _require_known(space, "observation")
+        self.space = space
+        self.features: int = spaces.flatdim(space)
+
+    def __call__(self, observations: Sequence[Any]) -> Float[Tensor, "batch feature"]:
+        """The features, in float32, of several observations."""
+        if isinstance(self.space, spaces.Discrete):
+            index = torch.from_numpy(np.array([int(each) for each in observations]) - int(self.space.start))
+            return torch.nn.functional.one_hot(index, self.features).to(torch.float32)
+        if isinstance(self.space, spaces.Box):
+            rows = np.stack([np.asarray(each, dtype=np.float32).reshape(-1) for each in observations])
+        else:
+            rows = np.stack([np.asarray(spaces.flatten(self.space, each), np.float32) for each in observations])
+        return torch.from_numpy(rows)
+
+    def of_batch(self, observations: Any) -> Float[Tensor, "batch feature"]:
+        """The features of a batch as vector environments give it.
+
+        Raises:
+            InvalidArgument: if it is none.
+        """
+        try:
+            each = list(iterate(batch_space(self.space, _length(observations)), observations))
+            features = self(each)
+            if features.shape[-1] != self.features:
+                raise ValueError(f"{features.shape[-1]} features instead of {self.features}")
+            return features
+        except Exception as problem:
+            raise InvalidArgument(
+                f"`observation` must be of {self.space}, or a batch of such, but is {observations!r}."
+            ) from problem
+
+    def is_single(self, observation: Any) -> bool:
+        """Whether it is one observation and not a batch."""
+        return self.space.contains(observation) or (
+            isinstance(self.space, spaces.Box) and np.shape(observation) == self.space.shape
+        )
+
+
+@final
+class Actions:
+    r"""The actions of an environment: one of several, or a point of a box.
+
+    In a box, policies act in $[-1, 1]^d$ and `to_environment` stretches that to the box. Their densities, the action
+    prior and entropies are with respect to $[-1, 1]^d$: the uniform prior has $\log \rho = -d \log 2$.
+
+    Attributes:
+        space: of one action.
+        size: how many actions, or d.
+        is_discrete: which of the two.
+    """
+
+    def __init__(self, space: gymnasium.Space) -> None:
+        """Look at the space.
+
+        Raises:
+            UnsupportedEnvironment: if it is neither, or the box has no bounds.
+        """
+        self.space = space
+        self.is_discrete = isinstance(space, spaces.Discrete)
+        if isinstance(space, spaces.Discrete):
+            self.size = int(space.n)
+            return
+        if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+            raise UnsupportedEnvironment(
+                f"The action space must be Discrete or a Box of floats, but is {space}. Wrap the environment with "
+                "gymnasium.wrappers.TransformAction: number the combinations of a MultiDiscrete, say."
+            )
+        if not space.is_bounded():
+            raise UnsupportedEnvironment(
+                f"The action space must be bounded, but is {space}: nothing is uniform on it, so there is no action "
+                "prior. Wrap the environment with gymnasium.wrappers.ClipAction or RescaleAction, or give it bounds."
+            )
+        self.size = int(np.prod(space.shape))
+        self._low, self._high = (each.astype(np.float64).reshape(1, -1) for each in (space.low, space.high))
+        self._middle, self._half = (self._high + self._low) / 2, (self._high - self._low) / 2
+
+    def to_environment(self, actions: Num[Tensor, "batch ..."]) -> np.ndarray:
+        """A batch of actions as the environment takes them."""
+        array = actions.detach().cpu().numpy()
+        if isinstance(self.space, spaces.Discrete):
+            return array.astype(self.space.dtype) + self.space.start
+        stretched = np.minimum(np.maximum(self._middle + self._half * array, self._low), self._high)
+        return stretched.reshape(len(array), *(self.space.shape or ())).astype(self.space.dtype)
+
+    def from_environment(self, actions: np.ndarray) -> Num[Tensor, "batch ..."]:
+        """The inverse: indices, or points of $[-1, 1]^d$."""
+        if isinstance(self.space, spaces.Discrete):
+            return torch.from_numpy(np.asarray(actions, np.int64) - int(self.space.start))
+        flat = np.asarray(actions, np.float64).reshape(len(actions), -1)
+        return torch.from_numpy(((flat - self._middle) / self._half).astype(np.float32))
+
+
+def _require_known(space: gymnasium.Space, which: str) -> None:
+    parts = space.spaces.values() if isinstance(space, spaces.Dict) else getattr(space, "spaces", ())
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for part in parts:
+            _require_known(part, which)
+        return
+    if isinstance(space, spaces.Box) and len(space.shape) >= _IMAGE:
+        raise UnsupportedEnvironment(
+            f"The {which} space holds arrays of shape {space.shape}, images it seems, and there are no networks for "
+            "them here. Wrap the environment with gymnasium.wrappers.TransformObservation or FlattenObservation to "
+            "make them rows of features."
+        )
+    if not isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        raise UnsupportedEnvironment(
+            f"The {which} space must be made of Box, Discrete, MultiDiscrete and MultiBinary spaces, Dict and Tuple, "
+            f"but holds {space}. Wrap the environment with gymnasium.wrappers.TransformObservation."
+        )
+
+
+def _length(observation: Any) -> int:
+    while isinstance(observation, Mapping | tuple):
+        observation = next(iter(observation.values())) if isinstance(observation, Mapping) else observation[0]
+    return len(observation)

@@ -1,0 +1,296 @@
+"""A tabular problem as a live Gymnasium environment."""
+
+import copy
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Discrete
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ..errors import InvalidArgument, InvalidProblem, UnsupportedEnvironment
+from ..problems.factored import FactoredMDP
+from ..problems.grid import Cell, grid_of
+from ..problems.mdp import TabularMDP
+from ..text.wording import action_label, amount, state_label
+
+Listing = dict[int, dict[int, list[tuple[float, int, float, bool]]]]
+
+_MODES = ("ansi", "rgb_array")
+_PIXELS, _CELL = 400, 40  # about how large a picture may be, and how large a cell
+_IN_A_ROW = 8  # so many states without places of their own are drawn side by side, more in a square
+_WHITE, _PLAIN, _ENDED = (255, 255, 255), (225, 225, 225), (120, 120, 120)
+_START, _HERE = (173, 216, 240), (230, 159, 0)
+
+
+def to_gymnasium(
+    mdp: TabularMDP | FactoredMDP, observe_time: bool = False, render_mode: str | None = None
+) -> "TabularEnv":
+    """The live environment of a tabular problem, for any learner that speaks Gymnasium.
+
+    It carries a spec, so that vectors of environments and `rollout` can make copies of it, and a table, so that
+    `TabularMDP.from_gymnasium` reads the problem back.
+
+    Args:
+        mdp: the problem.
+        observe_time: whether the observation tells the time; see `TabularEnv`.
+        render_mode: `ansi`, `rgb_array` or None.
+
+    Raises:
+        InvalidProblem, InvalidArgument: as `TabularEnv`.
+    """
+    return TabularEnv(mdp, observe_time, render_mode)
+
+
+@final
+class TabularEnv(gymnasium.Env[Any, Any]):
+    r"""A `TabularMDP` that is stepped: its dice are thrown by `np_random`, one face at a time.
+
+    $$k \sim p(k \mid s_t, a_t), \qquad s_{t+1} = s'(s_t, a_t, k), \qquad r_t = r(s_t, a_t, k)
+        + [t = T - 1]\, \gamma\, r_T(s_{t+1})$$
+
+    The final reward, if the problem has one, comes with the last step; it belongs to time T, so it is multiplied by the
+    discount once, and the learner's own discounting of that step does the rest.
+
+    | | `observe_time=False` | `observe_time=True` |
+    |---|---|---|
+    | observation | the state s, `Discrete(S)` | the index t S + s, `Discrete((T + 1) S)` |
+    | after T steps | `truncated`: the observation does not know that time is up | `terminated`: it does |
+    | its stationary optimum | that of the problem without end | that of `infer`, which depends on time |
+
+    Entering an ended state is `terminated` in both, at the last step too: one that no action leaves, that pays nothing
+    and has no final reward, such as `ended` of `TabularMDP.from_gymnasium`.
+
+    A discount γ < 1 is left to the learner, as its `gamma`: the environment does not end an episode by chance.
+
+    `info["outcome"]` is the face k that came up (of the joint die of a `FactoredMDP`), `info["prob"]` its probability;
+    after a reset, `info["prob"]` is that of the start. The time limit stands in `spec.max_episode_steps`.
+
+    Attributes:
+        mdp: the problem.
+        observe_time: whether the observation tells the time.
+        time: t, how many steps of the episode are done.
+        state: s, an index into the states of `mdp`; None before the first reset.
+        initial_state_distrib: the probability of each first observation.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(_MODES), "render_fps": 4}  # noqa: RUF012  Gymnasium's own form
+
+    def __init__(
+        self, mdp: TabularMDP | FactoredMDP, observe_time: bool = False, render_mode: str | None = None
+    ) -> None:
+        """Prepare the dice. `render_mode` is `ansi`, a line of text; `rgb_array`, a picture; or None.
+
+        Raises:
+            InvalidProblem: if `mdp` is no such problem or forbids an outcome by a reward of −inf.
+            InvalidArgument: if there is no such `render_mode`.
+        """
+        if isinstance(mdp, FactoredMDP):
+            mdp = mdp.joint()
+        if not isinstance(mdp, TabularMDP):
+            raise InvalidProblem(
+                f"`mdp` must be a TabularMDP or a FactoredMDP, but is a {type(mdp).__name__}. Of several worlds or a "
+                "hidden state pass the TabularMDP that describes them: `joint()`, or `mdp`."
+            )
+        _require_finite(mdp)
+        if render_mode not in (None, *_MODES):
+            raise InvalidArgument(f"`render_mode` must be {', '.join(_MODES)} or None, but is {render_mode!r}.")
+        self.mdp, self.observe_time, self.render_mode = mdp, bool(observe_time), render_mode
+        copies = mdp.horizon + 1 if self.observe_time else 1
+        self.observation_space = Discrete(copies * mdp.num_states)
+        self.action_space = Discrete(mdp.num_actions)
+        self.initial_state_distrib = np.zeros(copies * mdp.num_states)
+        self.initial_state_distrib[: mdp.num_states] = _numbers(mdp.initial)
+        self._start = _cumulative(_numbers(mdp.initial))
+        self._probability, self._dice = _numbers(mdp.probability), _cumulative(_numbers(mdp.probability))
+        self._successor, self._reward = mdp.successor.cpu().numpy(), _numbers(mdp.reward)
+        final = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+        self._final = mdp.discount * _numbers(final)
+        stays = (self._successor == np.arange(mdp.num_states)[:, None, None]) & (self._reward == 0)
+        self._ended = (stays | (self._probability == 0)).all((1, 2)) & (self._final == 0)
+        self.time, self.state, self._over, self._last = 0, None, True, None
+        settings = {"observe_time": self.observe_time, "render_mode": render_mode}
+        self._spec: EnvSpec | None = EnvSpec(
+            "pgm_control/Tabular-v0", entry_point=_Maker(mdp), max_episode_steps=mdp.horizon, kwargs=settings
+        )
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How to make it again. `gymnasium.make` sets it; the time limit is filled in, for those who look for it."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  as in Wrapper
+        self._spec = copy.copy(spec)
+        if self._spec is not None and self._spec.max_episode_steps is None:
+            self._spec.max_episode_steps = self.mdp.horizon
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Begin an episode; `seed` starts the dice anew. Gives the first observation, and its probability as `prob`."""
+        super().reset(seed=seed)
+        self.state = int(np.searchsorted(self._start, self.np_random.random(), side="right"))
+        self.time, self._over, self._last = 0, False, None
+        return self._observation(), {"prob": float(self.initial_state_distrib[self.state])}
+
+    def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        """Throw the die of this state and action.
+
+        Returns:
+            Observation, reward (reward units), terminated, truncated, and the face with its probability.
+
+        Raises:
+            InvalidArgument: if there is no such action.
+            ResetNeeded: before the first reset and after the end of an episode.
+        """
+        if not self.action_space.contains(action):
+            raise InvalidArgument(
+                f"`action` must be a whole number from 0 to {self.mdp.num_actions - 1}, but is {action!r}. "
+                "A learner for this environment needs discrete actions."
+            )
+        if self.state is None or self._over:
+            raise ResetNeeded("There is no episode to step: it has not begun or is over. Call env.reset() first.")
+        row = self.state, int(action)
+        k = int(np.searchsorted(self._dice[row], self.np_random.random(), side="right"))
+        self.state, reward = int(self._successor[row][k]), float(self._reward[row][k])
+        self.time += 1
+        time_is_up = self.time == self.mdp.horizon
+        if time_is_up:
+            reward += float(self._final[self.state])
+        terminated = bool(self._ended[self.state]) or (time_is_up and self.observe_time)
+        self._over, self._last = terminated or time_is_up, (row[1], reward)
+        info = {"outcome": k, "prob": float(self._probability[row][k])}
+        return self._observation(), reward, terminated, time_is_up and not terminated, info
+
+    @functools.cached_property
+    def P(self) -> Listing:  # noqa: N802  Gymnasium's name
+        """The table in Gymnasium's form: `P[s][a]` lists (probability, next, reward, terminated), possible ones alone.
+
+        Neither a time limit nor a discount is in it. With `observe_time` it has a row for every time and state, and the
+        last step's final reward.
+
+        Raises:
+            UnsupportedEnvironment: if there is a final reward and the observation does not tell the time.
+        """
+        if self._final.any() and not self.observe_time:
+            raise UnsupportedEnvironment(
+                "There is no table `P` of a problem with a final reward whose observation does not tell the time: only "
+                "the last step pays it. Make the environment with observe_time=True."
+            )
+        states, horizon = self.mdp.num_states, self.mdp.horizon
+        if not self.observe_time:
+            return {s: self._listed(s, 0, np.zeros(states), self._ended) for s in range(states)}
+        listing: Listing = {}
+        for t in range(horizon):
+            last = t == horizon - 1
+            final, over = self._final * last, self._ended | last
+            listing |= {t * states + s: self._listed(s, (t + 1) * states, final, over) for s in range(states)}
+        for s in range(horizon * states, (horizon + 1) * states):  # nobody acts here
+            listing[s] = {a: [(1.0, s, 0.0, True)] for a in range(self.mdp.num_actions)}
+        return listing
+
+    def _listed(
+        self, state: int, offset: int, final: Float[np.ndarray, " state"], over: np.ndarray
+    ) -> dict[int, list[tuple[float, int, float, bool]]]:
+        rows: dict[int, list[tuple[float, int, float, bool]]] = {}
+        for a in range(self.mdp.num_actions):
+            faces = zip(self._probability[state, a], self._successor[state, a], self._reward[state, a], strict=True)
+            rows[a] = [(float(p), offset + int(n), float(r + final[n]), bool(over[n])) for p, n, r in faces if p > 0]
+        return rows
+
+    def _observation(self) -> int:
+        assert self.state is not None
+        return self.state + (self.time * self.mdp.num_states if self.observe_time else 0)
+
+    def render(self) -> Any:
+        """A line of text or a picture, as `render_mode` says.
+
+        In the picture a cell is a state: those of the problem's `layout` lie where it says, the others, in their order,
+        below. Orange is where the agent is, blue where it may begin, dark grey where nothing happens any more.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn("There is no render mode. Make it with render_mode='ansi' or 'rgb_array'.")
+            return None
+        if self.state is None:
+            raise ResetNeeded("There is nothing to draw before the first episode. Call env.reset() first.")
+        if self.render_mode == "rgb_array":
+            return _picture(self.mdp, self.state, self._ended)
+        line = f"t = {self.time} of {self.mdp.horizon}: {state_label(self.mdp, self.state)}"
+        if self._last is not None:
+            line += f" (last action: {action_label(self.mdp, self._last[0])}, last reward: {amount(self._last[1])})"
+        return line + ("; the episode is over" if self._over else "")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Maker:
+    """Makes an environment of its problem: an entry point that specs can copy without copying tables."""
+
+    mdp: TabularMDP
+    metadata: ClassVar[dict[str, Any]] = TabularEnv.metadata
+
+    def __call__(self, **arguments: Any) -> TabularEnv:
+        return TabularEnv(self.mdp, **arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Maker":
+        return self
+
+
+def _require_finite(mdp: TabularMDP) -> None:
+    """Refuse forbidden outcomes: a learner that meets one has −inf on its hands ever after."""
+    for name, table in (("reward", mdp.reward), ("final_reward", mdp.final_reward)):
+        forbidden = torch.empty(0) if table is None else torch.isneginf(table).nonzero()
+        if len(forbidden):
+            index = forbidden[0].tolist()
+            names = [f"state {mdp.state_name(index[0])!r}", *(f"action {mdp.action_name(a)!r}" for a in index[1:2])]
+            raise InvalidProblem(
+                f"`mdp.{name}{index}` ({', '.join(names)}) must be finite in a live environment, but is -inf: learners "
+                "average what they get. Use a large negative reward, such as "
+                f"mdp.replace({name}=mdp.{name}.nan_to_num(neginf=-1000.0)), or `infer`, which can forbid."
+            )
+
+
+def _numbers(table: Tensor) -> Float[np.ndarray, "..."]:
+    return table.detach().to("cpu", torch.float64).numpy()
+
+
+def _cumulative(probability: Float[np.ndarray, "*row outcome"]) -> Float[np.ndarray, "*row outcome"]:
+    """P(face ≤ k), exactly 1 from the last possible face on, so that rounding never throws an impossible one."""
+    after = np.flip(np.cumsum(np.flip(probability > 0, -1), -1), -1) - (probability > 0)  # possible faces to come
+    return np.where(after == 0, 1.0, np.cumsum(probability, -1))
+
+
+def _picture(mdp: TabularMDP, state: int, ended: np.ndarray) -> UInt8[np.ndarray, "height width rgb"]:
+    place, rows, columns = _places(mdp)
+    cells = np.full((rows, columns, 3), _WHITE, np.uint8)
+    colors = np.full((mdp.num_states, 3), _PLAIN, np.uint8)
+    colors[_numbers(mdp.initial) > 0] = _START
+    colors[ended] = _ENDED
+    colors[state] = _HERE
+    cells[place[:, 0], place[:, 1]] = colors
+    size = max(1, min(_CELL, _PIXELS // max(rows, columns)))
+    pixels = cells.repeat(size, 0).repeat(size, 1)
+    if size > 2:  # lines between the cells
+        pixels[::size] = _WHITE
+        pixels[:, ::size] = _WHITE
+    return pixels
+
+
+def _places(mdp: TabularMDP) -> tuple[Int[np.ndarray, "state 2"], int, int]:
+    """The row and column of each state, and how many rows and columns there are."""
+    states = mdp.num_states
+    if mdp.layout is None:
+        cells: tuple[Cell | None, ...] = (None,) * states
+        rows, columns = 0, states if states <= _IN_A_ROW else math.isqrt(states - 1) + 1
+    else:
+        cells = mdp.layout
+        rows, columns, _ = grid_of(cells)
+    others = iter(range(states))
+    place = [divmod(rows * columns + next(others), columns) if cell is None else cell for cell in cells]
+    return np.array(place), rows + -(-cells.count(None) // columns), columns

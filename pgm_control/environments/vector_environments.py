@@ -1,0 +1,326 @@
+"""Live environments side by side, each of which can be brought back to where it was."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, final
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, VectorEnv
+from jaxtyping import Bool, Float
+
+from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
+from ..runtime.checkpoint_checks import Problem, every, fields, mapping, number, tensor
+from .registration import register_environments
+
+WorldSource = str | EnvSpec | gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
+
+
+class Step(NamedTuple):
+    """What became of a batch of actions.
+
+    Attributes:
+        reward: in reward units.
+        observations: where each copy is now; the first of a new episode where one ended.
+        reached: where the action led: the same, but the last observation of an episode that ended.
+        terminated: the episode ended by itself: there is nothing beyond.
+        truncated: it was cut, by a time limit say: there would have been more.
+        counts: False for a step in which a vector environment only resets. Nothing was done then.
+    """
+
+    reward: Float[np.ndarray, " batch"]
+    observations: list[Any]
+    reached: list[Any]
+    terminated: Bool[np.ndarray, " batch"]
+    truncated: Bool[np.ndarray, " batch"]
+    counts: Bool[np.ndarray, " batch"]
+
+
+@final
+class Worlds:
+    """Copies of an environment. Every episode is reset with a seed of its own.
+
+    So an environment that is random by its own generator alone is brought back, in mid-episode, by the same seed and
+    the same actions: `state` keeps these, `restore` does it. A vector environment that resets its copies itself cannot
+    be seeded anew for every episode; `is_exact` is False for it, and it is restored at the start of an episode.
+
+    Attributes:
+        number: how many copies.
+        observation_space, action_space: of one.
+        is_exact: whether `restore` brings back the very state.
+        returns: the sum of rewards of each copy's episode so far, in reward units.
+        lengths: its steps.
+    """
+
+    def __init__(self, source: WorldSource, number: int, seed: int) -> None:
+        """Make the copies and start their first episodes.
+
+        Args:
+            source: the id of an environment, its spec, a function that makes one, an environment, which is copied by
+                its spec, or is itself used if it has none; or a vector of environments, which is used as it is.
+            number: how many copies; of a vector environment, its own number.
+            seed: a seed and the numbers of the copy and the episode make the seed of an episode.
+
+        Raises:
+            InvalidArgument: if it is none of these, or `number` does not fit.
+            EnvironmentFailure: if it cannot be reset.
+        """
+        self._seed = seed
+        self._vector = source if isinstance(source, VectorEnv) else None
+        self._envs = [] if isinstance(source, VectorEnv) else _copies(source, number)
+        self.number = len(self._envs) if self._vector is None else self._vector.num_envs
+        if self._vector is None:
+            self.observation_space, self.action_space = self._envs[0].observation_space, self._envs[0].action_space
+        else:
+            self.observation_space = self._vector.single_observation_space
+            self.action_space = self._vector.single_action_space
+        self.is_exact = self._vector is None
+        self._episodes = [0] * self.number
+        self._actions: list[list[np.ndarray]] = [[] for _ in range(self.number)]
+        self.returns, self.lengths = np.zeros(self.number), np.zeros(self.number, np.int64)
+        self._resets = np.zeros(self.number, bool)
+        self._failed = False
+        self.observations = self._first()
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Do the actions, one in each copy; an episode that ended is followed by the next.
+
+        Raises:
+            EnvironmentFailure: if an environment raises an error, or gives what is not finite. What `state` gives is
+                then that of before this step, and there is no next one without `restore`.
+        """
+        if self._failed:
+            raise EnvironmentFailure(
+                "An environment failed in an earlier step, and may be anywhere since. Save the learner, mend the "
+                "environment, and load the learner."
+            )
+        self._failed = True
+        found = self._step_vector(actions) if self._vector is not None else self._step_copies(actions)
+        self._failed = False
+        done = (found.terminated | found.truncated) & found.counts
+        self.returns = np.where(done, 0.0, self.returns + np.where(found.counts, found.reward, 0.0))
+        self.lengths = np.where(done, 0, self.lengths + found.counts)
+        self.observations = found.observations
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """What brings the copies back: the number of each episode, and its actions so far."""
+        actions = {str(i): _stacked(each) for i, each in enumerate(self._actions) if each}
+        return {"episodes": list(self._episodes), "actions": actions}
+
+    def check(self, state: Any) -> Problem | None:
+        """What is wrong with a state, the number of copies aside, which `restore` compares."""
+        shape, dtype = self.action_space.shape, self.action_space.dtype
+
+        def possible(found: Any) -> Problem | None:
+            problem = tensor((None, *(shape or ())), torch.from_numpy(np.empty(0, dtype)).dtype)(found)
+            if problem is None and not all(each in self.action_space for each in found.numpy()):
+                return Problem((), f"must hold actions of {self.action_space}, but holds others")
+            return problem
+
+        copies = set(map(str, range(self.number if self.is_exact else 0)))
+        problem = fields({"episodes": every(number(0, whole=True)), "actions": mapping(possible)})(state)
+        if problem is None and not state["actions"].keys() <= copies:
+            return Problem(("actions",), f"must be of the {self.number} copies that are here, but are not")
+        return problem
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Bring the copies to where they were.
+
+        Raises:
+            InvalidCheckpoint: if there were more or fewer copies, or an environment no longer does what it did.
+            EnvironmentFailure: if an environment raises an error.
+        """
+        if len(state["episodes"]) != self.number:
+            raise InvalidCheckpoint(
+                f"The checkpoint was made with {len(state['episodes'])} environments side by side, but here are "
+                f"{self.number}. Pass as many."
+            )
+        self._episodes = [int(each) for each in state["episodes"]]
+        self._actions = [[] for _ in range(self.number)]
+        self.returns, self.lengths = np.zeros(self.number), np.zeros(self.number, np.int64)
+        self._failed = False
+        if not self.is_exact:
+            self._episodes = [each + 1 for each in self._episodes]
+            self.observations = self._first()
+            return
+        self.observations = self._first()
+        for i, env in enumerate(self._envs):
+            for action in state["actions"].get(str(i), ()):
+                taken = action.numpy() if hasattr(action, "numpy") else action
+                observation, reward, terminated, truncated, _ = self._step_copy(i, taken)
+                if terminated or truncated:
+                    raise InvalidCheckpoint(
+                        f"{_name(env)} does not come back to where it was: with the same seed and actions an episode "
+                        "now ends earlier. Either it has changed since, or it is random beyond its own np_random."
+                    )
+                self._actions[i].append(taken)
+                self.observations[i] = observation
+                self.returns[i] += float(reward)
+                self.lengths[i] += 1
+
+    def close(self) -> None:
+        """Close the copies; a vector that was passed in stays open."""
+        for env in self._envs:
+            env.close()
+
+    def _first(self) -> list[Any]:
+        if self._vector is not None:
+            self._resets = np.zeros(self.number, bool)
+            return self._reset_vector(seed=[self._episode_seed(i, self._episodes[i]) for i in range(self.number)])
+        return [self._reset(i, self._episodes[i]) for i in range(self.number)]
+
+    def _reset(self, i: int, episode: int) -> Any:
+        try:
+            observation = self._envs[i].reset(seed=self._episode_seed(i, episode))[0]
+        except Exception as problem:
+            raise EnvironmentFailure(f"{_name(self._envs[i])} raised an error at reset: {problem!r}") from problem
+        _require_finite(observation, i, "at reset")
+        return observation
+
+    def _reset_vector(self, **how: Any) -> list[Any]:
+        env = self._vector
+        assert env is not None
+        try:
+            seen, _ = env.reset(**how)
+        except Exception as problem:
+            raise EnvironmentFailure(f"{env} raised an error at reset: {problem!r}") from problem
+        observations = _apart(env.observation_space, seen)
+        for i, observation in enumerate(observations):
+            _require_finite(observation, i, "at reset")
+        return observations
+
+    def _episode_seed(self, i: int, episode: int) -> int:
+        return int(np.random.SeedSequence((self._seed, i, episode)).generate_state(1)[0] >> 1)  # 31 bits
+
+    def _as_action(self, action: Any) -> Any:
+        return int(action) if isinstance(self.action_space, gymnasium.spaces.Discrete) else action
+
+    def _step_copy(self, i: int, action: Any) -> Any:
+        env = self._envs[i]
+        try:
+            return env.step(self._as_action(action))
+        except Exception as problem:
+            raise EnvironmentFailure(
+                f"{_name(env)} raised an error at step {self.lengths[i]} of an episode, for the action {action!r}: "
+                f"{problem!r}. What was learned so far is kept; save it, and mend the environment."
+            ) from problem
+
+    def _step_copies(self, actions: np.ndarray) -> Step:
+        results = [self._step_copy(i, actions[i]) for i in range(self.number)]
+        reached = [each[0] for each in results]
+        reward = np.array([float(each[1]) for each in results])
+        terminated = np.array([bool(each[2]) for each in results])
+        truncated = np.array([bool(each[3]) for each in results])
+        self._require_finite(reward, reached)
+        ended = np.flatnonzero(terminated | truncated).tolist()
+        fresh = {i: self._reset(i, self._episodes[i] + 1) for i in ended}
+        for i in range(self.number):  # from here on nothing fails
+            if i in fresh:
+                self._episodes[i] += 1
+                self._actions[i] = []
+            else:
+                self._actions[i].append(np.array(actions[i]))
+        observations = [fresh.get(i, each) for i, each in enumerate(reached)]
+        return Step(reward, observations, reached, terminated, truncated, np.ones(self.number, bool))
+
+    def _step_vector(self, actions: np.ndarray) -> Step:
+        env = self._vector
+        assert env is not None
+        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        counts = ~self._resets
+        try:
+            seen, reward, terminated, truncated, info = env.step(actions)
+        except Exception as problem:
+            raise EnvironmentFailure(f"{env} raised an error: {problem!r}") from problem
+        observations = _apart(env.observation_space, seen)
+        reached, done = list(observations), (terminated | truncated) & counts
+        reward = np.asarray(reward, dtype=np.float64)
+        if mode is AutoresetMode.SAME_STEP:
+            for i in np.flatnonzero(done):
+                reached[i] = info["final_obs"][i]
+        elif mode is AutoresetMode.DISABLED and done.any():
+            observations = self._reset_vector(options={"reset_mask": done})
+        self._resets = done if mode is AutoresetMode.NEXT_STEP else np.zeros(self.number, bool)
+        self._require_finite(np.where(counts, reward, 0.0), reached)
+        if mode is AutoresetMode.SAME_STEP:
+            for i in np.flatnonzero(done):
+                _require_finite(observations[i], int(i), "at reset")
+        for i in np.flatnonzero(done):
+            self._episodes[i] += 1
+        return Step(reward, observations, reached, terminated & counts, truncated & counts, counts)
+
+    def _require_finite(self, reward: np.ndarray, reached: Sequence[Any]) -> None:
+        for i in np.flatnonzero(~np.isfinite(reward)):
+            raise EnvironmentFailure(
+                f"The reward must be finite, but environment {i} gave {reward[i]} at step {self.lengths[i]} of an "
+                "episode. What was learned so far is kept. For what must never happen use a large negative reward."
+            )
+        for i, observation in enumerate(reached):
+            _require_finite(observation, i, f"at step {self.lengths[i]} of an episode")
+
+
+def _require_finite(observation: Any, i: int, when: str) -> None:
+    """Of numbers, those in dictionaries and tuples included."""
+    if isinstance(observation, Mapping | tuple):
+        for part in observation.values() if isinstance(observation, Mapping) else observation:
+            _require_finite(part, i, when)
+    elif isinstance(observation, np.ndarray | np.floating | float) and not np.isfinite(observation).all():
+        raise EnvironmentFailure(
+            f"The observation must be finite, but environment {i} gave {observation} {when}. What was learned so far "
+            "is kept; mend the environment."
+        )
+
+
+def _copies(source: Any, number: int) -> list[gymnasium.Env]:
+    if isinstance(source, str | EnvSpec):
+        register_environments()  # ours may not be known yet, if Gymnasium was imported after the library
+        return [gymnasium.make(source) for _ in range(number)]
+    if isinstance(source, gymnasium.Env):
+        spec = source.spec
+        whole = spec is not None and all(wrapper.kwargs is not None for wrapper in spec.additional_wrappers)
+        if spec is not None and whole:
+            return [gymnasium.make(spec) for _ in range(number)]
+        if number == 1:
+            return [source]
+        raise InvalidArgument(
+            f"`num_envs` must be 1 for an environment without a spec to make copies from, but is {number}. Register it "
+            "and pass its id, or pass a function that makes one."
+        )
+    if callable(source):
+        made: Any = source
+        return [made() for _ in range(number)]
+    raise InvalidArgument(
+        f"`env` must be the id of an environment, an environment, a vector of them, or a function that makes one, but "
+        f"is a {type(source).__name__}."
+    )
+
+
+def _apart(space: gymnasium.Space, observations: Any) -> list[Any]:
+    return [_kept(each) for each in gymnasium.vector.utils.iterate(space, observations)]
+
+
+def _kept(observation: Any) -> Any:
+    """A copy: vector environments may write over theirs."""
+    return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
+
+
+def _stacked(actions: Sequence[np.ndarray]) -> Any:
+    return torch.from_numpy(np.stack(actions))
+
+
+def _name(env: gymnasium.Env) -> str:
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def id_of(source: WorldSource) -> str | None:
+    """By which Gymnasium makes the same environment, if there is such an id."""
+    if isinstance(source, str):
+        return source
+    spec = None if isinstance(source, VectorEnv) else getattr(source, "spec", None)
+    if spec is None or spec.additional_wrappers or spec.id not in gymnasium.registry:
+        return None
+    plain = gymnasium.spec(spec.id)  # what the id alone would make
+    return spec.id if (plain.kwargs, plain.max_episode_steps) == (spec.kwargs, spec.max_episode_steps) else None

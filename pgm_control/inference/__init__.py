@@ -1,0 +1,1 @@
+"""Posteriors over trajectories: exact, without a horizon, variational, and by sampling."""

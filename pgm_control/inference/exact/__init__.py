@@ -1,0 +1,1 @@
+"""Exact inference up to a horizon, by backward messages."""

@@ -1,0 +1,182 @@
+"""The best of all policies that see only the past: exact inference over histories, with beliefs about the state."""
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.operators import certainty_equivalent, tilt
+from ...errors import InvalidArgument
+from ...problems.memory_states import Remembered
+from ...problems.partially_observed import PartiallyObservedMDP
+from ...text.tables import grid, html_grid
+from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.occupancy import occupancy
+from ...trajectories.program import run_program
+
+_ROWS = 20  # that a printed table has
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class HistoryOptimum:
+    """The max-ent optimum of a POMDP over all policies of the past, with the start and the dice clamped.
+
+    Calling it runs its Pyro program on `model`, so it serves as a guide; `blocks()` gives its factors.
+
+    Attributes:
+        remembered: the problem with all of the past as memory; tables below have one row a memory of it.
+        model: its tabular model.
+        belief: $b_t(s \\mid h)$ of each pair (s, h), probabilities; 0 where the memory cannot be met at that time.
+        q: $Q_t(h, a)$, in reward units. Where the memory cannot be met at that time it is 0, and the policy the prior.
+        v: $V_t(h)$, in reward units.
+        value: $E[V_0]$ over the first observation, in reward units.
+        log_policy: $\\log π_t(a \\mid h)$.
+    """
+
+    remembered: Remembered
+    model: MarkovModel
+    belief: Float[Tensor, "time state"]
+    q: Float[Tensor, "time memory action"]
+    v: Float[Tensor, "time memory"]
+    value: float
+    log_policy: Float[Tensor, "time memory action"]
+
+    def __call__(self) -> None:
+        """Sample one trajectory as a Pyro program, at the model's sites."""
+        run_program(self.blocks(), self.model.mdp)
+
+    def blocks(self) -> Blocks:
+        """The factors on `model`: the policy is tied over the states with the same memory."""
+        prior = self.model.blocks()
+        return Blocks(prior.log_initial, self.log_policy[:, self.remembered.memory_of_state], prior.log_dynamics)
+
+    @property
+    def policy(self) -> Float[Tensor, "time memory action"]:
+        """π_t(a|h), probabilities."""
+        return self.log_policy.exp()
+
+    @property
+    def objective(self) -> float:
+        """The ELBO, in nats.
+
+        Raises:
+            InvalidArgument: at temperature 0, where a nat is worth nothing; read `value` instead.
+        """
+        if self.model.temperature == 0:
+            raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
+        return self.value / self.model.temperature
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON or a data frame: a row for each history that is met and acted upon."""
+        visits = occupancy(self.blocks(), self.model.mdp).state[:-1]
+        met = torch.zeros_like(self.v).index_add(1, self.remembered.memory_of_state, visits)
+        actions = [self.model.mdp.action_name(a) for a in range(self.model.mdp.num_actions)]
+        rows = [
+            {
+                "step": int(t),
+                "memory": self.remembered.memory_names[m],
+                "probability": float(met[t, m]),
+                "value": float(self.v[t, m]),
+                "policy": dict(zip(actions, self.policy[t, m].tolist(), strict=True)),
+            }
+            for t, m in met.nonzero().tolist()
+        ]
+        return {"value": self.value, "temperature": self.model.temperature, "histories": rows}
+
+    def __str__(self) -> str:
+        """A table for a terminal: what is done after which past."""
+        head, *body = self._table()
+        return "\n".join([grid([head], body, left=2), self._note()])
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        head, *body = self._table()
+        return html_grid([head], body, left=2, caption=self._note())
+
+    def _table(self) -> list[list[str]]:
+        """Words, the headings first; the first histories, the earliest and of these the likeliest."""
+        rows = sorted(self.to_dict()["histories"], key=lambda row: (row["step"], -row["probability"]))
+        actions = [self.model.mdp.action_name(a) for a in range(self.model.mdp.num_actions)]
+        table = [["step", "after", "probability", "value [reward]", *actions]]
+        for row in rows[:_ROWS]:
+            chosen = [f"{each:.4f}" for each in row["policy"].values()]
+            table.append([str(row["step"]), row["memory"], f"{row['probability']:.4f}", f"{row['value']:.4f}", *chosen])
+        return table
+
+    def _note(self) -> str:
+        met = len(self.to_dict()["histories"])
+        more = f"; {met - _ROWS} more histories" if met > _ROWS else ""
+        return f"value {self.value:.6g} reward at temperature {self.model.temperature:g}{more}"
+
+
+def history_optimum(
+    pomdp: PartiallyObservedMDP,
+    temperature: float = 1.0,
+    action_prior: Float[Tensor, " action"] | Float[np.ndarray, " action"] | None = None,
+    limit: int = 100_000,
+) -> HistoryOptimum:
+    r"""The max-ent optimum over all policies that depend on the past alone, by one backward sweep over histories.
+
+    With the belief $b(s \mid h)$ that the observations leave, which no policy can change,
+
+    $$Q_t(h, a) = \sum_s b(s \mid h) \sum_{k, o} p(k \mid s, a)\, p(o \mid a, s')\,
+        \bigl(r(s, a, k) + \gamma V_{t+1}(h, a, o)\bigr)$$
+
+    $$V_t(h) = \tau \log \sum_a \rho(a) \exp(Q_t(h, a) / \tau), \qquad
+        \pi_t(a \mid h) = \rho(a) \exp((Q_t - V_t) / \tau)$$
+
+    and $V_T$ the final reward. It bounds every guide with a finite memory from above, and is itself bounded by
+    `infer(model, 0.0)`, the answer of an agent that sees the state. τ = 0 is the hard optimum of the POMDP.
+
+    There is no such sweep where the dice are freed: what an optimist hopes for changes what it believes of the state.
+
+    Args:
+        pomdp: the problem, small enough to list its histories: (A·O)^(T−1) of them, less what is impossible.
+        temperature: τ ≥ 0, in reward units per nat.
+        action_prior: ρ(a), probabilities; uniform unless given.
+        limit: refuse more pairs of state and history than this.
+
+    Returns:
+        The optimum, usable as a guide of its `model`.
+
+    Raises:
+        InvalidArgument: if there are too many histories.
+        InvalidProblem: if the temperature or the action prior is none.
+
+    References:
+        [kaelbling1998], [ziebart2010]
+    """
+    remembered = pomdp.with_memory(limit=limit)
+    model = remembered.model(temperature, action_prior)
+    mdp, where, beliefs = remembered.mdp, remembered.memory_of_state, _beliefs(remembered)
+    log_p = mdp.probability.log()
+    log_prior = mdp.probability.new_zeros(remembered.num_memories, mdp.num_actions)
+    log_prior[where] = model.action_prior.log()
+    ahead = mdp.initial.new_zeros(mdp.num_states) if mdp.final_reward is None else mdp.final_reward
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for belief in beliefs.flip(0):
+        of_state = certainty_equivalent(mdp.reward + mdp.discount * ahead[mdp.successor], log_p, model.temperature, 0.0)
+        believed = belief[:, None] * torch.where(belief[:, None] > 0, of_state, 0.0)
+        q = torch.zeros_like(log_prior).index_add(0, where, believed)
+        v = certainty_equivalent(q, log_prior, model.temperature, 1.0)
+        found.append((q, v, tilt(q, log_prior, model.temperature, 1.0)))
+        ahead = v[where]
+    q, v, log_policy = (torch.stack(each) for each in zip(*reversed(found), strict=True))
+    value = certainty_equivalent(ahead, mdp.initial.log(), model.temperature, 0.0)
+    return HistoryOptimum(remembered, model, beliefs, q, v, float(value), log_policy)
+
+
+def _beliefs(remembered: Remembered) -> Float[Tensor, "time state"]:
+    """Of each pair, the probability of its state given its memory. The actions are given, so no policy enters."""
+    mdp, where = remembered.mdp, remembered.memory_of_state
+    met, beliefs = mdp.initial, []
+    for _ in range(mdp.horizon):
+        total = met.new_zeros(remembered.num_memories).index_add(0, where, met)[where]
+        beliefs.append(torch.where(total > 0, met / total, 0.0))
+        arrived = (beliefs[-1][:, None, None] * mdp.probability).flatten()
+        met = torch.zeros_like(met).index_add(0, mdp.successor.flatten(), arrived)
+    return torch.stack(beliefs)

@@ -1,0 +1,64 @@
+"""Exact inference by backward messages, for any optimism."""
+
+import sys
+
+import torch
+
+from ...chance.optimism import Optimism
+from ...errors import InvalidArgument
+from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from .messages import backward_messages
+from .posterior import Posterior
+
+
+def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
+    r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
+
+    $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}
+        - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)}\Bigr] - \tfrac1{\beta_0} KL(q(s_0) \| p(s_0))$$
+
+    $$Q_t(s,a) = L_\beta[r + \gamma V_{t+1}(s')], \qquad V_t(s) = \tau \log \sum_a \rho(a \mid s) \exp(Q_t(s,a)/\tau)$$
+
+    with $L_\beta[x] = (\tau/\beta) \log \sum_k p(k) \exp(\beta x_k/\tau)$ and $V_T$ the final reward. β = 1 is
+    sum-product message passing, the exact posterior given that every step was optimal; β = 0 is soft value iteration,
+    the max-ent policy; β < 0 plans against the dice.
+
+    Args:
+        model: a tabular model, such as `TabularModel(mdp, temperature)`. Its temperature may be 0 if no block has any
+            optimism: then this is hard value iteration.
+        optimism: β of the start and the dynamics, or an `Optimism`: one a block, or apart for parts of a block, by
+            state, by state and action, by time, by factor.
+
+    Returns:
+        The optimal distribution over trajectories with its values, in reward units, and its objective, in nats.
+
+    Raises:
+        InvalidArgument: if the temperature is 0 and a block is not clamped, or so small that values overflow; if parts
+            of `optimism` do not fit the model.
+
+    References:
+        [levine2018], [ziebart2010], [howard1972]
+    """
+    require_model(model)
+    beta = Optimism.of(optimism)
+    mdp, temperature = model.mdp, model.temperature
+    if temperature == 0 and not beta.is_clamped:
+        raise InvalidArgument(
+            f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only hard "
+            "value iteration is defined: pass optimism=0, or a positive temperature."
+        )
+    found = backward_messages(model, beta)
+    # 1/τ overflows for the smallest τ, and the compiled loops do not notice
+    if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
+        raise InvalidArgument(
+            f"`model` has rewards that, divided by its temperature {temperature:g}, exceed the range of "
+            f"{mdp.probability.dtype}. Raise the temperature, scale the rewards, or use mdp.to(torch.float64)."
+        )
+    return Posterior(
+        model=model,
+        optimism=beta,
+        q=found.q,
+        v=found.v,
+        value=found.value,
+        factors=Blocks(found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
+    )

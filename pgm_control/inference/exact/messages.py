@@ -1,0 +1,89 @@
+"""The backward sweep of exact inference, compiled where it can be, else in torch."""
+
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.optimism import Optimism
+from ...kernels.backend import kernels_for
+from ...trajectories.blocks import MarkovModel
+from ...trajectories.prices import Prices, same
+from .batch import Logs, Settings, last_reward, solved
+from .recursion import backward
+
+
+class Messages(NamedTuple):
+    """Values, in reward units, and what attains them, as log-probabilities."""
+
+    q: Float[Tensor, "time state action"]
+    v: Float[Tensor, "time_and_last state"]
+    log_policy: Float[Tensor, "time state action"]
+    log_dynamics: Float[Tensor, "time state action outcome"]
+    log_survival: Float[Tensor, "time next_state"] | None  # None where survival is clamped
+    value: float  # L of the start
+    log_initial: Float[Tensor, " state"]
+
+
+def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
+    r"""From the last step to the first: $Q_t = L_\beta[r + V_{t+1}]$ and $V_t$, the soft maximum of $Q_t$.
+
+    With a discount, $V_{t+1}$ is first replaced by $L$ over living on and ending with nothing. See `infer`.
+    """
+    prices = Prices.of(model.mdp, beta, model.temperature)
+    kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if prices.is_whole else None
+    return _in_torch(model, prices) if kernels is None else _compiled(kernels, model, prices)
+
+
+def _in_torch(model: MarkovModel, prices: Prices) -> Messages:
+    mdp, log_p = model.mdp, model.mdp.probability.log()
+    steps, clamped, frees = mdp.horizon, same([*prices.dynamics, 0.0]), prices.frees_survival
+    logs = Logs(
+        policy=log_p.new_empty(steps, *log_p.shape[:2]),
+        dynamics=log_p.new_empty(0 if clamped else steps, *log_p.shape),
+        survival=log_p.new_empty(steps if frees else 0, mdp.num_states),
+        start=torch.empty_like(mdp.initial),
+    )
+    given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *prices)
+    q, v, value = backward(mdp, given, logs)
+    log_dynamics = log_p.expand(steps, *log_p.shape) if clamped else logs.dynamics
+    return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
+
+
+def _compiled(kernels: ModuleType, model: MarkovModel, prices: Prices) -> Messages:
+    mdp, tau = model.mdp, model.temperature
+    of_dynamics, of_initial, of_survival = (
+        float(each) for each in (prices.dynamics[0], prices.initial[0], prices.survival)
+    )
+    steps, (states, actions, outcomes) = mdp.horizon, mdp.probability.shape
+    frees = prices.frees_survival
+    logs = Logs(
+        policy=np.empty((steps, actions * states)),
+        dynamics=np.full((0 if of_dynamics == 0 else steps, states * actions * outcomes), -np.inf),
+        survival=np.empty((steps, states if frees else 0)),
+        start=np.empty(0 if of_initial == 0 else states),
+    )
+    tables = mdp.reward, last_reward(mdp), model.action_prior
+    reward, end, prior = (np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)[None] for each in tables)
+    heat, dynamics, initial = (np.full(1, each) for each in (tau, of_dynamics, of_initial))
+    given = Settings(reward, end, prior, heat, dynamics, initial, of_survival)
+    found = solved(kernels, mdp, given, logs=logs)
+    arrays = (
+        found.q[0].swapaxes(-1, -2),
+        found.v[0],
+        logs.policy.reshape(steps, actions, states).swapaxes(-1, -2),
+        logs.dynamics.reshape(-1, states, actions, outcomes),
+        logs.survival,
+        logs.start,
+    )
+    q, v, log_policy, log_dynamics, log_survival, log_start = (
+        torch.from_numpy(each).to(mdp.probability.dtype) for each in arrays
+    )
+    if of_dynamics == 0:
+        log_dynamics = mdp.probability.log().expand(steps, states, actions, outcomes)
+    value = float(found.objective[0]) * (tau if tau > 0 else 1.0)
+    log_initial = mdp.initial.log() if of_initial == 0 else log_start
+    return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)

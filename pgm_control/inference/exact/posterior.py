@@ -1,0 +1,146 @@
+"""The exact answer: a distribution over trajectories with its values, usable wherever a guide is."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.optimism import Optimism
+from ...errors import InvalidArgument
+from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.occupancy import Occupancy, forward_messages, occupancy
+from ...trajectories.program import run_program
+from ...trajectories.samples import Trajectories, Trajectory, most_probable_trajectory, sample_trajectories
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Posterior:
+    """The exact optimum of $J_β$, as `infer` returns it.
+
+    Calling it runs its Pyro program, so it serves as a guide; `blocks()` gives its factors as log-probabilities.
+
+    Attributes:
+        model: the model it answers.
+        optimism: β of each block.
+        q: soft action values $Q_t(s, a)$, in reward units.
+        v: soft state values $V_t(s)$, in reward units, t = 0 … T.
+        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ.
+        factors: the factors as log-probabilities.
+    """
+
+    model: MarkovModel
+    optimism: Optimism
+    q: Float[Tensor, "time state action"]
+    v: Float[Tensor, "time_and_last state"]
+    value: float
+    factors: Blocks
+
+    def __call__(self) -> None:
+        """Sample one trajectory as a Pyro program, at the model's sites."""
+        run_program(self.factors, self.model.mdp)
+
+    def blocks(self) -> Blocks:
+        """The factors, as log-probabilities."""
+        return self.factors
+
+    @property
+    def initial(self) -> Float[Tensor, " state"]:
+        """q(s_0), probabilities."""
+        return self.factors.log_initial.exp()
+
+    @property
+    def policy(self) -> Float[Tensor, "time state action"]:
+        """π_t(a|s), probabilities. Where every action is forbidden it is the prior."""
+        return self.factors.log_policy.exp()
+
+    @property
+    def dynamics(self) -> Float[Tensor, "time state action outcome"]:
+        """q_t(k|s, a), probabilities: what the posterior believes the dice do."""
+        return self.factors.log_dynamics.exp()
+
+    @property
+    def objective(self) -> float:
+        """$J_β$ at its optimum, in nats.
+
+        Raises:
+            InvalidArgument: at temperature 0, where a nat is worth nothing; read `value` instead.
+        """
+        if self.model.temperature == 0:
+            raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
+        return self.value / self.model.temperature
+
+    @property
+    def is_free(self) -> bool:
+        """True if every block that the model has is free, so that this is the exact posterior."""
+        optimism, lives = self.optimism, self.model.mdp.discount == 1
+        return Optimism(optimism.dynamics, optimism.initial, 1.0 if lives else optimism.survival).is_free
+
+    @property
+    def log_evidence(self) -> float:
+        """log p(O), in nats: the probability, up to the scale of the rewards, that every step was optimal.
+
+        Raises:
+            InvalidArgument: unless every block is free.
+        """
+        self._require_free("log_evidence", "`objective` is the number that this posterior maximises")
+        return self.objective
+
+    @cached_property
+    def marginals(self) -> Occupancy:
+        """Probabilities of being in each state, and of each (state, action, outcome), by time."""
+        return occupancy(self.factors, self.model.mdp)
+
+    def state_marginals(self) -> Float[Tensor, "time_and_last state"]:
+        """q(s_t), t = 0 … T. With a discount the rows sum to the probability of still being alive."""
+        return self.marginals.state
+
+    def state_action_marginals(self) -> Float[Tensor, "time state action"]:
+        """q(s_t, a_t)."""
+        return self.marginals.outcome.sum(-1)
+
+    def outcome_marginals(self) -> Float[Tensor, "time state action outcome"]:
+        """q(s_t, a_t, k_t)."""
+        return self.marginals.outcome
+
+    @property
+    def forward(self) -> Float[Tensor, "time_and_last state"]:
+        r"""The log forward messages $\log p(s_t, O_0, \dots, O_{t-1})$, in nats.
+
+        With the log backward messages $V_t/\tau$ they give $\log p(s_t \mid O) + \log p(O)$ for every t.
+
+        Raises:
+            InvalidArgument: unless every block is free.
+        """
+        self._require_free("forward", "`state_marginals()` is defined for any optimism")
+        return forward_messages(self.model)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Trajectories:
+        """Draw n trajectories, from torch's global generator unless another is given."""
+        return sample_trajectories(self.factors, self.model.mdp, n, generator)
+
+    def mode(self) -> Trajectory:
+        """The most probable trajectory (max-product), and its log-probability in nats."""
+        return most_probable_trajectory(self.factors, self.model.mdp)
+
+    def _require_free(self, what: str, instead: str) -> None:
+        if not self.is_free:
+            remedy = "infer(model, 1.0)" if self.model.mdp.discount == 1 else "infer(model, Optimism(survival=1.0))"
+            raise InvalidArgument(
+                f"`{what}` belongs to the exact posterior, in which every block is free, but here {self.optimism}. "
+                f"Call {remedy} for it; {instead}."
+            )
+
+    def __repr__(self) -> str:
+        """The question and the size of the answer."""
+        unit = f"value {self.value:.6g}" if self.model.temperature == 0 else f"objective {self.objective:.6f} nats"
+        return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {unit})"
+
+    def _repr_html_(self) -> str:
+        """What it reaches, does first and believes, for a notebook."""
+        from ...text.html import posterior_page
+
+        return posterior_page(self)

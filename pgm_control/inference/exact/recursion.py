@@ -1,0 +1,154 @@
+"""The backward recursion of soft values in torch, and its derivatives, which are differentiable themselves."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
+from ...chance.operators import certainty_equivalent, tilt
+from ...problems.mdp import TabularMDP
+from ...trajectories.prices import sizes_of
+from .batch import Logs, Settings
+
+
+def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Q, V and L of the start, in reward units, from the last step to the first; on any device, at any price.
+
+    $$Q_t = L_\beta[r + V'_{t+1}(s')], \qquad V_t = L_1[Q_t], \qquad V'_t = L_{\beta_\gamma}[V_t \text{ or } 0]$$
+
+    where the last is over surviving the step, of probability γ, or not.
+
+    Args:
+        mdp: the problem.
+        given: tensors, each with the axes of the batch, or such as broadcast against them, before its own. The
+            temperature is a number or has the shape of the batch. The optimism is as in `Prices`, with the axes of the
+            batch after that of time.
+        logs: of a problem without a batch: filled with the log-probabilities that attain the values. A table of
+            length 0 is left out.
+    """
+    reward, last, prior, temperature, dynamics, initial, survival = given
+    steps, log_prior = mdp.horizon, prior.log()
+    chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
+    start = conditionals(mdp.initial.log(), sizes_of(mdp.initial_factors, mdp.num_states, initial))
+    batch = temperature.shape if isinstance(temperature, Tensor) else ()
+    of_state, of_action = aligned(temperature, 1), aligned(temperature, 2)
+    q = reward.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
+    v = reward.new_empty(*batch, steps + 1, mdp.num_states)
+    v[..., steps, :] = last
+    for t in reversed(range(steps)):
+        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), v[..., t + 1, :])
+        beta = [_at(each, t) for each in dynamics]
+        values = nested(reward + ahead[..., mdp.successor], chance, of_action, beta)
+        q[..., t, :, :] = values[0]
+        v[..., t, :] = certainty_equivalent(values[0], log_prior, of_state, 1.0)
+        if logs is not None:
+            logs.policy[t] = tilt(values[0], log_prior, temperature, 1.0)
+            if len(logs.dynamics):
+                logs.dynamics[t] = nested_tilt(values, chance, temperature, beta)
+            if len(logs.survival):
+                logs.survival[t] = log_alive
+    values = nested(v[..., 0, :], start, temperature, initial)
+    if logs is not None:
+        logs.start.copy_(nested_tilt(values, start, temperature, initial))
+    return q, v, values[0]
+
+
+def _at(beta: Number, t: int) -> Number:
+    return beta[t] if isinstance(beta, Tensor) else beta
+
+
+def _ahead(
+    mdp: TabularMDP, temperature: Number, survival: Number, v: Float[Tensor, "*batch state"]
+) -> tuple[Float[Tensor, "*batch state"], Float[Tensor, "*batch state"]]:
+    """L over living on and ending with nothing; and the tilted log-probability of living on."""
+    if mdp.discount == 1:
+        return v, torch.zeros_like(v)
+    fate = torch.stack((v, torch.zeros_like(v)), -1)
+    log_fate = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
+    log_alive = tilt(fate, log_fate, temperature, survival)[..., 0]
+    return certainty_equivalent(fate, log_fate, temperature, survival), log_alive
+
+
+def derivatives(
+    mdp: TabularMDP, given: Settings, outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None], by_all: bool
+) -> Sequence[Callable[[], Tensor]]:
+    """The sweep forwards in torch, itself differentiable: of the outputs in it autograd knows the derivatives.
+
+    All tensors have one axis of settings first. Unless `by_all`, derivatives by prior, temperature and optimism are
+    left out.
+    """
+    (reward, _, prior, temperature, dynamics, initial, survival), (q, v, objective) = given, outputs
+    by_q, by_v, by_objective = cotangents
+    by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
+    log_p, log_prior = mdp.probability.log(), torch.where(prior > 0, prior, 1.0).log()
+    log_prior = torch.where(prior > 0, log_prior, -torch.inf)
+    heat, beta = temperature[:, None, None], dynamics[:, None, None]
+    start = tilt(v[:, 0], mdp.initial.log(), temperature, initial).exp()
+    pressure = by_objective / temperature
+    visits = pressure[:, None] * start
+    by_initial = by_heat = torch.zeros_like(temperature)
+    if by_all:
+        by_initial, by_heat = _moments(
+            v[:, 0], mdp.initial > 0, objective * temperature, start, temperature, initial, pressure
+        )
+        by_heat = by_heat - pressure * _finite(objective)
+    by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
+    by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
+    for t in range(mdp.horizon):
+        if by_v is not None:
+            visits = visits + by_v[:, t]
+        policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), heat[..., 0], 1.0).exp()
+        here = visits[..., None] * policy
+        if by_all:
+            by_prior = by_prior + heat * here / torch.where(prior > 0, prior, 1.0)
+            by_heat = by_heat + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / heat).sum((-1, -2))
+        if by_q is not None:
+            here = here + by_q[:, t]
+        ahead, log_alive = _ahead(mdp, temperature[:, None], survival, v[:, t + 1])
+        alive = log_alive.exp()
+        x = reward + ahead[:, mdp.successor]
+        share = tilt(x, log_p, heat, beta).exp()
+        if by_all:
+            by_beta, by_tau = _moments(x, mdp.probability > 0, q[:, t], share, heat, beta, here)
+            by_dynamics, by_heat = by_dynamics + by_beta.sum((-1, -2)), by_heat + by_tau.sum((-1, -2))
+        sent = here[..., None] * share
+        by_reward = by_reward + sent
+        arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
+        if by_all and survival != 0:
+            cost = _finite(ahead) - alive * _finite(v[:, t + 1])
+            by_heat = by_heat + (arrived * cost).sum(-1) / temperature
+        visits = arrived * alive
+    if by_v is not None:
+        visits = visits + by_v[:, mdp.horizon]
+    found = (by_reward, visits, by_prior, by_heat, by_dynamics, by_initial)
+    return [lambda each=each: each for each in found]
+
+
+def _finite(x: Tensor) -> Tensor:
+    return torch.where(x.isfinite(), x, 0.0)
+
+
+def _moments(
+    x: Tensor, possible: Tensor, value: Tensor, share: Tensor, temperature: Tensor, optimism: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""The derivatives by β and by τ of weight · L, where L is the `value` of x and E goes over the tilted faces.
+
+    $$\tau \frac{\partial L}{\partial \beta} = \frac{E[x] - L}{b} = \frac{\kappa_2}{2} - b \frac{\kappa_3}{6}
+        + b^2 \frac{\kappa_4}{24} - \dots, \qquad
+        \frac{\partial L}{\partial \tau} = -b \frac{\partial L}{\partial \beta}, \qquad b = \beta/\tau$$
+
+    Where b x hardly varies the series is used, in the cumulants κ of the tilted x.
+    """
+    b = optimism / temperature
+    met = torch.where(share > 0, _finite(x), 0.0)
+    mean = (share * met).sum(-1)
+    off = torch.where(share > 0, met - mean[..., None], 0.0)
+    second, third, fourth = ((share * off**n).sum(-1) for n in (2, 3, 4))
+    series = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
+    far = torch.where(possible, x - mean[..., None], 0.0)  # also of faces that the tilt leaves nothing
+    wide = (b[..., None] * far).abs().amax(-1) > 1e-3
+    by_b = torch.where(wide, (mean - _finite(value)) / torch.where(b == 0, 1.0, b), series)
+    by_b = torch.where(value.isfinite(), by_b, 0.0)
+    return weight * by_b / temperature, -weight * by_b * b / temperature

@@ -1,0 +1,266 @@
+"""Soft values, differentiable by rewards, temperature, action prior and optimism, for many settings at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.operators import is_mean
+from ...chance.optimism import Optimism
+from ...errors import InvalidArgument
+from ...kernels.backend import kernels_for
+from ...trajectories.blocks import MarkovModel, require_model
+from .batch import Settings, last_reward, solved
+from .recursion import backward, derivatives
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class SoftValues:
+    """The values of one setting or of many; differentiable where the arguments of `soft_values` were.
+
+    Attributes:
+        q: soft action values, in reward units.
+        v: soft state values, in reward units; the last is the final reward.
+        objective: the optimum of J_β, in nats; where every block is free, log p(O).
+    """
+
+    q: Float[Tensor, "*batch time state action"]
+    v: Float[Tensor, "*batch time_and_last state"]
+    objective: Float[Tensor, "*batch"]
+
+
+def soft_values(
+    model: MarkovModel,
+    optimism: float | Optimism | Float[Tensor, "*#batch"] = 1.0,
+    *,
+    reward: Float[Tensor, "*#batch state action outcome"] | None = None,
+    final_reward: Float[Tensor, "*#batch state"] | None = None,
+    temperature: float | Float[Tensor, "*#batch"] | None = None,
+    action_prior: Float[Tensor, "*#batch state action"] | None = None,
+) -> SoftValues:
+    r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.
+
+    $$Q_t(s,a) = L_\beta[r + \gamma V_{t+1}(s')], \qquad V_t(s) = \tau \log \sum_a \rho(a \mid s) \exp(Q_t(s,a)/\tau)$$
+
+    The sweep backwards gives the values, one sweep forwards the derivatives: that of the objective by a reward is how
+    often the optimal distribution meets it, over τ,
+
+    $$\frac{\partial J}{\partial r(s,a,k)} = \frac1\tau \sum_t q(s_t = s, a_t = a, k_t = k).$$
+
+    Derivatives of derivatives exist too, by the recursion in torch. Leading axes of the arguments are settings and are
+    broadcast against each other; each setting is solved as `infer` would solve it alone.
+
+    Args:
+        model: a tabular model; what is not overridden is its own.
+        optimism: β of the start and the dice, one for all settings or one each; or an `Optimism`.
+        reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf spread. Ignored where the
+            probability is 0.
+        final_reward: reward of the last state, in reward units.
+        temperature: τ > 0, in reward units per nat.
+        action_prior: ρ(a|s), up to a factor for each state: it is normalised here.
+
+    Returns:
+        `SoftValues`, on the device and in the dtype of the model.
+
+    Raises:
+        InvalidArgument: naming the argument, if a shape does not fit, or a temperature is not positive.
+
+    References:
+        [levine2018], [ziebart2010], [howard1972]
+    """
+    require_model(model)
+    mdp = model.mdp
+    if isinstance(optimism, Optimism):
+        dynamics, initial, survival = optimism.numbers("soft_values")
+    else:
+        dynamics, initial, survival = optimism, optimism, 0.0
+    shapes = {
+        "reward": tuple(mdp.reward.shape),
+        "final_reward": (mdp.num_states,),
+        "action_prior": mdp.reward.shape[:2],
+    }
+    given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
+    numbers = {"temperature": temperature, "optimism": dynamics, "initial": initial}
+    leading = [_leading_axes(name, given[name], shape) for name, shape in shapes.items()]
+    for name, number in numbers.items():
+        leading.append(_shape_of_number(name, number))
+    if any(leading):
+        try:
+            batch = torch.broadcast_shapes(*leading)
+        except RuntimeError as problem:
+            raise InvalidArgument(
+                "The leading axes of `reward`, `final_reward` and `action_prior` and the axes of `temperature` and "
+                f"`optimism` must broadcast against each other, but are {leading}: {problem}"
+            ) from problem
+    else:
+        batch = torch.Size()
+    like = mdp.probability
+    tables = [
+        None if table is None else _spread(table.to(like), batch, len(shapes[name])) for name, table in given.items()
+    ]
+    if tables[2] is not None:
+        tables[2] = tables[2] / tables[2].sum(-1, keepdim=True)
+    flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
+    kernels = kernels_for(like, mdp.horizon)
+    return SoftValues(*_SoftValues.apply(kernels, model, survival, batch, *tables, *flat))
+
+
+def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if table is None:
+        return ()
+    if not isinstance(table, Tensor) or tuple(table.shape[-len(shape) :]) != tuple(shape):
+        found = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
+        raise InvalidArgument(f"`{name}` must be a tensor of shape (…, {', '.join(map(str, shape))}), but is {found}.")
+    return tuple(table.shape[: -len(shape)])
+
+
+def _shape_of_number(name: str, number: Any) -> tuple[int, ...]:
+    named = "optimism" if name == "initial" else name
+    if isinstance(number, bool) or not isinstance(number, int | float | Tensor | None):
+        raise InvalidArgument(f"`{named}` must be a number or a tensor of numbers, but is {number!r}.")
+    if name == "temperature" and number is not None:
+        positive = bool((number.detach() > 0).all()) if isinstance(number, Tensor) else number > 0
+        if not positive:
+            raise InvalidArgument(
+                f"`temperature` must be positive, but is {number}. At temperature 0 values have kinks and no "
+                "derivative: use infer(model, optimism=0)."
+            )
+    return tuple(number.shape) if isinstance(number, Tensor) else ()
+
+
+def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:
+    """With all axes of the batch, or with none that matters."""
+    alike = all(size == 1 for size in table.shape[:-axes])
+    return table if alike else table.expand(*batch, *table.shape[-axes:])
+
+
+class _SoftValues(torch.autograd.Function):
+    """(q, v, objective) of a batch.
+
+    Inputs are reward, final reward and prior, each alike for all settings or with all axes of the batch, and None for
+    those of the model; then temperature, optimism of the dice and of the start, numbers or of the batch's shape.
+    """
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, kernels: Any, model: MarkovModel, survival: float, batch: torch.Size, *inputs: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.kernels, ctx.model, ctx.survival, ctx.batch = kernels, model, survival, batch
+        ctx.set_materialize_grads(False)
+        needs = ctx.needs_input_grad[4:]
+        if kernels is None:
+            found = _in_torch(model, _completed(model, survival, batch.numel(), inputs))
+            q, v, objective = (each.reshape((*batch, *each.shape[1:])) for each in found)
+        else:
+            ctx.settings = _settings(model, survival, batch.numel(), inputs)
+            ctx.ready = solved(kernels, model.mdp, ctx.settings, 2 if any(needs[2:]) else int(any(needs)))
+            found = (ctx.ready.q.swapaxes(-1, -2), ctx.ready.v, ctx.ready.objective)
+            q, v, objective = (_tensor(each.reshape((*batch, *each.shape[1:])), model) for each in found)
+        ctx.plain = [None if isinstance(each, Tensor) else each for each in inputs]
+        ctx.shapes = [each.shape if isinstance(each, Tensor) else None for each in inputs]
+        ctx.save_for_backward(*(each if isinstance(each, Tensor) else None for each in inputs), q, v, objective)
+        return q, v, objective
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        needs, start = ctx.needs_input_grad[4:], len(ctx.batch)
+        if all(each is None for each in cotangents):
+            return (None,) * (4 + len(needs))
+        flat = [None if each is None else each.reshape(-1, *each.shape[start:]) for each in cotangents]
+        if ctx.kernels is None or torch.is_grad_enabled():
+            *inputs, q, v, objective = ctx.saved_tensors
+            given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
+            outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
+            full = _completed(ctx.model, ctx.survival, ctx.batch.numel(), given)
+            found = derivatives(ctx.model.mdp, full, outputs, flat, any(needs[2:]))
+        else:
+            found = _compiled_derivatives(ctx, flat)
+        wanted = zip(found, ctx.shapes, needs, strict=True)
+        return (None,) * 4 + tuple(_like(each(), shape) if need else None for each, shape, need in wanted)
+
+
+_AXES = (3, 1, 2, 0, 0, 0)  # of reward, final reward, prior and the numbers, without those of the batch
+
+
+def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
+    """By setting, summed where all settings were alike."""
+    if derivative.numel() > shape.numel():
+        derivative = derivative.sum(0)
+    return derivative.reshape(shape)
+
+
+def _chosen(model: MarkovModel, inputs: Sequence[Any]) -> list[Any]:
+    """The model's own where none was given."""
+    own: tuple[Any, ...] = (model.mdp.reward, last_reward(model.mdp), model.action_prior, model.temperature, None, None)
+    return [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
+
+
+def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
+    """All inputs as tensors with one leading axis."""
+    tables = [
+        each.reshape(-1, *each.shape[each.ndim - axes :])
+        if isinstance(each, Tensor)
+        else model.mdp.initial.new_full((count,), each)
+        for each, axes in zip(_chosen(model, inputs), _AXES, strict=True)
+    ]
+    return Settings(*tables, survival)  # pyright: ignore[reportCallIssue]
+
+
+def _in_torch(model: MarkovModel, given: Settings) -> tuple[Tensor, Tensor, Tensor]:
+    """(q, v, objective) of all settings."""
+    dynamics = given.dynamics.expand(model.mdp.horizon, -1)[..., None, None]  # (time, setting, state, action)
+    q, v, value = backward(model.mdp, given._replace(dynamics=[dynamics], initial=[given.initial]))
+    return q, v, value / given.temperature
+
+
+def _settings(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
+    """All inputs as arrays of float64 with one leading axis; an optimism that is as good as 0 is 0."""
+    tables = []
+    for each, axes in zip(_chosen(model, inputs), _AXES, strict=True):
+        if isinstance(each, Tensor):
+            array = np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)
+            tables.append(array.reshape(-1, *array.shape[array.ndim - axes :]))
+        else:
+            tables.append(np.full(count, float(each)))
+    for beta in (4, 5):
+        if tables[beta].any():
+            level = is_mean(tables[beta], tables[3], model.mdp.probability.dtype)
+            tables[beta] = np.where(level, 0.0, tables[beta])
+    reward, final_reward, prior, temperature, dynamics, initial = tables
+    return Settings(reward, final_reward, prior, temperature, dynamics, initial, survival)
+
+
+def _tensor(array: np.ndarray, model: MarkovModel) -> Tensor:
+    dtype = model.mdp.probability.dtype
+    return torch.from_numpy(array) if dtype == torch.float64 else torch.from_numpy(array).to(dtype)
+
+
+def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequence[Callable[[], Tensor]]:
+    """From the derivatives of the objective, which are ready, or for any others by sweeping once more."""
+    by_q, by_v, by_objective = (None if each is None else each.numpy().astype(np.float64) for each in cotangents)
+    if by_q is None and by_v is None and by_objective is not None:
+        ready, cost = ctx.ready, by_objective
+    else:
+        q, v, objective = ctx.ready[:3]
+        costs = (
+            np.zeros_like(objective) if by_objective is None else by_objective,
+            np.zeros_like(q) if by_q is None else np.ascontiguousarray(by_q.swapaxes(-1, -2)),
+            np.zeros_like(v) if by_v is None else np.ascontiguousarray(by_v),
+        )
+        ready, cost = solved(ctx.kernels, ctx.model.mdp, ctx.settings, 2, costs), np.ones(len(objective))
+
+    def by_prior() -> Tensor:
+        prior, by_log = ctx.settings.action_prior, cost[:, None, None] * ready.by_log_prior.swapaxes(-1, -2)
+        return _tensor(np.divide(by_log, prior, out=np.zeros_like(by_log), where=prior > 0), ctx.model)
+
+    return (
+        lambda: _tensor(cost[:, None, None, None] * ready.by_reward, ctx.model),
+        lambda: _tensor(cost[:, None] * ready.by_final_reward, ctx.model),
+        by_prior,
+        *(lambda n=n: _tensor(cost * ready.by_numbers[:, n], ctx.model) for n in range(3)),
+    )

@@ -1,0 +1,1 @@
+"""Exact values without a horizon, with error bounds."""

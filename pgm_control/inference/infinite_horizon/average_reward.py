@@ -1,0 +1,131 @@
+"""What an endless problem pays in a step, in the long run."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...problems.mdp import TabularMDP
+from ...runtime.loop import Loop
+from ...runtime.progress import Progress, silent
+from ...runtime.status import Status
+from .bellman import Change
+from .problem import Endless, optimal_policy, require_number, require_sweeps
+
+LAZY = 0.75  # share of a sweep that is taken: less than all, so that periodic problems settle too
+
+
+class GainStatus(Status):
+    """How the iteration for a gain, or for the growth of the evidence, ended."""
+
+    converged = "The bounds are no further apart than twice the tolerance."
+    out_of_steps = (
+        "`max_sweeps` was reached; the bounds hold all the same. If they stay apart, states differ in what they pay in "
+        "the long run (several classes of states that never meet), and no one number is the gain."
+    )
+    interrupted = "Interrupted by Ctrl-C; the bounds hold all the same."
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class AverageReward:
+    r"""The gain, and who earns it.
+
+    Attributes:
+        gain: the middle of the bounds, in reward units a step.
+        lower, upper: the gain of every state that is not a dead end lies between them, in reward units a step.
+        bias: the solution h of T h = h + gain, less its value at the first state that is no dead end, in reward units;
+            as accurate as the bounds are close. −inf at dead ends.
+        policy: what attains it.
+        sweeps: how many it took.
+        status: how it ended; `status.message` explains it.
+    """
+
+    gain: float
+    lower: float
+    upper: float
+    bias: Float[Tensor, " state"]
+    policy: Float[Tensor, "state action"]
+    sweeps: int
+    status: GainStatus
+
+    def __repr__(self) -> str:
+        """The bounds and the message."""
+        return f"AverageReward(between {self.lower:.9g} and {self.upper:.9g} a step. {self.status.message})"
+
+
+def average_reward(
+    mdp: TabularMDP,
+    temperature: float = 0.0,
+    optimism: float = 0.0,
+    tolerance: float = 1e-6,
+    *,
+    action_prior: npt.ArrayLike | Tensor | None = None,
+    threads: int | None = None,
+    max_sweeps: int = 100_000,
+    progress: Progress = silent,
+) -> AverageReward:
+    r"""The long-run value of a step, $g = \lim_n T^n v / n$, by relative value iteration.
+
+    T is the operator of `value_iteration` without a discount. For every h,
+
+    $$\min_s (T h - h)(s) \le g \le \max_s (T h - h)(s),$$
+
+    because T is monotone and T(h + c) = T h + c. A step goes only part of the way, $h \leftarrow h + \alpha (T h - h)$,
+    so that periodic problems settle too (the aperiodicity transformation). At temperature τ the gain is that of reward
+    less τ KL(π ‖ ρ), and with optimism β the price of the dice is in it as well.
+
+    Args:
+        mdp: the problem; its horizon, final reward and discount are ignored.
+        temperature: τ ≥ 0, in reward units per nat.
+        optimism: β of the dynamics; must be 0 at temperature 0.
+        tolerance: half the distance of the bounds at which to stop, in reward units a step.
+        action_prior: ρ(a|s); uniform unless given.
+        threads: as in `value_iteration`.
+        max_sweeps: at most so many.
+        progress: called after every sweep.
+
+    Returns:
+        An `AverageReward`. Where all states reach one another under the policy the bounds meet.
+
+    Raises:
+        InvalidArgument: naming the argument and the remedy.
+
+    References:
+        [schweitzer1971], [odoni1969], [puterman1994]
+    """
+    problem = Endless.of(mdp, temperature, optimism, 1.0, action_prior)
+    require_number("tolerance", tolerance)
+    require_sweeps(max_sweeps)
+    h = problem.value("initial_value", None)
+    out, q = torch.empty_like(h), h.new_empty(h.shape[0], problem.num_actions)
+    lower, upper = -math.inf, math.inf
+    loop = Loop(GainStatus.out_of_steps, limit=max_sweeps, progress=progress)
+    with problem.bellman(threads) as bellman, loop:
+        for _ in loop:
+            change = bellman.sweep(h, out)
+            lower, upper = _bounds(change, bellman.rounding(h) + bellman.tables.slack * float(h.abs().max()))
+            ending = GainStatus.converged if upper - lower <= 2 * tolerance else None
+            loop.report({"lower": lower, "upper": upper}, ending=ending)
+            if loop.over:
+                break
+            h.mul_(1 - LAZY).add_(out - change.middle, alpha=LAZY)
+            if bellman.tables.dead is not None:
+                h[bellman.tables.dead] = 0.0
+        bellman.sweep(h, out, q=q)
+        alive = torch.ones_like(h, dtype=torch.bool) if bellman.tables.dead is None else ~bellman.tables.dead
+    first = h[alive][0] if bool(alive.any()) else 0.0
+    bias = torch.where(alive, h - first, -torch.inf)
+    policy = optimal_policy(q, problem)
+    return AverageReward(0.5 * (lower + upper), lower, upper, bias, policy, loop.steps, loop.status)
+
+
+def _bounds(change: Change, rounding: float) -> tuple[float, float]:
+    """Of the gain; −inf where all states are dead ends."""
+    if change.least > change.largest:
+        return -math.inf, -math.inf
+    return change.least - rounding, change.largest + rounding

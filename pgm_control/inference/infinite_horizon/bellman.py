@@ -1,0 +1,185 @@
+"""The Bellman operator of an endless problem, for any temperature and optimism, and how far rounding can carry it."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...chance.operators import certainty_equivalent
+from ...kernels.backend import sweeps_for
+from ...problems.mdp import TabularMDP
+from . import sweeps as _sweeps_torch
+from .tables import Form, tables
+
+_ALONE = 1 << 17  # outcomes a thread must have for it to be worth its start, some 0.1 ms of work
+_UNROLLED = 1 << 16  # outcomes from which it is worth to compile the loop over faces for their number
+_BEFORE = 4  # states updated at once by a Gauss–Seidel sweep
+
+
+class Change(NamedTuple):
+    """The least and the largest change of a value in one sweep, in reward units, and whether none is nan or +inf."""
+
+    least: float
+    largest: float
+    whole: bool
+
+    @property
+    def span(self) -> float:
+        """How much the changes differ; 0 where all states are dead ends."""
+        return max(self.largest - self.least, 0.0) if self.least < math.inf else 0.0
+
+    @property
+    def middle(self) -> float:
+        """The change that is half way."""
+        return 0.5 * (self.largest + self.least) if self.least < math.inf else 0.0
+
+    @property
+    def size(self) -> float:
+        """The supremum norm of the change."""
+        return max(-self.least, self.largest) if self.least < math.inf else 0.0
+
+
+@final
+class Bellman:
+    r"""$V \mapsto T V$ with $Q = L_\beta[r + \gamma V(s')]$ and $T V = \tau \log \sum_a \rho \exp(Q/\tau)$.
+
+    Values are float64 vectors in which dead ends, whose value is −inf, stand at 0. Use it in a `with` statement, which
+    ends its threads.
+    """
+
+    def __init__(
+        self,
+        mdp: TabularMDP,
+        temperature: float,
+        optimism: float,
+        discount: float,
+        prior: Float[Tensor, "state_or_one action"],
+        threads: int = 1,
+        form: Form | None = None,
+    ) -> None:
+        """Prepare the tables. The arguments have been checked."""
+        self.tables = found = tables(mdp, prior, optimism, form)
+        self.kernels: Any = (
+            sweeps_for(mdp.probability) if found.form != "dense" else _sweeps_torch
+        )  # products are torch's
+        self.compiled = self.kernels is not _sweeps_torch
+        self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
+        self.temperature, self.optimism, self.discount = temperature, optimism, discount
+        outcomes = found.probability.numel()
+        self.threads = max(1, min(threads, outcomes // _ALONE)) if self.compiled else 1
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        unrolled = self.compiled and outcomes >= _UNROLLED and found.longest <= 16 and found.form == "padded"
+        self._width = (0,) * found.longest if unrolled else self._plain(torch.zeros(found.longest))
+        flat = torch.empty(0, dtype=torch.float64, device=prior.device)
+        self._none = flat, flat.reshape(0, 0), flat.to(torch.int32)
+        self._scale = optimism / temperature if optimism != 0 else 0.0
+        self._dice = tuple(map(self._plain, (found.probability, found.successor)))
+        if self.compiled:  # an index that may be negative costs a comparison each
+            self._dice = self._dice[0], self._dice[1].view(np.uint32)
+        self._rest = tuple(map(self._plain, (found.reward, found.pay, found.rows)))
+        self._prior = self._plain(found.prior.contiguous())
+
+    def __enter__(self) -> "Bellman":
+        """Threads start when they are first needed."""
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def sweep(
+        self,
+        v: Float[Tensor, " state"],
+        out: Float[Tensor, " state"],
+        q: Float[Tensor, "state action"] | None = None,
+        policy: Float[Tensor, "state action"] | None = None,
+        bonus: Float[Tensor, " state"] | None = None,
+        choice: Int[Tensor, " state"] | None = None,
+    ) -> Change:
+        """Write T v to `out`, another array, Q to `q`, and at temperature 0 a best action to `choice`.
+
+        With a policy, $bonus + E_\\pi[Q]$ takes the place of T v.
+        """
+        flat, square, nothing = self._none
+        tables = (
+            flat if bonus is None else bonus,
+            square if policy is None else policy,
+            square if q is None else q,
+            nothing if choice is None else choice,
+        )
+        return self._together(lambda first, last: self._run(v, out, *tables, self.kernels.BLOCK, first, last, False))
+
+    def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
+        """A Gauss–Seidel sweep: later states see the new values of earlier ones. On one thread, for it has an order."""
+        flat, square, nothing = self._none
+        return Change(*self._run(v, v, flat, square, square, nothing, _BEFORE, 0, self.num_states, backwards))
+
+    def follow(self, v: Float[Tensor, " state"], out: Float[Tensor, " state"], choice: Int[Tensor, " state"]) -> Change:
+        """With β = 0: write to `out` the values v after one more step of the actions `choice`."""
+        plain = tuple(map(self._plain, (v, out, choice)))
+        _, pay, rows = self._rest
+        rest = (*self._dice, pay, rows, self._width, self.discount)
+        return self._together(lambda first, last: self.kernels.follow(*plain, *rest, first, last))
+
+    def soft_policy(
+        self, q: Float[Tensor, "state action"]
+    ) -> tuple[Float[Tensor, "state action"], Float[Tensor, " state"]]:
+        """The soft policy of Q, in its place, and what it pays for leaving the prior, −τ KL(π ‖ ρ), in reward units."""
+        prior = self.tables.prior
+        top = certainty_equivalent(q, prior.log().expand_as(q), self.temperature, 1.0)
+        q -= torch.where(top.isfinite(), top, torch.zeros_like(top))[:, None]
+        gain, policy = q.clone(), q.div_(self.temperature).exp_().mul_(prior)
+        return policy, -torch.where(policy > 0, policy * gain, torch.zeros_like(gain)).sum(-1)
+
+    def rounding(self, v: Float[Tensor, " state"]) -> float:
+        """A bound on what rounding can do to one entry of T v, in reward units.
+
+        4 u (K + A + 8) times the largest number that T adds up: the standard bound of sums of K and A products, with 2
+        units in the last place for each exp and log. The logarithms are small beside the values that they correct (L
+        lies between the least and the largest of them), except where forbidden outcomes take probability away.
+        """
+        size = self.tables.largest_reward + float(v.abs().max())
+        if self.tables.loses_mass:
+            size += 745.0 * self._scale**-1 if self._scale > 0 else 0.0  # log of the least float64
+            size += self.temperature * 745.0
+        return 4 * 2**-52 * (self.tables.longest + self.num_actions + 8) * size
+
+    def _together(self, work: Callable[[int, int], tuple[float, float, bool]]) -> Change:
+        """What `work` finds over all states, a part of them on each thread; the first part is done on this one."""
+        block = self.kernels.BLOCK
+        each = -(-self.num_states // (self.threads * block)) * block
+        parts = [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
+        others = [] if self._pool is None else [self._pool.submit(work, *part) for part in parts[1:]]
+        found = [work(*parts[0]), *(other.result() for other in others)]
+        return Change(min(one[0] for one in found), max(one[1] for one in found), all(one[2] for one in found))
+
+    def _run(
+        self,
+        v: Tensor,
+        out: Tensor,
+        bonus: Tensor,
+        policy: Tensor,
+        q: Tensor,
+        choice: Tensor,
+        block: int,
+        first: int,
+        last: int,
+        backwards: bool,
+    ) -> tuple[float, float, bool]:
+        plain = self._plain
+        shape = (self._width, self.tables.longest, self._prior, plain(policy), plain(bonus))
+        numbers = (self.discount, self.temperature, self._scale, block, first, last, backwards)
+        return self.kernels.sweep(
+            plain(v), plain(out), plain(q), plain(choice), *self._dice, *self._rest, *shape, *numbers
+        )
+
+    def _plain(self, table: Tensor) -> Any:
+        """What the kernels take: arrays for the compiled ones, tensors for torch."""
+        return table.numpy() if self.compiled else table

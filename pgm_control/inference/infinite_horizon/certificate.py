@@ -1,0 +1,57 @@
+"""How far a value can be from the fixed point of a contraction, from the changes of one sweep."""
+
+import math
+from typing import NamedTuple
+
+from .bellman import Change
+
+
+class Certificate(NamedTuple):
+    """Add `shift` to T v, and no entry is further than `bound` from the fixed point, in reward units."""
+
+    shift: float
+    bound: float
+
+
+def span_certificate(change: Change, discount: float, slack: float, rounding: float) -> Certificate:
+    r"""MacQueen's and Porteus's bounds, with the middle of the interval taken for the value.
+
+    $$T v + \tfrac{\gamma}{1-\gamma} \min \Delta \le v^* \le T v + \tfrac{\gamma}{1-\gamma} \max \Delta,
+        \qquad \Delta = T v - v$$
+
+    hold because T is monotone and T(v + c) = T v + γ c. Both ends are widened for the rounding of Δ and of T v, and
+    for rows of probabilities that sum to one only within `slack`, by which γ may be larger or smaller.
+
+    Args:
+        change: Δ, in reward units.
+        discount: γ. At 1 there is no bound.
+        slack: the largest |Σ p − 1|.
+        rounding: a bound on the error of an entry of the T v that was computed, in reward units.
+
+    References:
+        [macqueen1966], [porteus1971]
+    """
+    if not change.whole or discount * (1 + slack) >= 1:
+        return Certificate(0.0, math.inf)
+    if change.least > change.largest:  # only dead ends
+        return Certificate(0.0, 0.0)
+    low = _ahead(change.least - rounding, discount, slack, -1)
+    high = _ahead(change.largest + rounding, discount, slack, 1)
+    return Certificate(0.5 * (low + high), 0.5 * (high - low) + rounding)
+
+
+def sup_norm_certificate(change: Change, discount: float, slack: float, rounding: float) -> Certificate:
+    r"""Banach's bound, $\lVert T v - v^* \rVert \le \frac{\gamma}{1-\gamma} \lVert \Delta \rVert$. It shifts nothing.
+
+    Arguments as in `span_certificate`.
+    """
+    gamma = discount * (1 + slack)
+    if not change.whole or gamma >= 1:
+        return Certificate(0.0, math.inf)
+    return Certificate(0.0, gamma / (1 - gamma) * (change.size + rounding) + rounding)
+
+
+def _ahead(c: float, discount: float, slack: float, sign: int) -> float:
+    """γ/(1 − γ) c with the γ that takes it furthest towards `sign`."""
+    gamma = discount * (1 + slack if sign * c > 0 else 1 - slack)
+    return gamma / (1 - gamma) * c

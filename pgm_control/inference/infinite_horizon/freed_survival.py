@@ -1,0 +1,102 @@
+"""What becomes of values without a horizon when the agent may change whether it survives."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.operators import certainty_equivalent
+from ...errors import InvalidArgument
+from ...runtime.status import Status
+from ...trajectories.blocks import MarkovModel, require_model
+from .average_reward import GainStatus
+from .growth_rate import growth_rate
+
+_SWEEPS = 100_000
+
+
+class SurvivalStatus(Status):
+    """Whether the values have a limit."""
+
+    bounded = "The values tend to a limit: in the long run every step costs more than surviving it can earn."
+    unbounded = (
+        "The values grow without bound: from some state the rewards of a step outweigh the odds of dying in it, and an "
+        "agent that may change its survival lives for ever. Clamp it, `Optimism(survival=0)`, or lower the rewards."
+    )
+    out_of_steps = "The values have a limit but were still moving: the growth is too near 0. Raise `tolerance`."
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class FreedSurvival:
+    """Exact inference without a horizon, every block free, survival included.
+
+    Attributes:
+        v: the limit of $V_0$ as the horizon grows, in reward units; +inf where there is none.
+        growth: nats by which the log evidence of surviving for ever grows a step, from each state: the values have a
+            limit where it is negative.
+        status: which it is; `status.message` explains it.
+    """
+
+    v: Float[Tensor, " state"]
+    growth: Float[Tensor, " state"]
+    status: SurvivalStatus
+
+    def __repr__(self) -> str:
+        """The fastest growth and the message."""
+        return f"FreedSurvival(growth at most {float(self.growth.max()):.6g} nats a step. {self.status.message})"
+
+
+def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurvival:
+    r"""The values of an agent that may change everything, also whether it survives, when there is no horizon.
+
+    $$e^{V(s)/\tau} = \sum_a \rho(a \mid s) \sum_k p(k \mid s,a)\, e^{r/\tau}
+        \bigl(\gamma\, e^{V(s')/\tau} + 1 - \gamma\bigr)$$
+
+    The right side is linear in $e^{V/\tau}$: with the tilted operator M of `growth_rate` there is a finite solution
+    where γ times the spectral radius of M, over what can be reached, is below 1. With a reward of −1 a step, τ = 1 and
+    γ = .9 the agent infers that it dies early, V = −2.90, where a clamped survival has −10; with a reward of .2 there
+    is no limit.
+
+    Args:
+        model: a tabular model with a discount below 1; its horizon and final reward are ignored.
+        tolerance: in nats; of the change of a sweep at the end.
+
+    Raises:
+        InvalidArgument: if the discount is 1, so that there is no survival to free.
+
+    References:
+        [levine2018], [todorov2007]
+    """
+    require_model(model, in_nats=True)
+    mdp, tau = model.mdp, model.temperature
+    if mdp.discount == 1:
+        raise InvalidArgument(
+            "`model` must have a discount below 1, since survival is certain with 1: there is nothing to free. The "
+            "growth of the evidence is growth_rate(model.mdp, model.temperature)."
+        )
+    evidence = growth_rate(mdp, tau, action_prior=model.action_prior)
+    if evidence.status is GainStatus.interrupted:  # its bounds would be taken for the answer
+        raise KeyboardInterrupt
+    growth = evidence.by_state + math.log(mdp.discount)
+    endless = growth >= 0
+    log_prior, log_p = model.action_prior.log(), mdp.probability.log()
+    fate = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
+    v, status = torch.zeros_like(mdp.initial), SurvivalStatus.out_of_steps
+    for _ in range(_SWEEPS):
+        known = torch.where(endless, 0.0, v)  # what can reach them is endless too
+        ends = torch.stack((known, torch.zeros_like(known)), -1)
+        ahead = certainty_equivalent(ends, fate.expand_as(ends), tau, 1.0)
+        q = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, 1.0)
+        new = certainty_equivalent(q, log_prior, tau, 1.0)
+        moved = torch.where(endless | (new == v), 0.0, (new - v).abs())
+        v = new
+        if float(moved.max()) <= tolerance * tau:
+            status = SurvivalStatus.bounded
+            break
+    if endless.any():
+        status = SurvivalStatus.unbounded
+    return FreedSurvival(torch.where(endless, torch.inf, v), growth, status)

@@ -1,0 +1,121 @@
+"""How the evidence grows with the horizon, by the communicating classes of the tilted dynamics."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...kernels.backend import sweeps_for
+from ...problems.mdp import TabularMDP
+from ...runtime.loop import Loop
+from ...runtime.progress import Progress, silent
+from .average_reward import LAZY, GainStatus
+from .problem import Endless, require_number, require_sweeps
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class GrowthRate:
+    """How fast the evidence that every step was optimal falls, or grows, with the horizon.
+
+    Attributes:
+        rate: lim (1/T) log p(O) from the start distribution of the MDP, in nats a step.
+        by_state: the same from each state; −inf at dead ends.
+        error_bound: of `rate` and of every finite entry of `by_state`, in nats a step.
+        communicating_class: the class of each state: those that reach one another by possible steps.
+        sweeps: how many it took.
+        status: how it ended; `status.message` explains it.
+    """
+
+    rate: float
+    by_state: Float[Tensor, " state"]
+    error_bound: float
+    communicating_class: Int[Tensor, " state"]
+    sweeps: int
+    status: GainStatus
+
+    def __repr__(self) -> str:
+        """The rate and the message."""
+        return f"GrowthRate({self.rate:.9g} ± {self.error_bound:.2g} nats a step. {self.status.message})"
+
+
+def growth_rate(
+    mdp: TabularMDP,
+    temperature: float = 1.0,
+    tolerance: float = 1e-9,
+    *,
+    action_prior: npt.ArrayLike | Tensor | None = None,
+    max_sweeps: int = 100_000,
+    progress: Progress = silent,
+) -> GrowthRate:
+    r"""The growth of the evidence with the horizon, $\lim_T \frac1T \log p(O_{1:T})$: a log Perron root.
+
+    The evidence is $p(s_0) M^T 1$ with the tilted operator $M(s, s') = \sum_a \rho \sum_{k \to s'} p \exp(r/\tau)$. In
+    each communicating class its spectral radius lies between the least and the largest $(M z)(s)/z(s)$ for any z > 0
+    (Collatz and Wielandt), which power iteration on log z brings together; from a state, the largest radius among the
+    classes that it can reach decides. Times τ it is the gain of a step under free inference.
+
+    Args:
+        mdp: the problem; its horizon, final reward and discount are ignored.
+        temperature: τ > 0, in reward units per nat.
+        tolerance: in nats a step.
+        action_prior: ρ(a|s); uniform unless given.
+        max_sweeps: at most so many.
+        progress: called after every sweep.
+
+    Returns:
+        A `GrowthRate`, in nats a step.
+
+    Raises:
+        InvalidArgument: naming the argument and the remedy.
+
+    References:
+        [todorov2007], [wielandt1950]
+    """
+    problem = Endless.of(mdp, temperature, 1.0, 1.0, action_prior)
+    require_number("tolerance", tolerance)
+    require_sweeps(max_sweeps)
+    kernels = sweeps_for(torch.empty(0))  # the classes are found on the CPU
+    starts, targets = _edges(problem)
+    classes = torch.from_numpy(kernels.strong_components(starts.numpy(), targets.numpy())).to(mdp.reward.device)
+    here = classes[:, None, None].expand_as(mdp.successor)
+    inside = mdp.replace(
+        reward=torch.where(classes[mdp.successor] == here, mdp.reward, torch.full_like(mdp.reward, -torch.inf))
+    )
+    by_class = Endless(inside, problem.temperature, 1.0, 1.0, problem.prior)
+    h, many = problem.value("initial_value", None), int(classes.max()) + 1
+    middle, error = h.new_full((many,), -torch.inf), math.inf
+    out, loop = torch.empty_like(h), Loop(GainStatus.out_of_steps, limit=max_sweeps, progress=progress)
+    with by_class.bellman(1) as bellman, loop:
+        dead = torch.zeros_like(h, dtype=torch.bool) if bellman.tables.dead is None else bellman.tables.dead
+        for _ in loop:
+            bellman.sweep(h, out)
+            step = out - h
+            lower = h.new_full((many,), torch.inf).scatter_reduce_(0, classes[~dead], step[~dead], "amin")
+            upper = h.new_full((many,), -torch.inf).scatter_reduce_(0, classes[~dead], step[~dead], "amax")
+            lower = torch.where(upper > -torch.inf, lower, upper)
+            middle = 0.5 * (lower + upper)
+            wide = float(torch.where(middle > -torch.inf, upper - lower, torch.zeros_like(middle)).max())
+            error = (0.5 * wide + bellman.rounding(h)) / problem.temperature
+            loop.report({"error_bound": error}, ending=GainStatus.converged if error <= tolerance else None)
+            if loop.over:
+                break
+            h += torch.where(dead, torch.zeros_like(h), LAZY * (step - middle[classes]))
+    own = torch.div(middle, problem.temperature).cpu().numpy()
+    best = kernels.best_reachable(starts.numpy(), targets.numpy(), classes.cpu().numpy(), own)
+    by_state = torch.from_numpy(best).to(h.device)
+    rate = float(by_state[mdp.initial > 0].max())
+    return GrowthRate(rate, by_state, error, classes, loop.steps, loop.status)
+
+
+def _edges(problem: Endless) -> tuple[Tensor, Tensor]:
+    """The steps that are possible and not forbidden, by state: where they begin, and where they lead."""
+    mdp = problem.mdp
+    real = (mdp.probability > 0) & (mdp.reward > -torch.inf) & (problem.prior > 0)[..., None]
+    counts = real.reshape(mdp.num_states, -1).sum(-1)
+    starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    return starts.cpu(), mdp.successor[real].long().cpu()

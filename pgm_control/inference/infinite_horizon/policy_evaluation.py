@@ -1,0 +1,242 @@
+"""A fixed policy in the endless problem: what it is worth, and where it spends its time."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...problems.checks import Kind, normalised, table
+from ...problems.mdp import TabularMDP
+from ...runtime.status import Status
+from .problem import Endless, require_number, require_sweeps
+from .value_iteration import ValueStatus, value_iteration
+
+_DENSE = 600  # states up to which a dense linear solve is quicker than sweeps
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class PolicyValue:
+    r"""What a policy is worth from every state.
+
+    Attributes:
+        v: $V^\pi(s)$, in reward units; −inf where the policy can meet a forbidden outcome.
+        q: $Q^\pi(s, a)$, in reward units.
+        error_bound: of every entry of both, in reward units; inf where nothing can be certified.
+        sweeps: how many it took.
+        status: how it ended; `status.message` explains it.
+    """
+
+    v: Float[Tensor, " state"]
+    q: Float[Tensor, "state action"]
+    error_bound: float
+    sweeps: int
+    status: ValueStatus
+
+    def __repr__(self) -> str:
+        """The certificate and the message."""
+        return f"PolicyValue({len(self.v)} states, error at most {self.error_bound:.3g}. {self.status.message})"
+
+
+def policy_evaluation(
+    mdp: TabularMDP,
+    policy: npt.ArrayLike | Tensor,
+    temperature: float = 0.0,
+    action_prior: npt.ArrayLike | Tensor | None = None,
+    discount: float | None = None,
+    tolerance: float = 1e-6,
+    *,
+    threads: int | None = None,
+    max_sweeps: int = 100_000,
+) -> PolicyValue:
+    r"""The value of a policy in the true world, with the entropy term where the temperature is positive.
+
+    $$V^\pi(s) = \sum_a \pi(a \mid s) \bigl(Q^\pi(s, a) - \tau \log \tfrac{\pi(a \mid s)}{\rho(a \mid s)}\bigr), \qquad
+        Q^\pi(s, a) = \sum_k p(k)\,(r + \gamma V^\pi(s'))$$
+
+    Small problems are solved as linear equations, large ones by sweeps; one sweep certifies either.
+
+    Args:
+        mdp: the problem; its horizon and final reward are ignored.
+        policy: π(a|s), one row a state.
+        temperature: τ ≥ 0, in reward units per nat; 0 leaves the entropy out.
+        action_prior: ρ(a|s); uniform unless given.
+        discount: γ; that of the MDP unless given. At 1 there is no certificate.
+        tolerance: of a value, in reward units.
+        threads, max_sweeps: as in `value_iteration`.
+
+    Returns:
+        A `PolicyValue`.
+
+    Raises:
+        InvalidArgument: naming the argument and the remedy.
+
+    References:
+        [geist2019]
+    """
+    problem = Endless.of(mdp, temperature, 0.0, discount, action_prior)
+    chain = _chain(problem, _policy("policy", policy, mdp))
+    begin = None
+    if mdp.num_states <= _DENSE and problem.discount < 1 and bool((chain.reward > -torch.inf).all()):
+        pay = (chain.probability * chain.reward).sum((-2, -1))
+        system = torch.eye(len(pay), dtype=pay.dtype, device=pay.device) - problem.discount * _matrix(chain)
+        begin = torch.linalg.solve(system, pay)
+    found = value_iteration(
+        chain, 0.0, 0.0, problem.discount, tolerance,
+        method="value_iteration" if problem.discount == 1 else "anderson",
+        initial_value=begin, threads=threads, max_sweeps=max_sweeps,
+    )  # fmt: skip
+    q = torch.empty(mdp.num_states, mdp.num_actions, dtype=torch.float64, device=found.v.device)
+    everything = torch.full((1, mdp.num_actions), 1.0 / mdp.num_actions, dtype=q.dtype, device=q.device)
+    lost = found.v == -torch.inf
+    with Endless(mdp, 0.0, 0.0, problem.discount, everything).bellman(threads) as bellman:
+        bellman.sweep(torch.where(lost, torch.zeros_like(found.v), found.v), torch.empty_like(found.v), q=q)
+    if bool(lost.any()):
+        q[((mdp.probability > 0) & lost[mdp.successor]).any(-1)] = -torch.inf
+    return PolicyValue(found.v, q, found.error_bound, found.sweeps, found.status)
+
+
+class DistributionStatus(Status):
+    """How the search for a stationary distribution ended."""
+
+    exact = "Solved as a linear problem."
+    converged = "One more step changes the distribution by no more than the tolerance."
+    out_of_steps = "`max_sweeps` was reached. Raise it, or the tolerance: the chain mixes slowly."
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class StationaryDistribution:
+    """Where a policy spends its time.
+
+    Attributes:
+        probability: the share of time in each state.
+        residual: how much one step of the chain changes it, as a sum of absolute differences; for a discount below 1,
+            of the discounted step.
+        error_bound: its distance from the exact one, likewise; inf for the undiscounted one of a large problem, where
+            the residual says nothing of how slowly the chain mixes.
+        status: how it ended; `status.message` explains it.
+    """
+
+    probability: Float[Tensor, " state"]
+    residual: float
+    error_bound: float
+    status: DistributionStatus
+
+    def __repr__(self) -> str:
+        """The residual and the message."""
+        size = len(self.probability)
+        return f"StationaryDistribution({size} states, residual {self.residual:.2g}. {self.status.message})"
+
+
+def stationary_distribution(
+    mdp: TabularMDP,
+    policy: npt.ArrayLike | Tensor,
+    discount: float = 1.0,
+    tolerance: float = 1e-10,
+    *,
+    max_sweeps: int = 100_000,
+) -> StationaryDistribution:
+    r"""The share of time that a policy spends in each state, from the start distribution of the MDP.
+
+    $$d = \lim_{T \to \infty} \frac1T \sum_{t<T} p(s_0) P_\pi^t, \qquad
+        \text{or} \quad d_\gamma = (1 - \gamma) \sum_t \gamma^t p(s_0) P_\pi^t$$
+
+    The mean over time exists for every chain: a periodic one is averaged over its period, and of several recurrent
+    classes each has the probability of ending up in it. It is found as the limit of the lazy chain (1 + P)/2, which has
+    the same limit and no period.
+
+    Args:
+        mdp: the problem.
+        policy: π(a|s), one row a state.
+        discount: γ; 1 for the long run, less for the discounted occupancy, which sums to 1 too.
+        tolerance: the sum of absolute changes at which to stop, where the problem is too large to solve.
+        max_sweeps: at most so many steps then.
+
+    Returns:
+        A `StationaryDistribution`.
+
+    Raises:
+        InvalidArgument: naming the argument and the remedy.
+
+    References:
+        [puterman1994]
+    """
+    problem = Endless.of(mdp, 0.0, 0.0, discount)
+    require_number("tolerance", tolerance)
+    require_sweeps(max_sweeps)
+    chain, gamma = _chain(problem, _policy("policy", policy, mdp)), problem.discount
+    start = mdp.initial.double()
+    weight, target = chain.probability.reshape(len(start), -1), chain.successor.reshape(-1)
+
+    def stepped(d: Tensor) -> Tensor:
+        moved = torch.zeros_like(d).index_add_(0, target, (d[:, None] * weight).flatten())
+        return moved if gamma == 1 else (1 - gamma) * start + gamma * moved
+
+    if len(start) <= _DENSE:
+        d = _limit(_matrix(chain), start) if gamma == 1 else _occupancy(_matrix(chain), start, gamma)
+        residual = float((stepped(d) - d).abs().sum())
+        bound = 1e-12 if gamma == 1 else residual / (1 - gamma)
+        return StationaryDistribution(d, residual, bound, DistributionStatus.exact)
+    d, residual, status = start, math.inf, DistributionStatus.out_of_steps
+    for _ in range(max_sweeps):
+        moved = stepped(d)
+        residual = float((moved - d).abs().sum())
+        if (residual if gamma == 1 else residual / (1 - gamma)) <= tolerance:
+            status = DistributionStatus.converged
+            break
+        d = 0.5 * (d + moved) if gamma == 1 else moved
+    return StationaryDistribution(d, residual, math.inf if gamma == 1 else residual / (1 - gamma), status)
+
+
+def _limit(matrix: Tensor, start: Tensor) -> Tensor:
+    """start · lim ((1 + P)/2)^n, by squaring: 2^60 steps, after which rounding is what is left."""
+    lazy = 0.5 * (matrix + torch.eye(len(start), dtype=matrix.dtype, device=matrix.device))
+    for _ in range(60):
+        squared = lazy @ lazy
+        squared /= squared.sum(-1, keepdim=True)
+        if torch.equal(squared, lazy):
+            break
+        lazy = squared
+    return start @ lazy
+
+
+def _occupancy(matrix: Tensor, start: Tensor, discount: float) -> Tensor:
+    system = torch.eye(len(start), dtype=matrix.dtype, device=matrix.device) - discount * matrix.T
+    return torch.linalg.solve(system, (1 - discount) * start)
+
+
+def _matrix(chain: TabularMDP) -> Float[Tensor, "state next_state"]:
+    states = chain.num_states
+    rows = chain.probability.reshape(states, -1)
+    return rows.new_zeros(states, states).scatter_add_(1, chain.successor.long().reshape(states, -1), rows)
+
+
+def _chain(problem: Endless, policy: Float[Tensor, "state action"]) -> TabularMDP:
+    r"""The MDP whose one action is to follow the policy: a die of faces (a, k), which pay $r - \tau \log \pi/\rho$."""
+    mdp, states = problem.mdp, problem.num_states
+    reward = mdp.reward.double()
+    if problem.temperature > 0:
+        price = torch.where(policy > 0, policy.log() - problem.prior.log(), torch.zeros_like(policy))
+        reward = reward - problem.temperature * price[..., None]
+    faces = (policy[..., None] * mdp.probability.double()).reshape(states, 1, -1)
+    return TabularMDP(
+        mdp.initial.double(), faces / faces.sum(-1, keepdim=True), mdp.successor.reshape(states, 1, -1),
+        torch.where(faces > 0, reward.reshape(states, 1, -1), torch.zeros_like(faces)), 1, problem.discount,
+    )  # fmt: skip
+
+
+def _policy(name: str, value: Any, mdp: TabularMDP) -> Float[Tensor, "state action"]:
+    given = table(name, value, 2, Kind(torch.float64, mdp.probability.device), InvalidArgument)
+    rows = (mdp.num_states, mdp.num_actions)
+    if tuple(given.shape) != rows:
+        raise InvalidArgument(
+            f"`{name}` must have shape {rows} (one row a state, one probability an action), but has shape "
+            f"{tuple(given.shape)}. Check the order of its axes."
+        )
+    return normalised(name, given, (mdp.state_names, mdp.action_names), InvalidArgument)

@@ -1,0 +1,170 @@
+"""The sweeps of `_compiled/endless.py` in torch: the reference, the fallback without numba, and the dense form."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...chance.operators import certainty_equivalent
+from ...kernels.components import best_reachable as best_reachable
+from ...kernels.components import strong_components as strong_components
+
+BLOCK = 1 << 14  # bounds the memory that a block takes
+Width = Any
+
+
+def _expected(
+    v: Tensor, p: Tensor, successor: Tensor, pay: Tensor, rows: Tensor, width: Width, discount: float, b: int, n: int
+) -> Tensor:
+    """Mean reward + γ Σ p v(s') of a block of n states from b."""
+    actions = pay.shape[1]
+    first, last = b * actions, (b + n) * actions
+    if p.ndim == 2:  # dense
+        ahead = p[first:last] @ v
+    elif len(rows):
+        lo, hi = int(rows[first]), int(rows[last])
+        owner = torch.arange(last - first, device=p.device).repeat_interleave(
+            rows[first + 1 : last + 1] - rows[first:last]
+        )
+        ahead = v.new_zeros(last - first).index_add_(0, owner, p[lo:hi].to(v.dtype) * v[successor[lo:hi]])
+    else:
+        faces = slice(first * len(width), last * len(width))
+        ahead = (p[faces].to(v.dtype) * v[successor[faces]]).reshape(last - first, len(width)).sum(-1)
+    return pay[b : b + n] + discount * ahead.reshape(n, actions)
+
+
+def _equivalent(
+    v: Tensor,
+    p: Tensor,
+    successor: Tensor,
+    reward: Tensor,
+    pay: Tensor,
+    rows: Tensor,
+    width: Width,
+    longest: int,
+    actions: int,
+    discount: float,
+    scale: float,
+    b: int,
+    n: int,
+) -> Tensor:
+    """L_β[r + γ v(s')] of a block, with scale = β/τ."""
+    first, last = b * actions, (b + n) * actions
+    if len(rows):
+        start, end = rows[first:last, None], rows[first + 1 : last + 1, None]
+        index = start + torch.arange(longest, device=p.device)
+        inside = index < end
+        index = torch.where(inside, index, torch.zeros_like(index))
+    else:
+        index = torch.arange(first * len(width), last * len(width), device=p.device).reshape(-1, len(width))
+        inside = torch.ones_like(index, dtype=torch.bool)
+    log_weight = torch.where(inside, p[index].to(v.dtype), torch.zeros((), dtype=v.dtype, device=v.device)).log()
+    x = reward[index].to(v.dtype) + discount * v[successor[index]]
+    q = certainty_equivalent(x, log_weight, 1.0, scale).reshape(n, actions)
+    return q if len(pay) == 0 else torch.where(pay[b : b + n] == 0, q, -torch.inf)
+
+
+def sweep(
+    v: Tensor,
+    out: Tensor,
+    q_out: Tensor,
+    choice: Tensor,
+    p: Tensor,
+    successor: Tensor,
+    reward: Tensor,
+    pay: Tensor,
+    rows: Tensor,
+    width: Width,
+    longest: int,
+    prior: Tensor,
+    policy: Tensor,
+    bonus: Tensor,
+    discount: float,
+    temperature: float,
+    scale: float,
+    block: int,
+    first: int,
+    last: int,
+    backwards: bool,
+) -> tuple[float, float, bool]:
+    """As `_compiled.endless.sweep`, and `p` may also be a dense matrix (S A, S)."""
+    lo, hi, whole = torch.inf, -torch.inf, True
+    starts = range(first, last, block)
+    for b in reversed(starts) if backwards else starts:
+        n = min(block, last - b)
+        if scale == 0:
+            q = _expected(v, p, successor, pay, rows, width, discount, b, n)
+        else:
+            dice = (v, p, successor, reward, pay, rows, width, longest, prior.shape[1])
+            q = _equivalent(*dice, discount, scale, b, n)
+        if len(q_out):
+            q_out[b : b + n] = q
+        if len(policy):
+            chosen = policy[b : b + n]
+            value = bonus[b : b + n] + torch.where(chosen > 0, chosen * q, torch.zeros_like(q)).sum(-1)
+        elif temperature == 0:
+            value = q.amax(-1)
+            if len(choice):
+                choice[b : b + n] = q.argmax(-1)
+        else:
+            here = prior[b : b + n] if len(prior) > 1 else prior
+            value = certainty_equivalent(q, here.log().expand_as(q), temperature, 1.0)
+        least, largest, good = _settle(value, v[b : b + n], out[b : b + n])
+        lo, hi, whole = min(lo, least), max(hi, largest), whole and good
+    return lo, hi, whole
+
+
+def _settle(value: Tensor, v: Tensor, out: Tensor) -> tuple[float, float, bool]:
+    """Write a block, and give the least and largest of its changes; dead ends stand at 0 and change nothing."""
+    alive = value > -torch.inf
+    change = (value - v)[alive]
+    out.copy_(torch.where(alive, value, torch.zeros_like(value)))
+    if len(change) == 0:
+        return torch.inf, -torch.inf, not bool(value.isnan().any())
+    return float(change.min()), float(change.max()), bool((value < torch.inf).all())
+
+
+def follow(
+    v: Tensor,
+    out: Tensor,
+    choice: Tensor,
+    p: Tensor,
+    successor: Tensor,
+    pay: Tensor,
+    rows: Tensor,
+    width: Width,
+    discount: float,
+    first: int,
+    last: int,
+) -> tuple[float, float, bool]:
+    """As `_compiled.endless.follow`, and `p` may also be a dense matrix."""
+    actions = pay.shape[1]
+    row = torch.arange(first, last, device=v.device) * actions + choice[first:last]
+    if p.ndim == 2:
+        ahead = p[row] @ v
+    elif len(rows):
+        spans = rows[row + 1] - rows[row]
+        owner = torch.arange(len(row), device=v.device).repeat_interleave(spans)
+        step = torch.arange(len(owner), device=v.device) - (spans.cumsum(0) - spans).repeat_interleave(spans)
+        index = rows[row].repeat_interleave(spans) + step
+        ahead = v.new_zeros(len(row)).index_add_(0, owner, p[index].to(v.dtype) * v[successor[index]])
+    else:
+        faces = row[:, None] * len(width) + torch.arange(len(width), device=v.device)
+        ahead = (p[faces].to(v.dtype) * v[successor[faces]]).sum(-1)
+    return _settle(pay.flatten()[row] + discount * ahead, v[first:last], out[first:last])
+
+
+def survey(p: Tensor, reward: Tensor, pay: Tensor) -> tuple[float, float, int, int]:
+    """As `_compiled.endless.survey`."""
+    slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
+    faces, flat = p.numel() // pay.numel(), pay.reshape(-1)
+    rows = max(1, BLOCK * 8 // faces)
+    for row in range(0, len(flat), rows):
+        part = slice(row * faces, (row + rows) * faces)
+        weight, r = p[part].double().reshape(-1, faces), reward[part].double().reshape(-1, faces)
+        torch.sum(weight * r, -1, out=flat[row : row + rows])
+        slack = max(slack, float((weight.sum(-1) - 1).abs().max()))
+        finite = r > -torch.inf
+        largest = max(largest, float(torch.where(finite, r, torch.zeros_like(r)).abs().max()))
+        possible, forbidden = possible + int((weight > 0).sum()), forbidden + int((~finite).sum())
+    return slack, largest, possible, forbidden

@@ -1,0 +1,127 @@
+"""The tables that a sweep reads, in the form that suits their size and branching."""
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from ...kernels.backend import sweeps_for
+from ...problems.mdp import TabularMDP
+from . import sweeps as _sweeps_torch
+from .dead_ends import dead_ends
+
+Form = Literal["padded", "rows", "dense"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What one sweep needs, with forbidden outcomes and masked actions already seen to, so that values stay finite.
+
+    Attributes:
+        form: "padded", the outcomes as the MDP stores them; "rows", those of positive probability alone, delimited by
+            `rows`; or "dense", one matrix (state action, next_state).
+        probability, successor, reward: flat, or the matrix. The reward is empty where `pay` says all.
+        pay: with β = 0 the mean reward; else 0, or empty. −inf bans an action in either case.
+        rows: where each (state, action) begins in the flat tables, and the end; else empty.
+        longest: the number of outcomes of the longest row.
+        prior: ρ(a|s), or one row for all states.
+        dead: the states of value −inf.
+        slack: how far a row of probabilities may be from a sum of 1, where that matters (β = 0).
+        largest_reward: of those that are finite, for the bound on rounding.
+        loses_mass: forbidden outcomes may take probability out of a row.
+    """
+
+    form: Form
+    probability: Shaped[Tensor, "..."]
+    successor: Int[Tensor, "..."]
+    reward: Shaped[Tensor, "..."]
+    pay: Float[Tensor, "state_or_none action_or_none"]
+    rows: Int[Tensor, "..."]
+    longest: int
+    prior: Float[Tensor, "state_or_one action"]
+    dead: Shaped[Tensor, " state"] | None
+    slack: float
+    largest_reward: float
+    loses_mass: bool
+
+
+def best_form(mdp: TabularMDP, optimism: float, compiled: bool, possible: int) -> Form:
+    """The form by rule: dense if β = 0 and a row has at least half of all states; rows if over half is padding.
+
+    A matrix product reads every state, a gather the possible ones, but takes about twice as long for each, in torch ten
+    times as long.
+
+    Args:
+        mdp: the problem.
+        optimism: β.
+        compiled: the gathers are compiled loops.
+        possible: the number of outcomes of positive probability.
+    """
+    states, _, outcomes = mdp.probability.shape
+    enough = 2 * outcomes >= states if compiled else 10 * outcomes >= states
+    if optimism == 0 and states >= 32 and enough:
+        return "dense"
+    return "rows" if 2 * possible < mdp.probability.numel() else "padded"
+
+
+def tables(
+    mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"], optimism: float, form: Form | None = None
+) -> Tables:
+    """Prepare an MDP for sweeps with optimism β.
+
+    Args:
+        mdp: the problem. Its arrays are shared, not copied, unless the form or a dead end asks for it; successors are
+            taken as 32-bit integers.
+        prior: ρ(a|s), or one row for all states.
+        optimism: β; where it is 0, rewards are averaged over the outcomes.
+        form: of the dynamics; unless given, by `best_form`.
+    """
+    kernels = sweeps_for(mdp.probability)
+    compiled = kernels is not _sweeps_torch
+    p, reward, successor = mdp.probability.detach(), mdp.reward.detach(), mdp.successor.to(torch.int32)
+    states, actions, outcomes = p.shape
+    pay = torch.empty(states, actions, dtype=torch.float64, device=p.device)
+    flat = p.reshape(-1), reward.reshape(-1), pay
+    slack, largest, possible, forbidden = kernels.survey(*(t.numpy() for t in flat) if compiled else flat)
+    form = form or best_form(mdp, optimism, compiled, possible)
+    allowed = (prior > 0).expand(states, actions)
+    lost = dead_ends(mdp, allowed, optimist=optimism > 0) if forbidden else None
+    banned = ~allowed if lost is None else ~allowed | lost.action
+    some_banned = bool(banned.any())
+    if some_banned:
+        pay.masked_fill_(banned, -torch.inf)
+    if optimism == 0:
+        reward = p.new_empty(0)
+    else:
+        slack = 0.0  # L_β of a constant is that constant and log Σ p, whatever the constant
+        pay = torch.zeros_like(pay).masked_fill_(banned, -torch.inf) if some_banned else pay.new_empty(0, 0)
+        if lost is not None and bool(lost.state.any()):
+            reward = torch.where(lost.state[mdp.successor], torch.full_like(reward, -torch.inf), reward)
+    rows = torch.empty(0, dtype=torch.int64, device=p.device)
+    longest = outcomes
+    if form == "dense":
+        p, successor = _dense(mdp), successor.new_empty(0)
+    else:
+        p, successor, reward = p.reshape(-1), successor.reshape(-1), reward.reshape(-1)
+    if form == "rows":
+        kept = p > 0
+        counts = kept.reshape(-1, outcomes).sum(-1)
+        rows = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        longest = int(counts.max())
+        p, successor = p[kept], successor[kept]
+        reward = reward[kept] if len(reward) else reward
+    dead = None if lost is None or not bool(lost.state.any()) else lost.state
+    return Tables(form, p, successor, reward, pay, rows, longest, prior, dead, slack, largest, lost is not None)
+
+
+def _dense(mdp: TabularMDP) -> Tensor:
+    states, actions, outcomes = mdp.probability.shape
+    everything = torch.arange(states, device=mdp.successor.device)
+    if outcomes == states and bool((mdp.successor == everything).all()):
+        return mdp.probability.detach().double().reshape(states * actions, states)
+    faces = mdp.probability.detach().double().reshape(-1, outcomes)
+    matrix = faces.new_zeros(states * actions, states)
+    return matrix.scatter_add_(1, mdp.successor.long().reshape(-1, outcomes), faces)

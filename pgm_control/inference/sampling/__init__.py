@@ -1,0 +1,1 @@
+"""Estimates from samples of a guide: log-weights, bounds, sequential Monte Carlo."""

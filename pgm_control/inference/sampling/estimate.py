@@ -1,0 +1,227 @@
+"""Unbiased estimates, with their standard errors, of what cannot be computed: guides without a tabular form."""
+
+import html
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from pyro.distributions import Categorical
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.occupancy import survival_probability
+from ...trajectories.process import MarkovProcess, policy_entropy, process_of, simulate
+from ...trajectories.samples import Trajectories
+from .log_weights import draw_weighted, returns, traced
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """A mean of independent draws.
+
+    Attributes:
+        mean: unbiased for the number that is asked for.
+        standard_error: of the mean, in the same unit; 0 where the mean is −inf, which one draw suffices to prove.
+        n: the number of draws.
+    """
+
+    mean: float
+    standard_error: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Float[Tensor, " batch"]) -> "Estimate":
+        """The mean of draws, at least two.
+
+        Raises:
+            InvalidArgument: if there is only one, whose error is unknown.
+        """
+        n = require_draws("samples", len(values))
+        values = values.detach().double()
+        if not values.isfinite().all():
+            return cls(float(values.mean()), 0.0, n)
+        return cls(float(values.mean()), float(values.std()) / n**0.5, n)
+
+    def __str__(self) -> str:
+        """The mean ± its standard error, of which two digits are shown: "-1.234 ± 0.012"."""
+        if self.standard_error == 0 or not math.isfinite(self.standard_error):
+            return f"{self.mean:.6g} ± {self.standard_error:g}"
+        digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
+        return f"{self.mean:.{digits}f} ± {self.standard_error:.{digits}f}"
+
+
+_ROWS = {
+    "elbo": ("ELBO", "nats"),
+    "imagined_return": ("imagined return", "reward"),
+    "true_return": ("true return", "reward"),
+    "delusion": ("delusion", "reward"),
+    "policy_entropy": ("policy entropy", "nats"),
+}
+
+
+@final
+@dataclass(frozen=True)
+class EstimatedScore:
+    """What `evaluate` computes, estimated.
+
+    Attributes:
+        elbo: in nats.
+        imagined_return: what the guide believes it earns, in reward units.
+        true_return: what its choice of actions earns in the true world, in reward units.
+        delusion: imagined − true return, in reward units.
+        policy_entropy: of its choices of action, summed over the steps, along true trajectories, in nats.
+    """
+
+    elbo: Estimate
+    imagined_return: Estimate
+    true_return: Estimate
+    delusion: Estimate
+    policy_entropy: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON or a data frame."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        rows = [(title, str(getattr(self, key)), unit) for key, (title, unit) in _ROWS.items()]
+        name, number, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+        return "\n".join(f"{title:<{name}}  {value:>{number}}  {unit}" for title, value, unit in rows)
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        body = "".join(
+            f"<tr><th style='text-align:left'>{title}</th><td style='text-align:right'>"
+            f"{html.escape(str(getattr(self, key)))}</td><td>{unit}</td></tr>"
+            for key, (title, unit) in _ROWS.items()
+        )
+        return f"<table><tbody>{body}</tbody></table>"
+
+
+def estimate_elbo(
+    model: MarkovModel, guide: Callable[[], Any], samples: int = 1000, generator: torch.Generator | None = None
+) -> Estimate:
+    r"""The ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats, by the mean of its log-weights.
+
+    Args:
+        model: the tabular model.
+        guide: any guide of it; see `log_weights`.
+        samples: how many trajectories are drawn, at least 2.
+        generator: of the random numbers; torch's own unless given.
+
+    Raises:
+        InvalidArgument, InvalidGuide: as `log_weights`.
+    """
+    return Estimate.of(draw_weighted(model, guide, require_draws("samples", samples), generator).log_weight)
+
+
+def estimate(
+    model: MarkovModel, guide: Callable[[], Any], samples: int = 1000, generator: torch.Generator | None = None
+) -> EstimatedScore:
+    r"""Score a guide by sampling, in a table or not; for guides with `blocks()` `evaluate` is exact.
+
+    The true return is that of its actions, chosen as the guide would given the same history, $q(a_t \mid s_0, a_0, k_0,
+    \dots, s_t)$, with the start, the dice and survival drawn from the model instead. For a guide with blocks that is
+    its policy.
+
+    Args:
+        model: the tabular model.
+        guide: any guide of it; see `log_weights`.
+        samples: how many trajectories are drawn, at least 2: so many from the guide, and so many in the true world.
+        generator: of the random numbers; torch's own unless given.
+
+    Raises:
+        InvalidArgument, InvalidGuide: as `log_weights`.
+    """
+    imagined, log_weight = draw_weighted(model, guide, require_draws("samples", samples), generator)
+    true = _in_the_true_world(model, guide, samples, generator)
+    believed, earned = Estimate.of(returns(model.mdp, imagined)), Estimate.of(returns(model.mdp, true.trajectories))
+    return EstimatedScore(
+        elbo=Estimate.of(log_weight),
+        imagined_return=believed,
+        true_return=earned,
+        delusion=_difference(believed, earned),
+        policy_entropy=Estimate.of(true.policy_entropy),
+    )
+
+
+def require_draws(name: str, draws: int) -> int:
+    """Refuse fewer than two draws, of which the error would be unknown."""
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
+        raise InvalidArgument(
+            f"`{name}` must be a whole number, at least 2, but is {draws!r}: the standard error is taken from the "
+            "spread of the draws. Take 1000, say."
+        )
+    return draws
+
+
+def _difference(one: Estimate, other: Estimate) -> Estimate:
+    """Of independent estimates; 0 where they are equal, were it at −inf."""
+    mean = 0.0 if one.mean == other.mean else one.mean - other.mean
+    return Estimate(mean, math.hypot(one.standard_error, other.standard_error), one.n)
+
+
+class _True(NamedTuple):
+    trajectories: Trajectories
+    policy_entropy: Float[Tensor, " batch"]
+
+
+@torch.no_grad()
+def _in_the_true_world(
+    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None
+) -> _True:
+    """The guide acts, the model does the rest."""
+    require_model(model, in_nats=True)
+    process, mdp = process_of(model, guide), model.mdp
+    if process is None:
+        found = traced(model, lambda: _TrueWorld(model)(guide)(), n, generator)
+        return _True(found.trajectories, -found.log_policy)
+    trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks(), mdp))
+    return _True(trajectories, policy_entropy(process, mdp, trajectories))
+
+
+class _TrueWorld(Messenger):
+    """A handler that draws the states and the outcomes of a guide from the model instead, given the guide's actions."""
+
+    def __init__(self, model: MarkovModel) -> None:
+        super().__init__()
+        self.mdp, self.truth = model.mdp, model.blocks()
+        self.survival = survival_probability(self.truth, model.mdp)
+        self.state, self.action, self.arrived = 0, 0, 0
+
+    def _pyro_sample(self, msg: Any) -> None:
+        kind, _, t = str(msg["name"]).partition("_")
+        ended = self.state == self.mdp.num_states
+        if kind == "state":
+            self.state = self._fate(int(t)) if t != "0" else self._draw(self.truth.log_initial)
+            self._settle(msg, self.state)
+        elif kind == "outcome":
+            row = None if ended else self.truth.log_dynamics[int(t), self.state, self.action]
+            outcome = 0 if row is None else self._draw(row)
+            self.arrived = self.state if ended else int(self.mdp.successor[self.state, self.action, outcome])
+            self._settle(msg, outcome)
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if str(msg["name"]).startswith("action_"):
+            self.action = int(msg["value"])
+
+    def _fate(self, t: int) -> int:
+        """Where the outcome leads, or the end."""
+        if self.arrived == self.mdp.num_states or self.mdp.discount == 1:
+            return self.arrived
+        return (
+            self.arrived if float(torch.rand(())) < float(self.survival[t - 1, self.arrived]) else self.mdp.num_states
+        )
+
+    def _settle(self, msg: Any, value: int) -> None:
+        msg["value"], msg["done"] = self.mdp.successor.new_tensor(value, dtype=torch.int64), True
+
+    @staticmethod
+    def _draw(log_probability: Tensor) -> int:
+        return int(Categorical(logits=log_probability).sample())

@@ -1,0 +1,51 @@
+"""The importance-weighted bound: between the ELBO and log p(O), the tighter the more particles."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ...errors import InvalidArgument
+from ...trajectories.blocks import MarkovModel
+from .estimate import Estimate, require_draws
+from .log_weights import log_weights
+
+
+def iwae_bound(
+    model: MarkovModel,
+    guide: Callable[[], Any],
+    particles: int,
+    samples: int = 1000,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    r"""The importance-weighted bound of K particles, in nats.
+
+    $$L_K = E\Bigl[\log \frac1K \sum_{k=1}^K w_k\Bigr], \qquad \text{ELBO} = L_1 \le L_2 \le \dots \to \log p(O)$$
+
+    The estimate is unbiased for the bound $L_K$, with its standard error; for log p(O) it is too low on average. The
+    error of a bound says nothing about the distance of the bound from log p(O).
+
+    Args:
+        model: the tabular model.
+        guide: any guide of it; see `log_weights`.
+        particles: K, at least 1.
+        samples: how many sets of K trajectories are drawn, at least 2.
+        generator: of the random numbers; torch's own unless given.
+
+    Raises:
+        InvalidArgument, InvalidGuide: as `log_weights`.
+
+    References:
+        [burda2016]
+    """
+    sets, size = require_draws("samples", samples), require_particles(particles)
+    drawn = log_weights(model, guide, sets * size, generator).view(sets, size)
+    return Estimate.of(torch.logsumexp(drawn, -1) - math.log(size))
+
+
+def require_particles(particles: int) -> int:
+    """Refuse what is not a number of particles."""
+    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 1:
+        raise InvalidArgument(f"`particles` must be a whole number, at least 1, but is {particles!r}.")
+    return particles

@@ -1,0 +1,125 @@
+"""Log-weights log p~ − log q of trajectories drawn from a guide: what every estimate is made of."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from pyro import poutine
+from torch import Tensor
+
+from ...errors import InvalidArgument, InvalidGuide
+from ...problems.mdp import TabularMDP
+from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.process import MarkovProcess, log_probability, process_of, simulate
+from ...trajectories.samples import Trajectories
+
+
+class Weighted(NamedTuple):
+    """Draws from a guide, with log p~ − log q of each, in nats."""
+
+    trajectories: Trajectories
+    log_weight: Float[Tensor, " batch"]
+
+
+def log_weights(
+    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None = None
+) -> Float[Tensor, " batch"]:
+    r"""The log-weights of n independent draws from a guide, in nats.
+
+    $$\log w = \log \tilde p(s_0, a_0, k_0, \dots) - \log q(s_0, a_0, k_0, \dots)$$
+
+    Their mean estimates the ELBO, and the mean of their exponentials p(O). Those of the exact posterior are all equal
+    to log p(O). −inf is a draw that the model forbids.
+
+    Args:
+        model: the tabular model.
+        guide: one with `blocks()` or with a memory (`process()`) is drawn from all at once; any other Pyro guide is
+            run n times.
+        n: how many, at least 1.
+        generator: of the random numbers; torch's own unless given.
+
+    Raises:
+        InvalidArgument: at temperature 0, or if n is below 1.
+        InvalidGuide: if the guide does not sample the sites of the model, or has no density.
+
+    References:
+        [levine2018]
+    """
+    return draw_weighted(model, guide, n, generator).log_weight
+
+
+@torch.no_grad()
+def draw_weighted(
+    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None = None
+) -> Weighted:
+    """Draw as `log_weights` does, and keep the trajectories."""
+    require_model(model, in_nats=True)
+    process = process_of(model, guide)
+    if process is None:
+        trajectories, log_q, _ = traced(model, guide, n, generator)
+    else:
+        trajectories = simulate(process, model.mdp, n, generator)
+        log_q = log_probability(process, model.mdp, trajectories)
+    return Weighted(trajectories, log_target(model, trajectories) - log_q)
+
+
+def log_target(model: MarkovModel, trajectories: Trajectories) -> Float[Tensor, " batch"]:
+    r"""$\log \tilde p = \log p(s_0) + \sum_t \log \rho + \log p(k_t) + r_t/\tau$, in nats, survival included."""
+    prior = MarkovProcess(model.blocks(), model.mdp).log_probability(trajectories)
+    return prior + returns(model.mdp, trajectories) / model.temperature
+
+
+def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
+    """The sum of the rewards of each trajectory, the final one included, in reward units."""
+    alive = trajectories.states < mdp.num_states
+    here = torch.where(alive, trajectories.states, 0)
+    reward = mdp.reward[here[:, :-1], trajectories.actions, trajectories.outcomes]
+    total = torch.where(alive[:, :-1], reward, 0.0).sum(-1)
+    if mdp.final_reward is None:
+        return total
+    return total + torch.where(alive[:, -1], mdp.final_reward[here[:, -1]], 0.0)
+
+
+class Traced(NamedTuple):
+    """Runs of a Pyro guide: what it drew, the log-density of all of it, and that of its actions, in nats."""
+
+    trajectories: Trajectories
+    log_probability: Float[Tensor, " batch"]
+    log_policy: Float[Tensor, " batch"]
+
+
+def traced(model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None) -> Traced:
+    """Run a Pyro guide n times.
+
+    Raises:
+        InvalidGuide: if it samples other sites than the model's.
+    """
+    if n < 1:
+        raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+    steps = model.mdp.horizon
+    counts = {"state": steps + 1, "action": steps, "outcome": steps}
+    due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
+    rows, densities = [], []
+    with torch.random.fork_rng(devices=[], enabled=generator is not None):
+        if generator is not None:
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
+        for _ in range(n):
+            trace = poutine.trace(guide).get_trace()
+            try:
+                trace.compute_log_prob()
+            except ValueError as problem:  # into which Pyro turns that of a guide without a density
+                raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
+            everything: dict[str, Any] = dict(trace.nodes)
+            nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}
+            if odd := sorted(set(due) ^ set(nodes)):
+                raise InvalidGuide(
+                    f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
+                    f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
+                )
+            rows.append([int(nodes[name]["value"]) for name in due])
+            log_q = {name: float(nodes[name]["log_prob_sum"]) for name in due}
+            densities.append((sum(log_q.values()), sum(log_q[f"action_{t}"] for t in range(steps))))
+    states, actions, outcomes = torch.tensor(rows, device=model.mdp.successor.device).split(list(counts.values()), 1)
+    log_q, log_policy = model.mdp.initial.new_tensor(densities).unbind(-1)
+    return Traced(Trajectories(states, actions, outcomes), log_q, log_policy)

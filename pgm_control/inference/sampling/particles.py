@@ -1,0 +1,168 @@
+"""Generations of particles: moved, weighed, resampled, many runs side by side."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...problems.mdp import TabularMDP
+from ...trajectories.blocks import MarkovModel
+from ...trajectories.process import MarkovProcess, Process, Turn, arrival, draw, draw_turn, log_turn
+from ...trajectories.samples import Trajectories
+
+
+class Runs(NamedTuple):
+    """Independent runs side by side; the axes of `SMC`, with the run in front. Weights are not normalised."""
+
+    log_evidence: Float[Tensor, " batch"]
+    log_weights: Float[Tensor, "batch particle"]
+    states: Int[Tensor, "batch particle time_and_last"]
+    actions: Int[Tensor, "batch particle time"]
+    outcomes: Int[Tensor, "batch particle time"]
+    effective_sample_size: Float[Tensor, "batch time_and_last"]
+    resampled: Bool[Tensor, "batch time"]
+
+
+@torch.no_grad()
+def run_smc(
+    model: MarkovModel,
+    process: Process,
+    particles: int,
+    runs: int,
+    threshold: float,
+    generator: torch.Generator | None,
+    lookahead: Tensor | None,
+    reference: Trajectories | None = None,
+) -> Runs:
+    """See `smc`; with a reference for each run, `conditional_smc`."""
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise InvalidArgument(f"`threshold` must be a number from 0 to 1, but is {threshold!r}.")
+    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks(), model.mdp), _log_twist(model, lookahead)
+    pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run
+
+    def pin(drawn: Tensor, fixed: Tensor) -> Tensor:
+        return torch.where(pinned, fixed.repeat_interleave(particles), drawn)
+
+    state = draw(process.log_initial().expand(runs * particles, -1), generator)
+    if reference is not None:
+        state = pin(state, reference.states[:, 0])
+    memory = process.begin(state)
+    log_weight = truth.log_initial()[state] - process.log_initial()[state] + ahead[0, state]
+    log_evidence = log_weight.new_zeros(runs)
+    states, actions, outcomes, ancestors, sizes, resampled = [state], [], [], [], [], []
+    for t in range(mdp.horizon):
+        weights = log_weight.view(runs, particles)
+        sizes.append(_effective_sample_size(weights))
+        again = (sizes[-1] < threshold * particles) & (sizes[-1] > 0)
+        ancestor = torch.arange(runs * particles, device=state.device)
+        if again.any():
+            log_evidence = log_evidence + torch.where(again, _log_mean(weights), 0.0)
+            resample = systematic if reference is None else _multinomial
+            chosen = resample(weights, generator) + torch.arange(runs, device=state.device)[:, None] * particles
+            ancestor = torch.where(again[:, None], chosen, ancestor.view(runs, particles)).flatten()
+            log_weight = torch.where(again[:, None], 0.0, weights).flatten()
+            state, memory = state[ancestor], memory[ancestor]
+        alive = state < mdp.num_states
+        turn = draw_turn(process, mdp, t, torch.where(alive, state, 0), alive, memory, generator)
+        if reference is not None:
+            turn = turn._replace(
+                action=pin(turn.action, reference.actions[:, t]),
+                outcome=pin(turn.outcome, reference.outcomes[:, t]),
+                lives=pin(turn.lives, reference.states[:, t + 1] < mdp.num_states),
+            )
+        following = arrival(mdp, turn)
+        gain = log_turn(truth, mdp, turn, memory) - log_turn(process, mdp, turn, memory) + _reward(model, turn)
+        log_weight = log_weight + gain + ahead[t + 1, following] - ahead[t, state]
+        memory = process.remember(t, *turn[2:], memory)
+        state = following
+        states.append(state)
+        actions.append(torch.where(alive, turn.action, 0))
+        outcomes.append(torch.where(alive, turn.outcome, 0))
+        ancestors.append(ancestor)
+        resampled.append(again)
+    weights = log_weight.view(runs, particles)
+    paths = _genealogy(mdp, states, actions, outcomes, ancestors)
+    return Runs(
+        log_evidence=log_evidence + _log_mean(weights),
+        log_weights=weights,
+        states=paths.states.view(runs, particles, -1),
+        actions=paths.actions.view(runs, particles, -1),
+        outcomes=paths.outcomes.view(runs, particles, -1),
+        effective_sample_size=torch.stack([*sizes, _effective_sample_size(weights)], -1),
+        resampled=torch.stack(resampled, -1),
+    )
+
+
+def _log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
+    """log ψ, finite but for the last row, which is the final reward; 0 for those who have ended."""
+    mdp = model.mdp
+    shape = (mdp.horizon + 1, mdp.num_states)
+    ahead = mdp.initial.new_zeros(shape) if lookahead is None else lookahead.detach().to(mdp.initial)
+    if tuple(ahead.shape) != shape:
+        raise InvalidArgument(
+            f"`lookahead` must have shape {shape}, one row a time from 0 to T, but has {tuple(ahead.shape)}."
+        )
+    if not bool((ahead < torch.inf).all()):
+        raise InvalidArgument("`lookahead` must be finite or −inf, in nats, but holds nan or +inf.")
+    lowest = torch.where(ahead.isfinite(), ahead, torch.inf).amin(-1, keepdim=True)
+    ahead = torch.where(ahead.isfinite(), ahead, torch.where(lowest.isfinite(), lowest, 0.0))
+    ahead[-1] = 0.0 if mdp.final_reward is None else mdp.final_reward / model.temperature
+    return torch.cat((ahead, ahead.new_zeros(len(ahead), 1)), -1)
+
+
+def _reward(model: MarkovModel, turn: Turn) -> Float[Tensor, " particle"]:
+    reward = model.mdp.reward[turn.state, turn.action, turn.outcome] / model.temperature
+    return torch.where(turn.alive, reward, 0.0)
+
+
+def _log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
+    return torch.logsumexp(log_weight, -1) - math.log(log_weight.shape[-1])
+
+
+def _effective_sample_size(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
+    """1/Σ w² of normalised weights, and 0 where every weight is 0."""
+    return torch.where(torch.isneginf(log_weight).all(-1), 0.0, 1.0 / _shares(log_weight).square().sum(-1))
+
+
+def _shares(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, "batch particle"]:
+    """Normalised weights; equal ones in a run that is dead, where they do not matter."""
+    dead = torch.isneginf(log_weight).all(-1, keepdim=True)
+    return torch.softmax(torch.where(dead, 0.0, log_weight), -1)
+
+
+def systematic(
+    log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
+) -> Int[Tensor, "batch particle"]:
+    """Particle i of the next generation is that in which (i + u)/N falls, with one u for all."""
+    share, size = _shares(log_weight), log_weight.shape[-1]
+    luck = torch.rand(len(share), 1, generator=generator, dtype=share.dtype, device=share.device)
+    cumulated = share.cumsum(-1)
+    where = (torch.arange(size, device=share.device) + luck) / size * cumulated[:, -1:]
+    last = size - 1 - (share.flip(-1) > 0).to(torch.int8).argmax(-1, keepdim=True)  # rounding must not revive the dead
+    return torch.minimum(torch.searchsorted(cumulated, where, right=True), last)
+
+
+def _multinomial(
+    log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
+) -> Int[Tensor, "batch particle"]:
+    """Each but particle 0, which is kept, is drawn anew by the weights."""
+    chosen = torch.multinomial(_shares(log_weight), log_weight.shape[-1], replacement=True, generator=generator)
+    chosen[:, 0] = 0
+    return chosen
+
+
+def _genealogy(
+    mdp: TabularMDP, states: list[Tensor], actions: list[Tensor], outcomes: list[Tensor], ancestors: list[Tensor]
+) -> Trajectories:
+    """The past of those who are here at the end."""
+    line = torch.arange(len(states[0]), device=states[0].device)
+    path, chosen, faces = [states[-1]], [], []
+    for t in reversed(range(mdp.horizon)):
+        chosen.append(actions[t][line])
+        faces.append(outcomes[t][line])
+        line = ancestors[t][line]
+        path.append(states[t][line])
+    return Trajectories(*(torch.stack(each[::-1], 1) for each in (path, chosen, faces)))

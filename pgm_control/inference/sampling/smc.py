@@ -1,0 +1,225 @@
+"""Sequential Monte Carlo with a guide as the proposal: trajectories that do badly are given up on the way."""
+
+import html
+import math
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...problems.mdp import TabularMDP
+from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.occupancy import Occupancy
+from ...trajectories.process import Process, arrival, log_probability, process_of, turns
+from ...trajectories.samples import Trajectories
+from .iwae import require_particles
+from .log_weights import log_target
+from .particles import Runs, run_smc
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class SMC:
+    """Weighted trajectories, and what they say of log p(O).
+
+    Attributes:
+        model: whose posterior they stand for.
+        log_evidence: log Ẑ, in nats. exp of it is unbiased for p(O), so that it is itself too low on average. −inf if
+            every particle died, that is, met what is forbidden.
+        log_weights: of the trajectories, in nats, normalised; all −inf if every particle died.
+        trajectories: one a particle, with its ancestors' past.
+        effective_sample_size: 1/Σ w² after the start and after each step, before any resampling: N where all weights
+            are equal, 0 where all are 0.
+        resampled: whether the particles were resampled before each step.
+    """
+
+    model: MarkovModel
+    log_evidence: float
+    log_weights: Float[Tensor, " particle"]
+    trajectories: Trajectories
+    effective_sample_size: Float[Tensor, " time_and_last"]
+    resampled: Bool[Tensor, " time"]
+
+    def sample(self, n: int = 1, generator: torch.Generator | None = None) -> Trajectories:
+        """Draw n of the trajectories by their weights, with replacement.
+
+        They share ancestors: independent trajectories need independent runs.
+
+        Raises:
+            InvalidArgument: if every particle died.
+        """
+        if self.log_evidence == -math.inf:
+            raise InvalidArgument(
+                "`sample` needs a particle of positive weight, but every one met what is forbidden. Raise `particles`, "
+                "or propose with a guide that avoids them, such as a fitted one."
+            )
+        rows = self.log_weights.exp().expand(n, -1)
+        chosen = torch.multinomial(rows, 1, generator=generator)[:, 0]
+        return Trajectories(*(each[chosen] for each in self.trajectories))
+
+    def marginals(self) -> Occupancy:
+        """The weighted frequencies of states, and of (state, action, outcome), by time: consistent, not unbiased."""
+        return weighted_marginals(self.model.mdp, self.trajectories, self.log_weights.exp())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, for JSON or a data frame."""
+        return {
+            "log_evidence": self.log_evidence,
+            "particles": len(self.log_weights),
+            "effective_sample_size": self.effective_sample_size.tolist(),
+            "resampled": self.resampled.tolist(),
+        }
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        lines = [f"log Ẑ = {self.log_evidence:.6f} nats, {len(self.log_weights)} particles", "time  ESS"]
+        for t, size in enumerate(self.effective_sample_size.tolist()):
+            mark = "  resampled" if t < len(self.resampled) and bool(self.resampled[t]) else ""
+            lines.append(f"{t:>4}  {size:.1f}{mark}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """The same in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def smc(
+    model: MarkovModel,
+    guide: object,
+    particles: int,
+    *,
+    threshold: float = 0.5,
+    generator: torch.Generator | None = None,
+    lookahead: Float[Tensor, "time_and_last state"] | None = None,
+) -> SMC:
+    r"""Run sequential Monte Carlo, with a guide as the proposal.
+
+    After a step the weight of a particle is multiplied by
+
+    $$\frac{\rho(a \mid s)\, p(k \mid s,a)\, \exp(r/\tau)}{\pi(a \mid h)\, q(k \mid h,a)}\;
+        \frac{\psi_{t+1}(s')}{\psi_t(s)}$$
+
+    and where the effective sample size falls below `threshold` times N the particles are resampled, systematically
+    [kitagawa1996]. A lookahead log ψ says what is to come: with the exact values V/τ and the exact posterior as the
+    proposal all weights are equal to p(O) [piche2019]. exp(log Ẑ) is unbiased for p(O) whatever the lookahead.
+
+    `pyro.infer.SMCFilter` needs a model and a guide written as `init` and `step`, and traces them; this one reads the
+    tables that the Pyro programs share, so that any guide can propose.
+
+    Args:
+        model: the tabular model.
+        guide: the proposal, with `blocks()` or with a memory (`process()`).
+        particles: N.
+        threshold: in [0, 1]. 0 never resamples, which is importance sampling; 1 always does.
+        generator: of the random numbers; torch's own unless given.
+        lookahead: log ψ, in nats: how much the rest is worth from each state and time, such as
+            `infer(model).v / model.temperature`. −inf is taken for the smallest finite value of its time, since a
+            lookahead may only prefer, and the last row for the final reward, which is known. None is 0 throughout.
+
+    Raises:
+        InvalidArgument: naming the argument, or at temperature 0.
+
+    References:
+        [doucet2001], [kitagawa1996], [piche2019]
+    """
+    process = proposal_of(model, guide)
+    found = run_smc(model, process, require_particles(particles), 1, threshold, generator, lookahead)
+    return _only(model, found)
+
+
+def conditional_smc(
+    model: MarkovModel,
+    guide: object,
+    reference: Trajectories,
+    particles: int,
+    *,
+    threshold: float = 0.5,
+    generator: torch.Generator | None = None,
+    lookahead: Float[Tensor, "time_and_last state"] | None = None,
+) -> SMC:
+    r"""Run sequential Monte Carlo in which particle 0 is a given trajectory: a step of particle Gibbs.
+
+    If the reference is drawn from the exact posterior, so is `conditional_smc(…).sample(1)`: iterating this is a Markov
+    chain whose stationary distribution is the exact posterior for any N ≥ 2, whatever the guide. The resampling is
+    multinomial, with which this is true as soon as particle 0 is left alone.
+
+    Args:
+        reference: one trajectory (a batch of 1), possible in the model and under the guide.
+        model, guide, particles, threshold, generator, lookahead: as in `smc`.
+
+    Raises:
+        InvalidArgument: as `smc`; or if the reference is not one trajectory, or is impossible.
+
+    References:
+        [andrieu2010]
+    """
+    process = proposal_of(model, guide)
+    if len(reference.states) != 1:
+        raise InvalidArgument(
+            f"`reference` must be one trajectory, but is a batch of {len(reference.states)}. Take .sample(1) of a "
+            "posterior or of a run of SMC."
+        )
+    for log_probability_of_it, owner in (
+        (log_target(model, reference), "the model"),
+        (log_probability(process, model.mdp, reference), "the guide"),
+    ):
+        if not bool(log_probability_of_it > -torch.inf):
+            raise InvalidArgument(
+                f"`reference` must be possible, but has probability 0 under {owner}. Take one from a run of "
+                "smc(model, guide, …), with the same model and guide."
+            )
+    for turn in turns(model.mdp, reference):
+        if not torch.equal(arrival(model.mdp, turn), reference.states[:, turn.t + 1]) and bool(turn.lives):
+            raise InvalidArgument(
+                f"`reference` must follow its outcomes, but that of step {turn.t} does not lead to state "
+                f"{int(reference.states[0, turn.t + 1])}. Take one from a run of smc(model, guide, …)."
+            )
+    found = run_smc(model, process, require_particles(particles), 1, threshold, generator, lookahead, reference)
+    return _only(model, found)
+
+
+def proposal_of(model: MarkovModel, guide: object) -> Process:
+    """The guide as something that can be drawn from a step at a time.
+
+    Raises:
+        InvalidArgument: if it has neither blocks nor a memory.
+    """
+    require_model(model, in_nats=True)
+    process = process_of(model, guide)
+    if process is None:
+        raise InvalidArgument(
+            "`guide` must propose a step at a time, by `blocks()` or `process()`, but "
+            f"{getattr(guide, '__name__', type(guide).__name__)} has neither. Any Pyro guide can be improved without "
+            "resampling: see iwae_bound."
+        )
+    return process
+
+
+def weighted_marginals(mdp: TabularMDP, trajectories: Trajectories, weight: Float[Tensor, " batch"]) -> Occupancy:
+    """How often weighted trajectories are in each state, and meet each (state, action, outcome), by time."""
+    sizes = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    states, actions, outcomes = trajectories
+    alive, steps = states < mdp.num_states, mdp.horizon
+    mass = torch.where(alive, weight[:, None], 0.0)
+    here, time = torch.where(alive, states, 0), torch.arange(steps + 1, device=states.device)
+    visits = mass.new_zeros(steps + 1, sizes[0]).index_put((time.expand_as(here), here), mass, accumulate=True)
+    faces = (time[:-1].expand_as(actions), here[:, :-1], actions, outcomes)
+    return Occupancy(visits, mass.new_zeros(steps, *sizes).index_put(faces, mass[:, :-1], accumulate=True))
+
+
+def _only(model: MarkovModel, runs: Runs) -> SMC:
+    log_weight = runs.log_weights[0]
+    log_total = torch.logsumexp(log_weight, -1)
+    return SMC(
+        model=model,
+        log_evidence=float(runs.log_evidence[0]),
+        log_weights=torch.where(log_total > -torch.inf, log_weight - log_total, log_weight),
+        trajectories=Trajectories(runs.states[0], runs.actions[0], runs.outcomes[0]),
+        effective_sample_size=runs.effective_sample_size[0],
+        resampled=runs.resampled[0],
+    )

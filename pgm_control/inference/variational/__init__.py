@@ -1,0 +1,1 @@
+"""Losses for SVI and the methods that fit a guide."""

@@ -1,0 +1,155 @@
+"""A fit on disk: tensors and JSON, loadable without running code, written whole or not at all."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, UInt8
+from pyro.optim import PyroOptim
+from torch import Tensor
+
+from ...errors import InvalidCheckpoint
+from ...runtime.checkpoint import loaded
+from ...runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
+from ...runtime.files import write_whole
+from ...runtime.optimiser_states import check_of, restored, states_of
+from .parameters import check_of_state, load_state, parameters_of, state_of
+
+_FORMAT = 1
+_REMEDY = "Fit afresh without `resume`."
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """All that the next step of a fit depends on.
+
+    Attributes:
+        parameters: the guide's state.
+        optimiser: one optimiser state a parameter; empty for a method without an optimiser.
+        elbo: what every step so far reported, in nats.
+        seconds: time spent.
+        random: the state of torch's generator.
+        description: what was fitted, to refuse continuing something else.
+    """
+
+    parameters: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    elbo: Float[Tensor, " step"]
+    seconds: float
+    random: UInt8[Tensor, " byte"]
+    description: dict[str, Any]
+
+    @classmethod
+    def take(
+        cls,
+        guide: Callable[[], Any],
+        optim: PyroOptim | None,
+        elbo: list[float],
+        seconds: float,
+        description: dict[str, Any],
+    ) -> "Checkpoint":
+        """Copy the present state; `optim` is None for a method that has no state of its own."""
+        states = {} if optim is None else states_of(optim, parameters_of(guide))
+        return cls(
+            _copied(state_of(guide)),
+            _copied(states),
+            torch.tensor(elbo, dtype=torch.float64),
+            seconds,
+            torch.get_rng_state(),
+            description,
+        )
+
+    def require(
+        self, description: dict[str, Any], guide: Callable[[], Any], optim: PyroOptim | None, where: object = "`resume`"
+    ) -> None:
+        """Refuse to continue another fit, or from tensors that are not those of this guide and optimiser.
+
+        Raises:
+            InvalidCheckpoint: naming what differs.
+        """
+        for key in {**description, **self.description}:
+            past, here = self.description.get(key), description.get(key)
+            if past != here:
+                raise InvalidCheckpoint(
+                    f"`resume` belongs to another fit: its {key} was {past}, but here it is {here}. Build the same "
+                    "model, guide, loss and optimiser, with the same method, or fit afresh without `resume`."
+                )
+        require(where, "this guide", self.parameters, check_of_state(guide), _REMEDY)
+        optimisers = fields({}) if optim is None else check_of(optim, parameters_of(guide), self.optimiser)
+        require(where, "this optimiser", self.optimiser, optimisers, _REMEDY)
+
+    def restore(self, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
+        """Put the parameters and the optimiser back, but not the generator.
+
+        Raises:
+            InvalidCheckpoint: if the guide has other parameters.
+        """
+        try:
+            load_state(guide, self.parameters)
+        except RuntimeError as problem:
+            raise InvalidCheckpoint(f"The checkpoint does not fit this guide: {problem}") from problem
+        if optim is not None:
+            restored(optim, parameters_of(guide), _copied(self.optimiser))
+
+    def save(self, path: str | Path) -> None:
+        """Write to disk: a crash leaves the old file or the new one."""
+        content = {
+            "parameters": self.parameters,
+            "optimiser": self.optimiser,
+            "elbo": self.elbo,
+            "random": self.random,
+            "json": json.dumps({"format": _FORMAT, "seconds": self.seconds, "description": self.description}),
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_whole(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Checkpoint":
+        """Read a checkpoint.
+
+        Raises:
+            InvalidCheckpoint: if there is none, it is not whole, or it holds what no fit writes.
+        """
+        content, facts = loaded(path, "a fit", _REMEDY)
+        if facts.get("format") != _FORMAT:
+            raise InvalidCheckpoint(
+                f"{path} has checkpoint format {facts.get('format')}, but this version reads {_FORMAT}. "
+                "Read it with the version that wrote it."
+            )
+        require(path, "a fit", content, _TENSORS, _REMEDY)
+        require(path, "a fit", facts, _FACTS, _REMEDY)
+        return cls(
+            content["parameters"],
+            content["optimiser"],
+            content["elbo"],
+            facts["seconds"],
+            content["random"],
+            facts["description"],
+        )
+
+
+_TENSORS = fields(
+    {
+        "parameters": mapping(anything),
+        "optimiser": mapping(anything),
+        "elbo": tensor((None,), torch.float64),
+        "random": generator_state(),
+    }
+)
+_FACTS = fields({"format": number(whole=True), "seconds": number(0.0), "description": mapping(anything)})
+
+
+def _copied(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_copied(value) for value in state)
+    return state

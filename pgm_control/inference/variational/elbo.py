@@ -1,0 +1,195 @@
+"""The exact objective of a Markov guide, the ELBO above all, by a differentiable recursion, compiled or in torch."""
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.factors import Number, charges, conditionals, relative
+from ...chance.optimism import Optimism
+from ...kernels.backend import kernels_for
+from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.occupancy import survival_probability
+from ...trajectories.prices import Prices, sizes_of
+
+FREE = Optimism(1.0, 1.0, 1.0)
+
+
+def elbo(model: MarkovModel, blocks: Blocks) -> Float[Tensor, ""]:
+    r"""The exact evidence lower bound of a trajectory distribution, in nats: its objective with every block free.
+
+    References:
+        [levine2018]
+    """
+    return objective_of(model, blocks, FREE)
+
+
+def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Float[Tensor, ""]:
+    r"""The objective $J_\beta$ of a trajectory distribution, in nats, exactly.
+
+    $$W_t(s) = \sum_a \pi_t \Bigl[-\log\tfrac{\pi_t}{\rho}
+        + \sum_k q_t(k) \bigl(\tfrac{r}{\tau} - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)} + \gamma W_{t+1}(s')\bigr)\Bigr]$$
+
+    and $J_\beta = \sum_s q(s_0)\,(W_0 - \tfrac1{\beta_0} \log q(s_0)/p(s_0))$. Where survival is freed its KL from γ
+    is paid too, and each part of a die at its own price. A block with β = 0 must be the model's, and is not charged.
+    Differentiable in the blocks. A face of probability zero contributes nothing, whatever its reward.
+
+    References:
+        [levine2018], [howard1972]
+    """
+    prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    if kernels is None or not prices.is_whole:
+        ahead = _recursion(model, blocks, prior, prices)[0][0]
+    else:
+        tables = _once(blocks.log_policy), _once(blocks.log_dynamics)
+        ahead = _Compiled.apply(kernels, model, prior, prices, *tables)
+    sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, prices.initial)
+    start, true = conditionals(blocks.log_initial, sizes), conditionals(prior.log_initial, sizes)
+    return expect(blocks.log_initial, ahead - charges(start, true, prices.initial))
+
+
+def values_to_go(
+    model: MarkovModel, blocks: Blocks, optimism: Optimism = FREE
+) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
+    r"""$W_t$, the objective still to come, and the advantage $\sum_k q_t(k)(\dots) - \log \pi_t/\rho$ of each action.
+
+    In nats, without derivatives; see `objective_of`.
+    """
+    prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    if kernels is None or not prices.is_whole:
+        return _recursion(model, blocks, prior, prices)
+    tables = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
+    ahead, advantage = kernels.elbo_to_go(
+        *_arrays(tables), model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
+    )
+    return torch.from_numpy(ahead), torch.from_numpy(advantage)
+
+
+def _weights(model: MarkovModel, optimism: Optimism) -> Prices:
+    return Prices.of(model.mdp, optimism, model.temperature).weights()
+
+
+def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
+    """The compiled loops have no survival of their own."""
+    return None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
+
+
+def _tables(model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor) -> tuple[Tensor, ...]:
+    """What the compiled loops read: policy, dice and rewards."""
+    mdp, policy, dynamics = model.mdp, log_policy.exp(), log_dynamics.exp()
+    chance = (dynamics, log_dynamics, prior.log_dynamics[0], mdp.reward / model.temperature, mdp.successor)
+    return policy, log_policy, prior.log_policy[0], *chance, _last(model)
+
+
+def _arrays(tables: Iterable[Tensor]) -> list[np.ndarray]:
+    return [table.detach().numpy() for table in tables]
+
+
+def _recursion(
+    model: MarkovModel, blocks: Blocks, prior: Blocks, prices: Prices
+) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
+    """`values_to_go`, by torch: any device, any derivative, freed survival."""
+    mdp = model.mdp
+    forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
+    # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
+    reward = torch.where(forbidden, 0.0, mdp.reward)
+    sizes = sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics)
+    dice, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
+    faces = reward / model.temperature - charges(dice, true, prices.dynamics)
+    gain = expect(blocks.log_dynamics, faces) - relative(blocks.log_policy, prior.log_policy)
+    policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
+    survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount, prices.survival)
+    ahead = torch.where(doomed, 0.0, _last(model))
+    values, advantages = [_last(model)], []
+    any_forbidden = bool(forbidden.any() or doomed.any())
+    for t in reversed(range(mdp.horizon)):
+        next_gain = _product(survival[t], ahead) - price[t]
+        advantage = gain[t] + _product(dynamics[t], next_gain[mdp.successor]).sum(-1)
+        ahead = _product(policy[t], advantage).sum(-1)
+        value = ahead
+        if any_forbidden:
+            dead_end = (dynamics[t] > 0) & (forbidden | (doomed & (survival[t] > 0))[mdp.successor])
+            advantage = torch.where(dead_end.any(-1), -torch.inf, advantage)
+            doomed = ((policy[t] > 0) & dead_end.any(-1)).any(-1)
+            value = torch.where(doomed, -torch.inf, ahead)
+        values.append(value)
+        advantages.append(advantage)
+    return torch.stack(values[::-1]), torch.stack(advantages[::-1])
+
+
+class _Compiled(torch.autograd.Function):
+    """W_0, by compiled loops: backwards for the value, forwards for its derivatives."""
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,
+        kernels: Any,
+        model: MarkovModel,
+        prior: Blocks,
+        prices: Prices,
+        log_policy: Tensor,
+        log_dynamics: Tensor,
+    ) -> Tensor:
+        tables = _tables(model, prior, log_policy, log_dynamics)
+        weight = float(prices.dynamics[0])
+        sweep = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon, weight)
+        ctx.kernels, ctx.model, ctx.prior, ctx.prices, ctx.sweep = kernels, model, prior, prices, (*sweep, weight)
+        ctx.save_for_backward(log_policy, log_dynamics, tables[0], *tables[3:-1])
+        return torch.from_numpy(sweep[0][0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        log_policy, log_dynamics, *tables = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[4:]
+        if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
+            steps = ctx.model.mdp.horizon
+            expanded = [table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics)]
+            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior, ctx.prices)[0][0]
+            inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
+            found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
+            return None, None, None, None, *(next(found) if want else None for want in wanted)
+        arrays = _arrays(tables)
+        found = ctx.kernels.elbo_gradients(
+            grad.contiguous().numpy(), *arrays, ctx.model.mdp.discount, *ctx.sweep, wanted[1]
+        )
+        return (
+            *(None, None, None, None),
+            *(
+                torch.from_numpy(each if len(table) > 1 else each.sum(0, keepdims=True)) if want else None
+                for each, table, want in zip(found, arrays[:2], wanted, strict=True)
+            ),
+        )
+
+
+def _last(model: MarkovModel) -> Float[Tensor, " state"]:
+    """What the last state is worth, in nats."""
+    final = model.mdp.final_reward
+    return model.mdp.initial.new_zeros(model.mdp.num_states) if final is None else final / model.temperature
+
+
+def _once(table: Tensor) -> Tensor:
+    """A table that is the same at all times, as an expanded one is, once."""
+    return (table[:1] if table.stride(0) == 0 else table).contiguous()
+
+
+def expect(log_q: Float[Tensor, "*batch face"], x: Float[Tensor, "*#batch face"]) -> Float[Tensor, "*batch"]:
+    """Σ q x over the last axis; a face of probability zero contributes nothing, even where x is infinite."""
+    return _product(log_q.exp(), x).sum(-1)
+
+
+def _product(probability: Tensor, x: Tensor) -> Tensor:
+    return probability * torch.where(probability > 0, x, torch.zeros_like(x))
+
+
+def _survival_price(blocks: Blocks, discount: float, weight: Number) -> Float[Tensor, "time next_state"]:
+    """What the guide's survival costs, its KL from γ over β, by the state that the step leads to."""
+    if blocks.log_survival is None:
+        return torch.zeros_like(blocks.log_policy[..., 0])
+    fate = torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)
+    truth = fate.new_tensor([discount, 1.0 - discount]).log().expand_as(fate)
+    kl = expect(fate, relative(fate, truth))
+    return torch.where(kl == torch.inf, kl, weight * kl)  # whoever dies where nobody can is infinitely wrong

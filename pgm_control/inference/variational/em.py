@@ -1,0 +1,116 @@
+"""Expectation and maximisation: the natural gradient's step for guides that are not tables."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.factors import relative
+from ...errors import InvalidArgument
+from ...problems.mdp import TabularMDP
+from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
+from ...trajectories.occupancy import Occupancy, occupancy
+from .elbo import expect
+from .natural_gradient import improved
+
+
+def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximisation_steps: int = 20) -> float:
+    r"""Improve the blocks of a guide as if they were tables, then move its parameters towards what was found.
+
+    Expectation: a natural-gradient step of size η (see `improved`) gives the targets $\pi^*_t$, $q^*_t$ and $q^*(s_0)$.
+    Maximisation: the parameters θ are moved to lower
+
+    $$KL(q^*(s_0) \| q_\theta(s_0))
+        + \sum_t E_{old} \bigl[KL(\pi^*_t \| \pi_{\theta,t}) + KL(q^*_t \| q_{\theta,t})\bigr]$$
+
+    by a few steps of L-BFGS, which starts afresh every time, so that the next step depends on the guide alone. Every
+    state counts as often as the old guide visits it. Blocks that do not depend on a parameter are left out.
+
+    A guide that can follow its targets (`ClampedGuide`) makes natural-gradient steps, and ends at its best. One that
+    cannot (`StationaryGuide`) settles for a compromise between its targets, a little beside its best ELBO: what it
+    loses there falls with η², since only for small steps is the compromise that of the ELBO.
+
+    Args:
+        model: what is true, with its rewards.
+        guide: a module whose blocks depend on its parameters, which are changed in place.
+        step_size: η in (0, 1].
+        maximisation_steps: of L-BFGS, at most.
+
+    Returns:
+        The ELBO before the step, in nats. If it is not finite, nothing was moved.
+
+    Raises:
+        InvalidArgument: if the guide has no parameters, or is fitted to something else than the ELBO.
+
+    References:
+        [abdolmaleki2018], [neal1998]
+    """
+    parameters = em_parameters(guide)
+    with torch.no_grad():
+        old = guide.blocks()
+        target, before = improved(model, old, step_size)
+        if not math.isfinite(before):
+            return before
+        visits = occupancy(old, model.mdp)
+    optimiser = torch.optim.LBFGS(
+        parameters,
+        max_iter=maximisation_steps,
+        tolerance_grad=1e-12,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def distance() -> Tensor:
+        optimiser.zero_grad()
+        terms = [
+            (weight * expect(log_target, relative(log_target, log_q))).sum()
+            for log_target, log_q, weight in _tables(target, guide.blocks(), visits, model.mdp)
+            if log_q.requires_grad
+        ]
+        total = torch.stack(terms).sum()
+        total.backward()
+        return total
+
+    optimiser.step(distance)  # pyright: ignore[reportArgumentType]  it takes tensors too
+    optimiser.zero_grad()
+    return before
+
+
+def _tables(
+    target: Blocks, now: Blocks, visits: Occupancy, mdp: TabularMDP
+) -> Iterator[tuple[Tensor, Tensor, Float[Tensor, "*row"]]]:
+    """Block by block: the target, what the guide says, and how often the old guide met each row."""
+    yield target.log_initial, now.log_initial, now.log_initial.new_ones(())
+    yield target.log_policy, now.log_policy, visits.state[:-1]
+    yield target.log_dynamics, now.log_dynamics, visits.outcome.sum(-1)
+    if target.log_survival is not None and now.log_survival is not None:
+        arrived = torch.zeros_like(visits.state[1:])
+        arrived.index_add_(1, mdp.successor.flatten(), visits.outcome.flatten(1))
+        yield _fate(target.log_survival), _fate(now.log_survival), arrived
+
+
+def _fate(log_survival: Float[Tensor, "time next_state"]) -> Float[Tensor, "time next_state 2"]:
+    return torch.stack((log_survival, torch.log1p(-log_survival.exp())), -1)
+
+
+def em_parameters(guide: object) -> list[torch.nn.Parameter]:
+    """What can be moved.
+
+    Raises:
+        InvalidArgument: if that is nothing, or its KL from a target says nothing about what it is fitted to.
+    """
+    name = type(guide).__name__
+    found = [each for each in guide.parameters() if each.requires_grad] if isinstance(guide, torch.nn.Module) else []
+    if not found:
+        raise InvalidArgument(
+            f'`guide` must have torch parameters for method="em", but {name} has none. A guide whose blocks can be '
+            'assigned is fitted with method="natural_gradient" or "exact".'
+        )
+    if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
+        raise InvalidArgument(
+            f'`guide` must be fitted to the ELBO for method="em", every β 0 or 1, but {name} has {guide.optimism}. Use '
+            'method="natural_gradient" or "svi".'
+        )
+    return found

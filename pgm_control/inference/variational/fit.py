@@ -1,0 +1,304 @@
+"""Fitting a guide to a model, whatever one step of it is."""
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar, final, get_args
+
+import torch
+from jaxtyping import Float
+from pyro.infer.elbo import ELBO
+from pyro.optim import PyroOptim
+from torch import Tensor
+
+from ...analysis.evaluate import blocks_of
+from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
+from ...runtime.loop import Loop
+from ...runtime.progress import Progress, silent
+from ...runtime.status import Status
+from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
+from .checkpoint import Checkpoint
+from .elbo import elbo as exact_elbo
+from .methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
+
+G = TypeVar("G", bound=Callable[[], Any])
+MethodName = Literal["svi", "natural_gradient", "em", "exact"]
+_BETWEEN_GOOD = 100  # steps between the copies of the guide to which a fit that breaks goes back
+
+
+class FitStatus(Status):
+    """How a fit ended."""
+
+    converged = "The ELBO stopped improving."
+    out_of_steps = (
+        "`steps` was reached before the ELBO stopped improving. Continue with fit(…, steps=more, resume=this fit), or "
+        "raise the learning rate or `step_size`. The noise of a loss that samples hides when it stops."
+    )
+    stopped = "A callback asked to stop."
+    interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
+    not_finite = (
+        "The ELBO became nan or infinite; the guide was put back to its last good parameters. Lower the learning rate, "
+        "raise the temperature, or check that the guide leaves forbidden outcomes impossible."
+    )
+
+
+@final
+@dataclass(frozen=True)
+class FitStep:
+    """What a callback sees after a step.
+
+    Attributes:
+        step: how many steps were made.
+        elbo: the estimate that this step reported, in nats.
+        seconds: time spent.
+        guide: the guide, to look at.
+    """
+
+    step: int
+    elbo: float
+    seconds: float
+    guide: Any
+
+
+Callback = Callable[[FitStep], bool | None]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Generic[G]):
+    """A fitted guide and how it came about.
+
+    Attributes:
+        guide: the guide that was passed in, now fitted.
+        elbo: what every step reported, in nats: the ELBO of the parameters before that step's update.
+        final_elbo: the exact ELBO of the guide as it is now, in nats; None if it can only be estimated, because the
+            model or the guide has no `blocks()`.
+        status: how it ended; `status.message` explains it.
+        steps: how many steps were made, those before a resume included.
+        seconds: how long they took.
+        checkpoint: the state from which `fit(…, resume=…)` continues.
+    """
+
+    guide: G
+    elbo: Float[Tensor, " step"]
+    final_elbo: float | None
+    status: FitStatus
+    steps: int
+    seconds: float
+    checkpoint: Checkpoint
+
+    def save(self, path: str | Path) -> None:
+        """Write the checkpoint, atomically; `fit(model, guide, resume=path)` continues bit for bit."""
+        self.checkpoint.save(path)
+
+    def __repr__(self) -> str:
+        """The last number and the message."""
+        last = self.elbo[-1].item() if self.final_elbo is None and len(self.elbo) else self.final_elbo
+        reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
+        return f"Fit({reached} after {self.steps} steps, {self.seconds:.1f} s. {self.status.message})"
+
+    def _repr_html_(self) -> str:
+        """How it ended and the curve of the ELBO, for a notebook."""
+        from ...text.html import fit_page
+
+        return fit_page(self)
+
+
+def fit(
+    model: Callable[[], Any],
+    guide: G,
+    loss: ELBO | None = None,
+    optim: PyroOptim | None = None,
+    *,
+    method: MethodName = "svi",
+    step_size: float = 1.0,
+    steps: int = 2000,
+    tolerance: float = 1e-5,
+    seed: int | None = None,
+    progress: Progress = silent,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 500,
+    resume: "Fit[Any] | str | Path | None" = None,
+) -> Fit[G]:
+    """Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, by EM, or exactly.
+
+    Natural gradients and the exact answer are for a tabular model and a guide whose blocks can be assigned, such as
+    `FreeGuide`. A step of the natural gradient is one sweep; with step size 1, which is soft policy iteration, a
+    handful of them suffice. EM is for guides with blocks that follow from parameters, such as `NeuralGuide`.
+
+    Args:
+        model: a Pyro model, such as `TabularModel(mdp)`.
+        guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
+            in Pyro's parameter store.
+        loss: for SVI: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
+            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the sites of the guide are enumerated.
+        optim: for SVI: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the
+            exact loss, which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
+        method: "svi"; "natural_gradient", mirror descent on the exact objective; "em", which makes such a step as if
+            the guide were a table and lets its parameters follow; or "exact", which in one step sets the guide to
+            `guide.optimum()`.
+        step_size: η in (0, 1], for the natural gradient and EM. By natural gradients the ELBO never falls, whatever it
+            is; where EM cannot follow, a smaller one ends nearer to the best.
+        steps: at most so many steps, those before a resume included.
+        tolerance: in nats. SVI has converged when the mean ELBO of the last 100 steps differs from that of the 100
+            before by less, with two standard errors of its noise added; the natural gradient, when one step changes the
+            ELBO by less. 0 never stops these two early.
+        seed: for losses that sample: torch is seeded with it inside, and put back afterwards. None uses torch's
+            generator as it stands.
+        progress: called after every step, e.g. `PrintEvery(100)`.
+        callbacks: called after every step with a `FitStep`; one that returns True stops the fit.
+        checkpoint: a path to write to every `checkpoint_every` steps and at the end, however it ends.
+        checkpoint_every: in steps.
+        resume: a fit, or the path of its checkpoint, to continue as if it had never stopped.
+
+    Returns:
+        A `Fit`. Ctrl-C ends it after the step in hand and returns what there is.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
+    """
+    _check_pair(model, guide, loss, optim)
+    _check(guide, steps, checkpoint_every, tolerance, seed, resume)
+    way = _way(method, model, guide, loss, optim, step_size)
+    about = {"model": _identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
+    elbo: list[float] = []
+    seconds = 0.0
+    own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
+
+    def now() -> Checkpoint:
+        return Checkpoint.take(guide, way.optim, elbo, loop.seconds, about)
+
+    def save() -> None:
+        if checkpoint is not None:
+            now().save(checkpoint)
+
+    with own_randomness:
+        if seed is not None:
+            torch.manual_seed(seed)
+        if resume is not None:
+            past = resume.checkpoint if isinstance(resume, Fit) else Checkpoint.load(resume)
+            past.require(about, guide, way.optim)
+            _restore(past, model, guide, way.optim)
+            torch.set_rng_state(past.random)
+            elbo, seconds = past.elbo.tolist(), past.seconds
+        loop = Loop(
+            FitStatus.out_of_steps, limit=steps, begin=len(elbo), seconds=seconds,
+            progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
+        )  # fmt: skip
+        good = now()
+        with loop:
+            try:
+                for step in loop:
+                    if (step - 1) % _BETWEEN_GOOD == 0:
+                        good = now()
+                    value = way.update()
+                    if not math.isfinite(value):
+                        loop.end(FitStatus.not_finite)
+                        break
+                    elbo.append(value)
+                    ending = FitStatus.converged if way.has_converged(elbo, tolerance) else None
+                    loop.report({"elbo": value}, FitStep(step, value, loop.seconds, guide), ending)
+            except KeyboardInterrupt:  # the second Ctrl-C: what there is of the step is kept
+                loop.end(FitStatus.interrupted)
+            if loop.status is FitStatus.not_finite:
+                good.restore(guide, way.optim)
+            else:
+                good = now()
+    if checkpoint is not None:
+        good.save(checkpoint)
+    return Fit(guide, good.elbo, _exactly(model, guide), loop.status, len(good.elbo), good.seconds, good)
+
+
+def _way(
+    method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO | None, optim: Any, step_size: Any
+) -> Method:
+    """The method of this name, after checking what it was given."""
+    if method not in get_args(MethodName):
+        raise InvalidArgument(f"`method` must be one of {', '.join(get_args(MethodName))}, but is {method!r}.")
+    if method not in ("natural_gradient", "em") and step_size != 1.0:
+        raise InvalidArgument(
+            f'`step_size` is for method="natural_gradient" and "em", but method is "{method}". Leave it out; the '
+            "learning rate of SVI is that of `optim`."
+        )
+    if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not 0 < step_size <= 1:
+        raise InvalidArgument(f"`step_size` must be a number above 0 and at most 1, but is {step_size!r}.")
+    if method == "svi":
+        return svi(model, guide, loss or default_loss(model, guide), optim)
+    for name, value in (("loss", loss), ("optim", optim)):
+        if value is not None:
+            raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
+    if method == "em":
+        return expectation_maximisation(model, guide, step_size)
+    return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
+
+
+def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
+    """Put a checkpoint back, unless the guide would be no distribution then.
+
+    Raises:
+        InvalidCheckpoint: saying why it would not. The guide is as before.
+    """
+    before, fitted = Checkpoint.take(guide, None, [], 0.0, {}), guide
+    past.restore(guide, optim)
+    try:
+        if isinstance(model, MarkovModel) and isinstance(fitted, HasBlocks):
+            blocks_of(model, fitted)
+    except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
+        before.restore(guide, None)
+        raise InvalidCheckpoint(
+            f"`resume` does not fit this guide: with its parameters {problem} Fit afresh without `resume`."
+        ) from problem
+
+
+def _exactly(model: object, guide: object) -> float | None:
+    """The ELBO of the guide as it is, in nats, if there is an exact one."""
+    if not isinstance(model, MarkovModel) or not isinstance(guide, HasBlocks):
+        return None
+    with torch.no_grad():
+        return float(exact_elbo(model, guide.blocks()))
+
+
+def _identity(model: object) -> str:
+    """What a resumed fit must have been a fit of: the sizes, and a digest of all numbers."""
+    if not isinstance(model, MarkovModel):
+        return getattr(model, "__name__", type(model).__name__)
+    mdp, digest = model.mdp, hashlib.sha256()
+    last = mdp.initial.new_zeros(0) if mdp.final_reward is None else mdp.final_reward
+    for table in (mdp.initial, mdp.probability, mdp.successor, mdp.reward, last, model.action_prior):
+        digest.update(table.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(repr((model.temperature, mdp.discount)).encode())
+    return f"{model!r} [{digest.hexdigest()[:12]}]"
+
+
+def _check_pair(model: object, guide: object, loss: object, optim: object) -> None:
+    if isinstance(guide, MarkovModel):
+        raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
+    for name, value in (("guide", guide), ("loss", loss), ("optim", optim)):
+        if isinstance(value, type):
+            raise InvalidArgument(f"`{name}` must be an object, but is the class {value.__name__}. Call it first.")
+    if optim is not None and not isinstance(optim, PyroOptim):
+        raise InvalidArgument(
+            f"`optim` must be a Pyro optimiser, but is a {type(optim).__name__}. Write "
+            'pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 0.1}).'
+        )
+    if isinstance(model, MarkovModel):
+        require_model(model, in_nats=True)
+        if isinstance(guide, HasBlocks):
+            blocks_of(model, guide)  # that they fit and are normalised: else the ELBO bounds nothing
+
+
+def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
+    for name, value in (("steps", steps), ("checkpoint_every", every)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
+    if not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {tolerance!r}.")
+    if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):
+        raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
+    if seed is not None and resume is not None:
+        raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit goes on with its own randomness.")

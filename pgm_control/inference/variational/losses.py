@@ -1,0 +1,103 @@
+"""Exact Pyro losses for tabular pairs: no sampling, no tracing."""
+
+import abc
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from pyro.infer.elbo import ELBO
+from torch import Tensor
+
+from ...chance.optimism import Optimism
+from ...errors import InvalidGuide
+from ...trajectories.blocks import HasBlocks, MarkovModel
+from .elbo import elbo, objective_of
+from .parameters import announce_parameters
+from .renyi import renyi, require_steep
+
+
+class MarkovLoss(ELBO, abc.ABC):
+    """A Pyro loss for a model and a guide with factors: an exact bound and its exact gradient.
+
+    Use one as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. To write one, inherit and give `bound`.
+    """
+
+    @abc.abstractmethod
+    def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
+        """What the guide maximises, in nats, a differentiable scalar."""
+
+    def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
+        """Minus the bound, in nats."""
+        with torch.no_grad():
+            return float(self.differentiable_loss(model, guide))
+
+    def differentiable_loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Minus the bound, in nats, with its gradient."""
+        if not isinstance(guide, HasBlocks):
+            raise InvalidGuide(
+                f"{type(self).__name__} needs a guide with `blocks()`, such as a MarkovGuide. For any other take "
+                "Trace_ELBO or TraceEnum_ELBO."
+            )
+        if isinstance(guide, torch.nn.Module):
+            announce_parameters(guide)
+        return -self.bound(model, guide)
+
+    def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
+        """Minus the bound, in nats; adds its gradient to the guide's parameters."""
+        loss = self.differentiable_loss(model, guide)
+        if loss.requires_grad:
+            loss.backward()
+        return float(loss.detach())
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} integrates over trajectories exactly and never traces one.")
+
+
+@final
+class MarkovELBO(MarkovLoss):
+    """The exact ELBO. It equals `TraceEnum_ELBO` on the same pair."""
+
+    def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
+        """The ELBO, in nats."""
+        return elbo(model, guide.blocks())
+
+
+@final
+class MarkovObjective(MarkovLoss):
+    r"""The exact objective $J_\beta$, each block charged its KL over β (see `infer`).
+
+    A `DialGuide` knows its β, and turns around the gradient of the dice where β is negative, so that they minimise.
+    """
+
+    def __init__(self, optimism: float | Optimism) -> None:
+        """Remember β: that of the guide, so that what it clamps is not charged."""
+        super().__init__()
+        self.optimism = Optimism.of(optimism)
+
+    def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
+        """$J_β$, in nats."""
+        return objective_of(model, guide.blocks(), self.optimism)
+
+
+@final
+class MarkovRenyi(MarkovLoss):
+    r"""The exact Rényi bound of order α = 1 − β (see `renyi_bound`): a second way to β, with a clamped guide.
+
+    The best clamped guide has the policy of `infer(model, Optimism(β, β, β))`, though its dice are the true ones: the
+    order of the bound does the dreaming. For β > 1 the bound is an upper one and is minimised.
+    """
+
+    def __init__(self, order: float) -> None:
+        """Remember the order.
+
+        Raises:
+            InvalidArgument: for order 0, β = 1, where the bound does not depend on the policy.
+        """
+        super().__init__()
+        require_steep(order)
+        self.order = float(order)
+
+    def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
+        """The bound, in nats; of an upper bound the gradient is turned around."""
+        found = renyi(model, guide.blocks(), self.order)
+        return found if self.order > 0 else 2.0 * found.detach() - found

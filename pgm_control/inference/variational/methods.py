@@ -1,0 +1,166 @@
+"""What one step of a fit does: follow the gradient or the natural one, step and catch up, or go to the exact answer."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
+from pyro.infer.elbo import ELBO
+from pyro.optim import PyroOptim
+
+from ...errors import InvalidArgument
+from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
+from .elbo import objective_of
+from .em import em_parameters, em_step
+from .losses import MarkovELBO, MarkovLoss, MarkovObjective
+from .natural_gradient import improved
+from .parameters import announced
+
+_WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A way to fit.
+
+    Attributes:
+        update: make one step; gives the ELBO before it, in nats, of which nan or an infinity means that it broke.
+        has_converged: whether the ELBOs so far say that more steps would not help, given a tolerance in nats.
+        description: what a resumed fit must have in common with this one.
+        optim: whose state the next step depends on; None where it depends on the guide alone.
+    """
+
+    update: Callable[[], float]
+    has_converged: Callable[[list[float], float], bool]
+    description: dict[str, str]
+    optim: PyroOptim | None = None
+
+
+def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
+    """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples.
+
+    Raises:
+        InvalidArgument: if the guide has no parameters.
+    """
+    if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
+        raise InvalidArgument(
+            f'`guide` must have parameters that a gradient can move for method="svi", but {_name(guide)} has none. Use '
+            'method="natural_gradient" or "exact", if its blocks can be assigned.'
+        )
+    if optim is None:
+        betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
+        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
+    program = guide if isinstance(loss, MarkovLoss) else announced(guide)
+    step = SVI(model, config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program, optim, loss=loss).step
+    optimiser = getattr(optim.pt_optim_constructor, "__name__", "optimiser")
+    return Method(
+        update=lambda: -float(step()),  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
+        has_converged=_is_flat,
+        description={"method": "svi", "loss": type(loss).__name__, "optimiser": optimiser},
+        optim=optim,
+    )
+
+
+def natural_gradient(model: object, guide: object, step_size: float) -> Method:
+    """A step of mirror descent on the exact objective of the guide (see `improved`).
+
+    Raises:
+        InvalidArgument: if the model is not tabular or the guide cannot be assigned to.
+    """
+    tabular, table = _tables(model, guide, "natural_gradient")
+
+    def update() -> float:
+        with torch.no_grad():
+            better, before = improved(tabular, table.blocks(), step_size, table.optimism)
+        if math.isfinite(before):  # else the guide broke, and so would what it takes
+            table.assign(better)
+        return before
+
+    return Method(update, _rests, {"method": "natural_gradient"})
+
+
+def expectation_maximisation(model: object, guide: object, step_size: float) -> Method:
+    """A step of the natural gradient, as if the guide were a table, which its parameters then follow (see `em_step`).
+
+    Raises:
+        InvalidArgument: if the model is not tabular, or the guide has no blocks or no parameters to follow with.
+    """
+    tabular = _tabular(model, "em")
+    if not isinstance(guide, HasBlocks):
+        raise InvalidArgument(
+            f'`guide` must have blocks() for method="em", such as a MarkovGuide, but {_name(guide)} has none. Use '
+            'method="svi".'
+        )
+    em_parameters(guide)
+    return Method(lambda: em_step(tabular, guide, step_size), _rests, {"method": "em"})
+
+
+def exact(model: object, guide: object) -> Method:
+    """The one step that sets the guide to the best of its kind.
+
+    Raises:
+        InvalidArgument: as `natural_gradient`.
+    """
+    tabular, table = _tables(model, guide, "exact")
+
+    def update() -> float:
+        with torch.no_grad():
+            before = float(objective_of(tabular, table.blocks(), table.optimism))
+        table.assign(table.optimum())
+        return before
+
+    return Method(update, lambda history, tolerance: True, {"method": "exact"})
+
+
+def default_loss(model: object, guide: object) -> ELBO:
+    """The exact objective where both sides have factors, else the ELBO by sampling."""
+    if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
+        return Trace_ELBO()
+    if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
+        return MarkovObjective(guide.optimism)
+    return MarkovELBO()
+
+
+def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:
+    """Both, as what they must be for a method that sets blocks."""
+    tabular = _tabular(model, method)
+    if not isinstance(guide, Assignable):
+        missing = [f"`{name}`" for name in ("blocks", "assign", "optimism", "optimum") if not hasattr(guide, name)]
+        raise InvalidArgument(
+            f'`guide` must be able to take blocks for method="{method}", but {_name(guide)} has no '
+            f'{" and no ".join(missing)}. Use method="svi", or give the guide `assign`, `optimism` and `optimum`, as '
+            "in FreeGuide."
+        )
+    return tabular, guide
+
+
+def _tabular(model: object, method: str) -> MarkovModel:
+    if not isinstance(model, MarkovModel):
+        raise InvalidArgument(
+            f'`model` must be tabular for method="{method}", such as `TabularModel(mdp)`, but {_name(model)} is not. '
+            'Use method="svi".'
+        )
+    return model
+
+
+def _name(program: object) -> str:
+    return getattr(program, "__name__", type(program).__name__)
+
+
+def _rests(history: list[float], tolerance: float) -> bool:
+    """True if the last step changed nothing to speak of."""
+    return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
+
+
+def _is_flat(history: list[float], tolerance: float) -> bool:
+    """True if the mean of the last window is that of the window before, beyond what noise could hide."""
+    if tolerance == 0 or len(history) < 2 * _WINDOW:
+        return False
+    recent = torch.tensor(history[-2 * _WINDOW :], dtype=torch.float64)
+    change = recent[_WINDOW:].mean() - recent[:_WINDOW].mean()
+    # Successive differences see noise but hardly any trend; their mean square is twice the variance of one estimate.
+    variance = recent.diff().square().mean() / 2
+    return bool(change.abs() + 2 * (2 * variance / _WINDOW).sqrt() < tolerance)

@@ -1,0 +1,131 @@
+"""The natural gradient of the objective: for tables of log-probabilities it is the advantage."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...chance.factors import Number, aligned, conditionals, joint, relative
+from ...chance.optimism import Optimism
+from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.prices import Prices, sizes_of
+from .elbo import FREE, expect, values_to_go
+
+
+@torch.no_grad()
+def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Optimism = FREE) -> tuple[Blocks, float]:
+    r"""The blocks after one step along the natural gradient of $J_\beta$, by one backward sweep.
+
+    With the objective-to-go $W_t$ of the old blocks (the recursion of `objective_of`), in nats,
+
+    $$x_t(s,a,k) = \tfrac{r}{\tau} + \gamma W_{t+1}(s'), \qquad
+        G_t(s,a) = \sum_k q_t(k) \bigl(x_t - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)}\bigr)$$
+
+    a step of size η makes
+
+    $$\pi_t \propto \pi_t^{1-\eta} (\rho\, e^{G_t})^\eta, \qquad
+        q_t(k) \propto q_t(k)^{1-\eta} (p(k)\, e^{\beta x_t})^\eta, \qquad
+        q(s_0) \propto q(s_0)^{1-\eta} (p(s_0)\, e^{\beta_0 W_0})^\eta$$
+
+    The Fisher information of a row of a softmax, weighed by how often the row is visited, cancels the visits in the
+    gradient. What is left is the advantage, $G_t - \log \pi_t/\rho$ less its mean, also where the guide never comes.
+    The step is mirror descent: for any η in (0, 1], and no β negative, no state's objective-to-go falls. η = 1 is soft
+    policy iteration. It is exact after T steps where the dice are clamped and 2T + 1 where they are free, since from
+    the last turn back to the first the dice settle, then the policy; it is near long before. A freed survival steps
+    likewise, its KL paid by x. Dice in parts step part by part: a part is worth what the later ones make of it.
+
+    Args:
+        model: what is true, with its rewards.
+        blocks: the guide as it is. A face of probability zero stays impossible unless η = 1, which forgets what was.
+            All blocks are stepped: a guide takes those that it may change.
+        step_size: η in (0, 1].
+        optimism: β of each block; one with β = 0 becomes the model's.
+
+    Returns:
+        The new blocks, and the objective of the old ones, in nats. A row of which every face is forbidden stays.
+
+    References:
+        [kakade2001], [haarnoja2018], [geist2019]
+    """
+    mdp, prior = model.mdp, model.blocks()
+    prices = Prices.of(mdp, optimism, model.temperature)
+    reward = mdp.reward / model.temperature
+    truth, fate = _fates(blocks, mdp.discount)
+    ahead, _ = values_to_go(model, blocks, optimism)
+    after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # living on, or ending with nothing
+    weight = aligned(prices.weights().survival, 1)
+    lived = expect(fate, after - _times(weight, relative(fate, truth)))
+    dice, gain = _stepped_in_parts(
+        blocks.log_dynamics,
+        prior.log_dynamics,
+        reward + lived[:, mdp.successor],
+        (prices.dynamics, prices.weights().dynamics),
+        sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics),
+        step_size,
+    )
+    start, value = _stepped_in_parts(
+        blocks.log_initial,
+        prior.log_initial,
+        ahead[0],
+        (prices.initial, prices.weights().initial),
+        sizes_of(mdp.initial_factors, mdp.num_states, prices.initial),
+        step_size,
+    )
+    survival = None
+    if blocks.log_survival is not None:
+        survival = _stepped(fate, truth, after, prices.survival, step_size)[..., 0]
+    policy = _stepped(blocks.log_policy, prior.log_policy, gain, 1.0, step_size)
+    return Blocks(start, policy, dice, survival), float(value)
+
+
+def _stepped_in_parts(
+    log_q: Float[Tensor, "*row face"],
+    log_p: Float[Tensor, "*row face"],
+    x: Float[Tensor, "*row face"],
+    prices: tuple[Sequence[Number], Sequence[Number]],
+    sizes: Sequence[int],
+    step_size: float,
+) -> tuple[Float[Tensor, "*row face"], Float[Tensor, "*row"]]:
+    """A die after a step of each part, given β and 1/β of each; and the value of the old one, less what it costs."""
+    old, true = conditionals(log_q, sizes), conditionals(log_p, sizes)
+    x, new = x.unflatten(-1, tuple(sizes)), []
+    for i in reversed(range(len(sizes))):
+        beta, weight = (aligned(each[i], i + 1) for each in prices)
+        new.append(_stepped(old[i], true[i], x, beta, step_size))
+        x = expect(old[i], x - _times(weight, relative(old[i], true[i])))
+    return joint(new[::-1]), x
+
+
+def _stepped(
+    log_q: Float[Tensor, "*row face"],
+    log_p: Float[Tensor, "*row face"],
+    x: Float[Tensor, "*row face"],
+    beta: Number,
+    step_size: float,
+) -> Float[Tensor, "*row face"]:
+    """q^(1−η) (p exp βx)^η, normalised. A row of forbidden faces stays as it was."""
+    none = torch.full_like(log_q, -torch.inf)  # for such faces, where 0·(−inf) would be nan
+    # A whole step forgets the old die: 0^0 = 1.
+    possible, kept = (log_p > -torch.inf, 0.0) if step_size == 1.0 else (log_q > -torch.inf, (1.0 - step_size) * log_q)
+    gain = torch.where(possible, _times(beta, x), none)
+    highest = gain.amax(-1, keepdim=True)
+    gain = torch.where(highest == torch.inf, torch.where(gain == torch.inf, 0.0, none), gain)  # an adversary's choice
+    weight = torch.where(possible, kept + step_size * (log_p + gain), none)
+    is_left = (weight > -torch.inf).any(-1, keepdim=True)
+    return torch.where(is_left, torch.log_softmax(weight, -1), log_q)
+
+
+def _times(beta: Number, x: Tensor) -> Tensor:
+    """β x, and 0 where β is 0 even if x is infinite."""
+    if isinstance(beta, Tensor):
+        return torch.where(beta == 0, 0.0, beta * torch.where((beta == 0) & ~x.isfinite(), 0.0, x))
+    return torch.zeros_like(x) if beta == 0 else beta * x
+
+
+def _fates(blocks: Blocks, discount: float) -> tuple[Float[Tensor, "time state 2"], Float[Tensor, "time state 2"]]:
+    """Log-probabilities of living on and of ending, by the state that a step leads to: the model's and the guide's."""
+    truth = blocks.log_policy.new_tensor([discount, 1.0 - discount]).log().expand(*blocks.log_policy.shape[:2], 2)
+    if blocks.log_survival is None:
+        return truth, truth
+    return truth, torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)

@@ -1,0 +1,80 @@
+"""Rényi bounds of the evidence: how a clamped guide is made to dream, without dice of its own."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...analysis.evaluate import blocks_of
+from ...chance.factors import relative
+from ...chance.operators import certainty_equivalent
+from ...errors import InvalidArgument
+from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ...trajectories.occupancy import survival_probability
+from .elbo import elbo
+
+
+def renyi_bound(model: MarkovModel, guide: HasBlocks, order: float) -> float:
+    r"""The variational Rényi bound of a guide, in nats, exactly.
+
+    $$\mathcal L_\alpha(q) = \frac1{1-\alpha} \log E_q\Bigl[\Bigl(\frac{\tilde p}{q}\Bigr)^{1-\alpha}\Bigr]$$
+
+    It falls with the order. Order 1 is the ELBO, order 0 is log p(O) wherever the guide has mass on all that counts,
+    negative orders bound log p(O) from above. Of a guide with the true start and dice the best bound of order 1 − β is
+    `infer(model, Optimism(β, β, β)).objective`: the largest for β < 1, the smallest for β > 1.
+
+    Args:
+        model: the tabular model.
+        guide: anything with `blocks()`.
+        order: α, any real number.
+
+    Raises:
+        InvalidGuide: if the guide does not fit the model.
+
+    References:
+        [li2016], [howard1972]
+    """
+    require_model(model, in_nats=True)
+    with torch.no_grad():
+        return float(renyi(model, blocks_of(model, guide), order))
+
+
+def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]:
+    r"""`renyi_bound`, differentiable in the blocks, by a backward recursion.
+
+    $$W_t(s) = \frac1\beta \log \sum_{a,k} \pi_t\, q_t(k)
+        \exp \beta\Bigl(\tfrac r\tau - \log\tfrac{\pi_t}\rho - \log\tfrac{q_t(k)}{p(k)} + W_{t+1}(s')\Bigr),
+        \qquad \beta = 1 - \alpha$$
+    """
+    beta, mdp, prior = 1.0 - order, model.mdp, model.blocks()
+    if beta == 0:
+        return elbo(model, blocks)
+    log_weight = (blocks.log_policy[..., None] + blocks.log_dynamics).flatten(-2)
+    choice, chance = relative(blocks.log_policy, prior.log_policy), relative(blocks.log_dynamics, prior.log_dynamics)
+    gain = (mdp.reward / model.temperature - choice[..., None] - chance).flatten(-2)
+    alive = survival_probability(blocks, mdp)
+    fate = torch.stack((alive, 1.0 - alive), -1).log()
+    dearer = relative(fate, fate.new_tensor([mdp.discount, 1.0 - mdp.discount]).log())
+    zero = torch.zeros_like(blocks.log_initial)
+    ahead = zero if mdp.final_reward is None else mdp.final_reward / model.temperature
+    for t in reversed(range(mdp.horizon)):
+        if mdp.discount < 1:
+            ahead = certainty_equivalent(torch.stack((ahead, zero), -1) - dearer[t], fate[t], 1.0, beta)
+        ahead = certainty_equivalent(gain[t] + ahead[mdp.successor].flatten(-2), log_weight[t], 1.0, beta)
+    start = relative(blocks.log_initial, prior.log_initial)
+    return certainty_equivalent(ahead - start, blocks.log_initial, 1.0, beta)
+
+
+def require_steep(order: float) -> None:
+    """Refuse order 0 as an objective.
+
+    Raises:
+        InvalidArgument: with the reason.
+    """
+    number = not isinstance(order, bool) and isinstance(order, int | float)
+    if not number or not abs(order) < float("inf"):
+        raise InvalidArgument(f"`order` must be a finite number, 1 − β, but is {order!r}.")
+    if order == 0:
+        raise InvalidArgument(
+            "`order` must not be 0, which is β = 1: there the Rényi bound is log p(O) whatever the policy, as long as "
+            "it allows every action: nothing can be learned from it. Fit a FreeGuide, or take an order near 0."
+        )

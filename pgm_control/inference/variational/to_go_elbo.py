@@ -1,0 +1,224 @@
+"""The ELBO by sampling, with a score-function gradient that weighs what is decided by what comes after."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from pyro.distributions.util import scale_and_mask
+from pyro.infer.elbo import ELBO
+from pyro.infer.enum import get_importance_trace
+from pyro.poutine.trace_struct import Trace
+from pyro.util import warn_if_nan
+from torch import Tensor
+
+from ...errors import InvalidArgument, InvalidGuide
+from .parameters import announce_parameters
+
+
+@final
+class ToGoELBO(ELBO):
+    r"""Policy gradient as a Pyro loss: reward to go, entropy to go and a learned baseline.
+
+    With weights $w_t$ (the scale of step t, such as γ^t) the objective is
+    $J = E_q[\sum_t w_t (r_t/\tau + \log\rho_t - \log \pi_t)]$, and its gradient
+
+    $$\nabla J = E_q\Bigl[\sum_t w_t\, \nabla \log \pi_t(a_t \mid s_t)\, (G_t - b(s_t))\Bigr], \qquad
+    G_t = \sum_{u \ge t} \tfrac{w_u}{w_t} \bigl(r_u/\tau + \log \rho_u - \log \pi_u\bigr)$$
+
+    exactly, of which one run of the guide is an unbiased estimate. Three terms are left out, because their expectation
+    is zero: $\nabla \log \pi_t$ times what was before t, times any $b(s_t)$, and the direct gradient of $-\log \pi_t$
+    in the objective, $-E[\nabla \log \pi_t \mid s_t] = 0$. That of the entropy is in $G_t$, whose first term is
+    $-\log \pi_t$ itself.
+
+    It works for any model and guide whose sites stand in the same order, for nothing is asked of the reward: it may
+    come from a world outside of torch, where `TraceGraph_ELBO`, which follows tensors from actions to rewards, finds no
+    way and drops it. What is weighed by $G_t$ is every site of the guide with parameters: the `action_t`, and dice if
+    the guide has its own. Sites that are reparameterised are refused: their path through such a world has no gradient.
+    A parameter of the model gets its own gradient, that of the log-density it is in.
+
+    The baseline b is fitted along with the guide, its loss the mean square of $G_t - b(s_t)$ over the steps that were
+    made, in nats². Where `state_t` says in `infer["truncated"]` that an episode was cut in it, b is what would have
+    come; so the gradient is as good as b is there. Without a baseline the episode is taken to end, and the objective is
+    that of a finite horizon. What `loss` returns is that of the episodes as they were.
+
+    Use it as `SVI(model, guide, optim, ToGoELBO(baseline))`. One optimiser moves both.
+
+    References:
+        [williams1992], [sutton2000], [levine2018]
+    """
+
+    def __init__(self, baseline: Callable[..., Any] | None = None, num_particles: int = 1, **arguments: Any) -> None:
+        """Take the baseline.
+
+        Args:
+            baseline: from the value of a site `state_t` to $b(s_t)$, in nats, one number each (a last axis of length 1
+                may stay). It serves the guide's `action_t` sites.
+            num_particles: runs of the guide to take the mean of.
+            **arguments: as of any Pyro ELBO.
+
+        Raises:
+            InvalidArgument: if the baseline is no module.
+        """
+        super().__init__(num_particles=num_particles, **arguments)
+        if baseline is not None and not isinstance(baseline, torch.nn.Module):
+            kind = baseline.__name__ if isinstance(baseline, type) else type(baseline).__name__
+            raise InvalidArgument(
+                f"`baseline` must be a torch.nn.Module from states to numbers, but is {kind}. Try "
+                "torch.nn.Linear(features, 1)."
+            )
+        self.baseline = baseline
+        self._named = torch.nn.ModuleDict({} if baseline is None else {"baseline": baseline})
+
+    def loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+        """Minus the estimate of the ELBO, in nats."""
+        with torch.no_grad():
+            return (
+                sum(float(-_elbo(*pair)) for pair in self._get_traces(model, guide, args, kwargs)) / self.num_particles
+            )
+
+    def differentiable_loss(
+        self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Float[Tensor, ""]:
+        """Minus the estimate of the ELBO, in nats, with the gradients of guide, model and baseline."""
+        announce_parameters(self._named)  # by a name that no parameter of the guide has
+        losses = [self._differentiable(*pair) for pair in self._get_traces(model, guide, args, kwargs)]
+        return torch.stack(losses).sum() / self.num_particles
+
+    def loss_and_grads(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
+        """Minus the estimate of the ELBO, in nats; adds the gradients to the parameters."""
+        loss = self.differentiable_loss(model, guide, *args, **kwargs)
+        warn_if_nan(loss, "loss")
+        if loss.requires_grad:
+            loss.backward(retain_graph=self.retain_graph)
+        return float(loss.detach())
+
+    def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
+        return get_importance_trace("flat", self.max_plate_nesting, model, guide, args, kwargs)
+
+    def _differentiable(self, model_trace: Trace, guide_trace: Trace) -> Float[Tensor, ""]:
+        steps = _steps(model_trace, guide_trace)
+        baselines = self._baselines(steps)
+        surrogate = torch.zeros(())
+        errors: list[Tensor] = []
+        counts: list[Tensor] = []
+        ahead, unit = torch.zeros(()), steps[-1].scale if steps else 1.0
+        for step in reversed(steps):
+            ahead = step.gain.detach() + ahead * (unit / step.scale)
+            unit = step.scale
+            if step.name in baselines and step.truncated is not None:
+                ahead = torch.where(step.truncated, ahead + baselines[step.name].detach(), ahead)
+            if step.own_gain is not None:  # a parameter of the model
+                surrogate = surrogate + (step.scale * step.own_gain).sum()
+            if step.score is None:
+                continue
+            surprise = ahead
+            if (at := _state_of(step.name)) in baselines:
+                b = baselines[at]
+                surprise = ahead - b.detach()
+                taken = torch.ones_like(b, dtype=torch.bool) if step.mask is None else step.mask.expand_as(b)
+                errors.append(torch.where(taken, ahead - b, 0.0).square().sum())
+                counts.append(taken.sum())
+            surrogate = surrogate + (step.scale * step.score * surprise).sum()
+        if errors:
+            surrogate = surrogate - torch.stack(errors).sum() / torch.stack(counts).sum().clamp(min=1)
+        return surrogate.detach() - surrogate - _elbo(model_trace, guide_trace).detach()
+
+    def _baselines(self, steps: "list[_Site]") -> dict[str, Float[Tensor, "*batch"]]:
+        """b of every `state_t`, by the name of the site: all at once, for one pass through the network is quickest."""
+        if self.baseline is None:
+            return {}
+        states = [step for step in steps if step.name.startswith("state_")]
+        asked = [_state_of(step.name) for step in steps if step.score is not None and step.name.startswith("action_")]
+        missing = [name for name in asked if name not in {state.name for state in states}]
+        if missing or not states:
+            raise InvalidGuide(
+                f"`baseline` needs the state of every action, but there is no site {(missing or ['state_0'])[0]!r}. "
+                "Sample the state before the action in model and guide, or leave the baseline out."
+            )
+        batch = states[0].gain.shape
+        values = torch.stack([state.value for state in states])
+        rows = values.flatten(0, len(batch))
+        found = self.baseline(rows)
+        if found.shape not in ((len(rows),), (len(rows), 1)):
+            raise InvalidArgument(
+                f"`baseline` must give one number for each of {len(rows)} states, but gives {tuple(found.shape)}. Its "
+                "last layer needs one output."
+            )
+        each = found.reshape(len(states), *batch)
+        return {state.name: b for state, b in zip(states, each, strict=True)}
+
+
+class _Site(NamedTuple):
+    """A site of the model that the guide has, or that is observed.
+
+    `gain` is what it adds to the objective, in nats, for a scale of 1; 0 where it is masked.
+    """
+
+    name: str
+    value: Tensor
+    gain: Float[Tensor, "*batch"]
+    scale: float | Tensor
+    mask: Tensor | None
+    score: Float[Tensor, "*batch"] | None
+    own_gain: Float[Tensor, "*batch"] | None
+    truncated: Tensor | None
+
+
+def _steps(model_trace: Trace, guide_trace: Trace) -> list[_Site]:
+    """The sites in their order, in which nothing depends on what stands after it.
+
+    Raises:
+        InvalidGuide: if the guide has another order, a site that the model has not, or one that is reparameterised.
+    """
+    model: dict[str, Any] = {name: site for name, site in model_trace.nodes.items() if site.get("type") == "sample"}
+    guide: dict[str, Any] = {name: site for name, site in guide_trace.nodes.items() if site.get("type") == "sample"}
+    order = [name for name in model if name in guide]
+    if order != list(guide):
+        other = next((here for here, there in zip(guide, [*order, None], strict=False) if here != there), None)
+        raise InvalidGuide(
+            f"The guide must sample the model's sites in the model's order, but {other!r} stands elsewhere or is not "
+            "in the model. What comes after a choice is what it is judged by."
+        )
+    steps = [_site(name, site, guide.get(name)) for name, site in model.items()]
+    shapes = {step.gain.shape: step.name for step in steps}
+    if len(shapes) > 1:
+        (one, first), (other, second) = list(shapes.items())[:2]
+        raise InvalidGuide(
+            f"All sites must stand in the same plates, but {first!r} has batch shape {tuple(one)} and {second!r} has "
+            f"{tuple(other)}. Put all of an episode into its plate."
+        )
+    return steps
+
+
+def _site(name: str, site: Any, guided: Any) -> _Site:
+    own = scale_and_mask(site["unscaled_log_prob"], 1.0, site["mask"])
+    own_gain = own if own.requires_grad else None
+    mask, truncated = _tensor(site["mask"], own), site["infer"].get("truncated")
+    if guided is None:
+        return _Site(name, site["value"], own, site["scale"], mask, None, own_gain, truncated)
+    if guided["value"].requires_grad:
+        raise InvalidGuide(
+            f"`{name}` must not be reparameterised: through a world outside of torch that path has no gradient, and "
+            "nothing would say so. Call has_rsample_(False) on its distribution."
+        )
+    log_q = scale_and_mask(guided["unscaled_log_prob"], 1.0, guided["mask"])
+    own, own_gain = (x if x is None else x * (site["scale"] / guided["scale"]) for x in (own, own_gain))
+    assert own is not None
+    score = log_q if log_q.requires_grad else None
+    return _Site(name, guided["value"], own - log_q, guided["scale"], mask, score, own_gain, truncated)
+
+
+def _tensor(mask: Any, like: Tensor) -> Tensor | None:
+    """Pyro's masks may be plain booleans."""
+    return torch.full_like(like, mask, dtype=torch.bool) if isinstance(mask, bool) else mask
+
+
+def _state_of(name: str) -> str:
+    """The site of the state that an action is chosen in."""
+    return name.replace("action_", "state_") if name.startswith("action_") else ""
+
+
+def _elbo(model_trace: Trace, guide_trace: Trace) -> Tensor:
+    """The ELBO of one run, in nats."""
+    return torch.as_tensor(model_trace.log_prob_sum()) - torch.as_tensor(guide_trace.log_prob_sum())

@@ -1,0 +1,1 @@
+"""Posteriors over rewards, and over who was watched."""

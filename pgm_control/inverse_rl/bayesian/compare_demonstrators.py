@@ -1,0 +1,123 @@
+"""Who was it? The probability of each model of the demonstrator, the rewards averaged over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...text.tables import grid, html_grid
+from ...trajectories.blocks import MarkovModel
+from ..demonstrations import Demonstrations
+from ..demonstrators import NAMED, DialDemonstrator
+from .reward_posterior import RewardPosterior, reward_posterior
+
+_HEAD = (("demonstrator", "log-evidence", "behind", "probability"), ("", "nats", "nats", ""))
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class DemonstratorComparison:
+    """What `compare_demonstrators` found. Printing it prints a table, the most probable first.
+
+    Attributes:
+        names: of the demonstrators.
+        log_evidence: log p(actions and outcomes | demonstrator, first states), in nats, the rewards integrated over.
+        posteriors: the rewards that each would have had.
+    """
+
+    names: tuple[str, ...]
+    log_evidence: Float[Tensor, " demonstrator"]
+    posteriors: tuple[RewardPosterior, ...]
+
+    @property
+    def probability(self) -> Float[Tensor, " demonstrator"]:
+        """Of each, if all were equally probable before."""
+        return self.log_evidence.softmax(0)
+
+    @property
+    def best(self) -> str:
+        """The most probable."""
+        return self.names[int(self.log_evidence.argmax())]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        behind = self.log_evidence - self.log_evidence.max()
+        return [
+            (self.names[i], f"{self.log_evidence[i]:.3f}", f"{behind[i]:.3f}", f"{self.probability[i]:.4f}")
+            for i in self.log_evidence.argsort(descending=True).tolist()
+        ]
+
+    def __str__(self) -> str:
+        """A table for a terminal."""
+        return grid(_HEAD, self._rows())
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        return html_grid(_HEAD, self._rows())
+
+    def __repr__(self) -> str:
+        """The table."""
+        return str(self)
+
+
+def compare_demonstrators(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any = "state",
+    demonstrators: Any = NAMED,
+    *,
+    prior: float,
+    optimism: Any = None,
+    temperature: Any = None,
+    method: str = "tempering",
+    samples: int = 200,
+) -> DemonstratorComparison:
+    r"""The evidence of each demonstrator, and the probability that it was the one.
+
+    $$p(\text{demonstrator} \mid \text{demonstrations}) \propto
+    \int p(\text{demonstrations} \mid \psi, \text{demonstrator})\, p(\psi)\, d\psi$$
+
+    The likelihood is that of actions and outcomes, given the first states, for all: for who takes the dice as they fall
+    the probability of the outcomes is that of the world.
+
+    Args:
+        model: the problem with its temperature and action prior; its rewards do not count.
+        demonstrations: what was seen, with outcomes.
+        reward: as for `inverse`; the same for all.
+        demonstrators: by name; "clamped", "free" and "boltzmann" unless given.
+        prior: σ of every parameter, in reward units. The evidence depends on it: take one that is meant.
+        optimism: a distribution of Pyro for the β of every `DialDemonstrator`, if it is unknown.
+        temperature: a distribution of Pyro for τ, if it is unknown.
+        method: "tempering", or "laplace", which is quick and misses what is not near one peak.
+        samples: draws of each posterior.
+
+    Raises:
+        InvalidArgument: as `reward_posterior` does.
+
+    References:
+        [kass1995]
+    """
+    if not (isinstance(demonstrators, Mapping) and demonstrators):
+        raise InvalidArgument(
+            f"`demonstrators` must be named, at least one, but are {demonstrators!r}. Pass a dictionary such as "
+            '{"clamped": ClampedDemonstrator()}.'
+        )
+    posteriors = tuple(
+        reward_posterior(
+            model,
+            demonstrations,
+            reward,
+            who,
+            prior=prior,
+            optimism=optimism if isinstance(who, DialDemonstrator) else None,
+            temperature=temperature,
+            method=method,
+            samples=samples,
+        )
+        for who in demonstrators.values()
+    )
+    log_evidence = torch.tensor([each.log_evidence for each in posteriors], dtype=torch.float64)
+    return DemonstratorComparison(tuple(demonstrators), log_evidence, posteriors)

@@ -1,0 +1,48 @@
+"""Draws from a posterior over rewards by Hamiltonian dynamics."""
+
+from typing import Any
+
+import torch
+from pyro.infer import MCMC, NUTS
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...runtime.progress import Progress
+from ..laplace import laplace, standard
+from .reward_program import RewardProgram
+
+
+def draws_by_nuts(
+    program: RewardProgram, samples: int, warmup: int, chains: int, progress: Progress
+) -> tuple[dict[str, Tensor], int]:
+    """Draws of each site by chain, and the divergences of all; in coordinates that Laplace makes round, if it can."""
+    steps = 0
+    try:
+        gaussian = laplace(program)
+    except InvalidArgument:
+        gaussian = standard(program)
+    coordinates = gaussian.coordinates
+
+    def energy(parameters: dict[str, Tensor]) -> Tensor:
+        return -coordinates.log_density(gaussian.at(parameters["z"]))
+
+    def watch(kernel: Any, *_: Any) -> None:
+        nonlocal steps
+        steps += 1
+        progress(steps, {"acceptance": kernel._mean_accept_prob})
+
+    found, divergences = [], 0
+    for _ in range(chains):
+        start = coordinates.drawn_from_prior(1)[0]
+        chain = MCMC(
+            NUTS(potential_fn=energy),
+            samples,
+            warmup,
+            initial_params={"z": gaussian.root.T @ (start - gaussian.peak)},
+            hook_fn=watch,
+            disable_progbar=True,
+        )
+        chain.run()
+        found.append(chain.get_samples()["z"])
+        divergences += sum(map(len, chain.diagnostics()["divergences"].values()))
+    return coordinates.values(gaussian.at(torch.stack(found))), divergences

@@ -1,0 +1,338 @@
+"""What the demonstrations say of the reward, of the demonstrator's optimism and of its temperature, as a posterior."""
+
+import html
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from jaxtyping import Bool, Float
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.ops.stats import effective_sample_size, split_gelman_rubin
+from torch import Tensor
+
+from ...errors import InvalidArgument, MissingExtra
+from ...runtime.progress import Progress, silent
+from ...text.tables import grid, html_grid
+from ...trajectories.blocks import MarkovModel, require_model
+from ..demonstrations import Demonstrations
+from ..demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
+from ..identification import Identification, identified
+from ..inverse import chosen_demonstrator, chosen_reward, require_demonstrations
+from ..laplace import laplace
+from ..reward_function import RewardFunction
+from .coordinates import Coordinates
+from .nuts import draws_by_nuts
+from .reward_program import RewardProgram
+from .tempering import effective_draws, tempered
+
+if TYPE_CHECKING:
+    from xarray import DataTree
+
+_HEAD = (
+    ("", "mean", "deviation", "90 % interval", "of the prior", "effective draws", "r̂"),
+    ("", "", "", "", "deviation", "", ""),
+)
+_SIGNS = {"optimism": "β", "temperature": "τ"}
+_EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
+_SHOWN = 8
+_CROWD = 50  # at least, to be tempered
+_FEW = 50  # draws: a deviation is then known to a tenth
+_FITS = 0.5  # of the draws by Laplace, worth as much as independent ones
+_AS_BEFORE = 0.9  # of the prior's deviation: what is as wide as that was not learned
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class RewardPosterior:
+    """Draws from the posterior over ψ, and over β and τ if they were unknown. Printing it prints a table.
+
+    Attributes:
+        program: prior and likelihood, as a Pyro program.
+        samples: of each site, the draws by chain.
+        method: "laplace", "tempering" or "nuts".
+        log_evidence: log p(demonstrations), of actions and outcomes given the first states, in nats; nan by NUTS, which
+            does not know it.
+        effective_draws: how many independent draws those of each parameter are worth, in the order of `names`. By
+            Laplace the weights that would make the draws exact tell: near their number, the Gaussian is good.
+        r_hat: by NUTS, of each parameter: how much the chains differ; 1 if not at all, trust none above 1.01.
+        divergences: by NUTS, how often a path could not be followed; any but a few mean that a corner was missed.
+        seconds: how long it took.
+    """
+
+    program: RewardProgram
+    samples: Mapping[str, Float[Tensor, "chain draw *site"]]
+    method: str
+    log_evidence: float
+    effective_draws: Float[Tensor, " parameter"]
+    r_hat: Float[Tensor, " parameter"] | None
+    divergences: int | None
+    seconds: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters: those of the reward, then β and τ where they are unknown."""
+        psi = self.program.function.names if "psi" in self.samples else ()
+        return (*psi, *(sign for site, sign in _SIGNS.items() if site in self.samples))
+
+    @property
+    def draws(self) -> Float[Tensor, "draw parameter"]:
+        """Of all parameters, those of all chains one after the other."""
+        return torch.cat([each.reshape(math.prod(each.shape[:2]), -1) for each in self.samples.values()], -1)
+
+    @property
+    def psi(self) -> Float[Tensor, "draw parameter"]:
+        """Draws of the parameters of the reward."""
+        return self.samples["psi"].flatten(0, 1)
+
+    @property
+    def optimism(self) -> Float[Tensor, " draw"]:
+        """Draws of β."""
+        return self.samples["optimism"].flatten()
+
+    @property
+    def temperature(self) -> Float[Tensor, " draw"]:
+        """Draws of τ, in reward units per nat."""
+        return self.samples["temperature"].flatten()
+
+    @property
+    def mean(self) -> Float[Tensor, " parameter"]:
+        """Of each parameter."""
+        return self.draws.mean(0)
+
+    @property
+    def deviation(self) -> Float[Tensor, " parameter"]:
+        """Standard deviation of each parameter."""
+        return self.draws.std(0)
+
+    def interval(self, level: float = 0.9) -> Float[Tensor, "parameter low_high"]:
+        """That holds each parameter with this probability, as much left out below as above."""
+        if not 0 < level < 1:
+            raise InvalidArgument(f"`level` must be a probability between 0 and 1, but is {level!r}.")
+        ends = self.draws.new_tensor([(1 - level) / 2, (1 + level) / 2])
+        return self.draws.quantile(ends, 0).T
+
+    def probability(self, event: Callable[["RewardPosterior"], Bool[Tensor, " draw"]]) -> float:
+        """Of an event, such as `lambda x: x.optimism > 0`."""
+        return float(event(self).to(self.draws).mean())
+
+    def to_arviz(self) -> "DataTree":
+        """The draws for ArviZ.
+
+        Raises:
+            MissingExtra: without arviz-base, with the command that installs it.
+        """
+        try:
+            import arviz_base  # an extra, and slow to import
+        except ImportError as problem:
+            raise MissingExtra(
+                "Draws for ArviZ need arviz-base, which is missing: pip install 'pgm-control[analysis]'"
+            ) from problem
+        groups = {"posterior": {name: each.cpu().numpy() for name, each in self.samples.items()}}
+        return arviz_base.from_dict(
+            groups,
+            dims={"psi": ["parameter"]},
+            coords={"parameter": list(self.program.function.names)},
+            check_conventions=False,
+            attrs={"/": {"made_by": "pgm_control", "method": self.method}},
+        )
+
+    @cached_property
+    def identification(self) -> Identification:
+        """What the demonstrations cannot tell, near the mean."""
+        program, mean = self.program, self.mean
+        psi = mean[: len(program.function.start)] if "psi" in self.samples else program.function.start
+        who, model = program.demonstrator, program.model
+        if "optimism" in self.samples:
+            who = replace(who, optimism=float(self.optimism.mean()))  # pyright: ignore[reportArgumentType]  a dial
+        tau = float(self.temperature.mean()) if "temperature" in self.samples else model.temperature
+        return identified(model, program.demonstrations, program.function, psi, who, tau)
+
+    @cached_property
+    def _of_prior(self) -> list[float]:
+        """Standard deviation of each parameter before anything was seen."""
+        return [float(x) for each in self.program.priors.values() for x in each.stddev.reshape(-1)]
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        numbers = zip(self.names, self.mean, self.deviation, self.interval(), self._of_prior, strict=True)
+        r_hat = [""] * len(self.names) if self.r_hat is None else [f"{x:.3f}" for x in self.r_hat]
+        return [
+            (name, f"{mean:.4g}", f"{sd:.3g}", f"{low:.3g} … {high:.3g}", f"{before:.3g}", f"{worth:.0f}", r)
+            for (name, mean, sd, (low, high), before), worth, r in zip(
+                numbers, self.effective_draws, r_hat, strict=True
+            )
+        ]
+
+    def _notes(self) -> list[str]:
+        notes = []
+        fewest = float(self.effective_draws.min())
+        if self.method == "laplace" and fewest < _FITS * len(self.draws):
+            notes.append("The Gaussian fits badly: intervals are too narrow, or a peak is missed. Use tempering.")
+        elif fewest < _FEW:
+            notes.append(f"All this is known as by {fewest:.0f} independent draws only. More `samples` make it better.")
+        if "optimism" in self.samples:
+            hopes = self.probability(lambda x: x.optimism > 0)
+            notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")
+        if self.method != "nuts":
+            notes.append(f"Log-evidence {self.log_evidence:.3f} nats.")
+        widths = zip(self.names, self.deviation, self._of_prior, strict=True)
+        as_before = [name for name, deviation, before in widths if deviation > _AS_BEFORE * before]
+        if as_before:
+            more = f" and {len(as_before) - _SHOWN} more" if len(as_before) > _SHOWN else ""
+            notes.append(f"As wide as the prior: {', '.join(as_before[:_SHOWN])}{more}.")
+        return [*notes, *str(self.identification).splitlines()]
+
+    def __str__(self) -> str:
+        """A table for a terminal, and what it does not tell."""
+        return "\n".join([grid(_HEAD, self._rows()), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        notes = "<br>".join(html.escape(note) for note in self._notes())
+        return f"{html_grid(_HEAD, self._rows())}<p>{notes}</p>"
+
+    def __repr__(self) -> str:
+        """The table."""
+        return str(self)
+
+
+def reward_posterior(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any = "state",
+    demonstrator: Demonstrator | str = "clamped",
+    *,
+    prior: float,
+    optimism: Any = None,
+    temperature: Any = None,
+    method: str = "tempering",
+    samples: int = 500,
+    warmup: int = 200,
+    chains: int = 4,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> RewardPosterior:
+    r"""The posterior over the parameters of a reward, and over who was watched.
+
+    $$p(\psi, \beta, \tau \mid \text{demonstrations}) \propto
+    p(\text{demonstrations} \mid \psi, \beta, \tau)\, p(\psi)\, p(\beta)\, p(\tau)$$
+
+    "Is it optimistic?" is answered by `posterior.probability(lambda x: x.optimism > 0)`. What the demonstrations do not
+    tell keeps the width of the prior; `identification` says what that is.
+
+    Args:
+        model: the problem with its temperature and action prior; its rewards do not count.
+        demonstrations: what was seen, of the same problem.
+        reward: as for `inverse`; its parameters are where the climb of Laplace starts, and stay as they are.
+        demonstrator: as for `inverse`.
+        prior: σ, standard deviation of a Gaussian around 0 of every parameter, in reward units.
+        optimism: a distribution of Pyro for β, if it is unknown; the demonstrator is then a `DialDemonstrator`.
+        temperature: a distribution of Pyro for τ, if it is unknown; with a linear reward it only trades against scale.
+        method: "tempering" leads a population from the prior to the posterior: exact for many draws, however many peaks
+            there are. "nuts", draws by Hamiltonian dynamics: exact for many draws if there is one peak. "laplace", a
+            Gaussian at the peak that a climb finds, in coordinates without bounds (log τ): quick, exact in the limit of
+            many demonstrations and too narrow before; poor at the kinks of "boltzmann".
+        samples: how many draws in all.
+        warmup: steps of NUTS before that, in each chain.
+        chains: of NUTS, one after the other, each from a draw of the prior.
+        seed: of the draws; torch's own generators stay as they were.
+        progress: called with the step and how likely it was to be accepted; not by Laplace.
+
+    Raises:
+        InvalidArgument: naming the argument; or if Laplace finds no peak.
+
+    References:
+        [ramachandran2007], [delmoral2006], [hoffman2014]
+    """
+    program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
+    _check(method, samples, warmup, chains, seed)
+    since = time.perf_counter()
+    if method == "nuts":
+        with _own_randomness(seed):
+            drawn, divergences = draws_by_nuts(program, -(-samples // chains), warmup, chains, progress)
+        rows = torch.cat([each.reshape(*each.shape[:2], -1) for each in drawn.values()], -1)
+        worth = effective_sample_size(rows, chain_dim=0, sample_dim=1)
+        log_evidence, r_hat = math.nan, split_gelman_rubin(rows, chain_dim=0, sample_dim=1)
+    else:
+        r_hat, divergences = None, None
+        with _own_randomness(seed):
+            if method == "laplace":
+                found = laplace(program)
+                coordinates, log_evidence = found.coordinates, found.log_evidence
+                u, log_weight = found.draw(samples)
+                worth = log_weight.softmax(0).square().sum().reciprocal().expand(u.shape[-1])
+            else:
+                coordinates = Coordinates(program)
+                u, family, log_evidence = tempered(coordinates, samples, progress)
+                worth = effective_draws(u, family)
+        drawn = {name: each[None] for name, each in coordinates.values(u).items()}
+    return RewardPosterior(program, drawn, method, log_evidence, worth, r_hat, divergences, time.perf_counter() - since)
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Torch's own generators stay as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _program(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any,
+    demonstrator: Demonstrator | str,
+    prior: Any,
+    optimism: Any,
+    temperature: Any,
+) -> RewardProgram:
+    require_model(model, in_nats=True)
+    function = RewardFunction(chosen_reward(model, reward), model.mdp)
+    who = chosen_demonstrator(demonstrator)
+    require_demonstrations(model, demonstrations)
+    if isinstance(who, ClampedDemonstrator) and who.criterion == "matching":
+        raise InvalidArgument(
+            "`demonstrator` must have a likelihood, but matching only has its mean. Use ClampedDemonstrator()."
+        )
+    if not (isinstance(prior, int | float) and prior > 0 and math.isfinite(prior)):
+        raise InvalidArgument(f"`prior` must be a positive standard deviation, but is {prior!r}.")
+    for name, each in (("optimism", optimism), ("temperature", temperature)):
+        if each is not None and not (
+            isinstance(each, TorchDistributionMixin) and each.shape() == () and each.support.is_discrete is False
+        ):
+            raise InvalidArgument(
+                f"`{name}` must be a distribution of Pyro over one real number, such as pyro.distributions."
+                f"{_EXAMPLES[name]}, or None if it is known, but is {each!r}."
+            )
+    if optimism is not None and not isinstance(who, DialDemonstrator):
+        raise InvalidArgument(
+            f"`demonstrator` must have a dial for an unknown optimism, but is {who!r}. Use DialDemonstrator(0.0), or "
+            'DialDemonstrator(0.0, "believed") if the dice fell as it wished.'
+        )
+    if temperature is not None and bool(temperature.support.check(temperature.mean.new_tensor(-1.0))):
+        raise InvalidArgument(
+            f"`temperature` must be a distribution over positive numbers, but is {temperature!r}. Use "
+            "pyro.distributions.LogNormal(0.0, 1.0)."
+        )
+    if not (len(function.start) or optimism is not None or temperature is not None):
+        raise InvalidArgument(
+            "`reward` must have parameters that can be learned, or `optimism` or `temperature` be unknown: nothing is."
+        )
+    return RewardProgram(model, demonstrations, function, who, float(prior), optimism, temperature)
+
+
+def _check(method: Any, samples: Any, warmup: Any, chains: Any, seed: Any) -> None:
+    if method not in ("laplace", "tempering", "nuts"):
+        raise InvalidArgument(f'`method` must be "laplace", "tempering" or "nuts", but is {method!r}.')
+    for name, value, least in (
+        ("samples", samples, _CROWD if method == "tempering" else 4),
+        ("warmup", warmup, 1),
+        ("chains", chains, 1),
+        ("seed", seed, 0),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")

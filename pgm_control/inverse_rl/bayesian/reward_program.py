@@ -1,0 +1,107 @@
+"""What was not known before the demonstrations were seen, as a Pyro program."""
+
+import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, final
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import biject_to
+
+from ...trajectories.blocks import MarkovModel
+from ..demonstrations import Demonstrations
+from ..demonstrators import Demonstrator, DialDemonstrator, FreeDemonstrator
+from ..reward_function import RewardFunction
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RewardProgram:
+    r"""Rewards, and perhaps β and τ, drawn from the prior; the demonstrations as a factor.
+
+    $$\psi_i \sim \mathcal N(0, \sigma^2), \qquad \beta \sim p(\beta), \qquad \tau \sim p(\tau), \qquad
+    \text{factor } \log p(\text{demonstrations} \mid \psi, \beta, \tau)$$
+
+    Sites: `psi`, `optimism` and `temperature`, each unless it is known, and the factor `demonstrations`.
+
+    Attributes:
+        model: the problem; its temperature where none is drawn.
+        demonstrations: what was seen.
+        function: the reward of ψ.
+        demonstrator: who acted; with an optimism to be drawn, a `DialDemonstrator`.
+        prior: σ, in reward units.
+        optimism: distribution of β, or None if the demonstrator has it.
+        temperature: distribution of τ, in reward units per nat, or None if the model has it.
+    """
+
+    model: MarkovModel
+    demonstrations: Demonstrations
+    function: RewardFunction
+    demonstrator: Demonstrator
+    prior: float
+    optimism: Any = None
+    temperature: Any = None
+
+    @property
+    def priors(self) -> dict[str, Any]:
+        """The distribution of each site, in the dtype of the model."""
+        start = self.function.start
+        found: dict[str, Any] = {}
+        if len(start):
+            found["psi"] = dist.Normal(torch.zeros_like(start), torch.full_like(start, self.prior)).to_event(1)
+        for name, each in (("optimism", self.optimism), ("temperature", self.temperature)):
+            if each is not None:
+                found[name] = _brought_to(each, start)
+        return found
+
+    @property
+    def start(self) -> dict[str, Tensor]:
+        """Where to begin: ψ of the reward, β of the demonstrator and τ of the model, where the prior has them."""
+        found = {"psi": self.function.start}
+        for name, each in self.priors.items():
+            if name != "psi":
+                own = self.demonstrator.optimism if name == "optimism" else self.model.temperature  # pyright: ignore[reportAttributeAccessIssue]  a dial
+                value = torch.as_tensor(own).detach().to(self.function.start)
+                inside = bool(each.support.check(value))
+                found[name] = value if inside else biject_to(each.support)(torch.zeros_like(value))
+        return found
+
+    def __call__(self) -> None:
+        """Draw, and weigh."""
+        drawn = {name: pyro.sample(name, each) for name, each in self.priors.items()}
+        pyro.factor("demonstrations", self.log_likelihood(drawn))
+
+    def log_likelihood(self, drawn: dict[str, Tensor]) -> Float[Tensor, "*draw"]:
+        """Of actions and outcomes, given the first states, in nats: the same measure for every demonstrator."""
+        who = self.demonstrator
+        if "optimism" in drawn:
+            who = replace(who, optimism=drawn["optimism"])  # pyright: ignore[reportArgumentType]  a dial
+        reward, last = self.function(drawn.get("psi", self.function.start))
+        tau = drawn.get("temperature", self.model.temperature)
+        return who.log_likelihood(self.model, self.demonstrations, reward, last, tau) + self._world
+
+    @cached_property
+    def _world(self) -> Tensor:
+        """Of the outcomes, where the demonstrator takes them as they fall: its own likelihood leaves that out."""
+        mdp, who, moves = self.model.mdp, self.demonstrator, self.demonstrations.moves
+        seen = moves.successor >= 0
+        if isinstance(who, FreeDemonstrator) or (isinstance(who, DialDemonstrator) and who.dice == "believed"):
+            return mdp.initial.new_zeros(())
+        s, a, to = (each[seen] for each in moves[1:4])
+        lands = (mdp.probability[s, a] * (mdp.successor[s, a] == to[:, None])).sum(-1)
+        return (moves.weight[seen] * lands.log()).sum()
+
+
+def _brought_to(distribution: Any, like: Tensor) -> Any:
+    """The same with its parameters in another dtype."""
+    found = copy.copy(distribution)
+    for name, each in vars(distribution).items():
+        if isinstance(each, Tensor) and each.is_floating_point():
+            setattr(found, name, each.to(like))
+        elif isinstance(each, dist.Distribution):
+            setattr(found, name, _brought_to(each, like))
+    return found

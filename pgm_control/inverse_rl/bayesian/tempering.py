@@ -1,0 +1,160 @@
+"""Draws from a posterior over rewards by tempering: a population led from the prior to the posterior in steps."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...inference.sampling.particles import systematic
+from ...runtime.progress import Progress
+from .coordinates import Coordinates
+
+_KEPT = 0.5  # of the population's effective size, by each step
+_PATHS = 3  # of Hamiltonian dynamics, after each step
+_QUARTER = math.pi / 2  # of the period of a Gaussian of deviation 1: where a path forgets its start
+_LEAPS = 20  # in a path, at most
+_ACCEPTED = 0.8  # of paths, aimed at
+_AT_ONCE = 4_000_000  # values
+
+
+class Population(NamedTuple):
+    """What is left at the posterior."""
+
+    u: Float[Tensor, "draw coordinate"]
+    family: Int[Tensor, " draw"]
+    """The draw of the prior that it descends from."""
+    log_evidence: float
+    """log p(demonstrations), in nats."""
+
+
+def tempered(coordinates: Coordinates, number: int, progress: Progress) -> Population:
+    r"""Draws of $p(u)\, p(\text{demonstrations} | u)^\lambda$, λ from 0 to 1.
+
+    Each step raises λ so far that half of the population would count, resamples by weight, and moves all by
+    Hamiltonian dynamics at that λ, in coordinates in which the population is round. As it starts from the whole prior,
+    it finds peaks that no climb from one place does. The mean weights multiply to the evidence.
+
+    Raises:
+        InvalidArgument: if no draw of the prior explains the demonstrations.
+
+    References:
+        [delmoral2006], [neal2011]
+    """
+    u = coordinates.drawn_from_prior(number)
+    family, stage = torch.arange(number, device=u.device), 0
+    reach, accepted, power, log_evidence = 0.5, 1.0, 0.0, 0.0
+    state = evaluated(coordinates, u, power)
+    while power < 1:
+        step = _step(state.log_likelihood, 1 - power)
+        log_weight = step * state.log_likelihood
+        log_evidence += float(log_weight.logsumexp(0)) - math.log(number)
+        if not math.isfinite(log_evidence):
+            raise InvalidArgument(
+                "`demonstrations` must be possible for some reward of the prior, but are so for none that was drawn. "
+                "Give a smaller `prior`."
+            )
+        chosen = systematic(log_weight[None], None)[0]
+        power = 1.0 if step == 1 - power else power + step
+        u, family = u[chosen], family[chosen]
+        root = _root(u)
+        state = evaluated(coordinates, u, power)
+        for _ in range(_PATHS):
+            u, state, accepted = moved(coordinates, u, state, root, reach, power)
+            reach = min(reach * math.exp(accepted - _ACCEPTED), _QUARTER)
+        stage += 1
+        progress(stage, {"power": power, "acceptance": accepted, "log_evidence": log_evidence})
+    return Population(u, family, log_evidence)
+
+
+def effective_draws(rows: Float[Tensor, "draw parameter"], family: Int[Tensor, " draw"]) -> Float[Tensor, " parameter"]:
+    r"""How many independent draws tell a mean as precisely: relatives count together.
+
+    $$n^2 \operatorname{Var} x \Big/ \sum_\text{families} \Bigl(\sum_{i \in \text{family}} (x_i - \bar x)\Bigr)^2$$
+
+    References:
+        [lee2018]
+    """
+    _, place = family.unique(return_inverse=True)
+    families, number = int(place.max()) + 1, len(rows)
+    if families == 1:
+        return torch.ones_like(rows[0])
+    apart = rows - rows.mean(0)
+    sums = rows.new_zeros(families, rows.shape[1]).index_add_(0, place, apart)
+    variance = sums.square().sum(0) * families / (families - 1)
+    return (number * apart.square().sum(0) / variance).clamp(1, number)
+
+
+class State(NamedTuple):
+    """Of draws, at one power; −inf where something is not finite."""
+
+    log_likelihood: Tensor
+    height: Tensor
+    slope: Tensor
+
+
+def evaluated(coordinates: Coordinates, u: Tensor, power: float) -> State:
+    """Log-likelihood, tempered log-density and its slope."""
+    mdp = coordinates.program.model.mdp
+    states, actions, faces = mdp.probability.shape
+    parts = []
+    for part in u.split(max(1, _AT_ONCE // (states * actions * (mdp.horizon + faces)))):
+        at = part.detach().requires_grad_()
+        likelihood = coordinates.log_likelihood(at)
+        height = coordinates.log_prior(at) + power * likelihood
+        slope = torch.autograd.grad(height.sum(), at)[0]
+        fine = height.isfinite() & likelihood.isfinite() & slope.isfinite().all(-1)
+        parts.append((*(torch.where(fine, x, -torch.inf) for x in (likelihood.detach(), height.detach())), slope))
+    return State(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _step(log_likelihood: Float[Tensor, " draw"], rest: float) -> float:
+    """The largest that leaves enough of the population."""
+
+    def kept(step: float) -> float:
+        share = (step * log_likelihood).softmax(0)
+        return 1 / float(share.square().sum()) / len(share)
+
+    if kept(rest) >= _KEPT:
+        return rest
+    low, high = 0.0, rest
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if kept(middle) >= _KEPT else (low, middle)
+    return high
+
+
+def _root(u: Float[Tensor, "draw coordinate"]) -> Float[Tensor, "coordinate coordinate"]:
+    """Of the covariance, drawn to its diagonal as far as draws are few."""
+    number, size = u.shape
+    covariance = torch.cov(u.T).reshape(size, size)
+    covariance = (number * covariance + size * covariance.diagonal().diag()) / (number + size)
+    floor = torch.finfo(u.dtype).eps * u.square().mean(0).clamp(min=1e-12)
+    return torch.linalg.cholesky(covariance + floor.diag())
+
+
+def moved(
+    coordinates: Coordinates,
+    u: Tensor,
+    state: State,
+    root: Tensor,
+    reach: float,
+    power: float,
+) -> tuple[Tensor, State, float]:
+    """A path of leapfrog steps from each draw, and the share that was accepted."""
+    momentum = torch.randn_like(u)
+    step = reach * (0.5 + torch.rand_like(u[:, :1]))
+    before = state.height - 0.5 * momentum.square().sum(-1)
+    there, new = u, state
+    for _ in range(min(math.ceil(_QUARTER / reach), _LEAPS)):
+        momentum = momentum + 0.5 * step * (new.slope @ root)
+        there = there + (step * momentum) @ root.T
+        new = evaluated(coordinates, there, power)
+        momentum = momentum + 0.5 * step * (new.slope @ root)
+    gain = (new.height - 0.5 * momentum.square().sum(-1) - before).nan_to_num(nan=-torch.inf)
+    accepted = gain.exp() > torch.rand_like(gain)
+    u = torch.where(accepted[:, None], there, u)
+    mixed = (torch.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), x, y) for x, y in zip(new, state, strict=True))
+    return u, State(*mixed), float(gain.clamp(max=0).exp().mean())

@@ -1,0 +1,1 @@
+"""Compiled loops (numba), and the choice between them and torch."""

@@ -1,0 +1,213 @@
+"""Compiled sweeps over all states of an endless problem; `_sweeps_torch.py` is their reference.
+
+States are taken in blocks, small enough to stay in the nearest cache, so that what is not a gather is a loop over
+contiguous lanes: lane i of a block that begins at b is state b + i. No table is allocated, no interpreter lock is held.
+Rows of dice are either all of one width, or delimited by `rows`. Values are finite: `_forms.py` has seen to dead ends.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from . import components as _components
+from .infinite_horizon_blocks import average, best_actions, equivalents, means, soften
+from .vector_math import compiled, entry
+
+Array = np.ndarray
+Width = Any  # see `endless_blocks.py`
+
+BLOCK = 256
+
+
+@compiled
+def settle(top: Array, v: Array, out: Array, b: int, n: int, lo: float, hi: float) -> tuple[float, float]:
+    """Write the block, and widen [lo, hi] by its changes. Dead ends, at −inf, stand at 0 and change nothing."""
+    for i in range(n):
+        value = top[i]
+        alive = value > -np.inf
+        change = value - v[b + i]
+        lo = change if alive & (change < lo) else lo
+        hi = change if alive & (change > hi) else hi
+        top[i] = value if alive else 0.0
+    for i in range(n):
+        out[b + i] = top[i]
+    return lo, hi
+
+
+@compiled
+def harden(
+    v: Array,
+    out: Array,
+    choice: Array,
+    p: Array,
+    successor: Array,
+    pay: Array,
+    width: Width,
+    discount: float,
+    first: int,
+    last: int,
+) -> tuple[float, float, bool]:
+    """`sweep` at temperature 0 for rows of one width, state by state: the maximum needs no lanes."""
+    actions, faces, chooses = pay.shape[1], len(width), choice.shape[0] > 0
+    lo, hi, whole = np.inf, -np.inf, True
+    for s in range(first, last):
+        best, leader = -np.inf, 0
+        for a in range(actions):
+            j = (s * actions + a) * faces
+            total = 0.0
+            for k in range(faces):
+                total += p[j + k] * v[successor[j + k]]
+            q = pay[s, a] + discount * total
+            if chooses:
+                leader = a if q > best else leader
+            best = q if q > best else best
+        alive = best > -np.inf
+        change = best - v[s]
+        whole = whole & (change < np.inf)
+        lo = change if alive & (change < lo) else lo
+        hi = change if alive & (change > hi) else hi
+        out[s] = best if alive else 0.0
+        if chooses:
+            choice[s] = leader
+    return lo, hi, whole
+
+
+@entry
+def sweep(
+    v: Array,
+    out: Array,
+    q_out: Array,
+    choice: Array,
+    p: Array,
+    successor: Array,
+    reward: Array,
+    pay: Array,
+    rows: Array,
+    width: Width,
+    longest: int,
+    prior: Array,
+    policy: Array,
+    bonus: Array,
+    discount: float,
+    temperature: float,
+    scale: float,
+    block: int,
+    first: int,
+    last: int,
+    backwards: bool,
+) -> tuple[float, float, bool]:
+    """The operator, applied to states first … last − 1: the least and largest change; is none nan or +inf?
+
+    With `out` the same array as `v` it is a Gauss–Seidel sweep, by blocks. `q_out` (S, A), if not empty, gets Q, and
+    `choice` (S,) at temperature 0 the first best action. `prior` is (S, A), or (1, A) for all states. A
+    `policy` that is not empty takes the place of the maximum.
+    """
+    simple = scale == 0 and temperature == 0 and rows.shape[0] == 0
+    if simple and policy.shape[0] == 0 and q_out.shape[0] == 0 and block == BLOCK:
+        return harden(v, out, choice, p, successor, pay, width, discount, first, last)
+    actions = prior.shape[1]
+    q, weight, top = np.empty((actions, block)), np.empty((actions, block)), np.empty(block)
+    grown, growth = np.empty(block), np.empty(block)
+    scratch = (longest, actions * block if scale != 0 else 0)
+    x, w = np.empty(scratch), np.empty(scratch)
+    for a in range(actions):
+        weight[a, :] = prior[0, a]
+    lo, hi, whole = np.inf, -np.inf, True
+    blocks = (last - first + block - 1) // block
+    for turn in range(blocks):
+        b = first + block * (blocks - 1 - turn if backwards else turn)
+        n = min(block, last - b)
+        if scale == 0:
+            means(q, v, p, successor, pay, rows, width, discount, b, n)
+        else:
+            equivalents(q, v, p, successor, reward, pay, rows, width, discount, scale, b, n, x, w)
+        if q_out.shape[0] > 0:
+            for a in range(actions):
+                for i in range(n):
+                    q_out[b + i, a] = q[a, i]
+        if policy.shape[0] > 0:
+            average(q, policy, bonus, top, b, n)
+        elif temperature == 0:
+            best_actions(q, top, n)
+            if choice.shape[0] > 0:
+                for i in range(n):
+                    choice[b + i] = 0
+                for a in range(1, actions):
+                    for i in range(n):
+                        choice[b + i] = a if q[a, i] > q[choice[b + i], i] else choice[b + i]
+        else:
+            if prior.shape[0] > 1:
+                for a in range(actions):
+                    for i in range(n):
+                        weight[a, i] = prior[b + i, a]
+            soften(q, weight, top, grown, growth, temperature, n)
+        bad = 0
+        for i in range(n):
+            bad += not (top[i] < np.inf)
+        whole = whole and bad == 0
+        lo, hi = settle(top, v, out, b, n, lo, hi)
+    return lo, hi, whole
+
+
+@entry
+def follow(
+    v: Array,
+    out: Array,
+    choice: Array,
+    p: Array,
+    successor: Array,
+    pay: Array,
+    rows: Array,
+    width: Width,
+    discount: float,
+    first: int,
+    last: int,
+) -> tuple[float, float, bool]:
+    """v of one action a state, `choice`, after one more step: only its die is read. Gives what `sweep` gives."""
+    actions = pay.shape[1]
+    lo, hi, whole = np.inf, -np.inf, True
+    for s in range(first, last):
+        row = s * actions + choice[s]
+        total = 0.0
+        if rows.shape[0] > 0:
+            for j in range(rows[row], rows[row + 1]):
+                total += p[j] * v[successor[j]]
+        else:
+            j = row * len(width)
+            for k in range(len(width)):
+                total += p[j + k] * v[successor[j + k]]
+        value = pay[s, choice[s]] + discount * total
+        alive = value > -np.inf
+        change = value - v[s]
+        lo = change if alive & (change < lo) else lo
+        hi = change if alive & (change > hi) else hi
+        whole = whole & (value < np.inf)
+        out[s] = value if alive else 0.0
+    return lo, hi, whole
+
+
+@entry
+def survey(p: Array, reward: Array, pay: Array) -> tuple[Any, Any, Any, Any]:
+    """One look at the flat tables: mean rewards into `pay`; the largest |Σ p − 1|, the largest finite reward, and how
+    many outcomes are possible and how many forbidden.
+    """
+    faces = p.shape[0] // pay.size
+    slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
+    for row in range(pay.size):
+        total, mean = 0.0, 0.0
+        for j in range(row * faces, (row + 1) * faces):
+            weight, r = np.float64(p[j]), np.float64(reward[j])
+            total += weight
+            mean += weight * r
+            possible += weight > 0
+            finite = r > -np.inf
+            forbidden += not finite
+            size = abs(r) if finite else 0.0
+            largest = size if size > largest else largest
+        pay[row // pay.shape[1], row % pay.shape[1]] = mean
+        slack = max(slack, abs(total - 1.0))
+    return slack, largest, possible, forbidden
+
+
+strong_components = entry(_components.strong_components)
+best_reachable = entry(_components.best_reachable)

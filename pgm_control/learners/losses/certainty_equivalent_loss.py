@@ -1,0 +1,120 @@
+"""The dial for learners: a loss of sampled backups whose minimiser is their certainty equivalent."""
+
+import math
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InvalidArgument
+
+_SERIES = 0.1  # below it exp(u) − u − 1 loses digits
+
+
+@final
+class CertaintyEquivalentLoss(torch.nn.Module):
+    r"""A loss of Q from samples $y = r + \gamma V(s')$, least in expectation at $Q = L_\beta[y]$.
+
+    $$\ell(Q) = \frac{\tau^2}{\beta^2} e^{-m} (e^u - u - 1), \quad u = \beta (y - Q) / \tau, \qquad
+    \frac{d \ell}{d Q} = -\frac{\tau}{\beta} e^{-m} (e^u - 1), \qquad
+    L_\beta[y] = \frac{\tau}{\beta} \log \mathbb{E}\, e^{\beta y / \tau}$$
+
+    At β = 0 it is $(y - Q)^2 / 2$ and nothing else, and near 0 it is close to that.
+
+    The expected gradient vanishes where $\mathbb{E}\, e^u = 1$, which is $Q = L_\beta[y]$, as long as $m$ does not
+    depend on the samples it multiplies. A maximum over the same batch does: it takes weight from just the batches with
+    large $u$, and Q comes out at the mean or even beyond. So m lags: it is a running maximum of $u$ over the batches
+    before, at least 0. A batch that surpasses it raises it for the next; otherwise it falls by `rate` of the way to the
+    maximum of the batch. The first batch of all sets it for itself.
+
+    Where $u - m$ exceeds `cap`, the exponential goes on as a straight line, so that loss and gradient stay finite. That
+    biases Q towards the mean, by $L_\beta[y] - Q = \frac{\tau}{\beta} \log(1 + \varepsilon)$ with
+    $\varepsilon = \mathbb{E}\, (e^u - e^{m + \text{cap}})_+$ at Q. At $Q = L_\beta[y]$ an outcome of probability p has
+    $e^u \leq 1 / p$, so outcomes of probability above $e^{-\text{cap}}$ are never cut there, whatever m. `clipped`
+    counts the rest.
+
+    Attributes:
+        temperature: τ, in reward units per nat.
+        optimism: β.
+        cap: in nats.
+        rate: how fast m falls, a share of the way for each batch.
+        normaliser: m, in nats. A buffer, as are the next two, so that a checkpoint has them.
+        clipped: how many samples were beyond the cap so far.
+        seen: how many samples there were so far.
+
+    References:
+        [howard1972], [varian1975]
+    """
+
+    normaliser: Tensor
+    clipped: Tensor
+    seen: Tensor
+
+    def __init__(self, temperature: float, optimism: float = 0.0, cap: float = 5.0, rate: float = 0.01) -> None:
+        """Start with no batch seen.
+
+        Raises:
+            InvalidArgument: if a number is out of range.
+        """
+        super().__init__()
+        for name, value, fits, what in (
+            ("temperature", temperature, temperature > 0 or (temperature == 0 and optimism == 0), "positive"),
+            ("optimism", optimism, True, "a number"),
+            ("cap", cap, cap > 0, "positive"),
+            ("rate", rate, 0 <= rate <= 1, "from 0 to 1"),
+        ):
+            if not (fits and math.isfinite(value)):
+                extra = " The hard limit τ = 0 has a loss at optimism 0 only." if name == "temperature" else ""
+                raise InvalidArgument(f"`{name}` must be {what} and finite, but is {value!r}.{extra}")
+        self.temperature, self.optimism, self.cap, self.rate = temperature, optimism, cap, rate
+        self.register_buffer("normaliser", torch.zeros(()))
+        self.register_buffer("clipped", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, q: Float[Tensor, "*copies batch"], y: Float[Tensor, "*#copies batch"]) -> Float[Tensor, ""]:
+        """The mean over the batch, summed over copies of the critic; and m moves on.
+
+        Args:
+            q: values of the critics, in reward units; carries the gradient.
+            y: sampled backups, in reward units; carries none.
+        """
+        if self.optimism == 0:
+            return torch.nn.functional.mse_loss(q, y.detach().expand_as(q), reduction="sum") / (2 * q.shape[-1])
+        scale = self.optimism / self.temperature
+        with torch.no_grad():
+            u = scale * (y - q)
+            peak = u.amax().clamp(min=0)
+            m = torch.where(self.seen == 0, peak, self.normaliser).to(u.dtype)
+            self.normaliser.copy_(torch.maximum(peak, m + self.rate * (peak - m)))
+            self.clipped += (u - m > self.cap).sum()
+            self.seen += u.numel()
+        return _Exponential.apply(q, u, m, self.cap, scale)
+
+    @property
+    def clipped_fraction(self) -> float:
+        """The share of all samples so far that were beyond the cap."""
+        return float(self.clipped) / max(int(self.seen), 1)
+
+
+class _Exponential(torch.autograd.Function):
+    r"""The loss, with its gradient written out: by autograd, $e^u - 1$ would lose all digits of a small β."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, u: Tensor, m: Tensor, cap: float, scale: float) -> Tensor:
+        least = (-m).exp()
+        x = (u - m).clamp(max=cap)
+        slope = torch.where(u < 1, least * u.clamp(max=1).expm1(), x.exp() - least)
+        small = u.clamp(-_SERIES, _SERIES)
+        series = 0.5 * small.square()
+        series = series * (1 + small / 3 * (1 + small / 4 * (1 + small / 5 * (1 + small / 6 * (1 + small / 7)))))
+        large = x.exp() * (1 + u - m - x) - least * (1 + u)
+        value = torch.where(u.abs() < _SERIES, least * series, large)
+        ctx.save_for_backward(slope)
+        ctx.scale = -1 / (scale * u.shape[-1])
+        return value.mean(-1).sum() / scale**2
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Any) -> Any:
+        (slope,) = ctx.saved_tensors
+        return outer[0] * ctx.scale * slope, None, None, None, None

@@ -1,0 +1,93 @@
+"""What soft actor-critics have in common: a policy judged by a critic, the entropy relative to the prior included."""
+
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ...environments.action_prior import ActionPrior
+from ...networks.mlp import Network
+from ...networks.policies import Policy
+
+
+@final
+class SoftPolicyLoss:
+    r"""The value of a policy by critics, and its distance to the best policy there is for them.
+
+    $$\hat V(s) = \mathbb{E}_{a \sim \pi}\bigl[\min_i Q_i(s, a) - \tau \log \tfrac{\pi(a|s)}{\rho(a|s)}\bigr], \qquad
+    \tau\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{(\min Q - V) / \tau}\bigr) = V(s) - \hat V(s)$$
+
+    For discrete actions the expectations are sums; in a box one draw of the policy stands for each.
+
+    References:
+        [haarnoja2018], [christodoulou2019]
+    """
+
+    def __init__(self, actor: Policy, prior: ActionPrior, is_discrete: bool) -> None:
+        """Take a policy π, its prior ρ, and whether its actions are discrete."""
+        self._actor, self._prior, self._is_discrete = actor, prior, is_discrete
+
+    def value(
+        self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
+    ) -> Float[Tensor, " batch"]:
+        """V̂, in reward units."""
+        if self._is_discrete:
+            log_policy, log_prior = self._actor(features), self._prior.log_probabilities(features)
+            return _expect(log_policy, critics(features).amin(0) - temperature * _minus(log_policy, log_prior))
+        action, log_prob = self._actor(features).rsample_with_log_prob()
+        q = critics(torch.cat((features, action), -1)).amin(0)[:, 0]
+        return q - temperature * (log_prob - self._prior.log_density(features, action))
+
+    def taken(
+        self, critics: Network, features: Float[Tensor, "batch feature"], action: Num[Tensor, "batch ..."]
+    ) -> Float[Tensor, "copies batch"]:
+        """Q of what was done, in reward units, with gradients to the critics."""
+        if self._is_discrete:
+            return critics(features).gather(-1, action.expand(critics.copies, -1)[..., None])[..., 0]
+        return critics(torch.cat((features, action), -1)).squeeze(-1)
+
+    def __call__(
+        self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
+    ) -> tuple[Float[Tensor, " batch"], Float[Tensor, ""]]:
+        """−V̂, in reward units, with gradients to the policy alone; and the mean entropy of the policy, in nats."""
+        if self._is_discrete:
+            log_policy, log_prior = self._actor(features), self._prior.log_probabilities(features)
+            with torch.no_grad():
+                q = critics(features).amin(0)
+            loss = _expect(log_policy, temperature * _minus(log_policy, log_prior) - q)
+            return loss, -_expect(log_policy.detach(), log_policy.detach()).mean()
+        action, log_prob = self._actor(features).rsample_with_log_prob()
+        q = critics(torch.cat((features, action), -1), frozen=True)
+        log_ratio = log_prob - self._prior.log_density(features, action)
+        return _Shortfall.apply(q, log_ratio, temperature), -log_prob.detach().mean()  # pyright: ignore[reportReturnType]
+
+
+class _Shortfall(torch.autograd.Function):
+    r"""$\tau \log \pi / \rho - \min_i Q_i$, with the gradients written out."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, log_ratio: Tensor, temperature: Tensor | float) -> Tensor:
+        least = q.amin(0)
+        ctx.save_for_backward(q == least)
+        ctx.temperature = temperature
+        return temperature * log_ratio - least[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (chosen,) = ctx.saved_tensors
+        return chosen * (outer[0][:, None] / -chosen.sum(0)), ctx.temperature * outer[0], None
+
+
+def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:
+    """Σ π x, where a masked action counts nothing."""
+    possible = log_policy > -torch.inf
+    return torch.where(possible, log_policy.exp() * torch.where(possible, x, 0.0), 0.0).sum(-1)
+
+
+def _minus(log_policy: Float[Tensor, "batch action"], log_prior: Float[Tensor, "batch action"]) -> Tensor:
+    """log π/ρ, 0 where both are masked."""
+    possible = log_prior > -torch.inf
+    return torch.where(possible, log_policy - torch.where(possible, log_prior, 0.0), 0.0)

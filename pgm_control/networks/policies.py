@@ -1,0 +1,117 @@
+"""Neural policies: one of several actions, or a squashed Gaussian in a box; and the choice among all there are."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..environments.action_prior import ActionPrior
+from ..environments.spaces import Actions
+from ..errors import InvalidArgument
+from .flow import FlowPolicy
+from .mlp import Network
+from .squashed_gaussian import SquashedGaussian, moments
+
+
+@final
+class DiscretePolicy(torch.nn.Module):
+    r"""$\pi(a|s) \propto \rho(a|s)\, e^{f_a(s)}$: a masked action stays masked."""
+
+    def __init__(self, features: int, actions: int, hidden: Sequence[int], prior: ActionPrior) -> None:
+        """Make the network f."""
+        super().__init__()
+        self.network = Network(features, actions, hidden)
+        self._prior = prior
+
+    def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
+        """Log-probabilities, in nats."""
+        return torch.log_softmax(self._prior.log_probabilities(features) + self.network(features).squeeze(0), -1)
+
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Int[Tensor, " batch"]:
+        """A draw, or the most probable action."""
+        log_policy = self(features)
+        if deterministic:
+            return log_policy.argmax(-1)
+        return torch.multinomial(log_policy.exp(), 1)[:, 0]
+
+
+@final
+class BoxPolicy(torch.nn.Module):
+    """A squashed Gaussian whose mean and scale are a network's."""
+
+    def __init__(self, features: int, size: int, hidden: Sequence[int]) -> None:
+        """Make the network."""
+        super().__init__()
+        self.network = Network(features, 2 * size, hidden)
+
+    def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
+        """The `SquashedGaussian` of the action in [−1, 1]^d."""
+        return SquashedGaussian(*moments(self.network(features).squeeze(0)))
+
+    @torch.no_grad()
+    def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
+        """A draw, or the median."""
+        policy = self(features)
+        return policy.median if deterministic else policy.sample()
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A module that is a policy: `DiscretePolicy`, `BoxPolicy`, `FlowPolicy`, or anybody's."""
+
+    def __call__(self, features: Tensor) -> Any:
+        """Log-probabilities of discrete actions, in nats; in a box a distribution that has `rsample_with_log_prob`."""
+        ...
+
+    def act(self, features: Tensor, deterministic: bool) -> Tensor:
+        """A draw without gradients, or the one action that is best taken surely."""
+        ...
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """What is learned."""
+        ...
+
+    def to(self, device: torch.device) -> "Policy":
+        """Move to a device."""
+        ...
+
+
+PolicySource = Literal["gaussian", "flow"] | Callable[[int, Actions, Sequence[int]], torch.nn.Module]
+
+
+def policy_of(
+    source: PolicySource, features: int, actions: Actions, hidden: Sequence[int], prior: ActionPrior
+) -> Policy:
+    """The one that fits the space.
+
+    Args:
+        source: for discrete actions "gaussian", the default of learners, says nothing; in a box it is `BoxPolicy`, and
+            "flow" is `FlowPolicy`. Or a function of `features`, `actions` and `hidden` that makes a module as `Policy`
+            describes it; that of discrete actions must leave alone those that `prior` masks.
+        features: of an observation, how many.
+        actions: of the environment.
+        hidden: units of each hidden layer.
+        prior: ρ.
+
+    Raises:
+        InvalidArgument: if there is no such policy for these actions.
+    """
+    if callable(source):
+        made = source(features, actions, hidden)
+        if not isinstance(made, torch.nn.Module) or not isinstance(made, Policy):
+            raise InvalidArgument(
+                f"`policy` must make a torch.nn.Module with a method act(features, deterministic), but made a "
+                f"{type(made).__name__}. Write the class as BoxPolicy is written."
+            )
+        return made
+    if source not in ("gaussian", "flow") or (source == "flow" and actions.is_discrete):
+        raise InvalidArgument(
+            f'`policy` must be "gaussian", for a box "flow", or a function that makes a module, but is {source!r} for '
+            f"{actions.space}. Leave it out: for discrete actions a network gives all probabilities."
+        )
+    if actions.is_discrete:
+        return DiscretePolicy(features, actions.size, hidden, prior)
+    return (BoxPolicy if source == "gaussian" else FlowPolicy)(features, actions.size, hidden)

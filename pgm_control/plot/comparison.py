@@ -1,0 +1,256 @@
+"""One picture of a comparison: what each guide believes, does and earns, and how well SVI found it."""
+
+import io
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..analysis.compare import Comparison
+from ..errors import MissingExtra
+from ..runtime.files import write_whole
+from ..text.wording import action_label, action_phrase, amount, face_labels, short_chance, state_label, state_phrase
+from ..trajectories.beliefs import believed_die
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_BARS = 15  # in a panel
+_TITLE, _TEXT, _SMALL = 10.5, 9.5, 8.5  # points
+_INCHES = (11.5, 8.4)
+_ZOOM = 1e-5  # nats; below it the axis of the fits is linear
+
+
+class _Look(NamedTuple):
+    """Okabe-Ito colours for the colour-blind, hatches for black and white."""
+
+    label: str
+    color: str
+    hatch: str
+
+
+class _Bars(NamedTuple):
+    """One bar a row, and the same number of a fitted guide as a mark, if there is one."""
+
+    look: _Look
+    values: Sequence[float]
+    fitted: Sequence[float] | None
+
+
+_TRUTH = _Look("true world", "#BBBBBB", "")
+_FREE = _Look("free guide, exact", "#E69F00", "///")
+_CLAMPED = _Look("clamped guide, exact", "#56B4E9", "...")
+_MARK: Mapping[str, Any] = {"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "black"}
+
+
+def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
+    """Draw a comparison in four panels: the dice, the first choice, the returns and the two fits.
+
+    Nothing global is touched: no pyplot, no style, no backend.
+
+    Args:
+        comparison: from `compare`.
+        path: where to write it as well; the suffix (.png, .pdf, .svg) says how.
+
+    Raises:
+        MissingExtra: without matplotlib, with the command that installs it.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
+        from matplotlib.figure import Figure
+        from matplotlib.text import Text
+    except ImportError as problem:
+        raise MissingExtra("A picture needs matplotlib, which is missing: pip install 'pgm-control[plot]'") from problem
+    figure = Figure(figsize=_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    (dice, choice), (returns, fits) = figure.subplots(2, 2)
+    _draw_dice(dice, comparison)
+    _draw_choice(choice, comparison)
+    _draw_returns(returns, comparison)
+    _draw_fits(fits, comparison)
+    _legend(figure, fitted=bool(comparison.fits))
+    title = f"{comparison.name} (T = {comparison.model.mdp.horizon}, τ = {comparison.model.temperature:g})\n"
+    headline = textwrap.fill(comparison.explanation.headline + ".", 110)
+    figure.suptitle(title + headline, fontsize=12, fontweight="bold")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may hold a dollar sign
+    if path is not None:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+        write_whole(path, buffer.getvalue())
+    return figure
+
+
+def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
+    """The most tilted die; if only the start is tilted, the start; if nothing is, the die thrown first."""
+    mdp, told, free = comparison.model.mdp, comparison.explanation, comparison.free
+    fit = comparison.fits.get("free")
+    if told.differs and not told.dice:
+        labels, true, believed = [state_label(mdp, s) for s in range(mdp.num_states)], mdp.initial, free.initial
+        fitted = None if fit is None else fit.guide.blocks().log_initial.detach().exp().tolist()
+        bars = [
+            _Bars(_TRUTH, true.tolist(), None),
+            _Bars(_FREE, believed.tolist(), fitted),
+            _Bars(_CLAMPED, true.tolist(), None),
+        ]
+        _draw_rows(axes, labels, bars, short_chance)
+        _name(axes, "Where each believes that the episode starts", "probability")
+        return
+    first = told.at_start
+    thrown = (
+        (told.dice[0].state, told.dice[0].action) if told.dice else (first.state, first.free.index(max(first.free)))
+    )
+    die = believed_die(comparison.model, free, *thrown)
+    fitted = None
+    if fit is not None:
+        found = believed_die(comparison.model, fit.guide, *thrown).faces
+        by_target = {(face.successor, face.reward): face.believed for face in found}
+        fitted = [by_target[face.successor, face.reward] for face in die.faces]
+    true = [face.true for face in die.faces]
+    bars = [
+        _Bars(_TRUTH, true, None),
+        _Bars(_FREE, [face.believed for face in die.faces], fitted),
+        _Bars(_CLAMPED, true, None),
+    ]
+    _draw_rows(axes, face_labels(mdp, die), bars, short_chance)
+    averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
+    title = f"What each expects of {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)}"
+    _name(axes, title, f"probability{averaged}")
+
+
+def _draw_choice(axes: "Axes", comparison: Comparison) -> None:
+    """What each does first or, if that is nearly the same, where they differ the most."""
+    mdp, choice = comparison.model.mdp, comparison.explanation.choice
+
+    def fitted(name: str) -> Sequence[float] | None:
+        fit = comparison.fits.get(name)
+        return None if fit is None else fit.guide.blocks().log_policy.detach().exp()[choice.time, choice.state].tolist()
+
+    labels = [action_label(mdp, a) for a in range(mdp.num_actions)]
+    bars = [_Bars(_FREE, choice.free, fitted("free")), _Bars(_CLAMPED, choice.clamped, fitted("clamped"))]
+    _draw_rows(axes, labels, bars, short_chance)
+    when = "first" if choice.time == 0 else f"at t = {choice.time}"
+    _name(axes, f"What each does {when}, in {state_phrase(mdp, choice.state)}", "probability")
+
+
+def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
+    """What each imagines that it earns, and what it truly earns."""
+    scores = comparison.scorecard.scores
+
+    def returns(name: str) -> Sequence[float] | None:
+        return (scores[name].imagined_return, scores[name].true_return) if name in scores else None
+
+    bars = [
+        _Bars(look, returns(f"{name}, exact") or (), returns(f"{name}, fitted"))
+        for name, look in (("free", _FREE), ("clamped", _CLAMPED))
+    ]
+    _draw_rows(axes, ["imagines", "truly earns"], bars, amount)
+    unit = "return of an episode (reward units)"
+    if comparison.untrained:
+        unit += "\nA mark off its bar: SVI leaves a policy untrained where its guide never expects to be."
+    _name(axes, "What each imagines to earn, and truly earns", unit)
+
+
+def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
+    """How far below the optimum of its own guide each fit was; the optimum is the line at the top."""
+    bound = "log p(O)" if comparison.model.mdp.discount == 1 else "free optimum"
+    optima = {"free": comparison.free.objective, "clamped": comparison.clamped.objective}
+    names = {"free": f"free guide; {bound} = {amount(optima['free'])} nats"}
+    names["clamped"] = f"clamped guide; optimum = {amount(optima['clamped'])} nats"
+    lowest = _ZOOM
+    for name, color, line in (("free", _FREE.color, "-"), ("clamped", _CLAMPED.color, "--")):
+        if name in comparison.fits and optima[name] > -math.inf:
+            short = [optima[name] - value for value in comparison.fits[name].elbo.tolist()]
+            axes.plot(range(1, len(short) + 1), short, line, color=color, linewidth=2.4, label=names[name])
+            lowest = max(lowest, *short)
+    axes.axhline(0, color="black", linewidth=1.2, linestyle=":", label="exact optimum of each")
+    axes.set_yscale("symlog", linthresh=_ZOOM, linscale=0.6)
+    decades = [10.0**k for k in range(-5, 7) if 10.0**k <= 3 * lowest]
+    axes.set_yticks(
+        [0, *decades], labels=["0", *(f"{decade:.5f}".rstrip("0").rstrip(".") for decade in decades)], fontsize=_SMALL
+    )
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(3 * lowest, -0.4 * _ZOOM)
+    axes.set_ylabel("nats below its optimum", fontsize=_TEXT)
+    axes.grid(axis="y", color="0.9")
+    axes.tick_params(labelsize=_SMALL)
+    axes.legend(loc="best", fontsize=_SMALL, framealpha=0.9)
+    _name(axes, "How close SVI comes to each exact optimum", "step of SVI")
+
+
+def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text: Callable[[float], str]) -> None:
+    """Horizontal bars in groups: one group a label, one bar a kind, its number at the end, long lists cut short."""
+    rows = _rows_to_show(bars)
+    height, longest = 0.8 / len(bars), 0
+    drawn = [value for each in bars for row in rows if (value := abs(_total(each.values, row))) < math.inf]
+    span = 1.0 if text is short_chance else max(drawn, default=0.0) or 1.0
+    for i, (look, values, fitted) in enumerate(bars):
+        for j, row in enumerate(rows):
+            y, value = j + (i - (len(bars) - 1) / 2) * height, _total(values, row)
+            end = value if abs(value) < math.inf else 0.0
+            side = -1 if end < 0 else 1
+            axes.barh(y, end, 0.9 * height, color=look.color, hatch=look.hatch, edgecolor="black", linewidth=0.8)
+            number = text(value)
+            if fitted is not None and abs(mark := _total(fitted, row)) < math.inf:
+                axes.plot([mark], [y], linestyle="none", zorder=3, clip_on=False, **_MARK)
+                if abs(mark - end) > 0.02 * span:
+                    number += f" (◇ {text(mark)})"
+                end = side * max(side * end, side * mark)
+            axes.annotate(
+                number, (end, y), xytext=(6 * side, 0), textcoords="offset points",
+                ha="left" if side > 0 else "right", va="center", fontsize=_SMALL,
+            )  # fmt: skip
+            longest = max(longest, len(number))
+    lines = min(3, _MOST_BARS // len(rows))
+    shown = [_wrapped(labels[row[0]], lines) if len(row) == 1 else f"{len(row)} others" for row in rows]
+    axes.set_yticks(range(len(rows)), labels=shown, fontsize=_TEXT)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    low, high = (0.0, 1.0) if text is short_chance else axes.dataLim.intervalx
+    share = min(0.5, 0.04 + 0.017 * longest)  # of the panel's width, for the numbers beyond the bars
+    room = (max(high, 0.0) - min(low, 0.0) or 1.0) * share / (1 - share)
+    axes.set_xlim(low - room if low < 0 else 0.0, high + room if high > 0 or low == 0 else 0.0)
+    if text is short_chance:
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.tick_params(axis="x", labelsize=_SMALL)
+
+
+def _rows_to_show(bars: Sequence[_Bars]) -> list[list[int]]:
+    """Indices a row: all of them, or the largest in their order and one row for the rest together."""
+    count, most = len(bars[0].values), _MOST_BARS // len(bars)
+    if count <= most:
+        return [[i] for i in range(count)]
+    size = [max(abs(each.values[i]) for each in bars) for i in range(count)]
+    kept = sorted(sorted(range(count), key=lambda i: -size[i])[: most - 1])
+    return [*([i] for i in kept), [i for i in range(count) if i not in kept]]
+
+
+def _total(values: Sequence[float], row: Sequence[int]) -> float:
+    return sum(values[i] for i in row)
+
+
+def _wrapped(label: str, lines: int, width: int = 20) -> str:
+    """At most so many short lines."""
+    split = [piece for line in label.split("\n") for piece in textwrap.wrap(line, width)]
+    return "\n".join(split if len(split) <= lines else [*split[: lines - 1], f"{split[lines - 1][: width - 1]}…"])
+
+
+def _name(axes: "Axes", title: str, unit: str) -> None:
+    axes.set_title(_wrapped(title, lines=3, width=52), fontsize=_TITLE, loc="left")
+    axes.set_xlabel(unit, fontsize=_TEXT)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(figure: "Figure", fitted: bool) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Patch(facecolor=look.color, hatch=look.hatch, edgecolor="black", label=look.label)
+        for look in (_TRUTH, _FREE, _CLAMPED)
+    ]
+    if fitted:
+        handles.append(Line2D([], [], linestyle="none", label="the same guide, fitted by SVI", **_MARK))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=_TEXT, frameon=False)

@@ -1,0 +1,183 @@
+"""Values, messages, policies and visits as pictures of state against time."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from ..inference.exact.posterior import Posterior
+from ..problems.mdp import TabularMDP
+from ..text.wording import action_label, state_label
+from .canvas import one_panel, panels
+from .labels import finish, headline, name_axes, name_ticks, numbered
+from .scale import colour_bar, full
+from .style import Style, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+
+_COLUMNS = 2
+
+
+def value_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+    r"""Draw the soft values $V_t(s)$, in reward units, over states and t = 0 … T.
+
+    Args:
+        posterior: an exact answer.
+        ax: where to draw; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The Axes; their image holds the numbers, a row a state. What is not finite stays white.
+
+    Raises:
+        InvalidArgument: for another `ax` or `style`.
+        MissingExtra: without matplotlib.
+    """
+    sizes, mdp = style_of(style), posterior.model.mdp
+    axes = one_panel(ax, sizes, _inches(mdp, sizes))
+    _draw(axes, mdp, posterior.v, "soft value", "reward units", sizes)
+    return axes
+
+
+def q_heat(
+    posterior: Posterior, *, actions: Sequence[int] | None = None, axes: Any = None, style: str = "paper"
+) -> np.ndarray:
+    r"""Draw the soft action values $Q_t(s, a)$, in reward units, one panel an action, on one scale.
+
+    Args:
+        posterior: an exact answer.
+        actions: of which, by index; all unless given.
+        axes: one an action; a new figure unless given.
+        style: as in `value_heat`.
+
+    Returns:
+        The Axes, an array; their images hold the numbers, a row a state.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    return _by_action(posterior, posterior.q, "soft value of", "reward units", actions, axes, style)
+
+
+def policy_heat(
+    posterior: Posterior, *, actions: Sequence[int] | None = None, axes: Any = None, style: str = "paper"
+) -> np.ndarray:
+    r"""Draw the policy $\pi_t(a \mid s)$, one panel an action, from 0 to 1.
+
+    Args:
+        posterior, actions, axes, style: as in `q_heat`.
+
+    Returns:
+        The Axes, an array; their images hold the probabilities, a row a state.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    return _by_action(posterior, posterior.policy, "", "probability", actions, axes, style, (0.0, 1.0))
+
+
+def occupancy_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+    r"""Draw how probable the answer believes each state to be, $q(s_t)$, t = 0 … T; shades by square root.
+
+    Args:
+        posterior, ax, style: as in `value_heat`.
+
+    Returns:
+        The Axes; their image holds the probabilities, a row a state.
+
+    Raises:
+        InvalidArgument: for another `ax` or `style`.
+        MissingExtra: without matplotlib.
+    """
+    sizes, mdp = style_of(style), posterior.model.mdp
+    axes, visits = one_panel(ax, sizes, _inches(mdp, sizes)), posterior.state_marginals()
+    from matplotlib.colors import PowerNorm
+
+    _draw(axes, mdp, visits, "where it expects to be", "probability", sizes, norm=PowerNorm(0.5, 0.0, 1.0))
+    return axes
+
+
+def message_heat(posterior: Posterior, *, axes: Any = None, style: str = "paper") -> np.ndarray:
+    r"""Draw the log forward and backward messages and their sum, $\log p(s_t \mid O) + \log p(O)$, in nats.
+
+    Args:
+        posterior: an exact posterior, every block free.
+        axes: three; a new figure unless given.
+        style: as in `value_heat`.
+
+    Returns:
+        The three Axes, an array; their images hold the numbers, a row a state. What is −inf stays white.
+
+    Raises:
+        InvalidArgument: unless every block is free, or for other `axes`.
+        MissingExtra: without matplotlib.
+    """
+    sizes, mdp = style_of(style), posterior.model.mdp
+    forward, backward = posterior.forward, posterior.v / posterior.model.temperature
+    made = panels(axes, 3, sizes, columns=3, inches=_inches(mdp, sizes))
+    messages = (("forward message", forward), ("backward message", backward), ("their sum", forward + backward))
+    for panel, (title, table) in zip(made, messages, strict=True):
+        _draw(panel, mdp, table, title, "nats", sizes)
+    return made
+
+
+def _by_action(
+    posterior: Posterior,
+    table: Float[Tensor, "time state action"],
+    what: str,
+    unit: str,
+    actions: Sequence[int] | None,
+    axes: Any,
+    style: str,
+    limits: tuple[float, float] | None = None,
+) -> np.ndarray:
+    sizes, mdp = style_of(style), posterior.model.mdp
+    chosen = list(range(mdp.num_actions)) if actions is None else list(actions)
+    if not chosen or not all(isinstance(a, int) and 0 <= a < mdp.num_actions for a in chosen):
+        raise InvalidArgument(
+            f"`actions` must be indices from 0 to {mdp.num_actions - 1}, but is {actions!r}. Leave it out for all."
+        )
+    made = panels(axes, len(chosen), sizes, columns=_COLUMNS, inches=_inches(mdp, sizes))
+    from matplotlib.colors import Normalize
+
+    finite = table[..., chosen][table[..., chosen].isfinite()]
+    low, high = limits or ((float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0))
+    for i, (panel, action) in enumerate(zip(made, chosen, strict=True)):
+        title = f"{what} {action_label(mdp, action)}".strip()
+        bar = i % _COLUMNS == _COLUMNS - 1 or panel is made[-1]
+        _draw(panel, mdp, table[..., action], title, unit, sizes, norm=Normalize(low, high), bar=bar)
+    return made
+
+
+def _draw(
+    axes: "Axes",
+    mdp: TabularMDP,
+    table: Float[Tensor, "time state"],
+    title: str,
+    unit: str,
+    style: Style,
+    norm: "Normalize | None" = None,
+    bar: bool = True,
+) -> None:
+    numbers = np.ma.masked_invalid(table.detach().double().cpu().numpy().T)
+    image = axes.imshow(numbers, aspect="auto", interpolation="nearest", cmap=full(), norm=norm)
+    numbered(axes.xaxis, most=6, whole=True)
+    name_ticks(axes, [state_label(mdp, s) for s in range(mdp.num_states)], style)
+    name_axes(axes, "time t (steps)", "state", style)
+    headline(axes, title, style)
+    if bar:
+        colour_bar(axes, image, unit, style)
+    finish(axes)
+
+
+def _inches(mdp: TabularMDP, style: Style) -> tuple[float, float]:
+    """Taller for many states."""
+    width, height = style.inches
+    return width, min(1.6 * height, max(height, 0.02 * style.text * mdp.num_states))

@@ -1,0 +1,199 @@
+"""The ledger in pictures: when the gap arises, and where."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from ..analysis.ledger import Ledger
+from ..errors import InvalidArgument
+from ..text.wording import amount, state_label
+from .canvas import ink, one_panel
+from .labels import finish, headline, name_axes, numbered, wrapped
+from .layout import Layout
+from .maps import state_map
+from .style import Look, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LOOKS = {
+    "initial": Look("#BBBBBB", "", "-", "s"),
+    "policy": Look("#56B4E9", "...", "-", "s"),
+    "dynamics": Look("#E69F00", "///", "-", "s"),
+    "survival": Look("#009E73", "xx", "-", "s"),
+}
+_WORDS = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}
+
+
+def ledger_over_time(account: Ledger, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+    """Draw what each step adds to the gap, in nats, the blocks one upon the other; the start stands before step 0.
+
+    Negative entries, of an adversary, hang below zero. A step with an infinite entry is hatched over the whole height.
+
+    Args:
+        account: from `ledger`.
+        ax: where to draw; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The Axes; their patches are `StepPatch`es, one a block, whose data are the entries and what they stand on.
+
+    Raises:
+        InvalidArgument: for another `ax` or `style`.
+        MissingExtra: without matplotlib.
+    """
+    sizes, steps = style_of(style), account.mdp.horizon
+    axes = one_panel(ax, sizes)
+    blocks = {
+        "initial": np.concatenate(([float(account.initial_by_state.sum())], np.zeros(steps))),
+        **{
+            name: np.concatenate(([0.0], getattr(account, f"{name}_by_step").detach().double().cpu().numpy()))
+            for name in ("policy", "dynamics", "survival")
+        },
+    }
+    above, below = np.zeros(steps + 1), np.zeros(steps + 1)
+    edges = np.arange(-1, steps + 1).astype(float)
+    for name, entries in blocks.items():
+        if name in ("initial", "survival") and not entries.any():
+            continue
+        finite = np.where(np.isfinite(entries), entries, 0.0)
+        base = np.where(finite >= 0, above, below)
+        look = _LOOKS[name]
+        axes.stairs(
+            base + finite, edges, baseline=base, fill=True, facecolor=look.color,
+            hatch=look.hatch[: sizes.dense], edgecolor="black", linewidth=sizes.edge / 2,
+            label=f"{_WORDS[name]}: {_nats(float(entries.sum()))}",
+        )  # fmt: skip
+        above, below = above + finite.clip(min=0), below + finite.clip(max=0)
+    broken = np.flatnonzero(~np.isfinite(sum(blocks.values())))
+    for step in broken:
+        axes.axvspan(edges[step], edges[step + 1], facecolor="none", hatch="++", edgecolor="#555555", linewidth=0)
+    handles: list[Any] = list(axes.get_legend_handles_labels()[0])
+    if len(broken):
+        from matplotlib.patches import Patch
+
+        handles.append(Patch(facecolor="none", hatch="++", edgecolor="#555555", label="infinite at this step"))
+    axes.axhline(0, color=ink(axes), linewidth=sizes.edge)
+    axes.set_xlim(-1 if blocks["initial"].any() else 0, steps)
+    if above.max() == below.min() == 0:
+        axes.set_ylim(0, 1)
+    else:
+        axes.set_ylim(1.05 * below.min(), 1.05 * above.max())
+    name_axes(
+        axes, "time t (steps; the start before 0)" if blocks["initial"].any() else "time t (steps)", "nats", sizes
+    )
+    numbered(axes.xaxis, whole=True)
+    numbered(axes.yaxis)
+    axes.spines[["top", "right"]].set_visible(False)
+    headline(axes, f"When the gap of {_nats(account.gap)} arises", sizes, handles)
+    finish(axes)
+    return axes
+
+
+def ledger_map(
+    account: Ledger,
+    *,
+    block: str = "all",
+    layout: Layout | Sequence[str] | None = None,
+    ax: "Axes | None" = None,
+    style: str = "paper",
+) -> "Axes":
+    """Shade every cell of a grid world by what its state adds to the gap over the whole episode, in nats.
+
+    Args:
+        account: from `ledger`.
+        block: "all", "initial", "policy", "dynamics" or "survival".
+        layout: as in `layout_of`.
+        ax, style: as in `ledger_over_time`.
+
+    Returns:
+        The Axes; their first image holds the numbers. A state with an infinite entry stays white.
+
+    Raises:
+        InvalidArgument: if the problem has no grid, or naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    parts = by_state(account)
+    if block != "all" and block not in parts:
+        raise InvalidArgument(f"`block` must be 'all' or one of {', '.join(parts)}, but is {block!r}. 'all' sums them.")
+    values = sum(parts.values()) if block == "all" else parts[block]
+    total = f" of {_nats(float(np.sum(values)))}"
+    title = f"Where the gap{total} arises" if block == "all" else f"Where the {_WORDS[block]}'s part{total} arises"
+    return state_map(
+        account.mdp, torch.as_tensor(values), "part of the gap (nats)", title=title, layout=layout, ax=ax, style=style
+    )
+
+
+def ledger_bars(account: Ledger, *, most: int = 10, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+    """Draw what each state adds to the gap over the whole episode, in nats, the largest first, by block.
+
+    Args:
+        account: from `ledger`.
+        most: so many states; the others are one bar together.
+        ax, style: as in `ledger_over_time`.
+
+    Returns:
+        The Axes; their containers are the blocks.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise InvalidArgument(f"`most` must be a whole number, at least 1, but is {most!r}. It counts states.")
+    sizes, parts, mdp = style_of(style), by_state(account), account.mdp
+    total = np.sum(list(parts.values()), axis=0)
+    order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= most]
+    shown, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
+    labels = [wrapped(state_label(mdp, s), 20, 2) for s in shown] + ([f"{len(rest)} others"] if rest else [])
+    width, height = sizes.inches
+    axes = one_panel(ax, sizes, (width, max(0.7 * height, (0.04 * len(labels) + 0.12) * sizes.text)))
+    above, below = np.zeros(len(labels)), np.zeros(len(labels))
+    for name, entries in parts.items():
+        if name in ("initial", "survival") and not entries.any():
+            continue
+        values = np.array([entries[s] for s in shown] + ([float(entries[rest].sum())] if rest else []))
+        finite = np.where(np.isfinite(values), values, 0.0)
+        look = _LOOKS[name]
+        axes.barh(
+            range(len(labels)), finite, 0.7, left=np.where(finite >= 0, above, below), color=look.color,
+            hatch=look.hatch[: sizes.dense], edgecolor="black", linewidth=sizes.edge,
+            label=f"{_WORDS[name]}: {_nats(float(entries.sum()))}",
+        )  # fmt: skip
+        above, below = above + finite.clip(min=0), below + finite.clip(max=0)
+    sums = [float(total[s]) for s in shown] + ([float(total[rest].sum())] if rest else [])
+    for y, (end, value) in enumerate(zip(above, sums, strict=True)):
+        axes.annotate(
+            amount(value), (end, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=sizes.small,
+            color=ink(axes),
+        )  # fmt: skip
+    axes.set_yticks(range(len(labels)), labels=labels, fontsize=sizes.small)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    high, low = float(above.max(initial=0.0)), float(below.min(initial=0.0))
+    axes.set_xlim(1.05 * low, 1.25 * high + 0.25 * abs(low) or 1.0)
+    name_axes(axes, "part of the gap (nats)", "state", sizes)
+    numbered(axes.xaxis, most=4)
+    axes.axvline(0, color=ink(axes), linewidth=sizes.edge)
+    axes.spines[["top", "right"]].set_visible(False)
+    headline(axes, f"Where the gap of {_nats(account.gap)} arises", sizes, axes.get_legend_handles_labels()[0])
+    finish(axes)
+    return axes
+
+
+def by_state(account: Ledger) -> dict[str, Float[np.ndarray, " state"]]:
+    """What each block adds in each state over the whole episode, in nats; of survival, the state a step leads to."""
+    tables = {
+        "initial": account.initial_by_state,
+        "policy": account.policy_by_state.sum(0),
+        "dynamics": account.dynamics_by_pair.sum((0, 2)),
+        "survival": account.survival_by_state.sum(0),
+    }
+    return {name: table.detach().double().cpu().numpy() for name, table in tables.items()}
+
+
+def _nats(value: float) -> str:
+    return f"{amount(value)} nat{'' if math.isclose(value, 1.0) else 's'}"

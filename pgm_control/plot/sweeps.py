@@ -1,0 +1,174 @@
+"""The dial in a picture: what each optimism promises, and what its policy earns."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..analysis.critical_optimism import CriticalOptimism
+from ..analysis.frontier import Frontier
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument
+from .canvas import panels, size_in_points
+from .labels import End, finish, headline, label_ends, name_axes, numbered, written
+from .style import Look, Style, style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TRUE, _IMAGINED = Look("#0072B2", "", "-", "o"), Look("#E69F00", "///", "--", "^")
+_OBJECTIVE = Look("#000000", "", "-.", "s")
+_WIDE = 5.0  # |β| beyond which the axis is logarithmic outside of −1 … 1
+_MARKS = (0, 1, -1, 0.5, -0.5, 0.25, 0.75, -0.25, 2, -2, 5, -5, 10, -10, 20, -20, 50, -50, 100, -100, 1000, -1000)
+
+
+def dial_sweep(
+    found: Frontier,
+    *,
+    critical: "float | CriticalOptimism | Sequence[float | CriticalOptimism] | None" = None,
+    band: str = "auto",
+    axes: Any = None,
+    style: str = "paper",
+) -> np.ndarray:
+    r"""Draw a dial: true mean return with a band for the risk, imagined return, and the objective $J_\beta$, against β.
+
+    Args:
+        found: from `frontier`, of numbers β.
+        critical: β at which a preference flips, to be marked.
+        band: "cvar", from the mean of the worst share of returns up to the mean; "deviation", one standard deviation
+            to either side; "none"; "auto" is the first that there is.
+        axes: two, for the returns and for the objective; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The two Axes, an array. Their lines "true mean", "imagined" and "objective" hold the numbers, by rising β; what
+        is not finite is a gap.
+
+    Raises:
+        InvalidArgument: if an optimism is no single number, or naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    sizes = style_of(style)
+    if not isinstance(found, Frontier):
+        raise InvalidArgument(f"`found` must be a Frontier, but is a {type(found).__name__}. Pass frontier(model).")
+    betas = [_beta(point.optimism) for point in found.points]
+    order = sorted(range(len(betas)), key=lambda i: betas[i])
+    points, x = [found.points[i] for i in order], np.array([betas[i] for i in order])
+    band = _band(found, band)
+    flips = [float(each) for each in (critical if isinstance(critical, Sequence) else [critical]) if each is not None]
+    width, height = sizes.inches
+    returns, objective = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
+    mean = _finite([point.mean for point in points])
+    lines: list[tuple[Look, str, np.ndarray]] = [
+        (_TRUE, "true mean", mean), (_IMAGINED, "imagined", _finite([point.imagined_return for point in points])),
+    ]  # fmt: skip
+    for look, name, values in lines:
+        _line(returns, x, values, look, name, sizes)
+    label = _draw_band(returns, points, x, mean, band, found.cvar_level)
+    _line(objective, x, _finite([point.objective for point in points]), _OBJECTIVE, "objective", sizes)
+    for panel, title, unit in (
+        (returns, "What each optimism earns, and imagines", "return (reward units)"),
+        (objective, "What each optimism maximises", "objective (nats)"),
+    ):
+        handles: list[Any] = []
+        if panel is returns and label is not None:
+            handles.append(label)
+        for i, flip in enumerate(flips):
+            rule = panel.axvline(flip, color="#D55E00", linestyle=(0, (1, 1.2)), linewidth=sizes.line, zorder=1)
+            if panel is returns:
+                rule.set_label(f"preference flips at β = {flip:.4g}")
+                handles += [rule] if i < 4 else []
+        _beta_axis(panel, x, flips, sizes)
+        name_axes(panel, "optimism β (0 clamped, 1 free)", unit, sizes)
+        numbered(panel.yaxis)
+        panel.grid(color="0.9", linewidth=sizes.edge)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+        headline(panel, title, sizes, handles)
+    ends = [End(*last, name, look.color) for look, name, values in lines if (last := _last(x, values)) is not None]
+    label_ends(returns, ends, sizes)
+    for panel in (returns, objective):
+        finish(panel)
+    return np.array([returns, objective], dtype=object)
+
+
+def _line(axes: "Axes", x: np.ndarray, values: np.ndarray, look: Look, name: str, style: Style) -> None:
+    axes.plot(
+        x, values, linestyle=look.line, marker=look.marker, color=look.color, linewidth=style.line,
+        markersize=style.marker, label=name, zorder=3,
+    )  # fmt: skip
+
+
+def _draw_band(
+    axes: "Axes", points: Sequence[Any], x: np.ndarray, mean: np.ndarray, band: str, level: float | None
+) -> Any:
+    """The band, as a handle for the legend; None without one."""
+    if band == "none":
+        return None
+    if band == "cvar":
+        low, high = _finite([point.cvar for point in points]), mean
+        label = f"down to the mean of the worst {100 * (level or 0):g} %"
+    else:
+        deviation = _finite([point.deviation for point in points])
+        low, high, label = mean - deviation, mean + deviation, "± one standard deviation"
+    return axes.fill_between(
+        x, low, high, facecolor="#E3F0F8", edgecolor="#9CC7E3", hatch="...", linewidth=0, label=label, zorder=0
+    )
+
+
+def _band(found: Frontier, band: str) -> str:
+    if band not in ("auto", "cvar", "deviation", "none"):
+        raise InvalidArgument(f"`band` must be 'auto', 'cvar', 'deviation' or 'none', but is {band!r}.")
+    if band == "cvar" and found.cvar_level is None:
+        raise InvalidArgument(
+            "`band` must be other than 'cvar' for a frontier without a CVaR. Call frontier(model, cvar_level=0.1), or "
+            "pass band='deviation'."
+        )
+    if band == "auto":
+        return "deviation" if found.cvar_level is None else "cvar"
+    return band
+
+
+def _beta_axis(axes: "Axes", x: np.ndarray, flips: Sequence[float], style: Style) -> None:
+    """Linear for a dial from −1 to 1; a wide one is logarithmic outside. As many of the usual β as have room."""
+    from matplotlib.ticker import NullLocator
+
+    low, high = min([*x, *flips]), max([*x, *flips])
+    if max(abs(low), abs(high)) > _WIDE:
+        axes.set_xscale("symlog", linthresh=1.0, linscale=1.0)
+    to_axes = axes.transScale.transform
+    ends = to_axes(np.array([[low, 0.0], [high, 0.0]]))[:, 0]
+    pad = 0.03 * (ends[1] - ends[0]) or 0.1
+    bounds = axes.transScale.inverted().transform(np.array([[ends[0] - pad, 0.0], [ends[1] + pad, 0.0]]))[:, 0]
+    axes.set_xlim(*bounds)
+    reach, chosen = ends[1] - ends[0] + 2 * pad, []
+    width = size_in_points(axes)[0] * 0.75
+    marks = [mark for mark in _MARKS if bounds[0] <= mark <= bounds[1]]
+    for mark in marks if len(marks) > 1 else (low, high):
+        at = float(to_axes((mark, 0.0))[0])
+        if all(abs(at - other) / reach * width > 3.6 * style.small for other, _ in chosen):
+            chosen.append((at, mark))
+    ticks = sorted(mark for _, mark in chosen)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, labels=[written(float(mark)) for mark in ticks], fontsize=style.small)
+
+
+def _beta(optimism: float | Optimism) -> float:
+    if isinstance(optimism, Optimism):
+        if isinstance(optimism.dynamics, float) and optimism.dynamics == optimism.initial:
+            return optimism.dynamics
+        raise InvalidArgument(
+            f"`found` must be of numbers β, which make an axis, but has {optimism}. Call "
+            "frontier(model, [0.0, …, 1.0])."
+        )
+    return float(optimism)
+
+
+def _finite(values: Sequence[float]) -> np.ndarray:
+    array = np.array(values, dtype=float)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def _last(x: np.ndarray, values: np.ndarray) -> tuple[float, float] | None:
+    known = np.flatnonzero(~np.isnan(values))
+    return (float(x[known[-1]]), float(values[known[-1]])) if len(known) else None

@@ -1,0 +1,227 @@
+"""The checks of tables of numbers. Each names the argument, the entry that offends, its value and the remedy."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InvalidArgument, InvalidProblem
+from .grid import Places, grid_of
+
+_AXES = ("state", "action", "outcome")
+_MOST_CELLS = 1000  # of a grid, for each state
+Refusal = type[InvalidProblem] | type[InvalidArgument]
+Names = Sequence[tuple[str, ...] | None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the tables of one MDP share."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+
+def kind(value: Any) -> Kind:
+    """The dtype and device of a floating tensor; float64 on the CPU for anything else."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and value.dtype not in (torch.float32, torch.float64):
+            raise InvalidProblem(
+                f"Tables must be torch.float64 or torch.float32, but are {value.dtype}. Pass them as `.double()`."
+            )
+        return Kind(value.dtype if value.is_floating_point() else torch.float64, value.device)
+    return Kind(torch.float64, torch.device("cpu"))
+
+
+def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, error: Refusal = InvalidProblem) -> Tensor:
+    """A copy of `value` as a floating tensor with the given number of axes, none of them empty.
+
+    Args:
+        name: of the argument, for messages.
+        value: what was passed.
+        axes: how many of (state, action, outcome), or the axes that are allowed, by their number.
+        kind: dtype and device of the copy.
+        error: the class to raise.
+    """
+    allowed = {axes: ", ".join(_AXES[:axes])} if isinstance(axes, int) else axes
+    wanted = " or ".join(f"{n} axes ({called})" for n, called in allowed.items())
+    if value is None:
+        raise error(f"`{name}` must be given, but is None. Pass an array with {wanted}.")
+    try:
+        given = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=np.float64))
+    except (TypeError, ValueError) as problem:
+        raise error(f"`{name}` must be a rectangular array of numbers: {problem}. Pad short rows.") from problem
+    if given.is_complex():
+        raise error(f"`{name}` must hold real numbers, but has dtype {given.dtype}. Pass its real part.")
+    if given.ndim not in allowed:
+        raise error(f"`{name}` must have {wanted}, but has shape {tuple(given.shape)}. Reshape it.")
+    if given.numel() == 0:
+        raise error(f"`{name}` must not be empty, but has shape {tuple(given.shape)}. Every axis needs an entry.")
+    return given.to(dtype=kind.dtype, device=kind.device, copy=True)
+
+
+def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> None:
+    """Refuse an array of another shape."""
+    if tuple(value.shape) != expected:
+        raise InvalidProblem(
+            f"`{name}` must have shape {expected} ({meaning}), but has shape {tuple(value.shape)}. "
+            "Check the order of its axes."
+        )
+
+
+def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidProblem) -> Tensor:
+    """The probabilities `value`, checked and rescaled to sum to one over the last axis up to rounding.
+
+    Rows that already do are kept bit for bit, so that a copy of an MDP is identical to it.
+    """
+    at = _first(torch.isnan(value))
+    if at is not None:
+        raise error(f"{_entry(name, at, names)} must be a probability, but is nan. Replace it by a number.")
+    at = _first(value < 0)
+    if at is not None:
+        raise error(
+            f"{_entry(name, at, names)} must be a probability, but is {value[at].item():g}. "
+            "Probabilities lie in [0, 1]; if these are log-probabilities, pass their exponentials."
+        )
+    total = value.sum(-1)
+    tolerance = 1e-8 if value.dtype == torch.float64 else 16 * torch.finfo(value.dtype).eps * value.shape[-1] ** 0.5
+    at = _first(~((total - 1).abs() <= tolerance))
+    if at is not None:
+        raise error(
+            f"{_entry(name, at, names)} must sum to 1 over its last axis, but sums to {total[at].item():.10g}. "
+            "Divide by the sum, or correct an entry."
+        )
+    off = (total - 1).abs()[..., None] > torch.finfo(value.dtype).eps * value.shape[-1]
+    return torch.where(off, value / total[..., None], value)
+
+
+def rewards(name: str, value: Tensor, names: Names) -> None:
+    """Refuse nan and +inf; −inf is a forbidden outcome and is allowed."""
+    at = _first(torch.isnan(value))
+    if at is not None:
+        raise InvalidProblem(
+            f"{_entry(name, at, names)} must be a reward, but is nan. Use -inf to forbid an outcome, 0 for no reward."
+        )
+    at = _first(value == torch.inf)
+    if at is not None:
+        raise InvalidProblem(
+            f"{_entry(name, at, names)} must be less than +inf: exp(reward / temperature) would not be a likelihood. "
+            "Use a large finite reward."
+        )
+
+
+def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
+    """A copy of `value` as state indices, checked to be in range. 32-bit integers stay what they are."""
+    try:
+        given = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    except ValueError as problem:
+        raise InvalidProblem(f"`{name}` must be a rectangular array: {problem}. Pad short rows.") from problem
+    if not np.issubdtype(given.dtype, np.integer):
+        raise InvalidProblem(
+            f"`{name}` must hold integers (indices of states), but has dtype {given.dtype}. Cast it to int64."
+        )
+    width = np.int32 if given.dtype == np.int32 else np.int64
+    result = torch.as_tensor(given.astype(width), device=probability.device)
+    shape(name, result, tuple(probability.shape), "one state an outcome, like `probability`")
+    states = probability.shape[0] if num_states is None else num_states
+    at = _first((result < 0) | (result >= states))
+    if at is not None:
+        raise InvalidProblem(
+            f"{_entry(name, at, names)} must be a state, 0 to {states - 1}, but is {int(result[at])}. "
+            "Outcomes of probability 0 still need a state in range, say 0."
+        )
+    return result
+
+
+def horizon(name: str, value: Any) -> int:
+    """A positive whole number of actions."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InvalidProblem(
+            f"`{name}` must be a whole number of actions, at least 1, but is {value!r}. "
+            "An endless problem is approached by a long horizon, or by a discount below 1."
+        )
+    return int(value)
+
+
+def discount(name: str, value: Any) -> float:
+    """A probability of surviving a step."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value <= 1:
+        raise InvalidProblem(
+            f"`{name}` must be the probability of surviving a step, more than 0 and at most 1, but is {value!r}. "
+            "For an agent that looks one step ahead set horizon=1."
+        )
+    return float(value)
+
+
+def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
+    """Distinct names, one an index."""
+    if value is None:
+        return None
+    result = tuple(str(each) for each in value)
+    if isinstance(value, str) or len(result) != count:
+        raise InvalidProblem(
+            f"`{name}` must hold {count} names, one an index, but is {value!r}. Pass a list of strings, or None."
+        )
+    often = Counter(result).most_common(1)[0]
+    if often[1] > 1:
+        raise InvalidProblem(
+            f"`{name}` must be distinct, but {often[0]!r} stands {often[1]} times. Number the names that repeat."
+        )
+    return result
+
+
+def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> Places | None:
+    """The cell of each state, or None. No two share one: a picture shows one number, and one policy, in a cell."""
+    if value is None:
+        return None
+    given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
+    if len(given) != count:
+        raise InvalidProblem(
+            f"`{name}` must hold {count} places, one a state, but holds {len(given)}. Write None for a state that lies "
+            "nowhere."
+        )
+    result = tuple(None if each is None else _cell(name, s, each, names) for s, each in enumerate(given))
+    if not any(result):
+        raise InvalidProblem(f"`{name}` must place a state, but holds None alone. Pass None instead of the list.")
+    grid = grid_of(result)
+    if grid.rows * grid.columns > _MOST_CELLS * count:
+        raise InvalidProblem(
+            f"`{name}` must be a grid of at most {_MOST_CELLS} cells a state, but has {grid.rows} rows and "
+            f"{grid.columns} columns for {count} states. Number them from 0, without gaps."
+        )
+    for s, cell in enumerate(result):
+        if cell is not None and grid.state_at[cell] != s:
+            raise InvalidProblem(
+                f"{_entry(name, (s,), (names,))} must be a cell of its own, but is {cell}, as is that of state "
+                f"{grid.state_at[cell]}. Lay such states out side by side, as maps in a row, or write None."
+            )
+    return result
+
+
+def _cell(name: str, state: int, value: Any, names: tuple[str, ...] | None) -> tuple[int, int]:
+    pair = tuple(value) if isinstance(value, Iterable) else ()
+    whole = all(isinstance(each, int | np.integer) and not isinstance(each, bool) and each >= 0 for each in pair)
+    if len(pair) != 2 or not whole:
+        raise InvalidProblem(
+            f"{_entry(name, (state,), (names,))} must be (row, column), two whole numbers from 0, or None, but is "
+            f"{value!r}. Count both from the upper left corner."
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def _first(bad: Tensor) -> tuple[int, ...] | None:
+    where = bad.nonzero()
+    return tuple(int(i) for i in where[0]) if len(where) else None
+
+
+def _entry(name: str, index: tuple[int, ...], names: Names) -> str:
+    """`probability[2, 1]` (state 'goal', action 'left')."""
+    called = [
+        f"{axis} {labels[i]!r}" for axis, i, labels in zip(_AXES, index, names, strict=False) if labels is not None
+    ]
+    place = f"[{', '.join(map(str, index))}]" if index else ""
+    return f"`{name}{place}`" + (f" ({', '.join(called)})" if called else "")

@@ -1,0 +1,162 @@
+"""Not knowing the world: a finite ensemble of MDPs with a prior, of which one is true."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..analysis.evaluate import true_return
+from ..errors import InvalidProblem
+from ..trajectories.blocks import Blocks, HasBlocks
+from . import checks
+from .grid import side_by_side
+from .mdp import ArrayLike, TabularMDP
+
+MEMBER, STATE = "member", "state"
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Ensemble:
+    r"""Several MDPs with the same states and actions; which one is true is drawn once, before the first step.
+
+    $$\tilde p = w_m\, p_m(s_0) \prod_t \rho(a_t \mid s_t)\, p_m(k_t \mid s_t, a_t) \exp(r_t/\tau)$$
+
+    The parameter m is chance like any other, and a block of its own: a guide that may move its weights believes to live
+    in the member that suits it (*epistemic* optimism, about what is unknown), whether or not it may move the dice
+    (optimism about luck). `joint()` is the MDP over pairs (member, state), whose start is thrown in two parts:
+
+        model = TabularModel(Ensemble([cautious, generous], weights=[0.9, 0.1]).joint())
+        infer(model, Optimism(dynamics=0.0, initial={"member": 1.0, "state": 0.0}))
+
+    The policy of the joint problem sees the member: it is the plan of an agent that has made up its mind, as in
+    Thompson sampling. `returns` says what such plans earn in the other members.
+
+    Attributes:
+        members: the MDPs.
+        weights: $w_m$, probabilities.
+        names: of the members.
+
+    References:
+        [strens2000]
+    """
+
+    members: tuple[TabularMDP, ...]
+    weights: Float[Tensor, " member"]
+    names: tuple[str, ...]
+
+    def __init__(
+        self, members: Sequence[TabularMDP], weights: ArrayLike | None = None, names: Sequence[str] | None = None
+    ) -> None:
+        """Check and store.
+
+        Args:
+            members: MDPs that agree in states, actions, horizon, discount and factors.
+            weights: prior probabilities; uniform unless given.
+            names: of the members, for tables and messages; "world 0" and so on unless given.
+
+        Raises:
+            InvalidProblem: naming the argument, the member that disagrees and the remedy.
+        """
+        members = tuple(members)
+        if not members or not all(isinstance(each, TabularMDP) for each in members):
+            raise InvalidProblem("`members` must be TabularMDPs, at least one. For a FactoredMDP pass its joint().")
+        first = members[0]
+        for i, each in enumerate(members):
+            for what in (
+                "num_states",
+                "num_actions",
+                "horizon",
+                "discount",
+                "action_names",
+                "factors",
+                "initial_factors",
+            ):
+                one, other = getattr(first, what), getattr(each, what)
+                if one != other:
+                    raise InvalidProblem(
+                        f"`members` must agree in {what}, but members[0] has {one} and members[{i}] {other}."
+                    )
+        kind = checks.Kind(first.probability.dtype, first.probability.device)
+        given = [1.0 / len(members)] * len(members) if weights is None else weights
+        table = checks.table("weights", given, {1: "member"}, kind)
+        checks.shape("weights", table, (len(members),), "one probability a member")
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "members", members)
+        put(self, "weights", checks.normalised("weights", table, ()))
+        called = [f"world {i}" for i in range(len(members))] if names is None else names
+        put(self, "names", checks.names("names", called, len(members)))
+
+    def joint(self) -> TabularMDP:
+        """The MDP over pairs, of index member · S + state. If all members have a layout, they lie side by side."""
+        first = self.members[0]
+        widest = max(each.num_outcomes for each in self.members)
+
+        def stacked(name: str) -> Tensor:
+            tables = [getattr(each, name) for each in self.members]
+            return torch.cat([torch.nn.functional.pad(each, (0, widest - each.shape[-1])) for each in tables])
+
+        offsets = torch.arange(len(self.members), device=first.successor.device) * first.num_states
+        target = stacked("successor").long() + offsets.repeat_interleave(first.num_states)[:, None, None]
+        ends = [each.final_reward for each in self.members]
+        last = None
+        if any(end is not None for end in ends):
+            last = torch.cat([first.initial.new_zeros(first.num_states) if end is None else end for end in ends])
+        layouts = [each.layout for each in self.members if each.layout is not None]
+        return TabularMDP(
+            torch.cat([w * each.initial for w, each in zip(self.weights, self.members, strict=True)]),
+            stacked("probability"),
+            target,
+            stacked("reward"),
+            first.horizon,
+            first.discount,
+            last,
+            [f"{name} | {each.state_name(s)}" for name, each in self._named() for s in range(each.num_states)],
+            first.action_names,
+            side_by_side(layouts) if len(layouts) == len(self.members) else None,
+            first.factors,
+            {MEMBER: len(self.members), STATE: first.num_states},
+        )
+
+    def believed_weights(self, guide: HasBlocks) -> Float[Tensor, " member"]:
+        """The probabilities that a guide of the joint problem gives the members."""
+        return guide.blocks().log_initial.detach().exp().unflatten(0, (len(self.members), -1)).sum(-1)
+
+    def blocks_of(self, guide: HasBlocks, member: int | str) -> Blocks:
+        """What a guide of the joint problem believes and does, once it has made up its mind for a member.
+
+        Raises:
+            InvalidProblem: if there is no such member.
+        """
+        given = self.names.index(member) if member in self.names else member
+        if isinstance(given, str) or not 0 <= given < len(self.members):
+            raise InvalidProblem(f"`member` must be one of {', '.join(self.names)}, or its index, but is {member!r}.")
+        blocks, states = guide.blocks(), self.members[0].num_states
+        here = slice(given * states, (given + 1) * states)
+        start = blocks.log_initial[here]
+        start = self.members[given].initial.log() if start.isneginf().all() else start.log_softmax(-1)
+        alive = None if blocks.log_survival is None else blocks.log_survival[:, here]
+        faces = self.members[given].num_outcomes
+        return Blocks(start, blocks.log_policy[:, here], blocks.log_dynamics[:, here, :, :faces], alive)
+
+    def returns(self, guide: HasBlocks) -> Float[Tensor, "member member"]:
+        """What the plan for each member (rows) truly earns in each member (columns), in reward units.
+
+        An agent that draws the member it plans for from `believed_weights` earns
+        `believed_weights @ returns @ weights` on average.
+        """
+        plans = [self.blocks_of(guide, i).log_policy.detach() for i in range(len(self.members))]
+        return torch.tensor(
+            [[true_return(each, plan) for each in self.members] for plan in plans], dtype=self.weights.dtype
+        )
+
+    def _named(self) -> list[tuple[str, TabularMDP]]:
+        return list(zip(self.names, self.members, strict=True))
+
+    def __repr__(self) -> str:
+        """Names and weights."""
+        parts = ", ".join(f"{name}: {float(w):.4g}" for name, w in zip(self.names, self.weights, strict=True))
+        return f"Ensemble({{{parts}}} of {self.members[0]!r})"

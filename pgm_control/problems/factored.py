@@ -1,0 +1,178 @@
+"""Dynamics in parts: independent dice thrown in one step, some of which may be freed and others clamped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..chance.factors import joint
+from ..errors import InvalidProblem
+from . import checks
+from .grid import Places
+from .mdp import ArrayLike, TabularMDP
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class FactoredMDP:
+    r"""An MDP in which a step throws several dice, say the own motion and the wind, or a move and the answer to it.
+
+    $$p(k_1, \dots, k_F \mid s, a) = \prod_i p_i(k_i \mid s, a)$$
+
+    and where the step leads, and what it pays, depends on all of them. Inference with one β a factor nests the
+    operators in the order of the factors: the first is thrown first, so that, freed, it does not know the later ones.
+
+        wind = FactoredMDP(start, {"motion": p1, "wind": p2}, successor, reward, horizon=10)
+        infer(TabularModel(wind.joint()), Optimism(dynamics={"motion": 0.0, "wind": 1.0}))
+
+    Attributes:
+        initial: $p(s_0)$.
+        factors: one table a factor, in the order of sampling: $p_i(k_i \mid s, a)$ of shape (state, action, faces), or,
+            where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$, (state, action, K_1, …, K_i).
+        successor: $s'(s, a, k_1, \dots, k_F)$, of shape (state, action, K_1, …, K_F).
+        reward: $r(s, a, k_1, \dots, k_F)$, of that shape, in reward units.
+        horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
+    """
+
+    initial: Float[Tensor, " state"]
+    factors: Mapping[str, Float[Tensor, "state action *faces"]]
+    successor: Int[Tensor, "state action *faces"]
+    reward: Float[Tensor, "state action *faces"]
+    horizon: int
+    discount: float = 1.0
+    final_reward: Float[Tensor, " state"] | None = None
+    state_names: tuple[str, ...] | None = None
+    action_names: tuple[str, ...] | None = None
+    layout: Places | None = None
+
+    def __init__(
+        self,
+        initial: ArrayLike,
+        factors: Mapping[str, ArrayLike],
+        successor: ArrayLike,
+        reward: ArrayLike,
+        horizon: int,
+        discount: float = 1.0,
+        final_reward: ArrayLike | None = None,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
+        layout: Sequence[Sequence[int] | None] | None = None,
+    ) -> None:
+        """Check and store the arrays.
+
+        Tables of factors and rewards broadcast: probabilities that do not depend on state and action may have shape
+        (faces,) alone.
+
+        Raises:
+            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+        """
+        if not isinstance(factors, Mapping) or not factors:
+            raise InvalidProblem(
+                f"`factors` must map names to tables of probabilities, in the order of sampling, but is {factors!r}. "
+                "Pass {'motion': …, 'wind': …}."
+            )
+        target = torch.as_tensor(successor)
+        if target.ndim != 2 + len(factors):
+            raise InvalidProblem(
+                f"`successor` must have {2 + len(factors)} axes: state, action, and one for each of the factors "
+                f"{', '.join(factors)}; but has shape {tuple(target.shape)}."
+            )
+        kind = checks.kind(next(iter(factors.values())))
+        rows, sizes = tuple(target.shape[:2]), tuple(target.shape[2:])
+        tables: dict[str, Tensor] = {}
+        for i, (name, given) in enumerate(factors.items()):
+            tables[name] = _table(f"factors[{name!r}]", given, rows, sizes[: i + 1], kind)
+        pay = checks.table("reward", reward, dict.fromkeys(range(target.ndim + 1), "state, action, factors"), kind)
+        try:
+            pay = pay.expand(target.shape)
+        except RuntimeError:
+            raise InvalidProblem(
+                f"`reward` must broadcast against the shape of `successor`, {tuple(target.shape)}, but has shape "
+                f"{tuple(pay.shape)}."
+            ) from None
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "factors", tables)
+        put(self, "reward", pay)
+        put(self, "successor", target)
+        start = checks.table("initial", initial, 1, kind)
+        last = None if final_reward is None else checks.table("final_reward", final_reward, 1, kind)
+        for name, value in (
+            ("initial", start),
+            ("horizon", horizon),
+            ("discount", discount),
+            ("final_reward", last),
+            ("state_names", None if state_names is None else tuple(state_names)),
+            ("action_names", None if action_names is None else tuple(action_names)),
+            ("layout", checks.layout("layout", layout, None, rows[0])),
+        ):
+            put(self, name, value)
+        self.joint()  # the rest of the checks
+
+    def joint(self) -> TabularMDP:
+        """The same problem with one die a (state, action), of K_1 ⋯ K_F faces, that remembers its factors."""
+        logs = [table.log() for table in self.factors.values()]
+        probability = joint(logs).exp()
+        return TabularMDP(
+            self.initial,
+            probability / probability.sum(-1, keepdim=True),
+            self.successor.flatten(2),
+            self.reward.flatten(2),
+            self.horizon,
+            self.discount,
+            self.final_reward,
+            self.state_names,
+            self.action_names,
+            self.layout,
+            factors=dict(zip(self.factors, self.successor.shape[2:], strict=True)),
+        )
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        states, actions, *sizes = self.successor.shape
+        parts = ", ".join(f"{name}: {size}" for name, size in zip(self.factors, sizes, strict=True))
+        return f"FactoredMDP({states} states, {actions} actions, factors {{{parts}}}, horizon {self.horizon})"
+
+
+def marginal_of_factor(mdp: TabularMDP, log_dynamics: Float[Tensor, "*row outcome"], name: str) -> Tensor:
+    r"""What a guide believes of one factor alone: $q(k_i)$, the others summed out, of shape (*row, K_i).
+
+    Args:
+        mdp: an MDP whose dice are thrown in parts.
+        log_dynamics: log-probabilities of the joint faces, such as those of `blocks()`.
+        name: which factor.
+
+    Raises:
+        InvalidProblem: if there is no such factor.
+    """
+    if mdp.factors is None or name not in mdp.factors.names:
+        have = "is thrown in one piece" if mdp.factors is None else f"has the factors {', '.join(mdp.factors.names)}"
+        raise InvalidProblem(f"`name` must be a factor of the dice, but is {name!r}: this MDP {have}.")
+    place, sizes = mdp.factors.names.index(name), mdp.factors.sizes
+    table = log_dynamics.exp().unflatten(-1, sizes)
+    first = table.ndim - len(sizes)
+    others = [first + i for i in range(len(sizes)) if i != place]
+    return table.sum(others) if others else table
+
+
+def _table(name: str, given: ArrayLike, rows: tuple[int, ...], sizes: tuple[int, ...], kind: checks.Kind) -> Tensor:
+    """Probabilities of one factor, of shape (state, action, K_1, …, K_i)."""
+    axes = {1: "faces", 3: "state, action, faces", 2 + len(sizes): "state, action, factors so far"}
+    table = checks.table(name, given, axes, kind)
+    if table.ndim < 2 + len(sizes):
+        if table.ndim == 3:
+            table = table.reshape(*table.shape[:2], *[1] * (len(sizes) - 1), table.shape[-1])
+        if table.shape[-1] != sizes[-1]:
+            raise InvalidProblem(
+                f"`{name}` must have {sizes[-1]} faces, as its axis of `successor` has, but has {table.shape[-1]}."
+            )
+    try:
+        table = table.expand(*rows, *sizes)
+    except RuntimeError:
+        raise InvalidProblem(
+            f"`{name}` must broadcast against {(*rows, *sizes)} (state, action, factors so far), but has shape "
+            f"{tuple(table.shape)}."
+        ) from None
+    return checks.normalised(name, table, ())

@@ -1,0 +1,104 @@
+"""Reading the transition table that Gymnasium's toy-text environments carry, `env.unwrapped.P`."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..errors import UnsupportedEnvironment
+from .grid import Places
+from .wrappers import changing_wrapper
+
+_ACTION_NAMES = {
+    "FrozenLakeEnv": ("left", "down", "right", "up"),
+    "CliffWalkingEnv": ("up", "right", "down", "left"),
+    "TaxiEnv": ("south", "north", "east", "west", "pick up", "drop off"),
+}
+
+
+class OutcomeTable(NamedTuple):
+    """The arrays of a `TabularMDP`, with one absorbing state added last."""
+
+    initial: Float[np.ndarray, " state"]
+    probability: Float[np.ndarray, "state action outcome"]
+    successor: Int[np.ndarray, "state action outcome"]
+    reward: Float[np.ndarray, "state action outcome"]
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    layout: Places | None
+
+
+def outcome_table(env: gymnasium.Env) -> OutcomeTable:
+    """The outcomes of every (state, action), as listed by the environment, with terminated ones sent to the new state.
+
+    Raises:
+        UnsupportedEnvironment: if there is no table, or the environment or a wrapper around it does not obey it.
+    """
+    bare = env.unwrapped
+    listed, initial = getattr(bare, "P", None), getattr(bare, "initial_state_distrib", None)
+    if listed is None or initial is None:
+        raise UnsupportedEnvironment(
+            f"{_name(env)} has no transition table (`P` and `initial_state_distrib`): its dynamics are only simulated. "
+            "FrozenLake-v1, CliffWalking-v1, CliffWalkingSlippery-v1 and Taxi-v4 have one; for your own problem build "
+            "a TabularMDP from arrays."
+        )
+    if getattr(bare, "fickle_passenger", False):
+        raise UnsupportedEnvironment(
+            f"{_name(env)} was made with fickle_passenger=True, which changes the state outside its transition table. "
+            "Make it with fickle_passenger=False."
+        )
+    wrapper = changing_wrapper(env)
+    if wrapper is not None:
+        raise UnsupportedEnvironment(
+            f"{type(wrapper).__name__} around {_name(env)} may change rewards, observations or actions, which the "
+            "transition table cannot know. Pass env.unwrapped and horizon=…, then mdp.replace(reward=…) if need be."
+        )
+    absorbing, actions = len(listed), len(listed[0])
+    outcomes = max(len(listed[s][a]) for s in range(absorbing) for a in range(actions))
+    probability = np.zeros((absorbing + 1, actions, outcomes))
+    successor = np.full(probability.shape, absorbing)
+    reward = np.zeros_like(probability)
+    for s in range(absorbing):
+        for a in range(actions):
+            for k, (p, next_state, r, terminated) in enumerate(listed[s][a]):
+                probability[s, a, k], reward[s, a, k] = p, r
+                successor[s, a, k] = absorbing if terminated else next_state
+    probability[absorbing, :, 0] = 1.0
+    cells = _row_by_row(bare, absorbing)
+    names = map(str, range(absorbing)) if cells is None else (f"({row}, {column})" for row, column in cells)
+    layout = _LAYOUTS.get(type(bare).__name__, lambda _: cells)(bare)
+    return OutcomeTable(
+        np.append(np.asarray(initial, dtype=np.float64), 0.0),
+        probability,
+        successor,
+        reward,
+        (*names, "ended"),
+        _ACTION_NAMES.get(type(bare).__name__, tuple(map(str, range(actions)))),
+        None if layout is None else (*layout, None),
+    )
+
+
+def _row_by_row(bare: gymnasium.Env, states: int) -> tuple[tuple[int, int], ...] | None:
+    """The cells of a grid with one state each."""
+    grid = getattr(bare, "shape", None) or (getattr(bare, "nrow", 0), getattr(bare, "ncol", 0))
+    rows, columns = grid if len(grid) == 2 else (0, 0)
+    return tuple(divmod(s, columns) for s in range(states)) if rows * columns == states else None
+
+
+def _taxi(_: Any) -> Places:
+    """A map of 5 by 5 for each place of the passenger, from top to bottom, and each destination, from left to right."""
+    return tuple((6 * at + row, 6 * to + column) for row, column, at, to in np.ndindex(5, 5, 5, 4))
+
+
+def _own(bare: Any) -> Places | None:
+    """That of the problem behind a `TabularEnv`, unless its states are pairs with time."""
+    return None if bare.observe_time else bare.mdp.layout
+
+
+_LAYOUTS: dict[str, Callable[[Any], Places | None]] = {"TaxiEnv": _taxi, "TabularEnv": _own}
+
+
+def _name(env: gymnasium.Env) -> str:
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__

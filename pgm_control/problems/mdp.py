@@ -1,0 +1,315 @@
+"""A finite-horizon Markov decision process in outcome form."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import gymnasium
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..chance.factors import Factors
+from ..errors import InvalidArgument, InvalidProblem
+from . import checks
+from .grid import Places
+from .gymnasium_table import outcome_table
+from .stream import tables_of_blocks, tables_of_rows
+from .wrappers import time_limit
+
+ArrayLike = npt.ArrayLike | Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class TabularMDP:
+    r"""A finite Markov decision process whose rewards belong to outcomes.
+
+    Doing action $a$ in state $s$ throws a die with faces $k$: face $k$ comes up with probability $p(k \mid s, a)$,
+    pays $r(s, a, k)$ and leads to the state $s'(s, a, k)$. Outcomes are kept apart even where they lead to the same
+    state, because exact inference tilts each face by its own reward [levine2018].
+
+    Attributes:
+        initial: $p(s_0)$.
+        probability: $p(k \mid s, a)$. Rows shorter than K are padded with probability 0.
+        successor: $s'(s, a, k)$, indices into the states, int64 or int32. Padding may point anywhere in range.
+        reward: $r(s, a, k)$, in reward units; −inf forbids the outcome. Stored as 0 where the probability is 0.
+        horizon: T, the number of actions.
+        discount: γ, the probability of surviving a step, in (0, 1].
+        final_reward: reward of the last state $s_T$, in reward units; None for zero.
+        state_names, action_names: for messages, tables and pictures.
+        layout: where each state lies on a grid, as (row, column) from the upper left; None for a state that lies
+            nowhere, such as the end of an episode. Pictures are drawn by it. None if there is no grid.
+        factors: how the faces split into parts that are thrown one after the other, so that `Optimism` can name them;
+            None for dice in one piece. `FactoredMDP` makes it.
+        initial_factors: the same of the start. `Ensemble` makes it.
+    """
+
+    initial: Float[Tensor, " state"]
+    probability: Float[Tensor, "state action outcome"]
+    successor: Int[Tensor, "state action outcome"]
+    reward: Float[Tensor, "state action outcome"]
+    horizon: int
+    discount: float = 1.0
+    final_reward: Float[Tensor, " state"] | None = None
+    state_names: tuple[str, ...] | None = None
+    action_names: tuple[str, ...] | None = None
+    layout: Places | None = None
+    factors: Factors | None = None
+    initial_factors: Factors | None = None
+
+    def __init__(
+        self,
+        initial: ArrayLike,
+        probability: ArrayLike,
+        successor: ArrayLike,
+        reward: ArrayLike,
+        horizon: int,
+        discount: float = 1.0,
+        final_reward: ArrayLike | None = None,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
+        layout: Sequence[Sequence[int] | None] | None = None,
+        factors: Mapping[str, int] | Factors | None = None,
+        initial_factors: Mapping[str, int] | Factors | None = None,
+    ) -> None:
+        """Check and store the arrays.
+
+        A floating tensor keeps its dtype and device (those of `probability` decide); anything else becomes float64.
+        Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one up to rounding.
+
+        Raises:
+            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+        """
+        kind = checks.kind(probability)
+        p = checks.table("probability", probability, 3, kind)
+        states, actions, _ = p.shape
+        names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
+        start = checks.table("initial", initial, 1, kind)
+        checks.shape("initial", start, (states,), "one probability a state")
+        r = checks.table("reward", reward, 3, kind)
+        checks.shape("reward", r, tuple(p.shape), "one reward an outcome, like `probability`")
+        last = None if final_reward is None else checks.table("final_reward", final_reward, 1, kind)
+        if last is not None:
+            checks.shape("final_reward", last, (states,), "one reward a state")
+            checks.rewards("final_reward", last, names[:1])
+        checks.rewards("reward", r, names)
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "initial", checks.normalised("initial", start, names[:1]))
+        put(self, "probability", checks.normalised("probability", p, names))
+        put(self, "successor", checks.successors("successor", successor, p, names))
+        put(self, "reward", torch.where(p > 0, r, torch.zeros_like(r)))
+        put(self, "horizon", checks.horizon("horizon", horizon))
+        put(self, "discount", checks.discount("discount", discount))
+        put(self, "final_reward", last)
+        put(self, "state_names", names[0])
+        put(self, "action_names", names[1])
+        put(self, "layout", checks.layout("layout", layout, names[0], states))
+        put(self, "factors", Factors.of("factors", factors, p.shape[2]))
+        put(self, "initial_factors", Factors.of("initial_factors", initial_factors, states))
+
+    @classmethod
+    def from_dense(
+        cls,
+        initial: ArrayLike,
+        transition: ArrayLike,
+        reward: ArrayLike,
+        horizon: int,
+        discount: float = 1.0,
+        final_reward: ArrayLike | None = None,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
+        layout: Sequence[Sequence[int] | None] | None = None,
+    ) -> "TabularMDP":
+        """Make an MDP from a dense transition matrix: every successor of positive probability is one outcome.
+
+        Args:
+            initial: p(s_0), shape (state,).
+            transition: p(s'|s, a), shape (state, action, next_state).
+            reward: r(s, a), shape (state, action), or r(s, a, s'), shape (state, action, next_state), in reward units.
+            horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
+
+        Raises:
+            InvalidProblem: as `TabularMDP`, naming `transition` or `reward`.
+        """
+        kind = checks.kind(transition)
+        p = checks.table("transition", transition, {3: "state, action, next_state"}, kind)
+        states, actions, _ = p.shape
+        checks.shape("transition", p, (states, actions, states), "state, action, next_state")
+        names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
+        p = checks.normalised("transition", p, names)
+        r = checks.table("reward", reward, {2: "state, action", 3: "state, action, next_state"}, kind)
+        expected = (states, actions) if r.ndim == 2 else (states, actions, states)
+        checks.shape("reward", r, expected, "state, action" if r.ndim == 2 else "state, action, next_state")
+        checks.rewards("reward", r, names)
+        if r.ndim == 2:
+            r = r[..., None].expand(states, actions, states)
+        width = int((p > 0).sum(-1).max())
+        successor = (p == 0).to(torch.int8).argsort(dim=-1, stable=True)[..., :width]  # possible ones first, in order
+        return cls(
+            initial,
+            p.gather(-1, successor),
+            successor,
+            r.gather(-1, successor),
+            horizon,
+            discount,
+            final_reward,
+            state_names,
+            action_names,
+            layout,
+        )
+
+    @classmethod
+    def from_gymnasium(cls, env: gymnasium.Env, horizon: int | None = None, discount: float = 1.0) -> "TabularMDP":
+        """Read the transition table `env.unwrapped.P` of a Gymnasium environment.
+
+        Outcomes stay as listed, duplicates apart. A terminated outcome leads to one absorbing state with zero reward,
+        added last; the rows of Gymnasium's own terminal states need not be absorbing. A time limit is not in the
+        table: it becomes the horizon. Grids have a layout: Taxi's is 20 maps, a row of four, one for each destination,
+        for each of five places of the passenger.
+
+        Args:
+            env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4.
+            horizon: number of actions; by default the time limit of the environment (`env.spec.max_episode_steps`).
+            discount: γ, in (0, 1].
+
+        Raises:
+            UnsupportedEnvironment: if there is no table, or the environment or a wrapper does not obey it.
+            InvalidProblem: if `horizon` is needed and missing.
+        """
+        table = outcome_table(env)
+        horizon = time_limit(env) if horizon is None else horizon
+        if horizon is None:
+            raise InvalidProblem(
+                "`horizon` must be given, because this environment has no time limit (env.spec.max_episode_steps is "
+                "None). Pass horizon=…, the number of actions in an episode."
+            )
+        return cls(
+            table.initial,
+            table.probability,
+            table.successor,
+            table.reward,
+            horizon,
+            discount,
+            state_names=table.state_names,
+            action_names=table.action_names,
+            layout=table.layout,
+        )
+
+    @classmethod
+    def from_blocks(
+        cls,
+        blocks: Iterable[Any],
+        num_states: int,
+        num_actions: int,
+        num_outcomes: int,
+        horizon: int,
+        discount: float = 1.0,
+        initial: ArrayLike | None = None,
+        *,
+        of_rows: bool = False,
+        dtype: torch.dtype = torch.float64,
+        layout: Sequence[Sequence[int] | None] | None = None,
+    ) -> "TabularMDP":
+        """Make a large MDP a piece at a time: memory peaks at little more than its tables, 20 bytes an outcome.
+
+        Args:
+            blocks: an iterable, such as a generator, of (probability, successor, reward) of consecutive states, each of
+                shape (states of the block, A, at most K). Or, with `of_rows`, of (state, action, probability,
+                successor, reward), numbers or vectors, in any order.
+            num_states, num_actions, num_outcomes: S, A, K.
+            horizon, discount: as in `TabularMDP`.
+            initial: p(s_0); unless given, uniform over the states.
+            of_rows: what `blocks` gives.
+            dtype: of the tables, torch.float64 or torch.float32.
+            layout: as in `TabularMDP`.
+
+        Raises:
+            InvalidProblem: as `TabularMDP`, naming the block too.
+        """
+        fill = tables_of_rows if of_rows else tables_of_blocks
+        found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
+        given = torch.full((num_states,), 1.0 / num_states, dtype=dtype) if initial is None else initial
+        start = checks.table("initial", given, 1, checks.Kind(dtype, found.probability.device))
+        checks.shape("initial", start, (num_states,), "one probability a state")
+        self = object.__new__(cls)  # __init__ would copy the tables
+        put = object.__setattr__
+        put(self, "initial", checks.normalised("initial", start, (None,)))
+        for name, table in found._asdict().items():
+            put(self, name, table)
+        put(self, "horizon", checks.horizon("horizon", horizon))
+        put(self, "discount", checks.discount("discount", discount))
+        put(self, "layout", checks.layout("layout", layout, None, num_states))
+        return self
+
+    @property
+    def num_states(self) -> int:
+        """S."""
+        return self.probability.shape[0]
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return self.probability.shape[1]
+
+    @property
+    def num_outcomes(self) -> int:
+        """K, the largest number of outcomes that any (state, action) has."""
+        return self.probability.shape[2]
+
+    @property
+    def is_deterministic(self) -> bool:
+        """True if no die has more than one face: one possible outcome everywhere, a given start, no discount."""
+        one_outcome = bool(((self.probability > 0).sum(-1) == 1).all())
+        return one_outcome and int((self.initial > 0).sum()) == 1 and self.discount == 1.0
+
+    def state_name(self, state: int) -> str:
+        """The name of a state, or its index."""
+        return self.state_names[state] if self.state_names else str(state)
+
+    def action_name(self, action: int) -> str:
+        """The name of an action, or its index."""
+        return self.action_names[action] if self.action_names else str(action)
+
+    def replace(self, **changes: object) -> "TabularMDP":
+        """A copy with some arguments changed, checked anew: `mdp.replace(horizon=20)`."""
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+
+    def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> "TabularMDP":
+        """A copy in another floating dtype or on another device.
+
+        Raises:
+            InvalidArgument: if `dtype` is not floating.
+        """
+        if dtype not in (None, torch.float32, torch.float64):
+            raise InvalidArgument(f"`dtype` must be floating, torch.float64 or torch.float32, but is {dtype}.")
+        move = {"dtype": dtype or self.probability.dtype, "device": device or self.probability.device}
+        final_reward = None if self.final_reward is None else self.final_reward.to(**move)
+
+        def rescaled(p: Tensor) -> Tensor:
+            """Rows that sum to one in float32 do not in float64."""
+            moved = p.to(**move)
+            return moved / moved.sum(-1, keepdim=True)
+
+        return self.replace(
+            initial=rescaled(self.initial),
+            probability=rescaled(self.probability),
+            successor=self.successor.to(device=move["device"]),
+            reward=self.reward.to(**move),
+            final_reward=final_reward,
+        )
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        return (
+            f"TabularMDP({self.num_states} states, {self.num_actions} actions, at most {self.num_outcomes} outcomes, "
+            f"horizon {self.horizon}, discount {self.discount:g}, {str(self.probability.dtype).removeprefix('torch.')})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Sizes, and the dice of the first states, for a notebook."""
+        from ..text.html import mdp_page
+
+        return mdp_page(self)

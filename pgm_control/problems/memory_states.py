@@ -1,0 +1,205 @@
+"""The problem of an agent that does not see the state, but remembers what it saw and did."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from . import checks
+from .mdp import TabularMDP
+
+if TYPE_CHECKING:
+    from ..models import TabularModel
+    from .partially_observed import PartiallyObservedMDP
+
+Memory = tuple[int, ...]  # o, a, o, …, a, o, the newest last
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Remembered:
+    """A `PartiallyObservedMDP` in which the state is the pair of what is true and what is remembered.
+
+    A policy of `mdp` sees the pair. One that is honest depends on the memory alone: it is tied over the states with the
+    same entry of `memory_of_state`, as `WindowGuide` and `history_optimum` are. `infer(remembered.model(…), 0.0)` is
+    the answer of an agent that sees the state, an upper bound; its value is that of the problem behind.
+
+    Attributes:
+        pomdp: the problem behind.
+        window: w, how many observations are remembered.
+        mdp: over pairs (s, memory).
+        state_of: s of each pair.
+        memory_of_state: the number of the memory of each pair.
+        memories: what is remembered, by that number: indices of observations and actions in turn, the newest last.
+        memory_names: the same in words.
+    """
+
+    pomdp: "PartiallyObservedMDP"
+    window: int
+    mdp: TabularMDP
+    state_of: Int[Tensor, " state"]
+    memory_of_state: Int[Tensor, " state"]
+    memories: tuple[Memory, ...]
+    memory_names: tuple[str, ...]
+
+    @property
+    def num_memories(self) -> int:
+        """M."""
+        return len(self.memories)
+
+    def model(
+        self,
+        temperature: float = 1.0,
+        action_prior: Float[Tensor, "..."] | Float[np.ndarray, "..."] | None = None,
+    ) -> "TabularModel":
+        """The tabular model of `mdp`.
+
+        Args:
+            temperature: τ, in reward units per nat.
+            action_prior: ρ(a), or ρ(a | memory) with one row a memory, probabilities; uniform unless given. The agent
+                does not see the state, and so no action can be masked by it.
+
+        Raises:
+            InvalidProblem: as `TabularModel`.
+        """
+        from ..models import TabularModel  # the core knows no model until it is asked for one
+
+        if action_prior is None:
+            return TabularModel(self.mdp, temperature)
+        kind = checks.Kind(self.mdp.probability.dtype, self.mdp.probability.device)
+        prior = checks.table("action_prior", action_prior, {1: "action", 2: "memory, action"}, kind)
+        if prior.ndim == 1:
+            checks.shape("action_prior", prior, (self.mdp.num_actions,), "one probability an action")
+        else:
+            checks.shape("action_prior", prior, (self.num_memories, self.mdp.num_actions), "one row a memory")
+        return TabularModel(self.mdp, temperature, prior.expand(self.num_memories, -1)[self.memory_of_state])
+
+    def view(self, window: int) -> Int[Tensor, " state"]:
+        """The memory of each pair for an agent that forgets sooner: its number, those alike having the same.
+
+        So that agents of several windows stand side by side on one model, as `ViewGuide(model, remembered.view(w))`.
+
+        Args:
+            window: at least 1, at most that of `memory_of_state`.
+
+        Raises:
+            InvalidArgument: if it is no such number.
+        """
+        if isinstance(window, bool) or not isinstance(window, int | np.integer) or not 1 <= window <= self.window:
+            raise InvalidArgument(
+                f"`window` must be a whole number of observations, 1 to {self.window}, but is {window!r}. More is not "
+                "remembered here: make it with_memory(window=…)."
+            )
+        number: dict[Memory, int] = {}
+        shorter = [number.setdefault(_last(memory, int(window)), len(number)) for memory in self.memories]
+        return torch.tensor(shorter, device=self.memory_of_state.device)[self.memory_of_state]
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        return f"Remembered(window {self.window}, {self.num_memories} memories, {self.mdp!r})"
+
+
+def remember(pomdp: "PartiallyObservedMDP", window: int, limit: int) -> Remembered:
+    """See `PartiallyObservedMDP.with_memory`."""
+    reached = _reach(pomdp, window, limit)
+    memories = list(dict.fromkeys(memory for _, memory in reached.pairs))
+    number = {memory: i for i, memory in enumerate(memories)}
+    device = pomdp.mdp.probability.device
+    return Remembered(
+        pomdp=pomdp,
+        window=window,
+        mdp=_augmented(pomdp, reached),
+        state_of=torch.tensor([s for s, _ in reached.pairs], device=device),
+        memory_of_state=torch.tensor([number[memory] for _, memory in reached.pairs], device=device),
+        memories=tuple(memories),
+        memory_names=tuple(map(pomdp.memory_name, memories)),
+    )
+
+
+class _Reached(NamedTuple):
+    """The pairs that can be met, the first of them at the start; and where the dice lead from those that act."""
+
+    pairs: list[tuple[int, Memory]]
+    starts: int
+    successor: list[np.ndarray]
+
+
+def _last(memory: Memory, window: int) -> Memory:
+    """The last w observations with the actions between them; a memory that begins with an action has one less."""
+    return memory[-(2 * window - 1) :]
+
+
+def _reach(pomdp: "PartiallyObservedMDP", window: int, limit: int) -> _Reached:
+    """Breadth first, a layer a step."""
+    mdp, observations = pomdp.mdp, pomdp.num_observations
+    possible = (mdp.probability[..., None] * _on_arrival(pomdp) > 0).cpu()
+    faces = [[each.nonzero().tolist() for each in row] for row in possible]
+    successor = mdp.successor.tolist()
+    number: dict[tuple[int, Memory], int] = {}
+    for s in mdp.initial.nonzero()[:, 0].tolist():
+        first = pomdp.initial_observation
+        for memory in [()] if first is None else [(o,) for o in first[s].nonzero()[:, 0].tolist()]:
+            number[s, memory] = len(number)
+    pairs, rows = list(number), []
+    starts = len(pairs)
+    for depth in range(mdp.horizon):
+        for s, memory in pairs[len(rows) :]:
+            row = np.full((mdp.num_actions, mdp.num_outcomes * observations), len(rows))  # of padding: anywhere
+            for a, listed in enumerate(faces[s]):
+                for k, o in listed:
+                    pair = successor[s][a][k], _last((*memory, a, o), window)
+                    if pair not in number:
+                        number[pair] = len(pairs)
+                        pairs.append(pair)
+                    row[a, k * observations + o] = number[pair]
+            rows.append(row)
+            if len(pairs) > limit:
+                raise InvalidArgument(
+                    f"`window` must give at most {limit} pairs of state and memory, but {window} observations give "
+                    f"{len(pairs)} within {depth + 1} of {mdp.horizon} actions, and more later. Take a smaller window "
+                    "or a shorter horizon, or raise `limit`."
+                )
+    return _Reached(pairs, starts, rows)
+
+
+def _augmented(pomdp: "PartiallyObservedMDP", reached: _Reached) -> TabularMDP:
+    """The problem over these pairs."""
+    mdp, pairs, acting, starts = pomdp.mdp, reached.pairs, len(reached.successor), reached.starts
+    state_of = torch.tensor([s for s, _ in pairs], device=mdp.probability.device)
+    start = mdp.initial[state_of[:starts]]
+    if pomdp.initial_observation is not None:
+        start = start * pomdp.initial_observation[state_of[:starts], [memory[0] for _, memory in pairs[:starts]]]
+    initial = torch.cat((start, start.new_zeros(len(pairs) - starts)))
+    probability = (mdp.probability[..., None] * _on_arrival(pomdp)).flatten(-2)[state_of]
+    probability[acting:] = torch.nn.functional.one_hot(torch.tensor(0), probability.shape[-1]).to(probability)
+    successor = np.empty(probability.shape, dtype=np.int64)
+    successor[:acting] = reached.successor
+    successor[acting:] = np.arange(acting, len(pairs))[:, None, None]
+    reward = mdp.reward.repeat_interleave(pomdp.num_observations, -1)[state_of]
+    reward[acting:] = 0.0
+    dice = {"dynamics": mdp.num_outcomes}
+    if mdp.factors is not None:
+        dice = dict(zip(mdp.factors.names, mdp.factors.sizes, strict=True))
+    names = [f"{mdp.state_name(s)} | {pomdp.memory_name(memory)}" for s, memory in pairs]
+    return TabularMDP(
+        initial=initial,
+        probability=probability,
+        successor=successor,
+        reward=reward,
+        horizon=mdp.horizon,
+        discount=mdp.discount,
+        final_reward=None if mdp.final_reward is None else mdp.final_reward[state_of],
+        state_names=names if len(set(names)) == len(names) else [f"{i}: {name}" for i, name in enumerate(names)],
+        action_names=mdp.action_names,
+        factors={**dice, "observation": pomdp.num_observations},
+    )
+
+
+def _on_arrival(pomdp: "PartiallyObservedMDP") -> Float[Tensor, "state action outcome observation"]:
+    """What each outcome lets the agent see, as probabilities."""
+    actions = torch.arange(pomdp.mdp.num_actions, device=pomdp.mdp.successor.device)
+    return pomdp.observation[actions[:, None], pomdp.mdp.successor.long()]

@@ -1,0 +1,137 @@
+"""A finite problem whose state is not seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InvalidArgument, InvalidProblem
+from . import checks
+from .mdp import ArrayLike, TabularMDP
+from .memory_states import Memory, Remembered, remember
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class PartiallyObservedMDP:
+    r"""A finite POMDP: a `TabularMDP` whose state the agent does not see.
+
+    $$p(s_0)\, p(o_0 \mid s_0) \prod_t \pi(a_t \mid o_0, a_0, o_1, \dots, o_t)\, p(k_t \mid s_t, a_t)\,
+        p(o_{t+1} \mid a_t, s_{t+1})$$
+
+    `with_memory` makes the tabular problem in which the state is the pair of what is true and what is remembered. There
+    everything stays exact, and the sensor is part of the dice: a free guide may imagine what it will see.
+
+        pomdp = tiger(horizon=4)
+        remembered = pomdp.with_memory()  # all that was seen and done; window=2 for the last two observations
+        model = remembered.model(temperature=5.0)
+        best = history_optimum(pomdp, temperature=5.0)  # of all policies that only see the past
+        guides = {f"window {w}": ViewGuide(model, remembered.view(w)) for w in (1, 2, 3)}
+        for guide in guides.values():
+            fit(model, guide)
+        print(scorecard(model, {**guides, "best": best, "sees the state": infer(model, 0.0)}))
+
+    Attributes:
+        mdp: the problem behind. Rewards are not observed, unless an observation tells them.
+        observation: $p(o \mid a, s')$, what is seen on arriving in s' by a.
+        initial_observation: $p(o_0 \mid s_0)$; None if nothing is seen before the first action.
+        observation_names: for messages and tables.
+
+    References:
+        [kaelbling1998]
+    """
+
+    mdp: TabularMDP
+    observation: Float[Tensor, "action state observation"]
+    initial_observation: Float[Tensor, "state observation"] | None
+    observation_names: tuple[str, ...] | None
+
+    def __init__(
+        self,
+        mdp: TabularMDP,
+        observation: ArrayLike,
+        initial_observation: ArrayLike | None = None,
+        observation_names: Sequence[str] | None = None,
+    ) -> None:
+        """Check and store the arrays, in the dtype and on the device of the MDP.
+
+        Args:
+            mdp: the problem behind.
+            observation: probabilities, of shape (state, observation), or (action, state, observation) if what is seen
+                depends on the action that led to the state.
+            initial_observation: probabilities of shape (state, observation). Unless given it is `observation` if that
+                has no action, and else nothing is seen before the first action.
+            observation_names: distinct names, one an observation.
+
+        Raises:
+            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+        """
+        if not isinstance(mdp, TabularMDP):
+            raise InvalidProblem(
+                f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env first."
+            )
+        kind = checks.Kind(mdp.probability.dtype, mdp.probability.device)
+        states, actions = mdp.num_states, mdp.num_actions
+        axes = {2: "state, observation", 3: "action, state, observation"}
+        seen = checks.table("observation", observation, axes, kind)
+        expected = (states, seen.shape[-1]) if seen.ndim == 2 else (actions, states, seen.shape[-1])
+        checks.shape("observation", seen, expected, axes[seen.ndim])
+        seen = checks.normalised("observation", seen, (mdp.state_names,) if seen.ndim == 2 else ())
+        first = seen if seen.ndim == 2 else None
+        if initial_observation is not None:
+            first = checks.table("initial_observation", initial_observation, {2: axes[2]}, kind)
+            checks.shape("initial_observation", first, (states, seen.shape[-1]), axes[2])
+            first = checks.normalised("initial_observation", first, (mdp.state_names,))
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "mdp", mdp)
+        put(self, "observation", seen if seen.ndim == 3 else seen.expand(actions, -1, -1))
+        put(self, "initial_observation", first)
+        put(self, "observation_names", checks.names("observation_names", observation_names, seen.shape[-1]))
+
+    @property
+    def num_observations(self) -> int:
+        """O."""
+        return self.observation.shape[-1]
+
+    def observation_name(self, observation: int) -> str:
+        """The name of an observation, or o and its index."""
+        return self.observation_names[observation] if self.observation_names else f"o{observation}"
+
+    def memory_name(self, memory: Memory) -> str:
+        """Such as "heard left, listen, heard right"."""
+        actions = self.mdp.action_names
+        newest_first = [
+            self.observation_name(each) if i % 2 == 0 else actions[each] if actions else f"a{each}"
+            for i, each in enumerate(reversed(memory))
+        ]
+        return ", ".join(reversed(newest_first)) or "nothing yet"
+
+    def with_memory(self, window: int | None = None, limit: int = 100_000) -> Remembered:
+        r"""The problem of an agent that knows the last w observations and the w − 1 actions between them.
+
+        A state of it is a pair (s, memory). Its dice have a face for each outcome and observation, in the order
+        k·O + o, with probability $p(k \mid s, a)\, p(o \mid a, s')$ and the reward of k. Discount, final reward and
+        horizon carry over. Only pairs that can be reached within the horizon are there, in the order of the first time
+        that they can; those met only after the last action stay where they are, so give a longer horizon first.
+
+        Args:
+            window: w, at least 1. None: all of the past, for which a window of T suffices.
+            limit: refuse more pairs than this.
+
+        Raises:
+            InvalidArgument: if `window` is no such number, or there are too many pairs.
+        """
+        window = self.mdp.horizon if window is None else window
+        if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1:
+            raise InvalidArgument(
+                f"`window` must be a whole number of observations, at least 1, but is {window!r}. An agent that sees "
+                "nothing has one observation: observation=torch.ones(S, 1). None remembers everything."
+            )
+        return remember(self, int(window), limit)
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        return f"PartiallyObservedMDP({self.mdp!r}, {self.num_observations} observations)"

@@ -1,0 +1,162 @@
+"""Outcome tables filled once, a piece at a time, so that the peak of memory is hardly more than the tables."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from ..errors import InvalidProblem
+from . import checks
+
+_PIECE = 1 << 18  # outcomes that are checked at once
+
+
+class OutcomeTables(NamedTuple):
+    """The checked tables of an MDP. Successors are 32-bit: 20 bytes an outcome in all, with float64."""
+
+    probability: Float[Tensor, "state action outcome"]
+    successor: Int32[Tensor, "state action outcome"]
+    reward: Float[Tensor, "state action outcome"]
+
+
+def tables_of_blocks(
+    blocks: Iterable[Any], num_states: int, num_actions: int, num_outcomes: int, dtype: torch.dtype
+) -> OutcomeTables:
+    """Fill the tables from blocks of consecutive states.
+
+    Args:
+        blocks: gives (probability, successor, reward), each of shape (states of the block, A, at most K); rows that are
+            shorter than K are padded with probability 0.
+        num_states, num_actions, num_outcomes: S, A and K.
+        dtype: of probabilities and rewards.
+
+    Raises:
+        InvalidProblem: naming the argument, the entry that offends and the block, or how many states were missing.
+    """
+    found = _empty(num_states, num_actions, num_outcomes, dtype)
+    kind, first = checks.Kind(dtype, torch.device("cpu")), 0
+    for block in blocks:
+        try:
+            first += _put(found, block, first, kind)
+        except InvalidProblem as problem:
+            raise InvalidProblem(
+                f"{problem} This is in the block that begins with state {first}, its state 0."
+            ) from None
+    if first != num_states:
+        raise InvalidProblem(
+            f"`blocks` must give {num_states} states in all, `num_states`, but gave {first}. Correct one of the two."
+        )
+    return found
+
+
+def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int:
+    """Check one block, write it from state `first` on, and give its number of states."""
+    states, actions, outcomes = found.probability.shape
+    if not isinstance(block, tuple | list) or len(block) != 3:
+        raise InvalidProblem(
+            "`blocks` must give triples (probability, successor, reward), but gave "
+            f"{type(block).__name__} of {len(block) if hasattr(block, '__len__') else '?'}."
+        )
+    p = checks.table("probability", block[0], 3, kind)
+    if p.shape[1] != actions or p.shape[2] > outcomes or first + len(p) > states:
+        raise InvalidProblem(
+            f"`probability` must have shape (states, {actions}, at most {outcomes}) with at most {states - first} "
+            f"states left, but has shape {tuple(p.shape)}. Check `num_states`, `num_actions` and `num_outcomes`."
+        )
+    reward = checks.table("reward", block[2], 3, kind)
+    checks.shape("reward", reward, tuple(p.shape), "one reward an outcome, like `probability`")
+    checks.rewards("reward", reward, (None, None))
+    successor = checks.successors("successor", block[1], p, (None, None), num_states=states)
+    here, width = slice(first, first + len(p)), p.shape[2]
+    for table in found:
+        table[here, :, width:] = 0
+    found.probability[here, :, :width] = checks.normalised("probability", p, (None, None))
+    found.successor[here, :, :width] = successor
+    found.reward[here, :, :width] = torch.where(p > 0, reward, torch.zeros_like(reward))
+    return len(p)
+
+
+def tables_of_rows(
+    rows: Iterable[Any], num_states: int, num_actions: int, num_outcomes: int, dtype: torch.dtype
+) -> OutcomeTables:
+    """Fill the tables from outcomes in any order, any number at a time.
+
+    Args:
+        rows: gives (state, action, probability, successor, reward), numbers or vectors of one length. Outcomes of one
+            (state, action) are faces of its die in the order in which they come.
+        num_states, num_actions, num_outcomes: S, A and K, the largest number of outcomes of a (state, action).
+        dtype: of probabilities and rewards.
+
+    Raises:
+        InvalidProblem: naming the argument, the entry that offends and the remedy.
+    """
+    found = _empty(num_states, num_actions, num_outcomes, dtype)
+    for table in found:
+        table.zero_()
+    faces = [table.view(-1).numpy() for table in found]
+    taken = np.zeros(num_states * num_actions, dtype=np.int32)
+    for chunk in rows:
+        if not isinstance(chunk, tuple | list) or len(chunk) != 5:
+            raise InvalidProblem("`rows` must give (state, action, probability, successor, reward), five each time.")
+        state, action, *outcome = (np.atleast_1d(np.asarray(each)) for each in chunk)
+        _in_range("state", state, num_states)
+        _in_range("action", action, num_actions)
+        _in_range("successor", outcome[1], num_states)
+        lengths = {len(each) for each in (state, action, *outcome)}
+        if len(lengths) != 1:
+            raise InvalidProblem(f"`rows` must give vectors of one length, but gave lengths {sorted(lengths)}.")
+        row = state.astype(np.int64) * num_actions + action
+        order = np.argsort(row, kind="stable")
+        row = row[order]
+        begins = np.flatnonzero(np.r_[True, row[1:] != row[:-1]]) if len(row) else np.zeros(0, dtype=np.int64)
+        counts = np.diff(np.r_[begins, len(row)])
+        face = taken[row] + np.arange(len(row)) - np.repeat(begins, counts)
+        taken[row[begins]] += counts.astype(np.int32)
+        if len(face) and face.max() >= num_outcomes:
+            full = divmod(int(row[face.argmax()]), num_actions)
+            raise InvalidProblem(
+                f"`num_outcomes` must be at least the number of outcomes of any (state, action), but is {num_outcomes} "
+                f"and (state, action) {full} has more. Raise it."
+            )
+        for table, given in zip(faces, outcome, strict=True):
+            table[row * num_outcomes + face] = given[order]
+    return _checked(found)
+
+
+def _empty(states: int, actions: int, outcomes: int, dtype: torch.dtype) -> OutcomeTables:
+    for name, size in (("num_states", states), ("num_actions", actions), ("num_outcomes", outcomes)):
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size < 2**31:
+            raise InvalidProblem(f"`{name}` must be a whole number from 1 to 2^31 − 1, but is {size!r}.")
+    if dtype not in (torch.float64, torch.float32):
+        raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {dtype}.")
+    shape = (states, actions, outcomes)
+    return OutcomeTables(
+        torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=torch.int32), torch.empty(shape, dtype=dtype)
+    )
+
+
+def _checked(found: OutcomeTables) -> OutcomeTables:
+    """Check and normalise filled tables in their place, some states at a time."""
+    states, actions, outcomes = found.probability.shape
+    step = max(1, _PIECE // (actions * outcomes))
+    for first in range(0, states, step):
+        here = slice(first, first + step)
+        try:
+            p = checks.normalised("probability", found.probability[here], (None, None))
+            checks.rewards("reward", found.reward[here], (None, None))
+        except InvalidProblem as problem:
+            raise InvalidProblem(f"{problem} States are counted from {first} here.") from None
+        found.probability[here] = p
+        found.reward[here] = torch.where(p > 0, found.reward[here], torch.zeros_like(found.reward[here]))
+    return found
+
+
+def _in_range(name: str, index: np.ndarray, size: int) -> None:
+    if not np.issubdtype(index.dtype, np.integer) or (len(index) and not (index.min() >= 0 and index.max() < size)):
+        raise InvalidProblem(
+            f"`{name}` in `rows` must hold whole numbers from 0 to {size - 1}, but has dtype {index.dtype} and values "
+            f"from {index.min()} to {index.max()}."
+        )

@@ -1,0 +1,237 @@
+"""De-biasing: a model of which the exact free posterior is the clamped answer."""
+
+import html
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..analysis.evaluate import blocks_of
+from ..chance.operators import certainty_equivalent, tilt
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..problems.mdp import TabularMDP
+from ..text.wording import action_label, amount, chance, state_label
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from .unrolled import Folded, fold, true_faces, unroll
+
+if TYPE_CHECKING:
+    from ..models import TabularModel
+
+_MOST_NUMBERS = 2e8  # in the posterior of the unrolled model: 1.6 GB in float64
+_ROWS = 5  # of a printed table
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Debiased:
+    r"""The modified model that `debias` returns. Times stand side by side as states: (t, s) is state t S + s.
+
+    With a discount the dice have 2K faces: the K outcomes that live on, then the K that end, in one added last state.
+
+    Attributes:
+        model: the unrolled model; `infer(debiased.model, 1.0)` has the clamped policy, the true dice, the true start.
+        clamped: the answer that it was made from, of the old model.
+        initial: $\tilde p(s_0)$.
+        probability: $\tilde p_t(k \mid s, a)$.
+        reward: $\tilde r_t(s, a, k)$, in reward units.
+        bonus: $\tau\, KL(p \| \tilde p_t)$, what is added to the rewards of a die, in reward units; 0 where every face
+            is forbidden.
+        start_bonus: $\tau\, KL(p(s_0) \| \tilde p(s_0))$, added to all rewards of the first step, in reward units.
+    """
+
+    model: "TabularModel"
+    clamped: Posterior
+    initial: Float[Tensor, " state"]
+    probability: Float[Tensor, "time state action face"]
+    reward: Float[Tensor, "time state action face"]
+    bonus: Float[Tensor, "time state action"]
+    start_bonus: float
+
+    @property
+    def log_prior_dynamics(self) -> Float[Tensor, "time state action face"]:
+        r"""$\log \tilde p_t(k \mid s, a)$, in nats."""
+        return self.probability.log()
+
+    @property
+    def correction(self) -> float:
+        """All bonuses that the clamped policy is paid in the true world, in reward units: what luck was worth."""
+        visits = self.clamped.state_action_marginals()
+        return self.start_bonus + float((visits * self.bonus).sum())
+
+    def folded(self, guide: HasBlocks) -> Folded:
+        """A posterior or a guide of the unrolled model, told in the states of the old one.
+
+        Raises:
+            InvalidGuide: if its factors do not fit the unrolled model.
+        """
+        return fold(blocks_of(self.model, guide), self.clamped.model.mdp)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, for JSON."""
+        tables = {name: getattr(self, name).tolist() for name in ("initial", "probability", "reward", "bonus")}
+        numbers = {"start_bonus": self.start_bonus, "correction": self.correction}
+        return {"objective": self.clamped.objective, **numbers, **tables}
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The dice that are paid most, as often as the clamped policy throws them, in words; of equals the first."""
+        mdp, visits = self.clamped.model.mdp, self.clamped.state_action_marginals()
+        most = (visits * self.bonus).flatten().sort(descending=True, stable=True)
+        truth, rows = true_faces(mdp), []
+        for paid, index in zip(most.values[:_ROWS].tolist(), most.indices[:_ROWS].tolist(), strict=True):
+            if paid > 0:
+                t, s, a = (int(i) for i in torch.unravel_index(torch.tensor(index), self.bonus.shape))
+                k = int((truth[s, a] - self.probability[t, s, a]).abs().argmax())
+                face = f"{mdp.state_name(int(mdp.successor[s, a, k % mdp.num_outcomes]))}"
+                face = f"to {face}" if k < mdp.num_outcomes else "to the end"
+                where = (str(t), state_label(mdp, s), action_label(mdp, a), chance(float(visits[t, s, a])))
+                moved = f"{face}: {chance(float(truth[s, a, k]))} → {chance(float(self.probability[t, s, a, k]))}"
+                rows.append((*where, amount(float(self.bonus[t, s, a])), moved))
+        return rows
+
+    def __str__(self) -> str:
+        """The dice that were moved most, as a table for a terminal."""
+        table = [_HEADINGS, *self._rows()]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        return "\n".join([repr(self), *(lines if len(lines) > 1 else ["No die had to be moved."]), self._sum()])
+
+    def _sum(self) -> str:
+        return f"bonuses in all, with that of the start: {amount(self.correction)}"
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()
+        )
+        head = "".join(f"<th>{html.escape(title)}</th>" for title in _HEADINGS)
+        caption = f"<caption>{html.escape(repr(self))}</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{self._sum()}</p>"
+
+    def __repr__(self) -> str:
+        """Sizes, and what both sides agree on."""
+        return (
+            f"Debiased({self.clamped.model.mdp!r} unrolled into {self.model.mdp.num_states} states; its log p(O) is "
+            f"the clamped objective, {amount(self.clamped.objective)} nats)"
+        )
+
+
+_HEADINGS = ("t", "state", "action", "thrown", "bonus [reward]", "the face that moved most")
+
+
+def debias(model: MarkovModel) -> Debiased:
+    r"""Modify the dice and the rewards so that exact *free* inference returns the *clamped* policy and the truth.
+
+    With the clamped values, $x_t(s,a,k) = r + V_{t+1}(s')$ and $Q_t = E_p[x_t]$, the modified dice are those that an
+    adversary (β = −1) would throw, and every face of a die is paid a bonus for them:
+
+    $$\tilde p_t(k \mid s,a) \propto p(k \mid s,a) \exp(-x_t/\tau), \qquad
+        \tilde r_t = r + \tau\, KL(p \| \tilde p_t) = r + Q_t - L_{-1}[x_t]$$
+
+    A free posterior then throws $\tilde p \exp((\tilde r + V_{t+1})/\tau) \propto p$, and its values are the clamped
+    ones. The start is treated alike, $\tilde p(s_0) \propto p(s_0) \exp(-V_0/\tau)$, its KL paid in the first step, so
+    that the evidence of the new model is the clamped objective of the old one. Both depend on time: the new model has
+    a state (t, s) for every time and state. A discount becomes part of the dice: every face once lives on and once
+    ends. An action of value −inf has all its outcomes forbidden, and its dice as they were.
+
+    This is no way to solve a problem, since the clamped answer must be known: it shows which pessimism about the world
+    makes up for the optimism of conditioning on success. Errors are those of rounding: in probabilities some units of
+    the last place of values divided by τ, below 1e-12 while those are a few hundred nats.
+
+    Args:
+        model: a tabular model with a positive temperature.
+
+    Returns:
+        The modified model, with its tables in the shape of the old one.
+
+    Raises:
+        InvalidArgument: if the temperature is 0; if a modified probability is too small for a floating-point number; if
+            a possible start is doomed to −inf and another is not, which no posterior can believe; if the unrolled model
+            would be huge.
+
+    References:
+        [arriojas2023], [levine2018]
+    """
+    from ..models import TabularModel  # the core knows no model until it is asked for one
+
+    require_model(model, in_nats=True)
+    mdp, tau, truth = model.mdp, model.temperature, true_faces(model.mdp)
+    _require_room(mdp, truth.shape[-1])
+    clamped, log_p, possible = infer(model, 0.0), truth.log(), truth > 0
+    ends = mdp.reward.expand(mdp.horizon, -1, -1, -1)
+    lives = mdp.reward + clamped.v[1:, mdp.successor]
+    x = torch.where(possible, lives if mdp.discount == 1 else torch.cat((lives, ends), -1), 0.0)
+    forbidden = torch.isneginf(clamped.q)
+    dice = torch.where(forbidden[..., None], log_p, tilt(x, log_p, tau, -1.0)).exp()
+    worst = certainty_equivalent(x, log_p, tau, -1.0)
+    bonus = torch.where(forbidden, 0.0, clamped.q - worst).clamp(min=0.0)
+    pay = mdp.reward if mdp.discount == 1 else torch.cat((mdp.reward, mdp.reward), -1)
+    paid = torch.where(forbidden[..., None], -torch.inf, pay + bonus[..., None])
+    start, start_bonus = _start(model, clamped)
+    paid[0] += start_bonus
+    reward = torch.where(possible, paid, 0.0)
+    _require_digits(model, dice, start)
+    unrolled = unroll(mdp, start, dice, reward)
+    rest = unrolled.num_states - (mdp.horizon + 1) * mdp.num_states
+    anything = model.action_prior.new_full((rest, mdp.num_actions), 1.0 / mdp.num_actions)
+    prior = torch.cat((model.action_prior.repeat(mdp.horizon + 1, 1), anything))
+    return Debiased(TabularModel(unrolled, tau, prior), clamped, start, dice, reward, bonus, start_bonus)
+
+
+def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " state"], float]:
+    """The modified start, and its bonus."""
+    mdp, log_p, v = model.mdp, model.mdp.initial.log(), clamped.v[0]
+    doomed = torch.isneginf(v) & (mdp.initial > 0)
+    if not doomed.any():
+        worst = certainty_equivalent(v, log_p, model.temperature, -1.0)
+        return tilt(v, log_p, model.temperature, -1.0).exp(), max(clamped.value - float(worst), 0.0)
+    saved = (mdp.initial > 0) & ~doomed
+    if saved.any():
+        s, other = int(doomed.nonzero()[0]), int(saved.nonzero()[0])
+        raise InvalidArgument(
+            f"`model` must not have a start that is doomed beside one that is not, but every policy may meet a "
+            f"forbidden outcome from {state_label(mdp, s)}, and none need to from {state_label(mdp, other)}: the "
+            f"clamped objective is −inf, and no posterior believes in {state_label(mdp, s)}. Give that state "
+            "probability 0 in `initial`, or its forbidden outcomes a finite reward."
+        )
+    return mdp.initial, 0.0
+
+
+def _require_room(mdp: TabularMDP, faces: int) -> None:
+    numbers = mdp.horizon * (mdp.horizon + 1) * mdp.num_states * mdp.num_actions * faces
+    if numbers > _MOST_NUMBERS:
+        raise InvalidArgument(
+            f"`model` must be small enough to stand once for every time, but its posterior would hold {numbers:.2g} "
+            f"numbers, where {_MOST_NUMBERS:.0e} are the most. Shorten it, mdp.replace(horizon=…); the answer itself "
+            "is infer(model, 0.0), without any of this."
+        )
+
+
+def _require_digits(
+    model: MarkovModel, dice: Float[Tensor, "time state action face"], start: Float[Tensor, " state"]
+) -> None:
+    """Refuse a true face that would become impossible, or so improbable that it loses digits."""
+    mdp, least = model.mdp, torch.finfo(dice.dtype).tiny
+    lost, lost_start = (true_faces(mdp) > 0) & (dice < least), (mdp.initial > 0) & (start < least)
+    if not lost.any() and not lost_start.any():
+        return
+    if lost_start.any():
+        where = f"starting in {state_label(mdp, int(lost_start.nonzero()[0]))}"
+    else:
+        t, s, a, k = lost.nonzero()[0].tolist()
+        where = (
+            f"outcome {k % mdp.num_outcomes} of {action_label(mdp, a)} in {state_label(mdp, s)} at t = {t}"
+            f"{' and living on' if mdp.discount < 1 and k < mdp.num_outcomes else ''}"
+        )
+    raise InvalidArgument(
+        f"`model` must not let luck count for more than about {-math.log(least):.0f} nats, but {where} would have a "
+        f"modified probability below {least:.1e}, the least of {dice.dtype}: it is so much better than its "
+        f"alternatives at temperature {model.temperature:g}. Raise the temperature, scale the rewards down, or shorten "
+        "the horizon."
+    )

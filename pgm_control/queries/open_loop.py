@@ -1,0 +1,147 @@
+"""The best sequence of actions that does not look at states: marginal-MAP, by branch and bound."""
+
+from typing import NamedTuple, final
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..trajectories.blocks import MarkovModel
+
+_SLACK = 1e-12  # nats, and of the value: what rounding may add to the bound of a sequence that is as good as the best
+
+
+@final
+class OpenLoop(NamedTuple):
+    """A sequence of actions, and how good the best one is at most.
+
+    Attributes:
+        actions: the best sequence found.
+        value: its own value, in nats.
+        upper_bound: no sequence is better, in nats; equal to `value` where the search was finished.
+        nodes: how many beginnings of sequences were looked at.
+    """
+
+    actions: Int[np.ndarray, " time"]
+    value: float
+    upper_bound: float
+    nodes: int
+
+
+def best_sequence(model: MarkovModel, ahead: Float[np.ndarray, "time_and_last state"], max_nodes: int) -> OpenLoop:
+    r"""Maximise over sequences what is summed over starts, dice and survival, by depth-first branch and bound.
+
+    $$\max_{a_0 \dots a_{T-1}} \log \sum_{s_0, k_0 \dots k_{T-1}} p(s_0) \prod_t \rho(a_t \mid s_t)\,
+        p(k_t \mid s_t, a_t) \exp(r_t/\tau)$$
+
+    A beginning $a_0 \dots a_{t-1}$ has the forward messages $\alpha_t(s)$ of the trajectories that live, and the weight
+    $E_t$ of those that have ended. It can come to no more than $\log(E_t + \sum_s \alpha_t(s) \exp(W_t(s)))$ with the
+    values $W_t$ of an agent that does see states.
+
+    Args:
+        model: a tabular model.
+        ahead: $W_t(s)$, what is to come for an agent that sees states, in nats; the final reward at T.
+        max_nodes: after as many beginnings the search stops, with a sequence and bounds.
+
+    Returns:
+        The sequence. Of those that are equally good, within 1e-12, it is that found first: best bound first, then by
+        index.
+    """
+    steps = _Steps(model)
+    horizon = model.mdp.horizon
+    with np.errstate(divide="ignore"):  # log 0 is −inf
+        alpha = np.log(model.mdp.initial.double().cpu().numpy())
+        root = float(_logsumexp((alpha + ahead[0])[None])[0])
+        best, sequence = _ascended(steps, alpha, ahead)
+        beginning, waiting, nodes = sequence.copy(), [(0, 0, root, alpha, -np.inf)], 0
+        while waiting and root > -np.inf:
+            depth, action, bound, alpha, ended = waiting.pop()
+            if bound <= best + _SLACK * max(1.0, abs(best)):
+                continue
+            if depth > 0:
+                beginning[depth - 1] = action
+            if depth == horizon:
+                best, sequence = bound, beginning.copy()
+                continue
+            if nodes >= max_nodes:
+                return OpenLoop(sequence, best, max(bound, *(each[2] for each in waiting), best), nodes)
+            nodes += 1
+            alphas, ends = steps.after(alpha, ended)
+            bounds = np.logaddexp(_logsumexp(alphas + ahead[depth + 1]), ends)
+            for a in np.argsort(-bounds, kind="stable")[::-1]:  # the last is looked at first
+                waiting.append((depth + 1, int(a), float(bounds[a]), alphas[a], float(ends[a])))
+    return OpenLoop(sequence, best, best, nodes)
+
+
+def _ascended(
+    steps: "_Steps", start: Float[np.ndarray, " state"], ahead: Float[np.ndarray, "time_and_last state"]
+) -> tuple[float, Int[np.ndarray, " time"]]:
+    """A sequence that no change of one action betters: first by the bounds, then given the others, front to back."""
+    best, sequence, to_go = -np.inf, np.zeros(len(ahead) - 1, dtype=np.int64), ahead
+    while True:
+        alpha, ended, value, better = start, -np.inf, -np.inf, sequence.copy()
+        for t in range(len(sequence)):
+            alphas, ends = steps.after(alpha, ended)
+            scores = np.logaddexp(_logsumexp(alphas + to_go[t + 1]), ends)
+            a = better[t] = scores.argmax()
+            alpha, ended, value = alphas[a], float(ends[a]), float(scores[a])
+        if (best > -np.inf and value <= best + _SLACK * max(1.0, abs(best))) or value == -np.inf:
+            return best, sequence
+        best, sequence = value, better
+        to_go = steps.to_go(sequence, ahead[-1])
+
+
+class _Steps:
+    """One step from the forward messages, for all actions at once."""
+
+    def __init__(self, model: MarkovModel) -> None:
+        mdp = model.mdp
+        self._shape, self._successor = (mdp.num_actions, mdp.num_states), mdp.successor.cpu().numpy()
+        prior, p, r = (each.double().cpu().numpy() for each in (model.action_prior, mdp.probability, mdp.reward))
+        s, a, k = np.nonzero((prior[..., None] > 0) & (p > 0) & (r > -np.inf))
+        into = a * mdp.num_states + self._successor[s, a, k]
+        order = np.argsort(into, kind="stable")
+        s, a, k, into = s[order], a[order], k[order], into[order]
+        self._source, self._into = s, into
+        self._weight = np.log(prior[s, a]) + np.log(p[s, a, k]) + r[s, a, k] / model.temperature
+        self._table = np.full(mdp.probability.shape, -np.inf)
+        self._table[s, a, k] = self._weight
+        with np.errstate(divide="ignore"):
+            self._lives, self._ends = np.log(mdp.discount), np.log1p(-mdp.discount)
+
+    def after(
+        self, alpha: Float[np.ndarray, " state"], ended: float
+    ) -> tuple[Float[np.ndarray, "action state"], Float[np.ndarray, " action"]]:
+        """The forward messages of the living after each action, and the log-weight of all who have ended."""
+        size = self._shape[0] * self._shape[1]
+        arrived = _scatter(alpha[self._source] + self._weight, self._into, size).reshape(self._shape)
+        ends = np.full(self._shape[0], ended)
+        if self._ends > -np.inf:
+            ends = np.logaddexp(ends, _logsumexp(arrived) + self._ends)
+        return arrived + self._lives, ends
+
+    def to_go(
+        self, sequence: Int[np.ndarray, " time"], last: Float[np.ndarray, " state"]
+    ) -> Float[np.ndarray, "time_and_last state"]:
+        """The log-weight of what is to come if the sequence is played, by time and state."""
+        found = np.empty((len(sequence) + 1, len(last)))
+        found[-1] = last
+        for t in reversed(range(len(sequence))):
+            fate = np.logaddexp(found[t + 1] + self._lives, self._ends)
+            found[t] = _logsumexp(self._table[:, sequence[t]] + fate[self._successor[:, sequence[t]]])
+        return found
+
+
+def _scatter(
+    terms: Float[np.ndarray, " term"], into: Int[np.ndarray, " term"], size: int
+) -> Float[np.ndarray, " place"]:
+    """`log Σ exp` of the terms that share a place, each sum shifted by its own largest term."""
+    highest = np.full(size, -np.inf)
+    np.maximum.at(highest, into, terms)
+    shift = np.where(highest > -np.inf, highest, 0.0)
+    return np.log(np.bincount(into, np.exp(terms - shift[into]), size)) + shift
+
+
+def _logsumexp(x: Float[np.ndarray, "row face"]) -> Float[np.ndarray, " row"]:
+    highest = x.max(-1)
+    shift = np.where(highest > -np.inf, highest, 0.0)
+    return np.log(np.exp(x - shift[..., None]).sum(-1)) + shift

@@ -1,0 +1,252 @@
+"""Agents that condition on a high return, as sequence models do: an exact posterior, and what its delusion costs."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from ..analysis.evaluate import evaluate
+from ..analysis.return_distribution import ReturnDistribution, return_distribution
+from ..errors import InvalidArgument, InvalidProblem
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..problems.mdp import TabularMDP
+from ..text.wording import amount, chance
+from ..trajectories.blocks import MarkovModel, require_model
+from .unrolled import true_faces
+
+_SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one
+_SURE = 1 - 1e-9
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class ReturnConditioned:
+    r"""What conditioning on a return of at least the target believes, does and earns.
+
+    Its agent acts on pairs of a state and the return so far, as one that is prompted with the return still to come.
+    All numbers are exact. Printing it prints sentences.
+
+    Attributes:
+        target: g, in reward units.
+        problem: states are pairs (state, return so far); rewards are 0, and the last is 0 where the return reached g,
+            −∞ elsewhere. So "always optimal" is the event $G \geq g$.
+        state, so_far: of each state of `problem`: the state of the MDP (−1: the episode ended by discount), and the
+            return until there, in reward units.
+        posterior: of that problem: the conditional policy and what it believes of the dice.
+        behaviour: P(G ≥ g) under the action prior, which made the data.
+        success: P(G ≥ g) when the conditional policy meets the true dice. It believes that it is 1.
+        best_success: the largest P(G ≥ g) that there is.
+        imagined_return: E[G | G ≥ g] under the action prior, which is what the posterior imagines, in reward units.
+        true_return: what its policy truly earns, in reward units.
+        returns: the whole distribution of that.
+    """
+
+    target: float
+    problem: TabularMDP
+    state: torch.Tensor
+    so_far: torch.Tensor
+    posterior: Posterior
+    behaviour: float
+    success: float
+    best_success: float
+    imagined_return: float
+    true_return: float
+    returns: ReturnDistribution
+
+    @property
+    def delusion(self) -> float:
+        """Imagined minus true return, in reward units: what it credits to itself and owes to luck."""
+        return self.imagined_return - self.true_return
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The finding in words."""
+        first = (
+            f"Of the games that the action prior plays, a share of {chance(self.behaviour)} returns at least "
+            f"{amount(self.target)}."
+        )
+        if self.success > _SURE:
+            return (
+                first,
+                f"Acting as in those games returns at least {amount(self.target)} always: no luck was in it.",
+            )
+        return (
+            first,
+            f"An agent that acts as in those games, because it wants such a return, gets it with probability "
+            f"{chance(self.success)}; the best there is gets it {self._best}.",
+            f"It imagines a return of {amount(self.imagined_return)} and truly earns {amount(self.true_return)}: the "
+            "condition selected the luck together with the actions.",
+        )
+
+    @property
+    def _best(self) -> str:
+        return "always" if self.best_success > _SURE else f"with {chance(self.best_success)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers."""
+        names = ("target", "behaviour", "success", "best_success", "imagined_return", "true_return", "delusion")
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        """The sentences."""
+        return "\n".join(self.sentences)
+
+    def __repr__(self) -> str:
+        """The numbers."""
+        return (
+            f"ReturnConditioned(target={self.target:g}, success={self.success:.4g} of {self.best_success:.4g}, "
+            f"imagined {self.imagined_return:.6g}, true {self.true_return:.6g})"
+        )
+
+
+def condition_on_return(
+    model: MarkovModel | TabularMDP, at_least: float, *, max_states: int = 50_000
+) -> ReturnConditioned:
+    r"""The agent that asks "what was done in the games that returned at least g?", solved exactly.
+
+    Sequence models that are trained on games and prompted with a high return approximate this conditional,
+    $$\pi(a \mid s, \textstyle\sum_{i<t} r_i) = p(a \mid s, \textstyle\sum_{i<t} r_i,\ G \geq g),$$
+    under the behaviour that made the games, here the action prior. It is free inference: with the return so far as part
+    of the state, $G \geq g$ is an optimality variable at the end, and its posterior changes the dice as it changes the
+    actions. In a deterministic problem nothing is lost by that; elsewhere luck is taken for skill.
+
+    Args:
+        model: the tabular model, whose action prior is the behaviour, or the MDP alone, for the uniform one. With a
+            discount an episode ends after each step with probability 1 − γ, and its return is what came before.
+        at_least: g, in reward units.
+        max_states: the most pairs of a state and a return so far.
+
+    Raises:
+        InvalidArgument: if there are more pairs than that, or g is no number.
+        InvalidProblem: if no game returns as much.
+
+    References:
+        [paster2022], [yang2023], [brandfonbrener2022]
+    """
+    from ..models import TabularModel  # the core knows no model until it is asked for one
+
+    if isinstance(model, TabularMDP):
+        model = TabularModel(model)
+    require_model(model)
+    if isinstance(at_least, bool) or not isinstance(at_least, int | float) or not math.isfinite(at_least):
+        raise InvalidArgument(f"`at_least` must be a finite number of reward units, but is {at_least!r}.")
+    mdp = model.mdp
+    games = return_distribution(model, model)
+    if games.at_least(at_least) == 0:
+        raise InvalidProblem(
+            f"`at_least` must be a return that some game has, but is {at_least:g}: under the action prior no return is "
+            f"above {float(games.values[-1]):.6g}. Ask for less, or give a prior that plays better."
+        )
+    pairs = _pairs(mdp, max_states)
+    done = pairs.so_far if mdp.final_reward is None else pairs.so_far + _final(mdp, pairs)
+    finite = done[done.isfinite()].abs()
+    slack = 1e-9 * max(abs(at_least), float(finite.max()))
+    met = done >= at_least - slack
+    alive = pairs.state.clamp(min=0)
+    prior = model.action_prior.double().cpu()[alive]
+
+    def ending_with(final: torch.Tensor, temperature: float) -> TabularModel:
+        return TabularModel(pairs.problem.replace(final_reward=final.double()), temperature, action_prior=prior)
+
+    wanted = ending_with(torch.where(met, 0.0, -torch.inf), 1.0)
+    posterior = infer(wanted, optimism=1.0)
+    paying, chances, hard = ending_with(done, 1.0), ending_with(met, 1.0), ending_with(met, 0.0)
+    earned = evaluate(paying, posterior)
+    return ReturnConditioned(
+        target=float(at_least),
+        problem=wanted.mdp,
+        state=pairs.state,
+        so_far=pairs.so_far,
+        posterior=posterior,
+        behaviour=math.exp(posterior.log_evidence),
+        success=evaluate(chances, posterior).true_return,
+        best_success=evaluate(chances, infer(hard, optimism=0.0)).true_return,
+        imagined_return=earned.imagined_return,
+        true_return=earned.true_return,
+        returns=return_distribution(paying, posterior),
+    )
+
+
+class _Pairs(NamedTuple):
+    """A problem over pairs of a state and the return so far, without rewards."""
+
+    problem: TabularMDP
+    state: Int[torch.Tensor, " pair"]
+    so_far: Float[torch.Tensor, " pair"]
+
+
+def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
+    """All that can be reached, layer by layer; a pair leads on alike whenever it is reached."""
+    faces = true_faces(mdp).double().cpu().numpy()
+    _, actions, number = faces.shape
+    ended = mdp.num_states
+    absorbing = np.eye(number)[0] * np.ones((1, actions, 1))
+    chances = np.concatenate((faces, absorbing))
+    reward, target = (each.cpu().numpy() for each in (mdp.reward.double(), mdp.successor))
+    payment = np.concatenate((np.concatenate((reward,) * (number // mdp.num_outcomes), -1), 0 * absorbing))
+    gone = np.full((mdp.num_states, actions, number - mdp.num_outcomes), ended)  # a discount ends episodes
+    target = np.concatenate((np.concatenate((target, gone), -1), np.full((1, actions, number), ended)))
+    unit = _SAME * max(mdp.horizon * np.abs(reward[np.isfinite(reward)]).max(initial=0.0), 1e-300)
+
+    index: dict[tuple[int, int], int] = {}
+    state, so_far = [], []
+
+    def found(states: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, list[int]]:
+        """The index of each pair, and which of them are new."""
+        key = np.where(np.isfinite(sums), np.rint(sums / unit), -9e18).astype(np.int64)
+        unique, first, back = np.unique(np.stack((states, key), -1), axis=0, return_index=True, return_inverse=True)
+        fresh, where = [], np.empty(len(unique), np.int64)
+        for i, pair in enumerate(map(tuple, unique.tolist())):
+            if pair not in index:
+                index[pair] = len(index)
+                fresh.append(index[pair])
+                state.append(pair[0])
+                so_far.append(float(sums[first[i]]))
+            where[i] = index[pair]
+        if len(index) > most:
+            raise InvalidArgument(
+                f"`max_states` must be enough for all pairs of a state and a return so far, but there are more than "
+                f"{most}. Round the rewards, shorten the horizon, or allow more."
+            )
+        return where[back.reshape(-1)], fresh
+
+    start = np.flatnonzero(mdp.initial.cpu().numpy())
+    at, layer = found(start, np.zeros(len(start)))
+    initial = mdp.initial.double().cpu().numpy()[start]
+    moves: dict[int, np.ndarray] = {}
+    for _ in range(mdp.horizon):
+        if not layer:
+            break
+        here = np.array([state[i] for i in layer])
+        sums = np.array([so_far[i] for i in layer])[:, None, None] + payment[here]
+        possible = chances[here] > 0
+        reached, fresh = found(target[here][possible], sums[possible])
+        rows = np.broadcast_to(np.array(layer)[:, None, None], possible.shape).copy()
+        rows[possible] = reached
+        moves |= dict(zip(layer, rows, strict=True))
+        layer = fresh
+    count = len(index)
+    successor = np.broadcast_to(np.arange(count)[:, None, None], (count, actions, number)).copy()
+    probability = np.repeat(absorbing, count, 0)
+    for i, row in moves.items():
+        successor[i], probability[i] = row, chances[state[i]]
+    began = np.zeros(count)
+    began[at] = initial
+    labels = ["ended" if s == ended else mdp.state_name(s) for s in state]
+    names = [f"{label}, {g:g} so far" for label, g in zip(labels, so_far, strict=True)]
+    problem = TabularMDP(
+        began, probability, successor, np.zeros_like(probability), mdp.horizon,
+        state_names=names, action_names=mdp.action_names,
+    )  # fmt: skip
+    states = torch.tensor([-1 if s == ended else s for s in state])
+    return _Pairs(problem, states, torch.tensor(so_far, dtype=torch.float64))
+
+
+def _final(mdp: TabularMDP, pairs: _Pairs) -> Float[torch.Tensor, " pair"]:
+    """The final reward; an episode that has ended gets none."""
+    assert mdp.final_reward is not None
+    return torch.where(pairs.state < 0, 0.0, mdp.final_reward.double().cpu()[pairs.state.clamp(min=0)])

@@ -1,0 +1,101 @@
+"""A problem in which time is part of the state, so that everything in it may depend on time."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..problems.mdp import TabularMDP
+from ..trajectories.blocks import Blocks
+
+
+def true_faces(mdp: TabularMDP) -> Float[Tensor, "state action face"]:
+    """The true dice; with a discount each face once for living on, then each once for ending."""
+    p, gamma = mdp.probability, mdp.discount
+    return p if gamma == 1 else torch.cat((gamma * p, (1.0 - gamma) * p), -1)
+
+
+def unroll(
+    mdp: TabularMDP,
+    start: Float[Tensor, " state"],
+    dice: Float[Tensor, "time state action face"],
+    reward: Float[Tensor, "time state action face"],
+) -> TabularMDP:
+    """The problem with a state (t, s) at t S + s for t = 0 … T, where the last ones stay, and one for having ended."""
+    steps, states, actions, faces = dice.shape
+    acting, count = steps * states, (steps + 1) * states
+    total = count + (mdp.discount < 1)
+    probability = torch.eye(faces, dtype=dice.dtype, device=dice.device)[0].repeat(total, actions, 1)
+    probability[:acting] = dice.flatten(0, 1)
+    payment = torch.zeros_like(probability)
+    payment[:acting] = reward.flatten(0, 1)
+    target = torch.arange(total, device=dice.device)[:, None, None].repeat(1, actions, faces)
+    layer = torch.arange(1, steps + 1, device=dice.device)[:, None, None, None] * states
+    target[:acting] = total - 1  # where a face ends; those that live on, or all without a discount, come first
+    target[:acting, :, : mdp.num_outcomes] = (layer + mdp.successor).flatten(0, 1)
+    final = None
+    if mdp.final_reward is not None:
+        final = torch.zeros_like(payment[:, 0, 0])
+        final[acting:count] = mdp.final_reward
+    names = [f"t={t}, {mdp.state_name(s)}" for t in range(steps + 1) for s in range(states)]
+    return TabularMDP(
+        torch.cat((start, start.new_zeros(total - states))),
+        probability,
+        target,
+        payment,
+        steps,
+        final_reward=final,
+        state_names=names + ["ended"] * (total - count),
+        action_names=mdp.action_names,
+    )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Folded:
+    r"""A distribution over the trajectories of the unrolled model, told in the states of the old one.
+
+    Attributes:
+        log_initial: $\log q(s_0)$.
+        log_policy: $\log \pi_t(a \mid s)$.
+        log_dynamics: $\log q_t(k \mid s, a)$; with a discount the K outcomes that live on, then the K that end.
+        num_outcomes: K of the old model.
+    """
+
+    log_initial: Float[Tensor, " state"]
+    log_policy: Float[Tensor, "time state action"]
+    log_dynamics: Float[Tensor, "time state action face"]
+    num_outcomes: int
+
+    @property
+    def initial(self) -> Float[Tensor, " state"]:
+        """q(s_0), probabilities."""
+        return self.log_initial.exp()
+
+    @property
+    def policy(self) -> Float[Tensor, "time state action"]:
+        """π_t(a|s), probabilities."""
+        return self.log_policy.exp()
+
+    @property
+    def dynamics(self) -> Float[Tensor, "time state action face"]:
+        """q_t(k|s, a), probabilities."""
+        return self.log_dynamics.exp()
+
+    def blocks(self) -> Blocks:
+        """As factors of the old model, whatever survival was believed summed out: its own is taken for granted."""
+        fates = self.log_dynamics.unflatten(-1, (-1, self.num_outcomes))
+        return Blocks(self.log_initial, self.log_policy, fates.logsumexp(-2))
+
+
+def fold(blocks: Blocks, mdp: TabularMDP) -> Folded:
+    """Factors of the unrolled problem, told in the states of the old one: at time t only the states (t, s) are met."""
+    steps, states = mdp.horizon, mdp.num_states
+    now = torch.arange(steps)
+
+    def told(table: Tensor) -> Tensor:
+        return table[:, : (steps + 1) * states].unflatten(1, (steps + 1, states))[now, now]
+
+    return Folded(blocks.log_initial[:states], told(blocks.log_policy), told(blocks.log_dynamics), mdp.num_outcomes)

@@ -1,0 +1,1 @@
+"""A result on one page: the HTML report, the graph of a model, the explorer."""

@@ -1,0 +1,300 @@
+"""The graph of a model and of guides, drawn: as an image where Graphviz is there, else as Mermaid text."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import torch
+from pyro.infer.inspect import get_model_relations, render_model
+
+from ..analysis.evaluate import blocks_of
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument, MissingExtra
+from ..problems.mdp import TabularMDP
+from ..runtime.files import write_whole
+from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.program import run_program
+
+_TEXTS, _IMAGES = (".mmd", ".md", ".gv", ".dot"), (".svg", ".png", ".pdf")
+_LEGEND = "bold: clamped to the model; dashed: certain given the sites before"
+_SLACK = 1e-6  # of a probability: how far a block that counts as clamped may be from the model's
+_REST = "…"
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Drawing:
+    """Graphs side by side. A notebook shows them; printing gives Mermaid text, which many sites and editors draw.
+
+    Attributes:
+        mermaid: a Mermaid flowchart.
+        dot: the same in Graphviz's language.
+    """
+
+    mermaid: str
+    dot: str
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, whole or not at all.
+
+        Args:
+            path: the suffix says how. .mmd is Mermaid and .md the same in a code block; .gv or .dot is Graphviz's
+                language; .svg, .png and .pdf are images, for which Graphviz must be installed.
+
+        Raises:
+            InvalidArgument: for another suffix.
+            MissingExtra: for an image without Graphviz, with the commands that install it.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix not in _TEXTS + _IMAGES:
+            raise InvalidArgument(
+                f"`path` must end in {', '.join(_TEXTS + _IMAGES)}, but is {str(path)!r}. Take .mmd for text, "
+                "which needs no program."
+            )
+        if suffix in _IMAGES:
+            write_whole(path, self._image(suffix[1:]))
+            return
+        fenced = f"```mermaid\n{self.mermaid}```\n"
+        write_whole(path, {".mmd": self.mermaid, ".md": fenced}.get(suffix, self.dot).encode())
+
+    def _image(self, kind: str) -> bytes:
+        if not has_graphviz():
+            raise MissingExtra(
+                "An image of a graph needs Graphviz: pip install 'pgm-control[render]', and the program `dot` "
+                "(apt-get install graphviz, brew install graphviz). Without it save(….mmd) writes Mermaid text."
+            )
+        import graphviz
+
+        return graphviz.Source(self.dot).pipe(format=kind)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """An image where Graphviz is there, else the text, which JupyterLab draws."""
+        if not has_graphviz():
+            return {"text/vnd.mermaid": self.mermaid, "text/plain": self.mermaid}
+        image = self._image("svg").decode()
+        return {"image/svg+xml": image[image.index("<svg") :], "text/plain": self.mermaid}
+
+    def __str__(self) -> str:
+        """The Mermaid text."""
+        return self.mermaid
+
+    def __repr__(self) -> str:
+        """What there is, and what to do with it."""
+        graphs = self.mermaid.count("subgraph ") or 1
+        return f"Drawing({graphs} graph{'' if graphs == 1 else 's'}; print it for Mermaid text, or save it as .svg)"
+
+
+class _Graph(NamedTuple):
+    """Sites of one program, with the sites that each depends on.
+
+    `clamped` sites are the model's own in a guide; those that are `certain` follow from the sites before.
+    """
+
+    title: str
+    parents: Mapping[str, list[str]]
+    observed: frozenset[str]
+    clamped: frozenset[str]
+    certain: frozenset[str]
+
+
+def render(
+    model: MarkovModel,
+    guides: Mapping[str, object] | None = None,
+    *,
+    steps: int = 2,
+) -> Drawing:
+    """Draw the graph of a model, and beside it the graphs of guides, with what they clamp in bold.
+
+    The sites and their edges are those that Pyro finds in the program. The graph of a step is that of every other, so
+    that only the first few are drawn; it does not depend on the sizes of the tables either. Observed sites are grey (in
+    Mermaid text: rectangles), bold edges lead to what a guide leaves as it is in the model, dashed ones to what is
+    certain given the sites before.
+
+    Args:
+        model: a tabular model.
+        guides: by name: anything with `blocks()`, or just its optimism. A guide clamps what its `optimism` says has
+            β = 0; if it has none, what is equal to the model's in its blocks. Unless given: free and clamped. Empty:
+            the model alone.
+        steps: how many steps are drawn; the rest is "…".
+
+    Returns:
+        A `Drawing`.
+
+    Raises:
+        InvalidArgument: if `steps` is not a positive whole number, or a guide has no blocks.
+        InvalidGuide: if a guide does not fit the model.
+    """
+    require_model(model)
+    if isinstance(steps, bool) or steps < 1:
+        raise InvalidArgument(f"`steps` must be a whole number, at least 1, but is {steps!r}. Two show the pattern.")
+    told = {"free": 1.0, "clamped": 0.0} if guides is None else guides
+    small, ends_here = _smallest(model.mdp, steps), model.mdp.horizon <= steps
+    program = _Smallest(small)
+    graphs = [_graph("model", program, ends_here, certain=_certain(small))]
+    for name, guide in told.items():
+        clamped = _clamped(model, name, guide, small)
+        graphs.append(_graph(name, program.as_guide, ends_here, clamped, _certain(small)))
+    if len(graphs) == 1:
+        return Drawing(_mermaid(graphs), _pyro_dot(program, ends_here) if _has_package() else _dot(graphs))
+    return Drawing(_mermaid(graphs), _dot(graphs))
+
+
+def has_graphviz() -> bool:
+    """True if images can be made: both the package and its program `dot` are installed."""
+    return _has_package() and shutil.which("dot") is not None
+
+
+def _has_package() -> bool:
+    try:
+        import graphviz  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@final
+class _Smallest:
+    """A model of one state, one action and one outcome, whose program has the sites of every other.
+
+    Attributes:
+        mdp, temperature: as those of any model.
+    """
+
+    def __init__(self, mdp: TabularMDP) -> None:
+        self.mdp, self.temperature = mdp, 1.0
+        self.action_prior = mdp.initial.new_ones(1, 1)
+
+    def blocks(self) -> Blocks:
+        zero = self.mdp.initial.new_zeros(())
+        steps = self.mdp.horizon
+        return Blocks(zero.expand(1), zero.expand(steps, 1, 1), zero.expand(steps, 1, 1, 1))
+
+    def __call__(self) -> None:
+        run_program(self.blocks(), self.mdp, optimality=self)
+
+    def as_guide(self) -> None:
+        run_program(self.blocks(), self.mdp)
+
+
+def _smallest(mdp: TabularMDP, steps: int) -> TabularMDP:
+    """One state, as many steps as are drawn, a final reward where it is drawn, and a discount if there is one."""
+    ends_here = mdp.horizon <= steps
+    last = None if mdp.final_reward is None or not ends_here else [0.0]
+    one, nowhere = torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, 1, dtype=torch.int64)
+    return TabularMDP([1.0], one, nowhere, [[[0.0]]], min(mdp.horizon, steps), mdp.discount, last)
+
+
+def _graph(
+    title: str,
+    program: Any,
+    ends_here: bool,
+    clamped: frozenset[str] = frozenset(),
+    certain: frozenset[str] = frozenset(),
+) -> _Graph:
+    """What Pyro finds in a program, and the rest."""
+    found = get_model_relations(program)
+    parents = {site: list(above) for site, above in found["sample_sample"].items()}
+    observed = frozenset(found["observed"])
+    if not ends_here:
+        parents[_REST] = [_last_state(parents)]
+    return _Graph(title, parents, observed, clamped, certain)
+
+
+def _last_state(parents: Mapping[str, Any]) -> str:
+    return max((site for site in parents if site.startswith("state_")), key=lambda site: int(site.split("_")[1]))
+
+
+def _clamped(model: MarkovModel, name: str, guide: object, small: TabularMDP) -> frozenset[str]:
+    """The sites of chance that a guide leaves to the model: start, dice, survival."""
+    initial, dynamics, survival = _kept(model, name, guide)
+    sites = {"state_0"} if initial else set()
+    for t in range(small.horizon):
+        sites |= {f"outcome_{t}"} if dynamics else set()
+        sites |= {f"state_{t + 1}"} if survival and model.mdp.discount < 1 else set()
+    return frozenset(sites)
+
+
+def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
+    """Whether start, dice and survival are clamped."""
+    number = isinstance(guide, int | float) and not isinstance(guide, bool)
+    given = Optimism.of(float(guide)) if number else getattr(guide, "optimism", guide)
+    if isinstance(given, Optimism):
+        initial, dynamics, survival = (
+            Optimism(beta, 0.0, 0.0).is_clamped for beta in (given.initial, given.dynamics, given.survival)
+        )
+        return initial, dynamics, survival
+    if not isinstance(guide, HasBlocks):
+        raise InvalidArgument(
+            f"`guides` must have blocks(), or be an optimism, but {name!r} is a {type(guide).__name__}. Pass "
+            "FreeGuide(model), infer(model, 0.0), or a number such as 1.0 for free and 0.0 for clamped."
+        )
+    with torch.no_grad():
+        q, p = blocks_of(model, guide), model.blocks()
+        return _equal(q.log_initial, p.log_initial), _equal(q.log_dynamics, p.log_dynamics), q.log_survival is None
+
+
+def _equal(q: torch.Tensor, p: torch.Tensor) -> bool:
+    return bool(((q.exp() - p.exp()).abs() <= _SLACK).all())
+
+
+def _certain(small: TabularMDP) -> frozenset[str]:
+    """States after the first follow from what was thrown, if the episode cannot end before its time."""
+    return frozenset(f"state_{t}" for t in range(1, small.horizon + 1)) if small.discount == 1 else frozenset()
+
+
+def _pyro_dot(program: _Smallest, ends_here: bool) -> str:
+    """Pyro's own drawing of the model."""
+    drawn = render_model(program)
+    if not ends_here:
+        drawn.node(_REST, shape="plaintext")
+        drawn.edge(f"state_{program.mdp.horizon}", _REST)
+    return drawn.source
+
+
+def _dot(graphs: list[_Graph]) -> str:
+    """Graphviz's language: one cluster a program."""
+    lines = ["digraph {", "  node [shape=ellipse]"]
+    for i, graph in enumerate(graphs):
+        quoted = graph.title.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        lines += [f"  subgraph cluster_{i} {{", f'    label="{quoted}"']
+        for site in graph.parents:
+            look = " shape=plaintext" if site == _REST else ""
+            look += " style=filled fillcolor=lightgray" if site in graph.observed else ""
+            look += " penwidth=3" if site in graph.clamped else ""
+            lines.append(f'    g{i}_{_id(site)} [label="{site}"{look}]')
+        for site, above in graph.parents.items():
+            look = " [penwidth=3]" if site in graph.clamped else " [style=dashed]" if site in graph.certain else ""
+            lines += [f"    g{i}_{_id(parent)} -> g{i}_{_id(site)}{look}" for parent in above]
+        lines.append("  }")
+    lines.append(f'  label="{_LEGEND}"')
+    return "\n".join([*lines, "}", ""])
+
+
+def _mermaid(graphs: list[_Graph]) -> str:
+    """A Mermaid flowchart: one subgraph a program. Observed sites are rectangles, so that no colour is needed."""
+    lines = ["flowchart TB"]
+    for i, graph in enumerate(graphs):
+        lines.append(f'  subgraph g{i}["{_escaped(graph.title)}"]')
+        for site in graph.parents:
+            opening, closing = ('["', '"]') if site in graph.observed else ('(["', '"])')
+            lines.append(f"    g{i}_{_id(site)}{opening}{site}{closing}")
+        for site, above in graph.parents.items():
+            arrow = "==>" if site in graph.clamped else "-.->" if site in graph.certain else "-->"
+            lines += [f"    g{i}_{_id(parent)} {arrow} g{i}_{_id(site)}" for parent in above]
+        lines.append("  end")
+    bold = [f"g{i}_{_id(site)}" for i, graph in enumerate(graphs) for site in graph.parents if site in graph.clamped]
+    lines += [f"  style {node} stroke-width:4px" for node in bold]
+    lines.insert(1, f"  %% {_LEGEND}")
+    return "\n".join([*lines, ""])
+
+
+def _id(site: str) -> str:
+    return "rest" if site == _REST else site
+
+
+def _escaped(title: str) -> str:
+    """As Mermaid writes what would end a label: `#quot;`."""
+    return re.sub(r'["#&<>\n]', lambda found: " " if found[0] == "\n" else f"#{ord(found[0])};", title)

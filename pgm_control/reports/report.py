@@ -1,0 +1,204 @@
+"""One problem on one page of HTML: words, numbers and pictures, with all that is needed to make it again."""
+
+import html
+import io
+import platform
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.compare import Comparison, versions
+from ..analysis.explain import explain
+from ..analysis.frontier import frontier
+from ..analysis.ledger import Ledger, ledger
+from ..analysis.return_distribution import return_distribution
+from ..analysis.scorecard import Scorecard, scorecard
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..inference.exact.posterior import Posterior
+from ..inference.variational.fit import Fit
+from ..runtime.files import write_whole
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CURVES = 200_000  # entries of (time, state, action, outcome) up to which the dial is turned and returns are listed
+_SAME = 1e-9  # nats: no gap to draw
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { line-height: 1.2; margin-bottom: .2rem; }
+h2 { margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
+th, td { padding: .2rem .7rem; text-align: right; }
+th[scope=row], table.facts td { text-align: left; }
+tbody tr { border-top: 1px solid #ddd; }
+caption { caption-side: bottom; text-align: left; padding-top: .3rem; }
+figure { margin: 1rem 0; }
+figcaption { color: #444; font-size: .92rem; }
+svg { max-width: 100%; height: auto; }
+code, pre { font-family: ui-monospace, monospace; font-size: .9rem; }
+pre { background: #f4f4f4; padding: .7rem; white-space: pre-wrap; }
+.wide { overflow-x: auto; }
+@media print {
+  body { margin: 0; max-width: none; font-size: 11pt; }
+  figure, table, li { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  .wide { overflow: visible; }
+}
+"""
+
+
+def report(
+    found: MarkovModel | Comparison,
+    guides: "Mapping[str, HasBlocks | Fit[Any]] | None" = None,
+    path: str | Path = "report.html",
+    *,
+    name: str = "this problem",
+    settings: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Path:
+    """Write one page that needs no other file and no network: open it, print it, send it.
+
+    It has the explanation in sentences, the scorecard, the policies on a map or over time, the dice as they are and as
+    they are believed, imagined against true returns, the ledger, the dial, and, of fits, how they went; at the end the
+    settings, the versions and the command.
+
+    Args:
+        found: what `compare` gave, whose guides, settings and command are taken; or a tabular model.
+        guides: guides or fits, by name; with a model unless given the exact free and clamped answers.
+        path: where to write.
+        name: what to call a model in titles.
+        settings: what a reader needs to know, such as the seed; shown as a table.
+        command: how to do it again.
+
+    Returns:
+        The path. An existing file is replaced, whole or not at all.
+
+    Raises:
+        InvalidArgument: for a model of temperature 0, or guides beside a comparison.
+        InvalidGuide: if a guide does not fit the model.
+        MissingExtra: without matplotlib.
+    """
+    page = report_page(found, guides, name=name, settings=settings, command=command)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, page.encode())
+    return path
+
+
+def report_page(
+    found: MarkovModel | Comparison,
+    guides: "Mapping[str, HasBlocks | Fit[Any]] | None" = None,
+    *,
+    name: str = "this problem",
+    settings: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> str:
+    """The page that `report` writes. Same arguments and errors."""
+    if isinstance(found, Comparison):
+        if guides is not None:
+            raise InvalidArgument("`guides` must be left out with a comparison, which has its own. Or pass its model.")
+        model, name, card, explanation = found.model, found.name, found.scorecard, found.explanation
+        fits, settings, command = dict(found.fits), settings or found.settings, command or found.command
+        shown: dict[str, Any] = {"free": found.free, "clamped": found.clamped}
+    else:
+        require_model(found, in_nats=True)
+        model, explanation = found, explain(found)
+        given = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)} if guides is None else dict(guides)
+        fits = {each: guide for each, guide in given.items() if isinstance(guide, Fit)}
+        shown = {each: guide.guide if isinstance(guide, Fit) else guide for each, guide in given.items()}
+        card = scorecard(model, shown)
+    accounts = {each: ledger(model, guide) for each, guide in shown.items()}
+    mdp = model.mdp
+    about = (
+        f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}, discount {mdp.discount:g}, "
+        f"temperature τ = {model.temperature:g} reward units per nat"
+    )
+    pictures = _pictures(model, shown, card, accounts, fits)
+    sentences = "".join(f"<li>{html.escape(each)}</li>" for each in explanation.sentences)
+    parts = [
+        f"<h1>{html.escape(name)}</h1><p>{about}</p><p><b>{html.escape(explanation.headline)}.</b></p>",
+        f"<h2>In words</h2><ul>{sentences}</ul>",
+        f'<h2>Side by side</h2><div class="wide">{card._repr_html_()}</div>',
+        "<h2>In pictures</h2>",
+        *(_figure(number, title, draw) for number, (title, draw) in enumerate(pictures)),
+        "<h2>Where the gap comes from</h2>",
+        *(
+            f'<h3>{html.escape(each)}</h3><div class="wide">{account._repr_html_()}</div>'
+            for each, account in accounts.items()
+        ),
+        "<h2>How this was made</h2>",
+        _facts(settings),
+        f"<pre>{html.escape(command)}</pre>" if command else "",
+    ]
+    head = f"<title>{html.escape(name)}: free and clamped</title><style>{_STYLE}</style>"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"{head}</head><body><main>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _pictures(
+    model: MarkovModel,
+    guides: Mapping[str, Any],
+    card: Scorecard,
+    accounts: Mapping[str, Ledger],
+    fits: Mapping[str, Fit[Any]],
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Captions, and what draws each picture; those that suit the problem."""
+    from .. import plot
+
+    mdp = model.mdp
+    small = mdp.horizon * mdp.probability.numel() <= _CURVES
+    exact = {each: guide for each, guide in guides.items() if isinstance(guide, Posterior)}
+    if plot.has_layout(mdp):
+        yield "The policies at the first step.", lambda: plot.policy_maps(model, guides)[0]
+    elif mdp.horizon > 1:
+        for each, guide in exact.items():
+            yield f"The policy over time, {each}.", lambda guide=guide: plot.policy_heat(guide)[0]
+    first, guide = next(iter(guides.items()))
+    yield f"The dice, as they are and as the guide believes ({first}).", lambda: plot.dice(model, guide, name=first)
+    yield "What each guide imagines, and what it truly earns.", lambda: plot.imagined_and_true(card)
+    for each, account in accounts.items():
+        if abs(account.gap) > _SAME:
+            title = f"The distance from the exact posterior, by step ({each})."
+            yield title, lambda account=account: plot.ledger_over_time(account)
+    if small:
+        yield "The dial: what each optimism imagines and earns.", lambda: plot.dial_sweep(frontier(model))[0]
+        yield (
+            "What a policy may earn in the true world.",
+            lambda: plot.return_distributions({each: return_distribution(model, g) for each, g in guides.items()}),
+        )
+    if fits:
+        yield "How the fits went.", lambda: plot.elbo_curves(model, fits)[0]
+
+
+def _figure(number: int, title: str, draw: Callable[[], Any]) -> str:
+    return f"<figure>{_svg(draw().figure, f'figure{number}')}<figcaption>{html.escape(title)}</figcaption></figure>"
+
+
+def _svg(figure: "Figure", salt: str) -> str:
+    """The figure as SVG to stand in a page: names that no other figure has, no addresses, the same every time."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": salt, "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{salt}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{salt}-\1"', text)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#{salt}-\1)", text)
+
+
+def _facts(settings: Mapping[str, Any] | None) -> str:
+    known = {**(settings or {}), **versions(), "system": f"{platform.system()} {platform.machine()}"}
+    rows = (f'<tr><th scope="row">{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>' for k, v in known.items())
+    return f'<table class="facts"><tbody>{"".join(rows)}</tbody></table>'

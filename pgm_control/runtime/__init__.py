@@ -1,0 +1,1 @@
+"""How a long computation runs: progress, interruption, files."""

@@ -1,0 +1,84 @@
+"""The state of a Pyro optimiser, which keeps a torch optimiser for each parameter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pyro.optim import PyroOptim
+from pyro.optim.optim import _get_state_dict, _load_state_dict, is_scheduler
+from torch import Tensor
+
+from .checkpoint_checks import Check, alike, either, fields, number, one_of, row, tensor
+
+
+def states_of(optim: PyroOptim, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The states, by the name of the parameter; one that has made no step yet has none."""
+    there = optim.optim_objs
+    return {name: _get_state_dict(there[each]) for name, each in parameters.items() if each in there}
+
+
+def restored(optim: PyroOptim, parameters: Mapping[str, Tensor], states: Mapping[str, Any]) -> None:
+    """Put back what `states_of` gave."""
+    for name, parameter in parameters.items():
+        if name in states:
+            # PyroOptim keeps one optimiser a parameter, by names in the global store, where ours have none.
+            optim.optim_objs[parameter] = optim._get_optim(parameter)
+            optim.grad_clip[parameter] = optim._get_grad_clip(parameter)  # pyright: ignore[reportArgumentType]
+            _load_state_dict(optim.optim_objs[parameter], states[name])
+
+
+def check_of(optim: PyroOptim, parameters: Mapping[str, Tensor], states: Any) -> Check:
+    """What these states must be.
+
+    Torch takes any state, and its fused operations read and write beyond tensors that are too short.
+    """
+    there = states if isinstance(states, dict) else {}
+    return fields({name: _check_of(optim, each) for name, each in parameters.items() if name in there})
+
+
+def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
+    """The state before the first step, which a parameter without a gradient keeps, or that after a step of a copy."""
+    found: Any = optim._get_optim(parameter)
+    fresh = _check_now(found)
+    optimiser = found.optimizer if is_scheduler(found) else found
+    copy = torch.zeros_like(parameter, requires_grad=True)
+    copy.grad = torch.zeros_like(copy)
+    optimiser.param_groups[0]["params"] = [copy]
+    with torch.random.fork_rng(devices=[]):
+        optimiser.step()
+    return either(fresh, _check_now(found))
+
+
+def _check_now(found: Any) -> Check:
+    """The present structure, with the same settings but for those that schedulers and callbacks change."""
+    if is_scheduler(found):
+        return fields({"scheduler": alike(found.state_dict()), "optimizer": _check_settings(found.optimizer, True)})
+    return _check_settings(found, False)
+
+
+def _check_settings(optimiser: torch.optim.Optimizer, scheduled: bool) -> Check:
+    state = optimiser.state_dict()
+    moments = {
+        i: fields({name: _check_moment(name, value) for name, value in each.items()})
+        for i, each in state["state"].items()
+    }
+    groups = [
+        fields({name: _check_setting(name, value, scheduled) for name, value in group.items()})
+        for group in state["param_groups"]
+    ]
+    return fields({"state": fields(moments), "param_groups": row(groups)})
+
+
+def _check_moment(name: str, value: Any) -> Check:
+    if name == "step":  # divided by what is 0 at step 0
+        return tensor((), value.dtype, 0.0) if isinstance(value, Tensor) else number(0)
+    return alike(value)
+
+
+def _check_setting(name: str, value: Any, scheduled: bool) -> Check:
+    if isinstance(value, Tensor):
+        return alike(value)
+    if isinstance(value, list | tuple):
+        return row([_check_setting(name, each, scheduled) for each in value])
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number(0) if is_number and (scheduled or name == "lr") else one_of(value)

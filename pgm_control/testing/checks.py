@@ -1,0 +1,138 @@
+"""The laws that every model and guide must obey, to run on your own class.
+
+    from pgm_control.testing import check_guide, check_model
+    check_guide(model, MyGuide(model))
+
+Both return a report of what was found and raise `LawBroken` with every broken law, its reason and the remedy.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, final
+
+import pyro
+import torch
+
+from ..chance.optimism import Optimism
+from ..errors import LawBroken
+from ..inference.exact.infer import infer
+from ..trajectories.blocks import MarkovModel, require_model
+from . import laws
+
+
+@final
+@dataclass(frozen=True)
+class ModelReport:
+    """What `check_model` found: the sites in order, and log p(O) in nats."""
+
+    sites: tuple[str, ...]
+    log_evidence: float
+
+
+@final
+@dataclass(frozen=True)
+class GuideReport:
+    """What `check_guide` found.
+
+    Attributes:
+        free: the blocks of chance that the guide's parameters can change, of "initial", "dynamics", "survival".
+        elbo: at the parameters as given, in nats; estimated by sampling where it cannot be computed.
+        log_evidence: log p(O), in nats.
+    """
+
+    free: tuple[str, ...]
+    elbo: float
+    log_evidence: float
+
+
+def check_model(model: MarkovModel, seed: int = 0) -> ModelReport:
+    """Run the laws of a tabular model: sites and their order, finite factors, reproducible seeds, exact evidence.
+
+    The evidence of the Pyro program, by enumeration, must equal that of `infer`, where the problem is small enough.
+
+    Raises:
+        LawBroken: listing every broken law.
+    """
+    require_model(model, in_nats=True)
+    sites = laws.play(model, seed)
+    evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
+    broken = laws.order(sites, model) + laws.factors(sites, model) + laws.repeatable(model, seed)
+    _raise(broken or laws.evidence(model, evidence), type(model).__name__)
+    return ModelReport(tuple(laws.latent(sites)), evidence)
+
+
+def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> GuideReport:
+    """Run the laws of a guide: sites, their order within a step, finite gradients, reproducible seeds, ELBO ≤ log p(O).
+
+    Each is tried at the guide's parameters and, if it is a module, at randomly moved ones, which are put back. Any Pyro
+    guide will do; one with `blocks()` is also held to them: they must be normalised, and be what the program samples.
+    Of a guide function, whose parameters are in Pyro's store, the freedom is seen only where it has been used.
+
+    Args:
+        model: the model that the guide is for.
+        guide: the guide, built.
+        seed: for the traces and the moves; torch's generator is put back afterwards.
+
+    Returns:
+        Which blocks are free, and the bound.
+
+    Raises:
+        LawBroken: listing every broken law.
+    """
+    require_model(model, in_nats=True)
+    broken: list[str] = []
+    free: set[str] = set()
+    bounds: list[float] = []
+    evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
+    with _seeded(seed), _kept(guide):
+        for moved in (False, True):
+            if moved:
+                _move(guide)
+            broken += laws.factors_of(model, guide)
+            if broken:
+                break
+            drawn = laws.play(guide, seed)
+            broken += laws.sites(drawn, laws.play(model, seed)) + laws.order(drawn, model)
+            if broken:
+                break
+            freed, found = laws.freedom(model, guide, seed)
+            free |= freed
+            bound, excessive = laws.bound(model, guide, evidence)
+            bounds.append(bound)
+            broken += laws.repeatable(guide, seed) + found + excessive + laws.gradients(model, guide)
+    _raise(list(dict.fromkeys(broken)), getattr(guide, "__name__", type(guide).__name__))
+    return GuideReport(tuple(name for name in laws.BLOCKS if name in free), bounds[0], evidence)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _kept(guide: object) -> Iterator[None]:
+    """Put the guide's parameters and Pyro's settings back afterwards."""
+    state = copy.deepcopy(guide.state_dict()) if isinstance(guide, torch.nn.Module) else None
+    with pyro.validation_enabled(True):
+        try:
+            yield
+        finally:
+            if state is not None and isinstance(guide, torch.nn.Module):
+                guide.load_state_dict(state)
+
+
+def _move(guide: object) -> None:
+    if isinstance(guide, torch.nn.Module):
+        with torch.no_grad():
+            for parameter in guide.parameters():
+                parameter.add_(torch.randn_like(parameter))
+
+
+def _raise(broken: list[str], name: str) -> None:
+    if broken:
+        lines = [f"{name} breaks {len(broken)} law(s):", *(f"  {i}. {law}" for i, law in enumerate(broken, 1))]
+        raise LawBroken("\n".join(lines))

@@ -1,0 +1,244 @@
+"""The laws of models and guides. Each returns the sentences of what is broken; none is good news."""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from pyro import poutine
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO, config_enumerate
+from torch import Tensor
+
+from ..analysis.evaluate import blocks_of
+from ..errors import InvalidGuide
+from ..inference.variational.elbo import elbo
+from ..inference.variational.parameters import announced
+from ..trajectories.blocks import HasBlocks, MarkovModel
+
+BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy is everybody's
+_SITE = re.compile(r"(state|action|outcome)_(\d+)")
+_ENUMERABLE = 2_000_000  # entries of the joint tables of all steps, up to which enumeration is tried
+_TRAJECTORIES = 20  # on which freedom is looked for
+_SAMPLES = 200  # for a bound that can only be estimated
+
+Program = Callable[[], Any]
+
+
+class Site(NamedTuple):
+    """One sample statement of one run."""
+
+    value: Tensor
+    log_probability: float
+    is_latent: bool
+
+
+Sites = dict[str, Site]
+
+
+def play(program: Program, seed: int, along: Program | None = None) -> Sites:
+    """The sample statements of one seeded run, in order; those of `along` run on the same values, if given."""
+    with poutine.seed(rng_seed=seed), torch.no_grad():
+        trace = poutine.trace(program).get_trace()
+        if along is not None:
+            trace = poutine.trace(poutine.replay(along, trace=trace)).get_trace()
+        trace.compute_log_prob()
+    nodes: dict[str, Any] = dict(trace.nodes)
+    return {
+        name: Site(node["value"], float(node["log_prob_sum"]), not node["is_observed"])
+        for name, node in nodes.items()
+        if node["type"] == "sample"
+    }
+
+
+def latent(sites: Sites) -> list[str]:
+    """The names of the sites that are not observed, in order."""
+    return [name for name, site in sites.items() if site.is_latent]
+
+
+def sites(drawn: Sites, wanted: Sites) -> list[str]:
+    """A guide samples every latent site of its model, no other, and weighs nothing."""
+    missing = [name for name in latent(wanted) if name not in drawn]
+    extra = [name for name in latent(drawn) if name not in wanted]
+    weighed = [name for name, site in drawn.items() if not site.is_latent and name in wanted]
+    broken = []
+    if missing:
+        broken.append(
+            f"it leaves out {_some(missing)}. A site left out is not clamped: its entropy enters the ELBO. To clamp, "
+            "sample it from the model's own distribution, as ClampedGuide does."
+        )
+    if extra:
+        broken.append(f"it samples {_some(extra)}, which the model does not have. Use the model's site names.")
+    if weighed:
+        broken.append(f"it has the factors {_some(weighed)}; only the model is weighed.")
+    return broken
+
+
+def factors_of(model: MarkovModel, guide: Program) -> list[str]:
+    """The blocks fit the model, are normalised, and are the same when asked for again."""
+    if not isinstance(guide, HasBlocks):
+        return []
+    try:
+        with torch.no_grad():
+            first, second = blocks_of(model, guide), blocks_of(model, guide)
+    except InvalidGuide as problem:
+        return [str(problem)]
+    if all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("log_policy", "log_dynamics")):
+        return []
+    return [
+        "its blocks() differ between two calls. Take randomness out of them: no dropout, and .eval() for batch norm."
+    ]
+
+
+def order(drawn: Sites, model: MarkovModel) -> list[str]:
+    """State, action, outcome at the top of each turn: the order in which Pyro's enumeration is exact."""
+    safe = [f"{kind}_{t}" for t in range(model.mdp.horizon) for kind in ("state", "action", "outcome")]
+    found = [name for name in latent(drawn) if name in set(safe)]
+    if missing := [name for name in safe if name not in drawn]:
+        return [f"it leaves out {_some(missing)}."]
+    for name, due in zip(found, safe, strict=True):
+        if name != due:
+            return [
+                f"it draws `{name}` where `{due}` is due. Draw state, action, outcome in each turn, the state first: "
+                "with the next state drawn inside the turn Pyro's enumeration is silently wrong."
+            ]
+    return []
+
+
+def factors(drawn: Sites, model: MarkovModel) -> list[str]:
+    """A model weighs every step once, and the last state if it has a reward."""
+    steps = model.mdp.horizon + (model.mdp.final_reward is not None)
+    found = {name for name, site in drawn.items() if not site.is_latent}
+    wanted = {f"optimality_{t}" for t in range(steps)}
+    if found == wanted:
+        return []
+    odd = sorted(found ^ wanted)
+    return [f"the factors must be `optimality_0` to `optimality_{steps - 1}`, but see {_some(odd)}."]
+
+
+def repeatable(program: Program, seed: int) -> list[str]:
+    """A seed settles everything."""
+    first, second = play(program, seed), play(program, seed)
+    for name in latent(first):
+        if name not in second or not torch.equal(first[name].value, second[name].value):
+            return [f"`{name}` differs between two runs with one seed: draw only through pyro.sample."]
+    return []
+
+
+def evidence(model: MarkovModel, expected: float) -> list[str]:
+    """Enumerating the program gives the evidence of its tables."""
+    if not _is_enumerable(model):
+        return []
+    found = -float(TraceEnum_ELBO(max_plate_nesting=0).loss(config_enumerate(model), lambda: None))
+    if _agree(found, expected, model):
+        return []
+    return [
+        f"enumerating the program gives log p(O) = {found:.8g}, but message passing on its tables {expected:.8g}: "
+        "the program and `mdp`, `temperature`, `action_prior` disagree."
+    ]
+
+
+def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], list[str]]:
+    """The blocks of chance in which the guide differs from the model: anywhere, or on trajectories of its own."""
+    free = _free_blocks(model, guide)
+    for offset in range(_TRAJECTORIES):
+        believed, true = play(guide, seed + offset), play(guide, seed + offset, along=model)
+        for name in latent(believed):
+            q, p = believed[name].log_probability, true[name].log_probability
+            if p == -math.inf:
+                return free, [
+                    f"it draws `{name}` = {believed[name].value.tolist()}, which the model calls impossible: its ELBO "
+                    "is −inf. Give impossible faces a logit of −inf (log-probabilities, not probs=…)."
+                ]
+            if _block(name) in BLOCKS and not _agree(q, p, model):
+                free.add(_block(name))
+    return free, []
+
+
+def _free_blocks(model: MarkovModel, guide: Program) -> set[str]:
+    """Of a guide that has tables."""
+    if not isinstance(guide, HasBlocks):
+        return set()
+    mine, theirs = guide.blocks(), model.blocks()
+    pairs = {
+        "initial": (mine.log_initial, theirs.log_initial),
+        "dynamics": (mine.log_dynamics, theirs.log_dynamics),
+    }
+    free = {
+        name
+        for name, (q, p) in pairs.items()
+        if not torch.allclose(q.detach().exp(), p.exp().expand_as(q), rtol=0, atol=_tolerance(model))
+    }
+    return free | ({"survival"} if mine.log_survival is not None else set())
+
+
+def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[float, list[str]]:
+    """The ELBO, exact or estimated, and whether it stays below log p(O) and is what the program has."""
+    slack = _tolerance(model) * max(1.0, abs(log_evidence))
+    broken = []
+    if isinstance(guide, HasBlocks):
+        value = elbo(model, guide.blocks()).item()
+        if _is_enumerable(model):
+            found = -float(TraceEnum_ELBO(max_plate_nesting=0).loss(model, config_enumerate(guide)))
+            if not _agree(value, found, model):
+                broken.append(
+                    f"its program has an ELBO of {found:.8g} nats, but its blocks() {value:.8g}: sample what blocks() "
+                    "says."
+                )
+    else:
+        values = torch.tensor([-Trace_ELBO().loss(model, guide) for _ in range(_SAMPLES)])
+        value = float(values.mean())
+        slack += 5 * float(values.std()) / _SAMPLES**0.5
+    if value > log_evidence + slack:
+        broken.append(
+            f"its ELBO, {value:.8g} nats, exceeds log p(O) = {log_evidence:.8g}: it is no lower bound. Usual causes: a "
+            "site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
+        )
+    return value, broken
+
+
+def gradients(model: MarkovModel, guide: Program) -> list[str]:
+    """The ELBO depends on every parameter, with a finite gradient."""
+    if not isinstance(guide, torch.nn.Module):
+        return []
+    guide.zero_grad()
+    if isinstance(guide, HasBlocks):
+        value = elbo(model, guide.blocks())
+        if value.requires_grad:
+            value.backward()
+    else:
+        Trace_ELBO().loss_and_grads(model, announced(guide))
+    broken = []
+    for name, parameter in guide.named_parameters():
+        if parameter.grad is None:
+            broken.append(f"the ELBO does not depend on the parameter `{name}`. Use it in the guide, or delete it.")
+        elif not parameter.grad.isfinite().all():
+            broken.append(
+                f"the gradient of the parameter `{name}` is not finite. Mask impossible faces before log_softmax."
+            )
+    guide.zero_grad()
+    return broken
+
+
+def _block(site: str) -> str:
+    match = _SITE.fullmatch(site)
+    kind, t = match.groups() if match else ("action", "0")
+    return {"action": "policy", "outcome": "dynamics"}.get(kind, "initial" if t == "0" else "survival")
+
+
+def _is_enumerable(model: MarkovModel) -> bool:
+    mdp = model.mdp
+    return mdp.num_states**2 * mdp.num_actions * mdp.num_outcomes * mdp.horizon <= _ENUMERABLE
+
+
+def _agree(one: float, other: float, model: MarkovModel) -> bool:
+    return one == other or math.isclose(one, other, rel_tol=_tolerance(model), abs_tol=_tolerance(model))
+
+
+def _tolerance(model: MarkovModel) -> float:
+    return 1e-8 if model.mdp.probability.dtype == torch.float64 else 1e-3
+
+
+def _some(names: Iterable[str]) -> str:
+    ordered = [f"`{name}`" for name in names]
+    return ", ".join(ordered[:3]) + (f" and {len(ordered) - 3} more" if len(ordered) > 3 else "")

@@ -1,0 +1,71 @@
+"""Tables of text: for a terminal, for a notebook, and for a file."""
+
+import csv
+import html
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidArgument
+from ..runtime.files import write_whole
+
+PADDED = "padding:.2em .6em"  # said in each cell, since some notebooks take all padding away
+
+
+def grid(head: Sequence[Sequence[str]], *groups: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Columns for a terminal, a rule below the head and between groups of rows; so many columns begin at the left."""
+    lines = [*head, *(row for group in groups for row in group)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "  ".join("─" * width for width in widths)
+
+    def written(cells: Sequence[str]) -> str:
+        padded = (
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "  ".join(padded).rstrip()
+
+    blocks = ["\n".join(map(written, block)) for block in (head, *groups)]
+    return f"\n{rule}\n".join(blocks).rstrip("\n")
+
+
+def html_grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left: int = 1, caption: str = "") -> str:
+    """The same for a notebook; the second line of the head, units say, is small."""
+
+    def cell(i: int, text: str) -> str:
+        align = "left" if i < left else "right"
+        return f"<td style='text-align:{align};{PADDED}'>{html.escape(text)}</td>"
+
+    titles = "".join(
+        f"<th style='{PADDED}'>"
+        + "<br>".join([html.escape(names[0]), *(f"<small>{html.escape(name)}</small>" for name in names[1:])])
+        + "</th>"
+        for names in zip(*head, strict=True)
+    )
+    body = "".join("<tr>" + "".join(cell(i, text) for i, text in enumerate(row)) + "</tr>" for row in rows)
+    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{above}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def save_records(path: str | Path, everything: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
+    """Write a .json of everything or a .csv of the records, whole or not at all.
+
+    Raises:
+        InvalidArgument: for another suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix == ".json":
+        text = json.dumps(everything, indent=2, ensure_ascii=False)
+    elif suffix == ".csv":
+        file = io.StringIO()
+        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: "" if value is None else value for key, value in each.items()} for each in records)
+        text = file.getvalue()
+    else:
+        raise InvalidArgument(
+            f"`path` must end in .json or .csv, but is {str(path)!r}. The suffix says what is written."
+        )
+    write_whole(path, (text.rstrip("\n") + "\n").encode())

@@ -1,0 +1,37 @@
+"""What a terminal shows: wrapped text, and progress."""
+
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..runtime.progress import Progress
+
+
+def wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
+    """To the width of the terminal, at most 110."""
+    width = min(110, max(60, shutil.get_terminal_size().columns))
+    opening = " " * indent if first is None else first
+    kept = re.sub(r"(\(\d+,) (\d+\))", "\\1\u00a0\\2", text)  # the name of a cell stays on one line
+    lines = textwrap.fill(kept, width, initial_indent=opening, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return lines.replace("\u00a0", " ")
+
+
+def bar_over(steps: int) -> "Callable[[str], AbstractContextManager[Progress]]":
+    """A progress bar for each guide on a terminal, nothing elsewhere."""
+
+    @contextmanager
+    def report(guide: str) -> "Iterator[Progress]":
+        from ..runtime.progress import ProgressBar, silent
+
+        if not sys.stderr.isatty():
+            yield silent
+            return
+        with ProgressBar(steps, f"{guide:>7}") as bar:
+            yield bar
+
+    return report

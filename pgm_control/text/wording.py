@@ -1,0 +1,94 @@
+"""How probabilities, amounts and the names of an MDP are written in sentences and pictures."""
+
+import math
+import re
+
+from ..problems.mdp import TabularMDP
+from ..trajectories.beliefs import Die
+
+_A_MILLIONTH = 1e-6
+
+
+def chance(probability: float) -> str:
+    """A probability in words that never rounds to certainty: "0.711", "0.99960", "less than 1 in a million".
+
+    Not for exactly 0 and 1 either, which floating point may have rounded.
+    """
+    if probability < _A_MILLIONTH:
+        return "less than 1 in a million"
+    if probability > 1 - _A_MILLIONTH:
+        return "more than 999,999 in a million"
+    rarer = min(probability, 1 - probability)
+    return _decimals(probability, max(3, 1 - math.floor(math.log10(rarer))))
+
+
+def short_chance(probability: float) -> str:
+    """Two decimals that do not round to certainty."""
+    if 0 < probability < 0.005:
+        return "< 0.01"
+    return "> 0.99" if 0.995 < probability < 1 else f"{probability:.2f}"
+
+
+def amount(value: float) -> str:
+    """Reward units or nats: four digits or more, at least two of them decimals unless the number is shorter."""
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("infinity" if value > 0 else "minus infinity")
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not _A_MILLIONTH <= size < 1e6:
+        return f"{value:.4g}"
+    return _decimals(value, max(2, 3 - math.floor(math.log10(size))))
+
+
+def reward_phrase(reward: float) -> str:
+    """`reward 8`, or that it is forbidden."""
+    return "forbidden" if reward == -math.inf else f"reward {amount(reward)}"
+
+
+def state_phrase(mdp: TabularMDP, state: int) -> str:
+    """`state (3, 0)`, `state 5`, `state "at home"`: a noun, whatever the name."""
+    return _noun("state", mdp.state_name(state), quoted_alone=False)
+
+
+def action_phrase(mdp: TabularMDP, action: int) -> str:
+    """`"pick up"`, `action 2`: a noun, whatever the name."""
+    return _noun("action", mdp.action_name(action), quoted_alone=True)
+
+
+def state_label(mdp: TabularMDP, state: int) -> str:
+    """The name of a state where it stands alone: `(3, 0)`, `at home`, `state 5`."""
+    return _alone("state", mdp.state_name(state))
+
+
+def action_label(mdp: TabularMDP, action: int) -> str:
+    """The name of an action where it stands alone: `pick up`, `action 2`."""
+    return _alone("action", mdp.action_name(action))
+
+
+def face_labels(mdp: TabularMDP, die: Die) -> list[str]:
+    """Where each face leads, and its reward where that tells faces apart."""
+    targets, rewards = {face.successor for face in die.faces}, {face.reward for face in die.faces}
+    labels = []
+    for face in die.faces:
+        target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
+        labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
+    return labels
+
+
+def _alone(kind: str, name: str) -> str:
+    return f"{kind} {name}" if name.isdigit() else name
+
+
+def _noun(kind: str, name: str, quoted_alone: bool) -> str:
+    if re.fullmatch(rf"{kind} \S+", name):
+        return name
+    if name and not any(map(str.isalpha, name)):
+        return f"{kind} {name}"
+    return f'"{name}"' if quoted_alone else f'{kind} "{name}"'
+
+
+def _decimals(value: float, digits: int) -> str:
+    """Fixed decimals; trailing zeros go only where they hide nothing."""
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if abs(float(text) - value) <= 1e-12 * max(1.0, abs(value)) else text

@@ -1,0 +1,105 @@
+"""What a guide believes of the dice, beside what is true of them."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from ..inference.variational.elbo import expect, relative
+from .blocks import Blocks, HasBlocks, MarkovModel
+from .occupancy import occupancy
+
+_WORTH_SAYING = 0.05  # of the largest tilt
+
+
+@final
+@dataclass(frozen=True)
+class Face:
+    """One thing that can happen: outcomes that lead to the same state with the same reward are one face.
+
+    Attributes:
+        successor: the state it leads to.
+        reward: what it pays, in reward units.
+        true: its probability.
+        believed: the probability that a guide gives it.
+    """
+
+    successor: int
+    reward: float
+    true: float
+    believed: float
+
+
+@final
+@dataclass(frozen=True)
+class Die:
+    """What a guide believes of doing an action in a state, averaged over the steps at which it expects to do so.
+
+    Attributes:
+        state, action: which die.
+        throws: how often the guide expects to throw it in an episode.
+        tilt: expected KL of the believed from the true die, summed over the episode, in nats.
+        faces: what can happen, the most raised first.
+    """
+
+    state: int
+    action: int
+    throws: float
+    tilt: float
+    faces: tuple[Face, ...]
+
+    @property
+    def raised(self) -> Face:
+        """The face whose probability is raised the most."""
+        return self.faces[0]
+
+    @property
+    def denied(self) -> Face:
+        """The face whose coming up in truth would surprise the guide the most on average, by p log p/q."""
+        possible = (face for face in self.faces if face.true > 0)
+        return max(possible, key=lambda face: face.true * math.log(face.true / max(face.believed, 1e-300)))
+
+
+def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, most: int = 3) -> tuple[Die, ...]:
+    """The dice that the guide tilts, at most one a state and `most` in all, the largest expected KL first.
+
+    Those whose tilt is below a twentieth of the largest, or is rounding, are left out.
+    """
+    with torch.no_grad():
+        blocks, truth = _blocks(guide), model.blocks()
+        visits = occupancy(blocks, model.mdp).outcome.sum(-1)
+        kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, truth.log_dynamics))
+        tilt = (visits * torch.where(visits > 0, kl, 0.0)).sum(0)
+    highest, action = tilt.max(-1)
+    largest, states = highest.topk(min(most, len(highest)))
+    counts = (largest > 100 * torch.finfo(tilt.dtype).eps) & (largest >= _WORTH_SAYING * largest[0])
+    return tuple(believed_die(model, guide, int(s), int(action[s])) for s in states[counts])
+
+
+def believed_die(model: MarkovModel, guide: HasBlocks | Blocks, state: int, action: int) -> Die:
+    """What a guide believes of one die. One that it never throws is given as it believes it at the first step."""
+    mdp = model.mdp
+    with torch.no_grad():
+        blocks = _blocks(guide)
+        log_q, log_p = blocks.log_dynamics[:, state, action], mdp.probability[state, action].log()
+        joint = occupancy(blocks, mdp).outcome[:, state, action]
+        throws = joint.sum(-1)
+        kl = expect(log_q, relative(log_q, log_p.expand_as(log_q)))
+        believed = joint.sum(0) / throws.sum() if throws.sum() > 0 else log_q[0].exp()
+    faces: dict[tuple[int, float], list[float]] = {}
+    for k in range(mdp.num_outcomes):
+        true = float(mdp.probability[state, action, k])
+        if true > 0 or believed[k] > 0:
+            key = int(mdp.successor[state, action, k]), float(mdp.reward[state, action, k])
+            sums = faces.setdefault(key, [0.0, 0.0])
+            sums[0] += true
+            sums[1] += float(believed[k])
+    found = [Face(*key, *sums) for key, sums in faces.items()]
+    found.sort(key=lambda face: face.true - face.believed)
+    tilt = (throws * torch.where(throws > 0, kl, 0.0)).sum()
+    return Die(state, action, float(throws.sum()), float(tilt), tuple(found))
+
+
+def _blocks(guide: HasBlocks | Blocks) -> Blocks:
+    return guide if isinstance(guide, Blocks) else guide.blocks()

@@ -1,0 +1,176 @@
+"""A table of action probabilities that acts: in exact evaluation and, step by step, in a live environment."""
+
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from ..problems import checks
+from .blocks import HasBlocks
+
+_AXES = {2: "state, action", 3: "time, state, action"}
+
+
+@final
+class TabularPolicy:
+    r"""A policy $\pi(a \mid s)$ or $\pi_t(a \mid s)$ that samples actions with Stable-Baselines3's `predict`.
+
+    Attributes:
+        probability: of each action, (state, action), or (time, state, action) if it depends on time.
+    """
+
+    probability: Float[Tensor, "*time state action"]
+
+    def __init__(self, probability: Num[Tensor, "..."] | Num[np.ndarray, "..."], seed: int | None = None) -> None:
+        """Check and copy the probabilities.
+
+        Args:
+            probability: (state, action), or (time, state, action) with t = 0 … T−1. Rows must sum to one, within 1e-8
+                in float64. A floating tensor keeps its dtype; anything else becomes float64.
+            seed: of the policy's own random numbers; None takes fresh ones from the system. They are not those of an
+                environment that was reset with the same seed, which would tie the actions to the dice.
+
+        Raises:
+            InvalidArgument: naming the entry that offends, its value and the remedy.
+        """
+        table = checks.table("probability", probability, _AXES, checks.kind(probability), InvalidArgument)
+        self.probability = checks.normalised("probability", table, (), InvalidArgument)
+        self._table = self.probability.cpu().numpy()
+        self._random = np.random.default_rng(own_stream(seed))
+
+    @classmethod
+    def of(cls, guide_or_policy: object, seed: int | None = None) -> "TabularPolicy":
+        """The policy of a guide, a posterior or a table.
+
+        Args:
+            guide_or_policy: anything with `blocks()`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
+                is returned as it is unless a seed asks for a copy with its own random numbers.
+            seed: as in `TabularPolicy`.
+
+        Raises:
+            InvalidArgument: if it is none of these, or not a policy.
+        """
+        if isinstance(guide_or_policy, TabularPolicy):
+            return guide_or_policy if seed is None else cls(guide_or_policy.probability, seed)
+        if isinstance(guide_or_policy, HasBlocks):
+            return cls(guide_or_policy.blocks().log_policy.detach().exp(), seed)
+        if isinstance(guide_or_policy, Tensor | np.ndarray):
+            return cls(guide_or_policy, seed)
+        raise InvalidArgument(
+            "`guide_or_policy` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
+            f"of action probabilities, but is {type(guide_or_policy).__name__}. Pass infer(model, optimism=0), say, "
+            "or numpy.asarray(…) of the probabilities."
+        )
+
+    @property
+    def horizon(self) -> int | None:
+        """T, the number of steps it is defined for; None if it does not depend on time."""
+        return self.probability.shape[0] if self.probability.ndim == 3 else None
+
+    @property
+    def num_states(self) -> int:
+        """S."""
+        return self.probability.shape[-2]
+
+    @property
+    def num_actions(self) -> int:
+        """A."""
+        return self.probability.shape[-1]
+
+    def table(self, horizon: int) -> Float[Tensor, "time state action"]:
+        """The probabilities at t = 0 … `horizon` − 1; those of a policy that does not depend on time are repeated.
+
+        Raises:
+            InvalidArgument: if the policy depends on time and has another length.
+        """
+        if self.horizon is None:
+            return self.probability.expand(horizon, -1, -1)
+        if self.horizon != horizon:
+            raise InvalidArgument(
+                f"`horizon` must be {self.horizon}, the number of steps this policy is defined for, but is {horizon}. "
+                "Solve the problem with that horizon, mdp.replace(horizon=…), or pass a (state, action) table."
+            )
+        return self.probability
+
+    def predict(
+        self,
+        observation: Num[np.ndarray, "*batch"] | int | np.integer,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | bool | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Int[np.ndarray, " batch"] | np.int64, tuple[Int[np.ndarray, " batch"]]]:
+        """Choose actions, with the signature and meaning of Stable-Baselines3's `predict`.
+
+        Args:
+            observation: one state for each environment, or a single state.
+            state: what the last call returned: the time step of each environment. None where all episodes begin.
+            episode_start: True where a new episode begins, so that time is 0 again.
+            deterministic: take the most probable action (the first of equals) instead of sampling.
+
+        Returns:
+            The actions (one action, as `numpy.int64`, for a single state), and the time steps for the next call.
+
+        Raises:
+            InvalidArgument: if an observation is no state of this policy, or an episode outlasts its horizon.
+        """
+        seen = np.asarray(observation)
+        if not np.issubdtype(seen.dtype, np.integer) or seen.ndim > 1:
+            raise InvalidArgument(
+                "`observation` must be a state, or one state for each environment, but has dtype "
+                f"{seen.dtype} and shape {seen.shape}. This policy needs an environment with a Discrete space."
+            )
+        here = seen.reshape(-1)
+        outside = here[(here < 0) | (here >= self.num_states)]
+        if outside.size:
+            raise InvalidArgument(
+                f"`observation` must be a state, 0 to {self.num_states - 1}, but is {outside[0]}. "
+                "Use the policy in the environment that its MDP describes."
+            )
+        time = self._time(here.size, state, episode_start)
+        rows = self._table[here] if self.horizon is None else self._table[time, here]
+        if deterministic:
+            action = rows.argmax(-1)
+        else:
+            below = rows.astype(np.float64).cumsum(-1)  # the last is the total, so that a zero is never drawn
+            action = (self._random.random((here.size, 1)) * below[:, -1:] >= below).sum(-1)
+        return (action if seen.ndim else action[0]), (time + 1,)
+
+    def _time(self, count: int, state: Any, episode_start: Any) -> Int[np.ndarray, " batch"]:
+        """The time step of each environment, checked."""
+        time = np.zeros(count, dtype=np.int64) if state is None else np.asarray(state[0]).reshape(-1)
+        start = np.zeros(count, dtype=bool) if episode_start is None else np.asarray(episode_start, bool).reshape(-1)
+        for name, given in (("state", time), ("episode_start", start)):
+            if given.size != count:
+                raise InvalidArgument(
+                    f"`{name}` must hold one number for each of the {count} observations, but holds {given.size}. "
+                    "Pass what the last call returned, or None when all episodes begin."
+                )
+        time = np.where(start, 0, time)
+        if self.horizon is not None and (time >= self.horizon).any():
+            raise InvalidArgument(
+                f"`state` must be a time step before this policy's horizon, {self.horizon}, but is {time.max()}: the "
+                "environment's episode is longer. Solve the problem with a longer horizon, mdp.replace(horizon=…), cut "
+                "episodes with rollout(…, max_episode_steps=…), or pass episode_start=True where an episode began."
+            )
+        return time
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        time = "stationary" if self.horizon is None else f"{self.horizon} steps"
+        return f"TabularPolicy({self.num_states} states, {self.num_actions} actions, {time})"
+
+    def _repr_html_(self) -> str:
+        """The probabilities in the first states, for a notebook."""
+        from ..text.html import policy_page
+
+        return policy_page(self)
+
+
+def own_stream(seed: int | None) -> np.random.SeedSequence | None:
+    """A stream of random numbers apart from that of an environment with the same seed.
+
+    Gymnasium seeds an environment with `SeedSequence(seed)`; drawing actions from it too would repeat its numbers.
+    """
+    return None if seed is None else np.random.SeedSequence(seed, spawn_key=(1,))

@@ -1,0 +1,81 @@
+"""What changing chance costs, block by block: optimism, fitted to a problem."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..chance.factors import Factors, Number
+from ..chance.operators import is_mean
+from ..chance.optimism import Optimism, broadcast, in_parts
+from ..problems.mdp import TabularMDP
+
+
+class Prices(NamedTuple):
+    """β of each block: of dice and start one for each part, or one for the whole where all parts have the same."""
+
+    dynamics: list[Number]  # numbers, or tables (time, state, action)
+    initial: list[float]
+    survival: Number  # a number, or a table (time, next_state)
+
+    @classmethod
+    def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float) -> "Prices":
+        """The numbers that this problem needs; one as good as 0 is 0, and survival that is certain has no price.
+
+        Raises:
+            InvalidArgument: if tables or factors do not fit the problem.
+        """
+
+        def cleaned(beta: Number) -> Number:
+            if isinstance(beta, Tensor):
+                table = beta.to(mdp.probability)
+                return torch.where(is_mean(table, temperature, table.dtype), 0.0, table)
+            return 0.0 if is_mean(beta, temperature, mdp.probability.dtype) else beta
+
+        shape = mdp.horizon, mdp.num_states
+        factors, start = (each and each.names for each in (mdp.factors, mdp.initial_factors))
+        used = optimism.each(cleaned)
+        dynamics = in_parts(used.dynamics, factors, "dynamics")
+        initial = in_parts(used.initial, start, "initial")
+        survival = broadcast(used.survival, shape, "survival")  # pyright: ignore[reportArgumentType]
+        return cls(
+            dynamics[:1] if same(dynamics) else [broadcast(b, (*shape, mdp.num_actions), "dynamics") for b in dynamics],
+            initial[:1] if same(initial) else initial,
+            survival if mdp.discount < 1 else 0.0,
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """True if each block has one number."""
+        numbers = isinstance(self.dynamics[0], float) and isinstance(self.survival, float)
+        return numbers and len(self.dynamics) == len(self.initial) == 1
+
+    @property
+    def frees_survival(self) -> bool:
+        """True if survival may differ from γ somewhere."""
+        return not same([self.survival, 0.0])
+
+    def weights(self) -> "Prices":
+        """What a nat of KL costs: 1/β, and 0 where β is 0, since there the block is the model's."""
+        return Prices(
+            [_weight(each) for each in self.dynamics],
+            [float(_weight(each)) for each in self.initial],
+            _weight(self.survival),
+        )
+
+
+def same(values: Sequence[Number]) -> bool:
+    """True for equal numbers: then the parts of a die are as good as the whole."""
+    return all(isinstance(each, float) and each == values[0] for each in values)
+
+
+def sizes_of(factors: Factors | None, faces: int, prices: Sequence[Number]) -> Sequence[int]:
+    """The sizes of the parts that are told apart."""
+    return [faces] if factors is None or len(prices) == 1 else factors.sizes
+
+
+def _weight(beta: Number) -> Number:
+    if isinstance(beta, Tensor):
+        return torch.where(beta == 0, 0.0, 1.0 / torch.where(beta == 0, 1.0, beta))
+    return 0.0 if beta == 0 else 1.0 / beta

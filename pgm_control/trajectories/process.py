@@ -1,0 +1,281 @@
+"""Trajectories drawn face by face, many at a time, by a distribution that may remember the past."""
+
+import abc
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, final, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..analysis.evaluate import blocks_of
+from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
+from .blocks import Blocks, HasBlocks, MarkovModel
+from .occupancy import survival_probability
+from .samples import Trajectories
+
+
+class Process(abc.ABC):
+    r"""A distribution over trajectories, $q(s_0) \prod_t q(a_t \mid h_t)\, q(k_t \mid h_t, a_t)$, by its faces.
+
+    The history $h_t = (s_0, a_0, k_0, \dots, s_t)$ enters through the state and a memory, one row a trajectory, which
+    is whatever `begin` and `remember` make of it. Everything is for a batch; states are those of the living.
+    """
+
+    @abc.abstractmethod
+    def log_initial(self) -> Float[Tensor, " state"]:
+        """log q(s_0), in nats."""
+
+    @abc.abstractmethod
+    def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch memory"]:
+        """The memory after the first state."""
+
+    @abc.abstractmethod
+    def log_policy(
+        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch memory"]
+    ) -> Float[Tensor, "batch action"]:
+        """log q(a_t|h_t), in nats, normalised."""
+
+    @abc.abstractmethod
+    def log_dynamics(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, "batch outcome"]:
+        """log q(k_t|h_t, a_t), in nats, normalised; the memory is that of h_t."""
+
+    @abc.abstractmethod
+    def survival(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, " batch"]:
+        """The probability of surviving step t; the memory is that of h_t. Asked for only where there is a discount."""
+
+    @abc.abstractmethod
+    def remember(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        lives: Bool[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, "batch memory"]:
+        """The memory after step t. It must be finite after histories that have no probability too."""
+
+
+@final
+class MarkovProcess(Process):
+    """The process of `Blocks`: it remembers nothing."""
+
+    def __init__(self, blocks: Blocks, mdp: TabularMDP) -> None:
+        """Keep the factors, and where their outcomes lead."""
+        self.blocks = blocks
+        self.successor = mdp.successor.long()
+        self._survival = survival_probability(blocks, mdp)
+        self._ends = mdp.discount < 1
+
+    def log_initial(self) -> Float[Tensor, " state"]:
+        """log q(s_0), in nats."""
+        return self.blocks.log_initial
+
+    def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch memory"]:
+        """Nothing."""
+        return self.blocks.log_initial.new_zeros(len(state), 0)
+
+    def log_policy(
+        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch memory"]
+    ) -> Float[Tensor, "batch action"]:
+        """The rows of the policy."""
+        return self.blocks.log_policy[t, state]
+
+    def log_dynamics(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, "batch outcome"]:
+        """The rows of the dynamics."""
+        return self.blocks.log_dynamics[t, state, action]
+
+    def survival(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, " batch"]:
+        """γ, or what the blocks say of the state that the outcome leads to."""
+        return self._survival[t, self.successor[state, action, outcome]]
+
+    def remember(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        lives: Bool[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, "batch memory"]:
+        """Nothing."""
+        return memory
+
+    def log_probability(self, trajectories: Trajectories) -> Float[Tensor, " batch"]:
+        """log q of whole trajectories, in nats, all times at once; differentiable in the blocks."""
+        blocks, (states, action, outcome), ended = self.blocks, trajectories, len(self.blocks.log_initial)
+        alive = states[:, :-1] < ended
+        time, here = torch.arange(action.shape[1], device=action.device), torch.where(alive, states[:, :-1], 0)
+        steps = blocks.log_policy[time, here, action] + blocks.log_dynamics[time, here, action, outcome]
+        if self._ends:
+            lived = self._survival[time, self.successor[here, action, outcome]]
+            fate = torch.where(states[:, 1:] < ended, lived, 1.0 - lived)
+            steps = steps + torch.where(alive, fate, 1.0).log()
+        return blocks.log_initial[states[:, 0]] + torch.where(alive, steps, 0.0).sum(-1)
+
+
+@runtime_checkable
+class HasProcess(Protocol):
+    """A guide with a memory: what it can do instead of `blocks()`."""
+
+    def process(self) -> Process:
+        """The distribution over trajectories, freshly computed; differentiable where it has parameters."""
+        ...
+
+
+def process_of(model: MarkovModel, guide: object) -> Process | None:
+    """The process of a guide that has blocks or a memory, and None for any other.
+
+    Raises:
+        InvalidGuide: if its blocks do not fit the model.
+    """
+    if isinstance(guide, HasProcess):
+        return guide.process()
+    return MarkovProcess(blocks_of(model, guide), model.mdp) if isinstance(guide, HasBlocks) else None
+
+
+class Turn(NamedTuple):
+    """Step t of a batch of trajectories. Where `alive` is false all else is filled in and means nothing."""
+
+    t: int
+    alive: Bool[Tensor, " batch"]
+    state: Int[Tensor, " batch"]
+    action: Int[Tensor, " batch"]
+    outcome: Int[Tensor, " batch"]
+    lives: Bool[Tensor, " batch"]
+
+
+def turns(mdp: TabularMDP, trajectories: Trajectories) -> Iterator[Turn]:
+    """The steps of trajectories, in order."""
+    for t in range(mdp.horizon):
+        state = trajectories.states[:, t]
+        alive, lives = state < mdp.num_states, trajectories.states[:, t + 1] < mdp.num_states
+        here = torch.where(alive, state, 0)
+        yield Turn(t, alive, here, trajectories.actions[:, t], trajectories.outcomes[:, t], lives)
+
+
+def log_turn(process: Process, mdp: TabularMDP, turn: Turn, memory: Tensor) -> Float[Tensor, " batch"]:
+    """log q of what happened in a step given all before, in nats; 0 where there is nothing left to happen."""
+    t, alive, state, action, outcome, lives = turn
+    found = process.log_policy(t, state, memory).gather(-1, action[:, None])[:, 0]
+    found = found + process.log_dynamics(t, state, action, memory).gather(-1, outcome[:, None])[:, 0]
+    if mdp.discount < 1:
+        lived = process.survival(t, state, action, outcome, memory)
+        fate = torch.where(lives, lived, 1.0 - lived)
+        found = found + torch.where(alive, fate, 1.0).log()
+    return torch.where(alive, found, 0.0)
+
+
+def log_probability(process: Process, mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
+    """log q of trajectories, in nats; differentiable in what the process depends on."""
+    if isinstance(process, MarkovProcess):
+        return process.log_probability(trajectories)
+    first = trajectories.states[:, 0]
+    total, memory = process.log_initial()[first], process.begin(first)
+    for turn in turns(mdp, trajectories):
+        total = total + log_turn(process, mdp, turn, memory)
+        memory = process.remember(turn.t, *turn[2:], memory)
+    return total
+
+
+def policy_entropy(process: Process, mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
+    """The entropies of the choices of action along trajectories, summed, in nats."""
+    memory = process.begin(trajectories.states[:, 0])
+    total = trajectories.states.new_zeros(len(trajectories.states), dtype=process.log_initial().dtype)
+    for turn in turns(mdp, trajectories):
+        log_policy = process.log_policy(turn.t, turn.state, memory)
+        information = torch.where(log_policy > -torch.inf, log_policy, 0.0)
+        total = total - torch.where(turn.alive, (log_policy.exp() * information).sum(-1), 0.0)
+        memory = process.remember(turn.t, *turn[2:], memory)
+    return total
+
+
+def simulate(
+    process: Process,
+    mdp: TabularMDP,
+    n: int,
+    generator: torch.Generator | None = None,
+    world: MarkovProcess | None = None,
+) -> Trajectories:
+    """Draw n trajectories: all of them by the process, or its actions alone, in another world.
+
+    Args:
+        process: who acts, and throws the dice unless `world` is given.
+        mdp: where outcomes lead.
+        n: at least 1.
+        generator: of the random numbers; torch's own unless given.
+        world: whose start, dice and survival it is; its policy is ignored.
+    """
+    if n < 1:
+        raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+    chance = world or process
+    states = [draw(chance.log_initial().expand(n, -1), generator)]
+    memory, actions, outcomes = process.begin(states[0]), [], []
+    for t in range(mdp.horizon):
+        alive = states[t] < mdp.num_states
+        turn = draw_turn(process, mdp, t, torch.where(alive, states[t], 0), alive, memory, generator, world)
+        memory = process.remember(t, *turn[2:], memory)
+        actions.append(torch.where(alive, turn.action, 0))
+        outcomes.append(torch.where(alive, turn.outcome, 0))
+        states.append(arrival(mdp, turn))
+    return Trajectories(torch.stack(states, 1), torch.stack(actions, 1), torch.stack(outcomes, 1))
+
+
+def draw_turn(
+    process: Process,
+    mdp: TabularMDP,
+    t: int,
+    state: Int[Tensor, " batch"],
+    alive: Bool[Tensor, " batch"],
+    memory: Float[Tensor, "batch memory"],
+    generator: torch.Generator | None,
+    world: MarkovProcess | None = None,
+) -> Turn:
+    """Draw the action, the outcome and whether the step is survived; see `simulate`."""
+    chance = world or process
+    action = draw(process.log_policy(t, state, memory), generator)
+    outcome = draw(chance.log_dynamics(t, state, action, memory), generator)
+    lives = alive
+    if mdp.discount < 1:
+        lived = chance.survival(t, state, action, outcome, memory)
+        lives = alive & (draw(torch.stack((lived, 1.0 - lived), -1).log(), generator) == 0)
+    return Turn(t, alive, state, action, outcome, lives)
+
+
+def arrival(mdp: TabularMDP, turn: Turn) -> Int[Tensor, " batch"]:
+    """The next state; S, the end, where the step was not survived."""
+    arrived = mdp.successor[turn.state, turn.action, turn.outcome].long()
+    return torch.where(turn.lives, arrived, mdp.num_states)
+
+
+def draw(log_probability: Float[Tensor, "batch face"], generator: torch.Generator | None) -> Int[Tensor, " batch"]:
+    """One face a row."""
+    return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]

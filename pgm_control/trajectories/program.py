@@ -1,0 +1,71 @@
+"""The Pyro program of a Markov distribution over trajectories: one layout of sites for every model and guide."""
+
+import pyro
+import pyro.distributions as dist
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..problems.mdp import TabularMDP
+from .blocks import Blocks, MarkovModel
+from .occupancy import survival_probability
+
+
+def run_program(blocks: Blocks, mdp: TabularMDP, optimality: MarkovModel | None = None) -> None:
+    r"""Sample `state_0, action_0, outcome_0, …, state_T`; in the model, weigh by `optimality_t`.
+
+    Each turn draws the state first, from the outcome carried over: only this order keeps Pyro's enumeration exact
+    under `pyro.markov` with factors. `state_{t+1}` is certain given the outcome, up to surviving the step; the index S
+    stands for "ended" where there is a discount. Everything is a logit, so that an impossible face stays impossible:
+    `Categorical(probs=…)` would lift it to machine epsilon.
+
+    Args:
+        blocks: the factors.
+        mdp: where outcomes lead.
+        optimality: the model, to add the factor $\exp(r_t/\tau)$ at each step; None in a guide.
+    """
+    ends = mdp.discount < 1
+    initial = _with_end(blocks.log_initial) if ends else blocks.log_initial
+    policy = _with_end(blocks.log_policy, 1) if ends else blocks.log_policy
+    dynamics = _with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
+    arrival = _arrival(blocks, mdp)
+    successor, reward, last = mdp.successor, mdp.reward, mdp.final_reward
+    if ends:
+        successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
+        reward = torch.cat((reward, torch.zeros_like(reward[:1])))
+        last = None if last is None else torch.cat((last, torch.zeros_like(last[:1])))
+    logits = initial
+    for t in pyro.markov(range(mdp.horizon + 1)):
+        state = pyro.sample(f"state_{t}", dist.Categorical(logits=logits))
+        if t == mdp.horizon:
+            if optimality is not None and last is not None:
+                pyro.factor(f"optimality_{t}", last[state] / optimality.temperature)
+            return
+        action = pyro.sample(f"action_{t}", dist.Categorical(logits=policy[t][state]))
+        outcome = pyro.sample(f"outcome_{t}", dist.Categorical(logits=dynamics[t][state, action]))
+        if optimality is not None:
+            pyro.factor(f"optimality_{t}", reward[state, action, outcome] / optimality.temperature)
+        logits = arrival[t][successor[state, action, outcome]]
+
+
+def _arrival(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time target state"]:
+    """Log-probability of each state at t + 1 given where the outcome leads: that state, or the end."""
+    none = blocks.log_initial.new_full((mdp.num_states, mdp.num_states), -torch.inf)
+    certain = none.clone().fill_diagonal_(0.0)
+    if mdp.discount == 1:
+        return certain.expand(mdp.horizon, -1, -1)
+    survival = survival_probability(blocks, mdp)
+    live = torch.where(certain == 0, survival.log()[..., None], none)
+    rows = torch.cat((live, (1.0 - survival).log()[..., None]), -1)
+    ended = torch.cat((none[0], none.new_zeros(1))).expand(mdp.horizon, 1, -1)
+    return torch.cat((rows, ended), 1)
+
+
+def _with_end(table: Float[Tensor, "..."], axis: int = 0) -> Float[Tensor, "..."]:
+    """The table with one more state, the end, in which everything is certain: action 0, outcome 0."""
+    shape = list(table.shape)
+    shape[axis] = 1
+    row = table.new_full(shape, -torch.inf)
+    if axis:
+        row[..., 0] = 0.0
+    return torch.cat((table, row), axis)
