@@ -33,7 +33,6 @@ from pgm_control import (
     return_distribution,
     scorecard,
 )
-from pgm_control.analysis.evaluate import blocks_of
 from pgm_control.guides import ClampedGuide, FreeGuide
 from pgm_control.learners.learning import EvaluationPoint, Learning, LearningStatus
 from pgm_control.models import frozen_lake, frozen_lake_twin, lottery, restaurant, risky_path, slippery_cliff
@@ -44,6 +43,7 @@ from pgm_control.plot.style import CLAMPED, FREE, TRUE, looks_of, style_of
 from pgm_control.plot.terrain import directions
 from pgm_control.text.wording import state_label
 from pgm_control.trajectories.beliefs import believed_die, tilted_dice
+from pgm_control.trajectories.checked import blocks_of
 from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow  # against the sources alone

@@ -20,11 +20,11 @@ from ..inference.variational.elbo import FREE, expect, objective_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.beliefs import Die, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from ..trajectories.occupancy import Occupancy, occupancy
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.prices import Prices, sizes_of
 from . import ledger_result as tables
-from .evaluate import blocks_of
 
 _DICE = 5  # that are kept
 _SLACK = 4096  # in units of rounding: how far a clamped block may be from the model's

@@ -14,8 +14,8 @@ from ..problems.mdp import TabularMDP
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from ..trajectories.policy import TabularPolicy
-from .evaluate import blocks_of
 
 _AT_ONCE = 2_000_000  # pairs of a state and a sum that are moved at a time
 _SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one atom

@@ -12,8 +12,9 @@ from ..inference.exact.infer import infer
 from ..inference.variational.elbo import expect, relative
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from ..trajectories.occupancy import occupancy
-from .evaluate import blocks_of, evaluate
+from .evaluate import evaluate
 
 
 @final

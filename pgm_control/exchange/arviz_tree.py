@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..analysis.evaluate import blocks_of
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.posterior import Posterior
 from ..inference.sampling.log_weights import draw_weighted, log_target, returns
 from ..inference.variational.fit import Fit
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from ..trajectories.samples import Trajectories, sample_trajectories
 from .labelled import NATS, REWARD, names_of, to_xarray
 

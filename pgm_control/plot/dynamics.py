@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.evaluate import blocks_of
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_phrase, amount, face_labels, short_chance, state_phrase
 from ..trajectories.beliefs import Die, believed_die, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from .canvas import ink, one_panel, size_in_points
 from .labels import finish, headline, name_axes, wrapped
 from .style import FREE, TRUE, Style, style_of

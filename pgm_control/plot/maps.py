@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..analysis.evaluate import blocks_of
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from ..trajectories.occupancy import occupancy
 from ..trajectories.policy import TabularPolicy
 from .canvas import one_panel, panels

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..analysis.evaluate import blocks_of
 from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
@@ -17,6 +16,7 @@ from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_label, amount, chance, state_label
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from .unrolled import Folded, fold, true_faces, unroll
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, final
 import torch
 from pyro.infer.inspect import get_model_relations, render_model
 
-from ..analysis.evaluate import blocks_of
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, MissingExtra
 from ..problems.mdp import TabularMDP
 from ..runtime.files import write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..trajectories.checked import blocks_of
 from ..trajectories.program import run_program
 
 _TEXTS, _IMAGES = (".mmd", ".md", ".gv", ".dot"), (".svg", ".png", ".pdf")

@@ -10,11 +10,11 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
-from ..analysis.evaluate import blocks_of
 from ..errors import InvalidGuide
 from ..inference.variational.elbo import elbo
 from ..inference.variational.parameters import announced
 from ..trajectories.blocks import HasBlocks, MarkovModel
+from ..trajectories.checked import blocks_of
 
 BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy is everybody's
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..analysis.evaluate import blocks_of
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from .blocks import Blocks, HasBlocks, MarkovModel
+from .checked import blocks_of
 from .occupancy import survival_probability
 from .samples import Trajectories
 

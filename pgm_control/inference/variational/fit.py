@@ -14,12 +14,12 @@ from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ...analysis.evaluate import blocks_of
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ...trajectories.checked import blocks_of
 from .checkpoint import Checkpoint
 from .elbo import elbo as exact_elbo
 from .methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi

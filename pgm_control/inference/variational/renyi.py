@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...analysis.evaluate import blocks_of
 from ...chance.factors import relative
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ...trajectories.checked import blocks_of
 from ...trajectories.occupancy import survival_probability
 from .elbo import elbo
 
