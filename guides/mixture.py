@@ -8,9 +8,10 @@ from jaxtyping import Float
 from pyro.infer.elbo import ELBO
 from torch import Tensor
 
+from pgm_control.chance.log_space import expect
 from pgm_control.errors import InvalidArgument, InvalidGuide
 from pgm_control.inference.sampling.estimate import Estimate, require_draws
-from pgm_control.inference.variational.elbo import elbo, expect
+from pgm_control.inference.variational.elbo import elbo
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 from pgm_control.trajectories.process import MarkovProcess

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pgm_control.inference.variational.elbo import expect, relative
+from pgm_control.chance.log_space import expect, relative
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.trajectories.process import MarkovProcess, Process, simulate
 from pgm_control.trajectories.samples import Trajectories

@@ -14,7 +14,7 @@ from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, infer
 from pgm_control.analysis.explain import explain
-from pgm_control.inference.variational.elbo import expect, relative
+from pgm_control.chance.log_space import expect, relative
 from pgm_control.models import deterministic_twin, lottery, restaurant, slippery_cliff, zoo
 from pgm_control.text.wording import action_phrase, amount, chance, state_phrase
 from pgm_control.trajectories.beliefs import believed_die, tilted_dice

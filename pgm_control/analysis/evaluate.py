@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..chance.log_space import expect, weighted
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
-from ..inference.variational.elbo import elbo, expect, objective_of
+from ..inference.variational.elbo import elbo, objective_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
@@ -105,9 +106,7 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: float | Optimism |
 
 def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
     """Σ over all visits of their probability times their reward; impossible visits count nothing."""
-    total = _weighted(visits.outcome, mdp.reward)
-    return total if mdp.final_reward is None else total + _weighted(visits.state[-1], mdp.final_reward)
-
-
-def _weighted(probability: Tensor, reward: Tensor) -> float:
-    return float((probability * torch.where(probability > 0, reward, 0.0)).sum())
+    total = float(weighted(visits.outcome, mdp.reward).sum())
+    if mdp.final_reward is None:
+        return total
+    return total + float(weighted(visits.state[-1], mdp.final_reward).sum())

@@ -6,10 +6,10 @@ from typing import Any, final
 
 import torch
 
+from ..chance.log_space import expect, relative
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..inference.variational.elbo import expect, relative
 from ..trajectories.beliefs import Die, tilted_dice
 from ..trajectories.blocks import MarkovModel, require_model
 from . import sentences as say

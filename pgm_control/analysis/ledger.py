@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.factors import aligned, conditionals, relative
+from ..chance.factors import aligned, conditionals
+from ..chance.log_space import expect, relative
 from ..chance.operators import certainty_equivalent, tilt
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..inference.variational.elbo import FREE, expect, objective_of
+from ..inference.variational.elbo import FREE, objective_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.beliefs import Die, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model

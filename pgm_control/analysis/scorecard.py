@@ -6,10 +6,10 @@ from typing import Any, final
 
 import torch
 
+from ..chance.log_space import expect, relative
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
-from ..inference.variational.elbo import expect, relative
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from .log_space import relative
 from .operators import certainty_equivalent, tilt
 
 Number = float | Tensor
@@ -141,10 +142,3 @@ def charges(log_q: Iterable[Tensor], log_p: Iterable[Tensor], weights: Sequence[
         total = each if total is None else total + each
     assert total is not None
     return total.flatten(total.ndim - len(pairs))
-
-
-def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) -> Float[Tensor, "*table"]:
-    """log q/p, in nats, and 0 where q is 0."""
-    possible = log_q > -torch.inf
-    zero = torch.zeros_like(log_q)
-    return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)

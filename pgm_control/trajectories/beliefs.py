@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from ..inference.variational.elbo import expect, relative
+from ..chance.log_space import expect, relative
 from .blocks import Blocks, HasBlocks, MarkovModel
 from .occupancy import occupancy
 

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.factors import Number, charges, conditionals, relative
+from ...chance.factors import Number, charges, conditionals
+from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...trajectories.blocks import Blocks, MarkovModel
@@ -107,9 +108,9 @@ def _recursion(
     values, advantages = [_last(model)], []
     any_forbidden = bool(forbidden.any() or doomed.any())
     for t in reversed(range(mdp.horizon)):
-        next_gain = _product(survival[t], ahead) - price[t]
-        advantage = gain[t] + _product(dynamics[t], next_gain[mdp.successor]).sum(-1)
-        ahead = _product(policy[t], advantage).sum(-1)
+        next_gain = weighted(survival[t], ahead) - price[t]
+        advantage = gain[t] + weighted(dynamics[t], next_gain[mdp.successor]).sum(-1)
+        ahead = weighted(policy[t], advantage).sum(-1)
         value = ahead
         if any_forbidden:
             dead_end = (dynamics[t] > 0) & (forbidden | (doomed & (survival[t] > 0))[mdp.successor])
@@ -174,15 +175,6 @@ def _last(model: MarkovModel) -> Float[Tensor, " state"]:
 def _once(table: Tensor) -> Tensor:
     """A table that is the same at all times, as an expanded one is, once."""
     return (table[:1] if table.stride(0) == 0 else table).contiguous()
-
-
-def expect(log_q: Float[Tensor, "*batch face"], x: Float[Tensor, "*#batch face"]) -> Float[Tensor, "*batch"]:
-    """Σ q x over the last axis; a face of probability zero contributes nothing, even where x is infinite."""
-    return _product(log_q.exp(), x).sum(-1)
-
-
-def _product(probability: Tensor, x: Tensor) -> Tensor:
-    return probability * torch.where(probability > 0, x, torch.zeros_like(x))
 
 
 def _survival_price(blocks: Blocks, discount: float, weight: Number) -> Float[Tensor, "time next_state"]:

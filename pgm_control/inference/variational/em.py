@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.factors import relative
+from ...chance.log_space import expect, relative
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
 from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
 from ...trajectories.occupancy import Occupancy, occupancy
-from .elbo import expect
 from .natural_gradient import improved
 
 

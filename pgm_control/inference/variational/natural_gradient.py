@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.factors import Number, aligned, conditionals, joint, relative
+from ...chance.factors import Number, aligned, conditionals, joint
+from ...chance.log_space import expect, relative
 from ...chance.optimism import Optimism
 from ...trajectories.blocks import Blocks, MarkovModel
 from ...trajectories.prices import Prices, sizes_of
-from .elbo import FREE, expect, values_to_go
+from .elbo import FREE, values_to_go
 
 
 @torch.no_grad()

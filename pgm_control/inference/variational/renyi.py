@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.factors import relative
+from ...chance.log_space import relative
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model

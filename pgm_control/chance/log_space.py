@@ -1,0 +1,22 @@
+"""Expectations and ratios of probabilities given as logarithms, in which impossible outcomes count nothing."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def expect(log_q: Float[Tensor, "*batch face"], x: Float[Tensor, "*#batch face"]) -> Float[Tensor, "*batch"]:
+    """Σ q x over the last axis; a face of probability zero contributes nothing, even where x is infinite."""
+    return weighted(log_q.exp(), x).sum(-1)
+
+
+def weighted(probability: Float[Tensor, "*table"], x: Float[Tensor, "*#table"]) -> Float[Tensor, "*table"]:
+    """q x, and 0 where q is 0, even where x is infinite."""
+    return probability * torch.where(probability > 0, x, torch.zeros_like(x))
+
+
+def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) -> Float[Tensor, "*table"]:
+    """log q/p, in nats, and 0 where q is 0."""
+    possible = log_q > -torch.inf
+    zero = torch.zeros_like(log_q)
+    return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)
