@@ -19,7 +19,17 @@ from pathlib import Path
 import tyro
 from matplotlib.figure import Figure
 
-from pgm_control import Ensemble, Evaluation, Optimism, TabularModel, evaluate, infer, plot
+from pgm_control import (
+    Ensemble,
+    Evaluation,
+    Optimism,
+    TabularModel,
+    believed_weights,
+    evaluate,
+    infer,
+    member_returns,
+    plot,
+)
 from pgm_control.models import windy_bridge, windy_bridge_in_parts
 
 
@@ -55,8 +65,8 @@ def main(args: Args) -> None:
     both = TabularModel(climate.joint())
     for name, member in (("knows its ignorance", 0.0), ("hopes for calm", 1.0)):
         found = infer(both, Optimism({"own": 0.0, "wind": 0.0}, initial={"member": member, "state": 0.0}))
-        belief = climate.believed_weights(found)
-        earned = belief @ climate.returns(found) @ climate.weights
+        belief = believed_weights(climate, found)
+        earned = belief @ member_returns(climate, found) @ climate.weights
         print(f"{name:<22} believes in calm with {belief[0]:.3f} (in truth .300), earns {earned:.2f}")
 
     figure = Figure(figsize=(9.6, 5.8), layout="constrained")

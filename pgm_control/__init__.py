@@ -111,6 +111,9 @@ if TYPE_CHECKING:
     from .analysis.frontier import FrontierPoint as FrontierPoint
     from .analysis.critical_optimism import critical_optimism as critical_optimism
     from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
+    from .analysis.ensembles import believed_weights as believed_weights
+    from .analysis.ensembles import member_blocks as member_blocks
+    from .analysis.ensembles import member_returns as member_returns
     from .analysis.return_distribution import return_distribution as return_distribution
     from .analysis.return_distribution import ReturnDistribution as ReturnDistribution
     from .analysis.return_distribution import return_moments as return_moments
@@ -187,6 +190,7 @@ _HOMES = {
     "analysis.scorecard": ("scorecard", "Scorecard", "Score"),
     "analysis.frontier": ("frontier", "Frontier", "FrontierPoint"),
     "analysis.critical_optimism": ("critical_optimism", "CriticalOptimism"),
+    "analysis.ensembles": ("believed_weights", "member_blocks", "member_returns"),
     "analysis.return_distribution": ("return_distribution", "ReturnDistribution", "return_moments", "Moments"),
     "queries.return_conditioned": ("condition_on_return", "ReturnConditioned"),
     "analysis.ledger": ("ledger", "Ledger"),

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from problems import gamble, random_mdp
 from strategies import laws, model_of, problems
 
-from pgm_control import Ensemble, InvalidProblem, Optimism, TabularModel, evaluate, fit, infer
+from pgm_control import (
+    Ensemble,
+    InvalidProblem,
+    Optimism,
+    TabularModel,
+    believed_weights,
+    evaluate,
+    fit,
+    infer,
+    member_blocks,
+    member_returns,
+)
 from pgm_control.analysis.evaluate import objective
 from pgm_control.guides.dial import DialGuide
 
@@ -36,10 +47,10 @@ def test_the_value_is_the_certainty_equivalent_of_the_members(member, state, dyn
     values = [each.value for each in alone]
     assert found.value == pytest.approx(equivalent(values, ensemble.weights.tolist(), member), rel=1e-10, abs=1e-10)
     moved = torch.softmax(ensemble.weights.log() + member * torch.tensor(values, dtype=torch.float64) / TAU, 0)
-    torch.testing.assert_close(ensemble.believed_weights(found), moved)
+    torch.testing.assert_close(believed_weights(ensemble, found), moved)
     for i, each in enumerate(alone):
-        torch.testing.assert_close(ensemble.blocks_of(found, i).log_policy.exp(), each.policy)
-        torch.testing.assert_close(ensemble.blocks_of(found, ensemble.names[i]).log_dynamics.exp(), each.dynamics)
+        torch.testing.assert_close(member_blocks(ensemble, found, i).log_policy.exp(), each.policy)
+        torch.testing.assert_close(member_blocks(ensemble, found, ensemble.names[i]).log_dynamics.exp(), each.dynamics)
 
 
 @laws
@@ -64,17 +75,17 @@ def test_epistemic_optimism_is_not_optimism_about_luck():
     ensemble = Ensemble([gamble(jackpot=3.0), gamble(jackpot=30.0)], [0.9, 0.1], ["mean", "generous"])
     model = TabularModel(ensemble.joint())
     believes = infer(model, Optimism(0.0, {"member": 1.0, "state": 0.0}))
-    assert ensemble.believed_weights(believes)[1] > 0.85, "the generous world suits it"
+    assert believed_weights(ensemble, believes)[1] > 0.85, "the generous world suits it"
     torch.testing.assert_close(believes.dynamics[0, 0, 1], model.mdp.probability[0, 1])
     lucky = infer(model, Optimism(1.0, {"member": 0.0, "state": 0.0}))
-    torch.testing.assert_close(ensemble.believed_weights(lucky), ensemble.weights)
+    torch.testing.assert_close(believed_weights(ensemble, lucky), ensemble.weights)
     assert lucky.dynamics[0, 1, 1, 0] > 0.99 > model.mdp.probability[1, 1, 0]
 
 
 def test_what_plans_earn_elsewhere():
     ensemble = three()
     exact = infer(TabularModel(ensemble.joint(), TAU), 0.0)
-    found = ensemble.returns(exact)
+    found = member_returns(ensemble, exact)
     for i, plan in enumerate(ensemble.members):
         policy = infer(TabularModel(plan, TAU), 0.0).policy
         for j, world in enumerate(ensemble.members):
@@ -119,7 +130,7 @@ def test_members_may_differ_in_outcomes_and_final_rewards():
         (lambda: Ensemble([random_mdp(0)], [0.5, 0.5]), "`weights` must have shape"),
         (lambda: Ensemble([random_mdp(0)] * 2, names=["a", "a"]), "`names` must be distinct"),
         (
-            lambda: three().blocks_of(infer(TabularModel(three().joint())), "none"),
+            lambda: member_blocks(three(), infer(TabularModel(three().joint())), "none"),
             "`member` must be one of low, mid, high",
         ),
     ],

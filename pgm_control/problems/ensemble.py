@@ -8,9 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..analysis.evaluate import true_return
 from ..errors import InvalidProblem
-from ..trajectories.blocks import Blocks, HasBlocks
 from . import checks
 from .grid import side_by_side
 from .mdp import ArrayLike, TabularMDP
@@ -33,7 +31,7 @@ class Ensemble:
         infer(model, Optimism(dynamics=0.0, initial={"member": 1.0, "state": 0.0}))
 
     The policy of the joint problem sees the member: it is the plan of an agent that has made up its mind, as in
-    Thompson sampling. `returns` says what such plans earn in the other members.
+    Thompson sampling. `member_returns` says what such plans earn in the other members.
 
     Attributes:
         members: the MDPs.
@@ -119,38 +117,6 @@ class Ensemble:
             side_by_side(layouts) if len(layouts) == len(self.members) else None,
             first.factors,
             {MEMBER: len(self.members), STATE: first.num_states},
-        )
-
-    def believed_weights(self, guide: HasBlocks) -> Float[Tensor, " member"]:
-        """The probabilities that a guide of the joint problem gives the members."""
-        return guide.blocks().log_initial.detach().exp().unflatten(0, (len(self.members), -1)).sum(-1)
-
-    def blocks_of(self, guide: HasBlocks, member: int | str) -> Blocks:
-        """What a guide of the joint problem believes and does, once it has made up its mind for a member.
-
-        Raises:
-            InvalidProblem: if there is no such member.
-        """
-        given = self.names.index(member) if member in self.names else member
-        if isinstance(given, str) or not 0 <= given < len(self.members):
-            raise InvalidProblem(f"`member` must be one of {', '.join(self.names)}, or its index, but is {member!r}.")
-        blocks, states = guide.blocks(), self.members[0].num_states
-        here = slice(given * states, (given + 1) * states)
-        start = blocks.log_initial[here]
-        start = self.members[given].initial.log() if start.isneginf().all() else start.log_softmax(-1)
-        alive = None if blocks.log_survival is None else blocks.log_survival[:, here]
-        faces = self.members[given].num_outcomes
-        return Blocks(start, blocks.log_policy[:, here], blocks.log_dynamics[:, here, :, :faces], alive)
-
-    def returns(self, guide: HasBlocks) -> Float[Tensor, "member member"]:
-        """What the plan for each member (rows) truly earns in each member (columns), in reward units.
-
-        An agent that draws the member it plans for from `believed_weights` earns
-        `believed_weights @ returns @ weights` on average.
-        """
-        plans = [self.blocks_of(guide, i).log_policy.detach() for i in range(len(self.members))]
-        return torch.tensor(
-            [[true_return(each, plan) for each in self.members] for plan in plans], dtype=self.weights.dtype
         )
 
     def _named(self) -> list[tuple[str, TabularMDP]]:

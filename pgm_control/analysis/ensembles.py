@@ -1,0 +1,55 @@
+"""What a guide of an ensemble's joint problem believes of the members, does in each, and truly earns there."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InvalidProblem
+from ..problems.ensemble import Ensemble
+from ..trajectories.blocks import Blocks, HasBlocks
+from .evaluate import true_return
+
+
+def believed_weights(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, " member"]:
+    r"""The probabilities that a guide of the joint problem gives the members, $q(m) = \sum_s q(m, s_0 = s)$."""
+    return guide.blocks().log_initial.detach().exp().unflatten(0, (len(ensemble.members), -1)).sum(-1)
+
+
+def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Blocks:
+    """What a guide of the joint problem believes and does, once it has made up its mind for a member.
+
+    Args:
+        ensemble: the members.
+        guide: a guide or a posterior of `ensemble.joint()`.
+        member: the name or the index of a member.
+
+    Returns:
+        The blocks given the member, over its own states and faces. Where the guide rules the member out, the start is
+        the member's own.
+
+    Raises:
+        InvalidProblem: if there is no such member.
+    """
+    members, names = ensemble.members, ensemble.names
+    given = names.index(member) if member in names else member
+    if isinstance(given, str) or not 0 <= given < len(members):
+        raise InvalidProblem(f"`member` must be one of {', '.join(names)}, or its index, but is {member!r}.")
+    blocks, states = guide.blocks(), members[0].num_states
+    here = slice(given * states, (given + 1) * states)
+    start = blocks.log_initial[here]
+    start = members[given].initial.log() if start.isneginf().all() else start.log_softmax(-1)
+    alive = None if blocks.log_survival is None else blocks.log_survival[:, here]
+    faces = members[given].num_outcomes
+    return Blocks(start, blocks.log_policy[:, here], blocks.log_dynamics[:, here, :, :faces], alive)
+
+
+def member_returns(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, "member member"]:
+    """What the plan for each member (rows) truly earns in each member (columns), in reward units.
+
+    An agent that draws the member it plans for from `believed_weights(ensemble, guide)` earns
+    `believed_weights @ member_returns @ ensemble.weights` on average.
+    """
+    plans = [member_blocks(ensemble, guide, i).log_policy.detach() for i in range(len(ensemble.members))]
+    return torch.tensor(
+        [[true_return(each, plan) for each in ensemble.members] for plan in plans], dtype=ensemble.weights.dtype
+    )
