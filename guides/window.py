@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
+from pgm_control.models.tabular import TabularModel
+from pgm_control.problems.memory_states import Remembered, remember
 from pgm_control.problems.partially_observed import PartiallyObservedMDP
 from pgm_control.trajectories.blocks import Blocks
 
@@ -55,8 +57,8 @@ class WindowGuide(MarkovGuide):
             InvalidArgument: if `window` is none, or gives too many memories.
             InvalidProblem: if a memory leaves no action that is possible in all of the states it may be met in.
         """
-        remembered = pomdp.with_memory(window)
-        super().__init__(remembered.model(temperature, action_prior))
+        remembered = remember(pomdp, window)
+        super().__init__(_model(remembered, temperature, action_prior))
         self.remembered = remembered
         self.look = ViewGuide(self.model, remembered.memory_of_state)
 
@@ -85,8 +87,8 @@ class FreeWindowGuide(MarkovGuide):
         self, pomdp: PartiallyObservedMDP, temperature: float = 1.0, window: int | None = 2, action_prior: Prior = None
     ) -> None:
         """Build the model, and start at its prior. Arguments and errors as in `WindowGuide`."""
-        remembered = pomdp.with_memory(window)
-        super().__init__(remembered.model(temperature, action_prior))
+        remembered = remember(pomdp, window)
+        super().__init__(_model(remembered, temperature, action_prior))
         self.remembered = remembered
         self._base = feasible_prior(self.model, optimism=1.0)
         steps, where = self.model.mdp.horizon, remembered.memory_of_state
@@ -104,3 +106,8 @@ class FreeWindowGuide(MarkovGuide):
             self._shared.policy(self.policy_logits.flatten(0, 1)),
             tilted(self.dynamics_logits, self._base.log_dynamics),
         )
+
+
+def _model(remembered: Remembered, temperature: float, action_prior: Prior) -> TabularModel:
+    prior = None if action_prior is None else remembered.action_prior(action_prior)
+    return TabularModel(remembered.mdp, temperature, prior)

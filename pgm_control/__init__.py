@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .problems.ensemble import Ensemble as Ensemble
     from .problems.partially_observed import PartiallyObservedMDP as PartiallyObservedMDP
     from .problems.memory_states import Remembered as Remembered
+    from .problems.memory_states import remember as remember
     from .environments.tabular_env import TabularEnv as TabularEnv
     from .environments.tabular_env import to_gymnasium as to_gymnasium
     from .environments.check import EnvironmentCheck as EnvironmentCheck
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus
     from .inference.variational.renyi import renyi_bound as renyi_bound
-    from .inference.exact.histories import history_optimum as history_optimum
-    from .inference.exact.histories import HistoryOptimum as HistoryOptimum
+    from .queries.histories import history_optimum as history_optimum
+    from .queries.histories import HistoryOptimum as HistoryOptimum
     from .queries.ladder import ladder as ladder
     from .queries.ladder import Ladder as Ladder
     from .queries.ladder import Rung as Rung
@@ -154,7 +155,7 @@ _HOMES = {
     "problems.factored": ("FactoredMDP",),
     "problems.ensemble": ("Ensemble",),
     "problems.partially_observed": ("PartiallyObservedMDP",),
-    "problems.memory_states": ("Remembered",),
+    "problems.memory_states": ("Remembered", "remember"),
     "environments.tabular_env": ("TabularEnv", "to_gymnasium"),
     "environments.check": ("EnvironmentCheck", "check_against_env"),
     "models": ("TabularModel", "zoo"),
@@ -166,7 +167,7 @@ _HOMES = {
     "inference.exact.posterior": ("Posterior",),
     "inference.infinite_horizon.freed_survival": ("freed_survival", "FreedSurvival", "SurvivalStatus"),
     "inference.variational.renyi": ("renyi_bound",),
-    "inference.exact.histories": ("history_optimum", "HistoryOptimum"),
+    "queries.histories": ("history_optimum", "HistoryOptimum"),
     "queries.ladder": ("ladder", "Ladder", "Rung"),
     "queries.debias": ("debias", "Debiased"),
     "inference.infinite_horizon.value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),

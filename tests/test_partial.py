@@ -28,10 +28,11 @@ from pgm_control import (
 from pgm_control.guides.open_loop import OpenLoopGuide
 from pgm_control.guides.view import ViewGuide
 from pgm_control.guides.window import FreeWindowGuide, WindowGuide
-from pgm_control.inference.exact.histories import history_optimum
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.models.tiger import tiger
+from pgm_control.problems.memory_states import remember
 from pgm_control.problems.partially_observed import PartiallyObservedMDP
+from pgm_control.queries.histories import history_optimum
 from pgm_control.testing.checks import check_guide
 
 pytestmark = pytest.mark.slow
@@ -138,7 +139,9 @@ def test_an_agent_that_sees_the_state_has_no_use_for_a_memory(seen, window, opti
     """`infer` on the problem with a memory has the objective of the problem behind, for any β, survival freed too."""
     beta = Optimism(dynamics=optimism, initial=optimism, survival=optimism)
     behind = infer(TabularModel(seen.pomdp.mdp, seen.problem.temperature, seen.problem.prior), beta)
-    found = infer(seen.pomdp.with_memory(window).model(seen.problem.temperature, seen.problem.prior[0]), beta)
+    remembered = remember(seen.pomdp, window)
+    prior = remembered.action_prior(seen.problem.prior[0])
+    found = infer(TabularModel(remembered.mdp, seen.problem.temperature, prior), beta)
     close(found.objective, behind.objective)
 
 
@@ -163,7 +166,7 @@ def joint_paths(problem, sensor):
 def test_its_trajectories_are_those_of_the_pomdp(seen, window):
     """Each with its probability and its sum of rewards; and the memory is what the definition says it is."""
     problem, sensor, pomdp = seen.problem, seen.sensor, seen.pomdp
-    remembered = pomdp.with_memory(window)
+    remembered = remember(pomdp, window)
     mdp, width = remembered.mdp, 2 * (problem.horizon if window is None else window) - 1
     prior = np.broadcast_to(problem.prior[0], (mdp.num_states, mdp.num_actions))
     ours = dataclasses.replace(problem_of(mdp), prior=prior)
@@ -192,7 +195,7 @@ def test_its_trajectories_are_those_of_the_pomdp(seen, window):
 @laws
 @given(partial_problems(), st.sampled_from([1, 2, 3, None]))
 def test_only_pairs_that_can_be_reached_are_there_and_they_are_named_apart(seen, window):
-    remembered = seen.pomdp.with_memory(window)
+    remembered = remember(seen.pomdp, window)
     mdp = remembered.mdp.replace(discount=1.0, reward=torch.zeros_like(remembered.mdp.reward), final_reward=None)
     met = infer(TabularModel(mdp), 1.0).state_marginals().sum(0)
     assert (met > 0).all()
@@ -205,7 +208,7 @@ def test_only_pairs_that_can_be_reached_are_there_and_they_are_named_apart(seen,
 @given(partial_problems(), st.sampled_from([2, 3]), st.sampled_from([1, 2]))
 def test_a_shorter_view_is_the_memory_of_a_shorter_window(seen, window, shorter):
     """The pairs of the short window are those of the long one with what is forgotten left out."""
-    long, short = seen.pomdp.with_memory(window), seen.pomdp.with_memory(shorter)
+    long, short = remember(seen.pomdp, window), remember(seen.pomdp, shorter)
     view = long.view(shorter)
     forgotten = [long.memories[m][-(2 * shorter - 1) :] for m in long.memory_of_state.tolist()]
     labels = dict(zip(view.tolist(), forgotten, strict=True))
@@ -219,13 +222,13 @@ def test_a_shorter_view_is_the_memory_of_a_shorter_window(seen, window, shorter)
 
 
 def test_the_names_say_what_is_true_and_what_was_heard():
-    remembered = tiger(horizon=2).with_memory(2)
+    remembered = remember(tiger(horizon=2), 2)
     named = list(remembered.mdp.state_names or ())
     assert named[0] == "tiger left | nothing yet"
     assert "tiger left | heard left, listen, heard right" in named
     assert "tiger right | listen, heard right" in named
-    assert set(tiger(horizon=2).with_memory(1).memory_names) == {"nothing yet", "heard left", "heard right"}
-    bare = PartiallyObservedMDP(random_mdp(0, horizon=2), np.full((3, 2), 0.5)).with_memory(2)
+    assert set(remember(tiger(horizon=2), 1).memory_names) == {"nothing yet", "heard left", "heard right"}
+    bare = remember(PartiallyObservedMDP(random_mdp(0, horizon=2), np.full((3, 2), 0.5)), 2)
     assert "1 | o0, a1, o1" in (bare.mdp.state_names or ())
     assert "window 2, 10 memories" in repr(bare)
     assert "2 observations" in repr(bare.pomdp)
@@ -234,14 +237,14 @@ def test_the_names_say_what_is_true_and_what_was_heard():
 def test_names_that_read_alike_are_numbered():
     """An observation may be called what an action and two observations read like."""
     mdp = random_mdp(0, states=1, actions=1, horizon=1).replace(action_names=["b"])
-    mdp = PartiallyObservedMDP(mdp, [[0.5, 0.5]], observation_names=["a", "a, b, a"]).with_memory(2).mdp
+    mdp = remember(PartiallyObservedMDP(mdp, [[0.5, 0.5]], observation_names=["a", "a, b, a"]), 2).mdp
     assert len(set(mdp.state_names)) == mdp.num_states
     assert mdp.state_names[0].startswith("0: ")
 
 
 def test_everything_carries_over():
     mdp = random_mdp(3, horizon=2, discount=0.8).replace(final_reward=[1.0, 0.0, -1.0], action_names=["go", "stay"])
-    found = PartiallyObservedMDP(mdp.to(torch.float32), torch.eye(3)).with_memory(2).mdp
+    found = remember(PartiallyObservedMDP(mdp.to(torch.float32), torch.eye(3)), 2).mdp
     assert (found.horizon, found.discount, found.action_names) == (2, 0.8, ("go", "stay"))
     assert found.probability.dtype == found.final_reward.dtype == torch.float32
     assert found.num_outcomes == mdp.num_outcomes * 3
@@ -514,19 +517,21 @@ def test_too_much_to_remember_is_refused():
     with pytest.raises(
         InvalidArgument, match=r"at most 1000 pairs of state and memory, but 20 .* Take a smaller window"
     ):
-        pomdp.with_memory(limit=1000)
+        remember(pomdp, limit=1000)
     with pytest.raises(InvalidArgument, match="smaller window or a shorter horizon, or raise `limit`"):
         history_optimum(pomdp, limit=1000)
     for window in (0, True):
         with pytest.raises(InvalidArgument, match="`window` must be a whole number of observations, at least 1"):
-            pomdp.with_memory(window)
-    remembered = pomdp.with_memory(2)
+            remember(pomdp, window)
+    with pytest.raises(InvalidProblem, match="`pomdp` must be a PartiallyObservedMDP, but is a TabularMDP"):
+        remember(pomdp.mdp)  # pyright: ignore[reportArgumentType]
+    remembered = remember(pomdp, 2)
     for window in (0, 3):
-        with pytest.raises(InvalidArgument, match=r"1 to 2, but is .*make it with_memory"):
+        with pytest.raises(InvalidArgument, match=r"1 to 2, but is .*make it by remember"):
             remembered.view(window)
     for prior, meaning in ((np.ones((1, 2)), "one row a memory"), (np.ones(3), "one probability an action")):
         with pytest.raises(InvalidProblem, match=meaning):
-            remembered.model(1.0, prior)
+            remembered.action_prior(prior)
     with pytest.raises(InvalidArgument, match="Read `value`"):
         _ = history_optimum(tiger(1), 0.0).objective
     with pytest.raises(InvalidArgument, match="swap the names"):
@@ -535,10 +540,10 @@ def test_too_much_to_remember_is_refused():
 
 def test_the_sensor_is_a_factor_of_its_own():
     """Whoever sees the state gains nothing from what the sensor says, whatever is freed."""
-    remembered = tiger(horizon=2).with_memory(2)
+    remembered = remember(tiger(horizon=2), 2)
     assert remembered.mdp.factors is not None
     assert remembered.mdp.factors.names == ("dynamics", "observation")
-    model = remembered.model(5.0)
+    model = TabularModel(remembered.mdp, 5.0)
     for freed in (0.0, 1.0, -0.5):
         apart = infer(model, Optimism({"dynamics": freed, "observation": 1.0}, freed)).objective
         whole = infer(model, Optimism({"dynamics": freed, "observation": 0.0}, freed)).objective

@@ -1,20 +1,17 @@
 """The problem of an agent that does not see the state, but remembers what it saw and did."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidProblem
 from . import checks
 from .mdp import TabularMDP
-
-if TYPE_CHECKING:
-    from ..models import TabularModel
-    from .partially_observed import PartiallyObservedMDP
+from .partially_observed import PartiallyObservedMDP
 
 Memory = tuple[int, ...]  # o, a, o, …, a, o, the newest last
 
@@ -25,8 +22,9 @@ class Remembered:
     """A `PartiallyObservedMDP` in which the state is the pair of what is true and what is remembered.
 
     A policy of `mdp` sees the pair. One that is honest depends on the memory alone: it is tied over the states with the
-    same entry of `memory_of_state`, as `WindowGuide` and `history_optimum` are. `infer(remembered.model(…), 0.0)` is
-    the answer of an agent that sees the state, an upper bound; its value is that of the problem behind.
+    same entry of `memory_of_state`, as `WindowGuide` and `history_optimum` are.
+    `infer(TabularModel(remembered.mdp, …), 0.0)` is the answer of an agent that sees the state, an upper bound; its
+    value is that of the problem behind. `remember` makes it.
 
     Attributes:
         pomdp: the problem behind.
@@ -38,7 +36,7 @@ class Remembered:
         memory_names: the same in words.
     """
 
-    pomdp: "PartiallyObservedMDP"
+    pomdp: PartiallyObservedMDP
     window: int
     mdp: TabularMDP
     state_of: Int[Tensor, " state"]
@@ -51,32 +49,30 @@ class Remembered:
         """M."""
         return len(self.memories)
 
-    def model(
-        self,
-        temperature: float = 1.0,
-        action_prior: Float[Tensor, "..."] | Float[np.ndarray, "..."] | None = None,
-    ) -> "TabularModel":
-        """The tabular model of `mdp`.
+    def action_prior(
+        self, action_prior: Float[Tensor, "..."] | Float[np.ndarray, "..."]
+    ) -> Float[Tensor, "state action"]:
+        """The action prior of an agent that does not see the state, in the form that a model of `mdp` takes.
+
+            model = TabularModel(remembered.mdp, temperature, remembered.action_prior([0.8, 0.1, 0.1]))
 
         Args:
-            temperature: τ, in reward units per nat.
-            action_prior: ρ(a), or ρ(a | memory) with one row a memory, probabilities; uniform unless given. The agent
-                does not see the state, and so no action can be masked by it.
+            action_prior: ρ(a), shape (action,), or ρ(a | memory), shape (memory, action), probabilities, which the
+                model checks. No action can be masked by the state.
+
+        Returns:
+            A row for each pair, that of its memory.
 
         Raises:
-            InvalidProblem: as `TabularModel`.
+            InvalidProblem: if the shape is another.
         """
-        from ..models import TabularModel  # the core knows no model until it is asked for one
-
-        if action_prior is None:
-            return TabularModel(self.mdp, temperature)
         kind = checks.Kind(self.mdp.probability.dtype, self.mdp.probability.device)
         prior = checks.table("action_prior", action_prior, {1: "action", 2: "memory, action"}, kind)
         if prior.ndim == 1:
             checks.shape("action_prior", prior, (self.mdp.num_actions,), "one probability an action")
         else:
             checks.shape("action_prior", prior, (self.num_memories, self.mdp.num_actions), "one row a memory")
-        return TabularModel(self.mdp, temperature, prior.expand(self.num_memories, -1)[self.memory_of_state])
+        return prior.expand(self.num_memories, -1)[self.memory_of_state]
 
     def view(self, window: int) -> Int[Tensor, " state"]:
         """The memory of each pair for an agent that forgets sooner: its number, those alike having the same.
@@ -92,7 +88,7 @@ class Remembered:
         if isinstance(window, bool) or not isinstance(window, int | np.integer) or not 1 <= window <= self.window:
             raise InvalidArgument(
                 f"`window` must be a whole number of observations, 1 to {self.window}, but is {window!r}. More is not "
-                "remembered here: make it with_memory(window=…)."
+                "remembered here: make it by remember(pomdp, window=…)."
             )
         number: dict[Memory, int] = {}
         shorter = [number.setdefault(_last(memory, int(window)), len(number)) for memory in self.memories]
@@ -103,8 +99,35 @@ class Remembered:
         return f"Remembered(window {self.window}, {self.num_memories} memories, {self.mdp!r})"
 
 
-def remember(pomdp: "PartiallyObservedMDP", window: int, limit: int) -> Remembered:
-    """See `PartiallyObservedMDP.with_memory`."""
+def remember(pomdp: PartiallyObservedMDP, window: int | None = None, limit: int = 100_000) -> Remembered:
+    r"""The problem of an agent that knows the last w observations and the w − 1 actions between them.
+
+    A state of it is a pair (s, memory). Its dice have a face for each outcome and observation, in the order k·O + o,
+    with probability $p(k \mid s, a)\, p(o \mid a, s')$ and the reward of k. Discount, final reward and horizon carry
+    over. Only pairs that can be reached within the horizon are there, in the order of the first time that they can;
+    those met only after the last action stay where they are, so give a longer horizon first.
+
+    Args:
+        pomdp: the problem behind.
+        window: w, at least 1. None: all of the past, for which a window of T suffices.
+        limit: refuse more pairs than this.
+
+    Raises:
+        InvalidProblem: if `pomdp` is no `PartiallyObservedMDP`.
+        InvalidArgument: if `window` is no such number, or there are too many pairs.
+    """
+    if not isinstance(pomdp, PartiallyObservedMDP):
+        raise InvalidProblem(
+            f"`pomdp` must be a PartiallyObservedMDP, but is a {type(pomdp).__name__}. Make one of a TabularMDP and "
+            "what is seen of its state: PartiallyObservedMDP(mdp, observation)."
+        )
+    window = pomdp.mdp.horizon if window is None else window
+    if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1:
+        raise InvalidArgument(
+            f"`window` must be a whole number of observations, at least 1, but is {window!r}. An agent that sees "
+            "nothing has one observation: observation=torch.ones(S, 1). None remembers everything."
+        )
+    window = int(window)
     reached = _reach(pomdp, window, limit)
     memories = list(dict.fromkeys(memory for _, memory in reached.pairs))
     number = {memory: i for i, memory in enumerate(memories)}
@@ -116,8 +139,18 @@ def remember(pomdp: "PartiallyObservedMDP", window: int, limit: int) -> Remember
         state_of=torch.tensor([s for s, _ in reached.pairs], device=device),
         memory_of_state=torch.tensor([number[memory] for _, memory in reached.pairs], device=device),
         memories=tuple(memories),
-        memory_names=tuple(map(pomdp.memory_name, memories)),
+        memory_names=tuple(_memory_name(pomdp, memory) for memory in memories),
     )
+
+
+def _memory_name(pomdp: PartiallyObservedMDP, memory: Memory) -> str:
+    """Such as "heard left, listen, heard right"."""
+    actions = pomdp.mdp.action_names
+    newest_first = [
+        pomdp.observation_name(each) if i % 2 == 0 else actions[each] if actions else f"a{each}"
+        for i, each in enumerate(reversed(memory))
+    ]
+    return ", ".join(reversed(newest_first)) or "nothing yet"
 
 
 class _Reached(NamedTuple):
@@ -133,7 +166,7 @@ def _last(memory: Memory, window: int) -> Memory:
     return memory[-(2 * window - 1) :]
 
 
-def _reach(pomdp: "PartiallyObservedMDP", window: int, limit: int) -> _Reached:
+def _reach(pomdp: PartiallyObservedMDP, window: int, limit: int) -> _Reached:
     """Breadth first, a layer a step."""
     mdp, observations = pomdp.mdp, pomdp.num_observations
     possible = (mdp.probability[..., None] * _on_arrival(pomdp) > 0).cpu()
@@ -166,7 +199,7 @@ def _reach(pomdp: "PartiallyObservedMDP", window: int, limit: int) -> _Reached:
     return _Reached(pairs, starts, rows)
 
 
-def _augmented(pomdp: "PartiallyObservedMDP", reached: _Reached) -> TabularMDP:
+def _augmented(pomdp: PartiallyObservedMDP, reached: _Reached) -> TabularMDP:
     """The problem over these pairs."""
     mdp, pairs, acting, starts = pomdp.mdp, reached.pairs, len(reached.successor), reached.starts
     state_of = torch.tensor([s for s, _ in pairs], device=mdp.probability.device)
@@ -184,7 +217,7 @@ def _augmented(pomdp: "PartiallyObservedMDP", reached: _Reached) -> TabularMDP:
     dice = {"dynamics": mdp.num_outcomes}
     if mdp.factors is not None:
         dice = dict(zip(mdp.factors.names, mdp.factors.sizes, strict=True))
-    names = [f"{mdp.state_name(s)} | {pomdp.memory_name(memory)}" for s, memory in pairs]
+    names = [f"{mdp.state_name(s)} | {_memory_name(pomdp, memory)}" for s, memory in pairs]
     return TabularMDP(
         initial=initial,
         probability=probability,
@@ -199,7 +232,7 @@ def _augmented(pomdp: "PartiallyObservedMDP", reached: _Reached) -> TabularMDP:
     )
 
 
-def _on_arrival(pomdp: "PartiallyObservedMDP") -> Float[Tensor, "state action outcome observation"]:
+def _on_arrival(pomdp: PartiallyObservedMDP) -> Float[Tensor, "state action outcome observation"]:
     """What each outcome lets the agent see, as probabilities."""
     actions = torch.arange(pomdp.mdp.num_actions, device=pomdp.mdp.successor.device)
     return pomdp.observation[actions[:, None], pomdp.mdp.successor.long()]

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument, InvalidProblem
+from ..errors import InvalidProblem
 from . import checks
 from .mdp import ArrayLike, TabularMDP
-from .memory_states import Memory, Remembered, remember
 
 
 @final
@@ -22,12 +20,12 @@ class PartiallyObservedMDP:
     $$p(s_0)\, p(o_0 \mid s_0) \prod_t \pi(a_t \mid o_0, a_0, o_1, \dots, o_t)\, p(k_t \mid s_t, a_t)\,
         p(o_{t+1} \mid a_t, s_{t+1})$$
 
-    `with_memory` makes the tabular problem in which the state is the pair of what is true and what is remembered. There
+    `remember` makes the tabular problem in which the state is the pair of what is true and what is remembered. There
     everything stays exact, and the sensor is part of the dice: a free guide may imagine what it will see.
 
         pomdp = tiger(horizon=4)
-        remembered = pomdp.with_memory()  # all that was seen and done; window=2 for the last two observations
-        model = remembered.model(temperature=5.0)
+        remembered = remember(pomdp)  # all that was seen and done; window=2 for the last two observations
+        model = TabularModel(remembered.mdp, temperature=5.0)
         best = history_optimum(pomdp, temperature=5.0)  # of all policies that only see the past
         guides = {f"window {w}": ViewGuide(model, remembered.view(w)) for w in (1, 2, 3)}
         for guide in guides.values():
@@ -99,38 +97,6 @@ class PartiallyObservedMDP:
     def observation_name(self, observation: int) -> str:
         """The name of an observation, or o and its index."""
         return self.observation_names[observation] if self.observation_names else f"o{observation}"
-
-    def memory_name(self, memory: Memory) -> str:
-        """Such as "heard left, listen, heard right"."""
-        actions = self.mdp.action_names
-        newest_first = [
-            self.observation_name(each) if i % 2 == 0 else actions[each] if actions else f"a{each}"
-            for i, each in enumerate(reversed(memory))
-        ]
-        return ", ".join(reversed(newest_first)) or "nothing yet"
-
-    def with_memory(self, window: int | None = None, limit: int = 100_000) -> Remembered:
-        r"""The problem of an agent that knows the last w observations and the w − 1 actions between them.
-
-        A state of it is a pair (s, memory). Its dice have a face for each outcome and observation, in the order
-        k·O + o, with probability $p(k \mid s, a)\, p(o \mid a, s')$ and the reward of k. Discount, final reward and
-        horizon carry over. Only pairs that can be reached within the horizon are there, in the order of the first time
-        that they can; those met only after the last action stay where they are, so give a longer horizon first.
-
-        Args:
-            window: w, at least 1. None: all of the past, for which a window of T suffices.
-            limit: refuse more pairs than this.
-
-        Raises:
-            InvalidArgument: if `window` is no such number, or there are too many pairs.
-        """
-        window = self.mdp.horizon if window is None else window
-        if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1:
-            raise InvalidArgument(
-                f"`window` must be a whole number of observations, at least 1, but is {window!r}. An agent that sees "
-                "nothing has one observation: observation=torch.ones(S, 1). None remembers everything."
-            )
-        return remember(self, int(window), limit)
 
     def __repr__(self) -> str:
         """Sizes, not tables."""

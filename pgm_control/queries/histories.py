@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.operators import certainty_equivalent, tilt
-from ...errors import InvalidArgument
-from ...problems.memory_states import Remembered
-from ...problems.partially_observed import PartiallyObservedMDP
-from ...text.tables import grid, html_grid
-from ...trajectories.blocks import Blocks, MarkovModel
-from ...trajectories.occupancy import occupancy
-from ...trajectories.program import run_program
+from ..chance.operators import certainty_equivalent, tilt
+from ..errors import InvalidArgument
+from ..models.tabular import TabularModel
+from ..problems.memory_states import Remembered, remember
+from ..problems.partially_observed import PartiallyObservedMDP
+from ..text.tables import grid, html_grid
+from ..trajectories.blocks import Blocks, MarkovModel
+from ..trajectories.occupancy import occupancy
+from ..trajectories.program import run_program
 
 _ROWS = 20  # that a printed table has
 
@@ -150,8 +151,9 @@ def history_optimum(
     References:
         [kaelbling1998], [ziebart2010]
     """
-    remembered = pomdp.with_memory(limit=limit)
-    model = remembered.model(temperature, action_prior)
+    remembered = remember(pomdp, limit=limit)
+    prior = None if action_prior is None else remembered.action_prior(action_prior)
+    model = TabularModel(remembered.mdp, temperature, prior)
     mdp, where, beliefs = remembered.mdp, remembered.memory_of_state, _beliefs(remembered)
     log_p = mdp.probability.log()
     log_prior = mdp.probability.new_zeros(remembered.num_memories, mdp.num_actions)
