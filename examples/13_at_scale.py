@@ -24,7 +24,7 @@ import tyro
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from pgm_control import TabularMDP, policy_evaluation, stationary_distribution, value_iteration
+from pgm_control import mdp_from_blocks, policy_evaluation, stationary_distribution, value_iteration
 
 MOVES = torch.tensor([[0, -1], [1, 0], [0, 1], [-1, 0]])  # (rows, columns): west, south, east, north
 
@@ -73,7 +73,7 @@ def main(args: Args) -> None:
     start = states - args.size
     initial = torch.zeros(states, dtype=torch.float64)
     initial[start] = 1.0
-    mdp = TabularMDP.from_blocks(rows(args.size, args.wind), states, 4, 3, 1, args.discount, initial)
+    mdp = mdp_from_blocks(rows(args.size, args.wind), states, 4, 3, 1, args.discount, initial)
     print(f"{states:,} states, made in {time.perf_counter() - begin:.1f} s")
     visits = {}
     for name, optimism in (("fear", -1.0), ("sense", 0.0), ("hope", 1.0)):

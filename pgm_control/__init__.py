@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # A problem
     from .problems.mdp import TabularMDP as TabularMDP
+    from .problems.stream import mdp_from_blocks as mdp_from_blocks
     from .problems.factored import FactoredMDP as FactoredMDP
     from .problems.ensemble import Ensemble as Ensemble
     from .problems.partially_observed import PartiallyObservedMDP as PartiallyObservedMDP
@@ -152,6 +153,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "problems.mdp": ("TabularMDP",),
+    "problems.stream": ("mdp_from_blocks",),
     "problems.factored": ("FactoredMDP",),
     "problems.ensemble": ("Ensemble",),
     "problems.partially_observed": ("PartiallyObservedMDP",),

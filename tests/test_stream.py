@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from problems import random_mdp
 from strategies import laws, mdp_of, model_of, problems
 
-from pgm_control import FreeGuide, InvalidProblem, Optimism, TabularMDP, TabularModel, evaluate, fit, infer
+from pgm_control import FreeGuide, InvalidProblem, Optimism, TabularModel, evaluate, fit, infer, mdp_from_blocks
 
 
 def sizes(mdp):
@@ -31,7 +31,7 @@ def test_blocks_make_the_same_mdp(problem, size):
     mdp = mdp_of(problem)
     tables = (problem.probability, problem.successor, problem.reward)
     blocks = (tuple(t[s : s + size] for t in tables) for s in range(0, mdp.num_states, size))
-    made = TabularMDP.from_blocks(blocks, *sizes(mdp), 3, 0.9, problem.initial)
+    made = mdp_from_blocks(blocks, *sizes(mdp), 3, 0.9, problem.initial)
     same(made, mdp)
     assert made.successor.dtype == torch.int32
     assert (made.horizon, made.discount, made.final_reward, made.state_names) == (3, 0.9, None, None)
@@ -40,10 +40,10 @@ def test_blocks_make_the_same_mdp(problem, size):
 
 def test_a_layout_comes_along():
     block = (np.ones((2, 1, 1)), np.zeros((2, 1, 1), int), np.zeros((2, 1, 1)))
-    made = TabularMDP.from_blocks([block], 2, 1, 1, 3, layout=[(0, 0), (1, 0)])
+    made = mdp_from_blocks([block], 2, 1, 1, 3, layout=[(0, 0), (1, 0)])
     assert made.layout == made.replace(horizon=4).layout == ((0, 0), (1, 0))
     with pytest.raises(InvalidProblem, match="`layout` must hold 2 places"):
-        TabularMDP.from_blocks([block], 2, 1, 1, 3, layout=[None])
+        mdp_from_blocks([block], 2, 1, 1, 3, layout=[None])
 
 
 @laws
@@ -59,12 +59,12 @@ def test_rows_in_any_order_make_the_same_mdp(problem, size, random):
         tuple(np.array(column) for column in zip(*rows[i : i + size], strict=True)) for i in range(0, len(rows), size)
     ]
     for given_rows in (chunks, rows):
-        made = TabularMDP.from_blocks(iter(given_rows), *sizes(mdp), mdp.horizon, initial=problem.initial, of_rows=True)
+        made = mdp_from_blocks(iter(given_rows), *sizes(mdp), mdp.horizon, initial=problem.initial, of_rows=True)
         same(made, mdp)
 
 
 def test_short_rows_are_padded():
-    made = TabularMDP.from_blocks([(np.ones((2, 1, 1)), [[[1]], [[0]]], np.ones((2, 1, 1)))], 2, 1, 3, 5)
+    made = mdp_from_blocks([(np.ones((2, 1, 1)), [[[1]], [[0]]], np.ones((2, 1, 1)))], 2, 1, 3, 5)
     assert made.probability.tolist() == [[[1.0, 0.0, 0.0]]] * 2
     assert made.initial.tolist() == [0.5, 0.5]
 
@@ -115,12 +115,12 @@ def test_errors_name_the_block():
         ([good[:2]], r"must give triples"),
     ):
         with pytest.raises(InvalidProblem, match=message):
-            TabularMDP.from_blocks(iter(blocks), 2, 1, 1, 1)
+            mdp_from_blocks(iter(blocks), 2, 1, 1, 1)
 
 
 def test_errors_of_rows():
     def make(*rows, outcomes=1):
-        return TabularMDP.from_blocks(iter(rows), 1, 1, outcomes, 1, of_rows=True)
+        return mdp_from_blocks(iter(rows), 1, 1, outcomes, 1, of_rows=True)
 
     for rows, message in (
         ([(0, 0, 0.5, 0, 0.0)], "must sum to 1"),
@@ -133,7 +133,7 @@ def test_errors_of_rows():
         with pytest.raises(InvalidProblem, match=message):
             make(*rows)
     with pytest.raises(InvalidProblem, match="`num_states` must be"):
-        TabularMDP.from_blocks([], 0, 1, 1, 1)
+        mdp_from_blocks([], 0, 1, 1, 1)
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_memory_peaks_at_little_more_than_the_tables():
     """In a fresh process: the growth of the peak against 20 bytes an outcome, and again for a solution of it."""
     code = """
 import resource, numpy as np, torch
-from pgm_control import TabularMDP
+from pgm_control import mdp_from_blocks
 from pgm_control.inference.infinite_horizon.value_iteration import value_iteration
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 torch.set_num_threads(1)
@@ -152,7 +152,7 @@ def make(states, size=2000):
         for s in range(0, states, size):
             p = rng.random((size, 4, 5))
             yield p / p.sum(-1, keepdims=True), rng.integers(states, size=p.shape, dtype=np.int32), rng.random(p.shape)
-    return TabularMDP.from_blocks(blocks(), states, 4, 5, 1, 0.9)
+    return mdp_from_blocks(blocks(), states, 4, 5, 1, 0.9)
 value_iteration(make(8000))
 value_iteration(make(8000), 0.5)
 before, states = peak(), 300_000

@@ -1,9 +1,9 @@
 """A finite-horizon Markov decision process in outcome form."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import gymnasium
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from ..errors import InvalidArgument, InvalidProblem
 from . import checks
 from .grid import Places
 from .gymnasium_table import outcome_table
-from .stream import tables_of_blocks, tables_of_rows
 from .wrappers import time_limit
 
 ArrayLike = npt.ArrayLike | Tensor
@@ -197,52 +196,6 @@ class TabularMDP:
             action_names=table.action_names,
             layout=table.layout,
         )
-
-    @classmethod
-    def from_blocks(
-        cls,
-        blocks: Iterable[Any],
-        num_states: int,
-        num_actions: int,
-        num_outcomes: int,
-        horizon: int,
-        discount: float = 1.0,
-        initial: ArrayLike | None = None,
-        *,
-        of_rows: bool = False,
-        dtype: torch.dtype = torch.float64,
-        layout: Sequence[Sequence[int] | None] | None = None,
-    ) -> "TabularMDP":
-        """Make a large MDP a piece at a time: memory peaks at little more than its tables, 20 bytes an outcome.
-
-        Args:
-            blocks: an iterable, such as a generator, of (probability, successor, reward) of consecutive states, each of
-                shape (states of the block, A, at most K). Or, with `of_rows`, of (state, action, probability,
-                successor, reward), numbers or vectors, in any order.
-            num_states, num_actions, num_outcomes: S, A, K.
-            horizon, discount: as in `TabularMDP`.
-            initial: p(s_0); unless given, uniform over the states.
-            of_rows: what `blocks` gives.
-            dtype: of the tables, torch.float64 or torch.float32.
-            layout: as in `TabularMDP`.
-
-        Raises:
-            InvalidProblem: as `TabularMDP`, naming the block too.
-        """
-        fill = tables_of_rows if of_rows else tables_of_blocks
-        found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
-        given = torch.full((num_states,), 1.0 / num_states, dtype=dtype) if initial is None else initial
-        start = checks.table("initial", given, 1, checks.Kind(dtype, found.probability.device))
-        checks.shape("initial", start, (num_states,), "one probability a state")
-        self = object.__new__(cls)  # __init__ would copy the tables
-        put = object.__setattr__
-        put(self, "initial", checks.normalised("initial", start, (None,)))
-        for name, table in found._asdict().items():
-            put(self, name, table)
-        put(self, "horizon", checks.horizon("horizon", horizon))
-        put(self, "discount", checks.discount("discount", discount))
-        put(self, "layout", checks.layout("layout", layout, None, num_states))
-        return self
 
     @property
     def num_states(self) -> int:

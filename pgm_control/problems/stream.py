@@ -1,6 +1,6 @@
-"""Outcome tables filled once, a piece at a time, so that the peak of memory is hardly more than the tables."""
+"""Large problems, built a piece at a time, so that the peak of memory is hardly more than their tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +10,54 @@ from torch import Tensor
 
 from ..errors import InvalidProblem
 from . import checks
+from .mdp import ArrayLike, TabularMDP
 
 _PIECE = 1 << 18  # outcomes that are checked at once
+
+
+def mdp_from_blocks(
+    blocks: Iterable[Any],
+    num_states: int,
+    num_actions: int,
+    num_outcomes: int,
+    horizon: int,
+    discount: float = 1.0,
+    initial: ArrayLike | None = None,
+    *,
+    of_rows: bool = False,
+    dtype: torch.dtype = torch.float64,
+    layout: Sequence[Sequence[int] | None] | None = None,
+) -> TabularMDP:
+    """Make a large MDP a piece at a time: memory peaks at little more than its tables, 20 bytes an outcome.
+
+    Args:
+        blocks: an iterable, such as a generator, of (probability, successor, reward) of consecutive states, each of
+            shape (states of the block, A, at most K). Or, with `of_rows`, of (state, action, probability, successor,
+            reward), numbers or vectors, in any order.
+        num_states, num_actions, num_outcomes: S, A, K.
+        horizon, discount: as in `TabularMDP`.
+        initial: p(s_0); unless given, uniform over the states.
+        of_rows: what `blocks` gives.
+        dtype: of the tables, torch.float64 or torch.float32.
+        layout: as in `TabularMDP`.
+
+    Raises:
+        InvalidProblem: as `TabularMDP`, naming the block too.
+    """
+    fill = _tables_of_rows if of_rows else _tables_of_blocks
+    found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
+    given = torch.full((num_states,), 1.0 / num_states, dtype=dtype) if initial is None else initial
+    start = checks.table("initial", given, 1, checks.Kind(dtype, found.probability.device))
+    checks.shape("initial", start, (num_states,), "one probability a state")
+    mdp = object.__new__(TabularMDP)  # __init__ would copy the tables
+    put = object.__setattr__
+    put(mdp, "initial", checks.normalised("initial", start, (None,)))
+    for name, table in found._asdict().items():
+        put(mdp, name, table)
+    put(mdp, "horizon", checks.horizon("horizon", horizon))
+    put(mdp, "discount", checks.discount("discount", discount))
+    put(mdp, "layout", checks.layout("layout", layout, None, num_states))
+    return mdp
 
 
 class OutcomeTables(NamedTuple):
@@ -22,7 +68,7 @@ class OutcomeTables(NamedTuple):
     reward: Float[Tensor, "state action outcome"]
 
 
-def tables_of_blocks(
+def _tables_of_blocks(
     blocks: Iterable[Any], num_states: int, num_actions: int, num_outcomes: int, dtype: torch.dtype
 ) -> OutcomeTables:
     """Fill the tables from blocks of consecutive states.
@@ -79,7 +125,7 @@ def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int
     return len(p)
 
 
-def tables_of_rows(
+def _tables_of_rows(
     rows: Iterable[Any], num_states: int, num_actions: int, num_outcomes: int, dtype: torch.dtype
 ) -> OutcomeTables:
     """Fill the tables from outcomes in any order, any number at a time.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pgm_control import TabularMDP
+from pgm_control import mdp_from_blocks
 
 from . import peers_infinite as peers
 from .harness import race, readable, require_close, versions
@@ -143,7 +143,7 @@ MEMORY: dict[str, Callable[[Arrays], Any]] = {
     "C, modified policy iteration": lambda problem: peers.limit(problem).solve(evaluations=peers.MPI_STEPS),
     "pgm-control, auto, hard": lambda problem: peers.ours(problem.mdp(), TOLERANCE)(),
     "pgm-control, auto, soft": lambda problem: peers.ours(problem.mdp(), TOLERANCE, temperature=SOFT)(),
-    "pgm-control, auto, hard, tables by `from_blocks`": lambda problem: None,  # see `child`
+    "pgm-control, auto, hard, tables by `mdp_from_blocks`": lambda problem: None,  # see `child`
     "quantecon, modified policy iteration": lambda problem: _called(
         peers.quantecon(problem, TOLERANCE, "modified_policy_iteration")
     ),
@@ -179,12 +179,12 @@ def memory(problem: Arrays) -> None:
 def child(name: str, folder: str) -> None:
     """Run once on a small problem, which compiles, and then on the one in the folder."""
     torch.set_num_threads(1)
-    if "from_blocks" in name:
+    if "mdp_from_blocks" in name:
         peers.ours(garnet(5000).mdp(), TOLERANCE)()
         before = peak(reset=True)
         pieces = read_in_pieces(Path(folder))
         states = next(pieces)
-        peers.ours(TabularMDP.from_blocks(pieces, states, 4, 5, horizon=1, discount=0.99), TOLERANCE)()
+        peers.ours(mdp_from_blocks(pieces, states, 4, 5, horizon=1, discount=0.99), TOLERANCE)()
         print(peak() - before)
         return
     MEMORY[name](garnet(5000))
@@ -195,7 +195,7 @@ def child(name: str, folder: str) -> None:
 
 
 def read_in_pieces(folder: Path, size: int = 4096) -> Iterator[Any]:
-    """The number of states, and then the blocks that `from_blocks` takes."""
+    """The number of states, and then the blocks that `mdp_from_blocks` takes."""
     with ExitStack() as files:
         tables = []
         for name in ("p", "successor", "reward"):
