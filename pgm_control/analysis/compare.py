@@ -2,11 +2,9 @@
 
 import json
 import math
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, final
 
@@ -16,6 +14,7 @@ from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit, FitStatus, fit
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, silent
+from ..runtime.versions import versions
 from ..trajectories.blocks import HasBlocks, MarkovModel
 from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
@@ -185,17 +184,6 @@ def compare(
         },
         command=command,
     )
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages that the numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in ("torch", "pyro-ppl", "gymnasium", "pgm-control"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def _plain(value: Any) -> Any:

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
 
-from ..analysis.compare import versions
 from ..errors import InvalidArgument
-from ..inference.variational.fit import FitStatus, _identity
+from ..inference.variational.checkpoint import identity
+from ..inference.variational.fit import FitStatus
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, silent
 from ..runtime.status import Status
+from ..runtime.versions import versions
 from ..trajectories.blocks import require_model
 from .guides import guide_of, importable, library_digest, problem_of, require_lawful, source_digest
 from .job import Job
@@ -250,7 +251,7 @@ def _planned(
     planned = []
     for problem in problems:
         for guide in guides:
-            about = (_identity(models[problem.name]), source_digest(guide), library_digest(), steps, samples)
+            about = (identity(models[problem.name]), source_digest(guide), library_digest(), steps, samples)
             by_name = ":" in guide.name or known_guides.get(guide.name) is guide
             for seed in range(seeds):
                 key = hashlib.sha256(repr((problem.name, guide.name, seed, *about)).encode()).hexdigest()[:16]

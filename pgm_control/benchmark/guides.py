@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyro
 import torch
 
-from ..analysis.compare import versions
 from ..errors import InvalidArgument, LawBroken
+from ..runtime.versions import versions
 from ..trajectories.blocks import MarkovModel
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
-from ..analysis.compare import versions
+from ..runtime.versions import versions
 from ..text.tables import grid, html_grid
 from .lines import Line, arrived, lines_of, median, number, seconds, spread, statuses, value, whole
 from .rows import PARTS, WITHIN, BenchRow

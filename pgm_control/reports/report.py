@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.compare import Comparison, versions
+from ..analysis.compare import Comparison
 from ..analysis.explain import explain
 from ..analysis.frontier import frontier
 from ..analysis.ledger import Ledger, ledger
@@ -19,6 +19,7 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit
 from ..runtime.files import write_whole
+from ..runtime.versions import versions
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""How a long computation runs: progress, interruption, files."""
+"""How a long computation runs: progress, interruption, files, versions."""

@@ -1,5 +1,6 @@
 """A fit on disk: tensors and JSON, loadable without running code, written whole or not at all."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from ...runtime.checkpoint import loaded
 from ...runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
 from ...runtime.files import write_whole
 from ...runtime.optimiser_states import check_of, restored, states_of
+from ...trajectories.blocks import MarkovModel
 from .parameters import check_of_state, load_state, parameters_of, state_of
 
 _FORMAT = 1
@@ -143,6 +145,18 @@ _TENSORS = fields(
     }
 )
 _FACTS = fields({"format": number(whole=True), "seconds": number(0.0), "description": mapping(anything)})
+
+
+def identity(model: object) -> str:
+    """What a resumed fit must have been a fit of: the sizes, and a digest of all numbers."""
+    if not isinstance(model, MarkovModel):
+        return getattr(model, "__name__", type(model).__name__)
+    mdp, digest = model.mdp, hashlib.sha256()
+    last = mdp.initial.new_zeros(0) if mdp.final_reward is None else mdp.final_reward
+    for table in (mdp.initial, mdp.probability, mdp.successor, mdp.reward, last, model.action_prior):
+        digest.update(table.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(repr((model.temperature, mdp.discount)).encode())
+    return f"{model!r} [{digest.hexdigest()[:12]}]"
 
 
 def _copied(state: Any) -> Any:

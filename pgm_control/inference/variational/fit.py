@@ -1,6 +1,5 @@
 """Fitting a guide to a model, whatever one step of it is."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ...trajectories.checked import blocks_of
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
 from .methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
 
@@ -165,7 +164,7 @@ def fit(
     _check_pair(model, guide, loss, optim)
     _check(guide, steps, checkpoint_every, tolerance, seed, resume)
     way = _way(method, model, guide, loss, optim, step_size)
-    about = {"model": _identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
+    about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
     elbo: list[float] = []
     seconds = 0.0
     own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
@@ -261,18 +260,6 @@ def _exactly(model: object, guide: object) -> float | None:
         return None
     with torch.no_grad():
         return float(exact_elbo(model, guide.blocks()))
-
-
-def _identity(model: object) -> str:
-    """What a resumed fit must have been a fit of: the sizes, and a digest of all numbers."""
-    if not isinstance(model, MarkovModel):
-        return getattr(model, "__name__", type(model).__name__)
-    mdp, digest = model.mdp, hashlib.sha256()
-    last = mdp.initial.new_zeros(0) if mdp.final_reward is None else mdp.final_reward
-    for table in (mdp.initial, mdp.probability, mdp.successor, mdp.reward, last, model.action_prior):
-        digest.update(table.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(repr((model.temperature, mdp.discount)).encode())
-    return f"{model!r} [{digest.hexdigest()[:12]}]"
 
 
 def _check_pair(model: object, guide: object, loss: object, optim: object) -> None:
