@@ -12,11 +12,11 @@ from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model
 from pgm_control.trajectories.program import run_program
 
 
-class _AbstractPyroModule(type(PyroModule), abc.ABCMeta):
+class AbstractPyroModule(type(PyroModule), abc.ABCMeta):
     """PyroModule has a metaclass of its own; this one also refuses to build an abstract class."""
 
 
-class MarkovGuide(PyroModule, abc.ABC, metaclass=_AbstractPyroModule):
+class MarkovGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     r"""A distribution over trajectories that factors as the model does.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$

@@ -15,10 +15,10 @@ from pgm_control.problems.mdp import TabularMDP
 from pgm_control.trajectories.blocks import MarkovModel, require_model
 from pgm_control.trajectories.process import Process
 
-from .markov import _AbstractPyroModule
+from .markov import AbstractPyroModule
 
 
-class MemoryGuide(PyroModule, abc.ABC, metaclass=_AbstractPyroModule):
+class MemoryGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     r"""A distribution over trajectories whose choices may depend on the past, $q(a_t \mid s_0, a_0, k_0, \dots, s_t)$.
 
     To write one, inherit, keep parameters as `torch.nn.Parameter`, call `super().__init__(model)` first, and return a

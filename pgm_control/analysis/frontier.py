@@ -17,7 +17,7 @@ from ..text.tables import grid, html_grid, save_records
 from ..text.wording import amount
 from ..trajectories.blocks import MarkovModel, require_model
 from .evaluate import evaluate
-from .return_distribution import _require_share, return_distribution, return_moments
+from .return_distribution import require_share, return_distribution, return_moments
 
 GRID = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
@@ -143,7 +143,7 @@ def frontier(
     if isinstance(dial, str) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {optimism!r}. Pass a list of numbers.")
     if cvar_level is not None:
-        _require_share("cvar_level", cvar_level)
+        require_share("cvar_level", cvar_level)
     return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
 
 

@@ -52,7 +52,7 @@ class ReturnDistribution:
         Raises:
             InvalidArgument: unless 0 < level ≤ 1.
         """
-        _require_share("level", level)
+        require_share("level", level)
         below = self.probability.cumsum(0)
         return float(self.values[int((below < level - 1e-12).sum().clamp(max=len(below) - 1))])
 
@@ -69,7 +69,7 @@ class ReturnDistribution:
         References:
             [rockafellar2002]
         """
-        _require_share("level", level)
+        require_share("level", level)
         above = self.probability.cumsum(0) - self.probability
         share = torch.minimum(self.probability, (level - above).clamp(min=0.0))
         counted = torch.where(share > 0, self.values, 0.0)
@@ -291,7 +291,12 @@ def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
     return _Atoms(state[first], value[first], np.add.reduceat(mass, np.flatnonzero(first)))
 
 
-def _require_share(name: str, value: Any) -> None:
+def require_share(name: str, value: Any) -> None:
+    """Refuse what is no share of the probability, above 0 and at most 1.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise InvalidArgument(
             f"`{name}` must be a share above 0 and at most 1, but is {value!r}; 0.1 is the worst tenth."
