@@ -20,15 +20,13 @@ def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
     return _kernels()
 
 
+def sweeps_for(table: Tensor) -> ModuleType | None:
+    """The compiled sweeps over all states of a large problem, or None for those in torch, by the same rule."""
+    return None if kernels_for(table, steps=2) is None else importlib.import_module(".infinite_horizon", __package__)
+
+
 @functools.cache
 def _kernels() -> ModuleType | None:
     if importlib.util.find_spec("numba") is None:
         return None
     return importlib.import_module(".finite_horizon", __package__)
-
-
-def sweeps_for(table: Tensor) -> ModuleType:
-    """The compiled sweeps over all states of a large problem, or those in torch, by the same rule."""
-    if kernels_for(table, steps=2) is None:
-        return importlib.import_module("..inference.infinite_horizon.sweeps", __package__)
-    return importlib.import_module(".infinite_horizon", __package__)

@@ -1,8 +1,9 @@
-"""Compiled sweeps over all states of an endless problem; `_sweeps_torch.py` is their reference.
+"""Compiled sweeps over all states of a problem without a horizon; the sweeps in torch are their reference.
 
 States are taken in blocks, small enough to stay in the nearest cache, so that what is not a gather is a loop over
 contiguous lanes: lane i of a block that begins at b is state b + i. No table is allocated, no interpreter lock is held.
-Rows of dice are either all of one width, or delimited by `rows`. Values are finite: `_forms.py` has seen to dead ends.
+Rows of dice are either all of one width, or delimited by `rows`. Values are finite:
+the tables have no dead ends left.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from .infinite_horizon_blocks import average, best_actions, equivalents, means, 
 from .vector_math import compiled, entry
 
 Array = np.ndarray
-Width = Any  # see `endless_blocks.py`
+Width = Any  # see `infinite_horizon_blocks.py`
 
 BLOCK = 256
 

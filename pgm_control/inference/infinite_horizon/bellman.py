@@ -14,7 +14,7 @@ from torch import Tensor
 from ...chance.operators import certainty_equivalent
 from ...kernels.backend import sweeps_for
 from ...problems.mdp import TabularMDP
-from . import sweeps as _sweeps_torch
+from . import sweeps as torch_sweeps
 from .tables import Form, tables
 
 _ALONE = 1 << 17  # outcomes a thread must have for it to be worth its start, some 0.1 ms of work
@@ -65,10 +65,9 @@ class Bellman:
     ) -> None:
         """Prepare the tables. The arguments have been checked."""
         self.tables = found = tables(mdp, prior, optimism, form)
-        self.kernels: Any = (
-            sweeps_for(mdp.probability) if found.form != "dense" else _sweeps_torch
-        )  # products are torch's
-        self.compiled = self.kernels is not _sweeps_torch
+        compiled = sweeps_for(mdp.probability) if found.form != "dense" else None  # products are torch's
+        self.kernels: Any = compiled or torch_sweeps
+        self.compiled = compiled is not None
         self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
         self.temperature, self.optimism, self.discount = temperature, optimism, discount
         outcomes = found.probability.numel()

@@ -13,6 +13,7 @@ from ...kernels.backend import sweeps_for
 from ...problems.mdp import TabularMDP
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
+from . import sweeps as torch_sweeps
 from .average_reward import LAZY, GainStatus
 from .problem import Endless, require_number, require_sweeps
 
@@ -79,7 +80,7 @@ def growth_rate(
     problem = Endless.of(mdp, temperature, 1.0, 1.0, action_prior)
     require_number("tolerance", tolerance)
     require_sweeps(max_sweeps)
-    kernels = sweeps_for(torch.empty(0))  # the classes are found on the CPU
+    kernels = sweeps_for(torch.empty(0)) or torch_sweeps  # the classes are found on the CPU
     starts, targets = _edges(problem)
     classes = torch.from_numpy(kernels.strong_components(starts.numpy(), targets.numpy())).to(mdp.reward.device)
     here = classes[:, None, None].expand_as(mdp.successor)

@@ -1,4 +1,4 @@
-"""The sweeps of `_compiled/endless.py` in torch: the reference, the fallback without numba, and the dense form."""
+"""Sweeps in torch: the reference of `kernels.infinite_horizon`, the fallback without numba, and the dense form."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def sweep(
     last: int,
     backwards: bool,
 ) -> tuple[float, float, bool]:
-    """As `_compiled.endless.sweep`, and `p` may also be a dense matrix (S A, S)."""
+    """As `kernels.infinite_horizon.sweep`, and `p` may also be a dense matrix (S A, S)."""
     lo, hi, whole = torch.inf, -torch.inf, True
     starts = range(first, last, block)
     for b in reversed(starts) if backwards else starts:
@@ -137,7 +137,7 @@ def follow(
     first: int,
     last: int,
 ) -> tuple[float, float, bool]:
-    """As `_compiled.endless.follow`, and `p` may also be a dense matrix."""
+    """As `kernels.infinite_horizon.follow`, and `p` may also be a dense matrix."""
     actions = pay.shape[1]
     row = torch.arange(first, last, device=v.device) * actions + choice[first:last]
     if p.ndim == 2:
@@ -155,7 +155,7 @@ def follow(
 
 
 def survey(p: Tensor, reward: Tensor, pay: Tensor) -> tuple[float, float, int, int]:
-    """As `_compiled.endless.survey`."""
+    """As `kernels.infinite_horizon.survey`."""
     slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
     faces, flat = p.numel() // pay.numel(), pay.reshape(-1)
     rows = max(1, BLOCK * 8 // faces)

@@ -1,7 +1,7 @@
 """The tables that a sweep reads, in the form that suits their size and branching."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...kernels.backend import sweeps_for
 from ...problems.mdp import TabularMDP
-from . import sweeps as _sweeps_torch
+from . import sweeps as torch_sweeps
 from .dead_ends import dead_ends
 
 Form = Literal["padded", "rows", "dense"]
@@ -79,8 +79,8 @@ def tables(
         optimism: β; where it is 0, rewards are averaged over the outcomes.
         form: of the dynamics; unless given, by `best_form`.
     """
-    kernels = sweeps_for(mdp.probability)
-    compiled = kernels is not _sweeps_torch
+    kernels: Any = sweeps_for(mdp.probability) or torch_sweeps
+    compiled = kernels is not torch_sweeps
     p, reward, successor = mdp.probability.detach(), mdp.reward.detach(), mdp.successor.to(torch.int32)
     states, actions, outcomes = p.shape
     pay = torch.empty(states, actions, dtype=torch.float64, device=p.device)
