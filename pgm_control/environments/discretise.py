@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
 from ..problems.grid import Places
+from ..problems.gymnasium_table import changing_wrapper, time_limit
 from ..problems.mdp import TabularMDP
-from ..problems.wrappers import changing_wrapper, time_limit
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy, own_stream

@@ -15,7 +15,7 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from ..errors import EnvironmentFailure, InvalidArgument
-from ..problems.wrappers import time_limit
+from ..problems.gymnasium_table import time_limit
 from .rollout import _autoreset_mode, _own_limit
 from .vector_environments import WorldSource, _apart, _copies, _name
 

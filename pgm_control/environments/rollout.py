@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..problems.wrappers import time_limit
+from ..problems.gymnasium_table import time_limit
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy

@@ -1,21 +1,30 @@
-"""Reading the transition table that Gymnasium's toy-text environments carry, `env.unwrapped.P`."""
+"""Reading the transition tables of toy-text environments, `env.unwrapped.P`; which wrappers leave them true."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
+from gymnasium import wrappers
 from jaxtyping import Float, Int
 
 from ..errors import UnsupportedEnvironment
 from .grid import Places
-from .wrappers import changing_wrapper
 
 _ACTION_NAMES = {
     "FrozenLakeEnv": ("left", "down", "right", "up"),
     "CliffWalkingEnv": ("up", "right", "down", "left"),
     "TaxiEnv": ("south", "north", "east", "west", "pick up", "drop off"),
 }
+_ONLY_WATCHES = (  # a wrapper's step may do anything, so those that leave the problem alone are listed
+    wrappers.TimeLimit,
+    wrappers.OrderEnforcing,
+    wrappers.PassiveEnvChecker,
+    wrappers.RecordEpisodeStatistics,
+    wrappers.RecordVideo,
+    wrappers.RenderCollection,
+    wrappers.HumanRendering,
+)
 
 
 class OutcomeTable(NamedTuple):
@@ -78,6 +87,25 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
         _ACTION_NAMES.get(type(bare).__name__, tuple(map(str, range(actions)))),
         None if layout is None else (*layout, None),
     )
+
+
+def changing_wrapper(env: gymnasium.Env) -> gymnasium.Wrapper | None:
+    """The outermost wrapper that may change rewards, observations or actions, if there is one."""
+    return next((layer for layer in _layers(env) if not isinstance(layer, _ONLY_WATCHES)), None)
+
+
+def time_limit(env: gymnasium.Env) -> int | None:
+    """The number of steps after which the environment truncates an episode, where it says so: the tightest limit."""
+    limits = [layer._max_episode_steps for layer in _layers(env) if isinstance(layer, wrappers.TimeLimit)]
+    limits += [spec.max_episode_steps for spec in (env.spec, env.unwrapped.spec) if spec is not None]
+    return min((each for each in limits if each is not None), default=None)
+
+
+def _layers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
+    """The wrappers, from the outermost in."""
+    while isinstance(env, gymnasium.Wrapper):
+        yield env
+        env = env.env
 
 
 def _row_by_row(bare: gymnasium.Env, states: int) -> tuple[tuple[int, int], ...] | None:

@@ -15,8 +15,7 @@ from ..chance.factors import Factors
 from ..errors import InvalidArgument, InvalidProblem
 from . import checks
 from .grid import Places
-from .gymnasium_table import outcome_table
-from .wrappers import time_limit
+from .gymnasium_table import outcome_table, time_limit
 
 ArrayLike = npt.ArrayLike | Tensor
 
