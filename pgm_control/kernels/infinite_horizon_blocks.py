@@ -1,4 +1,4 @@
-"""The values of a block of states: Q by row, and what the actions make of it. See `endless.py`."""
+"""The values of a block of states: Q by row, and what the actions make of it. See `infinite_horizon.py`."""
 
 from typing import Any
 
