@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..analysis.compare import Comparison
 from ..errors import MissingExtra
 from ..runtime.files import write_whole
-from ..text.wording import action_label, action_phrase, amount, face_labels, short_chance, state_label, state_phrase
-from ..trajectories.beliefs import believed_die
+from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
+from ..trajectories.beliefs import believed_die, face_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..problems.mdp import TabularMDP
-from ..text.wording import action_phrase, amount, face_labels, short_chance, state_phrase
-from ..trajectories.beliefs import Die, believed_die, tilted_dice
+from ..text.wording import action_phrase, amount, short_chance, state_phrase
+from ..trajectories.beliefs import Die, believed_die, face_labels, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
 from .canvas import ink, one_panel, size_in_points

@@ -2,11 +2,21 @@
 
 import math
 import re
-
-from ..problems.mdp import TabularMDP
-from ..trajectories.beliefs import Die
+from typing import Protocol
 
 _A_MILLIONTH = 1e-6
+
+
+class HasNames(Protocol):
+    """A problem with names, such as `TabularMDP`."""
+
+    def state_name(self, state: int) -> str:
+        """The name of a state, or its index."""
+        ...
+
+    def action_name(self, action: int) -> str:
+        """The name of an action, or its index."""
+        ...
 
 
 def chance(probability: float) -> str:
@@ -46,34 +56,24 @@ def reward_phrase(reward: float) -> str:
     return "forbidden" if reward == -math.inf else f"reward {amount(reward)}"
 
 
-def state_phrase(mdp: TabularMDP, state: int) -> str:
+def state_phrase(mdp: HasNames, state: int) -> str:
     """`state (3, 0)`, `state 5`, `state "at home"`: a noun, whatever the name."""
     return _noun("state", mdp.state_name(state), quoted_alone=False)
 
 
-def action_phrase(mdp: TabularMDP, action: int) -> str:
+def action_phrase(mdp: HasNames, action: int) -> str:
     """`"pick up"`, `action 2`: a noun, whatever the name."""
     return _noun("action", mdp.action_name(action), quoted_alone=True)
 
 
-def state_label(mdp: TabularMDP, state: int) -> str:
+def state_label(mdp: HasNames, state: int) -> str:
     """The name of a state where it stands alone: `(3, 0)`, `at home`, `state 5`."""
     return _alone("state", mdp.state_name(state))
 
 
-def action_label(mdp: TabularMDP, action: int) -> str:
+def action_label(mdp: HasNames, action: int) -> str:
     """The name of an action where it stands alone: `pick up`, `action 2`."""
     return _alone("action", mdp.action_name(action))
-
-
-def face_labels(mdp: TabularMDP, die: Die) -> list[str]:
-    """Where each face leads, and its reward where that tells faces apart."""
-    targets, rewards = {face.successor for face in die.faces}, {face.reward for face in die.faces}
-    labels = []
-    for face in die.faces:
-        target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
-        labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
-    return labels
 
 
 def _alone(kind: str, name: str) -> str:

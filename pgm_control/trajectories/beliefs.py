@@ -7,6 +7,7 @@ from typing import final
 import torch
 
 from ..chance.log_space import expect, relative
+from ..text.wording import HasNames, reward_phrase, state_label
 from .blocks import Blocks, HasBlocks, MarkovModel
 from .occupancy import occupancy
 
@@ -99,6 +100,16 @@ def believed_die(model: MarkovModel, guide: HasBlocks | Blocks, state: int, acti
     found.sort(key=lambda face: face.true - face.believed)
     tilt = (throws * torch.where(throws > 0, kl, 0.0)).sum()
     return Die(state, action, float(throws.sum()), float(tilt), tuple(found))
+
+
+def face_labels(mdp: HasNames, die: Die) -> list[str]:
+    """Where each face leads, if the faces differ in that, and its reward, if they differ in that."""
+    targets, rewards = {face.successor for face in die.faces}, {face.reward for face in die.faces}
+    labels = []
+    for face in die.faces:
+        target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
+        labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
+    return labels
 
 
 def _blocks(guide: HasBlocks | Blocks) -> Blocks:
