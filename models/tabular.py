@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
-from pgm_control.problems.mdp import TabularMDP
+from pgm_control.problems.mdp import TabularMDP, mdp_page
 from pgm_control.trajectories.blocks import Blocks
 from pgm_control.trajectories.program import run_program
 
@@ -104,9 +104,9 @@ class TabularModel:
 
     def _repr_html_(self) -> str:
         """The problem, the temperature and the first dice, for a notebook."""
-        from pgm_control.text.html import model_page
-
-        return model_page(self)
+        kind = "uniform" if bool((self.action_prior == self.action_prior[0, 0]).all()) else "given"
+        also = f"; temperature τ = {self.temperature:g} reward units per nat, action prior {kind}"
+        return mdp_page(self.mdp, "TabularModel", also)
 
     def render(self, steps: int = 2) -> "Drawing":
         """Draw the graph of the Pyro program: see `render`, which draws guides beside it.

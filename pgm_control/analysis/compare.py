@@ -15,6 +15,8 @@ from ..inference.variational.fit import Fit, FitStatus, fit
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, silent
 from ..runtime.versions import versions
+from ..text.html import bullets, counted, heading
+from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel
 from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
@@ -115,9 +117,15 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """Scorecard, explanation and fits, for a notebook."""
-        from ..text.html import comparison_page
-
-        return comparison_page(self)
+        fits = [
+            f"{name}, fitted: {counted(found.steps, 'step')} in {found.seconds:.1f} s, "
+            f"{amount(self.short_of_optimum(name))} nats below its optimum. {found.status.message}"
+            for name, found in self.fits.items()
+        ]
+        mdp, temperature = self.model.mdp, self.model.temperature
+        about = f"{counted(mdp.num_states, 'state')}, horizon T = {mdp.horizon}, τ = {temperature:g}"
+        pages = (each._repr_html_() for each in (self.scorecard, self.explanation))
+        return heading(self.name, about) + "".join(pages) + bullets(fits)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ..chance.log_space import expect, relative
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
+from ..text.html import bullets, heading
 from ..trajectories.beliefs import Die, tilted_dice
 from ..trajectories.blocks import MarkovModel, require_model
 from . import sentences as say
@@ -93,9 +94,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """The headline and the sentences, for a notebook."""
-        from ..text.html import explanation_page
-
-        return explanation_page(self)
+        return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
 def explain(model: MarkovModel, optimism: float = 1.0, *, flip: bool = True) -> Explanation:

@@ -1,7 +1,7 @@
 """A finite-horizon Markov decision process in outcome form."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,11 +13,15 @@ from torch import Tensor
 
 from ..chance.factors import Factors
 from ..errors import InvalidArgument, InvalidProblem
+from ..text.html import ROWS, counted, heading, left_out, share
+from ..text.tables import html_grid
+from ..text.wording import action_label, reward_phrase, state_label
 from . import checks
 from .grid import Places
 from .gymnasium_table import outcome_table, time_limit
 
 ArrayLike = npt.ArrayLike | Tensor
+_FACES = 4  # of a die that a page shows
 
 
 @final
@@ -262,6 +266,39 @@ class TabularMDP:
 
     def _repr_html_(self) -> str:
         """Sizes, and the dice of the first states, for a notebook."""
-        from ..text.html import mdp_page
-
         return mdp_page(self)
+
+
+def mdp_page(mdp: TabularMDP, title: str = "TabularMDP", also: str = "") -> str:
+    """The page of a problem for a notebook: sizes, and the dice of the first states."""
+    start = mdp.initial.topk(min(3, mdp.num_states))
+    likeliest = [
+        f"{state_label(mdp, s)} {share(p)}"
+        for p, s in zip(start.values.tolist(), start.indices.tolist(), strict=True)
+        if p > 0
+    ]
+    more = int((mdp.initial > 0).sum()) - len(likeliest)
+    sizes = (
+        f"{counted(mdp.num_states, 'state')}, {counted(mdp.num_actions, 'action')}, at most "
+        f"{counted(mdp.num_outcomes, 'outcome')}, horizon T = {mdp.horizon}, discount γ = {mdp.discount:g}{also}"
+    )
+    begins = f"start: {', '.join(likeliest)}" + (f", … {more:,} more" if more else "")
+    states = max(1, min(mdp.num_states, ROWS // min(mdp.num_actions, ROWS)))
+    head = [["state", "action", "outcomes: probability, where to, reward"]]
+    table = html_grid(head, [row for s in range(states) for row in _dice_rows(mdp, s)], left=3)
+    return heading(title, sizes, begins) + table + left_out(mdp.num_states - states, "state")
+
+
+def _dice_rows(mdp: TabularMDP, s: int) -> Iterator[list[str]]:
+    """A line for each of the first actions in a state."""
+    for a in range(min(mdp.num_actions, ROWS)):
+        faces = (mdp.probability[s, a] > 0).nonzero()[:, 0].tolist()
+        said = [
+            f"{share(float(mdp.probability[s, a, k]))} → {state_label(mdp, int(mdp.successor[s, a, k]))} "
+            f"({reward_phrase(float(mdp.reward[s, a, k]))})"
+            for k in faces[:_FACES]
+        ]
+        said += [f"… {len(faces) - _FACES} more"] if len(faces) > _FACES else []
+        yield [state_label(mdp, s) if a == 0 else "", action_label(mdp, a), "; ".join(said)]
+    if mdp.num_actions > ROWS:
+        yield ["", f"… {mdp.num_actions - ROWS:,} more", ""]

@@ -1,5 +1,6 @@
 """A table of action probabilities that acts: in exact evaluation and, step by step, in a live environment."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -8,9 +9,11 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems import checks
+from ..text.html import ROWS, HeatCell, counted, heading, heat_map, left_out, share
 from .blocks import HasBlocks
 
 _AXES = {2: "state, action", 3: "time, state, action"}
+_COLUMNS = 8  # of a wider table that a page shows
 
 
 @final
@@ -162,10 +165,39 @@ class TabularPolicy:
         return f"TabularPolicy({self.num_states} states, {self.num_actions} actions, {time})"
 
     def _repr_html_(self) -> str:
-        """The probabilities in the first states, for a notebook."""
-        from ..text.html import policy_page
+        """The probabilities in the first states, for a notebook: at t = 0, if they depend on time."""
+        timed = self.horizon is not None
+        table = self.probability[0] if timed else self.probability
+        about = f"{counted(self.num_states, 'state')}, {counted(self.num_actions, 'action')}, "
+        about += counted(self.probability.shape[0], "step") if timed else "the same at every step"
+        names = (lambda s: f"state {s}"), (lambda a: f"action {a}")
+        return heading("TabularPolicy", about) + policy_table(table, *names, when="at t = 0" if timed else "")
 
-        return policy_page(self)
+
+def policy_table(
+    table: Float[Tensor, "state action"],
+    state: Callable[[int], str],
+    action: Callable[[int], str],
+    also: dict[str, Callable[[int], str]] | None = None,
+    when: str = "",
+) -> str:
+    """A heat map of action probabilities, as HTML: the first states by the first actions, darker where likelier.
+
+    Args:
+        table: π(a|s).
+        state, action: the names of a state and of an action.
+        also: more columns, by their titles: what they say of a state.
+        when: the title of the first column.
+    """
+    count, actions = table.shape
+    also, shown, columns = also or {}, min(count, ROWS), min(actions, _COLUMNS)
+    titles = [when, *map(action, range(columns)), *(["…"] if actions > columns else []), *also]
+    lines: list[list[str | HeatCell]] = []
+    for s in range(shown):
+        cells: list[str | HeatCell] = [HeatCell(share(p), p) for p in table[s, :columns].tolist()]
+        cells += [f"{actions - columns:,} more"] if actions > columns else []
+        lines.append([state(s), *cells, *(HeatCell(write(s), 0.0) for write in also.values())])
+    return heat_map(titles, lines) + left_out(count - shown, "state")
 
 
 def own_stream(seed: int | None) -> np.random.SeedSequence | None:

@@ -1,5 +1,6 @@
 """The exact answer: a distribution over trajectories with its values, usable wherever a guide is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -10,10 +11,22 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
+from ...problems.grid import Grid, grid_of
+from ...problems.mdp import TabularMDP
+from ...text.html import HeatCell, heading, heat_map, share
+from ...text.tables import html_grid
+from ...text.wording import action_label, amount, reward_phrase, state_label
+from ...trajectories.beliefs import tilted_dice
 from ...trajectories.blocks import Blocks, MarkovModel
 from ...trajectories.occupancy import Occupancy, forward_messages, occupancy
+from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Trajectories, Trajectory, most_probable_trajectory, sample_trajectories
+
+_CELLS = 260  # of a grid that a page draws as one
+_CHEAP = 200_000  # entries of (time, state, action, outcome) up to which a page looks at the dice
+_DIRECTIONS = ("left", "west"), ("right", "east"), ("up", "north"), ("down", "south"), ("stay", "wait")
+_ARROWS = {name: arrow for names, arrow in zip(_DIRECTIONS, "←→↑↓•", strict=True) for name in names}
 
 
 @final
@@ -141,6 +154,64 @@ class Posterior:
 
     def _repr_html_(self) -> str:
         """What it reaches, does first and believes, for a notebook."""
-        from ...text.html import posterior_page
+        model, mdp = self.model, self.model.mdp
+        reached = f"value {amount(self.value)} reward units"
+        if model.temperature > 0:
+            name = "log p(O)" if self.is_free else "objective"
+            reached = f"{name} = {amount(self.objective)} nats, {reached}"
+        about = f"{self.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
+        grid, policy = _grid(mdp), self.factors.log_policy[0].exp()
+        parts = [heading("Posterior", reached, about)]
+        if grid is not None:
+            parts.append(_arrows(mdp, policy, grid))
+        else:
+            worth = {"V₀ [reward]": lambda s: amount(float(self.v[0, s]))}
+            names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
+            parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
+        if model.temperature > 0 and mdp.horizon * mdp.probability.numel() <= _CHEAP:
+            parts.append(_dice_table(self))
+        return "".join(parts)
 
-        return posterior_page(self)
+
+def _grid(mdp: TabularMDP) -> Grid | None:
+    """The grid of the states, if it is small enough and the actions are directions on it."""
+    if mdp.layout is None or any(name not in _ARROWS for name in mdp.action_names or ("?",)):
+        return None
+    grid = grid_of(mdp.layout)
+    return grid if grid.rows * grid.columns <= _CELLS else None
+
+
+def _arrows(mdp: TabularMDP, policy: Float[Tensor, "state action"], grid: Grid) -> str:
+    """The likeliest actions, drawn on the grid, darker where likelier; · where all are alike."""
+    names = [action_label(mdp, a) for a in range(mdp.num_actions)]
+    lines: list[list[str | HeatCell]] = []
+    for i in range(grid.rows):
+        line: list[str | HeatCell] = []
+        for j in range(grid.columns):
+            s = grid.state_at.get((i, j))
+            line.append("" if s is None else _arrow(policy[s].tolist(), names, state_label(mdp, s)))
+        lines.append(line)
+    note = "<p>At t = 0: the likeliest action in each cell, darker where it is likelier; point at a cell for all.</p>"
+    return heat_map([], lines) + note
+
+
+def _arrow(row: Sequence[float], names: Sequence[str], state: str) -> HeatCell:
+    best, worst = max(row), min(row)
+    hint = f"{state}: " + ", ".join(f"{name} {share(p)}" for name, p in zip(names, row, strict=True))
+    if best - worst < 1e-6:
+        return HeatCell("·", 0.0, hint)
+    return HeatCell("".join(_ARROWS[n] for n, p in zip(names, row, strict=True) if p >= best - 1e-6), best, hint)
+
+
+def _dice_table(posterior: Posterior) -> str:
+    """The dice that are believed in, the most tilted first, beside the truth."""
+    mdp, rows = posterior.model.mdp, []
+    for die in tilted_dice(posterior.model, posterior):
+        face = die.raised
+        target = f"{state_label(mdp, face.successor)} ({reward_phrase(face.reward)})"
+        named = state_label(mdp, die.state), action_label(mdp, die.action), target
+        rows.append([*named, share(face.true), share(face.believed), amount(die.tilt)])
+    if not rows:
+        return "<p>It believes the dice as they are.</p>"
+    head = [["state", "action", "what it believes in", "truly", "believed", "KL"], ["", "", "", "", "", "[nats]"]]
+    return html_grid(head, rows, left=3, caption="Dice it bends the most, pooled over the steps")

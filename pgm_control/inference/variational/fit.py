@@ -17,6 +17,8 @@ from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
+from ...text.html import counted, curve, heading
+from ...text.wording import amount
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ...trajectories.checked import blocks_of
 from .checkpoint import Checkpoint, identity
@@ -101,9 +103,12 @@ class Fit(Generic[G]):
 
     def _repr_html_(self) -> str:
         """How it ended and the curve of the ELBO, for a notebook."""
-        from ...text.html import fit_page
-
-        return fit_page(self)
+        last = self.final_elbo if self.final_elbo is not None else float(self.elbo[-1]) if len(self.elbo) else None
+        kind = "exact" if self.final_elbo is not None else "last estimate"
+        reached = "no ELBO" if last is None else f"ELBO = {amount(last)} nats ({kind})"
+        about = f"{counted(self.steps, 'step')} in {self.seconds:.1f} s: {self.status.name}. {self.status.message}"
+        title = f"Fit of {type(self.guide).__name__}"
+        return heading(title, reached, about) + curve(self.elbo.tolist(), "ELBO", "nats")
 
 
 def fit(
