@@ -1,6 +1,6 @@
 """The trajectory model of a tabular MDP, as a Pyro program."""
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 import torch
@@ -12,9 +12,6 @@ from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.mdp import TabularMDP, mdp_page
 from pgm_control.trajectories.blocks import Blocks
 from pgm_control.trajectories.program import run_program
-
-if TYPE_CHECKING:
-    from pgm_control.reports.graph import Drawing
 
 
 @final
@@ -107,16 +104,3 @@ class TabularModel:
         kind = "uniform" if bool((self.action_prior == self.action_prior[0, 0]).all()) else "given"
         also = f"; temperature τ = {self.temperature:g} reward units per nat, action prior {kind}"
         return mdp_page(self.mdp, "TabularModel", also)
-
-    def render(self, steps: int = 2) -> "Drawing":
-        """Draw the graph of the Pyro program: see `render`, which draws guides beside it.
-
-        Args:
-            steps: how many steps are drawn; the rest is "…".
-
-        Returns:
-            A `Drawing`, to look at in a notebook, to print as Mermaid text, or to save.
-        """
-        from pgm_control.reports.graph import render
-
-        return render(self, {}, steps=steps)

@@ -174,9 +174,7 @@ def test_the_rest_is_an_ellipsis(steps, rest):
 def test_unless_given_the_guides_are_free_and_clamped_and_a_model_is_drawn_alone():
     model = TabularModel(random_mdp(1))
     assert render(model) == render(model, {"free": 1.0, "clamped": 0.0})
-    assert model.render() == render(model, {})
-    assert model.render(steps=1) == render(model, {}, steps=1)
-    assert len(mermaid(model.render())[0]) == 1
+    assert len(mermaid(render(model, {}))[0]) == 1
     assert repr(render(model)) == "Drawing(3 graphs; print it for Mermaid text, or save it as .svg)"
     assert str(render(model)) == render(model).mermaid
 
@@ -185,8 +183,8 @@ def test_a_model_alone_is_drawn_by_pyro():
     pytest.importorskip("graphviz")
     model = TabularModel(restaurant())
     expected = pyro.render_model(model)
-    assert model.render().dot == expected.source
-    assert "state_2 -> …" in TabularModel(random_mdp(1)).render().dot.replace('"', "")
+    assert render(model, {}).dot == expected.source
+    assert "state_2 -> …" in render(TabularModel(random_mdp(1)), {}).dot.replace('"', "")
 
 
 def test_names_are_escaped():
@@ -217,7 +215,7 @@ def test_without_graphviz_there_is_text(monkeypatch, tmp_path, missing):
         monkeypatch.setattr(shutil, "which", lambda name: None)
     assert not has_graphviz()
     model = TabularModel(slippery_cliff())
-    for drawing in (model.render(), render(model)):
+    for drawing in (render(model, {}), render(model)):
         assert drawing._repr_mimebundle_() == {"text/vnd.mermaid": drawing.mermaid, "text/plain": drawing.mermaid}
         with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[render\]', and the program `dot`"):
             drawing.save(tmp_path / "it.png")
@@ -229,7 +227,7 @@ def test_without_graphviz_there_is_text(monkeypatch, tmp_path, missing):
 @pytest.mark.parametrize("horizon", [1, 4])
 def test_with_graphviz_there_is_an_image(tmp_path, horizon):
     model = TabularModel(random_mdp(1, horizon=horizon))
-    for drawing in (model.render(), render(model, {'free "as air"': 1.0, "<clamped>": 0.0})):
+    for drawing in (render(model, {}), render(model, {'free "as air"': 1.0, "<clamped>": 0.0})):
         bundle = drawing._repr_mimebundle_()
         assert bundle["image/svg+xml"].startswith("<svg")
         assert "DOCTYPE" not in bundle["image/svg+xml"]
