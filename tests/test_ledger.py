@@ -27,7 +27,8 @@ from pgm_control import (
     evaluate,
     infer,
 )
-from pgm_control.analysis.ledger import Ledger, ledger
+from pgm_control.analysis.ledger import ledger
+from pgm_control.analysis.ledger_result import Ledger
 from pgm_control.models.frozen_lake import frozen_lake
 from pgm_control.models.restaurant import restaurant
 from pgm_control.problems.factored import FactoredMDP

@@ -1,9 +1,7 @@
 """The ledger: how far a guide is from the exact answer, split into who is to blame."""
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,127 +17,16 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.elbo import FREE, objective_of
 from ..problems.mdp import TabularMDP
-from ..trajectories.beliefs import Die, tilted_dice
+from ..trajectories.beliefs import tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
 from ..trajectories.occupancy import Occupancy, occupancy
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.prices import Prices, sizes_of
-from . import ledger_result as tables
+from .ledger_result import Ledger
 
 _DICE = 5  # that are kept
 _SLACK = 4096  # in units of rounding: how far a clamped block may be from the model's
-
-
-class Totals(NamedTuple):
-    """What each block adds to the gap, in nats."""
-
-    initial: float
-    policy: float
-    dynamics: float
-    survival: float
-
-
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class Ledger:
-    r"""The account that `ledger` draws up. Printing it prints a table; it can be saved, and gives arrays for heat maps.
-
-    All entries are in nats and weighted by how often the guide expects to be there, so that they sum to the totals and
-    these to the gap. An infinite entry is where the guide goes and the optimum cannot.
-
-    Attributes:
-        mdp: the problem, for names.
-        optimism: β of the objective: 1 everywhere unless asked for, where the objective is the ELBO.
-        log_evidence: log p(O), the best that any guide reaches; of another optimism its $J_\beta^*$.
-        elbo: of the guide; of another optimism its $J_\beta$; −inf where the gap is infinite.
-        initial_by_state: q(s_0) log q/q*. Single entries may be negative: their sum is the KL.
-        policy_by_state: by step and state.
-        dynamics_by_pair: by step, state and action.
-        survival_by_state: by step, and state that it leads to; 0 without a discount.
-        delusion_by_step: $E_q[r_t] - E_{p,\pi}[r_t]$, in reward units, the final reward last; they sum to the
-            delusion of `evaluate`. 0 at a step where both are −inf.
-        jensen: $\log E\, e^x - E\, x$ over the true die, of $x = (r + V_{t+1})/\tau$ with the values of the optimum:
-            what freeing this one throw is worth, in nats, on arriving there. Infinite where the die has a forbidden
-            face beside a possible one.
-        dice: those that the guide believes to control, against the true ones; at most one a state, the largest expected
-            KL first.
-        posterior_dice: those that the optimum believes to control.
-    """
-
-    mdp: TabularMDP
-    optimism: Optimism
-    log_evidence: float
-    elbo: float
-    initial_by_state: Float[Tensor, " state"]
-    policy_by_state: Float[Tensor, "time state"]
-    dynamics_by_pair: Float[Tensor, "time state action"]
-    survival_by_state: Float[Tensor, "time next_state"]
-    delusion_by_step: Float[Tensor, " time_and_last"]
-    jensen: Float[Tensor, "time state action"]
-    dice: tuple[Die, ...]
-    posterior_dice: tuple[Die, ...]
-
-    @property
-    def totals(self) -> Totals:
-        """What each block adds."""
-        blocks = self.initial_by_state, self.policy_by_state, self.dynamics_by_pair, self.survival_by_state
-        return Totals(*(float(each.sum()) for each in blocks))
-
-    @property
-    def gap(self) -> float:
-        """The sum of the totals: log p(O) − ELBO, without the digits that the difference loses."""
-        return sum(self.totals)
-
-    @property
-    def policy_by_step(self) -> Float[Tensor, " time"]:
-        """What the actions of each step add."""
-        return self.policy_by_state.sum(-1)
-
-    @property
-    def dynamics_by_step(self) -> Float[Tensor, " time"]:
-        """What the dice of each step add."""
-        return self.dynamics_by_pair.sum((-1, -2))
-
-    @property
-    def survival_by_step(self) -> Float[Tensor, " time"]:
-        """What living through each step adds."""
-        return self.survival_by_state.sum(-1)
-
-    @property
-    def headline(self) -> str:
-        """The finding in one sentence."""
-        return tables.headline(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers and lists, for JSON; infinities as "inf" and "-inf", which `float` reads."""
-        return tables.as_dict(self)
-
-    def save(self, path: str | Path) -> None:
-        """Write it to a file, whole or not at all.
-
-        Args:
-            path: the suffix says how. .json: everything in `to_dict`. .csv: a tidy table of the gap with the columns
-                step, state, action, block, nats, in which entries of 0 are left out; the state of survival is that
-                which the step leads to.
-
-        Raises:
-            InvalidArgument: for another suffix.
-        """
-        tables.save(self, path)
-
-    def __str__(self) -> str:
-        """A sentence and tables for a terminal."""
-        return tables.text(self)
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        return tables.page(self)
-
-    def __repr__(self) -> str:
-        """The totals."""
-        parts = ", ".join(f"{name} {nats:.6g}" for name, nats in self.totals._asdict().items())
-        return f"Ledger(gap {self.gap:.6g} nats: {parts})"
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The ledger in words, tables and files."""
+"""The ledger: its entries in arrays, words, tables and files."""
 
 import csv
 import html
@@ -6,23 +6,23 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
+from ..problems.mdp import TabularMDP
 from ..runtime.files import write_whole
+from ..text.html import heading
 from ..text.tables import grid, html_grid
 from ..text.wording import action_label, amount, chance, reward_phrase, state_label
 from ..trajectories.beliefs import Die
-
-if TYPE_CHECKING:
-    from .ledger import Ledger
 
 _NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "dice", "survival": "survival"}
 _SHORT = {"initial": "start", "policy": "policy", "dynamics": "dice", "survival": "survival"}
@@ -38,94 +38,182 @@ class _Place(NamedTuple):
     nats: float
 
 
-def headline(ledger: "Ledger") -> str:
-    """The finding in one sentence, from the numbers."""
-    totals, gap = ledger.totals._asdict(), ledger.gap
-    best = _best(ledger)
-    counts = {name: nats for name, nats in totals.items() if abs(nats) > _rounding(ledger)}
-    if ledger.log_evidence == ledger.elbo == -math.inf:
-        return "No gap: nothing is possible here, so that every guide is as good as any other."
-    if not counts:
-        return f"No gap: the guide is the exact {best}."
-    if not math.isfinite(gap):
-        guilty = [_SHORT[name] for name, nats in counts.items() if not math.isfinite(nats)]
-        or_else = "" if best == "posterior" or gap < 0 else ", or differ from the model where β is 0"
-        return f"The gap is {amount(gap)}: the guide's {' and '.join(guilty)} can go where the {best} cannot{or_else}."
-    largest = max(counts, key=lambda name: abs(counts[name]))
-    nats, what = counts[largest], _NAMES[largest]
-    if min(counts.values()) < 0:
-        return f"The largest entry is {what}: {amount(nats)} nats, in a gap of {amount(gap)}."
-    if len(counts) == 1:
-        return f"All of the gap is {what}: {amount(gap)} nats."
-    share = nats / gap
-    how_much = "Almost all" if share >= 0.9 else "Most" if share >= 0.6 else "The largest part"
-    return f"{how_much} of the gap is {what}: {amount(nats)} of {amount(gap)} nats."
+class Totals(NamedTuple):
+    """What each block adds to the gap, in nats."""
+
+    initial: float
+    policy: float
+    dynamics: float
+    survival: float
 
 
-def text(ledger: "Ledger") -> str:
-    """A sentence and tables for a terminal."""
-    title, *rows = _rows(ledger)
-    parts = [headline(ledger), grid([title], rows), _account(ledger)]
-    places = _place_rows(ledger)
-    if places:
-        parts.append("Where most of it is, summed over the steps:\n" + grid([_PLACE_TITLES], places, left=3))
-    return "\n\n".join([*parts, *_notes(ledger)])
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Ledger:
+    r"""The account that `ledger` draws up. Printing it prints a table; it can be saved, and gives arrays for heat maps.
 
+    All entries are in nats and weighted by how often the guide expects to be there, so that they sum to the totals and
+    these to the gap. An infinite entry is where the guide goes and the optimum cannot.
 
-def page(ledger: "Ledger") -> str:
-    """The same for a notebook."""
-    title, *rows = _rows(ledger)
-    parts = [f"<p><b>{html.escape(headline(ledger))}</b></p>", html_grid([title], rows)]
-    parts.append(f"<p>{html.escape(_account(ledger))}</p>")
-    places = _place_rows(ledger)
-    if places:
-        parts += ["<p>Where most of it is, summed over the steps:</p>", html_grid([_PLACE_TITLES], places, left=3)]
-    parts += ["<p>" + html.escape(note).replace("\n", "<br>") + "</p>" for note in _notes(ledger)]
-    return "".join(parts)
+    Attributes:
+        mdp: the problem, for names.
+        optimism: β of the objective: 1 everywhere unless asked for, where the objective is the ELBO.
+        log_evidence: log p(O), the best that any guide reaches; of another optimism its $J_\beta^*$.
+        elbo: of the guide; of another optimism its $J_\beta$; −inf where the gap is infinite.
+        initial_by_state: q(s_0) log q/q*. Single entries may be negative: their sum is the KL.
+        policy_by_state: by step and state.
+        dynamics_by_pair: by step, state and action.
+        survival_by_state: by step, and state that it leads to; 0 without a discount.
+        delusion_by_step: $E_q[r_t] - E_{p,\pi}[r_t]$, in reward units, the final reward last; they sum to the
+            delusion of `evaluate`. 0 at a step where both are −inf.
+        jensen: $\log E\, e^x - E\, x$ over the true die, of $x = (r + V_{t+1})/\tau$ with the values of the optimum:
+            what freeing this one throw is worth, in nats, on arriving there. Infinite where the die has a forbidden
+            face beside a possible one.
+        dice: those that the guide believes to control, against the true ones; at most one a state, the largest expected
+            KL first.
+        posterior_dice: those that the optimum believes to control.
+    """
 
+    mdp: TabularMDP
+    optimism: Optimism
+    log_evidence: float
+    elbo: float
+    initial_by_state: Float[Tensor, " state"]
+    policy_by_state: Float[Tensor, "time state"]
+    dynamics_by_pair: Float[Tensor, "time state action"]
+    survival_by_state: Float[Tensor, "time next_state"]
+    delusion_by_step: Float[Tensor, " time_and_last"]
+    jensen: Float[Tensor, "time state action"]
+    dice: tuple[Die, ...]
+    posterior_dice: tuple[Die, ...]
 
-def as_dict(ledger: "Ledger") -> dict[str, Any]:
-    """Plain numbers and lists; infinities as strings that `float` reads."""
-    arrays = (
-        *("policy_by_step", "dynamics_by_step", "survival_by_step", "initial_by_state", "policy_by_state"),
-        *("dynamics_by_pair", "survival_by_state", "delusion_by_step", "jensen"),
-    )
-    mdp = ledger.mdp
-    found = {
-        "headline": headline(ledger),
-        "log_evidence": ledger.log_evidence,
-        "elbo": ledger.elbo,
-        "gap": ledger.gap,
-        "totals": ledger.totals._asdict(),
-        **{name: getattr(ledger, name).tolist() for name in arrays},
-        "dice": [asdict(die) for die in ledger.dice],
-        "posterior_dice": [asdict(die) for die in ledger.posterior_dice],
-        "state_names": [mdp.state_name(s) for s in range(mdp.num_states)],
-        "action_names": [mdp.action_name(a) for a in range(mdp.num_actions)],
-    }
-    return _plain(found)
+    @property
+    def totals(self) -> Totals:
+        """What each block adds."""
+        blocks = self.initial_by_state, self.policy_by_state, self.dynamics_by_pair, self.survival_by_state
+        return Totals(*(float(each.sum()) for each in blocks))
 
+    @property
+    def gap(self) -> float:
+        """The sum of the totals: log p(O) − ELBO, without the digits that the difference loses."""
+        return sum(self.totals)
 
-def save(ledger: "Ledger", path: str | Path) -> None:
-    """As .json or .csv, by the suffix."""
-    suffix = Path(path).suffix.lower()
-    if suffix == ".json":
-        content = json.dumps(as_dict(ledger), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    elif suffix == ".csv":
-        file = io.StringIO(newline="")
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("step", "state", "action", "block", "nats"))
-        writer.writerows(_entries(ledger))
-        content = file.getvalue()
-    else:
-        raise InvalidArgument(
-            f"`path` must end in .json or .csv, but is {str(path)!r}. Take .json for everything, or .csv for a tidy "
-            "table of the gap."
+    @property
+    def policy_by_step(self) -> Float[Tensor, " time"]:
+        """What the actions of each step add."""
+        return self.policy_by_state.sum(-1)
+
+    @property
+    def dynamics_by_step(self) -> Float[Tensor, " time"]:
+        """What the dice of each step add."""
+        return self.dynamics_by_pair.sum((-1, -2))
+
+    @property
+    def survival_by_step(self) -> Float[Tensor, " time"]:
+        """What living through each step adds."""
+        return self.survival_by_state.sum(-1)
+
+    @property
+    def headline(self) -> str:
+        """The finding in one sentence."""
+        totals, gap = self.totals._asdict(), self.gap
+        best = _best(self)
+        counts = {name: nats for name, nats in totals.items() if abs(nats) > _rounding(self)}
+        if self.log_evidence == self.elbo == -math.inf:
+            return "No gap: nothing is possible here, so that every guide is as good as any other."
+        if not counts:
+            return f"No gap: the guide is the exact {best}."
+        if not math.isfinite(gap):
+            guilty = [_SHORT[name] for name, nats in counts.items() if not math.isfinite(nats)]
+            or_else = "" if best == "posterior" or gap < 0 else ", or differ from the model where β is 0"
+            return (
+                f"The gap is {amount(gap)}: the guide's {' and '.join(guilty)} can go where the {best} cannot{or_else}."
+            )
+        largest = max(counts, key=lambda name: abs(counts[name]))
+        nats, what = counts[largest], _NAMES[largest]
+        if min(counts.values()) < 0:
+            return f"The largest entry is {what}: {amount(nats)} nats, in a gap of {amount(gap)}."
+        if len(counts) == 1:
+            return f"All of the gap is {what}: {amount(gap)} nats."
+        share = nats / gap
+        how_much = "Almost all" if share >= 0.9 else "Most" if share >= 0.6 else "The largest part"
+        return f"{how_much} of the gap is {what}: {amount(nats)} of {amount(gap)} nats."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain numbers and lists, for JSON; infinities as "inf" and "-inf", which `float` reads."""
+        arrays = (
+            *("policy_by_step", "dynamics_by_step", "survival_by_step", "initial_by_state", "policy_by_state"),
+            *("dynamics_by_pair", "survival_by_state", "delusion_by_step", "jensen"),
         )
-    write_whole(path, content.encode())
+        mdp = self.mdp
+        found = {
+            "headline": self.headline,
+            "log_evidence": self.log_evidence,
+            "elbo": self.elbo,
+            "gap": self.gap,
+            "totals": self.totals._asdict(),
+            **{name: getattr(self, name).tolist() for name in arrays},
+            "dice": [asdict(die) for die in self.dice],
+            "posterior_dice": [asdict(die) for die in self.posterior_dice],
+            "state_names": [mdp.state_name(s) for s in range(mdp.num_states)],
+            "action_names": [mdp.action_name(a) for a in range(mdp.num_actions)],
+        }
+        return _plain(found)
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file, whole or not at all.
+
+        Args:
+            path: the suffix says how. .json: everything in `to_dict`. .csv: a tidy table of the gap with the columns
+                step, state, action, block, nats, in which entries of 0 are left out; the state of survival is that
+                which the step leads to.
+
+        Raises:
+            InvalidArgument: for another suffix.
+        """
+        suffix = Path(path).suffix.lower()
+        if suffix == ".json":
+            content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        elif suffix == ".csv":
+            file = io.StringIO(newline="")
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("step", "state", "action", "block", "nats"))
+            writer.writerows(_entries(self))
+            content = file.getvalue()
+        else:
+            raise InvalidArgument(
+                f"`path` must end in .json or .csv, but is {str(path)!r}. Take .json for everything, or .csv for a "
+                "tidy table of the gap."
+            )
+        write_whole(path, content.encode())
+
+    def __str__(self) -> str:
+        """A sentence and tables for a terminal."""
+        title, *rows = _rows(self)
+        parts = [self.headline, grid([title], rows), _account(self)]
+        places = _place_rows(self)
+        if places:
+            parts.append("Where most of it is, summed over the steps:\n" + grid([_PLACE_TITLES], places, left=3))
+        return "\n\n".join([*parts, *_notes(self)])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        title, *rows = _rows(self)
+        parts = [heading(self.headline), html_grid([title], rows)]
+        parts.append(f"<p>{html.escape(_account(self))}</p>")
+        places = _place_rows(self)
+        if places:
+            parts += ["<p>Where most of it is, summed over the steps:</p>", html_grid([_PLACE_TITLES], places, left=3)]
+        parts += ["<p>" + html.escape(note).replace("\n", "<br>") + "</p>" for note in _notes(self)]
+        return "".join(parts)
+
+    def __repr__(self) -> str:
+        """The totals."""
+        parts = ", ".join(f"{name} {nats:.6g}" for name, nats in self.totals._asdict().items())
+        return f"Ledger(gap {self.gap:.6g} nats: {parts})"
 
 
-def _entries(ledger: "Ledger") -> Iterator[tuple[int, str, str, str, float]]:
+def _entries(ledger: Ledger) -> Iterator[tuple[int, str, str, str, float]]:
     """Step, state, action, block and nats of all entries but those of 0. The start is step 0."""
     mdp = ledger.mdp
     for block, table in _by_block(ledger).items():
@@ -135,7 +223,7 @@ def _entries(ledger: "Ledger") -> Iterator[tuple[int, str, str, str, float]]:
             yield step, mdp.state_name(state), mdp.action_name(action[0]) if action else "", block, nats
 
 
-def _by_block(ledger: "Ledger") -> dict[str, Tensor]:
+def _by_block(ledger: Ledger) -> dict[str, Tensor]:
     return {
         "initial": ledger.initial_by_state,
         "policy": ledger.policy_by_state,
@@ -144,20 +232,20 @@ def _by_block(ledger: "Ledger") -> dict[str, Tensor]:
     }
 
 
-def _best(ledger: "Ledger") -> str:
+def _best(ledger: Ledger) -> str:
     """What the guide is compared with: the posterior, if all that chance decides is free."""
     beta, lives = ledger.optimism, ledger.mdp.discount == 1
     free = Optimism(beta.dynamics, beta.initial, 1.0 if lives else beta.survival).is_free
     return "posterior" if free else "optimum"
 
 
-def _rounding(ledger: "Ledger") -> float:
+def _rounding(ledger: Ledger) -> float:
     """Nats that are no more than rounding."""
     digits = 1e-9 if ledger.jensen.dtype == torch.float64 else 1e-5
     return digits * max(1.0, abs(ledger.log_evidence)) if math.isfinite(ledger.log_evidence) else digits
 
 
-def _rows(ledger: "Ledger") -> list[tuple[str, ...]]:
+def _rows(ledger: Ledger) -> list[tuple[str, ...]]:
     """The blocks, one a row, under their titles."""
     totals = ledger.totals._asdict()
     if ledger.mdp.discount == 1 and totals["survival"] == 0:
@@ -166,7 +254,7 @@ def _rows(ledger: "Ledger") -> list[tuple[str, ...]]:
     return [("block", "nats", "share"), *rows, ("gap", _nats(ledger, ledger.gap), _share(ledger, ledger.gap))]
 
 
-def _account(ledger: "Ledger") -> str:
+def _account(ledger: Ledger) -> str:
     if _best(ledger) == "posterior":
         return f"log p(O) = {amount(ledger.log_evidence)} nats, ELBO = {amount(ledger.elbo)} nats"
     return (
@@ -178,7 +266,7 @@ def _account(ledger: "Ledger") -> str:
 _PLACE_TITLES = ("block", "state", "action", "nats", "share")
 
 
-def _place_rows(ledger: "Ledger") -> list[tuple[str, ...]]:
+def _place_rows(ledger: Ledger) -> list[tuple[str, ...]]:
     mdp = ledger.mdp
     return [
         (
@@ -189,7 +277,7 @@ def _place_rows(ledger: "Ledger") -> list[tuple[str, ...]]:
     ]
 
 
-def _places(ledger: "Ledger") -> list[_Place]:
+def _places(ledger: Ledger) -> list[_Place]:
     """The largest states and pairs of all blocks together."""
     found: list[_Place] = []
     for block, table in _by_block(ledger).items():
@@ -202,7 +290,7 @@ def _places(ledger: "Ledger") -> list[_Place]:
     return sorted(found, key=lambda place: -abs(place.nats))[:_PLACES]
 
 
-def _notes(ledger: "Ledger") -> list[str]:
+def _notes(ledger: Ledger) -> list[str]:
     """The steps, the delusion and the dice."""
     notes, steps = [], ledger.policy_by_step + ledger.dynamics_by_step + ledger.survival_by_step
     largest = steps.abs().argsort(descending=True, stable=True)[:_STEPS].tolist()
@@ -220,7 +308,7 @@ def _notes(ledger: "Ledger") -> list[str]:
     return notes
 
 
-def _dice(ledger: "Ledger", dice: Sequence[Die]) -> list[str]:
+def _dice(ledger: Ledger, dice: Sequence[Die]) -> list[str]:
     mdp, lines = ledger.mdp, []
     for die in dice:
         face, where = die.raised, f"{action_label(mdp, die.action)} in {state_label(mdp, die.state)}"
@@ -230,11 +318,11 @@ def _dice(ledger: "Ledger", dice: Sequence[Die]) -> list[str]:
     return lines
 
 
-def _nats(ledger: "Ledger", nats: float) -> str:
+def _nats(ledger: Ledger, nats: float) -> str:
     return "0" if abs(nats) <= _rounding(ledger) else amount(nats)
 
 
-def _share(ledger: "Ledger", nats: float) -> str:
+def _share(ledger: Ledger, nats: float) -> str:
     """Of the gap; of one that is infinite, negative or no gap there are no shares."""
     gap, totals = ledger.gap, ledger.totals
     if not math.isfinite(gap) or gap <= _rounding(ledger) or min(totals) < -_rounding(ledger):

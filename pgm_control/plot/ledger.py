@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from ..analysis.ledger import Ledger
+from ..analysis.ledger_result import Ledger
 from ..errors import InvalidArgument
 from ..text.wording import amount, state_label
 from .canvas import ink, one_panel
