@@ -16,32 +16,7 @@ from ..trajectories.blocks import MarkovModel, require_model
 from . import sentences as say
 from .critical_optimism import CriticalOptimism, critical_optimism
 from .evaluate import Evaluation, evaluate
-
-
-@final
-@dataclass(frozen=True)
-class Choice:
-    """What the two do in one state at one step.
-
-    Attributes:
-        time, state: where.
-        free, clamped: probabilities of the actions, at the exact optimum of the guide explained and of the clamped one.
-    """
-
-    time: int
-    state: int
-    free: tuple[float, ...]
-    clamped: tuple[float, ...]
-
-    @property
-    def change(self) -> tuple[float, ...]:
-        """Free minus clamped, an action."""
-        return tuple(f - c for f, c in zip(self.free, self.clamped, strict=True))
-
-    @property
-    def apart(self) -> float:
-        """The largest difference that any action sees."""
-        return max(map(abs, self.change))
+from .sentences import Choice
 
 
 @final

@@ -1,7 +1,8 @@
 """The sentences of an explanation: how its numbers are said."""
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import final
 
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
@@ -11,12 +12,35 @@ from ..trajectories.blocks import MarkovModel
 from .critical_optimism import CriticalOptimism
 from .evaluate import Evaluation
 
-if TYPE_CHECKING:
-    from .explain import Choice
-
 NEARLY_ALIKE = 0.01  # difference in the probability of an action
 _ALIKE = 1e-6
 _NAMED = 4  # of actions that are as good as each other
+
+
+@final
+@dataclass(frozen=True)
+class Choice:
+    """What the two do in one state at one step.
+
+    Attributes:
+        time, state: where.
+        free, clamped: probabilities of the actions, at the exact optimum of the guide explained and of the clamped one.
+    """
+
+    time: int
+    state: int
+    free: tuple[float, ...]
+    clamped: tuple[float, ...]
+
+    @property
+    def change(self) -> tuple[float, ...]:
+        """Free minus clamped, an action."""
+        return tuple(f - c for f, c in zip(self.free, self.clamped, strict=True))
+
+    @property
+    def apart(self) -> float:
+        """The largest difference that any action sees."""
+        return max(map(abs, self.change))
 
 
 def guide_phrase(optimism: float) -> str:
@@ -59,7 +83,7 @@ def start_sentence(mdp: TabularMDP, posterior: Posterior, optimism: float, first
     return f"{opening}: {state_phrase(mdp, state)} comes with probability {chances}."
 
 
-def choice_sentence(mdp: TabularMDP, at_start: "Choice", farthest: "Choice") -> str:
+def choice_sentence(mdp: TabularMDP, at_start: Choice, farthest: Choice) -> str:
     """What the two do first; if that is nearly the same, where they differ the most."""
     place = _start_phrase(mdp, at_start.state)
     if at_start.apart >= NEARLY_ALIKE:
@@ -132,7 +156,7 @@ def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation
     )
 
 
-def no_difference(mdp: TabularMDP, at_start: "Choice", found: Evaluation, optimism: float) -> tuple[str, ...]:
+def no_difference(mdp: TabularMDP, at_start: Choice, found: Evaluation, optimism: float) -> tuple[str, ...]:
     """All sentences where the two agree, the reason first."""
     both = "free and clamped inference" if optimism == 1 else f"β = {optimism:g} and clamped inference"
     return (
@@ -167,7 +191,7 @@ def _start_phrase(mdp: TabularMDP, state: int) -> str:
     return f"At the start, in {state_phrase(mdp, state)}," if sure else f"Starting in {state_phrase(mdp, state)},"
 
 
-def _choices(mdp: TabularMDP, choice: "Choice") -> str:
+def _choices(mdp: TabularMDP, choice: Choice) -> str:
     """The action that the guide prefers more than the clamped one does, and the one it prefers less."""
     more, less = choice.change.index(max(choice.change)), choice.change.index(min(choice.change))
     named = action_phrase(mdp, more), action_phrase(mdp, less)
