@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from ..errors import InvalidArgument
+from ..guides import ClampedGuide, FreeGuide
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit, FitStatus, fit
@@ -159,8 +160,6 @@ def compare(
     Raises:
         InvalidArgument: at temperature 0, or naming the argument.
     """
-    from ..guides import ClampedGuide, FreeGuide  # the core knows no guide until it is asked for one
-
     if not 0 <= seed < 2**63:
         raise InvalidArgument(f"`seed` must be a whole number, at least 0 and below 2**63, but is {seed}.")
     explanation = explain(model)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
@@ -207,8 +208,6 @@ def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> M
 def _in_the_true_world(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> tuple[TabularMDP, np.ndarray]:
     """The problem, and the policy, checked: (time, state, action)."""
     if isinstance(model, TabularMDP):
-        from ..models import TabularModel  # the core knows no model until it is asked for one
-
         model = TabularModel(model)
     require_model(model)
     with torch.no_grad():

@@ -3,7 +3,7 @@
 import html
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -13,14 +13,12 @@ from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
+from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_label, amount, chance, state_label
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
 from .unrolled import Folded, fold, true_faces, unroll
-
-if TYPE_CHECKING:
-    from ..models import TabularModel
 
 _MOST_NUMBERS = 2e8  # in the posterior of the unrolled model: 1.6 GB in float64
 _ROWS = 5  # of a printed table
@@ -44,7 +42,7 @@ class Debiased:
         start_bonus: $\tau\, KL(p(s_0) \| \tilde p(s_0))$, added to all rewards of the first step, in reward units.
     """
 
-    model: "TabularModel"
+    model: TabularModel
     clamped: Posterior
     initial: Float[Tensor, " state"]
     probability: Float[Tensor, "time state action face"]
@@ -158,8 +156,6 @@ def debias(model: MarkovModel) -> Debiased:
     References:
         [arriojas2023], [levine2018]
     """
-    from ..models import TabularModel  # the core knows no model until it is asked for one
-
     require_model(model, in_nats=True)
     mdp, tau, truth = model.mdp, model.temperature, true_faces(model.mdp)
     _require_room(mdp, truth.shape[-1])

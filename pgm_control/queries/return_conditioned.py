@@ -13,6 +13,7 @@ from ..analysis.return_distribution import ReturnDistribution, return_distributi
 from ..errors import InvalidArgument, InvalidProblem
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
+from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..text.wording import amount, chance
 from ..trajectories.blocks import MarkovModel, require_model
@@ -127,8 +128,6 @@ def condition_on_return(
     References:
         [paster2022], [yang2023], [brandfonbrener2022]
     """
-    from ..models import TabularModel  # the core knows no model until it is asked for one
-
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
     require_model(model)

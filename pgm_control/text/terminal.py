@@ -6,10 +6,8 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..runtime.progress import Progress
+from ..runtime.progress import Progress, ProgressBar, silent
 
 
 def wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
@@ -21,13 +19,11 @@ def wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
     return lines.replace("\u00a0", " ")
 
 
-def bar_over(steps: int) -> "Callable[[str], AbstractContextManager[Progress]]":
+def bar_over(steps: int) -> Callable[[str], AbstractContextManager[Progress]]:
     """A progress bar for each guide on a terminal, nothing elsewhere."""
 
     @contextmanager
-    def report(guide: str) -> "Iterator[Progress]":
-        from ..runtime.progress import ProgressBar, silent
-
+    def report(guide: str) -> Iterator[Progress]:
         if not sys.stderr.isatty():
             yield silent
             return

@@ -1,16 +1,14 @@
 """The factors of a Markov distribution over trajectories."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP
 
 
 @final
@@ -77,7 +75,7 @@ class MarkovModel(HasBlocks, Protocol):
         ...
 
     @property
-    def mdp(self) -> "TabularMDP":
+    def mdp(self) -> TabularMDP:
         """The problem."""
         ...
 
