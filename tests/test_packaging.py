@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import pgm_control
-from pgm_control._references import REFERENCES
 from pgm_control.reports.explorer import page as _explore
 
 ROOT = Path(__file__).parent.parent
@@ -181,8 +180,15 @@ def test_the_row_of_a_folder_without_a_map_of_its_own_names_every_file(folder):
 
 
 def test_every_citation_has_a_source_and_every_source_a_citation():
-    cited = {key for path in SOURCES for key in re.findall(r"\[([a-z]+\d{4}[a-z]?)\]", path.read_text(encoding="utf8"))}
-    assert cited == set(REFERENCES)
+    texts = [path.read_text(encoding="utf8") for folder in (CORE, *OUTSIDE) for path in folder.rglob("*.py")]
+    cited = {key for text in texts for key in re.findall(r"\[([a-z]+\d{4}[a-z]?)\]", text)}
+    sources = re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", (CORE / "references.bib").read_text(encoding="utf8"), re.M | re.S)
+    assert sorted(cited) == [key for key, _ in sources]
+    for key, fields in sources:
+        found = dict(re.findall(r"^  (\w+) = \{(.+)\},$", fields, re.M))
+        assert {"title", "year"} < set(found), key
+        assert found.keys() & {"author", "editor"}, key
+        assert found["year"] in key, key
 
 
 def test_the_shape_checker_is_on(pytestconfig):
