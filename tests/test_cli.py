@@ -41,7 +41,7 @@ def elsewhere(tmp_path, monkeypatch):
 def test_help_imports_nothing_slow(args):
     code = (
         "import sys\n"
-        "from pgm_control.cli import main\n"
+        "from pgm_control.cli.main import main\n"
         "try:\n"
         f"    main({args})\n"
         "finally:\n"
