@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pgm_control.environments.action_prior import Chooser, action_prior_of
+from pgm_control.environments.copies import WorldSource
 from pgm_control.environments.episodes import Episodes, Unknown
 from pgm_control.environments.spaces import Actions, Observations
-from pgm_control.environments.vector_environments import WorldSource
 from pgm_control.errors import (
     EnvironmentFailure,
     InvalidArgument,

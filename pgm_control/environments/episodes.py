@@ -16,8 +16,7 @@ from torch.types import _size
 
 from ..errors import EnvironmentFailure, InvalidArgument
 from ..problems.gymnasium_table import time_limit
-from .rollout import _autoreset_mode, _own_limit
-from .vector_environments import WorldSource, _apart, _copies, _name
+from .copies import WorldSource, autoreset_mode, copies_of, name_of, split_observations, vector_time_limit
 
 _ONCE = torch.Size()
 
@@ -80,12 +79,12 @@ class _Copies(Episodes):
     def __init__(self, source: Any, num_envs: int) -> None:
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
             raise InvalidArgument(f"`num_envs` must be a whole number, at least 1, but is {num_envs!r}.")
-        self._envs = _copies(source, num_envs)
+        self._envs = copies_of(source, num_envs)
         self._given = source
         self.first = self._envs[0]
         self.num_envs, self.limit = num_envs, time_limit(self.first)
         self.observation_space, self.action_space = self.first.observation_space, self.first.action_space
-        self.name = _name(self.first)
+        self.name = name_of(self.first)
         self._seeds, self._last = [0] * num_envs, [None] * num_envs
 
     def reset(self, seeds: list[int]) -> list[Any]:
@@ -125,8 +124,8 @@ class _Vector(Episodes):
                 f"`num_envs` must be {env.num_envs}, as in the vector `env`, or None, but is {num_envs}. To choose it, "
                 "pass the id of the environment."
             )
-        self._env, self._mode = env, _autoreset_mode(env)
-        self.num_envs, self.limit = env.num_envs, _own_limit(env)
+        self._env, self._mode = env, autoreset_mode(env)
+        self.num_envs, self.limit = env.num_envs, vector_time_limit(env)
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
         self.name = type(env.unwrapped).__name__ if env.spec is None else env.spec.id
         self.first = next(iter(getattr(env.unwrapped, "envs", ())), None)
@@ -136,7 +135,7 @@ class _Vector(Episodes):
         """All at once. A list of seeds is for vectors of separate copies; any other is seeded by the first."""
         self._ended = np.zeros(self.num_envs, bool)
         seed: Any = seeds if hasattr(self._env.unwrapped, "env_fns") else seeds[0]
-        return _apart(self._env.observation_space, self._env.reset(seed=seed)[0])
+        return split_observations(self._env.observation_space, self._env.reset(seed=seed)[0])
 
     def step(self, actions: np.ndarray, alive: Bool[np.ndarray, " batch"]) -> Stepped:
         """All of them, as a vector does. The end of an episode is seen as it was, whatever the autoreset mode."""
@@ -144,7 +143,7 @@ class _Vector(Episodes):
             self._env.reset(options={"reset_mask": self._ended})  # it refuses to step what has ended
         observation, reward, terminated, truncated, info = self._env.step(actions)
         self._ended = np.asarray(terminated | truncated)
-        seen = _apart(self._env.observation_space, observation)
+        seen = split_observations(self._env.observation_space, observation)
         if self._mode is AutoresetMode.SAME_STEP:
             for i in np.flatnonzero(self._ended):
                 seen[i] = info["final_obs"][i]

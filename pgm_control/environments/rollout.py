@@ -19,6 +19,7 @@ from ..problems.gymnasium_table import time_limit
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy
+from .copies import autoreset_mode, vector_time_limit
 
 _COPIES = 16  # environments side by side, unless asked otherwise
 
@@ -135,7 +136,7 @@ def _play(
     progress: Progress,
 ) -> Rollout:
     """The episodes, each copy's quota one after the other; a copy that has played its own runs on uncounted."""
-    mode, copies = _autoreset_mode(env), env.num_envs
+    mode, copies = autoreset_mode(env), env.num_envs
     quota = (episodes + np.arange(copies)) // copies
     place = np.cumsum(quota) - quota  # where the next episode of each copy is written
     end = place + quota
@@ -211,11 +212,11 @@ def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, ep
 
 def _step_limit(policy: object, env: VectorEnv, asked: int | None) -> int | None:
     """After how many steps `rollout` itself cuts an episode."""
-    own = _own_limit(env)
+    own = vector_time_limit(env)
     horizon = policy.horizon if isinstance(policy, TabularPolicy) and own is None else None
     limit = horizon if asked is None else asked
     bare = env.unwrapped
-    if _autoreset_mode(env) is AutoresetMode.DISABLED or isinstance(bare, SyncVectorEnv | AsyncVectorEnv):
+    if autoreset_mode(env) is AutoresetMode.DISABLED or isinstance(bare, SyncVectorEnv | AsyncVectorEnv):
         return limit
     if asked is None:
         return None  # it cannot reset one copy alone
@@ -223,25 +224,6 @@ def _step_limit(policy: object, env: VectorEnv, asked: int | None) -> int | None
         f"`max_episode_steps` must be None for {type(bare).__name__}, which cannot reset one copy alone, but is "
         f"{asked}. Give the environment its own time limit, or pass its id."
     )
-
-
-def _own_limit(env: VectorEnv) -> int | None:
-    """The time limit of the environments, if it can be known."""
-    bare = env.unwrapped
-    if isinstance(bare, SyncVectorEnv):
-        return time_limit(bare.envs[0])
-    spec = bare.get_attr("spec")[0] if isinstance(bare, AsyncVectorEnv) else bare.spec
-    return None if spec is None else spec.max_episode_steps
-
-
-def _autoreset_mode(env: VectorEnv) -> AutoresetMode:
-    mode = env.metadata.get("autoreset_mode")
-    if not isinstance(mode, AutoresetMode):
-        raise InvalidArgument(
-            f"`env.metadata['autoreset_mode']` must be a gymnasium.vector.AutoresetMode, but is {mode!r}. Without it "
-            "nobody knows which steps are resets; set it to what the environment does."
-        )
-    return mode
 
 
 def _require_fit(policy: TabularPolicy, env: VectorEnv) -> None:

@@ -1,21 +1,17 @@
 """Live environments side by side, each of which can be brought back to where it was."""
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import gymnasium
 import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from jaxtyping import Bool, Float
 
-from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
+from ..errors import EnvironmentFailure, InvalidCheckpoint
 from ..runtime.checkpoint_checks import Problem, every, fields, mapping, number, tensor
-from .registration import register_environments
-
-WorldSource = str | EnvSpec | gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
+from .copies import WorldSource, copies_of, name_of, split_observations
 
 
 class Step(NamedTuple):
@@ -69,7 +65,7 @@ class Worlds:
         """
         self._seed = seed
         self._vector = source if isinstance(source, VectorEnv) else None
-        self._envs = [] if isinstance(source, VectorEnv) else _copies(source, number)
+        self._envs = [] if isinstance(source, VectorEnv) else copies_of(source, number)
         self.number = len(self._envs) if self._vector is None else self._vector.num_envs
         if self._vector is None:
             self.observation_space, self.action_space = self._envs[0].observation_space, self._envs[0].action_space
@@ -153,7 +149,7 @@ class Worlds:
                 observation, reward, terminated, truncated, _ = self._step_copy(i, taken)
                 if terminated or truncated:
                     raise InvalidCheckpoint(
-                        f"{_name(env)} does not come back to where it was: with the same seed and actions an episode "
+                        f"{name_of(env)} does not come back to where it was: with the same seed and actions an episode "
                         "now ends earlier. Either it has changed since, or it is random beyond its own np_random."
                     )
                 self._actions[i].append(taken)
@@ -176,7 +172,7 @@ class Worlds:
         try:
             observation = self._envs[i].reset(seed=self._episode_seed(i, episode))[0]
         except Exception as problem:
-            raise EnvironmentFailure(f"{_name(self._envs[i])} raised an error at reset: {problem!r}") from problem
+            raise EnvironmentFailure(f"{name_of(self._envs[i])} raised an error at reset: {problem!r}") from problem
         _require_finite(observation, i, "at reset")
         return observation
 
@@ -187,7 +183,7 @@ class Worlds:
             seen, _ = env.reset(**how)
         except Exception as problem:
             raise EnvironmentFailure(f"{env} raised an error at reset: {problem!r}") from problem
-        observations = _apart(env.observation_space, seen)
+        observations = split_observations(env.observation_space, seen)
         for i, observation in enumerate(observations):
             _require_finite(observation, i, "at reset")
         return observations
@@ -204,7 +200,7 @@ class Worlds:
             return env.step(self._as_action(action))
         except Exception as problem:
             raise EnvironmentFailure(
-                f"{_name(env)} raised an error at step {self.lengths[i]} of an episode, for the action {action!r}: "
+                f"{name_of(env)} raised an error at step {self.lengths[i]} of an episode, for the action {action!r}: "
                 f"{problem!r}. What was learned so far is kept; save it, and mend the environment."
             ) from problem
 
@@ -235,7 +231,7 @@ class Worlds:
             seen, reward, terminated, truncated, info = env.step(actions)
         except Exception as problem:
             raise EnvironmentFailure(f"{env} raised an error: {problem!r}") from problem
-        observations = _apart(env.observation_space, seen)
+        observations = split_observations(env.observation_space, seen)
         reached, done = list(observations), (terminated | truncated) & counts
         reward = np.asarray(reward, dtype=np.float64)
         if mode is AutoresetMode.SAME_STEP:
@@ -274,53 +270,5 @@ def _require_finite(observation: Any, i: int, when: str) -> None:
         )
 
 
-def _copies(source: Any, number: int) -> list[gymnasium.Env]:
-    if isinstance(source, str | EnvSpec):
-        register_environments()  # ours may not be known yet, if Gymnasium was imported after the library
-        return [gymnasium.make(source) for _ in range(number)]
-    if isinstance(source, gymnasium.Env):
-        spec = source.spec
-        whole = spec is not None and all(wrapper.kwargs is not None for wrapper in spec.additional_wrappers)
-        if spec is not None and whole:
-            return [gymnasium.make(spec) for _ in range(number)]
-        if number == 1:
-            return [source]
-        raise InvalidArgument(
-            f"`num_envs` must be 1 for an environment without a spec to make copies from, but is {number}. Register it "
-            "and pass its id, or pass a function that makes one."
-        )
-    if callable(source):
-        made: Any = source
-        return [made() for _ in range(number)]
-    raise InvalidArgument(
-        f"`env` must be the id of an environment, an environment, a vector of them, or a function that makes one, but "
-        f"is a {type(source).__name__}."
-    )
-
-
-def _apart(space: gymnasium.Space, observations: Any) -> list[Any]:
-    return [_kept(each) for each in gymnasium.vector.utils.iterate(space, observations)]
-
-
-def _kept(observation: Any) -> Any:
-    """A copy: vector environments may write over theirs."""
-    return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
-
-
 def _stacked(actions: Sequence[np.ndarray]) -> Any:
     return torch.from_numpy(np.stack(actions))
-
-
-def _name(env: gymnasium.Env) -> str:
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-
-
-def id_of(source: WorldSource) -> str | None:
-    """By which Gymnasium makes the same environment, if there is such an id."""
-    if isinstance(source, str):
-        return source
-    spec = None if isinstance(source, VectorEnv) else getattr(source, "spec", None)
-    if spec is None or spec.additional_wrappers or spec.id not in gymnasium.registry:
-        return None
-    plain = gymnasium.spec(spec.id)  # what the id alone would make
-    return spec.id if (plain.kwargs, plain.max_episode_steps) == (spec.kwargs, spec.max_episode_steps) else None

@@ -11,8 +11,9 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
+from ..environments.copies import WorldSource
 from ..environments.spaces import Actions, Observations
-from ..environments.vector_environments import Worlds, WorldSource
+from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument
 from ..learners import SAC, SoftQLearning
 from ..runtime.loop import Loop

@@ -13,9 +13,10 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ..environments.copies import WorldSource, id_of
 from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
-from ..environments.vector_environments import Worlds, WorldSource, id_of
+from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes

@@ -11,7 +11,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ..environments.action_prior import PriorSource
-from ..environments.vector_environments import WorldSource
+from ..environments.copies import WorldSource
 from ..errors import InvalidArgument, LearningDiverged
 from ..inference.variational.to_go_elbo import ToGoELBO
 from ..networks.mlp import Network

@@ -9,7 +9,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from ..environments.action_prior import ActionPrior, PriorSource
-from ..environments.vector_environments import WorldSource
+from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
 from ..networks.mlp import Network, follow
 from ..networks.precision import Precision
