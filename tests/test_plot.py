@@ -38,8 +38,8 @@ from pgm_control.learners.learning import EvaluationPoint, Learning, LearningSta
 from pgm_control.models import frozen_lake, frozen_lake_twin, lottery, restaurant, risky_path, slippery_cliff
 from pgm_control.models.twins import slippery_cliff_twin, windy_bridge_twin
 from pgm_control.models.windy_bridge import windy_bridge
+from pgm_control.plot.canvas import CLAMPED, FREE, TRUE, looks_of, style_of
 from pgm_control.plot.labels import spread
-from pgm_control.plot.style import CLAMPED, FREE, TRUE, looks_of, style_of
 from pgm_control.plot.terrain import directions
 from pgm_control.text.wording import state_label
 from pgm_control.trajectories.beliefs import believed_die, tilted_dice
@@ -680,7 +680,7 @@ def test_looks_differ_without_colour():
 
 
 def test_colours_of_numbers_are_greys_that_rise():
-    from pgm_control.plot.scale import full, pale
+    from pgm_control.plot.labels import full, pale
 
     weights = np.array([0.2126, 0.7152, 0.0722])
     for colours, sign in ((full(), 1), (pale(), -1)):

@@ -23,7 +23,7 @@ from pgm_control.cli.run_folder import RunFolder
 from pgm_control.errors import MissingExtra
 from pgm_control.learners.learning import EvaluationPoint
 from pgm_control.learners.soft_actor_critic import SAC
-from pgm_control.plot.learning_curve import curve
+from pgm_control.plot.progress import curve
 
 pytestmark = pytest.mark.slow
 

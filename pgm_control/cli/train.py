@@ -18,7 +18,7 @@ from ..environments.rollout import Rollout
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
 from ..learners.learner import Learner
 from ..learners.learning import LearningStatus
-from ..plot.learning_curve import curve
+from ..plot.progress import curve
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from .run_folder import RunFolder

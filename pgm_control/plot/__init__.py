@@ -24,9 +24,9 @@ those of the MDP; colours are Okabe's and Ito's, and hatches, markers and kinds 
 from .maps import policy_maps as policy_maps
 from .maps import policy_map as policy_map
 from .maps import state_map as state_map
-from .layout import layout_of as layout_of
-from .layout import has_layout as has_layout
-from .layout import Layout as Layout
+from .grid import layout_of as layout_of
+from .grid import has_layout as has_layout
+from .grid import Layout as Layout
 from .dynamics import dice as dice
 from .heatmaps import value_heat as value_heat
 from .heatmaps import q_heat as q_heat
@@ -37,11 +37,11 @@ from .ledger import ledger_over_time as ledger_over_time
 from .ledger import ledger_map as ledger_map
 from .ledger import ledger_bars as ledger_bars
 from .returns import imagined_and_true as imagined_and_true
-from .distribution import return_distributions as return_distributions
+from .returns import return_distributions as return_distributions
 from .sweeps import dial_sweep as dial_sweep
-from .temperature import temperature_sweep as temperature_sweep
+from .sweeps import temperature_sweep as temperature_sweep
 from .curves import curves as curves
 from .rewards import recovered_reward as recovered_reward
 from .rewards import recovered_reward_maps as recovered_reward_maps
-from .fits import elbo_curves as elbo_curves
+from .progress import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves

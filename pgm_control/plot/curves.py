@@ -8,9 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from .canvas import ink, one_panel
+from .canvas import ink, looks_of, one_panel, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
-from .style import looks_of, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

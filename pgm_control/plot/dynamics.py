@@ -10,9 +10,8 @@ from ..text.wording import action_phrase, amount, short_chance, state_phrase
 from ..trajectories.beliefs import Die, believed_die, face_labels, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
-from .canvas import ink, one_panel, size_in_points
+from .canvas import FREE, TRUE, Style, ink, one_panel, size_in_points, style_of
 from .labels import finish, headline, name_axes, wrapped
-from .style import FREE, TRUE, Style, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,10 +11,8 @@ from ..errors import InvalidArgument
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_label, state_label
-from .canvas import one_panel, panels
-from .labels import finish, headline, name_axes, name_ticks, numbered
-from .scale import colour_bar, full
-from .style import Style, style_of
+from .canvas import Style, one_panel, panels, style_of
+from .labels import colour_bar, finish, full, headline, name_axes, name_ticks, numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Words around a panel, placed so that none lies upon another."""
+"""Words and numbers around a panel, placed so that none lies upon another; colours that stand for numbers."""
 
 import math
 import textwrap
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .canvas import ink, size_in_points
-from .style import Style
+from .canvas import Style, ink, size_in_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.colors import Colormap
 
 _EM = 0.58  # mean width of a character, in heights of the type
 _LINE = 1.3  # from line to line
@@ -153,3 +153,28 @@ def finish(axes: "Axes") -> None:
 
     for text in axes.findobj(Text):
         text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def pale() -> "Colormap":
+    """White to sky blue: darker is more, and black lines and letters remain legible on all of it."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("pale", ["#FFFFFF", "#9BD2F3", "#3E9BD0"])
+
+
+def full() -> "Colormap":
+    """Cividis, made for the colour-blind, whose grey rises steadily; what has no number stays white."""
+    from matplotlib import colormaps
+
+    return colormaps["cividis"].with_extremes(bad="white")
+
+
+def colour_bar(axes: "Axes", mappable: Any, label: str, style: Style) -> None:
+    """A bar at the right of the panel, inside its own Axes so that no other panel loses room."""
+    bar = axes.inset_axes((1.03, 0.0, 0.045, 1.0))
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.colorbar(mappable, cax=bar)
+    numbered(bar.yaxis)
+    bar.tick_params(labelsize=style.small, width=style.edge)
+    bar.set_ylabel(label, fontsize=style.text)

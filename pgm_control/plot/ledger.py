@@ -11,11 +11,10 @@ from jaxtyping import Float
 from ..analysis.ledger_result import Ledger
 from ..errors import InvalidArgument
 from ..text.wording import amount, state_label
-from .canvas import ink, one_panel
+from .canvas import Look, ink, one_panel, style_of
+from .grid import Layout
 from .labels import finish, headline, name_axes, numbered, wrapped
-from .layout import Layout
 from .maps import state_map
-from .style import Look, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,10 +17,8 @@ from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
 from ..trajectories.occupancy import occupancy
 from ..trajectories.policy import TabularPolicy
-from .canvas import one_panel, panels
-from .grid import draw_grid, inches_of, limits_of
-from .layout import Layout, layout_of
-from .style import Style, style_of
+from .canvas import Style, one_panel, panels, style_of
+from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
 from .terrain import directions
 
 if TYPE_CHECKING:

@@ -1,20 +1,36 @@
-"""What learners earn while they learn."""
+"""Progress: what learners earn while they learn, the ELBO of fits step by step, and a training run in one picture."""
 
+import io
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from ..errors import InvalidArgument
-from ..learners.learning import Learning
+from ..analysis.compare import Comparison
+from ..chance.optimism import Optimism
+from ..errors import InvalidArgument, MissingExtra
+from ..inference.exact.infer import infer
+from ..inference.variational.elbo import objective_of
+from ..inference.variational.fit import Fit
+from ..learners.learning import EvaluationPoint, Learning
+from ..runtime.files import write_whole
 from ..text.wording import amount
-from .canvas import ink, named, one_panel
-from .labels import End, finish, headline, label_ends, name_axes, numbered
-from .style import looks_of, style_of
+from ..trajectories.blocks import Assignable, MarkovModel, require_model
+from .canvas import ink, looks_of, named, one_panel, panels, style_of
+from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LEAST = 1e-12  # nats: what is nearer to the optimum than this is rounding
+_APART = ("step", "seconds", "episodes", "return", "length")  # columns that are not the learner's own
+_MOST = 4  # panels beside the returns
+_EVALUATED, _TRAINED = "#0072B2", "#999999"  # of Okabe and Ito, for the colour-blind
+_TEXT, _SMALL = 9.5, 8.5  # points
 
 
 def learning_curves(
@@ -88,3 +104,173 @@ def _curve(learning: Learning) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = [(row["step"], row["return"], 0.0) for row in learning.log if "return" in row]
     table = np.array(rows, dtype=float).reshape(-1, 3)
     return table[:, 0], table[:, 1], np.where(np.isfinite(table[:, 2]), table[:, 2], 0.0)
+
+
+def elbo_curves(
+    model: MarkovModel,
+    fits: "Fit[Any] | Comparison | Mapping[str, Fit[Any]]",
+    *,
+    axes: Any = None,
+    style: str = "paper",
+) -> np.ndarray:
+    """Draw the ELBO of every step of a fit, below the exact optimum, and how far below it is, by powers of ten.
+
+    The optimum of a guide whose blocks can be assigned, such as `FreeGuide` or `ClampedGuide`, is that of its own kind:
+    log p(O) or the clamped optimum, say. That of any other guide is log p(O).
+
+    Args:
+        model: the tabular model that was fitted to.
+        fits: one, or by name, or a `Comparison`.
+        axes: two, for the ELBO and for the distance; a new figure unless given.
+        style: "paper", or "slide", with larger type and thicker lines.
+
+    Returns:
+        The two Axes, an array. The lines called by the names of the fits hold the ELBO and the distance, in nats, from
+        step 1; "optimum of NAME" is a level line. A distance below rounding, or above the optimum by noise, is a gap.
+
+    Raises:
+        InvalidArgument: naming the argument.
+        MissingExtra: without matplotlib.
+    """
+    require_model(model, in_nats=True)
+    every = named(fits.fits if isinstance(fits, Comparison) else fits, Fit, "fits")
+    every = {name or "fit": each for name, each in every.items()}
+    if not any(len(each.elbo) for each in every.values()):
+        raise InvalidArgument("`fits` must hold a fit of at least one step, but none was made. Call fit(…, steps=…).")
+    sizes, looks = style_of(style), looks_of(list(every))
+    width, height = sizes.inches
+    curves, distances = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
+    ends, far = [], []
+    shown: dict[str, tuple[str, float]] = {}
+    for (name, each), look in zip(every.items(), looks, strict=True):
+        elbo = each.elbo.detach().double().cpu().numpy()
+        steps, (what, best) = np.arange(1, len(elbo) + 1), _optimum(model, each.guide)
+        shown[name] = what, best
+        common = {"color": look.color, "linestyle": look.line, "linewidth": sizes.line, "zorder": 3, "label": name}
+        mark = {"marker": look.marker, "markersize": sizes.marker, "markevery": max(1, len(elbo) // 8)}
+        curves.plot(steps, np.where(np.isfinite(elbo), elbo, np.nan), **common, **mark)
+        curves.axhline(
+            best, color=ink(curves), linestyle=look.line, linewidth=sizes.edge, zorder=2, label=f"optimum of {name}"
+        )
+        below = best - elbo
+        below = np.where(np.isfinite(below) & (below > _LEAST * max(1.0, abs(best))), below, np.nan)
+        distances.plot(steps, below, **common, **mark)
+        known = np.flatnonzero(~np.isnan(below))
+        if len(known):
+            far.append(End(float(steps[known[-1]]), float(below[known[-1]]), name, look.color))
+    last = max(len(each.elbo) for each in every.values())
+    for panel in (curves, distances):
+        panel.set_xlim(1 - 0.02 * last, last * 1.02)
+    for (name, (what, best)), look in zip(shown.items(), looks, strict=True):
+        if math.isfinite(best):
+            ends.append(End(last * 1.02, best, f"{name}:\n{what} {amount(best)} nats".replace("-", "−"), look.color))
+    name_axes(curves, "step of the fit", "ELBO (nats)", sizes)
+    name_axes(distances, "step of the fit", "below its optimum (nats)", sizes)
+    numbered(curves.yaxis)
+    _distance_axis(distances)
+    for panel, title in ((curves, "ELBO and exact optimum"), (distances, "What is left of the gap")):
+        numbered(panel.xaxis, whole=True)
+        panel.grid(color="0.9", linewidth=sizes.edge)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+        headline(panel, title, sizes)
+    label_ends(curves, ends, sizes)
+    label_ends(distances, far, sizes)
+    finish(curves)
+    finish(distances)
+    return np.array([curves, distances], dtype=object)
+
+
+def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
+    """What the best of its kind reaches, in nats, and what to call it."""
+    bound = infer(model, Optimism(1.0, 1.0, 1.0)).objective
+    if not isinstance(guide, Assignable):
+        return "log p(O) =", bound
+    with torch.no_grad():
+        best = float(objective_of(model, guide.optimum(), guide.optimism))
+    same = math.isclose(best, bound, rel_tol=1e-9, abs_tol=1e-9)
+    return ("log p(O) =" if same else "optimum"), best
+
+
+def _distance_axis(axes: Any) -> None:
+    """By powers of ten, where there is anything to show."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        axes.set_ylim(0, 1)
+        return
+    axes.set_yscale("log")
+    low, high = values.min() / 1.6, values.max() * 1.6
+    axes.set_ylim(low, high)
+    decades(axes.yaxis, low, high)
+
+
+def curve(
+    title: str,
+    log: Sequence[Mapping[str, float]],
+    evaluations: Sequence[EvaluationPoint],
+    path: str | Path | None = None,
+) -> "Figure":
+    """Draw the returns over the steps, evaluated and while learning, and each other number of the log in small.
+
+    Nothing global is touched: no pyplot, no style, no backend.
+
+    Args:
+        title: above all.
+        log: rows, as in `Learning`.
+        evaluations: as in `Learning`.
+        path: where to write it as well; the suffix (.png, .pdf, .svg) says how.
+
+    Raises:
+        MissingExtra: without matplotlib, with the command that installs it.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
+        from matplotlib.figure import Figure
+        from matplotlib.text import Text
+    except ImportError as problem:
+        raise MissingExtra("A picture needs matplotlib, which is missing: pip install 'pgm-control[plot]'") from problem
+    names = list(dict.fromkeys(name for row in log for name in row if name not in _APART))[:_MOST]
+    figure = Figure(figsize=(10.5 if names else 7, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(max(1, len(names)), 2 if names else 1, width_ratios=(2.2, 1) if names else None)
+    _draw_returns(figure.add_subplot(grid[:, 0]), log, evaluations)
+    for i, name in enumerate(names):
+        _draw_number(figure.add_subplot(grid[i, 1]), name, log, last=i == len(names) - 1)
+    figure.suptitle(title, fontsize=12, fontweight="bold")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may hold a dollar sign
+    if path is not None:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=130)
+        write_whole(path, buffer.getvalue())
+    return figure
+
+
+def _draw_returns(axes: "Axes", log: Sequence[Mapping[str, float]], evaluations: Sequence[EvaluationPoint]) -> None:
+    rows = [row for row in log if "return" in row]
+    if rows:
+        label = "while learning: actions drawn, mean of the last 100 episodes"
+        axes.plot([row["step"] for row in rows], [row["return"] for row in rows], "--", color=_TRAINED, label=label)
+    if evaluations:
+        steps, means = [each.step for each in evaluations], [each.mean for each in evaluations]
+        errors = [each.standard_error if each.standard_error < float("inf") else 0.0 for each in evaluations]
+        low, high = ([m + side * e for m, e in zip(means, errors, strict=True)] for side in (-1, 1))
+        axes.fill_between(steps, low, high, color=_EVALUATED, alpha=0.2, linewidth=0)
+        axes.plot(
+            steps, means, "-o", color=_EVALUATED, markersize=3.5, label="evaluated: most probable actions, ± 1 error"
+        )
+    if rows or evaluations:
+        axes.legend(loc="best", fontsize=_SMALL)
+    axes.set_xlabel("steps of the environment", fontsize=_TEXT)
+    axes.set_ylabel("return of an episode (reward units)", fontsize=_TEXT)
+    axes.grid(color="0.9")
+    axes.tick_params(labelsize=_SMALL)
+
+
+def _draw_number(axes: "Axes", name: str, log: Sequence[Mapping[str, float]], last: bool) -> None:
+    rows = [row for row in log if name in row]
+    axes.plot([row["step"] for row in rows], [row[name] for row in rows], color="black", linewidth=1)
+    axes.set_title(name.replace("_", " "), fontsize=_TEXT)
+    axes.grid(color="0.9")
+    axes.tick_params(labelsize=_SMALL, labelbottom=last)

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
-from .canvas import one_panel, panels
-from .grid import draw_grid, inches_of, limits_of
+from .canvas import looks_of, one_panel, panels, style_of
+from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
 from .labels import finish, headline, name_axes, name_ticks, numbered
-from .layout import Layout, layout_of
-from .style import looks_of, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from ..inference.exact.infer import infer
+from ..models import TabularModel
 from ..problems.grid import Cell, grid_of
 from ..problems.mdp import TabularMDP
 
@@ -98,9 +100,6 @@ def _met(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int
 
 def _hard_values(mdp: TabularMDP, rows: int, columns: int) -> Float[np.ndarray, " state"]:
     """The best return from each state, in reward units, with time enough to cross the grid and back."""
-    from ..inference.exact.infer import infer
-    from ..models import TabularModel  # not at module level: models import the core
-
     longer = mdp.replace(horizon=max(mdp.horizon, 4 * (rows + columns)))
     return infer(TabularModel(longer, temperature=0.0), optimism=0.0).v[0].double().cpu().numpy()
 
