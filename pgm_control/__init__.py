@@ -127,8 +127,8 @@ if TYPE_CHECKING:
     from .analysis.compare import compare as compare
     from .analysis.compare import Comparison as Comparison
     from .benchmark.bench import bench as bench
-    from .benchmark.bench import Bench as Bench
-    from .benchmark.bench import BenchStatus as BenchStatus
+    from .benchmark.page import Bench as Bench
+    from .benchmark.page import BenchStatus as BenchStatus
     from .benchmark.rows import BenchRow as BenchRow
     from .plot.comparison import picture as picture
     from .reports.report import report as report
@@ -199,7 +199,8 @@ _HOMES = {
     "analysis.ledger": ("ledger", "Ledger"),
     "analysis.explain": ("explain", "Explanation"),
     "analysis.compare": ("compare", "Comparison"),
-    "benchmark.bench": ("bench", "Bench", "BenchStatus"),
+    "benchmark.bench": ("bench",),
+    "benchmark.page": ("Bench", "BenchStatus"),
     "benchmark.rows": ("BenchRow",),
     "plot.comparison": ("picture",),
     "reports.report": ("report",),

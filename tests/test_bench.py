@@ -36,8 +36,9 @@ from pgm_control import (
 )
 from pgm_control.analysis.ledger import ledger
 from pgm_control.benchmark import bench as bench_module
-from pgm_control.benchmark.bench import BenchStatus, bench
+from pgm_control.benchmark.bench import bench
 from pgm_control.benchmark.lines import arrived, lines_of, median, spread, whole
+from pgm_control.benchmark.page import BenchStatus
 from pgm_control.benchmark.rows import WITHIN, BenchRow, JobResult, Point, judged
 from pgm_control.benchmark.store import ResultFile
 from pgm_control.cli.bench import command_of, next_of

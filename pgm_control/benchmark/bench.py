@@ -1,97 +1,28 @@
 """The bench of guides: every guide on every problem, over seeds, in processes side by side."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, final
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InvalidArgument
+from ..guides.zoo import GuideEntry, guide_zoo
 from ..inference.variational.checkpoint import identity
 from ..inference.variational.fit import FitStatus
-from ..runtime.files import write_whole
+from ..models import TabularModel, zoo
+from ..models.zoo import ZooEntry
 from ..runtime.progress import Progress, silent
-from ..runtime.status import Status
-from ..runtime.versions import versions
 from ..trajectories.blocks import require_model
 from .guides import guide_of, importable, library_digest, problem_of, require_lawful, source_digest
 from .job import Job
-from .page import csv_of, html_of, page_of, table_of
-from .rows import FAILED, BenchRow, Point, judged
+from .page import Bench, BenchStatus
+from .rows import FAILED, judged
 from .runner import runner
 from .store import ResultFile
 
-if TYPE_CHECKING:
-    from ..guides.zoo import GuideEntry
-    from ..models.zoo import ZooEntry
-
 RESULTS = "results.jsonl"
 Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
-
-
-class BenchStatus(Status):
-    """How a bench ended."""
-
-    complete = "Every job was run."
-    interrupted = "Interrupted by Ctrl-C. What was finished is kept in `out`: the same call goes on from there."
-
-
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class Bench:
-    """What `bench` found. Printing it prints a table.
-
-    Attributes:
-        rows: one for each problem, guide and seed, in this order; those that failed too.
-        histories: by (model, guide, seed): the objective on the way, to plot.
-        models, guides: the summaries, by name.
-        settings: what was asked for.
-        status: how it ended; `status.message` explains it.
-        left: how many jobs were not run.
-        command: how to do it again, if it was said.
-    """
-
-    rows: tuple[BenchRow, ...]
-    histories: Mapping[tuple[str, str, int], tuple[Point, ...]]
-    models: Mapping[str, str]
-    guides: Mapping[str, str]
-    settings: Mapping[str, Any]
-    status: BenchStatus
-    left: int = 0
-    command: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON or a data frame. Infinities stay floats."""
-        return {
-            "settings": dict(self.settings),
-            "versions": versions(),
-            "status": self.status.name,
-            "left": self.left,
-            "command": self.command,
-            "rows": [asdict(row) for row in self.rows],
-        }
-
-    def to_csv(self) -> str:
-        """One line a row, with a header; empty where a value is not known."""
-        return csv_of(self.rows)
-
-    def page(self) -> str:
-        """The page in Markdown, medians over seeds."""
-        return page_of(self)
-
-    def save(self, folder: str | Path) -> None:
-        """Write results.csv and page.md, each whole or not at all."""
-        write_whole(Path(folder) / "results.csv", self.to_csv().encode())
-        write_whole(Path(folder) / "page.md", self.page().encode())
-
-    def __str__(self) -> str:
-        """A table for a terminal, medians over seeds."""
-        return table_of(self.rows)
-
-    def _repr_html_(self) -> str:
-        """A table for a notebook."""
-        return html_of(self.rows)
 
 
 @contextmanager
@@ -110,8 +41,8 @@ class _Settings(NamedTuple):
 
 
 def bench(
-    models: "Sequence[str | ZooEntry] | None" = None,
-    guides: "Sequence[str | GuideEntry] | None" = None,
+    models: Sequence[str | ZooEntry] | None = None,
+    guides: Sequence[str | GuideEntry] | None = None,
     *,
     seeds: int = 3,
     temperature: float = 1.0,
@@ -205,12 +136,9 @@ def bench(
 
 
 def _taken(
-    models: "Sequence[str | ZooEntry] | None", guides: "Sequence[str | GuideEntry] | None"
-) -> "tuple[list[ZooEntry], list[GuideEntry]]":
+    models: Sequence[str | ZooEntry] | None, guides: Sequence[str | GuideEntry] | None
+) -> tuple[list[ZooEntry], list[GuideEntry]]:
     """The entries that are meant, each once."""
-    from ..guides.zoo import guide_zoo
-    from ..models import zoo
-
     for name, value in (("models", models), ("guides", guides)):
         if isinstance(value, str):
             raise InvalidArgument(f"`{name}` must be a sequence of names, but is {value!r}. Write [{value!r}].")
@@ -231,12 +159,9 @@ def _once(argument: str, entries: list[Entry]) -> list[Entry]:
 
 
 def _planned(
-    problems: "list[ZooEntry]", guides: "list[GuideEntry]", settings: _Settings, folder: str | None
+    problems: list[ZooEntry], guides: list[GuideEntry], settings: _Settings, folder: str | None
 ) -> list[tuple[Job, int]]:
     """The jobs in the order of the results, each with the size of its problem; guides of other modules checked."""
-    from ..guides.zoo import guide_zoo
-    from ..models import TabularModel, zoo
-
     known_problems, known_guides = zoo(), guide_zoo()
     seeds, temperature, horizon, steps, samples = settings
     models = {}

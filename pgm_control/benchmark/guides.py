@@ -9,41 +9,37 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyro
 import torch
 
 from ..errors import InvalidArgument, LawBroken
+from ..guides.zoo import GuideEntry, guide_entry
+from ..models import TabularModel
+from ..models.zoo import ZooEntry, zoo_entry
 from ..runtime.versions import versions
+from ..testing.checks import check_guide
 from ..trajectories.blocks import MarkovModel
-
-if TYPE_CHECKING:
-    from ..guides.zoo import GuideEntry
-    from ..models.zoo import ZooEntry
 
 _CHECKED_STEPS = 5  # of the problem on which a guide is held to the laws: enumeration is slow over many
 
 
-def problem_of(problem: "str | ZooEntry") -> "ZooEntry":
+def problem_of(problem: str | ZooEntry) -> ZooEntry:
     """A problem of the zoo by name; an entry is itself.
 
     Raises:
         InvalidArgument: if there is none, with the nearest names.
     """
-    from ..models.zoo import zoo_entry
-
     return zoo_entry(problem) if isinstance(problem, str) else problem
 
 
-def guide_of(guide: "str | GuideEntry") -> "GuideEntry":
+def guide_of(guide: str | GuideEntry) -> GuideEntry:
     """A guide of the zoo by name, or of any module by `module:name`; an entry is itself.
 
     Raises:
         InvalidArgument: if there is none, with the nearest names.
     """
-    from ..guides.zoo import GuideEntry, guide_entry
-
     if not isinstance(guide, str):
         return guide
     if ":" not in guide:
@@ -96,16 +92,13 @@ def importable(folder: str | None) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def require_lawful(entry: "GuideEntry", model: MarkovModel) -> None:
+def require_lawful(entry: GuideEntry, model: MarkovModel) -> None:
     """Hold a guide to the laws, on the first steps of this model.
 
     Raises:
         LawBroken: with every broken law.
         InvalidArgument: if it cannot be built or run at all.
     """
-    from ..models import TabularModel
-    from ..testing.checks import check_guide
-
     short = TabularModel(model.mdp.replace(horizon=min(model.mdp.horizon, _CHECKED_STEPS)), model.temperature)
     try:
         with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
@@ -122,16 +115,15 @@ def require_lawful(entry: "GuideEntry", model: MarkovModel) -> None:
 @functools.cache
 def library_digest() -> str:
     """Of the versions that numbers depend on, and of the code of this library."""
-    from .. import guides, models
-
     digest = hashlib.sha256(repr(sorted(versions().items())).encode())
-    for package in (Path(__file__).parent.parent, *(Path(each.__path__[0]) for each in (models, guides))):
-        for path in sorted(package.rglob("*.py")):
+    package = Path(__file__).parent.parent
+    for folder in (package, package / "models", package / "guides"):  # into links rglob does not go
+        for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def source_digest(entry: "GuideEntry") -> str:
+def source_digest(entry: GuideEntry) -> str:
     """Of the module that makes the guide, and of how it is fitted: a guide that was changed is another.
 
     It is the file that counts: Python does not read it again while it runs.

@@ -9,24 +9,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import pyro
 import torch
 
 from ..analysis.evaluate import evaluate
 from ..analysis.ledger import ledger
+from ..guides.zoo import GuideEntry
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import Estimate, estimate
 from ..inference.variational.elbo import FREE, objective_of
 from ..inference.variational.fit import Fit, FitStatus, FitStep, fit
+from ..models import TabularModel
+from ..models.zoo import ZooEntry
 from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .guides import guide_of, importable, problem_of
 from .rows import FAILED, BenchRow, JobResult, Point
-
-if TYPE_CHECKING:
-    from ..guides.zoo import GuideEntry
-    from ..models.zoo import ZooEntry
 
 _EVERY_STEP, _APART = 20, 1.02  # of a history: every step at first, then each so many times the one before
 _SMOOTHED = 50  # steps: of noisy reports the mean of so many counts
@@ -50,8 +49,8 @@ class Job:
     """
 
     key: str
-    problem: "str | ZooEntry"
-    guide: "str | GuideEntry"
+    problem: str | ZooEntry
+    guide: str | GuideEntry
     seed: int
     temperature: float
     horizon: int | None
@@ -102,8 +101,6 @@ def _apart() -> Iterator[None]:
 
 
 def _measured(job: Job, row: BenchRow) -> JobResult:
-    from ..models import TabularModel
-
     mdp = problem_of(job.problem).build()
     model = TabularModel(mdp if job.horizon is None else mdp.replace(horizon=job.horizon), job.temperature)
     row = dataclasses.replace(row, horizon=model.mdp.horizon)
@@ -120,7 +117,7 @@ def _measured(job: Job, row: BenchRow) -> JobResult:
     return JobResult(row, _history(found, watch, row.objective))
 
 
-def _run(model: MarkovModel, entry: "GuideEntry", seed: int, steps: int | None) -> "tuple[Fit[Any], _Watch]":
+def _run(model: MarkovModel, entry: GuideEntry, seed: int, steps: int | None) -> "tuple[Fit[Any], _Watch]":
     """Build and fit as the entry says, from this seed, with parameters of its own."""
     settings: dict[str, Any] = copy.deepcopy(dict(entry.fit))  # a loss or an optimiser may remember its last fit
     if steps is not None:

@@ -1,19 +1,19 @@
-"""A bench as a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
+"""What a bench found: as a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
 
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, final
 
+from ..runtime.files import write_whole
+from ..runtime.status import Status
 from ..runtime.versions import versions
 from ..text.tables import grid, html_grid
 from .lines import Line, arrived, lines_of, median, number, seconds, spread, statuses, value, whole
-from .rows import PARTS, WITHIN, BenchRow
-
-if TYPE_CHECKING:
-    from .bench import Bench
+from .rows import PARTS, WITHIN, BenchRow, Point
 
 Column = tuple[str, Callable[[Line], str]]
 
@@ -62,6 +62,70 @@ _HOW_TO_READ = f"""\
   magnitude."""
 
 
+class BenchStatus(Status):
+    """How a bench ended; the value is the message."""
+
+    complete = "Every job was run."
+    interrupted = "Interrupted by Ctrl-C. What was finished is kept in `out`: the same call goes on from there."
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Bench:
+    """What `bench` found. Printing it prints a table.
+
+    Attributes:
+        rows: one for each problem, guide and seed, in this order; those that failed too.
+        histories: by (model, guide, seed): the objective on the way, to plot.
+        models, guides: the summaries, by name.
+        settings: what was asked for.
+        status: how it ended; `status.message` is the message.
+        left: how many jobs were not run.
+        command: how to do it again, if it was said.
+    """
+
+    rows: tuple[BenchRow, ...]
+    histories: Mapping[tuple[str, str, int], tuple[Point, ...]]
+    models: Mapping[str, str]
+    guides: Mapping[str, str]
+    settings: Mapping[str, Any]
+    status: BenchStatus
+    left: int = 0
+    command: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON or a data frame. Infinities stay floats."""
+        return {
+            "settings": dict(self.settings),
+            "versions": versions(),
+            "status": self.status.name,
+            "left": self.left,
+            "command": self.command,
+            "rows": [asdict(row) for row in self.rows],
+        }
+
+    def to_csv(self) -> str:
+        """One line a row, with a header; empty where a value is not known."""
+        return csv_of(self.rows)
+
+    def page(self) -> str:
+        """The page in Markdown, medians over seeds."""
+        return page_of(self)
+
+    def save(self, folder: str | Path) -> None:
+        """Write results.csv and page.md, each whole or not at all."""
+        write_whole(Path(folder) / "results.csv", self.to_csv().encode())
+        write_whole(Path(folder) / "page.md", self.page().encode())
+
+    def __str__(self) -> str:
+        """A table for a terminal, medians over seeds."""
+        return table_of(self.rows)
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook."""
+        return html_of(self.rows)
+
+
 def csv_of(rows: Sequence[BenchRow]) -> str:
     """One line a row, with a header; empty where a value is not known."""
     text = io.StringIO()
@@ -90,7 +154,7 @@ def _short(rows: Sequence[BenchRow]) -> list[list[str]]:
     return table
 
 
-def page_of(bench: "Bench") -> str:
+def page_of(bench: Bench) -> str:
     """The whole page in Markdown. It depends on nothing but the results."""
     settings, lines = bench.settings, lines_of(bench.rows)
     about = [
@@ -115,7 +179,7 @@ def page_of(bench: "Bench") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _glance(bench: "Bench", lines: Sequence[Line]) -> list[str]:
+def _glance(bench: Bench, lines: Sequence[Line]) -> list[str]:
     by_name = {(line.model, line.guide): line for line in lines}
     parts = []
     for title, name in (("Gap, in nats", "gap"), ("True return", "true_return"), ("Delusion", "delusion")):

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ..benchmark.bench import Bench
 from ..benchmark.lines import lines_of
+from ..benchmark.page import Bench
 from ..inference.variational.fit import FitStatus
 
 _DEFAULTS = {"temperature": 1.0, "jobs": 1}
