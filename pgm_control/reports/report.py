@@ -19,6 +19,17 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit
+from ..plot import (
+    dial_sweep,
+    dice,
+    elbo_curves,
+    has_layout,
+    imagined_and_true,
+    ledger_over_time,
+    policy_heat,
+    policy_maps,
+    return_distributions,
+)
 from ..runtime.files import write_whole
 from ..runtime.versions import versions
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
@@ -153,31 +164,29 @@ def _pictures(
     fits: Mapping[str, Fit[Any]],
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Captions, and what draws each picture; those that suit the problem."""
-    from .. import plot
-
     mdp = model.mdp
     small = mdp.horizon * mdp.probability.numel() <= _CURVES
     exact = {each: guide for each, guide in guides.items() if isinstance(guide, Posterior)}
-    if plot.has_layout(mdp):
-        yield "The policies at the first step.", lambda: plot.policy_maps(model, guides)[0]
+    if has_layout(mdp):
+        yield "The policies at the first step.", lambda: policy_maps(model, guides)[0]
     elif mdp.horizon > 1:
         for each, guide in exact.items():
-            yield f"The policy over time, {each}.", lambda guide=guide: plot.policy_heat(guide)[0]
+            yield f"The policy over time, {each}.", lambda guide=guide: policy_heat(guide)[0]
     first, guide = next(iter(guides.items()))
-    yield f"The dice, as they are and as the guide believes ({first}).", lambda: plot.dice(model, guide, name=first)
-    yield "What each guide imagines, and what it truly earns.", lambda: plot.imagined_and_true(card)
+    yield f"The dice, as they are and as the guide believes ({first}).", lambda: dice(model, guide, name=first)
+    yield "What each guide imagines, and what it truly earns.", lambda: imagined_and_true(card)
     for each, account in accounts.items():
         if abs(account.gap) > _SAME:
             title = f"The distance from the exact posterior, by step ({each})."
-            yield title, lambda account=account: plot.ledger_over_time(account)
+            yield title, lambda account=account: ledger_over_time(account)
     if small:
-        yield "The dial: what each optimism imagines and earns.", lambda: plot.dial_sweep(frontier(model))[0]
+        yield "The dial: what each optimism imagines and earns.", lambda: dial_sweep(frontier(model))[0]
         yield (
             "What a policy may earn in the true world.",
-            lambda: plot.return_distributions({each: return_distribution(model, g) for each, g in guides.items()}),
+            lambda: return_distributions({each: return_distribution(model, g) for each, g in guides.items()}),
         )
     if fits:
-        yield "How the fits went.", lambda: plot.elbo_curves(model, fits)[0]
+        yield "How the fits went.", lambda: elbo_curves(model, fits)[0]
 
 
 def _figure(number: int, title: str, draw: Callable[[], Any]) -> str:

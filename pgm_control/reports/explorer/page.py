@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InvalidArgument
+from ...models import zoo_entry
 from ...problems.mdp import TabularMDP
 from ...runtime.files import write_whole
 from ...trajectories.blocks import MarkovModel
@@ -69,8 +70,6 @@ def explorer_page(problem: str | TabularMDP | MarkovModel | None = None, name: s
     """
     problems = zoo_data()
     if isinstance(problem, str):
-        from ...models import zoo_entry
-
         start = zoo_entry(problem).name
     elif problem is None:
         start = problems[0]["name"]

@@ -1,25 +1,69 @@
-"""A problem as data for the page: its tables with every number written once, its map, its own numbers to move."""
+"""A problem as data for the page: its tables with every number written once, its map, and its numbers to move."""
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from ...models import zoo
 from ...plot.terrain import directions
 from ...problems.grid import grid_of
 from ...problems.mdp import TabularMDP
 from ...trajectories.blocks import MarkovModel
-from .parameters import Parameter, parameters_of
+
+Table = Float[np.ndarray, "state action outcome"]
 
 _MOST_CELLS = 400
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    r"""One number θ, on which probabilities and rewards depend linearly.
+
+    $$p(k \mid s, a) = \prod_\theta (c_\theta + m_\theta \theta), \qquad
+        r(s, a, k) = r_0 + \sum_\theta d_\theta (\theta - \theta_0)$$
+
+    for the dice that any parameter moves; others keep their table.
+
+    Attributes:
+        name: as the argument of the problem's function is called, where it has one.
+        label: what the page calls it.
+        low, high, step, value: its range, its grain, and the θ of the problem as it is.
+        logarithmic: whether the slider is.
+        constant, slope: c and m; None where it moves no probability.
+        reward_slope: d; None where it moves no reward.
+    """
+
+    name: str
+    label: str
+    low: float
+    high: float
+    step: float
+    value: float
+    logarithmic: bool = False
+    constant: Table | None = None
+    slope: Table | None = None
+    reward_slope: Table | None = None
+
+    def data(self) -> dict[str, Any]:
+        """As `problems.js` reads it."""
+
+        def table(values: Table | None) -> dict[str, Any] | None:
+            return None if values is None else coded(torch.from_numpy(values))
+
+        plain = {key: getattr(self, key) for key in ("name", "label", "low", "high", "step", "value", "logarithmic")}
+        tables = {"constant": self.constant, "slope": self.slope, "rewardSlope": self.reward_slope}
+        return {**plain, **{key: table(values) for key, values in tables.items()}}
+
+
 def zoo_data() -> list[dict[str, Any]]:
     """Every problem of the zoo."""
-    from ...models import zoo
-
     found = []
     for entry in zoo().values():
         mdp = entry.build()
@@ -94,3 +138,79 @@ def _marks(name: str) -> str | None:
     if name.startswith("slippery_cliff"):
         return "." * 36 + "S" + "C" * 10 + "G"
     return None
+
+
+def parameters_of(name: str, mdp: TabularMDP) -> list[Parameter]:
+    """Those of a problem of the zoo; none for one that is not known here."""
+    reward, some = mdp.reward.numpy(), mdp.probability.numpy()
+    ones, zeros = np.ones_like(some), np.zeros_like(some)
+
+    def at(*place: int) -> Table:
+        table = zeros.copy()
+        table[place] = 1.0
+        return table
+
+    def pays(
+        name: str, label: str, low: float, high: float, value: float, where: Table, sign: float = 1.0
+    ) -> Parameter:
+        return Parameter(name, label, low, high, 0.1, value, reward_slope=sign * where)
+
+    if name == "restaurant":
+        first = zeros.copy()
+        first[0] = 1.0
+        return [
+            pays(f"{what}_dinner", f"utility of a {what} dinner", -30.0, 20.0, value, first * (reward == value))
+            for what, value in (("bad", -10.0), ("good", 6.0), ("spectacular", 8.0))
+        ]
+    if name == "lottery":
+        ticket, lost = at(0, 0, 0), at(0, 0, 1)
+        return [
+            Parameter(
+                *("jackpot_probability", "probability of the jackpot", 1e-4, 0.5, 0.0001, 0.01, True),
+                constant=ones - ticket,
+                slope=ticket - lost,
+            ),
+            pays("jackpot", "jackpot", 0.0, 50.0, 12.0, ticket),
+            pays("price", "price of the ticket", 0.0, 10.0, 1.0, lost, -1.0),
+            pays("wage", "wage", -5.0, 20.0, 3.0, at(0, 1, 0)),
+        ]
+    if name == "risky_path":
+        goal, pit = at(0, 1, 0), at(0, 1, 1)
+        return [
+            Parameter(
+                *("success", "probability that the jump arrives", 0.0, 1.0, 0.01, 0.5),
+                constant=ones - goal,
+                slope=goal - pit,
+            ),
+            pays("pit", "reward of a step in the pit", -100.0, 0.0, -100.0, 1.0 * (reward == -100.0)),
+        ]
+    if name == "windy_bridge":
+        own, wind = (each.ravel() for each in np.indices((2, 3)))
+        goes, slips, calm, gust = ones * (own == 0), ones * (own == 1), ones * (wind == 0), ones * (wind > 0)
+        return [
+            Parameter(
+                *("slip", "probability that the foot slips", 0.0, 1.0, 0.01, 0.1), constant=goes, slope=slips - goes
+            ),
+            Parameter(
+                *("gust", "probability of a gust, to each side", 0.0, 0.5, 0.01, 0.15),
+                constant=calm,
+                slope=gust - 2 * calm,
+            ),
+            pays("fall", "cost of falling", 0.0, 100.0, 30.0, 1.0 * (reward < -2.0), -1.0),
+        ]
+    if name in ("slippery_cliff", "frozen_lake", "frozen_lake_8x8"):
+        constant, slope = _sideways(some)
+        named = "slip", "probability of slipping sideways"
+        slips = Parameter(*named, 0.0, 1.0, 0.01, 2 / 3, constant=constant, slope=slope)
+        if name == "slippery_cliff":
+            return [slips, pays("fall", "reward of falling", -200.0, 0.0, -100.0, 1.0 * (reward == -100.0))]
+        return [slips, pays("goal", "reward of the goal", 0.0, 5.0, 1.0, 1.0 * (reward == 1.0))]
+    return []
+
+
+def _sideways(probability: Table) -> tuple[Table, Table]:
+    """Faces left, ahead, right of a slippery step are θ/2, 1 − θ, θ/2; other dice are left alone."""
+    slippery = (probability[..., 1:2] > 0) & np.ones_like(probability, dtype=bool)
+    ahead = slippery * np.asarray([0.0, 1.0, 0.0])
+    sides = slippery * np.asarray([1.0, 0.0, 1.0])
+    return 1.0 - sides, 0.5 * sides - ahead
