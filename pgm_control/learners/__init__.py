@@ -5,7 +5,7 @@ from .soft_q_learning import SoftQLearning as SoftQLearning
 from .soft_actor_critic import SAC as SAC
 from .original_sac import OriginalSAC as OriginalSAC
 from .learner import Learner as Learner
+from .learner import LearningStep as LearningStep
 from .learning import Learning as Learning
 from .learning import LearningStatus as LearningStatus
-from .learning import LearningStep as LearningStep
 from .learning import EvaluationPoint as EvaluationPoint

@@ -1,13 +1,15 @@
 """The checks that learners share, with their messages."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..errors import InvalidArgument, LearningDiverged
+from ..errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
 
 
 def check_temperature(temperature: Any, instead: str = "") -> None:
@@ -45,3 +47,25 @@ def require_finite(parts: Mapping[str, Any], steps: int) -> None:
                 f"The {name} has parameters that are not finite after {steps} steps. Lower the learning rate, or scale "
                 "the rewards, and go on from the last checkpoint."
             )
+
+
+def require_finite_actions(actions: Tensor, steps: int) -> None:
+    """Require actions to be finite, after so many steps."""
+    if not actions.sum().isfinite():  # a tenth of the time that numpy takes for an action
+        raise LearningDiverged(
+            f"An action is not finite after {steps} steps: {actions.tolist()}. Lower the learning rate, or scale the "
+            "rewards, and go on from the last checkpoint."
+        )
+
+
+def require_spaces(path: str | Path, had: Sequence[int | bool], has: Sequence[int | bool]) -> None:
+    """Require of a checkpoint the features, the size of an action, and whether it is a choice, that are here."""
+    if had != has:
+        there, here = (
+            f"{features} features and {'a choice of' if is_discrete else 'a box of'} {size}"
+            for features, size, is_discrete in (had, has)
+        )
+        raise InvalidCheckpoint(
+            f"{path} was made in another environment: there it is {there}, here {here}. Pass the environment that it "
+            "was made in."
+        )

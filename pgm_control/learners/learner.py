@@ -1,8 +1,9 @@
 """What all learners share: the loop, watching, evaluating, acting, and coming back from disk."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, final
 
@@ -17,18 +18,38 @@ from ..environments.copies import WorldSource, id_of
 from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
-from ..errors import InvalidArgument, InvalidCheckpoint, LearningDiverged
+from ..errors import InvalidArgument, InvalidCheckpoint
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
 from ..runtime.progress import Progress, silent
-from .checks import check_counts, require_finite
-from .journal import Journal
-from .learning import EvaluationPoint, Learning, LearningCallback, LearningStatus, LearningStep
+from .checks import check_counts, require_finite, require_finite_actions, require_spaces
+from .learning import EvaluationPoint, Journal, Learning, LearningStatus
 from .memory import prepare_memory
 from .randomness import check_generators, device_of, forked, generator_states, set_generators
 from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of, write
 
 _Kind = TypeVar("_Kind", bound="Learner")  # not Self, which the shape checks of the tests refuse
+
+
+@final
+@dataclass(frozen=True)
+class LearningStep:
+    """What a callback sees.
+
+    Attributes:
+        step: how many steps of the environment were made.
+        seconds: spent learning.
+        learner: to look at, evaluate or save.
+        metrics: the newest numbers of the log.
+    """
+
+    step: int
+    seconds: float
+    learner: "Learner"
+    metrics: Mapping[str, float]
+
+
+LearningCallback = Callable[[LearningStep], bool | None]
 
 
 class Learner(ABC):
@@ -266,11 +287,7 @@ class Learner(ABC):
         Raises:
             LearningDiverged: if an action is not finite.
         """
-        if not actions.sum().isfinite():  # a tenth of the time that numpy takes for an action
-            raise LearningDiverged(
-                f"An action is not finite after {self.steps} steps: {actions.tolist()}. Lower the learning rate, or "
-                "scale the rewards, and go on from the last checkpoint."
-            )
+        require_finite_actions(actions, self.steps)
         returns, lengths = self.worlds.returns, self.worlds.lengths
         found = self.worlds.step(self.actions.to_environment(actions))
         for i in np.flatnonzero((found.terminated | found.truncated) & found.counts):
@@ -316,15 +333,7 @@ class Learner(ABC):
         return [self.observations.features, self.actions.size, self.actions.is_discrete]
 
     def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: str | Path) -> None:
-        if facts["spaces"] != self._spaces():
-            had, has = (
-                f"{n} features and {'a choice of' if of else 'a box of'} {size}"
-                for n, size, of in (facts["spaces"], self._spaces())
-            )
-            raise InvalidCheckpoint(
-                f"{path} was made in another environment: there it is {had}, here {has}. Pass the environment that it "
-                "was made in."
-            )
+        require_spaces(path, facts["spaces"], self._spaces())
         checks = {"random": check_generators(self.device), "worlds": self.worlds.check}
         parts = fields({name: check_of(part) for name, part in self.parts().items()})
         require(path, "this learner", tensors, fields({**checks, "parts": parts}), REMEDY)

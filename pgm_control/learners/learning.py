@@ -1,13 +1,26 @@
-"""What comes of learning: how it ended, what was logged, and what the policy earned on the way."""
+"""What comes of learning: how it ended, what is logged on the way, and what the policy earned."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import Any, final
 
+import numpy as np
+from torch import Tensor
+
+from ..errors import LearningDiverged
+from ..runtime.checkpoint_checks import Check, Problem, every, fields, mapping, number, row
 from ..runtime.status import Status
 
-if TYPE_CHECKING:
-    from .learner import Learner
+_RECENT = 100  # episodes in the mean return of the log
+
+EVALUATION: dict[str, Check] = {
+    "step": number(0, whole=True),
+    "seconds": number(0),
+    "mean": number(),
+    "standard_error": number(0, infinite=True),
+    "length": number(0),
+}
+"""What the parts of an evaluation must be."""
 
 
 class LearningStatus(Status):
@@ -38,27 +51,6 @@ class EvaluationPoint:
 
 
 @final
-@dataclass(frozen=True)
-class LearningStep:
-    """What a callback sees.
-
-    Attributes:
-        step: how many steps of the environment were made.
-        seconds: spent learning.
-        learner: to look at, evaluate or save.
-        metrics: the newest numbers of the log.
-    """
-
-    step: int
-    seconds: float
-    learner: "Learner"
-    metrics: Mapping[str, float]
-
-
-LearningCallback = Callable[[LearningStep], bool | None]
-
-
-@final
 @dataclass(frozen=True, repr=False)
 class Learning:
     """What `learn` did.
@@ -82,3 +74,79 @@ class Learning:
         last = self.evaluations[-1] if self.evaluations else None
         earned = "" if last is None else f"return {last.mean:.6g} ± {last.standard_error:.2g}, "
         return f"Learning({earned}{self.steps} steps, {self.seconds:.1f} s. {self.status.message})"
+
+
+@final
+class Journal:
+    """What a learner writes down while it learns: episodes that ended, rows of numbers, evaluations.
+
+    Attributes:
+        episodes: how many ended.
+        log: the rows.
+        evaluations: of the policy, on the way.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.episodes = 0
+        self.log: list[dict[str, float]] = []
+        self.evaluations: list[EvaluationPoint] = []
+        self._recent: list[tuple[float, int]] = []
+
+    def ended(self, total: float, length: int) -> None:
+        """An episode ended: the sum of its rewards, in reward units, and its number of steps."""
+        self._recent.append((total, length))
+        del self._recent[:-_RECENT]
+        self.episodes += 1
+
+    def row(self, steps: int, seconds: float, metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
+        """A row of the log: the mean of the newest episodes, and the metrics.
+
+        Raises:
+            LearningDiverged: if a number is not finite.
+        """
+        row = {"step": float(steps), "seconds": seconds, "episodes": float(self.episodes)}
+        if self._recent:
+            row["return"] = float(np.mean([each for each, _ in self._recent]))
+            row["length"] = float(np.mean([each for _, each in self._recent]))
+        row |= {name: float(value) for name, value in metrics.items()}
+        for name, value in row.items():
+            if not np.isfinite(value):
+                raise LearningDiverged(
+                    f"`{name}` is {value} after {steps} steps. Lower the learning rate, or scale the rewards, and "
+                    "go on from the last checkpoint."
+                )
+        self.log.append(row)
+        return row
+
+    def facts(self) -> dict[str, Any]:
+        """What JSON keeps of it."""
+        return {
+            "episodes": self.episodes,
+            "recent": self._recent,
+            "log": self.log,
+            "evaluations": [vars(each) for each in self.evaluations],
+        }
+
+    @staticmethod
+    def checks() -> dict[str, Check]:
+        """What each of the facts must be."""
+        return {
+            "episodes": number(0, whole=True),
+            "recent": every(row([number(), number(0, whole=True)])),
+            "log": every(_check_row),
+            "evaluations": every(fields(EVALUATION)),
+        }
+
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """Put back what `facts` gave."""
+        self.episodes = facts["episodes"]
+        self._recent = [(float(total), int(length)) for total, length in facts["recent"]]
+        self.log = list(facts["log"])
+        self.evaluations = [EvaluationPoint(**each) for each in facts["evaluations"]]
+
+
+def _check_row(found: Any) -> Problem | None:
+    """Numbers by name, among them those that every row has."""
+    problem = fields({name: number(0) for name in ("step", "seconds", "episodes")}, others=True)(found)
+    return problem if problem is not None else mapping(number())(found)

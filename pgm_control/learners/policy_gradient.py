@@ -13,7 +13,9 @@ from torch import Tensor
 from ..environments.action_prior import PriorSource
 from ..environments.copies import WorldSource
 from ..errors import InvalidArgument, LearningDiverged
+from ..guides.simulated import SimulatedGuide
 from ..inference.variational.to_go_elbo import ToGoELBO
+from ..models.simulator import SimulatorModel
 from ..networks.mlp import Network
 from ..runtime.checkpoint_checks import Problem, fields, number
 from ..runtime.optimiser_states import check_of, restored, states_of
@@ -76,9 +78,6 @@ class MaxEntPolicyGradient(Learner):
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        from ..guides.simulated import SimulatedGuide
-        from ..models.simulator import SimulatorModel
-
         if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float) or not learning_rate > 0:
             raise InvalidArgument(f"`learning_rate` must be a positive number, but is {learning_rate!r}.")
         self.model = SimulatorModel(
