@@ -16,9 +16,9 @@ from pgm_control.inverse_rl import (
     RewardModel,
     identification,
     inverse,
-    reward_posterior,
 )
-from pgm_control.inverse_rl.reward_function import RewardFunction
+from pgm_control.inverse_rl.bayesian import reward_posterior
+from pgm_control.inverse_rl.objective import RewardFunction
 
 
 def flat(found):

@@ -26,8 +26,7 @@ from pgm_control.inverse_rl import (
 )
 from pgm_control.inverse_rl.descent import Bends, descend
 from pgm_control.inverse_rl.direct import direct
-from pgm_control.inverse_rl.objective import Objective, log_prior
-from pgm_control.inverse_rl.visits import predicted_visits
+from pgm_control.inverse_rl.objective import Objective, log_prior, predicted_visits
 from pgm_control.kernels.backend import kernels_for
 
 DEMONSTRATORS = [

@@ -15,7 +15,7 @@ from pgm_control.inverse_rl import (
     TabularReward,
     inverse,
 )
-from pgm_control.inverse_rl.stationary_values import stationary_values
+from pgm_control.inverse_rl.values import stationary_values
 
 FOREVER = [
     ClampedDemonstrator("matching", forever=True),

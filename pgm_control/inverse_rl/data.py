@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 
+from ..environments.cell_policy import CellPlayer
 from ..errors import InvalidArgument
-from ..exchange import CellPlayer
 from ..problems.mdp import TabularMDP
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Trajectories

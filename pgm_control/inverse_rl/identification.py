@@ -13,7 +13,7 @@ from .demonstrations import Demonstrations
 from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
 from .inverse import Inverse
 from .laplace import second_derivatives
-from .reward_function import RewardFunction
+from .objective import RewardFunction
 
 _SCALED = 1.1  # any factor but 1
 _SHOWN = 8

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..models import TabularModel
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..runtime.status import Status
@@ -90,8 +91,6 @@ class Inverse:
     @cached_property
     def model(self) -> MarkovModel:
         """The problem with that reward, to be solved by `infer`."""
-        from ..models import TabularModel
-
         given = self.problem
         with torch.no_grad():
             table, last = tables(self.reward, given.mdp)

@@ -1,4 +1,4 @@
-"""A Gaussian in place of a posterior over rewards: its peak and its curvature there."""
+"""A Gaussian in place of a posterior, given by its log-density: its peak and its curvature there."""
 
 import math
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from .bayesian.coordinates import Coordinates
-from .bayesian.reward_program import RewardProgram
 
 _STEPS = 500
+
+LogDensity = Callable[[Float[Tensor, "*draw coordinate"]], Float[Tensor, "*draw"]]
 
 
 @final
@@ -25,7 +25,7 @@ class Laplace:
     - \tfrac12 \log \det H$$
 
     Attributes:
-        coordinates: what u means.
+        log_density: log p(demonstrations, u), in nats.
         peak: $\hat u$.
         root: lower triangular, $L L^\top = H$.
         log_evidence: by the formula, in nats.
@@ -35,7 +35,7 @@ class Laplace:
         [kass1995]
     """
 
-    coordinates: Coordinates
+    log_density: LogDensity
     peak: Float[Tensor, " coordinate"]
     root: Float[Tensor, "coordinate coordinate"]
     log_evidence: float
@@ -50,46 +50,43 @@ class Laplace:
         z = torch.randn(number, len(self.peak)).to(self.peak)
         draws = self.at(z)
         with torch.no_grad():
-            return draws, self.coordinates.log_density(draws) + 0.5 * z.square().sum(-1)
+            return draws, self.log_density(draws) + 0.5 * z.square().sum(-1)
 
 
-def laplace(program: RewardProgram) -> Laplace:
-    """Climb from where the reward is now to a peak, and measure its curvature.
+def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
+    """Climb from a start to a peak of the log-density, and measure its curvature.
 
     Raises:
         InvalidArgument: if the posterior is not curved downwards where the climb ends.
     """
-    coordinates = Coordinates(program)
-    u = coordinates.row(program.start).requires_grad_()
+    u = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
         [u], max_iter=_STEPS, history_size=50, tolerance_grad=1e-7, tolerance_change=0.0, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        found = -coordinates.log_density(u)
+        found = -log_density(u)
         found.backward()
         return found
 
     optimiser.step(loss)
     peak = u.detach()
-    height = float(coordinates.log_density(peak))
-    gradient = float(torch.autograd.grad(coordinates.log_density(u), u)[0].abs().max())
-    root, failed = torch.linalg.cholesky_ex(-second_derivatives(coordinates.log_density, peak))
+    height = float(log_density(peak))
+    gradient = float(torch.autograd.grad(log_density(u), u)[0].abs().max())
+    root, failed = torch.linalg.cholesky_ex(-second_derivatives(log_density, peak))
     if not math.isfinite(height) or int(failed):
         raise InvalidArgument(
             '`method` must be "tempering" here: where the climb from the present parameters ended, the posterior has '
             f"no peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g})."
         )
     log_evidence = height + 0.5 * len(peak) * math.log(2 * math.pi) - float(root.diagonal().log().sum())
-    return Laplace(coordinates, peak, root, log_evidence, gradient)
+    return Laplace(log_density, peak, root, log_evidence, gradient)
 
 
-def standard(program: RewardProgram) -> Laplace:
-    """A Gaussian of deviation 1 around where the reward is now, for want of a better one."""
-    coordinates = Coordinates(program)
-    start = coordinates.row(program.start)
-    return Laplace(coordinates, start, torch.eye(len(start)).to(start), math.nan, math.nan)
+def standard(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
+    """A Gaussian of deviation 1 around a start, for want of a better one."""
+    return Laplace(log_density, start, torch.eye(len(start)).to(start), math.nan, math.nan)
 
 
 def second_derivatives(

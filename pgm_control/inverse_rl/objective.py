@@ -1,4 +1,7 @@
-"""What a search for a reward makes small: in numpy where that will do, else through torch."""
+"""What a search for a reward makes small: in numpy where that will do, else through torch.
+
+With it the visits that are predicted for a reward, and a reward model as a function of one row of parameters.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
-from .demonstrators import Demonstrator
+from .demonstrators import Behaviour, Demonstrator
 from .descent import Matrix, Vector
 from .direct import by_autograd, direct
 from .rewards import RewardModel
-from .visits import predicted_visits, visits_of
 
 _MOST_FEATURES = 300  # a matrix of their products is inverted once
 _LEAST = 1e-2  # of the mean count, where features were never met
@@ -123,7 +126,9 @@ class Objective:
         return float(np.abs((self._met - predicted).sum(-1)).max()) / self._number
 
 
-def tables(reward: RewardModel, mdp: Any) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
+def tables(
+    reward: RewardModel, mdp: TabularMDP
+) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
     """The reward of outcomes, where they are possible, and of the last state."""
     last = reward.last()
     return reward(), torch.zeros_like(mdp.initial) if last is None else last
@@ -137,3 +142,84 @@ def log_prior(parameters: Sequence[Tensor], deviation: float) -> Float[Tensor, "
 
 def _log_density(squares: Any, count: int, deviation: float) -> Any:
     return -0.5 * squares / deviation**2 - count * (math.log(deviation) + 0.5 * math.log(2 * math.pi))
+
+
+@torch.no_grad()
+def predicted_visits(behaviour: Behaviour, demonstrations: Demonstrations) -> Float[Tensor, "state action"]:
+    """How often the model does each action in each state, from the same starts, for as long as the recordings go on."""
+    policy, dynamics = (each.exp().numpy(force=True) for each in (behaviour.log_policy, behaviour.log_dynamics))
+    return torch.from_numpy(visits_of(policy, dynamics, demonstrations)).to(demonstrations.mdp.probability)
+
+
+def visits_of(
+    policy: Float[np.ndarray, "time state action"],
+    dynamics: Float[np.ndarray, "time_or_1 state action outcome"],
+    demonstrations: Demonstrations,
+) -> Float[np.ndarray, "state action"]:
+    """The same as `predicted_visits`, of probabilities in numpy."""
+    mdp, ends = demonstrations.mdp, demonstrations.ends
+    time, state, action = (each.numpy(force=True) for each in ends[:3])
+    weight, target = demonstrations.weights(ends).numpy(force=True), mdp.successor.numpy(force=True).ravel()
+    after = action >= 0  # the state that the last action led to is missing
+    stops, cuts = np.zeros((mdp.horizon + 1, mdp.num_states)), np.zeros(policy.shape)
+    np.add.at(stops, (time[~after], state[~after]), weight[~after])
+    np.add.at(cuts, (time[after], state[after], action[after]), weight[after])
+    mass, visits = demonstrations.starts.numpy(force=True), np.zeros_like(policy[0])
+    for t in range(mdp.horizon):
+        here = (mass - stops[t])[:, None] * policy[t]
+        visits += here
+        moved = (here - cuts[t])[..., None] * dynamics[t if len(dynamics) > 1 else 0]
+        mass = mdp.discount * np.bincount(target, moved.ravel(), mdp.num_states)
+    return visits
+
+
+@final
+class RewardFunction:
+    """ψ ↦ rewards of outcomes and of the last state, differentiable.
+
+    Attributes:
+        start: ψ as the reward model has it now: all parameters that can be learned, in one row.
+        names: of the parameters.
+    """
+
+    def __init__(self, reward: RewardModel, mdp: TabularMDP) -> None:
+        """Read the parameters off."""
+        self._tables = _Tables(reward, mdp)
+        free = {name: each for name, each in self._tables.named_parameters() if each.requires_grad}
+        self._shapes = {name: each.shape for name, each in free.items()}
+        parts = [each.detach().reshape(-1) for each in free.values()]
+        self.start: Float[Tensor, " parameter"] = torch.cat([mdp.initial.new_zeros(0), *parts])
+        own = reward.names
+        if own is not None and len(own) == len(self.start):
+            self.names = own
+        else:
+            self.names = tuple(f"ψ[{i}]" for i in range(len(self.start)))
+
+    def __call__(
+        self, psi: Float[Tensor, "*batch parameter"]
+    ) -> tuple[Float[Tensor, "*batch state action outcome"], Float[Tensor, "*batch state"]]:
+        """The rewards, of each row of parameters."""
+        if psi.ndim == 1:
+            return self._of_row(psi)
+        found = torch.func.vmap(self._of_row)(psi.flatten(0, -2))
+        table, last = (each.unflatten(0, psi.shape[:-1]) for each in found)
+        return table, last
+
+    def _of_row(self, psi: Tensor) -> tuple[Tensor, Tensor]:
+        sizes = [shape.numel() for shape in self._shapes.values()]
+        parts = zip(self._shapes.items(), psi.split(sizes), strict=True)
+        return torch.func.functional_call(
+            self._tables, {name: part.reshape(shape) for (name, shape), part in parts}, ()
+        )
+
+
+@final
+class _Tables(torch.nn.Module):
+    """Both tables by one call, as `functional_call` needs it."""
+
+    def __init__(self, reward: RewardModel, mdp: TabularMDP) -> None:
+        super().__init__()
+        self.reward, self._mdp = reward, mdp
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        return tables(self.reward, self._mdp)

@@ -21,6 +21,11 @@ class Coordinates:
         self._sizes = [each.event_shape.numel() for each in self._priors.values()]
         self._maps = [biject_to(each.support) for each in self._priors.values()]
 
+    @property
+    def start(self) -> Float[Tensor, " coordinate"]:
+        """The coordinates of where the program begins."""
+        return self.row(self.program.start)
+
     def values(self, u: Float[Tensor, "*draw coordinate"]) -> dict[str, Tensor]:
         """What is drawn, by site."""
         parts = zip(self._priors.items(), self._maps, u.split(self._sizes, -1), strict=True)

@@ -9,19 +9,18 @@ from torch import Tensor
 from ...errors import InvalidArgument
 from ...runtime.progress import Progress
 from ..laplace import laplace, standard
-from .reward_program import RewardProgram
+from .coordinates import Coordinates
 
 
 def draws_by_nuts(
-    program: RewardProgram, samples: int, warmup: int, chains: int, progress: Progress
+    coordinates: Coordinates, samples: int, warmup: int, chains: int, progress: Progress
 ) -> tuple[dict[str, Tensor], int]:
     """Draws of each site by chain, and the divergences of all; in coordinates that Laplace makes round, if it can."""
     steps = 0
     try:
-        gaussian = laplace(program)
+        gaussian = laplace(coordinates.log_density, coordinates.start)
     except InvalidArgument:
-        gaussian = standard(program)
-    coordinates = gaussian.coordinates
+        gaussian = standard(coordinates.log_density, coordinates.start)
 
     def energy(parameters: dict[str, Tensor]) -> Tensor:
         return -coordinates.log_density(gaussian.at(parameters["z"]))

@@ -24,7 +24,7 @@ from ..demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
 from ..identification import Identification, identified
 from ..inverse import chosen_demonstrator, chosen_reward, require_demonstrations
 from ..laplace import laplace
-from ..reward_function import RewardFunction
+from ..objective import RewardFunction
 from .coordinates import Coordinates
 from .nuts import draws_by_nuts
 from .reward_program import RewardProgram
@@ -250,10 +250,10 @@ def reward_posterior(
     """
     program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
     _check(method, samples, warmup, chains, seed)
-    since = time.perf_counter()
+    coordinates, since = Coordinates(program), time.perf_counter()
     if method == "nuts":
         with _own_randomness(seed):
-            drawn, divergences = draws_by_nuts(program, -(-samples // chains), warmup, chains, progress)
+            drawn, divergences = draws_by_nuts(coordinates, -(-samples // chains), warmup, chains, progress)
         rows = torch.cat([each.reshape(*each.shape[:2], -1) for each in drawn.values()], -1)
         worth = effective_sample_size(rows, chain_dim=0, sample_dim=1)
         log_evidence, r_hat = math.nan, split_gelman_rubin(rows, chain_dim=0, sample_dim=1)
@@ -261,12 +261,10 @@ def reward_posterior(
         r_hat, divergences = None, None
         with _own_randomness(seed):
             if method == "laplace":
-                found = laplace(program)
-                coordinates, log_evidence = found.coordinates, found.log_evidence
-                u, log_weight = found.draw(samples)
+                found = laplace(coordinates.log_density, coordinates.start)
+                log_evidence, (u, log_weight) = found.log_evidence, found.draw(samples)
                 worth = log_weight.softmax(0).square().sum().reciprocal().expand(u.shape[-1])
             else:
-                coordinates = Coordinates(program)
                 u, family, log_evidence = tempered(coordinates, samples, progress)
                 worth = effective_draws(u, family)
         drawn = {name: each[None] for name, each in coordinates.values(u).items()}

@@ -15,7 +15,7 @@ from torch.distributions import biject_to
 from ...trajectories.blocks import MarkovModel
 from ..demonstrations import Demonstrations
 from ..demonstrators import Demonstrator, DialDemonstrator, FreeDemonstrator
-from ..reward_function import RewardFunction
+from ..objective import RewardFunction
 
 
 @final
