@@ -39,7 +39,7 @@ def soft_value(learner, mdp, temperature):
     """The learner's estimate of V at every time and state before the last (T, S), in reward units."""
     with torch.no_grad():
         if isinstance(learner, SAC):
-            log_ratio = learner.actor(_all(mdp)) - learner._prior.log_probabilities(_all(mdp))
+            log_ratio = learner.actor(_all(mdp)) - learner.prior.log_probabilities(_all(mdp))
             chosen = learner.actor(_all(mdp)).exp()
             worth = learner.critics(_all(mdp)).amin(0) - temperature * log_ratio
             found = torch.where(chosen > 0, chosen * worth, 0.0).sum(-1)

@@ -234,7 +234,7 @@ def partition_weights(made: Episodes, paid: Float[Tensor, " episode"], temperatu
 
 def _drawn(learner: SoftQLearning | SAC, features: Float[Tensor, "batch feature"]) -> tuple[Tensor, Tensor]:
     """Actions, and log π/ρ of each; zeros where the policy has no density."""
-    prior = learner._prior
+    prior = learner.prior
     if learner.actions.is_discrete:
         log_policy = learner.log_policy(features) if isinstance(learner, SoftQLearning) else learner.actor(features)
         action = torch.multinomial(log_policy.exp(), 1)

@@ -45,6 +45,7 @@ class SAC(Learner):
         actor: the policy's network.
         critics: two Q networks as one.
         temperature: τ as it is now.
+        prior: ρ, the action prior.
 
     References:
         [haarnoja2018], [haarnoja2018b], [christodoulou2019], [fujimoto2018]
@@ -105,14 +106,14 @@ class SAC(Learner):
         check_updates(discount, updates, learning_rate, target_rate)
         self._discount, self._rate = discount, target_rate
         self._learns_temperature = temperature == "auto"
-        self._prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
+        self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         size, is_discrete = self.actions.size, self.actions.is_discrete
         inputs = self.observations.features + (0 if is_discrete else size)
         outputs = size if is_discrete else 1
         default = 0.5 * math.log(size) if is_discrete else -float(size)
         self._target_entropy = default if target_entropy is None else target_entropy
         with self.randomness():
-            self.actor = policy_of(policy, self.observations.features, self.actions, hidden, self._prior)
+            self.actor = policy_of(policy, self.observations.features, self.actions, hidden, self.prior)
             self.actor = self.actor.to(self.device)
             self.critics = Network(inputs, outputs, hidden, copies=2).to(self.device)
             self._targets = Network(inputs, outputs, hidden, copies=2).to(self.device)
@@ -121,11 +122,11 @@ class SAC(Learner):
         start = 1.0 if temperature == "auto" else temperature
         self._scalars = torch.nn.ParameterDict({"log_temperature": torch.tensor(math.log(start))}).to(self.device)
         self._loss = CertaintyEquivalentLoss(start, optimism).to(self.device)
-        self._policy_loss = SoftPolicyLoss(self.actor, self._prior, is_discrete)
+        self._policy_loss = SoftPolicyLoss(self.actor, self.prior, is_discrete)
         learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
         self._actor_descent = Descent(learned, learning_rate)
         self._critic_descent = Descent(self.critics.parameters(), learning_rate)
-        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts, updates, products)
+        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, updates, products)
 
     @property
     def temperature(self) -> float:

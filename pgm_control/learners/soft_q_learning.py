@@ -48,6 +48,7 @@ class SoftQLearning(Learner):
     Attributes:
         critic: the network of Q/τ, in nats.
         sampler: the policy's network in a box; None for discrete actions.
+        prior: ρ, the action prior.
 
     References:
         [haarnoja2017], [levine2018]
@@ -103,7 +104,7 @@ class SoftQLearning(Learner):
         _check(temperature, discount, updates, particles, learning_rate, target_rate)
         self._temperature, self._discount, self._rate = temperature, discount, target_rate
         self._number = particles
-        self._prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
+        self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         if not is_discrete and not hidden:
             raise InvalidArgument(
@@ -120,7 +121,7 @@ class SoftQLearning(Learner):
         self._loss = CertaintyEquivalentLoss(1.0, optimism).to(self.device)
         self._critic_descent = Descent(self.critic.parameters(), learning_rate)
         self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), learning_rate)
-        self._experience = Experience(self, self._prior, capacity, batch_size, learning_starts, updates, products)
+        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A draw from the policy, or its most probable action (in a box, of some that are always the same draws)."""
@@ -136,7 +137,7 @@ class SoftQLearning(Learner):
     @torch.no_grad()
     def log_policy(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
         """Log-probabilities of all discrete actions, in nats."""
-        return torch.log_softmax(self._prior.log_probabilities(features) + self.critic(features)[0], -1)
+        return torch.log_softmax(self.prior.log_probabilities(features) + self.critic(features)[0], -1)
 
     @torch.no_grad()
     def soft_value(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
@@ -188,9 +189,9 @@ class SoftQLearning(Learner):
     ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor | float]]:
         """V/τ, in nats, and how good the estimate is."""
         if self.sampler is None:
-            return (self._prior.log_probabilities(features) + critic(features)[0]).logsumexp(-1), {}
+            return (self.prior.log_probabilities(features) + critic(features)[0]).logsumexp(-1), {}
         number = self._number
-        actions = self._prior.sample(features.repeat_interleave(number, 0)).unflatten(0, (len(features), number))
+        actions = self.prior.sample(features.repeat_interleave(number, 0)).unflatten(0, (len(features), number))
         q = self._paired(critic, features, actions)
         alike = torch.zeros_like(q)  # the prior proposes: the ratio of prior and proposal is 1
         found = soft_value_of_samples(q, alike, alike, 1.0)
@@ -214,7 +215,7 @@ class SoftQLearning(Learner):
         """Q/τ + log ρ, in nats, with gradients to the actions alone."""
         q = self._paired(self.critic, features, actions, frozen=True)
         number = actions.shape[1]
-        prior = self._prior.log_density(features.repeat_interleave(number, 0), actions.flatten(0, 1))
+        prior = self.prior.log_density(features.repeat_interleave(number, 0), actions.flatten(0, 1))
         spread = prior.unflatten(0, actions.shape[:2]) if isinstance(prior, Tensor) else prior
         return q + spread
 
