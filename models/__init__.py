@@ -23,6 +23,3 @@ from .zoo import zoo_entry as zoo_entry
 from .simulator import SimulatorModel as SimulatorModel
 from .environments import environment_id as environment_id
 from .multi_goal import MultiGoalEnv as MultiGoalEnv
-from pgm_control.environments.registration import register_environments
-
-register_environments()

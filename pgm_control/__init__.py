@@ -7,12 +7,16 @@
 A free guide may change the dynamics; its optimum is the exact posterior, which believes that it controls the dice. A
 clamped guide leaves them as they are; its optimum is the max-ent policy.
 
-Names are loaded when first used, so that the command line can answer before torch is there.
+Names are loaded when first used, so that the command line can answer before torch is there. Importing the package
+registers its environments with Gymnasium.
 """
 
-import sys
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .environments.registration import register_environments
 
 if TYPE_CHECKING:
     # A problem
@@ -151,77 +155,23 @@ if TYPE_CHECKING:
     from .errors import LawBroken as LawBroken
     from .errors import MissingExtra as MissingExtra
 
-_HOMES = {
-    "problems.mdp": ("TabularMDP",),
-    "problems.stream": ("mdp_from_blocks",),
-    "problems.factored": ("FactoredMDP",),
-    "problems.ensemble": ("Ensemble",),
-    "problems.partially_observed": ("PartiallyObservedMDP",),
-    "problems.memory_states": ("Remembered", "remember"),
-    "environments.tabular_env": ("TabularEnv", "to_gymnasium"),
-    "environments.check": ("EnvironmentCheck", "check_against_env"),
-    "models": ("TabularModel", "zoo"),
-    "trajectories.blocks": ("Blocks",),
-    "guides": ("MarkovGuide", "FreeGuide", "ClampedGuide", "DialGuide", "guide_zoo"),
-    "inference.exact.infer": ("infer",),
-    "inference.exact.soft_values": ("soft_values", "SoftValues"),
-    "chance.optimism": ("Optimism",),
-    "inference.exact.posterior": ("Posterior",),
-    "inference.infinite_horizon.freed_survival": ("freed_survival", "FreedSurvival", "SurvivalStatus"),
-    "inference.variational.renyi": ("renyi_bound",),
-    "queries.histories": ("history_optimum", "HistoryOptimum"),
-    "queries.ladder": ("ladder", "Ladder", "Rung"),
-    "queries.debias": ("debias", "Debiased"),
-    "inference.infinite_horizon.value_iteration": ("value_iteration", "ValueIteration", "ValueStatus"),
-    "inference.infinite_horizon.policy_evaluation": (
-        "policy_evaluation", "PolicyValue", "stationary_distribution", "StationaryDistribution", "DistributionStatus",
-    ),
-    "inference.infinite_horizon.average_reward": ("average_reward", "AverageReward", "GainStatus"),
-    "inference.infinite_horizon.growth_rate": ("growth_rate", "GrowthRate"),
-    "inference.variational.fit": ("fit", "Fit", "FitStep", "FitStatus"),
-    "inference.variational.losses": ("MarkovLoss", "MarkovELBO", "MarkovObjective", "MarkovRenyi"),
-    "inference.variational.to_go_elbo": ("ToGoELBO",),
-    "inference.variational.priced": ("priced",),
-    "runtime.progress": ("PrintEvery", "ProgressBar", "silent"),
-    "runtime.status": ("Status",),
-    "inference.sampling.log_weights": ("log_weights",),
-    "inference.sampling.iwae": ("iwae_bound",),
-    "inference.sampling.smc": ("smc", "conditional_smc", "SMC"),
-    "trajectories.process": ("Process",),
-    "analysis.evaluate": ("evaluate", "Evaluation", "objective"),
-    "inference.sampling.estimate": ("estimate", "estimate_elbo", "Estimate", "EstimatedScore"),
-    "analysis.scorecard": ("scorecard", "Scorecard", "Score"),
-    "analysis.frontier": ("frontier", "Frontier", "FrontierPoint"),
-    "analysis.critical_optimism": ("critical_optimism", "CriticalOptimism"),
-    "analysis.ensembles": ("believed_weights", "member_blocks", "member_returns"),
-    "analysis.return_distribution": ("return_distribution", "ReturnDistribution", "return_moments", "Moments"),
-    "queries.return_conditioned": ("condition_on_return", "ReturnConditioned"),
-    "analysis.ledger": ("ledger", "Ledger"),
-    "analysis.explain": ("explain", "Explanation"),
-    "analysis.compare": ("compare", "Comparison"),
-    "benchmark.bench": ("bench",),
-    "benchmark.page": ("Bench", "BenchStatus"),
-    "benchmark.rows": ("BenchRow",),
-    "plot.comparison": ("picture",),
-    "reports.report": ("report",),
-    "reports.explorer": ("explore",),
-    "reports.graph": ("render", "Drawing"),
-    "trajectories.policy": ("TabularPolicy",),
-    "environments.rollout": ("rollout", "Rollout"),
-    "errors": (
-        "PGMControlError", "InvalidProblem", "InvalidGuide", "InvalidArgument", "InvalidCheckpoint",
-        "UnsupportedEnvironment", "EnvironmentFailure", "LearningDiverged", "LawBroken", "MissingExtra",
-    ),
-}  # fmt: skip
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+def _homes() -> dict[str, str]:
+    """Where each public name lives: the imports above, read and not run."""
+    tree = ast.parse(Path(__file__).read_text(encoding="utf8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: f".{node.module}" for node in imports for alias in node.names}
+
+
+_HOMES = _homes()
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    value = getattr(import_module(_HOMES[name], __name__), name)
     globals()[name] = value
     return value
 
@@ -230,8 +180,5 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-if "gymnasium" in sys.modules:  # else it would have to be loaded, for the command line too
-    from .environments.registration import register_environments
-
-    register_environments()
-    del register_environments
+register_environments()
+del register_environments

@@ -129,10 +129,10 @@ def test_who_decides(monkeypatch):
     assert backend.kernels_for(table, 5) is None
     monkeypatch.delenv("PGM_CONTROL_BACKEND")
     assert (backend.kernels_for(table, 5) is None) == (importlib.util.find_spec("numba") is None)
-    backend._kernels.cache_clear()
+    backend._finite_horizon.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert backend.kernels_for(table, 5) is None
-    backend._kernels.cache_clear()
+    backend._finite_horizon.cache_clear()
 
 
 def test_freed_survival_goes_by_torch():

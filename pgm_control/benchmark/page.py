@@ -63,7 +63,7 @@ _HOW_TO_READ = f"""\
 
 
 class BenchStatus(Status):
-    """How a bench ended; the value is the message."""
+    """How a bench ended."""
 
     complete = "Every job was run."
     interrupted = "Interrupted by Ctrl-C. What was finished is kept in `out`: the same call goes on from there."

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .. import plot
 from ..errors import InvalidArgument, MissingExtra
 from ..inverse_rl import Demonstrations, DialDemonstrator, Inverse, InverseStatus, from_episodes, inverse
 from ..inverse_rl.demonstrators import NAMED, Demonstrator
+from ..plot import has_layout, recovered_reward, recovered_reward_maps
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from ..text.terminal import wrapped
@@ -241,15 +241,15 @@ def _command(asked: dict[str, Any]) -> str:
 def _picture(found: Inverse, rows: list[_Row], of: str, path: Path) -> None:
     """A map, where there is one and rewards are of states; else a line a reward, of those that were met most."""
     mdp = found.demonstrations.mdp
-    if of == "state" and plot.has_layout(mdp):
+    if of == "state" and has_layout(mdp):
         table = torch.full((3, mdp.num_states), torch.nan)
         seen = (found.demonstrations.pairs.sum(-1) > 0).nonzero()[:, 0]
         table[:, seen] = torch.tensor([row[1:] for row in rows]).T
         weights, learned, true = table.nan_to_num(), table[1], table[2]
-        axes = plot.recovered_reward_maps(mdp, true, {"learned": learned}, weights=weights[0])[0]
+        axes = recovered_reward_maps(mdp, true, {"learned": learned}, weights=weights[0])[0]
     else:
         most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
-        axes = plot.recovered_reward(
+        axes = recovered_reward(
             [row.true for row in most], {"learned": [row.learned for row in most]}, names=[row.name for row in most],
             up_to_a_constant=False, title="The reward that was learned, and the problem's own",
         )  # fmt: skip

@@ -14,9 +14,8 @@ from typing import Any, final
 import torch
 
 from ..errors import InvalidArgument, InvalidCheckpoint
-from ..learners.journal import EVALUATION
 from ..learners.learner import Learner
-from ..learners.learning import EvaluationPoint
+from ..learners.learning import EVALUATION, EvaluationPoint
 from ..learners.saved import REMEDY, check_of, made_again, read, require_arguments, require_plain_id, write
 from ..runtime.checkpoint_checks import anything, either, fields, flag, mapping, nothing, number, require, text
 from ..runtime.files import write_whole

@@ -1,7 +1,6 @@
 """What `pgm-control train` and `pgm-control play` do."""
 
 import difflib
-import importlib
 import inspect
 import json
 import math
@@ -13,10 +12,9 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from ..environments.registration import register_environments
 from ..environments.rollout import Rollout
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
-from ..learners.learner import Learner
+from ..learners import SAC, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from ..learners.learning import LearningStatus
 from ..plot.progress import curve
 from ..runtime.progress import Progress
@@ -24,13 +22,13 @@ from ..text.tables import grid
 from .run_folder import RunFolder
 from .tensorboard import TensorBoard
 
-ALGORITHMS = {
-    "sac": ("soft_actor_critic", "SAC"),
-    "original_sac": ("original_sac", "OriginalSAC"),
-    "soft_q": ("soft_q_learning", "SoftQLearning"),
-    "policy_gradient": ("policy_gradient", "MaxEntPolicyGradient"),
+ALGORITHMS: dict[str, type[Learner]] = {
+    "sac": SAC,
+    "original_sac": OriginalSAC,
+    "soft_q": SoftQLearning,
+    "policy_gradient": MaxEntPolicyGradient,
 }
-"""Name on the command line: module of `learners`, class."""
+"""By name on the command line."""
 
 _STEPS = 20_000
 _ROWS, _MOST_APART = 20, 1000  # rows of the log, and steps from one to the next
@@ -257,8 +255,7 @@ def _class_of(algorithm: str) -> type[Learner]:
         near = difflib.get_close_matches(algorithm.lower().replace("-", "_"), ALGORITHMS, n=1)
         remedy = f" Did you mean {near[0]}?" if near else ""
         raise InvalidArgument(f"There is no algorithm {algorithm!r}.{remedy} There are: {', '.join(ALGORITHMS)}.")
-    module, name = ALGORITHMS[algorithm]
-    return getattr(importlib.import_module(f"..learners.{module}", __package__), name)
+    return ALGORITHMS[algorithm]
 
 
 def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
@@ -271,7 +268,6 @@ def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
 
 def _made(make: Callable[[], Any], env: str) -> Any:
     """What it makes, or in one line why it cannot."""
-    register_environments()
     try:
         return make()
     except PGMControlError:

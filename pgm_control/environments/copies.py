@@ -10,8 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from ..errors import InvalidArgument
-from ..problems.wrappers import time_limit
-from .registration import register_environments
+from ..problems.gymnasium_table import time_limit
 
 WorldSource = str | EnvSpec | gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
 
@@ -23,7 +22,6 @@ def copies_of(source: WorldSource, number: int) -> list[gymnasium.Env]:
         InvalidArgument: if it is none of these, or an environment without a spec is to be copied.
     """
     if isinstance(source, str | EnvSpec):
-        register_environments()  # ours may not be known yet, if Gymnasium was imported after the library
         return [gymnasium.make(source) for _ in range(number)]
     if isinstance(source, gymnasium.Env):
         spec = source.spec

@@ -1,5 +1,7 @@
 """The ids by which Gymnasium knows the problems of the zoo."""
 
+import gymnasium
+
 NAMESPACE = "pgm_control"
 PROBLEMS = (
     "restaurant",
@@ -17,8 +19,8 @@ _MULTI_GOAL, _MULTI_GOAL_STEPS = f"{NAMESPACE}/MultiGoal-v0", 30
 def register_environments() -> tuple[str, ...]:
     """Register `pgm_control/RiskyPath-v0` and so on with Gymnasium; doing it again changes nothing.
 
-    `import pgm_control` does it where Gymnasium has been imported before; so does `import pgm_control.models`; and
-    `gymnasium.make("pgm_control.models:pgm_control/RiskyPath-v0")` always works.
+    `import pgm_control` does it, and nothing else does; `gymnasium.make("pgm_control:pgm_control/RiskyPath-v0")`
+    imports the package first.
 
     Every problem of the zoo is there under its name in one word, its twin beside it, and `pgm_control/MultiGoal-v0`.
     Arguments of `gymnasium.make` go to the problem and to the environment:
@@ -30,8 +32,6 @@ def register_environments() -> tuple[str, ...]:
     Returns:
         The ids, in the order of the zoo.
     """
-    import gymnasium
-
     ids = {word_of(name): name for problem in PROBLEMS for name in (problem, f"{problem}_twin")}
     for each, name in ids.items():
         if each not in gymnasium.registry:

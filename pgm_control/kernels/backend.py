@@ -17,16 +17,25 @@ def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
     """
     if steps == 1 or table.device.type != "cpu" or os.environ.get("PGM_CONTROL_BACKEND") == "torch":
         return None
-    return _kernels()
+    return _finite_horizon()
 
 
 def sweeps_for(table: Tensor) -> ModuleType | None:
     """The compiled sweeps over all states of a large problem, or None for those in torch, by the same rule."""
-    return None if kernels_for(table, steps=2) is None else importlib.import_module(".infinite_horizon", __package__)
+    return None if kernels_for(table, steps=2) is None else _infinite_horizon()
 
 
 @functools.cache
-def _kernels() -> ModuleType | None:
+def _finite_horizon() -> ModuleType | None:
     if importlib.util.find_spec("numba") is None:
         return None
-    return importlib.import_module(".finite_horizon", __package__)
+    from . import finite_horizon
+
+    return finite_horizon
+
+
+@functools.cache
+def _infinite_horizon() -> ModuleType:
+    from . import infinite_horizon
+
+    return infinite_horizon

@@ -1,0 +1,189 @@
+"""The architecture: every import points down the list of floors, and nothing imports in a ring."""
+
+import ast
+import graphlib
+from pathlib import Path
+
+import pytest
+
+import pgm_control
+
+PACKAGE = Path(pgm_control.__file__).parent
+FLOORS = (  # from the ground up; folders on one floor do not import each other
+    ("errors",),
+    ("runtime", "kernels"),
+    ("text", "chance"),
+    ("problems",),
+    ("trajectories",),
+    ("inference.exact", "inference.infinite_horizon", "inference.variational", "inference.sampling", "environments"),
+    ("models", "networks", "testing"),
+    ("guides",),
+    ("analysis", "learners"),
+    ("queries", "exchange", "inverse_rl", "benchmark", "plot"),
+    ("reports",),
+    ("cli",),
+)
+HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+LINKED = tuple(PACKAGE / name for name in ("models", "guides"))  # rglob does not go into links; these grow by design
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in (PACKAGE, *LINKED)
+    for path in sorted(folder.rglob("*.py"))
+}
+TEXTS = {name: path.read_text(encoding="utf8") for name, path in FILES.items()}
+TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
+MODULES_BY_NAME = {"import_module", "__import__"}
+MAY_IMPORT_BY_NAME = {"__init__", "benchmark.guides"}  # its lazy public names; a user's own `module:name`
+
+
+def taken(name, tree):
+    """Every (module, name) of the package that a file takes, anywhere in it and for types alone too.
+
+    Modules are named from inside the package, which itself is "". `import pgm_control.x` takes x of None.
+    """
+    is_package = name in FILES and FILES[name].name == "__init__.py"
+    parts = [] if name == "__init__" else name.split(".")
+    here = parts if is_package else parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = (alias.name for alias in node.names)
+            yield from ((None, each) for each in names if each.split(".")[0] == "pgm_control")
+        elif isinstance(node, ast.ImportFrom):
+            path = [part for part in (node.module or "").split(".") if part]
+            if node.level:
+                path = ["pgm_control", *here[: len(here) - node.level + 1], *path]
+            if path[0] == "pgm_control":
+                yield from ((".".join(path[1:]), alias.name) for alias in node.names)
+
+
+def imported(name, tree=None):
+    """The modules of the package that a file imports."""
+    pairs = taken(name, tree or TREES[name])
+    inside = {(base, f"{base}.{each}".strip(".")) for base, each in pairs if base is not None}
+    return ({full if full in FILES else base for base, full in inside} & set(FILES)) - {name}
+
+
+def folder_of(name):
+    """The folder that has a floor."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "inference" else parts[0]
+
+
+def upward(name, tree=None):
+    """The imports that do not point down."""
+    mine = folder_of(name)
+    others = {other for other in imported(name, tree) if folder_of(other) != mine}
+    return sorted(other for other in others if HEIGHT[folder_of(other)] >= HEIGHT[mine])
+
+
+def misnamed(name, tree=None):
+    """What is not taken from the module that it lives in, in words."""
+    tree = tree or TREES[name]
+    for base, each in taken(name, tree):
+        if base is None:
+            yield f"`import {each}`: take names, as `from .module import name`"
+        elif not base and name != "__main__":
+            yield f"`{each}` is taken from the top-level package"
+        elif each.startswith("_"):
+            yield f"`{each}` is private to {base}"
+    used = {getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "name")}
+    if used & MODULES_BY_NAME and name not in MAY_IMPORT_BY_NAME:
+        yield "a module is imported by a string"
+
+
+MODULES = [name for name in FILES if folder_of(name) in HEIGHT]
+FOLDERS = sorted({path.parent for path in FILES.values()} - set(LINKED))
+
+
+def test_imports_point_down():
+    assert not {name: found for name in MODULES if (found := upward(name))}
+
+
+def test_names_are_taken_from_the_module_they_live_in():
+    assert not {name: found for name in FILES if (found := list(misnamed(name)))}
+
+
+def test_no_ring_of_files():
+    graphlib.TopologicalSorter({name: imported(name) for name in MODULES}).prepare()
+
+
+def test_no_ring_of_folders():
+    """A folder and its sub-folder import each other in one direction only."""
+    folders = {}
+    for name in MODULES:
+        folders.setdefault(FILES[name].parent, set()).update(FILES[other].parent for other in imported(name))
+    graphlib.TopologicalSorter({folder: others - {folder} for folder, others in folders.items()}).prepare()
+
+
+def test_every_folder_has_a_floor():
+    assert {folder_of(name) for name in FILES} - {"__init__", "__main__", "inference"} == set(HEIGHT)
+
+
+def test_folders_stay_small():
+    sizes = {folder.name: len([path for path in folder.glob("*.py") if path.stem != "__init__"]) for folder in FOLDERS}
+    assert not {folder: size for folder, size in sizes.items() if size > 16}
+
+
+def test_files_stay_small():
+    assert not {name: lines for name, text in TEXTS.items() if (lines := len(text.splitlines())) > 350}
+
+
+def test_modules_open_with_a_sentence():
+    assert not [name for name, tree in TREES.items() if not ast.get_docstring(tree)]
+
+
+def test_shape_checks_on_dataclasses_are_not_disabled():
+    assert not [name for name, text in TEXTS.items() if "from __future__ import annotations" in text]
+
+
+def test_init_files_hold_reexports_only():
+    for name, path in FILES.items():
+        if path.name == "__init__.py" and path.parent != PACKAGE:
+            body = TREES[name].body
+            assert all(isinstance(node, ast.ImportFrom | ast.Expr) for node in body), name
+
+
+def test_nothing_lies_beside_the_folders():
+    files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
+    assert files - {"README.md"} == {"__init__.py", "__main__.py", "errors.py", "py.typed", "references.bib"}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from ..analysis.evaluate import evaluate",
+        "from pgm_control.analysis.evaluate import evaluate",
+        "from ..analysis import evaluate",
+        "def later():\n    from ..cli.main import main",
+        "if TYPE_CHECKING:\n    from ..guides.free import FreeGuide",
+        "from ..kernels.solve import solve\nfrom ..inference.exact.infer import infer",
+    ],
+)
+def test_an_import_upwards_is_seen(planted):
+    assert upward("problems.mdp", ast.parse(planted))
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import pgm_control.errors",
+        "def later():\n    import pgm_control as everything",
+        "from pgm_control import TabularMDP",
+        "from .. import TabularMDP",
+        "from .. import chance",
+        "from ..chance.operators import _private",
+        "from importlib import import_module",
+        "import importlib\nimportlib.import_module('pgm_control.guides')",
+        "__import__('pgm_control.guides')",
+    ],
+)
+def test_a_name_from_elsewhere_is_seen(planted):
+    assert list(misnamed("problems.mdp", ast.parse(planted)))
+
+
+def test_what_is_allowed_is_not_seen():
+    text = "import ast\nfrom ..errors import InvalidProblem\nfrom pgm_control.chance.operators import tilt\n"
+    tree = ast.parse(text + "from . import grid")
+    assert not upward("problems.mdp", tree)
+    assert not list(misnamed("problems.mdp", tree))
+    assert imported("problems.mdp", tree) == {"errors", "chance.operators", "problems.grid"}
