@@ -9,12 +9,13 @@ from jaxtyping import Float, Int
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor
 
-from pgm_control.errors import InvalidArgument, InvalidGuide
+from pgm_control.errors import InvalidGuide
 from pgm_control.inference.sampling.estimate import Estimate, require_draws
 from pgm_control.inference.sampling.iwae import require_particles
 from pgm_control.inference.sampling.log_weights import returns
 from pgm_control.inference.sampling.particles import Runs, run_smc
 from pgm_control.inference.sampling.smc import proposal_of, weighted_marginals
+from pgm_control.runtime.arguments import whole
 from pgm_control.trajectories.blocks import MarkovModel
 from pgm_control.trajectories.occupancy import Occupancy
 from pgm_control.trajectories.samples import Trajectories
@@ -73,8 +74,7 @@ class ImprovedGuide(abc.ABC):
         Raises:
             InvalidGuide: if in one of these sets every particle met what is forbidden.
         """
-        if n < 1:
-            raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+        whole("n", n)
         parts = []
         for found in self._batches(n, generator):
             share = self._shares(found)

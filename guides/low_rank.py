@@ -7,7 +7,7 @@ import torch
 
 from pgm_control.chance.log_tables import tilted
 from pgm_control.chance.optimism import Optimism
-from pgm_control.errors import InvalidArgument
+from pgm_control.runtime.arguments import whole
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide
@@ -39,8 +39,7 @@ class LowRankGuide(MarkovGuide):
             InvalidArgument: if `rank` is not a whole number, 0 or more.
         """
         super().__init__(model)
-        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 0:
-            raise InvalidArgument(f"`rank` must be a whole number, 0 or more, but is {rank!r}. 0 clamps the dice.")
+        rank = whole("rank", rank, 0, remedy="0 clamps the dice.")
         steps = model.mdp.horizon
         self.rank = min(rank, steps)
         # With rank 0 nothing but an action can avoid a forbidden outcome.

@@ -13,6 +13,7 @@ from pgm_control.errors import InvalidArgument, InvalidGuide
 from pgm_control.inference.sampling.estimate import Estimate, require_draws
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.runtime.arguments import whole
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 from pgm_control.trajectories.process import MarkovProcess
 
@@ -86,8 +87,7 @@ class MixtureGuide(MemoryGuide):
             spread: standard deviation of the normal noise that is added to all their parameters, in nats for logits.
             generator: of the noise; torch's own unless given, so that `torch.manual_seed` settles it.
         """
-        if isinstance(components, bool) or not isinstance(components, int) or components < 1:
-            raise InvalidArgument(f"`components` must be a whole number, at least 1, but is {components!r}.")
+        components = whole("components", components)
         guides = [build(model) for _ in range(components)]
         with torch.no_grad():
             for parameter in (each for guide in guides for each in guide.parameters()):

@@ -25,6 +25,7 @@ from pgm_control.errors import (
     UnsupportedEnvironment,
 )
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.runtime.arguments import whole_or_none
 
 _LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
 
@@ -260,7 +261,5 @@ def _check(temperature: Any, discount: Any, horizon: Any, seed: Any) -> None:
                 "at most 1, the probability of surviving a step" if name == "discount" else "of reward units per nat"
             )
             raise InvalidArgument(f"`{name}` must be a positive number {wanted}, but is {value!r}.")
-    for name, value, least in (("horizon", horizon, 1), ("seed", seed, 0)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-        if value is not None and not whole:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, or None, but is {value!r}.")
+    whole_or_none("horizon", horizon, 1)
+    whole_or_none("seed", seed, 0)

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..models import TabularModel
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import positive, whole
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
@@ -133,15 +134,10 @@ def return_distribution(
         InvalidGuide: if the policy does not fit the model.
     """
     mdp, policy = _in_the_true_world(model, guide_or_policy)
-    if resolution is not None and not 0 < resolution < math.inf:
-        raise InvalidArgument(
-            f"`resolution` must be a positive number of reward units, but is {resolution!r}. Rewards are rounded to "
-            "its multiples; None rounds nothing."
-        )
-    if isinstance(max_atoms, bool) or not isinstance(max_atoms, int) or max_atoms < 1:
-        raise InvalidArgument(
-            f"`max_atoms` must be a whole number, at least 1, but is {max_atoms!r}. Leave it out for half a million."
-        )
+    if resolution is not None:
+        remedy = "Rewards are rounded to its multiples; None rounds nothing."
+        positive("resolution", resolution, "number of reward units", remedy=remedy)
+    whole("max_atoms", max_atoms, remedy="Leave it out for half a million.")
 
     def rounded(table: Tensor) -> np.ndarray:
         rewards = table.double().cpu().numpy()

@@ -12,6 +12,7 @@ from ..inference.variational.checkpoint import identity
 from ..inference.variational.fit import FitStatus
 from ..models import TabularModel, zoo
 from ..models.zoo import ZooEntry
+from ..runtime.arguments import whole
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import require_model
 from .guides import guide_of, importable, library_digest, problem_of, require_lawful, source_digest
@@ -89,8 +90,7 @@ def bench(
     for name, value, least in (("seeds", seeds, 1), ("steps", steps, 1), ("samples", samples, 2)):
         if (name, value) == ("steps", None):
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+        whole(name, value, least)
     run = runner(jobs, backend)
     settings = _Settings(seeds, temperature, horizon, steps, samples)
     where = None if folder is None else str(Path(folder).resolve())

@@ -12,6 +12,7 @@ from gymnasium.spaces import Discrete
 
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole, whole_or_none
 from ..trajectories.policy import own_stream
 
 _FALSE_ALARM = 1e-4  # how often `ok` is False for a true table, if many steps are simulated
@@ -120,12 +121,10 @@ def check_against_env(
     Raises:
         InvalidArgument: if the spaces do not fit the table, or `steps` or `seed` is no such number.
     """
-    for name, number, least in (("steps", steps, 1), ("seed", 0 if seed is None else seed, 0)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {number!r}.")
+    steps, seed = whole("steps", steps), whole_or_none("seed", seed, 0)
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
     _require(env.action_space, "action_space", mdp.num_actions, "the actions")
-    seen = _simulate(mdp, env, steps, None if seed is None else int(seed))
+    seen = _simulate(mdp, env, steps, seed)
 
     def state_text(state: int) -> str:
         return f"state {state}" + (f" {mdp.state_names[state]!r}" if mdp.state_names else "")

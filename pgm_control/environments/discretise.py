@@ -16,6 +16,7 @@ from ..errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
 from ..problems.grid import Places
 from ..problems.gymnasium_table import changing_wrapper, time_limit
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import one_of, whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy, own_stream
@@ -299,9 +300,7 @@ def _require_bare(env: gymnasium.Env) -> None:
 
 
 def _check(samples: Any, resets: Any, sampling: Any, seed: Any) -> None:
-    for name, value, least in (("samples", samples, 1), ("resets", resets, 1), ("seed", seed, 0)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-        if not whole and not (name == "seed" and value is None):
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
-    if sampling not in get_args(Sampling):
-        raise InvalidArgument(f"`sampling` must be one of {', '.join(get_args(Sampling))}, but is {sampling!r}.")
+    whole("samples", samples)
+    whole("resets", resets)
+    whole_or_none("seed", seed, 0)
+    one_of("sampling", sampling, get_args(Sampling))

@@ -16,6 +16,7 @@ from torch.types import _size
 
 from ..errors import EnvironmentFailure, InvalidArgument
 from ..problems.gymnasium_table import time_limit
+from ..runtime.arguments import whole
 from .copies import WorldSource, autoreset_mode, copies_of, name_of, split_observations, vector_time_limit
 
 _ONCE = torch.Size()
@@ -77,9 +78,7 @@ class _Copies(Episodes):
     """One environment after the other; those that have ended wait for the others."""
 
     def __init__(self, source: Any, num_envs: int) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise InvalidArgument(f"`num_envs` must be a whole number, at least 1, but is {num_envs!r}.")
-        self._envs = copies_of(source, num_envs)
+        self._envs = copies_of(source, whole("num_envs", num_envs))
         self._given = source
         self.first = self._envs[0]
         self.num_envs, self.limit = num_envs, time_limit(self.first)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.gymnasium_table import time_limit
+from ..runtime.arguments import whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy
@@ -108,15 +109,10 @@ def rollout(
     Raises:
         InvalidArgument: if an argument does not fit, or an episode outlasts a policy that depends on time.
     """
-    for name, value, least in (
-        ("episodes", episodes, 1),
-        ("num_envs", num_envs, 1),
-        ("max_episode_steps", max_episode_steps, 1),
-        ("seed", seed, 0),
-    ):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
-        if not whole and (value is not None or name == "episodes"):
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+    whole("episodes", episodes)
+    whole_or_none("num_envs", num_envs)
+    whole_or_none("max_episode_steps", max_episode_steps)
+    whole_or_none("seed", seed, 0)
     env_seed, policy_seed = (int(word >> 1) for word in np.random.SeedSequence(seed).generate_state(2))  # 31 bits
     actor = _actor(policy, policy_seed)
     with _side_by_side(env, num_envs, episodes) as copies:

@@ -9,6 +9,7 @@ from ..inference.exact.posterior import Posterior
 from ..inference.sampling.log_weights import draw_weighted, log_target, returns
 from ..inference.variational.fit import Fit
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
 from ..trajectories.samples import Trajectories, sample_trajectories
@@ -56,8 +57,7 @@ def to_arviz(
             "Draws for ArviZ need arviz-base, which is missing: pip install 'pgm-control[analysis]'"
         ) from problem
     for name, value in (("draws", draws), ("chains", chains)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
+        whole(name, value)
     guide = result.guide if isinstance(result, Fit) else result
     if not isinstance(guide, HasBlocks):
         raise InvalidArgument(

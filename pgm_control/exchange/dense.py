@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..problems.grid import Places
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import one_of
 from ..text.wording import action_phrase, amount, state_phrase
 
 RewardForm = Literal["transition", "pair", "state"]
@@ -112,8 +113,7 @@ def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) ->
     Raises:
         InvalidArgument: if the form is unknown, or the rewards depend on more and may not be merged.
     """
-    if form not in get_args(RewardForm):
-        raise InvalidArgument(f"`rewards` must be one of {', '.join(get_args(RewardForm))}, but is {form!r}.")
+    one_of("rewards", form, get_args(RewardForm))
     states, actions = mdp.num_states, mdp.num_actions
     probability, reward = array(mdp.probability), array(mdp.reward)
     s, a, k = np.nonzero(probability)

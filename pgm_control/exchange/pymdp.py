@@ -1,7 +1,6 @@
 """The arrays of pymdp: likelihoods A, transitions B, log-preferences C and a start D."""
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from ..errors import InvalidArgument, InvalidProblem
 from ..problems.mdp import TabularMDP
 from ..problems.partially_observed import PartiallyObservedMDP
+from ..runtime.arguments import positive
 from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 
@@ -77,8 +77,7 @@ def from_pymdp(
         InvalidProblem: if the arrays do not fit together, or are batched.
     """
     seen, move, like, start = _joint(A, B, C, D)
-    if isinstance(temperature, bool) or not 0 < temperature < math.inf:
-        raise InvalidProblem(f"`temperature` must be a positive number, but is {temperature!r}.")
+    positive("temperature", temperature)
     states = seen.shape[1]
     if state_names is not None and len(state_names) != states:
         raise InvalidProblem(f"`state_names` must hold {states} names, but holds {len(state_names)}.")
@@ -131,8 +130,7 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
     """
     mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else problem
     require_held(mdp, _LAYOUT, discount=False)
-    if isinstance(temperature, bool) or not 0 < temperature < math.inf:
-        raise InvalidArgument(f"`temperature` must be a positive number, but is {temperature!r}.")
+    positive("temperature", temperature)
     seen = _sensor(problem)
     mdp = in_double(mdp)
     transition, reward = transition_matrix(mdp), reward_table(mdp, "transition", f"{_LAYOUT}'s C", merge=False)

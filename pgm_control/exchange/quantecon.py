@@ -8,8 +8,9 @@ import numpy.typing as npt
 from jaxtyping import Int
 from torch import Tensor
 
-from ..errors import InvalidArgument, InvalidProblem
+from ..errors import InvalidProblem
 from ..problems.mdp import ArrayLike, TabularMDP
+from ..runtime.arguments import one_of
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 from .sparse_rows import csr, is_sparse, rows_of
 
@@ -109,8 +110,7 @@ def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -
         MissingExtra: without scipy, for the sparse form.
     """
     require_held(mdp, "QuantEcon's DiscreteDP")
-    if form not in get_args(Form):
-        raise InvalidArgument(f"`form` must be one of {', '.join(get_args(Form))}, but is {form!r}.")
+    one_of("form", form, get_args(Form))
     mdp = in_double(mdp)
     reward = reward_table(mdp, "pair", _LAYOUT, merge)
     if form == "product":

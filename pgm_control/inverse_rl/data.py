@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from ..environments.cell_policy import CellPlayer
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Trajectories
 from .demonstrations import Demonstrations
@@ -133,8 +134,7 @@ def record(
     Raises:
         InvalidArgument: naming the argument.
     """
-    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
-        raise InvalidArgument(f"`episodes` must be a whole number, at least 1, but is {episodes!r}.")
+    episodes = whole("episodes", episodes)
     env_seed, policy_seed = (int(word >> 1) for word in np.random.SeedSequence(seed).generate_state(2))
     player = policy if isinstance(policy, CellPlayer) else None
     actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..chance.factors import aligned
 from ..chance.operators import tilt
 from ..errors import InvalidArgument
+from ..runtime.arguments import finite
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .values import planned_values
@@ -184,8 +185,7 @@ class DialDemonstrator:
         """Refuse what is no dice."""
         if self.dice not in ("world", "believed"):
             raise InvalidArgument(f'`dice` must be "world" or "believed", but is {self.dice!r}.')
-        if isinstance(self.optimism, bool) or not _is_finite(self.optimism):
-            raise InvalidArgument(f"`optimism` must be a finite number, but is {self.optimism!r}.")
+        finite("optimism", self.optimism)
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Its policy, in the world or in what it believes."""

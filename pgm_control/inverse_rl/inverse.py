@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..models import TabularModel
+from ..runtime.arguments import positive, whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..runtime.status import Status
@@ -257,12 +258,10 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
 
 
 def _check(prior: Any, method: Any, steps: Any, tolerance: Any, learning_rate: Any) -> None:
-    if prior is not None and not (isinstance(prior, int | float) and prior > 0 and math.isfinite(prior)):
-        raise InvalidArgument(f"`prior` must be a positive standard deviation, or None for none, but is {prior!r}.")
+    if prior is not None:
+        positive("prior", prior, "standard deviation, or None for none")
     if method not in ("lbfgs", "adam"):
         raise InvalidArgument(f'`method` must be "lbfgs" or "adam", but is {method!r}.')
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise InvalidArgument(f"`steps` must be a whole number, at least 0, but is {steps!r}.")
-    for name, value in (("tolerance", tolerance), ("learning_rate", learning_rate)):
-        if not (isinstance(value, int | float) and value > 0 and math.isfinite(value)):
-            raise InvalidArgument(f"`{name}` must be a positive number, but is {value!r}.")
+    whole("steps", steps, 0)
+    positive("tolerance", tolerance)
+    positive("learning_rate", learning_rate)

@@ -16,6 +16,7 @@ from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument
 from ..learners import SAC, SoftQLearning
+from ..runtime.arguments import whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from .inverse import InverseStatus
@@ -144,8 +145,7 @@ def inverse_in_simulator(
     if demonstrator not in ("clamped", "free"):
         raise InvalidArgument(f'`demonstrator` must be "clamped" or "free" here, but is {demonstrator!r}.')
     for name, count in (("rounds", rounds), ("steps", steps), ("episodes", episodes)):
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {count!r}.")
+        whole(name, count)
     if isinstance(env, VectorEnv):
         raise InvalidArgument(
             "`env` must be an id or a function here, but is a vector of environments: copies are made."

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..environments.action_prior import ActionPrior
-from ..errors import InvalidArgument
 from ..networks.precision import Precision, products_in
+from ..runtime.arguments import whole
 from ..runtime.checkpoint_checks import Problem
 from .learner import Learner
 from .replay import Replay, Transitions
@@ -51,8 +51,7 @@ class Experience:
             ("batch_size", batch_size, 1),
             ("learning_starts", learning_starts, 0),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+            whole(name, value, least)
         self._learner, self._prior = learner, prior
         self._batch_size, self._starts, self._updates = batch_size, learning_starts, updates
         self._products = products_in(products)

@@ -19,10 +19,11 @@ from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint
+from ..runtime.arguments import whole, whole_or_none
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
 from ..runtime.progress import Progress, silent
-from .checks import check_counts, require_finite, require_finite_actions, require_spaces
+from .checks import require_finite, require_finite_actions, require_spaces
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus
 from .memory import prepare_memory
 from .randomness import check_generators, device_of, forked, generator_states, set_generators
@@ -82,11 +83,9 @@ class Learner(ABC):
             device: "cpu", "cuda" or any of torch's.
             config: the arguments of the subclass, by name, in values that JSON has.
         """
-        check_counts(num_envs=num_envs)
-        if seed is not None:
-            check_counts(least=0, seed=seed)
+        num_envs, seed = whole("num_envs", num_envs), whole_or_none("seed", seed, 0)
         prepare_memory()
-        fresh = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if seed is None else int(seed)
+        fresh = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if seed is None else seed
         self.config: dict[str, Any] = {**config, "seed": fresh}
         self.device = device_of(device)
         self.worlds = Worlds(env, num_envs, fresh)
@@ -174,7 +173,8 @@ class Learner(ABC):
         if evaluate_every is not None:
             counts["evaluate_every"] = evaluate_every
             self._another()  # or say now that there is none
-        check_counts(**counts, checkpoint_every=checkpoint_every)
+        for name, count in {**counts, "checkpoint_every": checkpoint_every}.items():
+            whole(name, count)
         newest = dict(self.log[-1]) if self.log else {}
 
         def save() -> None:

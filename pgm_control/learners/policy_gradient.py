@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..environments.action_prior import PriorSource
 from ..environments.copies import WorldSource
-from ..errors import InvalidArgument, LearningDiverged
+from ..errors import LearningDiverged
 from ..guides.simulated import SimulatedGuide
 from ..inference.variational.to_go_elbo import ToGoELBO
 from ..models.simulator import SimulatorModel
 from ..networks.mlp import Network
+from ..runtime.arguments import positive
 from ..runtime.checkpoint_checks import Problem, fields, number
 from ..runtime.optimiser_states import check_of, restored, states_of
 from .learner import Learner
@@ -78,8 +79,7 @@ class MaxEntPolicyGradient(Learner):
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        if isinstance(learning_rate, bool) or not isinstance(learning_rate, int | float) or not learning_rate > 0:
-            raise InvalidArgument(f"`learning_rate` must be a positive number, but is {learning_rate!r}.")
+        learning_rate = positive("learning_rate", learning_rate)
         self.model = SimulatorModel(
             env, temperature, action_prior, horizon, self.worlds.number, self.config["seed"], discount, self.device
         )

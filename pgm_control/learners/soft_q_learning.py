@@ -1,6 +1,5 @@
 """Soft Q-learning: soft value iteration from samples; the policy is read off the values."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
@@ -13,6 +12,7 @@ from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
 from ..networks.mlp import Network, follow
 from ..networks.precision import Precision
+from ..runtime.arguments import positive, whole
 from .checks import check_updates
 from .descent import Descent
 from .experience import Experience
@@ -221,11 +221,7 @@ class SoftQLearning(Learner):
 
 
 def _check(temperature: Any, discount: Any, updates: Any, particles: Any, learning_rate: Any, rate: Any) -> None:
-    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise InvalidArgument(
-            f"`temperature` must be a positive number of reward units per nat, but is {temperature!r}. Soft Q-learning "
-            "has no temperature of its own to learn; SAC has."
-        )
+    remedy = "Soft Q-learning has no temperature of its own to learn; SAC has."
+    positive("temperature", temperature, "number of reward units per nat", remedy=remedy)
     check_updates(discount, updates, learning_rate, rate)
-    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 2:
-        raise InvalidArgument(f"`particles` must be a whole number, at least 2, but is {particles!r}.")
+    whole("particles", particles, 2)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from ..errors import InvalidArgument
+from ..runtime.arguments import one_of
 
 Precision = Literal["float32", "bfloat16"]
 _short: ContextVar[torch.dtype | None] = ContextVar("short", default=None)
@@ -23,8 +23,7 @@ def products_in(precision: Precision) -> Callable[[], AbstractContextManager[Any
     Raises:
         InvalidArgument: for another precision.
     """
-    if precision not in get_args(Precision):
-        raise InvalidArgument(f"`products` must be one of {', '.join(get_args(Precision))}, but is {precision!r}.")
+    one_of("products", precision, get_args(Precision))
     return partial(_products_in, None if precision == "float32" else torch.bfloat16)
 
 

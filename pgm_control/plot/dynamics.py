@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole
 from ..text.wording import action_phrase, amount, short_chance, state_phrase
 from ..trajectories.beliefs import Die, believed_die, face_labels, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
@@ -56,8 +57,7 @@ def dice(
     """
     require_model(model)
     sizes, mdp = style_of(style), model.mdp
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise InvalidArgument(f"`most` must be a whole number, at least 1, but is {most!r}. It counts dice.")
+    whole("most", most, remedy="It counts dice.")
     for argument, index, count in (("state", state, mdp.num_states), ("action", action, mdp.num_actions)):
         if (state is None) != (action is None) or (index is not None and not 0 <= index < count):
             raise InvalidArgument(

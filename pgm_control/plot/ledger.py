@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ..analysis.ledger_result import Ledger
 from ..errors import InvalidArgument
+from ..runtime.arguments import whole
 from ..text.wording import amount, state_label
 from .canvas import Look, ink, one_panel, style_of
 from .grid import Layout
@@ -142,8 +143,7 @@ def ledger_bars(account: Ledger, *, most: int = 10, ax: "Axes | None" = None, st
         InvalidArgument: naming the argument.
         MissingExtra: without matplotlib.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise InvalidArgument(f"`most` must be a whole number, at least 1, but is {most!r}. It counts states.")
+    whole("most", most, remedy="It counts states.")
     sizes, parts, mdp = style_of(style), by_state(account), account.mdp
     total = np.sum(list(parts.values()), axis=0)
     order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= most]

@@ -16,6 +16,7 @@ from ..inference.exact.infer import infer
 from ..inference.variational.elbo import objective_of
 from ..inference.variational.fit import Fit
 from ..learners.learning import EvaluationPoint, Learning
+from ..runtime.arguments import finite
 from ..runtime.files import write_whole
 from ..text.wording import amount
 from ..trajectories.blocks import Assignable, MarkovModel, require_model
@@ -58,8 +59,8 @@ def learning_curves(
     """
     every, sizes = named(learnings, Learning, "learnings"), style_of(style)
     every = {name or "learner": each for name, each in every.items()}
-    if exact is not None and (isinstance(exact, bool) or not math.isfinite(exact)):
-        raise InvalidArgument(f"`exact` must be a finite return, but is {exact!r}. None leaves it out.")
+    if exact is not None:
+        finite("exact", exact, "return", remedy="None leaves it out.")
     looks, curves = looks_of(list(every)), {name: _curve(each) for name, each in every.items()}
     if not any(len(steps) for steps, _, _ in curves.values()):
         raise InvalidArgument(

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..analysis.evaluate import evaluate
 from ..chance.operators import certainty_equivalent
 from ..chance.optimism import Optimism
-from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
+from ..runtime.arguments import whole
 from ..text.tables import grid, html_grid
 from ..text.wording import action_label, amount
 from ..trajectories.blocks import MarkovModel, require_model
@@ -190,10 +190,7 @@ def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:
         [lazaro2024], [levine2018], [howard1972]
     """
     require_model(model, in_nats=True)
-    if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < 1:
-        raise InvalidArgument(
-            f"`max_nodes` must be a whole number, at least 1, but is {max_nodes!r}. 200_000 are looked at in seconds."
-        )
+    whole("max_nodes", max_nodes, remedy="200_000 are looked at in seconds.")
     free, clamped = infer(model, Optimism(1.0, 1.0, 1.0)), infer(model, Optimism(0.0, 0.0, 0.0))
     planned, neutral = _best_policy(model, 1.0), _best_policy(model, 0.0)
     mode = free.mode()

@@ -15,6 +15,7 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..models import TabularModel
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import finite
 from ..text.wording import amount, chance
 from ..trajectories.blocks import MarkovModel, require_model
 from .unrolled import true_faces
@@ -131,8 +132,7 @@ def condition_on_return(
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
     require_model(model)
-    if isinstance(at_least, bool) or not isinstance(at_least, int | float) or not math.isfinite(at_least):
-        raise InvalidArgument(f"`at_least` must be a finite number of reward units, but is {at_least!r}.")
+    finite("at_least", at_least, "number of reward units")
     mdp = model.mdp
     games = return_distribution(model, model)
     if games.at_least(at_least) == 0:
@@ -142,8 +142,8 @@ def condition_on_return(
         )
     pairs = _pairs(mdp, max_states)
     done = pairs.so_far if mdp.final_reward is None else pairs.so_far + _final(mdp, pairs)
-    finite = done[done.isfinite()].abs()
-    slack = 1e-9 * max(abs(at_least), float(finite.max()))
+    largest = float(done[done.isfinite()].abs().max())
+    slack = 1e-9 * max(abs(at_least), largest)
     met = done >= at_least - slack
     alive = pairs.state.clamp(min=0)
     prior = model.action_prior.double().cpu()[alive]

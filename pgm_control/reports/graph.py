@@ -13,6 +13,7 @@ from pyro.infer.inspect import get_model_relations, render_model
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, MissingExtra
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole
 from ..runtime.files import write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
@@ -128,8 +129,7 @@ def render(
         InvalidGuide: if a guide does not fit the model.
     """
     require_model(model)
-    if isinstance(steps, bool) or steps < 1:
-        raise InvalidArgument(f"`steps` must be a whole number, at least 1, but is {steps!r}. Two show the pattern.")
+    whole("steps", steps, remedy="Two show the pattern.")
     told = {"free": 1.0, "clamped": 0.0} if guides is None else guides
     small, ends_here = _smallest(model.mdp, steps), model.mdp.horizon <= steps
     program = _Smallest(small)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole
 from .blocks import Blocks, HasBlocks, MarkovModel
 from .checked import blocks_of
 from .occupancy import survival_probability
@@ -234,8 +234,7 @@ def simulate(
         generator: of the random numbers; torch's own unless given.
         world: whose start, dice and survival it is; its policy is ignored.
     """
-    if n < 1:
-        raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+    whole("n", n)
     chance = world or process
     states = [draw(chance.log_initial().expand(n, -1), generator)]
     memory, actions, outcomes = process.begin(states[0]), [], []

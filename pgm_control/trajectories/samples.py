@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import whole
 from .blocks import Blocks
 from .occupancy import survival_probability
 
@@ -33,8 +33,7 @@ def sample_trajectories(
     blocks: Blocks, mdp: TabularMDP, n: int, generator: torch.Generator | None = None
 ) -> Trajectories:
     """Draw n trajectories, from torch's global generator unless another is given."""
-    if n < 1:
-        raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+    whole("n", n)
 
     def draw(log_probability: Float[Tensor, "batch face"]) -> Int[Tensor, " batch"]:
         return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]

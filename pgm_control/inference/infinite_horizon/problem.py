@@ -14,6 +14,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.checks import Kind, normalised, table
 from ...problems.mdp import TabularMDP
+from ...runtime.arguments import positive, whole
 from .bellman import Bellman
 from .checkpoint import digest
 from .tables import Form
@@ -111,8 +112,7 @@ class Endless:
             InvalidArgument: if `threads` is not a positive whole number.
         """
         threads = torch.get_num_threads() if threads is None else threads
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise InvalidArgument(f"`threads` must be a whole number, at least 1, but is {threads!r}.")
+        threads = whole("threads", threads)
         return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, threads, form)
 
     def value(self, name: str, value: npt.ArrayLike | Tensor | None) -> Float[Tensor, " state"]:
@@ -167,8 +167,7 @@ def require_sweeps(max_sweeps: Any) -> None:
     Raises:
         InvalidArgument: naming the argument.
     """
-    if isinstance(max_sweeps, bool) or not isinstance(max_sweeps, int) or max_sweeps < 1:
-        raise InvalidArgument(f"`max_sweeps` must be a whole number, at least 1, but is {max_sweeps!r}.")
+    whole("max_sweeps", max_sweeps)
 
 
 def require_number(name: str, value: Any) -> None:
@@ -177,11 +176,7 @@ def require_number(name: str, value: Any) -> None:
     Raises:
         InvalidArgument: naming the argument.
     """
-    if _no_number(value) or not 0 < value < math.inf:
-        raise InvalidArgument(
-            f"`{name}` must be a positive number, but is {value!r}. Rounding leaves about 1e-14 of the largest value, "
-            "divided by 1 − discount."
-        )
+    positive(name, value, remedy="Rounding leaves about 1e-14 of the largest value, divided by 1 − discount.")
 
 
 def _no_number(value: Any) -> bool:

@@ -13,7 +13,9 @@ from torch import Tensor
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
-from ...runtime.checkpoint_checks import one_of, require
+from ...runtime.arguments import one_of, whole
+from ...runtime.checkpoint_checks import one_of as being_one_of
+from ...runtime.checkpoint_checks import require
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
@@ -251,7 +253,7 @@ def _past(resume: ValueIteration | str | Path, problem: Endless, method: MethodN
         past, where = resume.checkpoint, "`resume`"
     else:
         past, where = SweepCheckpoint.load(resume, problem.description(method)), str(resume)
-    require(where, "this method", past.phase, one_of(*sorted(phases(method, problem))), REMEDY)
+    require(where, "this method", past.phase, being_one_of(*sorted(phases(method, problem))), REMEDY)
     require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states), REMEDY)
     return past
 
@@ -259,12 +261,10 @@ def _past(resume: ValueIteration | str | Path, problem: Endless, method: MethodN
 def _check(
     method: str, stopping: str, tolerance: Any, max_sweeps: Any, every: Any, initial_value: object, resume: object
 ) -> None:
-    for name, value, allowed in (("method", method, get_args(MethodName)), ("stopping", stopping, get_args(Stopping))):
-        if value not in allowed:
-            raise InvalidArgument(f"`{name}` must be one of {', '.join(allowed)}, but is {value!r}.")
-    for name, value in (("max_sweeps", max_sweeps), ("checkpoint_every", every)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
+    one_of("method", method, get_args(MethodName))
+    one_of("stopping", stopping, get_args(Stopping))
+    whole("max_sweeps", max_sweeps)
+    whole("checkpoint_every", every)
     require_number("tolerance", tolerance)
     if initial_value is not None and resume is not None:
         raise InvalidArgument("`initial_value` and `resume` exclude each other: a resumed run has its own values.")

@@ -12,7 +12,7 @@ from pyro.distributions import Categorical
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from ...errors import InvalidArgument
+from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.occupancy import survival_probability
 from ...trajectories.process import MarkovProcess, policy_entropy, process_of, simulate
@@ -153,12 +153,7 @@ def estimate(
 
 def require_draws(name: str, draws: int) -> int:
     """Refuse fewer than two draws, of which the error would be unknown."""
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
-        raise InvalidArgument(
-            f"`{name}` must be a whole number, at least 2, but is {draws!r}: the standard error is taken from the "
-            "spread of the draws. Take 1000, say."
-        )
-    return draws
+    return whole(name, draws, 2, remedy="The standard error is taken from the spread of the draws. Take 1000, say.")
 
 
 def _difference(one: Estimate, other: Estimate) -> Estimate:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...errors import InvalidArgument
+from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel
 from .estimate import Estimate, require_draws
 from .log_weights import log_weights
@@ -46,6 +46,4 @@ def iwae_bound(
 
 def require_particles(particles: int) -> int:
     """Refuse what is not a number of particles."""
-    if isinstance(particles, bool) or not isinstance(particles, int) or particles < 1:
-        raise InvalidArgument(f"`particles` must be a whole number, at least 1, but is {particles!r}.")
-    return particles
+    return whole("particles", particles)

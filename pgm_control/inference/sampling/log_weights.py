@@ -8,8 +8,9 @@ from jaxtyping import Float
 from pyro import poutine
 from torch import Tensor
 
-from ...errors import InvalidArgument, InvalidGuide
+from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
+from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
@@ -95,8 +96,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], n: int, generator: torc
     Raises:
         InvalidGuide: if it samples other sites than the model's.
     """
-    if n < 1:
-        raise InvalidArgument(f"`n` must be at least 1 trajectory, but is {n}.")
+    whole("n", n)
     steps = model.mdp.horizon
     counts = {"state": steps + 1, "action": steps, "outcome": steps}
     due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]

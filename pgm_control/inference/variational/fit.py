@@ -14,6 +14,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
+from ...runtime.arguments import fraction, one_of, whole
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
@@ -222,15 +223,13 @@ def _way(
     method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO | None, optim: Any, step_size: Any
 ) -> Method:
     """The method of this name, after checking what it was given."""
-    if method not in get_args(MethodName):
-        raise InvalidArgument(f"`method` must be one of {', '.join(get_args(MethodName))}, but is {method!r}.")
+    one_of("method", method, get_args(MethodName))
     if method not in ("natural_gradient", "em") and step_size != 1.0:
         raise InvalidArgument(
             f'`step_size` is for method="natural_gradient" and "em", but method is "{method}". Leave it out; the '
             "learning rate of SVI is that of `optim`."
         )
-    if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not 0 < step_size <= 1:
-        raise InvalidArgument(f"`step_size` must be a number above 0 and at most 1, but is {step_size!r}.")
+    step_size = fraction("step_size", step_size)
     if method == "svi":
         return svi(model, guide, loss or default_loss(model, guide), optim)
     for name, value in (("loss", loss), ("optim", optim)):
@@ -285,9 +284,8 @@ def _check_pair(model: object, guide: object, loss: object, optim: object) -> No
 
 
 def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
-    for name, value in (("steps", steps), ("checkpoint_every", every)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
+    whole("steps", steps)
+    whole("checkpoint_every", every)
     if not isinstance(tolerance, int | float) or not tolerance >= 0:
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {tolerance!r}.")
     if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):

@@ -7,6 +7,7 @@ from torch import Tensor
 from ...chance.log_space import relative
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
+from ...runtime.arguments import finite
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ...trajectories.checked import blocks_of
 from ...trajectories.occupancy import survival_probability
@@ -70,9 +71,7 @@ def require_steep(order: float) -> None:
     Raises:
         InvalidArgument: with the reason.
     """
-    number = not isinstance(order, bool) and isinstance(order, int | float)
-    if not number or not abs(order) < float("inf"):
-        raise InvalidArgument(f"`order` must be a finite number, 1 − β, but is {order!r}.")
+    finite("order", order, "number, 1 − β")
     if order == 0:
         raise InvalidArgument(
             "`order` must not be 0, which is β = 1: there the Rényi bound is log p(O) whatever the policy, as long as "

@@ -16,6 +16,7 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from ...errors import InvalidArgument, MissingExtra
+from ...runtime.arguments import positive, whole
 from ...runtime.progress import Progress, silent
 from ...text.tables import grid, html_grid
 from ...trajectories.blocks import MarkovModel, require_model
@@ -296,8 +297,7 @@ def _program(
         raise InvalidArgument(
             "`demonstrator` must have a likelihood, but matching only has its mean. Use ClampedDemonstrator()."
         )
-    if not (isinstance(prior, int | float) and prior > 0 and math.isfinite(prior)):
-        raise InvalidArgument(f"`prior` must be a positive standard deviation, but is {prior!r}.")
+    positive("prior", prior, "standard deviation")
     for name, each in (("optimism", optimism), ("temperature", temperature)):
         if each is not None and not (
             isinstance(each, TorchDistributionMixin) and each.shape() == () and each.support.is_discrete is False
@@ -332,5 +332,4 @@ def _check(method: Any, samples: Any, warmup: Any, chains: Any, seed: Any) -> No
         ("chains", chains, 1),
         ("seed", seed, 0),
     ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidArgument(f"`{name}` must be a whole number, at least {least}, but is {value!r}.")
+        whole(name, value, least)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import InvalidArgument
+from ...runtime.arguments import positive
 
 
 class SampledValue(NamedTuple):
@@ -44,10 +44,7 @@ def soft_value_of_samples(
     References:
         [haarnoja2017]
     """
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise InvalidArgument(
-            f"`temperature` must be positive and finite, but is {temperature!r}. For the hard limit take a small one."
-        )
+    positive("temperature", temperature, remedy="For the hard limit take a small one.")
     log_weight = q / temperature + log_prior - log_proposal
     total = log_weight.logsumexp(-1)
     effective = (2 * total - (2 * log_weight).logsumexp(-1)).exp()

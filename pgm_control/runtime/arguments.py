@@ -1,0 +1,110 @@
+"""Checks of arguments: numbers and choices, with one message for each kind."""
+
+import math
+from collections.abc import Collection
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from ..errors import InvalidArgument
+
+
+def whole(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int:
+    """Require a whole number, of Python or numpy, that is at least `least`.
+
+    Args:
+        name: of the argument, as in the message.
+        value: its value.
+        least: the least number allowed.
+        remedy: a sentence for the end of the message.
+
+    Returns:
+        The number as an int of Python.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if not is_whole(value) or value < least:
+        raise InvalidArgument(_text(name, f"a whole number, at least {least}", value, remedy))
+    return int(value)
+
+
+def whole_or_none(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int | None:
+    """Require None, or a whole number as in `whole`.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if value is None:
+        return None
+    if not is_whole(value) or value < least:
+        raise InvalidArgument(_text(name, f"a whole number, at least {least}, or None", value, remedy))
+    return int(value)
+
+
+def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
+    """Require a positive finite number, of Python or numpy; `what` it is, as in "standard deviation".
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if not is_number(value) or not 0 < value < math.inf:
+        raise InvalidArgument(_text(name, f"a positive {what}", value, remedy))
+    return float(value)
+
+
+def finite(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
+    """Require a finite number, of Python or numpy; `what` it is, as in "return".
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if not is_number(value) or not math.isfinite(value):
+        raise InvalidArgument(_text(name, f"a finite {what}", value, remedy))
+    return float(value)
+
+
+def fraction(name: str, value: Any, *, remedy: str = "") -> float:
+    """Require a number above 0 and at most 1, such as a rate.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if not is_number(value) or not 0 < value <= 1:
+        raise InvalidArgument(_text(name, "a number above 0 and at most 1", value, remedy))
+    return float(value)
+
+
+def probability(name: str, value: Any, *, remedy: str = "") -> float:
+    """Require a probability, from 0 to 1.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if not is_number(value) or not 0 <= value <= 1:
+        raise InvalidArgument(_text(name, "a probability", value, remedy))
+    return float(value)
+
+
+def one_of(name: str, value: Any, choices: Collection[str], *, remedy: str = "") -> None:
+    """Require one of a few names.
+
+    Raises:
+        InvalidArgument: naming the argument and the choices.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidArgument(_text(name, f"one of {', '.join(choices)}", value, remedy))
+
+
+def is_whole(value: Any) -> TypeGuard[int | np.integer]:
+    """Whether it is a whole number of Python or numpy; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> TypeGuard[float | np.floating]:
+    """Whether it is a real number of Python or numpy, nan and infinities included; True and False are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _text(name: str, wanted: str, value: Any, remedy: str) -> str:
+    return f"`{name}` must be {wanted}, but is {value!r}.{' ' if remedy else ''}{remedy}"

@@ -1,0 +1,55 @@
+"""Checks of arguments: what is let through, what is refused, and that the message names argument, wish and value."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pgm_control import InvalidArgument
+from pgm_control.runtime.arguments import finite, fraction, one_of, positive, probability, whole, whole_or_none
+
+NO_NUMBERS = (None, True, "1", [1], 1j, math.nan, np.array([1, 2]))
+
+
+@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1), 2**80])
+def test_whole_numbers_come_back_as_those_of_python(value):
+    assert type(whole("n", value)) is int
+    assert whole("n", value) == whole_or_none("n", value) == value
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 0, -1, 1.0, np.float64(1.0), math.inf])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(InvalidArgument, match=r"^`n` must be a whole number, at least 1, but is .*\. Count again\.$"):
+        whole("n", value, remedy="Count again.")
+    if value is not None:
+        with pytest.raises(InvalidArgument, match=r"^`n` must be a whole number, at least 1, or None, but is .*\.$"):
+            whole_or_none("n", value)
+
+
+def test_none_is_let_through_where_it_may_be():
+    assert whole_or_none("n", None) is None
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong", "wanted"),
+    [
+        (positive, (1e-300, 1, np.float32(0.5), np.int64(3)), (0, -1.0, math.inf), "a positive number"),
+        (finite, (0, -1e300, np.float32(0.5)), (math.inf, -math.inf), "a finite number"),
+        (fraction, (1e-300, 1, np.float64(0.5)), (0, 1.1, -1, math.inf), "a number above 0 and at most 1"),
+        (probability, (0, 1, np.float64(0.5)), (1.1, -1e-9, math.inf), "a probability"),
+    ],
+)
+def test_numbers(check, right, wrong, wanted):
+    for value in right:
+        assert type(check("x", value)) is float
+        assert check("x", value) == value
+    for value in (*NO_NUMBERS, *wrong):
+        with pytest.raises(InvalidArgument, match=f"^`x` must be {wanted}, but is "):
+            check("x", value)
+
+
+@pytest.mark.parametrize("value", ["c", None, 1, ["a"], "A"])
+def test_choices(value):
+    one_of("kind", "a", ("a", "b"))
+    with pytest.raises(InvalidArgument, match=r"^`kind` must be one of a, b, but is .*\. Take a\.$"):
+        one_of("kind", value, ("a", "b"), remedy="Take a.")
