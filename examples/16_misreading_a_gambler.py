@@ -28,8 +28,7 @@ from matplotlib.figure import Figure
 from torch.autograd.functional import hessian
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer, plot
-from pgm_control.inverse_rl import Demonstrations, DialDemonstrator, Inverse, RewardModel, inverse
-from pgm_control.inverse_rl.bayesian import reward_posterior
+from pgm_control.inverse_rl import Demonstrations, DialDemonstrator, Inverse, RewardModel, inverse, reward_posterior
 
 ODDS = [0.002, 0.01, 0.03, 0.08, 0.2]
 PRICE, WAGE, PRIZE, LUCK = 1.0, 3.0, 12.0, 0.5

@@ -16,8 +16,8 @@ from pgm_control.inverse_rl import (
     RewardModel,
     identification,
     inverse,
+    reward_posterior,
 )
-from pgm_control.inverse_rl.bayesian import reward_posterior
 from pgm_control.inverse_rl.objective import RewardFunction
 
 

@@ -21,8 +21,9 @@ from pgm_control.inverse_rl import (
     FreeDemonstrator,
     LinearReward,
     TabularReward,
+    compare_demonstrators,
+    reward_posterior,
 )
-from pgm_control.inverse_rl.bayesian import compare_demonstrators, reward_posterior
 from pgm_control.inverse_rl.bayesian.coordinates import Coordinates
 from pgm_control.inverse_rl.bayesian.tempering import effective_draws, evaluated, moved, tempered
 from pgm_control.inverse_rl.objective import RewardFunction

@@ -1,8 +1,6 @@
 """Learning the reward from demonstrations: maximum-entropy inverse RL, with a choice of what the demonstrator believes.
 
 from pgm_control.inverse_rl import Demonstrations, inverse
-
-Posteriors over rewards are in `pgm_control.inverse_rl.bayesian`.
 """
 
 from .inverse import inverse as inverse
@@ -26,6 +24,11 @@ from .demonstrators import DialDemonstrator as DialDemonstrator
 from .demonstrators import BoltzmannDemonstrator as BoltzmannDemonstrator
 from .identification import identification as identification
 from .identification import Identification as Identification
+from .bayesian.reward_posterior import reward_posterior as reward_posterior
+from .bayesian.reward_posterior import RewardPosterior as RewardPosterior
+from .bayesian.reward_program import RewardProgram as RewardProgram
+from .bayesian.compare_demonstrators import compare_demonstrators as compare_demonstrators
+from .bayesian.compare_demonstrators import DemonstratorComparison as DemonstratorComparison
 from .simulated import inverse_in_simulator as inverse_in_simulator
 from .simulated import SimulatedInverse as SimulatedInverse
 from .simulated import Recording as Recording

@@ -25,8 +25,9 @@ from pgm_control.inverse_rl import (
     Demonstrator,
     DialDemonstrator,
     FreeDemonstrator,
+    compare_demonstrators,
+    reward_posterior,
 )
-from pgm_control.inverse_rl.bayesian import compare_demonstrators, reward_posterior
 
 LEVELS = {0.5: (10, 29), 0.8: (4, 35), 0.9: (2, 37), 0.95: (1, 38)}  # ranks from 0 to 39 within the central interval
 BETAS = (-0.5, 0.0, 0.3, 1.0)
