@@ -432,6 +432,8 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
         looked.append((info.step, info.log_likelihood))
         assert float(demonstrations.number * info.gradient) >= 0
 
+    if method == "lbfgs":
+        assert ended()[0] is InverseStatus.no_progress  # the gradient is not exactly 0
     assert ended(steps=0) == (InverseStatus.out_of_steps, 1)
     assert ended(steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
     assert shown == looked

@@ -163,13 +163,20 @@ def test_ctrl_c_ends_it_after_the_round(learning):
 
     if learning:
         learner.advance = pressed
-    found = inverse_in_simulator(
-        lambda: to_gymnasium(mdp), recordings(mdp, policy, 5), Table(torch.zeros(2, 2)),
-        learner=learner, rounds=5, steps=4, episodes=2, progress=progress,
-    )  # fmt: skip
+
+    def run(rounds):
+        shown.clear()
+        return inverse_in_simulator(
+            lambda: to_gymnasium(mdp), recordings(mdp, policy, 5), Table(torch.zeros(2, 2)),
+            learner=learner, rounds=rounds, steps=4, episodes=2, progress=progress,
+        )  # fmt: skip
+
+    found = run(5)
     rounds = 3 if learning else 2
     assert (found.status, len(found.rounds)) == (InverseStatus.interrupted, rounds)
     assert shown == list(range(rounds))
+    found = run(1)
+    assert (found.status, len(found.rounds), shown) == (InverseStatus.out_of_steps, 1, [0])
 
 
 def test_free_and_clamped_differ_where_there_are_dice():

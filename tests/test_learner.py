@@ -503,6 +503,41 @@ def test_a_second_ctrl_c_is_at_once(tmp_path, keyboard):
     assert equal(whole(learner, tmp_path / "two.pt"), whole(through, tmp_path / "three.pt"))
 
 
+def test_steps_of_several_copies_count_one_by_one(monkeypatch):
+    shown, saved = [], []
+    learner = SAC("learned/Noisy-v0", **{**TINY, "num_envs": 4})
+    monkeypatch.setattr(learner, "save", lambda path: saved.append(learner.steps))
+    learner.learn(22, log_every=10, progress=lambda step, metrics: shown.append(step))
+    assert learner.steps == shown[-1] >= 22
+    found = learner.learn(40, progress=lambda step, metrics: shown.append(step), checkpoint="x", checkpoint_every=10)
+    assert (found.status, found.steps) == (LearningStatus.complete, learner.steps)
+    assert shown[-2] < 40 <= shown[-1] == learner.steps
+    assert sorted(set(shown)) == shown
+    assert saved == [next(step for step in shown if step >= 30), shown[-1]]
+
+
+def test_the_time_of_an_evaluation_does_not_count(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    learner = SAC("learned/Noisy-v0", **TINY)
+
+    def after(seconds, work):
+        def timed(*arguments, **settings):
+            nonlocal now
+            now += seconds
+            return work(*arguments, **settings)
+
+        return timed
+
+    monkeypatch.setattr(learner, "advance", after(1.0, learner.advance))
+    monkeypatch.setattr(learner, "evaluate", after(1000.0, learner.evaluate))
+    learner.learn(10, evaluate_every=4, evaluation_episodes=1)
+    now += 500.0
+    found = learner.learn(20, evaluate_every=4, evaluation_episodes=1)
+    assert [point.seconds for point in found.evaluations] == [4.0, 8.0, 10.0, 12.0, 16.0, 20.0]
+    assert found.seconds == learner.seconds == 20.0
+
+
 def test_a_callback_stops():
     learner = SAC("learned/Noisy-v0", **TINY)
     found = learner.learn(40, log_every=6, callbacks=[lambda info: info.step >= 18])

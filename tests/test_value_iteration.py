@@ -281,8 +281,12 @@ def test_ctrl_c_keeps_the_last_iterate():
     assert part.status is ValueStatus.interrupted
     assert len(part.history) == 5
     assert np.isfinite(part.error_bound)
-    rest = value_iteration(mdp, method="value_iteration", resume=part)
+    shown = []
+    rest = value_iteration(
+        mdp, method="value_iteration", resume=part, progress=lambda step, metrics: shown.append(step)
+    )
     assert torch.equal(rest.v, whole.v)
+    assert shown == list(range(6, len(whole.history) + 1))
 
 
 def test_progress_sees_every_iteration():
