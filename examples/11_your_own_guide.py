@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from pgm_control import Blocks, ClampedGuide, MarkovGuide, TabularModel, fit, infer, plot, scorecard
 from pgm_control.models import frozen_lake
-from pgm_control.testing.checks import check_guide
+from pgm_control.testing import check_guide
 
 
 @final

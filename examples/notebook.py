@@ -30,7 +30,7 @@ with app.setup:
         zoo,
     )
     from pgm_control.models import lottery, restaurant
-    from pgm_control.testing.checks import check_guide
+    from pgm_control.testing import check_guide
 
 
 @app.cell(hide_code=True)

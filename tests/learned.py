@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from pgm_control import Optimism, infer
-from pgm_control.learners import SAC
+from pgm_control.learners import SAC, SoftQLearning
 from pgm_control.learners.descent import Descent
-from pgm_control.learners.soft_q_learning import SoftQLearning
 
 # On one-hot features, tables.
 TABLE = {"hidden": (), "batch_size": 256, "target_rate": 0.05, "num_envs": 16, "capacity": 60_000}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pgm_control import TabularModel, explain, frontier, infer, ledger
-from pgm_control.models import lottery, restaurant, zoo
+from pgm_control import TabularModel, explain, frontier, infer, ledger, zoo
+from pgm_control.models import lottery, restaurant
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.py"
 pytestmark = [

@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pgm_control import TabularMDP, TabularModel
-from pgm_control.environments.tabular_env import to_gymnasium
-from pgm_control.learners import SAC
-from pgm_control.learners.original_sac import OriginalSAC
-from pgm_control.learners.soft_q_learning import SoftQLearning
+from pgm_control import TabularMDP, TabularModel, to_gymnasium
+from pgm_control.learners import SAC, OriginalSAC, SoftQLearning
 from pgm_control.models import frozen_lake, risky_path, slippery_cliff
 
 from ..learned import TABLE, compare, learn

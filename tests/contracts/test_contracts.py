@@ -8,7 +8,7 @@ import torch
 from contracts.table import GUIDES, MODELS
 from pgm_control import FitStatus, evaluate, fit, infer, scorecard
 from pgm_control.inference.variational.elbo import elbo
-from pgm_control.testing.checks import check_guide, check_model
+from pgm_control.testing import check_guide, check_model
 from pgm_control.trajectories.blocks import Assignable
 
 every_model = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())

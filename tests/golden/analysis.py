@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from pgm_control import (
+    ClampedGuide,
     Ensemble,
     Optimism,
     TabularModel,
@@ -34,7 +35,6 @@ from pgm_control import (
     to_gymnasium,
 )
 from pgm_control.exchange import to_dense, to_mdptoolbox, to_quantecon
-from pgm_control.guides import ClampedGuide
 from pgm_control.models import risky_path, tiger, windy_bridge, windy_bridge_in_parts
 
 from .entries import attributes

@@ -7,8 +7,7 @@ from typing import Any
 
 from pyro.infer import Trace_ELBO
 
-from pgm_control import TabularModel, fit, value_iteration
-from pgm_control.guides import ClampedGuide, FreeGuide
+from pgm_control import ClampedGuide, FreeGuide, TabularModel, fit, value_iteration
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from pgm_control.models import frozen_lake, risky_path
 

@@ -8,7 +8,10 @@ from pyro.infer import RenyiELBO, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO
 from pyro.optim import PyroOptim
 
 from pgm_control import (
+    ClampedGuide,
+    DialGuide,
     Fit,
+    FreeGuide,
     MarkovELBO,
     MarkovObjective,
     MarkovRenyi,
@@ -19,10 +22,7 @@ from pgm_control import (
     priced,
 )
 from pgm_control.guides import (
-    ClampedGuide,
     DeterministicGuide,
-    DialGuide,
-    FreeGuide,
     FreeWindowGuide,
     LowRankGuide,
     MeanFieldGuide,

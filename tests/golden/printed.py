@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pgm_control import TabularModel, fit, infer, value_iteration
-from pgm_control.guides import ClampedGuide
+from pgm_control import ClampedGuide, TabularModel, fit, infer, value_iteration
 from pgm_control.models import risky_path
 
 from .entries import numbers

@@ -1,0 +1,135 @@
+"""Exact evaluation: returns, entropy, bound; guides and bare policies; bad factors refused."""
+
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from problems import gamble, random_mdp
+
+from pgm_control import (
+    Blocks,
+    FreeGuide,
+    InvalidArgument,
+    InvalidGuide,
+    MarkovGuide,
+    Optimism,
+    TabularMDP,
+    TabularModel,
+    TabularPolicy,
+    evaluate,
+    infer,
+)
+
+
+def returns_by_enumeration(mdp, initial, policy, dynamics, t=0, state=None):
+    """Σ over everything that can happen, by hand."""
+    if state is None:
+        starts = range(mdp.num_states)
+        return sum(initial[s] * returns_by_enumeration(mdp, initial, policy, dynamics, 0, s) for s in starts)
+    if t == mdp.horizon:
+        return 0.0 if mdp.final_reward is None else float(mdp.final_reward[state])
+    total = 0.0
+    for a in range(mdp.num_actions):
+        for k in range(mdp.num_outcomes):
+            weight = float(policy[t, state, a] * dynamics[t, state, a, k])
+            if weight > 0:
+                after = returns_by_enumeration(mdp, initial, policy, dynamics, t + 1, int(mdp.successor[state, a, k]))
+                total += weight * (float(mdp.reward[state, a, k]) + mdp.discount * after)
+    return total
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.6])
+@pytest.mark.parametrize("optimism", [1.0, 0.0, -1.0])
+def test_returns_equal_enumeration(discount, optimism):
+    mdp = random_mdp(seed=4, horizon=3, discount=discount).replace(final_reward=[1.0, -2.0, 0.5])
+    model = TabularModel(mdp, 0.7)
+    posterior = infer(model, optimism)
+    found = evaluate(model, posterior)
+    truth = mdp.probability.expand(3, *mdp.probability.shape)
+    assert found.true_return == pytest.approx(returns_by_enumeration(mdp, mdp.initial, posterior.policy, truth))
+    imagined = returns_by_enumeration(mdp, posterior.initial, posterior.policy, posterior.dynamics)
+    assert found.imagined_return == pytest.approx(imagined)
+    assert found.delusion == pytest.approx(found.imagined_return - found.true_return)
+
+
+def test_max_ent_identity():
+    """For a uniform prior, ELBO · τ = return + τ (entropy − T log A) of a clamped guide."""
+    model = TabularModel(random_mdp(seed=4, horizon=5), 0.7)
+    found = evaluate(model, infer(model, 0.0))
+    assert found.elbo == pytest.approx(found.true_return / 0.7 + found.policy_entropy - 5 * np.log(2))
+    assert found.delusion == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_bare_policy_leaves_the_world_as_it_is():
+    model = TabularModel(random_mdp(seed=4, horizon=3), 0.7)
+    free = infer(model)
+    expected = evaluate(model, free).true_return
+    for policy in (free.policy, free.policy.numpy(), TabularPolicy(free.policy)):
+        found = evaluate(model, policy)
+        assert found.true_return == pytest.approx(expected)
+        assert found.delusion == 0.0
+    stationary = torch.full((3, 2), 0.5, dtype=torch.float64)
+    assert evaluate(model, stationary) == evaluate(model, stationary.expand(3, 3, 2))
+
+
+def test_freed_survival_is_imagined_too():
+    """With negative rewards the agent that controls its survival believes that it dies early."""
+    mdp = gamble(horizon=30).replace(reward=[[[-1.0, 0.0], [-1.0, -1.0]]], discount=0.9)
+    model = TabularModel(mdp)
+    freed, clamped = (infer(model, Optimism(1.0, 1.0, survival)) for survival in (1.0, 0.0))
+    assert evaluate(model, freed).elbo == pytest.approx(freed.log_evidence)
+    assert evaluate(model, freed).imagined_return > evaluate(model, clamped).imagined_return + 5
+    assert evaluate(model, freed).true_return == pytest.approx(evaluate(model, clamped).true_return)
+
+
+@pytest.mark.parametrize(("optimism", "true_return"), [(0.0, -49.8002), (1.0, -486.2090)])
+def test_known_answers_on_the_slippery_cliff(optimism, true_return):
+    mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalkingSlippery-v1"), horizon=50)
+    model = TabularModel(mdp)
+    assert evaluate(model, infer(model, optimism)).true_return == pytest.approx(true_return, abs=5e-5)
+
+
+def test_forbidden_outcomes():
+    mdp = gamble().replace(reward=[[[1.0, 0.0], [3.0, -torch.inf]]])
+    model = TabularModel(mdp)
+    free, clamped = evaluate(model, infer(model)), evaluate(model, infer(model, 0.0))
+    assert free.true_return == -torch.inf
+    assert np.isfinite(free.imagined_return)
+    assert clamped.true_return == clamped.imagined_return == 1.0
+    doomed = evaluate(model, model.action_prior)
+    assert (doomed.true_return, doomed.delusion) == (-torch.inf, 0.0)
+
+
+def test_factors_that_do_not_fit_are_refused():
+    model, longer = TabularModel(gamble(horizon=2)), TabularModel(gamble(horizon=3))
+    with pytest.raises(InvalidGuide, match=r"`log_policy` of the guide must have shape \(2, 1, 2\)"):
+        evaluate(model, FreeGuide(longer))
+
+    class Unnormalised(MarkovGuide):
+        def blocks(self):
+            prior = self.model.blocks()
+            return Blocks(prior.log_initial, prior.log_policy + 0.1, prior.log_dynamics)
+
+    with pytest.raises(InvalidGuide, match=r"`log_policy` of the guide must hold normalised.*log_softmax"):
+        evaluate(model, Unnormalised(model))
+    with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
+        evaluate(TabularModel(gamble(), 0.0), infer(TabularModel(gamble(), 0.0), 0.0))
+
+
+def test_a_survival_that_is_none_is_refused_and_an_impossible_one_is_infinitely_wrong():
+    model = TabularModel(gamble(horizon=2))
+    blocks = infer(model).blocks()
+
+    class Dying:
+        def __init__(self, log_survival):
+            self.log_survival = log_survival
+
+        def blocks(self):
+            return replace(blocks, log_survival=self.log_survival)
+
+    for wrong in (torch.ones(2, 1).double(), torch.full((2, 1), torch.nan).double()):
+        with pytest.raises(InvalidGuide, match=r"`log_survival` of the guide must be .* Leave it None to clamp it"):
+            evaluate(model, Dying(wrong))
+    assert evaluate(model, Dying(torch.full((2, 1), -0.1).double())).elbo == -torch.inf

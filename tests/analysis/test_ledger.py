@@ -1,0 +1,578 @@
+"""The ledger: additive, to the penny, against every trajectory; legible; infinite where it must be, nan nowhere."""
+
+import csv
+import dataclasses
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from oracles import Solution, objective, paths, solve
+from problems import gamble, random_mdp
+from strategies import laws, model_of, optimisms, problem_of, problems
+
+from pgm_control import (
+    Blocks,
+    ClampedGuide,
+    FactoredMDP,
+    FreeGuide,
+    InvalidArgument,
+    InvalidGuide,
+    Ledger,
+    Optimism,
+    TabularMDP,
+    TabularModel,
+    evaluate,
+    infer,
+    ledger,
+)
+from pgm_control.models import frozen_lake, restaurant
+from pgm_control.runtime.files import write_whole
+
+ARRAYS = ("initial_by_state", "policy_by_state", "dynamics_by_pair", "survival_by_state")
+EVERYTHING = (*ARRAYS, "delusion_by_step", "jensen", "policy_by_step", "dynamics_by_step", "survival_by_step")
+seeds = st.integers(0, 2**32 - 1)
+
+
+class Given:
+    """A guide in plain numpy arrays."""
+
+    def __init__(self, initial, policy, dynamics, survival=None):
+        self.initial, self.policy, self.dynamics, self.survival = initial, policy, dynamics, survival
+
+    def blocks(self):
+        tables = (self.initial, self.policy, self.dynamics, self.survival)
+        return Blocks(*(None if table is None else torch.tensor(table).log() for table in tables))
+
+
+def any_row(rng, support):
+    """Random probabilities on a part of each row of the support."""
+    weight = rng.exponential(size=support.shape) ** 2 * support * (rng.random(support.shape) < 0.8)
+    return np.where(weight.sum(-1, keepdims=True) > 0, weight, support) / np.where(
+        weight.sum(-1, keepdims=True) > 0, weight.sum(-1, keepdims=True), support.sum(-1, keepdims=True)
+    )
+
+
+def any_guide(problem, seed, everywhere=False, frees_survival=True):
+    """A random guide, on what the model calls possible, unless `everywhere`."""
+    rng, steps = np.random.default_rng(seed), problem.horizon
+    supports = [
+        np.ones_like(table) if everywhere and rng.random() < 0.5 else (table > 0).astype(float)
+        for table in (problem.initial, problem.prior, problem.probability)
+    ]
+    initial, policy, dynamics = supports
+    alive = None
+    if frees_survival and problem.discount < 1 and rng.random() < 0.7:
+        alive = np.where(rng.random((steps, problem.ended)) < 0.2, 1.0, rng.random((steps, problem.ended)))
+    return Given(
+        any_row(rng, initial),
+        any_row(rng, np.broadcast_to(policy, (steps, *policy.shape))),
+        any_row(rng, np.broadcast_to(dynamics, (steps, *dynamics.shape))),
+        alive,
+    )
+
+
+def moves(problem, path):
+    """Step, state, action, outcome, the state it leads to and whether that is survived, until the end."""
+    for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
+        if s != problem.ended:
+            yield t, s, a, k, int(problem.successor[s, a, k]), path.states[t + 1] != problem.ended
+
+
+def survival_of(problem, guide):
+    return np.full((problem.horizon, problem.ended), problem.discount) if guide.survival is None else guide.survival
+
+
+def believed(problem, guide, path):
+    """q of a trajectory."""
+    q, alive = guide.initial[path.states[0]], survival_of(problem, guide)
+    for t, s, a, k, n, lives in moves(problem, path):
+        q *= guide.policy[t, s, a] * guide.dynamics[t, s, a, k] * (alive[t, n] if lives else 1 - alive[t, n])
+    return float(q)
+
+
+def account(problem, guide):
+    """log p(O) − ELBO as Σ q log q/posterior over all trajectories, and its split, by conditionals that are counted."""
+    everything = [(path, path.log_weight(problem.temperature)) for path in paths(problem)]
+    best = max(weight for _, weight in everything)
+    entries = {
+        "initial_by_state": np.zeros(problem.ended),
+        "policy_by_state": np.zeros((problem.horizon, problem.ended)),
+        "dynamics_by_pair": np.zeros((problem.horizon, *problem.prior.shape)),
+        "survival_by_state": np.zeros((problem.horizon, problem.ended)),
+    }
+    if best == -math.inf:
+        return 0.0, entries
+    total = math.fsum(math.exp(weight - best) for _, weight in everything)
+    weighed = [(path, math.exp(w - best) / total, believed(problem, guide, path)) for path, w in everything]
+    if math.fsum(q for *_, q in weighed) < 1 - 1e-9 or any(q > 0 and share == 0 for _, share, q in weighed):
+        return math.inf, None
+    counts = {}
+    for path, share, _ in weighed:
+        for key in [("start", path.states[0])] + [
+            key
+            for t, s, a, k, n, lives in moves(problem, path)
+            for key in ((t, s), (t, s, a), (t, s, a, k), (t, "to", n), (t, "to", n, lives))
+        ]:
+            counts[key] = counts.get(key, 0.0) + share
+    alive, gap = survival_of(problem, guide), 0.0
+    for path, share, q in weighed:
+        if q == 0:
+            continue
+        gap += q * math.log(q / share)
+        first = path.states[0]
+        entries["initial_by_state"][first] += q * math.log(guide.initial[first] / counts["start", first])
+        for t, s, a, k, n, lives in moves(problem, path):
+            chosen = counts[t, s, a] / counts[t, s]
+            thrown = counts[t, s, a, k] / counts[t, s, a]
+            lived = counts[t, "to", n, lives] / counts[t, "to", n]
+            fate = alive[t, n] if lives else 1 - alive[t, n]
+            entries["policy_by_state"][t, s] += q * math.log(guide.policy[t, s, a] / chosen)
+            entries["dynamics_by_pair"][t, s, a] += q * math.log(guide.dynamics[t, s, a, k] / thrown)
+            entries["survival_by_state"][t, n] += q * math.log(fate / lived)
+    return gap, entries
+
+
+def assert_no_nan(found):
+    for name in EVERYTHING:
+        assert not getattr(found, name).isnan().any(), name
+    assert not any(map(math.isnan, (*found.totals, found.gap, found.elbo, found.log_evidence)))
+    assert "nan" not in str(found)
+
+
+@laws
+@given(problems(forbidden=False), seeds)
+def test_the_gap_is_split_exactly(problem, seed):
+    model, guide = model_of(problem), any_guide(problem, seed)
+    found = ledger(model, guide)
+    gap, entries = account(problem, guide)
+    close = 1e-9 * max(1.0, abs(found.log_evidence), gap)
+    assert found.gap == pytest.approx(gap, abs=close)
+    assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=close)
+    for name, total in zip(ARRAYS, found.totals, strict=True):
+        np.testing.assert_allclose(getattr(found, name).numpy(), entries[name], rtol=0, atol=close)
+        assert total >= -close
+    assert found.policy_by_step.sum() == pytest.approx(found.totals.policy, abs=close)
+    assert found.dynamics_by_step.sum() == pytest.approx(found.totals.dynamics, abs=close)
+    assert found.survival_by_step.sum() == pytest.approx(found.totals.survival, abs=close)
+    assert (found.survival_by_state == 0).all() or problem.discount < 1
+    assert found.delusion_by_step.sum() == pytest.approx(evaluate(model, guide).delusion, abs=close)
+    assert_no_nan(found)
+
+
+@laws
+@given(problems(), seeds)
+def test_where_the_guide_goes_and_the_posterior_cannot_the_gap_is_infinite(problem, seed):
+    """Forbidden outcomes, masked actions and impossible faces included; where nothing is possible there is no gap."""
+    model, guide = model_of(problem), any_guide(problem, seed, everywhere=True)
+    found = ledger(model, guide)
+    gap, entries = account(problem, guide)
+    close = 1e-9 * max(1.0, abs(found.log_evidence)) if math.isfinite(found.log_evidence) else 0.0
+    assert found.gap == pytest.approx(gap, abs=close)
+    if entries is not None:
+        for name in ARRAYS:
+            np.testing.assert_allclose(getattr(found, name).numpy(), entries[name], rtol=0, atol=close)
+    else:
+        assert found.elbo == -math.inf
+        assert any(total == math.inf for total in found.totals)
+    assert_no_nan(found)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@laws
+@given(problems(forbidden=False), optimisms, optimisms, optimisms, seeds)
+def test_other_objectives_are_split_alike(problem, dynamics, initial, survival, seed):
+    """J* − J of a random guide, both from their definitions; clamped blocks are the model's."""
+    rough = any_guide(problem, seed)
+    truth = np.broadcast_to(problem.probability, (problem.horizon, *problem.probability.shape))
+    guide = Given(
+        problem.initial if initial == 0 else rough.initial,
+        rough.policy,
+        truth if dynamics == 0 else rough.dynamics,
+        None if survival == 0 else rough.survival,
+    )
+    beta = Optimism(dynamics, initial, survival)
+    found, tau = ledger(model_of(problem), guide, beta), problem.temperature
+    solution = solve(problem, dynamics, initial, survival)
+    unused = np.zeros(0)
+    arrays = (guide.initial, guide.policy, guide.dynamics, survival_of(problem, guide))
+    reached = objective(problem, Solution(unused, unused, 0.0, *arrays), dynamics, initial, survival) / tau
+    charged = sum(float(getattr(found, name).abs().sum()) for name in ARRAYS)
+    close = 1e-9 * max(1.0, abs(found.log_evidence), abs(reached), charged)
+    assert found.log_evidence == pytest.approx(solution.value / tau, abs=close)
+    assert found.elbo == pytest.approx(reached, abs=close)
+    assert found.gap == pytest.approx(solution.value / tau - reached, abs=close)
+    for block, total in ((initial, found.totals.initial), (dynamics, found.totals.dynamics)):
+        assert total * block >= -close * abs(block), "an adversary that is not the worst is a negative entry"
+        assert block != 0 or total == 0
+    assert_no_nan(found)
+
+
+@laws
+@given(problems())
+def test_the_exact_posterior_has_no_gap(problem):
+    model = model_of(problem)
+    found = ledger(model, infer(model, Optimism(1.0, 1.0, 1.0)))
+    for name in ARRAYS:
+        np.testing.assert_allclose(getattr(found, name).numpy(), 0.0, atol=1e-11)
+    assert found.headline.startswith("No gap")
+    assert found.dice == found.posterior_dice
+    assert_no_nan(found)
+
+
+def test_the_free_guide_at_its_best_has_no_gap():
+    model = TabularModel(random_mdp(seed=3), 0.7)
+    guide = FreeGuide(model)
+    assert ledger(model, guide).gap > 0.1
+    guide.assign(infer(model).blocks())
+    assert ledger(model, guide).headline == "No gap: the guide is the exact posterior."
+
+
+def test_survival_that_is_clamped_is_paid_for():
+    """With r = −1 in every step the posterior infers an early end; the survival entry says what denying it costs."""
+    model = TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-1.0]]], horizon=40, discount=0.9))
+    found = ledger(model, infer(model))
+    assert found.gap == pytest.approx(found.totals.survival)
+    assert found.gap == pytest.approx(sum(0.9**t for t in range(40)) - 2.90, abs=0.01)
+    assert found.headline == f"All of the gap is survival: {found.gap:.3f} nats."
+    assert "survival" in str(found)
+    assert ledger(model, infer(model), Optimism(1.0, 1.0, 0.0)).gap == pytest.approx(0.0, abs=1e-12)
+
+
+def test_an_end_that_the_posterior_all_but_excludes_has_a_finite_price():
+    """Survival within rounding of certain: log(1 − survival) would be −inf, the true entry is 0.1 · 100 nats."""
+    model = TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1, discount=0.9, final_reward=[100.0]))
+    found = ledger(model, infer(model))
+    assert found.totals.survival == pytest.approx(10 + math.log(0.9), abs=1e-9)
+    assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-9)
+
+
+def test_the_clamped_guide_on_the_restaurant_by_hand():
+    utilities, dice = (-10.0, 6.0, 8.0), ((0.2, 0.6, 0.2), (0.05, 0.9, 0.05))
+    q = [sum(p * u for p, u in zip(row, utilities, strict=True)) for row in dice]
+    chosen = [math.exp(each) / sum(map(math.exp, q)) for each in q]
+    joint = [[0.5 * p * math.exp(u) for p, u in zip(row, utilities, strict=True)] for row in dice]
+    evidence = sum(map(sum, joint))
+    by_action = [sum(row) / evidence for row in joint]
+    policy = sum(c * math.log(c / b) for c, b in zip(chosen, by_action, strict=True))
+    by_die = [
+        c * sum(p * math.log(p / (w / sum(row))) for p, w in zip(face, row, strict=True))
+        for c, face, row in zip(chosen, dice, joint, strict=True)
+    ]
+    model = TabularModel(restaurant(), 1.0)
+    found = ledger(model, infer(model, 0.0))
+    assert (found.log_evidence, found.elbo) == (pytest.approx(math.log(evidence)), pytest.approx(4.722372, abs=1e-6))
+    assert found.gap == pytest.approx(6.514996 - 4.722372, abs=2e-6)
+    assert found.totals.initial == found.totals.survival == 0
+    assert found.totals.policy == pytest.approx(policy)
+    start = int(model.mdp.initial.argmax())
+    assert found.dynamics_by_pair[0, start].tolist() == pytest.approx(by_die)
+    assert found.dynamics_by_step.tolist() == pytest.approx([sum(by_die)])
+    jensen = [math.log(2 * sum(row)) - each for row, each in zip(joint, q, strict=True)]
+    assert found.jensen[0, start].tolist() == pytest.approx(jensen)
+    assert found.dice == ()
+    assert found.posterior_dice[0].raised.believed == pytest.approx(0.711, abs=5e-4)
+
+
+def test_delusion_by_step_is_that_of_each_trajectory():
+    mdp = random_mdp(seed=5, discount=0.8).replace(final_reward=[1.0, -2.0, 0.5])
+    problem = problem_of(mdp, 0.7)
+    guide = any_guide(problem, 1)
+    truth = np.broadcast_to(problem.probability, guide.dynamics.shape)
+    true = Given(problem.initial, guide.policy, truth)
+    expected = np.zeros(problem.horizon + 1)
+    for path in paths(problem):
+        weight = believed(problem, guide, path) - believed(problem, true, path)
+        for t, s, a, k, *_ in moves(problem, path):
+            expected[t] += weight * problem.reward[s, a, k]
+        if path.states[-1] != problem.ended:
+            expected[-1] += weight * problem.final_reward[path.states[-1]]
+    found = ledger(TabularModel(mdp, 0.7), guide)
+    np.testing.assert_allclose(found.delusion_by_step.numpy(), expected, atol=1e-12)
+    assert abs(expected).max() > 0.1
+
+
+@laws
+@example(problem_of(random_mdp(seed=3, discount=0.9), 0.5))
+@given(problems())
+def test_the_jensen_gap_is_what_freeing_a_die_is_worth(problem):
+    found, tau = ledger(model_of(problem), model_of(problem)).jensen, problem.temperature
+    v = solve(problem, 1.0, 1.0, 1.0).v / tau
+    assert (found >= 0).all()
+    for t, s, a in np.ndindex(*found.shape):
+        x, p = [], []
+        for _, chance, n, r in problem.faces(s, a):
+            x.append(r / tau + np.logaddexp(math.log(problem.discount) + v[t + 1, n], _log(1 - problem.discount)))
+            p.append(chance)
+        if max(x) == -math.inf or len(x) == 1:
+            assert found[t, s, a] == 0
+        else:
+            top = max(x)
+            soft = top + math.log(sum(w * math.exp(each - top) for w, each in zip(p, x, strict=True)))
+            mean = sum(w * each for w, each in zip(p, x, strict=True))
+            assert found[t, s, a] == pytest.approx(soft - mean, abs=1e-9 * max(1.0, abs(soft)))
+
+
+def _log(p):
+    return math.log(p) if p > 0 else -math.inf
+
+
+@laws
+@given(problems(deterministic=True, forbidden=False))
+def test_certain_dice_have_no_jensen_gap(problem):
+    found = ledger(model_of(problem), model_of(problem))
+    assert (found.jensen == 0).all()
+    assert found.totals.dynamics == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_bare_policy_leaves_the_world_as_it_is():
+    model = TabularModel(random_mdp(seed=3, discount=0.9), 0.7)
+    clamped = infer(model, 0.0)
+    bare, whole = ledger(model, clamped.policy), ledger(model, clamped)
+    assert bare.gap == pytest.approx(whole.gap)
+    assert bare.totals == pytest.approx(whole.totals)
+    assert bare.delusion_by_step.tolist() == pytest.approx([0.0] * 4)
+
+
+@pytest.mark.parametrize("clamped", ["dynamics", "initial", "survival"])
+def test_a_clamped_block_that_is_not_the_models_is_infinitely_wrong(clamped):
+    mdp = random_mdp(seed=3, discount=0.9)
+    model = TabularModel(mdp, 0.7)
+    beta = dataclasses.replace(Optimism(1.0, 1.0, 1.0), **{clamped: 0.0})
+    guide = infer(model, Optimism(1.0, 1.0, 1.0))
+    found = ledger(model, guide, beta)
+    assert getattr(found.totals, clamped) == found.gap == math.inf
+    assert found.elbo == -math.inf
+    assert all(map(math.isfinite, found.totals._replace(**{clamped: 0.0})))
+    word = {"initial": "start", "dynamics": "dice"}.get(clamped, clamped)
+    who = f"The gap is infinity: the guide's {word} can go where the optimum cannot, "
+    assert found.headline == who + "or differ from the model where β is 0."
+    assert_no_nan(found)
+
+
+def test_a_clamped_block_may_be_off_by_rounding():
+    model = TabularModel(random_mdp(seed=3), 0.7)
+    clamped = infer(model, 0.0)
+    again = clamped.factors.log_dynamics.exp().div(3).log().log_softmax(-1)
+    guide = Given(clamped.initial.numpy(), clamped.policy.numpy(), again.exp().numpy())
+    assert ledger(model, guide, 0.0).gap == pytest.approx(0.0, abs=1e-12)
+    assert ledger(model, ClampedGuide(model), 0.0).totals.dynamics == 0
+
+
+def wind():
+    """Own motion, then wind, of 2 × 3 faces; both matter."""
+    rng = np.random.default_rng(2)
+    return FactoredMDP(
+        rng.dirichlet(np.ones(3)),
+        {"motion": rng.dirichlet(np.ones(2), (3, 2)), "wind": rng.dirichlet(np.ones(3), (3, 2, 2))},
+        rng.integers(3, size=(3, 2, 2, 3)),
+        rng.normal(size=(3, 2, 2, 3)),
+        horizon=3,
+    )
+
+
+def test_parts_of_dice_are_charged_at_their_own_price():
+    """One factor freed: the identity holds for guides that leave the other alone, and only for them."""
+    parts = wind()
+    model = TabularModel(parts.joint(), 0.6)
+    rng = np.random.default_rng(7)
+    motion = rng.dirichlet(np.ones(2), (3, 3, 2))
+    gust = np.broadcast_to(parts.factors["wind"].numpy(), (3, 3, 2, 2, 3))
+    policy = rng.dirichlet(np.ones(2), (3, 3))
+    guide = Given(model.mdp.initial.numpy(), policy, (motion[..., None] * gust).reshape(3, 3, 2, 6))
+    for price in (1.0, 0.4, -0.7):
+        beta = Optimism(dynamics={"motion": price, "wind": 0.0}, initial=0.0)
+        found = ledger(model, guide, beta)
+        assert found.log_evidence == pytest.approx(infer(model, beta).objective)
+        assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-10)
+        assert found.totals.dynamics * price > 0
+        assert ledger(model, infer(model, beta), beta).gap == pytest.approx(0.0, abs=1e-10)
+    other = Optimism(dynamics={"motion": 0.0, "wind": 1.0}, initial=0.0)
+    assert ledger(model, guide, other).totals.dynamics == math.inf
+
+
+def test_optimism_apart_by_state():
+    model = TabularModel(random_mdp(seed=3), 0.6)
+    table = torch.tensor([[1.0], [0.0], [-0.5]], dtype=torch.float64)
+    beta = Optimism(dynamics=table, initial=0.3)
+    rough = any_guide(problem_of(model.mdp, 0.6), 4)
+    dice = np.where(table.numpy()[..., None] == 0, model.mdp.probability.numpy(), rough.dynamics)
+    found = ledger(model, Given(rough.initial, rough.policy, dice), beta)
+    assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-10)
+    assert (found.dynamics_by_pair[:, 1] == 0).all()
+    assert (found.dynamics_by_pair[:, 0] >= -1e-12).all()
+    assert (found.dynamics_by_pair[:, 2] <= 1e-12).all()
+
+
+def test_float32():
+    model = TabularModel(random_mdp(seed=3).to(torch.float32), 0.7)
+    found = ledger(model, infer(model, 0.0))
+    assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-5)
+    assert ledger(model, infer(model)).headline == "No gap: the guide is the exact posterior."
+
+
+def test_infinitely_far_in_two_directions_is_refused():
+    """The policy goes where the optimum cannot, and so do the dice of an adversary that is not the worst."""
+    mdp = TabularMDP([1.0], [[[0.5, 0.5], [1.0, 0.0]]], [[[0, 0], [0, 0]]], [[[0.0, -math.inf], [1.0, 0.0]]], horizon=1)
+    lazy = Given(np.ones(1), np.full((1, 1, 2), 0.5), np.array([[[[1.0, 0.0], [1.0, 0.0]]]]))
+    with pytest.raises(InvalidArgument, match=r"infinity minus infinity. Give the guide the optimum's blocks"):
+        ledger(TabularModel(mdp), lazy, -1.0)
+
+
+def test_nothing_possible_is_no_gap():
+    model = TabularModel(gamble().replace(reward=[[[-math.inf, -math.inf], [-math.inf, -math.inf]]]))
+    found = ledger(model, infer(model, 0.0))
+    assert (found.gap, found.elbo, found.log_evidence) == (0.0, -math.inf, -math.inf)
+    assert found.headline == "No gap: nothing is possible here, so that every guide is as good as any other."
+    assert_no_nan(found)
+
+
+def with_totals(initial, policy, dynamics):
+    """A ledger whose entries are made up."""
+    model = TabularModel(gamble())
+    tables = (torch.tensor(each, dtype=torch.float64) for each in ([initial], [[policy]], [[[dynamics, 0.0]]]))
+    return dataclasses.replace(ledger(model, model), **dict(zip(ARRAYS, tables, strict=False)))
+
+
+@pytest.mark.parametrize(
+    ("totals", "sentence"),
+    [
+        ((0.0, 0.034, 0.382), "Almost all of the gap is dice: 0.382 of 0.416 nats."),
+        ((0.1, 0.0, 0.9), "Almost all of the gap is dice: 0.9 of 1 nats."),
+        ((0.0, 0.6, 0.4), "Most of the gap is the policy: 0.6 of 1 nats."),
+        ((0.5, 0.3, 0.2), "The largest part of the gap is the start: 0.5 of 1 nats."),
+        ((0.0, 0.0, 0.25), "All of the gap is dice: 0.25 nats."),
+        ((0.0, 0.25, -0.5), "The largest entry is dice: -0.5 nats, in a gap of -0.25."),
+        ((0.0, math.inf, 0.5), "The gap is infinity: the guide's policy can go where the posterior cannot."),
+        ((1e-14, -1e-15, 0.0), "No gap: the guide is the exact posterior."),
+    ],
+)
+def test_the_headline(totals, sentence):
+    found = with_totals(*totals)
+    assert found.headline == sentence
+    assert str(found).splitlines()[0] == sentence
+    assert "e-1" not in str(found), "rounding is not shown"
+
+
+def test_a_difference_has_no_shares():
+    assert "%" in str(with_totals(0.0, 0.25, 0.5))
+    assert "%" not in str(with_totals(0.0, 0.25, -0.5))
+
+
+def test_it_reads_well():
+    model = TabularModel(frozen_lake(horizon=12), 0.1)
+    text = str(ledger(model, infer(model, 0.0)))
+    assert text.startswith("Almost all of the gap is dice: ")
+    table = text.split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in table if "─" not in line] == ["block", "start", "policy", "dice", "gap"]
+    assert len({len(line) for line in table}) == 1, "columns line up"
+    assert table[-1].split()[-2:] == ["100.0", "%"]
+    assert "log p(O) = " in text
+    assert "Where most of it is, summed over the steps:" in text
+    assert "dice   (1, 0)  down" in text, "states and actions by name"
+    assert "Steps with most, in nats: step " in text
+    assert "The guide takes the dice as they are. Those that the exact posterior believes to control:" in text
+    believer = str(ledger(model, infer(model)))
+    assert "Dice that the guide believes to control:" in believer
+    assert "Delusion (imagined − true return): " in believer
+    assert repr(ledger(model, infer(model, 0.0))).startswith("Ledger(gap ")
+
+
+def test_in_a_notebook():
+    mdp = gamble().replace(action_names=("work", "<gamble>"))
+    page = ledger(TabularModel(mdp), infer(TabularModel(mdp), 0.0))._repr_html_()
+    assert "&lt;gamble&gt;</td>" in page, "in the table"
+    assert "&lt;gamble&gt; in " in page, "in the notes"
+    assert "<gamble>" not in page
+    assert page.count("<table>") == 2
+
+
+def test_dice_that_cannot_be_are_shown_as_such():
+    """A guide that believes in a face of probability 0."""
+    model = TabularModel(gamble())
+    guide = Given(np.ones(1), np.array([[[0.9, 0.1]]]), np.array([[[[0.5, 0.5], [1.0, 0.0]]]]))
+    found = ledger(model, guide)
+    assert found.totals.dynamics == math.inf
+    assert found.dice[0].action == 0
+    assert "in truth impossible, believed 0.5; infinity nats" in str(found)
+
+
+def infinite_ledger():
+    model = TabularModel(gamble(horizon=2))
+    guide = Given(np.ones(1), np.full((2, 1, 2), 0.5), np.full((2, 1, 2, 2), 0.5))
+    return ledger(model, guide)
+
+
+def test_json_round_trip(tmp_path):
+    model = TabularModel(random_mdp(seed=3, discount=0.9), 0.7)
+    for found in (ledger(model, infer(model, 0.0)), infinite_ledger()):
+        found.save(tmp_path / "ledger.json")
+        read = json.loads((tmp_path / "ledger.json").read_text())
+        assert read == found.to_dict()
+        for name in EVERYTHING:
+            again = np.vectorize(float)(np.asarray(read[name], dtype=object))
+            np.testing.assert_array_equal(again, getattr(found, name).numpy())
+        assert [float(each) for each in read["totals"].values()] == list(found.totals)
+    assert read["gap"] == "inf"
+    assert read["elbo"] == "-inf"
+    assert read["action_names"] == ["work", "gamble"]
+    assert read["dice"][0]["tilt"] == "inf"
+
+
+def test_csv_is_tidy(tmp_path):
+    mdp = random_mdp(seed=3, discount=0.9).replace(state_names=["a, or b", "c", "d"])
+    found = ledger(TabularModel(mdp, 0.7), infer(TabularModel(mdp, 0.7), 0.0))
+    found.save(tmp_path / "deep" / "ledger.CSV")
+    with open(tmp_path / "deep" / "ledger.CSV", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["step", "state", "action", "block", "nats"]
+    again = {name: torch.zeros_like(getattr(found, name)) for name in ARRAYS}
+    place = dict(zip(("initial", "policy", "dynamics", "survival"), ARRAYS, strict=True))
+    for row in rows:
+        where = (int(row["step"]), mdp.state_names.index(row["state"]))
+        where = where[1:] if row["block"] == "initial" else where
+        where = (*where, int(row["action"])) if row["block"] == "dynamics" else where
+        assert (row["action"] == "") == (row["block"] != "dynamics")
+        again[place[row["block"]]][where] = float(row["nats"])
+    assert all(torch.equal(again[name], getattr(found, name)) for name in ARRAYS)
+    assert sum(float(row["nats"]) for row in rows) == pytest.approx(found.gap)
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    found = infinite_ledger()
+    with pytest.raises(InvalidArgument, match=r"`path` must end in .json or .csv, but is 'ledger.txt'. Take .json"):
+        found.save("ledger.txt")
+    path = tmp_path / "ledger.json"
+    write_whole(path, b"before")
+
+    def crash(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", crash)
+    with pytest.raises(OSError, match="no space left"):
+        found.save(path)
+    assert path.read_bytes() == b"before"
+    assert [each.name for each in tmp_path.iterdir()] == ["ledger.json"]
+
+
+def test_what_cannot_be_done_is_refused():
+    model = TabularModel(gamble())
+    with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
+        ledger(TabularModel(gamble(), 0.0), model)
+    with pytest.raises(InvalidGuide, match=r"`log_policy` of the guide must have shape .* Build the guide from"):
+        ledger(model, TabularModel(gamble(horizon=2)))
+    with pytest.raises(InvalidArgument, match="`optimism` of dynamics must be a number, or name every factor"):
+        ledger(model, model, Optimism(dynamics={"wind": 1.0}))
+
+
+def test_it_leaves_no_graph_and_warns_of_nothing():
+    model = TabularModel(random_mdp(seed=3), 0.7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ledger(model, FreeGuide(model))
+    assert isinstance(found, Ledger)
+    assert not any(getattr(found, name).requires_grad for name in EVERYTHING)

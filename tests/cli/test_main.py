@@ -1,0 +1,478 @@
+"""The command line: what it prints, writes, refuses, and does not import."""
+
+import contextlib
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from pgm_control import FreeGuide, TabularMDP, TabularModel, explain, fit, guide_zoo, infer, zoo
+from pgm_control.analysis import compare as _compare
+from pgm_control.benchmark import bench as _bench
+from pgm_control.cli import compare as _compare_command
+from pgm_control.cli import main as cli
+from pgm_control.cli.named_problem import TABLE_IDS
+from pgm_control.models import restaurant
+
+ROOT = Path(cli.__file__).parent.parent.parent
+
+
+def run(capsys, *args):
+    status = cli.main(list(args))
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.mark.parametrize("args", [["--help"], ["compare", "--help"], ["bench", "--help"], ["zoo", "--help"]])
+def test_help_imports_nothing_slow(args):
+    code = (
+        "import sys\n"
+        "from pgm_control.cli.main import main\n"
+        "try:\n"
+        f"    main({args})\n"
+        "finally:\n"
+        "    slow = {'torch', 'pyro', 'gymnasium', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "    print('slow:', sorted(slow))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "slow: []" in found.stdout
+    assert "usage: pgm-control" in found.stdout
+    if "compare" in args:
+        for option in ("NAME", "--horizon", "--temperature", "--steps", "--seed", "--out"):
+            assert option in found.stdout
+    if "bench" in args:
+        for option in ("--models", "--guides", "--guide MODULE:NAME", "--seeds", "--jobs", "--backend", "--out"):
+            assert option in found.stdout
+
+
+def test_python_m_is_the_same_command():
+    found = subprocess.run(
+        [sys.executable, "-m", "pgm_control", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "usage: pgm-control" in found.stdout
+
+
+def test_compare_prints_explains_writes_and_says_what_next(capsys, tmp_path):
+    status, out, err = run(capsys, "compare", "restaurant")
+    assert (status, err) == (0, "")
+    for row in ("free, exact", "free, fitted", "clamped, exact", "clamped, fitted"):
+        assert row in out
+    flat = " ".join(out.split())
+    for sentence in explain(TabularModel(restaurant())).sentences:
+        assert sentence in flat
+    assert "short of its optimum" not in out, "both fits converge"
+    folder = tmp_path / "pgm-control-out" / "restaurant"
+    assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.png"]
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert out.endswith("  pgm-control compare restaurant_twin\n")
+    table, _, words = out.partition("log p(O)")
+    assert max(map(len, table.splitlines())) <= 110
+    assert max(map(len, words.splitlines())) <= 80
+
+
+def test_the_json_holds_the_numbers_and_how_to_get_them_again(capsys, tmp_path):
+    args = [
+        "compare",
+        "lottery",
+        "--horizon",
+        "1",
+        "--temperature",
+        "1.5",
+        "--steps",
+        "60",
+        "--seed",
+        "3",
+        "--out",
+        "a b",
+    ]
+    assert run(capsys, *args)[0] == 0
+    found = json.loads((tmp_path / "a b" / "comparison.json").read_text())
+    model = TabularModel(zoo()["lottery"].build(), 1.5)
+    assert found["log_evidence"] == pytest.approx(infer(model).log_evidence, abs=1e-12)
+    assert found["scores"]["clamped, exact"]["elbo"] == pytest.approx(infer(model, 0.0).objective, abs=1e-12)
+    assert found["settings"] == {"horizon": 1, "temperature": 1.5, "discount": 1.0, "steps": 60, "seed": 3}
+    assert set(found["versions"]) == {"python", "torch", "pyro-ppl", "gymnasium", "pgm-control"}
+    for fitted in found["fits"].values():
+        assert fitted["status"] == "out_of_steps"
+        assert fitted["message"]
+        assert fitted["steps"] == 60
+        assert fitted["seconds"] > 0
+    assert found["explanation"]["sentences"] == list(explain(model).sentences)
+    assert found["explanation"]["dice"][0]["action_name"] == "buy a ticket"
+    assert shlex.split(found["command"])[:3] == ["pgm-control", "compare", "lottery"]
+
+
+def without_time(path):
+    found = json.loads(path.read_text())
+    for fitted in found["fits"].values():
+        del fitted["seconds"]
+    return found
+
+
+def test_its_command_reproduces_it(capsys, tmp_path):
+    run(capsys, "compare", "frozen_lake", "--horizon", "8", "--steps", "40", "--out", "one")
+    command = json.loads((tmp_path / "one" / "comparison.json").read_text())["command"]
+    assert run(capsys, *shlex.split(command)[1:], "--out", "two")[0] == 0
+    assert without_time(tmp_path / "one" / "comparison.json") == without_time(tmp_path / "two" / "comparison.json")
+
+
+def test_a_fit_that_did_not_converge_is_told(capsys):
+    _, out, _ = run(capsys, "compare", "restaurant", "--steps", "20")
+    flat = " ".join(out.split())
+    assert "The fit of the free guide, after 20 steps, is" in flat
+    assert "`steps` was reached before the ELBO stopped improving" in flat
+    assert "--steps 40." in flat
+
+
+def test_a_gymnasium_environment(capsys, tmp_path):
+    status, out, _ = run(capsys, "compare", "CliffWalkingSlippery-v1", "--horizon", "15", "--steps", "3")
+    assert status == 0
+    assert (tmp_path / "pgm-control-out" / "CliffWalkingSlippery-v1" / "comparison.json").exists()
+    last = out.splitlines()[-1].strip()
+    assert last == "pgm-control compare CliffWalkingSlippery-v1 --horizon 15 --temperature 10"
+
+
+@pytest.mark.parametrize(
+    ("args", "following"),
+    [
+        (["restaurant_twin"], "pgm-control compare restaurant"),
+        (["risky_path", "--horizon", "4"], "pgm-control compare risky_path_twin --horizon 4"),
+        (["frozen_lake", "--horizon", "9"], "pgm-control compare frozen_lake --horizon 9 --temperature 0.1"),
+        (["CliffWalking-v1", "--horizon", "3"], "pgm-control compare slippery_cliff"),
+    ],
+)
+def test_it_ends_with_the_next_command_and_that_command_works(capsys, args, following):
+    _, out, _ = run(capsys, "compare", *args, "--steps", "2")
+    assert out.endswith(f"  {following}\n")
+    if "cliff" not in following:
+        assert run(capsys, *shlex.split(following)[1:], "--steps", "2")[0] == 0
+
+
+def test_deterministic_problems_make_no_difference(capsys):
+    _, out, _ = run(capsys, "compare", "lottery_twin", "--steps", "2")
+    assert "There is no difference between free and clamped inference" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("resturant", "restaurant"),
+        ("Lotery", "lottery"),
+        ("frozn_lake", "frozen_lake"),
+        ("FrozenLake-v9", "FrozenLake-v1"),
+        ("CliffWalkingSlipery-v1", "CliffWalkingSlippery-v1"),
+        ("taxi", "Taxi-v4"),
+    ],
+)
+def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
+    status, out, err = run(capsys, "compare", name)
+    assert (status, out) == (2, "")
+    assert re.search(rf"There is no problem '{name}'.* Did you mean .*\b{re.escape(nearest)}\b", err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["CartPole-v1"], "CartPole-v1 has no transition table"),
+        (["CliffWalking-v1"], "`horizon` must be given"),
+        (["qqq"], "`pgm-control zoo` lists them"),
+        (["no_such_module:Env-v0"], "There is no problem"),
+        ([""], "There is no problem"),
+        (["restaurant", "--temperature", "0"], "`model` must have a positive temperature"),
+        (["restaurant", "--temperature", "-1"], "`temperature` must be a positive number"),
+        (["restaurant", "--temperature", "nan"], "`temperature` must be a positive number"),
+        (["restaurant", "--horizon", "0"], "`horizon` must be a whole number"),
+        (["restaurant", "--steps", "0"], "`steps` must be a whole number"),
+        (["restaurant", "--seed", "-1"], "`seed` must be a whole number"),
+        (["restaurant", "--out", "taken"], "taken"),
+    ],
+)
+def test_mistakes_are_one_line_on_standard_error(capsys, tmp_path, args, message):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    status, out, err = run(capsys, "compare", *args)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_arguments_of_the_wrong_kind_are_refused_by_the_parser(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", "restaurant", "--steps", "many"])
+    assert stop.value.code == 2
+    assert "steps" in capsys.readouterr().err
+
+
+def interrupting(guide_to_interrupt):
+    """Progress during which Ctrl-C is pressed."""
+
+    def bar_over(steps):
+        @contextlib.contextmanager
+        def report(guide):
+            def press(step, metrics):
+                if guide == guide_to_interrupt and step == 7:
+                    signal.raise_signal(signal.SIGINT)
+
+            yield press
+
+        return report
+
+    return bar_over
+
+
+@pytest.mark.parametrize(("guide", "rows"), [("clamped", 4), ("free", 3)])
+def test_ctrl_c_keeps_the_partial_fit(capsys, tmp_path, monkeypatch, guide, rows):
+    monkeypatch.setattr(cli, "bar_over", interrupting(guide))
+    status, out, _ = run(capsys, "compare", "restaurant")
+    flat = " ".join(out.split())
+    assert status == 0
+    assert f"The fit of the {guide} guide, after 7 steps, is" in flat
+    assert "Interrupted by Ctrl-C" in flat
+    assert ("The clamped guide was not fitted" in flat) is (guide == "free")
+    found = json.loads((tmp_path / "pgm-control-out" / "restaurant" / "comparison.json").read_text())
+    assert len(found["scores"]) == rows
+    assert found["fits"][guide]["status"] == "interrupted"
+    assert (tmp_path / "pgm-control-out" / "restaurant" / "comparison.png").exists()
+
+
+def test_ctrl_c_elsewhere_is_no_traceback(capsys, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_compare_command, "named_problem", pressed)
+    assert run(capsys, "compare", "restaurant") == (130, "", "pgm-control: interrupted.\n")
+
+
+def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch):
+    for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, _ = run(capsys, "compare", "restaurant", "--steps", "2")
+    assert status == 0
+    assert "pip install 'pgm-control[plot]'" in out
+    assert [path.name for path in (tmp_path / "pgm-control-out" / "restaurant").iterdir()] == ["comparison.json"]
+
+
+@pytest.mark.slow
+def test_an_optimum_that_svi_reaches_without_its_policy(capsys, monkeypatch):
+    """The ELBO does not see a pit that the guide never expects to be in; the true world does."""
+    pit = TabularMDP(
+        initial=[1.0, 0.0, 0.0],
+        probability=[[[0.5, 0.5]] * 2, [[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2],
+        successor=[[[1, 2]] * 2, [[1, 1]] * 2, [[2, 2]] * 2],
+        reward=[[[0.0, -100.0]] * 2, [[0.0, 0.0]] * 2, [[0.0, 0.0], [-50.0, 0.0]]],
+        horizon=2,
+    )
+
+    def fit_that_learns_nothing_in_the_pit(model, guide, **settings):
+        found = fit(model, guide, **settings)
+        if isinstance(guide, FreeGuide):
+            guide.policy_logits.data[1, 2] = 0.0
+        return found
+
+    monkeypatch.setattr(_compare, "fit", fit_that_learns_nothing_in_the_pit)
+    monkeypatch.setattr(_compare_command, "named_problem", lambda name, horizon: pit)
+    _, out, _ = run(capsys, "compare", "pit")
+    flat = " ".join(out.split())
+    assert re.search(
+        r"fit of the free guide is within \S+ nats of its optimum and yet truly earns -62\.5\d*, not -50:", flat
+    )
+    assert "where it never expects to be its policy stays untrained" in flat
+    assert "fit of the clamped guide" not in flat
+
+
+def test_zoo_lists_names_summaries_and_sizes(capsys):
+    status, out, _ = run(capsys, "zoo")
+    assert status == 0
+    flat = " ".join(out.split())
+    for name, entry in zoo().items():
+        mdp = entry.build()
+        assert f"{name} {mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon} {entry.summary}" in flat
+    assert out.endswith("  pgm-control compare restaurant\n")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_environments_it_names_have_tables():
+    for name in TABLE_IDS:
+        assert hasattr(gymnasium.make(name).unwrapped, "P")
+
+
+def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
+    run(capsys, "compare", "restaurant", "--steps", "2")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    _, _, err = run(capsys, "compare", "restaurant", "--steps", "2")
+    assert "free" in err
+    assert "2/2" in err
+
+
+MINE = '''
+import torch
+from pgm_control import Blocks, MarkovGuide
+
+
+class Still(MarkovGuide):
+    """The prior, warmed by one number."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.tilt = torch.nn.Parameter(torch.zeros_like(model.action_prior[0]))
+
+    def blocks(self):
+        prior = self.model.blocks()
+        policy = torch.log_softmax(prior.log_policy + self.tilt, -1)
+        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A module in the current folder."""
+    (tmp_path / "mine_own.py").write_text(MINE)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield "mine_own:Still"
+    sys.modules.pop("mine_own", None)
+
+
+@pytest.mark.slow
+def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
+    args = ["--models", "lottery", "restaurant", "--guides", "free", "clamped", "--guide", mine, "--seeds", "1"]
+    status, out, err = run(capsys, "bench", *args)
+    assert (status, err) == (0, "")
+    table = out.partition("\n\n")[0].splitlines()
+    assert [line.split()[:2] for line in table[2:]] == [
+        ["lottery", "free"],
+        ["clamped", "2.3275"],
+        [mine, "2.3275"],
+        ["restaurant", "free"],
+        ["clamped", "4.7224"],
+        [mine, "4.7224"],
+    ]
+    folder = tmp_path / "pgm-control-out" / "bench"
+    assert sorted(path.name for path in folder.iterdir()) == ["page.md", "results.csv", "results.jsonl"]
+    page = (folder / "page.md").read_text()
+    assert f"    pgm-control bench --models lottery restaurant --guides free clamped --guide {mine} --seeds 1\n" in page
+    assert out.endswith("Next, see where the greatest delusion comes from:\n  pgm-control compare lottery\n")
+    whole = (folder / "results.jsonl").read_bytes()
+    assert run(capsys, "bench", *args)[1] == out
+    assert (folder / "results.jsonl").read_bytes() == whole, "nothing was run again"
+
+
+def test_bench_without_names_means_all(capsys, monkeypatch):
+    asked = {}
+
+    def noting(models, guides, **settings):
+        asked.update(models=models, guides=guides, **settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_bench, "bench", noting)
+    assert run(capsys, "bench", "--guide", "a:B", "--guide", "c:D", "--jobs", "2")[0] == 130
+    assert asked["models"] is None
+    assert asked["guides"] == (*guide_zoo(), "a:B", "c:D")
+    assert (asked["jobs"], asked["seeds"], asked["temperature"], asked["steps"]) == (2, 3, 1.0, None)
+    assert asked["command"] == "pgm-control bench --guide a:B --guide c:D --seeds 3"
+
+
+def test_bench_proposes_more_steps(capsys, tmp_path):
+    _, out, _ = run(capsys, "bench", "--models", "risky_path", "--guides", "free", "--seeds", "1", "--steps", "30")
+    following = "pgm-control bench --models risky_path --guides free --seeds 1 --steps 60"
+    assert out.endswith(f"Next, give free on risky_path more steps:\n  {following}\n")
+    assert run(capsys, *shlex.split(following)[1:])[0] == 0
+
+
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
+    @contextlib.contextmanager
+    def report(label):
+        def press(step, metrics):
+            if step == 2:
+                signal.raise_signal(signal.SIGINT)
+
+        yield press
+
+    args = ["--models", "restaurant", "lottery", "--guides", "clamped", "--seeds", "2", "--steps", "5"]
+    with monkeypatch.context() as pressed:
+        pressed.setattr(cli, "bar_over", lambda total: report)
+        status, out, err = run(capsys, "bench", *args, "--out", "a b")
+    assert (status, err) == (130, "pgm-control: interrupted.\n")
+    following = shlex.join(["pgm-control", "bench", *args, "--out", "a b"])
+    assert out.endswith(f"2 of 4 jobs are left. To go on:\n  {following}\n")
+    before = (tmp_path / "a b" / "results.jsonl").read_bytes()
+    assert run(capsys, *shlex.split(following)[1:])[0] == 0
+    after = (tmp_path / "a b" / "results.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--models", "resturant"], "Did you mean 'restaurant'"),
+        (["--guides", "clampt"], "Did you mean 'clamped'"),
+        (["--guide", "mine_own:Stil"], "Did you mean mine_own:Still?"),
+        (["--guide", "yours:Guide"], "No module named 'yours'"),
+        (["--seeds", "0"], "`seeds` must be a whole number"),
+        (["--jobs", "0"], "`jobs` must be a number of processes"),
+        (["--temperature", "0"], "`model` must have a positive temperature"),
+        (["--out", "mine_own.py"], "mine_own.py"),
+    ],
+)
+def test_mistakes_in_a_bench_are_one_line_too(capsys, tmp_path, mine, args, message):
+    status, out, err = run(capsys, "bench", "--models", "restaurant", "--guides", "clamped", "--steps", "2", *args)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "pgm-control-out").exists()
+
+
+def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
+    args = ["--models", "restaurant", "--guides", "clamped", "--seeds", "2", "--steps", "2"]
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    _, _, err = run(capsys, "bench", *args)
+    assert "bench" in err
+    assert "2/2" in err
+
+
+# The page, and the explorer
+
+
+def test_report_writes_one_page(capsys, tmp_path):
+    status, out, err = run(capsys, "report", "restaurant", "--steps", "20", "--seed", "4")
+    assert (status, err) == (0, "")
+    assert "The free guide imagines 7.104 but truly earns 3.996" in out
+    page = (tmp_path / "pgm-control-out" / "restaurant" / "report.html").read_text()
+    assert "pgm-control report restaurant --horizon 1 --temperature 1 --steps 20 --seed 4" in page
+    assert "pgm-control explore restaurant" in out
+
+
+def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address))
+    status, out, _ = run(capsys, "explore", "lottery", "--no-browser")
+    assert (status, opened) == (0, [])
+    assert "Explorer: pgm-control-out/explorer.html" in out
+    assert "lottery" in (tmp_path / "pgm-control-out" / "explorer.html").read_text()
+    assert run(capsys, "explore", "lottery", "--out", "other.html")[0] == 0
+    assert len(opened) == 1
+    status, _, err = run(capsys, "explore", "lotery", "--no-browser")
+    assert status == 2
+    assert "lottery" in err

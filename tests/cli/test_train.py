@@ -1,0 +1,520 @@
+"""`pgm-control train` and `play`: what they write, print, refuse, and how a run goes on."""
+
+import contextlib
+import csv
+import json
+import os
+import shlex
+import signal
+import sys
+import types
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from test_learner import Counting, Noisy, equal, whole
+
+from pgm_control import MissingExtra
+from pgm_control.cli import main as cli
+from pgm_control.cli import train as _train_command
+from pgm_control.cli.film import film
+from pgm_control.cli.run_folder import RunFolder
+from pgm_control.learners import SAC, EvaluationPoint
+from pgm_control.plot.progress import curve
+
+pytestmark = pytest.mark.slow
+
+FILES = ["checkpoint.pt", "curve.png", "evaluations.csv", "log.csv", "log.jsonl", "policy.pt", "run.json"]
+TINY = [
+    "--option",
+    "hidden=8",
+    "--option",
+    "batch_size=8",
+    "--option",
+    "learning_starts=10",
+    "--option",
+    "capacity=200",
+]
+NOISY = ["train", "sac", "told/Noisy-v0", "--seed", "3", *TINY]
+PLAIN = [*NOISY, "--evaluate-every", "0"]
+
+
+class Painted(Noisy):
+    """It can draw itself."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  as in Gymnasium
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.full((4, 4, 3), int(abs(self.x)) % 255, np.uint8)
+
+
+class Absent(gymnasium.Env):
+    """Needs what is not installed."""
+
+    def __init__(self, render_mode=None):
+        raise gymnasium.error.DependencyNotInstalled('Physics is not installed, run `pip install "physics"`')
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    names = {"Noisy": Noisy, "Painted": Painted, "Absent": Absent, "Counting": Counting}
+    for name, kind in names.items():
+        gymnasium.register(f"told/{name}-v0", kind, max_episode_steps=12)
+    gymnasium.register("told/Huge-v0", Counting, kwargs={"trouble": "huge", "at": 70})
+    gymnasium.register("told/Nan-v0", Counting, kwargs={"trouble": "nan reward", "at": 70})
+    yield
+    for name in (*names, "Huge", "Nan"):
+        del gymnasium.registry[f"told/{name}-v0"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """A second for each picture is too long, and so is waiting for the disk: no test cuts the power."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    monkeypatch.setattr(_train_command, "curve", lambda title, log, points, path: path.write_bytes(b"drawn"))
+
+
+@pytest.fixture
+def drawn(quick, monkeypatch):
+    monkeypatch.setattr(_train_command, "curve", curve)
+
+
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def run(capsys, *args):
+    status = cli.main([str(each) for each in args])
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def rows(path):
+    return list(csv.DictReader(Path(path).read_text().splitlines()))
+
+
+def without_time(path):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows(path)]
+
+
+def pressing(*at):
+    """Progress during which Ctrl-C is pressed: once at each of these steps, together if they are the same."""
+
+    def bar_over(steps):
+        @contextlib.contextmanager
+        def report(label):
+            def press(step, metrics):
+                for each in at:
+                    if step == each:
+                        signal.raise_signal(signal.SIGINT)
+
+            yield press
+
+        return report
+
+    return bar_over
+
+
+def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
+    status, out, err = run(capsys, *NOISY, "--steps", "60", "--evaluate-every", "20", "--evaluation-episodes", "3")
+    assert (status, err) == (0, "")
+    folder = tmp_path / "pgm-control-out" / "sac-told_Noisy-v0"
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert out.startswith("sac on told/Noisy-v0, seed 3: makes 60 steps. Ctrl-C stops it and loses nothing.\n")
+    assert out.endswith(f"Next, see what the policy earns:\n  pgm-control play {folder.relative_to(tmp_path)}\n")
+    log = rows(folder / "log.csv")
+    assert [int(row["step"]) for row in log] == list(range(3, 61, 3))
+    assert list(log[0])[:3] == ["step", "seconds", "episodes"]
+    assert log[0]["critic_loss"] == "", "nothing was learned yet"
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [{name: float(value) for name, value in row.items() if value} for row in log] == lines
+    points = rows(folder / "evaluations.csv")
+    assert [int(point["step"]) for point in points] == [20, 40, 60]
+    table = [line.split() for line in out.split("\n\n")[1].splitlines()]
+    assert table[0] == ["step", "return", "±", "error", "length", "seconds"]
+    assert [line[:2] for line in table[2:]] == [[p["step"], f"{float(p['mean']):.6g}"] for p in points]
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    facts = json.loads((folder / "run.json").read_text())
+    assert (facts["status"], facts["steps"], facts["config"]["seed"]) == ("complete", 60, 3)
+    assert facts["versions"]["torch"] == torch.__version__
+    learner = SAC.load(folder / "checkpoint.pt")
+    assert (learner.steps, learner.config["hidden"], learner.config["batch_size"]) == (60, [8], 8)
+    assert (folder / "policy.pt").stat().st_size < (folder / "checkpoint.pt").stat().st_size
+
+
+def test_it_is_the_library(capsys, tmp_path):
+    run(capsys, *PLAIN, "--steps", "40", "--temperature", "0.5", "--optimism", "-1", "--num-envs", "2", "--out", "x")
+    learner = SAC(
+        "told/Noisy-v0", hidden=(8,), batch_size=8, learning_starts=10, capacity=200, seed=3, temperature=0.5,
+        optimism=-1.0, num_envs=2,
+    )  # fmt: skip
+    learner.learn(40)
+    told = SAC.load(tmp_path / "x" / "checkpoint.pt")
+    assert told.config == learner.config
+    assert equal(whole(told, "a.pt")[0]["parts"], whole(learner, "b.pt")[0]["parts"])
+
+
+def test_its_command_reproduces_it(capsys, tmp_path):
+    args = [*NOISY, "--steps", "40", "--evaluate-every", "0", "--temperature", "auto", "--num-envs", "2"]
+    args[3:5] = []  # a fresh seed
+    run(capsys, *args, "--out", "one")
+    command = json.loads((tmp_path / "one" / "run.json").read_text())["command"]
+    assert run(capsys, *shlex.split(command)[1:], "--out", "two")[0] == 0
+    one, two = (whole(SAC.load(tmp_path / name / "checkpoint.pt"), "x.pt") for name in ("one", "two"))
+    assert equal(one, two)
+    assert rows("one/evaluations.csv") == []
+
+
+@pytest.mark.parametrize("algorithm", _train_command.ALGORITHMS)
+def test_every_algorithm_trains_goes_on_and_plays(capsys, tmp_path, algorithm):
+    temperature = [] if algorithm == "sac" else ["--temperature", "0.5"]
+    small = ["--option", "hidden=8"] if algorithm == "policy_gradient" else TINY
+    args = ["train", algorithm, "FrozenLake-v1", *small, *temperature, "--seed", "1", "--out", "x"]
+    assert run(capsys, *args, "--steps", "40", "--evaluate-every", "40", "--evaluation-episodes", "2")[0] == 0
+    assert run(capsys, "train", "--resume", "x", "--steps", "250")[0] == 0
+    status, out, err = run(capsys, "play", "x", "--episodes", "2")
+    assert (status, err) == (0, "")
+    assert f"{algorithm} on FrozenLake-v1, after" in out
+    assert int(rows(tmp_path / "x" / "log.csv")[-1]["step"]) >= 250
+
+
+def test_help_names_every_algorithm(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    flat = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    *others, last = _train_command.ALGORITHMS
+    assert f"{', '.join(others)} or {last}." in flat
+    for option in ("--steps", "--resume", "--out", "--seed", "--temperature", "--optimism", "--num-envs", "--device"):
+        assert option in flat
+
+
+def test_ctrl_c_keeps_everything_and_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
+    args = [*NOISY, "--steps", "60", "--evaluate-every", "20", "--evaluation-episodes", "2"]
+    assert run(capsys, *args, "--out", "through")[0] == 0
+    with monkeypatch.context() as pressed:
+        pressed.setattr(cli, "bar_over", pressing(34))
+        status, out, err = run(capsys, *args, "--out", "a b")
+    assert (status, err) == (130, "pgm-control: interrupted.\n")
+    following = "pgm-control train --resume 'a b'"
+    assert out.endswith(f"Interrupted after 34 of 60 steps. To go on:\n  {following}\n")
+    folder = tmp_path / "a b"
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
+    (folder / ".checkpoint.pt.x.partial").write_text("left by a kill")
+    (folder / "log.csv").write_text("torn")
+    status, out, _ = run(capsys, *shlex.split(following)[1:])
+    assert status == 0
+    assert "goes on after 34 of 60 steps" in out
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    for name in ("log.csv", "evaluations.csv"):
+        assert without_time(folder / name) == without_time(tmp_path / "through" / name)
+    one, two = (whole(SAC.load(tmp_path / name / "checkpoint.pt"), "x.pt") for name in ("through", "a b"))
+    assert equal(one, two)
+    assert json.loads((folder / "run.json").read_text())["status"] == "complete"
+
+
+def test_ctrl_c_twice_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch, keyboard):
+    monkeypatch.setattr(cli, "bar_over", pressing(34, 34))
+    status, out, err = run(capsys, *PLAIN, "--steps", "60", "--checkpoint-every", "10", "--out", "x")
+    assert (status, err) == (130, "pgm-control: interrupted.\n")
+    assert out.endswith("To go on from the last checkpoint:\n  pgm-control train --resume x\n")
+    assert SAC.load(tmp_path / "x" / "checkpoint.pt").steps == 30
+
+
+def test_a_run_without_a_checkpoint_yet_begins_anew(capsys, tmp_path):
+    run(capsys, *PLAIN, "--steps", "40", "--out", "x")
+    before = without_time("x/log.csv")
+    (tmp_path / "x" / "checkpoint.pt").unlink()
+    assert run(capsys, "train", "--resume", "x")[0] == 0
+    assert without_time("x/log.csv") == before
+
+
+def test_resume_can_make_more_steps_and_is_idle_when_all_are_made(capsys, tmp_path):
+    run(capsys, *PLAIN, "--steps", "40", "--out", "x")
+    before = (tmp_path / "x" / "log.csv").read_text()
+    assert run(capsys, "train", "--resume", "x")[0] == 0
+    assert (tmp_path / "x" / "log.csv").read_text() == before
+    assert run(capsys, "train", "--resume", "x", "--steps", "70")[0] == 0
+    assert (tmp_path / "x" / "log.csv").read_text().startswith(before)
+    steps = [int(row["step"]) for row in rows("x/log.csv")]
+    assert steps == sorted(set(steps))
+    assert json.loads((tmp_path / "x" / "run.json").read_text())["learn"]["steps"] == 70
+
+
+def test_play_says_what_it_earns_beside_training(capsys, tmp_path):
+    run(capsys, *NOISY, "--steps", "40", "--evaluate-every", "40", "--out", "x", "--evaluation-episodes", "3")
+    last = rows("x/evaluations.csv")[-1]
+    status, out, err = run(capsys, "play", "x", "--episodes", "5")
+    assert (status, err) == (0, "")
+    found = SAC.load("x/checkpoint.pt").evaluate(5, 0)
+    assert out.startswith(f"sac on told/Noisy-v0, after 40 steps, the most probable actions:\n\n{found}\n")
+    error = np.hypot(found.standard_error, float(last["standard_error"]))
+    apart = (found.mean - float(last["mean"])) / error
+    assert f"after 40 steps; this is {abs(apart):.1f} standard errors {'above' if apart > 0 else 'below'}" in out
+    assert out.endswith("Next, let it learn longer:\n  pgm-control train --resume x --steps 80\n")
+    drawn = run(capsys, "play", "x", "--episodes", "5", "--stochastic")[1]
+    assert (
+        f"actions drawn from the policy:\n\n{SAC.load('x/checkpoint.pt').evaluate(5, 0, deterministic=False)}" in drawn
+    )
+    assert run(capsys, "play", "x", "--episodes", "5", "--seed", "1")[1] != out
+    run(capsys, "play", "x", "--episodes", "1")
+    (tmp_path / "x" / "evaluations.csv").unlink()
+    assert "It was never evaluated in training." in run(capsys, "play", "x", "--episodes", "1")[1]
+
+
+def test_play_of_an_unfinished_run_proposes_to_finish_it(capsys, monkeypatch, keyboard):
+    with monkeypatch.context() as pressed:
+        pressed.setattr(cli, "bar_over", pressing(34))
+        run(capsys, *PLAIN, "--steps", "60", "--out", "x")
+    out = run(capsys, "play", "x", "--episodes", "2")[1]
+    assert out.endswith("Next, let it learn the 26 steps that are left:\n  pgm-control train --resume x\n")
+
+
+def test_play_makes_a_film(capsys, tmp_path):
+    run(capsys, "train", "sac", "told/Painted-v0", *TINY, "--steps", "20", "--evaluate-every", "0", "--out", "x")
+    status, out, _ = run(capsys, "play", "x", "--episodes", "1", "--gif", "x.gif")
+    assert status == 0
+    assert "Film of one episode, " in out
+    assert (tmp_path / "x.gif").read_bytes().startswith(b"GIF8")
+    run(capsys, *PLAIN, "--steps", "20", "--out", "y")
+    status, _, err = run(capsys, "play", "y", "--episodes", "1", "--gif", "y.gif")
+    assert status == 2
+    assert "`gif` is for environments that draw pictures, but told/Noisy-v0 does not" in err
+
+
+def test_a_film_without_pillow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
+        film(SAC("told/Painted-v0", hidden=(8,)), "told/Painted-v0", 0, True, "x.gif")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`"),
+        (["sac"], "An algorithm and an environment must be given"),
+        (["sacc", "told/Noisy-v0"], "There is no algorithm 'sacc'. Did you mean sac? There are: sac, original_sac"),
+        (["soft-q", "told/Noisey-v0"], "There is no algorithm 'soft-q'. Did you mean soft_q?"),
+        (
+            ["sac", "Pendulm-v1"],
+            "Gymnasium cannot make 'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you mean",
+        ),
+        (["sac", "no_such_module:Env-v0"], "No module named 'no_such_module'"),
+        (["sac", ""], "Gymnasium cannot make ''"),
+        (["sac", "told/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),
+        (
+            ["policy_gradient", "told/Noisy-v0", "--optimism", "1"],
+            "policy_gradient has no option optimism. It has: temp",
+        ),
+        (["sac", "told/Noisy-v0", "--option", "hiden=4"], "sac has no option hiden. Did you mean hidden? It has: temp"),
+        (["sac", "told/Noisy-v0", "--option", "hidden"], "`--option` must be NAME=VALUE, such as learning_rate=1e-3"),
+        (["sac", "told/Noisy-v0", "--option", "hidden=wide"], "The options do not fit told/Noisy-v0"),
+        (["sac", "told/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
+        (["sac", "told/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
+        (["sac", "told/Noisy-v0", "--optimism", "1"], "`optimism` must be 0 while the temperature is learned"),
+        (["sac", "told/Noisy-v0", "--steps", "0"], "`steps` must be a whole number, at least 1"),
+        (["sac", "told/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
+        (["sac", "told/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),
+        (["sac", "told/Noisy-v0", "--num-envs", "0"], "`num_envs` must be a whole number"),
+        (["sac", "told/Noisy-v0", "--seed", "-3"], "`seed` must be a whole number"),
+        (["sac", "told/Noisy-v0", "--device", "cuda"], 'Take "cpu"'),
+        (["sac", "told/Noisy-v0", "--out", "taken"], "taken"),
+        (["--resume", "nowhere"], "`nowhere` must be the folder of a training run, but there is no such folder"),
+        (["--resume", "."], "must be the folder of a training run, but there is no run.json"),
+        (["--resume", "taken"], "`taken` must be the folder of a training run"),
+        (["--resume", "nowhere", "--seed", "3"], "With --resume all is as the run began, so --seed cannot be given"),
+        (["sac", "told/Noisy-v0", "--resume", "nowhere"], "so an algorithm cannot be given; --steps and --device can"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(capsys, tmp_path, args, message):
+    if "cuda" in args and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    (tmp_path / "taken").write_text("a file, not a folder")
+    status, _, err = run(capsys, "train", *args)
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_device_that_torch_does_not_know_is_one_line(capsys):
+    status, _, err = run(capsys, "train", "sac", "told/Noisy-v0", "--device", "abacus")
+    assert (status, err.count("\n")) == (2, 1)
+
+
+@pytest.fixture
+def made(capsys, tmp_path):
+    """A finished run."""
+    run(capsys, *NOISY, "--steps", "40", "--evaluate-every", "0", "--out", "x")
+    return tmp_path / "x"
+
+
+def test_a_run_is_never_written_over(capsys, made):
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    status, out, err = run(capsys, *NOISY, "--steps", "40", "--out", "x")
+    assert (status, out) == (2, "")
+    assert (
+        "`out` must be a folder without a run, but x holds one. To go on with it: pgm-control train --resume x" in err
+    )
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "command", "message"),
+    [
+        ("checkpoint.pt", 0.5, ["train", "--resume", "x"], "is not a whole checkpoint of a learner"),
+        ("policy.pt", 0.5, ["play", "x"], "is not a whole checkpoint of a learner"),
+        ("policy.pt", None, ["play", "x"], "There is no policy in x yet"),
+        ("run.json", 0.5, ["play", "x"], "run.json cannot be read"),
+        ("run.json", b"[1]", ["train", "--resume", "x"], "is not of a training run of this version"),
+        ("run.json", b"{}", ["play", "x"], "is not of a training run of this version"),
+        ("evaluations.csv", b"step,me\n1,a\n", ["play", "x"], "evaluations.csv cannot be read"),
+        (None, None, ["train", "--resume", "x", "--steps", "39"], "`steps` must be at least the 40 that were made"),
+        (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
+        (None, None, ["play", "x", "--episodes", "0"], "`episodes` must be a whole number, at least 1"),
+    ],
+)
+def test_broken_folders_are_told_in_one_line(capsys, made, name, content, command, message):
+    if name is not None:
+        path = made / name
+        whole_file = path.read_bytes()
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content if isinstance(content, bytes) else whole_file[: int(content * len(whole_file))])
+    status, _, err = run(capsys, *command)
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_environment_that_is_gone_is_told(capsys, made, monkeypatch):
+    monkeypatch.delitem(gymnasium.registry, "told/Noisy-v0")
+    for command in (["play", "x"], ["train", "--resume", "x", "--steps", "50"]):
+        status, _, err = run(capsys, *command)
+        assert status == 2
+        assert "Gymnasium cannot make 'told/Noisy-v0'" in err
+
+
+def test_a_policy_of_another_kind_is_refused(capsys, made):
+    facts = json.loads((made / "run.json").read_text())
+    (made / "run.json").write_text(json.dumps({**facts, "algorithm": "soft_q"}))
+    assert "must hold the policy of a SoftQLearning" in run(capsys, "play", "x")[2]
+    assert "must hold a SoftQLearning of format" in run(capsys, "train", "--resume", "x")[2]
+
+
+def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
+    args = [*TINY, "--seed", "1", "--steps", "120", "--evaluate-every", "0", "--checkpoint-every", "20", "--out", "x"]
+    status, _, err = run(capsys, "train", "sac", "told/Nan-v0", *args)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "reward must be finite" in err
+    assert "To go on after step 69: pgm-control train --resume x" in err
+    assert SAC.load("x/checkpoint.pt").steps == 69
+    assert json.loads(Path("x/run.json").read_text())["status"] == "failed"
+    assert int(rows("x/log.csv")[-1]["step"]) == 66
+    args[-1] = "y"
+    status, _, err = run(capsys, "train", "sac", "told/Huge-v0", *args)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "Lower the learning rate, or scale the rewards" in err
+    assert "What there is of the run is in y." in err
+    good = SAC.load("y/checkpoint.pt")
+    assert 60 <= good.steps < 120
+    assert all(torch.isfinite(each).all() for each in good.actor.parameters())
+
+
+def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch, drawn):
+    for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, out, _ = run(capsys, *PLAIN, "--steps", "20", "--out", "x")
+    assert status == 0
+    assert "pip install 'pgm-control[plot]'" in out
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [name for name in FILES if name != "curve.png"]
+
+
+class Board:
+    """In the place of TensorBoard's writer."""
+
+    def __init__(self, path, purge_step):
+        self.path, self.purge, self.points = path, purge_step, []
+        boards.append(self)
+
+    def add_scalar(self, name, value, step):
+        self.points.append((name, step, value))
+
+    def flush(self):
+        pass
+
+    def close(self):
+        self.points.append("closed")
+
+
+boards: list[Board] = []
+
+
+def test_tensorboard_gets_every_row_once(capsys, monkeypatch, keyboard):
+    boards.clear()
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Board))
+    with monkeypatch.context() as pressed:
+        pressed.setattr(cli, "bar_over", pressing(34))
+        run(capsys, *NOISY, "--steps", "60", "--evaluate-every", "20", "--tensorboard", "--out", "x")
+    run(capsys, "train", "--resume", "x")
+    first, second = boards
+    assert (first.path, first.purge, second.purge) == (str(Path("x/tensorboard")), 1, 35)
+    assert first.points.pop() == second.points.pop() == "closed"
+    points = first.points + second.points
+    told = {(f"log/{name}", int(row["step"]), float(value)) for row in rows("x/log.csv") for name, value in row.items()
+            if value and name != "step"}  # fmt: skip
+    assert {point for point in points if point[0].startswith("log/")} == told
+    assert len(points) == len(set(points))
+    assert [step for name, step, _ in points if name == "evaluations/return"] == [20, 40, 60]
+
+
+def test_tensorboard_that_is_missing_is_told_first(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    status, out, err = run(capsys, *NOISY, "--tensorboard")
+    assert (status, out) == (2, "")
+    assert "pip install 'pgm-control[tensorboard]'" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    _, _, err = run(capsys, *NOISY, "--steps", "40", "--evaluate-every", "20", "--out", "x")
+    assert "40/40" in err
+    assert "return=" in err
+    assert "evaluation=" in err
+
+
+def test_the_curve_draws_what_there_is(tmp_path):
+    points = [EvaluationPoint(5, 0.1, 1.0, 0.5, 3.0), EvaluationPoint(10, 0.2, 2.0, float("inf"), 3.0)]
+    log = [{"step": 5.0, "seconds": 0.1, "episodes": 0.0}, {"step": 10.0, "return": 1.5, "elbo": 2.0, "$x$": 1.0}]
+    returns, *others = curve("a $ title", log, points, tmp_path / "x.svg").axes
+    evaluated = next(line for line in returns.get_lines() if len(line.get_xdata()) == 2)
+    assert list(evaluated.get_ydata()) == [1.0, 2.0]
+    assert [axes.get_title() for axes in others] == ["elbo", "$x$"]
+    assert (tmp_path / "x.svg").exists()
+    assert len(curve("nothing", [], []).axes) == 1
+
+
+def test_a_folder_plays_what_was_learned(capsys, made):
+    learner, policy = SAC.load(made / "checkpoint.pt"), RunFolder(made).policy(SAC)
+    assert policy.steps == 40
+    for name in ("actor", "critics"):
+        one, two = (each.parts()[name].state_dict() for each in (learner, policy))
+        assert equal(dict(one), dict(two))

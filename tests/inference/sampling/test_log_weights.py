@@ -1,0 +1,245 @@
+"""Log-weights and what is estimated from them, against enumeration and exact evaluation."""
+
+import itertools
+import math
+
+import numpy as np
+import oracles
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from problems import gamble, random_mdp
+from strategies import laws, model_of, problem_of, problems
+
+from pgm_control import (
+    ClampedGuide,
+    Estimate,
+    FreeGuide,
+    InvalidArgument,
+    InvalidGuide,
+    Optimism,
+    TabularModel,
+    estimate,
+    estimate_elbo,
+    evaluate,
+    infer,
+    iwae_bound,
+    log_weights,
+)
+from pgm_control.inference.sampling.log_weights import log_target, returns, traced
+from pgm_control.trajectories.process import MarkovProcess, log_turn, policy_entropy, simulate, turns
+from pgm_control.trajectories.samples import Trajectories
+
+pytestmark = pytest.mark.slow
+
+FREE = Optimism(1.0, 1.0, 1.0)
+MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_reward=[0.5, -1.0, 2.0]), 0.7)
+
+
+def batch_of(paths):
+    """Enumerated trajectories, as the library holds them."""
+    return Trajectories(*(torch.tensor([path[i] for path in paths]) for i in range(3)))
+
+
+def moved(guide, seed=0, spread=1.0):
+    """A guide with random parameters."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in guide.parameters():
+            parameter += spread * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    return guide
+
+
+def within(estimated, exact, errors=5.0):
+    """Five standard errors: one false alarm in 1.7 million; the generators have seeds, so never one by chance."""
+    assert 0 < estimated.standard_error < math.inf
+    assert abs(estimated.mean - exact) <= errors * estimated.standard_error, (str(estimated), exact)
+
+
+@laws
+@given(problems())
+def test_the_exact_posterior_has_constant_log_weight(problem):
+    posterior = infer(model_of(problem), FREE)
+    assume(posterior.value > -math.inf)
+    found = log_weights(posterior.model, posterior, 50, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(found, posterior.log_evidence, rtol=0, atol=1e-9)
+
+
+@laws
+@given(problems())
+def test_targets_and_returns_are_those_of_the_enumeration(problem):
+    model, paths = model_of(problem), list(oracles.paths(problem))
+    together = batch_of(paths)
+    expected = [path.log_weight(problem.temperature) for path in paths]
+    np.testing.assert_allclose(log_target(model, together), expected, atol=1e-9)
+    np.testing.assert_allclose(returns(model.mdp, together), [path.total for path in paths], atol=1e-9)
+
+
+@laws
+@given(problems())
+def test_densities_sum_to_one_and_are_products_of_their_faces(problem):
+    """All times at once, a step at a time, and by plain products."""
+    model, paths = model_of(problem), list(oracles.paths(problem))
+    blocks = moved(FreeGuide(model)).blocks() if infer(model, 1.0).value > -math.inf else model.blocks()
+    process, together = MarkovProcess(blocks, model.mdp), batch_of(paths)
+    first = together.states[:, 0]
+    stepwise = process.log_initial()[first]
+    for turn in turns(model.mdp, together):
+        stepwise = stepwise + log_turn(process, model.mdp, turn, process.begin(first))
+    initial, policy, dynamics = (getattr(blocks, f"log_{name}").detach() for name in ("initial", "policy", "dynamics"))
+
+    def plain(path):
+        value = float(initial[path.states[0]].exp())
+        for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
+            if s != problem.ended:
+                value *= float(policy[t, s, a].exp() * dynamics[t, s, a, k].exp())
+                value *= problem.discount if path.states[t + 1] != problem.ended else 1 - problem.discount
+        return value
+
+    density = process.log_probability(together).detach().exp()
+    np.testing.assert_allclose(density, [plain(path) for path in paths], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(stepwise.detach().exp(), density, rtol=1e-9, atol=1e-12)
+    assert float(density.sum()) == pytest.approx(1.0, abs=1e-9)
+
+
+@settings(laws, max_examples=20)
+@given(problems())
+def test_the_program_has_the_densities_of_the_tables(problem):
+    posterior = infer(model_of(problem), 0.0)
+    assume(posterior.value > -math.inf)
+    with torch.no_grad():
+        found = traced(posterior.model, posterior, 10, torch.Generator().manual_seed(0))
+    process = MarkovProcess(posterior.blocks(), posterior.model.mdp)
+    np.testing.assert_allclose(process.log_probability(found.trajectories), found.log_probability, atol=1e-9)
+
+
+def by_hand(guide):
+    """The same guide, without its tables."""
+    return lambda: guide()
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("form", [lambda guide: guide, by_hand])
+def test_estimates_are_unbiased(free, form):
+    guide = moved((FreeGuide if free else ClampedGuide)(MODEL))
+    exact, n = evaluate(MODEL, guide), 20_000 if form is not by_hand else 300
+    found = estimate(MODEL, form(guide), n, torch.Generator().manual_seed(0))
+    for name in ("elbo", "imagined_return", "true_return", "delusion", "policy_entropy"):
+        within(getattr(found, name), getattr(exact, name))
+    within(estimate_elbo(MODEL, form(guide), n, torch.Generator().manual_seed(1)), exact.elbo)
+    assert found.elbo.standard_error < (0.02 if n == 20_000 else 0.2)
+    if free and n == 20_000:
+        assert abs(found.delusion.mean) > 5 * found.delusion.standard_error
+
+
+def test_the_true_world_throws_the_models_dice():
+    """A free guide that throws only jackpots, and what its actions earn: .2 · 3 and no more."""
+    model = TabularModel(gamble(horizon=2), 0.2)
+    posterior = infer(model)
+    for guide in (posterior, by_hand(posterior)):
+        found = estimate(model, guide, 400, torch.Generator().manual_seed(0))
+        within(found.true_return, evaluate(model, posterior).true_return)
+        assert found.imagined_return.mean > 5.9
+        assert found.delusion.mean > 4.0
+
+
+def test_the_entropy_is_that_of_every_choice():
+    process = MarkovProcess(MODEL.blocks(), MODEL.mdp)
+    drawn = simulate(process, MODEL.mdp, 100, torch.Generator().manual_seed(0))
+    alive = (drawn.states[:, :-1] < 3).sum(-1)
+    np.testing.assert_allclose(policy_entropy(process, MODEL.mdp, drawn), alive * math.log(2))
+
+
+def test_what_is_forbidden_is_minus_infinity_without_a_nan():
+    mdp = gamble().replace(reward=[[[1.0, 0.0], [3.0, -math.inf]]])
+    model = TabularModel(mdp)
+    found = estimate(model, TabularModel(mdp), 100, torch.Generator().manual_seed(0))
+    assert found.elbo == Estimate(-math.inf, 0.0, 100)
+    assert found.delusion.mean == 0.0
+    assert "-inf ± 0" in str(found)
+    assert iwae_bound(model, model, 1, 100).mean == -math.inf
+    assert iwae_bound(model, model, 50, 100).mean > -math.inf
+
+
+def exact_iwae(problem, guide, particles):
+    """E log mean w, over all sets of trajectories."""
+    paths = list(oracles.paths(problem))
+    together, model = batch_of(paths), guide.model
+    log_q = MarkovProcess(guide.blocks(), model.mdp).log_probability(together).detach().numpy()
+    weight = np.exp(np.asarray([path.log_weight(problem.temperature) for path in paths]) - log_q)
+    return sum(
+        math.exp(sum(log_q[i] for i in chosen)) * math.log(np.mean(weight[list(chosen)]))
+        for chosen in itertools.product(range(len(paths)), repeat=particles)
+    )
+
+
+@pytest.mark.statistical
+def test_the_importance_weighted_bound_rises_from_the_elbo_to_the_evidence():
+    mdp = random_mdp(seed=4, states=2, actions=2, outcomes=2, horizon=1)
+    model, problem = TabularModel(mdp, 0.3), problem_of(mdp, 0.3)
+    guide = moved(ClampedGuide(model))
+    exact = [exact_iwae(problem, guide, k) for k in (1, 2, 3)]
+    assert exact[0] == pytest.approx(evaluate(model, guide).elbo, abs=1e-9)
+    assert exact[0] < exact[1] < exact[2] < infer(model).log_evidence
+    for k, expected in enumerate(exact, 1):
+        within(iwae_bound(model, guide, k, 4000, torch.Generator().manual_seed(k)), expected)
+    far = iwae_bound(model, guide, 20_000, 100, torch.Generator().manual_seed(0))
+    within(far, infer(model).log_evidence)
+    assert far.standard_error < 0.02
+
+
+def test_generators_settle_everything_and_leave_torch_alone():
+    guide = moved(ClampedGuide(MODEL))
+    before = torch.get_rng_state()
+    for form in (guide, by_hand(guide)):
+        one, other = (log_weights(MODEL, form, 5, torch.Generator().manual_seed(7)) for _ in range(2))
+        assert torch.equal(one, other)
+        assert not torch.equal(one, log_weights(MODEL, form, 5, torch.Generator().manual_seed(8)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_estimates_are_written_with_two_digits_of_their_error():
+    assert str(Estimate(-1.23449, 0.01234, 10)) == "-1.234 ± 0.012"
+    assert str(Estimate(12345.6, 78.9, 10)) == "12346 ± 79"
+    assert str(Estimate(2.0, 0.0, 10)) == "2 ± 0"
+    found = Estimate.of(torch.tensor([1.0, 2.0, 3.0, 6.0]))
+    assert (found.mean, found.n) == (3.0, 4)
+    assert found.standard_error == pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2)
+
+
+def test_scores_are_data():
+    found = estimate(MODEL, ClampedGuide(MODEL), 10, torch.Generator().manual_seed(0))
+    assert found.to_dict()["elbo"] == {"mean": found.elbo.mean, "standard_error": found.elbo.standard_error, "n": 10}
+    assert [line.split("  ")[0].strip() for line in str(found).splitlines()][:2] == ["ELBO", "imagined return"]
+    assert str(found.true_return) in found._repr_html_()
+
+
+def incomplete():
+    pyro.sample("state_0", dist.Categorical(logits=torch.zeros(3)))
+
+
+def talkative():
+    MODEL()
+    pyro.sample("mood", dist.Bernoulli(0.5))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda: log_weights(MODEL, MODEL, 0), InvalidArgument, "at least 1 trajectory, but is 0"),
+        (lambda: log_weights(MODEL, incomplete, 0), InvalidArgument, "at least 1 trajectory, but is 0"),
+        (lambda: log_weights(MODEL, incomplete, 3), InvalidGuide, "`action_0` is missing.*check_guide says more"),
+        (lambda: log_weights(MODEL, talkative, 3), InvalidGuide, "`mood` is extra"),
+        (lambda: log_weights(TabularModel(gamble(), 0.0), MODEL, 3), InvalidArgument, "positive temperature"),
+        (lambda: log_weights(MODEL, ClampedGuide(TabularModel(gamble())), 3), InvalidGuide, "from the same model"),
+        (lambda: estimate(MODEL, MODEL, 1), InvalidArgument, "`samples` must be a whole number, at least 2, but is 1"),
+        (lambda: estimate_elbo(MODEL, MODEL, 1), InvalidArgument, "Take 1000, say"),
+        (lambda: iwae_bound(MODEL, MODEL, 0), InvalidArgument, "`particles` must be a whole number, at least 1"),
+    ],
+)
+def test_errors_name_the_argument_and_the_remedy(wrong, error, message):
+    with pytest.raises(error, match=message):
+        wrong()

@@ -1,0 +1,651 @@
+"""The page has the answers of the Python package, works without a mouse or a network, and fits."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pgm_control import (
+    InvalidArgument,
+    TabularMDP,
+    TabularModel,
+    evaluate,
+    explain,
+    explore,
+    infer,
+    ledger,
+    zoo,
+)
+from pgm_control.models import (
+    frozen_lake,
+    lottery,
+    restaurant,
+    risky_path,
+    slippery_cliff,
+    windy_bridge,
+    windy_bridge_in_parts,
+)
+from pgm_control.reports.explorer import explorer_page
+from pgm_control.reports.explorer import page as _explore
+from pgm_control.reports.explorer.problem_data import coded, problem_data
+
+AGREE = 1e-9
+SETTINGS = 210  # in all, of the zoo and of random problems
+DRAWN = "a grid that you draw"
+
+
+def random_problem(seed):
+    """Impossible faces, masked actions, forbidden outcomes, a discount and a final reward, each in some."""
+    r = np.random.default_rng(seed)
+    states, actions, outcomes = (int(r.integers(1, most)) for most in (7, 4, 5))
+    shape = (states, actions, outcomes)
+    weights = r.random(shape) * (r.random(shape) < 0.7)
+    weights[..., 0] += weights.sum(-1) == 0
+    reward = np.round(r.normal(size=shape) * 3, 2)
+    if r.random() < 0.25:
+        reward[r.random(shape) < 0.15] = -np.inf
+    start = r.random(states) * (r.random(states) < 0.6)
+    start[0] += start.sum() == 0
+    prior = r.random((states, actions)) * (r.random((states, actions)) < 0.75)
+    prior[:, 0] += prior.sum(1) == 0
+    mdp = TabularMDP(
+        start / start.sum(),
+        weights / weights.sum(-1, keepdims=True),
+        r.integers(0, states, shape),
+        reward,
+        horizon=int(r.integers(1, 9)),
+        discount=float(r.choice([1.0, 1.0, 0.9, 0.5])),
+        final_reward=np.round(r.normal(size=states), 2) if r.random() < 0.3 else None,
+    )
+    return TabularModel(mdp, 1.0, prior / prior.sum(1, keepdims=True))
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text of the data element."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements, self.data, self.inside = [], "", False
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        self.inside = dict(attrs).get("id") == "data"
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        self.data += data if self.inside else ""
+
+
+def parsed(page):
+    reader = Reader()
+    reader.feed(page)
+    return reader
+
+
+# Without a browser
+
+
+def test_page_holds_everything_it_needs_and_names_no_address():
+    page = explorer_page()
+    assert len(page.encode()) < 300_000
+    assert not re.search(r"\b(?:https?|ftp|wss?)://|[\"'(]//[\w.-]+\.\w{2,}/|@import|url\((?!#)", page)
+    assert not re.search(r"\b(?:fetch|XMLHttpRequest|WebSocket|EventSource|sendBeacon|import)\s*\(", page)
+    assert "{{" not in page
+    for tag, attributes in parsed(page).elements:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert attributes.get(name, "#").startswith(("#", "data:,")), (tag, attributes)
+    assert "default-src 'none'" in page
+
+
+def test_every_script_of_the_folder_is_in_the_page_and_readable_in_one_go():
+    folder = Path(_explore.__file__).parent
+    assert sorted(_explore._SCRIPTS) == sorted(each.name for each in folder.glob("*.js"))
+    assert all(len(each.read_text().splitlines()) <= 300 for each in folder.glob("*.js"))
+
+
+def test_a_name_cannot_end_the_data_or_become_markup():
+    awful = "<!--<script </script ></script><img src=x onerror=alert(1)>&amp;\u2028{{script}}"
+    mdp = restaurant().replace(action_names=(awful, "b"), state_names=("a", awful, "c", "d"))
+    reader = parsed(explorer_page(mdp, name=awful))
+    assert not set("<>&") & set(reader.data)  # what browsers make of half a tag differs
+    data = json.loads(reader.data)
+    assert data["start"] == awful
+    assert data["problems"][0]["stateNames"][1] == awful
+    assert not [tag for tag, attributes in reader.elements if tag == "img"]
+    assert sum(tag == "script" for tag, _ in reader.elements) == 2
+
+
+def test_the_zoo_is_there_and_an_own_problem_comes_first():
+    data = json.loads(parsed(explorer_page(lottery(), name="lottery")).data)
+    assert [each["name"] for each in data["problems"]] == ["lottery (yours)", *zoo()]
+    assert json.loads(parsed(explorer_page("risky_path")).data)["start"] == "risky_path"
+    assert json.loads(parsed(explorer_page()).data)["start"] == "restaurant"
+
+
+@pytest.mark.parametrize("name", zoo())
+def test_coded_tables_are_the_tables(name):
+    mdp = zoo()[name].build()
+    data = problem_data(name, mdp, "")
+    for key in ("initial", "probability", "reward"):
+        table = [float(data[key]["values"][i]) for i in data[key]["at"]]
+        assert table == getattr(mdp, key).flatten().tolist()
+    assert coded(torch.tensor([1.5, -torch.inf, 1.5]))["values"] == [1.5, "-Infinity"]
+
+
+def test_the_map_is_that_of_the_layout():
+    mdp = windy_bridge().replace(state_names=None)
+    assert mdp.layout is not None
+    found = problem_data("bridge", mdp, "")["layout"]
+    assert (found["rows"], found["columns"], found["cells"]) == (5, 3, list(range(15)))
+    assert found["directions"] == [[1, 0], [0, -1], [0, 1]]
+    moved = mdp.replace(layout=[cell and (cell[1], 5 - cell[0]) for cell in mdp.layout])
+    found = problem_data("bridge", moved, "")["layout"]
+    assert (found["rows"], found["columns"]) == (3, 6)
+    assert found["cells"] == [-1, 12, 9, 6, 3, 0, -1, 13, 10, 7, 4, 1, -1, 14, 11, 8, 5, 2]
+    assert found["directions"] == [[0, -1], [-1, 0], [1, 0]]
+    assert problem_data("bridge", mdp.replace(layout=None), "")["layout"] is None
+    assert problem_data("bridge", mdp.replace(layout=[(20, 20), *[None] * 16]), "")["layout"] is None, "too large"
+
+
+def test_what_is_too_large_or_unknown_is_refused_with_the_remedy():
+    states = 700
+    large = TabularMDP.from_dense(
+        np.eye(states)[0], np.roll(np.eye(states), 1, 1)[:, None], np.random.default_rng(0).random((states, 1)), 5
+    )
+    with pytest.raises(InvalidArgument, match=r"at most 1,000,000 entries .* has 7,000,000.*mdp.replace\(horizon=…\)"):
+        explorer_page(large.replace(horizon=10_000))
+    many = large.replace(state_names=tuple("a long name " * 30 + str(s) for s in range(states)))
+    with pytest.raises(InvalidArgument, match=r"fit into a page of 300,000 bytes.*smaller version.*infer"):
+        explorer_page(many)
+    with pytest.raises(InvalidArgument, match="Did you mean 'lottery'"):
+        explorer_page("lotery")
+    with pytest.raises(InvalidArgument, match=r"TabularMDP or a tabular model, but is a int.*Make a TabularMDP"):
+        _explore._mdp_of(3)
+
+
+def test_explore_writes_the_page_and_opens_it(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(_explore.webbrowser, "open", opened.append)
+    path = explore("lottery", tmp_path / "deep" / "page.html")
+    assert opened == [path.resolve().as_uri()]
+    assert path.read_text(encoding="utf-8") == explorer_page("lottery")
+    monkeypatch.chdir(tmp_path)
+    assert explore(open_browser=False) == Path("pgm-control-out/explorer.html")
+    assert Path("pgm-control-out/explorer.html").exists()
+    assert len(opened) == 1
+
+
+# In Chromium
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if os.environ.get("PGM_CONTROL_TESTS") == "brief":
+        pytest.skip("the explorer is driven from the sources alone; the page is the same")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the explorer is not driven: playwright is missing")
+    program = next(
+        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    )
+    if program is None:
+        pytest.skip("the explorer is not driven: Chromium is missing (Debian: apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        running = playwright.chromium.launch(executable_path=program, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    return explore("lottery", tmp_path_factory.mktemp("explorer") / "page.html", open_browser=False).as_uri()
+
+
+@pytest.fixture
+def open_page(browser, url):
+    """Opens the page; at the end nothing may have been asked of the network or said on the console."""
+    contexts, asked, said = [], [], []
+
+    def opened(address=url, **options):
+        contexts.append(browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **options}))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        page.evaluate("explorer.ready")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not said
+    assert all(each.startswith(("file:", "data:,")) for each in asked)
+
+
+SEND = """(settings) => {
+  for (const [id, value] of Object.entries(settings)) {
+    const input = document.getElementById(`${id}-number`);
+    input.value = value;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    if (input.hasAttribute("aria-invalid")) throw new Error(`${id} ${value} is refused`);
+  }
+  explorer.update();
+  const { problem, guides, of, ledger } = explorer.now;
+  const flat = (array) => btoa(Array.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
+    (each) => String.fromCharCode(each)).join(""));
+  const { q, v, logPolicy, logDice, logInitial, objective } = guides.beta;
+  const tables = { q, v, logPolicy, logDice, logInitial, policyByStep: ledger.beta.byStep.policy,
+    dynamicsByStep: ledger.beta.byStep.dynamics, survivalByStep: ledger.beta.byStep.survival };
+  const numbers = (each) => [each.imagined, each.trueReturn, each.delusion, each.entropy, each.elbo];
+  return {
+    tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, flat(table)])),
+    objective, error: explorer.now.error,
+    scores: { beta: numbers(of.beta), free: numbers(of.free), clamped: numbers(of.clamped) },
+    totals: Object.values(ledger.beta.totals), gap: ledger.beta.gap, evidence: ledger.beta.logEvidence,
+  };
+}"""
+INJECT = "(data) => { explorer.problems.set(data.name, Problems.read(data)); explorer.choose(data.name); }"
+
+
+def until(page, condition):
+    """Waits for it; Playwright's own way is refused by the page, which lets no text be run as a program."""
+    for _ in range(400):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError(f"never: {condition}")
+
+
+def answers(page, **settings):
+    found = page.evaluate(SEND, settings)
+    assert found["error"] == ""
+    found["tables"] = {name: np.frombuffer(base64.b64decode(each)) for name, each in found["tables"].items()}
+    return found
+
+
+def alike(ours, theirs, what):
+    ours, theirs = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+    assert ours.shape == theirs.shape, what
+    finite = np.isfinite(theirs)
+    assert (ours[~finite] == theirs[~finite]).all(), what
+    off = np.abs(ours[finite] - theirs[finite]) / np.maximum(1.0, np.abs(theirs[finite]))
+    assert off.max(initial=0.0) <= AGREE, (what, off.max())
+
+
+def same_answers(found, model, beta, kinds=("beta", "free", "clamped")):
+    """The page's numbers are those of `infer`, `evaluate` and `ledger`."""
+    mdp, guide = model.mdp, infer(model, beta)
+    tables, possible = found["tables"], (mdp.probability > 0).flatten()
+    dice = guide.dynamics.flatten(1)[:, possible]
+    for name, table in (
+        ("q", guide.q),
+        ("v", guide.v),
+        ("policyByStep", (account := ledger(model, guide)).policy_by_step),
+        ("dynamicsByStep", account.dynamics_by_step),
+        ("survivalByStep", account.survival_by_step),
+    ):
+        alike(tables[name], table.flatten(), name)
+    alike(np.exp(tables["logPolicy"]), guide.policy.flatten(), "policy")
+    alike(np.exp(tables["logInitial"]), guide.initial, "initial")
+    ours = np.exp(tables["logDice"])
+    alike(np.tile(ours, len(dice)) if len(ours) == dice.shape[1] else ours, dice.flatten(), "dynamics")
+    alike(found["objective"], guide.objective, "objective")
+    alike(found["totals"], account.totals, "totals")
+    alike([found["gap"], found["evidence"]], [account.gap, account.log_evidence], "gap and evidence")
+    for kind in kinds:
+        score = evaluate(model, infer(model, {"beta": beta, "free": 1.0, "clamped": 0.0}[kind]))
+        numbers = score.imagined_return, score.true_return, score.delusion, score.policy_entropy, score.elbo
+        alike(found["scores"][kind], numbers, f"scores of {kind}")
+
+
+def test_hundreds_of_random_settings_have_the_answers_of_python(open_page):
+    page, r, done = open_page(), np.random.default_rng(6), 0
+    steady = (-1.0, 0.0, 1.0, 1e-7, -1e-4)
+    entries = [(name, None) for name in zoo() if "8x8" not in name for _ in range(5)]
+    entries += [(f"random {seed}", random_problem(seed)) for seed in range(SETTINGS - len(entries))]
+    for name, own in entries:
+        if own is None:
+            if page.evaluate("explorer.now.name") != name:
+                page.select_option("#problem", name)
+            mdp, prior = zoo()[name].build(), None
+        else:
+            page.evaluate(INJECT, problem_data(name, own.mdp, "", own))
+            mdp, prior = own.mdp, own.action_prior
+        beta = float(r.choice(steady)) if r.random() < 0.3 else round(float(r.uniform(-3, 3)), 3)
+        tau = float(f"{10 ** r.uniform(-1.3, 1):.4g}")
+        steps, discount = int(r.integers(1, 13)), float(r.choice([1.0, 1.0, 0.99, 0.7]))
+        if own is not None:
+            discount = mdp.discount
+        found = answers(page, beta=beta, tau=tau, T=steps, gamma=discount)
+        model = TabularModel(mdp.replace(horizon=steps, discount=discount), tau, prior)
+        same_answers(found, model, beta, ("beta", "free", "clamped") if done % 4 == 0 else ("beta",))
+        done += 1
+    assert done >= 200
+
+
+@pytest.mark.parametrize("name", ["frozen_lake_8x8", "slippery_cliff"])
+def test_the_longest_problems_have_the_answers_of_python(open_page, name):
+    page = open_page()
+    page.select_option("#problem", name)
+    mdp = zoo()[name].build()
+    tau = 0.05 if "lake" in name else 1.0
+    same_answers(answers(page, beta=0.7), TabularModel(mdp, tau), 0.7)
+
+
+def slips(build, slip):
+    """The grids of Gymnasium, slipping to each side with half of this probability."""
+    mdp = build()
+    faces = torch.tensor([slip / 2, 1 - slip, slip / 2], dtype=torch.float64)
+    return mdp.replace(probability=torch.where(mdp.probability[..., 1:2] > 0, faces, mdp.probability))
+
+
+def pits(value, success):
+    mdp = risky_path()
+    probability = mdp.probability.clone()
+    probability[0, 1] = torch.tensor([success, 1 - success], dtype=torch.float64)
+    return mdp.replace(probability=probability, reward=torch.where(mdp.reward == -100, value, mdp.reward))
+
+
+def bridge(gust, slip, fall):
+    """The package's bridge has the gust as an argument; foot and cost are put in here."""
+    mdp = windy_bridge_in_parts(gust=gust).joint()
+    own = torch.tensor([(1 - slip) / 0.9, slip / 0.1], dtype=torch.float64)
+    probability = (mdp.probability.unflatten(-1, (2, 3)) * own[:, None]).flatten(-2)
+    return mdp.replace(probability=probability, reward=torch.where(mdp.reward < -2, -1.0 - fall, mdp.reward))
+
+
+def dinners(**utilities):
+    mdp, found = restaurant(), restaurant().reward.clone()
+    for old, new in ((-10.0, utilities["bad"]), (8.0, utilities["spectacular"])):
+        found[mdp.reward == old] = new
+    return mdp.replace(reward=found)
+
+
+MOVED = (
+    (
+        "lottery",
+        {"jackpot_probability": 0.3, "jackpot": 7.5, "price": 2.5, "wage": 1.5},
+        lambda: lottery(0.3, 7.5, 2.5, 1.5),
+    ),
+    ("restaurant", {"bad_dinner": -3.3, "spectacular_dinner": 9.5}, lambda: dinners(bad=-3.3, spectacular=9.5)),
+    ("risky_path", {"success": 0.9, "pit": -4.5}, lambda: pits(-4.5, 0.9)),
+    ("windy_bridge", {"gust": 0.25, "slip": 0.3, "fall": 11.0}, lambda: bridge(0.25, 0.3, 11.0)),
+    ("windy_bridge", {"gust": 0.0}, lambda: windy_bridge_in_parts(gust=0.0).joint()),
+    ("frozen_lake", {"slip": 0.2}, lambda: slips(frozen_lake, 0.2)),
+    ("frozen_lake", {"slip": 0.0}, lambda: slips(frozen_lake, 0.0)),
+    ("slippery_cliff", {"slip": 1.0}, lambda: slips(slippery_cliff, 1.0)),
+)
+
+
+def test_the_problems_own_numbers_move_its_tables(open_page):
+    page = open_page()
+    for name, given, mdp in MOVED:
+        page.select_option("#problem", name)
+        moved = {f"parameter-{key}": value for key, value in given.items()}
+        same_answers(answers(page, beta=0.6, tau=1.0, T=7, **moved), TabularModel(mdp().replace(horizon=7), 1.0), 0.6)
+        page.evaluate("document.getElementById('reset').click()")
+        same_answers(answers(page, tau=1.0, T=7), TabularModel(zoo()[name].build().replace(horizon=7), 1.0), 0.6)
+
+
+def test_one_die_can_be_changed_by_hand(open_page):
+    page, mdp = open_page(), windy_bridge()
+    page.select_option("#problem", "windy_bridge")
+    page.select_option("#state", "4")
+    page.select_option("#action", "2")
+    page.click("#dice-edit summary")
+    found = answers(page, beta=0.8, **{"face-1": 0.5})
+    probability = mdp.probability.clone()
+    rest = 1 - float(probability[4, 2, 1])
+    probability[4, 2] *= 0.5 / rest
+    probability[4, 2, 1] = 0.5
+    same_answers(found, TabularModel(mdp.replace(probability=probability), 1.0), 0.8)
+    assert sum(float(each.input_value()) for each in page.locator("#dice-sliders input[type=number]").all()) == (
+        pytest.approx(1.0, abs=1e-5)
+    )
+
+
+def grid_of(lines, slip, step, hole, goal, horizon):
+    """The drawn grid, written anew: left, down, right, up; a slip goes to a side."""
+    free = [(i, j) for i, line in enumerate(lines) for j, sign in enumerate(line) if sign in ".S"]
+    ended, moves = len(free), [(0, -1), (1, 0), (0, 1), (-1, 0)]
+    shape = (len(free) + 1, 4, 3)
+    probability, successor, reward = np.zeros(shape), np.full(shape, ended), np.zeros(shape)
+    probability[ended, :, 0] = 1.0
+    for s, (i, j) in enumerate(free):
+        for a in range(4):
+            for k, (turn, p) in enumerate(((-1, slip / 2), (0, 1 - slip), (1, slip / 2))):
+                down, right = moves[(a + turn) % 4]
+                row, column = i + down, j + right
+                inside = 0 <= row < len(lines) and 0 <= column < len(lines[0])
+                sign = lines[row][column] if inside else "#"
+                probability[s, a, k] = p
+                reward[s, a, k] = {"H": hole, "G": goal}.get(sign, step)
+                if sign == "#":
+                    successor[s, a, k] = s
+                elif sign in ".S":
+                    successor[s, a, k] = free.index((row, column))
+    starts = np.asarray([lines[i][j] == "S" for i, j in free] + [False], dtype=float)
+    return TabularMDP(starts / starts.sum(), probability, successor, reward, horizon)
+
+
+def test_a_grid_drawn_by_mouse_and_by_keys_has_the_answers_of_python(open_page):
+    page = open_page()
+    page.select_option("#problem", DRAWN)
+    lines = page.evaluate("Editor.drawing.map")
+    same_answers(answers(page, beta=0.4), TabularModel(grid_of(lines, 0.2, -0.1, -10.0, 10.0, 20)), 0.4)
+    page.check("input[name=brush][value='#']")
+    page.click("#editor-grid button:nth-child(3)")
+    page.check("input[name=brush][value=S]")
+    page.locator("#editor-grid button:nth-child(3)").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.check("input[name=brush][value=G]")
+    page.click("#editor-grid button:nth-child(24)")
+    lines = [".S#...", ".S###.", "S....G", "#HHHHG"]
+    assert page.evaluate("Editor.drawing.map") == lines
+    found = answers(
+        page, beta=-0.7, tau=0.5, T=9, **{"grid-slip": 0.35, "grid-hole": -4, "grid-step": -0.3, "grid-goal": 6}
+    )
+    same_answers(found, TabularModel(grid_of(lines, 0.35, -0.3, -4.0, 6.0, 9), 0.5), -0.7)
+    found = answers(page, **{"grid-rows": 5, "grid-columns": 4})
+    lines = [".S#.", ".S##", "S...", "#HHH", "...."]
+    assert page.evaluate("Editor.drawing.map") == lines
+    same_answers(found, TabularModel(grid_of(lines, 0.35, -0.3, -4.0, 6.0, 9), 0.5), -0.7)
+
+
+def test_a_grid_without_a_start_says_so_and_recovers(open_page):
+    page = open_page()
+    page.select_option("#problem", DRAWN)
+    page.check("input[name=brush][value='.']")
+    page.click("#editor-grid button:nth-child(13)")
+    assert "needs a start" in page.inner_text("#problem-error")
+    assert not page.is_visible("#scores")
+    page.check("input[name=brush][value=S]")
+    page.click("#editor-grid button:nth-child(13)")
+    assert page.inner_text("#problem-error") == ""
+    assert page.is_visible("#scores")
+
+
+def test_the_sentences_are_those_of_explain(open_page):
+    page = open_page()
+    for name in (each for each in zoo() if "8x8" not in each):
+        page.select_option("#problem", name)
+        page.click("text=free 1")
+        page.evaluate("explorer.update()")
+        tau = 0.05 if "lake" in name else 1.0
+        model = TabularModel(zoo()[name].build(), tau)
+        large = model.mdp.probability.numel() * model.mdp.horizon > 20_000
+        for beta in (0.5,) if large else (1.0, 0.5, -0.4, 0.0):
+            answers(page, beta=beta)
+            told = explain(model, beta, flip=False)
+            shown = page.evaluate(
+                "[...document.querySelectorAll('#sentences p:not([id])')].map((node) => node.textContent)"
+            )
+            # the bridge is symmetric: which of two mirrored dice is named first is a matter of rounding
+            mirrored = " leads to state " if name == "windy_bridge" else "in no sentence"
+            kept = [[each for each in sentences if mirrored not in each] for sentences in (shown, told.sentences)]
+            assert kept[0] == kept[1], name
+            assert len(shown) == len(told.sentences)
+            assert page.inner_text("#headline") == f"{told.headline}."
+            headline = ledger(model, infer(model, beta)).headline
+            assert page.inner_text("#ledger-words") == f"At β = {beta:g}: {headline}".replace("-", "−")
+
+
+def test_the_flip_is_found_once_nothing_moves(open_page):
+    page = open_page()
+    for name in ("restaurant", "lottery", "risky_path"):
+        page.select_option("#problem", name)
+        flip = explain(TabularModel(zoo()[name].build())).flip
+        answers(page, beta=1.0)
+        until(page, "explorer.now.flip !== undefined")
+        assert f"{flip.optimism:.3g}" in page.inner_text("#flip")
+        assert page.evaluate("explorer.now.flip.optimism") == pytest.approx(flip.optimism, abs=1e-6)
+        answers(page, beta=0.5 * flip.optimism)
+        until(page, "explorer.now.flip === null")
+        assert not page.is_visible("#flip")
+
+
+def test_sampled_episodes_earn_what_is_expected(open_page):
+    """A mean of 4000 lies within five standard errors; the seeds are fixed, so that this passes always or never."""
+    page = open_page()
+    for name in ("windy_bridge", "lottery"):
+        page.select_option("#problem", name)
+        for truly, key in ((False, "imagined"), (True, "trueReturn")):
+            found = page.evaluate(
+                """([truly, key]) => { const { problem, guides, of } = explorer.now;
+                const guide = truly ? Solver.inTruth(problem, guides.beta) : guides.beta;
+                return [Solver.sample(problem, guide, 4000, 3).map((each) => each.total), of.beta[key]]; }""",
+                [truly, key],
+            )
+            returns = np.asarray(found[0])
+            assert abs(returns.mean() - found[1]) < 5 * returns.std() / 4000**0.5
+    one, two = (
+        page.evaluate("JSON.stringify(Solver.sample(explorer.now.problem, explorer.now.guides.beta, 9, 7))")
+        for _ in "ab"
+    )
+    assert one == two
+
+
+def test_everything_can_be_reached_and_moved_by_keys_alone(open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    seen, unseen_focus = [], []
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            """() => { const node = document.activeElement, style = getComputedStyle(node);
+            const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+            return [node.id || node.textContent.trim(), outlined]; }"""
+        )
+        if found[0] in seen or page.evaluate("document.activeElement === document.body"):
+            break
+        seen.append(found[0])
+        if not found[1]:
+            unseen_focus.append(found[0])
+    wanted = {"problem", "beta", "beta-number", "free 1", "tau", "T", "gamma", "parameter-jackpot_probability", "state"}
+    assert wanted | {"action", "reset", "Change this die", "choosing", "paid", "count", "seed"} <= set(seen)
+    assert not unseen_focus
+    page.focus("#beta")
+    before = page.inner_text("#headline")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    until(page, f"document.querySelector('#headline').innerText !== {json.dumps(before)}")
+    assert page.input_value("#beta-number") == "0.55"
+    page.focus("#tau")
+    page.keyboard.press("End")
+    assert page.input_value("#tau-number") == "100"
+    page.focus("#beta-number")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("e")
+    assert page.get_attribute("#beta-number", "aria-invalid") == "true"
+    page.keyboard.press("Tab")
+    assert page.input_value("#beta-number") == "0.55"
+    page.select_option("#problem", "frozen_lake")
+    page.locator("#maps button.cell[tabindex='0']").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.evaluate("explorer.now.state") == 4
+    assert "(1, 0)" in page.inner_text("#policy .place")
+
+
+def test_every_control_has_a_name_and_the_sentences_are_live(open_page):
+    page = open_page()
+    for name in ("lottery", "slippery_cliff", DRAWN):
+        page.select_option("#problem", name)
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("input, select, button")].filter((node) => !(node.labels?.length
+            || node.getAttribute("aria-label") || node.textContent.trim())).map((node) => node.outerHTML)"""
+        )
+        assert not nameless
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+    assert len(ids) == len(set(ids))
+    assert page.get_attribute("#sentences", "aria-live") == "polite"
+    page.evaluate("explorer.update()")
+    assert page.get_attribute("#sentences", "aria-busy") == "true"
+    page.wait_for_selector("#sentences[aria-busy=false]")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (1345, "light"), (1150, "dark"), (390, "dark")])
+def test_nothing_overlaps_or_leaves_the_page(open_page, width, scheme):
+    page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    long = restaurant().replace(
+        state_names=("a very long name of a state that goes on and on", "b" * 60, "c", "d"),
+        action_names=("walk slowly towards the exit and wait there", "run"),
+    )
+    page.evaluate(INJECT, problem_data("long", long, "A long one. " * 9))
+    for name in ("long", "lottery", "windy_bridge", "frozen_lake_8x8", "slippery_cliff", DRAWN):
+        page.select_option("#problem", name) if name != "long" else None
+        answers(page, beta=-0.123456)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        until(page, "explorer.now.sweep.points.length > 0")
+        clashes = page.evaluate(
+            """() => [...document.querySelectorAll(".card svg[role=img]")].flatMap((root) => {
+              const all = [...root.querySelectorAll("text")];
+              const texts = all.map((node) => [node.textContent, node.getBoundingClientRect()]);
+              const frame = root.getBoundingClientRect();
+              const out = texts.filter(([, box]) => box.left < frame.left - 1 || box.right > frame.right + 1);
+              const pairs = texts.flatMap((one, i) => texts.slice(i + 1).map((other) => [one, other]));
+              const met = pairs.filter(([[, a], [, b]]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2);
+              return [...out.map(([text]) => `out: ${text}`), ...met.map(([[a], [b]]) => `${a} on ${b}`)];
+            })"""
+        )
+        assert not clashes, name
+        if name != "long" and width > 760:  # on a phone tables scroll within their cards
+            wider = "(one) => one.scrollWidth - one.parentElement.clientWidth"
+            assert max(page.evaluate(f"[...document.querySelectorAll('.card table')].map({wider})")) <= 0, name
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
+
+
+def test_a_move_of_a_slider_is_quick(open_page, request):
+    """Medians are recorded, not held to the target, since the machine may be busy: 50 ms, and half a second."""
+    page = open_page()
+    page.select_option("#problem", "frozen_lake")  # 16 cells
+    answers(page, T=20)
+    moves = page.evaluate(
+        """() => Array.from({ length: 25 }, (_, i) => { explorer.now.beta = i / 20; explorer.update();
+        return explorer.now.milliseconds; })"""
+    )
+    both = page.evaluate(
+        """() => Array.from({ length: 15 }, (_, i) => { explorer.now.tau = 0.05 + i / 100; explorer.update();
+        return explorer.now.milliseconds; })"""
+    )
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    found = {"optimism": statistics.median(moves), "temperature": statistics.median(both), "first paint": paint}
+    request.node.user_properties += [(f"{name}, ms", value) for name, value in found.items()]
+    assert max(found.values()) < 5000

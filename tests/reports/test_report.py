@@ -1,0 +1,125 @@
+"""The report: one page, whole, with the numbers of the exact answers and nothing from elsewhere."""
+
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from pgm_control import (
+    ClampedGuide,
+    FreeGuide,
+    InvalidArgument,
+    TabularModel,
+    compare,
+    explain,
+    fit,
+    infer,
+    ledger,
+    report,
+    zoo,
+)
+from pgm_control.models import lottery, restaurant, slippery_cliff
+from pgm_control.reports.report import report_page
+
+pytestmark = pytest.mark.slow
+
+
+class Balance(HTMLParser):
+    """What is open, the ids, and where attributes point."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.ids, self.pointed, self.wrong = [], [], [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.ids += [values["id"]] if "id" in values else []
+        for value in values.values():
+            self.pointed += re.findall(r"url\(#([^)]+)\)", value or "")
+        self.pointed += [values[key][1:] for key in ("href", "xlink:href") if key in values]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return report_page(
+        TabularModel(restaurant()), name="dinner <for> two", command="say 'hello' & <more>", settings={"seed": 7}
+    )
+
+
+def test_it_is_whole_and_needs_nothing_from_elsewhere(page):
+    found = Balance(page)
+    assert (found.open, found.wrong) == ([], [])
+    assert len(set(found.ids)) == len(found.ids)
+    assert set(found.pointed) <= set(found.ids)
+    assert "http" not in page
+    assert "<script" not in page
+    assert "@import" not in page
+    assert "dinner &lt;for&gt; two" in page
+    assert "say &#x27;hello&#x27; &amp; &lt;more&gt;" in page
+
+
+def test_words_numbers_and_settings_are_there(page):
+    model = TabularModel(restaurant())
+    for sentence in explain(model).sentences:
+        assert html.escape(sentence) in page
+    for number in (infer(model, 1.0).log_evidence, infer(model, 0.0).objective):
+        assert f"{number:.4f}" in page
+    assert f"{ledger(model, infer(model, 0.0)).gap:.3f}" in page
+    assert re.search(r"seed</th><td>7<", page)
+    assert re.search(r"torch</th><td>2", page)
+
+
+def test_the_same_question_gives_the_same_page(page):
+    again = report_page(
+        TabularModel(restaurant()), name="dinner <for> two", command="say 'hello' & <more>", settings={"seed": 7}
+    )
+    assert again == page
+
+
+def test_a_comparison_brings_its_fits_and_command(tmp_path):
+    found = compare(TabularModel(lottery()), steps=40, seed=3, name="lottery", command="pgm-control report lottery")
+    path = report(found, path=tmp_path / "new" / "page.html")
+    page = path.read_text()
+    for row in ("free, exact", "free, fitted", "clamped, exact", "clamped, fitted"):
+        assert row in page
+    assert "How the fits went." in page
+    assert "pgm-control report lottery" in page
+    assert re.search(r"seed</th><td>3<", page)
+    with pytest.raises(InvalidArgument, match="`guides` must be left out"):
+        report(found, {"free": found.free}, tmp_path / "other.html")
+
+
+def test_guides_of_your_own_and_fits():
+    model = TabularModel(restaurant())
+    guides = {"mine": ClampedGuide(model), "fitted": fit(model, FreeGuide(model), steps=5)}
+    page = report_page(model, guides)
+    assert "<h3>mine</h3>" in page
+    assert "How the fits went." in page
+
+
+@pytest.mark.parametrize("name", ["slippery_cliff", "restaurant_twin", "frozen_lake"])
+def test_maps_where_there_is_one_and_no_gap_where_there_is_none(name):
+    page = report_page(TabularModel(zoo()[name].build().replace(horizon=6)))
+    found = Balance(page)
+    assert (found.open, found.wrong) == ([], [])
+    assert ("The policies at the first step." in page) is (name != "restaurant_twin")
+    assert "by step (free)" not in page
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(InvalidArgument, match="positive temperature"):
+        report(TabularModel(slippery_cliff(), 0.0), path=tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,524 @@
+"""Checkpoints that are not what was written are refused by name, before anything of them is used."""
+
+import copy
+import dataclasses
+import json
+import math
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from problems import gamble, random_mdp
+from pyro.infer import Trace_ELBO, TraceEnum_ELBO
+from pyro.optim import ClippedAdam, PyroOptim
+from pyro.optim.lr_scheduler import PyroLRScheduler
+from test_learner import Noisy
+from torch import Tensor
+
+from pgm_control import (
+    BenchRow,
+    ClampedGuide,
+    FreeGuide,
+    InvalidCheckpoint,
+    TabularMDP,
+    TabularModel,
+    ValueStatus,
+    fit,
+    value_iteration,
+)
+from pgm_control.benchmark.rows import JobResult, Point
+from pgm_control.benchmark.store import ResultFile
+from pgm_control.cli.main import main
+from pgm_control.cli.run_folder import RunFolder
+from pgm_control.guides import DeterministicGuide, NeuralGuide
+from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
+
+TINY = {"hidden": (4,), "batch_size": 4, "learning_starts": 4, "capacity": 20, "seed": 5}
+UNSAFE = ("weights_only", "allow_pickle")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    gymnasium.register("broken/Noisy-v0", Noisy, max_episode_steps=6)
+    gymnasium.register("broken/Choice-v0", Noisy, max_episode_steps=6, kwargs={"actions": gymnasium.spaces.Discrete(3)})
+    yield
+    for name in ("broken/Noisy-v0", "broken/Choice-v0"):
+        del gymnasium.registry[name]
+
+
+def opened(path):
+    """All that a file holds, as one structure."""
+    content = torch.load(path, weights_only=True)
+    return {**content, "json": json.loads(content["json"])}
+
+
+def written(path, content):
+    torch.save({**content, **({"json": json.dumps(content["json"])} if "json" in content else {})}, path)
+
+
+def places(content, at=()):
+    """Where something stands, from the outermost name to the innermost."""
+    entries = content.items() if isinstance(content, dict) else enumerate(content)
+    for key, value in entries:
+        yield (*at, key)
+        if isinstance(value, dict | list | tuple):
+            yield from places(value, (*at, key))
+
+
+def of(content: Any, at: Any) -> Any:
+    for key in at:
+        content = content[key]
+    return content
+
+
+def set_to(content, at, value):
+    """A copy with another value there."""
+    if not at:
+        return value
+    changed = copy.copy(content) if not isinstance(content, tuple) else list(content)
+    changed[at[0]] = set_to(content[at[0]], at[1:], value)
+    return type(content)(changed) if isinstance(content, tuple) else changed
+
+
+def breaks(content: Any) -> Iterator[tuple[str, Any]]:
+    """Every way to break one place: its name, and the content as broken."""
+    for at in places(content):
+        value, home = of(content, at), of(content, at[:-1])
+        if isinstance(home, dict):
+            yield f"{at} missing", set_to(content, at[:-1], {k: v for k, v in home.items() if k != at[-1]})
+        if isinstance(value, dict):
+            yield f"{at} surplus", set_to(content, at, {**value, "surplus": 1})
+        for what, wrong in instead(value):
+            yield f"{at} {what}", set_to(content, at, wrong)
+    yield "() surplus", {**content, "surplus": torch.zeros(2)}
+
+
+def instead(value):
+    """Values of another kind, size, dtype, or with nan."""
+    if isinstance(value, Tensor):
+        yield "longer", torch.cat((value, value[-1:])) if value.ndim and len(value) else value.new_zeros(3)
+        yield "shorter", value[:-1] if value.ndim and len(value) else value[None]
+        if value.ndim != 2 or len(value) > 1:
+            yield "flat", value.reshape(1, -1)
+        yield "another dtype", value.to(torch.float16)
+        yield "complex", value.to(torch.complex64)
+        yield "sparse", value.to_sparse()
+        if value.is_floating_point() and value.numel():
+            spoilt = value.clone()
+            spoilt.view(-1)[-1] = math.nan
+            yield "nan", spoilt
+        yield "a number", 1.0
+        yield "None", None
+        return
+    for wrong in ("x", None, [], {}, math.nan, -1, 10**400, True, torch.zeros(2)):
+        if type(wrong) is not type(value) or (not isinstance(wrong, Tensor) and wrong != value):
+            yield repr(wrong)[:20], wrong
+
+
+def require_refusals(path, content, load, harmless=lambda name: False):
+    """Every break is refused; every refusal is an InvalidCheckpoint that advises nothing unsafe."""
+    found = []
+    for name, broken in breaks(content):
+        try:
+            written(path, broken)
+        except TypeError:  # JSON has no place for a tensor
+            continue
+        try:
+            load(path)
+        except InvalidCheckpoint as problem:
+            said = "".join(traceback.format_exception(problem))
+            if any(word in said for word in UNSAFE) or "\n" in str(problem) or len(str(problem)) > 700:
+                found.append((name, said))
+        except Exception as problem:
+            found.append((name, repr(problem)[:200]))
+        else:
+            if not harmless(name):
+                found.append((name, "accepted"))
+    assert not found, "\n".join(map(str, found))
+
+
+def resumed(model, guide, **more):
+    def load(path):
+        pyro.clear_param_store()
+        try:
+            fit(model, guide(), steps=5, resume=path, **more)
+        finally:
+            pyro.clear_param_store()
+
+    return load
+
+
+def neural(model):
+    torch.manual_seed(0)
+    return NeuralGuide(model, hidden=(4,))
+
+
+def coin():
+    x = pyro.sample("x", dist.Categorical(logits=torch.zeros(3)))
+    pyro.factor("score", torch.tensor([0.0, 1.0, 2.0])[x])
+
+
+def in_the_store():
+    probs = pyro.param("probs", torch.ones(3) / 3, constraint=dist.constraints.simplex)
+    pyro.sample("x", dist.Categorical(probs=probs))
+
+
+def scheduled():
+    made = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.1}, "gamma": 0.9}
+    return PyroLRScheduler(torch.optim.lr_scheduler.ExponentialLR, made)
+
+
+MODEL = TabularModel(gamble())
+FITS = {
+    "svi": (MODEL, lambda: FreeGuide(MODEL), dict),
+    "svi by sampling": (MODEL, lambda: ClampedGuide(MODEL), lambda: {"loss": Trace_ELBO()}),
+    "svi with a scheduler": (MODEL, lambda: ClampedGuide(MODEL), lambda: {"optim": scheduled()}),
+    "svi with momentum": (
+        MODEL,
+        lambda: ClampedGuide(MODEL),
+        lambda: {"optim": PyroOptim(torch.optim.SGD, {"lr": 0.1, "momentum": 0.9})},
+    ),
+    "svi by a clipped Adam": (
+        MODEL,
+        lambda: ClampedGuide(MODEL),
+        lambda: {"optim": ClippedAdam({"lr": 0.1})},
+    ),
+    "svi of a function": (coin, lambda: in_the_store, lambda: {"loss": TraceEnum_ELBO(max_plate_nesting=0)}),
+    "natural_gradient": (MODEL, lambda: FreeGuide(MODEL), lambda: {"method": "natural_gradient"}),
+    "natural_gradient of indices": (MODEL, lambda: DeterministicGuide(MODEL), lambda: {"method": "natural_gradient"}),
+    "em": (MODEL, lambda: neural(MODEL), lambda: {"method": "em"}),
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
+    model, guide, more = FITS[name]
+    path = tmp_path / "fit.pt"
+    fit(model, guide(), steps=3, checkpoint=path, tolerance=0, **more())
+    pyro.clear_param_store()
+    load = resumed(model, guide, **more())
+    content = opened(path)
+    load(path)
+    written(path, content)
+    load(path)
+
+    def harmless(what):
+        # How many steps were made, and which parameters made one, no other entry says.
+        place, _, how = what.rpartition(" ")
+        if place.startswith("('optimiser',"):
+            return "'scheduler'" in place or how in ("missing", "{}")
+        return place == "('elbo',)" and how in ("longer", "shorter")
+
+    require_refusals(path, content, load, harmless)
+
+
+@pytest.mark.parametrize(
+    ("method", "temperature"),
+    [
+        ("auto", 0.0),
+        ("auto", 0.3),
+        ("value_iteration", 0.3),
+        ("gauss_seidel", 0.0),
+        ("modified_policy_iteration", 0.3),
+        ("anderson", 0.0),
+    ],
+)
+def test_a_broken_checkpoint_of_value_iteration_is_refused(tmp_path, method, temperature):
+    mdp = random_mdp(3, states=17, discount=0.97)
+    path = tmp_path / "v.pt"
+    value_iteration(mdp, temperature, method=method, max_sweeps=9, checkpoint=path)
+
+    def load(file):
+        value_iteration(mdp, temperature, method=method, max_sweeps=30, resume=file)
+
+    def harmless(what):
+        return what in ("('history',) longer", "('history',) shorter")  # no other entry says how many there were
+
+    content = opened(path)
+    require_refusals(path, content, load, harmless)
+    for size in (2, 16, 18, 100_000):
+        written(path, set_to(content, ("state", "v"), torch.full((size,), 7.0, dtype=torch.float64)))
+        with pytest.raises(InvalidCheckpoint, match=rf"its `v` must have shape \(17,\), but has \({size},\)"):
+            load(path)
+
+
+def test_a_checkpoint_in_memory_is_checked_too():
+    mdp = random_mdp(3, states=17, discount=0.97)
+    found = value_iteration(mdp, max_sweeps=5)
+    short = dataclasses.replace(found.checkpoint, state={**found.checkpoint.state, "v": torch.zeros(2).double()})
+    with pytest.raises(InvalidCheckpoint, match=r"`resume` does not fit this problem: its `v` must have shape \(17,\)"):
+        value_iteration(mdp, resume=dataclasses.replace(found, checkpoint=short))
+    guide = FreeGuide(MODEL)
+    past = fit(MODEL, guide, steps=2)
+    spoilt = dataclasses.replace(
+        past.checkpoint, parameters={**past.checkpoint.parameters, "policy_logits": torch.zeros(1).double()}
+    )
+    with pytest.raises(
+        InvalidCheckpoint, match="`resume` does not fit this guide: its `policy_logits` must have shape"
+    ):
+        fit(MODEL, guide, resume=dataclasses.replace(past, checkpoint=spoilt))
+
+
+LEARNERS = {
+    "soft_q, table": (SoftQLearning, "FrozenLake-v1", {**TINY, "hidden": (), "optimism": 0.5}, 12),
+    "soft_q, box": (SoftQLearning, "broken/Noisy-v0", {**TINY, "particles": 2}, 8),
+    "sac, box": (SAC, "broken/Noisy-v0", TINY, 9),
+    "sac, choice": (SAC, "broken/Choice-v0", {**TINY, "num_envs": 2, "action_prior": [0.5, 0.5, 0.0]}, 8),
+    "original_sac, box": (OriginalSAC, "broken/Noisy-v0", TINY, 8),
+    "policy_gradient, box": (
+        MaxEntPolicyGradient,
+        "broken/Noisy-v0",
+        {"hidden": (4,), "num_envs": 2, "seed": 5},
+        10,
+    ),
+}
+OTHER_SETTINGS = ("temperature", "optimism", "target_entropy", "action_prior", "horizon")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_broken_checkpoint_of_a_learner_is_refused(tmp_path, name):
+    kind, env, arguments, steps = LEARNERS[name]
+    path = tmp_path / "learner.pt"
+    kind(env, **arguments).learn(steps, checkpoint=path, log_every=8, evaluate_every=8, evaluation_episodes=1)
+    content = opened(path)
+    written(path, content)
+    kind.load(path)
+
+    def harmless(what):
+        # Other settings of the right kind, numbers of the log, and how many steps an episode has, no other entry says.
+        place, _, how = what.rpartition(" ")
+        if "'optimisers'" in place:
+            return how in ("missing", "{}")
+        if "'actions'" in place:
+            return how in ("longer", "shorter", "missing", "{}")
+        if "'config'" in place:
+            return any(f"'{each}'" in place for each in OTHER_SETTINGS) and how in ("-1", "None", "[]", "True")
+        return ("'log'" in place or "'mean'" in place or "'recent'" in place or "'evaluations'" in place) and how in (
+            "-1",
+            "missing",
+            "surplus",
+            "[]",
+            "{}",
+        )
+
+    require_refusals(path, content, kind.load, harmless)
+
+
+def test_infinities_that_mean_something_come_back(tmp_path):
+    """Forbidden outcomes have logits of −inf, masked actions a prior of 0, and rewards may be beyond float32."""
+    forbidden = TabularMDP(
+        [1.0, 0.0], [[[0.5, 0.5]] * 2] * 2, [[[0, 1]] * 2] * 2, [[[1.0, -math.inf], [0.5, 0.2]], [[0.0, 1.0]] * 2], 3
+    )
+    model = TabularModel(forbidden)
+    fit(model, FreeGuide(model), method="natural_gradient", steps=2, checkpoint=tmp_path / "fit.pt")
+    kept = opened(tmp_path / "fit.pt")["parameters"]
+    fit(model, DeterministicGuide(model), method="natural_gradient", steps=2, checkpoint=tmp_path / "hard.pt")
+    assert fit(model, FreeGuide(model), method="natural_gradient", resume=tmp_path / "fit.pt").steps > 2
+    spoilt = {"parameters": {**kept, "policy_logits": torch.full_like(kept["policy_logits"], -math.inf)}}
+    written(tmp_path / "fit.pt", {**opened(tmp_path / "fit.pt"), **spoilt})
+    guide = FreeGuide(model)
+    before = copy.deepcopy(guide.state_dict())
+    with pytest.raises(InvalidCheckpoint, match="with its parameters `log_policy` of the guide must hold normalised"):
+        fit(model, guide, method="natural_gradient", resume=tmp_path / "fit.pt")
+    assert all(torch.equal(value, before[name]) for name, value in guide.state_dict().items())
+
+    stuck = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[-math.inf]], [[1.0]]], 1, 0.9)
+    part = value_iteration(stuck, 0.5, max_sweeps=3, method="anderson", checkpoint=tmp_path / "v.pt")
+    assert part.v[0] == -math.inf
+    assert value_iteration(stuck, 0.5, method="anderson", resume=tmp_path / "v.pt").status is ValueStatus.converged
+
+
+def test_indices_out_of_range_are_refused(tmp_path):
+    path, guide = tmp_path / "fit.pt", DeterministicGuide(MODEL)
+    fit(MODEL, guide, method="exact", checkpoint=path)
+    before, content = guide.actions.clone(), opened(path)
+    for index in (-1, 2, 10**12):
+        written(path, set_to(content, ("parameters", "actions"), torch.full_like(guide.actions, index)))
+        with pytest.raises(InvalidCheckpoint, match="does not fit this guide"):
+            fit(MODEL, guide, method="exact", resume=path)
+        assert torch.equal(guide.actions, before)
+    path = tmp_path / "learner.pt"
+    SAC("broken/Choice-v0", **TINY).learn(9, checkpoint=path)
+    content = opened(path)
+    rows = ("tensors", "parts", "experience", "rows")
+    for column, value in ((2, 3.0), (2, -1.0), (2, 0.5), (-1, 0.5)):  # the action; whether it goes on
+        spoilt = of(content, rows).clone()
+        spoilt[0, column] = value
+        written(path, set_to(content, rows, spoilt))
+        with pytest.raises(InvalidCheckpoint, match=r"its `parts.experience.rows` must"):
+            SAC.load(path)
+    for count in (8, 10, 21, 2**70):
+        written(path, set_to(content, ("tensors", "parts", "experience", "count"), count))
+        with pytest.raises(InvalidCheckpoint, match=r"its `parts.experience.(rows|count)` must"):
+            SAC.load(path)
+    taken = of(content, ("tensors", "worlds", "actions", "0"))
+    written(path, set_to(content, ("tensors", "worlds", "actions", "0"), torch.full_like(taken, 3)))
+    with pytest.raises(InvalidCheckpoint, match=r"`worlds.actions.0` must hold actions of Discrete\(3\)"):
+        SAC.load(path)
+
+
+@pytest.fixture
+def evil(tmp_path, monkeypatch):
+    """A module in the current folder that must not be imported."""
+    (tmp_path / "evilmod.py").write_text("raise SystemExit('code was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "evilmod:pgm_control/RiskyPath-v0"
+    assert "evilmod" not in sys.modules
+
+
+def run(capsys, *args):
+    status = main([*map(str, args)])
+    return status, capsys.readouterr().err
+
+
+def test_a_file_does_not_choose_what_module_is_imported(tmp_path, evil):
+    path = tmp_path / "one.pt"
+    SAC("pgm_control/RiskyPath-v0", **TINY).learn(5, checkpoint=path)
+    written(path, set_to(opened(path), ("json", "env"), evil))
+    with pytest.raises(InvalidCheckpoint, match=r"would import the module before the colon.*load\(path, env=…\)"):
+        SAC.load(path)
+    assert SAC.load(path, env="pgm_control/RiskyPath-v0").steps == 5
+
+
+def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
+    folder = tmp_path / "x"
+    arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
+    assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
+    for name, command in (("policy.pt", "play"), ("checkpoint.pt", "train --resume")):
+        content = opened(folder / name)
+        written(folder / name, set_to(content, ("json", "env"), evil))
+        status, err = run(capsys, *command.split(), folder)
+        assert (status, err.count("\n")) == (2, 1)
+        assert f"{name} names the environment 'evilmod:" in err
+        written(folder / name, content)
+    facts = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**facts, "env": evil}))
+    (folder / "checkpoint.pt").unlink()
+    for command in ("play", "train --resume"):
+        status, err = run(capsys, *command.split(), folder)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "run.json names the environment 'evilmod:" in err
+
+
+def test_broken_files_of_a_run_are_one_line(capsys, tmp_path):
+    folder = tmp_path / "x"
+    arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
+    assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 10, "--out", folder)[0] == 0
+    policy, checkpoint = (folder / "policy.pt"), (folder / "checkpoint.pt")
+    content, whole = opened(policy), checkpoint.read_bytes()
+
+    def harmless(what):
+        place, _, how = what.rpartition(" ")
+        replaced = any(f"'{each}'" in place for each in ("capacity", "num_envs", "device")) and how in ("-1", "'x'")
+        return replaced or (any(f"'{each}'" in place for each in OTHER_SETTINGS) and how in ("None", "[]", "-1"))
+
+    require_refusals(policy, content, lambda path: RunFolder(folder).policy(SAC), harmless)
+    written(policy, content)
+    facts = json.loads((folder / "run.json").read_text())
+    checkpoint.unlink()
+    for name, broken in breaks(facts):
+        place, _, how = name.rpartition(" ")
+        used = any(f"'{each}'" in place for each in ("algorithm", "env", "config", "learn", "tensorboard"))
+        legal = any(f"'{each}'" in place for each in (*OTHER_SETTINGS, "hidden", "evaluate_every"))
+        if not used or (legal and how in ("None", "[]", "-1")):
+            continue
+        try:
+            (folder / "run.json").write_text(json.dumps(broken))
+        except TypeError:
+            continue
+        status, err = run(capsys, "train", "--resume", folder)
+        assert (status, err.count("\n")) == (2, 1), (name, err)
+    (folder / "run.json").write_text(json.dumps(facts))
+    checkpoint.write_bytes(whole)
+    evaluations = (folder / "evaluations.csv").read_bytes()
+    for spoilt in (
+        b"step,seconds\n1,2\n",
+        evaluations.replace(b"mean", b"mode"),
+        evaluations + b"nan,1,1,1,1\n",
+        evaluations + b"inf,1,1,1,1\n",
+        evaluations + b"1,1,nan,1,1\n",
+        evaluations + b"1,1,1,1,1,1\n",
+        evaluations + b"1,1\n",
+        evaluations + b"\xff,1,1,1,1\n",
+        evaluations + b"\0,1,1,1,1\n",
+    ):
+        (folder / "evaluations.csv").write_bytes(spoilt)
+        with pytest.raises(InvalidCheckpoint, match=r"evaluations.csv .*Remove it to play without it"):
+            RunFolder(folder).last_evaluation()
+
+
+def test_broken_lines_of_a_bench_do_not_count(tmp_path):
+    file = ResultFile(tmp_path / "results.jsonl")
+    row = BenchRow("a", "b", 0, 1.0, 3, "converged", elbo=-math.inf, objective=math.nan)
+    file.append("key", JobResult(row, (Point(1, -1.0, 0.1),)))
+    kept = file.path.read_bytes()
+    assert list(file.results()) == ["key"]
+    line = json.loads(kept)
+    for name, broken in breaks({key: line[key] for key in ("row", "history")}):
+        if "surplus" in name and "'row'" not in name:
+            continue
+        try:
+            file.path.write_bytes(json.dumps({"key": "key", **broken}).encode() + b"\n")
+        except TypeError:
+            continue
+        found = file.results()
+        if found:  # what it says is of the right kinds
+            [result] = found.values()
+            assert all(isinstance(each, int | float | str | None) for each in dataclasses.astuple(result.row)), name
+            assert all(isinstance(each, int | float) for point in result.history for each in point), name
+    for junk in (b"[]", b"5", b"{", b'{"key": [1]}', b'{"key": {}, "row": 1}', b"[" * 100_000, b"\xff"):
+        file.path.write_bytes(junk + b"\n" + kept)
+        assert list(file.results()) == ["key"]
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"obs": [[0, 1]], "acts": [["a"]]},
+        {"obs": [[0, math.inf]], "acts": [[0]]},
+        {"obs": [[0, 1e300]], "acts": [[0]]},
+        {"obs": [[0, 1j]], "acts": [[0]]},
+        {"obs": [[0, -1]], "acts": [[0]]},
+        {"obs": [[0, 1]], "acts": [[7]]},
+        {"obs": [[0, 1]], "acts": [[0]], "lengths": [2]},
+        {"obs": [[0, 1]], "acts": [[0]], "lengths": [-1]},
+        {"obs": [[0, 1]], "acts": [[0]], "lengths": [math.nan]},
+        {"obs": [[0, 1]], "acts": [[0]], "terminal": ["yes"]},
+        {"obs": [[0, 1]], "acts": np.array([[{}]], dtype=object)},
+    ],
+)
+def test_broken_demonstrations_are_one_line(capsys, tmp_path, arrays):
+    path = tmp_path / "seen.npz"
+    np.savez(path, **{name: np.asarray(array) for name, array in arrays.items()})
+    status, err = run(capsys, "learn-reward", "risky_path", "--demonstrations", path, "--out", tmp_path / "out")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert not any(word in err for word in UNSAFE)
+
+
+def test_files_that_are_no_demonstrations_are_one_line(capsys, tmp_path):
+    np.save(tmp_path / "plain.npy", np.zeros(3))
+    np.savez(tmp_path / "whole.npz", obs=np.zeros((1, 2)), acts=np.zeros((1, 1)))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for name, content in (
+        ("junk.npz", b"junk"),
+        ("empty.npz", b""),
+        ("cut.npz", whole[: len(whole) // 2]),
+        ("flipped.npz", whole.replace(b"NUMPY", b"NUMPZ")),
+        ("pickle.npz", b"\x80\x04."),
+    ):
+        (tmp_path / name).write_bytes(content)
+    for name in ("plain.npy", "junk.npz", "empty.npz", "cut.npz", "flipped.npz", "pickle.npz", "nothing.npz", "."):
+        status, err = run(
+            capsys, "learn-reward", "risky_path", "--demonstrations", tmp_path / name, "--out", tmp_path / "out"
+        )
+        assert (status, err.count("\n")) == (2, 1), (name, err)
+        assert not any(word in err for word in UNSAFE)

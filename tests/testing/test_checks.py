@@ -1,0 +1,211 @@
+"""The public laws catch the mistakes that people make."""
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from problems import gamble, random_mdp
+
+from pgm_control import Blocks, ClampedGuide, LawBroken, MarkovGuide, TabularMDP, TabularModel, infer
+from pgm_control.testing import check_guide, check_model
+from pgm_control.trajectories.program import run_program
+
+MODEL = TabularModel(random_mdp(seed=0, horizon=2), 0.7)
+
+
+def sites(model, policy_logits, *, leave_out=(), carry=False, draw=None):
+    """A guide by hand, with faults to order."""
+    draw = draw or (lambda logits: dist.Categorical(logits=logits))
+    mdp, prior = model.mdp, model.blocks()
+    certain = torch.eye(mdp.num_states, dtype=torch.float64).log()
+    state = pyro.sample("state_0", dist.Categorical(logits=prior.log_initial))
+    for t in range(mdp.horizon):
+        if carry:
+            outcome = pyro.sample(f"outcome_{t}", draw(prior.log_dynamics[t][state, 0]))
+            action = pyro.sample(f"action_{t}", dist.Categorical(logits=policy_logits[t][state]))
+        else:
+            action = pyro.sample(f"action_{t}", dist.Categorical(logits=policy_logits[t][state]))
+            if f"outcome_{t}" in leave_out:
+                continue
+            outcome = pyro.sample(f"outcome_{t}", draw(prior.log_dynamics[t][state, action]))
+        if f"state_{t + 1}" not in leave_out:
+            arrival = certain[mdp.successor[state, action, outcome]]
+            state = pyro.sample(f"state_{t + 1}", dist.Categorical(logits=arrival))
+
+
+def test_a_guide_by_hand_passes():
+    report = check_guide(MODEL, lambda: sites(MODEL, MODEL.blocks().log_policy))
+    assert report.free == ()
+    assert report.elbo < report.log_evidence
+
+
+def test_a_posterior_passes_and_its_freedom_is_seen():
+    assert check_guide(MODEL, infer(MODEL)).free == ("initial", "dynamics")
+    assert check_guide(MODEL, infer(MODEL, 0.0)).free == ()
+    discounted = TabularModel(random_mdp(seed=0, horizon=2, discount=0.5))
+    from pgm_control import Optimism
+
+    assert check_guide(discounted, infer(discounted, Optimism(0.0, 0.0, 1.0))).free == ("survival",)
+
+
+def test_freedom_is_seen_where_the_guide_hardly_ever_comes():
+    mdp = TabularMDP(
+        [1.0, 0.0],
+        [[[1 - 1e-6, 1e-6]], [[0.5, 0.5]]],
+        [[[0, 1]], [[0, 1]]],
+        [[[0.0, 0.0]], [[0.0, 1.0]]],
+        horizon=3,
+    )
+    model = TabularModel(mdp)
+    luck = torch.tensor([[[0.0, 0.0]], [[-1.0, 1.0]]], dtype=torch.float64)
+
+    class Hopeful(MarkovGuide):
+        def blocks(self):
+            own = model.blocks()
+            return Blocks(own.log_initial, own.log_policy, torch.log_softmax(own.log_dynamics + luck, -1))
+
+    assert check_guide(model, Hopeful(model)).free == ("dynamics",)
+
+
+def test_a_site_left_out_is_named():
+    model = TabularModel(gamble())
+    with pytest.raises(LawBroken, match=r"leaves out `outcome_0`, `state_1`.*not clamped"):
+        check_guide(model, lambda: sites(model, model.blocks().log_policy, leave_out=("outcome_0", "state_1")))
+
+
+def test_a_site_too_many_is_named():
+    def guide():
+        sites(MODEL, MODEL.blocks().log_policy)
+        pyro.sample("mood", dist.Bernoulli(0.5))
+
+    with pytest.raises(LawBroken, match="samples `mood`, which the model does not have"):
+        check_guide(MODEL, guide)
+
+
+def test_an_unsafe_order_is_named():
+    with pytest.raises(LawBroken, match="draws `outcome_0` where `action_0` is due"):
+        check_guide(MODEL, lambda: sites(MODEL, MODEL.blocks().log_policy, carry=True))
+
+
+def test_mass_on_an_impossible_outcome_is_named():
+    mdp = TabularMDP([1.0], [[[1.0, 0.0]]], [[[0, 0]]], [[[0.0, 0.0]]], horizon=1)
+    model = TabularModel(mdp)
+
+    def leaky(logits):
+        return dist.Categorical(probs=logits.exp() * 0.5 + 0.25)
+
+    with pytest.raises(LawBroken, match="which the model calls impossible: its ELBO is −inf"):
+        check_guide(model, lambda: sites(model, model.blocks().log_policy, draw=leaky))
+
+
+def test_private_randomness_is_named():
+    import random
+
+    source = random.Random(0)
+
+    def guide():
+        logits = torch.tensor([0.0, -torch.inf] if source.random() < 0.5 else [-torch.inf, 0.0], dtype=torch.float64)
+        sites(MODEL, logits.expand(2, 3, 2))
+
+    with pytest.raises(LawBroken, match="differs between two runs with one seed"):
+        check_guide(MODEL, guide)
+
+
+class Faulty(MarkovGuide):
+    """A guide with a fault to order."""
+
+    def __init__(self, model, fault):
+        super().__init__(model)
+        self.fault = fault
+        self.logits = torch.nn.Parameter(torch.zeros_like(model.blocks().log_policy))
+
+    def blocks(self):
+        prior = self.model.blocks()
+        policy = torch.log_softmax(prior.log_policy + self.logits, -1)
+        if self.fault == "unnormalised":
+            policy = prior.log_policy + self.logits + 1.0
+        if self.fault == "unused":
+            policy = prior.log_policy
+        if self.fault == "nan gradient":
+            bad = torch.where(self.logits > torch.inf, 0.0, self.logits)
+            policy = torch.log_softmax(prior.log_policy + bad + 0.0 * (bad - bad).abs().sqrt(), -1)
+        if self.fault == "restless":
+            policy = torch.log_softmax(policy + torch.randn_like(policy), -1)
+        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+
+    def forward(self):
+        if self.fault == "says one thing, does another":
+            run_program(infer(self.model).blocks(), self.model.mdp)
+        else:
+            super().forward()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("unnormalised", "`log_policy` of the guide must hold normalised log-probabilities"),
+        ("restless", r"its blocks\(\) differ between two calls"),
+        ("unused", "does not depend on the parameter `logits`"),
+        ("nan gradient", "gradient of the parameter `logits` is not finite"),
+        ("says one thing, does another", r"its program has an ELBO of .*, but its blocks\(\)"),
+    ],
+)
+def test_faults_of_a_markov_guide_are_named(fault, message):
+    with pytest.raises(LawBroken, match=message):
+        check_guide(MODEL, Faulty(MODEL, fault))
+
+
+def test_a_bound_above_the_evidence_is_named():
+    """Enumeration in the unsafe order, as a loss of its own, is such a bound; here the guide cheats by a factor."""
+
+    def cheat():
+        sites(MODEL, MODEL.blocks().log_policy)
+        pyro.factor("bonus", torch.tensor(-50.0), has_rsample=False)
+
+    with pytest.raises(LawBroken, match=r"exceeds log p\(O\)"):
+        check_guide(MODEL, cheat)
+
+
+def test_parameters_and_generator_are_put_back():
+    guide = ClampedGuide(MODEL)
+    guide.policy_logits.data.normal_()
+    before, state = guide.policy_logits.detach().clone(), torch.get_rng_state()
+    check_guide(MODEL, guide)
+    assert torch.equal(guide.policy_logits, before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class WrongModel:
+    """A model whose program is not what its tables say."""
+
+    def __init__(self, fault):
+        self.fault = fault
+        self.mdp, self.temperature, self.action_prior = MODEL.mdp, MODEL.temperature, MODEL.action_prior
+
+    def blocks(self):
+        return MODEL.blocks()
+
+    def __call__(self):
+        if self.fault == "temperature":
+            return TabularModel(self.mdp, 2 * self.temperature)()
+        if self.fault == "no factor":
+            return run_program(self.blocks(), self.mdp)
+        return MODEL()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("temperature", "the program and `mdp`, `temperature`, `action_prior` disagree"),
+        ("no factor", "the factors must be"),
+    ],
+)
+def test_faults_of_a_model_are_named(fault, message):
+    with pytest.raises(LawBroken, match=message):
+        check_model(WrongModel(fault))
+
+
+def test_a_sound_model_is_reported():
+    report = check_model(WrongModel("none"))
+    assert report.sites == ("state_0", "action_0", "outcome_0", "state_1", "action_1", "outcome_1", "state_2")
+    assert report.log_evidence == pytest.approx(infer(MODEL).log_evidence)
