@@ -16,7 +16,8 @@ import torch
 from ..errors import InvalidArgument, InvalidCheckpoint
 from ..learners.learner import Learner
 from ..learners.learning import EVALUATION, EvaluationPoint
-from ..learners.saved import REMEDY, check_of, made_again, read, require_arguments, require_plain_id, write
+from ..learners.saved import REMEDY, check_of, made_again, require_arguments, require_plain_id
+from ..runtime.checkpoint import read, write
 from ..runtime.checkpoint_checks import anything, either, fields, flag, mapping, nothing, number, require, text
 from ..runtime.files import write_whole
 
@@ -42,8 +43,6 @@ _FACTS = fields(
 )
 _POLICY = fields(
     {
-        "policy_of": text,
-        "format": number(whole=True),
         "env": text,
         "config": mapping(anything),
         "steps": number(0, whole=True),
@@ -163,13 +162,11 @@ class RunFolder:
             name: part.state_dict() for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)
         }
         facts = {
-            "policy_of": type(learner).__name__,
-            "format": learner.format,
             "env": learner.env_id,
             "config": learner.config,
             "steps": learner.steps,
         }
-        write(self.path / "policy.pt", networks, facts)
+        write(self.path / "policy.pt", f"{type(learner).__name__} policy", networks, facts)
 
     def begun(self, kind: type[Learner], facts: Mapping[str, Any], device: str | None) -> Learner:
         """The learner of a run that has no checkpoint yet, as it began.
@@ -202,13 +199,7 @@ class RunFolder:
                 f"There is no policy in {self.path} yet: one is written with the first row of the log. To go on: "
                 f"{self.go_on}"
             )
-        networks, facts = read(path)
-        if facts.get("policy_of") != kind.__name__ or facts.get("format") != kind.format:
-            raise InvalidCheckpoint(
-                f"{path} must hold the policy of a {kind.__name__} of format {kind.format}, but does not. Take the "
-                "version that wrote it."
-            )
-        require(path, "a policy", facts, _POLICY, REMEDY)
+        networks, facts = read(path, f"{kind.__name__} policy", mapping(anything), _POLICY, REMEDY)
         require_plain_id(path, facts["env"])
         require_arguments(kind, path, facts["config"])
         config = {**facts["config"], "device": "cpu", "num_envs": 1}

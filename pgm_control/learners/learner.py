@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, TypeVar, final
 
 import gymnasium
 import numpy as np
@@ -20,14 +20,15 @@ from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint
 from ..runtime.arguments import whole, whole_or_none
+from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
 from ..runtime.progress import Progress, silent
-from .checks import require_finite, require_finite_actions, require_spaces
+from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus
 from .memory import prepare_memory
 from .randomness import check_generators, device_of, forked, generator_states, set_generators
-from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of, write
+from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of
 
 _Kind = TypeVar("_Kind", bound="Learner")  # not Self, which the shape checks of the tests refuse
 
@@ -70,8 +71,6 @@ class Learner(ABC):
         steps: of the environment, made so far.
         seconds: spent learning so far.
     """
-
-    format: ClassVar[int] = 1
 
     def __init__(self, env: WorldSource, num_envs: int, seed: int | None, device: str, config: dict[str, Any]) -> None:
         """Make the environments.
@@ -255,7 +254,7 @@ class Learner(ABC):
     @final
     def save(self, path: str | Path) -> None:
         """Write all that the next step depends on: tensors and JSON, whole or not at all."""
-        write(path, self._state(), self._facts())
+        write(path, type(self).__name__, self._state(), self._facts())
 
     @classmethod
     @final
@@ -318,10 +317,8 @@ class Learner(ABC):
     def _facts(self) -> dict[str, Any]:
         unfit = [name for name, value in self.config.items() if not is_plain(value)]
         return {
-            "learner": type(self).__name__,
-            "format": self.format,
             "env": self.env_id,
-            "spaces": self._spaces(),
+            "description": self._description(),
             "config": {name: value for name, value in self.config.items() if name not in unfit},
             "left_out": unfit,
             "steps": self.steps,
@@ -329,11 +326,14 @@ class Learner(ABC):
             **self.journal.facts(),
         }
 
-    def _spaces(self) -> list[int | bool]:
-        return [self.observations.features, self.actions.size, self.actions.is_discrete]
+    def _description(self) -> dict[str, str]:
+        """What an environment must have in common with that of a file."""
+        kind = "a choice of" if self.actions.is_discrete else "a box of"
+        return {"observation": f"{self.observations.features} features", "action": f"{kind} {self.actions.size}"}
 
     def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: str | Path) -> None:
-        require_spaces(path, facts["spaces"], self._spaces())
+        remedy = "Pass the environment that it was made in."
+        require_same(path, facts["description"], self._description(), remedy)
         checks = {"random": check_generators(self.device), "worlds": self.worlds.check}
         parts = fields({name: check_of(part) for name, part in self.parts().items()})
         require(path, "this learner", tensors, fields({**checks, "parts": parts}), REMEDY)

@@ -1,7 +1,6 @@
-"""A learner on disk: tensors and JSON, loadable without running code, written whole or not at all."""
+"""What a file must hold for a learner to be made again from it, and how its parts are put back."""
 
 import inspect
-import io
 import json
 import typing
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +11,7 @@ import gymnasium
 import torch
 
 from ..errors import EnvironmentFailure, InvalidCheckpoint
-from ..runtime.checkpoint import loaded
+from ..runtime.checkpoint import read, require_same
 from ..runtime.checkpoint_checks import (
     Check,
     alike,
@@ -20,24 +19,27 @@ from ..runtime.checkpoint_checks import (
     either,
     every,
     fields,
-    flag,
     hinted,
     mapping,
     nothing,
     number,
     require,
-    row,
     text,
 )
-from ..runtime.files import write_whole
 
 _Made = TypeVar("_Made")
 REMEDY = "Load a copy that is whole, or learn anew."
-_FACTS = {
-    "learner": text,
-    "format": number(whole=True),
+_TENSORS = fields(
+    {
+        "parts": mapping(anything),
+        "random": anything,
+        "worlds": fields({"episodes": every(anything), "actions": anything}),
+    }
+)
+"""What its part of a file must be before there is a learner to compare it with."""
+_FACTS: dict[str, Check] = {
     "env": either(text, nothing),
-    "spaces": row([number(1, whole=True), number(1, whole=True), flag]),
+    "description": mapping(text),
     "config": mapping(anything),
     "left_out": every(text),
     "steps": number(0, whole=True),
@@ -46,24 +48,6 @@ _FACTS = {
 """What each fact of a learner must be, but for those of its journal."""
 _NARROW = {"hidden": every(number(1, whole=True)), "seed": number(0, whole=True)}
 """Arguments that a file holds in fewer forms than their types allow."""
-
-
-def write(path: str | Path, tensors: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Write nested dictionaries of tensors and numbers, and what JSON holds: a crash leaves the old file or the new."""
-    buffer = io.BytesIO()
-    torch.save({"tensors": tensors, "json": json.dumps(facts)}, buffer)
-    write_whole(path, buffer.getvalue())
-
-
-def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read both.
-
-    Raises:
-        InvalidCheckpoint: if there is no such file, or it is not whole, or holds something else.
-    """
-    content, facts = loaded(path, "a learner", REMEDY)
-    require(path, "a learner", content, fields({"tensors": mapping(anything)}), REMEDY)
-    return content["tensors"], facts
 
 
 def read_learner(
@@ -81,17 +65,13 @@ def read_learner(
     Raises:
         InvalidCheckpoint: if it cannot be read, or holds something else.
     """
-    tensors, facts = read(path)
-    if facts.get("learner") != kind.__name__ or facts.get("format") != kind.format:
-        found = f"a {facts['learner']} of format {facts.get('format')}" if "learner" in facts else "no whole learner"
-        raise InvalidCheckpoint(
-            f"{path} must hold a {kind.__name__} of format {kind.format}, but holds {found}. Load it with the class, "
-            "and the version, that wrote it."
-        )
-    require(path, "a learner", facts, fields({**_FACTS, **journal}), REMEDY)
+    tensors, facts = read(path, kind.__name__, _TENSORS, fields({**_FACTS, **journal}), REMEDY)
     if not env_is_given:
         require_plain_id(path, facts["env"])
     require_arguments(kind, path, facts["config"], facts["left_out"], given)
+    if not env_is_given and "num_envs" not in given:  # so many would be made before they are compared
+        there = {"number of environments side by side": len(tensors["worlds"]["episodes"])}
+        require_same(path, there, dict.fromkeys(there, facts["config"]["num_envs"]), REMEDY)
     return tensors, facts
 
 

@@ -378,8 +378,8 @@ def test_a_run_is_never_written_over(capsys, made):
 @pytest.mark.parametrize(
     ("name", "content", "command", "message"),
     [
-        ("checkpoint.pt", 0.5, ["train", "--resume", "x"], "is not a whole checkpoint of a learner"),
-        ("policy.pt", 0.5, ["play", "x"], "is not a whole checkpoint of a learner"),
+        ("checkpoint.pt", 0.5, ["train", "--resume", "x"], "is not a whole checkpoint of kind 'SAC'"),
+        ("policy.pt", 0.5, ["play", "x"], "is not a whole checkpoint of kind 'SAC policy'"),
         ("policy.pt", None, ["play", "x"], "There is no policy in x yet"),
         ("run.json", 0.5, ["play", "x"], "run.json cannot be read"),
         ("run.json", b"[1]", ["train", "--resume", "x"], "is not of a training run of this version"),
@@ -414,8 +414,8 @@ def test_an_environment_that_is_gone_is_told(capsys, made, monkeypatch):
 def test_a_policy_of_another_kind_is_refused(capsys, made):
     facts = json.loads((made / "run.json").read_text())
     (made / "run.json").write_text(json.dumps({**facts, "algorithm": "soft_q"}))
-    assert "must hold the policy of a SoftQLearning" in run(capsys, "play", "x")[2]
-    assert "must hold a SoftQLearning of format" in run(capsys, "train", "--resume", "x")[2]
+    assert "of kind 'SoftQLearning policy', but holds one of kind 'SAC policy'" in run(capsys, "play", "x")[2]
+    assert "of kind 'SoftQLearning', but holds one of kind 'SAC'" in run(capsys, "train", "--resume", "x")[2]
 
 
 def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):

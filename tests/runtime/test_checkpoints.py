@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import math
+import random
 import sys
 import traceback
 from collections.abc import Iterator
@@ -212,9 +213,9 @@ def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
     def harmless(what):
         # How many steps were made, and which parameters made one, no other entry says.
         place, _, how = what.rpartition(" ")
-        if place.startswith("('optimiser',"):
+        if place.startswith("('tensors', 'optimiser'"):
             return "'scheduler'" in place or how in ("missing", "{}")
-        return place == "('elbo',)" and how in ("longer", "shorter")
+        return place == "('tensors', 'elbo')" and how in ("longer", "shorter")
 
     require_refusals(path, content, load, harmless)
 
@@ -239,12 +240,15 @@ def test_a_broken_checkpoint_of_value_iteration_is_refused(tmp_path, method, tem
         value_iteration(mdp, temperature, method=method, max_sweeps=30, resume=file)
 
     def harmless(what):
-        return what in ("('history',) longer", "('history',) shorter")  # no other entry says how many there were
+        return what in (
+            "('tensors', 'history') longer",
+            "('tensors', 'history') shorter",
+        )  # no other entry says how many there were
 
     content = opened(path)
     require_refusals(path, content, load, harmless)
     for size in (2, 16, 18, 100_000):
-        written(path, set_to(content, ("state", "v"), torch.full((size,), 7.0, dtype=torch.float64)))
+        written(path, set_to(content, ("tensors", "state", "v"), torch.full((size,), 7.0, dtype=torch.float64)))
         with pytest.raises(InvalidCheckpoint, match=rf"its `v` must have shape \(17,\), but has \({size},\)"):
             load(path)
 
@@ -319,11 +323,12 @@ def test_infinities_that_mean_something_come_back(tmp_path):
     )
     model = TabularModel(forbidden)
     fit(model, FreeGuide(model), method="natural_gradient", steps=2, checkpoint=tmp_path / "fit.pt")
-    kept = opened(tmp_path / "fit.pt")["parameters"]
+    content = opened(tmp_path / "fit.pt")
+    logits = of(content, ("tensors", "parameters", "policy_logits"))
     fit(model, DeterministicGuide(model), method="natural_gradient", steps=2, checkpoint=tmp_path / "hard.pt")
     assert fit(model, FreeGuide(model), method="natural_gradient", resume=tmp_path / "fit.pt").steps > 2
-    spoilt = {"parameters": {**kept, "policy_logits": torch.full_like(kept["policy_logits"], -math.inf)}}
-    written(tmp_path / "fit.pt", {**opened(tmp_path / "fit.pt"), **spoilt})
+    spoilt = set_to(content, ("tensors", "parameters", "policy_logits"), torch.full_like(logits, -math.inf))
+    written(tmp_path / "fit.pt", spoilt)
     guide = FreeGuide(model)
     before = copy.deepcopy(guide.state_dict())
     with pytest.raises(InvalidCheckpoint, match="with its parameters `log_policy` of the guide must hold normalised"):
@@ -341,7 +346,7 @@ def test_indices_out_of_range_are_refused(tmp_path):
     fit(MODEL, guide, method="exact", checkpoint=path)
     before, content = guide.actions.clone(), opened(path)
     for index in (-1, 2, 10**12):
-        written(path, set_to(content, ("parameters", "actions"), torch.full_like(guide.actions, index)))
+        written(path, set_to(content, ("tensors", "parameters", "actions"), torch.full_like(guide.actions, index)))
         with pytest.raises(InvalidCheckpoint, match="does not fit this guide"):
             fit(MODEL, guide, method="exact", resume=path)
         assert torch.equal(guide.actions, before)
@@ -383,7 +388,7 @@ def run(capsys, *args):
 def test_a_file_does_not_choose_what_module_is_imported(tmp_path, evil):
     path = tmp_path / "one.pt"
     SAC("pgm_control/RiskyPath-v0", **TINY).learn(5, checkpoint=path)
-    written(path, set_to(opened(path), ("json", "env"), evil))
+    written(path, set_to(opened(path), ("json", "facts", "env"), evil))
     with pytest.raises(InvalidCheckpoint, match=r"would import the module before the colon.*load\(path, env=…\)"):
         SAC.load(path)
     assert SAC.load(path, env="pgm_control/RiskyPath-v0").steps == 5
@@ -395,7 +400,7 @@ def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
     assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
     for name, command in (("policy.pt", "play"), ("checkpoint.pt", "train --resume")):
         content = opened(folder / name)
-        written(folder / name, set_to(content, ("json", "env"), evil))
+        written(folder / name, set_to(content, ("json", "facts", "env"), evil))
         status, err = run(capsys, *command.split(), folder)
         assert (status, err.count("\n")) == (2, 1)
         assert f"{name} names the environment 'evilmod:" in err
@@ -522,3 +527,80 @@ def test_files_that_are_no_demonstrations_are_one_line(capsys, tmp_path):
         )
         assert (status, err.count("\n")) == (2, 1), (name, err)
         assert not any(word in err for word in UNSAFE)
+
+
+def written_by_all(folder):
+    """A file of each kind, and how to read it."""
+    mdp = random_mdp(3, states=5, discount=0.97)
+    fit(MODEL, FreeGuide(MODEL), steps=3, tolerance=0, checkpoint=folder / "fit.pt")
+    value_iteration(mdp, 0.3, method="anderson", max_sweeps=9, checkpoint=folder / "v.pt")
+    SAC("broken/Noisy-v0", **TINY).learn(9, checkpoint=folder / "learner.pt")
+    return {
+        folder / "fit.pt": lambda path: fit(MODEL, FreeGuide(MODEL), steps=5, resume=path),
+        folder / "v.pt": lambda path: value_iteration(mdp, 0.3, method="anderson", resume=path),
+        folder / "learner.pt": SAC.load,
+    }
+
+
+def equal(one, two):
+    if isinstance(one, Tensor):
+        return isinstance(two, Tensor) and one.dtype == two.dtype and torch.equal(one, two)
+    if isinstance(one, dict):
+        return list(one) == list(two) and all(equal(one[key], two[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(two) and len(one) == len(two) and all(map(equal, one, two))
+    return type(one) is type(two) and one == two
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path):
+    """200 bits of each file, one at a time: it is refused, or holds what it held (the bit was in a gap)."""
+    chance, refused = random.Random(0), 0
+    for path, load in written_by_all(tmp_path).items():
+        whole, content = path.read_bytes(), opened(path)
+        for place in chance.sample(range(8 * len(whole)), 200):
+            flipped = bytearray(whole)
+            flipped[place // 8] ^= 1 << place % 8
+            path.write_bytes(flipped)
+            try:
+                load(path)
+            except InvalidCheckpoint:
+                refused += 1
+            else:
+                assert equal(opened(path), content), (path.name, place)
+    assert refused > 200
+
+
+def test_checksums_are_written_whatever_torch_is_told(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        for path, load in written_by_all(tmp_path).items():
+            load(path)
+        assert not torch.serialization.get_crc32_options()
+    finally:
+        torch.serialization.set_crc32_options(True)
+
+
+def test_files_of_other_versions_are_refused_by_name(tmp_path):
+    for path, load in written_by_all(tmp_path).items():
+        content = opened(path)
+        earlier = {**content["tensors"], "json": {"format": 1, **content["json"]["facts"]}}
+        written(path, earlier)
+        with pytest.raises(InvalidCheckpoint, match=r"was written by an earlier version, whose .*(afresh|anew)"):
+            load(path)
+        for version in (1, 3, "x", None):
+            written(path, set_to(content, ("json", "format"), version))
+            message = f"has checkpoint format {version!r}, but this version reads 2. Load it with the version that"
+            with pytest.raises(InvalidCheckpoint, match=message):
+                load(path)
+        written(path, set_to(content, ("json", "kind"), "other"))
+        message = "must hold a checkpoint of kind .*, but holds one of kind 'other'. Load it with what wrote it"
+        with pytest.raises(InvalidCheckpoint, match=message):
+            load(path)
+
+
+def test_numbers_of_environments_are_compared_before_they_are_made(tmp_path):
+    path = tmp_path / "learner.pt"
+    SAC("broken/Noisy-v0", **TINY).learn(9, checkpoint=path)
+    written(path, set_to(opened(path), ("json", "facts", "config", "num_envs"), 10**9))
+    with pytest.raises(InvalidCheckpoint, match="environments side by side was 1, but here it is 1000000000"):
+        SAC.load(path)

@@ -1,8 +1,6 @@
 """Where value iteration stands, on disk: tensors and JSON, loadable without running code, written whole or not."""
 
 import hashlib
-import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -11,13 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import InvalidCheckpoint
 from ...problems.mdp import TabularMDP
-from ...runtime.checkpoint import loaded
-from ...runtime.checkpoint_checks import anything, fields, mapping, number, require, tensor, text
-from ...runtime.files import write_whole
+from ...runtime.checkpoint import read, write
+from ...runtime.checkpoint_checks import anything, fields, mapping, number, tensor, text
 
-_FORMAT = 1
+_KIND = "value_iteration"
 REMEDY = "Start afresh without `resume`."
 
 
@@ -40,46 +36,22 @@ class SweepCheckpoint:
 
     def save(self, path: str | Path, description: dict[str, Any]) -> None:
         """Write to disk: a crash leaves the old file or the new one."""
-        facts = {"format": _FORMAT, "phase": self.phase, "seconds": self.seconds, "description": description}
-        buffer = io.BytesIO()
-        torch.save({"state": self.state, "history": self.history, "json": json.dumps(facts)}, buffer)
-        write_whole(path, buffer.getvalue())
+        facts = {"phase": self.phase, "seconds": self.seconds, "description": description}
+        write(path, _KIND, {"state": self.state, "history": self.history}, facts)
 
     @classmethod
-    def load(cls, path: str | Path, description: dict[str, Any]) -> "SweepCheckpoint":
-        """Read a checkpoint of the problem that `description` tells of.
+    def load(cls, path: str | Path) -> tuple["SweepCheckpoint", dict[str, Any]]:
+        """Read a checkpoint, and the description of the problem that it belongs to.
 
         Raises:
-            InvalidCheckpoint: if there is none, it is not whole, or it belongs to another problem or method.
+            InvalidCheckpoint: if there is none, it is not whole, or it holds what value_iteration does not write.
         """
-        content, facts = loaded(path, "value_iteration", REMEDY)
-        if facts.get("format") != _FORMAT:
-            raise InvalidCheckpoint(
-                f"{path} has checkpoint format {facts.get('format')}, but this version reads {_FORMAT}. "
-                "Read it with the version that wrote it."
-            )
-        require(path, "value_iteration", content, _TENSORS, REMEDY)
-        require(path, "value_iteration", facts, _FACTS, REMEDY)
-        require_same(facts["description"], description)
-        return cls(content["state"], facts["phase"], content["history"], facts["seconds"])
+        tensors, facts = read(path, _KIND, _TENSORS, _FACTS, REMEDY)
+        return cls(tensors["state"], facts["phase"], tensors["history"], facts["seconds"]), facts["description"]
 
 
 _TENSORS = fields({"state": mapping(anything), "history": tensor((None,), torch.float64, 0.0)})
-_FACTS = fields({"format": number(whole=True), "phase": text, "seconds": number(0.0), "description": mapping(anything)})
-
-
-def require_same(past: dict[str, Any], here: dict[str, Any]) -> None:
-    """Refuse to continue something else.
-
-    Raises:
-        InvalidCheckpoint: naming what differs.
-    """
-    for key in {**here, **past}:
-        if past.get(key) != here.get(key):
-            raise InvalidCheckpoint(
-                f"`resume` belongs to another run: its {key} was {past.get(key)}, but here it is {here.get(key)}. Pass "
-                "the same arguments, or its values as `initial_value` to start from them."
-            )
+_FACTS = fields({"phase": text, "seconds": number(0.0), "description": mapping(anything)})
 
 
 def digest(mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"]) -> str:

@@ -14,6 +14,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import one_of, whole
+from ...runtime.checkpoint import require_same
 from ...runtime.checkpoint_checks import one_of as being_one_of
 from ...runtime.checkpoint_checks import require
 from ...runtime.loop import Loop
@@ -21,7 +22,7 @@ from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from .bellman import Change
 from .certificate import Certificate, span_certificate, sup_norm_certificate
-from .checkpoint import REMEDY, SweepCheckpoint, require_same
+from .checkpoint import REMEDY, SweepCheckpoint
 from .methods import METHODS, MethodName, after, check_of_state, first_method, phases
 from .problem import Endless, optimal_policy, require_number
 
@@ -249,10 +250,11 @@ def _judgement(
 
 def _past(resume: ValueIteration | str | Path, problem: Endless, method: MethodName) -> SweepCheckpoint:
     if isinstance(resume, ValueIteration):
-        require_same(resume.problem.description(resume.method), problem.description(method))
-        past, where = resume.checkpoint, "`resume`"
+        where, past, about = "`resume`", resume.checkpoint, resume.problem.description(resume.method)
     else:
-        past, where = SweepCheckpoint.load(resume, problem.description(method)), str(resume)
+        where, (past, about) = str(resume), SweepCheckpoint.load(resume)
+    same = "Pass the same arguments, or its values as `initial_value` to start from them."
+    require_same(where, about, problem.description(method), same)
     require(where, "this method", past.phase, being_one_of(*sorted(phases(method, problem))), REMEDY)
     require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states), REMEDY)
     return past

@@ -1,8 +1,6 @@
 """A fit on disk: tensors and JSON, loadable without running code, written whole or not at all."""
 
 import hashlib
-import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +12,13 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidCheckpoint
-from ...runtime.checkpoint import loaded
+from ...runtime.checkpoint import read, require_same, write
 from ...runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
-from ...runtime.files import write_whole
 from ...runtime.optimiser_states import check_of, restored, states_of
 from ...trajectories.blocks import MarkovModel
 from .parameters import check_of_state, load_state, parameters_of, state_of
 
-_FORMAT = 1
+_KIND = "fit"
 _REMEDY = "Fit afresh without `resume`."
 
 
@@ -67,20 +64,15 @@ class Checkpoint:
         )
 
     def require(
-        self, description: dict[str, Any], guide: Callable[[], Any], optim: PyroOptim | None, where: object = "`resume`"
+        self, description: dict[str, Any], guide: Callable[[], Any], optim: PyroOptim | None, where: object
     ) -> None:
         """Refuse to continue another fit, or from tensors that are not those of this guide and optimiser.
 
         Raises:
             InvalidCheckpoint: naming what differs.
         """
-        for key in {**description, **self.description}:
-            past, here = self.description.get(key), description.get(key)
-            if past != here:
-                raise InvalidCheckpoint(
-                    f"`resume` belongs to another fit: its {key} was {past}, but here it is {here}. Build the same "
-                    "model, guide, loss and optimiser, with the same method, or fit afresh without `resume`."
-                )
+        same = f"Build the same model, guide, loss and optimiser, with the same method. {_REMEDY}"
+        require_same(where, self.description, description, same)
         require(where, "this guide", self.parameters, check_of_state(guide), _REMEDY)
         optimisers = fields({}) if optim is None else check_of(optim, parameters_of(guide), self.optimiser)
         require(where, "this optimiser", self.optimiser, optimisers, _REMEDY)
@@ -100,16 +92,13 @@ class Checkpoint:
 
     def save(self, path: str | Path) -> None:
         """Write to disk: a crash leaves the old file or the new one."""
-        content = {
+        tensors = {
             "parameters": self.parameters,
             "optimiser": self.optimiser,
             "elbo": self.elbo,
             "random": self.random,
-            "json": json.dumps({"format": _FORMAT, "seconds": self.seconds, "description": self.description}),
         }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        write_whole(path, buffer.getvalue())
+        write(path, _KIND, tensors, {"seconds": self.seconds, "description": self.description})
 
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":
@@ -118,20 +107,13 @@ class Checkpoint:
         Raises:
             InvalidCheckpoint: if there is none, it is not whole, or it holds what no fit writes.
         """
-        content, facts = loaded(path, "a fit", _REMEDY)
-        if facts.get("format") != _FORMAT:
-            raise InvalidCheckpoint(
-                f"{path} has checkpoint format {facts.get('format')}, but this version reads {_FORMAT}. "
-                "Read it with the version that wrote it."
-            )
-        require(path, "a fit", content, _TENSORS, _REMEDY)
-        require(path, "a fit", facts, _FACTS, _REMEDY)
+        tensors, facts = read(path, _KIND, _TENSORS, _FACTS, _REMEDY)
         return cls(
-            content["parameters"],
-            content["optimiser"],
-            content["elbo"],
+            tensors["parameters"],
+            tensors["optimiser"],
+            tensors["elbo"],
             facts["seconds"],
-            content["random"],
+            tensors["random"],
             facts["description"],
         )
 
@@ -144,7 +126,7 @@ _TENSORS = fields(
         "random": generator_state(),
     }
 )
-_FACTS = fields({"format": number(whole=True), "seconds": number(0.0), "description": mapping(anything)})
+_FACTS = fields({"seconds": number(0.0), "description": mapping(anything)})
 
 
 def identity(model: object) -> str:

@@ -187,7 +187,7 @@ def fit(
             torch.manual_seed(seed)
         if resume is not None:
             past = resume.checkpoint if isinstance(resume, Fit) else Checkpoint.load(resume)
-            past.require(about, guide, way.optim)
+            past.require(about, guide, way.optim, "`resume`" if isinstance(resume, Fit) else resume)
             _restore(past, model, guide, way.optim)
             torch.set_rng_state(past.random)
             elbo, seconds = past.elbo.tolist(), past.seconds
