@@ -1,13 +1,12 @@
 """The checks that learners share, with their messages."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InvalidCheckpoint, LearningDiverged
+from ..errors import LearningDiverged
 from ..runtime.arguments import fraction, positive, probability, whole
 
 
@@ -41,17 +40,4 @@ def require_finite_actions(actions: Tensor, steps: int) -> None:
         raise LearningDiverged(
             f"An action is not finite after {steps} steps: {actions.tolist()}. Lower the learning rate, or scale the "
             "rewards, and go on from the last checkpoint."
-        )
-
-
-def require_spaces(path: str | Path, had: Sequence[int | bool], has: Sequence[int | bool]) -> None:
-    """Require of a checkpoint the features, the size of an action, and whether it is a choice, that are here."""
-    if had != has:
-        there, here = (
-            f"{features} features and {'a choice of' if is_discrete else 'a box of'} {size}"
-            for features, size, is_discrete in (had, has)
-        )
-        raise InvalidCheckpoint(
-            f"{path} was made in another environment: there it is {there}, here {here}. Pass the environment that it "
-            "was made in."
         )

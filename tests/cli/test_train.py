@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from test_learner import Counting, Noisy, equal, whole
+from small_environments import Counting, Noisy, equal, whole
 
 from pgm_control import MissingExtra
 from pgm_control.cli import main as cli

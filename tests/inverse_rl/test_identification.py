@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_inverse import corridor, problem, seen
-from test_reward_posterior import WHO, drawn, watched
+from demonstrated import corridor, problem, seen
+from watched_demonstrators import WHO, drawn, watched
 
 from pgm_control import TabularMDP, TabularModel
 from pgm_control.inverse_rl import (

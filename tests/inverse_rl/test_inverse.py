@@ -7,8 +7,8 @@ import signal
 import numpy as np
 import pytest
 import torch
+from demonstrated import corridor, problem, seen
 from oracles import Problem, solve
-from problems import random_mdp
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer
 from pgm_control.inverse_rl import (
@@ -37,19 +37,6 @@ DEMONSTRATORS = [
     DialDemonstrator(-0.5, "believed"),
     BoltzmannDemonstrator(),
 ]
-
-
-def problem(seed=0, horizon=4, discount=1.0, temperature=0.7):
-    """A model with a prior that is not uniform, and its trajectories."""
-    mdp = random_mdp(seed, states=3, actions=2, outcomes=3, horizon=horizon, discount=discount)
-    prior = np.random.default_rng(seed).dirichlet(np.ones(2), 3)
-    return TabularModel(mdp, temperature, prior)
-
-
-def seen(model, n=7, seed=0, optimism=0.0):
-    generator = torch.Generator().manual_seed(seed)
-    found = infer(model, Optimism(optimism, initial=0.0)).sample(n, generator)
-    return found.states.tolist(), found.actions.tolist()
 
 
 def oracle_policy(model, who):
@@ -445,18 +432,6 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
     assert ended(callbacks=press) == (InverseStatus.interrupted, 3)
     assert ended(callbacks=press, steps=2) == (InverseStatus.interrupted, 3)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def corridor(horizon=5):
-    """Three cells and an end that is never left and pays nothing; forward slips one time in five."""
-    probability = np.zeros((4, 2, 4))
-    for s in range(3):
-        probability[s, 0, s] = 1.0
-        probability[s, 1, s + 1], probability[s, 1, s] = 0.8, 0.2
-    probability[3, :, 3] = 1.0
-    reward = np.zeros((4, 2))
-    reward[:3] = -0.5
-    return TabularMDP.from_dense([1.0, 0, 0, 0], probability, reward, horizon)
 
 
 @pytest.mark.parametrize("who", DEMONSTRATORS, ids=repr)

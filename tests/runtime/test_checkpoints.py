@@ -20,7 +20,7 @@ from problems import gamble, random_mdp
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from pyro.optim import ClippedAdam, PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
-from test_learner import Noisy
+from small_environments import Noisy
 from torch import Tensor
 
 from pgm_control import (

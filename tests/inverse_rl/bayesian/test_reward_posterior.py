@@ -8,9 +8,10 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from demonstrated import problem, seen
 from problems import random_mdp
 from pyro import poutine
-from test_inverse import problem, seen
+from watched_demonstrators import FEATURE, MILD, WHO, drawn, watched, with_reward
 
 from pgm_control import TabularMDP, TabularModel
 from pgm_control.inverse_rl import (
@@ -30,53 +31,12 @@ from pgm_control.inverse_rl.objective import RewardFunction
 
 pytestmark = pytest.mark.slow
 
-WHO = {
-    "clamped": ClampedDemonstrator(),
-    "free": FreeDemonstrator(),
-    "fearful": DialDemonstrator(-0.7),
-    "boltzmann": BoltzmannDemonstrator(),
-}
-
-
-def drawn(model, who, n, seed=0):
-    """Demonstrations of a demonstrator, in the dice that are its own."""
-    mdp, generator = model.mdp, torch.Generator().manual_seed(seed)
-    behaviour = who.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
-    policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
-    states, actions = [torch.multinomial(mdp.initial, n, True, generator=generator)], []
-    for t in range(mdp.horizon):
-        s = states[-1]
-        a = torch.multinomial(policy[t, s], 1, generator=generator)[:, 0]
-        k = torch.multinomial(dynamics[t, s, a], 1, generator=generator)[:, 0]
-        actions.append(a)
-        states.append(mdp.successor[s, a, k].long())
-    return Demonstrations.from_trajectories(mdp, torch.stack(states, 1).numpy(), torch.stack(actions, 1).numpy())
-
-
-def with_reward(mdp, weight):
-    """The problem with a reward of states."""
-    reward = torch.as_tensor(weight).to(mdp.reward)[:, None, None].expand_as(mdp.reward).contiguous()
-    return TabularMDP(mdp.initial, mdp.probability, mdp.successor, reward, mdp.horizon)
-
 
 def known(mdp):
     """The reward of the problem, with nothing to be learned."""
     reward = TabularReward(mdp, "outcome").requires_grad_(False)
     reward.weight.copy_(mdp.reward)
     return reward
-
-
-FEATURE = torch.tensor([[1.0], [-0.5], [0.2]], dtype=torch.float64)
-
-
-MILD = DialDemonstrator(0.25)
-
-
-def watched(n=150):
-    """A problem, and demonstrations of one who hopes a little."""
-    model = problem(1, horizon=4)
-    mdp = with_reward(model.mdp, 1.5 * FEATURE[:, 0])
-    return model, drawn(TabularModel(mdp, 0.7, model.action_prior), MILD, n)
 
 
 def log_joint(model, demonstrations, psi, beta, tau, prior):
