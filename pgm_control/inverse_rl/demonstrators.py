@@ -11,7 +11,6 @@ from torch import Tensor
 from ..chance.factors import aligned
 from ..chance.operators import tilt
 from ..errors import InvalidArgument
-from ..runtime.arguments import finite
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .values import planned_values
@@ -185,7 +184,8 @@ class DialDemonstrator:
         """Refuse what is no dice."""
         if self.dice not in ("world", "believed"):
             raise InvalidArgument(f'`dice` must be "world" or "believed", but is {self.dice!r}.')
-        finite("optimism", self.optimism)
+        if isinstance(self.optimism, bool) or not _is_finite(self.optimism):
+            raise InvalidArgument(f"`optimism` must be a finite number, but is {self.optimism!r}.")
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Its policy, in the world or in what it believes."""
