@@ -118,7 +118,7 @@ def tensor(
     most: float = math.inf,
     infinite: bool = False,
 ) -> Check:
-    """A dense tensor without nan.
+    """A dense tensor without gradients and without nan.
 
     Args:
         shape: of it; None for a size that is free.
@@ -128,8 +128,8 @@ def tensor(
     """
 
     def check(found: Any) -> Problem | None:
-        if not isinstance(found, Tensor) or found.layout is not torch.strided or found.is_meta or found.is_quantized:
-            return must_be("a dense tensor", found)
+        if not isinstance(found, Tensor) or not _is_plain(found):
+            return must_be("a dense tensor without gradients", found)
         if found.dtype not in (_EXACT if dtype is None else (dtype,)):
             wanted = "torch.float32 or torch.float64" if dtype is None else dtype
             return Problem((), f"must have dtype {wanted}, but has {found.dtype}")
@@ -259,6 +259,12 @@ def hinted(hint: Any) -> Check:
         bool: flag, int: number(whole=True), float: number(), str: text, type(None): nothing
     }  # fmt: skip
     return plain.get(hint, anything)
+
+
+def _is_plain(found: Tensor) -> bool:
+    """Whether its memory is what it holds: numpy, which the compiled loops go through, takes nothing else."""
+    odd = (found.is_meta, found.is_quantized, found.requires_grad, found.is_neg(), found.is_conj())
+    return found.layout is torch.strided and not any(odd)
 
 
 def _is_foreign(hint: Any) -> bool:

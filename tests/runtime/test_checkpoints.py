@@ -111,6 +111,9 @@ def instead(value):
         yield "another dtype", value.to(torch.float16)
         yield "complex", value.to(torch.complex64)
         yield "sparse", value.to_sparse()
+        if value.is_floating_point():
+            yield "with gradients", value.clone().requires_grad_()
+            yield "negated", torch.complex(torch.zeros_like(value), value).conj().imag
         if value.is_floating_point() and value.numel():
             spoilt = value.clone()
             spoilt.view(-1)[-1] = math.nan
