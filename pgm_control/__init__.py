@@ -80,10 +80,10 @@ if TYPE_CHECKING:
     from .inference.variational.fit import Fit as Fit
     from .inference.variational.fit import FitStep as FitStep
     from .inference.variational.fit import FitStatus as FitStatus
-    from .inference.variational.losses import MarkovLoss as MarkovLoss
-    from .inference.variational.losses import MarkovELBO as MarkovELBO
-    from .inference.variational.losses import MarkovObjective as MarkovObjective
-    from .inference.variational.losses import MarkovRenyi as MarkovRenyi
+    from .inference.variational.svi_losses import MarkovLoss as MarkovLoss
+    from .inference.variational.svi_losses import MarkovELBO as MarkovELBO
+    from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
+    from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
     from .inference.variational.priced import priced as priced
     from .runtime.progress import PrintEvery as PrintEvery

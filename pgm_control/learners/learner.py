@@ -26,7 +26,7 @@ from ..runtime.loop import Loop, passes
 from ..runtime.progress import Progress, silent
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus
-from .memory import prepare_memory
+from .memory_pages import prepare_memory
 from .randomness import check_generators, device_of, forked, generator_states, set_generators
 from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of
 

@@ -14,9 +14,9 @@ from ...errors import InvalidArgument
 from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .elbo import objective_of
 from .em import em_parameters, em_step
-from .losses import MarkovELBO, MarkovLoss, MarkovObjective
 from .natural_gradient import improved
 from .parameters import announced
+from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
 
 _WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
 

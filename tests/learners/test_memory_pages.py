@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from pgm_control.learners.memory import prepare_memory
+from pgm_control.learners.memory_pages import prepare_memory
 
 prepare_memory()
 for i in range(13):
@@ -30,7 +30,7 @@ def test_eight_blocks_are_taken_again_without_a_page_fault():
 
 LARGE = """
 import re, torch
-from pgm_control.learners.memory import prepare_memory
+from pgm_control.learners.memory_pages import prepare_memory
 
 def megabytes_asked_for():
     maps = re.findall(r"^Size: +(\\d+) kB.*?^VmFlags:(.*?)$", open("/proc/self/smaps").read(), re.M | re.S)
