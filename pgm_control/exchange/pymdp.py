@@ -1,6 +1,7 @@
 """The arrays of pymdp: likelihoods A, transitions B, log-preferences C and a start D."""
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from ..errors import InvalidArgument, InvalidProblem
 from ..problems.mdp import TabularMDP
 from ..problems.partially_observed import PartiallyObservedMDP
-from ..runtime.arguments import positive
+from ..runtime.arguments import is_number, positive
 from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 
@@ -77,7 +78,8 @@ def from_pymdp(
         InvalidProblem: if the arrays do not fit together, or are batched.
     """
     seen, move, like, start = _joint(A, B, C, D)
-    positive("temperature", temperature)
+    if not is_number(temperature) or not 0 < temperature < math.inf:
+        raise InvalidProblem(f"`temperature` must be a positive number, but is {temperature!r}.")
     states = seen.shape[1]
     if state_names is not None and len(state_names) != states:
         raise InvalidProblem(f"`state_names` must hold {states} names, but holds {len(state_names)}.")

@@ -43,7 +43,7 @@ def test_help_imports_nothing_slow(args):
         "try:\n"
         f"    main({args})\n"
         "finally:\n"
-        "    slow = {'torch', 'pyro', 'gymnasium', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "    slow = {'torch', 'pyro', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "    print('slow:', sorted(slow))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -168,7 +168,7 @@ def test_samples_follow_the_generator_and_the_successors():
     assert bool((after[ended] == mdp.num_states).all() and (one.actions[ended] == 0).all())
     arrived = mdp.successor[before[~ended], one.actions[~ended], one.outcomes[~ended]]
     assert bool(((after[~ended] == arrived) | (after[~ended] == mdp.num_states)).all())
-    with pytest.raises(InvalidArgument, match="`n` must be at least 1 trajectory, but is 0"):
+    with pytest.raises(InvalidArgument, match="`n` must be a whole number, at least 1, but is 0"):
         posterior.sample(0)
 
 
