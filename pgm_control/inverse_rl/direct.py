@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..inference.exact.batch import Settings, arranged
+from ..inference.exact.batch import arranged
 from ..kernels.backend import kernels_for
+from ..kernels.bundles import Cotangents, Settings
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
@@ -45,8 +46,8 @@ class Direct:
         self._tau, beta = tau, np.full(1, float(optimism))
         given = Settings(self._table, self._last, self._prior, np.full(1, tau), beta, beta, 0.0)
         counts = [bool(each.any()) for each in (self._by_reward, by_q, by_v)]
-        carried = by_q if counts[1] else np.empty((1, 0, 0))
-        self._found, (self._sweep,) = arranged(kernels, mdp, given, 1, (np.zeros(1), carried, by_v))
+        carried = Cotangents(np.zeros(1), by_q if counts[1] else np.empty((1, 0, 0, 0)), by_v)
+        self._found, (self._sweep,) = arranged(kernels, mdp, given, 1, carried)
         coefficients, values = (self._by_reward, by_q, by_v), (self._table, self._found.q, self._found.v)
         self._products = [_Product(*each) for each in compress(zip(coefficients, values, strict=True), counts)]
 

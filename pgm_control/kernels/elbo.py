@@ -2,32 +2,22 @@
 
 import numpy as np
 
+from .bundles import Plain
 from .vector_math import entry
 
 Array = np.ndarray
 
 
 @entry
-def elbo_to_go(
-    policy: Array,
-    log_policy: Array,
-    log_prior: Array,
-    dynamics: Array,
-    log_dynamics: Array,
-    log_probability: Array,
-    reward: Array,
-    successor: Array,
-    last: Array,
-    discount: float,
-    horizon: int,
-    weight: float,
-) -> tuple[Array, Array]:
-    """Backwards: the ELBO still to come, W (T+1, S), and the advantage G − log π/ρ of each action (T, S, A), in nats.
+def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight: float) -> tuple[Array, Array]:
+    """Backwards: `ToGo`, the ELBO still to come and the advantage G − log π/ρ of each action, in nats.
 
-    Policy and dynamics come with their logarithms; tables whose first axis is 1 hold for all times. The reward is in
-    nats. The dice are charged `weight` times their KL. Faces and actions of probability zero contribute nothing, even
-    where their value is infinite; nan spreads.
+    `guide` is `GuideTables` and `model` `ModelTables`, without their names. The dynamics are charged `weight` times
+    their KL. Outcomes and actions of probability zero contribute nothing, even where their value is infinite; nan
+    spreads.
     """
+    policy, log_policy, dynamics, log_dynamics = guide
+    log_prior, log_probability, reward, successor, last = model
     states, actions, outcomes = successor.shape
     ahead = np.empty((horizon + 1, states), dtype=last.dtype)
     advantage = np.empty((horizon, states, actions), dtype=last.dtype)
@@ -55,23 +45,15 @@ def elbo_to_go(
 
 @entry
 def elbo_gradients(
-    start: Array,
-    policy: Array,
-    dynamics: Array,
-    log_dynamics: Array,
-    log_probability: Array,
-    reward: Array,
-    successor: Array,
-    discount: float,
-    ahead: Array,
-    advantage: Array,
-    weight: float,
-    wants_dynamics: bool,
+    start: Array, guide: Plain, model: Plain, to_go: Plain, discount: float, weight: float, wants_dynamics: bool
 ) -> tuple[Array, Array]:
     """Forwards: the derivatives of Σ start · W_0 by log π (T, S, A) and log q (T, S, A, K): occupancies times values.
 
     The −1 and the −weight that normalisation cancels are part of them. Without `wants_dynamics` the second is empty.
     """
+    policy, _, dynamics, log_dynamics = guide
+    _, log_probability, reward, successor, _ = model
+    ahead, advantage = to_go
     states, actions, outcomes = successor.shape
     horizon = advantage.shape[0]
     by_policy = np.zeros(advantage.shape, dtype=ahead.dtype)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from . import components as _components
+from .bundles import Plain, SweepNumbers, SweepTables, SweepValues
 from .infinite_horizon_blocks import average, best_actions, equivalents, means, soften
 from .vector_math import compiled, entry
 
 Array = np.ndarray
-Width = Any  # see `infinite_horizon_blocks.py`
 
 BLOCK = 256
 
@@ -37,18 +37,11 @@ def settle(top: Array, v: Array, out: Array, b: int, n: int, lo: float, hi: floa
 
 @compiled
 def harden(
-    v: Array,
-    out: Array,
-    choice: Array,
-    p: Array,
-    successor: Array,
-    pay: Array,
-    width: Width,
-    discount: float,
-    first: int,
-    last: int,
+    tables: SweepTables, discount: float, values: SweepValues, first: int, last: int
 ) -> tuple[float, float, bool]:
     """`sweep` at temperature 0 for rows of one width, state by state: the maximum needs no lanes."""
+    p, successor, _, pay, _, width, _, _ = tables
+    v, out, _, choice = values
     actions, faces, chooses = pay.shape[1], len(width), choice.shape[0] > 0
     lo, hi, whole = np.inf, -np.inf, True
     for s in range(first, last):
@@ -75,37 +68,29 @@ def harden(
 
 @entry
 def sweep(
-    v: Array,
-    out: Array,
-    q_out: Array,
-    choice: Array,
-    p: Array,
-    successor: Array,
-    reward: Array,
-    pay: Array,
-    rows: Array,
-    width: Width,
-    longest: int,
-    prior: Array,
-    policy: Array,
-    bonus: Array,
-    discount: float,
-    temperature: float,
-    scale: float,
-    block: int,
-    first: int,
-    last: int,
-    backwards: bool,
+    tables: Plain, numbers: Plain, values: Plain, fixed: Plain, first: int, last: int, block: int, backwards: bool
 ) -> tuple[float, float, bool]:
     """The operator, applied to states first … last − 1: the least and largest change; is none nan or +inf?
 
-    With `out` the same array as `v` it is a Gauss–Seidel sweep, by blocks. `q_out` (S, A), if not empty, gets Q, and
-    `choice` (S,) at temperature 0 the first best action. `prior` is (S, A), or (1, A) for all states. A
-    `policy` that is not empty takes the place of the maximum.
+    With `out` the same array as `v` it is a Gauss–Seidel sweep, by blocks.
+
+    Args:
+        tables: `SweepTables`; these and the next three without their names.
+        numbers: `SweepNumbers`.
+        values: `SweepValues`.
+        fixed: `FixedPolicy`.
+        first, last: the states.
+        block: how many are taken at once.
+        backwards: begin with the last block.
     """
-    simple = scale == 0 and temperature == 0 and rows.shape[0] == 0
+    problem, operator = SweepTables(*tables), SweepNumbers(*numbers)
+    discount, temperature, scale = numbers
+    v, out, q_out, choice = values
+    policy, bonus = fixed
+    prior, longest = problem.prior, problem.longest
+    simple = scale == 0 and temperature == 0 and problem.rows.shape[0] == 0
     if simple and policy.shape[0] == 0 and q_out.shape[0] == 0 and block == BLOCK:
-        return harden(v, out, choice, p, successor, pay, width, discount, first, last)
+        return harden(problem, discount, SweepValues(*values), first, last)
     actions = prior.shape[1]
     q, weight, top = np.empty((actions, block)), np.empty((actions, block)), np.empty(block)
     grown, growth = np.empty(block), np.empty(block)
@@ -119,9 +104,9 @@ def sweep(
         b = first + block * (blocks - 1 - turn if backwards else turn)
         n = min(block, last - b)
         if scale == 0:
-            means(q, v, p, successor, pay, rows, width, discount, b, n)
+            means(q, v, problem, discount, b, n)
         else:
-            equivalents(q, v, p, successor, reward, pay, rows, width, discount, scale, b, n, x, w)
+            equivalents(q, v, problem, operator, b, n, x, w)
         if q_out.shape[0] > 0:
             for a in range(actions):
                 for i in range(n):
@@ -151,20 +136,10 @@ def sweep(
 
 
 @entry
-def follow(
-    v: Array,
-    out: Array,
-    choice: Array,
-    p: Array,
-    successor: Array,
-    pay: Array,
-    rows: Array,
-    width: Width,
-    discount: float,
-    first: int,
-    last: int,
-) -> tuple[float, float, bool]:
-    """v of one action a state, `choice`, after one more step: only its die is read. Gives what `sweep` gives."""
+def follow(tables: Plain, discount: float, values: Plain, first: int, last: int) -> tuple[float, float, bool]:
+    """v of one action a state, `choice`, after one more step: only its outcomes are read. Gives what `sweep` gives."""
+    p, successor, _, pay, rows, width, _, _ = tables
+    v, out, _, choice = values
     actions = pay.shape[1]
     lo, hi, whole = np.inf, -np.inf, True
     for s in range(first, last):

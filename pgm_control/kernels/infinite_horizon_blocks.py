@@ -1,29 +1,17 @@
 """The values of a block of states: Q by row, and what the actions make of it. See `infinite_horizon.py`."""
 
-from typing import Any
-
 import numpy as np
 
+from .bundles import SweepNumbers, SweepTables
 from .vector_math import compiled, exp_and_expm1, log
 
 Array = np.ndarray
-Width = Any  # its length is that of a row: a tuple, to compile the loop over faces for that length, or an array
 
 
 @compiled
-def means(
-    q: Array,
-    v: Array,
-    p: Array,
-    successor: Array,
-    pay: Array,
-    rows: Array,
-    width: Width,
-    discount: float,
-    b: int,
-    n: int,
-) -> None:
+def means(q: Array, v: Array, tables: SweepTables, discount: float, b: int, n: int) -> None:
     """q (action, lane) = mean reward + γ Σ p v(s'), of a block."""
+    p, successor, _, pay, rows, width, _, _ = tables
     actions = pay.shape[1]
     if rows.shape[0] > 0:
         for i in range(n):
@@ -46,22 +34,11 @@ def means(
 
 @compiled
 def equivalents(
-    q: Array,
-    v: Array,
-    p: Array,
-    successor: Array,
-    reward: Array,
-    pay: Array,
-    rows: Array,
-    width: Width,
-    discount: float,
-    scale: float,
-    b: int,
-    n: int,
-    x: Array,
-    w: Array,
+    q: Array, v: Array, tables: SweepTables, numbers: SweepNumbers, b: int, n: int, x: Array, w: Array
 ) -> None:
     """q (action, lane) = L_β[r + γ v(s')] of a block, with scale = β/τ, not 0; `x` and `w` (face, lane) are scratch."""
+    p, successor, reward, pay, rows, width, _, _ = tables
+    discount, _, scale = numbers
     actions, faces, lanes = q.shape[0], x.shape[0], n * q.shape[0]
     for a in range(actions):
         for i in range(n):

@@ -4,6 +4,8 @@ Lane `(a S + s) B + b` belongs to action a, state s and setting b of the B that 
 likewise. The faces of dice and actions are the axis before. All arithmetic is in float64.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .vector_math import compiled, exp_and_expm1, log
@@ -11,25 +13,33 @@ from .vector_math import compiled, exp_and_expm1, log
 Array = np.ndarray
 
 
-@compiled
-def soften(
-    x: Array,
-    weight: Array,
-    count: Array,
-    scale: Array,
-    temperature: Array,
-    value: Array,
-    norm: Array,
-    share: Array,
-    y: Array,
-    work: Array,
-) -> None:
-    """`certainty_equivalent` of each lane over the faces, with scale = β/τ, not 0; exact for each lane by itself.
+class Chances(NamedTuple):
+    """What is known of random events, one a lane, before their values."""
 
-    Face f has the first `count` lanes. `x` and all below are (face, lane): `share` is the tilt, and log share/weight is
-    y − `norm`, with y = scale · (x − best); y may be x itself. `work` is room for three lines. The loops are short,
-    because each may touch few arrays to be vectorised: that they do not overlap is checked as they start.
+    weight: Array  # (face, lane): probabilities
+    counts: Array  # (face,): the number of lanes that have it; they stand first
+    scale: Array  # (lane,): β/τ
+    heat: Array  # (lane,): τ
+
+
+class Room(NamedTuple):
+    """Where `soften` works. log share/weight is y − norm, with y = scale · (x − best)."""
+
+    norm: Array  # (lane,)
+    y: Array  # (face, lane), may be x itself
+    lines: Array  # (3, lane)
+
+
+@compiled
+def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -> None:
+    """`certainty_equivalent` of each lane over the faces, β not 0; exact for each lane by itself.
+
+    `x` and `share`, which gets the tilt, are (face, lane). The loops are short, because each may touch few arrays to be
+    vectorised: that they do not overlap is checked as they start. Bundles are made once for many calls: each costs a
+    few atomic counts of references.
     """
+    weight, count, scale, temperature = chances
+    norm, y, work = room
     faces, lanes = x.shape
     best, sum_exp, sum_expm1, astray = work[0], work[1], work[2], 0
     for i in range(lanes):
@@ -111,17 +121,14 @@ def everywhere(faces: int, lanes: int) -> Array:
 
 
 @compiled
-def lanes_of(table: Array, settings: int) -> Array:
-    """(setting or 1, state, action, face) as (face, lane)."""
-    given, states, actions, faces = table.shape
-    lanes = np.empty((faces, actions * states * settings))
-    for k in range(faces):
-        i = 0
-        for a in range(actions):
-            for s in range(states):
-                for b in range(settings):
-                    lanes[k, i] = table[b if given > 1 else 0, s, a, k]
-                    i += 1
+def priors_of(prior: Array, settings: int) -> Array:
+    """(setting or 1, state, action) as (action, state lane)."""
+    given, states, actions = prior.shape
+    lanes = np.empty((actions, states * settings))
+    for a in range(actions):
+        for s in range(states):
+            for b in range(settings):
+                lanes[a, s * settings + b] = prior[b if given > 1 else 0, s, a]
     return lanes
 
 

@@ -1,69 +1,67 @@
 """The derivatives of what `sweep` gives, by one sweep forwards: occupancies and forward messages."""
 
+from typing import NamedTuple
+
 import numpy as np
 
+from .bundles import Cotangents, Outcomes
 from .dice import carry, meet
-from .lanes import soften, spread_out
-from .sweep import discounted, live
+from .lanes import Chances, Room, soften, spread_out
+from .sweep import Lanes, Scales, Swept, Values, discounted, live
 from .vector_math import compiled
 
 Array = np.ndarray
 
 
+class Pulled(NamedTuple):
+    """Derivatives, added to what is there."""
+
+    visits: Array  # (state, setting): given by the first V, left by the last
+    by_reward: Array  # (outcome, lane)
+    by_numbers: Array  # (setting, 2): by temperature and by optimism of the dynamics
+    by_log_prior: Array  # (lane,), or empty: then those by numbers are left out too
+
+
 @compiled
 def pull(
-    dice: tuple[Array, Array, Array, Array, Array, bool],
-    weight: Array,
-    reward: Array,
-    discount: float,
-    temperature: Array,
-    dice_scale: Array,
-    survival_scale: Array,
-    folds: bool,
-    q: Array,
-    v: Array,
-    policy: Array,
-    swept: tuple[Array, Array, Array, Array, Array],
-    visits: Array,
-    by_q: Array,
-    by_v: Array,
-    by_reward: Array,
-    by_numbers: Array,
-    by_log_prior: Array,
+    outcomes: Outcomes, lanes: Lanes, scales: Scales, values: Values, swept: Swept, costs: Cotangents, into: Pulled
 ) -> None:
-    """Forwards: the derivatives of Σ visits · V_0 + Σ by_q · Q + Σ by_v · V; `visits` ends as that by the last V.
-
-    `by_q` and `by_v` may be empty; so may `by_log_prior`, and then `by_numbers`, by temperature and optimism of the
-    dice, is left out too.
-    """
-    successor, _, count, common, lane, ordered = dice
-    factor, narrow, z, inverse, alive = swept
+    """Forwards: the derivatives of Σ visits · V_0 + Σ costs.q · Q + Σ costs.v · V; costs may be empty."""
+    successor, _, count, common, lane, ordered = outcomes
+    weight, reward, _ = lanes
+    discount, temperature, dice_scale, survival_scale = scales
+    q, v, policy = values
+    factor, narrow, z, inverse, alive, folds = swept
+    by_q, by_v = costs.q.reshape(q.shape[0], costs.q.shape[1], costs.q.shape[2] * costs.q.shape[3]), costs.v
+    visits, by_reward, by_numbers, by_log_prior = into
     horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
-    faces, lanes, many = successor.shape[0], reward.shape[1], states * settings
+    faces, width, many = successor.shape[0], reward.shape[1], states * settings
     averages, all_of_it = dice_scale[0] == 0, by_log_prior.shape[0] > 0
-    counts, work, here = count * settings, np.empty((3, lanes)), np.empty(lanes)
-    mass = here if ordered else np.empty(lanes)
+    here = np.empty(width)
+    mass = here if ordered else np.empty(width)
     arrived, one = np.empty((states, settings)), np.ones((states, settings))
-    x, share, norm, values = np.empty((faces, lanes)), np.empty((faces, lanes)), np.empty(lanes), np.empty(lanes)
-    scale, heat, beyond = spread_out(dice_scale, lanes), spread_out(temperature, lanes), np.empty((states, settings))
+    x, share, norm, found = np.empty((faces, width)), np.empty((faces, width)), np.empty(width), np.empty(width)
+    heat, beyond = spread_out(temperature, width), np.empty((states, settings))
+    chances = Chances(weight, count * settings, spread_out(dice_scale, width), heat)
+    room = Room(norm, x, np.empty((3, width)))
     flat_visits, flat_arrived = visits.reshape(many), arrived.reshape(many)
     for t in range(horizon):
         if by_v.shape[1] > 0:
             for s in range(states):
                 for b in range(settings):
                     visits[s, b] += by_v[b, t, s]
-        for i in range(0, lanes, many):
+        for i in range(0, width, many):
             choose(flat_visits, policy[t, i : i + many], here[i : i + many])
         if all_of_it:
             flat_v = v[t].reshape(many)
             for b in range(settings):
                 for j in range(q.shape[2]):
-                    values[j * settings + b] = q[b, t, j]
-            for i in range(0, lanes, many):
+                    found[j * settings + b] = q[b, t, j]
+            for i in range(0, width, many):
                 for n in range(many):
                     if here[i + n] != 0:
                         by_log_prior[i + n] += heat[n] * here[i + n]
-                        by_numbers[n % settings, 0] += here[i + n] * (flat_v[n] - values[i + n]) / heat[n]
+                        by_numbers[n % settings, 0] += here[i + n] * (flat_v[n] - found[i + n]) / heat[n]
         if by_q.shape[1] > 0:
             for b in range(settings):
                 for j in range(q.shape[2]):
@@ -82,16 +80,16 @@ def pull(
                 share[:] = weight
                 for j in range(lane.shape[0]):
                     for b in range(settings):
-                        values[j * settings + b] = q[b, t, lane[j]]
+                        found[j * settings + b] = q[b, t, lane[j]]
             else:
-                soften(x, weight, counts, scale, heat, values, norm, share, x, work)
+                soften(x, chances, found, share, room)
                 meet(x, reward, beyond, successor, count)
             if all_of_it:
-                moments(x, weight, share, counts, scale, heat, mass, values, by_numbers)
+                moments(x, chances, share, mass, found, by_numbers)
         arrived[:] = 0.0
         if narrow[t]:
             if not folds:
-                for i in range(lanes):
+                for i in range(width):
                     mass[i] *= inverse[t, i]
             carry(arrived, by_reward, mass, factor, z[t], successor, count, common)
             arrived *= z[t]
@@ -121,22 +119,13 @@ def choose(visits: Array, policy: Array, here: Array) -> None:
 
 
 @compiled
-def moments(
-    x: Array,
-    weight: Array,
-    share: Array,
-    count: Array,
-    scale: Array,
-    heat: Array,
-    here: Array,
-    q: Array,
-    by_numbers: Array,
-) -> None:
+def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_numbers: Array) -> None:
     r"""The derivatives of $L_\beta[x]$ by τ, which is $(L - E[x])/\tau$, and by β, which is −τ/β times that.
 
     E is over the tilted faces. Where β x/τ hardly varies, the second is the series of the cumulants κ of the tilted x:
     $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
     """
+    weight, count, scale, heat = chances
     settings = by_numbers.shape[0]
     for i in range(x.shape[1]):
         if here[i] == 0 or not np.isfinite(q[i]):

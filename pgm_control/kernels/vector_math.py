@@ -16,6 +16,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from . import bundles as _bundles
+
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum is ln 2 to 86 bits
 _ROUND = 6755399441055744.0  # 1.5 · 2^52: adding it leaves the nearest integer in the low bits
@@ -39,7 +41,7 @@ def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As `compiled`, and kept on disk under a name that changes with any of the files here.
+    """As `compiled`, and kept on disk under a name that changes with any of the files here, or that of the bundles.
 
     Numba's cache looks at the file of the function alone, and would keep an old copy of what that calls.
     """
@@ -50,7 +52,7 @@ def entry(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.cache
 def _sources() -> str:
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted({*Path(__file__).parent.glob("*.py"), Path(_bundles.__file__)})
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
+from ...kernels.bundles import Logs, Settings
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.prices import Prices, same
-from .batch import Logs, Settings, last_reward, solved
+from .batch import last_reward, solved
 from .recursion import backward
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
 from ...chance.operators import certainty_equivalent, tilt
+from ...kernels.bundles import Logs, Settings
 from ...problems.mdp import TabularMDP
 from ...trajectories.prices import sizes_of
-from .batch import Logs, Settings
 
 
 def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tuple[Tensor, Tensor, Tensor]:

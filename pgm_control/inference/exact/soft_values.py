@@ -13,8 +13,9 @@ from ...chance.operators import is_mean
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
+from ...kernels.bundles import Cotangents, Settings
 from ...trajectories.blocks import MarkovModel, require_model
-from .batch import Settings, last_reward, solved
+from .batch import last_reward, solved
 from .recursion import backward, derivatives
 
 
@@ -247,7 +248,7 @@ def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequ
         ready, cost = ctx.ready, by_objective
     else:
         q, v, objective = ctx.ready[:3]
-        costs = (
+        costs = Cotangents(
             np.zeros_like(objective) if by_objective is None else by_objective,
             np.zeros_like(q) if by_q is None else np.ascontiguousarray(by_q.swapaxes(-1, -2)),
             np.zeros_like(v) if by_v is None else np.ascontiguousarray(by_v),

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, NamedTuple, final
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...chance.operators import certainty_equivalent
 from ...kernels.backend import sweeps_for
+from ...kernels.bundles import FixedPolicy, SweepNumbers, SweepTables, SweepValues
 from ...problems.mdp import TabularMDP
 from . import sweeps as torch_sweeps
 from .tables import Form, tables
@@ -70,19 +70,19 @@ class Bellman:
         self.compiled = compiled is not None
         self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
         self.temperature, self.optimism, self.discount = temperature, optimism, discount
-        outcomes = found.probability.numel()
-        self.threads = max(1, min(threads, outcomes // _ALONE)) if self.compiled else 1
+        size = found.probability.numel()
+        self.threads = max(1, min(threads, size // _ALONE)) if self.compiled else 1
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
-        unrolled = self.compiled and outcomes >= _UNROLLED and found.longest <= 16 and found.form == "padded"
-        self._width = (0,) * found.longest if unrolled else self._plain(torch.zeros(found.longest))
+        unrolled = self.compiled and size >= _UNROLLED and found.longest <= 16 and found.form == "padded"
+        width = (0,) * found.longest if unrolled else torch.zeros(found.longest)
         flat = torch.empty(0, dtype=torch.float64, device=prior.device)
-        self._none = flat, flat.reshape(0, 0), flat.to(torch.int32)
+        self._none = self._given((flat, flat.reshape(0, 0), flat.to(torch.int32)))
         self._scale = optimism / temperature if optimism != 0 else 0.0
-        self._dice = tuple(map(self._plain, (found.probability, found.successor)))
-        if self.compiled:  # an index that may be negative costs a comparison each
-            self._dice = self._dice[0], self._dice[1].view(np.uint32)
-        self._rest = tuple(map(self._plain, (found.reward, found.pay, found.rows)))
-        self._prior = self._plain(found.prior.contiguous())
+        # an index that may be negative costs a comparison each
+        successor = found.successor.view(torch.uint32) if self.compiled else found.successor
+        outcomes = found.probability, successor, found.reward, found.pay, found.rows
+        self._read = self._given(SweepTables(*outcomes, width, found.longest, found.prior.contiguous()))
+        self._numbers = self._given(SweepNumbers(discount, temperature, self._scale))
 
     def __enter__(self) -> "Bellman":
         """Threads start when they are first needed."""
@@ -107,25 +107,24 @@ class Bellman:
         With a policy, $bonus + E_\\pi[Q]$ takes the place of T v.
         """
         flat, square, nothing = self._none
-        tables = (
-            flat if bonus is None else bonus,
-            square if policy is None else policy,
-            square if q is None else q,
-            nothing if choice is None else choice,
-        )
-        return self._together(lambda first, last: self._run(v, out, *tables, self.kernels.BLOCK, first, last, False))
+        values = SweepValues(v, out, square if q is None else q, nothing if choice is None else choice)
+        fixed = FixedPolicy(square if policy is None else policy, flat if bonus is None else bonus)
+        given = self._read, self._numbers, self._given(values), self._given(fixed)
+        block = self.kernels.BLOCK
+        return self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
 
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
         """A Gauss–Seidel sweep: later states see the new values of earlier ones. On one thread, for it has an order."""
         flat, square, nothing = self._none
-        return Change(*self._run(v, v, flat, square, square, nothing, _BEFORE, 0, self.num_states, backwards))
+        values, fixed = self._given(SweepValues(v, v, square, nothing)), self._given(FixedPolicy(square, flat))
+        span = 0, self.num_states, _BEFORE, backwards
+        return Change(*self.kernels.sweep(self._read, self._numbers, values, fixed, *span))
 
     def follow(self, v: Float[Tensor, " state"], out: Float[Tensor, " state"], choice: Int[Tensor, " state"]) -> Change:
         """With β = 0: write to `out` the values v after one more step of the actions `choice`."""
-        plain = tuple(map(self._plain, (v, out, choice)))
-        _, pay, rows = self._rest
-        rest = (*self._dice, pay, rows, self._width, self.discount)
-        return self._together(lambda first, last: self.kernels.follow(*plain, *rest, first, last))
+        values = self._given(SweepValues(v, out, self._none[1], choice))
+        given = self._read, self.discount, values
+        return self._together(lambda first, last: self.kernels.follow(*given, first, last))
 
     def soft_policy(
         self, q: Float[Tensor, "state action"]
@@ -159,26 +158,8 @@ class Bellman:
         found = [work(*parts[0]), *(other.result() for other in others)]
         return Change(min(one[0] for one in found), max(one[1] for one in found), all(one[2] for one in found))
 
-    def _run(
-        self,
-        v: Tensor,
-        out: Tensor,
-        bonus: Tensor,
-        policy: Tensor,
-        q: Tensor,
-        choice: Tensor,
-        block: int,
-        first: int,
-        last: int,
-        backwards: bool,
-    ) -> tuple[float, float, bool]:
-        plain = self._plain
-        shape = (self._width, self.tables.longest, self._prior, plain(policy), plain(bonus))
-        numbers = (self.discount, self.temperature, self._scale, block, first, last, backwards)
-        return self.kernels.sweep(
-            plain(v), plain(out), plain(q), plain(choice), *self._dice, *self._rest, *shape, *numbers
-        )
-
-    def _plain(self, table: Tensor) -> Any:
-        """What the kernels take: arrays for the compiled ones, tensors for torch."""
-        return table.numpy() if self.compiled else table
+    def _given(self, bundle: Any) -> Any:
+        """A bundle as the kernels take it: arrays in a plain tuple for the compiled ones, as it is for torch."""
+        if not self.compiled:
+            return bundle
+        return tuple([each.numpy() if isinstance(each, Tensor) else each for each in bundle])

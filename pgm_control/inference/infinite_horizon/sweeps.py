@@ -1,22 +1,19 @@
 """Sweeps in torch: the reference of `kernels.infinite_horizon`, the fallback without numba, and the dense form."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from ...chance.operators import certainty_equivalent
+from ...kernels.bundles import FixedPolicy, SweepNumbers, SweepTables, SweepValues
 from ...kernels.components import best_reachable as best_reachable
 from ...kernels.components import strong_components as strong_components
 
 BLOCK = 1 << 14  # bounds the memory that a block takes
-Width = Any
 
 
-def _expected(
-    v: Tensor, p: Tensor, successor: Tensor, pay: Tensor, rows: Tensor, width: Width, discount: float, b: int, n: int
-) -> Tensor:
+def _expected(v: Tensor, tables: SweepTables, discount: float, b: int, n: int) -> Tensor:
     """Mean reward + γ Σ p v(s') of a block of n states from b."""
+    p, successor, _, pay, rows, width, _, _ = tables
     actions = pay.shape[1]
     first, last = b * actions, (b + n) * actions
     if p.ndim == 2:  # dense
@@ -33,22 +30,11 @@ def _expected(
     return pay[b : b + n] + discount * ahead.reshape(n, actions)
 
 
-def _equivalent(
-    v: Tensor,
-    p: Tensor,
-    successor: Tensor,
-    reward: Tensor,
-    pay: Tensor,
-    rows: Tensor,
-    width: Width,
-    longest: int,
-    actions: int,
-    discount: float,
-    scale: float,
-    b: int,
-    n: int,
-) -> Tensor:
+def _equivalent(v: Tensor, tables: SweepTables, numbers: SweepNumbers, b: int, n: int) -> Tensor:
     """L_β[r + γ v(s')] of a block, with scale = β/τ."""
+    p, successor, reward, pay, rows, width, longest, prior = tables
+    discount, _, scale = numbers
+    actions = prior.shape[1]
     first, last = b * actions, (b + n) * actions
     if len(rows):
         start, end = rows[first:last, None], rows[first + 1 : last + 1, None]
@@ -65,43 +51,29 @@ def _equivalent(
 
 
 def sweep(
-    v: Tensor,
-    out: Tensor,
-    q_out: Tensor,
-    choice: Tensor,
-    p: Tensor,
-    successor: Tensor,
-    reward: Tensor,
-    pay: Tensor,
-    rows: Tensor,
-    width: Width,
-    longest: int,
-    prior: Tensor,
-    policy: Tensor,
-    bonus: Tensor,
-    discount: float,
-    temperature: float,
-    scale: float,
-    block: int,
+    tables: SweepTables,
+    numbers: SweepNumbers,
+    values: SweepValues,
+    fixed: FixedPolicy,
     first: int,
     last: int,
+    block: int,
     backwards: bool,
 ) -> tuple[float, float, bool]:
-    """As `kernels.infinite_horizon.sweep`, and `p` may also be a dense matrix (S A, S)."""
+    """As `kernels.infinite_horizon.sweep`, and probabilities may also be a dense matrix (S A, S)."""
+    v, out, q_out, choice = values
+    discount, temperature, scale = numbers
+    prior, policy = tables.prior, fixed.policy
     lo, hi, whole = torch.inf, -torch.inf, True
     starts = range(first, last, block)
     for b in reversed(starts) if backwards else starts:
         n = min(block, last - b)
-        if scale == 0:
-            q = _expected(v, p, successor, pay, rows, width, discount, b, n)
-        else:
-            dice = (v, p, successor, reward, pay, rows, width, longest, prior.shape[1])
-            q = _equivalent(*dice, discount, scale, b, n)
+        q = _expected(v, tables, discount, b, n) if scale == 0 else _equivalent(v, tables, numbers, b, n)
         if len(q_out):
             q_out[b : b + n] = q
         if len(policy):
             chosen = policy[b : b + n]
-            value = bonus[b : b + n] + torch.where(chosen > 0, chosen * q, torch.zeros_like(q)).sum(-1)
+            value = fixed.bonus[b : b + n] + torch.where(chosen > 0, chosen * q, torch.zeros_like(q)).sum(-1)
         elif temperature == 0:
             value = q.amax(-1)
             if len(choice):
@@ -125,19 +97,11 @@ def _settle(value: Tensor, v: Tensor, out: Tensor) -> tuple[float, float, bool]:
 
 
 def follow(
-    v: Tensor,
-    out: Tensor,
-    choice: Tensor,
-    p: Tensor,
-    successor: Tensor,
-    pay: Tensor,
-    rows: Tensor,
-    width: Width,
-    discount: float,
-    first: int,
-    last: int,
+    tables: SweepTables, discount: float, values: SweepValues, first: int, last: int
 ) -> tuple[float, float, bool]:
-    """As `kernels.infinite_horizon.follow`, and `p` may also be a dense matrix."""
+    """As `kernels.infinite_horizon.follow`, and probabilities may also be a dense matrix."""
+    p, successor, _, pay, rows, width, _, _ = tables
+    v, out, _, choice = values
     actions = pay.shape[1]
     row = torch.arange(first, last, device=v.device) * actions + choice[first:last]
     if p.ndim == 2:

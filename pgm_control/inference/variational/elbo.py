@@ -13,6 +13,7 @@ from ...chance.factors import Number, charges, conditionals
 from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
+from ...kernels.bundles import GuideTables, ModelTables, ToGo
 from ...trajectories.blocks import Blocks, MarkovModel
 from ...trajectories.occupancy import survival_probability
 from ...trajectories.prices import Prices, sizes_of
@@ -63,10 +64,9 @@ def values_to_go(
     prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
     if kernels is None or not prices.is_whole:
         return _recursion(model, blocks, prior, prices)
-    tables = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
-    ahead, advantage = kernels.elbo_to_go(
-        *_arrays(tables), model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
-    )
+    guide, true = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
+    numbers = model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
+    ahead, advantage = kernels.elbo_to_go(_arrays(guide), _arrays(true), *numbers)
     return torch.from_numpy(ahead), torch.from_numpy(advantage)
 
 
@@ -79,15 +79,17 @@ def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
     return None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
 
 
-def _tables(model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor) -> tuple[Tensor, ...]:
-    """What the compiled loops read: policy, dice and rewards."""
-    mdp, policy, dynamics = model.mdp, log_policy.exp(), log_dynamics.exp()
-    chance = (dynamics, log_dynamics, prior.log_dynamics[0], mdp.reward / model.temperature, mdp.successor)
-    return policy, log_policy, prior.log_policy[0], *chance, _last(model)
+def _tables(
+    model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor
+) -> tuple[GuideTables, ModelTables]:
+    """What the compiled loops read."""
+    mdp, guide = model.mdp, GuideTables(log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
+    true = prior.log_policy[0], prior.log_dynamics[0]
+    return guide, ModelTables(*true, mdp.reward / model.temperature, mdp.successor, _last(model))
 
 
-def _arrays(tables: Iterable[Tensor]) -> list[np.ndarray]:
-    return [table.detach().numpy() for table in tables]
+def _arrays(tables: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
+    return tuple([table.detach().numpy() for table in tables])
 
 
 def _recursion(
@@ -135,17 +137,18 @@ class _Compiled(torch.autograd.Function):
         log_policy: Tensor,
         log_dynamics: Tensor,
     ) -> Tensor:
-        tables = _tables(model, prior, log_policy, log_dynamics)
-        weight = float(prices.dynamics[0])
-        sweep = kernels.elbo_to_go(*_arrays(tables), model.mdp.discount, model.mdp.horizon, weight)
-        ctx.kernels, ctx.model, ctx.prior, ctx.prices, ctx.sweep = kernels, model, prior, prices, (*sweep, weight)
-        ctx.save_for_backward(log_policy, log_dynamics, tables[0], *tables[3:-1])
-        return torch.from_numpy(sweep[0][0])
+        guide, true = _tables(model, prior, log_policy, log_dynamics)
+        numbers = model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
+        to_go = ToGo(*kernels.elbo_to_go(_arrays(guide), _arrays(true), *numbers))
+        ctx.kernels, ctx.model, ctx.prior, ctx.prices, ctx.to_go = kernels, model, prior, prices, to_go
+        ctx.save_for_backward(*guide, *true)
+        return torch.from_numpy(to_go.ahead[0])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        log_policy, log_dynamics, *tables = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[4:]
+        tables, wanted = ctx.saved_tensors, ctx.needs_input_grad[4:]
+        guide, true = GuideTables(*tables[:4]), ModelTables(*tables[4:])
+        log_policy, log_dynamics = guide.log_policy, guide.log_dynamics
         if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
             steps = ctx.model.mdp.horizon
             expanded = [table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics)]
@@ -153,15 +156,14 @@ class _Compiled(torch.autograd.Function):
             inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
             found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
             return None, None, None, None, *(next(found) if want else None for want in wanted)
-        arrays = _arrays(tables)
-        found = ctx.kernels.elbo_gradients(
-            grad.contiguous().numpy(), *arrays, ctx.model.mdp.discount, *ctx.sweep, wanted[1]
-        )
+        bundles = _arrays(guide), _arrays(true), tuple(ctx.to_go)
+        numbers = ctx.model.mdp.discount, float(ctx.prices.dynamics[0])
+        found = ctx.kernels.elbo_gradients(grad.contiguous().numpy(), *bundles, *numbers, wanted[1])
         return (
             *(None, None, None, None),
             *(
                 torch.from_numpy(each if len(table) > 1 else each.sum(0, keepdims=True)) if want else None
-                for each, table, want in zip(found, arrays[:2], wanted, strict=True)
+                for each, table, want in zip(found, (log_policy, log_dynamics), wanted, strict=True)
             ),
         )
 
