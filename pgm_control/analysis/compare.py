@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ..errors import InvalidArgument
 from ..guides import ClampedGuide, FreeGuide
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit, FitStatus, fit
+from ..runtime.arguments import whole
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, silent
 from ..runtime.versions import versions
@@ -160,8 +160,7 @@ def compare(
     Raises:
         InvalidArgument: at temperature 0, or naming the argument.
     """
-    if not 0 <= seed < 2**63:
-        raise InvalidArgument(f"`seed` must be a whole number, at least 0 and below 2**63, but is {seed}.")
+    seed = whole("seed", seed, 0)
     explanation = explain(model)
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
     fits: dict[str, Fit[Any]] = {}

@@ -87,10 +87,8 @@ def bench(
         LawBroken: if a guide of another module breaks a law, before anything is run.
         MissingExtra: if joblib is needed and missing.
     """
-    for name, value, least in (("seeds", seeds, 1), ("steps", steps, 1), ("samples", samples, 2)):
-        if (name, value) == ("steps", None):
-            continue
-        whole(name, value, least)
+    seeds, samples = whole("seeds", seeds), whole("samples", samples, 2)
+    steps = None if steps is None else whole("steps", steps)
     run = runner(jobs, backend)
     settings = _Settings(seeds, temperature, horizon, steps, samples)
     where = None if folder is None else str(Path(folder).resolve())

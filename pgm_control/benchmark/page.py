@@ -79,7 +79,7 @@ class Bench:
         histories: by (model, guide, seed): the objective on the way, to plot.
         models, guides: the summaries, by name.
         settings: what was asked for.
-        status: how it ended; `status.message` is the message.
+        status: how it ended; `status.message` explains it.
         left: how many jobs were not run.
         command: how to do it again, if it was said.
     """

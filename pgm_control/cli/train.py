@@ -144,6 +144,11 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
             "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`; or a run to go "
             f"on with, --resume DIR. Algorithms: {', '.join(ALGORITHMS)}."
         )
+    if ":" in env:
+        raise InvalidArgument(
+            f"`env` must be an id without a module, but is {env!r}: a run's folder must not choose what is imported "
+            "when it goes on. Register the environment in a package that Gymnasium knows, or learn in Python."
+        )
     kind = _class_of(algorithm)
     options = _options(algorithm, kind, asked)
     plan = _plan(asked)

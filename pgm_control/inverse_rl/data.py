@@ -198,7 +198,7 @@ def _discrete(i: int, name: str, given: Any) -> np.ndarray:
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if (
         array.ndim != 1
-        or array.dtype.kind not in "biuf"
+        or array.dtype.kind not in "iuf"
         or not ((np.abs(array) < 2**62) & (array == np.floor(array))).all()
     ):
         raise InvalidArgument(

@@ -105,7 +105,7 @@ class ToGo(NamedTuple):
 
 
 class SweepTables(NamedTuple):
-    """What a sweep over all states of a problem without a horizon reads; see `Tables` in `inference.infinite_horizon.tables`."""
+    """What a sweep over all states of a problem without a horizon reads; see `infinite_horizon.tables`."""
 
     probability: Table
     successor: Table

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium
+import numpy as np
 import torch
 
 from ..errors import EnvironmentFailure, InvalidCheckpoint
@@ -69,7 +70,9 @@ def read_learner(
     if not env_is_given:
         require_plain_id(path, facts["env"])
     require_arguments(kind, path, facts["config"], facts["left_out"], given)
-    if not env_is_given and "num_envs" not in given:  # so many would be made before they are compared
+    if (
+        not env_is_given and "num_envs" not in given and "num_envs" in facts["config"]
+    ):  # so many would be made before they are compared
         there = {"number of environments side by side": len(tensors["worlds"]["episodes"])}
         require_same(path, there, dict.fromkeys(there, facts["config"]["num_envs"]), REMEDY)
     return tensors, facts
@@ -111,9 +114,10 @@ def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mappi
     except EnvironmentFailure:
         raise
     except (gymnasium.error.Error, ImportError) as problem:
+        unknown = isinstance(problem, gymnasium.error.UnregisteredEnv)
+        remedy = " Import what registers it, or pass it: load(path, env=…)." if unknown else ""
         raise InvalidCheckpoint(
-            f"Gymnasium cannot make {env!r}, the environment of {path}: {problem} Import what registers it, or pass "
-            "it: load(path, env=…)."
+            f"Gymnasium cannot make {env!r}, the environment of {path}: {problem}{remedy}"
         ) from problem
     except Exception as problem:  # whatever the environment of an id that is not the learner's may raise
         if not ours:
@@ -166,7 +170,8 @@ def require_arguments(
 
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a learner, from the `locals()` of its constructor: all but itself and the environment."""
-    config = {name: value for name, value in given.items() if name not in ("self", "env", "__class__")}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    config = {name: value for name, value in plain.items() if name not in ("self", "env", "__class__")}
     return {**config, "hidden": list(given["hidden"])}
 
 

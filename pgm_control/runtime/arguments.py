@@ -5,6 +5,8 @@ from collections.abc import Collection
 from typing import Any, TypeGuard
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..errors import InvalidArgument
 
@@ -25,7 +27,7 @@ def whole(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int:
         InvalidArgument: naming the argument.
     """
     if not is_whole(value) or value < least:
-        raise InvalidArgument(_text(name, f"a whole number, at least {least}", value, remedy))
+        raise InvalidArgument(_text(name, f"a whole number, at least {least}{_below(value)}", value, remedy))
     return int(value)
 
 
@@ -38,7 +40,7 @@ def whole_or_none(name: str, value: Any, least: int = 1, *, remedy: str = "") ->
     if value is None:
         return None
     if not is_whole(value) or value < least:
-        raise InvalidArgument(_text(name, f"a whole number, at least {least}, or None", value, remedy))
+        raise InvalidArgument(_text(name, f"a whole number, at least {least}{_below(value)}, or None", value, remedy))
     return int(value)
 
 
@@ -97,13 +99,19 @@ def one_of(name: str, value: Any, choices: Collection[str], *, remedy: str = "")
 
 
 def is_whole(value: Any) -> TypeGuard[int | np.integer]:
-    """Whether it is a whole number of Python or numpy; True and False are none."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    """Whether it is a whole number of Python or numpy that a tensor can hold; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and abs(int(value)) < 2**63
 
 
-def is_number(value: Any) -> TypeGuard[float | np.floating]:
-    """Whether it is a real number of Python or numpy, nan and infinities included; True and False are none."""
+def is_number(value: Any) -> TypeGuard[float | np.floating | Tensor]:
+    """Whether it is a real number of Python or numpy, or a tensor without axes; nan is one, True is none."""
+    if isinstance(value, Tensor):
+        return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _below(value: Any) -> str:
+    return " and below 2**63" if isinstance(value, int) and value >= 2**63 else ""
 
 
 def _text(name: str, wanted: str, value: Any, remedy: str) -> str:

@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from pgm_control import InvalidArgument
 from pgm_control.runtime.arguments import finite, fraction, one_of, positive, probability, whole, whole_or_none
 
-NO_NUMBERS = (None, True, "1", [1], 1j, math.nan, np.array([1, 2]))
+NO_NUMBERS = (None, True, "1", [1], 1j, math.nan, np.array([1, 2]), torch.tensor([1.0]), torch.tensor(True))
 
 
-@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1), 2**80])
+@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1), 2**63 - 1])
 def test_whole_numbers_come_back_as_those_of_python(value):
     assert type(whole("n", value)) is int
     assert whole("n", value) == whole_or_none("n", value) == value
@@ -26,6 +27,11 @@ def test_what_is_no_whole_number_is_refused(value):
             whole_or_none("n", value)
 
 
+def test_whole_numbers_that_no_tensor_holds_are_refused():
+    with pytest.raises(InvalidArgument, match=r"^`n` must be a whole number, at least 1 and below 2\*\*63, but is "):
+        whole("n", 2**63)
+
+
 def test_none_is_let_through_where_it_may_be():
     assert whole_or_none("n", None) is None
 
@@ -33,7 +39,12 @@ def test_none_is_let_through_where_it_may_be():
 @pytest.mark.parametrize(
     ("check", "right", "wrong", "wanted"),
     [
-        (positive, (1e-300, 1, np.float32(0.5), np.int64(3)), (0, -1.0, math.inf), "a positive number"),
+        (
+            positive,
+            (1e-300, 1, np.float32(0.5), np.int64(3), torch.tensor(2.0)),
+            (0, -1.0, math.inf),
+            "a positive number",
+        ),
         (finite, (0, -1e300, np.float32(0.5)), (math.inf, -math.inf), "a finite number"),
         (fraction, (1e-300, 1, np.float64(0.5)), (0, 1.1, -1, math.inf), "a number above 0 and at most 1"),
         (probability, (0, 1, np.float64(0.5)), (1.1, -1e-9, math.inf), "a probability"),

@@ -244,10 +244,10 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
     """Put a checkpoint back, unless the guide would be no distribution then.
 
     Raises:
-        InvalidCheckpoint: saying why it would not. The guide is as before.
+        InvalidCheckpoint: saying why it would not. Guide and optimiser are as before.
     """
     before, fitted = Checkpoint.take(guide, None, [], 0.0, {}), guide
-    past.restore(guide, optim)
+    past.restore(guide, None)
     try:
         if isinstance(model, MarkovModel) and isinstance(fitted, HasBlocks):
             blocks_of(model, fitted)
@@ -256,6 +256,7 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
         raise InvalidCheckpoint(
             f"`resume` does not fit this guide: with its parameters {problem} Fit afresh without `resume`."
         ) from problem
+    past.restore(guide, optim)
 
 
 def _exactly(model: object, guide: object) -> float | None:
