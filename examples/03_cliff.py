@@ -6,7 +6,8 @@ and each step slips sideways two times in three. The free guide believes that it
 Both are fitted by SVI, beside the exact answers, and the exact policies then walk in the live environment. The fitted
 free guide has the ELBO of the exact posterior to four digits, but not its return in the true world: an ELBO says
 nothing about states where the guide believes that it never comes, and its policy there is still close to the prior. The
-true world takes it there. Printed (T = 50, τ = 1):
+true world takes it there. How far it then falls depends on the step at which SVI stops: -228.7 on the machine that
+printed this, -231.2 on another processor. Printed (T = 50, τ = 1):
 
 free     ELBO -29.8088 nats. The ELBO stopped improving.
 clamped  ELBO -68.9041 nats. The ELBO stopped improving.

@@ -33,7 +33,7 @@ class LowRankGuide(MarkovGuide):
 
         Args:
             model: the model.
-            rank: R, 0 or more. More than T adds nothing, and T is taken.
+            rank: R, at least 0. More than T adds nothing, and T is taken.
 
         Raises:
             InvalidArgument: if `rank` is not a whole number, 0 or more.

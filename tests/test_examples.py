@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # which has a test of its own
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
 LONG = ("13_at_scale", "15_against_a_simulator")  # half a minute, and times or learning in the output
-FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide")  # where SVI stops is a matter of the last digits
+FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide")  # where SVI stops depends on the processor
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package"),
@@ -54,7 +54,7 @@ def picture(path):
 def test_an_example_prints_what_it_quotes_and_draws_what_is_shown(path, tmp_path):
     said, expected = (" ".join(text.split()) for text in (run(path, tmp_path), quoted(path)))
     assert NUMBER.sub("#", said) == NUMBER.sub("#", expected)
-    relative = 1e-2 if path.stem in FITTED else 1e-6
+    relative = 3e-2 if path.stem in FITTED else 1e-6
     for found, number in zip(NUMBER.findall(said), NUMBER.findall(expected), strict=True):
         unit = 10.0 ** -len(number.partition(".")[2])
         value = float(number.replace(",", ""))

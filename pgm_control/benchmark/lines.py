@@ -92,7 +92,7 @@ def median(name: str, show: Callable[[Any], str]) -> Callable[[Line], str]:
     return text
 
 
-def whole(steps: int | float) -> str:
+def count(steps: int | float) -> str:
     """A number of steps."""
     return f"{steps:.0f}"
 

@@ -12,7 +12,7 @@ from ..runtime.files import write_whole
 from ..runtime.status import Status
 from ..runtime.versions import versions
 from ..text.tables import grid, html_grid
-from .lines import Line, arrived, lines_of, median, number, seconds, spread, statuses, value, whole
+from .lines import Line, arrived, count, lines_of, median, number, seconds, spread, statuses, value
 from .rows import PARTS, WITHIN, BenchRow, Point
 
 Column = tuple[str, Callable[[Line], str]]
@@ -22,7 +22,7 @@ _SHORT: tuple[Column, ...] = (
     ("gap", value("gap")),
     ("true return", value("true_return")),
     ("delusion", value("delusion")),
-    ("steps to optimum", median("steps_to_optimum", whole)),
+    ("steps to optimum", median("steps_to_optimum", count)),
     ("seconds", median("seconds_to_optimum", seconds)),
     ("fit", statuses),
 )
@@ -39,9 +39,9 @@ _EFFORT: tuple[Column, ...] = (
     ("objective", value("objective")),
     ("own optimum", lambda line: _own_optimum(line)),
     ("there", arrived),
-    ("steps to it", median("steps_to_optimum", whole)),
+    ("steps to it", median("steps_to_optimum", count)),
     ("seconds to it", median("seconds_to_optimum", seconds)),
-    ("steps", median("steps", whole)),
+    ("steps", median("steps", count)),
     ("seconds", median("seconds", seconds)),
     ("fit", statuses),
 )

@@ -43,7 +43,7 @@ from pgm_control import (
     zoo,
 )
 from pgm_control.benchmark import bench as bench_module
-from pgm_control.benchmark.lines import arrived, lines_of, median, spread, whole
+from pgm_control.benchmark.lines import arrived, count, lines_of, median, spread
 from pgm_control.benchmark.rows import WITHIN, JobResult, Point, judged
 from pgm_control.benchmark.store import ResultFile
 from pgm_control.cli.bench import command_of, next_of
@@ -631,9 +631,9 @@ def test_of_several_seeds_the_middle_one_is_shown():
     assert line.typical is not None
     assert line.typical.objective == -3.0
 
-    assert (arrived(line), median("steps_to_optimum", whole)(line), spread(line)) == ("2 of 4", "9", "3.0000")
+    assert (arrived(line), median("steps_to_optimum", count)(line), spread(line)) == ("2 of 4", "9", "3.0000")
     (line,) = lines_of(steps[1:])
-    assert median("steps_to_optimum", whole)(line) == "—", "most did not get there"
+    assert median("steps_to_optimum", count)(line) == "—", "most did not get there"
 
 
 def test_commands_say_what_is_needed_and_no_more():

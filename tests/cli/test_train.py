@@ -315,7 +315,7 @@ def test_a_film_without_pillow(monkeypatch):
             ["sac", "Pendulm-v1"],
             "Gymnasium cannot make 'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you mean",
         ),
-        (["sac", "no_such_module:Env-v0"], "No module named 'no_such_module'"),
+        (["sac", "no_such_module:Env-v0"], "`env` must be an id without a module, but is 'no_such_module:Env-v0'"),
         (["sac", ""], "Gymnasium cannot make ''"),
         (["sac", "told/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),
         (

@@ -191,5 +191,5 @@ def test_every_bend_of_the_dice_is_used():
 
 
 def test_a_rank_that_is_none_is_refused():
-    with pytest.raises(InvalidArgument, match=r"`rank` must be a whole number, 0 or more, but is -1.*clamps"):
+    with pytest.raises(InvalidArgument, match=r"`rank` must be a whole number, at least 0, but is -1.*clamps"):
         LowRankGuide(TabularModel(random_mdp(0)), -1)
