@@ -114,8 +114,8 @@ def every(check: Check) -> Check:
 def tensor(
     shape: Sequence[int | None],
     dtype: torch.dtype | None,
-    least: float = -math.inf,
-    most: float = math.inf,
+    least: int | float = -math.inf,
+    most: int | float = math.inf,
     infinite: bool = False,
 ) -> Check:
     """A dense tensor without gradients and without nan.
@@ -153,7 +153,9 @@ def tensor(
     return check
 
 
-def number(least: float = -math.inf, most: float = math.inf, *, whole: bool = False, infinite: bool = False) -> Check:
+def number(
+    least: int | float = -math.inf, most: int | float = math.inf, *, whole: bool = False, infinite: bool = False
+) -> Check:
     """A number without a tensor, never nan."""
 
     def check(found: Any) -> Problem | None:

@@ -2,11 +2,12 @@
 
 import math
 import re
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 _A_MILLIONTH = 1e-6
 
 
+@runtime_checkable
 class HasNames(Protocol):
     """A problem with names, such as `TabularMDP`."""
 

@@ -45,6 +45,12 @@ TINY = {"hidden": (4,), "batch_size": 4, "learning_starts": 4, "capacity": 20, "
 UNSAFE = ("weights_only", "allow_pickle")
 
 
+@pytest.fixture(autouse=True)
+def without_checked_types(pytestconfig):
+    if pytestconfig.getoption("jaxtyping_packages"):
+        pytest.skip("a checker of annotations would refuse the broken numbers before the library does")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def registered():
     gymnasium.register("broken/Noisy-v0", Noisy, max_episode_steps=6)
