@@ -68,6 +68,10 @@ class ImprovedGuide(abc.ABC):
             pyro.sample(f"outcome_{t}", _Drawn(outcomes[0, t]))
             pyro.sample(f"state_{t + 1}", _Drawn(states[0, t + 1]))
 
+    def __repr__(self) -> str:
+        """The guide that it improves, by its class, and the number of particles."""
+        return f"{type(self).__name__}({type(self.guide).__name__}, {self.particles} particles)"
+
     def sample(self, n: int, generator: torch.Generator | None = None) -> Trajectories:
         """Draw n independent trajectories, each from K particles of its own.
 

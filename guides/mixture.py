@@ -177,6 +177,10 @@ class MixtureELBO(ELBO):
         super().__init__()
         self.samples = require_draws("samples", samples)
 
+    def __repr__(self) -> str:
+        """The number of trajectories of each component."""
+        return f"MixtureELBO({self.samples})"
+
     def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """An estimate of −ELBO, in nats."""
         with torch.no_grad():

@@ -2,11 +2,12 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, final
 
 from pgm_control.errors import InvalidArgument
+from pgm_control.text.one_line import one_line
 from pgm_control.trajectories.blocks import MarkovModel
 
 from .clamped import ClampedGuide
@@ -22,7 +23,7 @@ from .stationary import StationaryGuide
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class GuideEntry:
     """A named guide.
 
@@ -36,7 +37,23 @@ class GuideEntry:
     name: str
     build: Callable[[MarkovModel], Callable[[], Any]]
     summary: str
-    fit: Mapping[str, Any] = field(default_factory=dict)
+    fit: Mapping[str, Any]
+
+    __repr__ = one_line
+
+    def __init__(
+        self,
+        name: str,
+        build: Callable[[MarkovModel], Callable[[], Any]],
+        summary: str,
+        fit: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Name a guide; without `fit`, the defaults of `fit` suit it."""
+        put = object.__setattr__  # the dataclass is frozen
+        put(self, "name", name)
+        put(self, "build", build)
+        put(self, "summary", summary)
+        put(self, "fit", dict(fit or {}))
 
 
 _ENTRIES = (

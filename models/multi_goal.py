@@ -106,6 +106,10 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         self._last: tuple[Float[np.ndarray, " 2"], float] | None = None
         self._over = True
 
+    def __repr__(self) -> str:
+        """The standard deviations of its noise."""
+        return f"MultiGoalEnv(start_noise={self.start_noise:g}, step_noise={self.step_noise:g})"
+
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " 2"], dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import final
 
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.text.one_line import one_line
 
 from .frozen_lake import frozen_lake
 from .lottery import lottery
@@ -41,6 +42,8 @@ class ZooEntry:
     build: Callable[..., TabularMDP]
     summary: str
     twin: str | None = None
+
+    __repr__ = one_line
 
 
 def _frozen_lake_8x8(horizon: int | None = None) -> TabularMDP:

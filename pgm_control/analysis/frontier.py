@@ -81,6 +81,11 @@ class Frontier:
         """That of the highest true mean; of equals the first."""
         return max(self.points, key=lambda point: point.mean)
 
+    def __repr__(self) -> str:
+        """The number of points and the best of them."""
+        best = self.best
+        return f"Frontier({len(self.points)} points, best true mean {best.mean:.6g} at optimism {best.optimism})"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values; an `Optimism` as its text, infinities as text."""
         return {"cvar_level": self.cvar_level, "target": self.target, "points": [_record(each) for each in self.points]}

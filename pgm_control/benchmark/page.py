@@ -11,6 +11,7 @@ from typing import Any, final
 from ..runtime.files import write_whole
 from ..runtime.status import Status
 from ..runtime.versions import versions
+from ..text.html import counted
 from ..text.tables import grid, html_grid
 from .lines import Line, arrived, count, lines_of, median, number, seconds, spread, statuses, value
 from .rows import PARTS, WITHIN, BenchRow, Point
@@ -120,6 +121,11 @@ class Bench:
     def __str__(self) -> str:
         """A table for a terminal, medians over seeds."""
         return table_of(self.rows)
+
+    def __repr__(self) -> str:
+        """The number of runs and the message."""
+        what = f"{counted(len(self.guides), 'guide')} on {counted(len(self.models), 'problem')}"
+        return f"Bench({counted(len(self.rows), 'run')} of {what}. {self.status.message})"
 
     def _repr_html_(self) -> str:
         """A table for a notebook."""

@@ -11,14 +11,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 
 from ..errors import InvalidArgument, UnsupportedEnvironment
-
-
-def _same(observations: Float[np.ndarray, "batch feature"]) -> Float[np.ndarray, "batch coordinate"]:
-    return observations
-
-
-def _set_state(env: Any, point: Float[np.ndarray, " coordinate"]) -> None:
-    env.state = point.copy()
+from ..text.one_line import one_line
 
 
 @final
@@ -50,9 +43,11 @@ class Chart:
     low: tuple[float, ...]
     high: tuple[float, ...]
     periodic: tuple[bool, ...] | None = None
-    coordinates: Callable[[Float[np.ndarray, "batch feature"]], Float[np.ndarray, "batch coordinate"]] = _same
-    set_state: Callable[[Any, Float[np.ndarray, " coordinate"]], None] = _set_state
+    coordinates: Callable[[Float[np.ndarray, "batch feature"]], Float[np.ndarray, "batch coordinate"]] | None = None
+    set_state: Callable[[Any, Float[np.ndarray, " coordinate"]], None] | None = None
     action_names: tuple[str, ...] | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         """Refuse a box that is none."""
@@ -76,13 +71,21 @@ class Chart:
             InvalidArgument: if they are not finite, or not as many numbers as there are names.
         """
         given = np.asarray(observations, dtype=np.float64)
-        found = np.asarray(self.coordinates(given.reshape(len(given), -1)), dtype=np.float64)
+        flat = given.reshape(len(given), -1)
+        found = flat if self.coordinates is None else np.asarray(self.coordinates(flat), dtype=np.float64)
         if found.ndim != 2 or found.shape[1] != len(self.names) or not np.isfinite(found).all():
             raise InvalidArgument(
                 f"`observation` must give {len(self.names)} finite coordinates ({', '.join(self.names)}), but gave "
                 f"{found[:1].tolist()}, shape {found.shape}. Use the environment that was discretised."
             )
         return found
+
+    def place(self, env: Any, point: Float[np.ndarray, " coordinate"]) -> None:
+        """Put the bare environment into the state of a point."""
+        if self.set_state is None:
+            env.state = point.copy()
+        else:
+            self.set_state(env, point)
 
 
 def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Sequence[float] | None = None) -> Chart:

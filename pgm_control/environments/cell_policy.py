@@ -26,6 +26,10 @@ class CellPlayer:
         """
         self.policy, self.cells, self.chart, self.actions = policy, cells, chart, actions
 
+    def __repr__(self) -> str:
+        """Its policy and its cells."""
+        return f"CellPlayer({self.policy!r}, {self.cells!r})"
+
     def predict(
         self,
         observation: Any,

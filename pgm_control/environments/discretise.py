@@ -196,7 +196,7 @@ def _thrown(
         seen, over = [], np.empty((len(actions), samples), bool)
         for (a, action), i in itertools.product(enumerate(actions), range(samples)):
             vars(bare).update(fresh)
-            chart.set_state(bare, points[c, i])
+            chart.place(bare, points[c, i])
             observation, reward[c, a, i], over[a, i], _, _ = bare.step(action)
             seen.append(np.asarray(observation, np.float64))
         if not (np.isfinite(reward[c]).all() and np.isfinite(seen).all()):

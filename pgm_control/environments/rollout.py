@@ -18,6 +18,7 @@ from ..errors import InvalidArgument
 from ..problems.gymnasium_table import time_limit
 from ..runtime.arguments import whole, whole_or_none
 from ..runtime.progress import Progress, silent
+from ..text.one_line import one_line
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy
 from .copies import autoreset_mode, vector_time_limit
@@ -54,6 +55,8 @@ class Rollout:
     returns: Float[np.ndarray, " episode"]
     lengths: Int[np.ndarray, " episode"]
     terminated: Bool[np.ndarray, " episode"]
+
+    __repr__ = one_line
 
     @property
     def mean(self) -> float:

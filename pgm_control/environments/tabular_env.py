@@ -121,6 +121,10 @@ class TabularEnv(gymnasium.Env[Any, Any]):
             "pgm_control/Tabular-v0", entry_point=_Maker(mdp), max_episode_steps=mdp.horizon, kwargs=settings
         )
 
+    def __repr__(self) -> str:
+        """The problem, and whether the observation tells the time."""
+        return f"TabularEnv({self.mdp!r}, observe_time={self.observe_time})"
+
     @property
     def spec(self) -> EnvSpec | None:
         """How to make it again. `gymnasium.make` sets it; the time limit is filled in, for those who look for it."""

@@ -11,6 +11,7 @@ from ..errors import InvalidArgument
 from ..problems.grid import Places
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import one_of
+from ..text.one_line import one_line
 from ..text.wording import action_phrase, amount, state_phrase
 
 RewardForm = Literal["transition", "pair", "state"]
@@ -38,6 +39,8 @@ class DenseArrays(NamedTuple):
     state_names: tuple[str, ...] | None
     action_names: tuple[str, ...] | None
     layout: Places | None
+
+    __repr__ = one_line
 
 
 def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:

@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ..errors import InvalidProblem
-from ..problems.mdp import ArrayLike, TabularMDP
+from ..problems.mdp import TabularMDP
+from ..runtime.array_like import ArrayLike
+from ..text.one_line import one_line
 from .dense import RewardForm, in_double, require_held, reward_table, transition_matrix
 from .sparse_rows import Rows, entries_of, is_sparse, rows_of
 
@@ -24,6 +26,8 @@ class MDPToolboxArrays(NamedTuple):
     transitions: Float[np.ndarray, "action state next_state"]
     reward: Float[np.ndarray, "..."]
     discount: float
+
+    __repr__ = one_line
 
 
 def from_mdptoolbox(

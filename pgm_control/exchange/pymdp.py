@@ -12,6 +12,7 @@ from ..errors import InvalidArgument, InvalidProblem
 from ..problems.mdp import TabularMDP
 from ..problems.partially_observed import PartiallyObservedMDP
 from ..runtime.arguments import is_number, positive
+from ..text.one_line import one_line
 from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 
@@ -34,6 +35,8 @@ class PymdpArrays(NamedTuple):
     B: list[np.ndarray]
     C: list[np.ndarray]
     D: list[np.ndarray]
+
+    __repr__ = one_line
 
 
 def from_pymdp(

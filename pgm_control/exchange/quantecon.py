@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Int
 from torch import Tensor
 
 from ..errors import InvalidProblem
-from ..problems.mdp import ArrayLike, TabularMDP
+from ..problems.mdp import TabularMDP
 from ..runtime.arguments import one_of
+from ..runtime.array_like import ArrayLike
+from ..text.one_line import one_line
 from .dense import array, in_double, require_held, reward_table, transition_matrix
 from .sparse_rows import csr, is_sparse, rows_of
 
@@ -34,13 +35,15 @@ class QuantEconArrays(NamedTuple):
     state_indices: Int[np.ndarray, " pair"] | None = None
     action_indices: Int[np.ndarray, " pair"] | None = None
 
+    __repr__ = one_line
+
 
 def from_quantecon(
-    reward: npt.ArrayLike,
+    reward: ArrayLike,
     transition: Any,
     discount: float,
-    state_indices: npt.ArrayLike | None = None,
-    action_indices: npt.ArrayLike | None = None,
+    state_indices: ArrayLike | None = None,
+    action_indices: ArrayLike | None = None,
     *,
     horizon: int,
     initial: ArrayLike | None = None,
@@ -124,7 +127,7 @@ def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -
     return QuantEconArrays(reward[s, a], matrix, mdp.discount, s, a)
 
 
-def _product(reward: npt.ArrayLike, transition: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _product(reward: ArrayLike, transition: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """R and Q, where rows of Q that belong to infeasible pairs and are no distributions stay where they are."""
     r, p = (np.array(each, dtype=np.float64) for each in (_numbers(reward), _numbers(transition)))
     if r.ndim != 2 or p.shape != (*r.shape, len(r)):

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float
 
 from ..errors import InvalidProblem
-from ..problems.mdp import ArrayLike, TabularMDP
+from ..problems.mdp import TabularMDP
+from ..runtime.array_like import ArrayLike
+from ..text.one_line import one_line
 from .dense import RewardForm, array, in_double, require_held, reward_table, transition_matrix
 
 
@@ -27,10 +28,12 @@ class SealsArrays(NamedTuple):
     horizon: int
     initial_state_dist: Float[np.ndarray, " state"]
 
+    __repr__ = one_line
+
 
 def from_seals(
-    transition_matrix: npt.ArrayLike,
-    reward_matrix: npt.ArrayLike,
+    transition_matrix: ArrayLike,
+    reward_matrix: ArrayLike,
     horizon: int | None,
     initial_state_dist: ArrayLike | None = None,
     *,

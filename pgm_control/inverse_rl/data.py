@@ -13,6 +13,7 @@ from ..environments.cell_policy import CellPlayer
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
+from ..text.one_line import one_line
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Trajectories
 from .demonstrations import Demonstrations
@@ -38,6 +39,8 @@ class Episode:
     rews: Float[np.ndarray, " time"]
     terminated: bool
     truncated: bool
+
+    __repr__ = one_line
 
     @property
     def terminal(self) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..chance.factors import aligned
 from ..chance.operators import tilt
 from ..errors import InvalidArgument
+from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .values import planned_values
@@ -30,6 +31,8 @@ class Behaviour:
     log_dynamics: Float[Tensor, "time state action outcome"]
     q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]
+
+    __repr__ = one_line
 
 
 @runtime_checkable

@@ -17,6 +17,7 @@ from ..runtime.arguments import positive, whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..runtime.status import Status
+from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel, require_model
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Behaviour, Demonstrator
@@ -48,6 +49,8 @@ class InverseStep(NamedTuple):
     gradient: float
     """The largest derivative of the objective by a parameter, for each demonstration."""
     reward: RewardModel
+
+    __repr__ = one_line
 
 
 InverseCallback = Callable[[InverseStep], bool | None]

@@ -19,6 +19,7 @@ from ..learners import SAC, SoftQLearning
 from ..runtime.arguments import whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
+from ..text.one_line import one_line
 from .inverse import InverseStatus
 from .objective import log_prior
 
@@ -31,6 +32,8 @@ class Recording(NamedTuple):
     actions: Sequence[Any]
     """As the environment takes them."""
     terminated: bool = True
+
+    __repr__ = one_line
     """The episode was over; False where only the recording was."""
 
 

@@ -25,12 +25,12 @@ from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
 from ..runtime.progress import Progress, silent
 from .checks import require_finite, require_finite_actions
-from .learning import EvaluationPoint, Journal, Learning, LearningStatus
+from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
 from .randomness import check_generators, device_of, forked, generator_states, set_generators
 from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of
 
-_Kind = TypeVar("_Kind", bound="Learner")  # not Self, which the shape checks of the tests refuse
+AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
 
 
 @final
@@ -96,6 +96,8 @@ class Learner(ABC):
         with forked(self.device):
             torch.manual_seed(fresh)
             self._random = generator_states(self.device)
+
+    __repr__ = described
 
     @abstractmethod
     def advance(self) -> Mapping[str, Tensor | float]:
@@ -259,8 +261,8 @@ class Learner(ABC):
     @classmethod
     @final
     def load(
-        cls: type[_Kind], path: str | Path, env: WorldSource | None = None, device: str | None = None, **given: Any
-    ) -> _Kind:
+        cls: type[AnyLearner], path: str | Path, env: WorldSource | None = None, device: str | None = None, **given: Any
+    ) -> AnyLearner:
         """Read a learner. `learn` then goes on as if it had never stopped; on a CPU, bit for bit.
 
         Args:

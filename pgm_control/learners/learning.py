@@ -150,3 +150,8 @@ def _check_row(found: Any) -> Problem | None:
     """Numbers by name, among them those that every row has."""
     problem = fields({name: number(0) for name in ("step", "seconds", "episodes")}, others=True)(found)
     return problem if problem is not None else mapping(number())(found)
+
+
+def described(learner: Any) -> str:
+    """A learner in one line: its class, its environment and the steps made."""
+    return f"{type(learner).__name__}({learner.env_id or 'an environment'}, {learner.steps} steps)"

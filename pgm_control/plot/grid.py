@@ -11,6 +11,7 @@ from jaxtyping import Float
 from ..errors import InvalidArgument
 from ..problems.grid import Cell, grid_of
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 from ..text.wording import state_label
 from .canvas import Style, settle, size_in_points
 from .labels import colour_bar, finish, headline, pale, wrapped
@@ -44,6 +45,8 @@ class Layout:
     cells: tuple[Cell | None, ...]
     kinds: Mapping[Cell, Kind]
     starts: frozenset[Cell]
+
+    __repr__ = one_line
 
     @property
     def beside(self) -> tuple[int, ...]:

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from ..runtime.array_like import ArrayLike
 from . import checks
 from .grid import side_by_side
-from .mdp import ArrayLike, TabularMDP
+from .mdp import TabularMDP
 
 MEMBER, STATE = "member", "state"
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..chance.factors import joint
 from ..errors import InvalidProblem
+from ..runtime.array_like import ArrayLike
 from . import checks
 from .grid import Places
-from .mdp import ArrayLike, TabularMDP
+from .mdp import TabularMDP
 
 
 @final

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import final
 
 import gymnasium
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..chance.factors import Factors
 from ..errors import InvalidArgument, InvalidProblem
+from ..runtime.array_like import ArrayLike
 from ..text.html import ROWS, counted, heading, left_out, share
 from ..text.tables import html_grid
 from ..text.wording import action_label, reward_phrase, state_label
@@ -20,7 +20,6 @@ from . import checks
 from .grid import Places
 from .gymnasium_table import outcome_table, time_limit
 
-ArrayLike = npt.ArrayLike | Tensor
 _FACES = 4  # of a die that a page shows
 
 

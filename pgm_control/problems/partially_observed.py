@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from ..runtime.array_like import ArrayLike
 from . import checks
-from .mdp import ArrayLike, TabularMDP
+from .mdp import TabularMDP
 
 
 @final

@@ -9,8 +9,9 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from ..runtime.array_like import ArrayLike
 from . import checks
-from .mdp import ArrayLike, TabularMDP
+from .mdp import TabularMDP
 
 _PIECE = 1 << 18  # outcomes that are checked at once
 

@@ -93,6 +93,10 @@ class HistoryOptimum:
         head, *body = self._table()
         return "\n".join([grid([head], body, left=2), self._note()])
 
+    def __repr__(self) -> str:
+        """The problem and its value."""
+        return f"HistoryOptimum({self.remembered.pomdp!r}, value {self.value:.6g})"
+
     def _repr_html_(self) -> str:
         """A table for a notebook."""
         head, *body = self._table()

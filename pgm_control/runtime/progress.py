@@ -14,8 +14,19 @@ class Progress(Protocol):
         ...
 
 
-def silent(step: int, metrics: Mapping[str, float]) -> None:
-    """Show nothing."""
+@final
+class Silent:
+    """Progress that shows nothing; `silent` is the one instance."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show nothing."""
+
+    def __repr__(self) -> str:
+        """The public name, which stands in signatures as a default."""
+        return "silent"
+
+
+silent = Silent()
 
 
 @final
@@ -52,6 +63,10 @@ class ProgressBar:
         """Move to `step`."""
         self._bar.update(step - self._bar.n)
         self._bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()}, refresh=False)
+
+    def __repr__(self) -> str:
+        """Where the bar stands."""
+        return f"ProgressBar({self._bar.n} of {self._bar.total})"
 
     def __enter__(self) -> "ProgressBar":
         """Nothing to prepare."""

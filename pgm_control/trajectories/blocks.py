@@ -9,6 +9,7 @@ from torch import Tensor
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 
 
 @final
@@ -30,6 +31,8 @@ class Blocks:
     log_policy: Float[Tensor, "time state action"]
     log_dynamics: Float[Tensor, "time state action outcome"]
     log_survival: Float[Tensor, "time next_state"] | None = None
+
+    __repr__ = one_line
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 from .blocks import Blocks, MarkovModel
 
 
@@ -16,6 +17,8 @@ class Occupancy(NamedTuple):
 
     state: Float[Tensor, "time_and_last state"]
     outcome: Float[Tensor, "time state action outcome"]
+
+    __repr__ = one_line
 
 
 def occupancy(blocks: Blocks, mdp: TabularMDP) -> Occupancy:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
+from ..text.one_line import one_line
 from .blocks import Blocks
 from .occupancy import survival_probability
 
@@ -19,6 +20,8 @@ class Trajectories(NamedTuple):
     actions: Int[Tensor, "batch time"]
     outcomes: Int[Tensor, "batch time"]
 
+    __repr__ = one_line
+
 
 class Trajectory(NamedTuple):
     """One trajectory and its log-probability, in nats."""
@@ -27,6 +30,8 @@ class Trajectory(NamedTuple):
     actions: Int[Tensor, " time"]
     outcomes: Int[Tensor, " time"]
     log_probability: float
+
+    __repr__ = one_line
 
 
 def sample_trajectories(

@@ -14,6 +14,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Cotangents, Settings
+from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
 from .batch import last_reward, solved
 from .recursion import backward, derivatives
@@ -33,6 +34,8 @@ class SoftValues:
     q: Float[Tensor, "*batch time state action"]
     v: Float[Tensor, "*batch time_and_last state"]
     objective: Float[Tensor, "*batch"]
+
+    __repr__ = one_line
 
 
 def soft_values(

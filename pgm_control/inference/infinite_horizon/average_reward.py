@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...problems.mdp import TabularMDP
+from ...runtime.array_like import ArrayLike
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
@@ -64,7 +64,7 @@ def average_reward(
     optimism: float = 0.0,
     tolerance: float = 1e-6,
     *,
-    action_prior: npt.ArrayLike | Tensor | None = None,
+    action_prior: ArrayLike | None = None,
     threads: int | None = None,
     max_sweeps: int = 100_000,
     progress: Progress = silent,

@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...kernels.backend import sweeps_for
 from ...problems.mdp import TabularMDP
+from ...runtime.array_like import ArrayLike
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from . import sweeps as torch_sweeps
@@ -49,7 +49,7 @@ def growth_rate(
     temperature: float = 1.0,
     tolerance: float = 1e-9,
     *,
-    action_prior: npt.ArrayLike | Tensor | None = None,
+    action_prior: ArrayLike | None = None,
     max_sweeps: int = 100_000,
     progress: Progress = silent,
 ) -> GrowthRate:

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from ...errors import InvalidArgument
 from ...problems.checks import Kind, normalised, table
 from ...problems.mdp import TabularMDP
+from ...runtime.array_like import ArrayLike
 from ...runtime.status import Status
 from .problem import Endless, require_number, require_sweeps
 from .value_iteration import ValueStatus, value_iteration
@@ -45,9 +45,9 @@ class PolicyValue:
 
 def policy_evaluation(
     mdp: TabularMDP,
-    policy: npt.ArrayLike | Tensor,
+    policy: ArrayLike,
     temperature: float = 0.0,
-    action_prior: npt.ArrayLike | Tensor | None = None,
+    action_prior: ArrayLike | None = None,
     discount: float | None = None,
     tolerance: float = 1e-6,
     *,
@@ -136,7 +136,7 @@ class StationaryDistribution:
 
 def stationary_distribution(
     mdp: TabularMDP,
-    policy: npt.ArrayLike | Tensor,
+    policy: ArrayLike,
     discount: float = 1.0,
     tolerance: float = 1e-10,
     *,

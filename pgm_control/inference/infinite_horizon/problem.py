@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +14,7 @@ from ...errors import InvalidArgument
 from ...problems.checks import Kind, normalised, table
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import positive, whole
+from ...runtime.array_like import ArrayLike
 from .bellman import Bellman
 from .checkpoint import digest
 from .tables import Form
@@ -48,7 +48,7 @@ class Endless:
         temperature: Any = 0.0,
         optimism: Any = 0.0,
         discount: Any = None,
-        action_prior: npt.ArrayLike | Tensor | None = None,
+        action_prior: ArrayLike | None = None,
     ) -> "Endless":
         """Check the arguments of `value_iteration`.
 
@@ -115,7 +115,7 @@ class Endless:
         threads = whole("threads", threads)
         return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, threads, form)
 
-    def value(self, name: str, value: npt.ArrayLike | Tensor | None) -> Float[Tensor, " state"]:
+    def value(self, name: str, value: ArrayLike | None) -> Float[Tensor, " state"]:
         """Values to start from, with 0 for what is unknown.
 
         Raises:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final, get_args
 
-import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +13,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import one_of, whole
+from ...runtime.array_like import ArrayLike
 from ...runtime.checkpoint import require_same
 from ...runtime.checkpoint_checks import one_of as being_one_of
 from ...runtime.checkpoint_checks import require
@@ -102,10 +102,10 @@ def value_iteration(
     discount: float | None = None,
     tolerance: float = 1e-6,
     *,
-    action_prior: npt.ArrayLike | Tensor | None = None,
+    action_prior: ArrayLike | None = None,
     method: MethodName = "auto",
     stopping: Stopping = "span",
-    initial_value: npt.ArrayLike | Tensor | None = None,
+    initial_value: ArrayLike | None = None,
     threads: int | None = None,
     max_sweeps: int = 10_000,
     progress: Progress = silent,

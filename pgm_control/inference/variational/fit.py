@@ -19,6 +19,7 @@ from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from ...text.html import counted, curve, heading
+from ...text.one_line import one_line
 from ...text.wording import amount
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ...trajectories.checked import blocks_of
@@ -63,6 +64,8 @@ class FitStep:
     elbo: float
     seconds: float
     guide: Any
+
+    __repr__ = one_line
 
 
 Callback = Callable[[FitStep], bool | None]

@@ -49,6 +49,11 @@ class MarkovLoss(ELBO, abc.ABC):
             loss.backward()
         return float(loss.detach())
 
+    def __repr__(self) -> str:
+        """The class and its number, if it has one."""
+        given = getattr(self, "optimism", getattr(self, "order", None))
+        return f"{type(self).__name__}({'' if given is None else given})"
+
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} integrates over trajectories exactly and never traces one.")
 

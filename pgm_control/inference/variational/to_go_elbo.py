@@ -70,6 +70,11 @@ class ToGoELBO(ELBO):
         self.baseline = baseline
         self._named = torch.nn.ModuleDict({} if baseline is None else {"baseline": baseline})
 
+    def __repr__(self) -> str:
+        """The baseline by its class."""
+        baseline = "" if self.baseline is None else f"{type(self.baseline).__name__}, "
+        return f"ToGoELBO({baseline}num_particles={self.num_particles})"
+
     def loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
         """Minus the estimate of the ELBO, in nats."""
         with torch.no_grad():

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import biject_to
 
+from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel
 from ..demonstrations import Demonstrations
 from ..demonstrators import Demonstrator, DialDemonstrator, FreeDemonstrator
@@ -45,6 +46,8 @@ class RewardProgram:
     prior: float
     optimism: Any = None
     temperature: Any = None
+
+    __repr__ = one_line
 
     @property
     def priors(self) -> dict[str, Any]:

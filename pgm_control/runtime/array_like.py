@@ -1,0 +1,8 @@
+"""What may be passed for an array."""
+
+import numpy.typing as npt
+from torch import Tensor
+from typing_extensions import TypeAliasType
+
+# An alias with a name, so that `help` prints the name instead of the union.
+ArrayLike = TypeAliasType("ArrayLike", npt.ArrayLike | Tensor)
