@@ -22,3 +22,34 @@ from .improved import SMCGuide as SMCGuide
 from .zoo import GuideEntry as GuideEntry
 from .zoo import guide_entry as guide_entry
 from .zoo import guide_zoo as guide_zoo
+from .mixture_process import MixtureProcess as MixtureProcess
+from .mixture_process import Information as Information
+from .simulated import SimulatedWorld as SimulatedWorld
+
+__all__ = [
+    "MarkovGuide",
+    "FreeGuide",
+    "ClampedGuide",
+    "DialGuide",
+    "ViewGuide",
+    "OpenLoopGuide",
+    "WindowGuide",
+    "FreeWindowGuide",
+    "StationaryGuide",
+    "DeterministicGuide",
+    "NeuralGuide",
+    "MeanFieldGuide",
+    "LowRankGuide",
+    "MemoryGuide",
+    "MixtureGuide",
+    "MixtureELBO",
+    "SimulatedGuide",
+    "ImportanceGuide",
+    "SMCGuide",
+    "GuideEntry",
+    "guide_entry",
+    "guide_zoo",
+    "MixtureProcess",
+    "Information",
+    "SimulatedWorld",
+]

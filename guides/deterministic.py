@@ -1,4 +1,9 @@
-"""The deterministic guide."""
+"""The deterministic guide.
+
+Sources:
+    [puterman1994] M. L. Puterman, Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994.
+        doi:10.1002/9780470316887
+"""
 
 from typing import final
 

@@ -1,4 +1,11 @@
-"""The dial: every guide between free and clamped, and beyond."""
+"""The dial: every guide between free and clamped, and beyond.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 from collections.abc import Iterator
 from typing import Any, final

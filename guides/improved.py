@@ -1,4 +1,19 @@
-"""Guides improved by weighing many of their trajectories and keeping one."""
+"""Guides improved by weighing many of their trajectories and keeping one.
+
+Sources:
+    [burda2016] Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders. International Conference on
+        Learning Representations, 2016. arXiv:1509.00519
+    [cremer2017] C. Cremer, Q. Morris and D. Duvenaud, Reinterpreting importance-weighted autoencoders. International
+        Conference on Learning Representations, workshop, 2017. arXiv:1704.02916
+    [le2018] T. A. Le et al., Auto-encoding sequential Monte Carlo. International Conference on Learning
+        Representations, 2018. arXiv:1705.10306
+    [maddison2017] C. J. Maddison et al., Filtering variational objectives. Advances in Neural Information Processing
+        Systems 30, 2017. arXiv:1705.09279
+    [naesseth2018] C. A. Naesseth et al., Variational sequential Monte Carlo. International Conference on Artificial
+        Intelligence and Statistics, Proceedings of Machine Learning Research 84, 2018. arXiv:1705.11140
+    [piche2019] A. Piché et al., Probabilistic planning with sequential Monte Carlo methods. International Conference on
+        Learning Representations, 2019.
+"""
 
 import abc
 from typing import Any, NoReturn, final

@@ -1,4 +1,9 @@
-"""The mean-field guide."""
+"""The mean-field guide.
+
+Sources:
+    [wainwright2008] M. J. Wainwright and M. I. Jordan, Graphical models, exponential families, and variational
+        inference. Foundations and Trends in Machine Learning 1(1–2):1–305, 2008. doi:10.1561/2200000001
+"""
 
 from typing import final
 

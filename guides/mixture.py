@@ -1,4 +1,9 @@
-"""The mixture of guides: which of them it is, is drawn once per trajectory and then forgotten."""
+"""The mixture of guides: which of them it is, is drawn once per trajectory and then forgotten.
+
+Sources:
+    [jaakkola1998] T. S. Jaakkola and M. I. Jordan, Improving the mean field approximation via the use of mixture
+        distributions. Learning in Graphical Models, pages 163–173, 1998.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final

@@ -1,4 +1,9 @@
-"""The guide that sees only part of the state, and what it shares with others: one row of a policy for many states."""
+"""The guide that sees only part of the state, and what it shares with others: one row of a policy for many states.
+
+Sources:
+    [littman1994] M. L. Littman, Memoryless policies: theoretical limitations and practical results. From Animals to
+        Animats 3, pages 238–245, 1994.
+"""
 
 from collections.abc import Sequence
 from typing import Any, final

@@ -23,3 +23,28 @@ from .zoo import zoo_entry as zoo_entry
 from .simulator import SimulatorModel as SimulatorModel
 from .environments import environment_id as environment_id
 from .multi_goal import MultiGoalEnv as MultiGoalEnv
+
+__all__ = [
+    "TabularModel",
+    "restaurant",
+    "lottery",
+    "risky_path",
+    "windy_bridge",
+    "windy_bridge_in_parts",
+    "tiger",
+    "slippery_cliff",
+    "frozen_lake",
+    "deterministic_twin",
+    "restaurant_twin",
+    "lottery_twin",
+    "risky_path_twin",
+    "windy_bridge_twin",
+    "slippery_cliff_twin",
+    "frozen_lake_twin",
+    "ZooEntry",
+    "zoo",
+    "zoo_entry",
+    "SimulatorModel",
+    "environment_id",
+    "MultiGoalEnv",
+]

@@ -1,4 +1,9 @@
-"""A point mass and four goals: the continuous problem with four equally good ways."""
+"""A point mass and four goals: the continuous problem with four equally good ways.
+
+Sources:
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+"""
 
 import math
 from collections.abc import Mapping

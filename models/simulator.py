@@ -1,4 +1,9 @@
-"""A Gymnasium environment as a Pyro program: the dynamics are only simulated."""
+"""A Gymnasium environment as a Pyro program: the dynamics are only simulated.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import math
 import weakref

@@ -1,4 +1,13 @@
-"""The trajectory model of a tabular MDP, as a Pyro program."""
+"""The trajectory model of a tabular MDP, as a Pyro program.
+
+Sources:
+    [kappen2012] H. J. Kappen, V. Gómez and M. Opper, Optimal control as a graphical model inference problem. Machine
+        Learning 87:159–182, 2012. arXiv:0901.0633
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+    [todorov2008] E. Todorov, General duality between optimal control and estimation. IEEE Conference on Decision and
+        Control, pages 4286–4292, 2008.
+"""
 
 from typing import final
 

@@ -1,4 +1,9 @@
-"""The tiger: two doors, and a noise behind one of them."""
+"""The tiger: two doors, and a noise behind one of them.
+
+Sources:
+    [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
+        stochastic domains. Artificial Intelligence 101(1–2):99–134, 1998. doi:10.1016/S0004-3702(98)00023-X
+"""
 
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP

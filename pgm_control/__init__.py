@@ -1,14 +1,60 @@
 """Control as probabilistic inference: a problem, a guide, and the inference that brings the two together.
 
-    models/        a problem, as a Pyro program: start, action prior, dynamics, exp(reward / temperature)
-    guides/        what the posterior is allowed to change: the actions, the dynamics, or both
-    pgm_control/   the inference, true of every model and every guide
+    from pgm_control import ClampedGuide, TabularModel, evaluate, explain, fit, infer
+    from pgm_control.models import restaurant
 
-A free guide may change the dynamics; its optimum is the exact posterior, which believes that it controls the dice. A
-clamped guide leaves them as they are; its optimum is the max-ent policy.
+    model = TabularModel(restaurant(), temperature=1.0)
+    free = infer(model, optimism=1.0)  # the exact posterior: it may change the dynamics too
+    clamped = infer(model, optimism=0.0)  # the max-ent policy: it may change the actions alone
+    guide = fit(model, ClampedGuide(model), method="exact").guide  # the same as a Pyro guide
+    print(evaluate(model, guide), explain(model), sep="\\n")
 
-Names are loaded when first used, so that the command line can answer before torch is there. Importing the package
-registers its environments with Gymnasium.
+A problem
+    TabularMDP            a finite MDP: from arrays, dense matrices or a Gymnasium table
+    PartiallyObservedMDP  a finite POMDP
+    TabularModel          an MDP with a temperature and an action prior, as a Pyro program
+    zoo                   named problems
+
+A guide: what the posterior may change
+    FreeGuide             the start, the policy and the dynamics; its optimum is the exact posterior
+    ClampedGuide          the policy alone; its optimum is the max-ent policy
+    DialGuide             anything between the two, and beyond, by the number `optimism`
+    guide_zoo             all guides by name
+
+An inference
+    infer                 exact, up to a horizon: values, policy, believed dynamics, log p(O)
+    soft_values           the same values, differentiable in rewards and settings
+    value_iteration       exact, without a horizon, with a certified error
+    fit                   a guide by stochastic variational inference, or by exact steps
+    smc                   sequential Monte Carlo, with any guide as the proposal
+
+What a guide believes, what it earns, and why the two differ
+    evaluate              true and imagined return, entropy and ELBO of one guide
+    scorecard             several guides side by side, against log p(O)
+    ledger                the gap log p(O) − ELBO by block, step, state and action
+    frontier              the true return of every optimism
+    explain               the difference between free and clamped in words
+    compare               all of it, for the free and the clamped guide, exact and fitted
+    bench                 every guide on every problem
+    report                a comparison on one page of HTML
+    rollout               a policy in a live Gymnasium environment
+
+Packages of their own
+    models                problems of the zoo, and models of simulators
+    guides                guides, and the base class to write others
+    learners              soft actor-critic and other learners against a simulator
+    inverse_rl            the reward that explains demonstrations
+    plot                  pictures on matplotlib's Axes
+    exchange              to and from xarray, ArviZ, QuantEcon, pymdptoolbox, pymdp and seals
+    testing               the laws that models and guides obey, to run on your own
+
+A key such as [levine2018] in a docstring stands for a source, which the docstring of its module lists at its end:
+`help("pgm_control.inference.exact.infer")`. Names are loaded when first used, so that the command line can answer
+before torch is there. Importing the package registers its environments with Gymnasium.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
 """
 
 import ast
@@ -17,6 +63,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .environments.registration import register_environments
+
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     # A problem
@@ -155,29 +203,53 @@ if TYPE_CHECKING:
     from .errors import LawBroken as LawBroken
     from .errors import MissingExtra as MissingExtra
 
+    # Types that signatures name
+    from .runtime.array_like import ArrayLike as ArrayLike
+    from .runtime.progress import Progress as Progress
+    from .chance.factors import Factors as Factors
+    from .trajectories.blocks import MarkovModel as MarkovModel
+    from .trajectories.blocks import HasBlocks as HasBlocks
+    from .trajectories.samples import Trajectories as Trajectories
+    from .trajectories.samples import Trajectory as Trajectory
+    from .trajectories.occupancy import Occupancy as Occupancy
+    from .environments.rollout import Predictor as Predictor
+    from .analysis.ledger_result import Totals as Totals
+    from .queries.unrolled import Folded as Folded
+    from .trajectories.process import MarkovProcess as MarkovProcess
 
-def _homes() -> dict[str, str]:
-    """Where each public name lives: the imports above, read and not run."""
+    # Packages of their own
+    from . import models as models
+    from . import guides as guides
+    from . import learners as learners
+    from . import inverse_rl as inverse_rl
+    from . import plot as plot
+    from . import exchange as exchange
+    from . import testing as testing
+
+
+def _homes() -> dict[str, str | None]:
+    """The module of each public name, None for a package: the imports above, read and not run."""
     tree = ast.parse(Path(__file__).read_text(encoding="utf8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: f".{node.module}" for node in imports for alias in node.names}
+    return {alias.name: node.module and f".{node.module}" for node in imports for alias in node.names}
 
 
 _HOMES = _homes()
-__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [name for name, home in _HOMES.items() if home]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name], __name__), name)
+    home = _HOMES[name]
+    value = getattr(import_module(home, __name__), name) if home else import_module(f".{name}", __name__)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*_HOMES, *(name for name in globals() if name.startswith("__"))])
 
 
 register_environments()

@@ -140,8 +140,11 @@ def test_shape_checks_on_dataclasses_are_not_disabled():
 def test_init_files_hold_reexports_only():
     for name, path in FILES.items():
         if path.name == "__init__.py" and path.parent != PACKAGE:
-            body = TREES[name].body
+            *body, last = TREES[name].body
             assert all(isinstance(node, ast.ImportFrom | ast.Expr) for node in body), name
+            value = ast.literal_eval(last.value) if isinstance(last, ast.Assign | ast.AnnAssign) else None
+            imported = [alias.asname for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
+            assert value == imported, f"the last line of {name} must be __all__, the names above in their order"
 
 
 def test_nothing_lies_beside_the_folders():

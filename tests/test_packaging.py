@@ -14,7 +14,6 @@ import pgm_control
 ROOT = Path(__file__).parent.parent
 CORE = Path(pgm_control.__file__).parent
 in_repository = pytest.mark.skipif(not (ROOT / "models").is_dir(), reason="needs the source tree")
-SOURCES = sorted(path for folder in (CORE, CORE / "models", CORE / "guides") for path in folder.rglob("*.py"))
 
 
 def test_generic_names_are_never_importable():
@@ -99,18 +98,6 @@ def test_the_map_names_every_folder_and_no_other():
     folders = {path.parent.relative_to(CORE).as_posix() for path in inits} | {"models", "guides"}
     folders -= {"inference"}
     assert named == folders
-
-
-def test_every_citation_has_a_source_and_every_source_a_citation():
-    texts = [path.read_text(encoding="utf8") for path in SOURCES]
-    cited = {key for text in texts for key in re.findall(r"\[([a-z]+\d{4}[a-z]?)\]", text)}
-    sources = re.findall(r"^@\w+\{(\w+),\n(.*?)^\}$", (CORE / "references.bib").read_text(encoding="utf8"), re.M | re.S)
-    assert sorted(cited) == [key for key, _ in sources]
-    for key, fields in sources:
-        found = dict(re.findall(r"^  (\w+) = \{(.+)\},$", fields, re.M))
-        assert {"title", "year"} < set(found), key
-        assert found.keys() & {"author", "editor"}, key
-        assert found["year"] in key, key
 
 
 def test_the_shape_checker_is_on(pytestconfig):

@@ -1,1 +1,3 @@
 """What a guide believes, what it earns, and where the difference comes from."""
+
+__all__: list[str] = []

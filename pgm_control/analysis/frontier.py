@@ -1,4 +1,11 @@
-"""What optimism costs, and buys: the policies of a dial tried in the true world."""
+"""What optimism costs, and buys: the policies of a dial tried in the true world.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [rockafellar2002] R. T. Rockafellar and S. Uryasev, Conditional value-at-risk for general loss distributions.
+        Journal of Banking & Finance 26(7):1443–1471, 2002. doi:10.1016/S0378-4266(02)00271-6
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,11 @@
-"""The ledger: how far a guide is from the exact answer, split into who is to blame."""
+"""The ledger: how far a guide is from the exact answer, split into who is to blame.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import math
 from typing import Any

@@ -1,4 +1,11 @@
-"""What a policy may earn in the true world: the whole distribution of its return, exactly."""
+"""What a policy may earn in the true world: the whole distribution of its return, exactly.
+
+Sources:
+    [rockafellar2002] R. T. Rockafellar and S. Uryasev, Conditional value-at-risk for general loss distributions.
+        Journal of Banking & Finance 26(7):1443–1471, 2002. doi:10.1016/S0378-4266(02)00271-6
+    [sobel1982] M. J. Sobel, The variance of discounted Markov decision processes. Journal of Applied Probability
+        19(4):794–802, 1982. doi:10.2307/3213832
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,1 +1,3 @@
 """One random event, and what changing its probabilities costs."""
+
+__all__: list[str] = []

@@ -5,6 +5,12 @@ Dice, actions, start and survival are all chance with a reference probability w 
     L_β[x] = (τ/β) log Σ w exp(β x/τ)   is attained by   w exp(β x/τ) / Σ w exp(β x/τ).
 
 With β = 1 and the action prior as $w$ it is the soft maximum; with β = 0 it is the mean; with τ → 0 the hard maximum.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
 """
 
 from typing import Any, overload

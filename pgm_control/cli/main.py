@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import tyro
 
+from .. import __version__
 from ..errors import PGMControlError
 from ..text.terminal import bar_over
 
 _DESCRIPTION = (
     "Control as probabilistic inference: what a guide believes and earns that may change the dice (free), "
-    "beside one that may not (clamped)."
+    "beside one that may not (clamped). `pgm-control --version` prints the version."
 )
 
 
@@ -29,6 +30,9 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
+    if (sys.argv[1:] if args is None else list(args)) == ["--version"]:
+        print(f"pgm-control {__version__}")
+        return 0
     commands: dict[str, Callable[..., Any]] = {
         each.__name__.replace("_", "-"): each
         for each in (compare, report, explore, bench, train, play, learn_reward, zoo)

@@ -30,3 +30,30 @@ from ..environments.discretise import Discretised as Discretised
 from ..environments.cells import Cells as Cells
 from ..environments.bins import Chart as Chart
 from ..environments.cell_policy import CellPlayer as CellPlayer
+
+__all__ = [
+    "to_xarray",
+    "to_arviz",
+    "to_dense",
+    "DenseArrays",
+    "from_quantecon",
+    "to_quantecon",
+    "QuantEconArrays",
+    "from_mdptoolbox",
+    "to_mdptoolbox",
+    "MDPToolboxArrays",
+    "from_pymdp",
+    "to_pymdp",
+    "PymdpArrays",
+    "from_seals",
+    "to_seals",
+    "SealsArrays",
+    "feasible_prior",
+    "grid_world",
+    "Cell",
+    "discretise",
+    "Discretised",
+    "Cells",
+    "Chart",
+    "CellPlayer",
+]

@@ -1,1 +1,3 @@
 """Posteriors over trajectories: exact, without a horizon, variational, and by sampling."""
+
+__all__: list[str] = []

@@ -33,3 +33,44 @@ from .simulated import inverse_in_simulator as inverse_in_simulator
 from .simulated import SimulatedInverse as SimulatedInverse
 from .simulated import Recording as Recording
 from .simulated import Round as Round
+from .demonstrations import Moves as Moves
+from .demonstrations import Ends as Ends
+from .rewards import LinearForm as LinearForm
+from .objective import RewardFunction as RewardFunction
+
+__all__ = [
+    "inverse",
+    "Inverse",
+    "InverseStatus",
+    "InverseStep",
+    "Demonstrations",
+    "from_episodes",
+    "to_episodes",
+    "record",
+    "Episode",
+    "RewardModel",
+    "LinearReward",
+    "TabularReward",
+    "NetworkReward",
+    "Demonstrator",
+    "Behaviour",
+    "ClampedDemonstrator",
+    "FreeDemonstrator",
+    "DialDemonstrator",
+    "BoltzmannDemonstrator",
+    "identification",
+    "Identification",
+    "reward_posterior",
+    "RewardPosterior",
+    "RewardProgram",
+    "compare_demonstrators",
+    "DemonstratorComparison",
+    "inverse_in_simulator",
+    "SimulatedInverse",
+    "Recording",
+    "Round",
+    "Moves",
+    "Ends",
+    "LinearForm",
+    "RewardFunction",
+]

@@ -1,4 +1,15 @@
-"""Who was it that was watched? What a demonstrator believes of the dice decides how its actions are to be read."""
+"""Who was it that was watched? What a demonstrator believes of the dice decides how its actions are to be read.
+
+Sources:
+    [gleave2022] A. Gleave and S. Toyer, A primer on maximum causal entropy inverse reinforcement learning. 2022.
+        arXiv:2203.11409
+    [ramachandran2007] D. Ramachandran and E. Amir, Bayesian inverse reinforcement learning. International Joint
+        Conference on Artificial Intelligence, pages 2586–2591, 2007.
+    [ziebart2008] B. D. Ziebart et al., Maximum entropy inverse reinforcement learning. AAAI Conference on Artificial
+        Intelligence, pages 1433–1438, 2008.
+    [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
+        Carnegie Mellon University, 2010.
+"""
 
 import math
 from dataclasses import dataclass

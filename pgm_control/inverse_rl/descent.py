@@ -1,4 +1,9 @@
-"""L-BFGS and Adam, point by point: the caller looks at each, and stops when it has seen enough."""
+"""L-BFGS and Adam, point by point: the caller looks at each, and stops when it has seen enough.
+
+Sources:
+    [byrd1994] R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use in
+        limited memory methods. Mathematical Programming 63:129–156, 1994. doi:10.1007/BF01582063
+"""
 
 import math
 from collections.abc import Callable, Iterator

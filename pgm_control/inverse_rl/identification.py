@@ -1,4 +1,11 @@
-"""What no number of demonstrations tells of a reward, and what these do not."""
+"""What no number of demonstrations tells of a reward, and what these do not.
+
+Sources:
+    [cao2021] H. Cao, S. N. Cohen and Ł. Szpruch, Identifiability in inverse reinforcement learning. Advances in Neural
+        Information Processing Systems 34, 2021. arXiv:2106.03498
+    [ng1999] A. Y. Ng, D. Harada and S. Russell, Policy invariance under reward transformations: theory and application
+        to reward shaping. International Conference on Machine Learning, pages 278–287, 1999.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any, final

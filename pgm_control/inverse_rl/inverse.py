@@ -1,4 +1,13 @@
-"""The reward that explains what a demonstrator did."""
+"""The reward that explains what a demonstrator did.
+
+Sources:
+    [gleave2022] A. Gleave and S. Toyer, A primer on maximum causal entropy inverse reinforcement learning. 2022.
+        arXiv:2203.11409
+    [ziebart2008] B. D. Ziebart et al., Maximum entropy inverse reinforcement learning. AAAI Conference on Artificial
+        Intelligence, pages 1433–1438, 2008.
+    [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
+        Carnegie Mellon University, 2010.
+"""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,9 @@
-"""A Gaussian in place of a posterior, given by its log-density: its peak and its curvature there."""
+"""A Gaussian in place of a posterior, given by its log-density: its peak and its curvature there.
+
+Sources:
+    [kass1995] R. E. Kass and A. E. Raftery, Bayes factors. Journal of the American Statistical Association
+        90(430):773–795, 1995. doi:10.1080/01621459.1995.10476572
+"""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,14 @@
-"""Learning the reward in a live environment, where there are no tables: a network, and a learner that follows it."""
+"""Learning the reward in a live environment, where there are no tables: a network, and a learner that follows it.
+
+Sources:
+    [finn2016] C. Finn, S. Levine and P. Abbeel, Guided cost learning: deep inverse optimal control via policy
+        optimization. International Conference on Machine Learning, Proceedings of Machine Learning Research 48, pages
+        49–58, 2016. arXiv:1603.00448
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+    [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
+        Carnegie Mellon University, 2010.
+"""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,9 @@
-"""What can reach what: the communicating classes of a chain. Plain loops, which numba may compile."""
+"""What can reach what: the communicating classes of a chain. Plain loops, which numba may compile.
+
+Sources:
+    [tarjan1972] R. Tarjan, Depth-first search and linear graph algorithms. SIAM Journal on Computing 1(2):146–160,
+        1972. doi:10.1137/0201010
+"""
 
 import numpy as np
 

@@ -9,3 +9,19 @@ from .learner import LearningStep as LearningStep
 from .learning import Learning as Learning
 from .learning import LearningStatus as LearningStatus
 from .learning import EvaluationPoint as EvaluationPoint
+from .replay import Transitions as Transitions
+from ..environments.spaces import Actions as Actions
+
+__all__ = [
+    "MaxEntPolicyGradient",
+    "SoftQLearning",
+    "SAC",
+    "OriginalSAC",
+    "Learner",
+    "LearningStep",
+    "Learning",
+    "LearningStatus",
+    "EvaluationPoint",
+    "Transitions",
+    "Actions",
+]

@@ -1,4 +1,9 @@
-"""Adam, for networks whose parameters are a few long rows."""
+"""Adam, for networks whose parameters are a few long rows.
+
+Sources:
+    [kingma2015] D. P. Kingma and J. Ba, Adam: a method for stochastic optimization. International Conference on
+        Learning Representations, 2015. arXiv:1412.6980
+"""
 
 from collections.abc import Iterable
 from typing import Any, final

@@ -1,4 +1,13 @@
-"""Soft actor-critic as it was first published: the clamped guide, amortised, with a network for each message."""
+"""Soft actor-critic as it was first published: the clamped guide, amortised, with a network for each message.
+
+Sources:
+    [fujimoto2018] S. Fujimoto, H. van Hoof and D. Meger, Addressing function approximation error in actor-critic
+        methods. International Conference on Machine Learning, Proceedings of Machine Learning Research 80, pages
+        1587–1596, 2018. arXiv:1802.09477
+    [haarnoja2018] T. Haarnoja et al., Soft actor-critic: off-policy maximum entropy deep reinforcement learning with a
+        stochastic actor. International Conference on Machine Learning, Proceedings of Machine Learning Research 80,
+        pages 1861–1870, 2018. arXiv:1801.01290
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, final

@@ -1,4 +1,13 @@
-"""Maximum-entropy policy gradient: variational inference in a simulated model, and nothing else."""
+"""Maximum-entropy policy gradient: variational inference in a simulated model, and nothing else.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+    [sutton2000] R. S. Sutton et al., Policy gradient methods for reinforcement learning with function approximation.
+        Advances in Neural Information Processing Systems 12:1057–1063, 2000.
+    [williams1992] R. J. Williams, Simple statistical gradient-following algorithms for connectionist reinforcement
+        learning. Machine Learning 8:229–256, 1992. doi:10.1007/BF00992696
+"""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,15 @@
-"""Soft actor-critic: the clamped guide, amortised, with critics instead of a model."""
+"""Soft actor-critic: the clamped guide, amortised, with critics instead of a model.
+
+Sources:
+    [christodoulou2019] P. Christodoulou, Soft actor-critic for discrete action settings. 2019. arXiv:1910.07207
+    [fujimoto2018] S. Fujimoto, H. van Hoof and D. Meger, Addressing function approximation error in actor-critic
+        methods. International Conference on Machine Learning, Proceedings of Machine Learning Research 80, pages
+        1587–1596, 2018. arXiv:1802.09477
+    [haarnoja2018] T. Haarnoja et al., Soft actor-critic: off-policy maximum entropy deep reinforcement learning with a
+        stochastic actor. International Conference on Machine Learning, Proceedings of Machine Learning Research 80,
+        pages 1861–1870, 2018. arXiv:1801.01290
+    [haarnoja2018b] T. Haarnoja et al., Soft actor-critic algorithms and applications. 2018. arXiv:1812.05905
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,11 @@
-"""Soft Q-learning: soft value iteration from samples; the policy is read off the values."""
+"""Soft Q-learning: soft value iteration from samples; the policy is read off the values.
+
+Sources:
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final

@@ -1,1 +1,3 @@
 """Networks and the policies made of them."""
+
+__all__: list[str] = []

@@ -1,4 +1,14 @@
-"""A policy for boxes that can have several modes: a conditional normalising flow, by Pyro's splines."""
+"""A policy for boxes that can have several modes: a conditional normalising flow, by Pyro's splines.
+
+Sources:
+    [dolatabadi2020] H. M. Dolatabadi, S. Erfani and C. Leckie, Invertible generative modeling using linear rational
+        splines. International Conference on Artificial Intelligence and Statistics, Proceedings of Machine Learning
+        Research 108, 2020. arXiv:2001.05168
+    [durkan2019] C. Durkan et al., Neural spline flows. Advances in Neural Information Processing Systems 32, 2019.
+        arXiv:1906.04032
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final

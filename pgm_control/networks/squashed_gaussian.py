@@ -1,4 +1,10 @@
-"""A Gaussian squashed into the box of actions."""
+"""A Gaussian squashed into the box of actions.
+
+Sources:
+    [haarnoja2018] T. Haarnoja et al., Soft actor-critic: off-policy maximum entropy deep reinforcement learning with a
+        stochastic actor. International Conference on Machine Learning, Proceedings of Machine Learning Research 80,
+        pages 1861–1870, 2018. arXiv:1801.01290
+"""
 
 import math
 from collections.abc import Sequence

@@ -45,3 +45,30 @@ from .rewards import recovered_reward as recovered_reward
 from .rewards import recovered_reward_maps as recovered_reward_maps
 from .progress import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves
+
+__all__ = [
+    "policy_maps",
+    "policy_map",
+    "state_map",
+    "layout_of",
+    "has_layout",
+    "Layout",
+    "dice",
+    "value_heat",
+    "q_heat",
+    "policy_heat",
+    "occupancy_heat",
+    "message_heat",
+    "ledger_over_time",
+    "ledger_map",
+    "ledger_bars",
+    "imagined_and_true",
+    "return_distributions",
+    "dial_sweep",
+    "temperature_sweep",
+    "curves",
+    "recovered_reward",
+    "recovered_reward_maps",
+    "elbo_curves",
+    "learning_curves",
+]

@@ -1,1 +1,3 @@
 """What may happen, and what it pays."""
+
+__all__: list[str] = []

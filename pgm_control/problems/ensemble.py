@@ -1,4 +1,9 @@
-"""Not knowing the world: a finite ensemble of MDPs with a prior, of which one is true."""
+"""Not knowing the world: a finite ensemble of MDPs with a prior, of which one is true.
+
+Sources:
+    [strens2000] M. Strens, A Bayesian framework for reinforcement learning. International Conference on Machine
+        Learning, pages 943–950, 2000.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

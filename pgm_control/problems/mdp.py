@@ -1,4 +1,9 @@
-"""A finite-horizon Markov decision process in outcome form."""
+"""A finite-horizon Markov decision process in outcome form.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,1 +1,3 @@
 """Other questions to the same model."""
+
+__all__: list[str] = []

@@ -1,4 +1,12 @@
-"""De-biasing: a model of which the exact free posterior is the clamped answer."""
+"""De-biasing: a model of which the exact free posterior is the clamped answer.
+
+Sources:
+    [arriojas2023] A. Arriojas et al., Bayesian inference approach for entropy regularized reinforcement learning with
+        stochastic dynamics. Conference on Uncertainty in Artificial Intelligence, Proceedings of Machine Learning
+        Research 216, pages 99–109, 2023.
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import html
 import math

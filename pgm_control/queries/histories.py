@@ -1,4 +1,11 @@
-"""The best of all policies that see only the past: exact inference over histories, with beliefs about the state."""
+"""The best of all policies that see only the past: exact inference over histories, with beliefs about the state.
+
+Sources:
+    [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
+        stochastic domains. Artificial Intelligence 101(1–2):99–134, 1998. doi:10.1016/S0004-3702(98)00023-X
+    [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
+        Carnegie Mellon University, 2010.
+"""
 
 from dataclasses import dataclass
 from typing import Any, final

@@ -1,4 +1,13 @@
-"""The ladder of inferences: what one may mean by planning as inference, on one model."""
+"""The ladder of inferences: what one may mean by planning as inference, on one model.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [lazaro2024] M. Lázaro-Gredilla et al., What type of inference is planning? Advances in Neural Information
+        Processing Systems 37, 2024. arXiv:2406.17863
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import html
 from dataclasses import dataclass

@@ -1,4 +1,13 @@
-"""Agents that condition on a high return, as sequence models do: an exact posterior, and what its delusion costs."""
+"""Agents that condition on a high return, as sequence models do: an exact posterior, and what its delusion costs.
+
+Sources:
+    [brandfonbrener2022] D. Brandfonbrener et al., When does return-conditioned supervised learning work for offline
+        reinforcement learning? Advances in Neural Information Processing Systems 35, 2022. arXiv:2206.01079
+    [paster2022] K. Paster, S. McIlraith and J. Ba, You can't count on luck: why decision transformers and RvS fail in
+        stochastic environments. Advances in Neural Information Processing Systems 35, 2022. arXiv:2205.15967
+    [yang2023] M. Yang et al., Dichotomy of control: separating what you can control from what you cannot. International
+        Conference on Learning Representations, 2023. arXiv:2210.13435
+"""
 
 import math
 from dataclasses import dataclass

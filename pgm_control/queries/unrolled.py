@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 from ..trajectories.blocks import Blocks
 
 
@@ -68,6 +69,8 @@ class Folded:
     log_policy: Float[Tensor, "time state action"]
     log_dynamics: Float[Tensor, "time state action face"]
     num_outcomes: int
+
+    __repr__ = one_line
 
     @property
     def initial(self) -> Float[Tensor, " state"]:

@@ -1,1 +1,3 @@
 """How a long computation runs: progress, interruption, files, versions."""
+
+__all__: list[str] = []

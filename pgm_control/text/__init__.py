@@ -1,1 +1,3 @@
 """Numbers and names in words and tables."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
 """Distributions over trajectories."""
+
+__all__: list[str] = []

@@ -1,4 +1,9 @@
-"""Forward sweeps: how often a distribution over trajectories visits what, and the model's forward messages."""
+"""Forward sweeps: how often a distribution over trajectories visits what, and the model's forward messages.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import math
 from typing import NamedTuple

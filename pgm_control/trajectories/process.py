@@ -23,6 +23,10 @@ class Process(abc.ABC):
     is whatever `begin` and `remember` make of it. Everything is for a batch; states are those of the living.
     """
 
+    def __repr__(self) -> str:
+        """The name of the class."""
+        return f"{type(self).__name__}()"
+
     @abc.abstractmethod
     def log_initial(self) -> Float[Tensor, " state"]:
         """log q(s_0), in nats."""

@@ -1,1 +1,3 @@
 """Exact inference up to a horizon, by backward messages."""
+
+__all__: list[str] = []

@@ -1,4 +1,13 @@
-"""Exact inference by backward messages, for any optimism."""
+"""Exact inference by backward messages, for any optimism.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+    [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
+        Carnegie Mellon University, 2010.
+"""
 
 import sys
 

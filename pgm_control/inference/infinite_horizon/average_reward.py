@@ -1,4 +1,13 @@
-"""What an endless problem pays in a step, in the long run."""
+"""What an endless problem pays in a step, in the long run.
+
+Sources:
+    [odoni1969] A. R. Odoni, On finding the maximal gain for Markov decision processes. Operations Research
+        17(5):857–860, 1969.
+    [puterman1994] M. L. Puterman, Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994.
+        doi:10.1002/9780470316887
+    [schweitzer1971] P. J. Schweitzer, Iterative solution of the functional equations of undiscounted Markov renewal
+        programming. Journal of Mathematical Analysis and Applications 34(3):495–501, 1971.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,11 @@
-"""How far a value can be from the fixed point of a contraction, from the changes of one sweep."""
+"""How far a value can be from the fixed point of a contraction, from the changes of one sweep.
+
+Sources:
+    [macqueen1966] J. MacQueen, A modified dynamic programming method for Markovian decision problems. Journal of
+        Mathematical Analysis and Applications 14(1):38–43, 1966.
+    [porteus1971] E. L. Porteus, Some bounds for discounted sequential decision processes. Management Science
+        18(1):7–11, 1971.
+"""
 
 import math
 from typing import NamedTuple

@@ -1,4 +1,11 @@
-"""What becomes of values without a horizon when the agent may change whether it survives."""
+"""What becomes of values without a horizon when the agent may change whether it survives.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+    [todorov2007] E. Todorov, Linearly-solvable Markov decision problems. Advances in Neural Information Processing
+        Systems 19:1369–1376, 2007.
+"""
 
 import math
 from dataclasses import dataclass

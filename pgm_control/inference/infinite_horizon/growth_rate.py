@@ -1,4 +1,11 @@
-"""How the evidence grows with the horizon, by the communicating classes of the tilted dynamics."""
+"""How the evidence grows with the horizon, by the communicating classes of the tilted dynamics.
+
+Sources:
+    [todorov2007] E. Todorov, Linearly-solvable Markov decision problems. Advances in Neural Information Processing
+        Systems 19:1369–1376, 2007.
+    [wielandt1950] H. Wielandt, Unzerlegbare, nicht negative Matrizen. Mathematische Zeitschrift 52:642–648, 1950.
+        doi:10.1007/BF02230720
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,16 @@
-"""What one iteration does, by each method: from a value to a better one, and the change of the sweep T v on the way."""
+"""What one iteration does, by each method: from a value to a better one, and the change of the sweep T v on the way.
+
+Sources:
+    [anderson1965] D. G. Anderson, Iterative procedures for nonlinear integral equations. Journal of the ACM
+        12(4):547–560, 1965. doi:10.1145/321296.321305
+    [geist2018] M. Geist and B. Scherrer, Anderson acceleration for reinforcement learning. European Workshop on
+        Reinforcement Learning, 2018. arXiv:1809.09501
+    [geist2019] M. Geist, B. Scherrer and O. Pietquin, A theory of regularized Markov decision processes. International
+        Conference on Machine Learning, Proceedings of Machine Learning Research 97, pages 2160–2169, 2019.
+        arXiv:1901.11275
+    [puterman1978] M. L. Puterman and M. C. Shin, Modified policy iteration algorithms for discounted Markov decision
+        problems. Management Science 24(11):1127–1137, 1978. doi:10.1287/mnsc.24.11.1127
+"""
 
 import math
 from collections.abc import Callable

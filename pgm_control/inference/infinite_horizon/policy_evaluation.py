@@ -1,4 +1,12 @@
-"""A fixed policy in the endless problem: what it is worth, and where it spends its time."""
+"""A fixed policy in the endless problem: what it is worth, and where it spends its time.
+
+Sources:
+    [geist2019] M. Geist, B. Scherrer and O. Pietquin, A theory of regularized Markov decision processes. International
+        Conference on Machine Learning, Proceedings of Machine Learning Research 97, pages 2160–2169, 2019.
+        arXiv:1901.11275
+    [puterman1994] M. L. Puterman, Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994.
+        doi:10.1002/9780470316887
+"""
 
 import math
 from dataclasses import dataclass

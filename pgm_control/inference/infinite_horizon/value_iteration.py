@@ -1,4 +1,17 @@
-"""Exact inference without a horizon: the fixed point of the Bellman operator, with a certificate."""
+"""Exact inference without a horizon: the fixed point of the Bellman operator, with a certificate.
+
+Sources:
+    [geist2018] M. Geist and B. Scherrer, Anderson acceleration for reinforcement learning. European Workshop on
+        Reinforcement Learning, 2018. arXiv:1809.09501
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [macqueen1966] J. MacQueen, A modified dynamic programming method for Markovian decision problems. Journal of
+        Mathematical Analysis and Applications 14(1):38–43, 1966.
+    [porteus1971] E. L. Porteus, Some bounds for discounted sequential decision processes. Management Science
+        18(1):7–11, 1971.
+    [puterman1978] M. L. Puterman and M. C. Shin, Modified policy iteration algorithms for discounted Markov decision
+        problems. Management Science 24(11):1127–1137, 1978. doi:10.1287/mnsc.24.11.1127
+"""
 
 import math
 from dataclasses import dataclass, field

@@ -1,4 +1,9 @@
-"""The importance-weighted bound: between the ELBO and log p(O), the tighter the more particles."""
+"""The importance-weighted bound: between the ELBO and log p(O), the tighter the more particles.
+
+Sources:
+    [burda2016] Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders. International Conference on
+        Learning Representations, 2016. arXiv:1509.00519
+"""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,9 @@
-"""Log-weights log p~ − log q of trajectories drawn from a guide: what every estimate is made of."""
+"""Log-weights log p~ − log q of trajectories drawn from a guide: what every estimate is made of.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,15 @@
-"""Sequential Monte Carlo with a guide as the proposal: trajectories that do badly are given up on the way."""
+"""Sequential Monte Carlo with a guide as the proposal: trajectories that do badly are given up on the way.
+
+Sources:
+    [andrieu2010] C. Andrieu, A. Doucet and R. Holenstein, Particle Markov chain Monte Carlo methods. Journal of the
+        Royal Statistical Society B 72(3):269–342, 2010. doi:10.1111/j.1467-9868.2009.00736.x
+    [doucet2001] A. Doucet, N. de Freitas and N. Gordon, Sequential Monte Carlo Methods in Practice. Springer, 2001.
+        doi:10.1007/978-1-4757-3437-9
+    [kitagawa1996] G. Kitagawa, Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. Journal
+        of Computational and Graphical Statistics 5(1):1–25, 1996. doi:10.1080/10618600.1996.10474692
+    [piche2019] A. Piché et al., Probabilistic planning with sequential Monte Carlo methods. International Conference on
+        Learning Representations, 2019.
+"""
 
 import html
 import math

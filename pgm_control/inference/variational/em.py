@@ -1,4 +1,11 @@
-"""Expectation and maximisation: the natural gradient's step for guides that are not tables."""
+"""Expectation and maximisation: the natural gradient's step for guides that are not tables.
+
+Sources:
+    [abdolmaleki2018] A. Abdolmaleki et al., Maximum a posteriori policy optimisation. International Conference on
+        Learning Representations, 2018. arXiv:1806.06920
+    [neal1998] R. M. Neal and G. E. Hinton, A view of the EM algorithm that justifies incremental, sparse, and other
+        variants. Learning in Graphical Models, pages 355–368, 1998. doi:10.1007/978-94-011-5014-9_12
+"""
 
 import math
 from collections.abc import Iterator

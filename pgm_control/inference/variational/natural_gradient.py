@@ -1,4 +1,15 @@
-"""The natural gradient of the objective: for tables of log-probabilities it is the advantage."""
+"""The natural gradient of the objective: for tables of log-probabilities it is the advantage.
+
+Sources:
+    [geist2019] M. Geist, B. Scherrer and O. Pietquin, A theory of regularized Markov decision processes. International
+        Conference on Machine Learning, Proceedings of Machine Learning Research 97, pages 2160–2169, 2019.
+        arXiv:1901.11275
+    [haarnoja2018] T. Haarnoja et al., Soft actor-critic: off-policy maximum entropy deep reinforcement learning with a
+        stochastic actor. International Conference on Machine Learning, Proceedings of Machine Learning Research 80,
+        pages 1861–1870, 2018. arXiv:1801.01290
+    [kakade2001] S. M. Kakade, A natural policy gradient. Advances in Neural Information Processing Systems
+        14:1531–1538, 2001.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,11 @@
-"""Rényi bounds of the evidence: how a clamped guide is made to dream, without dice of its own."""
+"""Rényi bounds of the evidence: how a clamped guide is made to dream, without dice of its own.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [li2016] Y. Li and R. E. Turner, Rényi divergence variational inference. Advances in Neural Information Processing
+        Systems 29, 2016. arXiv:1602.02311
+"""
 
 import torch
 from jaxtyping import Float

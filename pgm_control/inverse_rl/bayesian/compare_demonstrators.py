@@ -1,4 +1,9 @@
-"""Who was it? The probability of each model of the demonstrator, the rewards averaged over."""
+"""Who was it? The probability of each model of the demonstrator, the rewards averaged over.
+
+Sources:
+    [kass1995] R. E. Kass and A. E. Raftery, Bayes factors. Journal of the American Statistical Association
+        90(430):773–795, 1995. doi:10.1080/01621459.1995.10476572
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

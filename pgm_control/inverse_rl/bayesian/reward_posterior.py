@@ -1,4 +1,13 @@
-"""What the demonstrations say of the reward, of the demonstrator's optimism and of its temperature, as a posterior."""
+"""What the demonstrations say of the reward, of the demonstrator's optimism and of its temperature, as a posterior.
+
+Sources:
+    [delmoral2006] P. Del Moral, A. Doucet and A. Jasra, Sequential Monte Carlo samplers. Journal of the Royal
+        Statistical Society B 68(3):411–436, 2006. doi:10.1111/j.1467-9868.2006.00553.x
+    [hoffman2014] M. D. Hoffman and A. Gelman, The No-U-Turn sampler: adaptively setting path lengths in Hamiltonian
+        Monte Carlo. Journal of Machine Learning Research 15:1593–1623, 2014. arXiv:1111.4246
+    [ramachandran2007] D. Ramachandran and E. Amir, Bayesian inverse reinforcement learning. International Joint
+        Conference on Artificial Intelligence, pages 2586–2591, 2007.
+"""
 
 import html
 import math

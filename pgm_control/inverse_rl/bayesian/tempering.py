@@ -1,4 +1,12 @@
-"""Draws from a posterior over rewards by tempering: a population led from the prior to the posterior in steps."""
+"""Draws from a posterior over rewards by tempering: a population led from the prior to the posterior in steps.
+
+Sources:
+    [delmoral2006] P. Del Moral, A. Doucet and A. Jasra, Sequential Monte Carlo samplers. Journal of the Royal
+        Statistical Society B 68(3):411–436, 2006. doi:10.1111/j.1467-9868.2006.00553.x
+    [lee2018] A. Lee and N. Whiteley, Variance estimation in the particle filter. Biometrika 105(3):609–625, 2018.
+        doi:10.1093/biomet/asy028
+    [neal2011] R. M. Neal, MCMC using Hamiltonian dynamics. Handbook of Markov Chain Monte Carlo, 2011. arXiv:1206.1901
+"""
 
 import math
 from typing import NamedTuple

@@ -1,1 +1,3 @@
 """The losses of the learners."""
+
+__all__: list[str] = []

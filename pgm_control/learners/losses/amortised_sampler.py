@@ -1,4 +1,11 @@
-"""A network that turns noise into actions."""
+"""A network that turns noise into actions.
+
+Sources:
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+    [wang2016] D. Wang and Q. Liu, Learning to draw samples: with application to amortized MLE for generative
+        adversarial learning. 2016. arXiv:1611.01722
+"""
 
 from collections.abc import Sequence
 from typing import final

@@ -1,4 +1,11 @@
-"""The dial for learners: a loss of sampled backups whose minimiser is their certainty equivalent."""
+"""The dial for learners: a loss of sampled backups whose minimiser is their certainty equivalent.
+
+Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [varian1975] H. R. Varian, A Bayesian approach to real estate assessment. Studies in Bayesian Econometrics and
+        Statistics in Honor of Leonard J. Savage, pages 195–208, 1975.
+"""
 
 import math
 from typing import Any, final

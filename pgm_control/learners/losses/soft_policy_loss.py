@@ -1,4 +1,11 @@
-"""What soft actor-critics have in common: a policy judged by a critic, the entropy relative to the prior included."""
+"""What soft actor-critics have in common: a policy judged by a critic, the entropy relative to the prior included.
+
+Sources:
+    [christodoulou2019] P. Christodoulou, Soft actor-critic for discrete action settings. 2019. arXiv:1910.07207
+    [haarnoja2018] T. Haarnoja et al., Soft actor-critic: off-policy maximum entropy deep reinforcement learning with a
+        stochastic actor. International Conference on Machine Learning, Proceedings of Machine Learning Research 80,
+        pages 1861–1870, 2018. arXiv:1801.01290
+"""
 
 from typing import Any, final
 

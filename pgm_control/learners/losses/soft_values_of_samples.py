@@ -1,4 +1,9 @@
-"""The soft value of a state from samples of its actions."""
+"""The soft value of a state from samples of its actions.
+
+Sources:
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+"""
 
 import math
 from typing import NamedTuple

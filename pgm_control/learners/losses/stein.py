@@ -1,4 +1,13 @@
-"""The Stein variational gradient, by which a network learns to sample."""
+"""The Stein variational gradient, by which a network learns to sample.
+
+Sources:
+    [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
+        on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
+    [liu2016] Q. Liu and D. Wang, Stein variational gradient descent: a general purpose Bayesian inference algorithm.
+        Advances in Neural Information Processing Systems 29, 2016. arXiv:1608.04471
+    [wang2016] D. Wang and Q. Liu, Learning to draw samples: with application to amortized MLE for generative
+        adversarial learning. 2016. arXiv:1611.01722
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,0 +1,235 @@
+"""What `help`, `repr` and signatures show: public names, in short lines."""
+
+import dataclasses
+import enum
+import importlib
+import importlib.metadata
+import inspect
+import pydoc
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+import torch
+from sources import SOURCES, bibliography, cited, listed
+
+import pgm_control
+from pgm_control import models
+
+CORE = Path(pgm_control.__file__).parent
+PACKAGES = ("models", "guides", "learners", "inverse_rl", "plot", "exchange", "testing")
+MODULES = {name: importlib.import_module(name) for name in ("pgm_control", *(f"pgm_control.{p}" for p in PACKAGES))}
+PUBLIC = {f"{module}.{name}": getattr(MODULES[module], name) for module in MODULES for name in MODULES[module].__all__}
+CLASSES = {path: each for path, each in PUBLIC.items() if inspect.isclass(each)}
+RECORDS = {
+    path
+    for path, each in CLASSES.items()
+    if hasattr(each, "_fields") or (dataclasses.is_dataclass(each) and "def __init__" not in inspect.getsource(each))
+}
+LONGEST, LONGEST_PARAMETER = 1200, 400  # characters, with the modules of the types
+
+
+def signatures():
+    """Those of public functions, and of the constructors, methods and properties of public classes."""
+    for path, each in PUBLIC.items():
+        if not callable(each) or (inspect.isclass(each) and issubclass(each, Exception | enum.Enum)):
+            continue
+        yield path, inspect.signature(each)
+        for owner in each.__mro__ if inspect.isclass(each) else ():
+            if not owner.__module__.startswith("pgm_control"):
+                continue
+            for name, member in vars(owner).items():
+                found = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if inspect.isfunction(found) and not name.startswith("_"):
+                    yield f"{path}.{name}", inspect.signature(found)
+
+
+SIGNATURES = dict(signatures())
+
+
+def test_signatures_show_no_private_name_and_no_address():
+    shown = {path: str(signature).replace("torch._C.", "torch.") for path, signature in SIGNATURES.items()}
+    assert len(shown) > 400
+    bad = {path: found for path, text in shown.items() if (found := re.findall(r"\b_\w+|<[^>]*>|0x[0-9a-f]+", text))}
+    assert not bad
+
+
+def test_signatures_are_short():
+    assert not {path: len(str(found)) for path, found in SIGNATURES.items() if len(str(found)) > LONGEST}
+    parameters = {f"{path}: {each}" for path, found in SIGNATURES.items() for each in found.parameters.values()}
+    assert not {each for each in parameters if len(each) > LONGEST_PARAMETER}
+
+
+def test_types_in_signatures_are_public():
+    """Whatever a caller passes or gets. Constructors that dataclasses and named tuples generate show fields instead."""
+    names, unknown = {path.rpartition(".")[2] for path in PUBLIC}, {}
+    for path, signature in SIGNATURES.items():
+        for name in re.findall(r"pgm_control\.[\w.]*?(\w+)(?![\w.])", str(signature)):
+            if name not in names and path not in RECORDS:
+                unknown.setdefault(name, path)
+    assert not unknown
+
+
+def test_array_like_is_one_name():
+    signature = inspect.signature(pgm_control.TabularMDP)
+    assert str(signature.parameters["probability"]) == "probability: ArrayLike"
+    assert str(inspect.signature(pgm_control.value_iteration).parameters["progress"]).endswith("Progress = silent")
+
+
+def test_classes_have_a_repr_of_their_own():
+    """The default of a dataclass or named tuple will do if its fields are plain, that of a torch module always."""
+    for path, each in CLASSES.items():
+        if issubclass(each, Exception | enum.Enum | torch.nn.Module) or getattr(each, "_is_protocol", False):
+            continue
+        assert each.__repr__ is not object.__repr__, f"{path} needs a __repr__"
+        if not inspect.unwrap(each.__repr__).__code__.co_filename.startswith(str(CORE.resolve().parent)):
+            hints = typing.get_type_hints(each)
+            rich = [name for name, kind in hints.items() if re.search(r"Tensor|ndarray|Callable|Any\b", str(kind))]
+            assert not rich, f"{path} needs `__repr__ = one_line` for {rich}"
+
+
+def examples():
+    """Instances that are quickly made."""
+    exchange, guides, learners = (MODULES[f"pgm_control.{name}"] for name in ("exchange", "guides", "learners"))
+    model, tiger = pgm_control.TabularModel(models.risky_path(), 1.0), models.tiger()
+    guide, posterior = pgm_control.FreeGuide(model), pgm_control.infer(model, 1.0)
+    policy = pgm_control.TabularPolicy(posterior.policy)
+    return [
+        model.mdp,
+        tiger,
+        pgm_control.remember(tiger, 2),
+        model,
+        *pgm_control.zoo().values(),
+        guide,
+        *guides.guide_zoo().values(),
+        posterior,
+        posterior.factors,
+        posterior.sample(30),
+        posterior.mode(),
+        policy,
+        pgm_control.Optimism(torch.full((4, 2), 0.5)),
+        pgm_control.soft_values(model, 1.0),
+        pgm_control.history_optimum(tiger),
+        pgm_control.fit(model, guide, method="exact"),
+        pgm_control.MarkovELBO(),
+        pgm_control.MarkovObjective(0.5),
+        pgm_control.MarkovRenyi(0.5),
+        pgm_control.ToGoELBO(torch.nn.Linear(3, 1)),
+        guides.MixtureELBO(),
+        pgm_control.silent,
+        pgm_control.smc(model, guide, 8),
+        pgm_control.evaluate(model, guide),
+        pgm_control.estimate(model, guide, 8),
+        pgm_control.ledger(model, guide),
+        pgm_control.frontier(model),
+        pgm_control.return_distribution(model, posterior),
+        pgm_control.explain(model),
+        pgm_control.debias(model),
+        pgm_control.render(model),
+        pgm_control.to_gymnasium(model.mdp),
+        pgm_control.rollout(pgm_control.to_gymnasium(model.mdp), policy, 40),
+        models.MultiGoalEnv(),
+        learners.SAC("CartPole-v1"),
+        exchange.to_dense(model.mdp),
+        exchange.Chart(("x",), (0.0,), (1.0,), set_state=lambda env, point: None),
+        MODULES["pgm_control.plot"].layout_of(models.frozen_lake()),
+    ]
+
+
+def test_reprs_say_what_a_reader_wants():
+    """No address, no module, no private class, no table of numbers."""
+    for each in examples():
+        text = repr(each)
+        assert not re.search(r"0x[0-9a-f]{4}|pgm_control\.|\b_[a-z]|tensor\(|array\(| object at ", text), text
+        assert type(each).__name__ in text or isinstance(each, torch.nn.Module) or "\n" in text or text == "silent", (
+            text
+        )
+        assert len(text) < 1000, text
+
+
+def test_help_opens_with_what_a_user_calls():
+    """In the order of `__all__`, and every name is there."""
+    text = pgm_control.__doc__
+    parts = re.split(r"^(?=[AW][\w ,:]*$)", text[: text.index("Packages of their own")], flags=re.M)[1:]
+    named = [re.findall(r"^    (\w+)  ", part, flags=re.M) for part in parts]
+    assert len(named) == 4
+    order = {name: i for i, name in enumerate(pgm_control.__all__)}
+    for names in named:
+        assert names == sorted(names, key=order.__getitem__)
+    listed_packages = re.findall(r"^    (\w+)  ", text[text.index("Packages of their own") :], flags=re.M)
+    assert tuple(listed_packages) == PACKAGES
+
+
+def test_the_example_in_help_runs(capsys):
+    code = pgm_control.__doc__.split("\n\nA problem\n")[0].split("\n\n", 1)[1]
+    exec(inspect.cleandoc(code), {})
+    assert "Evaluation(" in capsys.readouterr().out
+
+
+def test_help_lists_public_names_alone():
+    text = pydoc.plain(pydoc.render_doc(pgm_control))
+    assert text.index("    TabularMDP  ") < text.index("PACKAGE CONTENTS")
+    for name in ("register_environments", "import_module", "TYPE_CHECKING"):
+        assert name not in text
+    shown = [name for name in dir(pgm_control) if not name.startswith("__")]
+    assert shown == sorted([*pgm_control.__all__, *PACKAGES])
+
+
+def test_packages_are_attributes_when_asked_for():
+    code = "import pgm_control, sys; print('torch' in sys.modules); print(pgm_control.guides.OpenLoopGuide.__name__)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "OpenLoopGuide"]
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert re.fullmatch(r"\d+\.\d+\.\d+\w*", pgm_control.__version__)
+    try:
+        installed = importlib.metadata.version("pgm-control")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pgm-control comes from a source tree that is not installed")
+    assert installed == pgm_control.__version__
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(CORE).as_posix())
+def test_citations_resolve_in_help(path):
+    """The module lists what it cites, as the bibliography has it; `python -m tests.sources` writes the lists."""
+    text = path.read_text(encoding="utf8")
+    assert not [key for key in cited(text) if key not in bibliography()]
+    assert text == listed(text)
+
+
+def test_every_source_is_complete_and_cited():
+    used = {key for path in SOURCES for key in cited(path.read_text(encoding="utf8"))}
+    entries = bibliography()
+    assert sorted(used) == list(entries)
+    for key, fields in entries.items():
+        assert {"title", "year"} < set(fields), key
+        assert fields.keys() & {"author", "editor"}, key
+        assert fields["year"] in key, key
+        assert fields.keys() & {"journal", "booktitle", "publisher", "school", "eprint"}, key
+
+
+def test_one_line_writes_small_things_out_and_large_ones_not():
+    from pgm_control.text.one_line import one_line
+
+    @dataclasses.dataclass
+    class Record:
+        short: torch.Tensor
+        table: torch.Tensor
+        number: float
+        names: tuple[str, ...]
+        by_name: dict[str, float]
+        function: object
+        absent: None = None
+
+    record = Record(torch.tensor([1, 2]), torch.zeros(3, 4), 1 / 3, ("a",), {"b": 0.5}, lambda: None)
+    assert one_line(record) == (
+        "Record(short=[1, 2], table=float32[3, 4], number=0.333333, names=('a',), by_name={'b': 0.5}, "
+        "function=a function)"
+    )
+    record.names, record.function = tuple("abcdefghijklmn"), one_line
+    assert "names=(14 entries)" in one_line(record)
+    assert one_line(record).endswith("function=one_line)")
