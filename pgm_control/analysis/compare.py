@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
@@ -129,17 +129,12 @@ class Comparison:
         return heading(self.name, about) + "".join(pages) + bullets(fits)
 
 
-@contextmanager
-def _silently(guide: str) -> Iterator[Progress]:
-    yield silent
-
-
 def compare(
     model: MarkovModel,
     *,
     steps: int = 2000,
     seed: int = 0,
-    progress: Callable[[str], AbstractContextManager[Progress]] = _silently,
+    progress: Callable[[str], AbstractContextManager[Progress]] | None = None,
     name: str = "this problem",
     command: str | None = None,
 ) -> Comparison:
@@ -165,7 +160,7 @@ def compare(
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
     fits: dict[str, Fit[Any]] = {}
     for guide, build in (("free", FreeGuide), ("clamped", ClampedGuide)):
-        with progress(guide) as report:
+        with nullcontext(silent) if progress is None else progress(guide) as report:
             fits[guide] = fit(model, build(model), steps=steps, seed=seed, progress=report)
         if fits[guide].status is FitStatus.interrupted:
             break

@@ -1,8 +1,8 @@
 """The bench of guides: every guide on every problem, over seeds, in processes side by side."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,11 +24,6 @@ from .store import ResultFile
 
 RESULTS = "results.jsonl"
 Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
-
-
-@contextmanager
-def _silently(total: int) -> Iterator[Progress]:
-    yield silent
 
 
 class _Settings(NamedTuple):
@@ -54,7 +49,7 @@ def bench(
     backend: str | None = None,
     out: str | Path | None = None,
     folder: str | Path | None = None,
-    progress: Callable[[int], AbstractContextManager[Progress]] = _silently,
+    progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
     command: str | None = None,
 ) -> Bench:
     """Fit and score every guide on every problem, from several seeds.
@@ -105,7 +100,7 @@ def bench(
     todo = [job for job, size in sorted(planned, key=lambda pair: -pair[1]) if job.key not in done]
     status = BenchStatus.complete
     try:
-        with progress(len(keys)) as report:
+        with nullcontext(silent) if progress is None else progress(len(keys)) as report:
             report(len(done), {})
             for key, result in run(todo):
                 if result.row.status == FitStatus.interrupted.name:

@@ -152,6 +152,6 @@ def _check_row(found: Any) -> Problem | None:
     return problem if problem is not None else mapping(number())(found)
 
 
-def described(learner: Any) -> str:
+def described(self: Any) -> str:
     """A learner in one line: its class, its environment and the steps made."""
-    return f"{type(learner).__name__}({learner.env_id or 'an environment'}, {learner.steps} steps)"
+    return f"{type(self).__name__}({self.env_id or 'an environment'}, {self.steps} steps)"

@@ -10,16 +10,16 @@ from torch import Tensor
 _SHOWN = 12  # entries of an array, a tuple or a mapping that are written out
 
 
-def one_line(record: Any, /) -> str:
+def one_line(self: Any) -> str:
     """A dataclass or named tuple in one line; a class takes it as `__repr__ = one_line`.
 
     Arrays are written as their type and shape, unless they are short vectors; floats with six digits, functions by
     name. Fields that are None are left out.
     """
-    names = [field.name for field in fields(record) if field.repr] if is_dataclass(record) else record._fields
-    values = ((name, getattr(record, name)) for name in names)
+    names = [field.name for field in fields(self) if field.repr] if is_dataclass(self) else self._fields
+    values = ((name, getattr(self, name)) for name in names)
     parts = ", ".join(f"{name}={_shown(value)}" for name, value in values if value is not None)
-    return f"{type(record).__name__}({parts})"
+    return f"{type(self).__name__}({parts})"
 
 
 def _shown(value: Any) -> str:
