@@ -14,7 +14,7 @@ import pgm_control
 CORE = Path(pgm_control.__file__).parent
 SOURCES = sorted(path for folder in (CORE, CORE / "models", CORE / "guides") for path in folder.rglob("*.py"))
 HEADING = "Sources:"
-_KEY = re.compile(r"\[([a-z]+\d{4}[a-z]?)\]")
+_CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]?(?:, [a-z]+\d{4}[a-z]?)*)\]")
 _ENTRY = re.compile(r"^@(\w+)\{(\w+),\n(.*?)^\}$", re.M | re.S)
 _FIELD = re.compile(r"^  (\w+) = \{(.+)\},$", re.M)
 _LIST = re.compile(rf"\n+{HEADING}\n(?:    .*\n?)*\Z")
@@ -48,7 +48,8 @@ def line_of(key: str, entry: dict[str, str]) -> str:
 def cited(text: str) -> list[str]:
     """The keys in the source of a module, leaving out its list, in the order of the bibliography."""
     opening = _opening(text)
-    found = set(_KEY.findall(text.replace(opening, _LIST.sub("", opening), 1)))
+    groups = _CITATION.findall(text.replace(opening, _LIST.sub("", opening), 1))
+    found = {key for group in groups for key in group.split(", ")}
     known = [key for key in bibliography() if key in found]
     return known + sorted(found - set(known))
 
