@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pgm_control.chance.log_space import expect, relative
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.text.one_line import one_line
 from pgm_control.trajectories.process import MarkovProcess, Process, simulate
 from pgm_control.trajectories.samples import Trajectories
 
@@ -18,6 +19,8 @@ class Information(NamedTuple):
 
     gain: Float[Tensor, "component batch"]
     log_own: Float[Tensor, "component batch"]
+
+    __repr__ = one_line
 
 
 @final

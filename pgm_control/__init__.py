@@ -63,8 +63,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .environments.registration import register_environments
+from .runtime.versions import VERSION
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 if TYPE_CHECKING:
     # A problem

@@ -82,7 +82,7 @@ def misnamed(name, tree=None):
     for base, each in taken(name, tree):
         if base is None:
             yield f"`import {each}`: take names, as `from .module import name`"
-        elif not base and name != "__main__":
+        elif not base and name not in ("__main__", "__init__"):
             yield f"`{each}` is taken from the top-level package"
         elif each.startswith("_"):
             yield f"`{each}` is private to {base}"

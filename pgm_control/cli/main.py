@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from .. import __version__
 from ..errors import PGMControlError
+from ..runtime.versions import VERSION
 from ..text.terminal import bar_over
 
 _DESCRIPTION = (
@@ -31,7 +31,7 @@ def main(args: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
     if (sys.argv[1:] if args is None else list(args)) == ["--version"]:
-        print(f"pgm-control {__version__}")
+        print(f"pgm-control {VERSION}")
         return 0
     commands: dict[str, Callable[..., Any]] = {
         each.__name__.replace("_", "-"): each

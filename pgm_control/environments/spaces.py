@@ -114,6 +114,10 @@ class Actions:
         self._low, self._high = (each.astype(np.float64).reshape(1, -1) for each in (space.low, space.high))
         self._middle, self._half = (self._high + self._low) / 2, (self._high - self._low) / 2
 
+    def __repr__(self) -> str:
+        """The space of the environment."""
+        return f"Actions({self.space})"
+
     def to_environment(self, actions: Num[Tensor, "batch ..."]) -> np.ndarray:
         """A batch of actions as the environment takes them."""
         array = actions.detach().cpu().numpy()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 from ..trajectories.samples import Trajectories
 
 
@@ -25,6 +26,8 @@ class Moves(NamedTuple):
     """The state it led to; −1 where that was not seen."""
     weight: Float[Tensor, " move"]
 
+    __repr__ = one_line
+
 
 class Ends(NamedTuple):
     """Where the recordings stop. What would have come after is left to the model."""
@@ -34,6 +37,8 @@ class Ends(NamedTuple):
     action: Int[Tensor, " end"]
     """The last action, where the state that it led to is missing; −1 where the state is the last thing seen."""
     weight: Float[Tensor, " end"]
+
+    __repr__ = one_line
 
 
 @final

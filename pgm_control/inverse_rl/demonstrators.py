@@ -194,6 +194,8 @@ class DialDemonstrator:
     dice: Literal["world", "believed"] = "world"
     forever: bool = False
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         """Refuse what is no dice."""
         if self.dice not in ("world", "believed"):

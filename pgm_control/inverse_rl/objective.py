@@ -195,6 +195,10 @@ class RewardFunction:
         else:
             self.names = tuple(f"ψ[{i}]" for i in range(len(self.start)))
 
+    def __repr__(self) -> str:
+        """The number of its parameters."""
+        return f"RewardFunction({len(self.names)} parameters)"
+
     def __call__(
         self, psi: Float[Tensor, "*batch parameter"]
     ) -> tuple[Float[Tensor, "*batch state action outcome"], Float[Tensor, "*batch state"]]:

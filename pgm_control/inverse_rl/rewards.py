@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 
 _NOTHING = np.zeros(1)
 
@@ -32,6 +33,8 @@ class LinearForm:
     axes: int
     features: Float[np.ndarray, "place feature"] | None
     pays_last: bool
+
+    __repr__ = one_line
 
     def tables(self, x: Float[np.ndarray, " parameter"]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """The rewards of outcomes and of the last state, in shapes that spread to those of the tables."""

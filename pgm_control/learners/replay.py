@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..runtime.checkpoint_checks import Problem, anything, fields, number, tensor
+from ..text.one_line import one_line
 
 
 class Transitions(NamedTuple):
@@ -19,6 +20,8 @@ class Transitions(NamedTuple):
     next_observation: Float[Tensor, "batch feature"]
     goes_on: Float[Tensor, " batch"]
     """1, or 0 where the environment terminated: there is no value beyond. A time limit does not terminate."""
+
+    __repr__ = one_line
 
 
 @final

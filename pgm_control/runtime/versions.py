@@ -1,15 +1,17 @@
-"""The versions that results depend on."""
+"""The version of this package, and the versions that results depend on."""
 
 import platform
 from importlib import metadata
+
+VERSION = "0.1.0"  # the one place; pyproject.toml reads it here
 
 
 def versions() -> dict[str, str]:
     """Of Python and the packages that the numbers depend on."""
     found = {"python": platform.python_version()}
-    for package in ("torch", "pyro-ppl", "gymnasium", "pgm-control"):
+    for package in ("torch", "pyro-ppl", "gymnasium"):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
-    return found
+    return {**found, "pgm-control": VERSION}

@@ -37,5 +37,5 @@ def _shown(value: Any) -> str:
         return f"[{entries}]" if isinstance(value, list) else f"({entries},)" if len(value) == 1 else f"({entries})"
     if (callable(value) and type(value).__repr__ is object.__repr__) or hasattr(value, "__qualname__"):
         name = getattr(value, "__name__", type(value).__name__)
-        return "a function" if name == "<lambda>" else name
+        return "a function" if name.startswith(("<", "_")) else name
     return repr(value)
