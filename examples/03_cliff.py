@@ -56,10 +56,10 @@ def main(args: Args) -> None:
     if args.smoke:
         args.horizon, args.steps, args.episodes = 12, 20, 5
     model = TabularModel(slippery_cliff(horizon=args.horizon), args.temperature)
-    free = fit(model, FreeGuide(model), steps=args.steps)
-    clamped = fit(model, ClampedGuide(model), steps=args.steps)
+    free = fit(model, FreeGuide(model), num_steps=args.steps)
+    clamped = fit(model, ClampedGuide(model), num_steps=args.steps)
     for name, fitted in (("free", free), ("clamped", clamped)):
-        print(f"{name:<8} ELBO {fitted.final_elbo:.4f} nats. {fitted.status.message}")
+        print(f"{name:<8} ELBO {fitted.elbo:.4f} nats. {fitted.status.message}")
     guides = {
         "free, exact": infer(model, optimism=1.0),
         "free, fitted": free.guide,
@@ -69,7 +69,8 @@ def main(args: Args) -> None:
     print(scorecard(model, guides))
     for name in ("free, exact", "clamped, exact"):
         print(
-            f"{name.split(',')[0]:<8}", rollout("CliffWalkingSlippery-v1", guides[name], episodes=args.episodes, seed=0)
+            f"{name.split(',')[0]:<8}",
+            rollout("CliffWalkingSlippery-v1", guides[name], num_episodes=args.episodes, seed=0),
         )
 
     shown = {

@@ -66,18 +66,18 @@ def main(args: Args) -> None:
     model = TabularModel(frozen_lake(horizon=args.horizon), args.temperature)
     print(check_guide(model, StationaryGuide(model)))
     fits = {
-        "stationary": fit(model, StationaryGuide(model), steps=args.steps),
-        "clamped": fit(model, ClampedGuide(model), steps=args.steps),
+        "stationary": fit(model, StationaryGuide(model), num_steps=args.steps),
+        "clamped": fit(model, ClampedGuide(model), num_steps=args.steps),
     }
     exact = {"clamped, exact": infer(model, optimism=0.0), "free, exact": infer(model, optimism=1.0)}
     print(scorecard(model, {name: each.guide for name, each in fits.items()} | exact))
 
     best = exact["clamped, exact"].objective  # of all guides that take the dice as they are
-    shown = min(len(each.elbo) for each in fits.values())
+    shown = min(len(each.elbo_history) for each in fits.values())
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     plot.curves(
         range(1, shown + 1),
-        {name: best - each.elbo[:shown] for name, each in fits.items()},
+        {name: best - each.elbo_history[:shown] for name, each in fits.items()},
         across="step of the fit",
         up="below the clamped optimum (nats)",
         title="The price of forgetting the time",

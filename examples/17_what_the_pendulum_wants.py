@@ -74,7 +74,7 @@ def main(args: Args) -> None:
     """Watch, learn, and swing."""
     if args.smoke:
         args.bins, args.horizon, args.swings, args.episodes = 9, 20, 5, 2
-    found = discretise("Pendulum-v1", args.bins, actions=5, samples=16, horizon=args.horizon)
+    found = discretise("Pendulum-v1", args.bins, actions=5, num_samples=16, horizon=args.horizon, seed=0)
     model = TabularModel(found.mdp, temperature=1.0)
     hers = infer(model, 0.0)
     swings = hers.sample(args.swings, torch.Generator().manual_seed(0))

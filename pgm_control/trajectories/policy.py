@@ -149,9 +149,9 @@ class TabularPolicy:
 
     def _uniform(self, count: int) -> Float[np.ndarray, "batch 1"]:
         """Random numbers from 0 to 1."""
-        if isinstance(self._random, np.random.Generator):
-            return self._random.random((count, 1))
-        return torch.rand(count, 1, dtype=torch.float64, generator=self._random).numpy()
+        if self._random is None or isinstance(self._random, torch.Generator):
+            return torch.rand(count, 1, dtype=torch.float64, generator=self._random).numpy()
+        return self._random.random((count, 1))
 
     def _time(self, count: int, state: Any, episode_start: Any) -> Int[np.ndarray, " batch"]:
         """The time step of each environment, checked."""

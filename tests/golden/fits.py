@@ -91,7 +91,7 @@ def cases() -> dict[str, Callable[[], Any]]:
 
 def fitted(model: Any, guide: Any, **options: Any) -> dict[str, Any]:
     """Fit with seed 0, by default 60 steps of SVI."""
-    return summary(fit(model, guide, **{"steps": 60, "seed": 0, **options}))
+    return summary(fit(model, guide, **{"num_steps": 60, "seed": 0, **options}))
 
 
 def summary(found: Fit) -> dict[str, Any]:
@@ -110,13 +110,13 @@ def _priced() -> dict[str, Any]:
     guide = FreeGuide(model)
     loss = TraceEnum_ELBO(max_plate_nesting=0)
     both = (priced(each, model, 0.5) for each in (model, guide))
-    found = fit(*both, loss=loss, steps=20, seed=0)
+    found = fit(*both, loss=loss, num_steps=20, seed=0)
     return {**attributes(found, "elbo steps status"), "parameters": dict(guide.state_dict())}
 
 
 def _resumed(model: TabularModel) -> dict[str, Any]:
-    first = fit(model, ClampedGuide(model), loss=Trace_ELBO(), steps=10, seed=0)
-    return summary(fit(model, ClampedGuide(model), loss=Trace_ELBO(), steps=20, resume=first))
+    first = fit(model, ClampedGuide(model), loss=Trace_ELBO(), num_steps=10, seed=0)
+    return summary(fit(model, ClampedGuide(model), loss=Trace_ELBO(), num_steps=20, resume=first))
 
 
 def _simulated() -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _load() -> None:
     for name in ("matplotlib.pyplot", "tyro", *(f"pgm_control.{each}" for each in PACKAGES)):
         importlib.import_module(name)
     model = TabularModel(risky_path(), 20.0)
-    fit(model, ClampedGuide(model), steps=1)
+    fit(model, ClampedGuide(model), num_steps=1)
     infer(model)
     value_iteration(model.mdp, discount=0.5)
 

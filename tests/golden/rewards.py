@@ -31,7 +31,7 @@ def cases() -> dict[str, Callable[[], Any]]:
     features = torch.stack((path.mdp.reward, (path.mdp.reward < 0).double()), -1)
 
     def found(model: TabularModel, *args: Any, **options: Any) -> dict[str, Any]:
-        return _learned(inverse(model, seen if model is path else walked, *args, **{"steps": 30, **options}))
+        return _learned(inverse(model, seen if model is path else walked, *args, **{"num_steps": 30, **options}))
 
     def network() -> dict[str, Any]:
         torch.manual_seed(0)
@@ -60,7 +60,8 @@ def cases() -> dict[str, Callable[[], Any]]:
         "laplace": lambda: posterior(features, method="laplace", samples=40, seed=1),
         "nuts": lambda: posterior(features, method="nuts", samples=8, warmup=8, chains=2, seed=1),
         "compared": lambda: attributes(
-            compare_demonstrators(path, seen, features, prior=1.0, samples=50), "names log_evidence probability"
+            compare_demonstrators(path, seen, features, prior=1.0, num_samples=50, seed=0),
+            "names log_evidence probability",
         ),
         "identification": lambda: attributes(
             identification(inverse(path, seen, "state", prior=2.0)), "unmet luck constant shaping unseen information"

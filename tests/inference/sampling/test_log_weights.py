@@ -206,7 +206,7 @@ def test_estimates_are_written_with_two_digits_of_their_error():
     assert str(Estimate(12345.6, 78.9, 10)) == "12346 ± 79"
     assert str(Estimate(2.0, 0.0, 10)) == "2 ± 0"
     found = Estimate.of(torch.tensor([1.0, 2.0, 3.0, 6.0]))
-    assert (found.mean, found.n) == (3.0, 4)
+    assert (found.mean, found.num_samples) == (3.0, 4)
     assert found.standard_error == pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2)
 
 
