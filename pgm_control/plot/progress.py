@@ -137,7 +137,9 @@ def elbo_curves(
     every = named(fits.fits if isinstance(fits, Comparison) else fits, Fit, "fits")
     every = {name or "fit": each for name, each in every.items()}
     if not any(len(each.elbo_history) for each in every.values()):
-        raise InvalidArgument("`fits` must hold a fit of at least one step, but none was made. Call fit(…, steps=…).")
+        raise InvalidArgument(
+            "`fits` must hold a fit of at least one step, but none was made. Call fit(…, num_steps=…)."
+        )
     sizes, looks = style_of(style), looks_of(list(every))
     width, height = sizes.inches
     curves, distances = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))

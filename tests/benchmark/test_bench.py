@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -371,7 +370,7 @@ rows = st.builds(
     elbo=numbers,
     gap=numbers,
     objective=numbers,
-    steps=st.one_of(st.none(), st.integers(0, 9)),
+    num_steps=st.one_of(st.none(), st.integers(0, 9)),
     optimum_is_exact=st.one_of(st.none(), st.booleans()),
 )
 points = st.lists(st.builds(Point, st.integers(0, 99), st.floats(allow_nan=False), st.floats(0, 9)), max_size=3)
@@ -448,7 +447,6 @@ def keyboard():
     signal.signal(signal.SIGINT, before)
 
 
-@contextmanager
 def pressing_at(done):
     """Progress during which Ctrl-C is pressed."""
 
@@ -456,11 +454,11 @@ def pressing_at(done):
         if step == done:
             signal.raise_signal(signal.SIGINT)
 
-    yield report
+    return report
 
 
 def test_ctrl_c_between_jobs_keeps_what_is_done(tmp_path, monkeypatch, keyboard):
-    found = bench(**TINY, out=tmp_path, progress=lambda total: pressing_at(2))
+    found = bench(**TINY, out=tmp_path, progress=pressing_at(2))
     assert (found.status, len(found.rows), found.left) == (BenchStatus.interrupted, 2, 4)
     assert "**Not complete**: 4 of 6 jobs" in (tmp_path / "page.md").read_text()
     ran = jobs_that_run(monkeypatch)

@@ -116,17 +116,14 @@ def without_time(path):
 def pressing(*at):
     """Progress during which Ctrl-C is pressed: once at each of these steps, together if they are the same."""
 
-    def bar_over(steps):
-        @contextlib.contextmanager
-        def report(label):
-            def press(step, metrics):
-                for each in at:
-                    if step == each:
-                        signal.raise_signal(signal.SIGINT)
+    @contextlib.contextmanager
+    def bar_over(total, label):
+        def press(step, metrics):
+            for each in at:
+                if step == each:
+                    signal.raise_signal(signal.SIGINT)
 
-            yield press
-
-        return report
+        yield press
 
     return bar_over
 
@@ -419,7 +416,7 @@ def test_a_run_is_never_written_over(capsys, made):
             "`total_steps` must be at least the 40 that were made",
         ),
         (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
-        (None, None, ["play", "x", "--num-episodes", "0"], "`episodes` must be a whole number, at least 1"),
+        (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
     ],
 )
 def test_broken_folders_are_told_in_one_line(capsys, made, name, content, command, message):

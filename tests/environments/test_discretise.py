@@ -89,7 +89,7 @@ def test_dice_are_the_share_of_a_cell():
         assert p == {s: 0.25, s + 1: 0.75}
     stays, goes = mdp.reward[1, 1, :2]
     assert float(stays) < 0.45 < float(goes)  # who goes on was further to the right
-    dice = strip(3, env=Strip(noise=0.2), samples=64).mdp
+    dice = strip(3, env=Strip(noise=0.2), num_samples=64).mdp
     assert dice.num_outcomes > 2
     assert not torch.equal(strip(3, sampling="random").mdp.probability, mdp.probability)
 

@@ -43,7 +43,7 @@ def learned(learner: Learner) -> dict[str, Any]:
     networks = {name: part.state_dict() for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)}
     observation = gymnasium.make(learner.env_id or PATH).reset(seed=0)[0]
     return {
-        **attributes(found, "status steps"),
+        **attributes(found, "status total_steps"),
         "log": [{name: value for name, value in row.items() if name != "seconds"} for row in found.log],
         "evaluations": [attributes(each, "step mean standard_error length") for each in found.evaluations],
         "networks": networks,

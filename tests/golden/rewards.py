@@ -37,10 +37,10 @@ def cases() -> dict[str, Callable[[], Any]]:
         torch.manual_seed(0)
         module = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
         reward = NetworkReward(path.mdp, features, module)
-        return found(path, reward, method="adam", steps=20)
+        return found(path, reward, method="adam", num_steps=20)
 
     def posterior(*args: Any, **options: Any) -> dict[str, Any]:
-        result = reward_posterior(path, seen, *args, prior=1.0, **options)
+        result = reward_posterior(path, seen, *args, prior=1.0, **{"seed": 0, **options})
         return attributes(result, "samples log_evidence effective_draws r_hat divergences mean deviation")
 
     return {
@@ -50,15 +50,15 @@ def cases() -> dict[str, Callable[[], Any]]:
         "fearful": lambda: found(path, "outcome", DialDemonstrator(-0.5), prior=2.0),
         "boltzmann": lambda: found(path, features, BoltzmannDemonstrator(), prior=2.0),
         "linear": lambda: found(path, LinearReward(path.mdp, features)),
-        "pays_last": lambda: found(bridge, TabularReward(bridge.mdp, "state", pays_last=True), prior=1.0, steps=10),
+        "pays_last": lambda: found(bridge, TabularReward(bridge.mdp, "state", pays_last=True), prior=1.0, num_steps=10),
         "adam": lambda: found(bridge, "state", prior=2.0, method="adam"),
         "network": network,
-        "tempering": lambda: posterior(features, samples=60, seed=1),
+        "tempering": lambda: posterior(features, num_samples=60, seed=1),
         "tempering_optimism": lambda: posterior(
-            features, DialDemonstrator(0.0), optimism=dist.Normal(0.0, 0.5), samples=60, seed=1
+            features, DialDemonstrator(0.0), optimism=dist.Normal(0.0, 0.5), num_samples=60, seed=1
         ),
-        "laplace": lambda: posterior(features, method="laplace", samples=40, seed=1),
-        "nuts": lambda: posterior(features, method="nuts", samples=8, warmup=8, chains=2, seed=1),
+        "laplace": lambda: posterior(features, method="laplace", num_samples=40, seed=1),
+        "nuts": lambda: posterior(features, method="nuts", num_samples=8, num_warmup=8, num_chains=2, seed=1),
         "compared": lambda: attributes(
             compare_demonstrators(path, seen, features, prior=1.0, num_samples=50, seed=0),
             "names log_evidence probability",
@@ -76,6 +76,6 @@ def _demonstrations(model: TabularModel) -> Demonstrations:
 
 
 def _learned(result: Any) -> dict[str, Any]:
-    numbers = attributes(result, "table log_likelihood log_prior gradient occupancy_error trace status")
+    numbers = attributes(result, "table log_likelihood log_prior gradient occupancy_error objective_history status")
     behaviour = attributes(result.behaviour, "log_policy log_dynamics")
     return {**numbers, "parameters": dict(result.reward.state_dict()), "behaviour": behaviour}

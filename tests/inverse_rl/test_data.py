@@ -116,7 +116,7 @@ def test_episodes_of_another_shape_are_refused(lake, given, message):
 
 def test_bad_arguments_of_record_are_refused(lake):
     policy = infer(TabularModel(lake[0]), 0.0)
-    with pytest.raises(InvalidArgument, match="`episodes` must be a whole number"):
+    with pytest.raises(InvalidArgument, match="`num_episodes` must be a whole number"):
         record(lake[1], policy, 0, seed=0)
     with pytest.raises(InvalidArgument, match="`env` must have discrete states and actions"):
         record("CartPole-v1", policy, 1, seed=0)

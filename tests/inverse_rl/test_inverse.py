@@ -421,8 +421,8 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
 
     if method == "lbfgs":
         assert ended()[0] is InverseStatus.no_progress  # the gradient is not exactly 0
-    assert ended(steps=0) == (InverseStatus.out_of_steps, 1)
-    assert ended(steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
+    assert ended(num_steps=0) == (InverseStatus.out_of_steps, 1)
+    assert ended(num_steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
     assert shown == looked
     assert [step for step, _ in looked] == [0, 1, 2, 3]
     assert ended(callbacks=[look, lambda info: info.step == 2]) == (InverseStatus.stopped, 3)
@@ -430,7 +430,7 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
     before = signal.getsignal(signal.SIGINT)
     press = [lambda info: info.step == 2 and signal.raise_signal(signal.SIGINT)]
     assert ended(callbacks=press) == (InverseStatus.interrupted, 3)
-    assert ended(callbacks=press, steps=2) == (InverseStatus.interrupted, 3)
+    assert ended(callbacks=press, num_steps=2) == (InverseStatus.interrupted, 3)
     assert signal.getsignal(signal.SIGINT) is before
 
 

@@ -169,8 +169,8 @@ def test_ctrl_c_ends_it_after_the_round(learning):
         shown.clear()
         return inverse_in_simulator(
             lambda: to_gymnasium(mdp), recordings(mdp, policy, 5), Table(torch.zeros(2, 2)),
-            learner=learner, num_rounds=rounds, steps_per_round=4, num_episodes=2, progress=progress,
-        seed=0)  # fmt: skip
+            learner=learner, num_rounds=rounds, steps_per_round=4, num_episodes=2, seed=0, progress=progress,
+        )  # fmt: skip
 
     found = run(5)
     rounds = 3 if learning else 2
@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_refused():
         ([], {}, "at least one"),
         ([Recording(np.zeros((2, 4)), [0, 1], True)], {}, "Recording 0 must have at least one action and one obs"),
         ([good, Recording(np.zeros((2, 4)), [5], True)], {}, r"Recording 1 must do actions of Discrete\(2\)"),
-        ([good], {"rounds": 0}, "`rounds` must be"),
+        ([good], {"num_rounds": 0}, "`num_rounds` must be"),
         ([good], {"learner": SAC(env, hidden=(4,))}, "fixed temperature"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -102,7 +102,7 @@ def test_looking_changes_nothing(tmp_path, env):
 
     plain, _ = whole_of(env, TINY, tmp_path)
     watched, facts = whole_of(
-        env, TINY, tmp_path, evaluate_every=7, evaluation_episodes=2, log_every=5, progress=lambda s, m: None,
+        env, TINY, tmp_path, evaluate_every=7, num_evaluation_episodes=2, log_every=5, progress=lambda s, m: None,
         checkpoint=tmp_path / "kept.pt", checkpoint_every=4,
     )  # fmt: skip
     assert equal(plain, watched)
@@ -462,7 +462,7 @@ def test_a_callback_stops():
         ({"total_steps": True}, "`total_steps` must be a whole number"),
         ({"log_every": 0}, "`log_every` must be a whole number"),
         ({"evaluate_every": -1}, "`evaluate_every` must be a whole number"),
-        ({"evaluation_episodes": 0}, "`evaluation_episodes` must be a whole number"),
+        ({"num_evaluation_episodes": 0}, "`num_evaluation_episodes` must be a whole number"),
         ({"checkpoint_every": 0}, "`checkpoint_every` must be a whole number"),
     ],
 )
@@ -587,7 +587,7 @@ torch.set_num_threads(1)
 STEPS, EVERY, KILLS = 480, 3, 24
 folder, chance = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
 made = dict(hidden=(8,), batch_size=4, learning_starts=5, capacity=300, seed=3, num_envs=1)
-plan = dict(steps=STEPS, checkpoint_every=EVERY, log_every=50, evaluate_every=200, evaluation_episodes=1)
+plan = dict(total_steps=STEPS, checkpoint_every=EVERY, log_every=50, evaluate_every=200, num_evaluation_episodes=1)
 
 def child(path, say):
     learner = SAC.load(path) if path.exists() else SAC("CartPole-v1", **made)

@@ -218,7 +218,7 @@ def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
         place, _, how = what.rpartition(" ")
         if place.startswith("('tensors', 'optimiser'"):
             return "'scheduler'" in place or how in ("missing", "{}")
-        return place == "('tensors', 'elbo')" and how in ("longer", "shorter")
+        return place == "('tensors', 'elbo_history')" and how in ("longer", "shorter")
 
     require_refusals(path, content, load, harmless)
 
@@ -400,7 +400,7 @@ def test_a_file_does_not_choose_what_module_is_imported(tmp_path, evil):
 def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
     folder = tmp_path / "x"
     arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
-    assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
+    assert run(capsys, *arguments, "--total-steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
     for name, command in (("policy.pt", "play"), ("checkpoint.pt", "train --resume")):
         content = opened(folder / name)
         written(folder / name, set_to(content, ("json", "facts", "env"), evil))
@@ -420,7 +420,7 @@ def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
 def test_broken_files_of_a_run_are_one_line(capsys, tmp_path):
     folder = tmp_path / "x"
     arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
-    assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 10, "--out", folder)[0] == 0
+    assert run(capsys, *arguments, "--total-steps", 20, "--evaluate-every", 10, "--out", folder)[0] == 0
     policy, checkpoint = (folder / "policy.pt"), (folder / "checkpoint.pt")
     content, whole = opened(policy), checkpoint.read_bytes()
 
@@ -471,7 +471,7 @@ def test_broken_lines_of_a_bench_do_not_count(tmp_path):
     kept = file.path.read_bytes()
     assert list(file.results()) == ["key"]
     line = json.loads(kept)
-    for name, broken in breaks({key: line[key] for key in ("row", "history")}):
+    for name, broken in breaks({key: line[key] for key in ("row", "objective_history")}):
         if "surplus" in name and "'row'" not in name:
             continue
         try:

@@ -174,7 +174,7 @@ class RewardPosterior:
         if self.method == "laplace" and fewest < _FITS * len(self.draws):
             notes.append("The Gaussian fits badly: intervals are too narrow, or a peak is missed. Use tempering.")
         elif fewest < _FEW:
-            notes.append(f"All this is known as by {fewest:.0f} independent draws only. More `samples` make it better.")
+            notes.append(f"All this is known as by {fewest:.0f} independent draws only. Raise `num_samples`.")
         if "optimism" in self.samples:
             hopes = self.probability(lambda x: x.optimism > 0)
             notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")

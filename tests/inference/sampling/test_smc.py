@@ -345,7 +345,7 @@ def test_all_dead_is_evidence_zero():
         assert torch.isneginf(found.log_weights).all()
         assert found.effective_sample_size.tolist() == pytest.approx([5.0, 0.0, 0.0, 0.0])
         assert not torch.isnan(found.marginals().state).any()
-        with pytest.raises(InvalidArgument, match="Raise `particles`, or propose with a guide that avoids them"):
+        with pytest.raises(InvalidArgument, match="Raise `num_particles`, or propose with a guide that avoids them"):
             found.sample(1)
 
 
@@ -458,7 +458,7 @@ def test_an_improved_guide_of_which_all_die_says_so():
     improved = ImportanceGuide(ALL_FORBIDDEN, ALL_FORBIDDEN, 4)
     assert improved.bound(10) == Estimate(-math.inf, 0.0, 10)
     for call in (improved.sample, improved.marginals, improved.imagined_return):
-        with pytest.raises(InvalidGuide, match=r"All 4 particles met what is forbidden.*Raise `particles`"):
+        with pytest.raises(InvalidGuide, match=r"All 4 particles met what is forbidden.*Raise `num_particles`"):
             call(2)
 
 
@@ -468,7 +468,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: smc(MODEL, MODEL, 0), "`particles` must be a whole number, at least 1"),
+        (lambda: smc(MODEL, MODEL, 0), "`num_particles` must be a whole number, at least 1"),
         (lambda: smc(MODEL, MODEL, 2, threshold=1.5), "`threshold` must be a number from 0 to 1, but is 1.5"),
         (lambda: smc(MODEL, lambda: None, 2), "`guide` must propose a step at a time.*see iwae_bound"),
         (lambda: smc(TabularModel(gamble(), 0.0), MODEL, 2), "positive temperature"),
@@ -487,7 +487,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
             "must be possible, but has probability 0 under the model",
         ),
         (lambda: ImportanceGuide(MODEL, lambda: None, 2), "`guide` must propose a step at a time"),
-        (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`samples` must be a whole number, at least 2"),
+        (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`num_samples` must be a whole number, at least 2"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).sample(0), "`n` must be a whole number, at least 1"),
     ],
 )

@@ -194,7 +194,7 @@ def test_a_checkpoint_is_tensors_and_json(tmp_path):
     fit(model, FreeGuide(model), num_steps=3).save(path)
     content = torch.load(path, weights_only=True)
     assert set(content) == {"tensors", "json"}
-    assert set(content["tensors"]) == {"parameters", "optimiser", "elbo", "random"}
+    assert set(content["tensors"]) == {"parameters", "optimiser", "elbo_history", "random"}
     assert [file.name for file in path.parent.iterdir()] == ["fit.pt"]
 
 
