@@ -156,9 +156,14 @@ def test_an_integer_is_drawn_where_a_library_needs_one():
 
 def test_seeded_puts_the_global_generator_back_after_an_error():
     before = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError), seeded(3):
-        assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(3)))
-        raise ZeroDivisionError
+
+    def fail():
+        with seeded(3):
+            assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(3)))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert torch.equal(torch.get_rng_state(), before)
 
 
