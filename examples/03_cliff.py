@@ -41,9 +41,9 @@ class Args:
     """number of actions"""
     temperature: float = 1.0
     """reward units per nat"""
-    steps: int = 2000
+    num_steps: int = 2000
     """SVI steps a guide, at most"""
-    episodes: int = 200
+    num_episodes: int = 200
     """episodes to walk in the live environment"""
     picture: Path = Path("03_cliff.png")
     """file to draw into"""
@@ -54,12 +54,12 @@ class Args:
 def main(args: Args) -> None:
     """Fit both guides, put them beside the exact answers, then let both policies walk."""
     if args.smoke:
-        args.horizon, args.steps, args.episodes = 12, 20, 5
+        args.horizon, args.num_steps, args.num_episodes = 12, 20, 5
     model = TabularModel(slippery_cliff(horizon=args.horizon), args.temperature)
-    free = fit(model, FreeGuide(model), steps=args.steps)
-    clamped = fit(model, ClampedGuide(model), steps=args.steps)
+    free = fit(model, FreeGuide(model), num_steps=args.num_steps)
+    clamped = fit(model, ClampedGuide(model), num_steps=args.num_steps)
     for name, fitted in (("free", free), ("clamped", clamped)):
-        print(f"{name:<8} ELBO {fitted.final_elbo:.4f} nats. {fitted.status.message}")
+        print(f"{name:<8} ELBO {fitted.elbo:.4f} nats. {fitted.status.message}")
     guides = {
         "free, exact": infer(model, optimism=1.0),
         "free, fitted": free.guide,
@@ -69,7 +69,8 @@ def main(args: Args) -> None:
     print(scorecard(model, guides))
     for name in ("free, exact", "clamped, exact"):
         print(
-            f"{name.split(',')[0]:<8}", rollout("CliffWalkingSlippery-v1", guides[name], episodes=args.episodes, seed=0)
+            f"{name.split(',')[0]:<8}",
+            rollout("CliffWalkingSlippery-v1", guides[name], num_episodes=args.num_episodes, seed=0),
         )
 
     shown = {

@@ -50,7 +50,7 @@ from pgm_control.models import restaurant, slippery_cliff
 class Args:
     """How long the fits may take."""
 
-    steps: int = 2000
+    num_steps: int = 2000
     """SVI steps a guide, at most"""
     picture: Path = Path("06_the_dial.png")
     """file to draw into"""
@@ -60,7 +60,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Turn the dial on two problems, then fit it by two routes."""
-    horizon, steps = (6, 20) if args.smoke else (50, args.steps)
+    horizon, steps = (6, 20) if args.smoke else (50, args.num_steps)
     found = frontier(TabularModel(slippery_cliff(horizon)), [-1.0, -0.5, 0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0])
     print(f"The slippery cliff\n{found}")
 
@@ -71,8 +71,10 @@ def main(args: Args) -> None:
 
     beta = 0.3
     exact = infer(dinner, beta).objective
-    priced = objective(dinner, fit(dinner, DialGuide(dinner, beta), steps=steps).guide)
-    bound = renyi_bound(dinner, fit(dinner, ClampedGuide(dinner), MarkovRenyi(1 - beta), steps=steps).guide, 1 - beta)
+    priced = objective(dinner, fit(dinner, DialGuide(dinner, beta), num_steps=steps).guide)
+    bound = renyi_bound(
+        dinner, fit(dinner, ClampedGuide(dinner), MarkovRenyi(1 - beta), num_steps=steps).guide, 1 - beta
+    )
     print(f"\nβ = {beta} on the restaurant, in nats: exact {exact:.4f}, ", end="")
     print(f"dice at a price {priced:.4f}, Rényi bound {bound:.4f}")
 

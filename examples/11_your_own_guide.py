@@ -51,7 +51,7 @@ class Args:
     """number of actions"""
     temperature: float = 0.02
     """reward units per nat"""
-    steps: int = 2000
+    num_steps: int = 2000
     """SVI steps a guide, at most"""
     picture: Path = Path("11_your_own_guide.png")
     """file to draw into"""
@@ -62,22 +62,22 @@ class Args:
 def main(args: Args) -> None:
     """Check it, fit it, score it."""
     if args.smoke:
-        args.horizon, args.steps = 8, 20
+        args.horizon, args.num_steps = 8, 20
     model = TabularModel(frozen_lake(horizon=args.horizon), args.temperature)
     print(check_guide(model, StationaryGuide(model)))
     fits = {
-        "stationary": fit(model, StationaryGuide(model), steps=args.steps),
-        "clamped": fit(model, ClampedGuide(model), steps=args.steps),
+        "stationary": fit(model, StationaryGuide(model), num_steps=args.num_steps),
+        "clamped": fit(model, ClampedGuide(model), num_steps=args.num_steps),
     }
     exact = {"clamped, exact": infer(model, optimism=0.0), "free, exact": infer(model, optimism=1.0)}
     print(scorecard(model, {name: each.guide for name, each in fits.items()} | exact))
 
     best = exact["clamped, exact"].objective  # of all guides that take the dice as they are
-    shown = min(len(each.elbo) for each in fits.values())
+    shown = min(len(each.elbo_history) for each in fits.values())
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     plot.curves(
         range(1, shown + 1),
-        {name: best - each.elbo[:shown] for name, each in fits.items()},
+        {name: best - each.elbo_history[:shown] for name, each in fits.items()},
         across="step of the fit",
         up="below the clamped optimum (nats)",
         title="The price of forgetting the time",

@@ -55,7 +55,7 @@ def by_soft_q_learning(optimism: float, args: Args) -> float:
         hidden=(),
         learning_rate=0.01,
         num_envs=32,
-        updates=4,
+        num_updates=4,
         discount=1.0,
         seed=args.seed,
     )

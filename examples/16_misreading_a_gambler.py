@@ -111,7 +111,11 @@ def main(args: Args) -> None:
     for n in (3, 30):
         first = Demonstrations.from_trajectories(mdp, days.states[:n], days.actions[:n])
         found = reward_posterior(
-            *(model, first, Taste(mdp), DialDemonstrator(0.0)), prior=20.0, optimism=dist.Normal(0.0, 1.0), samples=1000
+            *(model, first, Taste(mdp), DialDemonstrator(0.0)),
+            prior=20.0,
+            optimism=dist.Normal(0.0, 1.0),
+            num_samples=1000,
+            seed=0,
         )
         beta, hopes = found.optimism, found.probability(lambda x: x.optimism > 0)
         answer = f"β = {beta.mean():.1f} ± {beta.std():.1f}, yes with probability {hopes:.1f}"

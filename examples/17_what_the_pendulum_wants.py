@@ -62,7 +62,7 @@ class Args:
     """number of actions in a swing that is watched"""
     swings: int = 20
     """that are watched"""
-    episodes: int = 50
+    num_episodes: int = 50
     """on the real pendulum"""
     picture: Path = Path("17_what_the_pendulum_wants.png")
     """file to draw into"""
@@ -73,8 +73,8 @@ class Args:
 def main(args: Args) -> None:
     """Watch, learn, and swing."""
     if args.smoke:
-        args.bins, args.horizon, args.swings, args.episodes = 9, 20, 5, 2
-    found = discretise("Pendulum-v1", args.bins, actions=5, samples=16, horizon=args.horizon)
+        args.bins, args.horizon, args.swings, args.num_episodes = 9, 20, 5, 2
+    found = discretise("Pendulum-v1", args.bins, actions=5, num_samples=16, horizon=args.horizon, seed=0)
     model = TabularModel(found.mdp, temperature=1.0)
     hers = infer(model, 0.0)
     swings = hers.sample(args.swings, torch.Generator().manual_seed(0))
@@ -89,7 +89,7 @@ def main(args: Args) -> None:
     policies = {"hers": hers, "of the learned reward": infer(learned.model, 0.0), "of no reward": nothing}
     for name, policy in policies.items():
         player = found.player(policy, seed=0)
-        score = rollout("Pendulum-v1", player, args.episodes, seed=0, max_episode_steps=args.horizon)
+        score = rollout("Pendulum-v1", player, args.num_episodes, seed=0, max_episode_steps=args.horizon)
         print(f"the policy {name:<22} earns {score.mean:7.1f} ± {score.standard_error:.1f} on the real pendulum")
 
     numbers = [2, 5, 10, 20, 50, 100][: 3 if args.smoke else None]

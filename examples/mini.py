@@ -109,21 +109,21 @@ class Args:
     """The options of the command line."""
 
     horizon: int = 3  # number of actions
-    steps: int = 500  # gradient steps for each guide
+    num_steps: int = 500  # gradient steps for each guide
     smoke: bool = False  # a few steps only, to see that it runs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Control as inference in one file.")
     parser.add_argument("--horizon", type=int, default=Args.horizon)
-    parser.add_argument("--steps", type=int, default=Args.steps)
+    parser.add_argument("--num-steps", type=int, default=Args.num_steps)
     parser.add_argument("--smoke", action="store_true")
     args = Args(**vars(parser.parse_args()))
     problem = river(args.horizon)
     print("guide      exact nats  fitted nats  P(swim)  believes swim succeeds  imagined  true return")
     for name, free in (("free", True), ("clamped", False)):
         objective, *_ = messages(problem, free)
-        initial, policy, dynamics = fit(problem, free, 20 if args.smoke else args.steps)
+        initial, policy, dynamics = fit(problem, free, 20 if args.smoke else args.num_steps)
         reached = elbo(problem, initial, policy, dynamics)
         imagined = expected_return(problem, initial, policy, dynamics)
         true = expected_return(problem, problem.initial, policy, problem.probability.expand_as(dynamics))

@@ -322,7 +322,7 @@ def _(model):
 
 @app.cell
 def _(model):
-    hopeful = fit(model, HopefulGuide(model), steps=1000)
+    hopeful = fit(model, HopefulGuide(model), num_steps=1000)
     hopeful
     return (hopeful,)
 

@@ -31,6 +31,7 @@ from pgm_control.inference.sampling.log_weights import returns
 from pgm_control.inference.sampling.particles import Runs, run_smc
 from pgm_control.inference.sampling.smc import proposal_of, weighted_marginals
 from pgm_control.runtime.arguments import whole
+from pgm_control.runtime.randomness import generator_of
 from pgm_control.trajectories.blocks import MarkovModel
 from pgm_control.trajectories.occupancy import Occupancy
 from pgm_control.trajectories.samples import Trajectories
@@ -50,13 +51,13 @@ class ImprovedGuide(abc.ABC):
     The proposal is neither copied nor fitted: fit it first.
     """
 
-    def __init__(self, model: MarkovModel, guide: object, particles: int) -> None:
+    def __init__(self, model: MarkovModel, guide: object, num_particles: int) -> None:
         """Improve a guide.
 
         Args:
             model: the model by which trajectories are weighed.
             guide: with `blocks()` or with a memory (`process()`).
-            particles: K, at least 1; 1 is the guide itself.
+            num_particles: K, at least 1; 1 is the guide itself.
 
         Raises:
             InvalidArgument: if the guide is another, or the temperature is 0.
@@ -64,7 +65,7 @@ class ImprovedGuide(abc.ABC):
         proposal_of(model, guide)
         self.model = model
         self.guide = guide
-        self.particles = require_particles(particles)
+        self.num_particles = require_particles(num_particles)
 
     @abc.abstractmethod
     def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
@@ -87,74 +88,82 @@ class ImprovedGuide(abc.ABC):
         """The guide that it improves, by its class, and the number of particles."""
         return f"{type(self).__name__}({type(self.guide).__name__}, {self.particles} particles)"
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Trajectories:
-        """Draw n independent trajectories, each from K particles of its own.
+    def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
+        """Draw independent trajectories, each from K particles of its own.
+
+        Args:
+            num_samples: how many, at least 1.
+            seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
+            InvalidArgument: naming the argument.
             InvalidGuide: if in one of these sets every particle met what is forbidden.
         """
-        whole("n", n)
-        parts = []
-        for found in self._batches(n, generator):
+        whole("num_samples", num_samples)
+        parts, generator = [], self._generator(seed)
+        for found in self._batches(num_samples, generator):
             share = self._shares(found)
             one = torch.multinomial(share, 1, generator=generator)
             parts.append([each.gather(1, one[..., None].expand(-1, 1, each.shape[-1]))[:, 0] for each in found[2:5]])
         return Trajectories(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def bound(self, samples: int = 1000, generator: torch.Generator | None = None) -> Estimate:
+    def bound(self, num_samples: int = 1000, seed: int | torch.Generator | None = None) -> Estimate:
         r"""$E[\log \hat Z]$, in nats, of which log p(O) is above, and the ELBO of this guide is between the two.
 
         The estimate is unbiased for this bound. −inf if all K particles may be forbidden at once.
 
         Args:
-            samples: how many sets of K particles are drawn, at least 2.
-            generator: of the random numbers; torch's own unless given.
+            num_samples: how many sets of K particles are drawn, at least 2.
+            seed: an integer, a generator, or None for torch's global generator.
         """
-        count = require_draws("samples", samples)
-        return Estimate.of(torch.cat([found.log_evidence for found in self._batches(count, generator)]))
+        count = require_draws("num_samples", num_samples)
+        return Estimate.of(torch.cat([found.log_evidence for found in self._batches(count, self._generator(seed))]))
 
-    def imagined_return(self, samples: int = 1000, generator: torch.Generator | None = None) -> Estimate:
+    def imagined_return(self, num_samples: int = 1000, seed: int | torch.Generator | None = None) -> Estimate:
         """The expected sum of rewards of its trajectories, in reward units, all K of a set counted by their weights.
 
         Args:
-            samples: how many sets of K particles are drawn, at least 2.
-            generator: of the random numbers; torch's own unless given.
+            num_samples: how many sets of K particles are drawn, at least 2.
+            seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
             InvalidGuide: as `sample`.
         """
         values = []
-        for found in self._batches(require_draws("samples", samples), generator):
+        for found in self._batches(require_draws("num_samples", num_samples), self._generator(seed)):
             share = self._shares(found)
             earned = returns(self.model.mdp, _flat(found)).view_as(share)
             values.append((share * torch.where(share > 0, earned, 0.0)).sum(-1))
         return Estimate.of(torch.cat(values))
 
-    def marginals(self, samples: int = 1000, generator: torch.Generator | None = None) -> Occupancy:
+    def marginals(self, num_samples: int = 1000, seed: int | torch.Generator | None = None) -> Occupancy:
         """Estimates of its marginals, unbiased, all K of a set counted by their weights.
 
         Args:
-            samples: how many sets of K particles are drawn, at least 2.
-            generator: of the random numbers; torch's own unless given.
+            num_samples: how many sets of K particles are drawn, at least 2.
+            seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
             InvalidGuide: as `sample`.
         """
         parts = [
-            weighted_marginals(self.model.mdp, _flat(found), self._shares(found).flatten() / samples)
-            for found in self._batches(require_draws("samples", samples), generator)
+            weighted_marginals(self.model.mdp, _flat(found), self._shares(found).flatten() / num_samples)
+            for found in self._batches(require_draws("num_samples", num_samples), self._generator(seed))
         ]
         return Occupancy(*(torch.stack(each).sum(0) for each in zip(*parts, strict=True)))
 
+    def _generator(self, seed: int | torch.Generator | None) -> torch.Generator | None:
+        return generator_of(seed, self.model.mdp.initial.device)
+
     def _batches(self, runs: int, generator: torch.Generator | None) -> list[Runs]:
-        size = max(1, _AT_ONCE // self.particles)
+        size = max(1, _AT_ONCE // self.num_particles)
         return [self._run(min(size, runs - done), generator) for done in range(0, runs, size)]
 
     def _shares(self, found: Runs) -> Float[Tensor, "batch particle"]:
         if torch.isneginf(found.log_evidence).any():
             raise InvalidGuide(
-                f"All {self.particles} particles met what is forbidden, so none can be kept. Raise `particles`, or "
-                "improve a guide that avoids it, such as a fitted one."
+                f"All {self.num_particles} particles met what is forbidden, so none can be kept. Raise "
+                "`num_particles`, or improve a guide that avoids it, such as a fitted one."
             )
         return torch.softmax(found.log_weights, -1)
 
@@ -171,7 +180,7 @@ class ImportanceGuide(ImprovedGuide):
     """
 
     def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
-        return run_smc(self.model, proposal_of(self.model, self.guide), self.particles, runs, 0.0, generator, None)
+        return run_smc(self.model, proposal_of(self.model, self.guide), self.num_particles, runs, 0.0, generator, None)
 
 
 @final
@@ -188,7 +197,7 @@ class SMCGuide(ImprovedGuide):
         self,
         model: MarkovModel,
         guide: object,
-        particles: int,
+        num_particles: int,
         *,
         threshold: float = 0.5,
         lookahead: Float[Tensor, "time_and_last state"] | None = None,
@@ -196,16 +205,16 @@ class SMCGuide(ImprovedGuide):
         """Improve a guide.
 
         Args:
-            model, guide, particles: as in `ImportanceGuide`.
+            model, guide, num_particles: as in `ImportanceGuide`.
             threshold, lookahead: as in `smc`.
         """
-        super().__init__(model, guide, particles)
+        super().__init__(model, guide, num_particles)
         self.threshold = threshold
         self.lookahead = lookahead
 
     def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
         proposal = proposal_of(self.model, self.guide)
-        return run_smc(self.model, proposal, self.particles, runs, self.threshold, generator, self.lookahead)
+        return run_smc(self.model, proposal, self.num_particles, runs, self.threshold, generator, self.lookahead)
 
 
 def _flat(found: Runs) -> Trajectories:
@@ -236,5 +245,5 @@ class _Drawn(TorchDistribution):
     def _refuse(self, what: str) -> NoReturn:
         raise InvalidGuide(
             f"An improved guide cannot {what}; so it has no ELBO and cannot be fitted. Fit the guide that it improves, "
-            "and take its `bound()`, `sample(n)`, `marginals()` and `imagined_return()`."
+            "and take its `bound()`, `sample(num_samples)`, `marginals()` and `imagined_return()`."
         )

@@ -19,6 +19,7 @@ from pgm_control.inference.sampling.estimate import Estimate, require_draws
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.runtime.arguments import whole
+from pgm_control.runtime.randomness import generator_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 from pgm_control.trajectories.process import MarkovProcess
 
@@ -79,21 +80,21 @@ class MixtureGuide(MemoryGuide):
         cls,
         model: MarkovModel,
         build: Callable[[MarkovModel], MarkovGuide],
-        components: int = 3,
+        num_components: int = 3,
         spread: float = 0.5,
-        generator: torch.Generator | None = None,
+        seed: int | torch.Generator | None = None,
     ) -> "MixtureGuide":
         """Mix guides of one class that start a little apart.
 
         Args:
             model: the model.
             build: makes a component, such as `ClampedGuide`.
-            components: how many.
+            num_components: how many.
             spread: standard deviation of the normal noise that is added to all their parameters, in nats for logits.
-            generator: of the noise; torch's own unless given, so that `torch.manual_seed` settles it.
+            seed: an integer, a generator, or None for torch's global generator.
         """
-        components = whole("components", components)
-        guides = [build(model) for _ in range(components)]
+        guides = [build(model) for _ in range(whole("num_components", num_components))]
+        generator = generator_of(seed, model.mdp.initial.device)
         with torch.no_grad():
             for parameter in (each for guide in guides for each in guide.parameters()):
                 parameter += spread * torch.randn(
@@ -110,22 +111,23 @@ class MixtureGuide(MemoryGuide):
         """The components and their log-weights."""
         return self._mix([guide.blocks() for guide in self.guides])
 
-    def elbo(self, samples: int = 100, generator: torch.Generator | None = None) -> Estimate:
+    def elbo(self, num_samples: int = 100, seed: int | torch.Generator | None = None) -> Estimate:
         """The ELBO, in nats: that of the components exactly, what a trajectory tells of its component by sampling.
 
         Args:
-            samples: how many trajectories are drawn from each component, at least 2.
-            generator: of the random numbers; torch's own unless given.
+            num_samples: how many trajectories are drawn from each component, at least 2.
+            seed: an integer, a generator, or None for torch's global generator.
         """
         with torch.no_grad():
             known, process = self._parts()
-            gain = process.information(self.model.mdp, require_draws("samples", samples), generator).gain
+            generator = generator_of(seed, self.model.mdp.initial.device)
+            gain = process.information(self.model.mdp, require_draws("num_samples", num_samples), generator).gain
             weight = process.log_weight.exp()
-            error = float((weight**2 * gain.var(-1)).sum() / samples) ** 0.5
+            error = float((weight**2 * gain.var(-1)).sum() / num_samples) ** 0.5
             mean = float(known + (weight * gain.mean(-1)).sum())
-        return Estimate(mean, error if mean > -torch.inf else 0.0, samples * len(weight))
+        return Estimate(mean, error if mean > -torch.inf else 0.0, num_samples * len(weight))
 
-    def surrogate(self, samples: int) -> Float[Tensor, ""]:
+    def surrogate(self, num_samples: int) -> Float[Tensor, ""]:
         r"""An unbiased estimate of the ELBO, in nats, of which the gradient is unbiased for its gradient.
 
         $$\sum_z w_z\,\text{ELBO}(q_z) + \sum_z w_z \frac1n \sum_{i} \bigl(f_i + (f_i - \bar f_{-i})\,
@@ -134,8 +136,8 @@ class MixtureGuide(MemoryGuide):
         Each draw has the mean of the others of its component for a baseline.
         """
         known, process = self._parts()
-        gain, log_own = process.information(self.model.mdp, require_draws("samples", samples))
-        baseline = (gain.sum(-1, keepdim=True) - gain) / (samples - 1)
+        gain, log_own = process.information(self.model.mdp, require_draws("num_samples", num_samples))
+        baseline = (gain.sum(-1, keepdim=True) - gain) / (num_samples - 1)
         score = (gain - baseline).detach() * (log_own - log_own.detach())
         return known + (process.log_weight.exp() * (gain + score).mean(-1)).sum()
 
@@ -177,10 +179,10 @@ class MixtureELBO(ELBO):
     `fit(model, guide, loss=MixtureELBO())`. `Trace_ELBO` is unbiased too, with all the noise of the rewards.
     """
 
-    def __init__(self, samples: int = 32) -> None:
+    def __init__(self, num_samples: int = 32) -> None:
         """Draw so many trajectories from each component, at least 2."""
         super().__init__()
-        self.samples = require_draws("samples", samples)
+        self.num_samples = require_draws("num_samples", num_samples)
 
     def __repr__(self) -> str:
         """The number of trajectories of each component."""
@@ -205,7 +207,7 @@ class MixtureELBO(ELBO):
         if guide.model is not model:
             raise InvalidGuide("The mixture must be of this model, but was built from another. Pass guide.model.")
         announce_parameters(guide)
-        return -guide.surrogate(self.samples)
+        return -guide.surrogate(self.num_samples)
 
     def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """An estimate of −ELBO, in nats; adds that of its gradient to the guide's parameters."""

@@ -71,15 +71,17 @@ _ENTRIES = (
         "One action for each time and state; true start and dice: risk-neutral control.",
         {"method": "exact"},
     ),
-    GuideEntry("neural", NeuralGuide, "A network is the policy; true start and dice.", {"method": "em", "steps": 200}),
-    GuideEntry("mean_field", MeanFieldGuide, "States and actions are independent of each other.", {"steps": 4000}),
+    GuideEntry(
+        "neural", NeuralGuide, "A network is the policy; true start and dice.", {"method": "em", "num_steps": 200}
+    ),
+    GuideEntry("mean_field", MeanFieldGuide, "States and actions are independent of each other.", {"num_steps": 4000}),
     GuideEntry(
         "mixture",
         lambda model: MixtureGuide.apart(model, OpenLoopGuide),
         "One of three plans, drawn once per trajectory: actions that are correlated without looking.",
-        {"loss": MixtureELBO(), "steps": 500},
+        {"loss": MixtureELBO(), "num_steps": 500},
     ),
-    GuideEntry("low_rank", LowRankGuide, "Dice are bent by one bias, more or less with time.", {"steps": 4000}),
+    GuideEntry("low_rank", LowRankGuide, "Dice are bent by one bias, more or less with time.", {"num_steps": 4000}),
 )
 
 

@@ -31,6 +31,7 @@ from pgm_control.errors import (
 )
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.runtime.arguments import whole_or_none
+from pgm_control.runtime.randomness import integer_of
 
 _LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
 
@@ -64,8 +65,8 @@ class SimulatorModel:
     Attributes:
         observations, actions: the spaces, as tensors.
         num_envs, horizon, seed: N, T, and of the episodes.
-        resets: how often the episodes were begun anew. With `seed` it is all that the next ones depend on; set it to
-            have the same ones again.
+        num_resets: how often the episodes were begun anew. With `seed` it is all that the next ones depend on; set it
+            to have the same ones again.
         returns, lengths: of the newest episodes, undiscounted, in reward units and steps.
 
     References:
@@ -79,7 +80,7 @@ class SimulatorModel:
         action_prior: Callable[[Tensor], Any] | Sequence[Any] | Tensor | np.ndarray | None = None,
         horizon: int | None = None,
         num_envs: int | None = None,
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         discount: float = 1.0,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -94,14 +95,15 @@ class SimulatorModel:
             horizon: T, the number of actions, after which nothing is worth anything. Unless given, the environment's
                 own time limit holds, which truncates. A policy that should know the time must observe it.
             num_envs: N, episodes side by side: 1 unless given. More are made from the environment's spec.
-            seed: of the episodes: each is reset with one of its own. None takes a fresh one.
+            seed: an integer, a generator, or None for torch's global generator. Of the last two an integer is drawn:
+                `model.seed`. Each episode is reset with a seed of its own, which follows from it.
             discount: γ, the probability of surviving a step.
             device: of the tensors.
 
         Raises:
             InvalidArgument, UnsupportedEnvironment: naming what does not fit, and the remedy.
         """
-        _check(temperature, discount, horizon, seed)
+        _check(temperature, discount, horizon)
         self.temperature, self.discount = float(temperature), float(discount)
         self._world = Episodes.of(env, num_envs)
         self.num_envs = self._world.num_envs
@@ -111,9 +113,9 @@ class SimulatorModel:
         if limit is None:
             raise InvalidArgument("`horizon` must be given for an environment without a time limit, but is None.")
         self.horizon, self._is_end = limit, horizon is not None
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.seed = integer_of(seed)
         self.device = torch.device(device)
-        self.resets = 0
+        self.num_resets = 0
         self._prior = action_prior_of(action_prior, self.actions, self.observations, self.device)
         self._clock = -1
         self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
@@ -191,8 +193,8 @@ class SimulatorModel:
         return Unknown(torch.Size((self.num_envs,)), torch.Size((width,)), draw)
 
     def _reset(self) -> Float[Tensor, "batch feature"]:
-        seeds = np.random.SeedSequence([self.seed, self.resets]).generate_state(self.num_envs) >> 1
-        self.resets, self._clock = self.resets + 1, 0
+        seeds = np.random.SeedSequence([self.seed, self.num_resets]).generate_state(self.num_envs) >> 1
+        self.num_resets, self._clock = self.num_resets + 1, 0
         self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         return self._features(self._world.reset([int(each) for each in seeds]))
 
@@ -258,7 +260,7 @@ def unpacked(outcome: Float[Tensor, "*batch column"]) -> Outcome:
     return Outcome(outcome[..., :-3], outcome[..., -3], outcome[..., -2] > 0, outcome[..., -1] > 0)
 
 
-def _check(temperature: Any, discount: Any, horizon: Any, seed: Any) -> None:
+def _check(temperature: Any, discount: Any, horizon: Any) -> None:
     for name, value in (("temperature", temperature), ("discount", discount)):
         number = not isinstance(value, bool) and isinstance(value, int | float | np.integer | np.floating)
         if not number or not 0 < value < math.inf or (name == "discount" and value > 1):
@@ -267,4 +269,3 @@ def _check(temperature: Any, discount: Any, horizon: Any, seed: Any) -> None:
             )
             raise InvalidArgument(f"`{name}` must be a positive number {wanted}, but is {value!r}.")
     whole_or_none("horizon", horizon, 1)
-    whole_or_none("seed", seed, 0)

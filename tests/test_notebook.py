@@ -61,7 +61,7 @@ def test_every_cell_shows_what_inference_says(app, moved):
         for posterior, beta in zip(found[name].values(), betas, strict=True):
             assert_same_posterior(posterior, infer(model, beta))
 
-    model, hopeful = models["posteriors"], found["hopeful"].final_elbo
+    model, hopeful = models["posteriors"], found["hopeful"].elbo
     free, clamped = infer(model, 1.0), infer(model, 0.0)
     assert found["account"].gap == pytest.approx(ledger(model, clamped).gap)
     assert str(found["earned"]) == str(frontier(model, found["betas"]))

@@ -2,19 +2,20 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
+
+import torch
 
 from ..guides import ClampedGuide, FreeGuide
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit, FitStatus, fit
-from ..runtime.arguments import whole
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, silent
+from ..runtime.randomness import require_seed
 from ..runtime.versions import versions
 from ..text.html import bullets, counted, heading
 from ..text.wording import amount
@@ -103,7 +104,7 @@ class Comparison:
         return {
             "status": fitted.status.name,
             "message": fitted.status.message,
-            "steps": fitted.steps,
+            "num_steps": fitted.num_steps,
             "seconds": fitted.seconds,
             "short_of_optimum": self.short_of_optimum(name),
         }
@@ -119,7 +120,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Scorecard, explanation and fits, for a notebook."""
         fits = [
-            f"{name}, fitted: {counted(found.steps, 'step')} in {found.seconds:.1f} s, "
+            f"{name}, fitted: {counted(found.num_steps, 'step')} in {found.seconds:.1f} s, "
             f"{amount(self.short_of_optimum(name))} nats below its optimum. {found.status.message}"
             for name, found in self.fits.items()
         ]
@@ -132,9 +133,9 @@ class Comparison:
 def compare(
     model: MarkovModel,
     *,
-    steps: int = 2000,
-    seed: int = 0,
-    progress: Callable[[str], AbstractContextManager[Progress]] | None = None,
+    num_steps: int = 2000,
+    seed: int | torch.Generator | None = None,
+    progress: Progress = silent,
     name: str = "this problem",
     command: str | None = None,
 ) -> Comparison:
@@ -142,10 +143,10 @@ def compare(
 
     Args:
         model: a tabular model of positive temperature.
-        steps: at most so many steps of `fit` for each guide.
-        seed: of the fits.
-        progress: called with "free" and then "clamped"; gives a context in which that fit reports, such as
-            `lambda guide: ProgressBar(2000, guide)`.
+        num_steps: at most so many steps of `fit` for each guide.
+        seed: an integer, the same for both fits; a generator; or None for torch's global generator.
+        progress: called after every step with the number of steps of both fits so far and "free_elbo" or
+            "clamped_elbo", in nats.
         name: what to call the problem in titles.
         command: how to do it again, to be kept with the results.
 
@@ -155,13 +156,14 @@ def compare(
     Raises:
         InvalidArgument: at temperature 0, or naming the argument.
     """
-    seed = whole("seed", seed, 0)
+    require_seed(seed)
     explanation = explain(model)
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
     fits: dict[str, Fit[Any]] = {}
     for guide, build in (("free", FreeGuide), ("clamped", ClampedGuide)):
-        with nullcontext(silent) if progress is None else progress(guide) as report:
-            fits[guide] = fit(model, build(model), steps=steps, seed=seed, progress=report)
+        before = sum(each.num_steps for each in fits.values())
+        report = _counted_on(progress, guide, before)
+        fits[guide] = fit(model, build(model), num_steps=num_steps, seed=seed, progress=report)
         if fits[guide].status is FitStatus.interrupted:
             break
     rows: dict[str, HasBlocks] = {}
@@ -180,11 +182,16 @@ def compare(
             "horizon": model.mdp.horizon,
             "temperature": model.temperature,
             "discount": model.mdp.discount,
-            "steps": steps,
-            "seed": seed,
+            "num_steps": num_steps,
+            "seed": None if isinstance(seed, torch.Generator) else seed,
         },
         command=command,
     )
+
+
+def _counted_on(progress: Progress, guide: str, before: int) -> Progress:
+    """The progress of one of several fits: steps counted on from those `before`, metrics with the guide's name."""
+    return lambda step, metrics: progress(before + step, {f"{guide}_{name}": value for name, value in metrics.items()})
 
 
 def _plain(value: Any) -> Any:

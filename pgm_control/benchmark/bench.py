@@ -1,8 +1,7 @@
 """The bench of guides: every guide on every problem, over seeds, in processes side by side."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,27 +28,27 @@ Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
 class _Settings(NamedTuple):
     """What is the same for all jobs, and decides their results."""
 
-    seeds: int
+    num_seeds: int
     temperature: float
     horizon: int | None
-    steps: int | None
-    samples: int
+    num_steps: int | None
+    num_samples: int
 
 
 def bench(
     models: Sequence[str | ZooEntry] | None = None,
     guides: Sequence[str | GuideEntry] | None = None,
     *,
-    seeds: int = 3,
+    num_seeds: int = 3,
     temperature: float = 1.0,
     horizon: int | None = None,
-    steps: int | None = None,
-    samples: int = 1000,
+    num_steps: int | None = None,
+    num_samples: int = 1000,
     jobs: int = 1,
     backend: str | None = None,
     out: str | Path | None = None,
     folder: str | Path | None = None,
-    progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
+    progress: Progress = silent,
     command: str | None = None,
 ) -> Bench:
     """Fit and score every guide on every problem, from several seeds.
@@ -59,19 +58,19 @@ def bench(
         guides: of the zoo by name, entries, or `module:name` for a class or function `MyGuide(model)`, or a
             `GuideEntry`, of any module; all of the zoo unless given. Guides of other modules are held to the laws of
             `check_guide` first.
-        seeds: how many: 0, 1, …
+        num_seeds: how many: 0, 1, …
         temperature: τ, in reward units per nat.
         horizon: number of actions, the same for all problems; each its own unless given.
-        steps: of each fit, at most. Unless given, as many as the entry of the guide says, or 2000.
-        samples: trajectories, for guides of which the scores can only be estimated.
+        num_steps: of each fit, at most. Unless given, as many as the entry of the guide says, or 2000.
+        num_samples: trajectories, for guides of which the scores can only be estimated.
         jobs: processes side by side; −1 for one a core. More than one needs joblib.
         backend: of joblib: "loky" unless given; "dask", or any that was registered, such as "ray".
         out: a folder. Every finished job is a line in its results.jsonl, and a job that is there with the same
             settings, code and versions is not run again, unless it failed; results.csv and page.md are written at the
             end. Nothing is written unless given.
         folder: where modules are looked for first.
-        progress: called with the number of jobs; gives a context in which each finished job is a step, such as
-            `lambda jobs: ProgressBar(jobs, "bench")`.
+        progress: called at the beginning and after every job with the number of jobs that are done; "failed" is how
+            many of them failed, "left" how many are left.
         command: how to do it again, to be kept on the page.
 
     Returns:
@@ -82,10 +81,10 @@ def bench(
         LawBroken: if a guide of another module breaks a law, before anything is run.
         MissingExtra: if joblib is needed and missing.
     """
-    seeds, samples = whole("seeds", seeds), whole("samples", samples, 2)
-    steps = None if steps is None else whole("steps", steps)
+    num_seeds, num_samples = whole("num_seeds", num_seeds), whole("num_samples", num_samples, 2)
+    num_steps = None if num_steps is None else whole("num_steps", num_steps)
     run = runner(jobs, backend)
-    settings = _Settings(seeds, temperature, horizon, steps, samples)
+    settings = _Settings(num_seeds, temperature, horizon, num_steps, num_samples)
     where = None if folder is None else str(Path(folder).resolve())
     with importable(where):
         problems, fitted = _taken(models, guides)
@@ -99,23 +98,29 @@ def bench(
     # The largest first, so that in the end no process is left alone with one.
     todo = [job for job, size in sorted(planned, key=lambda pair: -pair[1]) if job.key not in done]
     status = BenchStatus.complete
+
+    def report() -> None:
+        failed = sum(each.row.status == FAILED for each in done.values())
+        progress(len(done), {"failed": float(failed), "left": float(len(keys) - len(done))})
+
     try:
-        with nullcontext(silent) if progress is None else progress(len(keys)) as report:
-            report(len(done), {})
-            for key, result in run(todo):
-                if result.row.status == FitStatus.interrupted.name:
-                    status = BenchStatus.interrupted
-                    break
-                done[key] = result
-                if file is not None:
-                    file.append(key, result)
-                report(len(done), {"failed": float(sum(each.row.status == FAILED for each in done.values()))})
+        report()
+        for key, result in run(todo):
+            if result.row.status == FitStatus.interrupted.name:
+                status = BenchStatus.interrupted
+                break
+            done[key] = result
+            if file is not None:
+                file.append(key, result)
+            report()
     except KeyboardInterrupt:
         status = BenchStatus.interrupted
     results = judged([done[key] for key in keys if key in done])
     found = Bench(
         rows=tuple(each.row for each in results),
-        histories={(each.row.model, each.row.guide, each.row.seed): each.history for each in results},
+        objective_histories={
+            (each.row.model, each.row.guide, each.row.seed): each.objective_history for each in results
+        },
         models={entry.name: entry.summary for entry in problems},
         guides={entry.name: entry.summary for entry in fitted},
         settings=settings._asdict(),
@@ -156,7 +161,7 @@ def _planned(
 ) -> list[tuple[Job, int]]:
     """The jobs in the order of the results, each with the size of its problem; guides of other modules checked."""
     known_problems, known_guides = zoo(), guide_zoo()
-    seeds, temperature, horizon, steps, samples = settings
+    num_seeds, temperature, horizon, num_steps, num_samples = settings
     models = {}
     for entry in problems:
         mdp = entry.build()
@@ -169,9 +174,9 @@ def _planned(
     planned = []
     for problem in problems:
         for guide in guides:
-            about = (identity(models[problem.name]), source_digest(guide), library_digest(), steps, samples)
+            about = (identity(models[problem.name]), source_digest(guide), library_digest(), num_steps, num_samples)
             by_name = ":" in guide.name or known_guides.get(guide.name) is guide
-            for seed in range(seeds):
+            for seed in range(num_seeds):
                 key = hashlib.sha256(repr((problem.name, guide.name, seed, *about)).encode()).hexdigest()[:16]
                 who = problem.name if known_problems.get(problem.name) is problem else problem
                 job = Job(key, who, guide.name if by_name else guide, seed, *settings[1:], folder)

@@ -23,6 +23,7 @@ from ..inference.variational.elbo import FREE, objective_of
 from ..inference.variational.fit import Fit, FitStatus, FitStep, fit
 from ..models import TabularModel
 from ..models.zoo import ZooEntry
+from ..runtime.randomness import seeded
 from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .guides import guide_of, importable, problem_of
 from .rows import FAILED, BenchRow, JobResult, Point
@@ -43,8 +44,8 @@ class Job:
         seed: of the fit, and of a guide that starts at random.
         temperature: τ, in reward units per nat.
         horizon: number of actions; None for the problem's own.
-        steps: of the fit, at most; None for as many as the entry of the guide says.
-        samples: trajectories, for a guide of which the scores can only be estimated.
+        num_steps: of the fit, at most; None for as many as the entry of the guide says.
+        num_samples: trajectories, for a guide of which the scores can only be estimated.
         folder: in which modules are looked for first.
     """
 
@@ -54,8 +55,8 @@ class Job:
     seed: int
     temperature: float
     horizon: int | None
-    steps: int | None
-    samples: int
+    num_steps: int | None
+    num_samples: int
     folder: str | None = None
 
 
@@ -63,7 +64,7 @@ class Job:
 class _KnowsItsELBO(Protocol):
     """A guide that estimates its ELBO with less noise than log-weights have, as a mixture does."""
 
-    def elbo(self, samples: int, generator: torch.Generator) -> Estimate:
+    def elbo(self, num_samples: int, seed: torch.Generator) -> Estimate:
         """In nats."""
         ...
 
@@ -106,13 +107,13 @@ def _measured(job: Job, row: BenchRow) -> JobResult:
     row = dataclasses.replace(row, horizon=model.mdp.horizon)
     entry = guide_of(job.guide)
     # What the first use costs, such as loading code, is not the guide's: it is run twice, the first time for a step.
-    for steps in (1, job.steps):
+    for steps in (1, job.num_steps):
         found, watch = _run(model, entry, job.seed, steps)
         if found.status is FitStatus.interrupted:
             return JobResult(dataclasses.replace(row, status=found.status.name))
     seconds = found.seconds - watch.spent
-    row = dataclasses.replace(row, status=found.status.name, steps=found.steps, seconds=seconds)
-    scores = _scores(model, found.guide, job.samples, torch.Generator().manual_seed(job.seed))
+    row = dataclasses.replace(row, status=found.status.name, num_steps=found.num_steps, seconds=seconds)
+    scores = _scores(model, found.guide, job.num_samples, torch.Generator().manual_seed(job.seed))
     row = dataclasses.replace(row, **scores)
     return JobResult(row, _history(found, watch, row.objective))
 
@@ -121,10 +122,10 @@ def _run(model: MarkovModel, entry: GuideEntry, seed: int, steps: int | None) ->
     """Build and fit as the entry says, from this seed, with parameters of its own."""
     settings: dict[str, Any] = copy.deepcopy(dict(entry.fit))  # a loss or an optimiser may remember its last fit
     if steps is not None:
-        settings["steps"] = steps
+        settings["num_steps"] = steps
     pyro.clear_param_store()
-    torch.manual_seed(seed)
-    guide = entry.build(model)
+    with seeded(seed):
+        guide = entry.build(model)
     watch = _Watch(model, is_needed=isinstance(guide, HasBlocks) and settings.get("loss") is not None)
     callbacks = (*settings.pop("callbacks", ()), watch.note)
     return fit(model, guide, seed=seed, callbacks=callbacks, **settings), watch
@@ -171,26 +172,27 @@ def _objective(model: MarkovModel, guide: HasBlocks) -> float:
 
 def _history(found: Fit[Any], watch: _Watch, final: float | None) -> tuple[Point, ...]:
     """The objective on the way, as exact as it is known, and at the end."""
-    reports, seconds = found.elbo.tolist(), (0.0, *watch.seconds)  # a report is of the parameters before the step
+    reports = found.elbo_history.tolist()  # each of the parameters before the step
+    seconds = (0.0, *watch.seconds)
     if watch.is_needed:
         known = watch.objectives
     elif isinstance(found.guide, HasBlocks):
         known = dict(enumerate(reports))
     else:
-        recent = ((n, reports[max(0, n - _SMOOTHED) : n]) for n in range(1, found.steps) if _is_kept(n))
+        recent = ((n, reports[max(0, n - _SMOOTHED) : n]) for n in range(1, found.num_steps) if _is_kept(n))
         known = {n: sum(some) / len(some) for n, some in recent}
-    kept = [(n, value) for n, value in known.items() if n < found.steps and _is_kept(n)]
+    kept = [(n, value) for n, value in known.items() if n < found.num_steps and _is_kept(n)]
     return tuple(
         Point(n, round(value, 6), round(seconds[n], 5))
-        for n, value in (*kept, (found.steps, math.nan if final is None else final))
+        for n, value in (*kept, (found.num_steps, math.nan if final is None else final))
     )
 
 
-def _scores(model: MarkovModel, guide: Any, samples: int, generator: torch.Generator) -> dict[str, Any]:
+def _scores(model: MarkovModel, guide: Any, num_samples: int, generator: torch.Generator) -> dict[str, Any]:
     """The fields of a row that are about the guide as it is now."""
     evidence = infer(model, FREE).log_evidence
     if not isinstance(guide, HasBlocks):
-        return _estimated(model, guide, samples, generator, evidence)
+        return _estimated(model, guide, num_samples, generator, evidence)
     found, parts = evaluate(model, guide), ledger(model, guide)
     best = None
     if isinstance(guide, Assignable):
@@ -210,11 +212,11 @@ def _scores(model: MarkovModel, guide: Any, samples: int, generator: torch.Gener
 
 
 def _estimated(
-    model: MarkovModel, guide: Any, samples: int, generator: torch.Generator, evidence: float
+    model: MarkovModel, guide: Any, num_samples: int, generator: torch.Generator, evidence: float
 ) -> dict[str, Any]:
     """The same for a guide without tables, as far as it is known."""
-    found = estimate(model, guide, samples, generator)
-    elbo = guide.elbo(samples, generator) if isinstance(guide, _KnowsItsELBO) else found.elbo
+    found = estimate(model, guide, num_samples, generator)
+    elbo = guide.elbo(num_samples, generator) if isinstance(guide, _KnowsItsELBO) else found.elbo
     scores: dict[str, Any] = {
         "log_evidence": evidence,
         "gap": 0.0 if elbo.mean == evidence else evidence - elbo.mean,

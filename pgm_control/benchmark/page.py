@@ -42,7 +42,7 @@ _EFFORT: tuple[Column, ...] = (
     ("there", arrived),
     ("steps to it", median("steps_to_optimum", count)),
     ("seconds to it", median("seconds_to_optimum", seconds)),
-    ("steps", median("steps", count)),
+    ("steps", median("num_steps", count)),
     ("seconds", median("seconds", seconds)),
     ("fit", statuses),
 )
@@ -77,7 +77,7 @@ class Bench:
 
     Attributes:
         rows: one for each problem, guide and seed, in this order; those that failed too.
-        histories: by (model, guide, seed): the objective on the way, to plot.
+        objective_histories: by (model, guide, seed): the objective on the way, to plot.
         models, guides: the summaries, by name.
         settings: what was asked for.
         status: how it ended; `status.message` explains it.
@@ -86,7 +86,7 @@ class Bench:
     """
 
     rows: tuple[BenchRow, ...]
-    histories: Mapping[tuple[str, str, int], tuple[Point, ...]]
+    objective_histories: Mapping[tuple[str, str, int], tuple[Point, ...]]
     models: Mapping[str, str]
     guides: Mapping[str, str]
     settings: Mapping[str, Any]
@@ -164,11 +164,11 @@ def page_of(bench: Bench) -> str:
     """The whole page in Markdown. It depends on nothing but the results."""
     settings, lines = bench.settings, lines_of(bench.rows)
     about = [
-        f"{len(bench.guides)} guides on {len(bench.models)} problems, {settings['seeds']} seeds each, at temperature "
-        f"{settings['temperature']:g}"
+        f"{len(bench.guides)} guides on {len(bench.models)} problems, {settings['num_seeds']} seeds each, at "
+        f"temperature {settings['temperature']:g}"
         + ("" if settings["horizon"] is None else f" and horizon {settings['horizon']}")
         + ", by `fit`"
-        + ("." if settings["steps"] is None else f" with at most {settings['steps']} steps.")
+        + ("." if settings["num_steps"] is None else f" with at most {settings['num_steps']} steps.")
     ]
     if bench.command is not None:
         about += ["", "Made by", "", f"    {bench.command}"]

@@ -31,7 +31,7 @@ class BenchRow:
         objective: what the guide maximises, in nats: the ELBO, unless its dice have a price, as those of `DialGuide`.
         optimum: the best objective that a guide of its kind can reach, in nats.
         optimum_is_exact: whether that was computed. Else it is the best that any seed reached.
-        steps: how many were made.
+        num_steps: how many were made.
         seconds: wall time of the fit.
         steps_to_optimum, seconds_to_optimum: until the objective came within 0.01 nats of the optimum for good; None if
             it did not.
@@ -61,7 +61,7 @@ class BenchRow:
     objective: float | None = None
     optimum: float | None = None
     optimum_is_exact: bool | None = None
-    steps: int | None = None
+    num_steps: int | None = None
     seconds: float | None = None
     steps_to_optimum: int | None = None
     seconds_to_optimum: float | None = None
@@ -88,7 +88,7 @@ class JobResult:
     """A row, and some points of the way there."""
 
     row: BenchRow
-    history: tuple[Point, ...] = ()
+    objective_history: tuple[Point, ...] = ()
 
 
 def judged(results: Sequence[JobResult]) -> list[JobResult]:
@@ -104,7 +104,7 @@ def judged(results: Sequence[JobResult]) -> list[JobResult]:
 
 def _reached(result: JobResult) -> Iterable[float]:
     """Objectives on the way and at the end; of estimates the last alone, which is not the best of many tries."""
-    objectives = [point.objective for point in result.history] if result.row.elbo_error is None else []
+    objectives = [point.objective for point in result.objective_history] if result.row.elbo_error is None else []
     return [-math.inf if math.isnan(each) else each for each in (result.row.objective, *objectives) if each is not None]
 
 
@@ -116,7 +116,7 @@ def _arrived(result: JobResult, best: float | None) -> JobResult:
     row = dataclasses.replace(row, optimum=optimum)
     if row.elbo_error is None or row.elbo_error <= WITHIN:  # else nobody can tell
         first = None
-        for point in reversed(result.history):
+        for point in reversed(result.objective_history):
             if not _is_near(point.objective, optimum):
                 break
             first = point

@@ -59,8 +59,8 @@ class ResultFile:
 
 def _encoded(key: str, result: JobResult) -> bytes:
     row = {name: _plain(value) for name, value in asdict(result.row).items()}
-    history = [[_plain(value) for value in point] for point in result.history]
-    return json.dumps({"key": key, "row": row, "history": history}, allow_nan=False).encode() + b"\n"
+    history = [[_plain(value) for value in point] for point in result.objective_history]
+    return json.dumps({"key": key, "row": row, "objective_history": history}, allow_nan=False).encode() + b"\n"
 
 
 def _decoded(line: Mapping[str, Any]) -> tuple[str, JobResult]:
@@ -69,7 +69,7 @@ def _decoded(line: Mapping[str, Any]) -> tuple[str, JobResult]:
         raise KeyError("a row of another version")
     texts = ("model", "guide", "status", "message")
     row = {name: value if name in texts else _number(value) for name, value in row.items()}
-    history = tuple(Point(int(step), _number(value), _number(when)) for step, value, when in line["history"])
+    history = tuple(Point(int(step), _number(value), _number(when)) for step, value, when in line["objective_history"])
     values = {name: 0.0 if isinstance(value, float) else value for name, value in row.items()}  # nan too is a number
     numbers = [value for point in history for value in point]
     if _CHECK(values) is not None or not all(isinstance(each, int | float) for each in numbers):

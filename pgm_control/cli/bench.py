@@ -18,10 +18,14 @@ def command_of(asked: Mapping[str, Any]) -> str:
         if name == "guide":
             words += [word for each in value for word in ("--guide", each)]
         elif isinstance(value, tuple):
-            words += [f"--{name}", *value] if value else []
+            words += [_flag(name), *value] if value else []
         elif value is not None and value != _DEFAULTS.get(name):
-            words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [_flag(name), f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
@@ -38,7 +42,7 @@ def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
     missed = [line for line in short if line.typical and line.typical.steps_to_optimum is None]
     if missed:
         line = missed[0]
-        steps = 2 * (line.typical.steps or 1) if line.typical else 1
-        return f"give {line.guide} on {line.model} more steps", only(line.model, line.guide, steps=steps)
+        steps = 2 * (line.typical.num_steps or 1) if line.typical else 1
+        return f"give {line.guide} on {line.model} more steps", only(line.model, line.guide, num_steps=steps)
     worst = max((line.typical for line in lines if line.typical), key=lambda row: abs(row.delusion or 0.0))
     return "see where the greatest delusion comes from", f"pgm-control compare {worst.model}"

@@ -17,21 +17,21 @@ from ..text.terminal import wrapped
 from ..text.wording import amount
 from .named_problem import named_problem, sizes
 
-_BarOver = Callable[[int], Callable[[str], AbstractContextManager[Progress]]]
+_BarOver = Callable[[int, str], AbstractContextManager[Progress]]
 
 
 def compare(
     name: str,
     horizon: int | None,
     temperature: float,
-    steps: int,
+    num_steps: int,
     seed: int,
     out: Path | None,
     say: Callable[[str], None],
     bar_over: _BarOver,
 ) -> None:
     """Fit, say, write and point to what is next; the arguments are those of the command."""
-    found = _compared("compare", name, horizon, temperature, steps, seed, bar_over)
+    found = _compared("compare", name, horizon, temperature, num_steps, seed, bar_over)
     folder = _folder(name) if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     say(_report(found))
@@ -50,28 +50,30 @@ def report(
     name: str,
     horizon: int | None,
     temperature: float,
-    steps: int,
+    num_steps: int,
     seed: int,
     out: Path | None,
     say: Callable[[str], None],
     bar_over: _BarOver,
 ) -> None:
     """Fit, and write it all on one page; the arguments are those of the command."""
-    found = _compared("report", name, horizon, temperature, steps, seed, bar_over)
+    found = _compared("report", name, horizon, temperature, num_steps, seed, bar_over)
     path = write_report(found, path=_folder(name) / "report.html" if out is None else out)
     say(f"{found.explanation.headline}.\n\nReport: {path}")
     say(f"\nNext, move its settings:\n  pgm-control explore{f' {name}' if name in _zoo() else ''}")
 
 
 def _compared(
-    verb: str, name: str, horizon: int | None, temperature: float, steps: int, seed: int, bar_over: _BarOver
+    verb: str, name: str, horizon: int | None, temperature: float, num_steps: int, seed: int, bar_over: _BarOver
 ) -> Comparison:
     from ..models import TabularModel
 
     model = TabularModel(named_problem(name, horizon), temperature)
-    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}", f"--steps {steps}", f"--seed {seed}"]
+    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}"]
+    given += [f"--num-steps {num_steps}", f"--seed {seed}"]
     command = " ".join([f"pgm-control {verb}", shlex.quote(name), *given])
-    return compare_guides(model, steps=steps, seed=seed, progress=bar_over(steps), name=name, command=command)
+    with bar_over(2 * num_steps, verb) as bar:
+        return compare_guides(model, num_steps=num_steps, seed=seed, progress=bar, name=name, command=command)
 
 
 def _folder(name: str) -> Path:
@@ -92,7 +94,7 @@ def _report(found: Comparison) -> str:
     for name, fit in found.fits.items():
         if fit.status is not FitStatus.converged:
             short = amount(found.short_of_optimum(name))
-            after = f"The fit of the {name} guide, after {fit.steps} steps, is {short} nats short of its optimum"
+            after = f"The fit of the {name} guide, after {fit.num_steps} steps, is {short} nats short of its optimum"
             lines += ["", wrapped(f"{after}. {_message(fit)}")]
     if "clamped" not in found.fits:
         lines += ["", "The clamped guide was not fitted, because the fit of the free one was interrupted."]
@@ -108,7 +110,7 @@ def _message(fit: Fit[Any]) -> str:
     """That of the status, with the remedy that the command line has."""
     happened = fit.status.message.partition(". ")[0]
     if fit.status is FitStatus.out_of_steps:
-        return f"{happened}. Try --steps\u00a0{2 * fit.steps}."
+        return f"{happened}. Try --num-steps\u00a0{2 * fit.num_steps}."
     if fit.status is FitStatus.interrupted:
         return f"{happened}. For the whole fit run the command again."
     return fit.status.message

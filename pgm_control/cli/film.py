@@ -4,12 +4,11 @@ import io
 from pathlib import Path
 
 import gymnasium
-import torch
 
 from ..errors import InvalidArgument, MissingExtra
 from ..learners.learner import Learner
-from ..learners.randomness import forked
 from ..runtime.files import write_whole
+from ..runtime.randomness import seeded
 
 _MOST = 1000  # frames
 _USUAL = 25.0  # frames a second, where the environment does not say
@@ -39,8 +38,7 @@ def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str |
     if "rgb_array" not in gymnasium.make(env).metadata.get("render_modes", ()):
         raise InvalidArgument(f"`gif` is for environments that draw pictures, but {env} does not. Leave it out.")
     drawn = gymnasium.make(env, render_mode="rgb_array")
-    with forked(learner.device):
-        torch.manual_seed(seed)
+    with seeded(seed, learner.device):
         observation, _ = drawn.reset(seed=seed)
         frames, over = [Image.fromarray(drawn.render())], False  # pyright: ignore[reportArgumentType]
         while not over and len(frames) < _MOST:

@@ -40,7 +40,7 @@ class _Row(NamedTuple):
 def learn_reward(
     asked: dict[str, Any],
     say: Callable[[str], None],
-    bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]],
+    bar_over: Callable[[int, str], AbstractContextManager[Progress]],
 ) -> None:
     """Read or draw demonstrations, fit, say, write; `asked` are the options of the command by name."""
     from ..models import TabularModel
@@ -51,9 +51,9 @@ def learn_reward(
     who = _demonstrator("demonstrator", asked["demonstrator"])
     model = TabularModel(named_problem(name, asked["horizon"]), asked["temperature"])
     demonstrations, whence = _demonstrations(model, asked, who)
-    steps = asked["steps"]
-    with bar_over(steps)("reward") as bar:
-        found = inverse(model, demonstrations, of, who, prior=asked["prior"], steps=steps, progress=bar)
+    num_steps = asked["num_steps"]
+    with bar_over(num_steps, "reward") as bar:
+        found = inverse(model, demonstrations, of, who, prior=asked["prior"], num_steps=num_steps, progress=bar)
     say(f"{name}: {sizes(model.mdp)}, temperature {model.temperature:g}; {whence}\n")
     rows = _rows(found, of)
     say(_table(rows, of))
@@ -88,11 +88,11 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
 
 def _demonstrations(model: MarkovModel, asked: dict[str, Any], who: Demonstrator) -> tuple[Demonstrations, str]:
     """From a file, or drawn from a demonstrator who wants the problem's own reward."""
-    file, number = asked["demonstrations"], asked["sample"]
+    file, number = asked["demonstrations"], asked["num_episodes"]
     if (file is None) == (number is None):
         raise InvalidArgument(
-            "Either `--demonstrations` FILE.npz or `--sample` N must be given: what was seen, or how many episodes to "
-            "draw from a demonstrator of the problem's own reward."
+            "Either `--demonstrations` FILE.npz or `--num-episodes` N must be given: what was seen, or how many "
+            "episodes to draw from a demonstrator of the problem's own reward."
         )
     if file is not None:
         found = from_episodes(model.mdp, _read(file))
@@ -100,13 +100,13 @@ def _demonstrations(model: MarkovModel, asked: dict[str, Any], who: Demonstrator
     drawn_by = who if asked["by"] is None else _demonstrator("by", asked["by"])
     seed = asked["seed"]
     if number < 1 or seed < 0:
-        raise InvalidArgument(f"`sample` must be at least 1 and `seed` at least 0, but are {number} and {seed}.")
+        raise InvalidArgument(f"`num_episodes` must be at least 1 and `seed` at least 0, but are {number} and {seed}.")
     last = model.mdp.final_reward
     last = torch.zeros_like(model.mdp.initial) if last is None else last
     behaviour = drawn_by.behaviour(model, model.mdp.reward, last, model.temperature)
     # For one who is free the dice fall as it wishes.
     blocks = Blocks(model.blocks().log_initial, behaviour.log_policy, behaviour.log_dynamics)
-    drawn = sample_trajectories(blocks, model.mdp, number, torch.Generator().manual_seed(seed))
+    drawn = sample_trajectories(blocks, model.mdp, number, seed)
     by = asked["demonstrator"] if asked["by"] is None else asked["by"]
     return Demonstrations.from_trajectories(model.mdp, drawn), f"{number} demonstrations by {_called(by)}, seed {seed}"
 
@@ -198,8 +198,8 @@ def _table(rows: list[_Row], of: str) -> str:
 def _certificate(found: Inverse) -> str:
     lines = [
         f"log-likelihood {found.log_likelihood:.4f} nats, {found.log_likelihood / found.demonstrations.number:.4f} a "
-        f"demonstration; gradient {found.gradient:.2g} after {len(found.trace) - 1} steps; it predicts the visits "
-        f"of every state to within {found.occupancy_error:.2g}.",
+        f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps; it predicts the "
+        f"visits of every state to within {found.occupancy_error:.2g}.",
         "Both rewards have one mean over what was met; what was never met is left out, and nobody can tell it.",
     ]
     message = found.status.message
@@ -223,7 +223,7 @@ def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]
         "log_prior": found.log_prior,
         "gradient": found.gradient,
         "occupancy_error": found.occupancy_error,
-        "steps": len(found.trace) - 1,
+        "num_steps": len(found.objective_history) - 1,
         "seconds": found.seconds,
         "reward": [row._asdict() for row in rows],
     }

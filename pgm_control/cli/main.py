@@ -52,7 +52,7 @@ def compare(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: float = 1.0,
-    steps: int = 2000,
+    num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> None:
@@ -66,20 +66,20 @@ def compare(
             transition table, such as FrozenLake-v1.
         horizon: Number of actions in an episode. By default the problem's own; CliffWalking has none.
         temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
-        steps: At most so many steps of SVI for each guide.
+        num_steps: At most so many steps of SVI for each guide.
         seed: Seed of the fits.
         out: Folder for the picture and the JSON. By default pgm-control-out/NAME.
     """
     from . import compare as command
 
-    command.compare(name, horizon, temperature, steps, seed, out, print, bar_over)
+    command.compare(name, horizon, temperature, num_steps, seed, out, print, bar_over)
 
 
 def report(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: float = 1.0,
-    steps: int = 2000,
+    num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
@@ -89,13 +89,13 @@ def report(
         name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
         horizon: Number of actions in an episode. By default the problem's own.
         temperature: Reward units per nat, positive.
-        steps: At most so many steps of SVI for each guide.
+        num_steps: At most so many steps of SVI for each guide.
         seed: Seed of the fits.
         out: The page. By default pgm-control-out/NAME/report.html.
     """
     from . import compare as command
 
-    command.report(name, horizon, temperature, steps, seed, out, print, bar_over)
+    command.report(name, horizon, temperature, num_steps, seed, out, print, bar_over)
 
 
 def explore(
@@ -123,10 +123,10 @@ def bench(
     models: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
     guides: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
     guide: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="MODULE:NAME")] = (),
-    seeds: int = 3,
+    num_seeds: int = 3,
     temperature: float = 1.0,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    num_steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     jobs: int = 1,
     backend: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("pgm-control-out/bench"),
@@ -140,31 +140,34 @@ def bench(
         guides: Guides of the zoo. By default all.
         guide: A guide of your own, such as my_module:MyGuide, a class or a function of the model, in the current folder
             or installed. Can be given again and again.
-        seeds: Number of seeds for each guide on each problem.
+        num_seeds: Number of seeds for each guide on each problem.
         temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
         horizon: Number of actions in an episode, the same for all problems. By default each problem's own.
-        steps: At most so many steps for each fit. By default what suits the guide.
+        num_steps: At most so many steps for each fit. By default what suits the guide.
         jobs: Processes side by side, -1 for one a core. More than one needs joblib: pip install 'pgm-control[sweep]'.
         backend: Of joblib: loky by default; dask, or one that is registered, such as ray.
         out: Folder for the results.
     """
     from ..benchmark.bench import bench as bench_guides
     from ..guides.zoo import guide_zoo
+    from ..models import zoo as entries
     from .bench import command_of, next_of
 
-    settings = {"seeds": seeds, "temperature": temperature, "horizon": horizon, "steps": steps}
+    settings = {"num_seeds": num_seeds, "temperature": temperature, "horizon": horizon, "num_steps": num_steps}
     asked = {"models": models, "guides": guides, "guide": guide, **settings}
-    found = bench_guides(
-        models or None,
-        (*(guides or guide_zoo()), *guide),
-        **settings,
-        jobs=jobs,
-        backend=backend,
-        out=out,
-        folder=Path.cwd(),
-        progress=lambda total: bar_over(total)("bench"),
-        command=command_of(asked),
-    )
+    chosen = (*(guides or guide_zoo()), *guide)
+    with bar_over(len(set(models or entries())) * len(set(chosen)) * num_seeds, "bench") as bar:
+        found = bench_guides(
+            models or None,
+            chosen,
+            **settings,
+            jobs=jobs,
+            backend=backend,
+            out=out,
+            folder=Path.cwd(),
+            progress=bar,
+            command=command_of(asked),
+        )
     for text in (str(found), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
         print(f"{text}\n")
     if found.left:
@@ -178,7 +181,7 @@ def bench(
 def train(
     algorithm: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ALGORITHM")] = None,
     env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None,
-    steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    total_steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
@@ -188,7 +191,7 @@ def train(
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
     evaluate_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    evaluation_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    num_evaluation_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     checkpoint_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
@@ -197,8 +200,8 @@ def train(
     Args:
         algorithm: sac, original_sac, soft_q or policy_gradient.
         env: The id of a Gymnasium environment, such as Pendulum-v1 or pgm_control/RiskyPath-v0.
-        steps: Steps of the environment, those before --resume included. 20000 unless given.
-        resume: Go on with the run in this folder. Nothing else is needed; --steps and --device can be given.
+        total_steps: Steps of the environment, those before --resume included. 20000 unless given.
+        resume: Go on with the run in this folder. Nothing else is needed; --total-steps and --device can be given.
         out: Folder for log, evaluations, curves, policy and checkpoint. By default pgm-control-out/ALGORITHM-ENV.
         seed: Seed of everything random. By default a fresh one, which is kept.
         temperature: Reward units per nat, positive. For sac by default auto, learned.
@@ -207,7 +210,7 @@ def train(
         device: cpu or cuda.
         option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists them all.
         evaluate_every: Steps between evaluations, 0 for none. By default a twentieth of the steps.
-        evaluation_episodes: Episodes in each. 10 unless given.
+        num_evaluation_episodes: Episodes in each. 10 unless given.
         checkpoint_every: Steps that a kill would lose. By default half of the steps, at most 10000.
         tensorboard: Write the log for TensorBoard as well: pip install 'pgm-control[tensorboard]'.
     """
@@ -219,7 +222,7 @@ def train(
 
 def play(
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")],
-    episodes: int = 20,
+    num_episodes: int = 20,
     seed: int = 0,
     stochastic: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -228,27 +231,27 @@ def play(
 
     Args:
         folder: Of the run; `pgm-control train` says where.
-        episodes: Number of whole episodes.
+        num_episodes: Number of whole episodes.
         seed: Seed of the environments and the policy.
         stochastic: Draw the actions, as in training, rather than take the most probable ones.
         gif: Write a film of one episode, if the environment can draw itself.
     """
     from . import train as command
 
-    command.play(folder, episodes, seed, stochastic, gif, print)
+    command.play(folder, num_episodes, seed, stochastic, gif, print)
 
 
 def learn_reward(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     demonstrations: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None,
-    sample: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    num_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     demonstrator: Annotated[str, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = "clamped",
     by: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
     of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
     prior: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: float = 1.0,
-    steps: int = 500,
+    num_steps: int = 500,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> None:
@@ -261,15 +264,15 @@ def learn_reward(
         name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
         demonstrations: What was seen: obs, the states (n, T + 1), and acts, the actions (n, T); where it is needed
             lengths (n), the number of actions, and terminal (n), whether the environment ended it.
-        sample: In place of a file, draw so many episodes from a demonstrator of the problem's own reward.
+        num_episodes: In place of a file, draw so many episodes from a demonstrator of the problem's own reward.
         demonstrator: Who is taken to have acted: one who knows the dice (clamped), commands them (free), expects not
             to err again (boltzmann), or plans by a number, the dial of optimism.
-        by: With --sample, who does act. By default the one who is taken to.
+        by: With --num-episodes, who does act. By default the one who is taken to.
         of: What has a reward of its own.
         prior: Standard deviation of a Gaussian prior of every reward, in reward units. By default none.
         horizon: Number of actions in an episode. By default the problem's own.
         temperature: Reward units per nat, positive.
-        steps: At most so many iterations.
+        num_steps: At most so many iterations.
         seed: Of the episodes that are drawn.
         out: Folder for table, numbers and picture. By default pgm-control-out/NAME-reward.
     """

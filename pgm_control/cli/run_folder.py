@@ -30,9 +30,9 @@ _FACTS = fields(
         "config": mapping(anything),
         "learn": fields(
             {
-                "steps": _COUNT,
+                "total_steps": _COUNT,
                 "evaluate_every": either(nothing, _COUNT),
-                "evaluation_episodes": _COUNT,
+                "num_evaluation_episodes": _COUNT,
                 "checkpoint_every": _COUNT,
                 "log_every": _COUNT,
             }
@@ -45,7 +45,7 @@ _POLICY = fields(
     {
         "env": text,
         "config": mapping(anything),
-        "steps": number(0, whole=True),
+        "total_steps": number(0, whole=True),
     }
 )
 
@@ -164,7 +164,7 @@ class RunFolder:
         facts = {
             "env": learner.env_id,
             "config": learner.config,
-            "steps": learner.steps,
+            "total_steps": learner.total_steps,
         }
         write(self.path / "policy.pt", f"{type(learner).__name__} policy", networks, facts)
 
@@ -211,7 +211,7 @@ class RunFolder:
         require(path, "this learner", networks, fields({name: check_of(part) for name, part in parts.items()}), remedy)
         for name, part in parts.items():
             part.load_state_dict(networks[name])
-        learner.steps = facts["steps"]
+        learner.total_steps = facts["total_steps"]
         return learner
 
     def _write_csv(self, name: str, rows: Sequence[Mapping[str, float | int]]) -> None:

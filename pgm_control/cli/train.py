@@ -32,7 +32,7 @@ ALGORITHMS: dict[str, type[Learner]] = {
 
 _STEPS = 20_000
 _ROWS, _MOST_APART = 20, 1000  # rows of the log, and steps from one to the next
-_WITH_RESUME = ("resume", "steps", "device")
+_WITH_RESUME = ("resume", "total_steps", "device")
 _SHOWN = 10  # evaluations
 _ON_THE_BAR = ("return", "evaluation")
 
@@ -47,9 +47,7 @@ class _Run(NamedTuple):
     facts: dict[str, Any]
 
 
-def train(
-    asked: Mapping[str, Any], say: Say, bar_over: Callable[[int], Callable[[str], AbstractContextManager[Progress]]]
-) -> None:
+def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], AbstractContextManager[Progress]]) -> None:
     """Learn, and keep everything in a folder.
 
     Args:
@@ -64,10 +62,11 @@ def train(
     run = _begun(asked) if asked["resume"] is None else _resumed(asked)
     folder, learner, facts = run
     plan, name = facts["learn"], f"{facts['algorithm']} on {facts['env']}"
-    board = TensorBoard(folder.path / "tensorboard", learner.steps) if facts["tensorboard"] else None
+    board = TensorBoard(folder.path / "tensorboard", learner.total_steps) if facts["tensorboard"] else None
     folder.write_facts({**facts, "status": "running"})
-    begins = f"goes on after {learner.steps} of" if learner.steps else "makes"
-    say(f"{name}, seed {learner.config['seed']}: {begins} {plan['steps']} steps. Ctrl-C stops it and loses nothing.\n")
+    begins = f"goes on after {learner.total_steps} of" if learner.total_steps else "makes"
+    seed, total = learner.config["seed"], plan["total_steps"]
+    say(f"{name}, seed {seed}: {begins} {total} steps. Ctrl-C stops it and loses nothing.\n")
 
     def keep(_: object = None) -> None:
         folder.write_log(learner)
@@ -77,13 +76,13 @@ def train(
 
     status = "failed"
     try:
-        with bar_over(plan["steps"])(facts["algorithm"]) as bar:
+        with bar_over(plan["total_steps"], facts["algorithm"]) as bar:
             found = learner.learn(**plan, checkpoint=folder.checkpoint, progress=_on_the_bar(bar), callbacks=[keep])
         status = found.status.name
         keep()
     except EnvironmentFailure as problem:
         learner.save(folder.checkpoint)
-        raise EnvironmentFailure(f"{problem} To go on after step {learner.steps}: {folder.go_on}") from problem
+        raise EnvironmentFailure(f"{problem} To go on after step {learner.total_steps}: {folder.go_on}") from problem
     except PGMControlError as problem:
         raise type(problem)(f"{problem} What there is of the run is in {folder.path}.") from problem
     except KeyboardInterrupt:
@@ -94,22 +93,22 @@ def train(
         folder.write_log(learner)
         if board is not None:
             board.close()
-        folder.write_facts({**facts, "status": status, "steps": learner.steps, "seconds": learner.seconds})
+        folder.write_facts({**facts, "status": status, "total_steps": learner.total_steps, "seconds": learner.seconds})
     if learner.evaluations:
         say(f"{_table(learner)}\n")
     say(f"{_files(folder, name, learner)}\n")
     if found.status is LearningStatus.interrupted:
-        say(f"Interrupted after {learner.steps} of {plan['steps']} steps. To go on:\n  {folder.go_on}")
+        say(f"Interrupted after {learner.total_steps} of {plan['total_steps']} steps. To go on:\n  {folder.go_on}")
         raise KeyboardInterrupt
     say(f"Next, see what the policy earns:\n  pgm-control play {shlex.quote(str(folder.path))}")
 
 
-def play(path: Path, episodes: int, seed: int, stochastic: bool, gif: Path | None, say: Say) -> None:
+def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path | None, say: Say) -> None:
     """Evaluate the policy of a run.
 
     Args:
         path: the folder of the run.
-        episodes: how many.
+        num_episodes: how many.
         seed: of environments and policy.
         stochastic: draw the actions, as in training, rather than take the most probable ones.
         gif: where to write a film of one episode.
@@ -119,8 +118,8 @@ def play(path: Path, episodes: int, seed: int, stochastic: bool, gif: Path | Non
     facts = folder.facts()
     policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
     how = "actions drawn from the policy" if stochastic else "the most probable actions"
-    say(f"{facts['algorithm']} on {facts['env']}, after {policy.steps} steps, {how}:\n")
-    found = policy.evaluate(episodes, seed, deterministic=not stochastic)
+    say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
+    found = policy.evaluate(num_episodes, seed, deterministic=not stochastic)
     say(str(found))
     if found.lengths.min() < found.lengths.max():
         say(f"lengths from {found.lengths.min()} to {found.lengths.max()} steps")
@@ -130,11 +129,11 @@ def play(path: Path, episodes: int, seed: int, stochastic: bool, gif: Path | Non
 
         frames = _made(lambda: film(policy, facts["env"], seed, not stochastic, gif), facts["env"])
         say(f"\nFilm of one episode, {frames} steps: {gif}")
-    left = facts["learn"]["steps"] - policy.steps
+    left = facts["learn"]["total_steps"] - policy.total_steps
     if left > 0:
         say(f"\nNext, let it learn the {left} steps that are left:\n  {folder.go_on}")
     else:
-        say(f"\nNext, let it learn longer:\n  {folder.go_on} --steps {2 * policy.steps}")
+        say(f"\nNext, let it learn longer:\n  {folder.go_on} --total-steps {2 * policy.total_steps}")
 
 
 def _begun(asked: Mapping[str, Any]) -> _Run:
@@ -179,8 +178,8 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     more = [name for name, value in asked.items() if name not in _WITH_RESUME and value not in (None, False, ())]
     if more:
         raise InvalidArgument(
-            f"With --resume all is as the run began, so {_flag(more[0])} cannot be given; --steps and --device can. "
-            "For other settings start a run in another folder: --out DIR."
+            f"With --resume all is as the run began, so {_flag(more[0])} cannot be given; --total-steps and --device "
+            "can. For other settings start a run in another folder: --out DIR."
         )
     folder = RunFolder(asked["resume"])
     facts = folder.facts()
@@ -191,22 +190,24 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
         lambda: kind.load(folder.checkpoint, device=device) if there else folder.begun(kind, facts, device),
         facts["env"],
     )
-    if asked["steps"] is not None:
-        if asked["steps"] < learner.steps:
+    total_steps = asked["total_steps"]
+    if total_steps is not None:
+        if total_steps < learner.total_steps:
             raise InvalidArgument(
-                f"`steps` must be at least the {learner.steps} that were made already, but is {asked['steps']}. Give "
-                f"more, --steps {2 * learner.steps} say, or leave it out."
+                f"`total_steps` must be at least the {learner.total_steps} that were made already, but is "
+                f"{total_steps}. Give more, --total-steps {2 * learner.total_steps} say, or leave it out."
             )
-        facts["learn"]["steps"] = asked["steps"]
+        facts["learn"]["total_steps"] = total_steps
     return _Run(folder, learner, facts)
 
 
 def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `learn`."""
-    steps = _STEPS if asked["steps"] is None else asked["steps"]
-    part = max(1, steps // _ROWS)
-    usual = {"evaluate_every": part, "evaluation_episodes": 10, "checkpoint_every": 10 * min(part, _MOST_APART)}
-    plan = {"steps": steps, **{name: asked[name] if asked[name] is not None else usual[name] for name in usual}}
+    total_steps = _STEPS if asked["total_steps"] is None else asked["total_steps"]
+    part = max(1, total_steps // _ROWS)
+    usual = {"evaluate_every": part, "num_evaluation_episodes": 10, "checkpoint_every": 10 * min(part, _MOST_APART)}
+    chosen = {name: asked[name] if asked[name] is not None else usual[name] for name in usual}
+    plan = {"total_steps": total_steps, **chosen}
     for name, value in plan.items():
         if value < (0 if name == "evaluate_every" else 1):
             raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")

@@ -118,7 +118,7 @@ def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Seque
 def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None) -> Chart:
     """Of an environment whose state is a vector, and observed."""
     name, space = type(bare).__name__, bare.observation_space
-    observation, _ = bare.reset(seed=0)
+    observation, _ = bare.reset()
     state = getattr(bare, "state", None)
     try:
         seen = isinstance(space, Box) and np.allclose(np.asarray(state, np.float64), observation, rtol=1e-5, atol=1e-6)

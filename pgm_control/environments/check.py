@@ -12,7 +12,8 @@ from gymnasium.spaces import Discrete
 
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole, whole_or_none
+from ..runtime.arguments import whole
+from ..runtime.randomness import integer_of
 from ..trajectories.policy import own_stream
 
 _FALSE_ALARM = 1e-4  # how often `ok` is False for a true table, if many steps are simulated
@@ -57,8 +58,8 @@ class EnvironmentCheck:
     """What the simulation found; print it.
 
     Attributes:
-        steps: how many were simulated.
-        episodes: how many were begun.
+        total_steps: how many were simulated.
+        num_episodes: how many were begun.
         impossible: what the table calls impossible, the most frequent first.
         statistic: χ² of the frequencies of (next state, reward) in each (state, action), and of the starts.
         degrees_of_freedom: of the statistic; 0 if no die was thrown often enough to be tested.
@@ -66,8 +67,8 @@ class EnvironmentCheck:
         worst: the row whose frequencies fit worst, in words; empty without degrees of freedom.
     """
 
-    steps: int
-    episodes: int
+    total_steps: int
+    num_episodes: int
     impossible: tuple[ImpossibleTransition | ImpossibleStart, ...]
     statistic: float
     degrees_of_freedom: int
@@ -82,7 +83,7 @@ class EnvironmentCheck:
     def __str__(self) -> str:
         """The verdict, the evidence, and what to do."""
         verdict = "agrees with" if self.ok else "contradicts"
-        lines = [f"The table {verdict} the environment, in {_times(self.steps, 'random step')}."]
+        lines = [f"The table {verdict} the environment, in {_times(self.total_steps, 'random step')}."]
         lines += [f"  impossible: {each.text}." for each in self.impossible[:_SHOWN]]
         if len(self.impossible) > _SHOWN:
             lines.append(f"  … and {len(self.impossible) - _SHOWN} more kinds, in `impossible`.")
@@ -92,7 +93,9 @@ class EnvironmentCheck:
                 f"p = {self.p_value:.2g}."
             )
         else:
-            lines.append("  frequencies: no die was thrown often enough to be tested. If there are any, raise `steps`.")
+            lines.append(
+                "  frequencies: no die was thrown often enough to be tested. If there are any, raise `total_steps`."
+            )
         if self.p_value <= _FALSE_ALARM:
             lines.append(f"  worst row: {self.worst}.")
         if self.impossible:
@@ -103,7 +106,7 @@ class EnvironmentCheck:
 
 
 def check_against_env(
-    mdp: TabularMDP, env: gymnasium.Env, steps: int = 10_000, seed: int | None = 0
+    mdp: TabularMDP, env: gymnasium.Env, total_steps: int = 10_000, seed: int | torch.Generator | None = None
 ) -> EnvironmentCheck:
     r"""Simulate an environment with uniformly random actions and report what contradicts its table.
 
@@ -115,16 +118,17 @@ def check_against_env(
     Args:
         mdp: the table, with one absorbing state last, as `TabularMDP.from_gymnasium` makes it.
         env: the environment. It is reset with `seed`, stepped, and left open in the middle of an episode.
-        steps: how many to simulate; 10 000 take a fraction of a second.
-        seed: of the environment and, in a stream of its own, of the actions; None takes a fresh one.
+        total_steps: how many to simulate; 10 000 take a fraction of a second.
+        seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, in a
+            stream of its own, the actions.
 
     Raises:
-        InvalidArgument: if the spaces do not fit the table, or `steps` or `seed` is no such number.
+        InvalidArgument: if the spaces do not fit the table, or `total_steps` or `seed` is none.
     """
-    steps, seed = whole("steps", steps), whole_or_none("seed", seed, 0)
+    total_steps, number = whole("total_steps", total_steps), integer_of(seed)
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
     _require(env.action_space, "action_space", mdp.num_actions, "the actions")
-    seen = _simulate(mdp, env, steps, seed)
+    seen = _simulate(mdp, env, total_steps, number)
 
     def state_text(state: int) -> str:
         return f"state {state}" + (f" {mdp.state_names[state]!r}" if mdp.state_names else "")
@@ -152,8 +156,8 @@ def check_against_env(
     tested = [row for row in rows if row.freedom]
     statistic, freedom = sum((row.statistic for row in tested), 0.0), sum(row.freedom for row in tested)
     return EnvironmentCheck(
-        steps=steps,
-        episodes=seen.starts.total(),
+        total_steps=total_steps,
+        num_episodes=seen.starts.total(),
         impossible=tuple(sorted(impossible, key=lambda each: -each.count)),
         statistic=statistic,
         degrees_of_freedom=freedom,
@@ -173,7 +177,7 @@ class _Row(NamedTuple):
     freedom: int
 
 
-def _simulate(mdp: TabularMDP, env: gymnasium.Env, steps: int, seed: int | None) -> _Seen:
+def _simulate(mdp: TabularMDP, env: gymnasium.Env, total_steps: int, seed: int) -> _Seen:
     """Count starts and transitions, over episodes that follow each other."""
     last = mdp.num_states - 1
 
@@ -186,7 +190,7 @@ def _simulate(mdp: TabularMDP, env: gymnasium.Env, steps: int, seed: int | None)
             )
         return state
 
-    actions = np.random.default_rng(own_stream(seed)).integers(mdp.num_actions, size=steps)
+    actions = np.random.default_rng(own_stream(seed)).integers(mdp.num_actions, size=total_steps)
     starts, transitions = Counter(), {}
     state = None
     for number, action in enumerate(actions.tolist()):

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, final, get_args
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Float, Int, Num
@@ -16,8 +17,9 @@ from ..errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
 from ..problems.grid import Places
 from ..problems.gymnasium_table import changing_wrapper, time_limit
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import one_of, whole, whole_or_none
+from ..runtime.arguments import one_of, whole
 from ..runtime.progress import Progress, silent
+from ..runtime.randomness import integer_of
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy, own_stream
 from .bins import Chart, chart_of
@@ -39,27 +41,29 @@ class Discretised:
         cells: the grid.
         chart: from observations to points of the grid.
         actions: what each action is to the environment.
-        steps: how often the environment was stepped.
+        total_steps: how often the environment was stepped.
     """
 
     mdp: TabularMDP
     cells: Cells
     chart: Chart
     actions: Num[np.ndarray, "action ..."]
-    steps: int
+    total_steps: int
 
     def state_of(self, observation: Any) -> int:
         """The state of the problem that an observation of the environment belongs to."""
         return int(self.cells.index(self.chart.points(np.asarray(observation)[None]))[0])
 
     def player(
-        self, policy: TabularPolicy | HasBlocks | Num[Tensor, "..."] | Num[np.ndarray, "..."], seed: int | None = None
+        self,
+        policy: TabularPolicy | HasBlocks | Num[Tensor, "..."] | Num[np.ndarray, "..."],
+        seed: int | torch.Generator | None = None,
     ) -> CellPlayer:
         """A policy of the problem as one of the environment: `rollout("CartPole-v1", found.player(policy))`.
 
         Args:
             policy: a guide, a posterior, a `TabularPolicy` or its table.
-            seed: of its own random numbers.
+            seed: as in `TabularPolicy`.
 
         Raises:
             InvalidArgument: if it is no policy of this problem.
@@ -75,7 +79,7 @@ class Discretised:
 
     def __repr__(self) -> str:
         """Sizes, not tables."""
-        return f"Discretised({self.mdp!r}, {self.cells!r}, {self.steps} steps)"
+        return f"Discretised({self.mdp!r}, {self.cells!r}, {self.total_steps} steps)"
 
 
 def discretise(
@@ -83,15 +87,15 @@ def discretise(
     bins: int | Sequence[int | Sequence[float] | Float[np.ndarray, " _"]],
     *,
     actions: int | Num[np.ndarray, "action ..."] | Sequence[Any] = 5,
-    samples: int = 16,
+    num_samples: int = 16,
     sampling: Sampling = "stratified",
-    resets: int = 1000,
+    num_resets: int = 1000,
     low: Sequence[float] | None = None,
     high: Sequence[float] | None = None,
     chart: Chart | None = None,
     horizon: int | None = None,
     discount: float = 1.0,
-    seed: int | None = 0,
+    seed: int | torch.Generator | None = None,
     progress: Progress = silent,
 ) -> Discretised:
     r"""Cut the state of an environment into cells, and learn its dice by putting it there and stepping it.
@@ -115,15 +119,16 @@ def discretise(
             finer where it matters. The outermost cells take what lies outside.
         actions: for a box of actions, how many along each of its axes, both ends included; or a list of actions. Not
             used where actions are discrete.
-        samples: n, in each cell and for each action.
+        num_samples: n, in each cell and for each action.
         sampling: "stratified", a Latin hypercube in each cell: each coordinate is spread evenly over the cell; or
             "random", uniform and independent.
-        resets: how many resets the initial distribution is estimated by.
+        num_resets: how many resets the initial distribution is estimated by.
         low, high: of the box of cells, in place of the usual one.
         chart: how to read and to set the state of an environment that is not known; see `Chart`.
         horizon: T; the time limit of the environment unless given.
         discount: γ, in (0, 1].
-        seed: of the points and of the environment's own dice; None takes a fresh one.
+        seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, in a
+            stream of its own, the points.
         progress: called after every cell with the number of steps made so far.
 
     Raises:
@@ -131,7 +136,8 @@ def discretise(
         InvalidArgument: naming the argument.
         EnvironmentFailure: if the environment gives what is nan or infinite.
     """
-    _check(samples, resets, sampling, seed)
+    _check(num_samples, num_resets, sampling)
+    number = integer_of(seed)
     made = _copy(env)
     try:
         bare: Any = made.unwrapped
@@ -141,19 +147,19 @@ def discretise(
             raise InvalidArgument(
                 "`horizon` must be given, because this environment has no time limit. Pass the number of actions."
             )
-        bare.reset(seed=seed)
+        bare.reset(seed=number)
         where = chart_of(made, low, high) if chart is None else chart
         choices, names = _actions(bare.action_space, actions, where)
         periodic = where.periodic or (False,) * len(where.names)
         cells = cells_of(bins, where.low, where.high, periodic, where.names)
-        if cells.count * len(choices) * samples > _MOST:
+        if cells.count * len(choices) * num_samples > _MOST:
             raise InvalidArgument(
-                f"`bins` make {cells.count} cells, which need {cells.count * len(choices) * samples} steps. Take fewer "
-                "bins along each coordinate, or fewer samples."
+                f"`bins` make {cells.count} cells, which need {cells.count * len(choices) * num_samples} steps. Take "
+                "fewer bins along each coordinate, or a smaller `num_samples`."
             )
-        start = _starts(bare, where, cells, resets, seed)
-        random = np.random.default_rng(own_stream(seed))
-        found = _thrown(bare, where, cells, choices, _points(cells, samples, sampling, random), progress)
+        start = _starts(bare, where, cells, num_resets, number)
+        random = np.random.default_rng(own_stream(number))
+        found = _thrown(bare, where, cells, choices, _points(cells, num_samples, sampling, random), progress)
     finally:
         if made is not env:
             made.close()
@@ -211,21 +217,21 @@ def _thrown(
 
 
 def _points(
-    cells: Cells, samples: int, sampling: Sampling, random: np.random.Generator
+    cells: Cells, num_samples: int, sampling: Sampling, random: np.random.Generator
 ) -> Float[np.ndarray, "cell sample coordinate"]:
     low, high = cells.bounds()
-    shape = (cells.count, samples, low.shape[1])
+    shape = (cells.count, num_samples, low.shape[1])
     share = random.random(shape)
     if sampling == "stratified":  # one point in each of n slices of each coordinate, in an order of its own
-        slices = np.broadcast_to(np.arange(samples)[None, :, None], shape)
-        share = (random.permuted(slices, axis=1) + share) / samples
+        slices = np.broadcast_to(np.arange(num_samples)[None, :, None], shape)
+        share = (random.permuted(slices, axis=1) + share) / num_samples
     return low[:, None] + share * (high - low)[:, None]
 
 
-def _starts(bare: Any, chart: Chart, cells: Cells, resets: int, seed: int | None) -> Float[np.ndarray, " state"]:
-    observations = [bare.reset(seed=seed)[0], *(bare.reset()[0] for _ in range(resets - 1))]
+def _starts(bare: Any, chart: Chart, cells: Cells, num_resets: int, seed: int) -> Float[np.ndarray, " state"]:
+    observations = [bare.reset(seed=seed)[0], *(bare.reset()[0] for _ in range(num_resets - 1))]
     index = cells.index(chart.points(np.stack(observations)))
-    return np.bincount(index, minlength=cells.count + 1) / resets
+    return np.bincount(index, minlength=cells.count + 1) / num_resets
 
 
 def _tables(found: _Throws, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -299,8 +305,7 @@ def _require_bare(env: gymnasium.Env) -> None:
         )
 
 
-def _check(samples: Any, resets: Any, sampling: Any, seed: Any) -> None:
-    whole("samples", samples)
-    whole("resets", resets)
-    whole_or_none("seed", seed, 0)
+def _check(num_samples: Any, num_resets: Any, sampling: Any) -> None:
+    whole("num_samples", num_samples)
+    whole("num_resets", num_resets)
     one_of("sampling", sampling, get_args(Sampling))

@@ -8,6 +8,7 @@ from typing import Any, Protocol, final, runtime_checkable
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
@@ -20,7 +21,7 @@ from ..runtime.arguments import whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import HasBlocks
-from ..trajectories.policy import TabularPolicy
+from ..trajectories.policy import TabularPolicy, two_seeds
 from .copies import autoreset_mode, vector_time_limit
 
 _COPIES = 16  # environments side by side, unless asked otherwise
@@ -80,8 +81,8 @@ class Rollout:
 def rollout(
     env: str | gymnasium.Env | VectorEnv,
     policy: TabularPolicy | HasBlocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
-    episodes: int = 100,
-    seed: int | None = 0,
+    num_episodes: int = 100,
+    seed: int | torch.Generator | None = None,
     num_envs: int | None = None,
     deterministic: bool = False,
     max_episode_steps: int | None = None,
@@ -96,9 +97,10 @@ def rollout(
             (its arguments, wrappers and time limit), so changes made to the object afterwards are not in them; an
             environment without a spec is itself run, alone. What is passed in is never closed.
         policy: a guide, a posterior, a `TabularPolicy` or its table; or an object with Stable-Baselines3's `predict`.
-        episodes: how many, all copies together.
-        seed: of the environments and, in a stream of its own, of a policy given by probabilities; other policies have
-            their own randomness. The same seed gives the same episodes. None takes a fresh one.
+        num_episodes: how many, all copies together.
+        seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
+            it seeds the environments and, in a stream of its own, a policy given by probabilities. Other policies have
+            their own randomness.
         num_envs: how many copies; unless given, 16 or as many as there are episodes.
         deterministic: take the most probable action instead of sampling.
         max_episode_steps: cut every episode after so many steps. Unless given, the environment's own limit holds; if it
@@ -112,17 +114,16 @@ def rollout(
     Raises:
         InvalidArgument: if an argument does not fit, or an episode outlasts a policy that depends on time.
     """
-    whole("episodes", episodes)
+    whole("num_episodes", num_episodes)
     whole_or_none("num_envs", num_envs)
     whole_or_none("max_episode_steps", max_episode_steps)
-    whole_or_none("seed", seed, 0)
-    env_seed, policy_seed = (int(word >> 1) for word in np.random.SeedSequence(seed).generate_state(2))  # 31 bits
+    env_seed, policy_seed = two_seeds(seed)
     actor = _actor(policy, policy_seed)
-    with _side_by_side(env, num_envs, episodes) as copies:
+    with _side_by_side(env, num_envs, num_episodes) as copies:
         if isinstance(actor, TabularPolicy):
             _require_fit(actor, copies)
         limit = _step_limit(actor, copies, max_episode_steps)
-        return _play(copies, actor, episodes, env_seed, deterministic, limit, progress)
+        return _play(copies, actor, num_episodes, env_seed, deterministic, limit, progress)
 
 
 def _play(

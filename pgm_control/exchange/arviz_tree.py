@@ -10,6 +10,7 @@ from ..inference.sampling.log_weights import draw_weighted, log_target, returns
 from ..inference.variational.fit import Fit
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
+from ..runtime.randomness import generator_of
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.checked import blocks_of
 from ..trajectories.samples import Trajectories, sample_trajectories
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 def to_arviz(
     result: object,
     model: MarkovModel | None = None,
-    draws: int = 1000,
-    chains: int = 4,
-    generator: torch.Generator | None = None,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: int | torch.Generator | None = None,
 ) -> "DataTree":
     r"""Draws from a posterior or a guide as the groups that ArviZ knows.
 
@@ -42,8 +43,9 @@ def to_arviz(
     Args:
         result: a posterior, a guide with `blocks()`, or a fit of one.
         model: the model, where the guide does not know it itself.
-        draws, chains: how many of each.
-        generator: of the random numbers; torch's own unless given.
+        num_samples: draws in each chain.
+        num_chains: how many chains.
+        seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
         InvalidArgument: if there is nothing to draw from, or a number is below 1.
@@ -56,7 +58,7 @@ def to_arviz(
         raise MissingExtra(
             "Draws for ArviZ need arviz-base, which is missing: pip install 'pgm-control[analysis]'"
         ) from problem
-    for name, value in (("draws", draws), ("chains", chains)):
+    for name, value in (("num_samples", num_samples), ("num_chains", num_chains)):
         whole(name, value)
     guide = result.guide if isinstance(result, Fit) else result
     if not isinstance(guide, HasBlocks):
@@ -66,14 +68,15 @@ def to_arviz(
             "arviz_base.from_dict."
         )
     model = _model_of(guide, model)
-    shape, mdp = (chains, draws), model.mdp
+    shape, mdp = (num_chains, num_samples), model.mdp
+    generator = generator_of(seed, mdp.initial.device)
     with torch.no_grad():
         if model.temperature > 0:
-            drawn, log_weight = draw_weighted(model, guide, chains * draws, generator)  # pyright: ignore[reportArgumentType]  callable, as all guides
+            drawn, log_weight = draw_weighted(model, guide, num_chains * num_samples, generator)  # pyright: ignore[reportArgumentType]  callable, as all guides
             stats = {"log_weight": log_weight, "lp": log_target(model, drawn)}
         else:
-            drawn, stats = sample_trajectories(blocks_of(model, guide), mdp, chains * draws, generator), {}
-        before = sample_trajectories(model.blocks(), mdp, chains * draws, generator)
+            drawn, stats = sample_trajectories(blocks_of(model, guide), mdp, num_chains * num_samples, generator), {}
+        before = sample_trajectories(model.blocks(), mdp, num_chains * num_samples, generator)
     groups: dict[str, dict[str, Any]] = {"posterior": _variables(mdp, drawn, shape)}
     if stats:
         groups["sample_stats"] = {name: each.reshape(shape).cpu().numpy() for name, each in stats.items()}
@@ -94,7 +97,7 @@ def to_arviz(
                 tree[group][axis].attrs["names"] = list(names)
     tree["constant_data"] = DataTree(to_xarray(mdp))
     if isinstance(result, Fit):
-        tree["fit"] = DataTree(to_xarray(result, mdp)[["elbo"]])
+        tree["fit"] = DataTree(to_xarray(result, mdp)[["elbo_history"]])
     return tree
 
 

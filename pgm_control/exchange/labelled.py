@@ -165,11 +165,12 @@ def _of_fit(fit: Fit[Any], mdp: TabularMDP | None) -> Built:
     tables, attributes, names = {}, {}, {}
     if isinstance(fit.guide, HasBlocks):
         tables, attributes, names = _of_guide(fit.guide, mdp)
-    history = variable("step", fit.elbo, NATS, "ELBO before the update of a step")
-    attributes |= {"status": fit.status.name, "message": fit.status.message, "steps": fit.steps, "seconds": fit.seconds}
-    if fit.final_elbo is not None:
-        attributes["final_elbo"] = fit.final_elbo
-    return {"elbo": history, **tables}, attributes, names
+    history = variable("step", fit.elbo_history, NATS, "ELBO before the update of a step")
+    attributes |= {"status": fit.status.name, "message": fit.status.message}
+    attributes |= {"num_steps": fit.num_steps, "seconds": fit.seconds}
+    if fit.elbo is not None:
+        attributes["elbo"] = fit.elbo
+    return {"elbo_history": history, **tables}, attributes, names
 
 
 def _of_policy(policy: TabularPolicy, mdp: TabularMDP | None) -> Built:
@@ -214,11 +215,11 @@ def _of_comparison(comparison: Comparison, _: TabularMDP | None) -> Built:
     variables, attributes, names = _of_scorecard(comparison.scorecard, None)
     attributes |= {"name": comparison.name, **{key: _plain(each) for key, each in comparison.settings.items()}}
     if comparison.fits:
-        longest = max(len(each.elbo) for each in comparison.fits.values())
+        longest = max(len(each.elbo_history) for each in comparison.fits.values())
         curves = np.full((len(comparison.fits), longest), np.nan)  # behind the end of a fit
         for row, each in zip(curves, comparison.fits.values(), strict=True):
-            row[: len(each.elbo)] = each.elbo.cpu().numpy()
-        variables["fit_elbo"] = variable("fit step", curves, NATS, "ELBO before the update of a step")
+            row[: len(each.elbo_history)] = each.elbo_history.cpu().numpy()
+        variables["fit_elbo_history"] = variable("fit step", curves, NATS, "ELBO before the update of a step")
         names = {**names, "fit": tuple(comparison.fits)}
     return variables, attributes, names
 

@@ -6,6 +6,7 @@ from typing import Any, final
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 
@@ -14,7 +15,7 @@ from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..text.one_line import one_line
-from ..trajectories.policy import TabularPolicy
+from ..trajectories.policy import TabularPolicy, two_seeds
 from ..trajectories.samples import Trajectories
 from .demonstrations import Demonstrations
 
@@ -117,8 +118,8 @@ def to_episodes(mdp: TabularMDP, trajectories: Trajectories) -> list[Episode]:
 def record(
     env: str | gymnasium.Env,
     policy: Any,
-    episodes: int = 100,
-    seed: int | None = 0,
+    num_episodes: int = 100,
+    seed: int | torch.Generator | None = None,
     deterministic: bool = False,
     max_episode_steps: int | None = None,
 ) -> list[Episode]:
@@ -128,8 +129,9 @@ def record(
         env: an id, or an environment, with discrete states and actions. A `CellPlayer` brings its own, of any
             environment that was discretised: what is kept are the cells and the numbers of the actions.
         policy: a guide, a posterior, a `TabularPolicy` or its table; or the `CellPlayer` of a `Discretised`.
-        episodes: how many.
-        seed: of the environment, and in a stream of its own of the policy; None takes a fresh one.
+        num_episodes: how many.
+        seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, in a
+            stream of its own, the policy.
         deterministic: take the most probable action instead of sampling.
         max_episode_steps: cut every episode after so many steps; by default the environment's own limit, or the
             horizon of a policy that depends on time.
@@ -137,8 +139,8 @@ def record(
     Raises:
         InvalidArgument: naming the argument.
     """
-    episodes = whole("episodes", episodes)
-    env_seed, policy_seed = (int(word >> 1) for word in np.random.SeedSequence(seed).generate_state(2))
+    whole("num_episodes", num_episodes)
+    env_seed, policy_seed = two_seeds(seed)
     player = policy if isinstance(policy, CellPlayer) else None
     actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed)
     live: gymnasium.Env = gymnasium.make(env) if isinstance(env, str) else env
@@ -151,7 +153,7 @@ def record(
     limit = actor.horizon if max_episode_steps is None else max_episode_steps
     found = []
     try:
-        for episode in range(episodes):
+        for episode in range(num_episodes):
             seen, _ = live.reset(seed=env_seed if episode == 0 else None)
             obs, acts, rews = [_state(player, seen)], [], []
             time, terminated, truncated = None, False, False

@@ -41,8 +41,9 @@ class InverseStatus(Status):
     converged = "The gradient vanished: the demonstrations and the model agree on what counts."
     no_progress = "No step in the direction of the gradient helped any more; rounding is the limit."
     out_of_steps = (
-        "`steps` was reached before the gradient vanished. Continue with inverse(…, reward=the same), whose parameters "
-        "are kept. If the reward grows and grows, the demonstrations never did what it forbids: give a `prior`."
+        "`num_steps` was reached before the gradient vanished. Continue with inverse(…, reward=the same), whose "
+        "parameters are kept. If the reward grows and grows, the demonstrations never did what it forbids: "
+        "give a `prior`."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: the reward has its best parameters so far."
@@ -79,7 +80,7 @@ class Inverse:
         log_prior: of the parameters, in nats; 0 without a prior.
         gradient: the largest derivative of the objective by a parameter, for each demonstration.
         occupancy_error: the largest difference of a state's visits in a demonstration, seen and predicted.
-        trace: the log-likelihood and log-prior together after every step, in nats.
+        objective_history: the log-likelihood and log-prior together after every step, in nats.
         status: how it ended; `status.message` explains it.
         seconds: how long it took.
     """
@@ -92,7 +93,7 @@ class Inverse:
     log_prior: float
     gradient: float
     occupancy_error: float
-    trace: Float[Tensor, " step"]
+    objective_history: Float[Tensor, " step"]
     status: InverseStatus
     seconds: float
 
@@ -122,8 +123,8 @@ class Inverse:
         """The certificate and the message."""
         return (
             f"Inverse(log-likelihood {self.log_likelihood:.6f} nats of {self.demonstrations.number:g} demonstrations, "
-            f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, {len(self.trace) - 1} steps, "
-            f"{self.seconds:.2f} s. {self.status.message})"
+            f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, "
+            f"{len(self.objective_history) - 1} steps, {self.seconds:.2f} s. {self.status.message})"
         )
 
 
@@ -135,7 +136,7 @@ def inverse(
     *,
     prior: float | None = None,
     method: str = "lbfgs",
-    steps: int = 500,
+    num_steps: int = 500,
     learning_rate: float = 0.05,
     tolerance: float = 1e-6,
     progress: Progress = silent,
@@ -159,7 +160,7 @@ def inverse(
         prior: σ, standard deviation of a Gaussian prior around 0 of every parameter; none unless given.
         method: "lbfgs" with a line search, which needs a hundred steps at most where the likelihood is concave; or
             "adam", for networks.
-        steps: iterations, at most.
+        num_steps: iterations, at most.
         learning_rate: of Adam.
         tolerance: it ends when no derivative for each demonstration is larger; of a reward of states these are visits
             by τ.
@@ -176,9 +177,9 @@ def inverse(
     made = chosen_reward(model, reward)
     who = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
-    _check(prior, method, steps, tolerance, learning_rate)
+    _check(prior, method, num_steps, tolerance, learning_rate)
     # The point where the search starts is step 0.
-    loop = Loop(InverseStatus.out_of_steps, limit=steps, begin=-1, progress=progress, callbacks=callbacks)
+    loop = Loop(InverseStatus.out_of_steps, limit=num_steps, begin=-1, progress=progress, callbacks=callbacks)
     objective, number = Objective(model, made, who, demonstrations, prior), demonstrations.number
     start = objective.start
     if method == "lbfgs":
@@ -269,11 +270,11 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
         )
 
 
-def _check(prior: Any, method: Any, steps: Any, tolerance: Any, learning_rate: Any) -> None:
+def _check(prior: Any, method: Any, num_steps: Any, tolerance: Any, learning_rate: Any) -> None:
     if prior is not None:
         positive("prior", prior, "standard deviation, or None for none")
     if method not in ("lbfgs", "adam"):
         raise InvalidArgument(f'`method` must be "lbfgs" or "adam", but is {method!r}.')
-    whole("steps", steps, 0)
+    whole("num_steps", num_steps, 0)
     positive("tolerance", tolerance)
     positive("learning_rate", learning_rate)

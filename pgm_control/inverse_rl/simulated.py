@@ -30,6 +30,7 @@ from ..runtime.arguments import whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..text.one_line import one_line
+from ..runtime.randomness import integer_of, seeded
 from .inverse import InverseStatus
 from .objective import log_prior
 
@@ -96,7 +97,8 @@ class SimulatedInverse:
         last = self.rounds[-1] if self.rounds else Round(0, math.nan, math.nan, math.nan)
         return (
             f"SimulatedInverse(by the learned reward the demonstrations earn {last.demonstrated:.4g}, the policy "
-            f"{last.earned:.4g}, after {len(self.rounds)} rounds, {self.learner.steps} steps, {self.seconds:.0f} s)"
+            f"{last.earned:.4g}, after {len(self.rounds)} rounds, {self.learner.total_steps} steps, "
+            f"{self.seconds:.0f} s)"
         )
 
 
@@ -109,13 +111,13 @@ def inverse_in_simulator(
     learner: SoftQLearning | SAC | None = None,
     temperature: float = 1.0,
     discount: float = 0.99,
-    rounds: int = 50,
-    steps: int = 1000,
-    episodes: int = 16,
+    num_rounds: int = 50,
+    steps_per_round: int = 1000,
+    num_episodes: int = 16,
     horizon: int | None = None,
     learning_rate: float = 3e-3,
     prior: float | None = 10.0,
-    seed: int = 0,
+    seed: int | torch.Generator | None = None,
     progress: Progress = silent,
 ) -> SimulatedInverse:
     r"""Maximum-entropy inverse reinforcement learning by sampling.
@@ -139,14 +141,15 @@ def inverse_in_simulator(
             temperature, discount and seed. It is taught by the reward from here on.
         temperature: τ of a learner that is made.
         discount: γ of a learner that is made.
-        rounds: how often the reward moves.
-        steps: of the environment that the learner learns in between.
-        episodes: of the policy in a round.
+        num_rounds: how often the reward moves.
+        steps_per_round: of the environment that the learner learns in between.
+        num_episodes: of the policy in a round.
         horizon: steps after which episodes are cut, those of recordings too; unless given, the longest recording, or
             the shortest of those that stopped before the episode was over.
         learning_rate: of Adam, for the reward.
         prior: σ of a Gaussian prior of each parameter; None for none: then a reward may grow without end.
-        seed: of episodes, and of a learner that is made.
+        seed: an integer, a generator, or None for torch's global generator: for episodes, and for a learner that is
+            made.
         progress: called with the round and its numbers.
 
     Raises:
@@ -157,14 +160,19 @@ def inverse_in_simulator(
     """
     if demonstrator not in ("clamped", "free"):
         raise InvalidArgument(f'`demonstrator` must be "clamped" or "free" here, but is {demonstrator!r}.')
-    for name, count in (("rounds", rounds), ("steps", steps), ("episodes", episodes)):
+    for name, count in (
+        ("num_rounds", num_rounds),
+        ("steps_per_round", steps_per_round),
+        ("num_episodes", num_episodes),
+    ):
         whole(name, count)
+    base = integer_of(seed)
     if isinstance(env, VectorEnv):
         raise InvalidArgument(
             "`env` must be an id or a function here, but is a vector of environments: copies are made."
         )
     if learner is None:
-        learner = SoftQLearning(env, temperature=temperature, discount=discount, seed=seed)
+        learner = SoftQLearning(env, temperature=temperature, discount=discount, seed=base)
     if not isinstance(learner, SoftQLearning | SAC) or learner.config["temperature"] == "auto":
         raise InvalidArgument(
             "`learner` must be a SoftQLearning, or a SAC with a fixed temperature: the reward is known in units of it."
@@ -177,21 +185,20 @@ def inverse_in_simulator(
     tau, gamma = float(learner.config["temperature"]), float(learner.config["discount"])
     shown = _padded(recordings, learner.observations, learner.actions, horizon)
     length = shown.alive.shape[1]
-    worlds = Worlds(env, episodes, seed)
+    worlds = Worlds(env, num_episodes, base)
     pay = _payer(reward, learner.actions)
     learner.pay_by(lambda batch: pay(batch.observation, batch.action, batch.next_observation))
     parameters = [each for each in reward.parameters() if each.requires_grad]
     optimiser, log = torch.optim.Adam(parameters, lr=learning_rate), []
     # The first round is number 0.
-    loop = Loop(InverseStatus.out_of_steps, limit=rounds - 1, begin=-1, progress=progress)
+    loop = Loop(InverseStatus.out_of_steps, limit=num_rounds - 1, begin=-1, progress=progress)
     with loop:
         for number in loop:
-            learner.learn(learner.steps + steps)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed + 7919 * (number + 1))
+            learner.learn(learner.total_steps + steps_per_round)
+            with seeded(base + 7919 * (number + 1)):
                 made = sample_episodes(worlds, learner, length, number)
             theirs, own = (_returns(pay, each, gamma) for each in (shown, made))
-            weight = torch.full_like(own, 1 / episodes)
+            weight = torch.full_like(own, 1 / num_episodes)
             if demonstrator == "free":
                 weight = partition_weights(made, _returns(pay, made, 1.0).detach(), tau)
             loss = -(theirs.mean() - weight @ own) / tau

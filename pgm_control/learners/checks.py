@@ -16,10 +16,10 @@ def check_temperature(temperature: Any, instead: str = "") -> None:
     positive("temperature", temperature, f"number of reward units per nat{instead}", remedy=remedy)
 
 
-def check_updates(discount: Any, updates: Any, learning_rate: Any, target_rate: Any) -> None:
+def check_updates(discount: Any, num_updates: Any, learning_rate: Any, target_rate: Any) -> None:
     """Require γ to be a probability, the number of updates to be one, and both rates to be shares."""
     probability("discount", discount)
-    whole("updates", updates)
+    whole("num_updates", num_updates)
     fraction("learning_rate", learning_rate)
     fraction("target_rate", target_rate)
 

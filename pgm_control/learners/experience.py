@@ -73,7 +73,7 @@ class Experience:
     def gather(self) -> bool:
         """Make a step in each copy; say whether it is time to learn."""
         learner = self._learner
-        early = learner.steps < self._starts
+        early = learner.total_steps < self._starts
         action = self._prior.sample(self._features) if early else learner.act(self._features, False)
         found = learner.act_in_world(action)
         reached = learner.observations(found.reached).to(learner.device)
@@ -87,7 +87,7 @@ class Experience:
             self.replay.add(before[kept], action[kept], reward[kept], reached[kept], ended[kept])
         if (found.terminated | found.truncated).any() or not found.counts.all():
             self._features = learner.observations(found.observations).to(learner.device)
-        return learner.steps >= self._starts and len(self.replay) > 0
+        return learner.total_steps >= self._starts and len(self.replay) > 0
 
     def batch(self) -> Transitions:
         """Some of the transitions."""

@@ -19,11 +19,12 @@ from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint
-from ..runtime.arguments import whole, whole_or_none
+from ..runtime.arguments import whole
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
 from ..runtime.progress import Progress, silent
+from ..runtime.randomness import integer_of, seeded
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
@@ -68,33 +69,33 @@ class Learner(ABC):
         observations, actions: the spaces as tensors.
         worlds: the environments it learns in.
         device: where its networks are.
-        steps: of the environment, made so far.
+        total_steps: of the environment, made so far.
         seconds: spent learning so far.
     """
 
-    def __init__(self, env: WorldSource, num_envs: int, seed: int | None, device: str, config: dict[str, Any]) -> None:
+    def __init__(
+        self, env: WorldSource, num_envs: int, seed: int | torch.Generator | None, device: str, config: dict[str, Any]
+    ) -> None:
         """Make the environments.
 
         Args:
             env: where to learn: see `Worlds`.
             num_envs: how many copies side by side.
-            seed: of everything random; None takes a fresh one, which `config["seed"]` then holds.
+            seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu", "cuda" or any of torch's.
             config: the arguments of the subclass, by name, in values that JSON has.
         """
-        num_envs, seed = whole("num_envs", num_envs), whole_or_none("seed", seed, 0)
+        num_envs, number = whole("num_envs", num_envs), integer_of(seed)
         prepare_memory()
-        fresh = int(np.random.SeedSequence().generate_state(1)[0] >> 1) if seed is None else seed
-        self.config: dict[str, Any] = {**config, "seed": fresh}
+        self.config: dict[str, Any] = {**config, "seed": number}
         self.device = device_of(device)
-        self.worlds = Worlds(env, num_envs, fresh)
+        self.worlds = Worlds(env, num_envs, number)
         self.env_id = id_of(env)
         self.observations = Observations(self.worlds.observation_space)
         self.actions = Actions(self.worlds.action_space)
-        self.steps, self.seconds = 0, 0.0
+        self.total_steps, self.seconds = 0, 0.0
         self.journal = Journal()
-        with forked(self.device):
-            torch.manual_seed(fresh)
+        with seeded(number, self.device):
             self._random = generator_states(self.device)
 
     __repr__ = described
@@ -139,25 +140,25 @@ class Learner(ABC):
     @final
     def learn(
         self,
-        steps: int,
+        total_steps: int,
         *,
         progress: Progress = silent,
         callbacks: Sequence[LearningCallback] = (),
         log_every: int = 1000,
         evaluate_every: int | None = None,
-        evaluation_episodes: int = 10,
+        num_evaluation_episodes: int = 10,
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 10_000,
     ) -> Learning:
-        """Learn until `steps` steps of the environment were made, those of earlier calls included.
+        """Learn until `total_steps` steps of the environment were made, those of earlier calls included.
 
         Args:
-            steps: of all copies together.
+            total_steps: of all copies together.
             progress: called with the number of steps and the newest numbers of the log.
             callbacks: called with a `LearningStep` whenever a row is logged; one that returns True stops.
             log_every: steps between rows of the log.
             evaluate_every: steps between evaluations; never unless given. They change nothing of what is learned.
-            evaluation_episodes: for each.
+            num_evaluation_episodes: for each.
             checkpoint: a file to write to every `checkpoint_every` steps and at the end, whole or not at all;
                 `load` of it, and then `learn`, is as if it had never stopped.
             checkpoint_every: in steps.
@@ -170,12 +171,13 @@ class Learner(ABC):
             EnvironmentFailure: if the environment fails. The learner is as it was before that step: it can be saved.
             LearningDiverged: if a network no longer gives finite numbers. The checkpoint stays the one before.
         """
-        counts = {"steps": steps, "log_every": log_every, "evaluation_episodes": evaluation_episodes}
+        whole("total_steps", total_steps)
+        whole("log_every", log_every)
+        whole("num_evaluation_episodes", num_evaluation_episodes)
+        whole("checkpoint_every", checkpoint_every)
         if evaluate_every is not None:
-            counts["evaluate_every"] = evaluate_every
+            whole("evaluate_every", evaluate_every)
             self._another()  # or say now that there is none
-        for name, count in {**counts, "checkpoint_every": checkpoint_every}.items():
-            whole(name, count)
         newest = dict(self.log[-1]) if self.log else {}
 
         def save() -> None:
@@ -184,30 +186,30 @@ class Learner(ABC):
                 self._keep(checkpoint)
 
         loop = Loop(
-            LearningStatus.complete, limit=steps, begin=self.steps, seconds=self.seconds,
+            LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
         )  # fmt: skip
         with loop, self.randomness():
             for _ in loop:
-                before = self.steps
+                before = self.total_steps
                 try:
                     metrics = self.advance()
                 except (RuntimeError, ValueError):  # what torch says of probabilities that are nan
-                    require_finite(self.parts(), self.steps)
+                    require_finite(self.parts(), self.total_steps)
                     raise
                 self.seconds = loop.seconds
-                due, last = passes(before, self.steps, log_every), self.steps >= steps
+                due, last = passes(before, self.total_steps, log_every), self.total_steps >= total_steps
                 if due or last:
-                    newest = self.journal.row(self.steps, self.seconds, metrics)
-                if evaluate_every is not None and (passes(before, self.steps, evaluate_every) or last):
-                    self.journal.evaluations.append(self._evaluated(evaluation_episodes))
+                    newest = self.journal.row(self.total_steps, self.seconds, metrics)
+                if evaluate_every is not None and (passes(before, self.total_steps, evaluate_every) or last):
+                    self.journal.evaluations.append(self._evaluated(num_evaluation_episodes))
                     newest = {**newest, "evaluation": self.evaluations[-1].mean}
                     loop.seconds = self.seconds  # an evaluation does not count
-                seen = LearningStep(self.steps, self.seconds, self, newest) if due else None
-                loop.report(newest, seen, steps=self.steps)
+                seen = LearningStep(self.total_steps, self.seconds, self, newest) if due else None
+                loop.report(newest, seen, steps=self.total_steps)
         if checkpoint is not None:
             self._keep(checkpoint)
-        return Learning(loop.status, self.steps, self.seconds, self.log, self.evaluations)
+        return Learning(loop.status, self.total_steps, self.seconds, self.log, self.evaluations)
 
     @final
     def predict(
@@ -235,23 +237,22 @@ class Learner(ABC):
     @final
     def evaluate(
         self,
-        episodes: int = 10,
-        seed: int = 0,
+        num_episodes: int = 10,
+        seed: int | torch.Generator | None = None,
         deterministic: bool = True,
         env: str | gymnasium.Env | VectorEnv | None = None,
     ) -> Rollout:
         """Whole episodes of the present policy, in fresh copies of the environment.
 
         Args:
-            episodes: how many.
-            seed: of the environments and the policy; torch's generator is as before afterwards.
+            num_episodes: how many.
+            seed: an integer, a generator, or None for torch's global generator, of environments and policy.
             deterministic: as in `predict`.
             env: another environment; by default the one that is learned in.
         """
-        where = env if env is not None else self._another()
-        with forked(self.device):
-            torch.manual_seed(seed)
-            return rollout(where, self, episodes, seed, deterministic=deterministic)
+        where, number = self._another() if env is None else env, integer_of(seed)
+        with seeded(number, self.device):
+            return rollout(where, self, num_episodes, number, deterministic=deterministic)
 
     @final
     def save(self, path: str | Path) -> None:
@@ -288,21 +289,22 @@ class Learner(ABC):
         Raises:
             LearningDiverged: if an action is not finite.
         """
-        require_finite_actions(actions, self.steps)
+        require_finite_actions(actions, self.total_steps)
         returns, lengths = self.worlds.returns, self.worlds.lengths
         found = self.worlds.step(self.actions.to_environment(actions))
         for i in np.flatnonzero((found.terminated | found.truncated) & found.counts):
             self.journal.ended(float(returns[i] + found.reward[i]), int(lengths[i] + 1))
-        self.steps += int(found.counts.sum())
+        self.total_steps += int(found.counts.sum())
         return found
 
-    def _evaluated(self, episodes: int) -> EvaluationPoint:
-        found = self.evaluate(episodes, seed=self.config["seed"] + 1)
-        return EvaluationPoint(self.steps, self.seconds, found.mean, found.standard_error, float(found.lengths.mean()))
+    def _evaluated(self, num_episodes: int) -> EvaluationPoint:
+        found = self.evaluate(num_episodes, seed=self.config["seed"] + 1)
+        numbers = found.mean, found.standard_error, float(found.lengths.mean())
+        return EvaluationPoint(self.total_steps, self.seconds, *numbers)
 
     def _keep(self, path: str | Path) -> None:
         """Save, unless it is nothing to go on from."""
-        require_finite(self.parts(), self.steps)
+        require_finite(self.parts(), self.total_steps)
         self.save(path)
 
     def _another(self) -> Any:
@@ -323,7 +325,7 @@ class Learner(ABC):
             "description": self._description(),
             "config": {name: value for name, value in self.config.items() if name not in unfit},
             "left_out": unfit,
-            "steps": self.steps,
+            "total_steps": self.total_steps,
             "seconds": self.seconds,
             **self.journal.facts(),
         }
@@ -346,5 +348,5 @@ class Learner(ABC):
         except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as problem:
             raise InvalidCheckpoint(f"{path} does not fit this learner: {problem}. {REMEDY}") from problem
         self._random = tensors["random"]
-        self.steps, self.seconds = facts["steps"], facts["seconds"]
+        self.total_steps, self.seconds = facts["total_steps"], facts["seconds"]
         self.journal.restore(facts)

@@ -57,14 +57,14 @@ class Learning:
 
     Attributes:
         status: how it ended; `status.message` explains it.
-        steps: of the environment, all together.
+        total_steps: of the environment, all together.
         seconds: spent learning, all together.
         log: a row of numbers for every `log_every` steps.
         evaluations: of the policy, on the way.
     """
 
     status: LearningStatus
-    steps: int
+    total_steps: int
     seconds: float
     log: tuple[Mapping[str, float], ...]
     evaluations: tuple[EvaluationPoint, ...]
@@ -73,7 +73,7 @@ class Learning:
         """The last evaluation and the message."""
         last = self.evaluations[-1] if self.evaluations else None
         earned = "" if last is None else f"return {last.mean:.6g} ± {last.standard_error:.2g}, "
-        return f"Learning({earned}{self.steps} steps, {self.seconds:.1f} s. {self.status.message})"
+        return f"Learning({earned}{self.total_steps} steps, {self.seconds:.1f} s. {self.status.message})"
 
 
 @final

@@ -69,11 +69,11 @@ class OriginalSAC(Learner):
         batch_size: int = 256,
         capacity: int = 1_000_000,
         learning_starts: int = 100,
-        updates: int = 1,
+        num_updates: int = 1,
         target_rate: float = 0.005,
         products: Precision = "float32",
         num_envs: int = 1,
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         device: str = "cpu",
     ) -> None:
         r"""Make the networks.
@@ -91,11 +91,11 @@ class OriginalSAC(Learner):
             batch_size: transitions in an update.
             capacity: transitions that are kept.
             learning_starts: steps with actions of the prior, before the first update.
-            updates: for each round of steps, one in each environment.
+            num_updates: for each round of steps, one in each environment.
             target_rate: how far the target of V follows in an update.
             products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
             num_envs: copies of the environment side by side.
-            seed: of everything random; None takes a fresh one.
+            seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
@@ -104,7 +104,7 @@ class OriginalSAC(Learner):
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         check_temperature(temperature)
-        check_updates(discount, updates, learning_rate, target_rate)
+        check_updates(discount, num_updates, learning_rate, target_rate)
         self._temperature, self._discount, self._rate = temperature, discount, target_rate
         prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
@@ -121,7 +121,7 @@ class OriginalSAC(Learner):
         self._actor_descent = Descent(self.actor.parameters(), learning_rate)
         self._critic_descent = Descent(self.critics.parameters(), learning_rate)
         self._value_descent = Descent(self.soft_value.parameters(), learning_rate)
-        self._experience = Experience(self, prior, capacity, batch_size, learning_starts, updates, products)
+        self._experience = Experience(self, prior, capacity, batch_size, learning_starts, num_updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A draw from the policy, or its most probable action (in a box as the policy says)."""

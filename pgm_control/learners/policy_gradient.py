@@ -63,7 +63,7 @@ class MaxEntPolicyGradient(Learner):
         learning_rate: float = 3e-3,
         policy: torch.nn.Module | None = None,
         num_envs: int = 16,
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         device: str = "cpu",
     ) -> None:
         r"""Make the networks.
@@ -80,7 +80,7 @@ class MaxEntPolicyGradient(Learner):
             policy: any module from (batch, features) to a Pyro distribution over actions. Unless given, categorical
                 or a squashed Gaussian one.
             num_envs: episodes in a step.
-            seed: of everything random; None takes a fresh one.
+            seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
@@ -101,21 +101,21 @@ class MaxEntPolicyGradient(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """Play whole episodes, and make a step of SVI."""
-        resets, random = self.model.resets, generator_states(self.device)
+        resets, random = self.model.num_resets, generator_states(self.device)
         try:
             loss = float(self._svi.step())  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
         except Exception:
-            self.model.resets = resets
+            self.model.num_resets = resets
             set_generators(random, self.device)
             raise
         if not math.isfinite(loss) or not all(bool(each.isfinite().all()) for each in self._parameters()):
             raise LearningDiverged(
-                f"The objective or a parameter is not finite after {self.steps} steps. Lower the learning rate, or "
-                "scale the rewards, and go on from the last checkpoint."
+                f"The objective or a parameter is not finite after {self.total_steps} steps. Lower the learning rate, "
+                "or scale the rewards, and go on from the last checkpoint."
             )
         for total, length in zip(self.model.returns, self.model.lengths, strict=True):
             self.journal.ended(float(total), int(length))
-        self.steps += int(self.model.lengths.sum())
+        self.total_steps += int(self.model.lengths.sum())
         return {"elbo": -loss}
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
@@ -185,12 +185,12 @@ class _Episodes:
 
     def state(self) -> dict[str, int]:
         """The number."""
-        return {"resets": self._model.resets}
+        return {"num_resets": self._model.num_resets}
 
     def check(self, state: Any) -> Problem | None:
         """What is wrong with a state."""
-        return fields({"resets": number(0, whole=True)})(state)
+        return fields({"num_resets": number(0, whole=True)})(state)
 
     def restore(self, state: Mapping[str, int]) -> None:
         """Put it back."""
-        self._model.resets = state["resets"]
+        self._model.num_resets = state["num_resets"]

@@ -43,7 +43,7 @@ _FACTS: dict[str, Check] = {
     "description": mapping(text),
     "config": mapping(anything),
     "left_out": every(text),
-    "steps": number(0, whole=True),
+    "total_steps": number(0, whole=True),
     "seconds": number(0),
 }
 """What each fact of a learner must be, but for those of its journal."""

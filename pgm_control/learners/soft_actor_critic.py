@@ -77,11 +77,11 @@ class SAC(Learner):
         batch_size: int = 256,
         capacity: int = 1_000_000,
         learning_starts: int = 100,
-        updates: int = 1,
+        num_updates: int = 1,
         target_rate: float = 0.005,
         products: Precision = "float32",
         num_envs: int = 1,
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         device: str = "cpu",
     ) -> None:
         r"""Make the networks.
@@ -101,11 +101,11 @@ class SAC(Learner):
             batch_size: transitions in an update.
             capacity: transitions that are kept.
             learning_starts: steps with actions of the prior, before the first update.
-            updates: for each round of steps, one in each environment.
+            num_updates: for each round of steps, one in each environment.
             target_rate: how far the target critics follow in an update.
             products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
             num_envs: copies of the environment side by side.
-            seed: of everything random; None takes a fresh one.
+            seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
@@ -114,7 +114,7 @@ class SAC(Learner):
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         _check(temperature, target_entropy, optimism)
-        check_updates(discount, updates, learning_rate, target_rate)
+        check_updates(discount, num_updates, learning_rate, target_rate)
         self._discount, self._rate = discount, target_rate
         self._learns_temperature = temperature == "auto"
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
@@ -137,7 +137,7 @@ class SAC(Learner):
         learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
         self._actor_descent = Descent(learned, learning_rate)
         self._critic_descent = Descent(self.critics.parameters(), learning_rate)
-        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, updates, products)
+        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, num_updates, products)
 
     @property
     def temperature(self) -> float:

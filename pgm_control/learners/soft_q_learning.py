@@ -45,7 +45,7 @@ class SoftQLearning(Learner):
     gives Q/τ, the log backward message, so that the unit of the rewards does not matter, only r/τ does.
 
     For discrete actions V and π are exact sums, and there is no network of the policy. In a box V is estimated from
-    `particles` actions of the prior, and a network learns to sample π by the Stein variational gradient
+    `num_particles` actions of the prior, and a network learns to sample π by the Stein variational gradient
     (`stein_loss`). The prior must then reach good actions within so many draws: `effective` in the log says how many
     of them count. From few the value is too low, and what spread it has β ≠ 0 takes for chance.
 
@@ -74,12 +74,12 @@ class SoftQLearning(Learner):
         batch_size: int = 256,
         capacity: int = 1_000_000,
         learning_starts: int = 100,
-        updates: int = 1,
+        num_updates: int = 1,
         target_rate: float = 0.005,
-        particles: int = 16,
+        num_particles: int = 16,
         products: Precision = "float32",
         num_envs: int = 1,
-        seed: int | None = None,
+        seed: int | torch.Generator | None = None,
         device: str = "cpu",
     ) -> None:
         """Make the networks.
@@ -95,12 +95,12 @@ class SoftQLearning(Learner):
             batch_size: transitions in an update.
             capacity: transitions that are kept.
             learning_starts: steps with actions of the prior, before the first update.
-            updates: for each round of steps, one in each environment.
+            num_updates: for each round of steps, one in each environment.
             target_rate: how far the target critic follows in an update.
-            particles: actions for each state, in a box: of the prior for the value, and of the sampler for its update.
+            num_particles: actions for each state, in a box: of the prior for the value, of the sampler for its update.
             products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
             num_envs: copies of the environment side by side.
-            seed: of everything random; None takes a fresh one.
+            seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
@@ -108,9 +108,9 @@ class SoftQLearning(Learner):
             UnsupportedEnvironment: if there is no policy here for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        _check(temperature, discount, updates, particles, learning_rate, target_rate)
+        _check(temperature, discount, num_updates, num_particles, learning_rate, target_rate)
         self._temperature, self._discount, self._rate = temperature, discount, target_rate
-        self._number = particles
+        self._number = num_particles
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         if not is_discrete and not hidden:
@@ -128,7 +128,7 @@ class SoftQLearning(Learner):
         self._loss = CertaintyEquivalentLoss(1.0, optimism).to(self.device)
         self._critic_descent = Descent(self.critic.parameters(), learning_rate)
         self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), learning_rate)
-        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, updates, products)
+        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, num_updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A draw from the policy, or its most probable action (in a box, of some that are always the same draws)."""
@@ -227,8 +227,10 @@ class SoftQLearning(Learner):
         return q + spread
 
 
-def _check(temperature: Any, discount: Any, updates: Any, particles: Any, learning_rate: Any, rate: Any) -> None:
+def _check(
+    temperature: Any, discount: Any, num_updates: Any, num_particles: Any, learning_rate: Any, rate: Any
+) -> None:
     remedy = "Soft Q-learning has no temperature of its own to learn; SAC has."
     positive("temperature", temperature, "number of reward units per nat", remedy=remedy)
-    check_updates(discount, updates, learning_rate, rate)
-    whole("particles", particles, 2)
+    check_updates(discount, num_updates, learning_rate, rate)
+    whole("num_particles", num_particles, 2)

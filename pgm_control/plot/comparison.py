@@ -162,7 +162,7 @@ def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
     lowest = _ZOOM
     for name, color, line in (("free", _FREE.color, "-"), ("clamped", _CLAMPED.color, "--")):
         if name in comparison.fits and optima[name] > -math.inf:
-            short = [optima[name] - value for value in comparison.fits[name].elbo.tolist()]
+            short = [optima[name] - value for value in comparison.fits[name].elbo_history.tolist()]
             axes.plot(range(1, len(short) + 1), short, line, color=color, linewidth=2.4, label=names[name])
             lowest = max(lowest, *short)
     axes.axhline(0, color="black", linewidth=1.2, linestyle=":", label="exact optimum of each")

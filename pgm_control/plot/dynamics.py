@@ -26,7 +26,7 @@ def dice(
     *,
     state: int | None = None,
     action: int | None = None,
-    most: int = 3,
+    max_rows: int = 3,
     name: str = "free guide",
     ax: "Axes | None" = None,
     style: str = "paper",
@@ -42,7 +42,7 @@ def dice(
         model: the tabular model.
         guide: a guide or posterior; the exact free answer unless given.
         state, action: one die to draw instead, both of them, by index.
-        most: so many dice, fewer where the Axes are too small for them.
+        max_rows: at most so many dice, fewer where the Axes are too small for them.
         name: of the guide, for the legend.
         ax: where to draw; a new figure unless given.
         style: "paper", or "slide", with larger type and thicker lines.
@@ -57,7 +57,7 @@ def dice(
     """
     require_model(model)
     sizes, mdp = style_of(style), model.mdp
-    whole("most", most, remedy="It counts dice.")
+    whole("max_rows", max_rows, remedy="It counts dice.")
     for argument, index, count in (("state", state, mdp.num_states), ("action", action, mdp.num_actions)):
         if (state is None) != (action is None) or (index is not None and not 0 <= index < count):
             raise InvalidArgument(
@@ -68,7 +68,7 @@ def dice(
     if state is not None and action is not None:
         shown: tuple[Die, ...] = (believed_die(model, blocks, state, action),)
     else:
-        shown = tilted_dice(model, blocks, most) or (_first(model, blocks),)
+        shown = tilted_dice(model, blocks, max_rows) or (_first(model, blocks),)
     rows = [(_title(mdp, die), _bars(mdp, die)) for die in shown]
     width, height = sizes.inches
     axes = one_panel(ax, sizes, (1.15 * width, max(0.7 * height, (0.042 * _lines(rows) + 0.13) * sizes.text)))

@@ -128,12 +128,12 @@ def ledger_map(
     )
 
 
-def ledger_bars(account: Ledger, *, most: int = 10, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
     """Draw what each state adds to the gap over the whole episode, in nats, the largest first, by block.
 
     Args:
         account: from `ledger`.
-        most: so many states; the others are one bar together.
+        max_states: at most so many states; the others are one bar together.
         ax, style: as in `ledger_over_time`.
 
     Returns:
@@ -143,11 +143,11 @@ def ledger_bars(account: Ledger, *, most: int = 10, ax: "Axes | None" = None, st
         InvalidArgument: naming the argument.
         MissingExtra: without matplotlib.
     """
-    whole("most", most, remedy="It counts states.")
+    whole("max_states", max_states, remedy="It counts states.")
     sizes, parts, mdp = style_of(style), by_state(account), account.mdp
     total = np.sum(list(parts.values()), axis=0)
-    order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= most]
-    shown, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
+    order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= max_states]
+    shown, rest = (order, []) if len(order) <= max_states else (order[: max_states - 1], order[max_states - 1 :])
     labels = [wrapped(state_label(mdp, s), 20, 2) for s in shown] + ([f"{len(rest)} others"] if rest else [])
     width, height = sizes.inches
     axes = one_panel(ax, sizes, (width, max(0.7 * height, (0.04 * len(labels) + 0.12) * sizes.text)))

@@ -136,15 +136,17 @@ def elbo_curves(
     require_model(model, in_nats=True)
     every = named(fits.fits if isinstance(fits, Comparison) else fits, Fit, "fits")
     every = {name or "fit": each for name, each in every.items()}
-    if not any(len(each.elbo) for each in every.values()):
-        raise InvalidArgument("`fits` must hold a fit of at least one step, but none was made. Call fit(…, steps=…).")
+    if not any(len(each.elbo_history) for each in every.values()):
+        raise InvalidArgument(
+            "`fits` must hold a fit of at least one step, but none was made. Call fit(…, num_steps=…)."
+        )
     sizes, looks = style_of(style), looks_of(list(every))
     width, height = sizes.inches
     curves, distances = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
     ends, far = [], []
     shown: dict[str, tuple[str, float]] = {}
     for (name, each), look in zip(every.items(), looks, strict=True):
-        elbo = each.elbo.detach().double().cpu().numpy()
+        elbo = each.elbo_history.detach().double().cpu().numpy()
         steps, (what, best) = np.arange(1, len(elbo) + 1), _optimum(model, each.guide)
         shown[name] = what, best
         common = {"color": look.color, "linestyle": look.line, "linewidth": sizes.line, "zorder": 3, "label": name}
@@ -159,7 +161,7 @@ def elbo_curves(
         known = np.flatnonzero(~np.isnan(below))
         if len(known):
             far.append(End(float(steps[known[-1]]), float(below[known[-1]]), name, look.color))
-    last = max(len(each.elbo) for each in every.values())
+    last = max(len(each.elbo_history) for each in every.values())
     for panel in (curves, distances):
         panel.set_xlim(1 - 0.02 * last, last * 1.02)
     for (name, (what, best)), look in zip(shown.items(), looks, strict=True):

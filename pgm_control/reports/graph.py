@@ -105,7 +105,7 @@ def render(
     model: MarkovModel,
     guides: Mapping[str, object] | None = None,
     *,
-    steps: int = 2,
+    horizon: int = 2,
 ) -> Drawing:
     """Draw the graph of a model, and beside it the graphs of guides, with what they clamp in bold.
 
@@ -119,19 +119,19 @@ def render(
         guides: by name: anything with `blocks()`, or just its optimism. A guide clamps what its `optimism` says has
             β = 0; if it has none, what is equal to the model's in its blocks. Unless given: free and clamped. Empty:
             the model alone.
-        steps: how many steps are drawn; the rest is "…".
+        horizon: how many steps are drawn; the rest is "…".
 
     Returns:
         A `Drawing`.
 
     Raises:
-        InvalidArgument: if `steps` is not a positive whole number, or a guide has no blocks.
+        InvalidArgument: if `horizon` is not a positive whole number, or a guide has no blocks.
         InvalidGuide: if a guide does not fit the model.
     """
     require_model(model)
-    whole("steps", steps, remedy="Two show the pattern.")
+    whole("horizon", horizon, remedy="Two show the pattern.")
     told = {"free": 1.0, "clamped": 0.0} if guides is None else guides
-    small, ends_here = _smallest(model.mdp, steps), model.mdp.horizon <= steps
+    small, ends_here = _smallest(model.mdp, horizon), model.mdp.horizon <= horizon
     program = _Smallest(small)
     graphs = [_graph("model", program, ends_here, certain=_certain(small))]
     for name, guide in told.items():
@@ -179,12 +179,12 @@ class _Smallest:
         run_program(self.blocks(), self.mdp)
 
 
-def _smallest(mdp: TabularMDP, steps: int) -> TabularMDP:
+def _smallest(mdp: TabularMDP, horizon: int) -> TabularMDP:
     """One state, as many steps as are drawn, a final reward where it is drawn, and a discount if there is one."""
-    ends_here = mdp.horizon <= steps
+    ends_here = mdp.horizon <= horizon
     last = None if mdp.final_reward is None or not ends_here else [0.0]
     one, nowhere = torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, 1, dtype=torch.int64)
-    return TabularMDP([1.0], one, nowhere, [[[0.0]]], min(mdp.horizon, steps), mdp.discount, last)
+    return TabularMDP([1.0], one, nowhere, [[[0.0]]], min(mdp.horizon, horizon), mdp.discount, last)
 
 
 def _graph(

@@ -35,16 +35,16 @@ class PrintEvery:
     """A line every so many steps.
 
     Attributes:
-        steps: how many.
+        every: how many steps from one line to the next.
         file: where to; standard output unless given.
     """
 
-    steps: int = 100
+    every: int = 100
     file: TextIO | None = None
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Print the metrics."""
-        if step % self.steps == 0:
+        if step % self.every == 0:
             numbers = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
             print(f"{step:>7}  {numbers}", file=self.file)
 

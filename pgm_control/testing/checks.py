@@ -18,6 +18,7 @@ import torch
 from ..chance.optimism import Optimism
 from ..errors import LawBroken
 from ..inference.exact.infer import infer
+from ..runtime.randomness import integer_of, seeded
 from ..trajectories.blocks import MarkovModel, require_model
 from . import laws
 
@@ -47,23 +48,28 @@ class GuideReport:
     log_evidence: float
 
 
-def check_model(model: MarkovModel, seed: int = 0) -> ModelReport:
+def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -> ModelReport:
     """Run the laws of a tabular model: sites and their order, finite factors, reproducible seeds, exact evidence.
 
     The evidence of the Pyro program, by enumeration, must equal that of `infer`, where the problem is small enough.
+
+    Args:
+        model: the model.
+        seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
         LawBroken: listing every broken law.
     """
     require_model(model, in_nats=True)
-    sites = laws.play(model, seed)
+    number = _integer_of(seed)
+    sites = laws.play(model, number)
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
-    broken = laws.order(sites, model) + laws.factors(sites, model) + laws.repeatable(model, seed)
+    broken = laws.order(sites, model) + laws.factors(sites, model) + laws.repeatable(model, number)
     _raise(broken or laws.evidence(model, evidence), type(model).__name__)
     return ModelReport(tuple(laws.latent(sites)), evidence)
 
 
-def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> GuideReport:
+def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.Generator | None = None) -> GuideReport:
     """Run the laws of a guide: sites, their order within a step, finite gradients, reproducible seeds, ELBO ≤ log p(O).
 
     Each is tried at the guide's parameters and, if it is a module, at randomly moved ones, which are put back. Any Pyro
@@ -73,7 +79,7 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> 
     Args:
         model: the model that the guide is for.
         guide: the guide, built.
-        seed: for the traces and the moves; torch's generator is put back afterwards.
+        seed: an integer, a generator, or None for torch's global generator: for the traces and the moves.
 
     Returns:
         Which blocks are free, and the bound.
@@ -86,31 +92,30 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int = 0) -> 
     free: set[str] = set()
     bounds: list[float] = []
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
-    with _seeded(seed), _kept(guide):
+    number = _integer_of(seed)
+    with seeded(number), _kept(guide):
         for moved in (False, True):
             if moved:
                 _move(guide)
             broken += laws.factors_of(model, guide)
             if broken:
                 break
-            drawn = laws.play(guide, seed)
-            broken += laws.sites(drawn, laws.play(model, seed)) + laws.order(drawn, model)
+            drawn = laws.play(guide, number)
+            broken += laws.sites(drawn, laws.play(model, number)) + laws.order(drawn, model)
             if broken:
                 break
-            freed, found = laws.freedom(model, guide, seed)
+            freed, found = laws.freedom(model, guide, number)
             free |= freed
             bound, excessive = laws.bound(model, guide, evidence)
             bounds.append(bound)
-            broken += laws.repeatable(guide, seed) + found + excessive + laws.gradients(model, guide)
+            broken += laws.repeatable(guide, number) + found + excessive + laws.gradients(model, guide)
     _raise(list(dict.fromkeys(broken)), getattr(guide, "__name__", type(guide).__name__))
     return GuideReport(tuple(name for name in laws.BLOCKS if name in free), bounds[0], evidence)
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+def _integer_of(seed: int | torch.Generator | None) -> int:
+    """An integer seed that Pyro takes."""
+    return integer_of(seed) % 2**31
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..runtime.progress import Progress, ProgressBar, silent
 
@@ -19,15 +19,11 @@ def wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
     return lines.replace("\u00a0", " ")
 
 
-def bar_over(steps: int) -> Callable[[str], AbstractContextManager[Progress]]:
-    """A progress bar for each guide on a terminal, nothing elsewhere."""
-
-    @contextmanager
-    def report(guide: str) -> Iterator[Progress]:
-        if not sys.stderr.isatty():
-            yield silent
-            return
-        with ProgressBar(steps, f"{guide:>7}") as bar:
-            yield bar
-
-    return report
+@contextmanager
+def bar_over(total: int, label: str) -> Iterator[Progress]:
+    """A progress bar over `total` steps on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    with ProgressBar(total, label) as bar:
+        yield bar

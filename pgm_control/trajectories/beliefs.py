@@ -62,8 +62,8 @@ class Die:
         return max(possible, key=lambda face: face.true * math.log(face.true / max(face.believed, 1e-300)))
 
 
-def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, most: int = 3) -> tuple[Die, ...]:
-    """The dice that the guide tilts, at most one a state and `most` in all, the largest expected KL first.
+def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3) -> tuple[Die, ...]:
+    """The dice that the guide tilts, at most one a state and `max_rows` in all, the largest expected KL first.
 
     Those whose tilt is below a twentieth of the largest, or is rounding, are left out.
     """
@@ -73,7 +73,7 @@ def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, most: int = 3) ->
         kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, truth.log_dynamics))
         tilt = (visits * torch.where(visits > 0, kl, 0.0)).sum(0)
     highest, action = tilt.max(-1)
-    largest, states = highest.topk(min(most, len(highest)))
+    largest, states = highest.topk(min(max_rows, len(highest)))
     counts = (largest > 100 * torch.finfo(tilt.dtype).eps) & (largest >= _WORTH_SAYING * largest[0])
     return tuple(believed_die(model, guide, int(s), int(action[s])) for s in states[counts])
 

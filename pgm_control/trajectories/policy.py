@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems import checks
+from ..runtime.randomness import generator_of, integer_of
 from ..text.html import ROWS, HeatCell, counted, heading, heat_map, left_out, share
 from .blocks import HasBlocks
 
@@ -26,25 +28,30 @@ class TabularPolicy:
 
     probability: Float[Tensor, "*time state action"]
 
-    def __init__(self, probability: Num[Tensor, "..."] | Num[np.ndarray, "..."], seed: int | None = None) -> None:
+    def __init__(
+        self, probability: Num[Tensor, "..."] | Num[np.ndarray, "..."], seed: int | torch.Generator | None = None
+    ) -> None:
         """Check and copy the probabilities.
 
         Args:
             probability: (state, action), or (time, state, action) with t = 0 … T−1. Rows must sum to one, within 1e-8
                 in float64. A floating tensor keeps its dtype; anything else becomes float64.
-            seed: of the policy's own random numbers; None takes fresh ones from the system. They are not those of an
-                environment that was reset with the same seed, which would tie the actions to the dice.
+            seed: an integer, whose random numbers are not those of an environment that was reset with the same seed,
+                which would tie the actions to the dice; a generator; or None for torch's global generator.
 
         Raises:
-            InvalidArgument: naming the entry that offends, its value and the remedy.
+            InvalidArgument: naming the argument, or the entry that offends, its value and the remedy.
         """
         table = checks.table("probability", probability, _AXES, checks.kind(probability), InvalidArgument)
         self.probability = checks.normalised("probability", table, (), InvalidArgument)
         self._table = self.probability.cpu().numpy()
-        self._random = np.random.default_rng(own_stream(seed))
+        if seed is None or isinstance(seed, torch.Generator):
+            self._random = generator_of(seed)
+        else:
+            self._random = np.random.default_rng(own_stream(integer_of(seed)))
 
     @classmethod
-    def of(cls, guide_or_policy: object, seed: int | None = None) -> "TabularPolicy":
+    def of(cls, guide_or_policy: object, seed: int | torch.Generator | None = None) -> "TabularPolicy":
         """The policy of a guide, a posterior or a table.
 
         Args:
@@ -137,8 +144,14 @@ class TabularPolicy:
             action = rows.argmax(-1)
         else:
             below = rows.astype(np.float64).cumsum(-1)  # the last is the total, so that a zero is never drawn
-            action = (self._random.random((here.size, 1)) * below[:, -1:] >= below).sum(-1)
+            action = (self._uniform(here.size) * below[:, -1:] >= below).sum(-1)
         return (action if seen.ndim else action[0]), (time + 1,)
+
+    def _uniform(self, count: int) -> Float[np.ndarray, "batch 1"]:
+        """Random numbers from 0 to 1."""
+        if self._random is None or isinstance(self._random, torch.Generator):
+            return torch.rand(count, 1, dtype=torch.float64, generator=self._random).numpy()
+        return self._random.random((count, 1))
 
     def _time(self, count: int, state: Any, episode_start: Any) -> Int[np.ndarray, " batch"]:
         """The time step of each environment, checked."""
@@ -200,9 +213,19 @@ def policy_table(
     return heat_map(titles, lines) + left_out(count - shown, "state")
 
 
-def own_stream(seed: int | None) -> np.random.SeedSequence | None:
+def own_stream(seed: int) -> np.random.SeedSequence:
     """A stream of random numbers apart from that of an environment with the same seed.
 
     Gymnasium seeds an environment with `SeedSequence(seed)`; drawing actions from it too would repeat its numbers.
     """
-    return None if seed is None else np.random.SeedSequence(seed, spawn_key=(1,))
+    return np.random.SeedSequence(seed, spawn_key=(1,))
+
+
+def two_seeds(seed: int | torch.Generator | None) -> tuple[int, int]:
+    """Integer seeds of 31 bits, of an environment and of the policy that acts in it.
+
+    Raises:
+        InvalidArgument: naming `seed`.
+    """
+    one, two = np.random.SeedSequence(integer_of(seed)).generate_state(2) >> 1
+    return int(one), int(two)

@@ -225,22 +225,22 @@ def policy_entropy(process: Process, mdp: TabularMDP, trajectories: Trajectories
 def simulate(
     process: Process,
     mdp: TabularMDP,
-    n: int,
+    num_samples: int,
     generator: torch.Generator | None = None,
     world: MarkovProcess | None = None,
 ) -> Trajectories:
-    """Draw n trajectories: all of them by the process, or its actions alone, in another world.
+    """Draw independent trajectories: all of them by the process, or its actions alone, in another world.
 
     Args:
         process: who acts, and throws the dice unless `world` is given.
         mdp: where outcomes lead.
-        n: at least 1.
-        generator: of the random numbers; torch's own unless given.
+        num_samples: at least 1.
+        generator: of torch's functions; None is the global one.
         world: whose start, dice and survival it is; its policy is ignored.
     """
-    whole("n", n)
+    whole("num_samples", num_samples)
     chance = world or process
-    states = [draw(chance.log_initial().expand(n, -1), generator)]
+    states = [draw(chance.log_initial().expand(num_samples, -1), generator)]
     memory, actions, outcomes = process.begin(states[0]), [], []
     for t in range(mdp.horizon):
         alive = states[t] < mdp.num_states

@@ -9,6 +9,7 @@ from torch import Tensor
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..text.one_line import one_line
+from ..runtime.randomness import generator_of
 from .blocks import Blocks
 from .occupancy import survival_probability
 
@@ -35,10 +36,21 @@ class Trajectory(NamedTuple):
 
 
 def sample_trajectories(
-    blocks: Blocks, mdp: TabularMDP, n: int, generator: torch.Generator | None = None
+    blocks: Blocks, mdp: TabularMDP, num_samples: int, seed: int | torch.Generator | None = None
 ) -> Trajectories:
-    """Draw n trajectories, from torch's global generator unless another is given."""
-    whole("n", n)
+    """Draw independent trajectories.
+
+    Args:
+        blocks: the distribution.
+        mdp: where outcomes lead.
+        num_samples: how many, at least 1.
+        seed: an integer, a generator, or None for torch's global generator.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    n = whole("num_samples", num_samples)
+    generator = generator_of(seed, blocks.log_initial.device)
 
     def draw(log_probability: Float[Tensor, "batch face"]) -> Int[Tensor, " batch"]:
         return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]

@@ -69,7 +69,7 @@ def test_dice_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon
     throws = free.state_action_marginals()
     log_q = free.blocks().log_dynamics
     tilt = (throws * expect(log_q, relative(log_q, model.blocks().log_dynamics))).sum(0)
-    dice = tilted_dice(model, free, most=100)
+    dice = tilted_dice(model, free, max_rows=100)
     assert (dice[0].state, dice[0].action) == divmod(int(tilt.argmax()), mdp.num_actions)
     assert [die.tilt for die in dice] == sorted((die.tilt for die in dice), reverse=True)
     assert len({die.state for die in dice}) == len(dice)

@@ -77,9 +77,9 @@ def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
         prior=SIGMA,
         optimism=dist.Normal(0.0, WIDTH),
         method=method,
-        samples={"laplace": 39, "tempering": 273, "nuts": 156}[method],
-        warmup=60,
-        chains=1,
+        num_samples={"laplace": 39, "tempering": 273, "nuts": 156}[method],
+        num_warmup=60,
+        num_chains=1,
         seed=seed,
     )
     draws = found.optimism[:: len(found.optimism) // 39]
@@ -134,7 +134,7 @@ def confuse(problems: int) -> None:
             weight = SIGMA * np.random.default_rng(20_000 + seed).normal(size=4)
             model = TabularModel(problem(100 + seed, weight), TAU)
             seen = demonstrations(model, who, number, seed)
-            found = compare_demonstrators(model, seen, "state", WHO, prior=SIGMA)
+            found = compare_demonstrators(model, seen, "state", WHO, prior=SIGMA, seed=0)
             counts[name][found.best] += 1
         print(f"\n| watched ({number} demonstrations, {problems} problems) | picked {' | '.join(WHO)} |")
         print("|---" * (len(WHO) + 1) + "|")

@@ -39,7 +39,7 @@ def main() -> None:
         if done % EVERY:
             fit(model, guide, method="exact")
         else:
-            fit(model, guide, steps=SVI_STEPS)
+            fit(model, guide, num_steps=SVI_STEPS)
         if done == settled:
             gc.collect()
             start = resident()

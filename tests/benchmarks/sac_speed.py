@@ -34,7 +34,7 @@ class Ours:
         self.learner = SAC(env, products=products, seed=0)
 
     def learn(self, steps):
-        self.learner.learn(self.learner.steps + steps)
+        self.learner.learn(self.learner.total_steps + steps)
 
 
 class Theirs:

@@ -36,11 +36,11 @@ def ours(model: TabularModel, free: bool, method: Any, target: float) -> Callabl
         guide = peers.guide_of(model, free)
         start = time.perf_counter()
         found = fit(
-            model, guide, method=method, steps=STEPS, tolerance=0, callbacks=[] if method == "exact" else [reached]
+            model, guide, method=method, num_steps=STEPS, tolerance=0, callbacks=[] if method == "exact" else [reached]
         )
         seconds = time.perf_counter() - start
-        assert found.final_elbo is not None
-        return peers.Run(seconds, found.steps, found.final_elbo)
+        assert found.elbo is not None
+        return peers.Run(seconds, found.num_steps, found.elbo)
 
     return call
 

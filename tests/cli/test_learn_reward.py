@@ -48,7 +48,7 @@ def test_help_imports_nothing_slow():
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "slow: []" in found.stdout
-    for option in ("NAME", "--demonstrations FILE.npz", "--sample", "--demonstrator", "--by", "--of", "--prior"):
+    for option in ("NAME", "--demonstrations FILE.npz", "--num-episodes", "--demonstrator", "--by", "--of", "--prior"):
         assert option in found.stdout
 
 
@@ -76,7 +76,9 @@ def test_it_finds_what_the_library_finds_from_the_same_file(capsys, tmp_path, se
 
 
 def test_its_commands_can_be_run_again(capsys, tmp_path):
-    status, out, _ = run(capsys, "slippery_cliff", "--sample", "20", "--horizon", "6", "--prior", "3", "--seed", "4")
+    status, out, _ = run(
+        capsys, "slippery_cliff", "--num-episodes", "20", "--horizon", "6", "--prior", "3", "--seed", "4"
+    )
     assert status == 0
     assert "20 demonstrations by a clamped demonstrator, seed 4" in " ".join(out.split())
     folder = tmp_path / "pgm-control-out" / "slippery_cliff-reward"
@@ -93,7 +95,20 @@ def test_its_commands_can_be_run_again(capsys, tmp_path):
 
 @pytest.mark.parametrize(("of", "name"), [("state_action", "(3, 0), up"), ("outcome", "(3, 0), up, to (2, 0)")])
 def test_rewards_of_actions_and_of_outcomes_by_a_gambler(capsys, of, name):
-    args = ("--sample", "30", "--by", "0.5", "--demonstrator", "0.5", "--of", of, "--prior", "1", "--horizon", "3")
+    args = (
+        "--num-episodes",
+        "30",
+        "--by",
+        "0.5",
+        "--demonstrator",
+        "0.5",
+        "--of",
+        of,
+        "--prior",
+        "1",
+        "--horizon",
+        "3",
+    )
     status, out, _ = run(capsys, "slippery_cliff", *args)
     assert status == 0
     assert "by a demonstrator of optimism 0.5" in " ".join(out.split())
@@ -102,7 +117,7 @@ def test_rewards_of_actions_and_of_outcomes_by_a_gambler(capsys, of, name):
 
 def test_free_demonstrators_see_the_dice_fall_as_they_wish(capsys, tmp_path):
     """They win with the ticket that wins once in a hundred; and what came up is counted, not what should have."""
-    run(capsys, "lottery", "--sample", "50", "--demonstrator", "free", "--of", "outcome", "--prior", "1")
+    run(capsys, "lottery", "--num-episodes", "50", "--demonstrator", "free", "--of", "outcome", "--prior", "1")
     held = json.loads((tmp_path / "pgm-control-out/lottery-reward/reward.json").read_text(encoding="utf8"))
     visits = {row["name"]: row["visits"] for row in held["reward"]}
     assert visits["choosing, buy a ticket, to rich"] > 0.9
@@ -111,14 +126,17 @@ def test_free_demonstrators_see_the_dice_fall_as_they_wish(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "Either `--demonstrations` FILE.npz or `--sample` N must be given"),
-        (["--sample", "3", "--demonstrations", "seen.npz"], "Either `--demonstrations`"),
-        (["--sample", "0"], "`sample` must be at least 1"),
-        (["--sample", "3", "--seed", "-1"], "`seed` at least 0"),
-        (["--sample", "3", "--demonstrator", "drunk"], "`demonstrator` must be clamped, free, boltzmann or a number"),
-        (["--sample", "3", "--by", "nan"], "`by` must be clamped"),
-        (["--sample", "3", "--of", "action"], "`of` must be state, state_action, outcome"),
-        (["--sample", "3", "--prior", "-1"], "`prior` must be a positive standard deviation"),
+        ([], "Either `--demonstrations` FILE.npz or `--num-episodes` N must be given"),
+        (["--num-episodes", "3", "--demonstrations", "seen.npz"], "Either `--demonstrations`"),
+        (["--num-episodes", "0"], "`num_episodes` must be at least 1"),
+        (["--num-episodes", "3", "--seed", "-1"], "`seed` at least 0"),
+        (
+            ["--num-episodes", "3", "--demonstrator", "drunk"],
+            "`demonstrator` must be clamped, free, boltzmann or a number",
+        ),
+        (["--num-episodes", "3", "--by", "nan"], "`by` must be clamped"),
+        (["--num-episodes", "3", "--of", "action"], "`of` must be state, state_action, outcome"),
+        (["--num-episodes", "3", "--prior", "-1"], "`prior` must be a positive standard deviation"),
         (["--demonstrations", "nowhere.npz"], "nowhere.npz"),
         (["--demonstrations", "words.npz"], "`demonstrations` must be a file of numpy"),
         (["--demonstrations", "other.npz"], "`demonstrations` must hold obs, the states (n, T + 1)"),
@@ -136,6 +154,6 @@ def test_mistakes_are_one_line_that_names_the_option(capsys, tmp_path, seen, arg
 
 def test_without_matplotlib_it_carries_on(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    status, out, _ = run(capsys, "risky_path", "--sample", "5", "--prior", "1")
+    status, out, _ = run(capsys, "risky_path", "--num-episodes", "5", "--prior", "1")
     assert status == 0
     assert "Picture: none." in out

@@ -50,10 +50,10 @@ def test_help_imports_nothing_slow(args):
     assert "slow: []" in found.stdout
     assert "usage: pgm-control" in found.stdout
     if "compare" in args:
-        for option in ("NAME", "--horizon", "--temperature", "--steps", "--seed", "--out"):
+        for option in ("NAME", "--horizon", "--temperature", "--num-steps", "--seed", "--out"):
             assert option in found.stdout
     if "bench" in args:
-        for option in ("--models", "--guides", "--guide MODULE:NAME", "--seeds", "--jobs", "--backend", "--out"):
+        for option in ("--models", "--guides", "--guide MODULE:NAME", "--num-seeds", "--jobs", "--backend", "--out"):
             assert option in found.stdout
 
 
@@ -90,7 +90,7 @@ def test_the_json_holds_the_numbers_and_how_to_get_them_again(capsys, tmp_path):
         "1",
         "--temperature",
         "1.5",
-        "--steps",
+        "--num-steps",
         "60",
         "--seed",
         "3",
@@ -102,12 +102,12 @@ def test_the_json_holds_the_numbers_and_how_to_get_them_again(capsys, tmp_path):
     model = TabularModel(zoo()["lottery"].build(), 1.5)
     assert found["log_evidence"] == pytest.approx(infer(model).log_evidence, abs=1e-12)
     assert found["scores"]["clamped, exact"]["elbo"] == pytest.approx(infer(model, 0.0).objective, abs=1e-12)
-    assert found["settings"] == {"horizon": 1, "temperature": 1.5, "discount": 1.0, "steps": 60, "seed": 3}
+    assert found["settings"] == {"horizon": 1, "temperature": 1.5, "discount": 1.0, "num_steps": 60, "seed": 3}
     assert set(found["versions"]) == {"python", "torch", "pyro-ppl", "gymnasium", "pgm-control"}
     for fitted in found["fits"].values():
         assert fitted["status"] == "out_of_steps"
         assert fitted["message"]
-        assert fitted["steps"] == 60
+        assert fitted["num_steps"] == 60
         assert fitted["seconds"] > 0
     assert found["explanation"]["sentences"] == list(explain(model).sentences)
     assert found["explanation"]["dice"][0]["action_name"] == "buy a ticket"
@@ -122,22 +122,22 @@ def without_time(path):
 
 
 def test_its_command_reproduces_it(capsys, tmp_path):
-    run(capsys, "compare", "frozen_lake", "--horizon", "8", "--steps", "40", "--out", "one")
+    run(capsys, "compare", "frozen_lake", "--horizon", "8", "--num-steps", "40", "--out", "one")
     command = json.loads((tmp_path / "one" / "comparison.json").read_text())["command"]
     assert run(capsys, *shlex.split(command)[1:], "--out", "two")[0] == 0
     assert without_time(tmp_path / "one" / "comparison.json") == without_time(tmp_path / "two" / "comparison.json")
 
 
 def test_a_fit_that_did_not_converge_is_told(capsys):
-    _, out, _ = run(capsys, "compare", "restaurant", "--steps", "20")
+    _, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "20")
     flat = " ".join(out.split())
     assert "The fit of the free guide, after 20 steps, is" in flat
-    assert "`steps` was reached before the ELBO stopped improving" in flat
-    assert "--steps 40." in flat
+    assert "`num_steps` was reached before the ELBO stopped improving" in flat
+    assert "--num-steps 40." in flat
 
 
 def test_a_gymnasium_environment(capsys, tmp_path):
-    status, out, _ = run(capsys, "compare", "CliffWalkingSlippery-v1", "--horizon", "15", "--steps", "3")
+    status, out, _ = run(capsys, "compare", "CliffWalkingSlippery-v1", "--horizon", "15", "--num-steps", "3")
     assert status == 0
     assert (tmp_path / "pgm-control-out" / "CliffWalkingSlippery-v1" / "comparison.json").exists()
     last = out.splitlines()[-1].strip()
@@ -154,14 +154,14 @@ def test_a_gymnasium_environment(capsys, tmp_path):
     ],
 )
 def test_it_ends_with_the_next_command_and_that_command_works(capsys, args, following):
-    _, out, _ = run(capsys, "compare", *args, "--steps", "2")
+    _, out, _ = run(capsys, "compare", *args, "--num-steps", "2")
     assert out.endswith(f"  {following}\n")
     if "cliff" not in following:
-        assert run(capsys, *shlex.split(following)[1:], "--steps", "2")[0] == 0
+        assert run(capsys, *shlex.split(following)[1:], "--num-steps", "2")[0] == 0
 
 
 def test_deterministic_problems_make_no_difference(capsys):
-    _, out, _ = run(capsys, "compare", "lottery_twin", "--steps", "2")
+    _, out, _ = run(capsys, "compare", "lottery_twin", "--num-steps", "2")
     assert "There is no difference between free and clamped inference" in " ".join(out.split())
 
 
@@ -195,7 +195,7 @@ def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
         (["restaurant", "--temperature", "-1"], "`temperature` must be a positive number"),
         (["restaurant", "--temperature", "nan"], "`temperature` must be a positive number"),
         (["restaurant", "--horizon", "0"], "`horizon` must be a whole number"),
-        (["restaurant", "--steps", "0"], "`steps` must be a whole number"),
+        (["restaurant", "--num-steps", "0"], "`num_steps` must be a whole number"),
         (["restaurant", "--seed", "-1"], "`seed` must be a whole number"),
         (["restaurant", "--out", "taken"], "taken"),
     ],
@@ -211,7 +211,7 @@ def test_mistakes_are_one_line_on_standard_error(capsys, tmp_path, args, message
 
 def test_arguments_of_the_wrong_kind_are_refused_by_the_parser(capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["compare", "restaurant", "--steps", "many"])
+        cli.main(["compare", "restaurant", "--num-steps", "many"])
     assert stop.value.code == 2
     assert "steps" in capsys.readouterr().err
 
@@ -219,16 +219,16 @@ def test_arguments_of_the_wrong_kind_are_refused_by_the_parser(capsys):
 def interrupting(guide_to_interrupt):
     """Progress during which Ctrl-C is pressed."""
 
-    def bar_over(steps):
-        @contextlib.contextmanager
-        def report(guide):
-            def press(step, metrics):
-                if guide == guide_to_interrupt and step == 7:
-                    signal.raise_signal(signal.SIGINT)
+    @contextlib.contextmanager
+    def bar_over(total, label):
+        seen = []
 
-            yield press
+        def press(step, metrics):
+            seen.append(f"{guide_to_interrupt}_elbo" in metrics)
+            if seen[-1] and sum(seen) == 7:
+                signal.raise_signal(signal.SIGINT)
 
-        return report
+        yield press
 
     return bar_over
 
@@ -260,7 +260,7 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch):
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    status, out, _ = run(capsys, "compare", "restaurant", "--steps", "2")
+    status, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "2")
     assert status == 0
     assert "pip install 'pgm-control[plot]'" in out
     assert [path.name for path in (tmp_path / "pgm-control-out" / "restaurant").iterdir()] == ["comparison.json"]
@@ -311,11 +311,11 @@ def test_the_environments_it_names_have_tables():
 
 
 def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
-    run(capsys, "compare", "restaurant", "--steps", "2")
+    run(capsys, "compare", "restaurant", "--num-steps", "2")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    _, _, err = run(capsys, "compare", "restaurant", "--steps", "2")
-    assert "free" in err
-    assert "2/2" in err
+    _, _, err = run(capsys, "compare", "restaurant", "--num-steps", "2")
+    assert "clamped_elbo" in err
+    assert "4/4" in err
 
 
 MINE = '''
@@ -348,7 +348,7 @@ def mine(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
-    args = ["--models", "lottery", "restaurant", "--guides", "free", "clamped", "--guide", mine, "--seeds", "1"]
+    args = ["--models", "lottery", "restaurant", "--guides", "free", "clamped", "--guide", mine, "--num-seeds", "1"]
     status, out, err = run(capsys, "bench", *args)
     assert (status, err) == (0, "")
     table = out.partition("\n\n")[0].splitlines()
@@ -363,7 +363,10 @@ def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
     folder = tmp_path / "pgm-control-out" / "bench"
     assert sorted(path.name for path in folder.iterdir()) == ["page.md", "results.csv", "results.jsonl"]
     page = (folder / "page.md").read_text()
-    assert f"    pgm-control bench --models lottery restaurant --guides free clamped --guide {mine} --seeds 1\n" in page
+    assert (
+        f"    pgm-control bench --models lottery restaurant --guides free clamped --guide {mine} --num-seeds 1\n"
+        in page
+    )
     assert out.endswith("Next, see where the greatest delusion comes from:\n  pgm-control compare lottery\n")
     whole = (folder / "results.jsonl").read_bytes()
     assert run(capsys, "bench", *args)[1] == out
@@ -381,13 +384,15 @@ def test_bench_without_names_means_all(capsys, monkeypatch):
     assert run(capsys, "bench", "--guide", "a:B", "--guide", "c:D", "--jobs", "2")[0] == 130
     assert asked["models"] is None
     assert asked["guides"] == (*guide_zoo(), "a:B", "c:D")
-    assert (asked["jobs"], asked["seeds"], asked["temperature"], asked["steps"]) == (2, 3, 1.0, None)
-    assert asked["command"] == "pgm-control bench --guide a:B --guide c:D --seeds 3"
+    assert (asked["jobs"], asked["num_seeds"], asked["temperature"], asked["num_steps"]) == (2, 3, 1.0, None)
+    assert asked["command"] == "pgm-control bench --guide a:B --guide c:D --num-seeds 3"
 
 
 def test_bench_proposes_more_steps(capsys, tmp_path):
-    _, out, _ = run(capsys, "bench", "--models", "risky_path", "--guides", "free", "--seeds", "1", "--steps", "30")
-    following = "pgm-control bench --models risky_path --guides free --seeds 1 --steps 60"
+    _, out, _ = run(
+        capsys, "bench", "--models", "risky_path", "--guides", "free", "--num-seeds", "1", "--num-steps", "30"
+    )
+    following = "pgm-control bench --models risky_path --guides free --num-seeds 1 --num-steps 60"
     assert out.endswith(f"Next, give free on risky_path more steps:\n  {following}\n")
     assert run(capsys, *shlex.split(following)[1:])[0] == 0
 
@@ -402,16 +407,16 @@ def keyboard():
 
 def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
     @contextlib.contextmanager
-    def report(label):
+    def bar_over(total, label):
         def press(step, metrics):
             if step == 2:
                 signal.raise_signal(signal.SIGINT)
 
         yield press
 
-    args = ["--models", "restaurant", "lottery", "--guides", "clamped", "--seeds", "2", "--steps", "5"]
+    args = ["--models", "restaurant", "lottery", "--guides", "clamped", "--num-seeds", "2", "--num-steps", "5"]
     with monkeypatch.context() as pressed:
-        pressed.setattr(cli, "bar_over", lambda total: report)
+        pressed.setattr(cli, "bar_over", bar_over)
         status, out, err = run(capsys, "bench", *args, "--out", "a b")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     following = shlex.join(["pgm-control", "bench", *args, "--out", "a b"])
@@ -430,14 +435,14 @@ def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch, 
         (["--guides", "clampt"], "Did you mean 'clamped'"),
         (["--guide", "mine_own:Stil"], "Did you mean mine_own:Still?"),
         (["--guide", "yours:Guide"], "No module named 'yours'"),
-        (["--seeds", "0"], "`seeds` must be a whole number"),
+        (["--num-seeds", "0"], "`num_seeds` must be a whole number"),
         (["--jobs", "0"], "`jobs` must be a number of processes"),
         (["--temperature", "0"], "`model` must have a positive temperature"),
         (["--out", "mine_own.py"], "mine_own.py"),
     ],
 )
 def test_mistakes_in_a_bench_are_one_line_too(capsys, tmp_path, mine, args, message):
-    status, out, err = run(capsys, "bench", "--models", "restaurant", "--guides", "clamped", "--steps", "2", *args)
+    status, out, err = run(capsys, "bench", "--models", "restaurant", "--guides", "clamped", "--num-steps", "2", *args)
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
@@ -445,7 +450,7 @@ def test_mistakes_in_a_bench_are_one_line_too(capsys, tmp_path, mine, args, mess
 
 
 def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
-    args = ["--models", "restaurant", "--guides", "clamped", "--seeds", "2", "--steps", "2"]
+    args = ["--models", "restaurant", "--guides", "clamped", "--num-seeds", "2", "--num-steps", "2"]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     _, _, err = run(capsys, "bench", *args)
     assert "bench" in err
@@ -456,11 +461,11 @@ def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
 
 
 def test_report_writes_one_page(capsys, tmp_path):
-    status, out, err = run(capsys, "report", "restaurant", "--steps", "20", "--seed", "4")
+    status, out, err = run(capsys, "report", "restaurant", "--num-steps", "20", "--seed", "4")
     assert (status, err) == (0, "")
     assert "The free guide imagines 7.104 but truly earns 3.996" in out
     page = (tmp_path / "pgm-control-out" / "restaurant" / "report.html").read_text()
-    assert "pgm-control report restaurant --horizon 1 --temperature 1 --steps 20 --seed 4" in page
+    assert "pgm-control report restaurant --horizon 1 --temperature 1 --num-steps 20 --seed 4" in page
     assert "pgm-control explore restaurant" in out
 
 

@@ -116,23 +116,22 @@ def without_time(path):
 def pressing(*at):
     """Progress during which Ctrl-C is pressed: once at each of these steps, together if they are the same."""
 
-    def bar_over(steps):
-        @contextlib.contextmanager
-        def report(label):
-            def press(step, metrics):
-                for each in at:
-                    if step == each:
-                        signal.raise_signal(signal.SIGINT)
+    @contextlib.contextmanager
+    def bar_over(total, label):
+        def press(step, metrics):
+            for each in at:
+                if step == each:
+                    signal.raise_signal(signal.SIGINT)
 
-            yield press
-
-        return report
+        yield press
 
     return bar_over
 
 
 def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
-    status, out, err = run(capsys, *NOISY, "--steps", "60", "--evaluate-every", "20", "--evaluation-episodes", "3")
+    status, out, err = run(
+        capsys, *NOISY, "--total-steps", "60", "--evaluate-every", "20", "--num-evaluation-episodes", "3"
+    )
     assert (status, err) == (0, "")
     folder = tmp_path / "pgm-control-out" / "sac-told_Noisy-v0"
     assert sorted(path.name for path in folder.iterdir()) == FILES
@@ -151,15 +150,28 @@ def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
     assert [line[:2] for line in table[2:]] == [[p["step"], f"{float(p['mean']):.6g}"] for p in points]
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     facts = json.loads((folder / "run.json").read_text())
-    assert (facts["status"], facts["steps"], facts["config"]["seed"]) == ("complete", 60, 3)
+    assert (facts["status"], facts["total_steps"], facts["config"]["seed"]) == ("complete", 60, 3)
     assert facts["versions"]["torch"] == torch.__version__
     learner = SAC.load(folder / "checkpoint.pt")
-    assert (learner.steps, learner.config["hidden"], learner.config["batch_size"]) == (60, [8], 8)
+    assert (learner.total_steps, learner.config["hidden"], learner.config["batch_size"]) == (60, [8], 8)
     assert (folder / "policy.pt").stat().st_size < (folder / "checkpoint.pt").stat().st_size
 
 
 def test_it_is_the_library(capsys, tmp_path):
-    run(capsys, *PLAIN, "--steps", "40", "--temperature", "0.5", "--optimism", "-1", "--num-envs", "2", "--out", "x")
+    run(
+        capsys,
+        *PLAIN,
+        "--total-steps",
+        "40",
+        "--temperature",
+        "0.5",
+        "--optimism",
+        "-1",
+        "--num-envs",
+        "2",
+        "--out",
+        "x",
+    )
     learner = SAC(
         "told/Noisy-v0", hidden=(8,), batch_size=8, learning_starts=10, capacity=200, seed=3, temperature=0.5,
         optimism=-1.0, num_envs=2,
@@ -171,7 +183,7 @@ def test_it_is_the_library(capsys, tmp_path):
 
 
 def test_its_command_reproduces_it(capsys, tmp_path):
-    args = [*NOISY, "--steps", "40", "--evaluate-every", "0", "--temperature", "auto", "--num-envs", "2"]
+    args = [*NOISY, "--total-steps", "40", "--evaluate-every", "0", "--temperature", "auto", "--num-envs", "2"]
     args[3:5] = []  # a fresh seed
     run(capsys, *args, "--out", "one")
     command = json.loads((tmp_path / "one" / "run.json").read_text())["command"]
@@ -186,9 +198,9 @@ def test_every_algorithm_trains_goes_on_and_plays(capsys, tmp_path, algorithm):
     temperature = [] if algorithm == "sac" else ["--temperature", "0.5"]
     small = ["--option", "hidden=8"] if algorithm == "policy_gradient" else TINY
     args = ["train", algorithm, "FrozenLake-v1", *small, *temperature, "--seed", "1", "--out", "x"]
-    assert run(capsys, *args, "--steps", "40", "--evaluate-every", "40", "--evaluation-episodes", "2")[0] == 0
-    assert run(capsys, "train", "--resume", "x", "--steps", "250")[0] == 0
-    status, out, err = run(capsys, "play", "x", "--episodes", "2")
+    assert run(capsys, *args, "--total-steps", "40", "--evaluate-every", "40", "--num-evaluation-episodes", "2")[0] == 0
+    assert run(capsys, "train", "--resume", "x", "--total-steps", "250")[0] == 0
+    status, out, err = run(capsys, "play", "x", "--num-episodes", "2")
     assert (status, err) == (0, "")
     assert f"{algorithm} on FrozenLake-v1, after" in out
     assert int(rows(tmp_path / "x" / "log.csv")[-1]["step"]) >= 250
@@ -200,12 +212,21 @@ def test_help_names_every_algorithm(capsys):
     flat = " ".join(capsys.readouterr().out.replace("│", " ").split())
     *others, last = _train_command.ALGORITHMS
     assert f"{', '.join(others)} or {last}." in flat
-    for option in ("--steps", "--resume", "--out", "--seed", "--temperature", "--optimism", "--num-envs", "--device"):
+    for option in (
+        "--total-steps",
+        "--resume",
+        "--out",
+        "--seed",
+        "--temperature",
+        "--optimism",
+        "--num-envs",
+        "--device",
+    ):
         assert option in flat
 
 
 def test_ctrl_c_keeps_everything_and_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
-    args = [*NOISY, "--steps", "60", "--evaluate-every", "20", "--evaluation-episodes", "2"]
+    args = [*NOISY, "--total-steps", "60", "--evaluate-every", "20", "--num-evaluation-episodes", "2"]
     assert run(capsys, *args, "--out", "through")[0] == 0
     with monkeypatch.context() as pressed:
         pressed.setattr(cli, "bar_over", pressing(34))
@@ -231,14 +252,14 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(capsys, tmp_path, monkeyp
 
 def test_ctrl_c_twice_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch, keyboard):
     monkeypatch.setattr(cli, "bar_over", pressing(34, 34))
-    status, out, err = run(capsys, *PLAIN, "--steps", "60", "--checkpoint-every", "10", "--out", "x")
+    status, out, err = run(capsys, *PLAIN, "--total-steps", "60", "--checkpoint-every", "10", "--out", "x")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     assert out.endswith("To go on from the last checkpoint:\n  pgm-control train --resume x\n")
-    assert SAC.load(tmp_path / "x" / "checkpoint.pt").steps == 30
+    assert SAC.load(tmp_path / "x" / "checkpoint.pt").total_steps == 30
 
 
 def test_a_run_without_a_checkpoint_yet_begins_anew(capsys, tmp_path):
-    run(capsys, *PLAIN, "--steps", "40", "--out", "x")
+    run(capsys, *PLAIN, "--total-steps", "40", "--out", "x")
     before = without_time("x/log.csv")
     (tmp_path / "x" / "checkpoint.pt").unlink()
     assert run(capsys, "train", "--resume", "x")[0] == 0
@@ -246,54 +267,54 @@ def test_a_run_without_a_checkpoint_yet_begins_anew(capsys, tmp_path):
 
 
 def test_resume_can_make_more_steps_and_is_idle_when_all_are_made(capsys, tmp_path):
-    run(capsys, *PLAIN, "--steps", "40", "--out", "x")
+    run(capsys, *PLAIN, "--total-steps", "40", "--out", "x")
     before = (tmp_path / "x" / "log.csv").read_text()
     assert run(capsys, "train", "--resume", "x")[0] == 0
     assert (tmp_path / "x" / "log.csv").read_text() == before
-    assert run(capsys, "train", "--resume", "x", "--steps", "70")[0] == 0
+    assert run(capsys, "train", "--resume", "x", "--total-steps", "70")[0] == 0
     assert (tmp_path / "x" / "log.csv").read_text().startswith(before)
     steps = [int(row["step"]) for row in rows("x/log.csv")]
     assert steps == sorted(set(steps))
-    assert json.loads((tmp_path / "x" / "run.json").read_text())["learn"]["steps"] == 70
+    assert json.loads((tmp_path / "x" / "run.json").read_text())["learn"]["total_steps"] == 70
 
 
 def test_play_says_what_it_earns_beside_training(capsys, tmp_path):
-    run(capsys, *NOISY, "--steps", "40", "--evaluate-every", "40", "--out", "x", "--evaluation-episodes", "3")
+    run(capsys, *NOISY, "--total-steps", "40", "--evaluate-every", "40", "--out", "x", "--num-evaluation-episodes", "3")
     last = rows("x/evaluations.csv")[-1]
-    status, out, err = run(capsys, "play", "x", "--episodes", "5")
+    status, out, err = run(capsys, "play", "x", "--num-episodes", "5")
     assert (status, err) == (0, "")
     found = SAC.load("x/checkpoint.pt").evaluate(5, 0)
     assert out.startswith(f"sac on told/Noisy-v0, after 40 steps, the most probable actions:\n\n{found}\n")
     error = np.hypot(found.standard_error, float(last["standard_error"]))
     apart = (found.mean - float(last["mean"])) / error
     assert f"after 40 steps; this is {abs(apart):.1f} standard errors {'above' if apart > 0 else 'below'}" in out
-    assert out.endswith("Next, let it learn longer:\n  pgm-control train --resume x --steps 80\n")
-    drawn = run(capsys, "play", "x", "--episodes", "5", "--stochastic")[1]
+    assert out.endswith("Next, let it learn longer:\n  pgm-control train --resume x --total-steps 80\n")
+    drawn = run(capsys, "play", "x", "--num-episodes", "5", "--stochastic")[1]
     assert (
         f"actions drawn from the policy:\n\n{SAC.load('x/checkpoint.pt').evaluate(5, 0, deterministic=False)}" in drawn
     )
-    assert run(capsys, "play", "x", "--episodes", "5", "--seed", "1")[1] != out
-    run(capsys, "play", "x", "--episodes", "1")
+    assert run(capsys, "play", "x", "--num-episodes", "5", "--seed", "1")[1] != out
+    run(capsys, "play", "x", "--num-episodes", "1")
     (tmp_path / "x" / "evaluations.csv").unlink()
-    assert "It was never evaluated in training." in run(capsys, "play", "x", "--episodes", "1")[1]
+    assert "It was never evaluated in training." in run(capsys, "play", "x", "--num-episodes", "1")[1]
 
 
 def test_play_of_an_unfinished_run_proposes_to_finish_it(capsys, monkeypatch, keyboard):
     with monkeypatch.context() as pressed:
         pressed.setattr(cli, "bar_over", pressing(34))
-        run(capsys, *PLAIN, "--steps", "60", "--out", "x")
-    out = run(capsys, "play", "x", "--episodes", "2")[1]
+        run(capsys, *PLAIN, "--total-steps", "60", "--out", "x")
+    out = run(capsys, "play", "x", "--num-episodes", "2")[1]
     assert out.endswith("Next, let it learn the 26 steps that are left:\n  pgm-control train --resume x\n")
 
 
 def test_play_makes_a_film(capsys, tmp_path):
-    run(capsys, "train", "sac", "told/Painted-v0", *TINY, "--steps", "20", "--evaluate-every", "0", "--out", "x")
-    status, out, _ = run(capsys, "play", "x", "--episodes", "1", "--gif", "x.gif")
+    run(capsys, "train", "sac", "told/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
+    status, out, _ = run(capsys, "play", "x", "--num-episodes", "1", "--gif", "x.gif")
     assert status == 0
     assert "Film of one episode, " in out
     assert (tmp_path / "x.gif").read_bytes().startswith(b"GIF8")
-    run(capsys, *PLAIN, "--steps", "20", "--out", "y")
-    status, _, err = run(capsys, "play", "y", "--episodes", "1", "--gif", "y.gif")
+    run(capsys, *PLAIN, "--total-steps", "20", "--out", "y")
+    status, _, err = run(capsys, "play", "y", "--num-episodes", "1", "--gif", "y.gif")
     assert status == 2
     assert "`gif` is for environments that draw pictures, but told/Noisy-v0 does not" in err
 
@@ -328,7 +349,7 @@ def test_a_film_without_pillow(monkeypatch):
         (["sac", "told/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
         (["sac", "told/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
         (["sac", "told/Noisy-v0", "--optimism", "1"], "`optimism` must be 0 while the temperature is learned"),
-        (["sac", "told/Noisy-v0", "--steps", "0"], "`steps` must be a whole number, at least 1"),
+        (["sac", "told/Noisy-v0", "--total-steps", "0"], "`total_steps` must be a whole number, at least 1"),
         (["sac", "told/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
         (["sac", "told/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),
         (["sac", "told/Noisy-v0", "--num-envs", "0"], "`num_envs` must be a whole number"),
@@ -339,7 +360,10 @@ def test_a_film_without_pillow(monkeypatch):
         (["--resume", "."], "must be the folder of a training run, but there is no run.json"),
         (["--resume", "taken"], "`taken` must be the folder of a training run"),
         (["--resume", "nowhere", "--seed", "3"], "With --resume all is as the run began, so --seed cannot be given"),
-        (["sac", "told/Noisy-v0", "--resume", "nowhere"], "so an algorithm cannot be given; --steps and --device can"),
+        (
+            ["sac", "told/Noisy-v0", "--resume", "nowhere"],
+            "so an algorithm cannot be given; --total-steps and --device can",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_write_nothing(capsys, tmp_path, args, message):
@@ -361,13 +385,13 @@ def test_a_device_that_torch_does_not_know_is_one_line(capsys):
 @pytest.fixture
 def made(capsys, tmp_path):
     """A finished run."""
-    run(capsys, *NOISY, "--steps", "40", "--evaluate-every", "0", "--out", "x")
+    run(capsys, *NOISY, "--total-steps", "40", "--evaluate-every", "0", "--out", "x")
     return tmp_path / "x"
 
 
 def test_a_run_is_never_written_over(capsys, made):
     before = {path.name: path.read_bytes() for path in made.iterdir()}
-    status, out, err = run(capsys, *NOISY, "--steps", "40", "--out", "x")
+    status, out, err = run(capsys, *NOISY, "--total-steps", "40", "--out", "x")
     assert (status, out) == (2, "")
     assert (
         "`out` must be a folder without a run, but x holds one. To go on with it: pgm-control train --resume x" in err
@@ -385,9 +409,14 @@ def test_a_run_is_never_written_over(capsys, made):
         ("run.json", b"[1]", ["train", "--resume", "x"], "is not of a training run of this version"),
         ("run.json", b"{}", ["play", "x"], "is not of a training run of this version"),
         ("evaluations.csv", b"step,me\n1,a\n", ["play", "x"], "evaluations.csv cannot be read"),
-        (None, None, ["train", "--resume", "x", "--steps", "39"], "`steps` must be at least the 40 that were made"),
+        (
+            None,
+            None,
+            ["train", "--resume", "x", "--total-steps", "39"],
+            "`total_steps` must be at least the 40 that were made",
+        ),
         (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
-        (None, None, ["play", "x", "--episodes", "0"], "`episodes` must be a whole number, at least 1"),
+        (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
     ],
 )
 def test_broken_folders_are_told_in_one_line(capsys, made, name, content, command, message):
@@ -405,7 +434,7 @@ def test_broken_folders_are_told_in_one_line(capsys, made, name, content, comman
 
 def test_an_environment_that_is_gone_is_told(capsys, made, monkeypatch):
     monkeypatch.delitem(gymnasium.registry, "told/Noisy-v0")
-    for command in (["play", "x"], ["train", "--resume", "x", "--steps", "50"]):
+    for command in (["play", "x"], ["train", "--resume", "x", "--total-steps", "50"]):
         status, _, err = run(capsys, *command)
         assert status == 2
         assert "Gymnasium cannot make 'told/Noisy-v0'" in err
@@ -419,12 +448,24 @@ def test_a_policy_of_another_kind_is_refused(capsys, made):
 
 
 def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
-    args = [*TINY, "--seed", "1", "--steps", "120", "--evaluate-every", "0", "--checkpoint-every", "20", "--out", "x"]
+    args = [
+        *TINY,
+        "--seed",
+        "1",
+        "--total-steps",
+        "120",
+        "--evaluate-every",
+        "0",
+        "--checkpoint-every",
+        "20",
+        "--out",
+        "x",
+    ]
     status, _, err = run(capsys, "train", "sac", "told/Nan-v0", *args)
     assert (status, err.count("\n")) == (2, 1)
     assert "reward must be finite" in err
     assert "To go on after step 69: pgm-control train --resume x" in err
-    assert SAC.load("x/checkpoint.pt").steps == 69
+    assert SAC.load("x/checkpoint.pt").total_steps == 69
     assert json.loads(Path("x/run.json").read_text())["status"] == "failed"
     assert int(rows("x/log.csv")[-1]["step"]) == 66
     args[-1] = "y"
@@ -433,7 +474,7 @@ def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
     assert "Lower the learning rate, or scale the rewards" in err
     assert "What there is of the run is in y." in err
     good = SAC.load("y/checkpoint.pt")
-    assert 60 <= good.steps < 120
+    assert 60 <= good.total_steps < 120
     assert all(torch.isfinite(each).all() for each in good.actor.parameters())
 
 
@@ -441,7 +482,7 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch, drawn):
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    status, out, _ = run(capsys, *PLAIN, "--steps", "20", "--out", "x")
+    status, out, _ = run(capsys, *PLAIN, "--total-steps", "20", "--out", "x")
     assert status == 0
     assert "pip install 'pgm-control[plot]'" in out
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [name for name in FILES if name != "curve.png"]
@@ -472,7 +513,7 @@ def test_tensorboard_gets_every_row_once(capsys, monkeypatch, keyboard):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Board))
     with monkeypatch.context() as pressed:
         pressed.setattr(cli, "bar_over", pressing(34))
-        run(capsys, *NOISY, "--steps", "60", "--evaluate-every", "20", "--tensorboard", "--out", "x")
+        run(capsys, *NOISY, "--total-steps", "60", "--evaluate-every", "20", "--tensorboard", "--out", "x")
     run(capsys, "train", "--resume", "x")
     first, second = boards
     assert (first.path, first.purge, second.purge) == (str(Path("x/tensorboard")), 1, 35)
@@ -495,7 +536,7 @@ def test_tensorboard_that_is_missing_is_told_first(capsys, tmp_path, monkeypatch
 
 def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    _, _, err = run(capsys, *NOISY, "--steps", "40", "--evaluate-every", "20", "--out", "x")
+    _, _, err = run(capsys, *NOISY, "--total-steps", "40", "--evaluate-every", "20", "--out", "x")
     assert "40/40" in err
     assert "return=" in err
     assert "evaluation=" in err
@@ -514,7 +555,7 @@ def test_the_curve_draws_what_there_is(tmp_path):
 
 def test_a_folder_plays_what_was_learned(capsys, made):
     learner, policy = SAC.load(made / "checkpoint.pt"), RunFolder(made).policy(SAC)
-    assert policy.steps == 40
+    assert policy.total_steps == 40
     for name in ("actor", "critics"):
         one, two = (each.parts()[name].state_dict() for each in (learner, policy))
         assert equal(dict(one), dict(two))

@@ -46,7 +46,7 @@ def altered(table, index, value):
 def test_gymnasiums_tables_are_true(make):
     """False alarm: 1e-4 an environment, by the definition of `ok`."""
     env = make()
-    check = check_against_env(TabularMDP.from_gymnasium(env, horizon=20), env)
+    check = check_against_env(TabularMDP.from_gymnasium(env, horizon=20), env, seed=0)
     assert check.ok, str(check)
     assert check.impossible == ()
     assert str(check).startswith("The table agrees with the environment, in 10000 random steps.")
@@ -54,14 +54,14 @@ def test_gymnasiums_tables_are_true(make):
 
 def test_dice_that_were_thrown_are_tested(lake, mdp):
     """Eleven states of four dice with two or three faces each: nearly all of them are thrown often enough."""
-    assert check_against_env(mdp, lake).degrees_of_freedom >= 60
-    assert check_against_env(mdp, lake, steps=10).degrees_of_freedom == 0
+    assert check_against_env(mdp, lake, seed=0).degrees_of_freedom >= 60
+    assert check_against_env(mdp, lake, total_steps=10, seed=0).degrees_of_freedom == 0
 
 
 @pytest.mark.statistical
 def test_p_values_are_uniform_for_a_true_table(lake, mdp):
     """False alarm: 80 p-values, 16 expected in each fifth; fewer than 3 or more than 35 in any of them, 3e-5."""
-    p = [check_against_env(mdp, lake, steps=1500, seed=seed).p_value for seed in range(80)]
+    p = [check_against_env(mdp, lake, total_steps=1500, seed=seed).p_value for seed in range(80)]
     fifths, _ = np.histogram(p, bins=5, range=(0, 1))
     assert fifths.min() >= 3
     assert fifths.max() <= 35
@@ -70,7 +70,7 @@ def test_p_values_are_uniform_for_a_true_table(lake, mdp):
 def test_a_wrong_successor_is_impossible_and_named(lake, mdp):
     """Going left from the start may go down to state 4; a table that says state 8 is caught."""
     k = mdp.successor[0, 0].tolist().index(4)
-    check = check_against_env(mdp.replace(successor=altered(mdp.successor, (0, 0, k), 8)), lake)
+    check = check_against_env(mdp.replace(successor=altered(mdp.successor, (0, 0, k), 8)), lake, seed=0)
     assert not check.ok
     (found,) = check.impossible
     assert isinstance(found, ImpossibleTransition)
@@ -86,7 +86,7 @@ def test_a_wrong_successor_is_impossible_and_named(lake, mdp):
 
 
 def test_a_wrong_reward_is_impossible(lake, mdp):
-    check = check_against_env(mdp.replace(reward=altered(mdp.reward, (0, 1), 0.001)), lake)
+    check = check_against_env(mdp.replace(reward=altered(mdp.reward, (0, 1), 0.001)), lake, seed=0)
     assert {(found.state, found.action, found.reward) for found in transitions(check)} == {(0, 1, 0.0)}
 
 
@@ -96,21 +96,23 @@ def test_a_wrong_destination_of_termination_is_impossible():
     mdp = TabularMDP.from_gymnasium(env)
     holes = mdp.successor.clone()
     holes[holes == 16] = 15
-    check = check_against_env(mdp.replace(successor=holes), env)
+    check = check_against_env(mdp.replace(successor=holes), env, seed=0)
     assert {found.next_state for found in transitions(check)} == {16}
     assert all("'ended'" in found.text for found in check.impossible)
 
 
 def test_a_wrong_start_is_impossible(lake, mdp):
-    check = check_against_env(mdp.replace(initial=torch.eye(17, dtype=torch.float64)[2]), lake)
+    check = check_against_env(mdp.replace(initial=torch.eye(17, dtype=torch.float64)[2]), lake, seed=0)
     (found,) = check.impossible
-    assert found == ImpossibleStart(0, check.episodes, found.text)
-    assert f"{check.episodes} episodes began in state 0 '(0, 0)', where `initial` is 0" in str(check)
+    assert found == ImpossibleStart(0, check.num_episodes, found.text)
+    assert f"{check.num_episodes} episodes began in state 0 '(0, 0)', where `initial` is 0" in str(check)
 
 
 def test_a_wrong_frequency_is_improbable(lake, mdp):
     """Right from the start: (1/3, 1/3, 1/3) in truth; .45, .10, .45 expects 10 σ less than what will be seen."""
-    check = check_against_env(mdp.replace(probability=altered(mdp.probability, (0, 2), [0.45, 0.1, 0.45])), lake)
+    check = check_against_env(
+        mdp.replace(probability=altered(mdp.probability, (0, 2), [0.45, 0.1, 0.45])), lake, seed=0
+    )
     assert check.impossible == ()
     assert check.p_value < 1e-10
     assert not check.ok
@@ -121,7 +123,7 @@ def test_a_wrong_frequency_is_improbable(lake, mdp):
 def test_wrong_start_frequencies_are_improbable():
     env = Spinner(faces=2, weights=(0.5, 0.5), episode=1)
     mdp = spinner_table(start=(0.6, 0.4))
-    check = check_against_env(mdp, env, steps=4000)
+    check = check_against_env(mdp, env, total_steps=4000, seed=0)
     assert check.p_value < 1e-10
     assert check.worst.startswith("the start of an episode, seen 4000 times")
 
@@ -129,28 +131,28 @@ def test_wrong_start_frequencies_are_improbable():
 def test_an_environment_that_changes_state_outside_its_table_is_found():
     """Why `fickle_passenger` is refused: the table of the steady taxi against the fickle one."""
     steady = TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"))
-    check = check_against_env(steady, gymnasium.make("Taxi-v4", fickle_passenger=True), steps=30_000)
+    check = check_against_env(steady, gymnasium.make("Taxi-v4", fickle_passenger=True), total_steps=30_000, seed=0)
     assert check.impossible
 
 
 def test_truncation_is_not_termination():
     env = gymnasium.make("FrozenLake-v1", max_episode_steps=2)
-    check = check_against_env(TabularMDP.from_gymnasium(env), env, steps=2000)
+    check = check_against_env(TabularMDP.from_gymnasium(env), env, total_steps=2000, seed=0)
     assert check.ok
-    assert check.episodes == 1000
+    assert check.num_episodes == 1000
 
 
 def test_single_precision_tables_are_accepted():
     env = Spinner(faces=2, weights=(0.5, 0.5), reward=0.1)
     double = spinner_table(reward=0.1)
-    assert check_against_env(double, env, steps=1000).ok
-    assert check_against_env(double.to(torch.float32), env, steps=1000).ok
+    assert check_against_env(double, env, total_steps=1000, seed=0).ok
+    assert check_against_env(double.to(torch.float32), env, total_steps=1000, seed=0).ok
     off = double.to(torch.float32).replace(reward=1.001 * double.reward.float())
-    assert not check_against_env(off, env, steps=50).ok
+    assert not check_against_env(off, env, total_steps=50, seed=0).ok
 
 
 def test_many_kinds_are_counted_not_listed(lake, mdp):
-    check = check_against_env(mdp.replace(reward=mdp.reward + 1), lake)
+    check = check_against_env(mdp.replace(reward=mdp.reward + 1), lake, seed=0)
     assert len(check.impossible) > 20
     assert f"and {len(check.impossible) - 5} more kinds" in str(check)
     assert len(str(check).splitlines()) == 9
@@ -160,7 +162,7 @@ def test_many_kinds_are_counted_not_listed(lake, mdp):
 
 def test_the_same_seed_gives_the_same_check_and_the_global_generator_is_left_alone(lake, mdp):
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    first, again, other = (check_against_env(mdp, lake, steps=500, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (check_against_env(mdp, lake, total_steps=500, seed=seed) for seed in (3, 3, 4))
     assert first == again
     assert first != other
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
@@ -168,15 +170,15 @@ def test_the_same_seed_gives_the_same_check_and_the_global_generator_is_left_alo
 
 def test_the_environment_stays_open():
     env = Spinner(faces=2, weights=(0.5, 0.5))
-    check_against_env(spinner_table(), env, steps=10)
+    check_against_env(spinner_table(), env, total_steps=10, seed=0)
     assert not env.closed
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"steps": 0}, ["`steps`", "at least 1", "is 0"]),
-        ({"steps": True}, ["`steps`", "is True"]),
+        ({"total_steps": 0}, ["`total_steps`", "at least 1", "is 0"]),
+        ({"total_steps": True}, ["`total_steps`", "is True"]),
         ({"seed": -1}, ["`seed`", "at least 0", "is -1"]),
         ({"env": gymnasium.make("CartPole-v1")}, ["`env.observation_space`", "Discrete", "Box("]),
         ({"env": gymnasium.make("CliffWalking-v1")}, ["`env.observation_space`", "16 elements", "has 48", "from_gymn"]),
@@ -194,18 +196,18 @@ def test_a_table_without_the_absorbing_state_is_refused(lake, mdp):
         mdp.initial[:-1], mdp.probability[:-1], mdp.successor[:-1].clamp(max=15), mdp.reward[:-1], mdp.horizon
     )
     with pytest.raises(InvalidArgument, match="must have 15 elements, the states but the last of `mdp`, but has 16"):
-        check_against_env(bare, lake)
+        check_against_env(bare, lake, seed=0)
 
 
 def test_other_actions_are_refused(lake, mdp):
     fewer = TabularMDP(mdp.initial, mdp.probability[:, :3], mdp.successor[:, :3], mdp.reward[:, :3], mdp.horizon)
     with pytest.raises(InvalidArgument, match=r"`env\.action_space` must have 3 elements.* but has 4"):
-        check_against_env(fewer, lake)
+        check_against_env(fewer, lake, seed=0)
 
 
 def test_an_environment_that_leaves_its_own_space_is_refused():
     with pytest.raises(InvalidArgument, match=r"`env` must return states 0 to 1, .* but returned 2"):
-        check_against_env(spinner_table(), Spinner(faces=3, weights=(0.0, 0.0, 1.0), claims=2))
+        check_against_env(spinner_table(), Spinner(faces=3, weights=(0.0, 0.0, 1.0), claims=2), seed=0)
 
 
 def test_the_statistic_by_hand():
@@ -231,7 +233,7 @@ def test_p_values_of_the_textbook(statistic, freedom):
 def test_without_degrees_of_freedom_the_text_says_so():
     check = EnvironmentCheck(5, 1, (), 0.0, 0, 1.0, "")
     assert check.ok
-    assert "no die was thrown often enough to be tested. If there are any, raise `steps`" in str(check)
+    assert "no die was thrown often enough to be tested. If there are any, raise `total_steps`" in str(check)
 
 
 class Spinner(gymnasium.Env):

@@ -62,7 +62,7 @@ class Pushed(Strip):
 
 
 def strip(bins=4, env=None, **arguments):
-    return discretise(env or Strip(), bins, horizon=5, **{"samples": 8, "resets": 400, **arguments})
+    return discretise(env or Strip(), bins, horizon=5, **{"num_samples": 8, "num_resets": 400, "seed": 0, **arguments})
 
 
 def test_a_world_that_is_known():
@@ -75,7 +75,7 @@ def test_a_world_that_is_known():
     expected = np.repeat([[0.125], [0.375], [0.625], [0.875], [0.0]], 2, 1)
     np.testing.assert_allclose(mdp.reward[..., 0], expected, atol=0.25 / 16)  # half a slice of eight in a cell
     assert mdp.reward[4].abs().max() == 0
-    assert (found.steps, mdp.horizon, mdp.discount) == (64, 5, 1.0)
+    assert (found.total_steps, mdp.horizon, mdp.discount) == (64, 5, 1.0)
     assert mdp.layout is None
     np.testing.assert_allclose(mdp.initial, [0.25, 0.75, 0, 0, 0], atol=5 * math.sqrt(0.25 * 0.75 / 400))
     assert [found.state_of([x]) for x in (0.0, 0.24, 0.26, 0.99, 7.0)] == [0, 0, 1, 3, 3]
@@ -89,7 +89,7 @@ def test_dice_are_the_share_of_a_cell():
         assert p == {s: 0.25, s + 1: 0.75}
     stays, goes = mdp.reward[1, 1, :2]
     assert float(stays) < 0.45 < float(goes)  # who goes on was further to the right
-    dice = strip(3, env=Strip(noise=0.2), samples=64).mdp
+    dice = strip(3, env=Strip(noise=0.2), num_samples=64).mdp
     assert dice.num_outcomes > 2
     assert not torch.equal(strip(3, sampling="random").mdp.probability, mdp.probability)
 
@@ -110,7 +110,7 @@ def test_seeds_progress_and_what_is_left_alone():
     env.reset(seed=0)
     bare: Any = env.unwrapped
     before = np.array(bare.state)
-    found = discretise(env, (4, 4), samples=2, resets=5)
+    found = discretise(env, (4, 4), num_samples=2, num_resets=5, seed=0)
     assert (np.array(bare.state) == before).all(), "a copy was stepped"
     assert found.mdp.horizon == 200
     assert "Discretised(TabularMDP(17 states" in repr(found)
@@ -158,12 +158,12 @@ def arrivals(mdp):
 
 
 def play(env, found, policy, episodes=10):
-    return rollout(env, found.player(policy), episodes=episodes, seed=3, deterministic=True)
+    return rollout(env, found.player(policy), num_episodes=episodes, seed=3, deterministic=True)
 
 
 def test_cart_pole():
     """Hard optimum by value iteration, at most 500; random pushes hold the pole for some 22 steps."""
-    found = discretise("CartPole-v1", bins=(1, 6, 10, 10), samples=8)
+    found = discretise("CartPole-v1", bins=(1, 6, 10, 10), num_samples=8, seed=0)
     assert found.mdp.action_names == ("push left", "push right")
     live = play("CartPole-v1", found, value_iteration(found.mdp, discount=0.99).policy, episodes=10)
     assert live.mean > 150
@@ -174,7 +174,7 @@ def test_cart_pole():
 
 def test_two_coordinates_lie_as_in_a_phase_portrait():
     """The first grows to the right, the second upwards, and what has ended lies nowhere."""
-    found = discretise("MountainCar-v0", bins=(5, 3), samples=1, resets=1)
+    found = discretise("MountainCar-v0", bins=(5, 3), num_samples=1, num_resets=1, seed=0)
     place = dict(enumerate(found.mdp.layout or ()))
     assert place.pop(15) is None
     for cell, (position, velocity) in enumerate(found.cells.centers()):
@@ -185,7 +185,7 @@ def test_two_coordinates_lie_as_in_a_phase_portrait():
 
 def test_mountain_car():
     """Random pushes never get there in 200 steps; the policy of exact inference knows the time, and does."""
-    found = discretise("MountainCar-v0", bins=(25, 25), samples=8)
+    found = discretise("MountainCar-v0", bins=(25, 25), num_samples=8, seed=0)
     assert found.mdp.horizon == 200
     live = play("MountainCar-v0", found, infer(TabularModel(found.mdp, 0.02), 0.0), episodes=16)
     assert live.terminated.mean() > 0.5
@@ -195,7 +195,7 @@ def test_mountain_car():
 
 def test_pendulum():
     """Once around is no wall; random torques earn about −1200, swinging up about −150."""
-    found = discretise("Pendulum-v1", bins=(15, 15), actions=3, samples=8)
+    found = discretise("Pendulum-v1", bins=(15, 15), actions=3, num_samples=8, seed=0)
     assert found.mdp.action_names == ("-2", "0", "2")
     assert found.actions.dtype == np.float32
     assert found.state_of([-1.0, 1e-6, 0.1]) // 15 == 14
@@ -258,7 +258,7 @@ def test_what_cannot_be_cut_is_named():
         ("MountainCar-v0", {"bins": (3, 0)}, InvalidArgument, "at least 1, but is 0 for velocity"),
         ("MountainCar-v0", {"bins": (3, [0.0, -1.0])}, InvalidArgument, "increasing edges"),
         ("MountainCar-v0", {"bins": 5000}, InvalidArgument, "Take fewer"),
-        ("MountainCar-v0", {"bins": 3, "samples": 0}, InvalidArgument, "`samples` must be a whole number"),
+        ("MountainCar-v0", {"bins": 3, "num_samples": 0}, InvalidArgument, "`num_samples` must be a whole number"),
         ("MountainCar-v0", {"bins": 3, "low": [0.0, 1.0]}, InvalidArgument, "finite and in this order"),
         ("Pendulum-v1", {"bins": ([0.0, 1.0], 3)}, InvalidArgument, "once around"),
         ("Pendulum-v1", {"bins": 3, "actions": 1}, InvalidArgument, "`actions` must be at least 2"),

@@ -51,7 +51,7 @@ def lake():
 def test_the_mean_is_the_exact_return_of_the_clamped_posterior(lake):
     """False alarm: 6e-7, five standard errors."""
     mdp, posterior = lake
-    result = rollout("FrozenLake-v1", posterior, episodes=1500, seed=0)
+    result = rollout("FrozenLake-v1", posterior, num_episodes=1500, seed=0)
     exact = true_return(mdp, posterior.policy.numpy())
     assert exact == pytest.approx(0.59, abs=0.01)
     assert abs(result.mean - exact) < 5 * result.standard_error
@@ -63,7 +63,7 @@ def test_the_mean_is_the_exact_return_of_the_clamped_posterior(lake):
 def test_the_slippery_cliff_has_no_time_limit_so_the_policy_cuts_at_its_horizon(optimism, known):
     """DESIGN section 6. False alarm: 6e-7 each, five standard errors."""
     mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalkingSlippery-v1"), horizon=50)
-    result = rollout("CliffWalkingSlippery-v1", infer(TabularModel(mdp), optimism), episodes=600, seed=1)
+    result = rollout("CliffWalkingSlippery-v1", infer(TabularModel(mdp), optimism), num_episodes=600, seed=1)
     assert abs(result.mean - known) < 5 * result.standard_error
     assert result.lengths.max() == 50
     assert (result.lengths[~result.terminated] == 50).all()
@@ -73,7 +73,7 @@ def test_the_slippery_cliff_has_no_time_limit_so_the_policy_cuts_at_its_horizon(
 def test_side_by_side_is_one_by_one_in_distribution():
     """False alarm: about 1e-6 each: mean lengths and returns of a random walk on the lake, five standard errors."""
     walk = np.full((16, 4), 0.25)
-    alone, together = (rollout("FrozenLake-v1", walk, episodes=1200, seed=2, num_envs=n) for n in (1, 16))
+    alone, together = (rollout("FrozenLake-v1", walk, num_episodes=1200, seed=2, num_envs=n) for n in (1, 16))
     for field in ("returns", "lengths"):
         a, b = getattr(alone, field), getattr(together, field)
         error = math.sqrt(a.var() / len(a) + b.var() / len(b))
@@ -100,7 +100,7 @@ class Race(gymnasium.Env):
 @pytest.mark.statistical
 def test_quotas_do_not_favour_short_episodes():
     """The first 100 episodes to finish on 200 copies are nearly all heads. False alarm: 6e-7, five standard errors."""
-    result = rollout(vector_of(Race, AutoresetMode.NEXT_STEP, 200), np.ones((2, 1)), episodes=100)
+    result = rollout(vector_of(Race, AutoresetMode.NEXT_STEP, 200), np.ones((2, 1)), num_episodes=100, seed=0)
     assert abs(result.mean - 0.5) < 5 * 0.5 / math.sqrt(100)
     assert first_to_finish(copies=200, episodes=100) > 0.9
 
@@ -159,7 +159,7 @@ class Recorder:
 
 @every_mode
 def test_reset_steps_are_neither_counted_nor_paid(mode):
-    result = rollout(vector_of(Count, mode), np.full((10, 2), 0.5), episodes=10)
+    result = rollout(vector_of(Count, mode), np.full((10, 2), 0.5), num_episodes=10, seed=0)
     assert result.returns.tolist() == [3.0] * 10
     assert result.lengths.tolist() == [3] * 10
     assert result.terminated.all()
@@ -169,7 +169,7 @@ def test_reset_steps_are_neither_counted_nor_paid(mode):
 def test_an_actor_sees_each_episode_from_its_start(mode):
     """Where the observation is t, the actor's own count is t as well, whatever the mode does between episodes."""
     actor = Recorder()
-    rollout(vector_of(Count, mode, 2), actor, episodes=6)
+    rollout(vector_of(Count, mode, 2), actor, num_episodes=6, seed=0)
     first_observation, first_state, first_start = actor.calls[0]
     assert first_state is None
     assert first_start.all()
@@ -198,7 +198,9 @@ def test_the_modes_agree_exactly():
 @every_mode
 def test_the_modes_agree_where_the_rollout_itself_cuts(mode):
     for steps, terminated in ((5, True), (6, False), (9, False)):
-        result = rollout(vector_of(lambda n=steps: Count(n), mode, 3), TabularPolicy(np.full((5, 10, 2), 0.5)), 7)
+        result = rollout(
+            vector_of(lambda n=steps: Count(n), mode, 3), TabularPolicy(np.full((5, 10, 2), 0.5)), 7, seed=0
+        )
         assert result.lengths.tolist() == [5] * 7
         assert result.returns.tolist() == [5.0] * 7
         assert result.terminated.tolist() == [terminated] * 7
@@ -208,18 +210,18 @@ def test_the_modes_agree_where_the_rollout_itself_cuts(mode):
 def test_copies_of_different_lengths(mode):
     """A copy that has played its quota runs on, and is not asked beyond the horizon of the policy."""
     env = SyncVectorEnv([lambda n=n: Count(n) for n in (1, 2, 5, 9)], autoreset_mode=mode)
-    result = rollout(env, TabularPolicy(np.full((9, 10, 2), 0.5)), episodes=9)
+    result = rollout(env, TabularPolicy(np.full((9, 10, 2), 0.5)), num_episodes=9, seed=0)
     assert result.lengths.tolist() == [1, 1, 2, 2, 5, 5, 9, 9, 9]
 
 
 def test_terminated_and_truncated_are_kept_apart():
     anything = np.full((10, 2), 0.5)
-    assert rollout(Count(3), anything, 4).terminated.all()
-    assert not rollout(Count(3, terminates=False), anything, 4).terminated.any()
+    assert rollout(Count(3), anything, 4, seed=0).terminated.all()
+    assert not rollout(Count(3, terminates=False), anything, 4, seed=0).terminated.any()
     limited = wrappers.TimeLimit(Count(5), 4)
-    assert rollout(limited, anything, 4).lengths.tolist() == [4] * 4
-    assert not rollout(limited, anything, 4).terminated.any()
-    both = rollout(wrappers.TimeLimit(Count(4), 4), anything, 4)
+    assert rollout(limited, anything, 4, seed=0).lengths.tolist() == [4] * 4
+    assert not rollout(limited, anything, 4, seed=0).terminated.any()
+    both = rollout(wrappers.TimeLimit(Count(4), 4), anything, 4, seed=0)
     assert both.terminated.all()
 
 
@@ -228,14 +230,14 @@ def test_an_episode_that_outlasts_the_policy_is_an_error_where_the_environment_h
     left = torch.zeros(5, 17, 4)
     left[..., 0] = 1
     with pytest.raises(InvalidArgument, match=r"horizon, 5, but is 5: the environment's episode is longer"):
-        rollout(env, left, episodes=3)
-    cut = rollout(env, left, episodes=3, max_episode_steps=5)
+        rollout(env, left, num_episodes=3, seed=0)
+    cut = rollout(env, left, num_episodes=3, max_episode_steps=5, seed=0)
     assert cut.lengths.tolist() == [5, 5, 5]
     assert not cut.terminated.any()
 
 
 def test_a_limit_may_be_asked_for():
-    result = rollout("CliffWalking-v1", np.full((48, 4), 0.25), episodes=5, max_episode_steps=7)
+    result = rollout("CliffWalking-v1", np.full((48, 4), 0.25), num_episodes=5, max_episode_steps=7, seed=0)
     assert result.lengths.tolist() == [7] * 5
 
 
@@ -247,15 +249,17 @@ def test_copies_keep_arguments_wrappers_and_time_limit():
     path = {0: 2, 1: 2, 2: 1, 6: 1, 10: 1, 14: 2}
     policy = np.eye(4)[[path.get(s, 0) for s in range(16)]]
     env = gymnasium.make("FrozenLake-v1", is_slippery=False)
-    result = rollout(env, policy, episodes=5, num_envs=3)
+    result = rollout(env, policy, num_episodes=5, num_envs=3, seed=0)
     assert result.returns.tolist() == [1.0] * 5
     assert result.lengths.tolist() == [6] * 5
-    short = rollout(gymnasium.make("FrozenLake-v1", is_slippery=False, max_episode_steps=4), policy, 5, num_envs=3)
+    short = rollout(
+        gymnasium.make("FrozenLake-v1", is_slippery=False, max_episode_steps=4), policy, 5, num_envs=3, seed=0
+    )
     assert short.lengths.tolist() == [4] * 5
     doubled = wrappers.TransformReward(env, double)
-    assert rollout(doubled, policy, 5, num_envs=3).returns.tolist() == [2.0] * 5
+    assert rollout(doubled, policy, 5, num_envs=3, seed=0).returns.tolist() == [2.0] * 5
     nested = wrappers.TimeLimit(gymnasium.make("FrozenLake-v1", is_slippery=False, max_episode_steps=3), 5)
-    assert rollout(nested, policy, 2).lengths.tolist() == [3, 3]
+    assert rollout(nested, policy, 2, seed=0).lengths.tolist() == [3, 3]
 
 
 def double(reward):
@@ -273,20 +277,20 @@ class Bare(gymnasium.Wrapper):
 def test_an_environment_that_cannot_be_copied_is_itself_run():
     always_left = np.eye(4)[np.zeros(16, int)]
     env = Bare(gymnasium.make("FrozenLake-v1", is_slippery=False, max_episode_steps=2))
-    assert rollout(env, always_left, 3).returns.tolist() == [20.0] * 3
+    assert rollout(env, always_left, 3, seed=0).returns.tolist() == [20.0] * 3
     with pytest.raises(InvalidArgument, match=r"`num_envs` must be 1 for an environment without a spec.* Register it"):
-        rollout(env, always_left, 3, num_envs=2)
+        rollout(env, always_left, 3, num_envs=2, seed=0)
     alone = FrozenLakeEnv(is_slippery=False)
     assert alone.spec is None
-    assert rollout(alone, always_left, 3, max_episode_steps=2).lengths.tolist() == [2] * 3
+    assert rollout(alone, always_left, 3, max_episode_steps=2, seed=0).lengths.tolist() == [2] * 3
 
 
 def test_what_is_passed_in_stays_open():
     env = Count()
-    rollout(env, np.full((10, 2), 0.5), 2)
+    rollout(env, np.full((10, 2), 0.5), 2, seed=0)
     assert not env.closed
     vector = vector_of(Count, AutoresetMode.NEXT_STEP)
-    rollout(vector, np.full((10, 2), 0.5), 2)
+    rollout(vector, np.full((10, 2), 0.5), 2, seed=0)
     assert not vector.closed
 
 
@@ -298,26 +302,26 @@ def test_copies_made_here_are_closed_even_after_an_error():
         return made[-1]
 
     env = gymnasium.make(EnvSpec("Count-v0", entry_point=make, disable_env_checker=True))
-    rollout(env, np.full((10, 2), 0.5), 6, num_envs=3)
+    rollout(env, np.full((10, 2), 0.5), 6, num_envs=3, seed=0)
     with pytest.raises(InvalidArgument):
-        rollout(env, np.full((7, 2), 0.5), 6, num_envs=3)
+        rollout(env, np.full((7, 2), 0.5), 6, num_envs=3, seed=0)
     assert [each.closed for each in made] == [False] + [True] * 6
 
 
 def test_a_wrapped_vector_and_one_with_a_vector_implementation():
     counted = gymnasium.wrappers.vector.RecordEpisodeStatistics(vector_of(Count, AutoresetMode.SAME_STEP))
-    assert rollout(counted, np.full((10, 2), 0.5), 5).lengths.tolist() == [3] * 5
+    assert rollout(counted, np.full((10, 2), 0.5), 5, seed=0).lengths.tolist() == [3] * 5
     poles = gymnasium.make_vec("CartPole-v1", num_envs=3, vectorization_mode="vector_entry_point")
-    result = rollout(poles, Recorder(), 6)
+    result = rollout(poles, Recorder(), 6, seed=0)
     assert (result.lengths == result.returns).all()
     assert result.terminated.all()
     assert 5 < result.lengths.mean() < 20  # always pushing left
     with pytest.raises(InvalidArgument, match="`max_episode_steps` must be None for CartPoleVectorEnv"):
-        rollout(poles, Recorder(), 6, max_episode_steps=3)
+        rollout(poles, Recorder(), 6, max_episode_steps=3, seed=0)
 
 
 def test_observations_of_any_kind_reach_an_actor_that_can_predict():
-    result = rollout("CartPole-v1", Recorder(), 6, num_envs=3)
+    result = rollout("CartPole-v1", Recorder(), 6, num_envs=3, seed=0)
     assert (result.lengths == result.returns).all()
 
 
@@ -350,21 +354,27 @@ def test_seeds_give_unrelated_dice():
 
 def test_no_global_generator_is_touched(lake):
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    rollout("FrozenLake-v1", lake[1], 5)
+    rollout("FrozenLake-v1", lake[1], 5, seed=0)
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
 @pytest.mark.parametrize(("episodes", "num_envs"), [(1, None), (3, 5), (7, 3), (16, 16), (20, None)])
 def test_as_many_episodes_as_asked(episodes, num_envs):
-    result = rollout("FrozenLake-v1", np.full((17, 4), 0.25), episodes, num_envs=num_envs)
+    result = rollout("FrozenLake-v1", np.full((17, 4), 0.25), episodes, num_envs=num_envs, seed=0)
     assert result.returns.shape == result.lengths.shape == result.terminated.shape == (episodes,)
     assert (result.lengths > 0).all()
 
 
 def test_progress_is_told_how_many_episodes_are_finished():
     heard = []
-    rollout(vector_of(Count, AutoresetMode.NEXT_STEP, 2), np.full((10, 2), 0.5), 5, progress=lambda *a: heard.append(a))
+    rollout(
+        vector_of(Count, AutoresetMode.NEXT_STEP, 2),
+        np.full((10, 2), 0.5),
+        5,
+        progress=lambda *a: heard.append(a),
+        seed=0,
+    )
     assert heard == [(2, {"mean return": 3.0}), (4, {"mean return": 3.0}), (5, {"mean return": 3.0})]
 
 
@@ -379,7 +389,7 @@ def test_the_summary():
 
 
 REFUSED = {
-    "episodes": ({"episodes": 0}, ["`episodes`", "at least 1", "is 0"]),
+    "episodes": ({"num_episodes": 0}, ["`num_episodes`", "at least 1", "is 0"]),
     "num_envs": ({"num_envs": 0}, ["`num_envs`", "at least 1", "is 0"]),
     "limit": ({"max_episode_steps": 0}, ["`max_episode_steps`", "at least 1"]),
     "seed": ({"seed": -1}, ["`seed`", "at least 0", "is -1"]),
@@ -408,7 +418,7 @@ def test_spaces_that_start_elsewhere_are_refused():
         observation_space = spaces.Discrete(10, start=1)
 
     with pytest.raises(InvalidArgument, match=r"observation space is Discrete\(10, start=1\)"):
-        rollout(Shifted(), np.full((10, 2), 0.5), 2)
+        rollout(Shifted(), np.full((10, 2), 0.5), 2, seed=0)
 
 
 def test_a_vector_that_does_not_say_when_it_resets_is_refused():
@@ -418,4 +428,4 @@ def test_a_vector_that_does_not_say_when_it_resets_is_refused():
         single_observation_space, single_action_space = spaces.Discrete(2), spaces.Discrete(2)
 
     with pytest.raises(InvalidArgument, match=r"`env\.metadata\['autoreset_mode'\]` must be .* but is None"):
-        rollout(Silent(), np.full((2, 2), 0.5), 2)
+        rollout(Silent(), np.full((2, 2), 0.5), 2, seed=0)

@@ -168,7 +168,7 @@ def test_the_dice_are_true(mdp, ended):
         np.concatenate([reward, np.zeros(shape)]),
         mdp.horizon,
     )
-    check = check_against_env(expected, to_gymnasium(mdp), steps=6000)
+    check = check_against_env(expected, to_gymnasium(mdp), total_steps=6000, seed=0)
     assert check.ok, str(check)
     assert check.degrees_of_freedom >= 8
 
@@ -283,7 +283,7 @@ def test_what_a_policy_earns_is_what_evaluate_says():
     """Three thousand episodes, within five standard errors: false alarm 6e-7."""
     model = TabularModel(with_final_reward(1.0, horizon=4))
     posterior = infer(model, 0.0)
-    found = rollout(to_gymnasium(model.mdp), posterior, episodes=3000)
+    found = rollout(to_gymnasium(model.mdp), posterior, num_episodes=3000, seed=0)
     assert set(found.lengths) == {4}
     assert not found.terminated.any()
     assert abs(found.mean - evaluate(model, posterior).true_return) < 5 * found.standard_error

@@ -74,12 +74,12 @@ def test_names_are_coordinates():
 
 def test_guides_fits_and_policies():
     model = TabularModel(restaurant())
-    fitted = fit(model, ClampedGuide(model), steps=7)
+    fitted = fit(model, ClampedGuide(model), num_steps=7)
     found = to_xarray(fitted)
-    assert found.elbo.dims == ("step",)
+    assert found.elbo_history.dims == ("step",)
     assert found.elbo.attrs["units"] == "nats"
     np.testing.assert_array_equal(found.elbo, fitted.elbo)
-    assert (found.attrs["status"], found.attrs["final_elbo"]) == ("out_of_steps", fitted.final_elbo)
+    assert (found.attrs["status"], found.attrs["elbo"]) == ("out_of_steps", fitted.elbo)
     np.testing.assert_array_equal(found.policy, to_xarray(fitted.guide).policy)
     np.testing.assert_allclose(found.dynamics[0], model.mdp.probability, atol=1e-15)
 
@@ -109,11 +109,11 @@ def test_the_ledger_and_scores():
     assert [name for name in units if units[name] == "reward units"] == ["imagined_return", "true_return", "delusion"]
     assert found.attrs["log_evidence"] == card.log_evidence
 
-    comparison = compare(model, steps=5, name="dinner")
+    comparison = compare(model, num_steps=5, name="dinner", seed=0)
     found = to_xarray(comparison)
     assert found.attrs["name"] == "dinner"
-    assert found.attrs["steps"] == 5
-    np.testing.assert_array_equal(found.fit_elbo.sel(fit="clamped"), comparison.fits["clamped"].elbo)
+    assert found.attrs["num_steps"] == 5
+    np.testing.assert_array_equal(found.fit_elbo_history.sel(fit="clamped"), comparison.fits["clamped"].elbo)
 
 
 def test_what_cannot_be_labelled_is_named(monkeypatch):
@@ -135,11 +135,11 @@ def test_what_cannot_be_labelled_is_named(monkeypatch):
     assert to_xarray(Bare(), gamble()).policy.shape == (1, 1, 2)
     with pytest.raises(InvalidArgument, match="`model` must be given for a Bare"):
         to_arviz(Bare())
-    assert to_arviz(Bare(), blocks.model, draws=2)["posterior"].state.shape == (4, 2, 2)
+    assert to_arviz(Bare(), blocks.model, num_samples=2)["posterior"].state.shape == (4, 2, 2)
     with pytest.raises(InvalidArgument, match=r"pyro.infer.Predictive"):
         to_arviz(lambda: None)
     with pytest.raises(InvalidArgument, match="`draws` must be a whole number, at least 1"):
-        to_arviz(blocks, draws=0)
+        to_arviz(blocks, num_samples=0)
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[analysis\]'"):
         to_xarray(blocks)
@@ -155,7 +155,7 @@ def test_draws_are_of_the_posterior(discount):
     mdp = random_mdp(1, states=4, horizon=3, discount=discount).replace(state_names=list("abcd"))
     model = TabularModel(mdp, 0.8)
     posterior = infer(model, Optimism(survival=1.0))
-    tree = to_arviz(posterior, draws=500, generator=torch.Generator().manual_seed(1))
+    tree = to_arviz(posterior, num_samples=500, seed=torch.Generator().manual_seed(1))
     drawn = tree["posterior"]
     assert drawn.state.dims == ("chain", "draw", "time_and_last")
     assert drawn.action.dims == drawn.outcome.dims == ("chain", "draw", "time")
@@ -179,11 +179,11 @@ def test_draws_are_of_the_posterior(discount):
 
 def test_a_fit_has_its_curve_beside_its_draws():
     model = TabularModel(restaurant())
-    fitted = fit(model, FreeGuide(model), steps=4)
-    tree = to_arviz(fitted, draws=3, chains=2)
+    fitted = fit(model, FreeGuide(model), num_steps=4)
+    tree = to_arviz(fitted, num_samples=3, num_chains=2)
     np.testing.assert_array_equal(tree["fit"].elbo, fitted.elbo)
     assert tree["posterior"].state.shape == (2, 3, 2)
     assert set(tree.children) == {"posterior", "sample_stats", "prior", "constant_data", "fit"}
-    hard = to_arviz(infer(TabularModel(model.mdp, 0.0), 0.0), draws=3)
+    hard = to_arviz(infer(TabularModel(model.mdp, 0.0), 0.0), num_samples=3)
     assert "sample_stats" not in hard.children
     assert (hard["posterior"].action.values == 1).all()

@@ -125,9 +125,9 @@ def _sampled(model: TabularModel) -> dict[str, Any]:
     """Samples by seed; the exact clamped posterior is the proposal."""
     free, clamped = infer(model, 1.0), infer(model, 0.0)
     names = "log_evidence log_weights trajectories effective_sample_size resampled"
-    found = smc(model, clamped, 50, generator=_generator())
-    ahead = smc(model, clamped, 20, generator=_generator(), lookahead=free.v / model.temperature)
-    again = conditional_smc(model, clamped, found.sample(1, _generator()), 20, generator=_generator())
+    found = smc(model, clamped, 50, seed=_generator())
+    ahead = smc(model, clamped, 20, seed=_generator(), lookahead=free.v / model.temperature)
+    again = conditional_smc(model, clamped, found.sample(1, _generator()), 20, seed=_generator())
     return {
         "sample": free.sample(20, _generator()),
         "mode": free.mode(),

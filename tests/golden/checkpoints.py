@@ -20,7 +20,9 @@ def cases() -> dict[str, Callable[[], Any]]:
     model, lake = TabularModel(risky_path(), 20.0), frozen_lake()
 
     def fits(guide: Any, **options: Any) -> Callable[[Path], Any]:
-        return lambda path: fit(model, guide(model), steps=12, seed=0, checkpoint=path, checkpoint_every=5, **options)
+        return lambda path: fit(
+            model, guide(model), num_steps=12, seed=0, checkpoint=path, checkpoint_every=5, **options
+        )
 
     def sweeps(method: Any, temperature: float = 0.05) -> Callable[[Path], Any]:
         return lambda path: value_iteration(

@@ -39,11 +39,11 @@ def cases() -> dict[str, Callable[[], Any]]:
 
 def learned(learner: Learner) -> dict[str, Any]:
     """Learn, and return the log, the networks and the return of the policy."""
-    found = learner.learn(STEPS, log_every=50, evaluate_every=100, evaluation_episodes=2)
+    found = learner.learn(STEPS, log_every=50, evaluate_every=100, num_evaluation_episodes=2)
     networks = {name: part.state_dict() for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)}
     observation = gymnasium.make(learner.env_id or PATH).reset(seed=0)[0]
     return {
-        **attributes(found, "status steps"),
+        **attributes(found, "status total_steps"),
         "log": [{name: value for name, value in row.items() if name != "seconds"} for row in found.log],
         "evaluations": [attributes(each, "step mean standard_error length") for each in found.evaluations],
         "networks": networks,
@@ -75,7 +75,15 @@ def _inverse_in_simulator() -> dict[str, Any]:
         reward = torch.nn.Linear(2 * mdp.num_states + mdp.num_actions, 1)
         learner = SoftQLearning(lambda: to_gymnasium(mdp), **SMALL)
         result = inverse_in_simulator(
-            lambda: to_gymnasium(mdp), recordings, reward, demonstrator, learner=learner, rounds=3, steps=40, episodes=4
+            lambda: to_gymnasium(mdp),
+            recordings,
+            reward,
+            demonstrator,
+            learner=learner,
+            num_rounds=3,
+            steps_per_round=40,
+            num_episodes=4,
+            seed=0,
         )
         rounds = np.array(result.rounds)
         found[demonstrator] = {"reward": reward.state_dict(), "rounds": rounds, "status": result.status}

@@ -24,21 +24,23 @@ ROOT = Path(__file__).parent.parent.parent
 COMMANDS = {
     "zoo": ["zoo"],
     "compare": ["compare restaurant"],
-    "compare_path": ["compare risky_path --temperature 0.5 --seed 1 --steps 300"],
-    "compare_grid": ["compare FrozenLake-v1 --horizon 20 --steps 200"],
-    "report": ["report windy_bridge --steps 100"],
+    "compare_path": ["compare risky_path --temperature 0.5 --seed 1 --num-steps 300"],
+    "compare_grid": ["compare FrozenLake-v1 --horizon 20 --num-steps 200"],
+    "report": ["report windy_bridge --num-steps 100"],
     "explore": ["explore lottery --no-browser"],
     "bench": [
-        "bench --models restaurant risky_path --guides free clamped deterministic mean_field --seeds 2 --steps 60"
+        "bench --models restaurant risky_path --guides free clamped deterministic mean_field "
+        "--num-seeds 2 --num-steps 60"
     ],
     "train_and_play": [
-        "train soft_q pgm_control/RiskyPath-v0 --temperature 20 --steps 200 --seed 0 --option hidden=32 --out run",
-        "train --resume run --steps 300",
-        "play run --episodes 5 --stochastic",
+        "train soft_q pgm_control/RiskyPath-v0 --temperature 20 --total-steps 200 --seed 0 --option hidden=32 "
+        "--out run",
+        "train --resume run --total-steps 300",
+        "play run --num-episodes 5 --stochastic",
     ],
-    "learn_reward": ["learn-reward FrozenLake-v1 --horizon 20 --sample 50 --temperature 0.1"],
+    "learn_reward": ["learn-reward FrozenLake-v1 --horizon 20 --num-episodes 50 --temperature 0.1"],
     "learn_reward_free": [
-        "learn-reward windy_bridge --sample 20 --demonstrator free --of state_action --prior 1 --steps 50"
+        "learn-reward windy_bridge --num-episodes 20 --demonstrator free --of state_action --prior 1 --num-steps 50"
     ],
 }
 _TIMED = ("bench", "train")  # commands that print a column of seconds; their files hold the other columns
@@ -63,7 +65,7 @@ def _load() -> None:
     for name in ("matplotlib.pyplot", "tyro", *(f"pgm_control.{each}" for each in PACKAGES)):
         importlib.import_module(name)
     model = TabularModel(risky_path(), 20.0)
-    fit(model, ClampedGuide(model), steps=1)
+    fit(model, ClampedGuide(model), num_steps=1)
     infer(model)
     value_iteration(model.mdp, discount=0.5)
 

@@ -31,16 +31,16 @@ def cases() -> dict[str, Callable[[], Any]]:
     features = torch.stack((path.mdp.reward, (path.mdp.reward < 0).double()), -1)
 
     def found(model: TabularModel, *args: Any, **options: Any) -> dict[str, Any]:
-        return _learned(inverse(model, seen if model is path else walked, *args, **{"steps": 30, **options}))
+        return _learned(inverse(model, seen if model is path else walked, *args, **{"num_steps": 30, **options}))
 
     def network() -> dict[str, Any]:
         torch.manual_seed(0)
         module = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double()
         reward = NetworkReward(path.mdp, features, module)
-        return found(path, reward, method="adam", steps=20)
+        return found(path, reward, method="adam", num_steps=20)
 
     def posterior(*args: Any, **options: Any) -> dict[str, Any]:
-        result = reward_posterior(path, seen, *args, prior=1.0, **options)
+        result = reward_posterior(path, seen, *args, prior=1.0, **{"seed": 0, **options})
         return attributes(result, "samples log_evidence effective_draws r_hat divergences mean deviation")
 
     return {
@@ -50,17 +50,18 @@ def cases() -> dict[str, Callable[[], Any]]:
         "fearful": lambda: found(path, "outcome", DialDemonstrator(-0.5), prior=2.0),
         "boltzmann": lambda: found(path, features, BoltzmannDemonstrator(), prior=2.0),
         "linear": lambda: found(path, LinearReward(path.mdp, features)),
-        "pays_last": lambda: found(bridge, TabularReward(bridge.mdp, "state", pays_last=True), prior=1.0, steps=10),
+        "pays_last": lambda: found(bridge, TabularReward(bridge.mdp, "state", pays_last=True), prior=1.0, num_steps=10),
         "adam": lambda: found(bridge, "state", prior=2.0, method="adam"),
         "network": network,
-        "tempering": lambda: posterior(features, samples=60, seed=1),
+        "tempering": lambda: posterior(features, num_samples=60, seed=1),
         "tempering_optimism": lambda: posterior(
-            features, DialDemonstrator(0.0), optimism=dist.Normal(0.0, 0.5), samples=60, seed=1
+            features, DialDemonstrator(0.0), optimism=dist.Normal(0.0, 0.5), num_samples=60, seed=1
         ),
-        "laplace": lambda: posterior(features, method="laplace", samples=40, seed=1),
-        "nuts": lambda: posterior(features, method="nuts", samples=8, warmup=8, chains=2, seed=1),
+        "laplace": lambda: posterior(features, method="laplace", num_samples=40, seed=1),
+        "nuts": lambda: posterior(features, method="nuts", num_samples=8, num_warmup=8, num_chains=2, seed=1),
         "compared": lambda: attributes(
-            compare_demonstrators(path, seen, features, prior=1.0, samples=50), "names log_evidence probability"
+            compare_demonstrators(path, seen, features, prior=1.0, num_samples=50, seed=0),
+            "names log_evidence probability",
         ),
         "identification": lambda: attributes(
             identification(inverse(path, seen, "state", prior=2.0)), "unmet luck constant shaping unseen information"
@@ -75,6 +76,6 @@ def _demonstrations(model: TabularModel) -> Demonstrations:
 
 
 def _learned(result: Any) -> dict[str, Any]:
-    numbers = attributes(result, "table log_likelihood log_prior gradient occupancy_error trace status")
+    numbers = attributes(result, "table log_likelihood log_prior gradient occupancy_error objective_history status")
     behaviour = attributes(result.behaviour, "log_policy log_dynamics")
     return {**numbers, "parameters": dict(result.reward.state_dict()), "behaviour": behaviour}

@@ -65,7 +65,7 @@ def shaken(guide, seed=0):
 def best(model, build, starts=1, steps=400):
     """The best ELBO of so many fits."""
     guides = [build(model) if seed == 0 else shaken(build(model), seed) for seed in range(starts)]
-    return max(value(model, fit(model, guide, steps=steps).guide) for guide in guides)
+    return max(value(model, fit(model, guide, num_steps=steps).guide) for guide in guides)
 
 
 # What holds for all of them
@@ -104,7 +104,7 @@ def test_the_arguments_of_the_zoo_fit_the_guide(name):
     model, entry = TabularModel(random_mdp(seed=0, states=4, horizon=4), 0.5), guide_entry(name)
     guide = entry.build(model)
     start = value(model, guide)
-    assert value(model, fit(model, guide, **{**entry.fit, "steps": 30}).guide) > start + 0.1
+    assert value(model, fit(model, guide, **{**entry.fit, "num_steps": 30}).guide) > start + 0.1
 
 
 def test_every_guide_of_the_zoo_says_what_it_assumes():
@@ -287,7 +287,7 @@ def test_policy_iteration_decides_best_after_one_step_a_turn(problem):
     guide = DeterministicGuide(model)
     expected = elbo(model, guide.optimum()).item()
     if expected > -torch.inf:
-        fit(model, guide, method="natural_gradient", steps=problem.horizon + 1, tolerance=0.0)
+        fit(model, guide, method="natural_gradient", num_steps=problem.horizon + 1, tolerance=0.0)
         assert value(model, guide) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
@@ -297,7 +297,7 @@ def test_a_uniform_prior_makes_it_classical_control():
         model = TabularModel(mdp, temperature)
         found = fit(model, DeterministicGuide(model), method="exact")
         best_policy = infer(TabularModel(mdp, 0.0), 0.0)
-        assert found.final_elbo == pytest.approx(best_policy.value / temperature - 4 * math.log(2), abs=1e-12)
+        assert found.elbo == pytest.approx(best_policy.value / temperature - 4 * math.log(2), abs=1e-12)
         assert evaluate(model, found.guide).delusion == 0
 
 
@@ -338,7 +338,7 @@ NETWORKED = {"restaurant": lambda: TabularModel(restaurant()), "random": hard_to
 @pytest.mark.parametrize("build", NETWORKED.values(), ids=NETWORKED.keys())
 def test_a_network_comes_within_a_hundredth_of_the_clamped_optimum(build):
     model = build()
-    found = value(model, fit(model, NeuralGuide(model, hidden=(32,)), optim=SLOW, steps=600).guide)
+    found = value(model, fit(model, NeuralGuide(model, hidden=(32,)), optim=SLOW, num_steps=600).guide)
     exact = infer(model, 0.0).objective
     assert exact - 1e-2 <= found <= exact + 1e-9
 
@@ -371,7 +371,7 @@ def test_any_module_will_do_in_the_precision_of_the_model():
     assert guide.network is network
     assert guide.blocks().log_policy.dtype == torch.float32
     assert {name for name, _ in guide.named_parameters()} == {"network.weight", "network.bias"}
-    assert value(model, fit(model, guide, optim=SLOW, steps=20).guide) > value(model, NeuralGuide(model))
+    assert value(model, fit(model, guide, optim=SLOW, num_steps=20).guide) > value(model, NeuralGuide(model))
 
 
 def test_networks_that_do_not_fit_are_refused():

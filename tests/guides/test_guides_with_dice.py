@@ -33,7 +33,7 @@ def shaken(guide, seed=0):
 
 def best(model, build, steps=400):
     """The ELBO after a fit."""
-    return value(model, fit(model, build(model), steps=steps).guide)
+    return value(model, fit(model, build(model), num_steps=steps).guide)
 
 
 # Mean field
@@ -185,7 +185,7 @@ def test_more_rank_is_worth_more():
 def test_every_bend_of_the_dice_is_used():
     """Factors that start alike would stay alike, and any rank would be rank 1."""
     model = TabularModel(random_mdp(seed=3, horizon=5), 0.3)
-    guide = fit(model, LowRankGuide(model, 3), steps=100).guide
+    guide = fit(model, LowRankGuide(model, 3), num_steps=100).guide
     residual = torch.tensordot(guide.time_factors, guide.dice_factors, 1).flatten(1)
     assert torch.linalg.matrix_rank(residual.detach()) == 3
 

@@ -175,7 +175,7 @@ def test_the_estimate_of_the_elbo_is_unbiased_and_quieter_than_log_weights(build
     plain = Estimate.of(log_weights(MODEL, mixture, 15_000, seeded()))
     for found in (quiet, plain):
         assert abs(found.mean - exact) < 5 * found.standard_error
-    assert quiet.n == plain.n
+    assert quiet.num_samples == plain.num_samples
     assert 0 < quiet.standard_error < plain.standard_error / 2
     again = [mixture.elbo(20, seeded(seed)) for seed in range(150)]
     spread = float(np.std([each.mean for each in again], ddof=1))
@@ -217,14 +217,14 @@ def test_a_mixture_of_plans_is_strictly_better_than_a_plan():
     """Two plans reach both exits; one plan must commit itself, and loses the entropy of the choice, log 2."""
     model = two_ways()
     best = infer(model).objective
-    plan = fit(model, OpenLoopGuide(model), steps=1)
+    plan = fit(model, OpenLoopGuide(model), num_steps=1)
     alone = max(
-        float(fit(model, MixtureGuide.apart(model, OpenLoopGuide, 1, 2.0, seeded(s)).guides[0], steps=200).final_elbo)
+        float(fit(model, MixtureGuide.apart(model, OpenLoopGuide, 1, 2.0, seeded(s)).guides[0], num_steps=200).elbo)
         for s in range(2)
     )
-    assert plan.final_elbo < alone
-    mixture = MixtureGuide.apart(model, OpenLoopGuide, 2, generator=seeded(3))
-    fit(model, mixture, loss=MixtureELBO(16), steps=100, seed=0, tolerance=0.0)
+    assert plan.elbo < alone
+    mixture = MixtureGuide.apart(model, OpenLoopGuide, 2, seed=seeded(3))
+    fit(model, mixture, loss=MixtureELBO(16), num_steps=100, seed=0, tolerance=0.0)
     together = batch_of(problem_of(model.mdp))
     found = float(exact_elbo(mixture, together).detach())
     assert alone + 0.5 < found <= best + 1e-9
@@ -235,7 +235,7 @@ def test_a_mixture_of_plans_is_strictly_better_than_a_plan():
 def test_equal_components_never_part_and_those_set_apart_do():
     model = two_ways()
     together = MixtureGuide(model, [OpenLoopGuide(model), OpenLoopGuide(model)])
-    apart = MixtureGuide.apart(model, OpenLoopGuide, 2, generator=seeded())
+    apart = MixtureGuide.apart(model, OpenLoopGuide, 2, seed=seeded())
     for mixture in (together, apart):
         torch.autograd.backward(exact_elbo(mixture, batch_of(problem_of(model.mdp))))
     one, other = (guide.policy_logits.grad for guide in together.guides)
@@ -251,7 +251,7 @@ def test_equal_components_never_part_and_those_set_apart_do():
 @pytest.mark.parametrize(("build", "free"), [(OpenLoopGuide, ()), (FreeGuide, ("initial", "dynamics"))])
 def test_it_passes_the_laws_of_guides(build, free):
     model = TabularModel(random_mdp(seed=5, horizon=2, discount=0.9), 0.7)
-    assert check_guide(model, mixture_of(model, build, 2)).free == free
+    assert check_guide(model, mixture_of(model, build, 2), seed=0).free == free
 
 
 def test_forbidden_outcomes_and_masks_leave_gradients_finite():
@@ -304,10 +304,10 @@ def test_it_cannot_be_enumerated_and_says_so():
 
 def test_svi_and_resuming_are_those_of_any_guide():
     one, other = mixture_of(MODEL), mixture_of(MODEL)
-    whole = fit(MODEL, one, loss=MixtureELBO(4), steps=20, seed=1, tolerance=0.0)
-    half = fit(MODEL, other, loss=MixtureELBO(4), steps=10, seed=1, tolerance=0.0)
-    resumed = fit(MODEL, other, loss=MixtureELBO(4), steps=20, resume=half, tolerance=0.0)
-    assert torch.equal(whole.elbo, resumed.elbo)
+    whole = fit(MODEL, one, loss=MixtureELBO(4), num_steps=20, seed=1, tolerance=0.0)
+    half = fit(MODEL, other, loss=MixtureELBO(4), num_steps=10, seed=1, tolerance=0.0)
+    resumed = fit(MODEL, other, loss=MixtureELBO(4), num_steps=20, resume=half, tolerance=0.0)
+    assert torch.equal(whole.elbo_history, resumed.elbo_history)
     svi = SVI(MODEL, one, PyroOptim(torch.optim.Adam, {"lr": 0.1}), loss=MixtureELBO(4))
     before = one.weight_logits.detach().clone()
     svi.step()
@@ -316,7 +316,7 @@ def test_svi_and_resuming_are_those_of_any_guide():
 
 def test_draws_follow_the_weights():
     model = two_ways()
-    mixture = MixtureGuide.apart(model, OpenLoopGuide, 2, generator=seeded())
+    mixture = MixtureGuide.apart(model, OpenLoopGuide, 2, seed=seeded())
     with torch.no_grad():
         mixture.weight_logits.copy_(torch.tensor([math.log(0.8), math.log(0.2)]))
         for guide, sign in zip(mixture.guides, (1.0, -1.0), strict=True):
@@ -335,8 +335,8 @@ def test_draws_follow_the_weights():
         (lambda: MixtureGuide(MODEL, [ClampedGuide(two_ways())]), InvalidArgument, "built from another. Build all"),
         (lambda: MixtureGuide(MODEL, [ClampedGuide(MODEL)] * 2), InvalidArgument, r"`guides\[1\]`.*there twice"),
         (lambda: MixtureGuide.apart(MODEL, ClampedGuide, 0), InvalidArgument, "`components` must be a whole number"),
-        (lambda: mixture_of(MODEL).elbo(1), InvalidArgument, "`samples` must be a whole number, at least 2"),
-        (lambda: MixtureELBO(1), InvalidArgument, "`samples` must be a whole number, at least 2"),
+        (lambda: mixture_of(MODEL).elbo(1), InvalidArgument, "`num_samples` must be a whole number, at least 2"),
+        (lambda: MixtureELBO(1), InvalidArgument, "`num_samples` must be a whole number, at least 2"),
         (lambda: MixtureELBO().loss(MODEL, ClampedGuide(MODEL)), InvalidGuide, "take MarkovELBO"),
         (lambda: MixtureELBO().loss(two_ways(), mixture_of(MODEL)), InvalidGuide, "Pass guide.model"),
     ],

@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_episodes_and_their_returns_are_those_of_th
 
 def test_a_discretised_environment_is_recorded_by_cells():
     """A step of the live pole that the cells hold for impossible would be refused by name; actions are enough."""
-    found = discretise("CartPole-v1", bins=(1, 2, 6, 4), samples=8, horizon=30, seed=0)
+    found = discretise("CartPole-v1", bins=(1, 2, 6, 4), num_samples=8, horizon=30, seed=0)
     best = infer(TabularModel(found.mdp, 1.0), 0.0)
     episodes = record("CartPole-v1", found.player(best, seed=0), 5, seed=0)
     for each in episodes:
@@ -116,10 +116,10 @@ def test_episodes_of_another_shape_are_refused(lake, given, message):
 
 def test_bad_arguments_of_record_are_refused(lake):
     policy = infer(TabularModel(lake[0]), 0.0)
-    with pytest.raises(InvalidArgument, match="`episodes` must be a whole number"):
-        record(lake[1], policy, 0)
+    with pytest.raises(InvalidArgument, match="`num_episodes` must be a whole number"):
+        record(lake[1], policy, 0, seed=0)
     with pytest.raises(InvalidArgument, match="`env` must have discrete states and actions"):
-        record("CartPole-v1", policy, 1)
+        record("CartPole-v1", policy, 1, seed=0)
 
 
 def test_a_recording_of_a_discounted_problem_ends_where_it_died():

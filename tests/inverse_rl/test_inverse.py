@@ -279,8 +279,8 @@ def test_features_that_are_mixed_or_scaled_take_the_same_path():
     model, rng = problem(6), np.random.default_rng(0)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 30))
     features, mixture = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 3)) * [1e-2, 1.0, 1e3]
-    one, other = (inverse(model, demonstrations, each, steps=6) for each in (features, features @ mixture))
-    np.testing.assert_allclose(one.trace, other.trace, rtol=1e-6)
+    one, other = (inverse(model, demonstrations, each, num_steps=6) for each in (features, features @ mixture))
+    np.testing.assert_allclose(one.objective_history, other.objective_history, rtol=1e-6)
 
 
 def test_features_that_were_never_met_do_no_harm():
@@ -390,7 +390,7 @@ def test_the_likelihood_never_decreases():
     for who in DEMONSTRATORS:
         found = inverse(model, demonstrations, "state_action", who, prior=2.0)
         assert found.status in (InverseStatus.converged, InverseStatus.no_progress), who
-        assert (found.trace.diff() >= -1e-9).all()
+        assert (found.objective_history.diff() >= -1e-9).all()
         assert found.gradient < 1e-5
 
 
@@ -413,7 +413,7 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
             progress=lambda step, metrics: shown.append((step, metrics["log_likelihood"])),
             **settings,
         )
-        return found.status, len(found.trace)
+        return found.status, len(found.objective_history)
 
     def look(info):
         looked.append((info.step, info.log_likelihood))
@@ -421,8 +421,8 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
 
     if method == "lbfgs":
         assert ended()[0] is InverseStatus.no_progress  # the gradient is not exactly 0
-    assert ended(steps=0) == (InverseStatus.out_of_steps, 1)
-    assert ended(steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
+    assert ended(num_steps=0) == (InverseStatus.out_of_steps, 1)
+    assert ended(num_steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
     assert shown == looked
     assert [step for step, _ in looked] == [0, 1, 2, 3]
     assert ended(callbacks=[look, lambda info: info.step == 2]) == (InverseStatus.stopped, 3)
@@ -430,7 +430,7 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
     before = signal.getsignal(signal.SIGINT)
     press = [lambda info: info.step == 2 and signal.raise_signal(signal.SIGINT)]
     assert ended(callbacks=press) == (InverseStatus.interrupted, 3)
-    assert ended(callbacks=press, steps=2) == (InverseStatus.interrupted, 3)
+    assert ended(callbacks=press, num_steps=2) == (InverseStatus.interrupted, 3)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -544,7 +544,7 @@ def test_a_network_finds_what_a_table_finds():
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
     network = NetworkReward(model.mdp, torch.eye(3), module)
-    by_network = inverse(model, demonstrations, network, method="adam", steps=600, learning_rate=0.02)
+    by_network = inverse(model, demonstrations, network, method="adam", num_steps=600, learning_rate=0.02)
     by_table = inverse(model, demonstrations, TabularReward(model.mdp))
     assert by_network.log_likelihood == pytest.approx(by_table.log_likelihood, abs=0.05)
 
@@ -569,7 +569,7 @@ def test_a_reward_of_the_last_state_counts_as_often_as_it_is_reached():
         reward = TabularReward(model.mdp, "state", pays)
         with torch.no_grad():
             reward.weight.fill_(1.0)
-        found = inverse(model, demonstrations, reward, steps=0)
+        found = inverse(model, demonstrations, reward, num_steps=0)
         assert (found.model.mdp.final_reward is not None) is pays
         assert infer(found.model, 0.0).v[0, 0] == pytest.approx(3.0 if pays else 2.0)
 
@@ -606,7 +606,7 @@ def test_bad_arguments_are_refused():
         ({"demonstrator": "nobody"}, "`demonstrator` must be"),
         ({"prior": -1.0}, "`prior` must be"),
         ({"method": "newton"}, "`method` must be"),
-        ({"steps": -1}, "`steps` must be"),
+        ({"num_steps": -1}, "`num_steps` must be"),
         ({"tolerance": 0.0}, "`tolerance` must be"),
     ]:
         with pytest.raises(ValueError, match=message):

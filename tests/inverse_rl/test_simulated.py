@@ -127,11 +127,12 @@ def test_the_behaviour_of_the_demonstrations_is_learned():
         recordings(mdp, policy, 200),
         Table(torch.zeros(2, 2)),
         learner=learner,
-        rounds=60,
-        steps=160,
-        episodes=64,
+        num_rounds=60,
+        steps_per_round=160,
+        num_episodes=64,
         learning_rate=0.05,
         prior=3.0,
+        seed=0,
     )
     assert found.status is InverseStatus.out_of_steps
     assert len(found.rounds) == 60
@@ -168,7 +169,7 @@ def test_ctrl_c_ends_it_after_the_round(learning):
         shown.clear()
         return inverse_in_simulator(
             lambda: to_gymnasium(mdp), recordings(mdp, policy, 5), Table(torch.zeros(2, 2)),
-            learner=learner, rounds=rounds, steps=4, episodes=2, progress=progress,
+            learner=learner, num_rounds=rounds, steps_per_round=4, num_episodes=2, seed=0, progress=progress,
         )  # fmt: skip
 
     found = run(5)
@@ -192,11 +193,12 @@ def test_free_and_clamped_differ_where_there_are_dice():
             reward,
             who,
             learner=SoftQLearning(lambda: to_gymnasium(mdp), discount=0.99, seed=0, learning_starts=10**6, **TABLE),
-            rounds=60,
-            steps=1,
-            episodes=200,
+            num_rounds=60,
+            steps_per_round=1,
+            num_episodes=200,
             learning_rate=0.05,
             prior=3.0,
+            seed=0,
         )
         found[who] = reward.values.detach()
         assert (result.rounds[-1].effective < 199) is (who == "free")
@@ -210,14 +212,14 @@ def test_what_does_not_fit_is_refused():
         ([], {}, "at least one"),
         ([Recording(np.zeros((2, 4)), [0, 1], True)], {}, "Recording 0 must have at least one action and one obs"),
         ([good, Recording(np.zeros((2, 4)), [5], True)], {}, r"Recording 1 must do actions of Discrete\(2\)"),
-        ([good], {"rounds": 0}, "`rounds` must be"),
+        ([good], {"num_rounds": 0}, "`num_rounds` must be"),
         ([good], {"learner": SAC(env, hidden=(4,))}, "fixed temperature"),
     ]:
         with pytest.raises(ValueError, match=message):
             inverse_in_simulator(env, given, reward, **settings)
     box = SoftQLearning("Pendulum-v1", hidden=(4,))
     with pytest.raises(ValueError, match="density for a free demonstrator"):
-        inverse_in_simulator("Pendulum-v1", [good], reward, "free", learner=box)
+        inverse_in_simulator("Pendulum-v1", [good], reward, "free", learner=box, seed=0)
 
 
 def test_recordings_that_were_cut_count_as_far_as_all_go():
@@ -234,8 +236,9 @@ def test_recordings_that_were_cut_count_as_far_as_all_go():
         cut,
         torch.nn.Linear(7, 1),
         learner=SAC("Pendulum-v1", temperature=1.0, hidden=(16,), seed=0),
-        rounds=2,
-        steps=10,
-        episodes=2,
+        num_rounds=2,
+        steps_per_round=10,
+        num_episodes=2,
+        seed=0,
     )
     assert len(found.rounds) == 2

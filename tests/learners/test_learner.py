@@ -43,7 +43,7 @@ CASES = {
     "Pendulum-v1": {},
     "CartPole-v1": {"num_envs": 2},
     "FrozenLake-v1": {"hidden": ()},
-    "learned/Noisy-v0": {"temperature": 0.5, "optimism": -0.5, "updates": 2, "num_envs": 3},
+    "learned/Noisy-v0": {"temperature": 0.5, "optimism": -0.5, "num_updates": 2, "num_envs": 3},
     "learned/Choice-v0": {"temperature": 0.5, "optimism": 1.0},
     "learned/Short-v0": {"hidden": (40, 40), "products": "bfloat16"},
 }
@@ -57,7 +57,7 @@ def test_what_goes_on_is_what_never_stopped(tmp_path, env, cuts, kind):
     if kind is SoftQLearning:
         settings = {"temperature": 1.0, **settings}
         if env in ("Pendulum-v1", "learned/Noisy-v0"):
-            settings |= {"hidden": (8,), "particles": 4}
+            settings |= {"hidden": (8,), "num_particles": 4}
     path, plan = tmp_path / "checkpoint.pt", {"log_every": 12}
     through = kind(env, **settings)
     through.learn(36, **plan)
@@ -102,7 +102,7 @@ def test_looking_changes_nothing(tmp_path, env):
 
     plain, _ = whole_of(env, TINY, tmp_path)
     watched, facts = whole_of(
-        env, TINY, tmp_path, evaluate_every=7, evaluation_episodes=2, log_every=5, progress=lambda s, m: None,
+        env, TINY, tmp_path, evaluate_every=7, num_evaluation_episodes=2, log_every=5, progress=lambda s, m: None,
         checkpoint=tmp_path / "kept.pt", checkpoint_every=4,
     )  # fmt: skip
     assert equal(plain, watched)
@@ -117,7 +117,7 @@ def test_looking_changes_nothing(tmp_path, env):
 
 def test_evaluations_in_the_log_are_those_of_evaluate():
     learner = SAC("learned/Noisy-v0", **TINY)
-    found = learner.learn(20, evaluate_every=20, evaluation_episodes=5)
+    found = learner.learn(20, evaluate_every=20, num_evaluation_episodes=5)
     again = learner.evaluate(5, seed=learner.config["seed"] + 1)
     assert (found.evaluations[0].mean, found.evaluations[0].length) == (again.mean, again.lengths.mean())
     assert f"return {again.mean:.6g} ±" in repr(found)
@@ -131,20 +131,20 @@ def test_the_generators_of_others_are_left_alone(tmp_path):
 
     before = states()
     learner = SAC("learned/Noisy-v0", **TINY)
-    learner.learn(20, evaluate_every=10, evaluation_episodes=1)
+    learner.learn(20, evaluate_every=10, num_evaluation_episodes=1)
     learner.save(tmp_path / "one.pt")
     SAC.load(tmp_path / "one.pt").learn(25)
-    learner.evaluate(2, deterministic=False)
+    learner.evaluate(2, deterministic=False, seed=0)
     learner.predict(np.zeros(1, np.float32), deterministic=True)
     assert states() == before
 
 
 def test_what_is_loaded_is_what_was_saved(tmp_path):
     learner = SAC("learned/Noisy-v0", num_envs=2, **{**TINY, "temperature": 0.3})
-    learner.learn(31, evaluate_every=10, evaluation_episodes=2)
+    learner.learn(31, evaluate_every=10, num_evaluation_episodes=2)
     learner.save(tmp_path / "one.pt")
     found = SAC.load(tmp_path / "one.pt")
-    assert (found.steps, found.seconds, found.config) == (32, learner.seconds, learner.config)
+    assert (found.total_steps, found.seconds, found.config) == (32, learner.seconds, learner.config)
     assert (found.log, found.evaluations) == (learner.log, learner.evaluations)
     assert equal(whole(found, tmp_path / "two.pt"), whole(learner, tmp_path / "three.pt"))
     assert found.temperature == pytest.approx(0.3)
@@ -187,7 +187,7 @@ def test_every_transition_is_within_an_episode_and_only_termination_ends_its_val
     learner = SAC(env, **{**TINY, "num_envs": 3})
     learner.learn(60)
     before, after, _, goes_on = transitions(learner)
-    assert len(before) == learner.steps, "a step that only resets does not count"
+    assert len(before) == learner.total_steps, "a step that only resets does not count"
     assert torch.equal(after[:, 0], before[:, 0]), "the end of an episode is not followed by the start of another"
     assert torch.equal(after[:, 1], before[:, 1] + 1)
     last = after[:, 1] == 4
@@ -208,7 +208,7 @@ def test_a_vector_of_environments_goes_on_in_new_episodes(tmp_path, mode):
     found.learn(70)
     before, after, _, _ = transitions(found)
     assert torch.equal(after[:, 1], before[:, 1] + 1)
-    assert len(before) == found.steps >= 70
+    assert len(before) == found.total_steps >= 70
 
 
 def test_a_vector_may_write_over_its_observations():
@@ -229,7 +229,7 @@ def test_copies_side_by_side():
     learner = SAC("CartPole-v1", **{**TINY, "num_envs": 3})
     observations = np.stack(learner.worlds.observations)
     assert len(np.unique(observations, axis=0)) == 3, "each copy has its own episodes"
-    assert learner.learn(10).steps == 12
+    assert learner.learn(10).total_steps == 12
 
 
 SHOWN = {
@@ -324,13 +324,13 @@ def test_an_environment_in_trouble_is_told_and_nothing_is_lost(tmp_path, trouble
     learner = SAC(lambda: next(made), **{**TINY, "num_envs": 2})
     with pytest.raises(EnvironmentFailure, match=f"(?s){TROUBLES[trouble]}"):
         learner.learn(200)
-    steps = learner.steps
+    steps = learner.total_steps
     assert 26 <= steps <= 30
     with pytest.raises(EnvironmentFailure, match=r"failed in an earlier step.*load the learner"):
         learner.learn(200)
     learner.save(tmp_path / "one.pt")
     found = SAC.load(tmp_path / "one.pt", env=lambda: Counting(4))
-    assert found.steps == steps
+    assert found.total_steps == steps
     assert found.worlds.lengths.tolist() == [steps // 2 % 4] * 2
     found.learn(60)
     before, after, _, _ = transitions(found)
@@ -376,7 +376,7 @@ def test_a_learner_that_diverges_says_so_and_its_checkpoint_is_the_one_before(tm
     with pytest.raises(LearningDiverged, match="Lower the learning rate, or scale the rewards"):
         kind(made, **fixed).learn(200)  # where it is the next action that cannot be drawn
     good = kind.load(path, env=made)
-    assert 29 <= good.steps <= learner.steps
+    assert 29 <= good.total_steps <= learner.total_steps
     for part in good.parts().values():
         if isinstance(part, torch.nn.Module):
             assert all(torch.isfinite(each).all() for each in part.parameters())
@@ -390,7 +390,7 @@ def test_ctrl_c_ends_after_the_step_in_hand(tmp_path, keyboard):
     path = tmp_path / "one.pt"
     learner = SAC("learned/Noisy-v0", **TINY)
     found = learner.learn(40, progress=press, checkpoint=path, log_every=20)
-    assert (found.status, found.steps) == (LearningStatus.interrupted, 17)
+    assert (found.status, found.total_steps) == (LearningStatus.interrupted, 17)
     assert "call learn(…) again" in found.status.message
     through = SAC("learned/Noisy-v0", **TINY)
     assert through.learn(40, log_every=20).status is LearningStatus.complete
@@ -408,7 +408,7 @@ def test_a_second_ctrl_c_is_at_once(tmp_path, keyboard):
     with pytest.raises(KeyboardInterrupt):
         SAC("learned/Noisy-v0", **TINY).learn(40, progress=press, checkpoint=tmp_path / "one.pt", checkpoint_every=5)
     learner, through = SAC.load(tmp_path / "one.pt"), SAC("learned/Noisy-v0", **TINY)
-    assert learner.steps == 15
+    assert learner.total_steps == 15
     for each in (learner, through):
         each.learn(40)
     assert equal(whole(learner, tmp_path / "two.pt"), whole(through, tmp_path / "three.pt"))
@@ -417,12 +417,12 @@ def test_a_second_ctrl_c_is_at_once(tmp_path, keyboard):
 def test_steps_of_several_copies_count_one_by_one(monkeypatch):
     shown, saved = [], []
     learner = SAC("learned/Noisy-v0", **{**TINY, "num_envs": 4})
-    monkeypatch.setattr(learner, "save", lambda path: saved.append(learner.steps))
+    monkeypatch.setattr(learner, "save", lambda path: saved.append(learner.total_steps))
     learner.learn(22, log_every=10, progress=lambda step, metrics: shown.append(step))
-    assert learner.steps == shown[-1] >= 22
+    assert learner.total_steps == shown[-1] >= 22
     found = learner.learn(40, progress=lambda step, metrics: shown.append(step), checkpoint="x", checkpoint_every=10)
-    assert (found.status, found.steps) == (LearningStatus.complete, learner.steps)
-    assert shown[-2] < 40 <= shown[-1] == learner.steps
+    assert (found.status, found.total_steps) == (LearningStatus.complete, learner.total_steps)
+    assert shown[-2] < 40 <= shown[-1] == learner.total_steps
     assert sorted(set(shown)) == shown
     assert saved == [next(step for step in shown if step >= 30), shown[-1]]
 
@@ -442,9 +442,9 @@ def test_the_time_of_an_evaluation_does_not_count(monkeypatch):
 
     monkeypatch.setattr(learner, "advance", after(1.0, learner.advance))
     monkeypatch.setattr(learner, "evaluate", after(1000.0, learner.evaluate))
-    learner.learn(10, evaluate_every=4, evaluation_episodes=1)
+    learner.learn(10, evaluate_every=4, num_evaluation_episodes=1)
     now += 500.0
-    found = learner.learn(20, evaluate_every=4, evaluation_episodes=1)
+    found = learner.learn(20, evaluate_every=4, num_evaluation_episodes=1)
     assert [point.seconds for point in found.evaluations] == [4.0, 8.0, 10.0, 12.0, 16.0, 20.0]
     assert found.seconds == learner.seconds == 20.0
 
@@ -452,23 +452,23 @@ def test_the_time_of_an_evaluation_does_not_count(monkeypatch):
 def test_a_callback_stops():
     learner = SAC("learned/Noisy-v0", **TINY)
     found = learner.learn(40, log_every=6, callbacks=[lambda info: info.step >= 18])
-    assert (found.status, found.steps) == (LearningStatus.stopped, 18)
+    assert (found.status, found.total_steps) == (LearningStatus.stopped, 18)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "`steps` must be a whole number, at least 1, but is 0"),
-        ({"steps": True}, "`steps` must be a whole number"),
+        ({"total_steps": 0}, "`total_steps` must be a whole number, at least 1, but is 0"),
+        ({"total_steps": True}, "`total_steps` must be a whole number"),
         ({"log_every": 0}, "`log_every` must be a whole number"),
         ({"evaluate_every": -1}, "`evaluate_every` must be a whole number"),
-        ({"evaluation_episodes": 0}, "`evaluation_episodes` must be a whole number"),
+        ({"num_evaluation_episodes": 0}, "`num_evaluation_episodes` must be a whole number"),
         ({"checkpoint_every": 0}, "`checkpoint_every` must be a whole number"),
     ],
 )
 def test_wrong_plans(change, message):
     with pytest.raises(InvalidArgument, match=message):
-        SAC("learned/Noisy-v0", **TINY).learn(**{"steps": 5, **change})
+        SAC("learned/Noisy-v0", **TINY).learn(**{"total_steps": 5, **change})
 
 
 @pytest.mark.parametrize(
@@ -488,8 +488,8 @@ def test_an_environment_without_an_id_is_told_before_anything_is_learned():
     learner = SAC(Noisy(), **TINY)
     with pytest.raises(InvalidArgument, match=r"`env` must be given to evaluate in.*has no id"):
         learner.learn(20, evaluate_every=10)
-    assert learner.steps == 0
-    assert len(learner.evaluate(2, env=gymnasium.make("learned/Noisy-v0")).returns) == 2
+    assert learner.total_steps == 0
+    assert len(learner.evaluate(2, env=gymnasium.make("learned/Noisy-v0"), seed=0).returns) == 2
 
 
 def test_an_id_stands_for_what_it_makes_alone():
@@ -587,7 +587,7 @@ torch.set_num_threads(1)
 STEPS, EVERY, KILLS = 480, 3, 24
 folder, chance = Path(sys.argv[1]), random.Random(int(sys.argv[2]))
 made = dict(hidden=(8,), batch_size=4, learning_starts=5, capacity=300, seed=3, num_envs=1)
-plan = dict(steps=STEPS, checkpoint_every=EVERY, log_every=50, evaluate_every=200, evaluation_episodes=1)
+plan = dict(total_steps=STEPS, checkpoint_every=EVERY, log_every=50, evaluate_every=200, num_evaluation_episodes=1)
 
 def child(path, say):
     learner = SAC.load(path) if path.exists() else SAC("CartPole-v1", **made)
@@ -650,7 +650,7 @@ def test_killed_two_dozen_times_it_is_as_if_it_never_was(tmp_path):
     assert kills >= 20, (seed, kills)
     through, killed = (whole(SAC.load(tmp_path / f"{name}.pt"), tmp_path / "x.pt") for name in ("through", "killed"))
     assert equal(through, killed), seed
-    assert killed[1]["steps"] == 480
+    assert killed[1]["total_steps"] == 480
     assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")} == {
         "through.pt", "killed.pt", "x.pt",
     }  # fmt: skip

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def twin(mdp, temperature=1.0, **options):
     """A learner of the problem, whose networks are tables."""
-    settings = {"learning_starts": 3000, "discount": mdp.discount, "seed": 0, "updates": 3, **TABLE, **options}
+    settings = {"learning_starts": 3000, "discount": mdp.discount, "seed": 0, "num_updates": 3, **TABLE, **options}
     return OriginalSAC(to_gymnasium(mdp, observe_time=True), temperature=temperature, **settings)
 
 
@@ -91,7 +91,7 @@ class Doors(gymnasium.Env):
 def in_doors(kind, optimism, gathered):
     learner = kind(
         Doors, temperature=0.5, optimism=optimism, discount=1.0, hidden=(32, 32), learning_rate=5e-3, batch_size=128,
-        num_envs=16, learning_starts=2000, target_rate=0.05, updates=2, seed=0,
+        num_envs=16, learning_starts=2000, target_rate=0.05, num_updates=2, seed=0,
     )  # fmt: skip
     learner.learn(2000 + 16 * gathered)
     return learner
@@ -146,7 +146,7 @@ def test_truncation_bootstraps_and_termination_does_not(ends, value):
             return 0, 1.0, ends, False, {}
 
     learner = OriginalSAC(
-        lambda: TimeLimit(Wage(), 4), temperature=0.5, discount=0.5, seed=0, learning_starts=64, updates=3, **TABLE
+        lambda: TimeLimit(Wage(), 4), temperature=0.5, discount=0.5, seed=0, learning_starts=64, num_updates=3, **TABLE
     )
     learn(learner, 64 + 16 * 60, rate=0.1, last=0.02)
     with torch.no_grad():
@@ -188,7 +188,7 @@ def test_resumed_is_uninterrupted(tmp_path, kind):
     [
         ({"temperature": 0.0}, r"`temperature` must be a positive number .* but is 0.0.*Take a small one"),
         ({"discount": -0.1}, r"`discount` must be a probability, but is -0.1"),
-        ({"updates": 0}, r"`updates` must be a whole number, at least 1, but is 0"),
+        ({"num_updates": 0}, r"`num_updates` must be a whole number, at least 1, but is 0"),
         ({"optimism": math.inf}, r"`optimism` must be a number and finite"),
     ],
 )

@@ -88,7 +88,7 @@ def gradients(loss, model, guide, number):
 
 
 def same_seed_gradient(loss, model, guide):
-    model.resets = 0
+    model.num_resets = 0
     torch.manual_seed(5)
     return gradients(loss, model, guide, 1)[0][0]
 
@@ -462,8 +462,8 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, env, steps, pauses):
         torch.rand(3)  # what others draw does not matter
         two = again.learn(steps)
         assert torch.equal(parameters(whole), parameters(again))
-        assert again.model.resets == whole.model.resets
-        assert two.steps == one.steps
+        assert again.model.num_resets == whole.model.num_resets
+        assert two.total_steps == one.total_steps
         assert two.log[-1]["elbo"] == one.log[-1]["elbo"]
 
 
@@ -479,7 +479,7 @@ def test_another_seed_is_another_learner_and_the_global_generator_is_left_alone(
 
 def test_it_predicts_evaluates_and_logs():
     learner = small("Pendulum-v1")
-    done = learner.learn(800, log_every=400, evaluate_every=400, evaluation_episodes=2)
+    done = learner.learn(800, log_every=400, evaluate_every=400, num_evaluation_episodes=2)
     assert len(done.log) == 2
     assert done.log[-1]["episodes"] == 4
     assert done.evaluations[-1].length == 200
@@ -525,7 +525,7 @@ def test_a_failure_of_the_world_leaves_the_learner_as_it_was():
     learner.learn(16)
     steady.learn(16)
     assert torch.equal(parameters(learner), parameters(steady))
-    assert learner.model.resets == steady.model.resets == 4
+    assert learner.model.num_resets == steady.model.num_resets == 4
 
 
 def test_divergence_and_bad_arguments_are_said():

@@ -28,7 +28,7 @@ SEEN = Observations(Box(-1.0, 1.0, (2,)))
 
 def twin(mdp, temperature=1.0, **options):
     """A learner of the problem, whose networks are tables."""
-    settings = {"learning_starts": 3000, "discount": mdp.discount, "seed": 0, "updates": 3, **TABLE, **options}
+    settings = {"learning_starts": 3000, "discount": mdp.discount, "seed": 0, "num_updates": 3, **TABLE, **options}
     return SAC(to_gymnasium(mdp, observe_time=True), temperature=temperature, **settings)
 
 
@@ -137,7 +137,9 @@ class TestTruncation:
             return TimeLimit(Bandit(actions, lambda *_: 1.0, ends_after), 4)
 
         fixed = {} if isinstance(actions, Discrete) else {"policy": uniform_policy}
-        learner = SAC(make, temperature=0.5, discount=0.5, seed=0, learning_starts=64, updates=3, **{**TABLE, **fixed})
+        learner = SAC(
+            make, temperature=0.5, discount=0.5, seed=0, learning_starts=64, num_updates=3, **{**TABLE, **fixed}
+        )
         learn(learner, 64 + 16 * 50, rate=0.1, last=0.02)
         features = torch.tensor([[1.0, 0.0]]).expand(64, 2)
         with torch.no_grad():
@@ -185,7 +187,7 @@ class TestBox:
 
         learner = SAC(
             make, temperature=temperature, discount=discount, hidden=(64, 64), learning_rate=3e-3, seed=0,
-            batch_size=128, num_envs=16, learning_starts=2000, target_rate=0.05, updates=2,
+            batch_size=128, num_envs=16, learning_starts=2000, target_rate=0.05, num_updates=2,
         )  # fmt: skip
         learner.learn(2000 + 16 * 170)
         nodes = np.linspace(low, high, 20001)
@@ -230,7 +232,7 @@ class TestBox:
 
         learner = SAC(
             make, temperature=1.0, action_prior=prior, hidden=(16,), learning_rate=1e-2, seed=0, batch_size=128,
-            num_envs=8, learning_starts=64, updates=2,
+            num_envs=8, learning_starts=64, num_updates=2,
         )  # fmt: skip
         learner.learn(64 + 8 * 100)
         with torch.no_grad():
@@ -256,7 +258,7 @@ class TestTemperature:
         def make():
             return Bandit(Discrete(3), lambda _, action: float(pay[action]))
 
-        learner = SAC(make, temperature="auto", target_entropy=0.9, seed=0, learning_starts=64, updates=3, **TABLE)
+        learner = SAC(make, temperature="auto", target_entropy=0.9, seed=0, learning_starts=64, num_updates=3, **TABLE)
         learn(learner, 64 + 16 * 100, rate=0.1)
         log_policy = learner.actor(torch.eye(2)[:1]).detach()
         assert -float((log_policy.exp() * log_policy).sum()) == pytest.approx(0.9, abs=0.02)
@@ -268,7 +270,7 @@ class TestTemperature:
 
         learner = SAC(
             make, target_entropy=-0.3, hidden=(32,), learning_rate=1e-2, seed=0, batch_size=128, num_envs=16,
-            learning_starts=640, updates=2,
+            learning_starts=640, num_updates=2,
         )  # fmt: skip
         learner.learn(640 + 16 * 130)
         assert float(learner.actor(torch.eye(2)[:1]).entropy().detach()) == pytest.approx(-0.3, abs=0.1)
@@ -321,7 +323,7 @@ def test_targets_follow_slowly():
     mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[1.0]]], 2)
     still = SAC(
         to_gymnasium(mdp, observe_time=True), temperature=1.0, seed=0, discount=1.0,
-        **{**TABLE, "target_rate": 1e-6}, learning_starts=64, updates=3,
+        **{**TABLE, "target_rate": 1e-6}, learning_starts=64, num_updates=3,
     )  # fmt: skip
     learn(still, 64 + 16 * 40)
     assert float(soft_value(still, mdp, 1.0)[0, 0]) == pytest.approx(
@@ -339,7 +341,7 @@ def test_targets_follow_slowly():
         ({"temperature": 1.0, "target_entropy": 1.0}, r"`target_entropy` is for .*Leave one of them out"),
         ({"optimism": 0.5}, r"`optimism` must be 0 while the temperature is learned, but is 0.5.*Give a temperature"),
         ({"discount": 1.5}, r"`discount` must be a probability, but is 1.5"),
-        ({"updates": 0}, r"`updates` must be a whole number, at least 1, but is 0"),
+        ({"num_updates": 0}, r"`num_updates` must be a whole number, at least 1, but is 0"),
         ({"learning_rate": 0.0}, r"`learning_rate` must be a number above 0 and at most 1, but is 0.0"),
         ({"target_rate": 2.0}, r"`target_rate` must be a number above 0"),
         ({"action_prior": [0.5, 0.6]}, r"`action_prior` must be probabilities that sum to 1"),

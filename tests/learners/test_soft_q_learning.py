@@ -230,7 +230,7 @@ def test_in_a_box_value_and_policy_are_those_of_quadrature():
         hidden=(64, 64),
         learning_rate=3e-3,
         batch_size=128,
-        particles=32,
+        num_particles=32,
         learning_starts=500,
         num_envs=4,
         seed=0,
@@ -260,7 +260,7 @@ def test_stopped_and_loaded_it_goes_on_bit_for_bit(box, tmp_path):
     """With β ≠ 0, so that the normaliser of the loss is part of it."""
     make = bandit()[0] if box else lambda: to_gymnasium(dice(), observe_time=True)
     given = {"optimism": -0.5, "learning_starts": 20, "batch_size": 16, "seed": 4, "num_envs": 2}
-    given |= {"hidden": (8,), "particles": 4} if box else {"hidden": ()}
+    given |= {"hidden": (8,), "num_particles": 4} if box else {"hidden": ()}
     whole = SoftQLearning(make, **given)
     whole.learn(120)
     half = SoftQLearning(make, **given)
@@ -279,8 +279,8 @@ def test_stopped_and_loaded_it_goes_on_bit_for_bit(box, tmp_path):
         ({"temperature": 0.0}, "`temperature` must be a positive number.*SAC has"),
         ({"temperature": float("inf")}, "`temperature` must be a positive number.*but is inf"),
         ({"discount": 1.5}, "`discount` must be a probability"),
-        ({"updates": 0}, "`updates` must be a whole number, at least 1"),
-        ({"particles": 1}, "`particles` must be a whole number, at least 2"),
+        ({"num_updates": 0}, "`num_updates` must be a whole number, at least 1"),
+        ({"num_particles": 1}, "`num_particles` must be a whole number, at least 2"),
         ({"learning_rate": 0.0}, "`learning_rate` must be a number above 0"),
         ({"optimism": float("nan")}, "`optimism` must be a number and finite"),
     ],

@@ -148,7 +148,7 @@ def test_a_replayed_model_does_not_step_the_world_again():
     traces(model, SimulatedGuide(model))
     assert log.count("reset") == 1
     assert len(log) == 4
-    assert model.resets == 1
+    assert model.num_resets == 1
 
 
 def test_the_guide_cancels_the_world_and_starts_at_the_prior():
@@ -234,9 +234,9 @@ def test_the_seed_and_the_number_of_resets_are_all_that_the_episodes_depend_on()
         return poutine.trace(model).get_trace().nodes["outcome_3"]["value"]
 
     first, second = drawn(one), drawn(one)
-    two.resets = 1
+    two.num_resets = 1
     assert torch.equal(drawn(two), second)
-    two.resets = 0
+    two.num_resets = 0
     assert torch.equal(drawn(two), first)
     starts = [int(drawn(one)[:, :3].argmax()) for _ in range(20)]
     assert len(set(starts)) > 1, "episodes differ"

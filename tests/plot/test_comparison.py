@@ -11,7 +11,7 @@ from pgm_control.models import frozen_lake, lottery, lottery_twin, restaurant, r
 
 
 def compared(mdp, name="a problem", steps=30, temperature=1.0):
-    return compare(TabularModel(mdp, temperature), steps=steps, name=name)
+    return compare(TabularModel(mdp, temperature), num_steps=steps, name=name, seed=0)
 
 
 def many(states=12, actions=9):

@@ -133,7 +133,7 @@ def pictures(name):
     rows["something with quite a long name"] = evaluate(model, infer(model, 0.5))
     dial = frontier(model, [-0.5, 0.0, 0.3, 1.0], cvar_level=None if name == "windy_bridge" else 0.1)
     wide = frontier(model, [-20.0, -1.0, 0.0, 0.1, 1.0, 30.0], cvar_level=None)
-    fits = {"free": fit(model, FreeGuide(model), steps=4), "clamped": fit(model, ClampedGuide(model), steps=4)}
+    fits = {"free": fit(model, FreeGuide(model), num_steps=4), "clamped": fit(model, ClampedGuide(model), num_steps=4)}
     returns = {each: return_distribution(model, guide) for each, guide in (("free", free), ("clamped", clamped))}
     returns["half way between the two"] = return_distribution(model, infer(model, 0.5))
     learnings = {"soft actor-critic": learning(-9.0), "soft Q-learning": learning(-8.9), "free": learning(-9.1, False)}
@@ -454,7 +454,7 @@ def test_what_lies_beside_the_map_is_named_with_its_number():
 def test_bars_are_the_true_and_the_believed_dice_the_most_tilted_first(build):
     model = TabularModel(build())
     dice = tilted_dice(model, infer(model, 1.0), 2)
-    true, believed = plot.dice(model, most=2).containers
+    true, believed = plot.dice(model, max_rows=2).containers
     if build is not many:
         assert [bar.get_width() for bar in true] == [face.true for die in dice for face in die.faces]
         assert [bar.get_width() for bar in believed] == [face.believed for die in dice for face in die.faces]
@@ -561,7 +561,7 @@ def test_the_map_and_the_bars_of_the_ledger_sum_to_it(cliff, block):
     image = plot.ledger_map(account, block=block).images[0].get_array()
     assert float(image.sum()) == pytest.approx(total)
     assert grid.beside == (48,)
-    bars = plot.ledger_bars(account, most=5)
+    bars = plot.ledger_bars(account, max_states=5)
     assert sum(bar.get_width() for each in bars.containers for bar in each) == pytest.approx(account.gap)
     widths = np.sum([[bar.get_width() for bar in each] for each in bars.containers], axis=0)
     assert list(widths[:-1]) == sorted(widths[:-1], reverse=True)
@@ -585,7 +585,7 @@ def test_lines_of_delusion_go_from_true_to_imagined():
 
 
 def test_a_comparison_is_drawn_whole():
-    found = compare(TabularModel(restaurant()), steps=3)
+    found = compare(TabularModel(restaurant()), num_steps=3, seed=0)
     labels = [label.get_text() for label in plot.imagined_and_true(found).get_yticklabels()]
     assert labels == list(found.scorecard.scores)
     curves, _ = plot.elbo_curves(found.model, found)
@@ -634,17 +634,20 @@ def test_temperatures_show_what_inference_and_evaluation_say():
 
 def test_curves_of_fits_end_at_the_exact_optima():
     model = TabularModel(restaurant())
-    fits = {"free": fit(model, FreeGuide(model), steps=30), "clamped": fit(model, ClampedGuide(model), steps=20)}
+    fits = {
+        "free": fit(model, FreeGuide(model), num_steps=30),
+        "clamped": fit(model, ClampedGuide(model), num_steps=20),
+    }
     curves, gaps = plot.elbo_curves(model, fits)
     best = {"free": infer(model, 1.0).objective, "clamped": infer(model, 0.0).objective}
     lines, below = ({line.get_label(): line for line in axes.get_lines()} for axes in (curves, gaps))
     for name, each in fits.items():
-        assert list(lines[name].get_ydata()) == each.elbo.tolist()
-        assert list(lines[name].get_xdata()) == list(range(1, each.steps + 1))
+        assert list(lines[name].get_ydata()) == each.elbo_history.tolist()
+        assert list(lines[name].get_xdata()) == list(range(1, each.num_steps + 1))
         assert list(lines[f"optimum of {name}"].get_ydata()) == pytest.approx([best[name]] * 2)
         gap = np.asarray(below[name].get_ydata())
         known = ~np.isnan(gap)
-        assert gap[known] == pytest.approx(best[name] - each.elbo.numpy()[known], abs=1e-9)
+        assert gap[known] == pytest.approx(best[name] - each.elbo_history.numpy()[known], abs=1e-9)
     assert any("log p(O) = 6.515" in text for text, _ in texts(curves.figure))
 
 
@@ -748,7 +751,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
     [
         (lambda m: plot.dice(m, style="poster"), "`style` must be 'paper' or 'slide'"),
         (lambda m: plot.dice(m, ax=3), "`ax` must be matplotlib Axes"),
-        (lambda m: plot.dice(m, most=0), "`most` must be a whole number"),
+        (lambda m: plot.dice(m, max_rows=0), "`max_rows` must be a whole number"),
         (lambda m: plot.dice(m, state=0), "`state` and `action` given together"),
         (lambda m: plot.dice(m, state=99, action=0), "`state` must be 0 to 16"),
         (lambda m: plot.q_heat(infer(m), axes=[1]), "`axes` must hold 4 Axes"),
@@ -760,7 +763,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.policy_maps(m, {}), "`guides` must name at least one"),
         (lambda m: plot.state_map(m.mdp, torch.zeros(3), "x"), "one number for each of the 17 states"),
         (lambda m: plot.ledger_map(ledger(m, infer(m)), block="reward"), "`block` must be 'all' or one of"),
-        (lambda m: plot.ledger_bars(ledger(m, infer(m)), most=0), "`most` must be a whole number"),
+        (lambda m: plot.ledger_bars(ledger(m, infer(m)), max_states=0), "`max_states` must be a whole number"),
         (lambda m: plot.imagined_and_true({}), "not empty"),
         (lambda m: plot.recovered_reward([1.0], {}, names=["a"]), "`recovered` must name at least one"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0, 2.0]}, names=["a"]), "`recovered\\['x'\\]` must be a row"),

@@ -98,7 +98,9 @@ def test_svi_and_natural_gradients_reach_the_exact_answer(member, state):
     model = TabularModel(three().joint(), TAU)
     optimism = Optimism(0.0, {"member": member, "state": state})
     exact = infer(model, optimism).objective
-    assert objective(model, fit(model, DialGuide(model, optimism), steps=1500).guide) == pytest.approx(exact, abs=1e-3)
+    assert objective(model, fit(model, DialGuide(model, optimism), num_steps=1500).guide) == pytest.approx(
+        exact, abs=1e-3
+    )
     for method in ("natural_gradient", "exact"):
         found = fit(model, DialGuide(model, optimism), method=method, tolerance=1e-12)
         assert objective(model, found.guide) == pytest.approx(exact, abs=1e-9)

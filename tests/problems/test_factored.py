@@ -140,7 +140,9 @@ def test_one_factor_freed_lies_strictly_between_and_leaves_the_other_true():
 def test_svi_and_natural_gradients_reach_the_exact_answer(own, wind):
     model, optimism = TabularModel(windy().joint(), 0.7), Optimism({"own": own, "wind": wind}, 0.5)
     exact = infer(model, optimism).objective
-    assert objective(model, fit(model, DialGuide(model, optimism), steps=1500).guide) == pytest.approx(exact, abs=1e-3)
+    assert objective(model, fit(model, DialGuide(model, optimism), num_steps=1500).guide) == pytest.approx(
+        exact, abs=1e-3
+    )
     for method in ("natural_gradient", "exact"):
         found = fit(model, DialGuide(model, optimism), method=method, tolerance=1e-12)
         assert objective(model, found.guide) == pytest.approx(exact, abs=1e-9)

@@ -98,7 +98,7 @@ PROBLEMS = {
 @pytest.mark.parametrize("name", list(PROBLEMS))
 def test_all_edges_are_those_that_pyro_finds_in_the_true_programs(name):
     model = TabularModel(PROBLEMS[name])
-    drawing = render(model, {"free": FreeGuide(model), "clamped": ClampedGuide(model)}, steps=model.mdp.horizon)
+    drawing = render(model, {"free": FreeGuide(model), "clamped": ClampedGuide(model)}, horizon=model.mdp.horizon)
     graphs, _ = mermaid(drawing)
     assert [title for title, _, _ in graphs] == ["model", "free", "clamped"]
     for (_, nodes, edges), program in zip(graphs, (model, FreeGuide(model), ClampedGuide(model)), strict=True):
@@ -115,7 +115,7 @@ def test_all_edges_are_those_that_pyro_finds_in_the_true_programs(name):
 
 def clamped_sites(model, guide, steps=2):
     """Bold nodes and the sites that bold edges lead to, the same in both texts."""
-    drawing = render(model, {"it": guide}, steps=steps)
+    drawing = render(model, {"it": guide}, horizon=steps)
     graphs, bold = mermaid(drawing)
     assert {graph for graph, _ in bold} <= {1}, "the model clamps nothing"
     _, _, edges = graphs[1]
@@ -173,7 +173,7 @@ def test_survival_is_bold_only_where_there_is_some_to_clamp():
 @pytest.mark.parametrize(("steps", "rest"), [(1, True), (2, True), (3, False), (9, False)])
 def test_the_rest_is_an_ellipsis(steps, rest):
     model = TabularModel(random_mdp(1))
-    for drawing in (render(model, {}, steps=steps), render(model, steps=steps)):
+    for drawing in (render(model, {}, horizon=steps), render(model, horizon=steps)):
         for _, nodes, edges in mermaid(drawing)[0]:
             last = f"state_{min(steps, 3)}"
             assert ((last, "rest") in edges) == ("rest" in nodes) == rest
@@ -266,11 +266,11 @@ def test_what_is_no_guide_is_refused(guide):
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_steps_are_positive(steps):
-    with pytest.raises(InvalidArgument, match="`steps` must be a whole number, at least 1, but is"):
-        render(TabularModel(restaurant()), steps=steps)
+    with pytest.raises(InvalidArgument, match="`horizon` must be a whole number, at least 1, but is"):
+        render(TabularModel(restaurant()), horizon=steps)
 
 
 def test_a_final_reward_is_drawn_only_where_the_episode_ends():
     model = TabularModel(random_mdp(1).replace(final_reward=[0.0, 1.0, 2.0]))
-    assert "optimality_2" not in mermaid(render(model, {}, steps=2))[0][0][1]
-    assert "optimality_3" in mermaid(render(model, {}, steps=3))[0][0][1]
+    assert "optimality_2" not in mermaid(render(model, {}, horizon=2))[0][0][1]
+    assert "optimality_3" in mermaid(render(model, {}, horizon=3))[0][0][1]

@@ -90,7 +90,7 @@ def test_the_same_question_gives_the_same_page(page):
 
 
 def test_a_comparison_brings_its_fits_and_command(tmp_path):
-    found = compare(TabularModel(lottery()), steps=40, seed=3, name="lottery", command="pgm-control report lottery")
+    found = compare(TabularModel(lottery()), num_steps=40, seed=3, name="lottery", command="pgm-control report lottery")
     path = report(found, path=tmp_path / "new" / "page.html")
     page = path.read_text()
     for row in ("free, exact", "free, fitted", "clamped, exact", "clamped, fitted"):
@@ -104,7 +104,7 @@ def test_a_comparison_brings_its_fits_and_command(tmp_path):
 
 def test_guides_of_your_own_and_fits():
     model = TabularModel(restaurant())
-    guides = {"mine": ClampedGuide(model), "fitted": fit(model, FreeGuide(model), steps=5)}
+    guides = {"mine": ClampedGuide(model), "fitted": fit(model, FreeGuide(model), num_steps=5)}
     page = report_page(model, guides)
     assert "<h3>mine</h3>" in page
     assert "How the fits went." in page

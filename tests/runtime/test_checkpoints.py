@@ -158,7 +158,7 @@ def resumed(model, guide, **more):
     def load(path):
         pyro.clear_param_store()
         try:
-            fit(model, guide(), steps=5, resume=path, **more)
+            fit(model, guide(), num_steps=5, resume=path, **more)
         finally:
             pyro.clear_param_store()
 
@@ -211,7 +211,7 @@ FITS = {
 def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
     model, guide, more = FITS[name]
     path = tmp_path / "fit.pt"
-    fit(model, guide(), steps=3, checkpoint=path, tolerance=0, **more())
+    fit(model, guide(), num_steps=3, checkpoint=path, tolerance=0, **more())
     pyro.clear_param_store()
     load = resumed(model, guide, **more())
     content = opened(path)
@@ -224,7 +224,7 @@ def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
         place, _, how = what.rpartition(" ")
         if place.startswith("('tensors', 'optimiser'"):
             return "'scheduler'" in place or how in ("missing", "{}")
-        return place == "('tensors', 'elbo')" and how in ("longer", "shorter")
+        return place == "('tensors', 'elbo_history')" and how in ("longer", "shorter")
 
     require_refusals(path, content, load, harmless)
 
@@ -269,7 +269,7 @@ def test_a_checkpoint_in_memory_is_checked_too():
     with pytest.raises(InvalidCheckpoint, match=r"`resume` does not fit this problem: its `v` must have shape \(17,\)"):
         value_iteration(mdp, resume=dataclasses.replace(found, checkpoint=short))
     guide = FreeGuide(MODEL)
-    past = fit(MODEL, guide, steps=2)
+    past = fit(MODEL, guide, num_steps=2)
     spoilt = dataclasses.replace(
         past.checkpoint, parameters={**past.checkpoint.parameters, "policy_logits": torch.zeros(1).double()}
     )
@@ -281,7 +281,7 @@ def test_a_checkpoint_in_memory_is_checked_too():
 
 LEARNERS = {
     "soft_q, table": (SoftQLearning, "FrozenLake-v1", {**TINY, "hidden": (), "optimism": 0.5}, 12),
-    "soft_q, box": (SoftQLearning, "broken/Noisy-v0", {**TINY, "particles": 2}, 8),
+    "soft_q, box": (SoftQLearning, "broken/Noisy-v0", {**TINY, "num_particles": 2}, 8),
     "sac, box": (SAC, "broken/Noisy-v0", TINY, 9),
     "sac, choice": (SAC, "broken/Choice-v0", {**TINY, "num_envs": 2, "action_prior": [0.5, 0.5, 0.0]}, 8),
     "original_sac, box": (OriginalSAC, "broken/Noisy-v0", TINY, 8),
@@ -300,7 +300,7 @@ OTHER_SETTINGS = ("temperature", "optimism", "target_entropy", "action_prior", "
 def test_a_broken_checkpoint_of_a_learner_is_refused(tmp_path, name):
     kind, env, arguments, steps = LEARNERS[name]
     path = tmp_path / "learner.pt"
-    kind(env, **arguments).learn(steps, checkpoint=path, log_every=8, evaluate_every=8, evaluation_episodes=1)
+    kind(env, **arguments).learn(steps, checkpoint=path, log_every=8, evaluate_every=8, num_evaluation_episodes=1)
     content = opened(path)
     written(path, content)
     kind.load(path)
@@ -331,11 +331,11 @@ def test_infinities_that_mean_something_come_back(tmp_path):
         [1.0, 0.0], [[[0.5, 0.5]] * 2] * 2, [[[0, 1]] * 2] * 2, [[[1.0, -math.inf], [0.5, 0.2]], [[0.0, 1.0]] * 2], 3
     )
     model = TabularModel(forbidden)
-    fit(model, FreeGuide(model), method="natural_gradient", steps=2, checkpoint=tmp_path / "fit.pt")
+    fit(model, FreeGuide(model), method="natural_gradient", num_steps=2, checkpoint=tmp_path / "fit.pt")
     content = opened(tmp_path / "fit.pt")
     logits = of(content, ("tensors", "parameters", "policy_logits"))
-    fit(model, DeterministicGuide(model), method="natural_gradient", steps=2, checkpoint=tmp_path / "hard.pt")
-    assert fit(model, FreeGuide(model), method="natural_gradient", resume=tmp_path / "fit.pt").steps > 2
+    fit(model, DeterministicGuide(model), method="natural_gradient", num_steps=2, checkpoint=tmp_path / "hard.pt")
+    assert fit(model, FreeGuide(model), method="natural_gradient", resume=tmp_path / "fit.pt").num_steps > 2
     spoilt = set_to(content, ("tensors", "parameters", "policy_logits"), torch.full_like(logits, -math.inf))
     written(tmp_path / "fit.pt", spoilt)
     guide = FreeGuide(model)
@@ -400,13 +400,13 @@ def test_a_file_does_not_choose_what_module_is_imported(tmp_path, evil):
     written(path, set_to(opened(path), ("json", "facts", "env"), evil))
     with pytest.raises(InvalidCheckpoint, match=r"would import the module before the colon.*load\(path, env=…\)"):
         SAC.load(path)
-    assert SAC.load(path, env="pgm_control/RiskyPath-v0").steps == 5
+    assert SAC.load(path, env="pgm_control/RiskyPath-v0").total_steps == 5
 
 
 def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
     folder = tmp_path / "x"
     arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
-    assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
+    assert run(capsys, *arguments, "--total-steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
     for name, command in (("policy.pt", "play"), ("checkpoint.pt", "train --resume")):
         content = opened(folder / name)
         written(folder / name, set_to(content, ("json", "facts", "env"), evil))
@@ -426,7 +426,7 @@ def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
 def test_broken_files_of_a_run_are_one_line(capsys, tmp_path):
     folder = tmp_path / "x"
     arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
-    assert run(capsys, *arguments, "--steps", 20, "--evaluate-every", 10, "--out", folder)[0] == 0
+    assert run(capsys, *arguments, "--total-steps", 20, "--evaluate-every", 10, "--out", folder)[0] == 0
     policy, checkpoint = (folder / "policy.pt"), (folder / "checkpoint.pt")
     content, whole = opened(policy), checkpoint.read_bytes()
 
@@ -477,7 +477,7 @@ def test_broken_lines_of_a_bench_do_not_count(tmp_path):
     kept = file.path.read_bytes()
     assert list(file.results()) == ["key"]
     line = json.loads(kept)
-    for name, broken in breaks({key: line[key] for key in ("row", "history")}):
+    for name, broken in breaks({key: line[key] for key in ("row", "objective_history")}):
         if "surplus" in name and "'row'" not in name:
             continue
         try:
@@ -488,7 +488,7 @@ def test_broken_lines_of_a_bench_do_not_count(tmp_path):
         if found:  # what it says is of the right kinds
             [result] = found.values()
             assert all(isinstance(each, int | float | str | None) for each in dataclasses.astuple(result.row)), name
-            assert all(isinstance(each, int | float) for point in result.history for each in point), name
+            assert all(isinstance(each, int | float) for point in result.objective_history for each in point), name
     for junk in (b"[]", b"5", b"{", b'{"key": [1]}', b'{"key": {}, "row": 1}', b"[" * 100_000, b"\xff"):
         file.path.write_bytes(junk + b"\n" + kept)
         assert list(file.results()) == ["key"]
@@ -541,11 +541,11 @@ def test_files_that_are_no_demonstrations_are_one_line(capsys, tmp_path):
 def written_by_all(folder):
     """A file of each kind, and how to read it."""
     mdp = random_mdp(3, states=5, discount=0.97)
-    fit(MODEL, FreeGuide(MODEL), steps=3, tolerance=0, checkpoint=folder / "fit.pt")
+    fit(MODEL, FreeGuide(MODEL), num_steps=3, tolerance=0, checkpoint=folder / "fit.pt")
     value_iteration(mdp, 0.3, method="anderson", max_sweeps=9, checkpoint=folder / "v.pt")
     SAC("broken/Noisy-v0", **TINY).learn(9, checkpoint=folder / "learner.pt")
     return {
-        folder / "fit.pt": lambda path: fit(MODEL, FreeGuide(MODEL), steps=5, resume=path),
+        folder / "fit.pt": lambda path: fit(MODEL, FreeGuide(MODEL), num_steps=5, resume=path),
         folder / "v.pt": lambda path: value_iteration(mdp, 0.3, method="anderson", resume=path),
         folder / "learner.pt": SAC.load,
     }

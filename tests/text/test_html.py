@@ -106,7 +106,7 @@ def nasty(horizon=2, discount=1.0):
 def everything(mdp, temperature=1.0):
     """All that has a page, for one problem."""
     model = TabularModel(mdp, temperature)
-    fitted = fit(model, FreeGuide(model), steps=5, seed=0)
+    fitted = fit(model, FreeGuide(model), num_steps=5, seed=0)
     exact = {f"free {NASTY}": infer(model, 1.0), "clamped": infer(model, 0.0)}
     return {
         "mdp": mdp,
@@ -118,7 +118,7 @@ def everything(mdp, temperature=1.0):
         "scorecard": scorecard(model, exact),
         "ledger": ledger(model, exact["clamped"]),
         "explanation": explain(model),
-        "comparison": compare(model, steps=2, name=f"mine {NASTY}"),
+        "comparison": compare(model, num_steps=2, name=f"mine {NASTY}", seed=0),
     }
 
 
@@ -269,24 +269,24 @@ def test_a_policy_shows_its_first_step():
 @pytest.mark.parametrize("steps", [1, 2, 30, 250])
 def test_a_fit_shows_how_it_ended_and_a_curve_of_bounded_length(steps):
     model = TabularModel(restaurant())
-    found = fit(model, ClampedGuide(model), steps=steps, seed=0)
+    found = fit(model, ClampedGuide(model), num_steps=steps, seed=0)
     page = page_of(found)
-    assert f"ELBO = {amount(found.final_elbo)} nats (exact)" in page.text
-    assert f"{found.steps:,} step" in page.text
+    assert f"ELBO = {amount(found.elbo)} nats (exact)" in page.text
+    assert f"{found.num_steps:,} step" in page.text
     assert found.status.message in page.text
     points = [value for _, name, value in page.attributes if name == "points"]
-    assert len(points) == (0 if found.steps < 2 else 1)
+    assert len(points) == (0 if found.num_steps < 2 else 1)
     if points:
         pairs = [tuple(map(float, pair.split(","))) for pair in points[0].split()]
-        assert len(pairs) == min(found.steps, 200)
+        assert len(pairs) == min(found.num_steps, 200)
         assert all(0 <= x <= 320 and 0 <= y <= 60 for x, y in pairs)
         assert min(y for _, y in pairs) == 2.0, "the best is at the top"
-        first, last = found.elbo[0], found.elbo[-1]
+        first, last = found.elbo_history[0], found.elbo_history[-1]
         assert (pairs[0][1] > pairs[-1][1]) == bool(last > first)
 
 
 def test_a_comparison_holds_the_card_the_sentences_and_the_fits():
-    found = compare(TabularModel(restaurant()), steps=40, name="dinner")
+    found = compare(TabularModel(restaurant()), num_steps=40, name="dinner", seed=0)
     page = page_of(found)
     for sentence in found.explanation.sentences:
         assert sentence in page.text

@@ -1,5 +1,7 @@
 """`TabularPolicy`: what it accepts, the actions it draws, and Stable-Baselines3's `predict`."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -221,6 +223,7 @@ def test_an_environment_with_the_same_seed_has_other_numbers():
     env = gymnasium.make("FrozenLake-v1")
     env.reset(seed=5)
     of_dice = env.unwrapped.np_random.random(200)
-    of_actions = TabularPolicy(STATIONARY, seed=5)._random.random(201)
+    numbers: Any = TabularPolicy(STATIONARY, seed=5)._random
+    of_actions = numbers.random(201)
     assert not set(of_dice) & set(of_actions)
     assert set(np.random.default_rng(5).random(201)) >= set(of_dice)

@@ -131,9 +131,17 @@ class Posterior:
         self._require_free("forward", "`state_marginals()` is defined for any optimism")
         return forward_messages(self.model)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Trajectories:
-        """Draw n trajectories, from torch's global generator unless another is given."""
-        return sample_trajectories(self.factors, self.model.mdp, n, generator)
+    def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
+        """Draw independent trajectories.
+
+        Args:
+            num_samples: how many, at least 1.
+            seed: an integer, a generator, or None for torch's global generator.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        return sample_trajectories(self.factors, self.model.mdp, num_samples, seed)
 
     def mode(self) -> Trajectory:
         """The most probable trajectory (max-product), and its log-probability in nats."""

@@ -13,6 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from ...runtime.arguments import whole
+from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.occupancy import survival_probability
 from ...trajectories.process import MarkovProcess, policy_entropy, process_of, simulate
@@ -28,12 +29,12 @@ class Estimate:
     Attributes:
         mean: unbiased for the number that is asked for.
         standard_error: of the mean, in the same unit; 0 where the mean is −inf, which one draw suffices to prove.
-        n: the number of draws.
+        num_samples: the number of draws.
     """
 
     mean: float
     standard_error: float
-    n: int
+    num_samples: int
 
     @classmethod
     def of(cls, values: Float[Tensor, " batch"]) -> "Estimate":
@@ -42,7 +43,7 @@ class Estimate:
         Raises:
             InvalidArgument: if there is only one, whose error is unknown.
         """
-        n = require_draws("samples", len(values))
+        n = require_draws("num_samples", len(values))
         values = values.detach().double()
         if not values.isfinite().all():
             return cls(float(values.mean()), 0.0, n)
@@ -105,24 +106,26 @@ class EstimatedScore:
 
 
 def estimate_elbo(
-    model: MarkovModel, guide: Callable[[], Any], samples: int = 1000, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any], num_samples: int = 1000, seed: int | torch.Generator | None = None
 ) -> Estimate:
     r"""The ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats, by the mean of its log-weights.
 
     Args:
         model: the tabular model.
         guide: any guide of it; see `log_weights`.
-        samples: how many trajectories are drawn, at least 2.
-        generator: of the random numbers; torch's own unless given.
+        num_samples: how many trajectories are drawn, at least 2.
+        seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
     """
-    return Estimate.of(draw_weighted(model, guide, require_draws("samples", samples), generator).log_weight)
+    require_model(model, in_nats=True)
+    generator = generator_of(seed, model.mdp.initial.device)
+    return Estimate.of(draw_weighted(model, guide, require_draws("num_samples", num_samples), generator).log_weight)
 
 
 def estimate(
-    model: MarkovModel, guide: Callable[[], Any], samples: int = 1000, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any], num_samples: int = 1000, seed: int | torch.Generator | None = None
 ) -> EstimatedScore:
     r"""Score a guide by sampling, in a table or not; for guides with `blocks()` `evaluate` is exact.
 
@@ -133,14 +136,16 @@ def estimate(
     Args:
         model: the tabular model.
         guide: any guide of it; see `log_weights`.
-        samples: how many trajectories are drawn, at least 2: so many from the guide, and so many in the true world.
-        generator: of the random numbers; torch's own unless given.
+        num_samples: how many trajectories are drawn, at least 2: so many from the guide, and so many in the true world.
+        seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
     """
-    imagined, log_weight = draw_weighted(model, guide, require_draws("samples", samples), generator)
-    true = _in_the_true_world(model, guide, samples, generator)
+    require_model(model, in_nats=True)
+    generator = generator_of(seed, model.mdp.initial.device)
+    imagined, log_weight = draw_weighted(model, guide, require_draws("num_samples", num_samples), generator)
+    true = _in_the_true_world(model, guide, num_samples, generator)
     believed, earned = Estimate.of(returns(model.mdp, imagined)), Estimate.of(returns(model.mdp, true.trajectories))
     return EstimatedScore(
         elbo=Estimate.of(log_weight),
@@ -159,7 +164,7 @@ def require_draws(name: str, draws: int) -> int:
 def _difference(one: Estimate, other: Estimate) -> Estimate:
     """Of independent estimates; 0 where they are equal, were it at −inf."""
     mean = 0.0 if one.mean == other.mean else one.mean - other.mean
-    return Estimate(mean, math.hypot(one.standard_error, other.standard_error), one.n)
+    return Estimate(mean, math.hypot(one.standard_error, other.standard_error), one.num_samples)
 
 
 class _True(NamedTuple):
@@ -172,7 +177,6 @@ def _in_the_true_world(
     model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None
 ) -> _True:
     """The guide acts, the model does the rest."""
-    require_model(model, in_nats=True)
     process, mdp = process_of(model, guide), model.mdp
     if process is None:
         found = traced(model, lambda: _TrueWorld(model)(guide)(), n, generator)

@@ -20,9 +20,9 @@ from .log_weights import log_weights
 def iwae_bound(
     model: MarkovModel,
     guide: Callable[[], Any],
-    particles: int,
-    samples: int = 1000,
-    generator: torch.Generator | None = None,
+    num_particles: int,
+    num_samples: int = 1000,
+    seed: int | torch.Generator | None = None,
 ) -> Estimate:
     r"""The importance-weighted bound of K particles, in nats.
 
@@ -34,9 +34,9 @@ def iwae_bound(
     Args:
         model: the tabular model.
         guide: any guide of it; see `log_weights`.
-        particles: K, at least 1.
-        samples: how many sets of K trajectories are drawn, at least 2.
-        generator: of the random numbers; torch's own unless given.
+        num_particles: K, at least 1.
+        num_samples: how many sets of K trajectories are drawn, at least 2.
+        seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
@@ -44,11 +44,11 @@ def iwae_bound(
     References:
         [burda2016]
     """
-    sets, size = require_draws("samples", samples), require_particles(particles)
-    drawn = log_weights(model, guide, sets * size, generator).view(sets, size)
+    sets, size = require_draws("num_samples", num_samples), require_particles(num_particles)
+    drawn = log_weights(model, guide, sets * size, seed).view(sets, size)
     return Estimate.of(torch.logsumexp(drawn, -1) - math.log(size))
 
 
-def require_particles(particles: int) -> int:
+def require_particles(num_particles: int) -> int:
     """Refuse what is not a number of particles."""
-    return whole("particles", particles)
+    return whole("num_particles", num_particles)

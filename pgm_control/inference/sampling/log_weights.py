@@ -16,6 +16,7 @@ from torch import Tensor
 from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
+from ...runtime.randomness import generator_of, seeded
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
@@ -29,9 +30,9 @@ class Weighted(NamedTuple):
 
 
 def log_weights(
-    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any], num_samples: int, seed: int | torch.Generator | None = None
 ) -> Float[Tensor, " batch"]:
-    r"""The log-weights of n independent draws from a guide, in nats.
+    r"""The log-weights of independent draws from a guide, in nats.
 
     $$\log w = \log \tilde p(s_0, a_0, k_0, \dots) - \log q(s_0, a_0, k_0, \dots)$$
 
@@ -41,31 +42,32 @@ def log_weights(
     Args:
         model: the tabular model.
         guide: one with `blocks()` or with a memory (`process()`) is drawn from all at once; any other Pyro guide is
-            run n times.
-        n: how many, at least 1.
-        generator: of the random numbers; torch's own unless given.
+            run once for each draw.
+        num_samples: how many, at least 1.
+        seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
-        InvalidArgument: at temperature 0, or if n is below 1.
+        InvalidArgument: at temperature 0, or naming the argument.
         InvalidGuide: if the guide does not sample the sites of the model, or has no density.
 
     References:
         [levine2018]
     """
-    return draw_weighted(model, guide, n, generator).log_weight
+    require_model(model, in_nats=True)
+    return draw_weighted(model, guide, num_samples, generator_of(seed, model.mdp.initial.device)).log_weight
 
 
 @torch.no_grad()
 def draw_weighted(
-    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None = None
 ) -> Weighted:
     """Draw as `log_weights` does, and keep the trajectories."""
     require_model(model, in_nats=True)
     process = process_of(model, guide)
     if process is None:
-        trajectories, log_q, _ = traced(model, guide, n, generator)
+        trajectories, log_q, _ = traced(model, guide, num_samples, generator)
     else:
-        trajectories = simulate(process, model.mdp, n, generator)
+        trajectories = simulate(process, model.mdp, num_samples, generator)
         log_q = log_probability(process, model.mdp, trajectories)
     return Weighted(trajectories, log_target(model, trajectories) - log_q)
 
@@ -95,21 +97,20 @@ class Traced(NamedTuple):
     log_policy: Float[Tensor, " batch"]
 
 
-def traced(model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None) -> Traced:
-    """Run a Pyro guide n times.
+def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None) -> Traced:
+    """Run a Pyro guide once for each draw.
 
     Raises:
         InvalidGuide: if it samples other sites than the model's.
     """
-    whole("n", n)
+    whole("num_samples", num_samples)
     steps = model.mdp.horizon
     counts = {"state": steps + 1, "action": steps, "outcome": steps}
     due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
     rows, densities = [], []
-    with torch.random.fork_rng(devices=[], enabled=generator is not None):
-        if generator is not None:
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
-        for _ in range(n):
+    drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
+    with seeded(None if drawn is None else int(drawn), model.mdp.initial.device):
+        for _ in range(num_samples):
             trace = poutine.trace(guide).get_trace()
             try:
                 trace.compute_log_prob()

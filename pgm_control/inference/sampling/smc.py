@@ -22,6 +22,8 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
+from ...runtime.arguments import whole
+from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.occupancy import Occupancy
 from ...trajectories.process import Process, arrival, log_probability, process_of, turns
@@ -54,20 +56,25 @@ class SMC:
     effective_sample_size: Float[Tensor, " time_and_last"]
     resampled: Bool[Tensor, " time"]
 
-    def sample(self, n: int = 1, generator: torch.Generator | None = None) -> Trajectories:
-        """Draw n of the trajectories by their weights, with replacement.
+    def sample(self, num_samples: int = 1, seed: int | torch.Generator | None = None) -> Trajectories:
+        """Draw trajectories of the particles by their weights, with replacement.
 
         They share ancestors: independent trajectories need independent runs.
 
+        Args:
+            num_samples: how many.
+            seed: an integer, a generator, or None for torch's global generator.
+
         Raises:
-            InvalidArgument: if every particle died.
+            InvalidArgument: naming the argument, or if every particle died.
         """
+        generator = generator_of(seed, self.log_weights.device)
         if self.log_evidence == -math.inf:
             raise InvalidArgument(
-                "`sample` needs a particle of positive weight, but every one met what is forbidden. Raise `particles`, "
-                "or propose with a guide that avoids them, such as a fitted one."
+                "`sample` needs a particle of positive weight, but every one met what is forbidden. Raise "
+                "`num_particles`, or propose with a guide that avoids them, such as a fitted one."
             )
-        rows = self.log_weights.exp().expand(n, -1)
+        rows = self.log_weights.exp().expand(whole("num_samples", num_samples), -1)
         chosen = torch.multinomial(rows, 1, generator=generator)[:, 0]
         return Trajectories(*(each[chosen] for each in self.trajectories))
 
@@ -79,7 +86,7 @@ class SMC:
         """Plain numbers, for JSON or a data frame."""
         return {
             "log_evidence": self.log_evidence,
-            "particles": len(self.log_weights),
+            "num_particles": len(self.log_weights),
             "effective_sample_size": self.effective_sample_size.tolist(),
             "resampled": self.resampled.tolist(),
         }
@@ -102,10 +109,10 @@ class SMC:
 def smc(
     model: MarkovModel,
     guide: object,
-    particles: int,
+    num_particles: int,
     *,
     threshold: float = 0.5,
-    generator: torch.Generator | None = None,
+    seed: int | torch.Generator | None = None,
     lookahead: Float[Tensor, "time_and_last state"] | None = None,
 ) -> SMC:
     r"""Run sequential Monte Carlo, with a guide as the proposal.
@@ -125,9 +132,9 @@ def smc(
     Args:
         model: the tabular model.
         guide: the proposal, with `blocks()` or with a memory (`process()`).
-        particles: N.
+        num_particles: N.
         threshold: in [0, 1]. 0 never resamples, which is importance sampling; 1 always does.
-        generator: of the random numbers; torch's own unless given.
+        seed: an integer, a generator, or None for torch's global generator.
         lookahead: log ψ, in nats: how much the rest is worth from each state and time, such as
             `infer(model).v / model.temperature`. −inf is taken for the smallest finite value of its time, since a
             lookahead may only prefer, and the last row for the final reward, which is known. None is 0 throughout.
@@ -138,8 +145,8 @@ def smc(
     References:
         [doucet2001], [kitagawa1996], [piche2019]
     """
-    process = proposal_of(model, guide)
-    found = run_smc(model, process, require_particles(particles), 1, threshold, generator, lookahead)
+    process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
+    found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead)
     return _only(model, found)
 
 
@@ -147,10 +154,10 @@ def conditional_smc(
     model: MarkovModel,
     guide: object,
     reference: Trajectories,
-    particles: int,
+    num_particles: int,
     *,
     threshold: float = 0.5,
-    generator: torch.Generator | None = None,
+    seed: int | torch.Generator | None = None,
     lookahead: Float[Tensor, "time_and_last state"] | None = None,
 ) -> SMC:
     r"""Run sequential Monte Carlo in which particle 0 is a given trajectory: a step of particle Gibbs.
@@ -161,7 +168,7 @@ def conditional_smc(
 
     Args:
         reference: one trajectory (a batch of 1), possible in the model and under the guide.
-        model, guide, particles, threshold, generator, lookahead: as in `smc`.
+        model, guide, num_particles, threshold, seed, lookahead: as in `smc`.
 
     Raises:
         InvalidArgument: as `smc`; or if the reference is not one trajectory, or is impossible.
@@ -169,7 +176,7 @@ def conditional_smc(
     References:
         [andrieu2010]
     """
-    process = proposal_of(model, guide)
+    process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
     if len(reference.states) != 1:
         raise InvalidArgument(
             f"`reference` must be one trajectory, but is a batch of {len(reference.states)}. Take .sample(1) of a "
@@ -190,7 +197,7 @@ def conditional_smc(
                 f"`reference` must follow its outcomes, but that of step {turn.t} does not lead to state "
                 f"{int(reference.states[0, turn.t + 1])}. Take one from a run of smc(model, guide, …)."
             )
-    found = run_smc(model, process, require_particles(particles), 1, threshold, generator, lookahead, reference)
+    found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead, reference)
     return _only(model, found)
 
 

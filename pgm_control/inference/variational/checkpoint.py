@@ -30,7 +30,7 @@ class Checkpoint:
     Attributes:
         parameters: the guide's state.
         optimiser: one optimiser state a parameter; empty for a method without an optimiser.
-        elbo: what every step so far reported, in nats.
+        elbo_history: what every step so far reported, in nats.
         seconds: time spent.
         random: the state of torch's generator.
         description: what was fitted, to refuse continuing something else.
@@ -38,7 +38,7 @@ class Checkpoint:
 
     parameters: dict[str, Tensor]
     optimiser: dict[str, Any]
-    elbo: Float[Tensor, " step"]
+    elbo_history: Float[Tensor, " step"]
     seconds: float
     random: UInt8[Tensor, " byte"]
     description: dict[str, Any]
@@ -48,7 +48,7 @@ class Checkpoint:
         cls,
         guide: Callable[[], Any],
         optim: PyroOptim | None,
-        elbo: list[float],
+        elbo_history: list[float],
         seconds: float,
         description: dict[str, Any],
     ) -> "Checkpoint":
@@ -57,7 +57,7 @@ class Checkpoint:
         return cls(
             _copied(state_of(guide)),
             _copied(states),
-            torch.tensor(elbo, dtype=torch.float64),
+            torch.tensor(elbo_history, dtype=torch.float64),
             seconds,
             torch.get_rng_state(),
             description,
@@ -95,7 +95,7 @@ class Checkpoint:
         tensors = {
             "parameters": self.parameters,
             "optimiser": self.optimiser,
-            "elbo": self.elbo,
+            "elbo_history": self.elbo_history,
             "random": self.random,
         }
         write(path, _KIND, tensors, {"seconds": self.seconds, "description": self.description})
@@ -111,7 +111,7 @@ class Checkpoint:
         return cls(
             tensors["parameters"],
             tensors["optimiser"],
-            tensors["elbo"],
+            tensors["elbo_history"],
             facts["seconds"],
             tensors["random"],
             facts["description"],
@@ -122,7 +122,7 @@ _TENSORS = fields(
     {
         "parameters": mapping(anything),
         "optimiser": mapping(anything),
-        "elbo": tensor((None,), torch.float64),
+        "elbo_history": tensor((None,), torch.float64),
         "random": generator_state(),
     }
 )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, final, get_args
@@ -17,6 +16,7 @@ from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ...runtime.arguments import fraction, one_of, whole
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
+from ...runtime.randomness import require_seed, seeded
 from ...runtime.status import Status
 from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
@@ -37,8 +37,8 @@ class FitStatus(Status):
 
     converged = "The ELBO stopped improving."
     out_of_steps = (
-        "`steps` was reached before the ELBO stopped improving. Continue with fit(…, steps=more, resume=this fit), or "
-        "raise the learning rate or `step_size`. The noise of a loss that samples hides when it stops."
+        "`num_steps` was reached before the ELBO stopped improving. Continue with fit(…, num_steps=more, resume=this "
+        "fit), or raise the learning rate or `step_size`. The noise of a loss that samples hides when it stops."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
@@ -78,20 +78,20 @@ class Fit(Generic[G]):
 
     Attributes:
         guide: the guide that was passed in, now fitted.
-        elbo: what every step reported, in nats: the ELBO of the parameters before that step's update.
-        final_elbo: the exact ELBO of the guide as it is now, in nats; None if it can only be estimated, because the
-            model or the guide has no `blocks()`.
+        elbo_history: what every step reported, in nats: the ELBO of the parameters before that step's update.
+        elbo: the exact ELBO of the guide as it is now, in nats; None if it can only be estimated, because the model or
+            the guide has no `blocks()`.
         status: how it ended; `status.message` explains it.
-        steps: how many steps were made, those before a resume included.
+        num_steps: how many steps were made, those before a resume included.
         seconds: how long they took.
         checkpoint: the state from which `fit(…, resume=…)` continues.
     """
 
     guide: G
-    elbo: Float[Tensor, " step"]
-    final_elbo: float | None
+    elbo_history: Float[Tensor, " step"]
+    elbo: float | None
     status: FitStatus
-    steps: int
+    num_steps: int
     seconds: float
     checkpoint: Checkpoint
 
@@ -101,18 +101,22 @@ class Fit(Generic[G]):
 
     def __repr__(self) -> str:
         """The last number and the message."""
-        last = self.elbo[-1].item() if self.final_elbo is None and len(self.elbo) else self.final_elbo
+        last = self._last()
         reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
-        return f"Fit({reached} after {self.steps} steps, {self.seconds:.1f} s. {self.status.message})"
+        return f"Fit({reached} after {self.num_steps} steps, {self.seconds:.1f} s. {self.status.message})"
 
     def _repr_html_(self) -> str:
         """How it ended and the curve of the ELBO, for a notebook."""
-        last = self.final_elbo if self.final_elbo is not None else float(self.elbo[-1]) if len(self.elbo) else None
-        kind = "exact" if self.final_elbo is not None else "last estimate"
+        last = self._last()
+        kind = "exact" if self.elbo is not None else "last estimate"
         reached = "no ELBO" if last is None else f"ELBO = {amount(last)} nats ({kind})"
-        about = f"{counted(self.steps, 'step')} in {self.seconds:.1f} s: {self.status.name}. {self.status.message}"
+        about = f"{counted(self.num_steps, 'step')} in {self.seconds:.1f} s: {self.status.name}. {self.status.message}"
         title = f"Fit of {type(self.guide).__name__}"
-        return heading(title, reached, about) + curve(self.elbo.tolist(), "ELBO", "nats")
+        return heading(title, reached, about) + curve(self.elbo_history.tolist(), "ELBO", "nats")
+
+    def _last(self) -> float | None:
+        """The exact ELBO, or the last that was reported."""
+        return self.elbo if self.elbo is not None or not len(self.elbo_history) else float(self.elbo_history[-1])
 
 
 def fit(
@@ -123,9 +127,9 @@ def fit(
     *,
     method: MethodName = "svi",
     step_size: float = 1.0,
-    steps: int = 2000,
+    num_steps: int = 2000,
     tolerance: float = 1e-5,
-    seed: int | None = None,
+    seed: int | torch.Generator | None = None,
     progress: Progress = silent,
     callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | None = None,
@@ -151,12 +155,13 @@ def fit(
             `guide.optimum()`.
         step_size: η in (0, 1], for the natural gradient and EM. By natural gradients the ELBO never falls, whatever it
             is; where EM cannot follow, a smaller one ends nearer to the best.
-        steps: at most so many steps, those before a resume included.
+        num_steps: at most so many steps, those before a resume included.
         tolerance: in nats. SVI has converged when the mean ELBO of the last 100 steps differs from that of the 100
             before by less, with two standard errors of its noise added; the natural gradient, when one step changes the
             ELBO by less. 0 never stops these two early.
-        seed: for losses that sample: torch is seeded with it inside, and put back afterwards. None uses torch's
-            generator as it stands.
+        seed: an integer, a generator, or None for torch's global generator: for losses that sample. Pyro draws from the
+            global generators; with an integer, or one drawn from the generator, they are seeded for the time of the
+            fit, and put back.
         progress: called after every step, e.g. `PrintEvery(100)`.
         callbacks: called after every step with a `FitStep`; one that returns True stops the fit.
         checkpoint: a path to write to every `checkpoint_every` steps and at the end, however it ends.
@@ -171,12 +176,12 @@ def fit(
         InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
     """
     _check_pair(model, guide, loss, optim)
-    _check(guide, steps, checkpoint_every, tolerance, seed, resume)
+    _check(guide, num_steps, checkpoint_every, tolerance, seed, resume)
     way = _way(method, model, guide, loss, optim, step_size)
     about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
     elbo: list[float] = []
     seconds = 0.0
-    own_randomness = torch.random.fork_rng(devices=[]) if seed is not None or resume is not None else nullcontext()
+    own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
 
     def now() -> Checkpoint:
         return Checkpoint.take(guide, way.optim, elbo, loop.seconds, about)
@@ -186,16 +191,14 @@ def fit(
             now().save(checkpoint)
 
     with own_randomness:
-        if seed is not None:
-            torch.manual_seed(seed)
         if resume is not None:
             past = resume.checkpoint if isinstance(resume, Fit) else Checkpoint.load(resume)
             past.require(about, guide, way.optim, "`resume`" if isinstance(resume, Fit) else resume)
             _restore(past, model, guide, way.optim)
             torch.set_rng_state(past.random)
-            elbo, seconds = past.elbo.tolist(), past.seconds
+            elbo, seconds = past.elbo_history.tolist(), past.seconds
         loop = Loop(
-            FitStatus.out_of_steps, limit=steps, begin=len(elbo), seconds=seconds,
+            FitStatus.out_of_steps, limit=num_steps, begin=len(elbo), seconds=seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
         )  # fmt: skip
         good = now()
@@ -219,7 +222,9 @@ def fit(
                 good = now()
     if checkpoint is not None:
         good.save(checkpoint)
-    return Fit(guide, good.elbo, _exactly(model, guide), loop.status, len(good.elbo), good.seconds, good)
+    return Fit(
+        guide, good.elbo_history, _exactly(model, guide), loop.status, len(good.elbo_history), good.seconds, good
+    )
 
 
 def _way(
@@ -287,12 +292,13 @@ def _check_pair(model: object, guide: object, loss: object, optim: object) -> No
             blocks_of(model, guide)  # that they fit and are normalised: else the ELBO bounds nothing
 
 
-def _check(guide: object, steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
-    whole("steps", steps)
+def _check(guide: object, num_steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
+    whole("num_steps", num_steps)
     whole("checkpoint_every", every)
     if not isinstance(tolerance, int | float) or not tolerance >= 0:
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {tolerance!r}.")
     if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):
         raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
+    require_seed(seed)
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit goes on with its own randomness.")

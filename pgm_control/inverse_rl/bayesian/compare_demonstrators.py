@@ -78,7 +78,8 @@ def compare_demonstrators(
     optimism: Any = None,
     temperature: Any = None,
     method: str = "tempering",
-    samples: int = 200,
+    num_samples: int = 200,
+    seed: int | torch.Generator | None = None,
 ) -> DemonstratorComparison:
     r"""The evidence of each demonstrator, and the probability that it was the one.
 
@@ -97,7 +98,8 @@ def compare_demonstrators(
         optimism: a distribution of Pyro for the β of every `DialDemonstrator`, if it is unknown.
         temperature: a distribution of Pyro for τ, if it is unknown.
         method: "tempering", or "laplace", which is quick and misses what is not near one peak.
-        samples: draws of each posterior.
+        num_samples: draws of each posterior.
+        seed: an integer, the same for each; a generator; or None for torch's global generator.
 
     Raises:
         InvalidArgument: as `reward_posterior` does.
@@ -120,7 +122,8 @@ def compare_demonstrators(
             optimism=optimism if isinstance(who, DialDemonstrator) else None,
             temperature=temperature,
             method=method,
-            samples=samples,
+            num_samples=num_samples,
+            seed=seed,
         )
         for who in demonstrators.values()
     )

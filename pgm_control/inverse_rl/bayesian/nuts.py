@@ -13,7 +13,7 @@ from .coordinates import Coordinates
 
 
 def draws_by_nuts(
-    coordinates: Coordinates, samples: int, warmup: int, chains: int, progress: Progress
+    coordinates: Coordinates, num_samples: int, num_warmup: int, num_chains: int, progress: Progress
 ) -> tuple[dict[str, Tensor], int]:
     """Draws of each site by chain, and the divergences of all; in coordinates that Laplace makes round, if it can."""
     steps = 0
@@ -31,12 +31,12 @@ def draws_by_nuts(
         progress(steps, {"acceptance": kernel._mean_accept_prob})
 
     found, divergences = [], 0
-    for _ in range(chains):
+    for _ in range(num_chains):
         start = coordinates.drawn_from_prior(1)[0]
         chain = MCMC(
             NUTS(potential_fn=energy),
-            samples,
-            warmup,
+            num_samples,
+            num_warmup,
             initial_params={"z": gaussian.root.T @ (start - gaussian.peak)},
             hook_fn=watch,
             disable_progbar=True,

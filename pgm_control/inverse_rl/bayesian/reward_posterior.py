@@ -12,8 +12,7 @@ Sources:
 import html
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
@@ -27,6 +26,7 @@ from torch import Tensor
 from ...errors import InvalidArgument, MissingExtra
 from ...runtime.arguments import positive, whole
 from ...runtime.progress import Progress, silent
+from ...runtime.randomness import seeded
 from ...text.tables import grid, html_grid
 from ...trajectories.blocks import MarkovModel, require_model
 from ..demonstrations import Demonstrations
@@ -183,7 +183,7 @@ class RewardPosterior:
         if self.method == "laplace" and fewest < _FITS * len(self.draws):
             notes.append("The Gaussian fits badly: intervals are too narrow, or a peak is missed. Use tempering.")
         elif fewest < _FEW:
-            notes.append(f"All this is known as by {fewest:.0f} independent draws only. More `samples` make it better.")
+            notes.append(f"All this is known as by {fewest:.0f} independent draws only. Raise `num_samples`.")
         if "optimism" in self.samples:
             hopes = self.probability(lambda x: x.optimism > 0)
             notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")
@@ -220,10 +220,10 @@ def reward_posterior(
     optimism: Any = None,
     temperature: Any = None,
     method: str = "tempering",
-    samples: int = 500,
-    warmup: int = 200,
-    chains: int = 4,
-    seed: int = 0,
+    num_samples: int = 500,
+    num_warmup: int = 200,
+    num_chains: int = 4,
+    seed: int | torch.Generator | None = None,
     progress: Progress = silent,
 ) -> RewardPosterior:
     r"""The posterior over the parameters of a reward, and over who was watched.
@@ -246,10 +246,10 @@ def reward_posterior(
             there are. "nuts", draws by Hamiltonian dynamics: exact for many draws if there is one peak. "laplace", a
             Gaussian at the peak that a climb finds, in coordinates without bounds (log τ): quick, exact in the limit of
             many demonstrations and too narrow before; poor at the kinks of "boltzmann".
-        samples: how many draws in all.
-        warmup: steps of NUTS before that, in each chain.
-        chains: of NUTS, one after the other, each from a draw of the prior.
-        seed: of the draws; torch's own generators stay as they were.
+        num_samples: how many draws in all.
+        num_warmup: steps of NUTS before that, in each chain.
+        num_chains: of NUTS, one after the other, each from a draw of the prior.
+        seed: an integer, a generator, or None for torch's global generator.
         progress: called with the step and how likely it was to be accepted; not by Laplace.
 
     Raises:
@@ -259,34 +259,28 @@ def reward_posterior(
         [ramachandran2007], [delmoral2006], [hoffman2014]
     """
     program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
-    _check(method, samples, warmup, chains, seed)
+    _check(method, num_samples, num_warmup, num_chains)
     coordinates, since = Coordinates(program), time.perf_counter()
     if method == "nuts":
-        with _own_randomness(seed):
-            drawn, divergences = draws_by_nuts(coordinates, -(-samples // chains), warmup, chains, progress)
+        with seeded(seed):
+            drawn, divergences = draws_by_nuts(
+                coordinates, -(-num_samples // num_chains), num_warmup, num_chains, progress
+            )
         rows = torch.cat([each.reshape(*each.shape[:2], -1) for each in drawn.values()], -1)
         worth = effective_sample_size(rows, chain_dim=0, sample_dim=1)
         log_evidence, r_hat = math.nan, split_gelman_rubin(rows, chain_dim=0, sample_dim=1)
     else:
         r_hat, divergences = None, None
-        with _own_randomness(seed):
+        with seeded(seed):
             if method == "laplace":
                 found = laplace(coordinates.log_density, coordinates.start)
-                log_evidence, (u, log_weight) = found.log_evidence, found.draw(samples)
+                log_evidence, (u, log_weight) = found.log_evidence, found.draw(num_samples)
                 worth = log_weight.softmax(0).square().sum().reciprocal().expand(u.shape[-1])
             else:
-                u, family, log_evidence = tempered(coordinates, samples, progress)
+                u, family, log_evidence = tempered(coordinates, num_samples, progress)
                 worth = effective_draws(u, family)
         drawn = {name: each[None] for name, each in coordinates.values(u).items()}
     return RewardPosterior(program, drawn, method, log_evidence, worth, r_hat, divergences, time.perf_counter() - since)
-
-
-@contextmanager
-def _own_randomness(seed: int) -> Iterator[None]:
-    """Torch's own generators stay as they were."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
 
 
 def _program(
@@ -332,13 +326,12 @@ def _program(
     return RewardProgram(model, demonstrations, function, who, float(prior), optimism, temperature)
 
 
-def _check(method: Any, samples: Any, warmup: Any, chains: Any, seed: Any) -> None:
+def _check(method: Any, num_samples: Any, num_warmup: Any, num_chains: Any) -> None:
     if method not in ("laplace", "tempering", "nuts"):
         raise InvalidArgument(f'`method` must be "laplace", "tempering" or "nuts", but is {method!r}.')
     for name, value, least in (
-        ("samples", samples, _CROWD if method == "tempering" else 4),
-        ("warmup", warmup, 1),
-        ("chains", chains, 1),
-        ("seed", seed, 0),
+        ("num_samples", num_samples, _CROWD if method == "tempering" else 4),
+        ("num_warmup", num_warmup, 1),
+        ("num_chains", num_chains, 1),
     ):
         whole(name, value, least)

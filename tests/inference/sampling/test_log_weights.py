@@ -206,13 +206,17 @@ def test_estimates_are_written_with_two_digits_of_their_error():
     assert str(Estimate(12345.6, 78.9, 10)) == "12346 ± 79"
     assert str(Estimate(2.0, 0.0, 10)) == "2 ± 0"
     found = Estimate.of(torch.tensor([1.0, 2.0, 3.0, 6.0]))
-    assert (found.mean, found.n) == (3.0, 4)
+    assert (found.mean, found.num_samples) == (3.0, 4)
     assert found.standard_error == pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2)
 
 
 def test_scores_are_data():
     found = estimate(MODEL, ClampedGuide(MODEL), 10, torch.Generator().manual_seed(0))
-    assert found.to_dict()["elbo"] == {"mean": found.elbo.mean, "standard_error": found.elbo.standard_error, "n": 10}
+    assert found.to_dict()["elbo"] == {
+        "mean": found.elbo.mean,
+        "standard_error": found.elbo.standard_error,
+        "num_samples": 10,
+    }
     assert [line.split("  ")[0].strip() for line in str(found).splitlines()][:2] == ["ELBO", "imagined return"]
     assert str(found.true_return) in found._repr_html_()
 
@@ -235,9 +239,13 @@ def talkative():
         (lambda: log_weights(MODEL, talkative, 3), InvalidGuide, "`mood` is extra"),
         (lambda: log_weights(TabularModel(gamble(), 0.0), MODEL, 3), InvalidArgument, "positive temperature"),
         (lambda: log_weights(MODEL, ClampedGuide(TabularModel(gamble())), 3), InvalidGuide, "from the same model"),
-        (lambda: estimate(MODEL, MODEL, 1), InvalidArgument, "`samples` must be a whole number, at least 2, but is 1"),
+        (
+            lambda: estimate(MODEL, MODEL, 1),
+            InvalidArgument,
+            "`num_samples` must be a whole number, at least 2, but is 1",
+        ),
         (lambda: estimate_elbo(MODEL, MODEL, 1), InvalidArgument, "Take 1000, say"),
-        (lambda: iwae_bound(MODEL, MODEL, 0), InvalidArgument, "`particles` must be a whole number, at least 1"),
+        (lambda: iwae_bound(MODEL, MODEL, 0), InvalidArgument, "`num_particles` must be a whole number, at least 1"),
     ],
 )
 def test_errors_name_the_argument_and_the_remedy(wrong, error, message):

@@ -140,7 +140,7 @@ def test_the_posterior_with_its_values_ahead_has_equal_weights_throughout(proble
     model = model_of(problem)
     posterior = infer(model, FREE)
     assume(posterior.value > -math.inf)
-    found = smc(model, posterior, 7, generator=seeded(), lookahead=posterior.v / model.temperature)
+    found = smc(model, posterior, 7, seed=seeded(), lookahead=posterior.v / model.temperature)
     assert found.log_evidence == pytest.approx(posterior.log_evidence, abs=1e-9)
     np.testing.assert_allclose(found.effective_sample_size, 7.0, rtol=1e-9)
     np.testing.assert_allclose(found.log_weights, -math.log(7), atol=1e-9)
@@ -150,7 +150,7 @@ def test_the_posterior_with_its_values_ahead_has_equal_weights_throughout(proble
 @given(problems())
 def test_nothing_is_ever_nan_and_the_dead_stay_dead(problem):
     model = model_of(problem)
-    found = smc(model, model, 6, threshold=0.9, generator=seeded())
+    found = smc(model, model, 6, threshold=0.9, seed=seeded())
     assert not torch.isnan(found.log_weights).any()
     assert not math.isnan(found.log_evidence)
     assert ((found.effective_sample_size >= 0) & (found.effective_sample_size <= 6 + 1e-9)).all()
@@ -166,7 +166,7 @@ def test_nothing_is_ever_nan_and_the_dead_stay_dead(problem):
 
 def test_without_resampling_it_is_importance_sampling():
     guide = moved(ClampedGuide(MODEL))
-    found = smc(MODEL, guide, 50, threshold=0.0, generator=seeded())
+    found = smc(MODEL, guide, 50, threshold=0.0, seed=seeded())
     process = process_of(MODEL, guide)
     weight = log_target(MODEL, found.trajectories) - log_probability(process, MODEL.mdp, found.trajectories).detach()
     assert found.log_evidence == pytest.approx(float(torch.logsumexp(weight, -1)) - math.log(50), abs=1e-9)
@@ -242,7 +242,7 @@ def test_the_evidence_is_unbiased(form):
     guide = moved(FreeGuide(MODEL) if form == "free" else ClampedGuide(MODEL), spread=0.5)
     lookahead = None
     if form == "mixture":
-        guide = MixtureGuide.apart(MODEL, ClampedGuide, 2, generator=seeded(3))
+        guide = MixtureGuide.apart(MODEL, ClampedGuide, 2, seed=seeded(3))
     elif form == "twisted":
         lookahead = values_to_go(MODEL, guide.blocks())[0]
     elif form == "optimistic":
@@ -263,7 +263,7 @@ def test_particle_gibbs_keeps_the_marginals_of_the_posterior():
     """20 000 references from the posterior, with discount and final reward; one step of each; five standard errors."""
     exact, n = infer(MODEL, FREE), 20_000
     reference = exact.sample(n, seeded())
-    guide = MixtureGuide.apart(MODEL, ClampedGuide, 2, generator=seeded(3))
+    guide = MixtureGuide.apart(MODEL, ClampedGuide, 2, seed=seeded(3))
     runs = run_smc(MODEL, process_of(MODEL, guide), 4, n, 0.8, seeded(1), None, reference)
     assert torch.equal(runs.states[:, 0], reference.states)
     one = torch.multinomial(torch.softmax(runs.log_weights, -1), 1, generator=seeded(2))
@@ -276,7 +276,7 @@ def test_particle_gibbs_keeps_the_marginals_of_the_posterior():
 
 @pytest.mark.statistical
 def test_weighted_marginals_approach_those_of_the_posterior():
-    found, exact = smc(MODEL, infer(MODEL, 0.0), 100_000, generator=seeded()).marginals(), infer(MODEL, FREE)
+    found, exact = smc(MODEL, infer(MODEL, 0.0), 100_000, seed=seeded()).marginals(), infer(MODEL, FREE)
     np.testing.assert_allclose(found.state, exact.state_marginals(), atol=0.02)
     np.testing.assert_allclose(found.outcome, exact.outcome_marginals(), atol=0.02)
     assert float(found.state[0].sum()) == pytest.approx(1.0)
@@ -334,7 +334,7 @@ class Remembering(Process):
 
 
 def test_the_memory_of_a_particle_follows_its_ancestors():
-    found = smc(MODEL, Remembering(MODEL), 200, threshold=1.0, generator=seeded())
+    found = smc(MODEL, Remembering(MODEL), 200, threshold=1.0, seed=seeded())
     assert found.resampled.any()
 
 
@@ -345,7 +345,7 @@ def test_all_dead_is_evidence_zero():
         assert torch.isneginf(found.log_weights).all()
         assert found.effective_sample_size.tolist() == pytest.approx([5.0, 0.0, 0.0, 0.0])
         assert not torch.isnan(found.marginals().state).any()
-        with pytest.raises(InvalidArgument, match="Raise `particles`, or propose with a guide that avoids them"):
+        with pytest.raises(InvalidArgument, match="Raise `num_particles`, or propose with a guide that avoids them"):
             found.sample(1)
 
 
@@ -360,10 +360,10 @@ def test_a_lookahead_of_minus_infinity_excludes_nothing():
 
 
 def test_results_are_data():
-    found = smc(MODEL, ClampedGuide(MODEL), 10, threshold=0.9, generator=seeded())
-    again = smc(MODEL, ClampedGuide(MODEL), 10, threshold=0.9, generator=seeded())
+    found = smc(MODEL, ClampedGuide(MODEL), 10, threshold=0.9, seed=seeded())
+    again = smc(MODEL, ClampedGuide(MODEL), 10, threshold=0.9, seed=seeded())
     assert found.to_dict() == again.to_dict()
-    assert found.to_dict()["particles"] == 10
+    assert found.to_dict()["num_particles"] == 10
     assert "resampled" in str(found)
     assert f"log Ẑ = {found.log_evidence:.6f} nats" in repr(found)
     assert "ESS" in found._repr_html_()
@@ -447,7 +447,7 @@ def test_an_improved_guide_never_has_a_wrong_elbo(kind):
         with pytest.raises(ValueError, match=r"(?s)" + message):
             loss.loss(MODEL, improved)
     with pytest.raises(ValueError, match=r"(?s)" + message):
-        fit(MODEL, improved, steps=1)
+        fit(MODEL, improved, num_steps=1)
     with pytest.raises(InvalidGuide, match=message):
         estimate(MODEL, improved, 10)
     with pytest.raises(InvalidGuide, match="cannot be drawn in a plate"), pyro.plate("many", 2):
@@ -458,7 +458,7 @@ def test_an_improved_guide_of_which_all_die_says_so():
     improved = ImportanceGuide(ALL_FORBIDDEN, ALL_FORBIDDEN, 4)
     assert improved.bound(10) == Estimate(-math.inf, 0.0, 10)
     for call in (improved.sample, improved.marginals, improved.imagined_return):
-        with pytest.raises(InvalidGuide, match=r"All 4 particles met what is forbidden.*Raise `particles`"):
+        with pytest.raises(InvalidGuide, match=r"All 4 particles met what is forbidden.*Raise `num_particles`"):
             call(2)
 
 
@@ -468,7 +468,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda: smc(MODEL, MODEL, 0), "`particles` must be a whole number, at least 1"),
+        (lambda: smc(MODEL, MODEL, 0), "`num_particles` must be a whole number, at least 1"),
         (lambda: smc(MODEL, MODEL, 2, threshold=1.5), "`threshold` must be a number from 0 to 1, but is 1.5"),
         (lambda: smc(MODEL, lambda: None, 2), "`guide` must propose a step at a time.*see iwae_bound"),
         (lambda: smc(TabularModel(gamble(), 0.0), MODEL, 2), "positive temperature"),
@@ -487,7 +487,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
             "must be possible, but has probability 0 under the model",
         ),
         (lambda: ImportanceGuide(MODEL, lambda: None, 2), "`guide` must propose a step at a time"),
-        (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`samples` must be a whole number, at least 2"),
+        (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`num_samples` must be a whole number, at least 2"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).sample(0), "`n` must be a whole number, at least 1"),
     ],
 )

@@ -111,13 +111,13 @@ def test_a_network_comes_within_a_hundredth_of_the_clamped_optimum(build, step_s
 @pytest.mark.parametrize("guide_class", [StationaryGuide, OpenLoopGuide])
 def test_small_steps_reach_what_svi_reaches(build, guide_class):
     model = build()
-    best = fit(model, guide_class(model), steps=600).final_elbo
+    best = fit(model, guide_class(model), num_steps=600).elbo
     assert value(model, stepped(model, guide_class(model), 30, 0.15)) == pytest.approx(best, abs=1e-2)
 
 
 def test_what_compromise_costs_falls_with_the_square_of_the_step_size():
     model = MODELS["random"]()
-    best = value(model, fit(model, OpenLoopGuide(model), steps=1000, tolerance=1e-9).guide)
+    best = value(model, fit(model, OpenLoopGuide(model), num_steps=1000, tolerance=1e-9).guide)
     one, half = (best - value(model, stepped(model, OpenLoopGuide(model), int(10 / eta), eta)) for eta in (0.6, 0.3))
     assert one > 0.05
     assert 2.5 < one / half < 6

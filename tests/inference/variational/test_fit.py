@@ -59,7 +59,7 @@ def test_svi_reaches_the_guides_own_optimum(build, temperature, guide_class, opt
 def test_any_pyro_elbo_will_do(guide_class, optimism):
     model = TabularModel(gamble(horizon=2))
     guide = guide_class(model)
-    fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), steps=300)
+    fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=300)
     assert elbo(model, guide.blocks()).item() == pytest.approx(infer(model, optimism).objective, abs=1e-3)
 
 
@@ -70,21 +70,23 @@ def test_score_function_gradients_move_towards_the_optimum():
     guide, best = FreeGuide(model), infer(model).objective
     assert best - elbo(model, guide.blocks()).item() > 0.25
     loss = Trace_ELBO(num_particles=256, vectorize_particles=True, max_plate_nesting=0)
-    fit(model, guide, loss=loss, steps=150, seed=0)
+    fit(model, guide, loss=loss, num_steps=150, seed=0)
     assert best - elbo(model, guide.blocks()).item() < 0.1
 
 
 def test_it_says_when_steps_ran_out():
     model = TabularModel(frozen_lake(), 0.1)
-    found = fit(model, FreeGuide(model), steps=50)
-    assert (found.status, found.steps, len(found.elbo)) == (FitStatus.out_of_steps, 50, 50)
+    found = fit(model, FreeGuide(model), num_steps=50)
+    assert (found.status, found.num_steps, len(found.elbo_history)) == (FitStatus.out_of_steps, 50, 50)
     assert "resume=this fit" in found.status.message
 
 
 def test_noise_is_not_mistaken_for_convergence():
     model = TabularModel(gamble())
     loss = Trace_ELBO(num_particles=4, vectorize_particles=True, max_plate_nesting=0)
-    found = fit(model, ClampedGuide(model), loss=loss, steps=600, seed=0, optim=PyroOptim(torch.optim.SGD, {"lr": 0.0}))
+    found = fit(
+        model, ClampedGuide(model), loss=loss, num_steps=600, seed=0, optim=PyroOptim(torch.optim.SGD, {"lr": 0.0})
+    )
     assert found.status is FitStatus.out_of_steps
 
 
@@ -99,17 +101,17 @@ def test_a_callback_sees_every_step_and_may_stop():
     )
     assert found.status is FitStatus.stopped
     assert seen == [1, 2, 3, 4, 5, 6, 7]
-    assert shown == list(enumerate(found.elbo.tolist(), 1))
+    assert shown == list(enumerate(found.elbo_history.tolist(), 1))
 
 
 def test_ctrl_c_returns_the_partial_fit():
     model = TabularModel(gamble())
     handler = signal.getsignal(signal.SIGINT)
     found = fit(model, FreeGuide(model), callbacks=[lambda info: info.step == 5 and signal.raise_signal(signal.SIGINT)])
-    assert (found.status, found.steps) == (FitStatus.interrupted, 5)
+    assert (found.status, found.num_steps) == (FitStatus.interrupted, 5)
     assert signal.getsignal(signal.SIGINT) is handler
-    rest = fit(model, found.guide, steps=20, resume=found)
-    assert rest.steps == 20
+    rest = fit(model, found.guide, num_steps=20, resume=found)
+    assert rest.num_steps == 20
 
 
 def test_impatient_ctrl_c_interrupts_at_once():
@@ -119,7 +121,7 @@ def test_impatient_ctrl_c_interrupts_at_once():
 
     model = TabularModel(gamble())
     found = fit(model, FreeGuide(model), callbacks=[impatient])
-    assert (found.status, found.steps) == (FitStatus.interrupted, 1)
+    assert (found.status, found.num_steps) == (FitStatus.interrupted, 1)
 
 
 def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
@@ -131,9 +133,9 @@ def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
     found = fit(model, FreeGuide(model), callbacks=[ruin])
     assert found.status is FitStatus.not_finite
     assert "Lower the learning rate" in found.status.message
-    assert found.steps == 100
+    assert found.num_steps == 100
     assert all(parameter.isfinite().all() for parameter in found.guide.parameters())
-    assert elbo(model, found.guide.blocks()).item() >= found.elbo[-1]
+    assert elbo(model, found.guide.blocks()).item() >= found.elbo_history[-1]
 
 
 @pytest.mark.parametrize("sampled", [False, True])
@@ -144,13 +146,13 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, sampled, on_disk):
     def loss():
         return Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=0) if sampled else None
 
-    whole = fit(model, FreeGuide(model), loss=loss(), steps=60, seed=3)
-    part = fit(model, FreeGuide(model), loss=loss(), steps=25, seed=3)
+    whole = fit(model, FreeGuide(model), loss=loss(), num_steps=60, seed=3)
+    part = fit(model, FreeGuide(model), loss=loss(), num_steps=25, seed=3)
     torch.manual_seed(99)  # whatever happened in between
     if on_disk:
         part.save(tmp_path / "part.pt")
-    rest = fit(model, FreeGuide(model), loss=loss(), steps=60, resume=tmp_path / "part.pt" if on_disk else part)
-    assert torch.equal(rest.elbo, whole.elbo)
+    rest = fit(model, FreeGuide(model), loss=loss(), num_steps=60, resume=tmp_path / "part.pt" if on_disk else part)
+    assert torch.equal(rest.elbo_history, whole.elbo_history)
     for ours, theirs in zip(rest.guide.parameters(), whole.guide.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -164,9 +166,9 @@ def test_resume_from_the_checkpoint_of_a_killed_run(tmp_path):
 
     with pytest.raises(RuntimeError, match="power cut"):
         fit(model, FreeGuide(model), checkpoint=path, checkpoint_every=10, callbacks=[die])
-    assert len(Checkpoint.load(path).elbo) == 30
-    rest = fit(model, FreeGuide(model), steps=60, resume=path)
-    assert torch.equal(rest.elbo, fit(model, FreeGuide(model), steps=60).elbo)
+    assert len(Checkpoint.load(path).elbo_history) == 30
+    rest = fit(model, FreeGuide(model), num_steps=60, resume=path)
+    assert torch.equal(rest.elbo_history, fit(model, FreeGuide(model), num_steps=60).elbo_history)
 
 
 def test_schedulers_resume_too(tmp_path):
@@ -178,25 +180,27 @@ def test_schedulers_resume_too(tmp_path):
 
     def run(steps, **more):
         optim = scheduled()
-        return fit(model, ClampedGuide(model), optim=optim, steps=steps, callbacks=[lambda info: optim.step()], **more)
+        return fit(
+            model, ClampedGuide(model), optim=optim, num_steps=steps, callbacks=[lambda info: optim.step()], **more
+        )
 
     whole, part = run(40), run(15)
     part.save(tmp_path / "part.pt")
-    assert torch.equal(run(40, resume=tmp_path / "part.pt").elbo, whole.elbo)
+    assert torch.equal(run(40, resume=tmp_path / "part.pt").elbo_history, whole.elbo_history)
 
 
 def test_a_checkpoint_is_tensors_and_json(tmp_path):
     model, path = TabularModel(gamble()), tmp_path / "deep" / "fit.pt"
-    fit(model, FreeGuide(model), steps=3).save(path)
+    fit(model, FreeGuide(model), num_steps=3).save(path)
     content = torch.load(path, weights_only=True)
     assert set(content) == {"tensors", "json"}
-    assert set(content["tensors"]) == {"parameters", "optimiser", "elbo", "random"}
+    assert set(content["tensors"]) == {"parameters", "optimiser", "elbo_history", "random"}
     assert [file.name for file in path.parent.iterdir()] == ["fit.pt"]
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     model, path = TabularModel(gamble()), tmp_path / "fit.pt"
-    found = fit(model, FreeGuide(model), steps=3)
+    found = fit(model, FreeGuide(model), num_steps=3)
     found.save(path)
     old = path.read_bytes()
 
@@ -214,7 +218,7 @@ def test_unreadable_checkpoints_are_named(tmp_path):
     model, path = TabularModel(gamble()), tmp_path / "fit.pt"
     with pytest.raises(InvalidCheckpoint, match="no checkpoint at"):
         fit(model, FreeGuide(model), resume=path)
-    fit(model, FreeGuide(model), steps=3).save(path)
+    fit(model, FreeGuide(model), num_steps=3).save(path)
     whole = path.read_bytes()
     for broken in (b"", b"not a checkpoint", whole[: len(whole) // 2]):
         path.write_bytes(broken)
@@ -227,7 +231,7 @@ def test_unreadable_checkpoints_are_named(tmp_path):
 
 def test_resuming_another_fit_is_refused():
     model = TabularModel(gamble())
-    past = fit(model, FreeGuide(model), steps=3)
+    past = fit(model, FreeGuide(model), num_steps=3)
     with pytest.raises(InvalidCheckpoint, match="guide was FreeGuide, but here it is ClampedGuide"):
         fit(model, ClampedGuide(model), resume=past)
     warmer = TabularModel(gamble(), 2.0)
@@ -239,17 +243,19 @@ def test_a_seed_stays_inside():
     model = TabularModel(gamble())
     loss = Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=0)
     state = torch.get_rng_state()
-    first = fit(model, FreeGuide(model), loss=loss, steps=5, seed=1)
+    first = fit(model, FreeGuide(model), loss=loss, num_steps=5, seed=1)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(7)
-    assert torch.equal(fit(model, FreeGuide(model), loss=loss, steps=5, seed=1).elbo, first.elbo)
-    assert not torch.equal(fit(model, FreeGuide(model), loss=loss, steps=5, seed=2).elbo, first.elbo)
+    assert torch.equal(fit(model, FreeGuide(model), loss=loss, num_steps=5, seed=1).elbo_history, first.elbo_history)
+    assert not torch.equal(
+        fit(model, FreeGuide(model), loss=loss, num_steps=5, seed=2).elbo_history, first.elbo_history
+    )
 
 
 def test_guides_share_nothing():
     model = TabularModel(gamble())
     one, other = FreeGuide(model), FreeGuide(model)
-    fit(model, one, steps=10)
+    fit(model, one, num_steps=10)
     assert other.policy_logits.abs().max() == 0
     assert not dict(pyro.get_param_store())
 
@@ -270,7 +276,7 @@ def test_a_plain_pyro_guide_falls_back_to_sampling():
 
     guide = Own()
     assert type(default_loss(model, guide)) is Trace_ELBO
-    assert fit(model, guide, steps=20, seed=0).steps == 20
+    assert fit(model, guide, num_steps=20, seed=0).num_steps == 20
 
 
 def test_a_guide_function_keeps_its_parameters_in_pyros_store_and_resumes():
@@ -284,10 +290,10 @@ def test_a_guide_function_keeps_its_parameters_in_pyros_store_and_resumes():
 
     def run(steps, **more):
         pyro.clear_param_store()
-        return fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), steps=steps, **more)
+        return fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=steps, **more)
 
     whole = run(50)
-    assert torch.equal(run(50, resume=run(20)).elbo, whole.elbo)
+    assert torch.equal(run(50, resume=run(20)).elbo_history, whole.elbo_history)
     found = pyro.param("probs").detach()
     torch.testing.assert_close(found, torch.softmax(torch.tensor([0.0, 1.0, 2.0]), -1), atol=0.05, rtol=0)
     pyro.clear_param_store()
@@ -296,7 +302,7 @@ def test_a_guide_function_keeps_its_parameters_in_pyros_store_and_resumes():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"steps": 0}, "`steps` must be a whole number, at least 1, but is 0"),
+        ({"num_steps": 0}, "`num_steps` must be a whole number, at least 1, but is 0"),
         ({"checkpoint_every": 0}, "`checkpoint_every` must be a whole number"),
         ({"tolerance": -1.0}, "`tolerance` must be a number of nats"),
         ({"tolerance": float("nan")}, "`tolerance` must be a number of nats"),
@@ -332,13 +338,13 @@ class Bare(torch.nn.Module):
 
 def test_a_bare_module_is_moved_too():
     model, guide = TabularModel(gamble()), Bare()
-    fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), steps=300)
+    fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=300)
     torch.testing.assert_close(guide.logits.detach().softmax(-1), infer(model, 0.0).policy[0], atol=1e-2, rtol=0)
 
 
 def test_a_model_with_other_numbers_is_another_model():
     model = TabularModel(gamble())
-    past = fit(model, FreeGuide(model), steps=3)
+    past = fit(model, FreeGuide(model), num_steps=3)
     for other in (TabularModel(gamble(wage=1.5)), TabularModel(gamble(), 1.0 + 1e-9)):
         with pytest.raises(InvalidCheckpoint, match="its model was"):
             fit(other, FreeGuide(other), resume=past)
@@ -390,11 +396,11 @@ def test_em_is_a_method_of_fit_that_stops_and_resumes(tmp_path):
         guide.load_state_dict(start)
         return guide
 
-    whole = fit(model, fresh(), method="em", steps=30, tolerance=1e-8)
-    assert whole.final_elbo == pytest.approx(best, abs=1e-3)
-    fit(model, fresh(), method="em", steps=2, checkpoint=tmp_path / "two.pt")
-    rest = fit(model, fresh(), method="em", steps=30, tolerance=1e-8, resume=tmp_path / "two.pt")
-    assert torch.equal(rest.elbo, whole.elbo)
+    whole = fit(model, fresh(), method="em", num_steps=30, tolerance=1e-8)
+    assert whole.elbo == pytest.approx(best, abs=1e-3)
+    fit(model, fresh(), method="em", num_steps=2, checkpoint=tmp_path / "two.pt")
+    rest = fit(model, fresh(), method="em", num_steps=30, tolerance=1e-8, resume=tmp_path / "two.pt")
+    assert torch.equal(rest.elbo_history, whole.elbo_history)
 
 
 def test_guides_without_parameters_are_not_for_svi_nor_em():

@@ -67,9 +67,9 @@ every_problem = pytest.mark.parametrize(("build", "temperature"), PROBLEMS.value
 def test_soft_policy_iteration_reaches_the_optimum_in_a_handful_of_steps(build, temperature, guide_class):
     model = TabularModel(build(), temperature)
     best = infer(model, guide_class(model).optimism).objective
-    found = fit(model, guide_class(model), method="natural_gradient", steps=model.mdp.horizon + 2, tolerance=1e-10)
-    assert found.final_elbo == pytest.approx(best, abs=1e-9)
-    assert found.steps <= 12
+    found = fit(model, guide_class(model), method="natural_gradient", num_steps=model.mdp.horizon + 2, tolerance=1e-10)
+    assert found.elbo == pytest.approx(best, abs=1e-9)
+    assert found.num_steps <= 12
 
 
 @every_guide
@@ -79,8 +79,8 @@ def test_exact_is_exact_and_takes_one_step(build, temperature, guide_class):
     guide = guide_class(model)
     exact, before = infer(model, guide.optimism), elbo(model, guide.blocks()).item()
     found = fit(model, guide, method="exact")
-    assert (found.steps, found.status, found.elbo.tolist()) == (1, FitStatus.converged, [before])
-    assert found.final_elbo == pytest.approx(exact.objective, rel=1e-12, abs=1e-12)
+    assert (found.num_steps, found.status, found.elbo_history.tolist()) == (1, FitStatus.converged, [before])
+    assert found.elbo == pytest.approx(exact.objective, rel=1e-12, abs=1e-12)
     assert f"ELBO {exact.objective:.6f} nats" in repr(found)
     for name in ("log_initial", "log_policy", "log_dynamics"):
         ours, theirs = getattr(guide.blocks(), name), getattr(exact.blocks(), name)
@@ -102,8 +102,8 @@ def test_no_step_goes_back(seed, guide_class, step_size, temperature, discount, 
     mdp = random_mdp(seed, states, actions, horizon=horizon, discount=discount)
     model = TabularModel(mdp, temperature)
     guide = shaken(guide_class(model), seed)
-    found = fit(model, guide, method="natural_gradient", step_size=step_size, steps=6, tolerance=0.0)
-    history = torch.cat((found.elbo, torch.tensor([found.final_elbo], dtype=torch.float64)))
+    found = fit(model, guide, method="natural_gradient", step_size=step_size, num_steps=6, tolerance=0.0)
+    history = torch.cat((found.elbo_history, torch.tensor([found.elbo], dtype=torch.float64)))
     best = infer(model, guide.optimism).objective
     room = 1e-12 * (1.0 + history.abs().max() + abs(best))
     assert (history.diff() >= -room).all()
@@ -123,14 +123,14 @@ def test_forbidden_outcomes_masked_actions_and_discounts(problem, guide_class):
     turns = problem.horizon * (2 if guide_class is FreeGuide else 1)
     for method, steps in (("natural_gradient", turns + 1), ("exact", 1)):
         guide = guide_class(model)
-        found = fit(model, guide, method=method, steps=steps, tolerance=0.0)
+        found = fit(model, guide, method=method, num_steps=steps, tolerance=0.0)
         after = guide.blocks()
         assert not any(torch.isnan(getattr(after, f"log_{name}")).any() for name in ("initial", "policy", "dynamics"))
         if best == -torch.inf:
             assert found.status is FitStatus.not_finite
             torch.testing.assert_close(after.log_policy, start.log_policy)
         else:
-            assert found.final_elbo == pytest.approx(best, rel=1e-12, abs=1e-10)
+            assert found.elbo == pytest.approx(best, rel=1e-12, abs=1e-10)
             assert ((after.log_policy > -torch.inf) <= (start.log_policy > -torch.inf)).all()
 
 
@@ -189,7 +189,7 @@ def test_the_change_of_the_policys_logits_is_the_advantage(guide_class):
 
     advantage = torch.stack([to_go(a) for a in range(3)]) - (old.log_policy[0, 0] - model.action_prior.log()[0, 0])
     before = guide.policy_logits.detach().clone()
-    fit(model, guide, method="natural_gradient", step_size=0.01, steps=1)
+    fit(model, guide, method="natural_gradient", step_size=0.01, num_steps=1)
     change = (guide.policy_logits.detach() - before)[0, 0] - 0.01 * advantage.detach()
     torch.testing.assert_close(change - change.mean(), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
@@ -223,10 +223,14 @@ def test_it_says_when_it_converged_and_when_steps_ran_out(guide_class):
     best = infer(model, guide_class(model).optimism).objective
     found = fit(model, guide_class(model), method="natural_gradient", step_size=0.5)
     assert found.status is FitStatus.converged
-    assert abs(found.elbo[-1] - found.elbo[-2]) < 1e-5 <= abs(found.elbo[-2] - found.elbo[-3])
-    assert found.final_elbo == pytest.approx(best, abs=1e-4)
-    short = fit(model, guide_class(model), method="natural_gradient", step_size=0.01, steps=3)
-    assert (short.status, short.steps) == (FitStatus.out_of_steps, 3)
+    assert (
+        abs(found.elbo_history[-1] - found.elbo_history[-2])
+        < 1e-5
+        <= abs(found.elbo_history[-2] - found.elbo_history[-3])
+    )
+    assert found.elbo == pytest.approx(best, abs=1e-4)
+    short = fit(model, guide_class(model), method="natural_gradient", step_size=0.01, num_steps=3)
+    assert (short.status, short.num_steps) == (FitStatus.out_of_steps, 3)
     assert "`step_size`" in short.status.message
 
 
@@ -236,26 +240,26 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, guide_class, on_disk):
     model = TabularModel(random_mdp(seed=1, discount=0.9), 0.3)
 
     def run(steps, **more):
-        arguments = {"method": "natural_gradient", "step_size": 0.3, "tolerance": 0.0, "steps": steps}
+        arguments = {"method": "natural_gradient", "step_size": 0.3, "tolerance": 0.0, "num_steps": steps}
         return fit(model, guide_class(model), **arguments, **more)
 
     whole, part = run(20), run(8)
     part.save(tmp_path / "part.pt")
     rest = run(20, resume=tmp_path / "part.pt" if on_disk else part)
-    assert torch.equal(rest.elbo, whole.elbo)
-    assert rest.final_elbo == whole.final_elbo
+    assert torch.equal(rest.elbo_history, whole.elbo_history)
+    assert rest.elbo == whole.elbo
     for ours, theirs in zip(rest.guide.parameters(), whole.guide.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_its_checkpoint_has_no_optimiser_and_belongs_to_its_method(tmp_path):
     model, path = TabularModel(gamble()), tmp_path / "fit.pt"
-    past = fit(model, FreeGuide(model), method="natural_gradient", steps=1, checkpoint=path)
+    past = fit(model, FreeGuide(model), method="natural_gradient", num_steps=1, checkpoint=path)
     assert past.checkpoint.optimiser == Checkpoint.load(path).optimiser == {}
     with pytest.raises(InvalidCheckpoint, match="its method was natural_gradient, but here it is svi"):
         fit(model, FreeGuide(model), resume=path)
     with pytest.raises(InvalidCheckpoint, match="its method was svi, but here it is exact"):
-        fit(model, FreeGuide(model), method="exact", resume=fit(model, FreeGuide(model), steps=1))
+        fit(model, FreeGuide(model), method="exact", resume=fit(model, FreeGuide(model), num_steps=1))
 
 
 @both_methods
@@ -270,14 +274,14 @@ def test_callbacks_progress_and_ctrl_c(method):
         callbacks=[lambda info: seen.append((info.step, info.elbo))],
         progress=lambda step, metrics: shown.append((step, metrics["elbo"])),
     )
-    assert seen == shown == list(enumerate(found.elbo.tolist(), 1))
+    assert seen == shown == list(enumerate(found.elbo_history.tolist(), 1))
     model = TabularModel(gamble(), 0.5)
     asked = fit(model, FreeGuide(model), method=method, callbacks=[lambda info: True])
-    assert (asked.status, asked.steps) == (FitStatus.stopped, 1)
+    assert (asked.status, asked.num_steps) == (FitStatus.stopped, 1)
     if method == "natural_gradient":
         pressed = [lambda info: info.step == 2 and signal.raise_signal(signal.SIGINT)]
         found = fit(model, FreeGuide(model), method=method, step_size=0.1, callbacks=pressed)
-        assert (found.status, found.steps) == (FitStatus.interrupted, 2)
+        assert (found.status, found.num_steps) == (FitStatus.interrupted, 2)
 
 
 def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
@@ -296,7 +300,13 @@ def test_svi_can_go_on_from_the_exact_answer():
     model = TabularModel(frozen_lake(), 0.1)
     guide = fit(model, FreeGuide(model), method="exact").guide
     best = infer(model).objective
-    assert fit(model, guide, optim=PyroOptim(torch.optim.SGD, {"lr": 0.1}), steps=20).elbo.sub(best).abs().max() < 1e-9
+    assert (
+        fit(model, guide, optim=PyroOptim(torch.optim.SGD, {"lr": 0.1}), num_steps=20)
+        .elbo_history.sub(best)
+        .abs()
+        .max()
+        < 1e-9
+    )
 
 
 def test_a_guide_refuses_what_it_cannot_represent():
