@@ -86,7 +86,7 @@ class ImprovedGuide(abc.ABC):
 
     def __repr__(self) -> str:
         """The guide that it improves, by its class, and the number of particles."""
-        return f"{type(self).__name__}({type(self.guide).__name__}, {self.particles} particles)"
+        return f"{type(self).__name__}({type(self.guide).__name__}, {self.num_particles} particles)"
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
         """Draw independent trajectories, each from K particles of its own.

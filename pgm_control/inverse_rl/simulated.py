@@ -29,8 +29,8 @@ from ..learners import SAC, SoftQLearning
 from ..runtime.arguments import whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
-from ..text.one_line import one_line
 from ..runtime.randomness import integer_of, seeded
+from ..text.one_line import one_line
 from .inverse import InverseStatus
 from .objective import log_prior
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
-from ..text.one_line import one_line
 from ..runtime.randomness import generator_of
+from ..text.one_line import one_line
 from .blocks import Blocks
 from .occupancy import survival_probability
 
