@@ -11,8 +11,8 @@ from ..inference.variational.fit import Fit
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
-from ..trajectories.samples import Trajectories, sample_trajectories
+from ..trajectories.samples import Trajectories
+from ..trajectories.tabulate import tabulate
 from .labelled import NATS, REWARD, names_of, to_xarray
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def to_arviz(
             drawn, log_weight = draw_weighted(model, guide, chains * draws, generator)  # pyright: ignore[reportArgumentType]  callable, as all guides
             stats = {"log_weight": log_weight, "lp": log_target(model, drawn)}
         else:
-            drawn, stats = sample_trajectories(blocks_of(model, guide), mdp, chains * draws, generator), {}
-        before = sample_trajectories(model.blocks(), mdp, chains * draws, generator)
+            drawn, stats = tabulate(model, guide).sample(chains * draws, generator), {}
+        before = model.blocks().sample(chains * draws, generator)
     groups: dict[str, dict[str, Any]] = {"posterior": _variables(mdp, drawn, shape)}
     if stats:
         groups["sample_stats"] = {name: each.reshape(shape).cpu().numpy() for name, each in stats.items()}

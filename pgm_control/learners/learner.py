@@ -23,11 +23,12 @@ from ..runtime.arguments import whole, whole_or_none
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
+from ..runtime.moving import device_of
 from ..runtime.progress import Progress, silent
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus
 from .memory_pages import prepare_memory
-from .randomness import check_generators, device_of, forked, generator_states, set_generators
+from .randomness import check_generators, forked, generator_states, set_generators
 from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of
 
 _Kind = TypeVar("_Kind", bound="Learner")  # not Self, which the shape checks of the tests refuse

@@ -144,8 +144,8 @@ def test_single_precision_tables_are_accepted():
     env = Spinner(faces=2, weights=(0.5, 0.5), reward=0.1)
     double = spinner_table(reward=0.1)
     assert check_against_env(double, env, steps=1000).ok
-    assert check_against_env(double.to(torch.float32), env, steps=1000).ok
-    off = double.to(torch.float32).replace(reward=1.001 * double.reward.float())
+    assert check_against_env(double.to(dtype=torch.float32), env, steps=1000).ok
+    off = double.to(dtype=torch.float32).replace(reward=1.001 * double.reward.float())
     assert not check_against_env(off, env, steps=50).ok
 
 

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.occupancy import survival_probability
-from ...trajectories.process import MarkovProcess, policy_entropy, process_of, simulate
+from ...trajectories.process import MarkovProcess, Process, policy_entropy, process_of, simulate
 from ...trajectories.samples import Trajectories
 from .log_weights import draw_weighted, returns, traced
 
@@ -105,7 +104,10 @@ class EstimatedScore:
 
 
 def estimate_elbo(
-    model: MarkovModel, guide: Callable[[], Any], samples: int = 1000, generator: torch.Generator | None = None
+    model: MarkovModel,
+    guide: Callable[[], Any] | Process,
+    samples: int = 1000,
+    generator: torch.Generator | None = None,
 ) -> Estimate:
     r"""The ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats, by the mean of its log-weights.
 
@@ -122,7 +124,10 @@ def estimate_elbo(
 
 
 def estimate(
-    model: MarkovModel, guide: Callable[[], Any], samples: int = 1000, generator: torch.Generator | None = None
+    model: MarkovModel,
+    guide: Callable[[], Any] | Process,
+    samples: int = 1000,
+    generator: torch.Generator | None = None,
 ) -> EstimatedScore:
     r"""Score a guide by sampling, in a table or not; for guides with `blocks()` `evaluate` is exact.
 
@@ -169,15 +174,16 @@ class _True(NamedTuple):
 
 @torch.no_grad()
 def _in_the_true_world(
-    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None
+    model: MarkovModel, guide: Callable[[], Any] | Process, n: int, generator: torch.Generator | None
 ) -> _True:
     """The guide acts, the model does the rest."""
     require_model(model, in_nats=True)
     process, mdp = process_of(model, guide), model.mdp
     if process is None:
+        assert not isinstance(guide, Process)
         found = traced(model, lambda: _TrueWorld(model)(guide)(), n, generator)
         return _True(found.trajectories, -found.log_policy)
-    trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks(), mdp))
+    trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks()))
     return _True(trajectories, policy_entropy(process, mdp, trajectories))
 
 
@@ -187,7 +193,7 @@ class _TrueWorld(Messenger):
     def __init__(self, model: MarkovModel) -> None:
         super().__init__()
         self.mdp, self.truth = model.mdp, model.blocks()
-        self.survival = survival_probability(self.truth, model.mdp)
+        self.survival = self.truth.survival
         self.state, self.action, self.arrived = 0, 0, 0
 
     def _pyro_sample(self, msg: Any) -> None:

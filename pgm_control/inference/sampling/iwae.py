@@ -8,13 +8,14 @@ import torch
 
 from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel
+from ...trajectories.process import Process
 from .estimate import Estimate, require_draws
 from .log_weights import log_weights
 
 
 def iwae_bound(
     model: MarkovModel,
-    guide: Callable[[], Any],
+    guide: Callable[[], Any] | Process,
     particles: int,
     samples: int = 1000,
     generator: torch.Generator | None = None,

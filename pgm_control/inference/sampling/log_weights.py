@@ -12,7 +12,7 @@ from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.process import MarkovProcess, log_probability, process_of, simulate
+from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
 
 
@@ -24,7 +24,7 @@ class Weighted(NamedTuple):
 
 
 def log_weights(
-    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any] | Process, n: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, " batch"]:
     r"""The log-weights of n independent draws from a guide, in nats.
 
@@ -52,12 +52,13 @@ def log_weights(
 
 @torch.no_grad()
 def draw_weighted(
-    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any] | Process, n: int, generator: torch.Generator | None = None
 ) -> Weighted:
     """Draw as `log_weights` does, and keep the trajectories."""
     require_model(model, in_nats=True)
     process = process_of(model, guide)
     if process is None:
+        assert not isinstance(guide, Process)
         trajectories, log_q, _ = traced(model, guide, n, generator)
     else:
         trajectories = simulate(process, model.mdp, n, generator)
@@ -67,7 +68,7 @@ def draw_weighted(
 
 def log_target(model: MarkovModel, trajectories: Trajectories) -> Float[Tensor, " batch"]:
     r"""$\log \tilde p = \log p(s_0) + \sum_t \log \rho + \log p(k_t) + r_t/\tau$, in nats, survival included."""
-    prior = MarkovProcess(model.blocks(), model.mdp).log_probability(trajectories)
+    prior = MarkovProcess(model.blocks()).log_probability(trajectories)
     return prior + returns(model.mdp, trajectories) / model.temperature
 
 

@@ -1,0 +1,101 @@
+"""Seeds: one rule for all functions that draw random numbers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import InvalidArgument
+from .arguments import is_whole
+
+_BITS = 31  # of an integer seed that is drawn: environments may keep theirs in 32 bits with a sign
+
+
+def generator_of(
+    seed: int | torch.Generator | None, device: torch.device | str = "cpu", *, name: str = "seed"
+) -> torch.Generator | None:
+    """The generator that an argument `seed` stands for.
+
+    Args:
+        seed: an integer makes a generator of its own; a generator is used as it is; None stands for torch's global
+            generator.
+        device: where the random numbers are drawn.
+        name: of the argument, as in the message.
+
+    Returns:
+        The value for the argument `generator` of torch's functions.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    require_seed(seed, name=name)
+    if seed is None:
+        return None
+    where = torch.device(device).type
+    if not isinstance(seed, torch.Generator):
+        return torch.Generator(device).manual_seed(int(seed))
+    if seed.device.type != where:
+        raise InvalidArgument(
+            f"`{name}` must be a generator on {where}, where the numbers are drawn, but is one on {seed.device.type}. "
+            f"Pass torch.Generator({where!r}), or an integer."
+        )
+    return seed
+
+
+def integer_of(seed: int | torch.Generator | None, *, name: str = "seed") -> int:
+    """An integer seed, for libraries that take nothing else: Gymnasium, NumPy and Pyro.
+
+    Args:
+        seed: an integer is used as it is; otherwise one is drawn, from the generator or, for None, from torch's global
+            generator.
+        name: of the argument, as in the message.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    require_seed(seed, name=name)
+    if seed is None or isinstance(seed, torch.Generator):
+        where = "cpu" if seed is None else seed.device
+        return int(torch.randint(2**_BITS, (), generator=seed, device=where))
+    return int(seed)
+
+
+@contextmanager
+def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Seed torch's global generators inside the context, for programs that draw from them, as those of Pyro do.
+
+    Afterwards they are as before. With None they are left alone, and what is drawn inside advances them.
+
+    Args:
+        seed: as in `integer_of`.
+        device: where the random numbers are drawn.
+
+    Raises:
+        InvalidArgument: naming `seed`.
+    """
+    if seed is None:
+        yield
+        return
+    number = integer_of(seed)
+    if torch.device(device).type == "cuda":
+        torch.cuda.init()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(number)  # torch.manual_seed would also seed devices that start later
+        if devices:
+            torch.cuda.manual_seed_all(number)
+        yield
+
+
+def require_seed(seed: object, *, name: str = "seed") -> None:
+    """Require an integer from 0 to 2**63 − 1, of Python or numpy, a generator, or None.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if seed is None or isinstance(seed, torch.Generator) or (is_whole(seed) and seed >= 0):
+        return
+    raise InvalidArgument(
+        f"`{name}` must be a whole number, at least 0 and below 2**63, a torch.Generator, or None, but is {seed!r}. "
+        "With None the numbers are drawn from torch's global generator, which torch.manual_seed seeds."
+    )
