@@ -52,7 +52,7 @@ def main(args: Args) -> None:
             continue
         model = TabularModel(entry.build())
         free, clamped = infer(model, optimism=1.0), infer(model, optimism=0.0)
-        visited = clamped.state_marginals()[:-1] > 0
+        visited = clamped.marginals().state[:-1] > 0
         apart = 0.5 * (free.policy - clamped.policy).abs().sum(-1)[visited].max()  # total variation
         print(f"{name:<25}{abs(free.objective - clamped.objective):>20.4f}{float(apart):>20.4f}")
 

@@ -85,7 +85,7 @@ def main(args: Args) -> None:
         "freed: through a desert": (desert, IMMORTAL),
     }
     alive = {
-        name: infer(TabularModel(road(rewards, 1.0, start=1), args.temperature), optimism).state_marginals().sum(-1)
+        name: infer(TabularModel(road(rewards, 1.0, start=1), args.temperature), optimism).marginals().state.sum(-1)
         for name, (rewards, optimism) in walks.items()
     }
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")

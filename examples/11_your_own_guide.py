@@ -40,7 +40,7 @@ class StationaryGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         prior = self.model.blocks()  # the model's own factors; the policy's are log ρ, of shape (time, state, action)
-        return Blocks(prior.log_initial, torch.log_softmax(prior.log_policy + self.logits, -1), prior.log_dynamics)
+        return prior.replace(log_policy=torch.log_softmax(prior.log_policy + self.logits, -1))
 
 
 @dataclass

@@ -17,7 +17,6 @@ with app.setup:
     import torch
 
     from pgm_control import (
-        Blocks,
         MarkovGuide,
         TabularModel,
         explain,
@@ -308,7 +307,7 @@ class HopefulGuide(MarkovGuide):
         own = self.model.blocks()  # the model's start, action prior and dynamics
         policy = torch.log_softmax(own.log_policy + self.logits, -1)
         pays = self.hope * self.model.mdp.reward / self.model.temperature
-        return Blocks(own.log_initial, policy, torch.log_softmax(own.log_dynamics + pays, -1))
+        return own.replace(log_policy=policy, log_dynamics=torch.log_softmax(own.log_dynamics + pays, -1))
 
 
 @app.cell

@@ -36,8 +36,7 @@ class ClampedGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start and dynamics, and the learned policy."""
-        prior = self.model.blocks()
-        return Blocks(prior.log_initial, tilted(self.policy_logits, self._log_prior), prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=tilted(self.policy_logits, self._log_prior))
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:

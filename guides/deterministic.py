@@ -8,6 +8,7 @@ Sources:
 from typing import final
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from pgm_control.chance.optimism import Optimism
@@ -47,9 +48,7 @@ class DeterministicGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start and dynamics, and a policy without doubt."""
-        prior, chosen = self.model.blocks(), self._actions()[..., None]
-        nowhere = torch.full_like(self._log_prior, -torch.inf)
-        return Blocks(prior.log_initial, nowhere.scatter(-1, chosen, 0.0), prior.log_dynamics)
+        return self._blocks_of(self._actions())
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:
@@ -85,9 +84,11 @@ class DeterministicGuide(MarkovGuide):
             best = torch.where(torch.isneginf(q).all(-1, keepdim=True), self._log_prior[t], q).argmax(-1)
             v = q.gather(-1, best[:, None])[:, 0]
             chosen.append(best)
-        prior, table = self.model.blocks(), torch.stack(chosen[::-1])[..., None]
+        return self._blocks_of(torch.stack(chosen[::-1]))
+
+    def _blocks_of(self, actions: Int[Tensor, "time state"]) -> Blocks:
         nowhere = torch.full_like(self._log_prior, -torch.inf)
-        return Blocks(prior.log_initial, nowhere.scatter(-1, table, 0.0), prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=nowhere.scatter(-1, actions[..., None], 0.0))
 
     def _actions(self) -> Tensor:
         return self.get_buffer("actions")

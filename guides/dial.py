@@ -78,6 +78,7 @@ class DialGuide(MarkovGuide):
         """The model's factors, each tilted by its logits."""
         mdp = self.model.mdp
         return Blocks(
+            mdp,
             self._tilted(self._start, _names(mdp.initial_factors, "start"), self.initial_logits, self._prices.initial),
             tilted(self.policy_logits, self._base.log_policy),
             self._tilted(self._dice, _names(mdp.factors, "dice"), self.dynamics_logits, self._prices.dynamics),

@@ -39,6 +39,7 @@ class FreeGuide(MarkovGuide):
     def blocks(self) -> Blocks:
         """The model's factors, each tilted by its logits."""
         return Blocks(
+            self.model.mdp,
             tilted(self.initial_logits, self._base.log_initial),
             tilted(self.policy_logits, self._base.log_policy),
             tilted(self.dynamics_logits, self._base.log_dynamics),

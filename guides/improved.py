@@ -16,7 +16,7 @@ Sources:
 """
 
 import abc
-from typing import Any, NoReturn, final
+from typing import Any, NoReturn, Self, final
 
 import pyro
 import torch
@@ -32,9 +32,9 @@ from pgm_control.inference.sampling.particles import Runs, run_smc
 from pgm_control.inference.sampling.smc import proposal_of, weighted_marginals
 from pgm_control.runtime.arguments import whole
 from pgm_control.runtime.randomness import generator_of
+from pgm_control.runtime.moving import moved, place_of
 from pgm_control.trajectories.blocks import MarkovModel
-from pgm_control.trajectories.occupancy import Occupancy
-from pgm_control.trajectories.samples import Trajectories
+from pgm_control.trajectories.samples import Occupancy, Trajectories
 
 _AT_ONCE = 2**18  # particles in memory
 
@@ -66,6 +66,21 @@ class ImprovedGuide(abc.ABC):
         self.model = model
         self.guide = guide
         self.num_particles = require_particles(num_particles)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Move the model, and the guide that is improved, to another device or floating dtype; returns itself.
+
+        A guide that is a module of torch is moved in place, as its own `to` does.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        place = place_of(self.model.mdp.initial, device, dtype)
+        if isinstance(self.guide, torch.nn.Module):
+            self.guide.to(device=place.device, dtype=place.dtype)
+        for name, value in list(vars(self).items()):
+            setattr(self, name, moved(value, place))
+        return self
 
     @abc.abstractmethod
     def _run(self, runs: int, generator: torch.Generator | None) -> Runs:

@@ -57,4 +57,5 @@ class LowRankGuide(MarkovGuide):
         base, dice = self._base, self._base.log_dynamics
         if self.time_factors is not None and self.dice_factors is not None:
             dice = tilted(torch.tensordot(self.time_factors, self.dice_factors, 1), dice)
-        return Blocks(tilted(self.initial_logits, base.log_initial), tilted(self.policy_logits, base.log_policy), dice)
+        start, policy = tilted(self.initial_logits, base.log_initial), tilted(self.policy_logits, base.log_policy)
+        return Blocks(base.mdp, start, policy, dice)

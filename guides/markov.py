@@ -1,6 +1,8 @@
 """The abstract guide of a tabular model: blocks in, a Pyro program out."""
 
 import abc
+from collections.abc import Callable
+from typing import Self
 
 import pyro
 import torch
@@ -8,6 +10,7 @@ from pyro.nn import PyroModule
 
 from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.runtime.moving import Place, moved, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model
 from pgm_control.trajectories.program import run_program
 
@@ -16,7 +19,45 @@ class AbstractPyroModule(type(PyroModule), abc.ABCMeta):
     """PyroModule has a metaclass of its own; this one also refuses to build an abstract class."""
 
 
-class MarkovGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
+class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
+    """A guide of a tabular model: it holds the model whose sites it samples, and moves with it.
+
+    `guide.to(device=…, dtype=…)`, `guide.float()` and the like move the parameters in place, as those of any module of
+    torch, and with them what else the guide holds: tensors, blocks, and the model, which becomes another:
+    `guide.model`. Fit and score the guide with that.
+    """
+
+    def __init__(self, model: MarkovModel) -> None:
+        """Remember the model whose sites this guide samples."""
+        require_model(model)
+        super().__init__()
+        self.model = model
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """What `to` does, and all other methods of torch that move a module."""
+        old = self.model
+        like = fn(old.mdp.initial)
+        place = place_of(like, like.device, like.dtype)
+        model = moved(old, place)
+        if Place.of(model.mdp.initial) != place:
+            raise InvalidGuide(
+                f"`model` must have a method `to(device, dtype)` for its guide to be moved, but {type(model).__name__} "
+                "has none that moves it. Build the guide of a model that is there."
+            )
+        for each in self.modules():
+            if isinstance(each, TabularGuide) and each.model is old:
+                each.model = model
+        for name, value in list(vars(self).items()):
+            if name not in _OWN:
+                tied = value.replace(mdp=model.mdp) if isinstance(value, Blocks) else value
+                setattr(self, name, moved(tied, place))
+        return super()._apply(fn, recurse)
+
+
+_OWN = frozenset(vars(PyroModule()))  # attributes of every module: parameters, buffers, hooks
+
+
+class MarkovGuide(TabularGuide):
     r"""A distribution over trajectories that factors as the model does.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
@@ -27,12 +68,6 @@ class MarkovGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     parameters belong to the guide: nothing enters Pyro's global parameter store, so two guides never share by name.
     """
 
-    def __init__(self, model: MarkovModel) -> None:
-        """Remember the model whose sites this guide samples."""
-        require_model(model)
-        super().__init__()
-        self.model = model
-
     @abc.abstractmethod
     def blocks(self) -> Blocks:
         """The factors as normalised log-probabilities, freshly computed from the parameters, differentiable."""
@@ -42,7 +77,7 @@ class MarkovGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         announce_parameters(self)
         with pyro.settings.context(module_local_params=True):
             blocks = self.blocks()
-        run_program(blocks, self.model.mdp)
+        run_program(blocks)
 
 
 def logits_of(name: str, log_probability: torch.Tensor, log_weight: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
-from pgm_control.trajectories.occupancy import occupancy
 
 from .markov import MarkovGuide
 from .support import feasible_prior
@@ -55,7 +54,7 @@ class MeanFieldGuide(MarkovGuide):
         self._base = base
         row = torch.arange(steps, device=mdp.probability.device)[:, None].expand(steps, states)
         self._shared = SharedPolicy(model, row, base)
-        visits = occupancy(Blocks(base.log_initial, self._policy(), base.log_dynamics), mdp).state[1:].log()
+        visits = base.replace(log_policy=self._policy()).marginals().state[1:].log()
         self._marginals = torch.where(visits > -torch.inf, visits, 0.0)
         shares = _shares(model)
         possible = (base.log_dynamics > -torch.inf) & (shares > -torch.inf)
@@ -71,6 +70,7 @@ class MeanFieldGuide(MarkovGuide):
         mdp = self.model.mdp
         of_next = (self._marginals + self.state_logits).index_select(1, mdp.successor.flatten())
         return Blocks(
+            mdp,
             tilted(self.initial_logits, self._base.log_initial),
             self._policy(self.policy_logits),
             tilted(of_next.view_as(self._weights), self._weights),

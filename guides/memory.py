@@ -6,19 +6,17 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Bool, Float, Int
-from pyro.nn import PyroModule
 from torch import Tensor
 
 from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.problems.mdp import TabularMDP
-from pgm_control.trajectories.blocks import MarkovModel, require_model
 from pgm_control.trajectories.process import Process
 
-from .markov import AbstractPyroModule
+from .markov import TabularGuide
 
 
-class MemoryGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
+class MemoryGuide(TabularGuide):
     r"""A distribution over trajectories whose choices may depend on the past, $q(a_t \mid s_0, a_0, k_0, \dots, s_t)$.
 
     To write one, inherit, keep parameters as `torch.nn.Parameter`, call `super().__init__(model)` first, and return a
@@ -26,12 +24,6 @@ class MemoryGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     to read. Its density is exact, but no table holds it: it is fitted by sampling, and scored by `estimate`. It cannot
     be enumerated in parallel, because its memory would have to be too.
     """
-
-    def __init__(self, model: MarkovModel) -> None:
-        """Remember the model whose sites this guide samples."""
-        require_model(model)
-        super().__init__()
-        self.model = model
 
     @abc.abstractmethod
     def process(self) -> Process:

@@ -148,7 +148,7 @@ class MixtureGuide(MemoryGuide):
         return expect(process.log_weight, torch.stack([elbo(self.model, each) for each in blocks])), process
 
     def _mix(self, blocks: list[Blocks]) -> MixtureProcess:
-        components = [MarkovProcess(each, self.model.mdp) for each in blocks]
+        components = [MarkovProcess(each) for each in blocks]
         return MixtureProcess(torch.log_softmax(self.weight_logits, -1), components)
 
     @property

@@ -61,9 +61,8 @@ class NeuralGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start and dynamics, and the policy of the network."""
-        prior = self.model.blocks()
         policy = tilted(self.network(self.get_buffer("inputs")), self._log_prior)
-        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=policy)
 
 
 def _layers(units: Sequence[int]) -> torch.nn.Sequential:

@@ -37,5 +37,4 @@ class OpenLoopGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start and dynamics, and the plan."""
-        prior = self.model.blocks()
-        return Blocks(prior.log_initial, self._shared.policy(self.policy_logits), prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=self._shared.policy(self.policy_logits))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, Self, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,10 @@ class SimulatedWorld(Protocol):
 
     def prior(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
         """The action prior ρ of a batch of observations."""
+        ...
+
+    def to(self, device: torch.device | None, dtype: torch.dtype | None) -> object:
+        """Move the tensors to come."""
         ...
 
     def run(self, policy: Callable[[Tensor], Distribution], is_model: bool = False) -> None:
@@ -74,6 +78,14 @@ class SimulatedGuide(torch.nn.Module):
     def model(self) -> SimulatedWorld:
         """The model whose sites this guide samples."""
         return self._model[0]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What `to` does, and all other methods of torch that move a module: the model moves as well, in place."""
+        for parameter in self.parameters():
+            like = fn(parameter.detach().flatten()[:0])
+            self.model.to(like.device, like.dtype)
+            break
+        return super()._apply(fn, recurse)
 
     def forward(self) -> None:
         """Play episodes, as a Pyro program."""

@@ -37,5 +37,4 @@ class StationaryGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start and dynamics, and the learned policy at every time."""
-        prior = self.model.blocks()
-        return Blocks(prior.log_initial, self._shared.policy(self.policy_logits), prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=self._shared.policy(self.policy_logits))

@@ -28,6 +28,7 @@ def feasible_prior(model: MarkovModel, optimism: float | Optimism) -> Blocks:
         return torch.log_softmax(torch.where(log_exact > -torch.inf, log_weight, log_exact), -1)
 
     return Blocks(
+        mdp,
         prior.log_initial if min(prices.initial) < 0 else keep(prior.log_initial, exact.log_initial),
         keep(prior.log_policy, exact.log_policy),
         keep(prior.log_dynamics, torch.where(opposed, prior.log_dynamics, exact.log_dynamics)),

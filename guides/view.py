@@ -15,6 +15,7 @@ from torch import Tensor
 from pgm_control.chance.log_tables import tilted
 from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.runtime.moving import moved_copy, moved_log_probability, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide
@@ -57,8 +58,7 @@ class ViewGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start and dynamics, and the learned policy."""
-        prior = self.model.blocks()
-        return Blocks(prior.log_initial, self._shared.policy(self.policy_logits.flatten(0, 1)), prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=self._shared.policy(self.policy_logits.flatten(0, 1)))
 
 
 @final
@@ -100,6 +100,11 @@ class SharedPolicy:
         self._follows = (possible | ~allowed[row]).all(-1, keepdim=True)
         self._all_follow = bool(self._follows.all())
         self._alone = feasible.log_policy
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "SharedPolicy":
+        """The same on another device or in another floating dtype."""
+        place = place_of(self.log_weight, device, dtype)
+        return moved_copy(self, place, log_weight=moved_log_probability(self.log_weight, place))
 
     def policy(self, logits: Float[Tensor, "row action"]) -> Float[Tensor, "time state action"]:
         """The rows tilted by these logits, in nats, at every time and state."""

@@ -107,6 +107,7 @@ class FreeWindowGuide(MarkovGuide):
     def blocks(self) -> Blocks:
         """The model's start and dice, each tilted by its logits, and the learned policy."""
         return Blocks(
+            self.model.mdp,
             tilted(self.initial_logits, self._base.log_initial),
             self._shared.policy(self.policy_logits.flatten(0, 1)),
             tilted(self.dynamics_logits, self._base.log_dynamics),

@@ -8,7 +8,7 @@ Sources:
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, Self, final
 
 import numpy as np
 import pyro
@@ -32,6 +32,7 @@ from pgm_control.errors import (
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.runtime.arguments import whole_or_none
 from pgm_control.runtime.randomness import integer_of
+from pgm_control.runtime.moving import place_of
 
 _LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
 
@@ -67,6 +68,7 @@ class SimulatorModel:
         num_envs, horizon, seed: N, T, and of the episodes.
         num_resets: how often the episodes were begun anew. With `seed` it is all that the next ones depend on; set it
             to have the same ones again.
+        device, dtype: of the tensors; `to` changes them.
         returns, lengths: of the newest episodes, undiscounted, in reward units and steps.
 
     References:
@@ -82,7 +84,6 @@ class SimulatorModel:
         num_envs: int | None = None,
         seed: int | torch.Generator | None = None,
         discount: float = 1.0,
-        device: str | torch.device = "cpu",
     ) -> None:
         r"""State the model.
 
@@ -98,7 +99,6 @@ class SimulatorModel:
             seed: an integer, a generator, or None for torch's global generator. Of the last two an integer is drawn:
                 `model.seed`. Each episode is reset with a seed of its own, which follows from it.
             discount: γ, the probability of surviving a step.
-            device: of the tensors.
 
         Raises:
             InvalidArgument, UnsupportedEnvironment: naming what does not fit, and the remedy.
@@ -114,12 +114,33 @@ class SimulatorModel:
             raise InvalidArgument("`horizon` must be given for an environment without a time limit, but is None.")
         self.horizon, self._is_end = limit, horizon is not None
         self.seed = integer_of(seed)
-        self.device = torch.device(device)
+        self.device, self.dtype = torch.device("cpu"), torch.float32
         self.num_resets = 0
-        self._prior = action_prior_of(action_prior, self.actions, self.observations, self.device)
+        self._given_prior = action_prior
+        self._prior = self._checked_prior()
         self._clock = -1
         self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self._made: dict[int, list[weakref.ref[Tensor]]] = {}
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Put the tensors of all that is sampled from now on onto another device, or into another floating dtype.
+
+        The environment is stepped as before. The model is changed in place, as modules of torch are.
+
+        Args:
+            device: one of torch's; as it is by default, the CPU at first.
+            dtype: torch.float64 or torch.float32; as it is by default, torch.float32 at first.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        like = torch.empty(0, device=self.device, dtype=self.dtype)
+        self.device, self.dtype = place_of(like, device, dtype)
+        self._prior = self._checked_prior()
+        return self
 
     def __call__(self) -> None:
         """Run the model as a Pyro program."""
@@ -186,6 +207,9 @@ class SimulatorModel:
             f"{self.num_envs} episodes side by side, discount {self.discount:g})"
         )
 
+    def _checked_prior(self) -> Chooser:
+        return action_prior_of(self._given_prior, self.actions, self.observations, self.device, self.dtype)
+
     def _weight(self, t: int) -> float:
         return max(self.discount**t, _LEAST_WEIGHT) / self.num_envs
 
@@ -222,14 +246,14 @@ class SimulatorModel:
             )
         reward = np.where(on, reward, 0.0)
         self.returns, self.lengths = self.returns + reward, self.lengths + on
-        facts = np.stack((reward, terminated & on, truncated & on), -1).astype(np.float32)
-        made = torch.cat((self._features(observation), torch.from_numpy(facts).to(self.device)), -1)
+        facts = torch.from_numpy(np.stack((reward, terminated & on, truncated & on), -1))
+        made = torch.cat((self._features(observation), facts.to(self.device, self.dtype)), -1)
         alive_still = [each for each in self._made.get(t, []) if each() is not None]
         self._made[t] = [*alive_still, weakref.ref(made)]
         return made
 
     def _features(self, observation: Any) -> Float[Tensor, "batch feature"]:
-        features = self.observations(observation).to(self.device)
+        features = self.observations(observation).to(self.device, self.dtype)
         if not bool(features.isfinite().all()):
             raise EnvironmentFailure(
                 "The observation must be finite, but holds nan or an infinity. Mend the environment, or wrap it with "

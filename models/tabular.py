@@ -19,6 +19,7 @@ from torch import Tensor
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.mdp import TabularMDP, mdp_page
+from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 from pgm_control.trajectories.blocks import Blocks
 from pgm_control.trajectories.program import run_program
 
@@ -93,12 +94,29 @@ class TabularModel:
             raise InvalidProblem(
                 "`temperature` must be positive to run the model, but is 0: only infer(model, optimism=0) has a limit."
             )
-        run_program(self.blocks(), self.mdp, optimality=self)
+        run_program(self.blocks(), optimality=self)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TabularModel":
+        """The model on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        Args:
+            device: one of torch's; as it is by default.
+            dtype: torch.float64 or torch.float32; as it is by default.
+
+        Raises:
+            InvalidArgument: naming the argument.
+            InvalidProblem: if a reward exceeds the range of the dtype.
+        """
+        place = place_of(self.action_prior, device, dtype)
+        if place == Place.of(self.action_prior):
+            return self
+        return moved_copy(self, place, action_prior=moved_probability(self.action_prior, place))
 
     def blocks(self) -> Blocks:
         """The prior over trajectories: start, action prior, true dynamics."""
         steps, log_p = self.mdp.horizon, self.mdp.probability.log()
         return Blocks(
+            self.mdp,
             self.mdp.initial.log(),
             self.action_prior.log().expand(steps, -1, -1),
             log_p.expand(steps, *log_p.shape),

@@ -81,15 +81,44 @@ if TYPE_CHECKING:
     from .environments.check import EnvironmentCheck as EnvironmentCheck
     from .environments.check import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
+    from .models import SimulatorModel as SimulatorModel
     from .models import zoo as zoo
 
     # A guide
-    from .trajectories.blocks import Blocks as Blocks
-    from .guides import MarkovGuide as MarkovGuide
     from .guides import FreeGuide as FreeGuide
     from .guides import ClampedGuide as ClampedGuide
     from .guides import DialGuide as DialGuide
+    from .guides import ViewGuide as ViewGuide
+    from .guides import OpenLoopGuide as OpenLoopGuide
+    from .guides import StationaryGuide as StationaryGuide
+    from .guides import DeterministicGuide as DeterministicGuide
+    from .guides import NeuralGuide as NeuralGuide
+    from .guides import MeanFieldGuide as MeanFieldGuide
+    from .guides import LowRankGuide as LowRankGuide
+    from .guides import MixtureGuide as MixtureGuide
+    from .guides import MixtureELBO as MixtureELBO
+    from .guides import WindowGuide as WindowGuide
+    from .guides import FreeWindowGuide as FreeWindowGuide
+    from .guides import ImportanceGuide as ImportanceGuide
+    from .guides import SMCGuide as SMCGuide
+    from .guides import SimulatedGuide as SimulatedGuide
     from .guides import guide_zoo as guide_zoo
+    from .guides import guide_entry as guide_entry
+    from .guides import GuideEntry as GuideEntry
+
+    # A guide of your own
+    from .guides import MarkovGuide as MarkovGuide
+    from .guides import MemoryGuide as MemoryGuide
+    from .trajectories.process import Process as Process
+    from .trajectories.clamped_process import ClampedProcess as ClampedProcess
+    from .trajectories.process import MarkovProcess as MarkovProcess
+
+    # What a guide holds, as tables
+    from .trajectories.tabulate import tabulate as tabulate
+    from .trajectories.blocks import Blocks as Blocks
+    from .trajectories.samples import Occupancy as Occupancy
+    from .trajectories.samples import Trajectories as Trajectories
+    from .trajectories.samples import Trajectory as Trajectory
 
     # An inference: exact
     from .inference.exact.infer import infer as infer
@@ -146,7 +175,6 @@ if TYPE_CHECKING:
     from .inference.sampling.smc import smc as smc
     from .inference.sampling.smc import conditional_smc as conditional_smc
     from .inference.sampling.smc import SMC as SMC
-    from .trajectories.process import Process as Process
 
     # What came of it
     from .analysis.evaluate import evaluate as evaluate

@@ -14,9 +14,9 @@ from ..errors import InvalidArgument
 from ..inference.variational.elbo import elbo, objective_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
-from ..trajectories.occupancy import Occupancy, occupancy
 from ..trajectories.policy import TabularPolicy
+from ..trajectories.samples import Occupancy
+from ..trajectories.tabulate import tabulate
 
 
 @final
@@ -60,12 +60,12 @@ def evaluate(
     """
     require_model(model, in_nats=True)
     with torch.no_grad():
-        believed = blocks_of(model, guide_or_policy)
+        believed = tabulate(model, guide_or_policy)
         visits = _true_visits(model.mdp, believed.log_policy)
         entropy = -expect(believed.log_policy, believed.log_policy)
         return Evaluation(
             true_return=_expected_return(model.mdp, visits),
-            imagined_return=_expected_return(model.mdp, occupancy(believed, model.mdp)),
+            imagined_return=_expected_return(model.mdp, believed.marginals()),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
             elbo=float(elbo(model, believed)),
         )
@@ -78,7 +78,7 @@ def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"])
 
 def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
     log_p = mdp.probability.log()
-    return occupancy(Blocks(mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)), mdp)
+    return Blocks(mdp, mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)).marginals()
 
 
 def objective(model: MarkovModel, guide: HasBlocks, optimism: float | Optimism | None = None) -> float:
@@ -101,7 +101,7 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: float | Optimism |
             f"`optimism` must be given, because {type(guide).__name__} does not say its own. 1.0 gives the ELBO."
         )
     with torch.no_grad():
-        return float(objective_of(model, blocks_of(model, guide), Optimism.of(given)))
+        return float(objective_of(model, tabulate(model, guide), Optimism.of(given)))
 
 
 def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:

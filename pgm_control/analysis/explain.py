@@ -139,7 +139,7 @@ def _choice(free: Posterior, clamped: Posterior, t: int, state: int) -> Choice:
 def _most_different(free: Posterior, clamped: Posterior) -> Choice:
     """Where the policies differ the most, weighted by how often the two imagine to be there."""
     apart = (free.policy - clamped.policy).abs().amax(-1)
-    visited = (free.state_marginals() + clamped.state_marginals())[:-1] / 2
+    visited = (free.marginals().state + clamped.marginals().state)[:-1] / 2
     return _choice(free, clamped, *divmod(int((visited * apart).argmax()), apart.shape[1]))
 
 

@@ -26,10 +26,10 @@ from ..inference.variational.elbo import FREE, objective_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.beliefs import tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
-from ..trajectories.occupancy import Occupancy, occupancy
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.prices import Prices, sizes_of
+from ..trajectories.samples import Occupancy
+from ..trajectories.tabulate import tabulate
 from .ledger_result import Ledger
 
 _DICE = 5  # that are kept
@@ -76,9 +76,9 @@ def ledger(
     """
     require_model(model, in_nats=True)
     beta, mdp = Optimism.of(optimism), model.mdp
-    blocks, truth, best = blocks_of(model, guide), model.blocks(), infer(model, beta)
-    visits, prices = occupancy(blocks, mdp), Prices.of(mdp, beta, model.temperature)
-    in_truth = occupancy(Blocks(truth.log_initial, blocks.log_policy, truth.log_dynamics), mdp)
+    blocks, truth, best = tabulate(model, guide), model.blocks(), infer(model, beta)
+    visits, prices = blocks.marginals(), Prices.of(mdp, beta, model.temperature)
+    in_truth = truth.replace(log_policy=blocks.log_policy).marginals()
     entries = _entries(best, prices, blocks, truth, visits)
     reached = _reached(model, blocks, beta, entries)
     if best.objective == reached == -math.inf:

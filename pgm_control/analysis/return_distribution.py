@@ -23,8 +23,8 @@ from ..runtime.arguments import positive, whole
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
 from ..trajectories.policy import TabularPolicy
+from ..trajectories.tabulate import tabulate
 
 _AT_ONCE = 2_000_000  # pairs of a state and a sum that are moved at a time
 _SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one atom
@@ -214,7 +214,7 @@ def _in_the_true_world(model: MarkovModel | TabularMDP, guide_or_policy: Guide) 
         model = TabularModel(model)
     require_model(model)
     with torch.no_grad():
-        return model.mdp, blocks_of(model, guide_or_policy).log_policy.exp().double().cpu().numpy()
+        return model.mdp, tabulate(model, guide_or_policy).log_policy.exp().double().cpu().numpy()
 
 
 class _Atoms(NamedTuple):

@@ -12,8 +12,7 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
-from ..trajectories.occupancy import occupancy
+from ..trajectories.tabulate import tabulate
 from .evaluate import evaluate
 
 
@@ -116,7 +115,7 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
 
 def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
     with torch.no_grad():
-        blocks = blocks_of(model, guide)
+        blocks = tabulate(model, guide)
         found = evaluate(model, guide)
         return Score(
             elbo=found.elbo,
@@ -132,7 +131,7 @@ def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
 def _dynamics_kl(model: MarkovModel, blocks: Blocks) -> float:
     r"""$\sum_t E_q KL(q_t(k \mid s,a) \,\|\, p(k \mid s,a))$, in nats."""
     kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, model.blocks().log_dynamics))
-    visits = occupancy(blocks, model.mdp).outcome.sum(-1)
+    visits = blocks.marginals().state_action
     return float((visits * torch.where(visits > 0, kl, 0.0)).sum())
 
 

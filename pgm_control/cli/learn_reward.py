@@ -20,8 +20,7 @@ from ..runtime.progress import Progress
 from ..text.tables import grid
 from ..text.terminal import wrapped
 from ..text.wording import action_label, state_label
-from ..trajectories.blocks import Blocks, MarkovModel
-from ..trajectories.samples import sample_trajectories
+from ..trajectories.blocks import MarkovModel
 from .named_problem import named_problem, sizes
 
 _SHOWN = 20  # rows of the table; the file has all
@@ -105,8 +104,8 @@ def _demonstrations(model: MarkovModel, asked: dict[str, Any], who: Demonstrator
     last = torch.zeros_like(model.mdp.initial) if last is None else last
     behaviour = drawn_by.behaviour(model, model.mdp.reward, last, model.temperature)
     # For one who is free the dice fall as it wishes.
-    blocks = Blocks(model.blocks().log_initial, behaviour.log_policy, behaviour.log_dynamics)
-    drawn = sample_trajectories(blocks, model.mdp, number, seed)
+    blocks = model.blocks().replace(log_policy=behaviour.log_policy, log_dynamics=behaviour.log_dynamics)
+    drawn = blocks.sample(number, seed)
     by = asked["demonstrator"] if asked["by"] is None else asked["by"]
     return Demonstrations.from_trajectories(model.mdp, drawn), f"{number} demonstrations by {_called(by)}, seed {seed}"
 

@@ -72,7 +72,13 @@ class ActionPrior:
         return self._choose(features).sample()
 
 
-def action_prior_of(given: Any, actions: Actions, observations: Observations, device: torch.device) -> Chooser:
+def action_prior_of(
+    given: Any,
+    actions: Actions,
+    observations: Observations,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Chooser:
     """The uniform prior, or what was given, as a function of features of observations.
 
     Args:
@@ -80,7 +86,7 @@ def action_prior_of(given: Any, actions: Actions, observations: Observations, de
             discrete actions, probabilities; None for uniform.
         actions: of the world.
         observations: of the world.
-        device: of the table.
+        device, dtype: of the table.
 
     Raises:
         InvalidArgument: if it does not fit, or is not normalised.
@@ -91,7 +97,7 @@ def action_prior_of(given: Any, actions: Actions, observations: Observations, de
         if not actions.is_discrete:
             return lambda observation: UniformBox(observation, actions.size)
         return lambda observation: Categorical(logits=observation.new_zeros(*observation.shape[:-1], actions.size))
-    p = torch.as_tensor(given, dtype=torch.float32, device=device)
+    p = torch.as_tensor(given, dtype=dtype, device=device)
     is_by_state = isinstance(observations.space, Discrete)
     allowed = [(actions.size,), (observations.features, actions.size)][: 1 + is_by_state] if actions.is_discrete else []
     if tuple(p.shape) not in allowed:

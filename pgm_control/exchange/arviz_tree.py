@@ -12,8 +12,8 @@ from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.randomness import generator_of
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
-from ..trajectories.samples import Trajectories, sample_trajectories
+from ..trajectories.samples import Trajectories
+from ..trajectories.tabulate import tabulate
 from .labelled import NATS, REWARD, names_of, to_xarray
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def to_arviz(
             drawn, log_weight = draw_weighted(model, guide, num_chains * num_samples, generator)  # pyright: ignore[reportArgumentType]  callable, as all guides
             stats = {"log_weight": log_weight, "lp": log_target(model, drawn)}
         else:
-            drawn, stats = sample_trajectories(blocks_of(model, guide), mdp, num_chains * num_samples, generator), {}
-        before = sample_trajectories(model.blocks(), mdp, num_chains * num_samples, generator)
+            drawn, stats = tabulate(model, guide).sample(num_chains * num_samples, generator), {}
+        before = model.blocks().sample(num_chains * num_samples, generator)
     groups: dict[str, dict[str, Any]] = {"posterior": _variables(mdp, drawn, shape)}
     if stats:
         groups["sample_stats"] = {name: each.reshape(shape).cpu().numpy() for name, each in stats.items()}

@@ -79,9 +79,7 @@ def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
 
 def in_double(mdp: TabularMDP) -> TabularMDP:
     """The problem in float64 on the CPU; itself if it is there already."""
-    if mdp.probability.dtype == torch.float64 and mdp.probability.device.type == "cpu":
-        return mdp
-    return mdp.to(torch.float64, "cpu")
+    return mdp.to("cpu", torch.float64)
 
 
 def array(table: Tensor) -> np.ndarray:

@@ -16,7 +16,6 @@ from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import Blocks, HasBlocks
-from ..trajectories.occupancy import occupancy
 from ..trajectories.policy import TabularPolicy
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def _of_blocks(blocks: Blocks, mdp: TabularMDP) -> Built:
                 "time state action outcome", blocks.log_dynamics.exp(), PROBABILITY, "dice believed in, q_t(k|s, a)"
             ),
             "state_marginals": variable(
-                "time_and_last state", occupancy(blocks, mdp).state, PROBABILITY, "being in a state, q(s_t)"
+                "time_and_last state", blocks.marginals().state, PROBABILITY, "being in a state, q(s_t)"
             ),
         }
     return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)

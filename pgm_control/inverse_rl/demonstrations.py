@@ -197,7 +197,7 @@ class Demonstrations:
     def from_occupancies(cls, mdp: TabularMDP, occupancies: Any, number: float = 1.0) -> "Demonstrations":
         """Take exact probabilities: of being in s at t and doing a, or of that and the face of the die.
 
-        `Posterior` has them as `state_action_marginals` and `outcome_marginals`.
+        `Posterior.marginals()` has them as `state_action` and `outcome`.
 
         Args:
             mdp: the problem.

@@ -23,12 +23,13 @@ from ..runtime.arguments import whole
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
+from ..runtime.moving import device_of
 from ..runtime.progress import Progress, silent
 from ..runtime.randomness import integer_of, seeded
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
-from .randomness import check_generators, device_of, forked, generator_states, set_generators
+from .randomness import check_generators, forked, generator_states, set_generators
 from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse

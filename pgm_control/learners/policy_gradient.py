@@ -90,7 +90,7 @@ class MaxEntPolicyGradient(Learner):
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         learning_rate = positive("learning_rate", learning_rate)
         self.model = SimulatorModel(
-            env, temperature, action_prior, horizon, self.worlds.number, self.config["seed"], discount, self.device
+            env, temperature, action_prior, horizon, self.worlds.number, self.config["seed"], discount
         )
         with self.randomness():
             self.guide = SimulatedGuide(self.model, policy, hidden).to(self.device)

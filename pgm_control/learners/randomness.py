@@ -6,25 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InvalidArgument
 from ..runtime.checkpoint_checks import Check, either, generator_state, row, tensor
-
-
-def device_of(device: str) -> torch.device:
-    """The device, if it is there.
-
-    Raises:
-        InvalidArgument: if it is not.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError as problem:
-        raise InvalidArgument(
-            f'`device` must be one of torch\'s, such as "cpu" or "cuda", but is {device!r}.'
-        ) from problem
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidArgument(f'`device` must be there, but torch sees no CUDA device for {device!r}. Take "cpu".')
-    return found
 
 
 def forked(device: torch.device) -> Any:

@@ -10,7 +10,7 @@ from ..runtime.arguments import whole
 from ..text.wording import action_phrase, amount, short_chance, state_phrase
 from ..trajectories.beliefs import Die, believed_die, face_labels, tilted_dice
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
+from ..trajectories.tabulate import tabulate
 from .canvas import FREE, TRUE, Style, ink, one_panel, size_in_points, style_of
 from .labels import finish, headline, name_axes, wrapped
 
@@ -64,7 +64,7 @@ def dice(
                 f"`{argument}` must be 0 to {count - 1}, and `state` and `action` given together, but state is {state} "
                 f"and action is {action}. Leave out both for the dice that are tilted the most."
             )
-    blocks = blocks_of(model, infer(model, 1.0) if guide is None else guide)
+    blocks = tabulate(model, infer(model, 1.0) if guide is None else guide)
     if state is not None and action is not None:
         shown: tuple[Die, ...] = (believed_die(model, blocks, state, action),)
     else:

@@ -95,7 +95,7 @@ def occupancy_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str
         MissingExtra: without matplotlib.
     """
     sizes, mdp = style_of(style), posterior.model.mdp
-    axes, visits = one_panel(ax, sizes, _inches(mdp, sizes)), posterior.state_marginals()
+    axes, visits = one_panel(ax, sizes, _inches(mdp, sizes)), posterior.marginals().state
     from matplotlib.colors import PowerNorm
 
     _draw(axes, mdp, visits, "where it expects to be", "probability", sizes, norm=PowerNorm(0.5, 0.0, 1.0))

@@ -13,10 +13,9 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
-from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
-from ..trajectories.occupancy import occupancy
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
+from ..trajectories.tabulate import tabulate
 from .canvas import Style, one_panel, panels, style_of
 from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
 from .terrain import directions
@@ -174,7 +173,7 @@ def _draw_policy(
         axes, mdp, grid, _shade(model, guide, t, name), style, title=when,
         label=label.get(name, f"{name} (steps of an episode)"), limits=limits, bar=bar,
     )  # fmt: skip
-    policy = blocks_of(model, guide).log_policy[t].detach().exp().double().cpu().numpy()
+    policy = tabulate(model, guide).log_policy[t].detach().exp().double().cpu().numpy()
     for action, (down, right) in enumerate(directions(mdp, grid.cells)):
         here = [
             (cell, policy[s, action])
@@ -225,9 +224,8 @@ def _shade(model: MarkovModel, guide: Guide, t: int, name: str) -> Float[np.ndar
     if name == "value":
         assert isinstance(guide, Posterior)
         return guide.v[t].double().cpu().numpy()
-    blocks = blocks_of(model, guide)
+    blocks = tabulate(model, guide)
     if name == "true visits":
-        truth = model.blocks()
-        blocks = Blocks(truth.log_initial, blocks.log_policy, truth.log_dynamics)
+        blocks = model.blocks().replace(log_policy=blocks.log_policy)
     with torch.no_grad():
-        return occupancy(blocks, model.mdp).state[:-1].sum(0).double().cpu().numpy()
+        return blocks.marginals().state[:-1].sum(0).double().cpu().numpy()

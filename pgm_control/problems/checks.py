@@ -114,6 +114,19 @@ def rewards(name: str, value: Tensor, names: Names) -> None:
         )
 
 
+def same_infinities(name: str, before: Tensor | None, after: Tensor | None) -> None:
+    """Refuse rewards that became infinite in another dtype. On torch's device "meta", where there are none, nothing."""
+    if before is None or after is None or before.is_meta or before.dtype == after.dtype:
+        return
+    overflown = after.isinf().to(before.device) if not after.is_meta else before.to(after.dtype).isinf()
+    at = _first(overflown & ~before.isinf())
+    if at is not None:
+        raise InvalidProblem(
+            f"{_entry(name, at, ())} must fit into {after.dtype}, but is {before[at].item():g}. Scale the rewards and "
+            "the temperature, or keep torch.float64."
+        )
+
+
 def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
     """A copy of `value` as state indices, checked to be in range. 32-bit integers stay what they are."""
     try:

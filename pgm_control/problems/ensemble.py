@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InvalidProblem
 from ..runtime.array_like import ArrayLike
+from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from . import checks
 from .grid import side_by_side
 from .mdp import TabularMDP
@@ -93,6 +94,18 @@ class Ensemble:
         put(self, "weights", checks.normalised("weights", table, ()))
         called = [f"world {i}" for i in range(len(members))] if names is None else names
         put(self, "names", checks.names("names", called, len(members)))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Ensemble":
+        """The ensemble on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        Raises:
+            InvalidArgument: naming the argument.
+            InvalidProblem: if a reward exceeds the range of the dtype.
+        """
+        place = place_of(self.weights, device, dtype)
+        if place == Place.of(self.weights):
+            return self
+        return moved_copy(self, place, weights=moved_probability(self.weights, place))
 
     def joint(self) -> TabularMDP:
         """The MDP over pairs, of index member · S + state. If all members have a layout, they lie side by side."""

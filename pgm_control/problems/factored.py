@@ -11,6 +11,7 @@ from torch import Tensor
 from ..chance.factors import joint
 from ..errors import InvalidProblem
 from ..runtime.array_like import ArrayLike
+from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from . import checks
 from .grid import Places
 from .mdp import TabularMDP
@@ -111,6 +112,22 @@ class FactoredMDP:
         ):
             put(self, name, value)
         self.joint()  # the rest of the checks
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "FactoredMDP":
+        """The problem on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        Raises:
+            InvalidArgument: naming the argument.
+            InvalidProblem: if a reward exceeds the range of the dtype.
+        """
+        place = place_of(self.reward, device, dtype)
+        if place == Place.of(self.reward):
+            return self
+        factors = {name: moved_probability(table, place) for name, table in self.factors.items()}
+        found = moved_copy(self, place, initial=moved_probability(self.initial, place), factors=factors)
+        for name in ("reward", "final_reward"):
+            checks.same_infinities(name, getattr(self, name), getattr(found, name))
+        return found
 
     def joint(self) -> TabularMDP:
         """The same problem with one die a (state, action), of K_1 ⋯ K_F faces, that remembers its factors."""

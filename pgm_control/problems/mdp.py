@@ -18,6 +18,8 @@ from torch import Tensor
 from ..chance.factors import Factors
 from ..errors import InvalidArgument, InvalidProblem
 from ..runtime.array_like import ArrayLike
+from ..errors import InvalidProblem
+from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from ..text.html import ROWS, counted, heading, left_out, share
 from ..text.tables import html_grid
 from ..text.wording import action_label, reward_phrase, state_label
@@ -237,29 +239,28 @@ class TabularMDP:
         """A copy with some arguments changed, checked anew: `mdp.replace(horizon=20)`."""
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
-    def to(self, dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> "TabularMDP":
-        """A copy in another floating dtype or on another device.
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TabularMDP":
+        """The problem on another device or in another floating dtype; itself if nothing changes.
+
+        Integer tables keep their dtype. In float32, probabilities and rewards are rounded to about 7 digits; an outcome
+        that is possible stays possible.
+
+        Args:
+            device: one of torch's; as it is by default.
+            dtype: torch.float64 or torch.float32; as it is by default.
 
         Raises:
-            InvalidArgument: if `dtype` is not floating.
+            InvalidArgument: naming the argument.
+            InvalidProblem: if a reward exceeds the range of the dtype.
         """
-        if dtype not in (None, torch.float32, torch.float64):
-            raise InvalidArgument(f"`dtype` must be floating, torch.float64 or torch.float32, but is {dtype}.")
-        move = {"dtype": dtype or self.probability.dtype, "device": device or self.probability.device}
-        final_reward = None if self.final_reward is None else self.final_reward.to(**move)
-
-        def rescaled(p: Tensor) -> Tensor:
-            """Rows that sum to one in float32 do not in float64."""
-            moved = p.to(**move)
-            return moved / moved.sum(-1, keepdim=True)
-
-        return self.replace(
-            initial=rescaled(self.initial),
-            probability=rescaled(self.probability),
-            successor=self.successor.to(device=move["device"]),
-            reward=self.reward.to(**move),
-            final_reward=final_reward,
-        )
+        place = place_of(self.probability, device, dtype)
+        if place == Place.of(self.probability):
+            return self
+        initial, probability = (moved_probability(each, place) for each in (self.initial, self.probability))
+        found = moved_copy(self, place, initial=initial, probability=probability)
+        for name in ("reward", "final_reward"):
+            checks.same_infinities(name, getattr(self, name), getattr(found, name))
+        return found
 
     def __repr__(self) -> str:
         """Sizes, not tables."""

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem
+from ..runtime.moving import Place, moved_copy, place_of
 from . import checks
 from .mdp import TabularMDP
 from .partially_observed import PartiallyObservedMDP
@@ -93,6 +94,15 @@ class Remembered:
         number: dict[Memory, int] = {}
         shorter = [number.setdefault(_last(memory, int(window)), len(number)) for memory in self.memories]
         return torch.tensor(shorter, device=self.memory_of_state.device)[self.memory_of_state]
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Remembered":
+        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        place = place_of(self.mdp.probability, device, dtype)
+        return self if place == Place.of(self.mdp.probability) else moved_copy(self, place)
 
     def __repr__(self) -> str:
         """Sizes, not tables."""

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
 from ..runtime.array_like import ArrayLike
+from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from . import checks
 from .mdp import TabularMDP
 
@@ -94,6 +96,23 @@ class PartiallyObservedMDP:
         put(self, "observation", seen if seen.ndim == 3 else seen.expand(actions, -1, -1))
         put(self, "initial_observation", first)
         put(self, "observation_names", checks.names("observation_names", observation_names, seen.shape[-1]))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "PartiallyObservedMDP":
+        """The problem on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        Raises:
+            InvalidArgument: naming the argument.
+            InvalidProblem: if a reward exceeds the range of the dtype.
+        """
+        place, first = place_of(self.observation, device, dtype), self.initial_observation
+        if place == Place.of(self.observation):
+            return self
+        return moved_copy(
+            self,
+            place,
+            observation=moved_probability(self.observation, place),
+            initial_observation=None if first is None else moved_probability(first, place),
+        )
 
     @property
     def num_observations(self) -> int:

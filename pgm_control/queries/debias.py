@@ -25,7 +25,7 @@ from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_label, amount, chance, state_label
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
+from ..trajectories.tabulate import tabulate
 from .unrolled import Folded, fold, true_faces, unroll
 
 _MOST_NUMBERS = 2e8  # in the posterior of the unrolled model: 1.6 GB in float64
@@ -66,7 +66,7 @@ class Debiased:
     @property
     def correction(self) -> float:
         """All bonuses that the clamped policy is paid in the true world, in reward units: what luck was worth."""
-        visits = self.clamped.state_action_marginals()
+        visits = self.clamped.marginals().state_action
         return self.start_bonus + float((visits * self.bonus).sum())
 
     def folded(self, guide: HasBlocks) -> Folded:
@@ -75,7 +75,7 @@ class Debiased:
         Raises:
             InvalidGuide: if its factors do not fit the unrolled model.
         """
-        return fold(blocks_of(self.model, guide), self.clamped.model.mdp)
+        return fold(tabulate(self.model, guide), self.clamped.model.mdp)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
@@ -85,7 +85,7 @@ class Debiased:
 
     def _rows(self) -> list[tuple[str, ...]]:
         """The dice that are paid most, as often as the clamped policy throws them, in words; of equals the first."""
-        mdp, visits = self.clamped.model.mdp, self.clamped.state_action_marginals()
+        mdp, visits = self.clamped.model.mdp, self.clamped.marginals().state_action
         most = (visits * self.bonus).flatten().sort(descending=True, stable=True)
         truth, rows = true_faces(mdp), []
         for paid, index in zip(most.values[:_ROWS].tolist(), most.indices[:_ROWS].tolist(), strict=True):

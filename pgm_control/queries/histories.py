@@ -20,9 +20,9 @@ from ..errors import InvalidArgument
 from ..models.tabular import TabularModel
 from ..problems.memory_states import Remembered, remember
 from ..problems.partially_observed import PartiallyObservedMDP
+from ..runtime.moving import Place, moved, moved_copy, moved_log_probability, place_of
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, MarkovModel
-from ..trajectories.occupancy import occupancy
 from ..trajectories.program import run_program
 
 _ROWS = 20  # that a printed table has
@@ -55,12 +55,27 @@ class HistoryOptimum:
 
     def __call__(self) -> None:
         """Sample one trajectory as a Pyro program, at the model's sites."""
-        run_program(self.blocks(), self.model.mdp)
+        run_program(self.blocks())
 
     def blocks(self) -> Blocks:
         """The factors on `model`: the policy is tied over the states with the same memory."""
-        prior = self.model.blocks()
-        return Blocks(prior.log_initial, self.log_policy[:, self.remembered.memory_of_state], prior.log_dynamics)
+        return self.model.blocks().replace(log_policy=self.log_policy[:, self.remembered.memory_of_state])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "HistoryOptimum":
+        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        The answer is rounded, not computed anew.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        place = place_of(self.q, device, dtype)
+        if place == Place.of(self.q):
+            return self
+        model = moved(self.model, place)
+        remembered = moved_copy(self.remembered, place, mdp=model.mdp)
+        log_policy = moved_log_probability(self.log_policy, place)
+        return moved_copy(self, place, model=model, remembered=remembered, log_policy=log_policy)
 
     @property
     def policy(self) -> Float[Tensor, "time memory action"]:
@@ -80,7 +95,7 @@ class HistoryOptimum:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON or a data frame: a row for each history that is met and acted upon."""
-        visits = occupancy(self.blocks(), self.model.mdp).state[:-1]
+        visits = self.blocks().marginals().state[:-1]
         met = torch.zeros_like(self.v).index_add(1, self.remembered.memory_of_state, visits)
         actions = [self.model.mdp.action_name(a) for a in range(self.model.mdp.num_actions)]
         rows = [

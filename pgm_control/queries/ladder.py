@@ -241,7 +241,7 @@ class _Plan(NamedTuple):
 
 def _best_policy(model: MarkovModel, optimism: float) -> _Plan:
     """Backwards: the best action by state; start, dice and survival summed (β = 1) or averaged (β = 0)."""
-    mdp, tau = model.mdp.to(torch.float64), model.temperature
+    mdp, tau = model.mdp.to(dtype=torch.float64), model.temperature
     log_p, log_prior = mdp.probability.log(), model.action_prior.double().log()
     fate = log_p.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.num_states, 2)
     v = log_p.new_zeros(mdp.horizon + 1, mdp.num_states)

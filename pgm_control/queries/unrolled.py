@@ -62,13 +62,13 @@ class Folded:
         log_initial: $\log q(s_0)$.
         log_policy: $\log \pi_t(a \mid s)$.
         log_dynamics: $\log q_t(k \mid s, a)$; with a discount the K outcomes that live on, then the K that end.
-        num_outcomes: K of the old model.
+        mdp: the old problem.
     """
 
     log_initial: Float[Tensor, " state"]
     log_policy: Float[Tensor, "time state action"]
     log_dynamics: Float[Tensor, "time state action face"]
-    num_outcomes: int
+    mdp: TabularMDP
 
     __repr__ = one_line
 
@@ -89,8 +89,8 @@ class Folded:
 
     def blocks(self) -> Blocks:
         """As factors of the old model, whatever survival was believed summed out: its own is taken for granted."""
-        fates = self.log_dynamics.unflatten(-1, (-1, self.num_outcomes))
-        return Blocks(self.log_initial, self.log_policy, fates.logsumexp(-2))
+        fates = self.log_dynamics.unflatten(-1, (-1, self.mdp.num_outcomes))
+        return Blocks(self.mdp, self.log_initial, self.log_policy, fates.logsumexp(-2))
 
 
 def fold(blocks: Blocks, mdp: TabularMDP) -> Folded:
@@ -101,4 +101,4 @@ def fold(blocks: Blocks, mdp: TabularMDP) -> Folded:
     def told(table: Tensor) -> Tensor:
         return table[:, : (steps + 1) * states].unflatten(1, (steps + 1, states))[now, now]
 
-    return Folded(blocks.log_initial[:states], told(blocks.log_policy), told(blocks.log_dynamics), mdp.num_outcomes)
+    return Folded(blocks.log_initial[:states], told(blocks.log_policy), told(blocks.log_dynamics), mdp)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, final
 
 import torch
-from pyro.infer.inspect import get_model_relations, render_model
+from pyro.infer.inspect import get_model_relations
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, MissingExtra
@@ -16,8 +16,8 @@ from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.files import write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.checked import blocks_of
 from ..trajectories.program import run_program
+from ..trajectories.tabulate import tabulate
 
 _TEXTS, _IMAGES = (".mmd", ".md", ".gv", ".dot"), (".svg", ".png", ".pdf")
 _LEGEND = "bold: clamped to the model; dashed: certain given the sites before"
@@ -137,8 +137,6 @@ def render(
     for name, guide in told.items():
         clamped = _clamped(model, name, guide, small)
         graphs.append(_graph(name, program.as_guide, ends_here, clamped, _certain(small)))
-    if len(graphs) == 1:
-        return Drawing(_mermaid(graphs), _pyro_dot(program, ends_here) if _has_package() else _dot(graphs))
     return Drawing(_mermaid(graphs), _dot(graphs))
 
 
@@ -170,13 +168,13 @@ class _Smallest:
     def blocks(self) -> Blocks:
         zero = self.mdp.initial.new_zeros(())
         steps = self.mdp.horizon
-        return Blocks(zero.expand(1), zero.expand(steps, 1, 1), zero.expand(steps, 1, 1, 1))
+        return Blocks(self.mdp, zero.expand(1), zero.expand(steps, 1, 1), zero.expand(steps, 1, 1, 1))
 
     def __call__(self) -> None:
-        run_program(self.blocks(), self.mdp, optimality=self)
+        run_program(self.blocks(), optimality=self)
 
     def as_guide(self) -> None:
-        run_program(self.blocks(), self.mdp)
+        run_program(self.blocks())
 
 
 def _smallest(mdp: TabularMDP, horizon: int) -> TabularMDP:
@@ -232,7 +230,7 @@ def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
             "FreeGuide(model), infer(model, 0.0), or a number such as 1.0 for free and 0.0 for clamped."
         )
     with torch.no_grad():
-        q, p = blocks_of(model, guide), model.blocks()
+        q, p = tabulate(model, guide), model.blocks()
         return _equal(q.log_initial, p.log_initial), _equal(q.log_dynamics, p.log_dynamics), q.log_survival is None
 
 
@@ -243,15 +241,6 @@ def _equal(q: torch.Tensor, p: torch.Tensor) -> bool:
 def _certain(small: TabularMDP) -> frozenset[str]:
     """States after the first follow from what was thrown, if the episode cannot end before its time."""
     return frozenset(f"state_{t}" for t in range(1, small.horizon + 1)) if small.discount == 1 else frozenset()
-
-
-def _pyro_dot(program: _Smallest, ends_here: bool) -> str:
-    """Pyro's own drawing of the model."""
-    drawn = render_model(program)
-    if not ends_here:
-        drawn.node(_REST, shape="plaintext")
-        drawn.edge(f"state_{program.mdp.horizon}", _REST)
-    return drawn.source
 
 
 def _dot(graphs: list[_Graph]) -> str:

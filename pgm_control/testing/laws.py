@@ -14,7 +14,7 @@ from ..errors import InvalidGuide
 from ..inference.variational.elbo import elbo
 from ..inference.variational.parameters import announced
 from ..trajectories.blocks import HasBlocks, MarkovModel
-from ..trajectories.checked import blocks_of
+from ..trajectories.tabulate import tabulate
 
 BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy is everybody's
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")
@@ -80,7 +80,7 @@ def factors_of(model: MarkovModel, guide: Program) -> list[str]:
         return []
     try:
         with torch.no_grad():
-            first, second = blocks_of(model, guide), blocks_of(model, guide)
+            first, second = tabulate(model, guide), tabulate(model, guide)
     except InvalidGuide as problem:
         return [str(problem)]
     if all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("log_policy", "log_dynamics")):

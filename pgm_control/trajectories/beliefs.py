@@ -9,7 +9,7 @@ import torch
 from ..chance.log_space import expect, relative
 from ..text.wording import HasNames, reward_phrase, state_label
 from .blocks import Blocks, HasBlocks, MarkovModel
-from .occupancy import occupancy
+from .tabulate import tabulate
 
 _WORTH_SAYING = 0.05  # of the largest tilt
 
@@ -68,8 +68,8 @@ def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3
     Those whose tilt is below a twentieth of the largest, or is rounding, are left out.
     """
     with torch.no_grad():
-        blocks, truth = _blocks(guide), model.blocks()
-        visits = occupancy(blocks, model.mdp).outcome.sum(-1)
+        blocks, truth = tabulate(model, guide), model.blocks()
+        visits = blocks.marginals().state_action
         kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, truth.log_dynamics))
         tilt = (visits * torch.where(visits > 0, kl, 0.0)).sum(0)
     highest, action = tilt.max(-1)
@@ -82,9 +82,9 @@ def believed_die(model: MarkovModel, guide: HasBlocks | Blocks, state: int, acti
     """What a guide believes of one die. One that it never throws is given as it believes it at the first step."""
     mdp = model.mdp
     with torch.no_grad():
-        blocks = _blocks(guide)
+        blocks = tabulate(model, guide)
         log_q, log_p = blocks.log_dynamics[:, state, action], mdp.probability[state, action].log()
-        joint = occupancy(blocks, mdp).outcome[:, state, action]
+        joint = blocks.marginals().outcome[:, state, action]
         throws = joint.sum(-1)
         kl = expect(log_q, relative(log_q, log_p.expand_as(log_q)))
         believed = joint.sum(0) / throws.sum() if throws.sum() > 0 else log_q[0].exp()
@@ -110,7 +110,3 @@ def face_labels(mdp: HasNames, die: Die) -> list[str]:
         target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
         labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
     return labels
-
-
-def _blocks(guide: HasBlocks | Blocks) -> Blocks:
-    return guide if isinstance(guide, Blocks) else guide.blocks()

@@ -1,38 +1,175 @@
-"""The factors of a Markov distribution over trajectories."""
+"""The factors of a Markov distribution over trajectories, and what follows from them."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Protocol, final, runtime_checkable
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
-from ..text.one_line import one_line
+from ..runtime.arguments import whole
+from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
+from ..runtime.randomness import generator_of
+from .samples import Occupancy, Trajectories, Trajectory
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Blocks:
-    r"""Who decides what: the factors of $q(s_0) \prod_t q_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$.
+    r"""The factors of $q(s_0) \prod_t q_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$ over the trajectories of a problem.
 
-    Everything is a normalised log-probability, in nats; −inf is impossible.
+    Every table holds normalised log-probabilities, in nats; −inf is impossible. A guide starts from those of its model
+    and replaces what it changes: `self.model.blocks().replace(log_policy=…)`.
+
+        blocks = tabulate(model, guide)
+        blocks.policy[0]  # π_0(a|s)
+        blocks.sample(100, seed=0).states
+        blocks.marginals().state.sum(0)  # how often each state is visited
 
     Attributes:
+        mdp: the problem, which says where outcomes lead and how probable survival is.
         log_initial: $\log q(s_0)$.
         log_policy: $\log \pi_t(a \mid s)$.
         log_dynamics: $\log q_t(k \mid s, a)$.
         log_survival: log-probability of surviving step t given that it leads to a state, where that differs from the
-            model's γ; None where survival is clamped.
+            discount γ; None where survival is clamped.
     """
 
+    mdp: TabularMDP
     log_initial: Float[Tensor, " state"]
     log_policy: Float[Tensor, "time state action"]
     log_dynamics: Float[Tensor, "time state action outcome"]
     log_survival: Float[Tensor, "time next_state"] | None = None
 
-    __repr__ = one_line
+    def replace(self, **changes: object) -> "Blocks":
+        """A copy with some attributes changed: `blocks.replace(log_policy=…)`."""
+        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Blocks":
+        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        place = place_of(self.log_initial, device, dtype)
+        if place == Place.of(self.log_initial) == Place.of(self.mdp.initial):
+            return self
+        tables = {name: getattr(self, name) for name in ("log_initial", "log_policy", "log_dynamics")}
+        return moved_copy(self, place, **{name: moved_log_probability(each, place) for name, each in tables.items()})
+
+    @property
+    def initial(self) -> Float[Tensor, " state"]:
+        """q(s_0), probabilities."""
+        return self.log_initial.exp()
+
+    @property
+    def policy(self) -> Float[Tensor, "time state action"]:
+        """π_t(a|s), probabilities."""
+        return self.log_policy.exp()
+
+    @property
+    def dynamics(self) -> Float[Tensor, "time state action outcome"]:
+        """q_t(k|s, a), probabilities."""
+        return self.log_dynamics.exp()
+
+    @property
+    def survival(self) -> Float[Tensor, "time next_state"]:
+        """The probability of surviving each step, by the state it leads to: the discount where survival is clamped."""
+        if self.log_survival is not None:
+            return self.log_survival.exp()
+        return torch.full_like(self.log_initial, self.mdp.discount).expand(self.mdp.horizon, -1)
+
+    def marginals(self) -> Occupancy:
+        r"""The marginal probabilities of states, actions and outcomes by time, by one sweep forwards from the start.
+
+        $$q(s_{t+1} = s') = \sum_{s,a,k} q(s_t = s)\, \pi_t(a \mid s)\, q_t(k \mid s,a)\, [s'(s,a,k) = s']$$
+
+        times the probability of surviving where there is a discount. Differentiable in the blocks.
+        """
+        survival, policy, target = self.survival, self.policy, self.mdp.successor.flatten()
+        states, outcomes = [self.initial], []
+        for t in range(self.mdp.horizon):
+            outcomes.append((states[t][:, None] * policy[t])[..., None] * self.log_dynamics[t].exp())
+            arrived = torch.zeros_like(states[t]).index_add(0, target, outcomes[t].flatten())
+            states.append(arrived * survival[t])
+        return Occupancy(torch.stack(states), torch.stack(outcomes))
+
+    @torch.no_grad()
+    def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
+        """Draw independent trajectories.
+
+        Args:
+            num_samples: how many, at least 1.
+            seed: an integer, a generator, or None for torch's global generator.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        whole("num_samples", num_samples)
+        mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
+
+        def draw(log_probability: Float[Tensor, "batch value"]) -> Int[Tensor, " batch"]:
+            return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]
+
+        survival = self.survival
+        states = [draw(self.log_initial.expand(num_samples, -1))]
+        actions, outcomes = [], []
+        alive = torch.ones(num_samples, dtype=torch.bool, device=states[0].device)
+        for t in range(mdp.horizon):
+            here = torch.where(alive, states[t], 0)
+            action = draw(self.log_policy[t, here])
+            outcome = draw(self.log_dynamics[t, here, action])
+            actions.append(torch.where(alive, action, 0))
+            outcomes.append(torch.where(alive, outcome, 0))
+            arrived = mdp.successor[here, action, outcome]
+            if mdp.discount < 1:
+                luck = torch.rand(num_samples, generator=generator, dtype=survival.dtype, device=survival.device)
+                alive = alive & (luck < survival[t, arrived])
+            states.append(torch.where(alive, arrived, mdp.num_states))
+        return Trajectories(torch.stack(states, 1), torch.stack(actions, 1), torch.stack(outcomes, 1))
+
+    @torch.no_grad()
+    def mode(self) -> Trajectory:
+        r"""The most probable trajectory and its log-probability, by max-product messages (Viterbi).
+
+        $$M_t(s) = \max_{a,k} \log \pi_t(a \mid s) + \log q_t(k \mid s,a)
+            + \max(\log\gamma_t + M_{t+1}(s'), \log(1-\gamma_t))$$
+
+        Of equally probable ones it is the first, by action, then outcome.
+        """
+        mdp, survival = self.mdp, self.survival
+        ahead = self.log_initial.new_zeros(mdp.num_states)
+        best, lives = [], []
+        for t in reversed(range(mdp.horizon)):
+            live, end = survival[t].log() + ahead, (1.0 - survival[t]).log()
+            scores = self.log_policy[t][..., None] + self.log_dynamics[t] + torch.maximum(live, end)[mdp.successor]
+            ahead, index = scores.flatten(1).max(-1)
+            best.append(index)
+            lives.append(live >= end)
+        state = int((self.log_initial + ahead).argmax())
+        total = float((self.log_initial + ahead)[state])
+        states, actions, outcomes = [state], [], []
+        for index, live in zip(reversed(best), reversed(lives), strict=True):
+            if state == mdp.num_states:
+                action, outcome = 0, 0
+            else:
+                action, outcome = divmod(int(index[state]), mdp.num_outcomes)
+                state = int(mdp.successor[state, action, outcome])
+                state = state if bool(live[state]) else mdp.num_states
+            states.append(state)
+            actions.append(action)
+            outcomes.append(outcome)
+        path = [torch.tensor(each, device=self.log_initial.device) for each in (states, actions, outcomes)]
+        return Trajectory(path[0], path[1], path[2], total)
+
+    def __repr__(self) -> str:
+        """Sizes, not tables."""
+        survival = "clamped" if self.log_survival is None else "its own"
+        return f"Blocks(over the trajectories of {self.mdp!r}, survival {survival})"
 
 
 @runtime_checkable

@@ -11,9 +11,8 @@ from torch import Tensor
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from .blocks import Blocks, HasBlocks, MarkovModel
-from .checked import blocks_of
-from .occupancy import survival_probability
 from .samples import Trajectories
+from .tabulate import tabulate
 
 
 class Process(abc.ABC):
@@ -79,12 +78,12 @@ class Process(abc.ABC):
 class MarkovProcess(Process):
     """The process of `Blocks`: it remembers nothing."""
 
-    def __init__(self, blocks: Blocks, mdp: TabularMDP) -> None:
-        """Keep the factors, and where their outcomes lead."""
+    def __init__(self, blocks: Blocks) -> None:
+        """Keep the factors."""
         self.blocks = blocks
-        self.successor = mdp.successor.long()
-        self._survival = survival_probability(blocks, mdp)
-        self._ends = mdp.discount < 1
+        self.successor = blocks.mdp.successor.long()
+        self._survival = blocks.survival
+        self._ends = blocks.mdp.discount < 1
 
     def log_initial(self) -> Float[Tensor, " state"]:
         """log q(s_0), in nats."""
@@ -156,14 +155,16 @@ class HasProcess(Protocol):
 
 
 def process_of(model: MarkovModel, guide: object) -> Process | None:
-    """The process of a guide that has blocks or a memory, and None for any other.
+    """The process of a guide that has blocks or a memory, a process itself, and None for any other.
 
     Raises:
         InvalidGuide: if its blocks do not fit the model.
     """
+    if isinstance(guide, Process):
+        return guide
     if isinstance(guide, HasProcess):
         return guide.process()
-    return MarkovProcess(blocks_of(model, guide), model.mdp) if isinstance(guide, HasBlocks) else None
+    return MarkovProcess(tabulate(model, guide)) if isinstance(guide, HasBlocks) else None
 
 
 class Turn(NamedTuple):

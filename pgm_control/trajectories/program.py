@@ -6,12 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..problems.mdp import TabularMDP
 from .blocks import Blocks, MarkovModel
-from .occupancy import survival_probability
 
 
-def run_program(blocks: Blocks, mdp: TabularMDP, optimality: MarkovModel | None = None) -> None:
+def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
     r"""Sample `state_0, action_0, outcome_0, …, state_T`; in the model, weigh by `optimality_t`.
 
     Each turn draws the state first, from the outcome carried over: only this order keeps Pyro's enumeration exact
@@ -20,15 +18,15 @@ def run_program(blocks: Blocks, mdp: TabularMDP, optimality: MarkovModel | None 
     `Categorical(probs=…)` would lift it to machine epsilon.
 
     Args:
-        blocks: the factors.
-        mdp: where outcomes lead.
+        blocks: the factors, with the problem that says where outcomes lead.
         optimality: the model, to add the factor $\exp(r_t/\tau)$ at each step; None in a guide.
     """
+    mdp = blocks.mdp
     ends = mdp.discount < 1
     initial = _with_end(blocks.log_initial) if ends else blocks.log_initial
     policy = _with_end(blocks.log_policy, 1) if ends else blocks.log_policy
     dynamics = _with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
-    arrival = _arrival(blocks, mdp)
+    arrival = _arrival(blocks)
     successor, reward, last = mdp.successor, mdp.reward, mdp.final_reward
     if ends:
         successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
@@ -48,13 +46,14 @@ def run_program(blocks: Blocks, mdp: TabularMDP, optimality: MarkovModel | None 
         logits = arrival[t][successor[state, action, outcome]]
 
 
-def _arrival(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time target state"]:
+def _arrival(blocks: Blocks) -> Float[Tensor, "time target state"]:
     """Log-probability of each state at t + 1 given where the outcome leads: that state, or the end."""
+    mdp = blocks.mdp
     none = blocks.log_initial.new_full((mdp.num_states, mdp.num_states), -torch.inf)
     certain = none.clone().fill_diagonal_(0.0)
     if mdp.discount == 1:
         return certain.expand(mdp.horizon, -1, -1)
-    survival = survival_probability(blocks, mdp)
+    survival = blocks.survival
     live = torch.where(certain == 0, survival.log()[..., None], none)
     rows = torch.cat((live, (1.0 - survival).log()[..., None]), -1)
     ended = torch.cat((none[0], none.new_zeros(1))).expand(mdp.horizon, 1, -1)

@@ -1,17 +1,11 @@
-"""Whole trajectories of a Markov distribution: samples, and the most probable one."""
+"""What is read off a distribution over trajectories: whole trajectories, and marginal probabilities."""
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole
-from ..runtime.randomness import generator_of
 from ..text.one_line import one_line
-from .blocks import Blocks
-from .occupancy import survival_probability
 
 
 class Trajectories(NamedTuple):
@@ -35,72 +29,18 @@ class Trajectory(NamedTuple):
     __repr__ = one_line
 
 
-def sample_trajectories(
-    blocks: Blocks, mdp: TabularMDP, num_samples: int, seed: int | torch.Generator | None = None
-) -> Trajectories:
-    """Draw independent trajectories.
+class Occupancy(NamedTuple):
+    """Marginal probabilities of a distribution over trajectories: q(s_t), t = 0 … T, and q(s_t, a_t, k_t).
 
-    Args:
-        blocks: the distribution.
-        mdp: where outcomes lead.
-        num_samples: how many, at least 1.
-        seed: an integer, a generator, or None for torch's global generator.
-
-    Raises:
-        InvalidArgument: naming the argument.
+    With a discount the rows sum to the probability that the episode has not ended.
     """
-    n = whole("num_samples", num_samples)
-    generator = generator_of(seed, blocks.log_initial.device)
 
-    def draw(log_probability: Float[Tensor, "batch face"]) -> Int[Tensor, " batch"]:
-        return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]
+    state: Float[Tensor, "time_and_last state"]
+    outcome: Float[Tensor, "time state action outcome"]
 
-    survival = survival_probability(blocks, mdp)
-    states = [draw(blocks.log_initial.expand(n, -1))]
-    actions, outcomes = [], []
-    alive = torch.ones(n, dtype=torch.bool, device=states[0].device)
-    for t in range(mdp.horizon):
-        here = torch.where(alive, states[t], 0)
-        action = draw(blocks.log_policy[t, here])
-        outcome = draw(blocks.log_dynamics[t, here, action])
-        actions.append(torch.where(alive, action, 0))
-        outcomes.append(torch.where(alive, outcome, 0))
-        arrived = mdp.successor[here, action, outcome]
-        if mdp.discount < 1:
-            luck = torch.rand(n, generator=generator, dtype=survival.dtype, device=survival.device)
-            alive = alive & (luck < survival[t, arrived])
-        states.append(torch.where(alive, arrived, mdp.num_states))
-    return Trajectories(torch.stack(states, 1), torch.stack(actions, 1), torch.stack(outcomes, 1))
+    __repr__ = one_line
 
-
-def most_probable_trajectory(blocks: Blocks, mdp: TabularMDP) -> Trajectory:
-    r"""The trajectory of highest probability, by max-product messages (Viterbi).
-
-    $$M_t(s) = \max_{a,k} \log \pi_t(a \mid s) + \log q_t(k \mid s,a)
-        + \max(\log\gamma_t + M_{t+1}(s'), \log(1-\gamma_t))$$
-
-    Of equally probable ones it is the first, by action, then outcome.
-    """
-    survival = survival_probability(blocks, mdp)
-    ahead = blocks.log_initial.new_zeros(mdp.num_states)
-    best, lives = [], []
-    for t in reversed(range(mdp.horizon)):
-        live, end = survival[t].log() + ahead, (1.0 - survival[t]).log()
-        scores = blocks.log_policy[t][..., None] + blocks.log_dynamics[t] + torch.maximum(live, end)[mdp.successor]
-        ahead, index = scores.flatten(1).max(-1)
-        best.append(index)
-        lives.append(live >= end)
-    state = int((blocks.log_initial + ahead).argmax())
-    total = float((blocks.log_initial + ahead)[state])
-    states, actions, outcomes = [state], [], []
-    for index, live in zip(reversed(best), reversed(lives), strict=True):
-        if state == mdp.num_states:
-            action, outcome = 0, 0
-        else:
-            action, outcome = divmod(int(index[state]), mdp.num_outcomes)
-            state = int(mdp.successor[state, action, outcome])
-            state = state if bool(live[state]) else mdp.num_states
-        states.append(state)
-        actions.append(action)
-        outcomes.append(outcome)
-    return Trajectory(torch.tensor(states), torch.tensor(actions), torch.tensor(outcomes), total)
+    @property
+    def state_action(self) -> Float[Tensor, "time state action"]:
+        """q(s_t, a_t)."""
+        return self.outcome.sum(-1)

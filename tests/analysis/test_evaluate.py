@@ -9,7 +9,6 @@ import torch
 from problems import gamble, random_mdp
 
 from pgm_control import (
-    Blocks,
     FreeGuide,
     InvalidArgument,
     InvalidGuide,
@@ -110,7 +109,7 @@ def test_factors_that_do_not_fit_are_refused():
     class Unnormalised(MarkovGuide):
         def blocks(self):
             prior = self.model.blocks()
-            return Blocks(prior.log_initial, prior.log_policy + 0.1, prior.log_dynamics)
+            return prior.replace(log_policy=prior.log_policy + 0.1)
 
     with pytest.raises(InvalidGuide, match=r"`log_policy` of the guide must hold normalised.*log_softmax"):
         evaluate(model, Unnormalised(model))

@@ -66,7 +66,7 @@ def test_the_numbers_are_those_of_exact_inference(mdp):
 def test_dice_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon):
     model = TabularModel(random_mdp(5, states=4, horizon=horizon))
     free, mdp = infer(model), model.mdp
-    throws = free.state_action_marginals()
+    throws = free.marginals().state_action
     log_q = free.blocks().log_dynamics
     tilt = (throws * expect(log_q, relative(log_q, model.blocks().log_dynamics))).sum(0)
     dice = tilted_dice(model, free, max_rows=100)
@@ -76,7 +76,7 @@ def test_dice_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon
     for die in dice:
         assert die.tilt == pytest.approx(float(tilt[die.state, die.action]), rel=1e-9)
         assert die.throws == pytest.approx(float(throws[:, die.state, die.action].sum()), rel=1e-9)
-        joint = free.outcome_marginals()[:, die.state, die.action].sum(0)
+        joint = free.marginals().outcome[:, die.state, die.action].sum(0)
         for face in die.faces:
             same = (mdp.successor[die.state, die.action] == face.successor) & (
                 mdp.reward[die.state, die.action] == face.reward
@@ -144,7 +144,7 @@ def test_dice_that_do_not_matter_make_no_difference():
 
 
 def test_single_precision_noise_is_no_difference():
-    mdp = deterministic_twin(random_mdp(2, horizon=30)).to(torch.float32)
+    mdp = deterministic_twin(random_mdp(2, horizon=30)).to(dtype=torch.float32)
     assert not explain(TabularModel(mdp, 0.05)).differs
 
 

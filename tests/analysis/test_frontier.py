@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pgm_control import (
-    Blocks,
     InvalidArgument,
     Optimism,
     TabularMDP,
@@ -19,7 +18,6 @@ from pgm_control import (
     infer,
 )
 from pgm_control.models import frozen_lake, restaurant, slippery_cliff, windy_bridge
-from pgm_control.trajectories.occupancy import occupancy
 
 
 def test_the_price_of_optimism_on_the_cliff():
@@ -45,7 +43,7 @@ def test_a_mild_optimism_helps_on_the_lake_but_not_beyond_the_best():
         exact = infer(model, beta)
         account = evaluate(model, exact.policy)  # in the true world: its bound is return / τ less the nats for care
         assert account.true_return / 0.02 - account.elbo == pytest.approx(nats, abs=5e-4)
-        visits = occupancy(Blocks(*(model.blocks().log_initial, exact.policy.log(), model.blocks().log_dynamics)), mdp)
+        visits = model.blocks().replace(log_policy=exact.policy.log()).marginals()
         assert visits.state[:-1, :-1].sum().item() == pytest.approx(steps, abs=5e-3)  # the last state is "ended"
     assert evaluate(model, infer(model, 0.05).policy).elbo < infer(model, 0.0).objective
     colder = {

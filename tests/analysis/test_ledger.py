@@ -39,14 +39,14 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Given:
-    """A guide in plain numpy arrays."""
+    """A guide in plain numpy arrays; the ledger takes the problem from its model, not from the blocks."""
 
     def __init__(self, initial, policy, dynamics, survival=None):
         self.initial, self.policy, self.dynamics, self.survival = initial, policy, dynamics, survival
 
     def blocks(self):
         tables = (self.initial, self.policy, self.dynamics, self.survival)
-        return Blocks(*(None if table is None else torch.tensor(table).log() for table in tables))
+        return Blocks(restaurant(), *(None if table is None else torch.tensor(table).log() for table in tables))
 
 
 def any_row(rng, support):
@@ -409,7 +409,7 @@ def test_optimism_apart_by_state():
 
 
 def test_float32():
-    model = TabularModel(random_mdp(seed=3).to(torch.float32), 0.7)
+    model = TabularModel(random_mdp(seed=3).to(dtype=torch.float32), 0.7)
     found = ledger(model, infer(model, 0.0))
     assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-5)
     assert ledger(model, infer(model)).headline == "No gap: the guide is the exact posterior."

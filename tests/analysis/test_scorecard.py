@@ -38,7 +38,7 @@ def test_the_dynamics_pay_for_the_evidence():
     model = TabularModel(gamble(horizon=2))
     row = scorecard(model, exact(model)).scores["free"]
     posterior = infer(model)
-    kl = (posterior.factors.log_policy - model.action_prior.log()) * posterior.state_action_marginals()
+    kl = (posterior.factors.log_policy - model.action_prior.log()) * posterior.marginals().state_action
     assert row.imagined_return - float(kl.sum()) - row.dynamics_kl == pytest.approx(row.elbo)
 
 

@@ -76,7 +76,7 @@ class Stationary(MarkovGuide):
 
     def blocks(self):
         prior = self.model.blocks()
-        return Blocks(prior.log_initial, torch.log_softmax(prior.log_policy + self.logits, -1), prior.log_dynamics)
+        return prior.replace(log_policy=torch.log_softmax(prior.log_policy + self.logits, -1))
 
 
 class Dreamer(Stationary):
@@ -85,7 +85,7 @@ class Dreamer(Stationary):
     def blocks(self):
         prior = self.model.blocks()
         fair = torch.zeros_like(prior.log_dynamics)
-        return Blocks(prior.log_initial, prior.log_policy + 0 * self.logits, torch.log_softmax(fair, -1))
+        return prior.replace(log_policy=prior.log_policy + 0 * self.logits, log_dynamics=torch.log_softmax(fair, -1))
 
 
 class Speechless(Stationary):

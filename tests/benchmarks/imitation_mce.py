@@ -126,7 +126,7 @@ def race(options: Options, name: str) -> None:
     dice, seen, reward, start = (np.array(each, dtype=np.float64) for each in theirs.problem.values())
     dice, start = dice / dice.sum(-1, keepdims=True), start / start.sum()  # theirs were in float32
     mdp = TabularMDP.from_dense(start, dice, np.repeat(reward[:, None], dice.shape[1], 1), horizon)
-    occupancies = infer(TabularModel(mdp), 0.0).state_action_marginals().numpy()
+    occupancies = infer(TabularModel(mdp), 0.0).marginals().state_action.numpy()
     ours = fits(mdp, occupancies, seen, options.tolerance)
     goal, times = visits(dice, reward, start, horizon), {each: [] for each in ("imitation", *ours)}
     errors = {}

@@ -333,7 +333,7 @@ class Still(MarkovGuide):
     def blocks(self):
         prior = self.model.blocks()
         policy = torch.log_softmax(prior.log_policy + self.tilt, -1)
-        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+        return prior.replace(log_policy=policy)
 '''
 
 

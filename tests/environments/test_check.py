@@ -146,8 +146,8 @@ def test_single_precision_tables_are_accepted():
     env = Spinner(faces=2, weights=(0.5, 0.5), reward=0.1)
     double = spinner_table(reward=0.1)
     assert check_against_env(double, env, total_steps=1000, seed=0).ok
-    assert check_against_env(double.to(torch.float32), env, total_steps=1000, seed=0).ok
-    off = double.to(torch.float32).replace(reward=1.001 * double.reward.float())
+    assert check_against_env(double.to(dtype=torch.float32), env, total_steps=1000, seed=0).ok
+    off = double.to(dtype=torch.float32).replace(reward=1.001 * double.reward.float())
     assert not check_against_env(off, env, total_steps=50, seed=0).ok
 
 

@@ -41,7 +41,7 @@ def test_a_posterior_by_name():
         ("initial", ("state",), posterior.initial, "probability"),
         ("policy", ("time", "state", "action"), posterior.policy, "probability"),
         ("dynamics", ("time", "state", "action", "outcome"), posterior.dynamics, "probability"),
-        ("state_marginals", ("time_and_last", "state"), posterior.state_marginals(), "probability"),
+        ("state_marginals", ("time_and_last", "state"), posterior.marginals().state, "probability"),
     ):
         assert found[name].dims == dims
         assert found[name].attrs["units"] == units
@@ -164,7 +164,7 @@ def test_draws_are_of_the_posterior(discount):
     assert (drawn.total_reward.attrs["units"], drawn.state.attrs["units"]) == ("reward units", "index")
     for t in range(4):
         share = np.bincount(drawn.state.values[..., t].ravel(), minlength=5)[:4] / 2000
-        truth = posterior.state_marginals()[t].numpy()
+        truth = posterior.marginals().state[t].numpy()
         assert (np.abs(share - truth) <= 5 * np.sqrt(truth * (1 - truth) / 2000) + 1e-12).all()
     for group, guide in (("posterior", posterior), ("prior", model)):
         paid = tree[group].total_reward.values.ravel()

@@ -158,8 +158,8 @@ def _returns(model: TabularModel) -> dict[str, Any]:
 def _marginals(model: TabularModel) -> dict[str, Any]:
     free = infer(model, Optimism(1.0, 1.0, 1.0))
     return {
-        "states": free.state_marginals(),
-        "pairs": free.state_action_marginals(),
+        "states": free.marginals().state,
+        "pairs": free.marginals().state_action,
         "forward": free.forward,
         "survival": free.blocks().log_survival,
     }
@@ -207,7 +207,7 @@ def _optimism_by_block() -> dict[str, Any]:
         "final_reward": attributes(infer(TabularModel(pays_last), 0.5), names),
         "forbids": {f"{beta:g}": attributes(infer(TabularModel(forbids), beta), names) for beta in (-0.5, 0.0, 1.0)},
         "hard": attributes(infer(TabularModel(path, 0.0), 0.0), "q v policy dynamics value"),
-        "float32": attributes(infer(TabularModel(path.to(torch.float32)), 0.5), names),
+        "float32": attributes(infer(TabularModel(path.to(dtype=torch.float32)), 0.5), names),
     }
     flip = critical_optimism(model_of("restaurant"), 0)
     return {**found, "flip": attributes(flip, "optimism before after")}

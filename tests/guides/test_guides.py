@@ -40,7 +40,6 @@ from pgm_control.guides.view import _checked
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.models import restaurant
 from pgm_control.trajectories.blocks import Assignable
-from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +152,7 @@ def test_states_that_look_alike_act_alike_wherever_the_guide_comes(problem, data
         blocks = guide.blocks()
         rows = {}
         for t, s in itertools.product(range(model.mdp.horizon), range(model.mdp.num_states)):
-            if occupancy(blocks, model.mdp).state[t, s] > 0:
+            if blocks.marginals().state[t, s] > 0:
                 row = rows.setdefault(seen(t, s), blocks.log_policy[t, s])
                 assert torch.equal(row, blocks.log_policy[t, s])
 
@@ -308,7 +307,7 @@ def test_decisions_are_the_first_of_equals_and_survive_a_copy():
     assert not guide.actions.any()
     assert not list(guide.parameters())
     policy = torch.tensor([[0.2, 0.8], [0.5, 0.5], [0.6, 0.4]], dtype=torch.float64).log().expand(2, 3, 2)
-    guide.assign(dataclasses.replace(model.blocks(), log_policy=policy))
+    guide.assign(model.blocks().replace(log_policy=policy))
     assert guide.actions.tolist() == [[1, 0, 0]] * 2
     twin = DeterministicGuide(model)
     twin.load_state_dict(guide.state_dict())
@@ -320,11 +319,11 @@ def test_an_impossible_decision_is_refused():
     guide = DeterministicGuide(model)
     assert guide.actions[1].tolist() == [0, 1, 0]
     policy = model.blocks().log_policy.clone()
-    guide.assign(dataclasses.replace(model.blocks(), log_policy=policy))
+    guide.assign(model.blocks().replace(log_policy=policy))
     assert guide.actions[1].tolist() == [0, 1, 0]
     policy[1, 1] = torch.tensor([1.0, 0.0]).log()
     with pytest.raises(InvalidGuide, match=r"at time 1 in state 1 only allows.*infer\(model, 0.0\)"):
-        guide.assign(dataclasses.replace(model.blocks(), log_policy=policy))
+        guide.assign(model.blocks().replace(log_policy=policy))
     with pytest.raises(InvalidGuide, match="must have shape"):
         guide.assign(TabularModel(cliff().replace(horizon=3)).blocks())
 
@@ -365,7 +364,7 @@ def test_states_with_one_feature_act_alike():
 
 
 def test_any_module_will_do_in_the_precision_of_the_model():
-    model = TabularModel(random_mdp(seed=0, states=4, horizon=5).to(torch.float32), 0.5)
+    model = TabularModel(random_mdp(seed=0, states=4, horizon=5).to(dtype=torch.float32), 0.5)
     network = torch.nn.Linear(5, 2, dtype=torch.float64)
     guide = NeuralGuide(model, network=network)
     assert guide.network is network

@@ -14,7 +14,6 @@ from strategies import problem_of
 from pgm_control import FreeGuide, InvalidArgument, Optimism, TabularMDP, TabularModel, fit, infer
 from pgm_control.guides import LowRankGuide, MeanFieldGuide, OpenLoopGuide
 from pgm_control.inference.variational.elbo import elbo
-from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +89,7 @@ def test_mean_field_is_a_product_with_the_elbo_of_one(seed, double):
     assert math.fsum(each for each, _ in every) == pytest.approx(1.0)
     expected = math.fsum(each * (path.log_weight(tau) - math.log(each)) for each, path in every)
     assert value(model, guide) == pytest.approx(expected, abs=1e-9)
-    visits = occupancy(guide.blocks(), mdp)
+    visits = guide.blocks().marginals()
     for t in range(mdp.horizon):
         joint = torch.zeros(3, 2, 3, dtype=torch.float64).scatter_add(-1, mdp.successor, visits.outcome[t].detach())
         product = of_state[t][:, None, None] * of_action[t][:, None] * of_state[t + 1]

@@ -14,7 +14,6 @@ from pyro.optim import PyroOptim
 from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import (
-    Blocks,
     ClampedGuide,
     Estimate,
     FreeGuide,
@@ -52,9 +51,7 @@ class Lucky(MarkovGuide):
         self.logits = torch.nn.Parameter(torch.zeros(model.mdp.horizon, model.mdp.num_states, dtype=torch.float64))
 
     def blocks(self):
-        prior = self.model.blocks()
-        survival = torch.nn.functional.logsigmoid(self.logits)
-        return Blocks(prior.log_initial, prior.log_policy, prior.log_dynamics, survival)
+        return self.model.blocks().replace(log_survival=torch.nn.functional.logsigmoid(self.logits))
 
 
 def seeded(seed=0):
@@ -77,7 +74,7 @@ def mixture_of(model, build=ClampedGuide, components=3, seed=0, spread=1.0):
 
 def log_q_by_components(mixture, together):
     """log Σ w q_z of trajectories, and log q_z of each: the definition."""
-    parts = [MarkovProcess(guide.blocks(), mixture.model.mdp).log_probability(together) for guide in mixture.guides]
+    parts = [MarkovProcess(guide.blocks()).log_probability(together) for guide in mixture.guides]
     log_q = torch.stack(parts, -1)
     return torch.logsumexp(torch.log_softmax(mixture.weight_logits, -1) + log_q, -1), log_q
 
@@ -137,7 +134,7 @@ def test_one_component_is_that_component(problem):
     (guide,) = mixture.guides
     with torch.no_grad():
         found = log_probability(mixture.process(), model.mdp, together)
-        expected = MarkovProcess(guide.blocks(), model.mdp).log_probability(together)
+        expected = MarkovProcess(guide.blocks()).log_probability(together)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert mixture.elbo(2) == Estimate(evaluate(model, guide).elbo, 0.0, 2)
 

@@ -330,7 +330,7 @@ def test_the_gradient_is_the_counts_seen_less_those_of_the_model(who):
     posterior = infer(TabularModel(other, 0.7, model.action_prior), Optimism(beta, initial=0.0))
     counts = np.zeros((3, 2))
     np.add.at(counts, (np.array(states)[:, :-1], np.array(actions)), 1)
-    expected = (torch.from_numpy(counts) - 20 * posterior.state_action_marginals().sum(0)) / 0.7
+    expected = (torch.from_numpy(counts) - 20 * posterior.marginals().state_action.sum(0)) / 0.7
     torch.testing.assert_close(slope, expected, atol=1e-9, rtol=0)
 
 
@@ -533,7 +533,7 @@ def test_behaviour_is_learned_at_the_statistical_rate(criterion):
             seen = Demonstrations.from_trajectories(mdp, truth.sample(n, torch.Generator().manual_seed(seed)))
             learned = inverse(model, seen, "state_action", ClampedDemonstrator(criterion), prior=3.0)
             gap = truth.policy.log() - learned.behaviour.log_policy
-            lost.append(float((truth.state_action_marginals() * gap).sum()))
+            lost.append(float((truth.marginals().state_action * gap).sum()))
         found.append(np.mean(lost))
     assert 20 < found[0] / found[1] < 200
 
@@ -615,7 +615,7 @@ def test_bad_arguments_are_refused():
         inverse(model, Demonstrations.from_trajectories(mdp, [[0, 1]], [[1]]))
     with pytest.raises(ValueError, match="horizon and the discount"):
         inverse(TabularModel(corridor(4)), good)
-    blind = Demonstrations.from_occupancies(mdp, infer(TabularModel(mdp), 0.0).state_action_marginals())
+    blind = Demonstrations.from_occupancies(mdp, infer(TabularModel(mdp), 0.0).marginals().state_action)
     with pytest.raises(ValueError, match="where the actions led"):
         inverse(TabularModel(mdp), blind, demonstrator="free")
 

@@ -52,7 +52,7 @@ def test_values_visits_and_policy_are_those_of_imitation(discount):
     found = infer(TabularModel(reasonable(discount), 1.0), 0.0)
     np.testing.assert_allclose(found.v[0] + counting(discount), V_0[discount], atol=2e-9)
     np.testing.assert_allclose(found.policy[0, :2], POLICY_0[discount], atol=1e-9)
-    visits = found.state_marginals().sum(0)[:5]  # with a discount, of those that still live
+    visits = found.marginals().state.sum(0)[:5]  # with a discount, of those that still live
     np.testing.assert_allclose(visits, VISITS[discount], atol=1e-8)
     assert float(visits.sum()) == pytest.approx(sum(discount**t for t in range(HORIZON + 1)))
 
@@ -76,10 +76,10 @@ def test_the_reward_that_is_found_is_as_good_as_the_true_one(who):
     mdp = reasonable()
     model = TabularModel(mdp, 1.0)
     truth = infer(model, 0.0)
-    found = inverse(model, Demonstrations.from_occupancies(mdp, truth.state_action_marginals()), "state", who)
+    found = inverse(model, Demonstrations.from_occupancies(mdp, truth.marginals().state_action), "state", who)
     assert found.occupancy_error < 1e-6
     mine = infer(found.model, 0.0)
-    np.testing.assert_allclose(mine.state_marginals().sum(0), VISITS[1.0], atol=1e-3)
+    np.testing.assert_allclose(mine.marginals().state.sum(0), VISITS[1.0], atol=1e-3)
     earned = evaluate(model, mine).true_return
     assert earned >= 30.4
     assert earned == pytest.approx(evaluate(model, truth).true_return, abs=1e-4)
@@ -89,7 +89,7 @@ def test_a_demonstrator_taken_for_one_who_commands_the_dice_wants_something_else
     """The same sober demonstrator: if the falls into state 3 that the dice brought were wished for, it is less bad."""
     mdp = reasonable()
     model = TabularModel(mdp, 1.0)
-    seen = Demonstrations.from_occupancies(mdp, infer(model, 0.0).outcome_marginals())
+    seen = Demonstrations.from_occupancies(mdp, infer(model, 0.0).marginals().outcome)
     sober, free = (inverse(model, seen, "state", who) for who in (ClampedDemonstrator("matching"), FreeDemonstrator()))
     assert free.occupancy_error < 1e-6
     fear = [float(each.table[3, 0, 0] - each.table[4, 0, 0]) for each in (sober, free)]

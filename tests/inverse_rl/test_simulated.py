@@ -60,10 +60,10 @@ def test_episodes_stand_for_either_model(free, learned):
     visits = torch.nn.functional.one_hot(pairs, 4).double().sum(1)
     found = weight @ visits
     model = TabularModel(mdp if free else mdp.replace(reward=torch.zeros_like(mdp.reward)))
-    exact = infer(model, Optimism(1.0, initial=0.0)).state_action_marginals().sum(0).flatten()
+    exact = infer(model, Optimism(1.0, initial=0.0)).marginals().state_action.sum(0).flatten()
     error = (weight.square() @ (visits - found).square()).sqrt()
     assert ((found - exact).abs() < 5 * error).all()
-    other = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).state_action_marginals().sum(0).flatten()
+    other = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).marginals().state_action.sum(0).flatten()
     assert ((found - other).abs() > 5 * error).any()  # it is not the clamped optimum's
 
 

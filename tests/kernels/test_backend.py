@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from problems import gamble, random_mdp
 from strategies import laws, model_of, optimisms, problems
 
-from pgm_control import Blocks, ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularMDP, TabularModel, infer
+from pgm_control import ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularMDP, TabularModel, infer
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.kernels import backend
 
@@ -51,7 +51,7 @@ def test_compiled_equals_torch_on_awkward_problems(problem, seed):
 @needs_numba
 @in_torch
 def test_compiled_equals_torch_in_float32(guide_class, monkeypatch):
-    model = TabularModel(random_mdp(seed=1, horizon=20).to(torch.float32), 0.7)
+    model = TabularModel(random_mdp(seed=1, horizon=20).to(dtype=torch.float32), 0.7)
     same(model, guide_class(model), monkeypatch, tolerance=1e-5)
 
 
@@ -74,7 +74,7 @@ class Stationary(MarkovGuide):
         prior, steps = self.model.blocks(), self.model.mdp.horizon
         policy = torch.log_softmax(self.policy, -1).expand(steps, -1, -1)
         dynamics = torch.log_softmax(prior.log_dynamics[0] + self.luck, -1)
-        return Blocks(prior.log_initial, policy, dynamics.expand(steps, -1, -1, -1))
+        return prior.replace(log_policy=policy, log_dynamics=dynamics.expand(steps, -1, -1, -1))
 
 
 @needs_numba
@@ -166,7 +166,10 @@ def test_compiled_messages_equal_torch(problem, dynamics, initial, survival):
 @needs_numba
 def test_compiled_messages_at_temperature_zero_and_in_float32(monkeypatch):
     mdp = random_mdp(seed=5, horizon=10, discount=0.9)
-    cases = [(TabularModel(mdp, 0.0), 0.0), *((TabularModel(mdp.to(torch.float32), 0.5), b) for b in (1.0, 0.0, -1.0))]
+    cases = [
+        (TabularModel(mdp, 0.0), 0.0),
+        *((TabularModel(mdp.to(dtype=torch.float32), 0.5), b) for b in (1.0, 0.0, -1.0)),
+    ]
     for model, optimism in cases:
         monkeypatch.setenv("PGM_CONTROL_BACKEND", "torch")
         by_torch = infer(model, optimism)

@@ -16,7 +16,6 @@ from pyro.infer import SVI, Trace_ELBO, TraceGraph_ELBO
 from pyro.optim import PyroOptim
 
 from pgm_control import (
-    Blocks,
     ClampedGuide,
     EnvironmentFailure,
     FreeGuide,
@@ -109,7 +108,7 @@ def exact_gradient(mdp, guide, temperature=TAU):
     table = guide.policy(torch.eye(guide.model.observations.features)).logits.double()
     policy = table[: steps * mdp.num_states].reshape(steps, mdp.num_states, mdp.num_actions).log_softmax(-1)
     prior = tabular.blocks()
-    value = elbo(tabular, Blocks(prior.log_initial, policy, prior.log_dynamics))
+    value = elbo(tabular, prior.replace(log_policy=policy))
     gradient = torch.autograd.grad(value, list(guide.parameters()))
     return torch.cat([g.flatten() for g in gradient]).double(), float(value.detach())
 
@@ -333,11 +332,10 @@ def test_the_baseline_learns_what_is_still_to_come():
         optimiser.zero_grad()
         loss.loss_and_grads(model, guide)
         optimiser.step()
-    tabular = TabularModel(mdp, TAU)
     table = guide.policy(torch.eye(model.observations.features)).logits[: 3 * mdp.num_states].detach()
     policy = table.reshape(3, mdp.num_states, -1).log_softmax(-1).double()
-    one_step_left = Blocks(torch.eye(3).double().log()[1], policy[2:], tabular.blocks().log_dynamics[:1])
     last = TabularModel(mdp.replace(horizon=1), TAU)
+    one_step_left = last.blocks().replace(log_initial=torch.eye(3).double().log()[1], log_policy=policy[2:])
     worth = elbo(last, one_step_left) - 0.0
     start_is_sure = -math.log(float(mdp.initial[1]))  # the charge for a start that the model does not have
     found = float(baseline(torch.eye(model.observations.features)).detach()[2 * mdp.num_states + 1])
@@ -433,7 +431,7 @@ def test_it_reaches_the_clamped_optimum_and_not_the_free_one(mdp, temperature, r
         table = learner.guide.policy(torch.eye(learner.observations.features)).logits.double()
     policy = table[: mdp.horizon * mdp.num_states].reshape(clamped.policy.shape).log_softmax(-1)
     prior = model.blocks()
-    reached = float(elbo(model, Blocks(prior.log_initial, policy, prior.log_dynamics)))
+    reached = float(elbo(model, prior.replace(log_policy=policy)))
     assert clamped.objective - nats < reached <= clamped.objective + 1e-9
     start = int(mdp.initial.argmax())
     here = policy[0, start].exp()

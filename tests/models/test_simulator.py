@@ -19,7 +19,7 @@ from pyro.infer import Trace_ELBO
 from pyro.infer.enum import get_importance_trace
 from strategies import laws, mdp_of, problems
 
-from pgm_control import Blocks, EnvironmentFailure, InvalidArgument, InvalidGuide, TabularModel, ToGoELBO, to_gymnasium
+from pgm_control import EnvironmentFailure, InvalidArgument, InvalidGuide, TabularModel, ToGoELBO, to_gymnasium
 from pgm_control.guides import SimulatedGuide
 from pgm_control.guides.simulated import CategoricalPolicy, SquashedGaussianPolicy, require_simulated, without_path
 from pgm_control.inference.variational.elbo import elbo
@@ -137,7 +137,7 @@ def test_the_elbo_of_a_policy_is_the_exact_one_of_the_tabular_twin(discount):
     next(guide.policy.parameters()).data.normal_()
     logits = table_of(guide).detach()[: 3 * mdp.num_states].reshape(3, mdp.num_states, -1).double()
     prior = tabular.blocks()
-    exact = float(elbo(tabular, Blocks(prior.log_initial, logits.log_softmax(-1), prior.log_dynamics)))
+    exact = float(elbo(tabular, prior.replace(log_policy=logits.log_softmax(-1))))
     found = torch.tensor([-ToGoELBO().loss(model, guide) for _ in range(30)])
     assert abs(float(found.mean()) - exact) < 5 * float(found.std()) / 30**0.5
 

@@ -283,7 +283,7 @@ def test_where_the_general_twin_of_a_grid_differs():
         (slippery_cliff(), slippery_cliff_twin(), {f"(3, {column})" for column in range(2, 10)}),
     ):
         general = deterministic_twin(slippery)
-        assert torch.equal(deterministic_twin(slippery.to(torch.float32)).successor, general.successor)
+        assert torch.equal(deterministic_twin(slippery.to(dtype=torch.float32)).successor, general.successor)
         differs = ((general.successor != twin.successor) | (general.reward != twin.reward)).any(-1).any(-1)
         assert {slippery.state_name(int(s)) for s in differs.nonzero()} == cells
 

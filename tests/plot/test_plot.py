@@ -52,8 +52,7 @@ from pgm_control.plot.labels import spread
 from pgm_control.plot.terrain import directions
 from pgm_control.text.wording import state_label
 from pgm_control.trajectories.beliefs import believed_die, tilted_dice
-from pgm_control.trajectories.checked import blocks_of
-from pgm_control.trajectories.occupancy import occupancy
+from pgm_control.trajectories.tabulate import tabulate
 
 pytestmark = pytest.mark.slow  # against the sources alone
 
@@ -433,7 +432,7 @@ def test_visits_are_those_imagined_or_true(lake, shade):
     free, grid = infer(lake, 1.0), plot.layout_of(lake.mdp)
     image = plot.policy_map(lake, free, shade=shade).images[0].get_array()
     guide = free if shade == "imagined visits" else TabularPolicy.of(free)
-    visits = occupancy(blocks_of(lake, guide), lake.mdp).state[:-1].sum(0)
+    visits = tabulate(lake, guide).marginals().state[:-1].sum(0)
     for s, cell in enumerate(grid.cells):
         if cell is not None and cell not in grid.kinds:
             assert float(image[cell]) == pytest.approx(float(visits[s]), abs=1e-12)
@@ -443,7 +442,7 @@ def test_what_lies_beside_the_map_is_named_with_its_number():
     model = TabularModel(windy_bridge())
     clamped = infer(model, 0.0)
     said = [text for text, _ in texts(plot.policy_map(model, clamped, shade="true visits").figure)]
-    water = clamped.state_marginals()[:-1, 16].sum()
+    water = clamped.marginals().state[:-1, 16].sum()
     assert f"water: {float(water):.3g}" in said
 
 
@@ -484,7 +483,7 @@ def test_heat_maps_hold_the_tables(lake):
         return torch.as_tensor(np.ma.filled(axes.images[0].get_array(), -np.inf)).T
 
     assert torch.equal(held(plot.value_heat(free)), free.v)
-    assert torch.equal(held(plot.occupancy_heat(free)), free.state_marginals())
+    assert torch.equal(held(plot.occupancy_heat(free)), free.marginals().state)
     for a, axes in enumerate(plot.q_heat(free)):
         assert torch.equal(held(axes), free.q[..., a])
     (axes,) = plot.policy_heat(clamped, actions=[2])
@@ -492,7 +491,7 @@ def test_heat_maps_hold_the_tables(lake):
     forward, backward, both = plot.message_heat(free)
     assert torch.equal(held(forward), free.forward)
     assert torch.allclose(held(backward), free.v / 0.05)
-    assert torch.allclose(held(both), free.state_marginals().log() + free.log_evidence)
+    assert torch.allclose(held(both), free.marginals().state.log() + free.log_evidence)
     assert axes.get_ylabel() == "state"
     assert axes.get_title(loc="left") == "right"
 

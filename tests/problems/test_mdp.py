@@ -168,7 +168,7 @@ def test_a_layout_is_kept_as_pairs_of_integers(kind):
 
 def test_every_copy_keeps_the_layout():
     mdp = TabularMDP(**arguments(layout=[(0, 1), None]))
-    copies = (mdp.replace(horizon=7), mdp.to(torch.float32), copy.deepcopy(mdp), pickle.loads(pickle.dumps(mdp)))
+    copies = (mdp.replace(horizon=7), mdp.to(dtype=torch.float32), copy.deepcopy(mdp), pickle.loads(pickle.dumps(mdp)))
     for each in (*copies, TabularMDP.from_dense(**DENSE, layout=mdp.layout)):
         assert each.layout == ((0, 1), None)
     assert TabularMDP(**arguments()).layout is mdp.replace(layout=None).layout is None
@@ -307,16 +307,16 @@ def test_replace_changes_and_checks():
 
 def test_to_another_dtype_and_back():
     mdp = TabularMDP(**arguments(final_reward=np.array([1.0, -np.inf])))
-    single = mdp.to(torch.float32)
+    single = mdp.to(dtype=torch.float32)
     assert single.probability.dtype == single.reward.dtype == torch.float32
     assert single.successor.dtype == torch.int64
-    again = single.to(torch.float64)
+    again = single.to(dtype=torch.float64)
     torch.testing.assert_close(again.probability, mdp.probability, rtol=1e-6, atol=0)
     torch.testing.assert_close(again.probability.sum(-1), torch.ones(2, 2).double(), rtol=0, atol=1e-15)
     assert again.final_reward is not None
     assert again.final_reward[1] == -torch.inf
-    with pytest.raises(InvalidArgument, match="`dtype` must be floating"):
-        mdp.to(torch.int64)
+    with pytest.raises(InvalidArgument, match=r"`dtype` must be torch\.float64 or torch\.float32, but is torch\.int64"):
+        mdp.to(dtype=torch.int64)
 
 
 def test_sizes_and_names():
@@ -358,5 +358,5 @@ def test_half_precision_is_refused(dtype):
     half = torch.tensor([[[1.0]]], dtype=dtype)
     with pytest.raises(InvalidProblem, match=r"must be torch\.float64 or torch\.float32"):
         TabularMDP([1.0], half, [[[0]]], [[[0.0]]], horizon=1)
-    with pytest.raises(InvalidArgument, match="`dtype` must be floating"):
-        TabularMDP([1.0], half.double(), [[[0]]], [[[0.0]]], horizon=1).to(dtype)
+    with pytest.raises(InvalidArgument, match=r"`dtype` must be torch\.float64"):
+        TabularMDP([1.0], half.double(), [[[0]]], [[[0.0]]], horizon=1).to(dtype=dtype)

@@ -195,7 +195,7 @@ def test_its_trajectories_are_those_of_the_pomdp(seen, window):
 def test_only_pairs_that_can_be_reached_are_there_and_they_are_named_apart(seen, window):
     remembered = remember(seen.pomdp, window)
     mdp = remembered.mdp.replace(discount=1.0, reward=torch.zeros_like(remembered.mdp.reward), final_reward=None)
-    met = infer(TabularModel(mdp), 1.0).state_marginals().sum(0)
+    met = infer(TabularModel(mdp), 1.0).marginals().state.sum(0)
     assert (met > 0).all()
     pairs = list(zip(remembered.state_of.tolist(), remembered.memory_of_state.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs) == len(set(mdp.state_names))
@@ -242,7 +242,7 @@ def test_names_that_read_alike_are_numbered():
 
 def test_everything_carries_over():
     mdp = random_mdp(3, horizon=2, discount=0.8).replace(final_reward=[1.0, 0.0, -1.0], action_names=["go", "stay"])
-    found = remember(PartiallyObservedMDP(mdp.to(torch.float32), torch.eye(3)), 2).mdp
+    found = remember(PartiallyObservedMDP(mdp.to(dtype=torch.float32), torch.eye(3)), 2).mdp
     assert (found.horizon, found.discount, found.action_names) == (2, 0.8, ("go", "stay"))
     assert found.probability.dtype == found.final_reward.dtype == torch.float32
     assert found.num_outcomes == mdp.num_outcomes * 3

@@ -204,7 +204,7 @@ def test_where_everything_is_forbidden_it_stays_so():
 
 
 def test_single_precision():
-    model = TabularModel(restaurant().to(torch.float32))
+    model = TabularModel(restaurant().to(dtype=torch.float32))
     debiased = debias(model)
     folded = debiased.folded(infer(debiased.model))
     assert folded.policy.dtype == torch.float32

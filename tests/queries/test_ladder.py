@@ -316,7 +316,7 @@ def test_survival_is_chosen_along_with_the_dice():
 
 def test_single_precision():
     mdp = random_mdp(seed=2, horizon=5)
-    double, single = ladder(TabularModel(mdp)), ladder(TabularModel(mdp.to(torch.float32)))
+    double, single = ladder(TabularModel(mdp)), ladder(TabularModel(mdp.to(dtype=torch.float32)))
     for one, other in zip(double.rungs, single.rungs, strict=True):
         close(other.value, one.value, 1e-4)
         assert other.policy.dtype == torch.float32

@@ -6,7 +6,7 @@ import pytest
 import torch
 from problems import gamble, random_mdp
 
-from pgm_control import Blocks, ClampedGuide, LawBroken, MarkovGuide, TabularMDP, TabularModel, infer
+from pgm_control import ClampedGuide, LawBroken, MarkovGuide, TabularMDP, TabularModel, infer
 from pgm_control.testing import check_guide, check_model
 from pgm_control.trajectories.program import run_program
 
@@ -62,7 +62,7 @@ def test_freedom_is_seen_where_the_guide_hardly_ever_comes():
     class Hopeful(MarkovGuide):
         def blocks(self):
             own = model.blocks()
-            return Blocks(own.log_initial, own.log_policy, torch.log_softmax(own.log_dynamics + luck, -1))
+            return own.replace(log_dynamics=torch.log_softmax(own.log_dynamics + luck, -1))
 
     assert check_guide(model, Hopeful(model), seed=0).free == ("dynamics",)
 
@@ -131,11 +131,11 @@ class Faulty(MarkovGuide):
             policy = torch.log_softmax(prior.log_policy + bad + 0.0 * (bad - bad).abs().sqrt(), -1)
         if self.fault == "restless":
             policy = torch.log_softmax(policy + torch.randn_like(policy), -1)
-        return Blocks(prior.log_initial, policy, prior.log_dynamics)
+        return prior.replace(log_policy=policy)
 
     def forward(self):
         if self.fault == "says one thing, does another":
-            run_program(infer(self.model).blocks(), self.model.mdp)
+            run_program(infer(self.model).blocks())
         else:
             super().forward()
 
@@ -189,7 +189,7 @@ class WrongModel:
         if self.fault == "temperature":
             return TabularModel(self.mdp, 2 * self.temperature)()
         if self.fault == "no factor":
-            return run_program(self.blocks(), self.mdp)
+            return run_program(self.blocks())
         return MODEL()
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from problems import random_mdp
 
-from pgm_control import Blocks, FreeGuide, InvalidArgument, TabularModel, TabularPolicy, infer
+from pgm_control import FreeGuide, InvalidArgument, TabularModel, TabularPolicy, infer
 
 STATIONARY = np.array([[0.5, 0.3, 0.2], [0.0, 1.0, 0.0]])
 TIMED = np.stack([np.eye(3)[[0, 1]], np.eye(3)[[1, 2]], np.eye(3)[[2, 0]]])  # the action is time + state, modulo 3
@@ -76,8 +76,8 @@ def test_of_a_posterior_a_guide_a_model_and_a_table():
 def test_of_somebody_elses_class_with_blocks():
     class Stubborn:
         def blocks(self):
-            sure = torch.tensor([0.0, -torch.inf])
-            return Blocks(sure, sure.expand(4, 2, 2), torch.zeros(4, 2, 2, 1))
+            blocks = TabularModel(random_mdp(1, states=2, actions=2, horizon=4)).blocks()
+            return blocks.replace(log_policy=torch.tensor([0.0, -torch.inf]).expand(4, 2, 2))
 
     assert TabularPolicy.of(Stubborn()).predict(np.array([0, 1]))[0].tolist() == [0, 0]
 

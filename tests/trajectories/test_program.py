@@ -88,7 +88,7 @@ def test_infer_discrete_draws_from_the_posterior():
     draws = 400
     sampled = infer_discrete(config_enumerate(model), first_available_dim=-1, temperature=1)
     actions = torch.stack([poutine.trace(sampled).get_trace().nodes["action_0"]["value"] for _ in range(draws)])
-    expected = posterior.state_action_marginals()[0].sum(0)
+    expected = posterior.marginals().state_action[0].sum(0)
     error = (expected * (1 - expected) / draws).sqrt()
     frequency = torch.bincount(actions, minlength=2) / draws
     assert ((frequency - expected).abs() <= 5 * error + 1e-12).all()
@@ -130,7 +130,7 @@ def test_sites_come_in_the_documented_order():
 
 
 def test_float32_model_runs_in_float32():
-    model = TabularModel(random_mdp(seed=2, horizon=3).to(torch.float32), 0.7)
+    model = TabularModel(random_mdp(seed=2, horizon=3).to(dtype=torch.float32), 0.7)
     double = TabularModel(random_mdp(seed=2, horizon=3), 0.7)
     assert enumerated_evidence(model) == pytest.approx(infer(double).log_evidence, rel=1e-5)
 

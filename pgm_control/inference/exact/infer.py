@@ -61,7 +61,7 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
         raise InvalidArgument(
             f"`model` has rewards that, divided by its temperature {temperature:g}, exceed the range of "
-            f"{mdp.probability.dtype}. Raise the temperature, scale the rewards, or use mdp.to(torch.float64)."
+            f"{mdp.probability.dtype}. Raise the temperature, scale the rewards, or use mdp.to(dtype=torch.float64)."
         )
     return Posterior(
         model=model,
@@ -69,5 +69,5 @@ def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
         q=found.q,
         v=found.v,
         value=found.value,
-        factors=Blocks(found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
+        factors=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
     )

@@ -1,5 +1,6 @@
-"""The backward sweep of exact inference, compiled where it can be, else in torch."""
+"""The backward sweep of exact inference, compiled where it can be, else in torch; and the forward messages."""
 
+import math
 from types import ModuleType
 from typing import NamedTuple
 
@@ -88,3 +89,30 @@ def _compiled(kernels: ModuleType, model: MarkovModel, prices: Prices) -> Messag
     value = float(found.objective[0]) * (tau if tau > 0 else 1.0)
     log_initial = mdp.initial.log() if of_initial == 0 else log_start
     return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)
+
+
+def forward_messages(model: MarkovModel) -> Float[Tensor, "time_and_last state"]:
+    r"""The log forward messages of the model, $\log \alpha_t(s) = \log p(s_t = s,\ O_0, \dots, O_{t-1})$, in nats.
+
+    $$\alpha_{t+1}(s') = \sum_{(s,a,k) \to s'} \alpha_t(s)\, \rho(a \mid s)\, p(k \mid s,a)\, \gamma \exp(r/\tau)$$
+
+    Exact per state: every sum is shifted by its own largest term.
+
+    References:
+        [levine2018]
+    """
+    mdp = model.mdp
+    lived = mdp.probability.log() + math.log(mdp.discount)
+    factor = model.action_prior.log()[..., None] + lived + mdp.reward / model.temperature
+    messages = [mdp.initial.log()]
+    for _ in range(mdp.horizon):
+        terms = (messages[-1][:, None, None] + factor).flatten()
+        messages.append(_scatter_logsumexp(terms, mdp.successor.flatten(), mdp.num_states))
+    return torch.stack(messages)
+
+
+def _scatter_logsumexp(terms: Float[Tensor, " term"], target: Tensor, size: int) -> Float[Tensor, " state"]:
+    """`log Σ exp` of the terms that share a target."""
+    highest = terms.new_full((size,), -torch.inf).scatter_reduce(0, target, terms, "amax")
+    shift = torch.where(highest.isfinite(), highest, torch.zeros_like(highest))
+    return torch.zeros_like(shift).index_add(0, target, (terms - shift[target]).exp()).log() + shift

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import final
 
 import torch
@@ -13,15 +12,16 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.grid import Grid, grid_of
 from ...problems.mdp import TabularMDP
+from ...runtime.moving import Place, moved, moved_copy, place_of
 from ...text.html import HeatCell, heading, heat_map, share
 from ...text.tables import html_grid
 from ...text.wording import action_label, amount, reward_phrase, state_label
 from ...trajectories.beliefs import tilted_dice
 from ...trajectories.blocks import Blocks, MarkovModel
-from ...trajectories.occupancy import Occupancy, forward_messages, occupancy
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
-from ...trajectories.samples import Trajectories, Trajectory, most_probable_trajectory, sample_trajectories
+from ...trajectories.samples import Occupancy, Trajectories, Trajectory
+from .messages import forward_messages
 
 _CELLS = 260  # of a grid that a page draws as one
 _CHEAP = 200_000  # entries of (time, state, action, outcome) up to which a page looks at the dice
@@ -54,26 +54,40 @@ class Posterior:
 
     def __call__(self) -> None:
         """Sample one trajectory as a Pyro program, at the model's sites."""
-        run_program(self.factors, self.model.mdp)
+        run_program(self.factors)
 
     def blocks(self) -> Blocks:
         """The factors, as log-probabilities."""
         return self.factors
 
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Posterior":
+        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+
+        The answer is rounded, not computed anew.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        place = place_of(self.q, device, dtype)
+        if place == Place.of(self.q):
+            return self
+        model = moved(self.model, place)
+        return moved_copy(self, place, model=model, factors=moved(self.factors.replace(mdp=model.mdp), place))
+
     @property
     def initial(self) -> Float[Tensor, " state"]:
         """q(s_0), probabilities."""
-        return self.factors.log_initial.exp()
+        return self.factors.initial
 
     @property
     def policy(self) -> Float[Tensor, "time state action"]:
         """π_t(a|s), probabilities. Where every action is forbidden it is the prior."""
-        return self.factors.log_policy.exp()
+        return self.factors.policy
 
     @property
     def dynamics(self) -> Float[Tensor, "time state action outcome"]:
         """q_t(k|s, a), probabilities: what the posterior believes the dice do."""
-        return self.factors.log_dynamics.exp()
+        return self.factors.dynamics
 
     @property
     def objective(self) -> float:
@@ -102,22 +116,18 @@ class Posterior:
         self._require_free("log_evidence", "`objective` is the number that this posterior maximises")
         return self.objective
 
-    @cached_property
+    @property
+    def advantage(self) -> Float[Tensor, "time state action"]:
+        """$Q_t(s, a) - V_t(s)$, in reward units: $τ \\log π_t/ρ$ where the action prior ρ is positive.
+
+        0 where every action is forbidden.
+        """
+        v = self.v[:-1, :, None]
+        return torch.where(v > -torch.inf, self.q - v, 0.0)
+
     def marginals(self) -> Occupancy:
-        """Probabilities of being in each state, and of each (state, action, outcome), by time."""
-        return occupancy(self.factors, self.model.mdp)
-
-    def state_marginals(self) -> Float[Tensor, "time_and_last state"]:
-        """q(s_t), t = 0 … T. With a discount the rows sum to the probability of still being alive."""
-        return self.marginals.state
-
-    def state_action_marginals(self) -> Float[Tensor, "time state action"]:
-        """q(s_t, a_t)."""
-        return self.marginals.outcome.sum(-1)
-
-    def outcome_marginals(self) -> Float[Tensor, "time state action outcome"]:
-        """q(s_t, a_t, k_t)."""
-        return self.marginals.outcome
+        """The marginal probabilities of states, actions and outcomes by time: `.state`, `.state_action`, `.outcome`."""
+        return self.factors.marginals()
 
     @property
     def forward(self) -> Float[Tensor, "time_and_last state"]:
@@ -128,24 +138,16 @@ class Posterior:
         Raises:
             InvalidArgument: unless every block is free.
         """
-        self._require_free("forward", "`state_marginals()` is defined for any optimism")
+        self._require_free("forward", "`marginals()` is defined for any optimism")
         return forward_messages(self.model)
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
-        """Draw independent trajectories.
-
-        Args:
-            num_samples: how many, at least 1.
-            seed: an integer, a generator, or None for torch's global generator.
-
-        Raises:
-            InvalidArgument: naming the argument.
-        """
-        return sample_trajectories(self.factors, self.model.mdp, num_samples, seed)
+        """Draw independent trajectories; see `Blocks.sample`."""
+        return self.factors.sample(num_samples, seed)
 
     def mode(self) -> Trajectory:
         """The most probable trajectory (max-product), and its log-probability in nats."""
-        return most_probable_trajectory(self.factors, self.model.mdp)
+        return self.factors.mode()
 
     def _require_free(self, what: str, instead: str) -> None:
         if not self.is_free:

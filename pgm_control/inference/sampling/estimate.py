@@ -15,8 +15,7 @@ from torch import Tensor
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.occupancy import survival_probability
-from ...trajectories.process import MarkovProcess, policy_entropy, process_of, simulate
+from ...trajectories.process import MarkovProcess, Process, policy_entropy, process_of, simulate
 from ...trajectories.samples import Trajectories
 from .log_weights import draw_weighted, returns, traced
 
@@ -106,7 +105,7 @@ class EstimatedScore:
 
 
 def estimate_elbo(
-    model: MarkovModel, guide: Callable[[], Any], num_samples: int = 1000, seed: int | torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int = 1000, seed: int | torch.Generator | None = None
 ) -> Estimate:
     r"""The ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats, by the mean of its log-weights.
 
@@ -125,7 +124,7 @@ def estimate_elbo(
 
 
 def estimate(
-    model: MarkovModel, guide: Callable[[], Any], num_samples: int = 1000, seed: int | torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int = 1000, seed: int | torch.Generator | None = None
 ) -> EstimatedScore:
     r"""Score a guide by sampling, in a table or not; for guides with `blocks()` `evaluate` is exact.
 
@@ -174,14 +173,15 @@ class _True(NamedTuple):
 
 @torch.no_grad()
 def _in_the_true_world(
-    model: MarkovModel, guide: Callable[[], Any], n: int, generator: torch.Generator | None
+    model: MarkovModel, guide: Callable[[], Any] | Process, n: int, generator: torch.Generator | None
 ) -> _True:
     """The guide acts, the model does the rest."""
     process, mdp = process_of(model, guide), model.mdp
     if process is None:
+        assert not isinstance(guide, Process)
         found = traced(model, lambda: _TrueWorld(model)(guide)(), n, generator)
         return _True(found.trajectories, -found.log_policy)
-    trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks(), mdp))
+    trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks()))
     return _True(trajectories, policy_entropy(process, mdp, trajectories))
 
 
@@ -191,7 +191,7 @@ class _TrueWorld(Messenger):
     def __init__(self, model: MarkovModel) -> None:
         super().__init__()
         self.mdp, self.truth = model.mdp, model.blocks()
-        self.survival = survival_probability(self.truth, model.mdp)
+        self.survival = self.truth.survival
         self.state, self.action, self.arrived = 0, 0, 0
 
     def _pyro_sample(self, msg: Any) -> None:

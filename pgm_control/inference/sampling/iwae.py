@@ -13,13 +13,14 @@ import torch
 
 from ...runtime.arguments import whole
 from ...trajectories.blocks import MarkovModel
+from ...trajectories.process import Process
 from .estimate import Estimate, require_draws
 from .log_weights import log_weights
 
 
 def iwae_bound(
     model: MarkovModel,
-    guide: Callable[[], Any],
+    guide: Callable[[], Any] | Process,
     num_particles: int,
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,

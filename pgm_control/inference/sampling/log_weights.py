@@ -18,7 +18,7 @@ from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.process import MarkovProcess, log_probability, process_of, simulate
+from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
 
 
@@ -30,7 +30,7 @@ class Weighted(NamedTuple):
 
 
 def log_weights(
-    model: MarkovModel, guide: Callable[[], Any], num_samples: int, seed: int | torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, seed: int | torch.Generator | None = None
 ) -> Float[Tensor, " batch"]:
     r"""The log-weights of independent draws from a guide, in nats.
 
@@ -59,12 +59,13 @@ def log_weights(
 
 @torch.no_grad()
 def draw_weighted(
-    model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None = None
+    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, generator: torch.Generator | None = None
 ) -> Weighted:
     """Draw as `log_weights` does, and keep the trajectories."""
     require_model(model, in_nats=True)
     process = process_of(model, guide)
     if process is None:
+        assert not isinstance(guide, Process)
         trajectories, log_q, _ = traced(model, guide, num_samples, generator)
     else:
         trajectories = simulate(process, model.mdp, num_samples, generator)
@@ -74,7 +75,7 @@ def draw_weighted(
 
 def log_target(model: MarkovModel, trajectories: Trajectories) -> Float[Tensor, " batch"]:
     r"""$\log \tilde p = \log p(s_0) + \sum_t \log \rho + \log p(k_t) + r_t/\tau$, in nats, survival included."""
-    prior = MarkovProcess(model.blocks(), model.mdp).log_probability(trajectories)
+    prior = MarkovProcess(model.blocks()).log_probability(trajectories)
     return prior + returns(model.mdp, trajectories) / model.temperature
 
 

@@ -40,7 +40,7 @@ def run_smc(
     """See `smc`; with a reference for each run, `conditional_smc`."""
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise InvalidArgument(f"`threshold` must be a number from 0 to 1, but is {threshold!r}.")
-    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks(), model.mdp), _log_twist(model, lookahead)
+    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), _log_twist(model, lookahead)
     pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run
 
     def pin(drawn: Tensor, fixed: Tensor) -> Tensor:

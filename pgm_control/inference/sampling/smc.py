@@ -25,9 +25,8 @@ from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.occupancy import Occupancy
 from ...trajectories.process import Process, arrival, log_probability, process_of, turns
-from ...trajectories.samples import Trajectories
+from ...trajectories.samples import Occupancy, Trajectories
 from .iwae import require_particles
 from .log_weights import log_target
 from .particles import Runs, run_smc

@@ -22,7 +22,6 @@ from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import GuideTables, ModelTables, ToGo
 from ...trajectories.blocks import Blocks, MarkovModel
-from ...trajectories.occupancy import survival_probability
 from ...trajectories.prices import Prices, sizes_of
 
 FREE = Optimism(1.0, 1.0, 1.0)
@@ -112,7 +111,7 @@ def _recursion(
     faces = reward / model.temperature - charges(dice, true, prices.dynamics)
     gain = expect(blocks.log_dynamics, faces) - relative(blocks.log_policy, prior.log_policy)
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
-    survival, price = survival_probability(blocks, mdp), _survival_price(blocks, mdp.discount, prices.survival)
+    survival, price = blocks.replace(mdp=mdp).survival, _survival_price(blocks, mdp.discount, prices.survival)
     ahead = torch.where(doomed, 0.0, _last(model))
     values, advantages = [_last(model)], []
     any_forbidden = bool(forbidden.any() or doomed.any())
@@ -158,8 +157,9 @@ class _Compiled(torch.autograd.Function):
         log_policy, log_dynamics = guide.log_policy, guide.log_dynamics
         if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
             steps = ctx.model.mdp.horizon
-            expanded = [table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics)]
-            ahead = _recursion(ctx.model, Blocks(ctx.prior.log_initial, *expanded), ctx.prior, ctx.prices)[0][0]
+            policy, dynamics = (table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics))
+            blocks = ctx.prior.replace(log_policy=policy, log_dynamics=dynamics)
+            ahead = _recursion(ctx.model, blocks, ctx.prior, ctx.prices)[0][0]
             inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
             found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
             return None, None, None, None, *(next(found) if want else None for want in wanted)

@@ -18,7 +18,7 @@ from ...chance.log_space import expect, relative
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
 from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
-from ...trajectories.occupancy import Occupancy, occupancy
+from ...trajectories.samples import Occupancy
 from .natural_gradient import improved
 
 
@@ -59,7 +59,7 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
         target, before = improved(model, old, step_size)
         if not math.isfinite(before):
             return before
-        visits = occupancy(old, model.mdp)
+        visits = old.marginals()
     optimiser = torch.optim.LBFGS(
         parameters,
         max_iter=maximisation_steps,

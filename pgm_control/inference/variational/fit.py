@@ -22,7 +22,7 @@ from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
 from ...text.wording import amount
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ...trajectories.checked import blocks_of
+from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
 from .methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
@@ -258,7 +258,7 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
     past.restore(guide, None)
     try:
         if isinstance(model, MarkovModel) and isinstance(fitted, HasBlocks):
-            blocks_of(model, fitted)
+            tabulate(model, fitted)
     except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
         before.restore(guide, None)
         raise InvalidCheckpoint(
@@ -289,7 +289,7 @@ def _check_pair(model: object, guide: object, loss: object, optim: object) -> No
     if isinstance(model, MarkovModel):
         require_model(model, in_nats=True)
         if isinstance(guide, HasBlocks):
-            blocks_of(model, guide)  # that they fit and are normalised: else the ELBO bounds nothing
+            tabulate(model, guide)  # that they fit and are normalised: else the ELBO bounds nothing
 
 
 def _check(guide: object, num_steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:

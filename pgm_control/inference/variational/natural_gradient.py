@@ -88,7 +88,7 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     if blocks.log_survival is not None:
         survival = _stepped(fate, truth, after, prices.survival, step_size)[..., 0]
     policy = _stepped(blocks.log_policy, prior.log_policy, gain, 1.0, step_size)
-    return Blocks(start, policy, dice, survival), float(value)
+    return Blocks(mdp, start, policy, dice, survival), float(value)
 
 
 def _stepped_in_parts(

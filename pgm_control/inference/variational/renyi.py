@@ -16,8 +16,7 @@ from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
 from ...runtime.arguments import finite
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ...trajectories.checked import blocks_of
-from ...trajectories.occupancy import survival_probability
+from ...trajectories.tabulate import tabulate
 from .elbo import elbo
 
 
@@ -43,7 +42,7 @@ def renyi_bound(model: MarkovModel, guide: HasBlocks, order: float) -> float:
     """
     require_model(model, in_nats=True)
     with torch.no_grad():
-        return float(renyi(model, blocks_of(model, guide), order))
+        return float(renyi(model, tabulate(model, guide), order))
 
 
 def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]:
@@ -59,7 +58,7 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
     log_weight = (blocks.log_policy[..., None] + blocks.log_dynamics).flatten(-2)
     choice, chance = relative(blocks.log_policy, prior.log_policy), relative(blocks.log_dynamics, prior.log_dynamics)
     gain = (mdp.reward / model.temperature - choice[..., None] - chance).flatten(-2)
-    alive = survival_probability(blocks, mdp)
+    alive = blocks.replace(mdp=mdp).survival
     fate = torch.stack((alive, 1.0 - alive), -1).log()
     dearer = relative(fate, fate.new_tensor([mdp.discount, 1.0 - mdp.discount]).log())
     zero = torch.zeros_like(blocks.log_initial)

@@ -172,7 +172,7 @@ def test_float32_and_large_rewards(optimism):
     """Rewards of a thousand, five hundred steps, τ = 1: finite, and within 1e-4 of float64."""
     mdp = random_mdp(seed=12, states=5, actions=3, outcomes=4, horizon=500)
     mdp = mdp.replace(reward=1e3 * mdp.reward)
-    double, single = (infer(TabularModel(each), optimism) for each in (mdp, mdp.to(torch.float32)))
+    double, single = (infer(TabularModel(each), optimism) for each in (mdp, mdp.to(dtype=torch.float32)))
     assert single.v.dtype == torch.float32
     assert bool(single.v.isfinite().all() and single.q.isfinite().all())
     torch.testing.assert_close(single.v.double(), double.v, rtol=1e-4, atol=1e-4 * 1e3)
@@ -204,7 +204,7 @@ def test_trap_8_forbidden_outcomes_and_masked_actions(dtype, optimism):
         successor=[[[0, 1], [2, 0]], [[1, 0], [0, 1]], [[2, 2], [2, 2]]],
         reward=[[[500.0, 900.0], [2000.0, none]], [[0.0, none], [-700.0, 1e4]], [[none, none], [none, none]]],
         horizon=3,
-    ).to(dtype)
+    ).to(dtype=dtype)
     prior = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]], dtype=dtype)
     found = infer(TabularModel(mdp, 1.0, prior), optimism)
     expected = oracles.solve(dataclasses.replace(problem_of(mdp), prior=prior.numpy()), optimism)

@@ -14,7 +14,6 @@ from pyro import poutine
 from strategies import laws, model_of, problem_of, problems
 
 from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
-from pgm_control.trajectories.samples import most_probable_trajectory, sample_trajectories
 
 FREE = Optimism(1.0, 1.0, 1.0)
 
@@ -37,9 +36,9 @@ def test_it_is_the_enumeration_of_all_trajectories(problem):
     posterior = infer(model_of(problem), FREE)
     close(posterior.log_evidence, exact.log_evidence)
     assume(exact.log_evidence > -math.inf)
-    close(posterior.state_marginals(), exact.state)
-    close(posterior.outcome_marginals(), exact.outcome)
-    close(posterior.state_action_marginals(), exact.outcome.sum(-1))
+    close(posterior.marginals().state, exact.state)
+    close(posterior.marginals().outcome, exact.outcome)
+    close(posterior.marginals().state_action, exact.outcome.sum(-1))
     close(posterior.initial, exact.state[0])
     for t in range(problem.horizon):
         for s in np.flatnonzero(exact.state[t] > 1e-8):
@@ -92,7 +91,7 @@ def test_forward_and_backward_messages_meet_at_every_time(problem):
     met = posterior.forward + posterior.v / problem.temperature
     close(torch.logsumexp(met, -1), np.full(problem.horizon + 1, exact.log_evidence))
     if exact.log_evidence > -math.inf:
-        close((met - posterior.log_evidence).exp(), posterior.state_marginals())
+        close((met - posterior.log_evidence).exp(), posterior.marginals().state)
 
 
 @laws
@@ -152,7 +151,7 @@ def test_samples_are_of_the_posterior(discount):
     if discount < 1:
         clamped = infer(TabularModel(mdp, 0.7), 0.0)
         drawn = clamped.sample(20_000, torch.Generator().manual_seed(2))
-        check_frequencies(drawn, clamped.state_marginals().numpy(), clamped.outcome_marginals().numpy())
+        check_frequencies(drawn, clamped.marginals().state.numpy(), clamped.marginals().outcome.numpy())
 
 
 def test_samples_follow_the_generator_and_the_successors():
@@ -168,7 +167,7 @@ def test_samples_follow_the_generator_and_the_successors():
     assert bool((after[ended] == mdp.num_states).all() and (one.actions[ended] == 0).all())
     arrived = mdp.successor[before[~ended], one.actions[~ended], one.outcomes[~ended]]
     assert bool(((after[~ended] == arrived) | (after[~ended] == mdp.num_states)).all())
-    with pytest.raises(InvalidArgument, match="`n` must be a whole number, at least 1, but is 0"):
+    with pytest.raises(InvalidArgument, match="`num_samples` must be a whole number, at least 1, but is 0"):
         posterior.sample(0)
 
 
@@ -177,12 +176,12 @@ def test_marginals_of_a_clamped_posterior_are_those_of_its_policy_in_the_true_wo
     posterior = infer(TabularModel(mdp, 0.7), 0.0)
     state, policy = mdp.initial.numpy(), posterior.policy.numpy()
     for t in range(3):
-        close(posterior.state_marginals()[t], state)
-        close(posterior.state_action_marginals()[t], state[:, None] * policy[t])
+        close(posterior.marginals().state[t], state)
+        close(posterior.marginals().state_action[t], state[:, None] * policy[t])
         outcome = (state[:, None] * policy[t])[..., None] * mdp.probability.numpy()
-        close(posterior.outcome_marginals()[t], outcome)
+        close(posterior.marginals().outcome[t], outcome)
         state = 0.8 * np.asarray([outcome[mdp.successor.numpy() == s].sum() for s in range(3)])
-    close(posterior.state_marginals()[3], state)
+    close(posterior.marginals().state[3], state)
 
 
 def test_what_belongs_to_the_exact_posterior_alone_is_refused_with_the_remedy():
@@ -202,13 +201,12 @@ def test_what_belongs_to_the_exact_posterior_alone_is_refused_with_the_remedy():
 
 
 def test_the_blocks_are_enough():
-    """The functions behind `sample` and `mode` serve any blocks: here the prior's."""
-    model = TabularModel(gamble(horizon=2))
-    prior = model.blocks()
-    mode = most_probable_trajectory(prior, model.mdp)
+    """`sample` and `mode` serve any blocks: here the prior's."""
+    prior = TabularModel(gamble(horizon=2)).blocks()
+    mode = prior.mode()
     assert mode.log_probability == pytest.approx(2 * math.log(0.5))
     assert mode.actions.tolist() == [0, 0]
-    assert sample_trajectories(prior, model.mdp, 3).states.shape == (3, 3)
+    assert prior.sample(3).states.shape == (3, 3)
 
 
 def test_forward_messages_of_vanishing_probabilities():

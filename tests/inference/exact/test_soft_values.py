@@ -120,7 +120,7 @@ def test_forbidden_outcomes_have_finite_derivatives(backend, optimism):
     for each in (reward, temperature, beta):
         assert each.grad.isfinite().all()
     exact = infer(TabularModel(mdp.replace(reward=reward.detach()), 0.7), optimism)
-    torch.testing.assert_close(reward.grad, exact.outcome_marginals().sum(0) / 0.7, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(reward.grad, exact.marginals().outcome.sum(0) / 0.7, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
     flat = torch.as_tensor(hessian).reshape(reward.numel(), -1)
     torch.testing.assert_close(flat, flat.T)
     if optimism == 1.0:  # two independent turns in one state
-        visits = infer(model).outcome_marginals().flatten(1)
+        visits = infer(model).marginals().outcome.flatten(1)
         covariance = sum(torch.diag(each) - torch.outer(each, each) for each in visits)
         torch.testing.assert_close(flat, covariance / 0.8**2)
 
@@ -190,13 +190,13 @@ def test_compiled_derivatives_equal_torch(problem, optimism, seed):
 
 @where
 def test_float32_stays_float32(backend):
-    mdp = random_mdp(seed=1, horizon=10).to(torch.float32)
+    mdp = random_mdp(seed=1, horizon=10).to(dtype=torch.float32)
     model = TabularModel(mdp, 0.7)
     reward = mdp.reward.clone().requires_grad_()
     found = soft_values(model, 1.0, reward=reward)
     found.objective.backward()
     assert {each.dtype for each in (*vars(found).values(), reward.grad)} == {torch.float32}
-    exact = infer(TabularModel(mdp.to(torch.float64), 0.7))
+    exact = infer(TabularModel(mdp.to(dtype=torch.float64), 0.7))
     torch.testing.assert_close(found.q.double(), exact.q, rtol=1e-5, atol=1e-5)
 
 
@@ -268,7 +268,7 @@ def test_dice_of_very_different_size(backend, optimism, count):
         v = heat * np.log(np.exp(q / heat[..., None]).mean(-1))
     np.testing.assert_allclose(found.v[:, 0].detach().numpy(), v, rtol=1e-10, atol=1e-10)
     visits = sum(
-        infer(TabularModel(mdp, each), optimism).outcome_marginals().sum(0) / each for each in temperature.tolist()
+        infer(TabularModel(mdp, each), optimism).marginals().outcome.sum(0) / each for each in temperature.tolist()
     )
     torch.testing.assert_close(rewards.grad, visits, rtol=1e-9, atol=1e-11)
 

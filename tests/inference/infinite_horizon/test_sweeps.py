@@ -136,7 +136,7 @@ def test_the_answer_does_not_depend_on_the_number_of_threads(monkeypatch):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_float32_tables_in_every_form(form):
-    mdp = garnet(50).to(torch.float32)
+    mdp = garnet(50).to(dtype=torch.float32)
     endless = Endless.of(mdp, 0.3, 0.0, 0.9)
     v = torch.randn(50, dtype=torch.float64)
     same(swept(endless, v, form=form), swept(endless, v, form="padded", where="torch"))

@@ -239,7 +239,7 @@ def test_a_masked_action_does_not_count_however_good(method, temperature):
 @pytest.mark.slow
 def test_float32_tables_are_certified_too():
     """Rows that sum to one in float32 alone do not stall it."""
-    mdp = garnet(seed=5, states=200, discount=0.99).to(torch.float32)
+    mdp = garnet(seed=5, states=200, discount=0.99).to(dtype=torch.float32)
     p, r = mdp.probability.double().numpy(), mdp.reward.double().numpy()
     for method in METHODS:
         found = value_iteration(mdp, method=method)

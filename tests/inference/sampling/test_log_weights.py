@@ -83,7 +83,7 @@ def test_densities_sum_to_one_and_are_products_of_their_faces(problem):
     """All times at once, a step at a time, and by plain products."""
     model, paths = model_of(problem), list(oracles.paths(problem))
     blocks = moved(FreeGuide(model)).blocks() if infer(model, 1.0).value > -math.inf else model.blocks()
-    process, together = MarkovProcess(blocks, model.mdp), batch_of(paths)
+    process, together = MarkovProcess(blocks), batch_of(paths)
     first = together.states[:, 0]
     stepwise = process.log_initial()[first]
     for turn in turns(model.mdp, together):
@@ -111,7 +111,7 @@ def test_the_program_has_the_densities_of_the_tables(problem):
     assume(posterior.value > -math.inf)
     with torch.no_grad():
         found = traced(posterior.model, posterior, 10, torch.Generator().manual_seed(0))
-    process = MarkovProcess(posterior.blocks(), posterior.model.mdp)
+    process = MarkovProcess(posterior.blocks())
     np.testing.assert_allclose(process.log_probability(found.trajectories), found.log_probability, atol=1e-9)
 
 
@@ -147,7 +147,7 @@ def test_the_true_world_throws_the_models_dice():
 
 
 def test_the_entropy_is_that_of_every_choice():
-    process = MarkovProcess(MODEL.blocks(), MODEL.mdp)
+    process = MarkovProcess(MODEL.blocks())
     drawn = simulate(process, MODEL.mdp, 100, torch.Generator().manual_seed(0))
     alive = (drawn.states[:, :-1] < 3).sum(-1)
     np.testing.assert_allclose(policy_entropy(process, MODEL.mdp, drawn), alive * math.log(2))
@@ -167,8 +167,8 @@ def test_what_is_forbidden_is_minus_infinity_without_a_nan():
 def exact_iwae(problem, guide, particles):
     """E log mean w, over all sets of trajectories."""
     paths = list(oracles.paths(problem))
-    together, model = batch_of(paths), guide.model
-    log_q = MarkovProcess(guide.blocks(), model.mdp).log_probability(together).detach().numpy()
+    together = batch_of(paths)
+    log_q = MarkovProcess(guide.blocks()).log_probability(together).detach().numpy()
     weight = np.exp(np.asarray([path.log_weight(problem.temperature) for path in paths]) - log_q)
     return sum(
         math.exp(sum(log_q[i] for i in chosen)) * math.log(np.mean(weight[list(chosen)]))

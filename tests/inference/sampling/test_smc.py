@@ -21,7 +21,6 @@ from pgm_control import (
     InvalidArgument,
     InvalidGuide,
     Optimism,
-    Process,
     TabularMDP,
     TabularModel,
     conditional_smc,
@@ -38,6 +37,7 @@ from pgm_control.inference.sampling.log_weights import log_target
 from pgm_control.inference.sampling.particles import run_smc, systematic
 from pgm_control.inference.variational.elbo import values_to_go
 from pgm_control.trajectories import process as process_module
+from pgm_control.trajectories.clamped_process import ClampedProcess
 from pgm_control.trajectories.process import MarkovProcess, log_probability, process_of
 from pgm_control.trajectories.samples import Trajectories
 
@@ -270,15 +270,15 @@ def test_particle_gibbs_keeps_the_marginals_of_the_posterior():
     kept = runs.states[torch.arange(n), one[:, 0]]
     assert float((kept != reference.states).any(-1).double().mean()) > 0.15
     seen = torch.nn.functional.one_hot(kept, 4).double().mean(0)[:, :3]
-    error = (exact.state_marginals() * (1 - exact.state_marginals()) / n).sqrt()
-    assert ((seen - exact.state_marginals()).abs() <= 5 * error).all()
+    error = (exact.marginals().state * (1 - exact.marginals().state) / n).sqrt()
+    assert ((seen - exact.marginals().state).abs() <= 5 * error).all()
 
 
 @pytest.mark.statistical
 def test_weighted_marginals_approach_those_of_the_posterior():
     found, exact = smc(MODEL, infer(MODEL, 0.0), 100_000, seed=seeded()).marginals(), infer(MODEL, FREE)
-    np.testing.assert_allclose(found.state, exact.state_marginals(), atol=0.02)
-    np.testing.assert_allclose(found.outcome, exact.outcome_marginals(), atol=0.02)
+    np.testing.assert_allclose(found.state, exact.marginals().state, atol=0.02)
+    np.testing.assert_allclose(found.outcome, exact.marginals().outcome, atol=0.02)
     assert float(found.state[0].sum()) == pytest.approx(1.0)
 
 
@@ -303,34 +303,19 @@ def test_rounding_never_revives_the_dead(monkeypatch):
         assert int(systematic(log_weight, None).max()) == 2
 
 
-class Remembering(Process):
-    """A guide that remembers the last state, and checks that it is where it remembers to be."""
-
-    def __init__(self, model):
-        self.markov, self.mdp = MarkovProcess(model.blocks(), model.mdp), model.mdp
-
-    def process(self):
-        return self
-
-    def log_initial(self):
-        return self.markov.log_initial()
+class Remembering(ClampedProcess):
+    """A process that remembers the last state, and checks that it is where it remembers to be."""
 
     def begin(self, state):
         return state[:, None].double()
 
     def log_policy(self, t, state, memory):
-        assert ((memory[:, 0] == state) | (memory[:, 0] == self.mdp.num_states)).all()
-        return self.markov.log_policy(t, state, memory)
-
-    def log_dynamics(self, t, state, action, memory):
-        return self.markov.log_dynamics(t, state, action, memory)
-
-    def survival(self, t, state, action, outcome, memory):
-        return self.markov.survival(t, state, action, outcome, memory)
+        assert ((memory[:, 0] == state) | (memory[:, 0] == self.prior.mdp.num_states)).all()
+        return self.prior.log_policy[t, state]
 
     def remember(self, t, state, action, outcome, lives, memory):
-        arrived = self.mdp.successor[state, action, outcome]
-        return torch.where(lives, arrived, self.mdp.num_states)[:, None].double()
+        arrived = self.prior.mdp.successor[state, action, outcome]
+        return torch.where(lives, arrived, self.prior.mdp.num_states)[:, None].double()
 
 
 def test_the_memory_of_a_particle_follows_its_ancestors():
@@ -355,7 +340,7 @@ def test_a_lookahead_of_minus_infinity_excludes_nothing():
     model = TabularModel(mdp)
     lookahead = values_to_go(model, model.blocks())[0]
     assert torch.isneginf(lookahead[:-1]).all()
-    runs = run_smc(model, MarkovProcess(model.blocks(), mdp), 3, 20_000, 1.0, seeded(), lookahead)
+    runs = run_smc(model, MarkovProcess(model.blocks()), 3, 20_000, 1.0, seeded(), lookahead)
     within(Estimate.of(runs.log_evidence.exp()), math.exp(infer(model).log_evidence))
 
 
@@ -375,7 +360,7 @@ def test_results_are_data():
 def exact_resampling(model, guide, particles):
     """Probabilities of sampling–importance–resampling and the importance-weighted bound, over all sets."""
     paths = list(oracles.paths(problem_of(model.mdp, model.temperature)))
-    log_q = MarkovProcess(guide.blocks(), model.mdp).log_probability(batch_of(paths)).detach().numpy()
+    log_q = MarkovProcess(guide.blocks()).log_probability(batch_of(paths)).detach().numpy()
     log_target_of = np.asarray([path.log_weight(model.temperature) for path in paths])
     weight, share, bound = np.exp(log_target_of - log_q), np.zeros(len(paths)), 0.0
     for chosen in itertools.product(range(len(paths)), repeat=particles):

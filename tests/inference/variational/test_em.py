@@ -33,7 +33,6 @@ from pgm_control.inference.variational.elbo import elbo
 from pgm_control.inference.variational.em import em_step
 from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.models import restaurant, risky_path
-from pgm_control.trajectories.occupancy import occupancy
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +77,7 @@ def test_tables_follow_their_targets_wherever_they_come(problem, guide_class, st
     if before == -torch.inf:
         return
     assert em_step(model, guide, step_size, maximisation_steps=200) == before
-    visits = occupancy(old, model.mdp)
+    visits = old.marginals()
     with torch.no_grad():
         new = guide.blocks()
     tables = [("log_policy", visits.state[:-1])]
@@ -182,7 +181,7 @@ def test_zeros_that_were_assigned_stay():
 
 
 def test_single_precision_does_as_well():
-    mdp = random_mdp(seed=0, states=4, horizon=5).to(torch.float32)
+    mdp = random_mdp(seed=0, states=4, horizon=5).to(dtype=torch.float32)
     model = TabularModel(mdp, 0.5)
     assert value(model, stepped(model, ClampedGuide(model), 10)) == pytest.approx(infer(model, 0.0).objective, abs=1e-3)
 

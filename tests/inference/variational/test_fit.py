@@ -15,7 +15,6 @@ from pyro.optim import PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
 
 from pgm_control import (
-    Blocks,
     ClampedGuide,
     FitStatus,
     FreeGuide,
@@ -360,7 +359,7 @@ def test_what_cannot_be_fitted_is_refused_before_the_first_step():
 
         def blocks(self):
             prior = self.model.blocks()
-            return Blocks(prior.log_initial, prior.log_policy + self.logits, prior.log_dynamics)
+            return prior.replace(log_policy=prior.log_policy + self.logits)
 
     with pytest.raises(InvalidGuide, match="must hold normalised log-probabilities"):
         fit(model, Unnormalised(model))

@@ -33,7 +33,6 @@ from pgm_control.inference.variational.fit import _way
 from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.models import restaurant, risky_path, slippery_cliff
 from pgm_control.trajectories.blocks import Assignable
-from pgm_control.trajectories.occupancy import occupancy
 
 every_guide = pytest.mark.parametrize("guide_class", [FreeGuide, ClampedGuide])
 every_step_size = st.floats(1e-3, 1.0)
@@ -145,12 +144,12 @@ def test_a_step_follows_the_inverse_fisher_information_times_the_gradient(seed, 
 
     def tilted_by(logits):
         parts = logits.split([table.numel() for table in tables])
-        return Blocks(*(torch.log_softmax(t + x.view(t.shape), -1) for t, x in zip(tables, parts, strict=True)))
+        return Blocks(mdp, *(torch.log_softmax(t + x.view(t.shape), -1) for t, x in zip(tables, parts, strict=True)))
 
     def divergence(logits):
         """KL of the new trajectories from the old ones, up to a constant; its Hessian is the Fisher information."""
         new = tilted_by(logits)
-        visits = occupancy(old, mdp)
+        visits = old.marginals()
         outcome = visits.outcome.detach()
         pairs = (
             (visits.state[0].detach(), new.log_initial),
@@ -185,7 +184,7 @@ def test_the_change_of_the_policys_logits_is_the_advantage(guide_class):
     def to_go(action):
         sure = torch.full_like(old.log_policy, -torch.inf)
         sure[0, 0, action] = 0.0
-        return elbo(model, Blocks(old.log_initial, sure, old.log_dynamics)).detach() - model.action_prior.log()[0, 0]
+        return elbo(model, old.replace(log_policy=sure)).detach() - model.action_prior.log()[0, 0]
 
     advantage = torch.stack([to_go(a) for a in range(3)]) - (old.log_policy[0, 0] - model.action_prior.log()[0, 0])
     before = guide.policy_logits.detach().clone()
@@ -198,7 +197,7 @@ def test_a_freed_survival_steps_as_well():
     model = TabularModel(random_mdp(seed=1, discount=0.8))
     prior, everything = model.blocks(), Optimism(1.0, 1.0, 1.0)
     survival = torch.full((3, 3), 0.8, dtype=torch.float64).log()
-    blocks = Blocks(prior.log_initial, prior.log_policy, prior.log_dynamics, survival)
+    blocks = prior.replace(log_survival=survival)
     for _ in range(3 * model.mdp.horizon + 1):  # dice, policy and survival, turn by turn
         blocks, _ = improved(model, blocks, 1.0)
     assert elbo(model, blocks).item() == pytest.approx(infer(model, everything).objective, abs=1e-12)
@@ -322,10 +321,10 @@ def test_a_guide_refuses_what_it_cannot_represent():
     with pytest.raises(InvalidGuide, match=r"`blocks.log_policy` must have shape \(3, 4, 2\)"):
         guide.assign(infer(other, 0.0).blocks())
     with pytest.raises(InvalidGuide, match=r"`blocks.log_policy` must hold normalised log-probabilities"):
-        guide.assign(Blocks(free.log_initial, free.log_policy - 1.0, free.log_dynamics))
+        guide.assign(free.replace(log_policy=free.log_policy - 1.0))
     assert torch.equal(guide.policy_logits, before)
     with pytest.raises(InvalidGuide, match=r"`blocks.log_dynamics`"):
-        FreeGuide(model).assign(Blocks(free.log_initial, free.log_policy, model.blocks().log_dynamics))
+        FreeGuide(model).assign(free.replace(log_dynamics=model.blocks().log_dynamics))
 
 
 def test_a_clamped_guide_ignores_what_it_clamps():

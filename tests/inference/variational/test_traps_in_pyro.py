@@ -46,7 +46,7 @@ def test_trap_1_drawing_the_next_state_inside_the_turn_breaks_enumeration():
 
 def test_trap_1_probabilities_instead_of_logits_teleport():
     """`Categorical(probs=…)` lifts zeros to machine epsilon, and an optimist goes through them."""
-    mdp = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), horizon=20).to(torch.float32)
+    mdp = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), horizon=20).to(dtype=torch.float32)
     model = TabularModel(mdp, 0.05)
 
     def lifted():
@@ -58,7 +58,7 @@ def test_trap_1_probabilities_instead_of_logits_teleport():
             arrival = torch.eye(mdp.num_states)[mdp.successor[state, action, outcome]]
             state = pyro.sample(f"state_{t + 1}", dist.Categorical(probs=arrival))
 
-    exact = infer(TabularModel(mdp.to(torch.float64), 0.05)).log_evidence
+    exact = infer(TabularModel(mdp.to(dtype=torch.float64), 0.05)).log_evidence
     assert enumerated(config_enumerate(lifted), lambda: None) > exact + 1.0
     assert enumerated(config_enumerate(model), lambda: None) == pytest.approx(exact, abs=1e-3)
 

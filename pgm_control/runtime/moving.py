@@ -1,0 +1,107 @@
+"""Devices and dtypes: where tables lie, and how they are moved."""
+
+import copy
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidArgument
+
+_T = TypeVar("_T")
+
+
+class Place(NamedTuple):
+    """Where tables lie: a device, and the dtype of those that are floating."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, table: Tensor) -> "Place":
+        """The place of a floating table."""
+        return cls(table.device, table.dtype)
+
+
+def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Place:
+    """The place that the arguments of a method `to` name.
+
+    Args:
+        like: a floating table, whose device and dtype hold where the argument is None.
+        device: one of torch's.
+        dtype: torch.float64 or torch.float32.
+
+    Raises:
+        InvalidArgument: naming the argument.
+    """
+    if dtype not in (None, torch.float32, torch.float64):
+        raise InvalidArgument(f"`dtype` must be torch.float64 or torch.float32, but is {dtype!r}.")
+    if isinstance(device, torch.dtype):
+        raise InvalidArgument(f"`device` must be one of torch's, but is a dtype. Pass dtype={device}.")
+    return Place(like.device if device is None else device_of(device), dtype or like.dtype)
+
+
+def device_of(device: torch.device | str) -> torch.device:
+    """The device, if it is there.
+
+    Raises:
+        InvalidArgument: if it is not.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as problem:
+        raise InvalidArgument(
+            f'`device` must be one of torch\'s, such as "cpu" or "cuda", but is {device!r}.'
+        ) from problem
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgument(f'`device` must be there, but torch sees no CUDA device for {device!r}. Take "cpu".')
+    return torch.device("cuda", torch.cuda.current_device()) if found == torch.device("cuda") else found
+
+
+def moved(value: _T, place: Place) -> _T:
+    """The value with everything in it at another place; the value itself where nothing changes.
+
+    A floating tensor gets device and dtype, any other tensor the device alone. Tuples, lists and dictionaries are
+    rebuilt of what they hold; anything else that has a method `to(device, dtype)` is asked for it, but for modules of
+    torch, which would change in place. The rest stays.
+    """
+    found: Any = value
+    if isinstance(value, Tensor):
+        return found.to(device=place.device, dtype=place.dtype if value.is_floating_point() else None)
+    if isinstance(value, dict):
+        parts = {key: moved(each, place) for key, each in value.items()}
+        return found if all(parts[key] is each for key, each in value.items()) else type(found)(parts)
+    if isinstance(value, list | tuple):
+        parts = [moved(each, place) for each in value]
+        if all(one is other for one, other in zip(parts, value, strict=True)):
+            return found
+        return type(found)(*parts) if hasattr(value, "_fields") else type(found)(parts)
+    if not isinstance(value, type | torch.nn.Module) and callable(getattr(value, "to", None)):
+        return found.to(device=place.device, dtype=place.dtype)
+    return value
+
+
+def moved_copy(value: _T, place: Place, **given: Any) -> _T:
+    """A shallow copy of an object whose attributes are moved; those that are given are taken as they are."""
+    found = copy.copy(value)
+    for name, each in vars(value).items():
+        object.__setattr__(found, name, given[name] if name in given else moved(each, place))
+    return found
+
+
+def moved_probability(p: Tensor, place: Place) -> Tensor:
+    """Probabilities at another place: rows sum to one in its dtype, and what is possible stays possible."""
+    if p.dtype != place.dtype:
+        rounded = p.to(place.dtype)
+        rounded = torch.where(p > 0, rounded.clamp(min=torch.finfo(place.dtype).tiny), rounded)
+        p = rounded / rounded.sum(-1, keepdim=True)
+    return p.to(place.device)
+
+
+def moved_log_probability(log_p: Tensor, place: Place) -> Tensor:
+    """`moved_probability` of log-probabilities."""
+    if log_p.dtype != place.dtype:
+        rounded = log_p.to(place.dtype)
+        rounded = torch.where(log_p > -torch.inf, rounded.clamp(min=torch.finfo(place.dtype).min), rounded)
+        log_p = torch.log_softmax(rounded, -1)
+    return log_p.to(place.device)

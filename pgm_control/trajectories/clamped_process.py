@@ -1,0 +1,101 @@
+"""The process of a policy with a memory in the model's own world."""
+
+import abc
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..runtime.arguments import whole
+from .blocks import MarkovModel, require_model
+from .process import MarkovProcess, Process
+
+
+class ClampedProcess(Process):
+    r"""A policy that depends on the past; the start, the dynamics and survival are the model's.
+
+    $$q = p(s_0) \prod_t \pi(a_t \mid s_0, a_0, k_0, \dots, s_t)\, p(k_t \mid s_t, a_t)$$
+
+    To write one, inherit and define two methods: `log_policy` chooses by the time, the state and the memory, `remember`
+    makes the next memory of what happened. The memory of a trajectory is a row of numbers, zeros at first; `begin`
+    may be defined where the first state is part of it. An agent that repeats its last action nine times in ten:
+
+        class Persistent(ClampedProcess):
+            def log_policy(self, t, state, memory):
+                policy = self.prior.policy[t, state]  # ρ(a|s)
+                if t > 0:
+                    policy = 0.1 * policy + 0.9 * torch.eye(policy.shape[-1])[memory[:, 0].long()]
+                return policy.log()
+
+            def remember(self, t, state, action, outcome, lives, memory):
+                return action[:, None].to(memory)
+
+        print(estimate(model, Persistent(model)))
+
+    `estimate`, `log_weights`, `smc` and `iwae_bound` take it as it is; a `MemoryGuide` returns it from `process()` to
+    be fitted.
+
+    Attributes:
+        prior: the factors of the model: start, action prior and dynamics.
+    """
+
+    def __init__(self, model: MarkovModel, memory_size: int = 1) -> None:
+        """Take start, dynamics and survival from the model.
+
+        Args:
+            model: the tabular model.
+            memory_size: the numbers that the memory of a trajectory has at first, all zero.
+
+        Raises:
+            InvalidArgument: naming the argument.
+        """
+        require_model(model)
+        self.prior = model.blocks()
+        self.memory_size = whole("memory_size", memory_size, 0)
+        self._world = MarkovProcess(self.prior)
+
+    def log_initial(self) -> Float[Tensor, " state"]:
+        """log p(s_0), in nats."""
+        return self._world.log_initial()
+
+    def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch memory"]:
+        """Zeros."""
+        return self.prior.log_initial.new_zeros(len(state), self.memory_size)
+
+    def log_dynamics(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, "batch outcome"]:
+        """log p(k|s, a), in nats."""
+        return self._world.log_dynamics(t, state, action, memory)
+
+    def survival(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, " batch"]:
+        """The discount γ."""
+        return self._world.survival(t, state, action, outcome, memory)
+
+    @abc.abstractmethod
+    def log_policy(
+        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch memory"]
+    ) -> Float[Tensor, "batch action"]:
+        """log π(a_t|h_t), in nats, normalised."""
+
+    @abc.abstractmethod
+    def remember(
+        self,
+        t: int,
+        state: Int[Tensor, " batch"],
+        action: Int[Tensor, " batch"],
+        outcome: Int[Tensor, " batch"],
+        lives: Bool[Tensor, " batch"],
+        memory: Float[Tensor, "batch memory"],
+    ) -> Float[Tensor, "batch memory"]:
+        """The memory after step t: of the memory before it, the state, the action, the outcome and whether it ended."""

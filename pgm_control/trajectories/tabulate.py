@@ -1,0 +1,97 @@
+"""The factors of a guide or a policy over the trajectories of a model, checked."""
+
+from typing import NoReturn
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InvalidGuide
+from .blocks import Blocks, HasBlocks, MarkovModel, require_model
+from .policy import TabularPolicy
+
+
+def tabulate(
+    model: MarkovModel,
+    guide: HasBlocks | Blocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+) -> Blocks:
+    r"""The factors of a guide as tables: $q(s_0)$, $\pi_t(a \mid s)$ and $q_t(k \mid s, a)$, in the model's states.
+
+    What can be asked of them is the same for every guide and for a `Posterior`:
+
+        blocks = tabulate(model, guide)
+        blocks.policy, blocks.dynamics  # probabilities
+        blocks.marginals().state  # q(s_t)
+        blocks.sample(100, seed=0)
+        blocks.mode()  # the most probable trajectory
+
+    Args:
+        model: the tabular model.
+        guide: anything with `blocks()`, such as a `MarkovGuide`, a `Posterior`, a `HistoryOptimum` of this model or the
+            model itself; or a policy, as a `TabularPolicy` or probabilities of shape (state, action) or (time, state,
+            action), which is completed by the start and the dynamics of the model.
+
+    Returns:
+        The factors, checked, over `model.mdp`; differentiable where the guide has parameters.
+
+    Raises:
+        InvalidArgument: if the model is not tabular, or the policy is not one.
+        InvalidGuide: if no table holds the guide, saying what to use instead; if its factors do not fit the model,
+            naming the factor and the remedy.
+    """
+    require_model(model)
+    truth = model.blocks()
+    if isinstance(guide, Blocks):
+        return _checked(guide, truth)
+    if isinstance(guide, type):
+        raise InvalidGuide(f"`guide` must be a guide, but is the class {guide.__name__}. Pass {guide.__name__}(model).")
+    if isinstance(guide, HasBlocks):
+        return _checked(guide.blocks(), truth)
+    if not isinstance(guide, TabularPolicy | Tensor | np.ndarray):
+        _refuse(guide)
+    table = TabularPolicy.of(guide).table(model.mdp.horizon).to(truth.log_policy)
+    return _checked(truth.replace(log_policy=table.log()), truth)
+
+
+def _refuse(guide: object) -> NoReturn:
+    kind = getattr(guide, "__name__", type(guide).__name__)
+    if callable(getattr(guide, "process", None)):
+        raise InvalidGuide(
+            f"`guide` must be held by tables, but {kind} has a memory: its choices depend on the past, not on time and "
+            "state alone. Score it by estimate(model, guide) and draw from it by log_weights or smc."
+        )
+    if callable(getattr(guide, "bound", None)):
+        raise InvalidGuide(
+            f"`guide` must be held by tables, but {kind} draws many trajectories and keeps one. Use its bound(), "
+            "sample(), marginals() and imagined_return()."
+        )
+    raise InvalidGuide(
+        f"`guide` must have blocks(), or be a policy as probabilities, but is a {kind}. For any other Pyro guide "
+        "of this model take estimate(model, guide); for one of a simulator, rollout(env, policy)."
+    )
+
+
+def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
+    for name in ("log_initial", "log_policy", "log_dynamics"):
+        given, expected = getattr(blocks, name), getattr(truth, name)
+        if given.shape != expected.shape:
+            raise InvalidGuide(
+                f"`{name}` of the guide must have shape {tuple(expected.shape)} for this model, but has "
+                f"{tuple(given.shape)}. Build the guide from the same model; a table that holds for all times needs "
+                ".expand(T, …)."
+            )
+        off = (given.detach().exp().sum(-1) - 1).abs().max()
+        if not off <= (1e-6 if given.dtype == torch.float64 else 1e-4):
+            raise InvalidGuide(
+                f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} "
+                "after exp. Pass it through torch.log_softmax(…, -1)."
+            )
+    alive, expected = blocks.log_survival, truth.log_policy.shape[:2]
+    if alive is not None and (alive.shape != expected or not bool((alive.detach() <= 0).all())):
+        raise InvalidGuide(
+            f"`log_survival` of the guide must be log-probabilities, 0 or less, of shape {tuple(expected)} (time, "
+            f"state), but has shape {tuple(alive.shape)} and the maximum {float(alive.detach().max()):.3g}. Leave it "
+            "None to clamp it."
+        )
+    return blocks.replace(mdp=truth.mdp)
