@@ -31,8 +31,8 @@ from pgm_control.inference.sampling.log_weights import returns
 from pgm_control.inference.sampling.particles import Runs, run_smc
 from pgm_control.inference.sampling.smc import proposal_of, weighted_marginals
 from pgm_control.runtime.arguments import whole
-from pgm_control.runtime.randomness import generator_of
 from pgm_control.runtime.moving import moved, place_of
+from pgm_control.runtime.randomness import generator_of
 from pgm_control.trajectories.blocks import MarkovModel
 from pgm_control.trajectories.samples import Occupancy, Trajectories
 

@@ -31,8 +31,8 @@ from pgm_control.errors import (
 )
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.runtime.arguments import whole_or_none
-from pgm_control.runtime.randomness import integer_of
 from pgm_control.runtime.moving import place_of
+from pgm_control.runtime.randomness import integer_of
 
 _LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
 

@@ -238,13 +238,10 @@ if TYPE_CHECKING:
     from .chance.factors import Factors as Factors
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
-    from .trajectories.samples import Trajectories as Trajectories
-    from .trajectories.samples import Trajectory as Trajectory
     from .trajectories.occupancy import Occupancy as Occupancy
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledger_result import Totals as Totals
     from .queries.unrolled import Folded as Folded
-    from .trajectories.process import MarkovProcess as MarkovProcess
 
     # Packages of their own
     from . import models as models

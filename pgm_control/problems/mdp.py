@@ -16,9 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..chance.factors import Factors
-from ..errors import InvalidArgument, InvalidProblem
-from ..runtime.array_like import ArrayLike
 from ..errors import InvalidProblem
+from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from ..text.html import ROWS, counted, heading, left_out, share
 from ..text.tables import html_grid

@@ -105,7 +105,10 @@ class EstimatedScore:
 
 
 def estimate_elbo(
-    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int = 1000, seed: int | torch.Generator | None = None
+    model: MarkovModel,
+    guide: Callable[[], Any] | Process,
+    num_samples: int = 1000,
+    seed: int | torch.Generator | None = None,
 ) -> Estimate:
     r"""The ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats, by the mean of its log-weights.
 
@@ -124,7 +127,10 @@ def estimate_elbo(
 
 
 def estimate(
-    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int = 1000, seed: int | torch.Generator | None = None
+    model: MarkovModel,
+    guide: Callable[[], Any] | Process,
+    num_samples: int = 1000,
+    seed: int | torch.Generator | None = None,
 ) -> EstimatedScore:
     r"""Score a guide by sampling, in a table or not; for guides with `blocks()` `evaluate` is exact.
 
