@@ -186,7 +186,7 @@ class MixtureELBO(ELBO):
 
     def __repr__(self) -> str:
         """The number of trajectories of each component."""
-        return f"MixtureELBO({self.samples})"
+        return f"MixtureELBO({self.num_samples})"
 
     def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """An estimate of −ELBO, in nats."""

@@ -238,7 +238,6 @@ if TYPE_CHECKING:
     from .chance.factors import Factors as Factors
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
-    from .trajectories.occupancy import Occupancy as Occupancy
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledger_result import Totals as Totals
     from .queries.unrolled import Folded as Folded

@@ -134,7 +134,7 @@ def examples():
         pgm_control.debias(model),
         pgm_control.render(model),
         pgm_control.to_gymnasium(model.mdp),
-        pgm_control.rollout(pgm_control.to_gymnasium(model.mdp), policy, 40),
+        pgm_control.rollout(pgm_control.to_gymnasium(model.mdp), policy, 40, seed=0),
         models.MultiGoalEnv(),
         learners.SAC("CartPole-v1"),
         exchange.to_dense(model.mdp),

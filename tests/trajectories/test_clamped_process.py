@@ -93,14 +93,14 @@ def test_it_is_scored_as_it_is():
     for each in (found.true_return, found.imagined_return):  # it is clamped
         assert abs(each.mean - earned) <= 5 * each.standard_error
     evidence = math.log(sum(math.exp(path.log_weight(0.7)) for path, _ in every))
-    ahead = smc(MODEL, Persistent(MODEL), 2000, generator=torch.Generator().manual_seed(1))
+    ahead = smc(MODEL, Persistent(MODEL), 2000, seed=torch.Generator().manual_seed(1))
     assert ahead.log_evidence == pytest.approx(evidence, abs=0.1)
     assert len(log_weights(MODEL, Persistent(MODEL), 7)) == 7
 
 
 def test_a_guide_with_its_process_is_fitted():
     guide = PersistentGuide(MODEL)
-    fit(MODEL, guide, steps=5, seed=0)
+    fit(MODEL, guide, num_steps=5, seed=0)
     assert guide.logit.item() != 0.0
     guide.to(dtype=torch.float32)
     assert guide.logit.dtype == guide.process().prior.log_policy.dtype == torch.float32

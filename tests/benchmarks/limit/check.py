@@ -34,7 +34,7 @@ def finite(model: TabularModel) -> None:
         close("Q", kernel.q[..., :states].swapaxes(1, 2), expected.q.detach().numpy())
         close("V", kernel.v[..., :states], expected.v.detach().numpy())
         close("gradient", kernel.gradient, reward.grad.numpy())
-        marginals = infer(model, optimism).marginals
+        marginals = infer(model, optimism).marginals()
         close("marginals by the gradient", kernel.gradient * model.temperature, marginals.outcome.sum(0).numpy())
 
 
