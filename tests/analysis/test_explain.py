@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_exact_inference(mdp):
 @pytest.mark.parametrize("horizon", [1, 6])
 def test_dice_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon):
     model = TabularModel(random_mdp(5, states=4, horizon=horizon))
-    free, mdp = infer(model), model.mdp
+    free, mdp = infer(model, 1.0), model.mdp
     throws = free.state_action_marginals()
     log_q = free.blocks().log_dynamics
     tilt = (throws * expect(log_q, relative(log_q, model.blocks().log_dynamics))).sum(0)
@@ -101,7 +101,7 @@ def test_outcomes_that_share_successor_and_reward_are_one_face():
         reward=[[[0.0, 1.0, 1.0, 2.0]], [[0.0] * 4]],
         horizon=1,
     )
-    die = believed_die(TabularModel(mdp), infer(TabularModel(mdp)), 0, 0)
+    die = believed_die(TabularModel(mdp), infer(TabularModel(mdp), 1.0), 0, 0)
     true = {(face.successor, face.reward): face.true for face in die.faces}
     assert true == {(0, 0.0): 0.25, (1, 1.0): 0.5, (1, 2.0): 0.25}
     weight = {face.reward: face.true * math.exp(face.reward) for face in die.faces}
@@ -151,7 +151,7 @@ def test_single_precision_noise_is_no_difference():
 def test_luck_that_is_only_in_the_start():
     mdp = TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"), horizon=12)
     model = TabularModel(mdp)
-    said, start = explain(model), infer(model).initial
+    said, start = explain(model), infer(model, 1.0).initial
     assert said.differs
     assert said.dice == ()
     luckiest = int((start - mdp.initial).argmax())

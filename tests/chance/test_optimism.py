@@ -126,7 +126,7 @@ def test_equal_and_hashable():
             "one number a block for soft_values",
         ),
         (
-            lambda: value_iteration(random_mdp(0).replace(discount=0.9), 1.0, Optimism(torch.eye(3, 2))),
+            lambda: value_iteration(TabularModel(random_mdp(0).replace(discount=0.9)), Optimism(torch.eye(3, 2))),
             "one number a block for a problem without a horizon",
         ),
     ],

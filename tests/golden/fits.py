@@ -16,6 +16,7 @@ from pgm_control import (
     MarkovObjective,
     MarkovRenyi,
     Optimism,
+    PartiallyObservedModel,
     TabularModel,
     ToGoELBO,
     fit,
@@ -83,8 +84,8 @@ def cases() -> dict[str, Callable[[], Any]]:
         "mean_field": on(path, MeanFieldGuide),
         "low_rank": on(bridge, lambda model: LowRankGuide(model, 2)),
         "mixture": on(path, lambda model: MixtureGuide.apart(model, OpenLoopGuide), loss=MixtureELBO(), steps=30),
-        "window": lambda: _own_model(WindowGuide(tiger(horizon=3), 5.0, 2)),
-        "free_window": lambda: _own_model(FreeWindowGuide(tiger(horizon=3), 5.0, 2)),
+        "window": lambda: _own_model(WindowGuide(PartiallyObservedModel(tiger(horizon=3), 5.0), 2)),
+        "free_window": lambda: _own_model(FreeWindowGuide(PartiallyObservedModel(tiger(horizon=3), 5.0), 2)),
         "simulated": _simulated,
     }
 

@@ -84,7 +84,7 @@ def test_axes_are_broadcast(backend):
     reward = torch.randn(5, 1, *model.mdp.reward.shape, dtype=FLOAT)
     temperature = torch.tensor([0.5, 1.0, 2.0], dtype=FLOAT)
     found = soft_values(model, 1.0, reward=reward, temperature=temperature)
-    assert found.q.shape == (5, 3, *infer(model).q.shape)
+    assert found.q.shape == (5, 3, *infer(model, 1.0).q.shape)
     assert found.objective.shape == (5, 3)
     alone = soft_values(model, 1.0, reward=reward[4, 0], temperature=2.0)
     torch.testing.assert_close(found.v[4, 2], alone.v, **NEAR)
@@ -157,7 +157,7 @@ def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
     flat = torch.as_tensor(hessian).reshape(reward.numel(), -1)
     torch.testing.assert_close(flat, flat.T)
     if optimism == 1.0:  # two independent turns in one state
-        visits = infer(model).outcome_marginals().flatten(1)
+        visits = infer(model, 1.0).outcome_marginals().flatten(1)
         covariance = sum(torch.diag(each) - torch.outer(each, each) for each in visits)
         torch.testing.assert_close(flat, covariance / 0.8**2)
 
@@ -196,7 +196,7 @@ def test_float32_stays_float32(backend):
     found = soft_values(model, 1.0, reward=reward)
     found.objective.backward()
     assert {each.dtype for each in (*vars(found).values(), reward.grad)} == {torch.float32}
-    exact = infer(TabularModel(mdp.to(torch.float64), 0.7))
+    exact = infer(TabularModel(mdp.to(torch.float64), 0.7), 1.0)
     torch.testing.assert_close(found.q.double(), exact.q, rtol=1e-5, atol=1e-5)
 
 
