@@ -3,15 +3,14 @@
 from typing import final
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
+from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.memory_states import Remembered, remember
 from pgm_control.problems.partially_observed import PartiallyObservedMDP
-from pgm_control.runtime.arguments import is_number
 
 from .tabular import TabularModel
 
@@ -44,7 +43,7 @@ class PartiallyObservedModel:
     def __init__(
         self,
         problem: PartiallyObservedMDP,
-        temperature: float = 1.0,
+        temperature: float | np.number | Tensor = 1.0,
         action_prior: Float[Tensor, " action"] | Float[np.ndarray, " action"] | None = None,
     ) -> None:
         """State the model.
@@ -63,13 +62,8 @@ class PartiallyObservedModel:
                 "TabularMDP and what is seen of its state: PartiallyObservedMDP(mdp, observation)."
             )
         mdp = problem.mdp
-        if not is_number(temperature) or not 0 <= temperature < torch.finfo(mdp.probability.dtype).max:
-            raise InvalidProblem(
-                f"`temperature` must be a number of reward units per nat, 0 or more, but is {temperature!r}. "
-                "Only its size relative to the rewards matters."
-            )
         self.problem = problem
-        self.temperature = float(temperature)
+        self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
         if action_prior is None:
             self.action_prior = mdp.probability.new_full((mdp.num_actions,), 1.0 / mdp.num_actions)
         else:

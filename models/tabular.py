@@ -3,14 +3,13 @@
 from typing import final
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
+from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.mdp import TabularMDP, mdp_page
-from pgm_control.runtime.arguments import is_number
 from pgm_control.trajectories.blocks import Blocks
 from pgm_control.trajectories.program import run_program
 
@@ -46,7 +45,7 @@ class TabularModel:
     def __init__(
         self,
         mdp: TabularMDP,
-        temperature: float = 1.0,
+        temperature: float | np.number | Tensor = 1.0,
         action_prior: Float[Tensor, "state action"] | Float[np.ndarray, "state action"] | None = None,
     ) -> None:
         """State the model.
@@ -64,13 +63,8 @@ class TabularModel:
             raise InvalidProblem(
                 f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env."
             )
-        if not is_number(temperature) or not 0 <= temperature < torch.finfo(mdp.probability.dtype).max:
-            raise InvalidProblem(
-                f"`temperature` must be a number of reward units per nat, 0 or more, but is {temperature!r}. "
-                "Only its size relative to the rewards matters."
-            )
         self.mdp = mdp
-        self.temperature = float(temperature)
+        self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:
             self.action_prior = mdp.probability.new_full((1, 1), 1.0 / mdp.num_actions).expand(rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from problems import gamble, random_mdp
 from strategies import laws, model_of, problem_of, problems
 
-from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, explain, infer, zoo
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, evaluate, explain, infer, zoo
 from pgm_control.chance.log_space import expect, relative
 from pgm_control.models import deterministic_twin, lottery, restaurant, slippery_cliff
 from pgm_control.text.wording import action_phrase, amount, chance, state_phrase
@@ -563,9 +563,19 @@ def test_actions_that_tie_are_all_named():
 
 
 @pytest.mark.parametrize("optimism", [math.inf, -math.inf, math.nan])
-def test_the_dial_is_one_number(optimism):
-    with pytest.raises(InvalidArgument, match=r"`optimism` must be one finite number.*1 is free, 0 is clamped"):
+def test_the_dial_is_finite(optimism):
+    with pytest.raises(InvalidArgument, match=r"`optimism` .* must be a finite number.*1 is free, 0 is clamped"):
         explain(TabularModel(restaurant()), optimism)
+
+
+def test_the_dial_is_one_number_however_it_is_written():
+    model = TabularModel(restaurant())
+    wanted = str(explain(model, 0.25))
+    for same in (np.float32(0.25), np.array(0.25), torch.tensor(0.25), Optimism(0.25, 0.25)):
+        assert str(explain(model, same)) == wanted
+    for other in (Optimism(0.25, 1.0), Optimism(0.25, 0.25, 1.0), Optimism(torch.tensor([[0.0, 1.0]]))):
+        with pytest.raises(InvalidArgument, match=r"one finite number here, .* but is Optimism.* scorecard\(model"):
+            explain(model, other)
 
 
 def test_the_adversary_and_what_is_forbidden():

@@ -56,15 +56,13 @@ def cases() -> dict[str, Callable[[], Any]]:
         "value_iteration_cliff": lambda: values(zoo()["slippery_cliff"].build(), 2.0, -0.2),
         "policy_evaluation": lambda: {
             f"temperature {tau:g}": attributes(
-                policy_evaluation(TabularModel(lake.replace(discount=DISCOUNT), tau), policy),
-                "v q error_bound sweeps status",
+                policy_evaluation(lake_of(DISCOUNT, tau), policy), "v q error_bound sweeps status"
             )
             for tau in (0.0, 0.1)
         },
         "stationary_distribution": lambda: {
             f"discount {gamma:g}": attributes(
-                stationary_distribution(TabularModel(lake.replace(discount=gamma)), policy),
-                "probability residual error_bound status",
+                stationary_distribution(lake_of(gamma), policy), "probability residual error_bound status"
             )
             for gamma in (0.9, 1.0)
         },

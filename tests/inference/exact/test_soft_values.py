@@ -49,6 +49,14 @@ def test_they_are_the_values_of_infer(backend, problem, dynamics, initial, survi
     assert found.objective.item() == pytest.approx(exact.objective, rel=1e-11, abs=1e-11)
 
 
+def test_settings_may_be_arrays_of_numpy():
+    model, betas = TabularModel(random_mdp(seed=2)), np.linspace(-1.0, 1.0, 5)
+    wanted = soft_values(model, torch.from_numpy(betas), temperature=0.5)
+    found = soft_values(model, betas, temperature=np.float32(0.5))
+    assert torch.equal(found.objective, wanted.objective)
+    assert torch.equal(soft_values(model, np.float64(1.0), temperature=0.5).v, wanted.v[-1])
+
+
 @where
 @pytest.mark.parametrize("optimism", [1.0, 0.0, -0.7])
 def test_a_batch_is_its_settings_one_by_one(backend, optimism):
@@ -232,7 +240,7 @@ def test_values_far_apart_are_exact_row_by_row(backend):
 def test_bad_arguments_are_named(backend, arguments, message):
     bare = inspect.unwrap(soft_values)  # without the shape checker of the tests, which would speak first
     with pytest.raises(InvalidArgument, match=message):
-        bare(TabularModel(gamble(horizon=2)), **arguments)
+        bare(TabularModel(gamble(horizon=2)), **{"optimism": 1.0, **arguments})
 
 
 def dice(seed, width):

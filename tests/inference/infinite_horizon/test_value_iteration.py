@@ -1,5 +1,6 @@
 """Endless problems: the certificate bounds, every method and form agrees, and infer is the limit."""
 
+import dataclasses
 import itertools
 import signal
 
@@ -319,6 +320,37 @@ def test_more_digits_than_there_are_is_a_status():
     assert found.status is ValueStatus.out_of_digits
     assert found.error_bound < 1e-9
     assert "error at most" in repr(found)
+
+
+def test_an_action_prior_that_no_state_changes_is_one_row():
+    """So that a huge problem needs no table of it; whatever the dtype, uniform is uniform in float64."""
+    for mdp in (garnet(1), garnet(1).to(torch.float32)):
+        model = TabularModel(mdp)
+        assert model.action_prior.untyped_storage().nbytes() == model.action_prior.element_size()
+        assert InfiniteHorizonProblem.of(model, 0.0).prior.tolist() == [[1 / 3] * 3]
+    row = np.array([0.5, 0.3, 0.2])
+    problem = InfiniteHorizonProblem.of(TabularModel(garnet(1), 1.0, np.tile(row, (60, 1))), 0.0)
+    assert problem.prior.shape == (1, 3)
+    other = dataclasses.replace(problem, prior=problem.prior.repeat(60, 1))
+    v = torch.randn(60, dtype=torch.float64)
+    found = []
+    for each in (problem, other):
+        with each.bellman(1) as bellman:
+            bellman.sweep(v, out := torch.empty_like(v))
+        found.append(out)
+    assert torch.equal(*found)
+
+
+def test_a_result_names_its_model():
+    model = endless(random_mdp(1, discount=0.9), 0.5)
+    found = value_iteration(model, 0.3, method="anderson")
+    assert found.model is model
+    assert (found.optimism, found.method) == (Optimism(0.3, 0.3), "anderson")
+
+
+def test_a_model_is_asked_for():
+    with pytest.raises(InvalidArgument, match=r"`model` must be a tabular model, such as TabularModel\(mdp, temp"):
+        InfiniteHorizonProblem.of(random_mdp(1), 0.0)  # pyright: ignore[reportArgumentType]
 
 
 def test_arguments_are_checked():
