@@ -42,7 +42,7 @@ def main(args: Args) -> None:
     model = TabularModel(lottery(jackpot=12.0))
     print("jackpot 12            P(ticket)  P(win | ticket)   imagined       true")
     for name, optimism in (("free", 1.0), ("clamped", 0.0)):
-        found = infer(model, optimism)
+        found = infer(model, optimism=optimism)
         score = evaluate(model, found)
         buys, wins = found.policy[0, CHOOSING, TICKET], found.dynamics[0, CHOOSING, TICKET, WIN]
         print(f"{name:<20} {buys:>10.4f} {wins:>16.4f} {score.imagined_return:>10.4f} {score.true_return:>10.4f}")
@@ -52,7 +52,7 @@ def main(args: Args) -> None:
     jackpots = torch.logspace(0, 3.3, 5 if args.smoke else args.jackpots).tolist()
     many = [TabularModel(lottery(jackpot=each)) for each in jackpots]
     bought = {
-        name: [float(infer(each, optimism).policy[0, CHOOSING, TICKET]) for each in many]
+        name: [float(infer(each, optimism=optimism).policy[0, CHOOSING, TICKET]) for each in many]
         for name, optimism in (("free guide", 1.0), ("clamped guide", 0.0))
     }
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")

@@ -62,7 +62,7 @@ def main(args: Args) -> None:
     for slip in slips:
         env = gymnasium.make("FrozenLake-v1", success_rate=1.0 - slip)
         model = TabularModel(TabularMDP.from_gymnasium(env, horizon), args.temperature)
-        free, clamped = (evaluate(model, infer(model, optimism)) for optimism in (1.0, 0.0))
+        free, clamped = (evaluate(model, infer(model, optimism=optimism)) for optimism in (1.0, 0.0))
         for row, value in zip(
             rows.values(), (free.imagined_return, free.true_return, clamped.true_return), strict=True
         ):

@@ -70,7 +70,7 @@ def main(args: Args) -> None:
     print(f"\nThe restaurant: {below} below, {above} above β = {float(flip):.6f}")
 
     beta = 0.3
-    exact = infer(dinner, beta).objective
+    exact = infer(dinner, optimism=beta).objective
     priced = objective(dinner, fit(dinner, DialGuide(dinner, beta), num_steps=steps).guide)
     bound = renyi_bound(
         dinner, fit(dinner, ClampedGuide(dinner), MarkovRenyi(1 - beta), num_steps=steps).guide, 1 - beta

@@ -58,7 +58,7 @@ def main(args: Args) -> None:
     """The restaurant in all detail, then the policy of the windy bridge."""
     model = TabularModel(restaurant())
     cured = debias(model)
-    free, clamped, free_cured = infer(model, 1.0), infer(model, 0.0), infer(cured.model, 1.0)
+    free, clamped, free_cured = infer(model, optimism=1.0), infer(model, optimism=0.0), infer(cured.model, optimism=1.0)
     print("                          P(French)  objective [nats]")
     for name, found in (("free", free), ("clamped", clamped), ("free in the cured model", free_cured)):
         print(f"{name:<25}{found.policy[0, 0, 1]:>10.6f}{found.objective:>18.6f}")
@@ -76,7 +76,8 @@ def main(args: Args) -> None:
 
     bridge = TabularModel(windy_bridge(6 if args.smoke else args.horizon))
     there = debias(bridge)
-    apart = (there.folded(infer(there.model, 1.0)).blocks().log_policy.exp() - infer(bridge, 0.0).policy).abs().max()
+    by_hope, clamped = there.folded(infer(there.model, optimism=1.0)).blocks(), infer(bridge, optimism=0.0)
+    apart = (by_hope.log_policy.exp() - clamped.policy).abs().max()
     print(f"\nOn the windy bridge the policies differ by at most {float(apart):.8f}.")
 
     draw(dice, args.picture)

@@ -68,7 +68,7 @@ def main(args: Args) -> None:
     model = TabularModel(road(treasure, inn=1.0, start=0), args.temperature)
     print("survival    P(road)   imagined       true")
     for name, optimism in (("clamped", MORTAL), ("freed", IMMORTAL)):
-        found = infer(model, optimism)
+        found = infer(model, optimism=optimism)
         score = evaluate(model, found)
         print(f"{name:<9}{found.policy[0, 0, 1]:>10.4f}{score.imagined_return:>11.4f}{score.true_return:>11.4f}")
 
@@ -84,10 +84,10 @@ def main(args: Args) -> None:
         "clamped: the truth": (treasure, MORTAL),
         "freed: through a desert": (desert, IMMORTAL),
     }
-    alive = {
-        name: infer(TabularModel(road(rewards, 1.0, start=1), args.temperature), optimism).marginals().state.sum(-1)
-        for name, (rewards, optimism) in walks.items()
-    }
+    alive = {}
+    for name, (rewards, optimism) in walks.items():
+        found = infer(TabularModel(road(rewards, 1.0, start=1), args.temperature), optimism=optimism)
+        alive[name] = found.marginals().state.sum(-1)
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     plot.curves(
         range(steps + 2),

@@ -56,7 +56,7 @@ def main(args: Args) -> None:
         ("the wind freed", 0.0, 1.0),
         ("both freed", 1.0, 1.0),
     ):
-        rows[name] = evaluate(model, infer(model, Optimism({"own": own, "wind": wind}, initial=0.0)))
+        rows[name] = evaluate(model, infer(model, optimism=Optimism({"own": own, "wind": wind}, initial=0.0)))
         print(f"{name:<22} imagines {rows[name].imagined_return:7.2f}   earns {rows[name].true_return:7.2f}")
     print()
 
@@ -64,7 +64,7 @@ def main(args: Args) -> None:
     climate = Ensemble([calm, gusty], weights=[0.3, 0.7], names=["calm", "gusty"])
     both = TabularModel(climate.joint())
     for name, member in (("knows its ignorance", 0.0), ("hopes for calm", 1.0)):
-        found = infer(both, Optimism({"own": 0.0, "wind": 0.0}, initial={"member": member, "state": 0.0}))
+        found = infer(both, optimism=Optimism({"own": 0.0, "wind": 0.0}, initial={"member": member, "state": 0.0}))
         belief = believed_weights(climate, found)
         earned = belief @ member_returns(climate, found) @ climate.weights
         print(f"{name:<22} believes in calm with {belief[0]:.3f} (in truth .300), earns {earned:.2f}")

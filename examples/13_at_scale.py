@@ -24,7 +24,7 @@ import tyro
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from pgm_control import mdp_from_blocks, policy_evaluation, stationary_distribution, value_iteration
+from pgm_control import TabularModel, mdp_from_blocks, policy_evaluation, stationary_distribution, value_iteration
 
 MOVES = torch.tensor([[0, -1], [1, 0], [0, 1], [-1, 0]])  # (rows, columns): west, south, east, north
 
@@ -75,14 +75,14 @@ def main(args: Args) -> None:
     initial[start] = 1.0
     mdp = mdp_from_blocks(rows(args.size, args.wind), states, 4, 3, 1, args.discount, initial)
     print(f"{states:,} states, made in {time.perf_counter() - begin:.1f} s")
-    visits = {}
+    model, visits = TabularModel(mdp, args.temperature), {}
     for name, optimism in (("fear", -1.0), ("sense", 0.0), ("hope", 1.0)):
-        found = value_iteration(mdp, args.temperature, optimism, tolerance=1e-6)
-        true = policy_evaluation(mdp, found.policy, args.temperature, tolerance=1e-6)
+        found = value_iteration(model, optimism=optimism, tolerance=1e-6)
+        true = policy_evaluation(model, found.policy, tolerance=1e-6)
         believed, worth = found.v[start].item(), true.v[start].item()
         cost = f"{found.sweeps} sweeps, {found.seconds:.1f} s"
         print(f"β = {optimism:2.0f}: {cost}: believes {believed:.2f}, truly {worth:.2f}  ({found.status.name})")
-        share = stationary_distribution(mdp, found.policy, args.discount).probability / (1 - args.discount)
+        share = stationary_distribution(model, found.policy).probability / (1 - args.discount)
         visits[f"{name} (β = {optimism:g})".replace("-", "−")] = share.reshape(args.size, args.size).flip(0)
 
     high = min(40, args.size)

@@ -82,7 +82,7 @@ def main(args: Args) -> None:
         args.visits = 500
     model = TabularModel(restaurant())
     optimisms = [-1.0, 0.0, 0.5, 1.0]
-    exact = [float(infer(model, optimism).policy[0, 0, 0]) for optimism in optimisms]
+    exact = [float(infer(model, optimism=optimism).policy[0, 0, 0]) for optimism in optimisms]
     learned = []
     print(f"P(Italian) after {args.visits:,} visits, by soft Q-learning, and exactly")
     for optimism, truth in zip(optimisms, exact, strict=True):
@@ -97,7 +97,7 @@ def main(args: Args) -> None:
     axes = plot.curves(
         dial,
         {
-            "exact": [float(infer(model, optimism).policy[0, 0, 0]) for optimism in dial],
+            "exact": [float(infer(model, optimism=optimism).policy[0, 0, 0]) for optimism in dial],
             "learned: circles": [learned[optimisms.index(each)] if each in optimisms else math.nan for each in dial],
         },
         across="optimism β (0 clamped, 1 free)",

@@ -92,7 +92,7 @@ def main(args: Args) -> None:
     """Watch her, and read her by one β after the other."""
     mdp = shops(ODDS, PRIZE)
     model, n = TabularModel(mdp), 300 if args.smoke else args.days
-    days = infer(model, Optimism(LUCK, initial=0.0)).sample(n, torch.Generator().manual_seed(args.seed))
+    days = infer(model, optimism=Optimism(LUCK, initial=0.0)).sample(n, torch.Generator().manual_seed(args.seed))
     seen = Demonstrations.from_trajectories(mdp, days)
     print("read as               a win is worth    buying as such  log-likelihood")
     readings = {}
@@ -124,13 +124,13 @@ def main(args: Args) -> None:
     others = torch.logspace(-3, -0.5, 40).tolist()
     shelf = TabularModel(shops(others, PRIZE))
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
-    buys = {"what she does": infer(shelf, Optimism(LUCK, initial=0.0)).policy[0, :-1, 0]}
+    buys = {"what she does": infer(shelf, optimism=Optimism(LUCK, initial=0.0)).policy[0, :-1, 0]}
     for beta, name in ((0.0, "taken for sober, β = 0"), (LUCK, "at the right β, .5")):
         win, bonus = readings[beta]
         paid = shops(others, win).reward
         paid[:-1, 0] += bonus
         learned = TabularModel(shops(others, win).replace(reward=paid))
-        buys[name] = infer(learned, Optimism(beta, initial=0.0)).policy[0, :-1, 0]
+        buys[name] = infer(learned, optimism=Optimism(beta, initial=0.0)).policy[0, :-1, 0]
     plot.curves(
         others, buys, across="chance of winning", up="probability that she buys", logarithmic="x",
         title="Taken for sober, she would buy hopeless tickets", ax=figure.subplots(), style="slide",

@@ -76,7 +76,7 @@ def main(args: Args) -> None:
         args.bins, args.horizon, args.swings, args.num_episodes = 9, 20, 5, 2
     found = discretise("Pendulum-v1", args.bins, actions=5, num_samples=16, horizon=args.horizon, seed=0)
     model = TabularModel(found.mdp, temperature=1.0)
-    hers = infer(model, 0.0)
+    hers = infer(model, optimism=0.0)
     swings = hers.sample(args.swings, torch.Generator().manual_seed(0))
     seen = Demonstrations.from_trajectories(found.mdp, swings)
     reward = LinearReward(found.mdp, squares(found), names=NAMES)
@@ -85,8 +85,8 @@ def main(args: Args) -> None:
     columns = NAMES, reward.weight.tolist(), errors(learned, reward).tolist(), TRUE
     for name, weight, error, true in zip(*columns, strict=True):
         print(f"{name:<10} learned {weight:8.4f} ± {error:.4f}   true {true:7.3f}")
-    nothing = infer(TabularModel(found.mdp.replace(reward=0.0 * found.mdp.reward)), 0.0)
-    policies = {"hers": hers, "of the learned reward": infer(learned.model, 0.0), "of no reward": nothing}
+    nothing = infer(TabularModel(found.mdp.replace(reward=0.0 * found.mdp.reward)), optimism=0.0)
+    policies = {"hers": hers, "of the learned reward": infer(learned.model, optimism=0.0), "of no reward": nothing}
     for name, policy in policies.items():
         player = found.player(policy, seed=0)
         score = rollout("Pendulum-v1", player, args.num_episodes, seed=0, max_episode_steps=args.horizon)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pgm_control.chance.factors import Factors, conditionals, joint
 from pgm_control.chance.log_tables import tilted
-from pgm_control.chance.optimism import Number, Optimism
+from pgm_control.chance.optimism import Number, Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 from pgm_control.trajectories.prices import Prices
@@ -45,7 +45,7 @@ class DialGuide(MarkovGuide):
         [howard1972], [levine2018]
     """
 
-    def __init__(self, model: MarkovModel, optimism: float | Optimism) -> None:
+    def __init__(self, model: MarkovModel, optimism: OptimismLike) -> None:
         """Start at the prior of the model.
 
         Args:

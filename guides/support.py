@@ -2,13 +2,13 @@
 
 import torch
 
-from pgm_control.chance.optimism import Optimism
+from pgm_control.chance.optimism import Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 from pgm_control.trajectories.prices import Prices
 
 
-def feasible_prior(model: MarkovModel, optimism: float | Optimism) -> Blocks:
+def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
     """The model's own factors, with everything removed that a reward of −inf forbids.
 
     A guide that keeps a forbidden face possible has an ELBO of −inf and no gradient. Which faces are forbidden depends

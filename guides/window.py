@@ -7,22 +7,15 @@ Sources:
 
 from typing import final
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
-from pgm_control.models.tabular import TabularModel
-from pgm_control.problems.memory_states import Remembered, remember
-from pgm_control.problems.partially_observed import PartiallyObservedMDP
+from pgm_control.models.partially_observed import PartiallyObservedModel, with_memory
 from pgm_control.trajectories.blocks import Blocks
 
 from .markov import MarkovGuide
 from .support import feasible_prior
 from .view import SharedPolicy, ViewGuide
-
-Prior = Float[Tensor, "..."] | Float[np.ndarray, "..."] | None
 
 
 @final
@@ -35,7 +28,7 @@ class WindowGuide(MarkovGuide):
     It is `ViewGuide` on the problem with a memory: `guide.model` is that problem, `guide.remembered` says which of its
     states is which memory. To compare windows on one model, take `ViewGuide(model, remembered.view(w))`.
 
-        guide = WindowGuide(tiger(horizon=4), temperature=5.0, window=2)
+        guide = WindowGuide(PartiallyObservedModel(tiger(horizon=4), temperature=5.0), window=2)
         fit(guide.model, guide)
 
     A window of T is all of the past: then the best is `history_optimum`. Shorter ones do worse, and may have several
@@ -47,23 +40,20 @@ class WindowGuide(MarkovGuide):
         [kaelbling1998]
     """
 
-    def __init__(
-        self, pomdp: PartiallyObservedMDP, temperature: float = 1.0, window: int | None = 2, action_prior: Prior = None
-    ) -> None:
+    def __init__(self, model: PartiallyObservedModel, window: int | None = 2) -> None:
         """Build the model, and start at the action prior.
 
         Args:
-            pomdp: the problem.
-            temperature: τ, in reward units per nat.
+            model: the problem with its temperature and action prior. For a prior by memory take `ViewGuide` on a
+                `TabularModel` with `remembered.action_prior(ρ)`.
             window: w, at least 1; None for all of the past.
-            action_prior: ρ(a), or a row for each memory; uniform unless given.
 
         Raises:
-            InvalidArgument: if `window` is none, or gives too many memories.
+            InvalidArgument: if `window` is none, or gives too many memories; if `model` is no `PartiallyObservedModel`.
             InvalidProblem: if a memory leaves no action that is possible in all of the states it may be met in.
         """
-        remembered = remember(pomdp, window)
-        super().__init__(_model(remembered, temperature, action_prior))
+        remembered, tabular = with_memory(model, window)
+        super().__init__(tabular)
         self.remembered = remembered
         self.look = ViewGuide(self.model, remembered.memory_of_state)
 
@@ -88,12 +78,10 @@ class FreeWindowGuide(MarkovGuide):
     pairs of state and memory.
     """
 
-    def __init__(
-        self, pomdp: PartiallyObservedMDP, temperature: float = 1.0, window: int | None = 2, action_prior: Prior = None
-    ) -> None:
+    def __init__(self, model: PartiallyObservedModel, window: int | None = 2) -> None:
         """Build the model, and start at its prior. Arguments and errors as in `WindowGuide`."""
-        remembered = remember(pomdp, window)
-        super().__init__(_model(remembered, temperature, action_prior))
+        remembered, tabular = with_memory(model, window)
+        super().__init__(tabular)
         self.remembered = remembered
         self._base = feasible_prior(self.model, optimism=1.0)
         steps, where = self.model.mdp.horizon, remembered.memory_of_state
@@ -112,8 +100,3 @@ class FreeWindowGuide(MarkovGuide):
             self._shared.policy(self.policy_logits.flatten(0, 1)),
             tilted(self.dynamics_logits, self._base.log_dynamics),
         )
-
-
-def _model(remembered: Remembered, temperature: float, action_prior: Prior) -> TabularModel:
-    prior = None if action_prior is None else remembered.action_prior(action_prior)
-    return TabularModel(remembered.mdp, temperature, prior)

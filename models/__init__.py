@@ -2,6 +2,7 @@
 
 # isort: off
 from .tabular import TabularModel as TabularModel
+from .partially_observed import PartiallyObservedModel as PartiallyObservedModel
 from .restaurant import restaurant as restaurant
 from .lottery import lottery as lottery
 from .risky_path import risky_path as risky_path

@@ -64,6 +64,7 @@ class SimulatorModel:
     something would, which `ToGoELBO` asks its baseline for. `infer["truncated"]` of a `state_t` says who was cut there.
 
     Attributes:
+        problem: the environment, as it was given: an id, a spec, an environment, a function or a vector.
         observations, actions: the spaces, as tensors.
         num_envs, horizon, seed: N, T, and of the episodes.
         num_resets: how often the episodes were begun anew. With `seed` it is all that the next ones depend on; set it
@@ -105,6 +106,7 @@ class SimulatorModel:
         """
         _check(temperature, discount, horizon)
         self.temperature, self.discount = float(temperature), float(discount)
+        self.problem = env
         self._world = Episodes.of(env, num_envs)
         self.num_envs = self._world.num_envs
         self.observations = Observations(self._world.observation_space)

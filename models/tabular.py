@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
+from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.mdp import TabularMDP, mdp_page
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 from pgm_control.trajectories.blocks import Blocks
@@ -43,6 +44,11 @@ class TabularModel:
     | `outcome_t` | 0 … K−1 | index |
     | `optimality_t` | log-factor r/τ | nats |
 
+    Attributes:
+        problem, mdp: the problem, by either name.
+        temperature: τ, in reward units per nat.
+        action_prior: $\rho(a \mid s)$. The uniform one is a single number, expanded.
+
     References:
         [levine2018], [todorov2008], [kappen2012]
     """
@@ -50,15 +56,15 @@ class TabularModel:
     def __init__(
         self,
         mdp: TabularMDP,
-        temperature: float = 1.0,
+        temperature: float | np.number | Tensor = 1.0,
         action_prior: Float[Tensor, "state action"] | Float[np.ndarray, "state action"] | None = None,
     ) -> None:
         """State the model.
 
         Args:
             mdp: the problem.
-            temperature: τ, in reward units per nat. Large: the prior; small: the best trajectory. 0 is allowed for
-                `infer(model, optimism=0)` alone, which is then hard value iteration.
+            temperature: τ, in reward units per nat. Large: the prior; small: the best trajectory. 0 is the hard
+                maximum, for `infer(model, optimism=0)`, `value_iteration`, `policy_evaluation` and `average_reward`.
             action_prior: ρ(a|s), probabilities; uniform 1/A unless given. 0 masks an action.
 
         Raises:
@@ -68,21 +74,20 @@ class TabularModel:
             raise InvalidProblem(
                 f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env."
             )
-        number = not isinstance(temperature, bool) and isinstance(temperature, int | float | np.integer | np.floating)
-        if not number or not 0 <= temperature < torch.finfo(mdp.probability.dtype).max:
-            raise InvalidProblem(
-                f"`temperature` must be a positive number of reward units per nat, but is {temperature!r}. "
-                "Only its size relative to the rewards matters."
-            )
         self.mdp = mdp
-        self.temperature = float(temperature)
+        self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:
-            self.action_prior = mdp.probability.new_full(rows, 1.0 / mdp.num_actions)
+            self.action_prior = mdp.probability.new_full((1, 1), 1.0 / mdp.num_actions).expand(rows)
         else:
             prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
             shape("action_prior", prior, rows, "one row a state, one probability an action")
             self.action_prior = normalised("action_prior", prior, (mdp.state_names, mdp.action_names))
+
+    @property
+    def problem(self) -> TabularMDP:
+        """The problem."""
+        return self.mdp
 
     def __call__(self) -> None:
         """Run the model as a Pyro program.

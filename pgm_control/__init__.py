@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from .environments.check import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
     from .models import SimulatorModel as SimulatorModel
+    from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
 
     # A guide
@@ -141,7 +142,7 @@ if TYPE_CHECKING:
     # An inference: exact, without a horizon
     from .inference.infinite_horizon.value_iteration import value_iteration as value_iteration
     from .inference.infinite_horizon.value_iteration import ValueIteration as ValueIteration
-    from .inference.infinite_horizon.value_iteration import ValueStatus as ValueStatus
+    from .inference.infinite_horizon.fixed_point import ValueStatus as ValueStatus
     from .inference.infinite_horizon.policy_evaluation import policy_evaluation as policy_evaluation
     from .inference.infinite_horizon.policy_evaluation import PolicyValue as PolicyValue
     from .inference.infinite_horizon.policy_evaluation import stationary_distribution as stationary_distribution

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pgm_control import TabularMDP
+from pgm_control import TabularMDP, TabularModel
 
 
 def some(cases: Sequence[Any]) -> Sequence[Any]:
@@ -29,6 +29,13 @@ def random_mdp(
         horizon=horizon,
         discount=discount,
     )
+
+
+def endless(
+    mdp: TabularMDP, temperature: float = 0.0, discount: float | None = None, prior: Any = None
+) -> TabularModel:
+    """The model of a problem whose horizon does not count; unless given hard, with its own discount."""
+    return TabularModel(mdp if discount is None else mdp.replace(discount=discount), temperature, prior)
 
 
 def gamble(horizon: int = 1, jackpot: float = 3.0, probability: float = 0.2, wage: float = 1.0) -> TabularMDP:

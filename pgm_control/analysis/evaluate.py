@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.log_space import expect, weighted
-from ..chance.optimism import Optimism
+from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.variational.elbo import elbo, objective_of
 from ..problems.mdp import TabularMDP
@@ -81,7 +81,7 @@ def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]
     return Blocks(mdp, mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)).marginals()
 
 
-def objective(model: MarkovModel, guide: HasBlocks, optimism: float | Optimism | None = None) -> float:
+def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | None = None) -> float:
     r"""The objective $J_\beta$ of a guide, in nats, exactly: what `infer(model, optimism)` makes largest.
 
     Args:

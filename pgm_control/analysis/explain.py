@@ -1,12 +1,12 @@
 """Why free and clamped inference differ on a problem, in plain sentences with exact numbers."""
 
-import math
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 
 from ..chance.log_space import expect, relative
+from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
@@ -72,7 +72,7 @@ class Explanation:
         return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
-def explain(model: MarkovModel, optimism: float = 1.0, *, flip: bool = True) -> Explanation:
+def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> Explanation:
     r"""Say which dice a guide believes in, what it does about it, and what that costs in the true world.
 
     The guide is the exact optimum of $J_\beta$ for one β, free unless asked for; it is held against the clamped one.
@@ -81,7 +81,7 @@ def explain(model: MarkovModel, optimism: float = 1.0, *, flip: bool = True) -> 
 
     Args:
         model: a tabular model of positive temperature.
-        optimism: β of the start and the dice. A negative one believes in bad luck.
+        optimism: β of the start and the dice, a number, or an `Optimism` of one. A negative one believes in bad luck.
         flip: whether to look for the β at which the preferred action changes, which is some thirty times the work of
             `infer`.
 
@@ -89,7 +89,7 @@ def explain(model: MarkovModel, optimism: float = 1.0, *, flip: bool = True) -> 
         InvalidArgument: at temperature 0, where free inference is not defined, or if `optimism` is not one number.
     """
     require_model(model, in_nats=True)
-    beta = _checked(optimism)
+    beta = Optimism.of(optimism).number("For others look at scorecard(model, {…: infer(model, optimism)}).")
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
     dice = tilted_dice(model, posterior)
@@ -153,13 +153,3 @@ def _flip(model: MarkovModel, choice: Choice, optimism: float) -> CriticalOptimi
         return critical_optimism(model, choice.state, choice.time, between=(0.0, optimism))
     except InvalidArgument:  # equal up to rounding at one of the two
         return None
-
-
-def _checked(optimism: Any) -> float:
-    number = isinstance(optimism, int | float) and not isinstance(optimism, bool)
-    if not number or not math.isfinite(optimism):
-        raise InvalidArgument(
-            f"`optimism` must be one finite number, but is {optimism!r}. 1 is free, 0 is clamped, negative is robust; "
-            "for several numbers look at scorecard(model, {...: infer(model, optimism)})."
-        )
-    return float(optimism)

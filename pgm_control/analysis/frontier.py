@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.optimism import Optimism
+from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..text.tables import grid, html_grid, save_records
@@ -35,7 +35,7 @@ class FrontierPoint:
     """One optimism: what its policy imagines, and what it earns in the true world.
 
     Attributes:
-        optimism: β, as it was given.
+        optimism: β, a number or an `Optimism`, as it was given.
         objective: the best $J_β$, in nats.
         imagined_return: in reward units.
         mean, deviation: mean and standard deviation of the true return, in reward units.
@@ -126,7 +126,7 @@ class Frontier:
 
 def frontier(
     model: MarkovModel,
-    optimism: Sequence[float | Optimism] | Float[Tensor, " batch"] | Float[np.ndarray, " batch"] = GRID,
+    optimism: Sequence[OptimismLike] | Float[Tensor, " batch"] | Float[np.ndarray, " batch"] = GRID,
     *,
     cvar_level: float | None = 0.1,
     target: float | None = None,
@@ -161,7 +161,7 @@ def frontier(
 
 def _point(
     model: MarkovModel,
-    optimism: float | Optimism,
+    optimism: OptimismLike,
     cvar_level: float | None,
     target: float | None,
     resolution: float | None,
@@ -173,8 +173,9 @@ def _point(
         whole = return_distribution(model, exact, resolution=resolution)
         cvar = None if cvar_level is None else whole.cvar(cvar_level)
         success = None if target is None else whole.at_least(target)
+    beta = optimism if isinstance(optimism, Optimism) else exact.optimism.number("")
     return FrontierPoint(
-        optimism, exact.objective, account.imagined_return, moments.mean, math.sqrt(moments.variance), cvar, success
+        beta, exact.objective, account.imagined_return, moments.mean, math.sqrt(moments.variance), cvar, success
     )
 
 

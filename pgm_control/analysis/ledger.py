@@ -18,7 +18,7 @@ from torch import Tensor
 from ..chance.factors import aligned, conditionals
 from ..chance.log_space import expect, relative
 from ..chance.operators import certainty_equivalent, tilt
-from ..chance.optimism import Optimism
+from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
@@ -40,7 +40,7 @@ _SLACK = 4096  # in units of rounding: how far a clamped block may be from the m
 def ledger(
     model: MarkovModel,
     guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
-    optimism: float | Optimism = FREE,
+    optimism: OptimismLike = FREE,
 ) -> Ledger:
     r"""Split the gap between a guide and the exact posterior, exactly.
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..runtime.arguments import is_number
 
 Number = float | Tensor
 Table = Float[Tensor, "..."] | Bool[Tensor, "..."] | Float[np.ndarray, "..."] | Bool[np.ndarray, "..."]
@@ -55,9 +56,17 @@ class Optimism:
             object.__setattr__(self, field.name, cleaned)
 
     @classmethod
-    def of(cls, optimism: "float | Optimism") -> "Optimism":
-        """A bare number speaks of the start and the dynamics; survival stays clamped."""
-        return optimism if isinstance(optimism, Optimism) else cls(dynamics=optimism, initial=optimism)
+    def of(cls, optimism: "OptimismLike") -> "Optimism":
+        """A bare number speaks of the start and the dynamics; survival stays clamped.
+
+        Raises:
+            InvalidArgument: if it is neither a finite number nor an `Optimism`.
+        """
+        if isinstance(optimism, Optimism):
+            return optimism
+        given = optimism[()] if isinstance(optimism, np.ndarray) and optimism.ndim == 0 else optimism
+        beta: Any = float(given) if is_number(given) else given
+        return cls(dynamics=beta, initial=beta)
 
     def numbers(self, what: str) -> tuple[float, float, float]:
         """β of dynamics, initial and survival, where each is one number.
@@ -72,6 +81,19 @@ class Optimism:
                 "infer(model, optimism) takes them."
             )
         return found  # pyright: ignore[reportReturnType]
+
+    def number(self, remedy: str) -> float:
+        """β where it is one number for the start and the dynamics, and survival is clamped.
+
+        Raises:
+            InvalidArgument: ending with the remedy, if it is not.
+        """
+        if not isinstance(self.dynamics, float) or self.initial != self.dynamics or self.survival != 0:
+            raise InvalidArgument(
+                "`optimism` must be one finite number here, the same for start and dynamics with survival clamped, "
+                f"but is {self}. {remedy}"
+            )
+        return self.dynamics
 
     def each(self, change: Callable[[Number], Number]) -> "Optimism":
         """With every number and table replaced."""
@@ -110,6 +132,9 @@ class Optimism:
     def __hash__(self) -> int:
         """Of the kinds and names alone: equal ones have equal hashes."""
         return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
+
+
+OptimismLike = float | np.number | np.ndarray | Tensor | Optimism  # an array or a tensor has no axes
 
 
 def in_parts(value: Any, names: Sequence[str] | None, block: str) -> list[Any]:
@@ -155,7 +180,7 @@ def _checked(name: str, value: Any) -> Number:
             first = table.flatten()[0]
             return float(first) if bool((table == first).all()) else table
         value = "a table that is empty, or has nan or infinite entries"
-    elif not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+    elif is_number(value) and math.isfinite(value):
         return float(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "

@@ -109,7 +109,7 @@ def discretise(
     outcome of its own; a time limit becomes the horizon, and is no termination.
 
         found = discretise("CartPole-v1", bins=(3, 6, 8, 8))
-        best = value_iteration(found.mdp, discount=0.99)
+        best = value_iteration(TabularModel(found.mdp.replace(discount=0.99), temperature=0.0), optimism=0.0)
         print(rollout("CartPole-v1", found.player(best.policy)))
 
     Args:

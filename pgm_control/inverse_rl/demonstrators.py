@@ -11,7 +11,6 @@ Sources:
         Carnegie Mellon University, 2010.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, final, runtime_checkable
 
@@ -22,6 +21,7 @@ from torch import Tensor
 from ..chance.factors import aligned
 from ..chance.operators import tilt
 from ..errors import InvalidArgument
+from ..runtime.arguments import finite
 from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
@@ -200,8 +200,12 @@ class DialDemonstrator:
         """Refuse what is no dice."""
         if self.dice not in ("world", "believed"):
             raise InvalidArgument(f'`dice` must be "world" or "believed", but is {self.dice!r}.')
-        if isinstance(self.optimism, bool) or not _is_finite(self.optimism):
-            raise InvalidArgument(f"`optimism` must be a finite number, but is {self.optimism!r}.")
+        if isinstance(self.optimism, Tensor):
+            if not bool(self.optimism.detach().isfinite().all()):
+                raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
+        else:
+            beta = finite("optimism", self.optimism, remedy="A demonstrator has one β for the start and the dice.")
+            object.__setattr__(self, "optimism", beta)  # the dataclass is frozen
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Its policy, in the world or in what it believes."""
@@ -274,10 +278,6 @@ def _softmax(
     model: MarkovModel, q: Float[Tensor, "*batch time state action"], temperature: Tensor | float
 ) -> Float[Tensor, "*batch time state action"]:
     return torch.log_softmax(model.action_prior.log() + q / aligned(temperature, 3), -1)
-
-
-def _is_finite(x: Tensor | float) -> bool:
-    return bool(x.detach().isfinite().all()) if isinstance(x, Tensor) else math.isfinite(x)
 
 
 def _true_dice(model: MarkovModel) -> Float[Tensor, "time state action outcome"]:

@@ -73,7 +73,7 @@ class Inverse:
 
     Attributes:
         reward: the reward that was passed in, now fitted.
-        problem: the model that was passed in.
+        given_model: the model that was passed in.
         demonstrator: who was assumed to act.
         demonstrations: what was seen.
         log_likelihood: of the demonstrations, in nats, as the demonstrator defines it.
@@ -86,7 +86,7 @@ class Inverse:
     """
 
     reward: RewardModel
-    problem: MarkovModel
+    given_model: MarkovModel
     demonstrator: Demonstrator
     demonstrations: Demonstrations
     log_likelihood: float
@@ -104,8 +104,8 @@ class Inverse:
 
     @cached_property
     def model(self) -> MarkovModel:
-        """The problem with that reward, to be solved by `infer`."""
-        given = self.problem
+        """The model with the learned reward, to be solved by `infer`."""
+        given = self.given_model
         with torch.no_grad():
             table, last = tables(self.reward, given.mdp)
         paid = torch.where(given.mdp.probability > 0, table, 0.0)
@@ -116,8 +116,8 @@ class Inverse:
     def behaviour(self) -> Behaviour:
         """What the demonstrator is now predicted to do."""
         with torch.no_grad():
-            reward, last = tables(self.reward, self.problem.mdp)
-            return self.demonstrator.behaviour(self.problem, reward, last, self.problem.temperature)
+            reward, last = tables(self.reward, self.given_model.mdp)
+            return self.demonstrator.behaviour(self.given_model, reward, last, self.given_model.temperature)
 
     def __repr__(self) -> str:
         """The certificate and the message."""

@@ -81,7 +81,7 @@ def stationary_values(
     if mdp.discount >= 1:
         raise InvalidArgument(
             f"`model` must have a discount below 1 to go on for ever, but has {mdp.discount:g}: values may have no "
-            "limit. Give it one, or a horizon."
+            "limit. Take mdp.replace(discount=0.9), or a horizon."
         )
     log_prior, log_p, states = model.action_prior.log(), mdp.probability.log(), mdp.num_states
     where, heat, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)

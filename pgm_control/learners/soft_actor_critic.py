@@ -193,7 +193,7 @@ def _check(temperature: Any, target_entropy: Any, optimism: Any) -> None:
         raise InvalidArgument(
             f'`target_entropy` is for temperature="auto", but `temperature` is {temperature!r}. Leave one of them out.'
         )
-    if optimism != 0 and temperature == "auto":
+    if temperature == "auto" and optimism != 0:
         raise InvalidArgument(
             f"`optimism` must be 0 while the temperature is learned, but is {optimism!r}: β is a price in units of τ. "
             "Give a temperature."

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem
+from ..runtime.arguments import is_number
 from .grid import Places, grid_of
 
 _AXES = ("state", "action", "outcome")
@@ -166,6 +167,16 @@ def discount(name: str, value: Any) -> float:
         raise InvalidProblem(
             f"`{name}` must be the probability of surviving a step, more than 0 and at most 1, but is {value!r}. "
             "For an agent that looks one step ahead set horizon=1."
+        )
+    return float(value)
+
+
+def temperature(name: str, value: Any, dtype: torch.dtype) -> float:
+    """Reward units per nat, 0 or more and finite in the dtype of the tables."""
+    if not is_number(value) or not 0 <= float(value) < torch.finfo(dtype).max:
+        raise InvalidProblem(
+            f"`{name}` must be a number of reward units per nat, 0 or more, but is {value!r}. "
+            "Only its size relative to the rewards matters."
         )
     return float(value)
 

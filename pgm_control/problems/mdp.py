@@ -5,8 +5,9 @@ Sources:
         arXiv:1805.00909
 """
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -27,6 +28,7 @@ from .grid import Places
 from .gymnasium_table import outcome_table, time_limit
 
 _FACES = 4  # of a die that a page shows
+_NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.horizon, "discount": checks.discount}
 
 
 @final
@@ -235,8 +237,16 @@ class TabularMDP:
         return self.action_names[action] if self.action_names else str(action)
 
     def replace(self, **changes: object) -> "TabularMDP":
-        """A copy with some arguments changed, checked anew: `mdp.replace(horizon=20)`."""
-        return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+        """The problem with some arguments changed, checked anew: `mdp.replace(discount=0.9)`.
+
+        Where only the horizon and the discount change, the tables are shared with the original; else they are copied.
+        """
+        if not changes.keys() <= _NUMBERS.keys():
+            return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
+        changed = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(changed, name, _NUMBERS[name](name, value))
+        return changed
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TabularMDP":
         """The problem on another device or in another floating dtype; itself if nothing changes.

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem
+from ..runtime.arguments import whole
 from ..runtime.moving import Place, moved_copy, place_of
 from . import checks
 from .mdp import TabularMDP
@@ -109,7 +110,7 @@ class Remembered:
         return f"Remembered(window {self.window}, {self.num_memories} memories, {self.mdp!r})"
 
 
-def remember(pomdp: PartiallyObservedMDP, window: int | None = None, limit: int = 100_000) -> Remembered:
+def remember(pomdp: PartiallyObservedMDP, window: int | None = None, *, max_states: int = 100_000) -> Remembered:
     r"""The problem of an agent that knows the last w observations and the w − 1 actions between them.
 
     A state of it is a pair (s, memory). Its dice have a face for each outcome and observation, in the order k·O + o,
@@ -120,7 +121,7 @@ def remember(pomdp: PartiallyObservedMDP, window: int | None = None, limit: int 
     Args:
         pomdp: the problem behind.
         window: w, at least 1. None: all of the past, for which a window of T suffices.
-        limit: refuse more pairs than this.
+        max_states: the most pairs of a state and a memory.
 
     Raises:
         InvalidProblem: if `pomdp` is no `PartiallyObservedMDP`.
@@ -138,7 +139,7 @@ def remember(pomdp: PartiallyObservedMDP, window: int | None = None, limit: int 
             "nothing has one observation: observation=torch.ones(S, 1). None remembers everything."
         )
     window = int(window)
-    reached = _reach(pomdp, window, limit)
+    reached = _reach(pomdp, window, whole("max_states", max_states))
     memories = list(dict.fromkeys(memory for _, memory in reached.pairs))
     number = {memory: i for i, memory in enumerate(memories)}
     device = pomdp.mdp.probability.device
@@ -176,7 +177,7 @@ def _last(memory: Memory, window: int) -> Memory:
     return memory[-(2 * window - 1) :]
 
 
-def _reach(pomdp: PartiallyObservedMDP, window: int, limit: int) -> _Reached:
+def _reach(pomdp: PartiallyObservedMDP, window: int, max_states: int) -> _Reached:
     """Breadth first, a layer a step."""
     mdp, observations = pomdp.mdp, pomdp.num_observations
     possible = (mdp.probability[..., None] * _on_arrival(pomdp) > 0).cpu()
@@ -200,11 +201,11 @@ def _reach(pomdp: PartiallyObservedMDP, window: int, limit: int) -> _Reached:
                         pairs.append(pair)
                     row[a, k * observations + o] = number[pair]
             rows.append(row)
-            if len(pairs) > limit:
+            if len(pairs) > max_states:
                 raise InvalidArgument(
-                    f"`window` must give at most {limit} pairs of state and memory, but {window} observations give "
-                    f"{len(pairs)} within {depth + 1} of {mdp.horizon} actions, and more later. Take a smaller window "
-                    "or a shorter horizon, or raise `limit`."
+                    f"`window` must give at most {max_states} pairs of state and memory, but {window} observations "
+                    f"give {len(pairs)} within {depth + 1} of {mdp.horizon} actions, and more later. Take a smaller "
+                    "window or a shorter horizon, or raise `max_states`."
                 )
     return _Reached(pairs, starts, rows)
 

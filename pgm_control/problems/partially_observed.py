@@ -34,7 +34,7 @@ class PartiallyObservedMDP:
         pomdp = tiger(horizon=4)
         remembered = remember(pomdp)  # all that was seen and done; window=2 for the last two observations
         model = TabularModel(remembered.mdp, temperature=5.0)
-        best = history_optimum(pomdp, temperature=5.0)  # of all policies that only see the past
+        best = history_optimum(PartiallyObservedModel(pomdp, temperature=5.0))  # of all policies of the past
         guides = {f"window {w}": ViewGuide(model, remembered.view(w)) for w in (1, 2, 3)}
         for guide in guides.values():
             fit(model, guide)

@@ -10,16 +10,14 @@ Sources:
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
-from ..models.tabular import TabularModel
-from ..problems.memory_states import Remembered, remember
-from ..problems.partially_observed import PartiallyObservedMDP
+from ..models.partially_observed import PartiallyObservedModel, with_memory
+from ..problems.memory_states import Remembered
 from ..runtime.moving import Place, moved, moved_copy, moved_log_probability, place_of
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, MarkovModel
@@ -140,12 +138,7 @@ class HistoryOptimum:
         return f"value {self.value:.6g} reward at temperature {self.model.temperature:g}{more}"
 
 
-def history_optimum(
-    pomdp: PartiallyObservedMDP,
-    temperature: float = 1.0,
-    action_prior: Float[Tensor, " action"] | Float[np.ndarray, " action"] | None = None,
-    limit: int = 100_000,
-) -> HistoryOptimum:
+def history_optimum(model: PartiallyObservedModel, *, max_states: int = 100_000) -> HistoryOptimum:
     r"""The max-ent optimum over all policies that depend on the past alone, by one backward sweep over histories.
 
     With the belief $b(s \mid h)$ that the observations leave, which no policy can change,
@@ -162,28 +155,23 @@ def history_optimum(
     There is no such sweep where the dice are freed: what an optimist hopes for changes what it believes of the state.
 
     Args:
-        pomdp: the problem, small enough to list its histories: (A·O)^(T−1) of them, less what is impossible.
-        temperature: τ ≥ 0, in reward units per nat.
-        action_prior: ρ(a), probabilities; uniform unless given.
-        limit: refuse more pairs of state and history than this.
+        model: whose problem is small enough to list its histories: (A·O)^(T−1) of them, less what is impossible.
+        max_states: the most pairs of a state and a history.
 
     Returns:
         The optimum, usable as a guide of its `model`.
 
     Raises:
-        InvalidArgument: if there are too many histories.
-        InvalidProblem: if the temperature or the action prior is none.
+        InvalidArgument: if there are too many histories, or `model` is no `PartiallyObservedModel`.
 
     References:
         [kaelbling1998], [ziebart2010]
     """
-    remembered = remember(pomdp, limit=limit)
-    prior = None if action_prior is None else remembered.action_prior(action_prior)
-    model = TabularModel(remembered.mdp, temperature, prior)
+    remembered, tabular = with_memory(model, max_states=max_states)
     mdp, where, beliefs = remembered.mdp, remembered.memory_of_state, _beliefs(remembered)
     log_p = mdp.probability.log()
     log_prior = mdp.probability.new_zeros(remembered.num_memories, mdp.num_actions)
-    log_prior[where] = model.action_prior.log()
+    log_prior[where] = tabular.action_prior.log()
     ahead = mdp.initial.new_zeros(mdp.num_states) if mdp.final_reward is None else mdp.final_reward
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for belief in beliefs.flip(0):
@@ -195,7 +183,7 @@ def history_optimum(
         ahead = v[where]
     q, v, log_policy = (torch.stack(each) for each in zip(*reversed(found), strict=True))
     value = certainty_equivalent(ahead, mdp.initial.log(), model.temperature, 0.0)
-    return HistoryOptimum(remembered, model, beliefs, q, v, float(value), log_policy)
+    return HistoryOptimum(remembered, tabular, beliefs, q, v, float(value), log_policy)
 
 
 def _beliefs(remembered: Remembered) -> Float[Tensor, "time state"]:

@@ -13,7 +13,7 @@ from pyro.infer.inspect import get_model_relations
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, MissingExtra
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole
+from ..runtime.arguments import is_number, whole
 from ..runtime.files import write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.program import run_program
@@ -217,8 +217,7 @@ def _clamped(model: MarkovModel, name: str, guide: object, small: TabularMDP) ->
 
 def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
     """Whether start, dice and survival are clamped."""
-    number = isinstance(guide, int | float) and not isinstance(guide, bool)
-    given = Optimism.of(float(guide)) if number else getattr(guide, "optimism", guide)
+    given = Optimism.of(guide) if is_number(guide) else getattr(guide, "optimism", guide)
     if isinstance(given, Optimism):
         initial, dynamics, survival = (
             Optimism(beta, 0.0, 0.0).is_clamped for beta in (given.initial, given.dynamics, given.survival)

@@ -63,7 +63,7 @@ def test_max_ent_identity():
 
 def test_a_bare_policy_leaves_the_world_as_it_is():
     model = TabularModel(random_mdp(seed=4, horizon=3), 0.7)
-    free = infer(model)
+    free = infer(model, 1.0)
     expected = evaluate(model, free).true_return
     for policy in (free.policy, free.policy.numpy(), TabularPolicy(free.policy)):
         found = evaluate(model, policy)
@@ -93,7 +93,7 @@ def test_known_answers_on_the_slippery_cliff(optimism, true_return):
 def test_forbidden_outcomes():
     mdp = gamble().replace(reward=[[[1.0, 0.0], [3.0, -torch.inf]]])
     model = TabularModel(mdp)
-    free, clamped = evaluate(model, infer(model)), evaluate(model, infer(model, 0.0))
+    free, clamped = evaluate(model, infer(model, 1.0)), evaluate(model, infer(model, 0.0))
     assert free.true_return == -torch.inf
     assert np.isfinite(free.imagined_return)
     assert clamped.true_return == clamped.imagined_return == 1.0
@@ -119,7 +119,7 @@ def test_factors_that_do_not_fit_are_refused():
 
 def test_a_survival_that_is_none_is_refused_and_an_impossible_one_is_infinitely_wrong():
     model = TabularModel(gamble(horizon=2))
-    blocks = infer(model).blocks()
+    blocks = infer(model, 1.0).blocks()
 
     class Dying:
         def __init__(self, log_survival):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from problems import gamble, random_mdp
 from strategies import laws, model_of, problem_of, problems
 
-from pgm_control import InvalidArgument, TabularMDP, TabularModel, evaluate, explain, infer, zoo
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, evaluate, explain, infer, zoo
 from pgm_control.chance.log_space import expect, relative
 from pgm_control.models import deterministic_twin, lottery, restaurant, slippery_cliff
 from pgm_control.text.wording import action_phrase, amount, chance, state_phrase
@@ -65,7 +65,7 @@ def test_the_numbers_are_those_of_exact_inference(mdp):
 @pytest.mark.parametrize("horizon", [1, 6])
 def test_dice_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon):
     model = TabularModel(random_mdp(5, states=4, horizon=horizon))
-    free, mdp = infer(model), model.mdp
+    free, mdp = infer(model, 1.0), model.mdp
     throws = free.marginals().state_action
     log_q = free.blocks().log_dynamics
     tilt = (throws * expect(log_q, relative(log_q, model.blocks().log_dynamics))).sum(0)
@@ -101,7 +101,7 @@ def test_outcomes_that_share_successor_and_reward_are_one_face():
         reward=[[[0.0, 1.0, 1.0, 2.0]], [[0.0] * 4]],
         horizon=1,
     )
-    die = believed_die(TabularModel(mdp), infer(TabularModel(mdp)), 0, 0)
+    die = believed_die(TabularModel(mdp), infer(TabularModel(mdp), 1.0), 0, 0)
     true = {(face.successor, face.reward): face.true for face in die.faces}
     assert true == {(0, 0.0): 0.25, (1, 1.0): 0.5, (1, 2.0): 0.25}
     weight = {face.reward: face.true * math.exp(face.reward) for face in die.faces}
@@ -151,7 +151,7 @@ def test_single_precision_noise_is_no_difference():
 def test_luck_that_is_only_in_the_start():
     mdp = TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"), horizon=12)
     model = TabularModel(mdp)
-    said, start = explain(model), infer(model).initial
+    said, start = explain(model), infer(model, 1.0).initial
     assert said.differs
     assert said.dice == ()
     luckiest = int((start - mdp.initial).argmax())
@@ -563,9 +563,19 @@ def test_actions_that_tie_are_all_named():
 
 
 @pytest.mark.parametrize("optimism", [math.inf, -math.inf, math.nan])
-def test_the_dial_is_one_number(optimism):
-    with pytest.raises(InvalidArgument, match=r"`optimism` must be one finite number.*1 is free, 0 is clamped"):
+def test_the_dial_is_finite(optimism):
+    with pytest.raises(InvalidArgument, match=r"`optimism` .* must be a finite number.*1 is free, 0 is clamped"):
         explain(TabularModel(restaurant()), optimism)
+
+
+def test_the_dial_is_one_number_however_it_is_written():
+    model = TabularModel(restaurant())
+    wanted = str(explain(model, 0.25))
+    for same in (np.float32(0.25), np.array(0.25), torch.tensor(0.25), Optimism(0.25, 0.25)):
+        assert str(explain(model, same)) == wanted
+    for other in (Optimism(0.25, 1.0), Optimism(0.25, 0.25, 1.0), Optimism(torch.tensor([[0.0, 1.0]]))):
+        with pytest.raises(InvalidArgument, match=r"one finite number here, .* but is Optimism.* scorecard\(model"):
+            explain(model, other)
 
 
 def test_the_adversary_and_what_is_forbidden():

@@ -121,6 +121,8 @@ def test_a_dial_may_be_an_array():
     model = TabularModel(restaurant())
     wanted = frontier(model, [0.0, 0.5, 1.0])
     assert frontier(model, np.linspace(0, 1, 3)) == frontier(model, torch.linspace(0, 1, 3)) == wanted
+    assert frontier(model, [np.float32(0.0), np.float64(0.5), torch.tensor(1.0)]) == wanted
+    assert {type(point.optimism) for point in frontier(model, [np.int64(0), np.float32(1.0)]).points} == {float}
     with pytest.raises(InvalidArgument, match="`optimism` must hold at least one β"):
         frontier(model, np.float64(0.3) * np.ones(0))
 

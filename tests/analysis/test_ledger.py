@@ -228,25 +228,25 @@ def test_the_free_guide_at_its_best_has_no_gap():
     model = TabularModel(random_mdp(seed=3), 0.7)
     guide = FreeGuide(model)
     assert ledger(model, guide).gap > 0.1
-    guide.assign(infer(model).blocks())
+    guide.assign(infer(model, 1.0).blocks())
     assert ledger(model, guide).headline == "No gap: the guide is the exact posterior."
 
 
 def test_survival_that_is_clamped_is_paid_for():
     """With r = −1 in every step the posterior infers an early end; the survival entry says what denying it costs."""
     model = TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-1.0]]], horizon=40, discount=0.9))
-    found = ledger(model, infer(model))
+    found = ledger(model, infer(model, 1.0))
     assert found.gap == pytest.approx(found.totals.survival)
     assert found.gap == pytest.approx(sum(0.9**t for t in range(40)) - 2.90, abs=0.01)
     assert found.headline == f"All of the gap is survival: {found.gap:.3f} nats."
     assert "survival" in str(found)
-    assert ledger(model, infer(model), Optimism(1.0, 1.0, 0.0)).gap == pytest.approx(0.0, abs=1e-12)
+    assert ledger(model, infer(model, 1.0), Optimism(1.0, 1.0, 0.0)).gap == pytest.approx(0.0, abs=1e-12)
 
 
 def test_an_end_that_the_posterior_all_but_excludes_has_a_finite_price():
     """Survival within rounding of certain: log(1 − survival) would be −inf, the true entry is 0.1 · 100 nats."""
     model = TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1, discount=0.9, final_reward=[100.0]))
-    found = ledger(model, infer(model))
+    found = ledger(model, infer(model, 1.0))
     assert found.totals.survival == pytest.approx(10 + math.log(0.9), abs=1e-9)
     assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-9)
 
@@ -412,7 +412,7 @@ def test_float32():
     model = TabularModel(random_mdp(seed=3).to(dtype=torch.float32), 0.7)
     found = ledger(model, infer(model, 0.0))
     assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-5)
-    assert ledger(model, infer(model)).headline == "No gap: the guide is the exact posterior."
+    assert ledger(model, infer(model, 1.0)).headline == "No gap: the guide is the exact posterior."
 
 
 def test_infinitely_far_in_two_directions_is_refused():
@@ -476,7 +476,7 @@ def test_it_reads_well():
     assert "dice   (1, 0)  down" in text, "states and actions by name"
     assert "Steps with most, in nats: step " in text
     assert "The guide takes the dice as they are. Those that the exact posterior believes to control:" in text
-    believer = str(ledger(model, infer(model)))
+    believer = str(ledger(model, infer(model, 1.0)))
     assert "Dice that the guide believes to control:" in believer
     assert "Delusion (imagined − true return): " in believer
     assert repr(ledger(model, infer(model, 0.0))).startswith("Ledger(gap ")

@@ -146,14 +146,14 @@ def test_only_the_size_relative_to_the_rewards_matters():
 
 def test_an_mdp_alone_will_do():
     model = TabularModel(gamble(horizon=2))
-    policy = infer(model)
+    policy = infer(model, 1.0)
     alone, whole = return_distribution(model.mdp, policy), return_distribution(model, policy)
     assert torch.equal(alone.values, whole.values)
     assert return_moments(model.mdp, policy) == return_moments(model, policy)
 
 
 def test_it_shows_itself():
-    found = return_distribution(TabularModel(gamble(horizon=2)), infer(TabularModel(gamble(horizon=2))))
+    found = return_distribution(TabularModel(gamble(horizon=2)), infer(TabularModel(gamble(horizon=2)), 1.0))
     assert "mean of the worst 10 %" in str(found)
     assert found._repr_html_().count("<tr>") == len(str(found).splitlines()) - 1
     assert repr(found).startswith("ReturnDistribution(")

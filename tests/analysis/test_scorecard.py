@@ -11,13 +11,13 @@ from pgm_control import ClampedGuide, FreeGuide, Optimism, TabularModel, evaluat
 
 
 def exact(model):
-    return {"free": infer(model), "clamped": infer(model, 0.0), "prior": model, "guide": ClampedGuide(model)}
+    return {"free": infer(model, 1.0), "clamped": infer(model, 0.0), "prior": model, "guide": ClampedGuide(model)}
 
 
 def test_rows_agree_with_their_parts():
     model = TabularModel(random_mdp(seed=1, horizon=4), 0.7)
     card = scorecard(model, exact(model))
-    assert card.log_evidence == infer(model).log_evidence
+    assert card.log_evidence == infer(model, 1.0).log_evidence
     for name, guide in exact(model).items():
         row, found = card.scores[name], evaluate(model, guide)
         assert (row.elbo, row.true_return, row.imagined_return) == (
@@ -37,7 +37,7 @@ def test_the_dynamics_pay_for_the_evidence():
     """E[r]/τ − KL(policy) − KL(dynamics) − KL(start) = log p(O); one given start, so the ledger has two rows."""
     model = TabularModel(gamble(horizon=2))
     row = scorecard(model, exact(model)).scores["free"]
-    posterior = infer(model)
+    posterior = infer(model, 1.0)
     kl = (posterior.factors.log_policy - model.action_prior.log()) * posterior.marginals().state_action
     assert row.imagined_return - float(kl.sum()) - row.dynamics_kl == pytest.approx(row.elbo)
 
@@ -51,7 +51,7 @@ def test_with_a_discount_the_evidence_frees_survival():
 
 def test_it_reads_well():
     model = TabularModel(gamble())
-    text = str(scorecard(model, {"free, exact": infer(model), "clamped, fitted": FreeGuide(model)}))
+    text = str(scorecard(model, {"free, exact": infer(model, 1.0), "clamped, fitted": FreeGuide(model)}))
     lines = text.splitlines()
     assert len({len(line) for line in lines[:-1]}) == 1, "columns line up"
     for heading in ("ELBO", "gap", "imagined return", "true return", "delusion", "policy entropy", "KL of dynamics"):
@@ -64,7 +64,7 @@ def test_it_reads_well():
 
 def test_exports():
     model = TabularModel(gamble())
-    card = scorecard(model, {"<free>": infer(model)})
+    card = scorecard(model, {"<free>": infer(model, 1.0)})
     assert json.loads(json.dumps(card.to_dict()))["scores"]["<free>"]["gap"] == pytest.approx(0.0, abs=1e-9)
     page = card._repr_html_()
     assert "&lt;free&gt;" in page
@@ -78,7 +78,7 @@ def test_no_guides_is_refused():
 
 def test_where_nothing_is_possible_the_gap_is_zero():
     model = TabularModel(gamble().replace(reward=[[[-math.inf, -math.inf], [-math.inf, -math.inf]]]))
-    row = scorecard(model, {"free": infer(model)}).scores["free"]
+    row = scorecard(model, {"free": infer(model, 1.0)}).scores["free"]
     assert (row.elbo, row.gap, row.delusion) == (-math.inf, 0.0, 0.0)
 
 

@@ -157,7 +157,7 @@ def test_rows_are_what_fit_evaluate_and_ledger_say(small):
         assert row.elbo == row.objective == fitted.elbo
         assert (row.true_return, row.delusion) == (score.true_return, score.delusion)
         assert (row.initial, row.policy, row.dynamics, row.survival) == account.totals
-        assert row.log_evidence == infer(model).log_evidence
+        assert row.log_evidence == infer(model, 1.0).log_evidence
         assert row.gap == pytest.approx(row.log_evidence - row.elbo, abs=1e-9)
         assert row.gap == pytest.approx(row.initial + row.policy + row.dynamics + row.survival, abs=1e-9)
         assert row.optimum_is_exact

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pgm_control import TabularMDP, value_iteration
-from pgm_control.inference.infinite_horizon.problem import Endless
+from pgm_control import TabularMDP, TabularModel, value_iteration
+from pgm_control.inference.infinite_horizon.problem import InfiniteHorizonProblem
 
 from .harness import jax_in_float64, optional
 from .limit.sweep import SweepLimit
@@ -38,7 +38,8 @@ def limit_sweep(problem: Arrays, v: np.ndarray, temperature: float, threads: int
 
 def our_sweep(mdp: TabularMDP, v: np.ndarray, temperature: float, threads: int = 1) -> Sweep:
     """The operator that `value_iteration` repeats, with its bounds of the change."""
-    bellman, given = Endless.of(mdp, temperature).bellman(threads), torch.from_numpy(v)
+    bellman = InfiniteHorizonProblem.of(TabularModel(mdp, temperature), 0.0).bellman(threads)
+    given = torch.from_numpy(v)
     out = torch.empty_like(given)
 
     def sweep() -> torch.Tensor:
@@ -114,9 +115,8 @@ def quantecon_sweep(problem: Arrays, v: np.ndarray) -> Sweep | None:
 
 
 def ours(mdp: TabularMDP, tolerance: float, method: Any = "auto", temperature: float = 0.0, threads: int = 1) -> Solve:
-    return lambda: (
-        value_iteration(mdp, temperature, tolerance=tolerance, method=method, threads=threads, max_sweeps=10**6).v
-    )
+    model = TabularModel(mdp, temperature)
+    return lambda: value_iteration(model, 0.0, tolerance, method=method, threads=threads, max_sweeps=10**6).v
 
 
 def quantecon(problem: Arrays, tolerance: float, method: str) -> Solve | None:

@@ -1,5 +1,7 @@
 """Freedom of parts of blocks: by state, by action, by time, by factor; survival; and what does not fit."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,20 @@ from oracles import solve
 from problems import random_mdp
 from strategies import laws, model_of, problems
 
-from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer, soft_values, value_iteration
+from pgm_control import (
+    DialGuide,
+    InvalidArgument,
+    MarkovObjective,
+    Optimism,
+    TabularMDP,
+    TabularModel,
+    average_reward,
+    infer,
+    ledger,
+    objective,
+    soft_values,
+    value_iteration,
+)
 
 betas = st.sampled_from([-5.0, -1.0, -0.3, 0.0, 0.2, 1.0, 4.0])
 
@@ -96,6 +111,40 @@ def test_an_agent_that_may_die_early_does(survival, value):
         assert found == pytest.approx(np.log(0.1 / (np.e - 0.9)), rel=1e-12)
 
 
+def test_a_number_of_any_kind_is_the_number():
+    model = TabularModel(random_mdp(0, discount=0.9), 0.7)
+    policy = infer(model, 0.5).policy
+    calls = {
+        "infer": lambda beta: infer(model, beta).v,
+        "soft_values": lambda beta: soft_values(model, beta).v,
+        "value_iteration": lambda beta: value_iteration(model, beta).v,
+        "average_reward": lambda beta: average_reward(model, beta).bias,
+        "objective": lambda beta: torch.tensor(objective(model, infer(model, 0.5), beta)),
+        "ledger": lambda beta: torch.tensor(ledger(model, policy, beta).gap),
+        "DialGuide": lambda beta: torch.tensor(DialGuide(model, beta).optimism.number("")),
+        "MarkovObjective": lambda beta: torch.tensor(MarkovObjective(beta).optimism.number("")),
+    }
+    for call in calls.values():
+        wanted = call(0.5)
+        for beta in (np.float32(0.5), np.float64(0.5), torch.tensor(0.5), Optimism(0.5, 0.5)):
+            torch.testing.assert_close(call(beta), wanted, rtol=1e-12, atol=1e-12)
+        assert torch.equal(call(np.int64(1)), call(1.0))
+
+
+def test_a_table_without_a_block_is_refused_and_the_block_named():
+    with pytest.raises(InvalidArgument, match=r"write Optimism\(dynamics=table, initial=…\)"):
+        infer(TabularModel(random_mdp(0)), torch.eye(3, 2))
+
+
+def test_optimism_has_no_default():
+    model = TabularModel(random_mdp(0))
+    for function in (infer, soft_values, value_iteration, average_reward):
+        assert inspect.signature(function).parameters["optimism"].default is inspect.Parameter.empty
+    for function in (lambda: infer(model), lambda: value_iteration(model)):  # pyright: ignore[reportCallIssue]
+        with pytest.raises(TypeError, match="optimism"):
+            function()
+
+
 def test_equal_and_hashable():
     table = torch.eye(2)
     assert Optimism(table) == Optimism(table.clone()) != Optimism(1 - table)
@@ -126,7 +175,7 @@ def test_equal_and_hashable():
             "one number a block for soft_values",
         ),
         (
-            lambda: value_iteration(random_mdp(0).replace(discount=0.9), 1.0, Optimism(torch.eye(3, 2))),
+            lambda: value_iteration(TabularModel(random_mdp(0).replace(discount=0.9)), Optimism(torch.eye(3, 2))),
             "one number a block for a problem without a horizon",
         ),
     ],

@@ -161,11 +161,15 @@ def play(env, found, policy, episodes=10):
     return rollout(env, found.player(policy), num_episodes=episodes, seed=3, deterministic=True)
 
 
+def hard_policy(mdp, discount):
+    return value_iteration(TabularModel(mdp.replace(discount=discount), 0.0), 0.0).policy
+
+
 def test_cart_pole():
     """Hard optimum by value iteration, at most 500; random pushes hold the pole for some 22 steps."""
     found = discretise("CartPole-v1", bins=(1, 6, 10, 10), num_samples=8, seed=0)
     assert found.mdp.action_names == ("push left", "push right")
-    live = play("CartPole-v1", found, value_iteration(found.mdp, discount=0.99).policy, episodes=10)
+    live = play("CartPole-v1", found, hard_policy(found.mdp, discount=0.99), episodes=10)
     assert live.mean > 150
     random = rollout("CartPole-v1", found.player(torch.full((found.mdp.num_states, 2), 0.5), seed=0), 10, seed=3)
     assert random.mean < 40
@@ -200,7 +204,7 @@ def test_pendulum():
     assert found.actions.dtype == np.float32
     assert found.state_of([-1.0, 1e-6, 0.1]) // 15 == 14
     assert found.state_of([-1.0, -1e-6, 0.1]) // 15 == 0
-    live = play("Pendulum-v1", found, value_iteration(found.mdp, discount=0.97).policy, episodes=8)
+    live = play("Pendulum-v1", found, hard_policy(found.mdp, discount=0.97), episodes=8)
     assert live.mean > -500
     alone, _ = found.player(np.eye(3)[np.full(226, 2)]).predict(np.array([1.0, 0.0, 0.0], np.float32))
     np.testing.assert_array_equal(alone, np.array([2.0], np.float32))

@@ -123,7 +123,7 @@ def test_the_zoo_read_back(name, optimism):
 def test_with_the_time_the_stationary_optimum_is_that_of_infer(optimism, discount):
     mdp = with_final_reward(discount, horizon=4)
     timed = TabularMDP.from_gymnasium(to_gymnasium(mdp, observe_time=True), discount=discount)
-    stationary = value_iteration(timed, 0.7, optimism, tolerance=1e-10).v[:-1].reshape(5, 3)
+    stationary = value_iteration(TabularModel(timed, 0.7), optimism, tolerance=1e-10).v[:-1].reshape(5, 3)
     posterior = infer(TabularModel(mdp, 0.7), optimism)
     torch.testing.assert_close(stationary[:4], posterior.v[:4], rtol=0, atol=1e-9)
     assert not stationary[4].any(), "the final reward was paid with the last step"

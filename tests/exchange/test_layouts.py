@@ -183,7 +183,8 @@ def test_quantecon_own_example():
     nothing = from_quantecon(r, [[(0.5, 0.5), (0, 1)], [(0, 1), (0, 0)]], 0.95, horizon=1)
     listed = from_quantecon([5, 10, -1], [(0.5, 0.5), (0, 1), (0, 1)], 0.95, [0, 0, 1], [0, 1, 0], horizon=1)
     for each in (mdp, nothing, listed):
-        assert value_iteration(each, tolerance=1e-10).v.tolist() == pytest.approx([-60 / 7, -20], abs=1e-9)
+        v = value_iteration(TabularModel(each, 0.0), 0.0, tolerance=1e-10).v
+        assert v.tolist() == pytest.approx([-60 / 7, -20], abs=1e-9)
         assert feasible_prior(each).tolist() == [[0.5, 0.5], [1.0, 0.0]]
         one, two = (TabularModel(each, 1.0, prior) for prior in (None, feasible_prior(each)))
         lost = infer(two, 0.0).v[0, 1] - infer(one, 0.0).v[0, 1]

@@ -17,7 +17,7 @@ from .learners import PATH, PENDULUM, SMALL
 
 def cases() -> dict[str, Callable[[], Any]]:
     """Checkpoints by name of the method or the learner that wrote them."""
-    model, lake = TabularModel(risky_path(), 20.0), frozen_lake()
+    model, lake = TabularModel(risky_path(), 20.0), frozen_lake().replace(discount=0.95)
 
     def fits(guide: Any, **options: Any) -> Callable[[Path], Any]:
         return lambda path: fit(
@@ -26,7 +26,7 @@ def cases() -> dict[str, Callable[[], Any]]:
 
     def sweeps(method: Any, temperature: float = 0.05) -> Callable[[Path], Any]:
         return lambda path: value_iteration(
-            lake, temperature, 0.0, 0.95, method=method, max_sweeps=12, checkpoint=path, checkpoint_every=5
+            TabularModel(lake, temperature), 0.0, method=method, max_sweeps=12, checkpoint=path, checkpoint_every=5
         )
 
     def learns(kind: Any, env: str, **options: Any) -> Callable[[Path], Any]:

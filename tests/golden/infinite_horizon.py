@@ -25,12 +25,19 @@ def cases() -> dict[str, Callable[[], Any]]:
     """Results by name of the function, on problems of the zoo."""
     lake, bridge = zoo()["frozen_lake"].build(), zoo()["windy_bridge"].build()
 
-    def values(mdp: Any, *args: Any, **options: Any) -> dict[str, Any]:
-        found = value_iteration(mdp, *args, **{"discount": DISCOUNT, **options})
+    def values(
+        mdp: Any, temperature: float, optimism: float, discount: float = DISCOUNT, prior: Any = None, **options: Any
+    ) -> dict[str, Any]:
+        model = TabularModel(mdp.replace(discount=discount), temperature, prior)
+        found = value_iteration(model, optimism, **options)
         return attributes(found, "v q policy error_bound sweeps status history")
 
-    def gain(mdp: Any, *args: Any) -> dict[str, Any]:
-        return attributes(average_reward(mdp, *args), "gain lower upper bias policy sweeps status")
+    def lake_of(discount: float, temperature: float = 1.0) -> TabularModel:
+        return TabularModel(lake.replace(discount=discount), temperature)
+
+    def gain(mdp: Any, temperature: float = 0.0, optimism: float = 0.0) -> dict[str, Any]:
+        found = average_reward(TabularModel(mdp, temperature), optimism)
+        return attributes(found, "gain lower upper bias policy sweeps status")
 
     policy = torch.softmax(torch.arange(4 * lake.num_states).reshape(-1, 4).double() % 7 / 3, -1)
     masked = torch.tensor([0.5, 0.5, 0.0, 0.0], dtype=torch.float64).expand(lake.num_states, 4).contiguous()
@@ -44,24 +51,24 @@ def cases() -> dict[str, Callable[[], Any]]:
         },
         "value_iteration_hard": lambda: values(lake, 0.0, 0.0),
         "value_iteration_sup_norm": lambda: values(bridge, 1.0, 0.3, stopping="sup_norm"),
-        "value_iteration_masked": lambda: values(lake, 0.05, 0.5, action_prior=masked),
+        "value_iteration_masked": lambda: values(lake, 0.05, 0.5, prior=masked),
         "value_iteration_undiscounted": lambda: values(bridge, 1.0, 0.0, discount=1.0, max_sweeps=200),
         "value_iteration_cliff": lambda: values(zoo()["slippery_cliff"].build(), 2.0, -0.2),
         "policy_evaluation": lambda: {
             f"temperature {tau:g}": attributes(
-                policy_evaluation(lake, policy, tau, discount=DISCOUNT), "v q error_bound sweeps status"
+                policy_evaluation(lake_of(DISCOUNT, tau), policy), "v q error_bound sweeps status"
             )
             for tau in (0.0, 0.1)
         },
         "stationary_distribution": lambda: {
             f"discount {gamma:g}": attributes(
-                stationary_distribution(lake, policy, gamma), "probability residual error_bound status"
+                stationary_distribution(lake_of(gamma), policy), "probability residual error_bound status"
             )
             for gamma in (0.9, 1.0)
         },
         "average_reward": lambda: {"hard": gain(bridge), "soft": gain(bridge, 1.0, 0.5), "lake": gain(lake, 0.05)},
         "growth_rate": lambda: attributes(
-            growth_rate(bridge), "rate by_state error_bound communicating_class sweeps status"
+            growth_rate(TabularModel(bridge)), "rate by_state error_bound communicating_class sweeps status"
         ),
         "freed_survival": lambda: attributes(freed_survival(ending), "v growth status"),
     }

@@ -66,8 +66,8 @@ def _load() -> None:
         importlib.import_module(name)
     model = TabularModel(risky_path(), 20.0)
     fit(model, ClampedGuide(model), num_steps=1)
-    infer(model)
-    value_iteration(model.mdp, discount=0.5)
+    infer(model, 1.0)
+    value_iteration(TabularModel(model.mdp.replace(discount=0.5), 0.0), 0.0)
 
 
 def _apart(function: Callable[..., Any], *args: Any) -> Any:

@@ -213,7 +213,7 @@ def test_the_gradient_is_unbiased(build):
 def test_a_mixture_of_plans_is_strictly_better_than_a_plan():
     """Two plans reach both exits; one plan must commit itself, and loses the entropy of the choice, log 2."""
     model = two_ways()
-    best = infer(model).objective
+    best = infer(model, 1.0).objective
     plan = fit(model, OpenLoopGuide(model), num_steps=1)
     alone = max(
         float(fit(model, MixtureGuide.apart(model, OpenLoopGuide, 1, 2.0, seeded(s)).guides[0], num_steps=200).elbo)
@@ -328,7 +328,7 @@ def test_draws_follow_the_weights():
     [
         (lambda: MixtureGuide(MODEL, []), InvalidArgument, "`guides` must hold at least one guide"),
         (lambda: _check(MODEL, [ClampedGuide]), InvalidArgument, r"`guides\[0\]` must be a MarkovGuide.*is the class"),
-        (lambda: _check(MODEL, [infer(MODEL)]), InvalidArgument, "but is a Posterior"),
+        (lambda: _check(MODEL, [infer(MODEL, 1.0)]), InvalidArgument, "but is a Posterior"),
         (lambda: MixtureGuide(MODEL, [ClampedGuide(two_ways())]), InvalidArgument, "built from another. Build all"),
         (lambda: MixtureGuide(MODEL, [ClampedGuide(MODEL)] * 2), InvalidArgument, r"`guides\[1\]`.*there twice"),
         (lambda: MixtureGuide.apart(MODEL, ClampedGuide, 0), InvalidArgument, "`components` must be a whole number"),

@@ -37,14 +37,14 @@ def model_of(seed=0, horizon=6, discount=0.8):
 def test_the_fixed_point_is_that_of_value_iteration(seed, optimism):
     model = model_of(seed)
     q, v = stationary_values(model, optimism, model.mdp.reward, 0.7)
-    found = value_iteration(model.mdp, 0.7, optimism, tolerance=1e-10, action_prior=model.action_prior)
+    found = value_iteration(model, optimism, tolerance=1e-10)
     torch.testing.assert_close(v, found.v, atol=1e-8, rtol=0)
     torch.testing.assert_close(q, found.q, atol=1e-8, rtol=0)
 
 
 def test_the_hard_fixed_point_is_that_of_value_iteration():
     model = model_of(4)
-    found = value_iteration(model.mdp, 0.0, tolerance=1e-10)
+    found = value_iteration(TabularModel(model.mdp, 0.0), 0.0, tolerance=1e-10)
     q, v = stationary_values(model, 0.0, model.mdp.reward, 0.7, hard=True)
     torch.testing.assert_close(v, found.v, atol=1e-8, rtol=0)
     torch.testing.assert_close(q, found.q, atol=1e-8, rtol=0)

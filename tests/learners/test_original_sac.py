@@ -188,8 +188,8 @@ def test_resumed_is_uninterrupted(tmp_path, kind):
     [
         ({"temperature": 0.0}, r"`temperature` must be a positive number .* but is 0.0.*Take a small one"),
         ({"discount": -0.1}, r"`discount` must be a probability, but is -0.1"),
-        ({"num_updates": 0}, r"`num_updates` must be a whole number, at least 1, but is 0"),
-        ({"optimism": math.inf}, r"`optimism` must be a number and finite"),
+        ({"num_updates": 0}, r"`updates` must be a whole number, at least 1, but is 0"),
+        ({"optimism": math.inf}, r"`optimism` must be a finite number"),
     ],
 )
 def test_arguments_that_make_no_sense(given, message):

@@ -282,7 +282,7 @@ def test_stopped_and_loaded_it_goes_on_bit_for_bit(box, tmp_path):
         ({"num_updates": 0}, "`num_updates` must be a whole number, at least 1"),
         ({"num_particles": 1}, "`num_particles` must be a whole number, at least 2"),
         ({"learning_rate": 0.0}, "`learning_rate` must be a number above 0"),
-        ({"optimism": float("nan")}, "`optimism` must be a number and finite"),
+        ({"optimism": float("nan")}, "`optimism` must be a finite number"),
     ],
 )
 def test_errors_name_the_argument(arguments, words):

@@ -251,7 +251,7 @@ def test_frozen_lake_refuses_other_sizes():
 def test_the_twins_of_small_problems():
     assert prefers(restaurant_twin(), 1.0).tolist() == [0.5, 0.5]
     assert infer(TabularModel(lottery_twin(), 0.0), 0.0).value == 3.0
-    assert infer(TabularModel(lottery_twin())).q[0, 0].tolist() == [-1.0, 3.0]
+    assert infer(TabularModel(lottery_twin()), 1.0).q[0, 0].tolist() == [-1.0, 3.0]
     arrives = risky_path_twin().successor[0, 1]
     assert arrives.tolist() == [2], "of two equally likely outcomes the one listed first: the goal"
 
@@ -271,7 +271,7 @@ def test_the_twin_of_a_grid_is_gymnasiums_firm_one(slippery, twin, firm):
     middle = (slippery.probability[..., 2:] > 0).long()  # the added state has one outcome, listed first
     assert torch.equal(slippery.successor.gather(-1, middle), twin.successor)
     assert torch.equal(slippery.reward.gather(-1, middle), twin.reward)
-    free, firm_free = (infer(TabularModel(each, 0.3)) for each in (slippery, twin))
+    free, firm_free = (infer(TabularModel(each, 0.3), 1.0) for each in (slippery, twin))
     assert free.log_evidence == pytest.approx(firm_free.log_evidence, abs=1e-10), "the optimist walks as on firm ground"
 
 

@@ -709,7 +709,7 @@ def test_slides_have_larger_type_and_thicker_lines():
 
 def test_names_are_not_mathematics():
     mdp = restaurant().replace(state_names=("$a_1$", "$b$", "$c$", "$d"))
-    axes = plot.value_heat(infer(TabularModel(mdp)))
+    axes = plot.value_heat(infer(TabularModel(mdp), 1.0))
     label = next(text for text, _ in texts(axes.figure) if "a_1" in text)
     assert label == "$a_1$"
     assert not any(text.get_parse_math() for text in axes.get_yticklabels())
@@ -753,16 +753,16 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.dice(m, max_rows=0), "`max_rows` must be a whole number"),
         (lambda m: plot.dice(m, state=0), "`state` and `action` given together"),
         (lambda m: plot.dice(m, state=99, action=0), "`state` must be 0 to 16"),
-        (lambda m: plot.q_heat(infer(m), axes=[1]), "`axes` must hold 4 Axes"),
-        (lambda m: plot.q_heat(infer(m), actions=[7]), "`actions` must be indices from 0 to 3"),
+        (lambda m: plot.q_heat(infer(m, 1.0), axes=[1]), "`axes` must hold 4 Axes"),
+        (lambda m: plot.q_heat(infer(m, 1.0), actions=[7]), "`actions` must be indices from 0 to 3"),
         (lambda m: plot.message_heat(infer(m, 0.0)), "every block is free"),
-        (lambda m: plot.policy_map(m, infer(m), t=20), "`t` must be a step, 0 to 19"),
-        (lambda m: plot.policy_map(m, infer(m), shade="reward"), "`shade` must be one of"),
+        (lambda m: plot.policy_map(m, infer(m, 1.0), t=20), "`t` must be a step, 0 to 19"),
+        (lambda m: plot.policy_map(m, infer(m, 1.0), shade="reward"), "`shade` must be one of"),
         (lambda m: plot.policy_map(m, FreeGuide(m), shade="value"), "shade='imagined visits'"),
         (lambda m: plot.policy_maps(m, {}), "`guides` must name at least one"),
         (lambda m: plot.state_map(m.mdp, torch.zeros(3), "x"), "one number for each of the 17 states"),
-        (lambda m: plot.ledger_map(ledger(m, infer(m)), block="reward"), "`block` must be 'all' or one of"),
-        (lambda m: plot.ledger_bars(ledger(m, infer(m)), max_states=0), "`max_states` must be a whole number"),
+        (lambda m: plot.ledger_map(ledger(m, infer(m, 1.0)), block="reward"), "`block` must be 'all' or one of"),
+        (lambda m: plot.ledger_bars(ledger(m, infer(m, 1.0)), max_states=0), "`most` must be a whole number"),
         (lambda m: plot.imagined_and_true({}), "not empty"),
         (lambda m: plot.recovered_reward([1.0], {}, names=["a"]), "`recovered` must name at least one"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0, 2.0]}, names=["a"]), "`recovered\\['x'\\]` must be a row"),

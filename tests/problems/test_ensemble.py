@@ -65,10 +65,10 @@ def test_one_member_is_the_plain_problem(problem, beta):
 
 def test_equal_members_and_certain_weights_are_the_plain_problem():
     mdp = random_mdp(seed=1)
-    plain = infer(TabularModel(mdp, TAU)).value
-    assert infer(TabularModel(Ensemble([mdp, mdp], [0.3, 0.7]).joint(), TAU)).value == pytest.approx(plain)
+    plain = infer(TabularModel(mdp, TAU), 1.0).value
+    assert infer(TabularModel(Ensemble([mdp, mdp], [0.3, 0.7]).joint(), TAU), 1.0).value == pytest.approx(plain)
     one = Ensemble([mdp, random_mdp(seed=2)], [1.0, 0.0])
-    assert infer(TabularModel(one.joint(), TAU)).value == pytest.approx(plain)
+    assert infer(TabularModel(one.joint(), TAU), 1.0).value == pytest.approx(plain)
 
 
 def test_epistemic_optimism_is_not_optimism_about_luck():
@@ -132,7 +132,7 @@ def test_members_may_differ_in_outcomes_and_final_rewards():
         (lambda: Ensemble([random_mdp(0)], [0.5, 0.5]), "`weights` must have shape"),
         (lambda: Ensemble([random_mdp(0)] * 2, names=["a", "a"]), "`names` must be distinct"),
         (
-            lambda: member_blocks(three(), infer(TabularModel(three().joint())), "none"),
+            lambda: member_blocks(three(), infer(TabularModel(three().joint()), 1.0), "none"),
             "`member` must be one of low, mid, high",
         ),
     ],

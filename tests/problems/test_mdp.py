@@ -305,6 +305,18 @@ def test_replace_changes_and_checks():
         mdp.replace(discount=2.0)
 
 
+def test_another_horizon_or_discount_shares_the_tables():
+    mdp = TabularMDP(**arguments())
+    changed = mdp.replace(horizon=np.int64(9), discount=np.float32(0.5))
+    assert (changed.horizon, changed.discount) == (9, 0.5)
+    assert (type(changed.horizon), type(changed.discount)) == (int, float)
+    for name in ("initial", "probability", "successor", "reward"):
+        assert getattr(changed, name) is getattr(mdp, name)
+    assert mdp.horizon != 9, "the original is as it was"
+    with pytest.raises(InvalidProblem, match="`discount` must be the probability of surviving a step"):
+        mdp.replace(horizon=9, discount=0.0)
+
+
 def test_to_another_dtype_and_back():
     mdp = TabularMDP(**arguments(final_reward=np.array([1.0, -np.inf])))
     single = mdp.to(dtype=torch.float32)

@@ -20,6 +20,7 @@ from pgm_control import (
     InvalidProblem,
     Optimism,
     PartiallyObservedMDP,
+    PartiallyObservedModel,
     TabularModel,
     evaluate,
     fit,
@@ -255,7 +256,7 @@ def test_everything_carries_over():
 @given(partial_problems(), st.booleans())
 def test_the_history_optimum_is_the_recursion_over_beliefs(seen, hard):
     problem = dataclasses.replace(seen.problem, temperature=0.0) if hard else seen.problem
-    found = history_optimum(seen.pomdp, problem.temperature, problem.prior[0])
+    found = history_optimum(PartiallyObservedModel(seen.pomdp, problem.temperature, problem.prior[0]))
     close(found.value, best_value(problem, seen.sensor))
     close(found.policy.sum(-1).numpy(), np.ones(found.v.shape))
     close(evaluate_in_nats(found), found.value if hard else found.objective)
@@ -275,7 +276,7 @@ def test_its_beliefs_are_those_of_bayes(seen):
     """Of every history, by the enumeration of all trajectories, whatever the prior makes of the actions."""
     problem = seen.problem
     problem = dataclasses.replace(problem, discount=1.0, prior=np.full(problem.prior.shape, 0.5))
-    optimum = history_optimum(seen.pomdp)
+    optimum = history_optimum(PartiallyObservedModel(seen.pomdp))
     remembered, weight = optimum.remembered, defaultdict(lambda: np.zeros(problem.ended))
     for (states, actions, _, told), p in joint_paths(problem, seen.sensor).items():
         skipped = 0 if seen.sensor.first is None else 1
@@ -295,7 +296,8 @@ def test_its_beliefs_are_those_of_bayes(seen):
 @given(partial_problems())
 def test_seeing_everything_is_max_ent_control(seen):
     problem, mdp = seen.problem, seen.pomdp.mdp
-    found = history_optimum(PartiallyObservedMDP(mdp, torch.eye(problem.ended)), problem.temperature, problem.prior[0])
+    seeing = PartiallyObservedMDP(mdp, torch.eye(problem.ended))
+    found = history_optimum(PartiallyObservedModel(seeing, problem.temperature, problem.prior[0]))
     close(found.objective, infer(TabularModel(mdp, problem.temperature, problem.prior), 0.0).objective)
 
 
@@ -305,7 +307,8 @@ def test_seeing_nothing_is_the_best_of_all_sequences_of_actions(seen):
     """An agent that remembers what it did may draw a whole plan: τ log E_ρ exp(E[R | plan] / τ)."""
     problem = dataclasses.replace(seen.problem, discount=1.0)
     tau, blind = problem.temperature, np.ones((problem.ended, 1))
-    found = history_optimum(PartiallyObservedMDP(mdp_of(problem), blind), tau, problem.prior[0])
+    unseeing = PartiallyObservedMDP(mdp_of(problem), blind)
+    found = history_optimum(PartiallyObservedModel(unseeing, tau, problem.prior[0]))
     returns = defaultdict(float)
     for plan in np.ndindex(*[problem.prior.shape[1]] * problem.horizon):
         value = problem.final_reward
@@ -327,7 +330,7 @@ def test_seeing_nothing_is_the_best_of_all_sequences_of_actions(seen):
 @given(partial_problems())
 def test_seeing_the_state_is_worth_more_than_the_past(seen):
     problem = seen.problem
-    found = history_optimum(seen.pomdp, problem.temperature, problem.prior[0])
+    found = history_optimum(PartiallyObservedModel(seen.pomdp, problem.temperature, problem.prior[0]))
     bound = infer(found.model, 0.0).objective
     assert found.objective <= bound + 1e-9 * (1 + abs(bound)) or bound == -math.inf
 
@@ -337,7 +340,7 @@ def test_seeing_the_state_is_worth_more_than_the_past(seen):
 
 @pytest.mark.parametrize(("horizon", "value"), [(1, -1.0), (2, -2.0), (3, 2.72)])
 def test_the_tiger_is_listened_to_until_two_listens_agree(horizon, value):
-    best = history_optimum(tiger(horizon), temperature=0.0)
+    best = history_optimum(PartiallyObservedModel(tiger(horizon), temperature=0.0))
     close(best.value, value, 1e-12)
     close(infer(best.model, 0.0).value, 10.0 * horizon, 1e-12)
 
@@ -346,8 +349,8 @@ def test_the_tiger_at_a_temperature_by_hand():
     """T = 1: V = τ log of the mean of exp −1/τ and twice exp −45/τ."""
     for tau in (0.5, 5.0, 50.0):
         expected = tau * math.log((math.exp(-1 / tau) + 2 * math.exp(-45 / tau)) / 3)
-        close(history_optimum(tiger(1), tau).value, expected, 1e-12)
-    believed = history_optimum(tiger(3), 5.0)
+        close(history_optimum(PartiallyObservedModel(tiger(1), tau)).value, expected, 1e-12)
+    believed = history_optimum(PartiallyObservedModel(tiger(3), 5.0))
     names = believed.remembered.mdp.state_names
     close(float(believed.belief[1, names.index("tiger left | listen, heard left")]), 0.85)
     for door in ("left", "right"):  # whatever was heard before, the tiger has moved
@@ -359,7 +362,7 @@ def test_the_tiger_at_a_temperature_by_hand():
 
 
 def test_the_optimum_reads_as_a_table():
-    best = history_optimum(tiger(3), temperature=5.0)
+    best = history_optimum(PartiallyObservedModel(tiger(3), temperature=5.0))
     rows = best.to_dict()["histories"]
     close(sum(row["probability"] for row in rows), 3.0)
     close([sum(row["policy"].values()) for row in rows], np.ones(len(rows)))
@@ -367,7 +370,7 @@ def test_the_optimum_reads_as_a_table():
     assert "nothing yet" in printed[2]
     assert printed[-1].startswith(f"value {best.value:.6g} reward at temperature 5; {len(rows) - 20} more")
     assert "<table>" in best._repr_html_()
-    assert "more" not in str(history_optimum(tiger(2)))
+    assert "more" not in str(history_optimum(PartiallyObservedModel(tiger(2))))
 
 
 # The guides of a window
@@ -393,19 +396,20 @@ def fitted(guide):
     ids=["discounted", "cold"],
 )
 def test_longer_windows_do_better_up_to_the_history_optimum(pomdp, temperature):
-    best = history_optimum(pomdp, temperature)
-    found = [fitted(WindowGuide(pomdp, temperature, window)) for window in (1, 2, pomdp.mdp.horizon + 1)]
+    model = PartiallyObservedModel(pomdp, temperature)
+    best = history_optimum(model)
+    found = [fitted(WindowGuide(model, window)) for window in (1, 2, pomdp.mdp.horizon + 1)]
     assert found[-1] == pytest.approx(best.objective, abs=1e-3)
     assert np.diff(found).min() > -1e-4
     assert found[-1] <= best.objective + 1e-9 <= infer(best.model, 0.0).objective + 2e-9
 
 
 def test_windows_stand_side_by_side_on_one_model():
-    pomdp, temperature = tiger(3), 20.0
-    best = history_optimum(pomdp, temperature)
+    model = PartiallyObservedModel(tiger(3), 20.0)
+    best = history_optimum(model)
     guides = {w: ViewGuide(best.model, best.remembered.view(w)) for w in (1, 2, 3)}
     found = {w: fitted(guide) for w, guide in guides.items()}
-    assert found[2] == pytest.approx(fitted(WindowGuide(pomdp, temperature, 2)), abs=1e-3)
+    assert found[2] == pytest.approx(fitted(WindowGuide(model, 2)), abs=1e-3)
     assert found[3] == pytest.approx(best.objective, abs=1e-3)
     table = scorecard(best.model, {**{str(w): guide for w, guide in guides.items()}, "best": best}).scores
     assert table["1"].elbo < table["2"].elbo - 1e-3 < table["3"].elbo < table["best"].elbo + 1e-9
@@ -415,26 +419,25 @@ def test_windows_stand_side_by_side_on_one_model():
 def test_seeing_everything_makes_it_the_clamped_guide():
     mdp = random_mdp(4, outcomes=2)
     expected = fitted(ClampedGuide(TabularModel(mdp, 0.5)))
-    assert fitted(WindowGuide(PartiallyObservedMDP(mdp, torch.eye(3)), 0.5, window=1)) == pytest.approx(
-        expected, abs=1e-3
-    )
+    seeing = PartiallyObservedModel(PartiallyObservedMDP(mdp, torch.eye(3)), 0.5)
+    assert fitted(WindowGuide(seeing, window=1)) == pytest.approx(expected, abs=1e-3)
     assert expected == pytest.approx(infer(TabularModel(mdp, 0.5), 0.0).objective, abs=1e-3)
 
 
 def test_seeing_nothing_makes_it_the_open_loop_guide():
     mdp = random_mdp(5, outcomes=2)
-    guide = WindowGuide(PartiallyObservedMDP(mdp, np.ones((3, 1))), 0.5, window=1)
+    guide = WindowGuide(PartiallyObservedModel(PartiallyObservedMDP(mdp, np.ones((3, 1))), 0.5), window=1)
     assert fitted(guide) == pytest.approx(fitted(OpenLoopGuide(TabularModel(mdp, 0.5))), abs=1e-3)
     policy = guide.blocks().log_policy
     torch.testing.assert_close(policy, policy[:, :1].expand_as(policy))
 
 
-def test_an_action_prior_is_one_row_or_one_a_memory():
-    pomdp, rho = small(6), [0.9, 0.1]
-    one = WindowGuide(pomdp, 0.5, 2, torch.tensor(rho, dtype=torch.float64))
-    rows = np.asarray([rho] * one.remembered.num_memories)
-    other = WindowGuide(pomdp, 0.5, 2, rows)
-    torch.testing.assert_close(one.model.action_prior, other.model.action_prior)
+def test_an_action_prior_is_one_row_or_by_hand_one_a_memory():
+    model = PartiallyObservedModel(small(6), 0.5, np.array([0.9, 0.1]))
+    one = WindowGuide(model, 2)
+    rows = model.action_prior.expand(one.remembered.num_memories, -1)
+    other = TabularModel(one.remembered.mdp, 0.5, one.remembered.action_prior(rows))
+    torch.testing.assert_close(one.model.action_prior, other.action_prior)
     torch.testing.assert_close(one.blocks().log_policy.exp(), one.model.blocks().log_policy.exp())
 
 
@@ -443,10 +446,10 @@ def test_what_is_forbidden_somewhere_is_left_out_wherever_it_looks_alike():
     pomdp = tiger(3, accuracy=1.0)
     reward = pomdp.mdp.reward.clone()
     reward[reward == -100] = -math.inf
-    pomdp = PartiallyObservedMDP(pomdp.mdp.replace(reward=reward), pomdp.observation)
-    guide = WindowGuide(pomdp, 1.0, window=None)
-    assert fitted(guide) == pytest.approx(history_optimum(pomdp).objective, abs=1e-3)
-    assert math.isfinite(fitted(WindowGuide(pomdp, 1.0, window=1)))
+    model = PartiallyObservedModel(PartiallyObservedMDP(pomdp.mdp.replace(reward=reward), pomdp.observation))
+    guide = WindowGuide(model, window=None)
+    assert fitted(guide) == pytest.approx(history_optimum(model).objective, abs=1e-3)
+    assert math.isfinite(fitted(WindowGuide(model, window=1)))
     first = guide.blocks().log_policy[0, 0].exp()
     torch.testing.assert_close(first, torch.tensor([1.0, 0.0, 0.0], dtype=first.dtype))
 
@@ -454,7 +457,7 @@ def test_what_is_forbidden_somewhere_is_left_out_wherever_it_looks_alike():
 @pytest.mark.parametrize("kind", [WindowGuide, FreeWindowGuide])
 @pytest.mark.parametrize("pomdp", [small(8, horizon=2, discount=0.8), tiger(2)], ids=["random", "tiger"])
 def test_they_obey_the_laws_of_guides(kind, pomdp):
-    guide = kind(pomdp, 2.0, window=1)
+    guide = kind(PartiallyObservedModel(pomdp, 2.0), window=1)
     report = check_guide(guide.model, guide, seed=0)
     assert set(report.free) == ({"initial", "dynamics"} if kind is FreeWindowGuide else set())
 
@@ -468,7 +471,7 @@ def shaken(guide):
 
 def test_a_free_window_arranges_the_tiger():
     """T = 1, by hand: the best product of a state and an action, against the evidence of an agent that sees."""
-    guide = shaken(FreeWindowGuide(tiger(1), 1.0))
+    guide = shaken(FreeWindowGuide(PartiallyObservedModel(tiger(1))))
     assert fitted(guide) == pytest.approx(10 - math.log(6), abs=1e-3)
     seen = evaluate(guide.model, guide)
     assert seen.imagined_return == pytest.approx(10.0, abs=0.01)
@@ -477,10 +480,11 @@ def test_a_free_window_arranges_the_tiger():
 
 def test_a_free_window_lies_between_the_clamped_one_and_the_posterior():
     pomdp = small(9, horizon=2, discount=0.8)
-    clamped, free = WindowGuide(pomdp, 0.5, 2), FreeWindowGuide(pomdp, 0.5, 2)
+    model = PartiallyObservedModel(pomdp, 0.5)
+    clamped, free = WindowGuide(model, 2), FreeWindowGuide(model, 2)
     low, high = fitted(clamped), fitted(free)
     assert low + 1e-3 < high <= infer(free.model, 1.0).objective + 1e-9
-    seeing = FreeWindowGuide(PartiallyObservedMDP(pomdp.mdp, torch.eye(3)), 0.5, 1)
+    seeing = FreeWindowGuide(PartiallyObservedModel(PartiallyObservedMDP(pomdp.mdp, torch.eye(3)), 0.5), 1)
     assert fitted(seeing) == pytest.approx(infer(TabularModel(pomdp.mdp, 0.5), 1.0).objective, abs=1e-3)
 
 
@@ -515,9 +519,9 @@ def test_too_much_to_remember_is_refused():
     with pytest.raises(
         InvalidArgument, match=r"at most 1000 pairs of state and memory, but 20 .* Take a smaller window"
     ):
-        remember(pomdp, limit=1000)
-    with pytest.raises(InvalidArgument, match="smaller window or a shorter horizon, or raise `limit`"):
-        history_optimum(pomdp, limit=1000)
+        remember(pomdp, max_states=1000)
+    with pytest.raises(InvalidArgument, match="smaller window or a shorter horizon, or raise `max_states`"):
+        history_optimum(PartiallyObservedModel(pomdp), max_states=1000)
     for window in (0, True):
         with pytest.raises(InvalidArgument, match="`window` must be a whole number of observations, at least 1"):
             remember(pomdp, window)
@@ -531,7 +535,7 @@ def test_too_much_to_remember_is_refused():
         with pytest.raises(InvalidProblem, match=meaning):
             remembered.action_prior(prior)
     with pytest.raises(InvalidArgument, match="Read `value`"):
-        _ = history_optimum(tiger(1), 0.0).objective
+        _ = history_optimum(PartiallyObservedModel(tiger(1), 0.0)).objective
     with pytest.raises(InvalidArgument, match="swap the names"):
         tiger(accuracy=0.2)
 

@@ -98,7 +98,7 @@ def test_small_successors_on_awkward_problems(problem):
     small = TabularModel(
         model.mdp.replace(successor=model.mdp.successor.to(torch.int32)), problem.temperature, model.action_prior
     )
-    assert torch.equal(infer(model).v, infer(small).v)
+    assert torch.equal(infer(model, 1.0).v, infer(small, 1.0).v)
 
 
 def test_errors_name_the_block():
@@ -142,7 +142,7 @@ def test_memory_peaks_at_little_more_than_the_tables():
     """In a fresh process: the growth of the peak against 20 bytes an outcome, and again for a solution of it."""
     code = """
 import resource, numpy as np, torch
-from pgm_control import mdp_from_blocks
+from pgm_control import TabularModel, mdp_from_blocks
 from pgm_control.inference.infinite_horizon.value_iteration import value_iteration
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 torch.set_num_threads(1)
@@ -153,13 +153,13 @@ def make(states, size=2000):
             p = rng.random((size, 4, 5))
             yield p / p.sum(-1, keepdims=True), rng.integers(states, size=p.shape, dtype=np.int32), rng.random(p.shape)
     return mdp_from_blocks(blocks(), states, 4, 5, 1, 0.9)
-value_iteration(make(8000))
-value_iteration(make(8000), 0.5)
+value_iteration(TabularModel(make(8000), 0.0), 0.0)
+value_iteration(TabularModel(make(8000), 0.5), 0.0)
 before, states = peak(), 300_000
 mdp = make(states)
 made = peak()
-value_iteration(mdp)
-value_iteration(mdp, 0.5)
+value_iteration(TabularModel(mdp, 0.0), 0.0)
+value_iteration(TabularModel(mdp, 0.5), 0.0)
 print((made - before) / (states * 400), (peak() - before) / (states * 400))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -155,8 +155,8 @@ def test_the_restaurant_by_hand():
     np.testing.assert_allclose(debiased.probability[0, 0, 0], expected, rtol=1e-12)
     kl = float((np.array([0.2, 0.6, 0.2]) * np.log(np.array([0.2, 0.6, 0.2]) / expected)).sum())
     np.testing.assert_allclose(debiased.reward[0, 0, 0], np.array([-10, 6, 8]) + kl, rtol=1e-12)
-    assert infer(debiased.model).log_evidence == pytest.approx(4.722372, abs=1e-6)
-    assert float(debiased.folded(infer(debiased.model)).policy[0, 0, 1]) == pytest.approx(0.890903, abs=1e-6)
+    assert infer(debiased.model, 1.0).log_evidence == pytest.approx(4.722372, abs=1e-6)
+    assert float(debiased.folded(infer(debiased.model, 1.0)).policy[0, 0, 1]) == pytest.approx(0.890903, abs=1e-6)
     np.testing.assert_allclose(debiased.log_prior_dynamics[0, 0, 0], np.log(expected), rtol=1e-12, atol=1e-15)
 
 
@@ -178,7 +178,7 @@ def test_all_bonuses_are_what_the_modified_rewards_pay_more():
     """The same trajectories, paid by the old and by the new rewards."""
     model = TabularModel(random_mdp(seed=5, horizon=4, discount=0.9), 0.5)
     debiased = debias(model)
-    earned = evaluate(debiased.model, infer(debiased.model)).imagined_return
+    earned = evaluate(debiased.model, infer(debiased.model, 1.0)).imagined_return
     old = evaluate(model, debiased.clamped).true_return
     assert debiased.correction == pytest.approx(earned - old, rel=1e-10)
     assert debiased.correction > 0.1
@@ -196,7 +196,7 @@ def test_certain_dice_stay_as_they_are():
 def test_where_everything_is_forbidden_it_stays_so():
     mdp = gamble(horizon=2).replace(reward=[[[NEG, NEG], [NEG, NEG]]])
     debiased = debias(TabularModel(mdp))
-    posterior = infer(debiased.model)
+    posterior = infer(debiased.model, 1.0)
     assert posterior.log_evidence == NEG
     folded = debiased.folded(posterior)
     np.testing.assert_array_equal(folded.policy, infer(TabularModel(mdp), 0.0).policy)
@@ -206,7 +206,7 @@ def test_where_everything_is_forbidden_it_stays_so():
 def test_single_precision():
     model = TabularModel(restaurant().to(dtype=torch.float32))
     debiased = debias(model)
-    folded = debiased.folded(infer(debiased.model))
+    folded = debiased.folded(infer(debiased.model, 1.0))
     assert folded.policy.dtype == torch.float32
     assert error(folded.policy, debiased.clamped.policy) < 1e-5
 
@@ -237,7 +237,7 @@ def test_luck_that_counts_too_much_is_refused():
     with pytest.raises(InvalidArgument, match=r"708 nats.*outcome 0 of risky in start at t = 0.*Raise the temperature"):
         debias(TabularModel(risky_path(10)))
     model = TabularModel(risky_path(10), 2.0)
-    assert infer(debias(model).model).log_evidence == pytest.approx(infer(model, 0.0).objective, rel=1e-10)
+    assert infer(debias(model).model, 1.0).log_evidence == pytest.approx(infer(model, 0.0).objective, rel=1e-10)
 
 
 def test_a_lucky_start_that_counts_too_much_is_refused():
@@ -249,7 +249,7 @@ def test_a_lucky_start_that_counts_too_much_is_refused():
 def test_a_posterior_of_another_model_is_refused():
     model = TabularModel(restaurant())
     with pytest.raises(InvalidGuide, match="Build the guide from the same model"):
-        debias(model).folded(infer(model))
+        debias(model).folded(infer(model, 1.0))
 
 
 def test_what_would_be_huge_is_refused_before_it_is_made():

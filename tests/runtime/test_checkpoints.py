@@ -241,12 +241,12 @@ def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
     ],
 )
 def test_a_broken_checkpoint_of_value_iteration_is_refused(tmp_path, method, temperature):
-    mdp = random_mdp(3, states=17, discount=0.97)
+    model = TabularModel(random_mdp(3, states=17, discount=0.97), temperature)
     path = tmp_path / "v.pt"
-    value_iteration(mdp, temperature, method=method, max_sweeps=9, checkpoint=path)
+    value_iteration(model, 0.0, method=method, max_sweeps=9, checkpoint=path)
 
     def load(file):
-        value_iteration(mdp, temperature, method=method, max_sweeps=30, resume=file)
+        value_iteration(model, 0.0, method=method, max_sweeps=30, resume=file)
 
     def harmless(what):
         return what in (
@@ -263,11 +263,11 @@ def test_a_broken_checkpoint_of_value_iteration_is_refused(tmp_path, method, tem
 
 
 def test_a_checkpoint_in_memory_is_checked_too():
-    mdp = random_mdp(3, states=17, discount=0.97)
-    found = value_iteration(mdp, max_sweeps=5)
+    model = TabularModel(random_mdp(3, states=17, discount=0.97), 0.0)
+    found = value_iteration(model, 0.0, max_sweeps=5)
     short = dataclasses.replace(found.checkpoint, state={**found.checkpoint.state, "v": torch.zeros(2).double()})
     with pytest.raises(InvalidCheckpoint, match=r"`resume` does not fit this problem: its `v` must have shape \(17,\)"):
-        value_iteration(mdp, resume=dataclasses.replace(found, checkpoint=short))
+        value_iteration(model, 0.0, resume=dataclasses.replace(found, checkpoint=short))
     guide = FreeGuide(MODEL)
     past = fit(MODEL, guide, num_steps=2)
     spoilt = dataclasses.replace(
@@ -345,9 +345,10 @@ def test_infinities_that_mean_something_come_back(tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in guide.state_dict().items())
 
     stuck = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[-math.inf]], [[1.0]]], 1, 0.9)
-    part = value_iteration(stuck, 0.5, max_sweeps=3, method="anderson", checkpoint=tmp_path / "v.pt")
+    stuck = TabularModel(stuck, 0.5)
+    part = value_iteration(stuck, 0.0, max_sweeps=3, method="anderson", checkpoint=tmp_path / "v.pt")
     assert part.v[0] == -math.inf
-    assert value_iteration(stuck, 0.5, method="anderson", resume=tmp_path / "v.pt").status is ValueStatus.converged
+    assert value_iteration(stuck, 0.0, method="anderson", resume=tmp_path / "v.pt").status is ValueStatus.converged
 
 
 def test_indices_out_of_range_are_refused(tmp_path):
@@ -540,13 +541,13 @@ def test_files_that_are_no_demonstrations_are_one_line(capsys, tmp_path):
 
 def written_by_all(folder):
     """A file of each kind, and how to read it."""
-    mdp = random_mdp(3, states=5, discount=0.97)
+    model = TabularModel(random_mdp(3, states=5, discount=0.97), 0.3)
     fit(MODEL, FreeGuide(MODEL), num_steps=3, tolerance=0, checkpoint=folder / "fit.pt")
-    value_iteration(mdp, 0.3, method="anderson", max_sweeps=9, checkpoint=folder / "v.pt")
+    value_iteration(model, 0.0, method="anderson", max_sweeps=9, checkpoint=folder / "v.pt")
     SAC("broken/Noisy-v0", **TINY).learn(9, checkpoint=folder / "learner.pt")
     return {
         folder / "fit.pt": lambda path: fit(MODEL, FreeGuide(MODEL), num_steps=5, resume=path),
-        folder / "v.pt": lambda path: value_iteration(mdp, 0.3, method="anderson", resume=path),
+        folder / "v.pt": lambda path: value_iteration(model, 0.0, method="anderson", resume=path),
         folder / "learner.pt": SAC.load,
     }
 

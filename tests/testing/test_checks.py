@@ -40,7 +40,7 @@ def test_a_guide_by_hand_passes():
 
 
 def test_a_posterior_passes_and_its_freedom_is_seen():
-    assert check_guide(MODEL, infer(MODEL), seed=0).free == ("initial", "dynamics")
+    assert check_guide(MODEL, infer(MODEL, 1.0), seed=0).free == ("initial", "dynamics")
     assert check_guide(MODEL, infer(MODEL, 0.0), seed=0).free == ()
     discounted = TabularModel(random_mdp(seed=0, horizon=2, discount=0.5))
     from pgm_control import Optimism
@@ -135,7 +135,7 @@ class Faulty(MarkovGuide):
 
     def forward(self):
         if self.fault == "says one thing, does another":
-            run_program(infer(self.model).blocks())
+            run_program(infer(self.model, 1.0).blocks())
         else:
             super().forward()
 
@@ -208,4 +208,4 @@ def test_faults_of_a_model_are_named(fault, message):
 def test_a_sound_model_is_reported():
     report = check_model(WrongModel("none"), seed=0)
     assert report.sites == ("state_0", "action_0", "outcome_0", "state_1", "action_1", "outcome_1", "state_2")
-    assert report.log_evidence == pytest.approx(infer(MODEL).log_evidence)
+    assert report.log_evidence == pytest.approx(infer(MODEL, 1.0).log_evidence)

@@ -236,7 +236,7 @@ def test_on_a_grid_the_likeliest_actions_are_arrows():
         for text, p in zip(said.groups(), row.tolist(), strict=True):
             assert agrees(text, p)
     assert drawn[3][0] == "←", "the clamped policy keeps away from the cliff"
-    lake = infer(TabularModel(TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), 8), 0.1))
+    lake = infer(TabularModel(TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), 8), 0.1), 1.0)
     assert {"·"} < {cell for row in page_of(lake).rows for cell in row}
 
 

@@ -55,7 +55,7 @@ def test_refusals_name_the_entry_its_value_and_the_remedy(table, words):
 def test_logits_are_refused():
     """A guide's log-probabilities, passed by mistake."""
     with pytest.raises(InvalidArgument, match="if these are log-probabilities, pass their exponentials"):
-        TabularPolicy(infer(TabularModel(random_mdp(0))).blocks().log_policy)
+        TabularPolicy(infer(TabularModel(random_mdp(0)), 1.0).blocks().log_policy)
 
 
 # Where a policy comes from
@@ -63,7 +63,7 @@ def test_logits_are_refused():
 
 def test_of_a_posterior_a_guide_a_model_and_a_table():
     model = TabularModel(random_mdp(1))
-    posterior, guide = infer(model), FreeGuide(model)
+    posterior, guide = infer(model, 1.0), FreeGuide(model)
     torch.testing.assert_close(TabularPolicy.of(posterior).probability, posterior.policy, rtol=1e-14, atol=0)
     of_guide = TabularPolicy.of(guide).probability
     assert not of_guide.requires_grad

@@ -84,7 +84,7 @@ def test_vectorised_particles_agree_with_the_exact_elbo():
 def test_infer_discrete_draws_from_the_posterior():
     """Five standard errors on each of the first actions and dice."""
     model = TabularModel(gamble(horizon=2), 1.0)
-    posterior = infer(model)
+    posterior = infer(model, 1.0)
     draws = 400
     sampled = infer_discrete(config_enumerate(model), first_available_dim=-1, temperature=1)
     actions = torch.stack([poutine.trace(sampled).get_trace().nodes["action_0"]["value"] for _ in range(draws)])
@@ -98,7 +98,7 @@ def test_infer_discrete_finds_the_mode():
     model = TabularModel(random_mdp(seed=8, horizon=3), 0.3)
     best = infer_discrete(config_enumerate(model), first_available_dim=-1, temperature=0)
     trace = poutine.trace(best).get_trace()
-    mode = infer(model).mode()
+    mode = infer(model, 1.0).mode()
     assert [int(trace.nodes[f"action_{t}"]["value"]) for t in range(3)] == mode.actions.tolist()
     assert [int(trace.nodes[f"state_{t}"]["value"]) for t in range(4)] == mode.states.tolist()
 
@@ -132,7 +132,7 @@ def test_sites_come_in_the_documented_order():
 def test_float32_model_runs_in_float32():
     model = TabularModel(random_mdp(seed=2, horizon=3).to(dtype=torch.float32), 0.7)
     double = TabularModel(random_mdp(seed=2, horizon=3), 0.7)
-    assert enumerated_evidence(model) == pytest.approx(infer(double).log_evidence, rel=1e-5)
+    assert enumerated_evidence(model) == pytest.approx(infer(double, 1.0).log_evidence, rel=1e-5)
 
 
 def test_temperature_zero_cannot_be_run():
@@ -150,7 +150,7 @@ def test_forbidden_outcomes_stay_impossible_under_enumeration():
         horizon=3,
     )
     model = TabularModel(mdp, 0.5, action_prior=torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=torch.float64))
-    assert enumerated_evidence(model) == pytest.approx(infer(model).log_evidence, abs=1e-10)
+    assert enumerated_evidence(model) == pytest.approx(infer(model, 1.0).log_evidence, abs=1e-10)
     for guide, optimism in ((FreeGuide(model), 1.0), (ClampedGuide(model), 0.0)):
         loss = TraceEnum_ELBO(max_plate_nesting=0).loss_and_grads(model, config_enumerate(guide))
         assert -torch.inf < -loss <= infer(model, optimism).objective

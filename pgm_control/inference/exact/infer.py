@@ -13,14 +13,14 @@ import sys
 
 import torch
 
-from ...chance.optimism import Optimism
+from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
 from .messages import backward_messages
 from .posterior import Posterior
 
 
-def infer(model: MarkovModel, optimism: float | Optimism = 1.0) -> Posterior:
+def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
     r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
     $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}

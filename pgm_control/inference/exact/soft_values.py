@@ -23,6 +23,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Cotangents, Settings
+from ...runtime.arguments import is_number
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
 from .batch import last_reward, solved
@@ -49,11 +50,11 @@ class SoftValues:
 
 def soft_values(
     model: MarkovModel,
-    optimism: float | Optimism | Float[Tensor, "*#batch"] = 1.0,
+    optimism: float | np.number | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
     *,
     reward: Float[Tensor, "*#batch state action outcome"] | None = None,
     final_reward: Float[Tensor, "*#batch state"] | None = None,
-    temperature: float | Float[Tensor, "*#batch"] | None = None,
+    temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
     action_prior: Float[Tensor, "*#batch state action"] | None = None,
 ) -> SoftValues:
     r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.
@@ -99,9 +100,9 @@ def soft_values(
     }
     given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
     numbers = {"temperature": temperature, "optimism": dynamics, "initial": initial}
+    numbers = {name: _of_settings(name, each) for name, each in numbers.items()}
     leading = [_leading_axes(name, given[name], shape) for name, shape in shapes.items()]
-    for name, number in numbers.items():
-        leading.append(_shape_of_number(name, number))
+    leading += [tuple(each.shape) if isinstance(each, Tensor) else () for each in numbers.values()]
     if any(leading):
         try:
             batch = torch.broadcast_shapes(*leading)
@@ -132,10 +133,16 @@ def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, .
     return tuple(table.shape[: -len(shape)])
 
 
-def _shape_of_number(name: str, number: Any) -> tuple[int, ...]:
-    named = "optimism" if name == "initial" else name
-    if isinstance(number, bool) or not isinstance(number, int | float | Tensor | None):
-        raise InvalidArgument(f"`{named}` must be a number or a tensor of numbers, but is {number!r}.")
+def _of_settings(name: str, number: Any) -> float | Tensor | None:
+    """A number for all settings, a tensor of one for each, or None."""
+    number = torch.from_numpy(number) if isinstance(number, np.ndarray) else number
+    if not isinstance(number, Tensor | None):
+        if not is_number(number):
+            named = "optimism" if name == "initial" else name
+            raise InvalidArgument(
+                f"`{named}` must be a number, or a tensor with one for each setting, but is {number!r}."
+            )
+        number = float(number)
     if name == "temperature" and number is not None:
         positive = bool((number.detach() > 0).all()) if isinstance(number, Tensor) else number > 0
         if not positive:
@@ -143,7 +150,7 @@ def _shape_of_number(name: str, number: Any) -> tuple[int, ...]:
                 f"`temperature` must be positive, but is {number}. At temperature 0 values have kinks and no "
                 "derivative: use infer(model, optimism=0)."
             )
-    return tuple(number.shape) if isinstance(number, Tensor) else ()
+    return number
 
 
 def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an endless problem pays in a step, in the long run.
+"""What a step pays in the long run, without a horizon.
 
 Sources:
     [odoni1969] A. R. Odoni, On finding the maximal gain for Markov decision processes. Operations Research
@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...problems.mdp import TabularMDP
-from ...runtime.array_like import ArrayLike
+from ...chance.optimism import OptimismLike
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
+from ...trajectories.blocks import MarkovModel
 from .bellman import Change
-from .problem import Endless, optimal_policy, require_number, require_sweeps
+from .problem import InfiniteHorizonProblem, limits, optimal_policy
 
 LAZY = 0.75  # share of a sweep that is taken: less than all, so that periodic problems settle too
 
@@ -68,12 +68,10 @@ class AverageReward:
 
 
 def average_reward(
-    mdp: TabularMDP,
-    temperature: float = 0.0,
-    optimism: float = 0.0,
+    model: MarkovModel,
+    optimism: OptimismLike,
     tolerance: float = 1e-6,
     *,
-    action_prior: ArrayLike | None = None,
     threads: int | None = None,
     max_sweeps: int = 100_000,
     progress: Progress = silent,
@@ -89,11 +87,10 @@ def average_reward(
     less τ KL(π ‖ ρ), and with optimism β the price of the dice is in it as well.
 
     Args:
-        mdp: the problem; its horizon, final reward and discount are ignored.
-        temperature: τ ≥ 0, in reward units per nat.
-        optimism: β of the dynamics; must be 0 at temperature 0.
+        model: a tabular model; the horizon, final reward and discount of its problem are ignored. Temperature 0 is the
+            hard maximum.
+        optimism: β of the dynamics, a number or an `Optimism`; must be 0 at temperature 0.
         tolerance: half the distance of the bounds at which to stop, in reward units a step.
-        action_prior: ρ(a|s); uniform unless given.
         threads: as in `value_iteration`.
         max_sweeps: at most so many.
         progress: called after every sweep.
@@ -107,9 +104,8 @@ def average_reward(
     References:
         [schweitzer1971], [odoni1969], [puterman1994]
     """
-    problem = Endless.of(mdp, temperature, optimism, 1.0, action_prior)
-    require_number("tolerance", tolerance)
-    require_sweeps(max_sweeps)
+    problem = InfiniteHorizonProblem.of(model, optimism, discount=1.0)
+    tolerance, max_sweeps = limits(tolerance, max_sweeps)
     h = problem.value("initial_value", None)
     out, q = torch.empty_like(h), h.new_empty(h.shape[0], problem.num_actions)
     lower, upper = -math.inf, math.inf

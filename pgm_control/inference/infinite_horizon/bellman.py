@@ -1,4 +1,4 @@
-"""The Bellman operator of an endless problem, for any temperature and optimism, and how far rounding can carry it."""
+"""The Bellman operator of a problem without a horizon, and how far rounding can carry it."""
 
 import math
 from collections.abc import Callable

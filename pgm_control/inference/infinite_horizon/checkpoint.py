@@ -55,7 +55,7 @@ _FACTS = fields({"phase": text, "seconds": number(0.0), "description": mapping(a
 
 
 def digest(mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"]) -> str:
-    """A short name of all numbers of a problem that an endless run depends on."""
+    """A short name of all numbers of a problem that value iteration depends on."""
     found = hashlib.sha256(repr((tuple(mdp.probability.shape), str(mdp.probability.dtype))).encode())
     for table in (mdp.probability, mdp.successor.to(torch.int32), mdp.reward, prior):
         found.update(table.detach().cpu().contiguous().numpy().data)

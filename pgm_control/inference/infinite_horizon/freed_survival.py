@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
+from ...runtime.arguments import positive
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel, require_model
 from .average_reward import GainStatus
@@ -79,13 +80,15 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
         [levine2018], [todorov2007]
     """
     require_model(model, in_nats=True)
+    tolerance = positive("tolerance", tolerance, "number of nats")
     mdp, tau = model.mdp, model.temperature
     if mdp.discount == 1:
         raise InvalidArgument(
-            "`model` must have a discount below 1, since survival is certain with 1: there is nothing to free. The "
-            "growth of the evidence is growth_rate(model.mdp, model.temperature)."
+            "`model` must have a discount below 1, since survival is certain with 1: there is nothing to free. "
+            "TabularModel(mdp.replace(discount=0.9), temperature) has one; the growth of the evidence of this model is "
+            "growth_rate(model)."
         )
-    evidence = growth_rate(mdp, tau, action_prior=model.action_prior)
+    evidence = growth_rate(model)
     if evidence.status is GainStatus.interrupted:  # its bounds would be taken for the answer
         raise KeyboardInterrupt
     growth = evidence.by_state + math.log(mdp.discount)

@@ -8,7 +8,7 @@ Sources:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -16,13 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...kernels.backend import sweeps_for
-from ...problems.mdp import TabularMDP
-from ...runtime.array_like import ArrayLike
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
+from ...trajectories.blocks import MarkovModel, require_model
 from . import sweeps as torch_sweeps
 from .average_reward import LAZY, GainStatus
-from .problem import Endless, require_number, require_sweeps
+from .problem import InfiniteHorizonProblem, limits
 
 
 @final
@@ -52,11 +51,9 @@ class GrowthRate:
 
 
 def growth_rate(
-    mdp: TabularMDP,
-    temperature: float = 1.0,
+    model: MarkovModel,
     tolerance: float = 1e-9,
     *,
-    action_prior: ArrayLike | None = None,
     max_sweeps: int = 100_000,
     progress: Progress = silent,
 ) -> GrowthRate:
@@ -68,10 +65,9 @@ def growth_rate(
     classes that it can reach decides. Times τ it is the gain of a step under free inference.
 
     Args:
-        mdp: the problem; its horizon, final reward and discount are ignored.
-        temperature: τ > 0, in reward units per nat.
+        model: a tabular model of positive temperature; the horizon, final reward and discount of its problem are
+            ignored.
         tolerance: in nats a step.
-        action_prior: ρ(a|s); uniform unless given.
         max_sweeps: at most so many.
         progress: called after every sweep.
 
@@ -84,9 +80,10 @@ def growth_rate(
     References:
         [todorov2007], [wielandt1950]
     """
-    problem = Endless.of(mdp, temperature, 1.0, 1.0, action_prior)
-    require_number("tolerance", tolerance)
-    require_sweeps(max_sweeps)
+    require_model(model, in_nats=True)
+    problem = InfiniteHorizonProblem.of(model, optimism=1.0, discount=1.0)
+    tolerance, max_sweeps = limits(tolerance, max_sweeps)
+    mdp = problem.mdp
     kernels = sweeps_for(torch.empty(0)) or torch_sweeps  # the classes are found on the CPU
     starts, targets = _edges(problem)
     classes = torch.from_numpy(kernels.strong_components(starts.numpy(), targets.numpy())).to(mdp.reward.device)
@@ -94,7 +91,7 @@ def growth_rate(
     inside = mdp.replace(
         reward=torch.where(classes[mdp.successor] == here, mdp.reward, torch.full_like(mdp.reward, -torch.inf))
     )
-    by_class = Endless(inside, problem.temperature, 1.0, 1.0, problem.prior)
+    by_class = replace(problem, mdp=inside, optimism=1.0)
     h, many = problem.value("initial_value", None), int(classes.max()) + 1
     middle, error = h.new_full((many,), -torch.inf), math.inf
     out, loop = torch.empty_like(h), Loop(GainStatus.out_of_steps, limit=max_sweeps, progress=progress)
@@ -120,7 +117,7 @@ def growth_rate(
     return GrowthRate(rate, by_state, error, classes, loop.steps, loop.status)
 
 
-def _edges(problem: Endless) -> tuple[Tensor, Tensor]:
+def _edges(problem: InfiniteHorizonProblem) -> tuple[Tensor, Tensor]:
     """The steps that are possible and not forbidden, by state: where they begin, and where they lead."""
     mdp = problem.mdp
     real = (mdp.probability > 0) & (mdp.reward > -torch.inf) & (problem.prior > 0)[..., None]

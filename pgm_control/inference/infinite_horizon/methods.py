@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...runtime.checkpoint_checks import Check, fields, tensor
 from .bellman import Bellman, Change
-from .problem import Endless
+from .problem import InfiniteHorizonProblem
 
 MethodName = Literal["auto", "value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson"]
 State = dict[str, Tensor]
@@ -240,7 +240,7 @@ METHODS: dict[str, Callable[[Bellman, State], SweepMethod]] = {
 }
 
 
-def phases(method: MethodName, problem: Endless) -> set[str]:
+def phases(method: MethodName, problem: InfiniteHorizonProblem) -> set[str]:
     """The methods that may be at work when this one is asked for."""
     return {first_method(method, problem), *(("anderson",) if method == "auto" else ())}
 
@@ -255,7 +255,7 @@ def check_of_state(phase: str, num_states: int) -> Check:
     return fields(checks)
 
 
-def first_method(method: MethodName, problem: Endless) -> str:
+def first_method(method: MethodName, problem: InfiniteHorizonProblem) -> str:
     """What "auto" begins with: cheap evaluations pay at temperature 0 alone, where they read one die a state."""
     if method != "auto":
         return method

@@ -1,4 +1,4 @@
-"""A fixed policy in the endless problem: what it is worth, and where it spends its time.
+"""A fixed policy without a horizon: what it is worth, and where it spends its time.
 
 Sources:
     [geist2019] M. Geist, B. Scherrer and O. Pietquin, A theory of regularized Markov decision processes. International
@@ -9,7 +9,7 @@ Sources:
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -21,8 +21,9 @@ from ...problems.checks import Kind, normalised, table
 from ...problems.mdp import TabularMDP
 from ...runtime.array_like import ArrayLike
 from ...runtime.status import Status
-from .problem import Endless, require_number, require_sweeps
-from .value_iteration import ValueStatus, value_iteration
+from ...trajectories.blocks import MarkovModel
+from .fixed_point import ValueStatus, fixed_point
+from .problem import InfiniteHorizonProblem, limits
 
 _DENSE = 600  # states up to which a dense linear solve is quicker than sweeps
 
@@ -52,11 +53,8 @@ class PolicyValue:
 
 
 def policy_evaluation(
-    mdp: TabularMDP,
+    model: MarkovModel,
     policy: ArrayLike,
-    temperature: float = 0.0,
-    action_prior: ArrayLike | None = None,
-    discount: float | None = None,
     tolerance: float = 1e-6,
     *,
     threads: int | None = None,
@@ -70,11 +68,9 @@ def policy_evaluation(
     Small problems are solved as linear equations, large ones by sweeps; one sweep certifies either.
 
     Args:
-        mdp: the problem; its horizon and final reward are ignored.
+        model: a tabular model; the horizon and the final reward of its problem are ignored. Temperature 0 leaves the
+            entropy out. At a discount of 1 there is no certificate; `mdp.replace(discount=0.99)` has another one.
         policy: π(a|s), one row a state.
-        temperature: τ ≥ 0, in reward units per nat; 0 leaves the entropy out.
-        action_prior: ρ(a|s); uniform unless given.
-        discount: γ; that of the MDP unless given. At 1 there is no certificate.
         tolerance: of a value, in reward units.
         threads, max_sweeps: as in `value_iteration`.
 
@@ -87,22 +83,24 @@ def policy_evaluation(
     References:
         [geist2019]
     """
-    problem = Endless.of(mdp, temperature, 0.0, discount, action_prior)
+    problem = InfiniteHorizonProblem.of(model, optimism=0.0)
+    tolerance, max_sweeps = limits(tolerance, max_sweeps)
+    mdp, gamma = problem.mdp, problem.discount
     chain = _chain(problem, _policy("policy", policy, mdp))
+    following = InfiniteHorizonProblem(chain, 0.0, 0.0, gamma, torch.ones(1, 1, dtype=torch.float64).to(chain.reward))
     begin = None
-    if mdp.num_states <= _DENSE and problem.discount < 1 and bool((chain.reward > -torch.inf).all()):
+    if mdp.num_states <= _DENSE and gamma < 1 and bool((chain.reward > -torch.inf).all()):
         pay = (chain.probability * chain.reward).sum((-2, -1))
-        system = torch.eye(len(pay), dtype=pay.dtype, device=pay.device) - problem.discount * _matrix(chain)
+        system = torch.eye(len(pay), dtype=pay.dtype, device=pay.device) - gamma * _matrix(chain)
         begin = torch.linalg.solve(system, pay)
-    found = value_iteration(
-        chain, 0.0, 0.0, problem.discount, tolerance,
-        method="value_iteration" if problem.discount == 1 else "anderson",
-        initial_value=begin, threads=threads, max_sweeps=max_sweeps,
+    found = fixed_point(
+        following, following.value("initial_value", begin), tolerance, max_sweeps,
+        method="value_iteration" if gamma == 1 else "anderson", threads=threads,
     )  # fmt: skip
     q = torch.empty(mdp.num_states, mdp.num_actions, dtype=torch.float64, device=found.v.device)
     everything = torch.full((1, mdp.num_actions), 1.0 / mdp.num_actions, dtype=q.dtype, device=q.device)
     lost = found.v == -torch.inf
-    with Endless(mdp, 0.0, 0.0, problem.discount, everything).bellman(threads) as bellman:
+    with replace(problem, temperature=0.0, prior=everything).bellman(threads) as bellman:
         bellman.sweep(torch.where(lost, torch.zeros_like(found.v), found.v), torch.empty_like(found.v), q=q)
     if bool(lost.any()):
         q[((mdp.probability > 0) & lost[mdp.successor]).any(-1)] = -torch.inf
@@ -143,26 +141,27 @@ class StationaryDistribution:
 
 
 def stationary_distribution(
-    mdp: TabularMDP,
+    model: MarkovModel,
     policy: ArrayLike,
-    discount: float = 1.0,
     tolerance: float = 1e-10,
     *,
     max_sweeps: int = 100_000,
 ) -> StationaryDistribution:
-    r"""The share of time that a policy spends in each state, from the start distribution of the MDP.
+    r"""The share of time that a policy spends in each state, from the start distribution of the problem.
 
     $$d = \lim_{T \to \infty} \frac1T \sum_{t<T} p(s_0) P_\pi^t, \qquad
         \text{or} \quad d_\gamma = (1 - \gamma) \sum_t \gamma^t p(s_0) P_\pi^t$$
+
+    The first where the discount of the problem is 1, the second, the discounted occupancy, where it is less; each sums
+    to 1. `TabularModel(mdp.replace(discount=1.0))` asks for the long run of a discounted problem.
 
     The mean over time exists for every chain: a periodic one is averaged over its period, and of several recurrent
     classes each has the probability of ending up in it. It is found as the limit of the lazy chain (1 + P)/2, which has
     the same limit and no period.
 
     Args:
-        mdp: the problem.
+        model: a tabular model; its rewards, temperature, action prior and horizon are ignored.
         policy: π(a|s), one row a state.
-        discount: γ; 1 for the long run, less for the discounted occupancy, which sums to 1 too.
         tolerance: the sum of absolute changes at which to stop, where the problem is too large to solve.
         max_sweeps: at most so many steps then.
 
@@ -175,11 +174,10 @@ def stationary_distribution(
     References:
         [puterman1994]
     """
-    problem = Endless.of(mdp, 0.0, 0.0, discount)
-    require_number("tolerance", tolerance)
-    require_sweeps(max_sweeps)
-    chain, gamma = _chain(problem, _policy("policy", policy, mdp)), problem.discount
-    start = mdp.initial.double()
+    problem = replace(InfiniteHorizonProblem.of(model, optimism=0.0), temperature=0.0)
+    tolerance, max_sweeps = limits(tolerance, max_sweeps)
+    chain, gamma = _chain(problem, _policy("policy", policy, problem.mdp)), problem.discount
+    start = problem.mdp.initial.double()
     weight, target = chain.probability.reshape(len(start), -1), chain.successor.reshape(-1)
 
     def stepped(d: Tensor) -> Tensor:
@@ -225,7 +223,7 @@ def _matrix(chain: TabularMDP) -> Float[Tensor, "state next_state"]:
     return rows.new_zeros(states, states).scatter_add_(1, chain.successor.long().reshape(states, -1), rows)
 
 
-def _chain(problem: Endless, policy: Float[Tensor, "state action"]) -> TabularMDP:
+def _chain(problem: InfiniteHorizonProblem, policy: Float[Tensor, "state action"]) -> TabularMDP:
     r"""The MDP whose one action is to follow the policy: a die of faces (a, k), which pay $r - \tau \log \pi/\rho$."""
     mdp, states = problem.mdp, problem.num_states
     reward = mdp.reward.double()

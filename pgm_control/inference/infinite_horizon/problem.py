@@ -1,6 +1,5 @@
-"""A problem without a horizon, with its settings: what the functions of the stationary world share, checked once."""
+"""A model without a horizon: all that defines its Bellman operator, checked once for every function of this folder."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -11,10 +10,11 @@ from torch import Tensor
 from ...chance.operators import is_mean
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
-from ...problems.checks import Kind, normalised, table
+from ...problems.checks import Kind, table
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import positive, whole
 from ...runtime.array_like import ArrayLike
+from ...trajectories.blocks import MarkovModel, require_model
 from .bellman import Bellman
 from .checkpoint import digest
 from .tables import Form
@@ -24,7 +24,7 @@ _ROWS = 1 << 16  # states whose policy is worked out at once
 
 @final
 @dataclass(frozen=True, eq=False)
-class Endless:
+class InfiniteHorizonProblem:
     """An MDP of which the horizon is ignored, with all that defines its Bellman operator.
 
     Attributes:
@@ -32,7 +32,7 @@ class Endless:
         temperature: τ, in reward units per nat.
         optimism: β of the dynamics.
         discount: γ.
-        prior: ρ(a|s), or one row for all states, in float64.
+        prior: ρ(a|s), or one row where all states have the same, in float64.
     """
 
     mdp: TabularMDP
@@ -42,58 +42,34 @@ class Endless:
     prior: Float[Tensor, "state_or_one action"]
 
     @classmethod
-    def of(
-        cls,
-        mdp: TabularMDP,
-        temperature: Any = 0.0,
-        optimism: Any = 0.0,
-        discount: Any = None,
-        action_prior: ArrayLike | None = None,
-    ) -> "Endless":
-        """Check the arguments of `value_iteration`.
+    def of(cls, model: MarkovModel, optimism: Any, discount: float | None = None) -> "InfiniteHorizonProblem":
+        """Take the problem, the temperature and the action prior of a model.
+
+        Args:
+            model: a tabular model.
+            optimism: β of the dynamics, or an `Optimism`.
+            discount: γ; that of the model's problem unless given.
 
         Raises:
             InvalidArgument: naming the argument and the remedy.
         """
-        if not isinstance(mdp, TabularMDP):
-            raise InvalidArgument(
-                f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Of a TabularModel pass model.mdp, "
-                "model.temperature and action_prior=model.action_prior."
-            )
-        if _no_number(temperature) or not 0 <= temperature < math.inf:
-            raise InvalidArgument(
-                f"`temperature` must be a number of reward units per nat, 0 or more, but is {temperature!r}."
-            )
+        require_model(model)
+        mdp, temperature = model.mdp, model.temperature
         discount = mdp.discount if discount is None else discount
-        if _no_number(discount) or not 0 < discount <= 1:
-            raise InvalidArgument(
-                f"`discount` must be a probability of surviving a step, above 0 and at most 1, but is {discount!r}."
-            )
         dynamics, _, survival = Optimism.of(optimism).numbers("a problem without a horizon")
         if survival != 0 and discount < 1:
             raise InvalidArgument(
                 f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: a guide that may "
                 "change whether it survives is not held to its discount, and its values need not converge. Clamp "
-                "survival, or use infer(model, optimism) with a horizon."
+                "survival, take freed_survival(model), or use infer(model, optimism) with a horizon."
             )
         if temperature == 0 and dynamics != 0:
             raise InvalidArgument(
-                f"`optimism` must be 0 when the temperature is 0, but is {optimism}. With temperature 0 only hard "
-                "value iteration is defined: pass optimism=0, or a positive temperature."
+                f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only "
+                "hard value iteration is defined: pass optimism=0, or a model with a positive temperature."
             )
-        rows, names = (mdp.num_states, mdp.num_actions), (mdp.state_names, mdp.action_names)
-        if action_prior is None:
-            prior = torch.full((1, rows[1]), 1.0 / rows[1], dtype=torch.float64, device=mdp.probability.device)
-        else:
-            prior = table("action_prior", action_prior, 2, Kind(torch.float64, mdp.probability.device), InvalidArgument)
-            if tuple(prior.shape) != rows:
-                raise InvalidArgument(
-                    f"`action_prior` must have shape {rows} (one row a state, one probability an action), but has "
-                    f"shape {tuple(prior.shape)}. Check the order of its axes."
-                )
-            prior = normalised("action_prior", prior, names, InvalidArgument)
-        mean = is_mean(dynamics, float(temperature), torch.float64)
-        return cls(mdp, float(temperature), 0.0 if mean else dynamics, float(discount), prior)
+        mean = is_mean(dynamics, temperature, torch.float64)
+        return cls(mdp, temperature, 0.0 if mean else dynamics, discount, _rows(model.action_prior))
 
     @property
     def num_states(self) -> int:
@@ -111,8 +87,7 @@ class Endless:
         Raises:
             InvalidArgument: if `threads` is not a positive whole number.
         """
-        threads = torch.get_num_threads() if threads is None else threads
-        threads = whole("threads", threads)
+        threads = torch.get_num_threads() if threads is None else whole("threads", threads)
         return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, threads, form)
 
     def value(self, name: str, value: ArrayLike | None) -> Float[Tensor, " state"]:
@@ -143,7 +118,7 @@ class Endless:
         }
 
 
-def optimal_policy(q: Float[Tensor, "state action"], problem: Endless) -> Float[Tensor, "state action"]:
+def optimal_policy(q: Float[Tensor, "state action"], problem: InfiniteHorizonProblem) -> Float[Tensor, "state action"]:
     """The policy that attains the soft maximum, some states at a time."""
     policy = torch.empty_like(q)
     for first in range(0, len(q), _ROWS):
@@ -161,23 +136,22 @@ def optimal_policy(q: Float[Tensor, "state action"], problem: Endless) -> Float[
     return policy
 
 
-def require_sweeps(max_sweeps: Any) -> None:
-    """Refuse a limit that leaves no sweep.
+def limits(tolerance: Any, max_sweeps: Any) -> tuple[float, int]:
+    """The tolerance, a positive number, and the most sweeps, at least one, as Python's numbers.
 
     Raises:
         InvalidArgument: naming the argument.
     """
-    whole("max_sweeps", max_sweeps)
+    remedy = "Rounding leaves about 1e-14 of the largest value, divided by 1 − discount."
+    return positive("tolerance", tolerance, remedy=remedy), whole("max_sweeps", max_sweeps)
 
 
-def require_number(name: str, value: Any) -> None:
-    """Refuse what is not a positive number.
-
-    Raises:
-        InvalidArgument: naming the argument.
-    """
-    positive(name, value, remedy="Rounding leaves about 1e-14 of the largest value, divided by 1 − discount.")
-
-
-def _no_number(value: Any) -> bool:
-    return isinstance(value, bool) or not isinstance(value, int | float)
+def _rows(prior: Float[Tensor, "state action"]) -> Float[Tensor, "state_or_one action"]:
+    """The action prior in float64, as one row where all are the same: a huge problem has no room for a table of it."""
+    prior = prior.detach()
+    if prior.stride(0) == 0 or torch.equal(prior, prior[:1].expand_as(prior)):
+        prior = prior[:1]
+    if prior.dtype == torch.float64:
+        return prior
+    prior = prior.double()  # rows that sum to one in float32 do not in float64
+    return prior / prior.sum(-1, keepdim=True)

@@ -135,7 +135,7 @@ def smc(
         threshold: in [0, 1]. 0 never resamples, which is importance sampling; 1 always does.
         seed: an integer, a generator, or None for torch's global generator.
         lookahead: log ψ, in nats: how much the rest is worth from each state and time, such as
-            `infer(model).v / model.temperature`. −inf is taken for the smallest finite value of its time, since a
+            `infer(model, 1.0).v / model.temperature`. −inf is taken for the smallest finite value of its time, since a
             lookahead may only prefer, and the last row for the final reward, which is known. None is 0 throughout.
 
     Raises:

@@ -8,7 +8,7 @@ import torch
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from ...chance.optimism import Optimism
+from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.prices import Prices
@@ -16,7 +16,7 @@ from ...trajectories.prices import Prices
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")
 
 
-def priced(program: Callable[[], Any], model: MarkovModel, optimism: float | Optimism) -> Callable[[], Any]:
+def priced(program: Callable[[], Any], model: MarkovModel, optimism: OptimismLike) -> Callable[[], Any]:
     r"""A model or a guide of which the log-probabilities of chance are multiplied by 1/β, block by block.
 
         SVI(priced(model, model, β), priced(guide, model, β), optim, TraceEnum_ELBO())

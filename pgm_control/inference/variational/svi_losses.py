@@ -8,7 +8,7 @@ import torch
 from pyro.infer.elbo import ELBO
 from torch import Tensor
 
-from ...chance.optimism import Optimism
+from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidGuide
 from ...trajectories.blocks import HasBlocks, MarkovModel
 from .elbo import elbo, objective_of
@@ -74,7 +74,7 @@ class MarkovObjective(MarkovLoss):
     A `DialGuide` knows its β, and turns around the gradient of the dice where β is negative, so that they minimise.
     """
 
-    def __init__(self, optimism: float | Optimism) -> None:
+    def __init__(self, optimism: OptimismLike) -> None:
         """Remember β: that of the guide, so that what it clamps is not charged."""
         super().__init__()
         self.optimism = Optimism.of(optimism)

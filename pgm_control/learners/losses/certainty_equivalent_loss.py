@@ -15,7 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InvalidArgument
+from ...runtime.arguments import finite
 
+_ONE = "Samples of a live environment are charged at one β; parts of a tabular model may have their own, by infer."
 _SERIES = 0.1  # below it exp(u) − u − 1 loses digits
 
 
@@ -65,9 +67,9 @@ class CertaintyEquivalentLoss(torch.nn.Module):
             InvalidArgument: if a number is out of range.
         """
         super().__init__()
+        optimism = finite("optimism", optimism, remedy=_ONE)
         for name, value, fits, what in (
             ("temperature", temperature, temperature > 0 or (temperature == 0 and optimism == 0), "positive"),
-            ("optimism", optimism, True, "a number"),
             ("cap", cap, cap > 0, "positive"),
             ("rate", rate, 0 <= rate <= 1, "from 0 to 1"),
         ):

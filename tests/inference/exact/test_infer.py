@@ -188,8 +188,8 @@ def test_trap_7_averaging_the_reward_first_changes_the_free_answer():
     averaged = TabularModel(mdp.replace(reward=mean))
     kept = TabularModel(mdp)
     evidence = oracles.enumerate_posterior(problem_of(mdp)).log_evidence
-    assert infer(kept).log_evidence == pytest.approx(evidence, abs=1e-12)
-    assert infer(averaged).log_evidence < evidence - 1
+    assert infer(kept, 1.0).log_evidence == pytest.approx(evidence, abs=1e-12)
+    assert infer(averaged, 1.0).log_evidence < evidence - 1
     assert infer(averaged, 0.0).objective == pytest.approx(infer(kept, 0.0).objective, abs=1e-12)
 
 
@@ -254,6 +254,6 @@ def test_trap_13_a_row_of_bad_successors_does_not_underflow(optimism):
 
 def test_temperature_zero_needs_every_block_clamped():
     with pytest.raises(InvalidArgument, match=r"`optimism` must be 0 when .* positive temperature"):
-        infer(TabularModel(gamble(), 0.0))
+        infer(TabularModel(gamble(), 0.0), 1.0)
     with pytest.raises(InvalidArgument, match=r"`optimism` of initial must be a finite number, but is nan"):
         Optimism(initial=float("nan"))

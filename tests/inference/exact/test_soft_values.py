@@ -49,6 +49,14 @@ def test_they_are_the_values_of_infer(backend, problem, dynamics, initial, survi
     assert found.objective.item() == pytest.approx(exact.objective, rel=1e-11, abs=1e-11)
 
 
+def test_settings_may_be_arrays_of_numpy():
+    model, betas = TabularModel(random_mdp(seed=2)), np.linspace(-1.0, 1.0, 5)
+    wanted = soft_values(model, torch.from_numpy(betas), temperature=0.5)
+    found = soft_values(model, betas, temperature=np.float32(0.5))
+    assert torch.equal(found.objective, wanted.objective)
+    assert torch.equal(soft_values(model, np.float64(1.0), temperature=0.5).v, wanted.v[-1])
+
+
 @where
 @pytest.mark.parametrize("optimism", [1.0, 0.0, -0.7])
 def test_a_batch_is_its_settings_one_by_one(backend, optimism):
@@ -84,7 +92,7 @@ def test_axes_are_broadcast(backend):
     reward = torch.randn(5, 1, *model.mdp.reward.shape, dtype=FLOAT)
     temperature = torch.tensor([0.5, 1.0, 2.0], dtype=FLOAT)
     found = soft_values(model, 1.0, reward=reward, temperature=temperature)
-    assert found.q.shape == (5, 3, *infer(model).q.shape)
+    assert found.q.shape == (5, 3, *infer(model, 1.0).q.shape)
     assert found.objective.shape == (5, 3)
     alone = soft_values(model, 1.0, reward=reward[4, 0], temperature=2.0)
     torch.testing.assert_close(found.v[4, 2], alone.v, **NEAR)
@@ -157,7 +165,7 @@ def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
     flat = torch.as_tensor(hessian).reshape(reward.numel(), -1)
     torch.testing.assert_close(flat, flat.T)
     if optimism == 1.0:  # two independent turns in one state
-        visits = infer(model).marginals().outcome.flatten(1)
+        visits = infer(model, 1.0).marginals().outcome.flatten(1)
         covariance = sum(torch.diag(each) - torch.outer(each, each) for each in visits)
         torch.testing.assert_close(flat, covariance / 0.8**2)
 
@@ -196,7 +204,7 @@ def test_float32_stays_float32(backend):
     found = soft_values(model, 1.0, reward=reward)
     found.objective.backward()
     assert {each.dtype for each in (*vars(found).values(), reward.grad)} == {torch.float32}
-    exact = infer(TabularModel(mdp.to(dtype=torch.float64), 0.7))
+    exact = infer(TabularModel(mdp.to(dtype=torch.float64), 0.7), 1.0)
     torch.testing.assert_close(found.q.double(), exact.q, rtol=1e-5, atol=1e-5)
 
 
@@ -232,7 +240,7 @@ def test_values_far_apart_are_exact_row_by_row(backend):
 def test_bad_arguments_are_named(backend, arguments, message):
     bare = inspect.unwrap(soft_values)  # without the shape checker of the tests, which would speak first
     with pytest.raises(InvalidArgument, match=message):
-        bare(TabularModel(gamble(horizon=2)), **arguments)
+        bare(TabularModel(gamble(horizon=2)), **{"optimism": 1.0, **arguments})
 
 
 def dice(seed, width):

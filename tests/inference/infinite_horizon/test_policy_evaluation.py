@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_infinite import transition_of_policy
-from problems import gamble, random_mdp
+from problems import endless, gamble, random_mdp
 from strategies import laws, mdp_of, model_of, problems
 
 from pgm_control import (
@@ -59,7 +59,7 @@ def test_policy_values_solve_their_equations(problem, seed, discount, temperatur
     for dense in (stationary._DENSE, 0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(stationary, "_DENSE", dense)
-            found = policy_evaluation(mdp, policy, temperature, discount=discount, tolerance=1e-6)
+            found = policy_evaluation(endless(mdp, temperature, discount), policy, tolerance=1e-6)
         assert found.error_bound <= 1e-6
         assert np.abs(found.v.numpy() - exact).max() <= found.error_bound + 1e-12
         q = (mdp.probability * (mdp.reward + discount * torch.as_tensor(exact)[mdp.successor])).sum(-1)
@@ -69,11 +69,10 @@ def test_policy_values_solve_their_equations(problem, seed, discount, temperatur
 @laws
 @given(problems(), st.sampled_from([0.3, 0.9]), st.sampled_from([0.0, 0.5]))
 def test_the_optimal_policy_is_worth_the_optimal_value(problem, discount, temperature):
-    mdp = mdp_of(problem)
-    best = value_iteration(mdp, temperature, 0.0, discount, 1e-9, action_prior=problem.prior)
+    model = endless(mdp_of(problem), temperature, discount, problem.prior)
+    best = value_iteration(model, 0.0, 1e-9)
     alive = best.v > -torch.inf
-    prior = problem.prior
-    found = policy_evaluation(mdp, best.policy, temperature, prior, discount, 1e-9)
+    found = policy_evaluation(model, best.policy, 1e-9)
     assert torch.equal(found.v > -torch.inf, alive)
     assert (found.v - best.v)[alive].abs().max() < 1e-7 if alive.any() else True
     assert not found.q.isnan().any()
@@ -81,11 +80,12 @@ def test_the_optimal_policy_is_worth_the_optimal_value(problem, discount, temper
 
 def test_a_policy_that_meets_what_is_forbidden_is_worth_nothing():
     mdp = TabularMDP([1.0], [[[1.0], [1.0]]], [[[0], [0]]], [[[1.0], [-np.inf]]], 1, 0.5)
-    assert policy_evaluation(mdp, [[0.9, 0.1]]).v.tolist() == [-np.inf]
-    assert policy_evaluation(mdp, [[1.0, 0.0]]).v.tolist() == pytest.approx([2.0])
-    masked = policy_evaluation(mdp, [[1.0, 0.0]], 1.0, [[0.0, 1.0]])
+    assert policy_evaluation(endless(mdp), [[0.9, 0.1]]).v.tolist() == [-np.inf]
+    assert policy_evaluation(endless(mdp), [[1.0, 0.0]]).v.tolist() == pytest.approx([2.0])
+    masked = policy_evaluation(endless(mdp, 1.0, prior=np.array([[0.0, 1.0]])), [[1.0, 0.0]])
     assert masked.v.tolist() == [-np.inf]
-    assert policy_evaluation(mdp, [[1.0, 0.0]], discount=1.0, max_sweeps=9).status is ValueStatus.out_of_steps
+    undiscounted = policy_evaluation(endless(mdp, discount=1.0), [[1.0, 0.0]], max_sweeps=9)
+    assert undiscounted.status is ValueStatus.out_of_steps
 
 
 @laws
@@ -99,13 +99,13 @@ def test_time_is_shared_as_the_mean_over_a_long_time_says(problem, seed):
     mean, power = np.eye(len(matrix)), matrix
     for _ in range(16):  # the mean of 2^16 powers, by doubling
         mean, power = (mean + power @ mean) / 2, power @ power
-    found = stationary_distribution(mdp, policy)
+    found = stationary_distribution(endless(mdp, discount=1.0), policy)
     assert found.status is DistributionStatus.exact
     assert found.residual < 1e-11
     assert np.abs(found.probability.numpy() - mdp.initial.numpy() @ mean).max() < 2e-3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stationary, "_DENSE", 0)
-        swept = stationary_distribution(mdp, policy, tolerance=1e-13)
+        swept = stationary_distribution(endless(mdp, discount=1.0), policy, tolerance=1e-13)
     assert swept.residual <= 1e-13
     assert swept.error_bound == np.inf
     assert (swept.probability - found.probability).abs().max() < 1e-6
@@ -121,18 +121,18 @@ def test_discounted_occupancies_are_the_sum_over_time(problem, seed, discount):
     for dense in (stationary._DENSE, 0):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(stationary, "_DENSE", dense)
-            found = stationary_distribution(mdp, policy, discount, 1e-11)
+            found = stationary_distribution(endless(mdp, discount=discount), policy, 1e-11)
         assert np.abs(found.probability.numpy() - exact).sum() <= found.error_bound + 1e-13
         assert found.error_bound <= 1e-10
 
 
 def test_a_periodic_chain_and_two_classes():
     turn = TabularMDP([1.0, 0.0], [[[1.0]], [[1.0]]], [[[1]], [[0]]], np.zeros((2, 1, 1)), 1)
-    assert stationary_distribution(turn, [[1.0], [1.0]]).probability.tolist() == pytest.approx([0.5, 0.5])
+    assert stationary_distribution(endless(turn), [[1.0], [1.0]]).probability.tolist() == pytest.approx([0.5, 0.5])
     split = TabularMDP(
         [1.0, 0, 0], [[[0.3, 0.7]], *[[[1.0, 0]]] * 2], [[[1, 2]], [[1, 1]], [[2, 2]]], np.zeros((3, 1, 2)), 1
     )
-    assert stationary_distribution(split, np.ones((3, 1))).probability.tolist() == pytest.approx([0, 0.3, 0.7])
+    assert stationary_distribution(endless(split), np.ones((3, 1))).probability.tolist() == pytest.approx([0, 0.3, 0.7])
 
 
 def test_the_hard_gain_is_the_best_of_all_deterministic_policies():
@@ -144,11 +144,11 @@ def test_the_hard_gain_is_the_best_of_all_deterministic_policies():
             matrix, pay = transition_of_policy(*plain(mdp), policy)
             mean = np.linalg.matrix_power(0.5 * (np.eye(4) + matrix), 2**14)
             best = max(best, (mean @ pay).max())
-        found = average_reward(mdp, tolerance=1e-9)
+        found = average_reward(endless(mdp), 0.0, tolerance=1e-9)
         assert found.status is GainStatus.converged
         assert found.lower - 1e-9 <= best <= found.upper + 1e-9
         assert found.upper - found.lower <= 2e-9
-        reached = stationary_distribution(mdp, found.policy).probability
+        reached = stationary_distribution(endless(mdp), found.policy).probability
         matrix, pay = transition_of_policy(*plain(mdp), found.policy.numpy())
         assert float(reached.numpy() @ pay) == pytest.approx(found.gain, abs=1e-7)
 
@@ -156,45 +156,45 @@ def test_the_hard_gain_is_the_best_of_all_deterministic_policies():
 def test_the_gain_is_the_limit_of_discounted_values_and_the_bias_solves_its_equation():
     mdp = mixing(6)
     for temperature, beta in ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -1.0)):
-        found = average_reward(mdp, temperature, beta, 1e-10)
-        near = value_iteration(mdp, temperature, beta, 0.9999, 1e-6, max_sweeps=100_000)
+        found = average_reward(endless(mdp, temperature), beta, 1e-10)
+        near = value_iteration(endless(mdp, temperature, 0.9999), beta, 1e-6, max_sweeps=100_000)
         assert ((1 - 0.9999) * near.v - found.gain).abs().max() < 2e-3
         assert (near.v - near.v[0] - found.bias).abs().max() < 2e-2
 
 
 def test_a_periodic_problem_settles():
     turn = TabularMDP([1.0, 0.0], [[[1.0]], [[1.0]]], [[[1]], [[0]]], [[[3.0]], [[1.0]]], 1)
-    found = average_reward(turn)
+    found = average_reward(endless(turn), 0.0)
     assert found.gain == pytest.approx(2.0, abs=1e-6)
     assert found.bias.tolist() == pytest.approx([0.0, -1.0], abs=1e-5)
 
 
 def test_two_classes_have_no_one_gain_and_the_bounds_say_so():
     mdp = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[3.0]], [[1.0]]], 1)
-    found = average_reward(mdp, max_sweeps=50)
+    found = average_reward(endless(mdp), 0.0, max_sweeps=50)
     assert found.status is GainStatus.out_of_steps
     assert (found.lower, found.upper) == pytest.approx((1.0, 3.0))
 
 
-@pytest.mark.parametrize("method", [average_reward, growth_rate])
+@pytest.mark.parametrize("method", [lambda model, **given: average_reward(model, 0.0, **given), growth_rate])
 def test_sweeps_progress_and_ctrl_c(method):
-    mdp, shown = mixing(6), []
+    model, shown = endless(mixing(6), 0.5), []
 
     def press(step, metrics):
         shown.append(step)
         if step == 3:
             signal.raise_signal(signal.SIGINT)
 
-    whole = method(mdp, 0.5, progress=lambda step, metrics: shown.append(step))
+    whole = method(model, progress=lambda step, metrics: shown.append(step))
     assert (whole.status, shown) == (GainStatus.converged, list(range(1, whole.sweeps + 1)))
-    short = method(mdp, 0.5, max_sweeps=2)
+    short = method(model, max_sweeps=2)
     assert (short.status, short.sweeps) == (GainStatus.out_of_steps, 2)
     shown.clear()
-    part = method(mdp, 0.5, progress=press)
+    part = method(model, progress=press)
     assert (part.status, part.sweeps, shown) == (GainStatus.interrupted, 3, [1, 2, 3])
     for bad in (0, -1, True):
         with pytest.raises(InvalidArgument, match="`max_sweeps` must be a whole number, at least 1"):
-            method(mdp, 0.5, max_sweeps=bad)
+            method(model, max_sweeps=bad)
 
 
 def tilted(mdp, temperature, prior):
@@ -220,7 +220,7 @@ def test_growth_is_the_log_perron_root_of_what_can_be_reached(problem):
     """From each state: the largest modulus among the eigenvalues of the block that it can reach."""
     mdp = mdp_of(problem)
     matrix = tilted(mdp, problem.temperature, problem.prior)
-    found = growth_rate(mdp, problem.temperature, action_prior=problem.prior)
+    found = growth_rate(endless(mdp, problem.temperature, prior=problem.prior))
     assert found.status is GainStatus.converged
     reach = reachable(matrix)
     for s in range(mdp.num_states):
@@ -234,10 +234,10 @@ def test_growth_is_the_log_perron_root_of_what_can_be_reached(problem):
 
 def test_growth_is_what_the_evidence_does_at_long_horizons_and_the_gain_of_a_free_guide():
     problem = mixing(5)
-    found = growth_rate(problem, 0.5)
-    evidence = [infer(TabularModel(problem.replace(horizon=steps), 0.5)).log_evidence for steps in (50, 60)]
+    found = growth_rate(endless(problem, 0.5))
+    evidence = [infer(TabularModel(problem.replace(horizon=steps), 0.5), 1.0).log_evidence for steps in (50, 60)]
     assert (evidence[1] - evidence[0]) / 10 == pytest.approx(found.rate, abs=1e-8)
-    assert average_reward(problem, 0.5, 1.0, 1e-9).gain / 0.5 == pytest.approx(found.rate, abs=1e-7)
+    assert average_reward(endless(problem, 0.5), 1.0, 1e-9).gain / 0.5 == pytest.approx(found.rate, abs=1e-7)
 
 
 @laws
@@ -245,8 +245,8 @@ def test_growth_is_what_the_evidence_does_at_long_horizons_and_the_gain_of_a_fre
 def test_evidence_never_outgrows_the_rate_by_more_than_a_polynomial(problem):
     mdp = mdp_of(problem).replace(horizon=200, discount=1.0, final_reward=None)
     model = type(model_of(problem))(mdp, problem.temperature, torch.as_tensor(problem.prior))
-    evidence = infer(model).log_evidence
-    rate = growth_rate(mdp, problem.temperature, action_prior=problem.prior).rate
+    evidence = infer(model, 1.0).log_evidence
+    rate = growth_rate(model).rate
     if rate == -np.inf:
         assert evidence == -np.inf
     else:
@@ -275,14 +275,14 @@ def test_classes_are_those_that_reach_one_another(states, edges):
 
 
 def test_arguments_are_checked():
-    mdp = gamble()
+    model = endless(gamble())
     with pytest.raises(InvalidArgument, match="`policy` must have shape"):
-        policy_evaluation(mdp, [[1.0]])
+        policy_evaluation(model, [[1.0]])
     with pytest.raises(InvalidArgument, match="`tolerance` must be"):
-        average_reward(mdp, tolerance=-1.0)
-    with pytest.raises(InvalidArgument, match="`optimism` must be 0"):
-        growth_rate(mdp, 0.0)
-    assert "between" in repr(average_reward(mdp))
-    assert "nats a step" in repr(growth_rate(mdp))
-    assert "residual" in repr(stationary_distribution(mdp, [[0.5, 0.5]]))
-    assert "error at most" in repr(policy_evaluation(mdp, [[0.5, 0.5]], discount=0.5))
+        average_reward(model, 0.0, tolerance=-1.0)
+    with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
+        growth_rate(model)
+    assert "between" in repr(average_reward(model, 0.0))
+    assert "nats a step" in repr(growth_rate(endless(gamble(), 1.0)))
+    assert "residual" in repr(stationary_distribution(model, [[0.5, 0.5]]))
+    assert "error at most" in repr(policy_evaluation(endless(gamble(), discount=0.5), [[0.5, 0.5]]))

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_infinite import bellman as by_definition
-from problems import random_mdp
+from problems import endless, random_mdp
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import TabularMDP, value_iteration
@@ -16,7 +16,7 @@ from pgm_control.inference.infinite_horizon import bellman as bellman_module
 from pgm_control.inference.infinite_horizon.bellman import Change
 from pgm_control.inference.infinite_horizon.certificate import span_certificate, sup_norm_certificate
 from pgm_control.inference.infinite_horizon.methods import Anderson
-from pgm_control.inference.infinite_horizon.problem import Endless
+from pgm_control.inference.infinite_horizon.problem import InfiniteHorizonProblem
 from pgm_control.inference.infinite_horizon.tables import best_form
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
@@ -74,15 +74,15 @@ def garnet(states, actions=3, outcomes=4, seed=0, padding=0.0):
 def test_sweeps_are_the_definition(problem, beta, v, hard):
     """Where no dead end is near: those stand at 0 here."""
     beta, temperature = (0.0, 0.0) if hard else (beta, problem.temperature)
-    endless = Endless.of(mdp_of(problem), temperature, beta, 0.9, problem.prior)
-    v = torch.tensor(v[: endless.num_states], dtype=torch.float64)
+    posed = InfiniteHorizonProblem.of(endless(mdp_of(problem), temperature, 0.9, problem.prior), beta)
+    v = torch.tensor(v[: posed.num_states], dtype=torch.float64)
     tables = (problem.probability, problem.successor, problem.reward, problem.prior)
-    with endless.bellman(1) as bellman:
+    with posed.bellman(1) as bellman:
         if bellman.tables.dead is not None:
             return
     q, out = by_definition(*tables, temperature, beta, 0.9, v.numpy().astype(np.longdouble))
     for where in ("auto", "torch"):
-        found = swept(endless, v, where=where)
+        found = swept(posed, v, where=where)
         np.testing.assert_allclose(found["out"], out.astype(float), rtol=1e-12, atol=1e-12)
         allowed = problem.prior > 0
         lost = ~np.isfinite(found["q"].numpy())[allowed] & np.isfinite(q.astype(float))[allowed]
@@ -95,12 +95,12 @@ def test_sweeps_are_the_definition(problem, beta, v, hard):
 @given(problems(), optimisms, st.lists(st.floats(-9, 9), min_size=3, max_size=3), st.booleans())
 def test_compiled_equals_torch_in_every_form(problem, beta, v, hard):
     beta, temperature = (0.0, 0.0) if hard else (beta, problem.temperature)
-    endless = Endless.of(mdp_of(problem), temperature, beta, 0.9, problem.prior)
-    v = torch.tensor(v[: endless.num_states], dtype=torch.float64)
-    reference = swept(endless, v, form="padded", where="torch")
+    posed = InfiniteHorizonProblem.of(endless(mdp_of(problem), temperature, 0.9, problem.prior), beta)
+    v = torch.tensor(v[: posed.num_states], dtype=torch.float64)
+    reference = swept(posed, v, form="padded", where="torch")
     for form in FORMS if beta == 0 else FORMS[:2]:
         for where in ("auto", "torch"):
-            found = swept(endless, v, form=form, where=where)
+            found = swept(posed, v, form=form, where=where)
             if hard:  # ties may go either way
                 for each in (reference, found):
                     each.pop("choice", None)
@@ -117,18 +117,18 @@ def test_blocks_threads_and_unrolled_loops_change_nothing(temperature, beta, whe
     prior /= prior.sum(-1, keepdims=True)
     v = torch.randn(600, dtype=torch.float64)
     for action_prior in (None, prior):
-        endless = Endless.of(mdp, temperature, beta, 0.9, action_prior)
-        reference = swept(endless, v, where="torch")
+        posed = InfiniteHorizonProblem.of(endless(mdp, temperature, 0.9, action_prior), beta)
+        reference = swept(posed, v, where="torch")
         for patch in ({}, {"_UNROLLED": 1, "_ALONE": 1}):
             for form in FORMS[:2]:
-                same(swept(endless, v, threads=3, patch=patch, form=form, where=where), reference)
+                same(swept(posed, v, threads=3, patch=patch, form=form, where=where), reference)
 
 
 @needs_numba
 def test_the_answer_does_not_depend_on_the_number_of_threads(monkeypatch):
     monkeypatch.setattr(bellman_module, "_ALONE", 1)
     for temperature in (0.0, 0.3):
-        one, two, five = (value_iteration(garnet(2000), temperature, threads=n) for n in (1, 2, 5))
+        one, two, five = (value_iteration(endless(garnet(2000), temperature), 0.0, threads=n) for n in (1, 2, 5))
         assert torch.equal(one.v, two.v)
         assert torch.equal(one.v, five.v)
         assert one.error_bound == five.error_bound
@@ -137,9 +137,9 @@ def test_the_answer_does_not_depend_on_the_number_of_threads(monkeypatch):
 @pytest.mark.parametrize("form", FORMS)
 def test_float32_tables_in_every_form(form):
     mdp = garnet(50).to(dtype=torch.float32)
-    endless = Endless.of(mdp, 0.3, 0.0, 0.9)
+    posed = InfiniteHorizonProblem.of(endless(mdp, 0.3, 0.9), 0.0)
     v = torch.randn(50, dtype=torch.float64)
-    same(swept(endless, v, form=form), swept(endless, v, form="padded", where="torch"))
+    same(swept(posed, v, form=form), swept(posed, v, form="padded", where="torch"))
 
 
 def test_the_form_follows_the_rule():
@@ -157,7 +157,7 @@ def test_the_form_follows_the_rule():
 def test_a_dense_matrix_is_shared_and_not_copied():
     rng = np.random.default_rng(0)
     mdp = TabularMDP.from_dense(np.eye(40)[0], rng.dirichlet(np.ones(40), (40, 2)), rng.normal(size=(40, 2)), 1, 0.9)
-    with Endless.of(mdp, 0.0).bellman(1) as bellman:
+    with InfiniteHorizonProblem.of(endless(mdp), 0.0).bellman(1) as bellman:
         assert bellman.tables.form == "dense"
         assert bellman.tables.probability.data_ptr() == mdp.probability.data_ptr()
 
@@ -165,7 +165,7 @@ def test_a_dense_matrix_is_shared_and_not_copied():
 def test_tables_are_shared_and_not_copied():
     mdp = garnet(100)
     mdp = mdp.replace(successor=mdp.successor.to(torch.int32))
-    with Endless.of(mdp, 0.5, 1.0).bellman(1) as bellman:
+    with InfiniteHorizonProblem.of(endless(mdp, 0.5), 1.0).bellman(1) as bellman:
         for name in ("probability", "successor", "reward"):
             assert getattr(bellman.tables, name).data_ptr() == getattr(mdp, name).data_ptr()
 
@@ -176,7 +176,7 @@ def test_extreme_values_are_exact_row_by_row():
     mdp = TabularMDP(np.eye(3)[0], p, successor, np.array([[[0.0, 1.0]], [[0.0, 0.0]], [[0.0, 0.0]]]), 1, 1.0)
     v = torch.tensor([0.0, -1e5, 1e5], dtype=torch.float64)
     for where in ("auto", "torch"):
-        out = swept(Endless.of(mdp, 0.1, 1.0), v, where=where)["out"]
+        out = swept(InfiniteHorizonProblem.of(endless(mdp, 0.1), 1.0), v, where=where)["out"]
         assert out[0].item() == pytest.approx(-1e5 + 0.1 * np.log(0.5 + 0.5 * np.exp(10)), rel=1e-15)
 
 
@@ -196,7 +196,8 @@ def test_certificates_by_hand():
 
 def test_a_wild_combination_is_dropped_for_the_plain_sweep():
     """Anderson's safeguard: values thrown far off cost one more sweep, not the progress made."""
-    problem = Endless.of(random_mdp(seed=3, states=30, actions=3, horizon=1, discount=0.95), 0.0, 0.0, None, None)
+    mdp = random_mdp(seed=3, states=30, actions=3, horizon=1, discount=0.95)
+    problem = InfiniteHorizonProblem.of(endless(mdp), 0.0)
     with problem.bellman(1) as bellman:
         step = Anderson(bellman, {"v": torch.zeros(30, dtype=torch.float64), "sweeps": torch.tensor(0.0)})
         for _ in range(4):

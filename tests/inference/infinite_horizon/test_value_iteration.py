@@ -1,5 +1,6 @@
 """Endless problems: the certificate bounds, every method and form agrees, and infer is the limit."""
 
+import dataclasses
 import itertools
 import signal
 
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_infinite import fixed_point, policy_iteration
-from problems import random_mdp
+from problems import endless, random_mdp
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import (
@@ -23,7 +24,7 @@ from pgm_control import (
     infer,
     value_iteration,
 )
-from pgm_control.inference.infinite_horizon.problem import Endless
+from pgm_control.inference.infinite_horizon.problem import InfiniteHorizonProblem
 
 METHODS = ["value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson", "auto"]
 methods = pytest.mark.parametrize("method", METHODS)
@@ -61,10 +62,8 @@ def test_the_certificate_bounds_the_distance_to_the_fixed_point(problem, beta, d
     tables = (problem.probability, problem.successor, problem.reward, problem.prior)
     q, v = fixed_point(*tables, problem.temperature, beta, discount)
     for tolerance in (1e-1, 1e-8):
-        found = value_iteration(
-            mdp_of(problem), problem.temperature, beta, discount, tolerance,
-            action_prior=problem.prior, method=method, stopping=stopping,
-        )  # fmt: skip
+        model = endless(mdp_of(problem), problem.temperature, discount, problem.prior)
+        found = value_iteration(model, beta, tolerance, method=method, stopping=stopping)
         assert found.status is ValueStatus.converged
         assert found.error_bound <= tolerance
         assert distance(found.v, v) <= found.error_bound + 1e-12
@@ -78,7 +77,7 @@ def test_the_certificate_bounds_the_distance_to_the_fixed_point(problem, beta, d
 @given(problems(forbidden=False), discounts, st.sampled_from(METHODS))
 def test_hard_values_are_those_of_policy_iteration(problem, discount, method):
     exact = policy_iteration(problem.probability, problem.successor, problem.reward, discount)
-    found = value_iteration(mdp_of(problem), 0.0, 0.0, discount, 1e-9, method=method)
+    found = value_iteration(endless(mdp_of(problem), 0.0, discount), 0.0, 1e-9, method=method)
     assert found.error_bound <= 1e-9
     assert distance(found.v, exact) <= found.error_bound + 1e-12
 
@@ -89,7 +88,7 @@ def test_methods_agree_on_larger_problems(temperature, beta, local):
     mdp = garnet(seed=1, states=40, discount=0.9, local=local)
     _, exact = fixed_point(*arrays(mdp), np.full((40, 3), 1 / 3), temperature, beta, 0.9, accuracy=1e-10)
     for method in METHODS:
-        found = value_iteration(mdp, temperature, beta, tolerance=1e-7, method=method)
+        found = value_iteration(endless(mdp, temperature), beta, tolerance=1e-7, method=method)
         assert found.status is ValueStatus.converged
         assert distance(found.v, exact) <= found.error_bound + 1e-10
 
@@ -101,15 +100,16 @@ def test_it_is_the_limit_of_infer(problem, beta, discount):
     steps = 60 if discount == 0.5 else 350
     mdp = mdp_of(problem).replace(horizon=steps, discount=discount, final_reward=None)
     prior = torch.as_tensor(problem.prior)
-    posterior = infer(TabularModel(mdp, problem.temperature, prior), Optimism(beta, 0.0))
-    found = value_iteration(mdp, problem.temperature, beta, tolerance=1e-9, action_prior=prior)
+    model = TabularModel(mdp, problem.temperature, prior)
+    posterior, found = infer(model, Optimism(beta, 0.0)), value_iteration(model, beta, tolerance=1e-9)
     assert distance(found.v, posterior.v[0]) <= 1e-9 + 1e-11
 
 
 @laws
 @given(problems(), optimisms, st.lists(st.floats(-9, 9), min_size=3, max_size=3), st.floats(-9, 9), discounts)
 def test_the_operator_contracts_and_is_monotone_and_adds_constants(problem, beta, other, c, discount):
-    settings_ = Endless.of(mdp_of(problem), problem.temperature, beta, discount, problem.prior)
+    model = endless(mdp_of(problem), problem.temperature, discount, problem.prior)
+    settings_ = InfiniteHorizonProblem.of(model, beta)
     states = settings_.num_states
     u, v = torch.zeros(states, dtype=torch.float64), torch.tensor(other[:states], dtype=torch.float64)
     with settings_.bellman(1) as bellman:
@@ -130,11 +130,8 @@ def test_the_operator_contracts_and_is_monotone_and_adds_constants(problem, beta
 @laws
 @given(problems(), st.sampled_from([0.3, 0.8]))
 def test_values_rise_with_optimism(problem, discount):
-    mdp = mdp_of(problem)
-    values = [
-        value_iteration(mdp, problem.temperature, beta, discount, 1e-7, action_prior=problem.prior).v
-        for beta in (-20.0, -1.0, 0.0, 1.0)
-    ]
+    model = endless(mdp_of(problem), problem.temperature, discount, problem.prior)
+    values = [value_iteration(model, beta, 1e-7).v for beta in (-20.0, -1.0, 0.0, 1.0)]
     for low, high in itertools.pairwise(values):
         assert (high - low >= -2e-7)[low > -torch.inf].all()
 
@@ -144,27 +141,28 @@ def test_values_rise_with_optimism(problem, discount):
 def test_a_low_temperature_tends_to_the_hard_maximum(problem, discount):
     """The soft maximum is below the hard one by at most τ log 1/ρ a step."""
     mdp, temperature = mdp_of(problem), 1e-7
-    hard = value_iteration(mdp, 0.0, 0.0, discount, 1e-10, action_prior=problem.prior).v
-    soft = value_iteration(mdp, temperature, 0.0, discount, 1e-10, action_prior=problem.prior).v
+    hard, soft = (
+        value_iteration(endless(mdp, tau, discount, problem.prior), 0.0, 1e-10).v for tau in (0.0, temperature)
+    )
     least = problem.prior[problem.prior > 0].min()
     assert ((soft == hard) | ((hard - soft) >= -2e-10)).all()
     assert distance(soft, hard) <= temperature * np.log(1 / least) / (1 - discount) + 2e-10
 
 
 def test_mixing_problems_need_few_sweeps_and_sup_norm_many():
-    mdp = garnet(seed=3, states=500, discount=0.99)
-    span = value_iteration(mdp, method="value_iteration")
-    sup_norm = value_iteration(mdp, method="value_iteration", stopping="sup_norm")
+    model = endless(garnet(seed=3, states=500, discount=0.99))
+    span = value_iteration(model, 0.0, method="value_iteration")
+    sup_norm = value_iteration(model, 0.0, method="value_iteration", stopping="sup_norm")
     assert span.sweeps < 50
     assert sup_norm.sweeps > 1000
     assert distance(span.v, sup_norm.v) <= span.error_bound + sup_norm.error_bound
 
 
 def test_anderson_saves_sweeps_where_mixing_is_slow_and_auto_finds_out():
-    mdp = garnet(seed=2, states=300, discount=0.99, local=3)
-    plain = value_iteration(mdp, 0.3, method="value_iteration")
-    mixed = value_iteration(mdp, 0.3, method="anderson")
-    auto = value_iteration(mdp, 0.3)
+    model = endless(garnet(seed=2, states=300, discount=0.99, local=3), 0.3)
+    plain = value_iteration(model, 0.0, method="value_iteration")
+    mixed = value_iteration(model, 0.0, method="anderson")
+    auto = value_iteration(model, 0.0)
     assert mixed.sweeps < plain.sweeps / 3
     assert auto.sweeps < plain.sweeps / 2
     assert auto.checkpoint.phase == "anderson"
@@ -173,9 +171,9 @@ def test_anderson_saves_sweeps_where_mixing_is_slow_and_auto_finds_out():
 
 @methods
 def test_a_warm_start_converges_at_once(method):
-    mdp = garnet(seed=4)
-    first = value_iteration(mdp, 0.3, method=method)
-    again = value_iteration(mdp, 0.3, method=method, initial_value=first.v)
+    model = endless(garnet(seed=4), 0.3)
+    first = value_iteration(model, 0.0, method=method)
+    again = value_iteration(model, 0.0, method=method, initial_value=first.v)
     assert len(again.history) <= 2
     assert again.status is ValueStatus.converged
 
@@ -183,7 +181,7 @@ def test_a_warm_start_converges_at_once(method):
 def test_frozen_lake_without_a_discount():
     lake = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1", map_name="4x4"))
     for method in METHODS[:3]:
-        found = value_iteration(lake, discount=1.0, tolerance=1e-12, method=method)
+        found = value_iteration(endless(lake), 0.0, tolerance=1e-12, method=method)
         assert found.status is ValueStatus.undiscounted
         assert found.error_bound == torch.inf
         assert found.v[0].item() == pytest.approx(14 / 17, abs=1e-9)
@@ -191,13 +189,13 @@ def test_frozen_lake_without_a_discount():
 
 def test_cliff_walking_without_a_discount():
     cliff = TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon=100)
-    found = value_iteration(cliff, discount=1.0)
+    found = value_iteration(endless(cliff), 0.0)
     assert found.v[36].item() == pytest.approx(-13.0, abs=1e-12)
 
 
 def test_values_without_a_limit_are_said_to_have_none():
     mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[1.0]]], 1)
-    found = value_iteration(mdp, max_sweeps=20)
+    found = value_iteration(endless(mdp), 0.0, max_sweeps=20)
     assert found.status is ValueStatus.out_of_steps
     assert found.error_bound == torch.inf
 
@@ -211,11 +209,11 @@ def test_dead_ends_far_away_are_found():
     reward[-1] = -np.inf
     mdp = TabularMDP(np.eye(states)[0], np.full((states, 1, 2), 0.5), successor, reward, 1, 0.9)
     for method in METHODS:
-        assert (value_iteration(mdp, method=method).v == -torch.inf).all()
-        free = value_iteration(mdp, 1.0, 1.0, method=method)
+        assert (value_iteration(endless(mdp), 0.0, method=method).v == -torch.inf).all()
+        free = value_iteration(endless(mdp, 1.0), 1.0, method=method)
         assert (free.v[:11] > -torch.inf).all()
         assert (free.v[11:] == -torch.inf).all()
-        assert (value_iteration(mdp, 1.0, -1.0, method=method).v == -torch.inf).all()
+        assert (value_iteration(endless(mdp, 1.0), -1.0, method=method).v == -torch.inf).all()
 
 
 def test_padding_may_point_anywhere():
@@ -223,14 +221,14 @@ def test_padding_may_point_anywhere():
     p = np.array([[[1.0, 0.0]], [[0.5, 0.5]]])
     mdp = TabularMDP([1.0, 0.0], p, [[[0, 1]], [[1, 1]]], [[[1.0, -9.0]], [[-np.inf, 0.0]]], 1, 0.5)
     for beta in (-30.0, -1.0, 0.0, 1.0):
-        assert value_iteration(mdp, 1.0, beta).v[0].item() == pytest.approx(2.0, abs=1e-6)
+        assert value_iteration(endless(mdp, 1.0), beta).v[0].item() == pytest.approx(2.0, abs=1e-6)
 
 
 @methods
 @pytest.mark.parametrize("temperature", [0.0, 1e-7, 1.0])
 def test_a_masked_action_does_not_count_however_good(method, temperature):
     mdp = TabularMDP([1.0], [[[1.0], [1.0]]], [[[0], [0]]], [[[1.0], [5.0]]], 1, 0.5)
-    found = value_iteration(mdp, temperature, action_prior=[[1.0, 0.0]], method=method)
+    found = value_iteration(endless(mdp, temperature, prior=np.array([[1.0, 0.0]])), 0.0, method=method)
     assert found.v.item() == pytest.approx(2.0, abs=1e-6)
     assert found.policy.tolist() == [[1.0, 0.0]]
     assert found.q[0, 1] == -torch.inf
@@ -242,7 +240,7 @@ def test_float32_tables_are_certified_too():
     mdp = garnet(seed=5, states=200, discount=0.99).to(dtype=torch.float32)
     p, r = mdp.probability.double().numpy(), mdp.reward.double().numpy()
     for method in METHODS:
-        found = value_iteration(mdp, method=method)
+        found = value_iteration(endless(mdp), 0.0, method=method)
         assert found.status is ValueStatus.converged
         assert found.sweeps < 200 or method == "gauss_seidel"  # slow to move all values together
         assert distance(found.v, policy_iteration(p, mdp.successor.numpy(), r, 0.99)) <= found.error_bound + 1e-10
@@ -251,47 +249,47 @@ def test_float32_tables_are_certified_too():
 @methods
 @pytest.mark.parametrize("temperature", [0.0, 0.3])
 def test_a_resumed_run_is_the_uninterrupted_one(method, temperature, tmp_path):
-    mdp = garnet(seed=6, states=40, discount=0.9, local=3)
-    whole = value_iteration(mdp, temperature, method=method)
-    part = value_iteration(mdp, temperature, method=method, max_sweeps=17, checkpoint=tmp_path / "part")
+    model = endless(garnet(seed=6, states=40, discount=0.9, local=3), temperature)
+    whole = value_iteration(model, 0.0, method=method)
+    part = value_iteration(model, 0.0, method=method, max_sweeps=17, checkpoint=tmp_path / "part")
     assert part.status is ValueStatus.out_of_steps
     part.save(tmp_path / "saved")
     for resume in (part, tmp_path / "part", str(tmp_path / "saved")):
-        rest = value_iteration(mdp, temperature, method=method, resume=resume)
+        rest = value_iteration(model, 0.0, method=method, resume=resume)
         assert torch.equal(rest.v, whole.v)
         assert torch.equal(rest.policy, whole.policy)
         assert torch.equal(rest.history, whole.history)
         assert (rest.error_bound, rest.sweeps) == (whole.error_bound, whole.sweeps)
     with pytest.raises(InvalidCheckpoint, match="its temperature was"):
-        value_iteration(mdp, temperature + 1, method=method, resume=part)
+        value_iteration(TabularModel(model.mdp, temperature + 1), 0.0, method=method, resume=part)
     with pytest.raises(InvalidCheckpoint, match="its problem was"):
-        value_iteration(random_mdp(1), temperature, discount=0.9, method=method, resume=tmp_path / "part")
+        value_iteration(endless(random_mdp(1), temperature, 0.9), 0.0, method=method, resume=tmp_path / "part")
 
 
 def test_checkpoints_that_are_none_are_refused(tmp_path):
-    mdp = random_mdp(1, discount=0.9)
+    model = endless(random_mdp(1, discount=0.9))
     with pytest.raises(InvalidCheckpoint, match="no checkpoint"):
-        value_iteration(mdp, resume=tmp_path / "nothing")
+        value_iteration(model, 0.0, resume=tmp_path / "nothing")
     (tmp_path / "junk").write_bytes(b"junk")
     with pytest.raises(InvalidCheckpoint, match="cannot be read"):
-        value_iteration(mdp, resume=tmp_path / "junk")
+        value_iteration(model, 0.0, resume=tmp_path / "junk")
 
 
 def test_ctrl_c_keeps_the_last_iterate():
-    mdp = garnet(seed=7, discount=0.99)
-    whole = value_iteration(mdp, method="value_iteration")
+    model = endless(garnet(seed=7, discount=0.99))
+    whole = value_iteration(model, 0.0, method="value_iteration")
 
     def press(step, metrics):
         if step == 5:
             signal.raise_signal(signal.SIGINT)
 
-    part = value_iteration(mdp, method="value_iteration", progress=press)
+    part = value_iteration(model, 0.0, method="value_iteration", progress=press)
     assert part.status is ValueStatus.interrupted
     assert len(part.history) == 5
     assert np.isfinite(part.error_bound)
     shown = []
     rest = value_iteration(
-        mdp, method="value_iteration", resume=part, progress=lambda step, metrics: shown.append(step)
+        model, 0.0, method="value_iteration", resume=part, progress=lambda step, metrics: shown.append(step)
     )
     assert torch.equal(rest.v, whole.v)
     assert shown == list(range(6, len(whole.history) + 1))
@@ -300,14 +298,17 @@ def test_ctrl_c_keeps_the_last_iterate():
 def test_progress_sees_every_iteration():
     seen = []
     found = value_iteration(
-        garnet(seed=8), method="value_iteration", progress=lambda step, metrics: seen.append((step, metrics["span"]))
+        endless(garnet(seed=8)),
+        0.0,
+        method="value_iteration",
+        progress=lambda step, metrics: seen.append((step, metrics["span"])),
     )
     assert [span for _, span in seen] == found.history.tolist()
 
 
 def test_too_large_rewards_are_a_status_and_not_a_nan():
     mdp = TabularMDP([1.0], [[[0.5, 0.5]]], [[[0, 0]]], [[[1e308, 1.2e308]]], 1, 0.99)
-    found = value_iteration(mdp, max_sweeps=500, stopping="sup_norm", tolerance=1.0)
+    found = value_iteration(endless(mdp), 0.0, max_sweeps=500, stopping="sup_norm", tolerance=1.0)
     assert found.status is ValueStatus.not_finite
     assert found.v.tolist() == [0.0]
     assert found.policy.tolist() == [[1.0]]
@@ -315,25 +316,53 @@ def test_too_large_rewards_are_a_status_and_not_a_nan():
 
 def test_more_digits_than_there_are_is_a_status():
     mdp = random_mdp(1, discount=0.99)
-    found = value_iteration(mdp, tolerance=1e-15)
+    found = value_iteration(endless(mdp), 0.0, tolerance=1e-15)
     assert found.status is ValueStatus.out_of_digits
     assert found.error_bound < 1e-9
     assert "error at most" in repr(found)
 
 
+def test_an_action_prior_that_no_state_changes_is_one_row():
+    """So that a huge problem needs no table of it; whatever the dtype, uniform is uniform in float64."""
+    for mdp in (garnet(1), garnet(1).to(torch.float32)):
+        model = TabularModel(mdp)
+        assert model.action_prior.untyped_storage().nbytes() == model.action_prior.element_size()
+        assert InfiniteHorizonProblem.of(model, 0.0).prior.tolist() == [[1 / 3] * 3]
+    row = np.array([0.5, 0.3, 0.2])
+    problem = InfiniteHorizonProblem.of(TabularModel(garnet(1), 1.0, np.tile(row, (60, 1))), 0.0)
+    assert problem.prior.shape == (1, 3)
+    other = dataclasses.replace(problem, prior=problem.prior.repeat(60, 1))
+    v = torch.randn(60, dtype=torch.float64)
+    found = []
+    for each in (problem, other):
+        with each.bellman(1) as bellman:
+            bellman.sweep(v, out := torch.empty_like(v))
+        found.append(out)
+    assert torch.equal(*found)
+
+
+def test_a_result_names_its_model():
+    model = endless(random_mdp(1, discount=0.9), 0.5)
+    found = value_iteration(model, 0.3, method="anderson")
+    assert found.model is model
+    assert (found.optimism, found.method) == (Optimism(0.3, 0.3), "anderson")
+
+
+def test_a_model_is_asked_for():
+    with pytest.raises(InvalidArgument, match=r"`model` must be a tabular model, such as TabularModel\(mdp, temp"):
+        InfiniteHorizonProblem.of(random_mdp(1), 0.0)  # pyright: ignore[reportArgumentType]
+
+
 def test_arguments_are_checked():
-    mdp = random_mdp(1, discount=0.9)
+    model = endless(random_mdp(1, discount=0.9))
     refused = {
-        "`temperature` must be": {"temperature": -1.0},
-        "`optimism` must be 0 when": {"optimism": 1.0},
-        "`optimism` of survival": {"temperature": 1.0, "optimism": Optimism(1.0, 1.0, 1.0)},
-        "`discount` must be": {"discount": 0.0},
+        "`optimism` must be 0 when the model's temperature is 0": {"optimism": 1.0},
+        "`optimism` of survival": {"model": TabularModel(model.mdp), "optimism": Optimism(1.0, 1.0, 1.0)},
         "`tolerance` must be": {"tolerance": 0.0},
         "`threads` must be": {"threads": 0},
         "`max_sweeps` must be": {"max_sweeps": 0},
         "`initial_value` must hold": {"initial_value": [1.0]},
-        "`action_prior` must have shape": {"action_prior": [[1.0]]},
     }
     for message, arguments in refused.items():
         with pytest.raises(InvalidArgument, match=message):
-            value_iteration(**{"mdp": mdp, **arguments})
+            value_iteration(**{"model": model, "optimism": 0.0, **arguments})

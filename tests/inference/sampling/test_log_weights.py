@@ -138,7 +138,7 @@ def test_estimates_are_unbiased(free, form):
 def test_the_true_world_throws_the_models_dice():
     """A free guide that throws only jackpots, and what its actions earn: .2 · 3 and no more."""
     model = TabularModel(gamble(horizon=2), 0.2)
-    posterior = infer(model)
+    posterior = infer(model, 1.0)
     for guide in (posterior, by_hand(posterior)):
         found = estimate(model, guide, 400, torch.Generator().manual_seed(0))
         within(found.true_return, evaluate(model, posterior).true_return)
@@ -183,11 +183,11 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_the_evidence():
     guide = moved(ClampedGuide(model))
     exact = [exact_iwae(problem, guide, k) for k in (1, 2, 3)]
     assert exact[0] == pytest.approx(evaluate(model, guide).elbo, abs=1e-9)
-    assert exact[0] < exact[1] < exact[2] < infer(model).log_evidence
+    assert exact[0] < exact[1] < exact[2] < infer(model, 1.0).log_evidence
     for k, expected in enumerate(exact, 1):
         within(iwae_bound(model, guide, k, 4000, torch.Generator().manual_seed(k)), expected)
     far = iwae_bound(model, guide, 20_000, 100, torch.Generator().manual_seed(0))
-    within(far, infer(model).log_evidence)
+    within(far, infer(model, 1.0).log_evidence)
     assert far.standard_error < 0.02
 
 

@@ -205,7 +205,7 @@ def test_the_expectation_of_the_evidence_is_exact_over_every_run(monkeypatch, ac
         total, mean, some = total + probability, mean + probability * evidence, some or again
     assert some
     assert total == pytest.approx(1.0, abs=1e-12)
-    assert mean == pytest.approx(math.exp(infer(model).log_evidence), rel=1e-12)
+    assert mean == pytest.approx(math.exp(infer(model, 1.0).log_evidence), rel=1e-12)
 
 
 @pytest.mark.parametrize(("particles", "horizon", "threshold"), [(2, 2, 0.0), (2, 2, 0.8), (2, 2, 1.0), (3, 1, 1.0)])
@@ -341,7 +341,7 @@ def test_a_lookahead_of_minus_infinity_excludes_nothing():
     lookahead = values_to_go(model, model.blocks())[0]
     assert torch.isneginf(lookahead[:-1]).all()
     runs = run_smc(model, MarkovProcess(model.blocks()), 3, 20_000, 1.0, seeded(), lookahead)
-    within(Estimate.of(runs.log_evidence.exp()), math.exp(infer(model).log_evidence))
+    within(Estimate.of(runs.log_evidence.exp()), math.exp(infer(model, 1.0).log_evidence))
 
 
 def test_results_are_data():
@@ -377,7 +377,7 @@ def test_resampling_by_importance_is_what_its_definition_says():
     model = tiny(actions=2, horizon=1)
     guide = moved(ClampedGuide(model))
     paths, share, bound, elbo = exact_resampling(model, guide, 3)
-    assert evaluate(model, guide).elbo < bound < elbo < infer(model).log_evidence
+    assert evaluate(model, guide).elbo < bound < elbo < infer(model, 1.0).log_evidence
     improved, n = ImportanceGuide(model, guide, 3), 20_000
     within(improved.bound(4000, seeded()), bound)
     within(improved.imagined_return(4000, seeded()), share @ [path.total for path in paths])
@@ -460,7 +460,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
         (lambda: smc(MODEL, MODEL, 2, lookahead=torch.zeros(3, 3)), r"`lookahead` must have shape \(4, 3\)"),
         (lambda: smc(MODEL, MODEL, 2, lookahead=torch.full((4, 3), math.nan)), "finite or −inf"),
         (
-            lambda: conditional_smc(MODEL, MODEL, infer(MODEL).sample(2), 2),
+            lambda: conditional_smc(MODEL, MODEL, infer(MODEL, 1.0).sample(2), 2),
             "must be one trajectory, but is a batch of 2",
         ),
         (

@@ -72,7 +72,7 @@ def test_gradient_is_right_by_finite_differences():
 
 def test_gradient_vanishes_at_the_optimum():
     model = TabularModel(random_mdp(seed=1, horizon=3), 0.7)
-    guide, exact = FreeGuide(model), infer(model).blocks()
+    guide, exact = FreeGuide(model), infer(model, 1.0).blocks()
     guide.policy_logits.data.copy_(exact.log_policy - model.blocks().log_policy)
     guide.initial_logits.data.copy_(exact.log_initial - model.blocks().log_initial)
     possible = exact.log_dynamics > -torch.inf

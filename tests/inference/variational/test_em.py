@@ -199,7 +199,7 @@ def test_refusals_name_the_remedy():
     with pytest.raises(InvalidArgument, match=r"DeterministicGuide has none.*natural_gradient"):
         em_step(model, DeterministicGuide(model))
     with pytest.raises(InvalidArgument, match="Posterior has none"):
-        em_step(model, infer(model))
+        em_step(model, infer(model, 1.0))
     with pytest.raises(InvalidArgument, match=r'every β 0 or 1, but DialGuide.*"svi"'):
         em_step(model, DialGuide(model, 0.5))
 

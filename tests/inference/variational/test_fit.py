@@ -66,7 +66,7 @@ def test_any_pyro_elbo_will_do(guide_class, optimism):
 def test_score_function_gradients_move_towards_the_optimum():
     """One seed, fixed; the gap starts at 0.4 nats and must fall below 0.1."""
     model = TabularModel(gamble())
-    guide, best = FreeGuide(model), infer(model).objective
+    guide, best = FreeGuide(model), infer(model, 1.0).objective
     assert best - elbo(model, guide.blocks()).item() > 0.25
     loss = Trace_ELBO(num_particles=256, vectorize_particles=True, max_plate_nesting=0)
     fit(model, guide, loss=loss, num_steps=150, seed=0)
@@ -317,7 +317,7 @@ def test_bad_arguments_are_named(arguments, message):
 def test_a_posterior_needs_no_fit():
     model = TabularModel(gamble())
     with pytest.raises(ValueError, match="needs no fit"):
-        fit(model, infer(model))
+        fit(model, infer(model, 1.0))
 
 
 class Bare(torch.nn.Module):

@@ -298,7 +298,7 @@ def test_svi_can_go_on_from_the_exact_answer():
     """Where its gradient is zero: plain descent stays (Adam would enlarge the rounding errors)."""
     model = TabularModel(frozen_lake(), 0.1)
     guide = fit(model, FreeGuide(model), method="exact").guide
-    best = infer(model).objective
+    best = infer(model, 1.0).objective
     assert (
         fit(model, guide, optim=PyroOptim(torch.optim.SGD, {"lr": 0.1}), num_steps=20)
         .elbo_history.sub(best)
@@ -339,7 +339,7 @@ def test_what_can_be_assigned():
     model = TabularModel(gamble())
     assert isinstance(FreeGuide(model), Assignable)
     assert isinstance(ClampedGuide(model), Assignable)
-    assert not isinstance(infer(model), Assignable)
+    assert not isinstance(infer(model, 1.0), Assignable)
 
 
 @final
@@ -367,7 +367,7 @@ def test_a_guide_or_a_model_without_tables_is_refused(method):
     with pytest.raises(ValueError, match=r'`model` must be tabular for method=".*but program is not. Use method="svi"'):
         fit(program, FreeGuide(model), method=method)
     with pytest.raises(ValueError, match="needs no fit"):
-        fit(model, infer(model), method=method)
+        fit(model, infer(model, 1.0), method=method)
 
 
 @pytest.mark.parametrize(

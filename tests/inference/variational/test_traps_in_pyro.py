@@ -58,14 +58,14 @@ def test_trap_1_probabilities_instead_of_logits_teleport():
             arrival = torch.eye(mdp.num_states)[mdp.successor[state, action, outcome]]
             state = pyro.sample(f"state_{t + 1}", dist.Categorical(probs=arrival))
 
-    exact = infer(TabularModel(mdp.to(dtype=torch.float64), 0.05)).log_evidence
+    exact = infer(TabularModel(mdp.to(dtype=torch.float64), 0.05), 1.0).log_evidence
     assert enumerated(config_enumerate(lifted), lambda: None) > exact + 1.0
     assert enumerated(config_enumerate(model), lambda: None) == pytest.approx(exact, abs=1e-3)
 
 
 def test_trap_4_dynamics_enumerated_in_the_model_bring_optimism_back():
     model = TabularModel(gamble(jackpot=3.0, probability=0.2))
-    policy = infer(model).policy
+    policy = infer(model, 1.0).policy
 
     def actions_only():
         pyro.sample("state_0", dist.Categorical(logits=model.blocks().log_initial))
@@ -102,7 +102,7 @@ def test_trap_5_leaving_the_dynamics_out_is_not_a_clamp():
 def test_trap_6_a_temperature_is_a_factor_not_a_scaled_model():
     temperature = 0.5
     mdp = gamble(horizon=3)
-    exact = infer(TabularModel(mdp, temperature)).log_evidence
+    exact = infer(TabularModel(mdp, temperature), 1.0).log_evidence
     scaled = poutine.scale(config_enumerate(TabularModel(mdp, 1.0)), 1.0 / temperature)
     try:
         wrong = enumerated(scaled, lambda: None)
@@ -134,4 +134,4 @@ def test_trap_6_a_discount_is_survival_not_a_scaled_reward():
     assert guide.objective != pytest.approx(naive, abs=1e-3)
     assert enumerated(model, guide) == pytest.approx(guide.objective, abs=1e-10)
     rewards_only = -TraceEnum_ELBO(max_plate_nesting=0).loss(config_enumerate(scaled_rewards), lambda: None)
-    assert rewards_only != pytest.approx(infer(model).objective, abs=1e-3)
+    assert rewards_only != pytest.approx(infer(model, 1.0).objective, abs=1e-3)

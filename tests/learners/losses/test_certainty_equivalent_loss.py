@@ -265,7 +265,10 @@ def test_critics_learn_side_by_side_and_alone_alike():
             "`temperature` must be positive and finite, but is 0.0.*optimism 0 only",
         ),
         ({"temperature": -1.0}, "`temperature` must be positive"),
-        ({"temperature": 1.0, "optimism": math.nan}, "`optimism` must be a number and finite, but is nan"),
+        (
+            {"temperature": 1.0, "optimism": math.nan},
+            "`optimism` must be a finite number, but is nan. Samples of a live environment are charged at one β",
+        ),
         ({"temperature": 1.0, "cap": 0.0}, "`cap` must be positive"),
         ({"temperature": 1.0, "rate": 1.5}, "`rate` must be from 0 to 1"),
     ],

@@ -1,0 +1,98 @@
+"""The model of an agent that does not see the state."""
+
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from pgm_control.errors import InvalidArgument, InvalidProblem
+from pgm_control.problems.checks import Kind, normalised, shape, table
+from pgm_control.problems.checks import temperature as checked_temperature
+from pgm_control.problems.memory_states import Remembered, remember
+from pgm_control.problems.partially_observed import PartiallyObservedMDP
+
+from .tabular import TabularModel
+
+
+@final
+class PartiallyObservedModel:
+    r"""A POMDP with a temperature and an action prior, for `history_optimum`, `WindowGuide` and `FreeWindowGuide`.
+
+    Joint density (unnormalised; any real reward)
+
+    $$\tilde p = p(s_0)\, p(o_0 \mid s_0) \prod_{t=0}^{T-1} \rho(a_t)\, p(k_t \mid s_t, a_t)\,
+        p(o_{t+1} \mid a_t, s_{t+1})\, \exp(r_t/\tau)$$
+
+    It is no Pyro program itself, because a policy of the past needs a memory as part of the state. With one it is the
+    tabular model that these guides and `history_optimum` hold as their `model`:
+
+        model = PartiallyObservedModel(tiger(horizon=4), temperature=5.0)
+        remembered = remember(model.problem, window=2)
+        TabularModel(remembered.mdp, model.temperature, remembered.action_prior(model.action_prior))
+
+    Attributes:
+        problem: the problem.
+        temperature: τ, in reward units per nat.
+        action_prior: $\rho(a)$, the same whatever was seen: a prior by state would tell the agent the state.
+
+    References:
+        [kaelbling1998]
+    """
+
+    def __init__(
+        self,
+        problem: PartiallyObservedMDP,
+        temperature: float | np.number | Tensor = 1.0,
+        action_prior: Float[Tensor, " action"] | Float[np.ndarray, " action"] | None = None,
+    ) -> None:
+        """State the model.
+
+        Args:
+            problem: the problem.
+            temperature: τ, in reward units per nat. 0, the hard maximum, is for `history_optimum` alone.
+            action_prior: ρ(a), probabilities; uniform 1/A unless given. 0 masks an action.
+
+        Raises:
+            InvalidProblem: naming the argument and the remedy.
+        """
+        if not isinstance(problem, PartiallyObservedMDP):
+            raise InvalidProblem(
+                f"`problem` must be a PartiallyObservedMDP, but is a {type(problem).__name__}. Make one of a "
+                "TabularMDP and what is seen of its state: PartiallyObservedMDP(mdp, observation)."
+            )
+        mdp = problem.mdp
+        self.problem = problem
+        self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
+        if action_prior is None:
+            self.action_prior = mdp.probability.new_full((mdp.num_actions,), 1.0 / mdp.num_actions)
+        else:
+            kind = Kind(mdp.probability.dtype, mdp.probability.device)
+            prior = table("action_prior", action_prior, {1: "action"}, kind)
+            shape("action_prior", prior, (mdp.num_actions,), "one probability an action, whatever the state")
+            self.action_prior = normalised("action_prior", prior, ())
+
+    def __repr__(self) -> str:
+        """The problem and the temperature."""
+        return f"PartiallyObservedModel({self.problem!r}, temperature {self.temperature:g})"
+
+
+def with_memory(
+    model: PartiallyObservedModel, window: int | None = None, *, max_states: int = 100_000
+) -> tuple[Remembered, TabularModel]:
+    """The problem over pairs of a state and a memory, and its tabular model.
+
+    Args:
+        model: the model.
+        window, max_states: as in `remember`.
+
+    Raises:
+        InvalidArgument: if `model` is no `PartiallyObservedModel`, `window` no such number, or there are more pairs.
+    """
+    if not isinstance(model, PartiallyObservedModel):
+        raise InvalidArgument(
+            f"`model` must be a PartiallyObservedModel, but is a {type(model).__name__}. Make one of the POMDP: "
+            "PartiallyObservedModel(problem, temperature)."
+        )
+    remembered = remember(model.problem, window, max_states=max_states)
+    return remembered, TabularModel(remembered.mdp, model.temperature, remembered.action_prior(model.action_prior))

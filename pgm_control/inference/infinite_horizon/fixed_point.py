@@ -1,0 +1,157 @@
+"""The fixed point of a Bellman operator, by any method, with a certificate."""
+
+import math
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...runtime.loop import Loop
+from ...runtime.progress import Progress, silent
+from ...runtime.status import Status
+from .bellman import Change
+from .certificate import Certificate, span_certificate, sup_norm_certificate
+from .checkpoint import SweepCheckpoint
+from .methods import METHODS, MethodName, after, first_method
+from .problem import InfiniteHorizonProblem
+
+Stopping = Literal["span", "sup_norm"]
+
+
+class ValueStatus(Status):
+    """How value iteration ended."""
+
+    converged = "No value is further from the fixed point than the tolerance."
+    undiscounted = (
+        "The sweeps stopped changing the values by more than the tolerance, but there is no certificate because the "
+        "discount is 1."
+    )
+    out_of_steps = (
+        "`max_sweeps` was reached. Continue with value_iteration(…, max_sweeps=more, resume=this result), or try "
+        'method="anderson". With discount 1 values may have no limit.'
+    )
+    out_of_digits = (
+        "Rounding alone exceeds the tolerance: no further sweep can help. Raise the tolerance, or scale the rewards "
+        "down."
+    )
+    interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with value_iteration(…, resume=this result)."
+    not_finite = (
+        "Values exceeded the range of float64; those it started from were put back, with the action prior as the "
+        "policy. Scale the rewards down or raise the temperature."
+    )
+
+
+class FixedPoint(NamedTuple):
+    """Values, their error bound, and how they were found; as the attributes of `ValueIteration`."""
+
+    v: Float[Tensor, " state"]
+    q: Float[Tensor, "state action"]
+    error_bound: float
+    sweeps: int
+    status: ValueStatus
+    seconds: float
+    checkpoint: SweepCheckpoint
+
+
+def fixed_point(
+    problem: InfiniteHorizonProblem,
+    begin: Float[Tensor, " state"],
+    tolerance: float,
+    max_sweeps: int,
+    *,
+    method: MethodName,
+    stopping: Stopping = "span",
+    threads: int | None = None,
+    progress: Progress = silent,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 100,
+    past: SweepCheckpoint | None = None,
+) -> FixedPoint:
+    """Iterate until no value is further from the fixed point than the tolerance.
+
+    Args:
+        problem: whose operator it is.
+        begin: finite values to start from.
+        past: an earlier run of the same problem and method, to go on with.
+        tolerance, max_sweeps, method, stopping, threads, progress, checkpoint, checkpoint_every: as in
+            `value_iteration`, and checked.
+    """
+    history, seconds = [], 0.0
+    phase, state = first_method(method, problem), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
+    if past is not None:
+        state = {name: each.to(begin.device, copy=True) for name, each in past.state.items()}
+        phase, history, seconds = past.phase, past.history.tolist(), past.seconds
+    goal = 2 * tolerance * (1 - problem.discount) / problem.discount
+    certify = span_certificate if stopping == "span" else sup_norm_certificate
+
+    def now() -> SweepCheckpoint:
+        return SweepCheckpoint(step.state(), phase, torch.tensor(history, dtype=torch.float64), loop.seconds)
+
+    def save() -> None:
+        if checkpoint is not None:
+            now().save(checkpoint, problem.description(method))
+
+    loop = Loop(
+        ValueStatus.out_of_steps, begin=len(history), seconds=seconds,
+        progress=progress, save=save, save_every=checkpoint_every,
+    )  # fmt: skip
+    best = begin
+    with problem.bellman(threads) as bellman, loop:
+        step = METHODS[phase](bellman, state)
+
+        def judge(change: Change, v: Tensor) -> Certificate:
+            return certify(change, problem.discount, bellman.tables.slack, bellman.rounding(v))
+
+        def floor(v: Tensor) -> float:
+            return judge(_NO_CHANGE, v).bound
+
+        for _ in loop:
+            change = step.iterate()
+            history.append(change.span)
+            found = judge(change, step.v)
+            ending = _judgement(change, found, problem.discount, tolerance, floor(step.v))
+            if ending is None and step.sweeps >= max_sweeps:  # an iteration may take several sweeps
+                ending = ValueStatus.out_of_steps
+            loop.report({"span": change.span, "error_bound": found.bound}, ending=ending)
+            if loop.over:
+                best = step.v + found.shift
+            step.go_on(found.shift)
+            phase, step = after(method, phase, step, bellman, history, goal)
+        last = now()
+        if checkpoint is not None:
+            last.save(checkpoint, problem.description(method))
+        status = loop.status
+        if status is ValueStatus.not_finite:
+            best = begin
+        v, q = torch.empty_like(best), best.new_empty(problem.num_states, problem.num_actions)
+        found = judge(bellman.sweep(best, v, q=q), best)
+    v += found.shift
+    q += found.shift
+    if bellman.tables.dead is not None:
+        v[bellman.tables.dead] = -torch.inf
+    if status is ValueStatus.not_finite:
+        v, q = begin, begin[:, None].expand_as(q).clone()
+    elif status is ValueStatus.converged and found.bound > tolerance:
+        status = ValueStatus.out_of_digits
+    bound = found.bound if status is not ValueStatus.not_finite else math.inf
+    return FixedPoint(v, q, bound, round(step.sweeps) + 1, status, loop.seconds, last)
+
+
+_NO_CHANGE = Change(0.0, 0.0, True)
+
+
+def _judgement(
+    change: Change, found: Certificate, discount: float, tolerance: float, floor: float
+) -> ValueStatus | None:
+    """Whether to stop, and why. `floor` is what rounding alone leaves of a certificate."""
+    if not change.whole:
+        return ValueStatus.not_finite
+    if found.bound <= tolerance:
+        return ValueStatus.converged
+    if math.isfinite(found.bound) and floor > tolerance and found.bound <= 2 * floor:
+        return ValueStatus.out_of_digits
+    if discount == 1 and change.size <= tolerance:
+        return ValueStatus.undiscounted
+    return None
