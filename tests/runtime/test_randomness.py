@@ -35,7 +35,7 @@ from pgm_control.testing import check_guide, check_model
 
 MODEL = TabularModel(risky_path(), 20.0)
 ENV = "pgm_control/RiskyPath-v0"
-LAKE = TabularMDP.from_gymnasium("FrozenLake-v1")
+LAKE = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"))
 POSTERIOR = infer(MODEL, 0.0)
 MIXTURE = MixtureGuide.apart(MODEL, OpenLoopGuide, 2, seed=3)
 DRAWN = POSTERIOR.sample(20, seed=0)
@@ -77,7 +77,7 @@ CALLS = {
     "discretise": lambda seed: discretise("MountainCar-v0", 4, num_samples=2, num_resets=9, seed=seed).mdp.reward,
     "SimulatorModel": lambda seed: SimulatorModel(ENV, seed=seed).seed,
     "learner": lambda seed: _network(seed).detach(),
-    "Learner.evaluate": lambda seed: LEARNER.evaluate(30, seed, deterministic=False).lengths,
+    "Learner.evaluate": lambda seed: LEARNER.evaluate(30, seed, deterministic=False).returns,
     "reward_posterior": lambda seed: reward_posterior(
         MODEL, SEEN, prior=1.0, method="laplace", num_samples=8, seed=seed
     ).mean,
