@@ -20,6 +20,7 @@ from pgm_control import (
     MixtureGuide,
     OpenLoopGuide,
     Optimism,
+    PartiallyObservedModel,
     SimulatedGuide,
     SimulatorModel,
     TabularMDP,
@@ -46,7 +47,7 @@ PROBLEMS = {
     "model": lambda: TabularModel(random_mdp(1), 0.7, [[0.2, 0.8], [1.0, 0.0], [0.5, 0.5]]),
     "posterior": lambda: infer(TabularModel(random_mdp(1, discount=0.8), 0.7), Optimism(1.0, 1.0, 1.0)),
     "blocks": lambda: TabularModel(random_mdp(1), 0.7).blocks(),
-    "best of histories": lambda: history_optimum(tiger(horizon=3), 5.0),
+    "best of histories": lambda: history_optimum(PartiallyObservedModel(tiger(horizon=3), 5.0)),
 }
 every_problem = pytest.mark.parametrize("build", PROBLEMS.values(), ids=PROBLEMS.keys())
 every_guide = pytest.mark.parametrize("row", GUIDES.values(), ids=GUIDES.keys())
@@ -161,7 +162,7 @@ def test_a_guide_moves_with_its_model_and_runs_from_end_to_end(row, name):
     blocks = tabulate(guide.model, guide)
     assert {each.dtype for each in (blocks.log_initial, blocks.log_policy, blocks.log_dynamics)} == {torch.float32}
     assert elbo(guide.model, blocks).item() == pytest.approx(before, rel=SINGLE, abs=SINGLE)
-    found = fit(guide.model, guide, **{"steps": 3, **{key: each for key, each in row.fit.items() if key != "steps"}})
+    found = fit(guide.model, guide, **{**row.fit, "num_steps": 3})
     assert np.isfinite(found.elbo)
     guide()
     state = guide.to(dtype=torch.float64).state_dict()
@@ -174,9 +175,9 @@ def test_guides_inside_guides_share_the_moved_model():
     model = TabularModel(random_mdp(1), 0.7)
     mixture = MixtureGuide(model, [OpenLoopGuide(model), ClampedGuide(model)]).to(dtype=torch.float32)
     assert all(each.model is mixture.model for each in mixture.guides)
-    assert mixture.elbo(10).n == 20
+    assert mixture.elbo(10).num_samples == 20
     for kind in (WindowGuide, FreeWindowGuide):
-        guide = kind(tiger(horizon=3), 5.0)
+        guide = kind(PartiallyObservedModel(tiger(horizon=3), 5.0))
         before = elbo(guide.model, guide.blocks()).item()
         guide.float()
         assert elbo(guide.model, guide.blocks()).item() == pytest.approx(before, rel=SINGLE)

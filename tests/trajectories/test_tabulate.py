@@ -140,8 +140,8 @@ def test_the_advantage_is_the_log_ratio_of_policy_and_prior():
 
 
 def test_a_guide_of_memories():
-    pomdp = tiger(horizon=2)
-    guide, best = WindowGuide(pomdp, 5.0), history_optimum(pomdp, 5.0)
+    model = PartiallyObservedModel(tiger(horizon=2), 5.0)
+    guide, best = WindowGuide(model), history_optimum(model)
     assert tabulate(guide.model, guide).mdp is guide.model.mdp
     assert tabulate(best.model, best).marginals().state[-1].sum() == pytest.approx(1.0)
 
