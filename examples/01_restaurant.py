@@ -59,7 +59,7 @@ def main(args: Args) -> None:
 
     figure = Figure(figsize=(10, 9), layout="constrained")
     for place, name, panel in zip((italian, french), ("Italian", "French"), figure.subplots(2, 1), strict=True):
-        plot.dice(model, free, state=0, action=place, ax=panel, style="slide")
+        plot.outcomes(model, free, state=0, action=place, ax=panel, style="slide")
         by_free, by_clamped = (float(each.policy[0, 0, place]) for each in (free, clamped))
         title = f"{name}: chosen with {by_free:.2f} if free, {by_clamped:.2f} if clamped"
         panel.set_title(title, loc="left", fontsize=19, pad=66)  # points: room for the legend

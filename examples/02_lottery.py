@@ -46,8 +46,9 @@ def main(args: Args) -> None:
         score = evaluate(model, found)
         buys, wins = found.policy[0, CHOOSING, TICKET], found.dynamics[0, CHOOSING, TICKET, WIN]
         print(f"{name:<20} {buys:>10.4f} {wins:>16.4f} {score.imagined_return:>10.4f} {score.true_return:>10.4f}")
-    hope, sense = log((exp(3) - 0.99 * exp(-1)) / 0.01), (3 + 0.99) / 0.01  # where a ticket is worth the wage of 3
-    print(f"the free guide buys from a jackpot of {hope:.1f}, the clamped one from {sense:.0f}")
+    # Where a ticket is worth the wage of 3.
+    optimist, planner = log((exp(3) - 0.99 * exp(-1)) / 0.01), (3 + 0.99) / 0.01
+    print(f"the free guide buys from a jackpot of {optimist:.1f}, the clamped one from {planner:.0f}")
 
     jackpots = torch.logspace(0, 3.3, 5 if args.smoke else args.jackpots).tolist()
     many = [TabularModel(lottery(jackpot=each)) for each in jackpots]

@@ -71,12 +71,12 @@ def main(args: Args) -> None:
 
     beta = 0.3
     exact = infer(dinner, optimism=beta).objective
-    priced = objective(dinner, fit(dinner, DialGuide(dinner, beta), num_steps=steps).guide)
+    by_dial = objective(dinner, fit(dinner, DialGuide(dinner, beta), num_steps=steps).guide)
     bound = renyi_bound(
         dinner, fit(dinner, ClampedGuide(dinner), MarkovRenyi(1 - beta), num_steps=steps).guide, 1 - beta
     )
     print(f"\nβ = {beta} on the restaurant, in nats: exact {exact:.4f}, ", end="")
-    print(f"dice at a price {priced:.4f}, Rényi bound {bound:.4f}")
+    print(f"dice at a price {by_dial:.4f}, Rényi bound {bound:.4f}")
 
     axes = plot.dial_sweep(found, style="slide")
     axes[0].figure.savefig(args.picture, dpi=80)

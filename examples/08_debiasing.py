@@ -62,7 +62,7 @@ def main(args: Args) -> None:
     print("                          P(French)  objective [nats]")
     for name, found in (("free", free), ("clamped", clamped), ("free in the cured model", free_cured)):
         print(f"{name:<25}{found.policy[0, 0, 1]:>10.6f}{found.objective:>18.6f}")
-    dice = {
+    dynamics = {
         "in truth": clamped.dynamics[0, 0],
         "hoped for by the free posterior": free.dynamics[0, 0],
         "in the cured model, an adversary's": cured.probability[0, 0],
@@ -70,26 +70,26 @@ def main(args: Args) -> None:
     }
     for place, name in enumerate(PLACES):
         print(f"\n{name + ':':<36}" + "".join(f"{dinner:>14}" for dinner in DINNERS))
-        for which, table in dice.items():
+        for which, table in dynamics.items():
             print(f"{which:<36}" + "".join(f"{p:>14.4f}" for p in table[place].tolist()))
         print(f"{'bonus for the throw':<36}{float(cured.bonus[0, 0, place]):>14.4f} (reward units)")
 
     bridge = TabularModel(windy_bridge(6 if args.smoke else args.horizon))
     there = debias(bridge)
-    by_hope, clamped = there.folded(infer(there.model, optimism=1.0)).blocks(), infer(bridge, optimism=0.0)
-    apart = (by_hope.log_policy.exp() - clamped.policy).abs().max()
+    by_free_guide, clamped = there.folded(infer(there.model, optimism=1.0)).blocks(), infer(bridge, optimism=0.0)
+    apart = (by_free_guide.log_policy.exp() - clamped.policy).abs().max()
     print(f"\nOn the windy bridge the policies differ by at most {float(apart):.8f}.")
 
-    draw(dice, args.picture)
+    draw(dynamics, args.picture)
 
 
-def draw(dice: Mapping[str, Tensor], path: Path) -> None:
+def draw(dynamics: Mapping[str, Tensor], path: Path) -> None:
     """A panel a kitchen: what is true, what is hoped for, and what must be told to be believed right."""
     looks = [("#BBBBBB", ""), ("#E69F00", "//"), ("#0072B2", "xx"), ("#FFFFFF", "//")]
     with matplotlib.rc_context({"font.size": 17, "axes.titlesize": 19}):
         figure = Figure(figsize=(12, 6.6), layout="constrained")
         for place, (name, panel) in enumerate(zip(PLACES, figure.subplots(1, 2, sharey=True), strict=True)):
-            for i, ((which, table), (color, hatch)) in enumerate(zip(dice.items(), looks, strict=True)):
+            for i, ((which, table), (color, hatch)) in enumerate(zip(dynamics.items(), looks, strict=True)):
                 at = [k + 0.2 * (i - 1.5) for k in range(len(DINNERS))]
                 panel.bar(at, table[place].numpy(), 0.2, color=color, hatch=hatch, edgecolor="black", label=which)
             panel.set_xticks(range(len(DINNERS)), DINNERS)

@@ -31,7 +31,7 @@ from pgm_control import Optimism, TabularMDP, TabularModel, infer, plot
 from pgm_control.inverse_rl import Demonstrations, DialDemonstrator, Inverse, RewardModel, inverse, reward_posterior
 
 ODDS = [0.002, 0.01, 0.03, 0.08, 0.2]
-PRICE, WAGE, PRIZE, LUCK = 1.0, 3.0, 12.0, 0.5
+PRICE, WAGE, PRIZE, OPTIMISM = 1.0, 3.0, 12.0, 0.5
 
 
 def shops(odds: list[float], prize: float) -> TabularMDP:
@@ -92,11 +92,11 @@ def main(args: Args) -> None:
     """Watch her, and read her by one β after the other."""
     mdp = shops(ODDS, PRIZE)
     model, n = TabularModel(mdp), 300 if args.smoke else args.days
-    days = infer(model, optimism=Optimism(LUCK, initial=0.0)).sample(n, torch.Generator().manual_seed(args.seed))
+    days = infer(model, optimism=Optimism(OPTIMISM, initial=0.0)).sample(n, torch.Generator().manual_seed(args.seed))
     seen = Demonstrations.from_trajectories(mdp, days)
     print("read as               a win is worth    buying as such  log-likelihood")
     readings = {}
-    for beta, name in ((0.0, "sober"), (0.25, ""), (LUCK, "what she is")):
+    for beta, name in ((0.0, "sober"), (0.25, ""), (OPTIMISM, "what she is")):
         taste = Taste(mdp)
         found = inverse(model, seen, taste, DialDemonstrator(beta))
         readings[beta] = taste.weight.tolist()
@@ -104,8 +104,8 @@ def main(args: Args) -> None:
         print(f"β = {beta:<4} {name:<12} {worth[0]}    {worth[1]} {found.log_likelihood:>14.2f}")
     print(f"truth                 {PRIZE:>7.2f}            {0:>7.2f}")
 
-    hopeless = (WAGE + PRICE, WAGE + PRICE - readings[0.0][1])
-    does, would = (float(torch.sigmoid(torch.tensor(-each))) for each in hopeless)
+    without_prize = (WAGE + PRICE, WAGE + PRICE - readings[0.0][1])
+    does, would = (float(torch.sigmoid(torch.tensor(-each))) for each in without_prize)
     print(f"where nothing can be won she buys with {does:.3f}; taken for sober, she would with {would:.3f}")
 
     for n in (3, 30):
@@ -117,15 +117,15 @@ def main(args: Args) -> None:
             num_samples=1000,
             seed=0,
         )
-        beta, hopes = found.optimism, found.probability(lambda x: x.optimism > 0)
-        answer = f"β = {beta.mean():.1f} ± {beta.std():.1f}, yes with probability {hopes:.1f}"
+        beta, optimistic = found.optimism, found.probability(lambda x: x.optimism > 0)
+        answer = f"β = {beta.mean():.1f} ± {beta.std():.1f}, yes with probability {optimistic:.1f}"
         print(f"is she an optimist? after {n:>2} days: {answer}")
 
     others = torch.logspace(-3, -0.5, 40).tolist()
     shelf = TabularModel(shops(others, PRIZE))
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
-    buys = {"what she does": infer(shelf, optimism=Optimism(LUCK, initial=0.0)).policy[0, :-1, 0]}
-    for beta, name in ((0.0, "taken for sober, β = 0"), (LUCK, "at the right β, .5")):
+    buys = {"what she does": infer(shelf, optimism=Optimism(OPTIMISM, initial=0.0)).policy[0, :-1, 0]}
+    for beta, name in ((0.0, "taken for sober, β = 0"), (OPTIMISM, "at the right β, .5")):
         win, bonus = readings[beta]
         paid = shops(others, win).reward
         paid[:-1, 0] += bonus

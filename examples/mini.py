@@ -31,10 +31,10 @@ class Problem:
 
 def river(horizon: int) -> Problem:
     """The story above."""
-    sure, dice = [1.0, 0.0], [0.3, 0.7]
+    sure, chance = [1.0, 0.0], [0.3, 0.7]
     return Problem(
         initial=torch.tensor([1.0, 0.0, 0.0]),
-        probability=torch.tensor([[sure, dice], [sure, sure], [sure, sure]]),
+        probability=torch.tensor([[sure, chance], [sure, sure], [sure, sure]]),
         successor=torch.tensor([[[BRIDGE] * 2, [HOME, BANK]], [[HOME] * 2] * 2, [[HOME] * 2] * 2]),
         reward=torch.tensor([[[-1.0, 0.0], [0.0, -4.0]], [[-1.0, 0.0]] * 2, [[0.0, 0.0]] * 2]),
         horizon=horizon,
@@ -66,8 +66,8 @@ def elbo(problem: Problem, initial, policy, dynamics):
     p, actions = problem.probability, problem.reward.shape[1]
     w = torch.zeros(len(problem.initial))
     for pi, q in zip(policy.flip(0), dynamics.flip(0), strict=True):  # backwards in time
-        faces = problem.reward / problem.temperature + w[problem.successor] - log_ratio(q, p)
-        w = (pi * ((q * faces).sum(-1) - (pi * actions).log())).sum(-1)
+        outcomes = problem.reward / problem.temperature + w[problem.successor] - log_ratio(q, p)
+        w = (pi * ((q * outcomes).sum(-1) - (pi * actions).log())).sum(-1)
     return (initial * (w - log_ratio(initial, problem.initial))).sum()
 
 
@@ -86,14 +86,14 @@ def expected_return(problem: Problem, initial, policy, dynamics):
 
 def fit(problem: Problem, free: bool, steps: int):
     """Climb the ELBO. A clamped guide owns a policy; a free one owns the dice and the start as well."""
-    time, (states, actions, faces) = problem.horizon, problem.reward.shape
+    time, (states, actions, outcomes) = problem.horizon, problem.reward.shape
     choices = torch.zeros(time, states, actions, requires_grad=True)
-    luck = torch.zeros(time, states, actions, faces, requires_grad=free)
+    tilt = torch.zeros(time, states, actions, outcomes, requires_grad=free)
     start = torch.zeros(states, requires_grad=free)
-    optimiser = torch.optim.Adam([x for x in (choices, luck, start) if x.requires_grad], lr=0.1)
+    optimiser = torch.optim.Adam([x for x in (choices, tilt, start) if x.requires_grad], lr=0.1)
 
     def guide():
-        dynamics = (problem.probability.log() + luck).softmax(-1)
+        dynamics = (problem.probability.log() + tilt).softmax(-1)
         return (problem.initial.log() + start).softmax(0), choices.softmax(-1), dynamics
 
     for _ in range(steps):

@@ -113,7 +113,7 @@ def _(dinner, three):
     dinners = three(dinner)
     mo.ui.tabs(
         {
-            name: mo.vstack([found, plot.dice(dinner, found, state=0, action=0, name=name).figure], align="start")
+            name: mo.vstack([found, plot.outcomes(dinner, found, state=0, action=0, name=name).figure], align="start")
             for name, found in dinners.items()
         }
     )
@@ -219,7 +219,7 @@ def _(model, posteriors):
     if plot.has_layout(model.mdp):
         _axes = plot.policy_maps(model, posteriors, shade="imagined visits")
     else:
-        _axes = plot.policy_heat(posteriors["free"])
+        _axes = plot.policy_heatmap(posteriors["free"])
     _axes.flat[0].figure
     return
 
@@ -297,22 +297,22 @@ def _():
 
 
 @app.class_definition
-class HopefulGuide(MarkovGuide):
+class OptimisticGuide(MarkovGuide):
     def __init__(self, model):
         super().__init__(model)
         self.logits = torch.nn.Parameter(torch.zeros_like(model.blocks().log_policy))
-        self.hope = torch.nn.Parameter(torch.zeros(()))
+        self.tilt = torch.nn.Parameter(torch.zeros(()))
 
     def blocks(self):
         own = self.model.blocks()  # the model's start, action prior and dynamics
         policy = torch.log_softmax(own.log_policy + self.logits, -1)
-        pays = self.hope * self.model.mdp.reward / self.model.temperature
+        pays = self.tilt * self.model.mdp.reward / self.model.temperature
         return own.replace(log_policy=policy, log_dynamics=torch.log_softmax(own.log_dynamics + pays, -1))
 
 
 @app.cell
 def _(model):
-    checked = check_guide(model, HopefulGuide(model))  # raises if it breaks a law
+    checked = check_guide(model, OptimisticGuide(model))  # raises if it breaks a law
     mo.md(
         f"It obeys the laws: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
     )
@@ -321,14 +321,14 @@ def _(model):
 
 @app.cell
 def _(model):
-    hopeful = fit(model, HopefulGuide(model), num_steps=1000)
-    hopeful
-    return (hopeful,)
+    optimistic = fit(model, OptimisticGuide(model), num_steps=1000)
+    optimistic
+    return (optimistic,)
 
 
 @app.cell
-def _(hopeful, model, posteriors):
-    scorecard(model, posteriors | {"hopeful": hopeful.guide})
+def _(optimistic, model, posteriors):
+    scorecard(model, posteriors | {"optimistic": optimistic.guide})
     return
 
 

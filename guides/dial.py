@@ -18,8 +18,8 @@ from pgm_control.chance.factors import Factors, conditionals, joint
 from pgm_control.chance.log_tables import tilted
 from pgm_control.chance.optimism import Number, Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
+from pgm_control.trajectories.betas import Betas
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
-from pgm_control.trajectories.prices import Prices
 
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior
@@ -58,20 +58,20 @@ class DialGuide(MarkovGuide):
         super().__init__(model)
         self.optimism = Optimism.of(optimism)
         mdp = model.mdp
-        prices = Prices.of(mdp, self.optimism, model.temperature)
-        self._prices = prices._replace(
-            dynamics=prices.dynamics * (len(mdp.factors.sizes) if mdp.factors and len(prices.dynamics) == 1 else 1),
-            initial=prices.initial
-            * (len(mdp.initial_factors.sizes) if mdp.initial_factors and len(prices.initial) == 1 else 1),
+        betas = Betas.of(mdp, self.optimism, model.temperature)
+        self._betas = betas._replace(
+            dynamics=betas.dynamics * (len(mdp.factors.sizes) if mdp.factors and len(betas.dynamics) == 1 else 1),
+            initial=betas.initial
+            * (len(mdp.initial_factors.sizes) if mdp.initial_factors and len(betas.initial) == 1 else 1),
         )
         self._base = base = feasible_prior(model, self.optimism)
-        self._dice = conditionals(base.log_dynamics, _sizes(mdp.factors, mdp.num_outcomes))
+        self._dynamics = conditionals(base.log_dynamics, _sizes(mdp.factors, mdp.num_outcomes))
         self._start = conditionals(base.log_initial, _sizes(mdp.initial_factors, mdp.num_states))
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(base.log_policy).contiguous())
-        self.dynamics_logits = _tables(_names(mdp.factors, "dice"), self._dice, self._prices.dynamics)
-        self.initial_logits = _tables(_names(mdp.initial_factors, "start"), self._start, self._prices.initial)
+        self.dynamics_logits = _tables(_names(mdp.factors, "dynamics"), self._dynamics, self._betas.dynamics)
+        self.initial_logits = _tables(_names(mdp.initial_factors, "start"), self._start, self._betas.initial)
         self.survival_logits = None
-        if prices.frees_survival:
+        if betas.frees_survival:
             self.survival_logits = torch.nn.Parameter(base.log_initial.new_zeros(mdp.horizon, mdp.num_states))
 
     def blocks(self) -> Blocks:
@@ -79,9 +79,9 @@ class DialGuide(MarkovGuide):
         mdp = self.model.mdp
         return Blocks(
             mdp,
-            self._tilted(self._start, _names(mdp.initial_factors, "start"), self.initial_logits, self._prices.initial),
+            self._tilted(self._start, _names(mdp.initial_factors, "start"), self.initial_logits, self._betas.initial),
             tilted(self.policy_logits, self._base.log_policy),
-            self._tilted(self._dice, _names(mdp.factors, "dice"), self.dynamics_logits, self._prices.dynamics),
+            self._tilted(self._dynamics, _names(mdp.factors, "dynamics"), self.dynamics_logits, self._betas.dynamics),
             self._survival(),
         )
 
@@ -96,36 +96,36 @@ class DialGuide(MarkovGuide):
         policy = logits_of("log_policy", blocks.log_policy, base.log_policy)
         logits_of("log_dynamics", blocks.log_dynamics, base.log_dynamics)
         logits_of("log_initial", blocks.log_initial, base.log_initial)
-        dice = conditionals(blocks.log_dynamics, _sizes(mdp.factors, mdp.num_outcomes))
+        dynamics = conditionals(blocks.log_dynamics, _sizes(mdp.factors, mdp.num_outcomes))
         start = conditionals(blocks.log_initial, _sizes(mdp.initial_factors, mdp.num_states))
         chains = (
-            (_names(mdp.factors, "dice"), dice, self._dice, self.dynamics_logits, self._prices.dynamics),
-            (_names(mdp.initial_factors, "start"), start, self._start, self.initial_logits, self._prices.initial),
+            (_names(mdp.factors, "dynamics"), dynamics, self._dynamics, self.dynamics_logits, self._betas.dynamics),
+            (_names(mdp.initial_factors, "start"), start, self._start, self.initial_logits, self._betas.initial),
         )
         self.policy_logits.copy_(policy)
-        for names, chain, weights, tables, prices in chains:
-            for name, log_q, log_p, beta in zip(names, chain, weights, prices, strict=True):
+        for names, chain, weights, tables, betas in chains:
+            for name, log_q, log_p, beta in zip(names, chain, weights, betas, strict=True):
                 if name in tables:
                     tables[name].copy_(_worth(torch.where(log_p > -torch.inf, log_q - log_p, 0.0), beta))
         if self.survival_logits is not None and blocks.log_survival is not None:
             odds = blocks.log_survival - torch.log1p(-blocks.log_survival.exp())
-            self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._prices.survival))
+            self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._betas.survival))
 
     def optimum(self) -> Blocks:
         """The best of its kind."""
         return infer(self.model, self.optimism).blocks()
 
-    def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, prices: list[Any]) -> Tensor:
+    def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, betas: list[Any]) -> Tensor:
         def parts() -> Iterator[Tensor]:
-            for name, log_p, beta in zip(names, chain, prices, strict=True):
-                yield log_p if name not in tables else tilted(_priced(tables[name], beta), log_p)
+            for name, log_p, beta in zip(names, chain, betas, strict=True):
+                yield log_p if name not in tables else tilted(_scaled(tables[name], beta), log_p)
 
         return joint(list(parts()))
 
     def _survival(self) -> Float[Tensor, "time next_state"] | None:
         if self.survival_logits is None:
             return None
-        return torch.nn.functional.logsigmoid(_priced(self.survival_logits, self._prices.survival) + self._prior_odds())
+        return torch.nn.functional.logsigmoid(_scaled(self.survival_logits, self._betas.survival) + self._prior_odds())
 
     def _prior_odds(self) -> Tensor:
         gamma = self._base.log_initial.new_tensor(self.model.mdp.discount)
@@ -136,17 +136,17 @@ def _names(factors: Factors | None, whole: str) -> tuple[str, ...]:
     return (whole,) if factors is None else factors.names
 
 
-def _sizes(factors: Factors | None, faces: int) -> tuple[int, ...]:
-    return (faces,) if factors is None else factors.sizes
+def _sizes(factors: Factors | None, num_outcomes: int) -> tuple[int, ...]:
+    return (num_outcomes,) if factors is None else factors.sizes
 
 
-def _tables(names: tuple[str, ...], chain: list[Tensor], prices: list[Any]) -> torch.nn.ParameterDict:
+def _tables(names: tuple[str, ...], chain: list[Tensor], betas: list[Any]) -> torch.nn.ParameterDict:
     """Logits of the parts that are not clamped everywhere."""
-    free = (each for each in zip(names, chain, prices, strict=True) if isinstance(each[2], Tensor) or each[2] != 0)
+    free = (each for each in zip(names, chain, betas, strict=True) if isinstance(each[2], Tensor) or each[2] != 0)
     return torch.nn.ParameterDict({name: torch.zeros_like(log_p).contiguous() for name, log_p, _ in free})
 
 
-class _Turned(torch.autograd.Function):
+class _SignedGradient(torch.autograd.Function):
     """The same numbers, with the gradient times a sign."""
 
     @staticmethod
@@ -159,16 +159,18 @@ class _Turned(torch.autograd.Function):
         return ctx.sign * gradient, None
 
 
-def _priced(logits: Tensor, beta: Number) -> Tensor:
+def _scaled(logits: Tensor, beta: Number) -> Tensor:
     """β times the logits, with the gradient turned around where β is negative, so that what maximises minimises."""
     if isinstance(beta, Tensor):
         beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
-        return torch.where(beta == 0, 0.0, beta * _Turned.apply(logits, torch.where(beta < 0, -1.0, 1.0).to(beta)))
-    return beta * (logits if beta > 0 else _Turned.apply(logits, -1.0))
+        return torch.where(
+            beta == 0, 0.0, beta * _SignedGradient.apply(logits, torch.where(beta < 0, -1.0, 1.0).to(beta))
+        )
+    return beta * (logits if beta > 0 else _SignedGradient.apply(logits, -1.0))
 
 
 def _worth(logits: Tensor, beta: Number) -> Tensor:
-    """The inverse of `_priced`, 0 where β is 0."""
+    """The inverse of `_scaled`, 0 where β is 0."""
     if isinstance(beta, Tensor):
         beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
         return torch.where(beta == 0, 0.0, logits / torch.where(beta == 0, 1.0, beta))

@@ -25,7 +25,7 @@ class LowRankGuide(MarkovGuide):
     bias, how much changes with the time that is left.
 
     Parameters, in nats: `initial_logits` (S), `policy_logits` (T, S, A), relative to the model's own; `time_factors`
-    (T, R), without unit; `dice_factors` (R, S, A, K).
+    (T, R), without unit; `dynamics_factors` (R, S, A, K).
     """
 
     def __init__(self, model: MarkovModel, rank: int = 1) -> None:
@@ -46,16 +46,18 @@ class LowRankGuide(MarkovGuide):
         self._base = base = feasible_prior(model, Optimism(dynamics=float(self.rank > 0), initial=1.0))
         self.initial_logits = torch.nn.Parameter(torch.zeros_like(base.log_initial))
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(base.log_policy).contiguous())
-        self.time_factors = self.dice_factors = None
+        self.time_factors = self.dynamics_factors = None
         if self.rank:
             time, frequency = (torch.arange(n).to(base.log_initial) for n in (steps, self.rank))
             self.time_factors = torch.nn.Parameter(torch.cos(math.pi / steps * (time[:, None] + 0.5) * frequency))
-            self.dice_factors = torch.nn.Parameter(base.log_initial.new_zeros(self.rank, *base.log_dynamics.shape[1:]))
+            self.dynamics_factors = torch.nn.Parameter(
+                base.log_initial.new_zeros(self.rank, *base.log_dynamics.shape[1:])
+            )
 
     def blocks(self) -> Blocks:
         """The model's start and policy, each tilted by its logits, and the bent dice."""
-        base, dice = self._base, self._base.log_dynamics
-        if self.time_factors is not None and self.dice_factors is not None:
-            dice = tilted(torch.tensordot(self.time_factors, self.dice_factors, 1), dice)
+        base, dynamics = self._base, self._base.log_dynamics
+        if self.time_factors is not None and self.dynamics_factors is not None:
+            dynamics = tilted(torch.tensordot(self.time_factors, self.dynamics_factors, 1), dynamics)
         start, policy = tilted(self.initial_logits, base.log_initial), tilted(self.policy_logits, base.log_policy)
-        return Blocks(base.mdp, start, policy, dice)
+        return Blocks(base.mdp, start, policy, dynamics)

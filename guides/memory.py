@@ -46,17 +46,17 @@ class MemoryGuide(TabularGuide):
         for t in range(mdp.horizon):
             alive = state.flatten() < mdp.num_states
             here = torch.where(alive, state.flatten(), 0)
-            action = _face(f"action_{t}", process.log_policy(t, here, memory), alive, state)
-            outcome = _face(f"outcome_{t}", process.log_dynamics(t, here, action, memory), alive, state)
-            lived = process.survival(t, here, action, outcome, memory) if mdp.discount < 1 else None
-            logits = _arrival(mdp, torch.where(alive, mdp.successor[here, action, outcome].long(), -1), lived)
+            action = _sample_site(f"action_{t}", process.log_policy(t, here, memory), alive, state)
+            outcome = _sample_site(f"outcome_{t}", process.log_dynamics(t, here, action, memory), alive, state)
+            survival = process.survival(t, here, action, outcome, memory) if mdp.discount < 1 else None
+            logits = _arrival(mdp, torch.where(alive, mdp.successor[here, action, outcome].long(), -1), survival)
             state = pyro.sample(f"state_{t + 1}", dist.Categorical(logits=logits.view(*state.shape, -1)))
-            lives = state.flatten() < mdp.num_states
-            memory = process.remember(t, here, action, outcome, lives, memory)
+            survives = state.flatten() < mdp.num_states
+            memory = process.remember(t, here, action, outcome, survives, memory)
 
 
-def _face(
-    site: str, log_probability: Float[Tensor, "batch face"], alive: Bool[Tensor, " batch"], state: Int[Tensor, "..."]
+def _sample_site(
+    site: str, log_probability: Float[Tensor, "batch outcome"], alive: Bool[Tensor, " batch"], state: Int[Tensor, "..."]
 ) -> Int[Tensor, " batch"]:
     """Sample an action or an outcome; face 0 for those who have ended."""
     certain = torch.full_like(log_probability, -torch.inf)
@@ -72,11 +72,11 @@ def _face(
 
 
 def _arrival(
-    mdp: TabularMDP, arrived: Int[Tensor, " batch"], lived: Float[Tensor, " batch"] | None
+    mdp: TabularMDP, arrived: Int[Tensor, " batch"], survival: Float[Tensor, " batch"] | None
 ) -> Float[Tensor, "batch next_state"]:
     """Log-probability of each next state: the one arrived at (−1 if there is none) or, with a discount, the end."""
     there = torch.arange(mdp.num_states, device=arrived.device) == arrived[:, None]
-    if lived is None:
+    if survival is None:
         return torch.where(there, 0.0, -torch.inf).to(mdp.initial)
-    end = torch.where(arrived < 0, 0.0, (1.0 - torch.where(arrived < 0, 0.0, lived)).log())
-    return torch.cat((torch.where(there, lived.log()[:, None], -torch.inf), end[:, None]), -1)
+    end = torch.where(arrived < 0, 0.0, (1.0 - torch.where(arrived < 0, 0.0, survival)).log())
+    return torch.cat((torch.where(there, survival.log()[:, None], -torch.inf), end[:, None]), -1)

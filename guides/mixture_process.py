@@ -59,7 +59,7 @@ class MixtureProcess(Process):
     ) -> Float[Tensor, "batch outcome"]:
         """The prediction of the outcome, by the belief after the action."""
         belief = updated(memory, chosen(self._policies(t, state), action))
-        return log_sum(belief[:, None] + self._dice(t, state, action))
+        return log_sum(belief[:, None] + self._dynamics(t, state, action))
 
     def survival(
         self,
@@ -79,13 +79,13 @@ class MixtureProcess(Process):
         state: Int[Tensor, " batch"],
         action: Int[Tensor, " batch"],
         outcome: Int[Tensor, " batch"],
-        lives: Bool[Tensor, " batch"],
+        survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch component"],
     ) -> Float[Tensor, "batch component"]:
         """The belief after the step."""
-        lived = self._survivals(t, state, action, outcome)
-        fate = torch.where(lives[:, None], lived, 1.0 - lived).log()
-        return updated(self._after(t, state, action, outcome, memory), fate)
+        survival = self._survivals(t, state, action, outcome)
+        log_survives = torch.where(survives[:, None], survival, 1.0 - survival).log()
+        return updated(self._after(t, state, action, outcome, memory), log_survives)
 
     def information(self, mdp: TabularMDP, samples: int, generator: torch.Generator | None = None) -> Information:
         """Draw so many trajectories from each component; what they tell of it is differentiable."""
@@ -101,7 +101,7 @@ class MixtureProcess(Process):
     def _policies(self, t: int, state: Tensor) -> Float[Tensor, "batch action component"]:
         return torch.stack([each.blocks.log_policy[t, state] for each in self.components], -1)
 
-    def _dice(self, t: int, state: Tensor, action: Tensor) -> Float[Tensor, "batch outcome component"]:
+    def _dynamics(self, t: int, state: Tensor, action: Tensor) -> Float[Tensor, "batch outcome component"]:
         return torch.stack([each.blocks.log_dynamics[t, state, action] for each in self.components], -1)
 
     def _survivals(self, t: int, state: Tensor, action: Tensor, outcome: Tensor) -> Float[Tensor, "batch component"]:
@@ -111,14 +111,14 @@ class MixtureProcess(Process):
     def _after(self, t: int, state: Tensor, action: Tensor, outcome: Tensor, memory: Tensor) -> Tensor:
         """The belief after the action and the outcome."""
         acted = updated(memory, chosen(self._policies(t, state), action))
-        return updated(acted, chosen(self._dice(t, state, action), outcome))
+        return updated(acted, chosen(self._dynamics(t, state, action), outcome))
 
 
 def chosen(
-    rows: Float[Tensor, "batch face component"], face: Int[Tensor, " batch"]
+    rows: Float[Tensor, "batch outcome component"], index: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch component"]:
     """Of each row the entries of its face."""
-    return rows[torch.arange(len(face), device=face.device), face]
+    return rows[torch.arange(len(index), device=index.device), index]
 
 
 def updated(

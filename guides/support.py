@@ -4,8 +4,8 @@ import torch
 
 from pgm_control.chance.optimism import Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
+from pgm_control.trajectories.betas import Betas
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
-from pgm_control.trajectories.prices import Prices
 
 
 def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
@@ -20,8 +20,8 @@ def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
     last = mdp.final_reward
     if not torch.isneginf(mdp.reward).any() and (last is None or not torch.isneginf(last).any()):
         return prior
-    exact, prices = infer(model, optimism).blocks(), Prices.of(mdp, Optimism.of(optimism), model.temperature)
-    hostile = [torch.as_tensor(beta).to(prior.log_initial) < 0 for beta in prices.dynamics]
+    exact, betas = infer(model, optimism).blocks(), Betas.of(mdp, Optimism.of(optimism), model.temperature)
+    hostile = [torch.as_tensor(beta).to(prior.log_initial) < 0 for beta in betas.dynamics]
     opposed = torch.stack([each.expand(prior.log_policy.shape) for each in hostile]).any(0)[..., None]
 
     def keep(log_weight: torch.Tensor, log_exact: torch.Tensor) -> torch.Tensor:
@@ -29,7 +29,7 @@ def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
 
     return Blocks(
         mdp,
-        prior.log_initial if min(prices.initial) < 0 else keep(prior.log_initial, exact.log_initial),
+        prior.log_initial if min(betas.initial) < 0 else keep(prior.log_initial, exact.log_initial),
         keep(prior.log_policy, exact.log_policy),
         keep(prior.log_dynamics, torch.where(opposed, prior.log_dynamics, exact.log_dynamics)),
     )

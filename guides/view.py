@@ -85,10 +85,10 @@ class SharedPolicy:
             InvalidProblem: if a row that is met is left without an action.
         """
         possible = feasible.log_policy > -torch.inf
-        blocked, met = _blocked(model.mdp, row, feasible, possible)
-        is_met = torch.zeros_like(blocked[:, 0], dtype=torch.bool)
-        is_met[row[met]] = True
-        counts = met | ~is_met[row]  # a row that is never met is shared by all that look like it
+        blocked, visited = _blocked(model.mdp, row, feasible, possible)
+        is_visited = torch.zeros_like(blocked[:, 0], dtype=torch.bool)
+        is_visited[row[visited]] = True
+        counts = visited | ~is_visited[row]  # a row that is never met is shared by all that look like it
         blocked.index_add_(0, row[counts], (~possible[counts]).to(blocked.dtype))
         allowed = (blocked == 0) | (blocked > 0).all(-1, keepdim=True)  # the latter only in a row that is never met
         log_prior = model.action_prior.log().expand(possible.shape)[counts]
@@ -120,20 +120,20 @@ def _blocked(
     Forwards in time: what is left out early is met no more later. Rows that are shared over time may need it again,
     until nothing more is left out.
     """
-    thrown = feasible.log_dynamics > -torch.inf
+    possible_outcomes = feasible.log_dynamics > -torch.inf
     blocked = torch.zeros(int(row.max()) + 1, mdp.num_actions, dtype=torch.int64, device=row.device)
     while True:
-        before, here, met = blocked > 0, feasible.log_initial > -torch.inf, []
+        before, here, visited = blocked > 0, feasible.log_initial > -torch.inf, []
         for t in range(mdp.horizon):
-            met.append(here)
+            visited.append(here)
             blocked.index_add_(0, row[t], (here[:, None] & ~possible[t]).to(blocked.dtype))
             taken = here[:, None] & (blocked == 0)[row[t]]
             if (lost := here & ~taken.any(-1)).any():
                 raise InvalidProblem(_refusal(mdp, t, row, here & (row[t] == row[t, lost][0])))
             here = torch.zeros_like(here)
-            here[mdp.successor[taken[..., None] & thrown[t]].long()] = True
+            here[mdp.successor[taken[..., None] & possible_outcomes[t]].long()] = True
         if torch.equal(before, blocked > 0):
-            return blocked, torch.stack(met)
+            return blocked, torch.stack(visited)
 
 
 def _refusal(mdp: TabularMDP, t: int, row: Tensor, alike: Tensor) -> str:

@@ -123,22 +123,22 @@ def grid_world(
             there = grid.step(place, moves[(a + turn) % 4])
             if not (grid.cell(there).ends or grid.cell(there).back):
                 there = grid.step(there, gust)
-            met = grid.cell(there)
-            reward[s, a, i, j] = step_reward + met.reward
-            successor[s, a, i, j] = ended if met.ends else grid.states[grid.start if met.back else there]
+            entered = grid.cell(there)
+            reward[s, a, i, j] = step_reward + entered.reward
+            successor[s, a, i, j] = ended if entered.ends else grid.states[grid.start if entered.back else there]
     layout, names = (*grid.places, None), [*(f"({row}, {column})" for row, column in grid.places), "ended"]
     initial = np.array([float(grid.cell(place).start) for place in grid.places] + [0.0])
     initial /= initial.sum()
     if len(turns) > 1 and len(gusts) > 1:
-        dice = {"slip": list(turns.values()), "wind": list(gusts.values())}
+        factors = {"slip": list(turns.values()), "wind": list(gusts.values())}
         return FactoredMDP(
-            initial, dice, successor, reward, horizon, discount, None, names, tuple(MOVES), layout
+            initial, factors, successor, reward, horizon, discount, None, names, tuple(MOVES), layout
         ).joint()
-    die = np.outer(list(turns.values()), list(gusts.values())).ravel()
-    probability = np.broadcast_to(die, (ended + 1, 4, die.size)).copy()
+    joint = np.outer(list(turns.values()), list(gusts.values())).ravel()
+    probability = np.broadcast_to(joint, (ended + 1, 4, joint.size)).copy()
     over = [grid.cell(place).ends for place in grid.places] + [True]
-    probability[over] = np.eye(die.size)[0]
-    flat = (ended + 1, 4, die.size)
+    probability[over] = np.eye(joint.size)[0]
+    flat = (ended + 1, 4, joint.size)
     return TabularMDP(
         initial,
         probability,

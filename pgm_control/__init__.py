@@ -70,7 +70,7 @@ __version__ = VERSION
 if TYPE_CHECKING:
     # A problem
     from .problems.mdp import TabularMDP as TabularMDP
-    from .problems.stream import mdp_from_blocks as mdp_from_blocks
+    from .problems.from_blocks import mdp_from_blocks as mdp_from_blocks
     from .problems.factored import FactoredMDP as FactoredMDP
     from .problems.ensemble import Ensemble as Ensemble
     from .problems.partially_observed import PartiallyObservedMDP as PartiallyObservedMDP
@@ -164,7 +164,7 @@ if TYPE_CHECKING:
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
     from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
-    from .inference.variational.priced import priced as priced
+    from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery
     from .runtime.progress import ProgressBar as ProgressBar
     from .runtime.progress import silent as silent

@@ -35,7 +35,7 @@ class Problem:
         """The index that stands for "ended" in a trajectory."""
         return len(self.initial)
 
-    def faces(self, s: int, a: int) -> list[tuple[int, float, int, float]]:
+    def outcomes(self, s: int, a: int) -> list[tuple[int, float, int, float]]:
         """(k, probability, successor, reward) of the possible outcomes."""
         rows = zip(self.probability[s, a], self.successor[s, a], self.reward[s, a], strict=True)
         return [(k, float(p), int(n), float(r)) for k, (p, n, r) in enumerate(rows) if p > 0]
@@ -71,15 +71,15 @@ def paths(problem: Problem) -> Iterator[Path]:
             yield from extend(Path((*path.states, s), (*path.actions, 0), (*path.outcomes, 0), *path[3:]))
         else:
             for a, rho in problem.choices(s):
-                for k, p, n, r in problem.faces(s, a):
-                    for arrived, fate in ((n, problem.discount), (problem.ended, 1.0 - problem.discount)):
-                        if fate > 0:
+                for k, p, n, r in problem.outcomes(s, a):
+                    for arrived, probability in ((n, problem.discount), (problem.ended, 1.0 - problem.discount)):
+                        if probability > 0:
                             yield from extend(
                                 Path(
                                     (*path.states, arrived),
                                     (*path.actions, a),
                                     (*path.outcomes, k),
-                                    path.probability * rho * p * fate,
+                                    path.probability * rho * p * probability,
                                     path.total + r,
                                 )
                             )
@@ -121,12 +121,12 @@ Numbers = Sequence[Decimal]
 
 def certainty_equivalent(x: Numbers, weight: Numbers, temperature: Decimal, optimism: Decimal) -> Decimal:
     """(τ/β) log Σ w exp(β x/τ), its limit Σ w x at β = 0, and its limits max and min at τ = 0."""
-    faces = [(w, each) for w, each in zip(weight, x, strict=True) if w > 0]
+    outcomes = [(w, each) for w, each in zip(weight, x, strict=True) if w > 0]
     if optimism == 0:
-        return sum((w * each for w, each in faces), Decimal(0))
+        return sum((w * each for w, each in outcomes), Decimal(0))
     if temperature == 0:
-        return (max if optimism > 0 else min)(each for _, each in faces)
-    total = sum((w * (optimism * each / temperature).exp() for w, each in faces), Decimal(0))
+        return (max if optimism > 0 else min)(each for _, each in outcomes)
+    total = sum((w * (optimism * each / temperature).exp() for w, each in outcomes), Decimal(0))
     return temperature / optimism * total.ln()
 
 
@@ -181,9 +181,9 @@ def solve(
         p, rho, start = map(exact_shares, (problem.probability, problem.prior, problem.initial))
         r, tau, one = exact(problem.reward), Decimal(problem.temperature), Decimal(1)
         betas = exact(np.broadcast_to(dynamics, (problem.horizon, *problem.probability.shape[:2])))
-        lives = exact(np.broadcast_to(survival, (problem.horizon, problem.ended)))
+        survives = exact(np.broadcast_to(survival, (problem.horizon, problem.ended)))
         beta_start = Decimal(dynamics if initial is None else initial)
-        fate = [Decimal(problem.discount), one - Decimal(problem.discount)]
+        probability = [Decimal(problem.discount), one - Decimal(problem.discount)]
         states, actions, outcomes = problem.probability.shape
         q = np.empty((problem.horizon, states, actions), object)
         policy, chance = q.copy(), np.empty((problem.horizon, states, actions, outcomes), object)
@@ -191,9 +191,11 @@ def solve(
         v = np.empty((problem.horizon + 1, states), object)
         v[-1] = exact(problem.final_reward)
         for t in reversed(range(problem.horizon)):
-            ahead = [certainty_equivalent([v[t + 1, n], one * 0], fate, tau, lives[t, n]) for n in range(states)]
+            ahead = [
+                certainty_equivalent([v[t + 1, n], one * 0], probability, tau, survives[t, n]) for n in range(states)
+            ]
             for n in range(states):
-                alive[t, n] = tilt([v[t + 1, n], one * 0], fate, tau, lives[t, n])[0]
+                alive[t, n] = tilt([v[t + 1, n], one * 0], probability, tau, survives[t, n])[0]
             for s in range(states):
                 for a in range(actions):
                     x = [reward + ahead[n] for reward, n in zip(r[s, a], problem.successor[s, a], strict=True)]
@@ -221,14 +223,17 @@ def objective(problem: Problem, solution: Solution, dynamics: float, initial: fl
     for t in reversed(range(problem.horizon)):
         ahead = np.zeros(problem.ended)
         for n, alive in enumerate(solution.survival[t]):
-            for fate, true, after in ((alive, problem.discount, value[n]), (1 - alive, 1 - problem.discount, 0.0)):
-                ahead[n] += fate * (after - price(fate, true, survival)) if true > 0 else 0.0
+            for probability, true, after in (
+                (alive, problem.discount, value[n]),
+                (1 - alive, 1 - problem.discount, 0.0),
+            ):
+                ahead[n] += probability * (after - price(probability, true, survival)) if true > 0 else 0.0
         here = np.zeros(problem.ended)
         for s in range(problem.ended):
             for a, rho in problem.choices(s):
                 chosen = solution.policy[t, s, a]
                 here[s] -= chosen * price(chosen, rho, 1.0)
-                for k, p, n, r in problem.faces(s, a):
+                for k, p, n, r in problem.outcomes(s, a):
                     believed = solution.dynamics[t, s, a, k]
                     here[s] += chosen * believed * (r + ahead[n] - price(believed, p, dynamics))
         value = here
@@ -246,7 +251,7 @@ def true_return(problem: Problem, policy: np.ndarray) -> float:
         here = np.zeros(problem.ended)
         for s in range(problem.ended):
             for a in range(policy.shape[-1]):
-                for _, p, n, r in problem.faces(s, a) if policy[t, s, a] > 0 else ():
+                for _, p, n, r in problem.outcomes(s, a) if policy[t, s, a] > 0 else ():
                     here[s] += policy[t, s, a] * p * (r + problem.discount * value[n])
         value = here
     return float(problem.initial @ value)
@@ -254,11 +259,14 @@ def true_return(problem: Problem, policy: np.ndarray) -> float:
 
 def best_return(problem: Problem) -> float:
     """The largest expected sum of rewards, by hard value iteration."""
-    faces = {(s, a): problem.faces(s, a) for s in range(problem.ended) for a, _ in problem.choices(s)}
+    outcomes = {(s, a): problem.outcomes(s, a) for s in range(problem.ended) for a, _ in problem.choices(s)}
     value = problem.final_reward
     for _ in range(problem.horizon):
         value = [
-            max(sum(p * (r + problem.discount * value[n]) for _, p, n, r in faces[s, a]) for a, _ in problem.choices(s))
+            max(
+                sum(p * (r + problem.discount * value[n]) for _, p, n, r in outcomes[s, a])
+                for a, _ in problem.choices(s)
+            )
             for s in range(problem.ended)
         ]
     return float(sum(p * value[s] for s, p in enumerate(problem.initial) if p > 0))

@@ -14,9 +14,9 @@ def bellman(p, successor, reward, prior, temperature, beta, discount, v):
     new = np.full(states, -np.inf, dtype=LONG)
     for s in range(states):
         for a in range(actions):
-            faces = [k for k in range(p.shape[2]) if p[s, a, k] > 0]
-            x = np.array([LONG(reward[s, a, k]) + LONG(discount) * v[successor[s, a, k]] for k in faces], dtype=LONG)
-            w = np.array([LONG(p[s, a, k]) for k in faces], dtype=LONG)
+            possible = [k for k in range(p.shape[2]) if p[s, a, k] > 0]
+            x = np.array([LONG(reward[s, a, k]) + LONG(discount) * v[successor[s, a, k]] for k in possible], dtype=LONG)
+            w = np.array([LONG(p[s, a, k]) for k in possible], dtype=LONG)
             q[s, a] = (w * x).sum() if beta == 0 else equivalent(x, w, LONG(temperature) / LONG(beta))
         choices = [a for a in range(actions) if prior[s, a] > 0]
         x, w = q[s, choices], np.array([LONG(prior[s, a]) for a in choices], dtype=LONG)

@@ -22,12 +22,12 @@ rewards = st.integers(-30, 30).map(lambda tenths: tenths / 10)
 
 
 @st.composite
-def distributions(draw, faces, sure=False):
+def distributions(draw, size, sure=False):
     """Probabilities with small numerators; zeros are common. `sure` puts everything on one face."""
     if sure:
-        return np.eye(faces)[draw(st.integers(0, faces - 1))]
-    weights = np.asarray(draw(st.lists(st.integers(0, 4), min_size=faces, max_size=faces)), dtype=float)
-    return weights / weights.sum() if weights.any() else np.full(faces, 1.0 / faces)
+        return np.eye(size)[draw(st.integers(0, size - 1))]
+    weights = np.asarray(draw(st.lists(st.integers(0, 4), min_size=size, max_size=size)), dtype=float)
+    return weights / weights.sum() if weights.any() else np.full(size, 1.0 / size)
 
 
 @st.composite

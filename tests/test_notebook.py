@@ -61,17 +61,17 @@ def test_every_cell_shows_what_inference_says(app, moved):
         for posterior, beta in zip(found[name].values(), betas, strict=True):
             assert_same_posterior(posterior, infer(model, beta))
 
-    model, hopeful = models["posteriors"], found["hopeful"].elbo
+    model, optimistic = models["posteriors"], found["optimistic"].elbo
     free, clamped = infer(model, 1.0), infer(model, 0.0)
     assert found["account"].gap == pytest.approx(ledger(model, clamped).gap)
     assert str(found["earned"]) == str(frontier(model, found["betas"]))
     assert found["beta"] in found["betas"]
     assert found["checked"].log_evidence == pytest.approx(free.log_evidence)
-    assert hopeful < free.objective
+    assert optimistic < free.objective
     if not moved:
         assert found["dinners"]["free"].policy[0, 0, 0] == pytest.approx(0.620749, abs=1e-6)
-        assert hopeful == pytest.approx(-54.155, abs=0.01)  # the number of the README
-        assert clamped.objective < hopeful
+        assert optimistic == pytest.approx(-54.155, abs=0.01)  # the number of the README
+        assert clamped.objective < optimistic
 
     pages = [each.text for each in outputs if isinstance(getattr(each, "text", None), str)]
     shown = html.unescape("".join(pages))

@@ -12,7 +12,7 @@ from pgm_control.inverse_rl import (
     FreeDemonstrator,
 )
 
-WHO = {
+DEMONSTRATORS = {
     "clamped": ClampedDemonstrator(),
     "free": FreeDemonstrator(),
     "fearful": DialDemonstrator(-0.7),
@@ -20,10 +20,10 @@ WHO = {
 }
 
 
-def drawn(model, who, n, seed=0):
+def drawn(model, demonstrator, n, seed=0):
     """Demonstrations of a demonstrator, in the dice that are its own."""
     mdp, generator = model.mdp, torch.Generator().manual_seed(seed)
-    behaviour = who.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
+    behaviour = demonstrator.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
     policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
     states, actions = [torch.multinomial(mdp.initial, n, True, generator=generator)], []
     for t in range(mdp.horizon):

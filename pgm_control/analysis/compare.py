@@ -73,15 +73,15 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the tables and the curves, for JSON. Infinities are the strings "inf" and "-inf"."""
         mdp = self.model.mdp
-        told = asdict(self.explanation)
-        for die in told["dice"]:
-            die["state_name"], die["action_name"] = mdp.state_name(die["state"]), mdp.action_name(die["action"])
-            for face in die["faces"]:
-                face["successor_name"] = mdp.state_name(face["successor"])
-        told |= {"gap": self.explanation.gap, "price_of_optimism": self.explanation.price_of_optimism}
-        for choice in (told["at_start"], told["choice"]):
+        explanation = asdict(self.explanation)
+        for event in explanation["events"]:
+            event["state_name"], event["action_name"] = mdp.state_name(event["state"]), mdp.action_name(event["action"])
+            for outcome in event["outcomes"]:
+                outcome["successor_name"] = mdp.state_name(outcome["successor"])
+        explanation |= {"gap": self.explanation.gap, "price_of_optimism": self.explanation.price_of_optimism}
+        for choice in (explanation["at_start"], explanation["choice"]):
             choice["state_name"] = mdp.state_name(choice["state"])
-        told |= {"action_names": [mdp.action_name(a) for a in range(mdp.num_actions)]}
+        explanation |= {"action_names": [mdp.action_name(a) for a in range(mdp.num_actions)]}
         found = {
             "format": _FORMAT,
             "name": self.name,
@@ -91,7 +91,7 @@ class Comparison:
             "versions": versions(),
             **self.scorecard.to_dict(),
             "fits": {name: self._fit_facts(name) for name in self.fits},
-            "explanation": told,
+            "explanation": explanation,
         }
         return _plain(found)
 

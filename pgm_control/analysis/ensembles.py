@@ -39,8 +39,10 @@ def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Bl
     start = blocks.log_initial[here]
     start = members[given].initial.log() if start.isneginf().all() else start.log_softmax(-1)
     alive = None if blocks.log_survival is None else blocks.log_survival[:, here]
-    faces = members[given].num_outcomes
-    return Blocks(members[given], start, blocks.log_policy[:, here], blocks.log_dynamics[:, here, :, :faces], alive)
+    num_outcomes = members[given].num_outcomes
+    return Blocks(
+        members[given], start, blocks.log_policy[:, here], blocks.log_dynamics[:, here, :, :num_outcomes], alive
+    )
 
 
 def member_returns(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, "member member"]:

@@ -11,7 +11,7 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..text.html import bullets, heading
-from ..trajectories.beliefs import Die, tilted_dice
+from ..trajectories.beliefs import Event, tilted_events
 from ..trajectories.blocks import MarkovModel, require_model
 from . import sentences as say
 from .critical_optimism import CriticalOptimism, critical_optimism
@@ -28,7 +28,7 @@ class Explanation:
         sentences: the explanation.
         headline: the finding in one sentence.
         differs: False where the two guides agree.
-        dice: those that the guide tilts the most, one a state, the most tilted first; empty if none.
+        events: those that the guide tilts the most, one a state, the most tilted first; empty if none.
         at_start: what each does first, in the most probable start.
         choice: the choice to look at: `at_start`, or, if they nearly agree there, where they differ the most.
         flip: the β between 0 and `optimism` at which the action preferred there changes; None if the two prefer the
@@ -41,7 +41,7 @@ class Explanation:
     sentences: tuple[str, ...]
     headline: str
     differs: bool
-    dice: tuple[Die, ...]
+    events: tuple[Event, ...]
     at_start: Choice
     choice: Choice
     flip: CriticalOptimism | None
@@ -92,12 +92,12 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
     beta = Optimism.of(optimism).number("For others look at scorecard(model, {…: infer(model, optimism)}).")
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
-    dice = tilted_dice(model, posterior)
+    events = tilted_events(model, posterior)
     log_start = posterior.factors.log_initial
     start_tilt = float(expect(log_start, relative(log_start, mdp.initial.log())))
     # Differences below the square root of the precision are rounding.
     noise = torch.finfo(mdp.probability.dtype).eps ** 0.5
-    tilts = [die.tilt for die in dice]
+    tilts = [event.tilt for event in events]
     differs = max(free.elbo - clamped.elbo, start_tilt, *tilts) > noise * max(1.0, abs(free.elbo))
     at_start = _choice(posterior, planner, 0, int(mdp.initial.argmax()))
     farthest = _most_different(posterior, planner)
@@ -105,9 +105,9 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
     telling = farthest if alike and differs else at_start
     flipped = _flip(model, telling, beta) if flip and differs else None
     if differs:
-        believed = [say.die_sentence(mdp, die, beta, first=i == 0) for i, die in enumerate(dice[:2])]
+        believed = [say.event_sentence(mdp, event, beta, first=i == 0) for i, event in enumerate(events[:2])]
         if start_tilt > 0.01 * (start_tilt + sum(tilts)):
-            believed.append(say.start_sentence(mdp, posterior, beta, first=not dice))
+            believed.append(say.start_sentence(mdp, posterior, beta, first=not events))
         sentences = (
             *believed,
             say.choice_sentence(mdp, at_start, farthest),
@@ -122,7 +122,7 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
         sentences=sentences,
         headline=say.headline(beta, free, clamped, differs),
         differs=differs,
-        dice=dice if differs else (),
+        events=events if differs else (),
         at_start=at_start,
         choice=telling,
         flip=flipped,

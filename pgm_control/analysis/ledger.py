@@ -24,15 +24,15 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.elbo import FREE, objective_of
 from ..problems.mdp import TabularMDP
-from ..trajectories.beliefs import tilted_dice
+from ..trajectories.beliefs import tilted_events
+from ..trajectories.betas import Betas, sizes_of
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
-from ..trajectories.prices import Prices, sizes_of
 from ..trajectories.samples import Occupancy
 from ..trajectories.tabulate import tabulate
 from .ledger_result import Ledger
 
-_DICE = 5  # that are kept
+_EVENTS = 5  # that are kept
 _SLACK = 4096  # in units of rounding: how far a clamped block may be from the model's
 
 
@@ -77,9 +77,9 @@ def ledger(
     require_model(model, in_nats=True)
     beta, mdp = Optimism.of(optimism), model.mdp
     blocks, truth, best = tabulate(model, guide), model.blocks(), infer(model, beta)
-    visits, prices = blocks.marginals(), Prices.of(mdp, beta, model.temperature)
+    visits, betas = blocks.marginals(), Betas.of(mdp, beta, model.temperature)
     in_truth = truth.replace(log_policy=blocks.log_policy).marginals()
-    entries = _entries(best, prices, blocks, truth, visits)
+    entries = _entries(best, betas, blocks, truth, visits)
     reached = _reached(model, blocks, beta, entries)
     if best.objective == reached == -math.inf:
         entries = [torch.zeros_like(each) for each in entries]
@@ -90,37 +90,39 @@ def ledger(
         reached,
         *entries,
         delusion_by_step=_delusion(mdp, visits, in_truth),
-        jensen=_jensen(best, prices),
-        dice=tilted_dice(model, blocks, _DICE),
-        posterior_dice=tilted_dice(model, best, _DICE),
+        jensen=_jensen(best, betas),
+        events=tilted_events(model, blocks, _EVENTS),
+        posterior_events=tilted_events(model, best, _EVENTS),
     )
 
 
-def _entries(best: Posterior, prices: Prices, q: Blocks, p: Blocks, visits: Occupancy) -> list[Tensor]:
+def _entries(best: Posterior, betas: Betas, q: Blocks, p: Blocks, visits: Occupancy) -> list[Tensor]:
     """Of start, policy, dynamics and survival: their KL from the optimum, times visits and price."""
-    mdp, top, weights = best.model.mdp, best.factors, prices.weights()
-    starts = sizes_of(mdp.initial_factors, mdp.num_states, prices.initial)
-    faces = sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics)
+    mdp, top, weights = best.model.mdp, best.factors, betas.weights()
+    starts = sizes_of(mdp.initial_factors, mdp.num_states, betas.initial)
+    outcomes = sizes_of(mdp.factors, mdp.num_outcomes, betas.dynamics)
     of_start = _charge(q.log_initial, top.log_initial, p.log_initial, starts, weights.initial)
-    of_dice = _charge(q.log_dynamics, top.log_dynamics, p.log_dynamics, faces, weights.dynamics)
-    fate = _fate(q, mdp)
-    of_survival = _charge(fate, _optimal_fate(best, prices), _fate(p, mdp), [2], [weights.survival])
+    of_dynamics = _charge(q.log_dynamics, top.log_dynamics, p.log_dynamics, outcomes, weights.dynamics)
+    continuation = _continuation(q, mdp)
+    of_survival = _charge(
+        continuation, _optimal_continuation(best, betas), _continuation(p, mdp), [2], [weights.survival]
+    )
     arrived = torch.zeros_like(visits.state[1:]).index_add(1, mdp.successor.flatten(), visits.outcome.flatten(1))
     return [
         _weighed(visits.state[0], of_start),
         _weighed(visits.state[:-1], expect(q.log_policy, relative(q.log_policy, top.log_policy))),
-        _weighed(visits.outcome.sum(-1), expect(q.log_dynamics, of_dice)),
-        _weighed(arrived, expect(fate, of_survival)),
+        _weighed(visits.outcome.sum(-1), expect(q.log_dynamics, of_dynamics)),
+        _weighed(arrived, expect(continuation, of_survival)),
     ]
 
 
 def _charge(
-    log_q: Float[Tensor, "*row face"],
-    log_best: Float[Tensor, "*row face"],
-    log_true: Float[Tensor, "*row face"],
+    log_q: Float[Tensor, "*row outcome"],
+    log_best: Float[Tensor, "*row outcome"],
+    log_true: Float[Tensor, "*row outcome"],
     sizes: Any,
     weights: Any,
-) -> Float[Tensor, "*row face"]:
+) -> Float[Tensor, "*row outcome"]:
     """Face by face: log q/q* over β, for every part of the die; where β is 0, infinite unless q is the truth."""
     chains = [conditionals(each, sizes) for each in (log_q, log_best, log_true)]
     total: Tensor | None = None
@@ -140,7 +142,7 @@ def _weighed(probability: Tensor, x: Tensor) -> Tensor:
     return probability * torch.where(probability > 0, x, 0.0)
 
 
-def _fate(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_state fate"]:
+def _continuation(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_state continuation"]:
     """Log-probabilities of living on and of ending, by the state that a step leads to."""
     alive = blocks.log_survival
     if alive is None:
@@ -148,13 +150,13 @@ def _fate(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_state fat
     return torch.stack((alive, torch.log1p(-alive.exp())), -1)
 
 
-def _optimal_fate(best: Posterior, prices: Prices) -> Float[Tensor, "time next_state fate"]:
+def _optimal_continuation(best: Posterior, betas: Betas) -> Float[Tensor, "time next_state continuation"]:
     """From the values: of an end that is all but impossible log(1 − survival) has no digits."""
     model = best.model
-    return tilt(_after(best), _fate(model.blocks(), model.mdp), model.temperature, prices.survival)
+    return tilt(_after(best), _continuation(model.blocks(), model.mdp), model.temperature, betas.survival)
 
 
-def _after(best: Posterior) -> Float[Tensor, "time next_state fate"]:
+def _after(best: Posterior) -> Float[Tensor, "time next_state continuation"]:
     """What living on and ending are worth, in reward units."""
     return torch.stack((best.v[1:], torch.zeros_like(best.v[1:])), -1)
 
@@ -182,9 +184,9 @@ def _delusion(mdp: TabularMDP, imagined: Occupancy, true: Occupancy) -> Float[Te
     return _difference(by_step(imagined), by_step(true))
 
 
-def _jensen(best: Posterior, prices: Prices) -> Float[Tensor, "time state action"]:
+def _jensen(best: Posterior, betas: Betas) -> Float[Tensor, "time state action"]:
     mdp, tau = best.model.mdp, best.model.temperature
-    ahead = certainty_equivalent(_after(best), _fate(best.model.blocks(), mdp), tau, prices.survival)
+    ahead = certainty_equivalent(_after(best), _continuation(best.model.blocks(), mdp), tau, betas.survival)
     x, log_p = mdp.reward + ahead[:, mdp.successor], mdp.probability.log()
     gain = _difference(certainty_equivalent(x, log_p, tau, 1.0), certainty_equivalent(x, log_p, tau, 0.0)) / tau
     return gain.clamp(min=0.0)  # rounding

@@ -22,7 +22,7 @@ from ..runtime.files import write_whole
 from ..text.html import heading
 from ..text.tables import grid, html_grid
 from ..text.wording import action_label, amount, chance, reward_phrase, state_label
-from ..trajectories.beliefs import Die
+from ..trajectories.beliefs import Event
 
 _NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "dice", "survival": "survival"}
 _SHORT = {"initial": "start", "policy": "policy", "dynamics": "dice", "survival": "survival"}
@@ -69,9 +69,9 @@ class Ledger:
         jensen: $\log E\, e^x - E\, x$ over the true die, of $x = (r + V_{t+1})/\tau$ with the values of the optimum:
             what freeing this one throw is worth, in nats, on arriving there. Infinite where the die has a forbidden
             face beside a possible one.
-        dice: those that the guide believes to control, against the true ones; at most one a state, the largest expected
-            KL first.
-        posterior_dice: those that the optimum believes to control.
+        events: those that the guide believes to control, against the true ones; at most one a state, the largest
+            expected KL first.
+        posterior_events: those that the optimum believes to control.
     """
 
     mdp: TabularMDP
@@ -84,8 +84,8 @@ class Ledger:
     survival_by_state: Float[Tensor, "time next_state"]
     delusion_by_step: Float[Tensor, " time_and_last"]
     jensen: Float[Tensor, "time state action"]
-    dice: tuple[Die, ...]
-    posterior_dice: tuple[Die, ...]
+    events: tuple[Event, ...]
+    posterior_events: tuple[Event, ...]
 
     @property
     def totals(self) -> Totals:
@@ -153,8 +153,8 @@ class Ledger:
             "gap": self.gap,
             "totals": self.totals._asdict(),
             **{name: getattr(self, name).tolist() for name in arrays},
-            "dice": [asdict(die) for die in self.dice],
-            "posterior_dice": [asdict(die) for die in self.posterior_dice],
+            "events": [asdict(event) for event in self.events],
+            "posterior_events": [asdict(event) for event in self.posterior_events],
             "state_names": [mdp.state_name(s) for s in range(mdp.num_states)],
             "action_names": [mdp.action_name(a) for a in range(mdp.num_actions)],
         }
@@ -234,8 +234,8 @@ def _by_block(ledger: Ledger) -> dict[str, Tensor]:
 
 def _best(ledger: Ledger) -> str:
     """What the guide is compared with: the posterior, if all that chance decides is free."""
-    beta, lives = ledger.optimism, ledger.mdp.discount == 1
-    free = Optimism(beta.dynamics, beta.initial, 1.0 if lives else beta.survival).is_free
+    beta, survives = ledger.optimism, ledger.mdp.discount == 1
+    free = Optimism(beta.dynamics, beta.initial, 1.0 if survives else beta.survival).is_free
     return "posterior" if free else "optimum"
 
 
@@ -300,21 +300,23 @@ def _notes(ledger: Ledger) -> list[str]:
     delusion = float(ledger.delusion_by_step.sum())
     if abs(delusion) > _rounding(ledger):  # false for nan, where the two returns are −inf
         notes.append(f"Delusion (imagined − true return): {amount(delusion)} reward units.")
-    if ledger.dice:
-        notes.append("\n".join(["Dice that the guide believes to control:", *_dice(ledger, ledger.dice)]))
-    elif ledger.posterior_dice:
+    if ledger.events:
+        notes.append("\n".join(["Dice that the guide believes to control:", *_event_lines(ledger, ledger.events)]))
+    elif ledger.posterior_events:
         title = f"The guide takes the dice as they are. Those that the exact {_best(ledger)} believes to control:"
-        notes.append("\n".join([title, *_dice(ledger, ledger.posterior_dice)]))
+        notes.append("\n".join([title, *_event_lines(ledger, ledger.posterior_events)]))
     return notes
 
 
-def _dice(ledger: Ledger, dice: Sequence[Die]) -> list[str]:
+def _event_lines(ledger: Ledger, events: Sequence[Event]) -> list[str]:
     mdp, lines = ledger.mdp, []
-    for die in dice:
-        face, where = die.raised, f"{action_label(mdp, die.action)} in {state_label(mdp, die.state)}"
-        shown = f"{state_label(mdp, face.successor)} ({reward_phrase(face.reward)})"
-        true = "impossible" if face.true == 0 else chance(face.true)
-        lines.append(f"  {where}: {shown}, in truth {true}, believed {chance(face.believed)}; {amount(die.tilt)} nats")
+    for event in events:
+        outcome, where = event.raised, f"{action_label(mdp, event.action)} in {state_label(mdp, event.state)}"
+        shown = f"{state_label(mdp, outcome.successor)} ({reward_phrase(outcome.reward)})"
+        true = "impossible" if outcome.true == 0 else chance(outcome.true)
+        lines.append(
+            f"  {where}: {shown}, in truth {true}, believed {chance(outcome.believed)}; {amount(event.tilt)} nats"
+        )
     return lines
 
 

@@ -236,7 +236,7 @@ class _Steps(NamedTuple):
     successor: np.ndarray
     reward: np.ndarray
     row: np.ndarray  # of every face that is possible and not forbidden
-    face: tuple[np.ndarray, np.ndarray]  # its (state, action)
+    pair: tuple[np.ndarray, np.ndarray]  # its (state, action)
     probability: np.ndarray  # its own
     forbidden: np.ndarray  # (state, action): probability of a reward of −inf
 
@@ -256,7 +256,7 @@ class _Steps(NamedTuple):
 
 def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int, when: str) -> _Atoms:
     """The pairs after one step, a few million at a time, so that memory stays in bounds."""
-    weight = np.bincount(steps.row, policy[steps.face] * steps.probability, minlength=len(steps.state))
+    weight = np.bincount(steps.row, policy[steps.pair] * steps.probability, minlength=len(steps.state))
     row = np.flatnonzero(weight)
     width = np.bincount(steps.state[row], minlength=len(policy))
     first = np.cumsum(width) - width

@@ -7,7 +7,7 @@ from typing import final
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_phrase, amount, chance, reward_phrase, state_phrase
-from ..trajectories.beliefs import Die, Face
+from ..trajectories.beliefs import Event, Outcome
 from ..trajectories.blocks import MarkovModel
 from .critical_optimism import CriticalOptimism
 from .evaluate import Evaluation
@@ -59,26 +59,28 @@ def headline(optimism: float, free: Evaluation, clamped: Evaluation, differs: bo
     )
 
 
-def die_sentence(mdp: TabularMDP, die: Die, optimism: float, first: bool) -> str:
+def event_sentence(mdp: TabularMDP, event: Event, optimism: float, first: bool) -> str:
     """What is believed of one die, beside the truth."""
-    verb = "pays" if len({face.successor for face in die.faces}) == 1 else "leads"
+    verb = "pays" if len({outcome.successor for outcome in event.outcomes}) == 1 else "leads"
     averaged = " (averaged over an episode)" if mdp.horizon > 1 else ""
-    luck = "luck" if optimism > 0 else "bad luck"
-    text = f"{guide_phrase(optimism)} believes in {luck}{averaged}:" if first else "It also believes that"
-    text += f" {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)} {verb} "
-    text += f"{_face_phrase(mdp, die, die.raised)} with probability {chance(die.raised.believed)}"
-    text += f" (truly {chance(die.raised.true)})"
-    if len(die.faces) > 2 and die.denied.believed < die.denied.true:
-        text += f", and {_face_phrase(mdp, die, die.denied)} only with probability {chance(die.denied.believed)}"
-        text += f" (truly {chance(die.denied.true)})"
+    belief = "luck" if optimism > 0 else "bad luck"
+    text = f"{guide_phrase(optimism)} believes in {belief}{averaged}:" if first else "It also believes that"
+    text += f" {action_phrase(mdp, event.action)} in {state_phrase(mdp, event.state)} {verb} "
+    text += f"{_outcome_phrase(mdp, event, event.raised)} with probability {chance(event.raised.believed)}"
+    text += f" (truly {chance(event.raised.true)})"
+    if len(event.outcomes) > 2 and event.denied.believed < event.denied.true:
+        text += (
+            f", and {_outcome_phrase(mdp, event, event.denied)} only with probability {chance(event.denied.believed)}"
+        )
+        text += f" (truly {chance(event.denied.true)})"
     return text + "."
 
 
 def start_sentence(mdp: TabularMDP, posterior: Posterior, optimism: float, first: bool) -> str:
     """What is believed of the start, beside the truth."""
     state = int((posterior.initial - mdp.initial).argmax())
-    luck = "a lucky start" if optimism > 0 else "an unlucky start"
-    opening = f"{guide_phrase(optimism)} believes in {luck}" if first else f"It believes in {luck} as well"
+    belief = "a lucky start" if optimism > 0 else "an unlucky start"
+    opening = f"{guide_phrase(optimism)} believes in {belief}" if first else f"It believes in {belief} as well"
     chances = f"{chance(float(posterior.initial[state]))} (truly {chance(float(mdp.initial[state]))})"
     return f"{opening}: {state_phrase(mdp, state)} comes with probability {chances}."
 
@@ -202,12 +204,14 @@ def _choices(mdp: TabularMDP, choice: Choice) -> str:
     )
 
 
-def _face_phrase(mdp: TabularMDP, die: Die, face: Face) -> str:
+def _outcome_phrase(mdp: TabularMDP, event: Event, outcome: Outcome) -> str:
     """`to state "at home" (reward 8)`; where every face leads to the same state, the reward alone."""
-    if len({each.successor for each in die.faces}) == 1:
-        return amount(face.reward)
-    target = f"to {state_phrase(mdp, face.successor)}"
-    return target if len({each.reward for each in die.faces}) == 1 else f"{target} ({reward_phrase(face.reward)})"
+    if len({each.successor for each in event.outcomes}) == 1:
+        return amount(outcome.reward)
+    target = f"to {state_phrase(mdp, outcome.successor)}"
+    return (
+        target if len({each.reward for each in event.outcomes}) == 1 else f"{target} ({reward_phrase(outcome.reward)})"
+    )
 
 
 def _bound(mdp: TabularMDP, optimism: float) -> str:

@@ -178,7 +178,7 @@ def _planned(
             by_name = ":" in guide.name or known_guides.get(guide.name) is guide
             for seed in range(num_seeds):
                 key = hashlib.sha256(repr((problem.name, guide.name, seed, *about)).encode()).hexdigest()[:16]
-                who = problem.name if known_problems.get(problem.name) is problem else problem
-                job = Job(key, who, guide.name if by_name else guide, seed, *settings[1:], folder)
+                shown = problem.name if known_problems.get(problem.name) is problem else problem
+                job = Job(key, shown, guide.name if by_name else guide, seed, *settings[1:], folder)
                 planned.append((job, sizes[problem.name]))
     return planned

@@ -31,7 +31,7 @@ class Factors:
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, argument: str, factors: "Mapping[str, int] | Factors | None", faces: int) -> "Factors | None":
+    def of(cls, argument: str, factors: "Mapping[str, int] | Factors | None", num_outcomes: int) -> "Factors | None":
         """The factors of an axis of so many faces, checked.
 
         Raises:
@@ -53,15 +53,15 @@ class Factors:
                     f"`{argument}` must map plain names to whole numbers of faces, at least 1, but has {name!r}: "
                     f"{size!r}. A name has letters, digits and _ only."
                 )
-        if torch.Size(given.sizes).numel() != faces or not given.names:
+        if torch.Size(given.sizes).numel() != num_outcomes or not given.names:
             raise InvalidProblem(
-                f"`{argument}` must have sizes whose product is the number of faces, {faces}, but they are "
+                f"`{argument}` must have sizes whose product is the number of faces, {num_outcomes}, but they are "
                 f"{list(given.sizes)}."
             )
         return given
 
 
-def conditionals(log_joint: Float[Tensor, "*row face"], sizes: Sequence[int]) -> list[Tensor]:
+def conditionals(log_joint: Float[Tensor, "*row outcome"], sizes: Sequence[int]) -> list[Tensor]:
     r"""The chain of a joint distribution, $\log p(k_i \mid k_{<i})$ of shape (*row, K_1, …, K_i).
 
     Where $k_{<i}$ is impossible it is uniform: never thrown, but normalised.
@@ -91,7 +91,7 @@ def joint(chain: Sequence[Tensor]) -> Tensor:
 
 
 def nested(
-    x: Float[Tensor, "*row face"], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
+    x: Float[Tensor, "*row outcome"], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
 ) -> list[Tensor]:
     r"""The certainty equivalent of a random event in several parts, each at its own price.
 
@@ -119,7 +119,7 @@ def nested(
 
 def nested_tilt(
     values: Sequence[Tensor], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
-) -> Float[Tensor, "*row face"]:
+) -> Float[Tensor, "*row outcome"]:
     """The log-probabilities of the outcomes that attain what `nested` returns, `values`."""
     parts = enumerate(zip(values[1:], chain, optimism, strict=True))
     return joint([tilt(x, log_p, aligned(temperature, i), aligned(beta, i)) for i, (x, log_p, beta) in parts])
@@ -130,7 +130,9 @@ def aligned(table: Any, axes: int) -> Any:
     return table[(..., *[None] * axes)] if isinstance(table, Tensor) and axes else table
 
 
-def charges(log_q: Iterable[Tensor], log_p: Iterable[Tensor], weights: Sequence[Number]) -> Float[Tensor, "*row face"]:
+def charges(
+    log_q: Iterable[Tensor], log_p: Iterable[Tensor], weights: Sequence[Number]
+) -> Float[Tensor, "*row outcome"]:
     r"""What throwing a die differently costs, face by face: $\sum_i w_i \log q(k_i \mid k_{<i}) / p(k_i \mid k_{<i})$.
 
     In nats; 0 where q is 0.

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def expect(log_q: Float[Tensor, "*batch face"], x: Float[Tensor, "*#batch face"]) -> Float[Tensor, "*batch"]:
+def expect(log_q: Float[Tensor, "*batch outcome"], x: Float[Tensor, "*#batch outcome"]) -> Float[Tensor, "*batch"]:
     """Σ q x over the last axis; a face of probability zero contributes nothing, even where x is infinite."""
     return weighted(log_q.exp(), x).sum(-1)
 

@@ -10,8 +10,8 @@ from ..kernels.backend import kernels_for
 
 
 def tilted(
-    logits: Float[Tensor, "*batch face"], log_weight: Float[Tensor, "*batch face"]
-) -> Float[Tensor, "*batch face"]:
+    logits: Float[Tensor, "*batch outcome"], log_weight: Float[Tensor, "*batch outcome"]
+) -> Float[Tensor, "*batch outcome"]:
     """Log-probabilities proportional to weight times exp(logits): logits of 0 give the weights, a weight of 0 stays."""
     kernels = kernels_for(logits, logits.shape[0]) if logits.ndim > 2 and logits.dtype == torch.float64 else None
     if kernels is None:

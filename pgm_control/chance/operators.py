@@ -21,8 +21,8 @@ from torch import Tensor
 
 
 def certainty_equivalent(
-    x: Float[Tensor, "*batch face"],
-    log_weight: Float[Tensor, "*#batch face"],
+    x: Float[Tensor, "*batch outcome"],
+    log_weight: Float[Tensor, "*#batch outcome"],
     temperature: float | Tensor,
     optimism: float | Tensor,
 ) -> Float[Tensor, "*batch"]:
@@ -69,18 +69,18 @@ def _soft(
     weight: Tensor,
     mean: Tensor,
     scale: float | Tensor,
-    face_scale: float | Tensor,
+    outcome_scale: float | Tensor,
 ) -> Tensor:
     """L_β with β/τ, which is not 0, by row and by face."""
     centre = torch.where(mean.isfinite(), mean, 0.0)
-    y = torch.where(possible, face_scale * (x - centre[..., None]), 0.0)
+    y = torch.where(possible, outcome_scale * (x - centre[..., None]), 0.0)
     # Near β = 0 the sum is 1 + O(β): log1p keeps the digits that log would lose before they are multiplied by τ/β.
     small = y.abs().amax(-1) < 0.5
     near = torch.log1p((weight * torch.expm1(torch.where(small[..., None], y, 0.0))).sum(-1))
     # Elsewhere the mean must stay out of it: a face of −1e18 would take every digit of an answer that ignores it.
-    far = torch.logsumexp(log_weight + face_scale * x, -1) / scale
+    far = torch.logsumexp(log_weight + outcome_scale * x, -1) / scale
     # One step of the exact identity L[x] = c + L[x − c] gives back the digits that a far face took at small β.
-    rest = torch.where(possible, face_scale * (x - torch.where(far.isfinite(), far, 0.0)[..., None]), 0.0)
+    rest = torch.where(possible, outcome_scale * (x - torch.where(far.isfinite(), far, 0.0)[..., None]), 0.0)
     total = (weight * torch.expm1(rest)).sum(-1)
     helps = (total.abs() < 0.5) & ((scale * far).abs() < 1)
     better = far + torch.log1p(torch.where(helps, total, 0.0)) / scale
@@ -101,11 +101,11 @@ def is_mean(optimism: Any, temperature: Any, dtype: torch.dtype) -> Any:
 
 
 def tilt(
-    x: Float[Tensor, "*batch face"],
-    log_weight: Float[Tensor, "*#batch face"],
+    x: Float[Tensor, "*batch outcome"],
+    log_weight: Float[Tensor, "*#batch outcome"],
     temperature: float | Tensor,
     optimism: float | Tensor,
-) -> Float[Tensor, "*batch face"]:
+) -> Float[Tensor, "*batch outcome"]:
     r"""The log-probabilities that attain the certainty equivalent, $\log w_k + \beta (x_k - L_\beta[x]) / \tau$.
 
     At τ = 0 the best (β > 0) faces share in proportion to their weight. A row of which every face is forbidden keeps

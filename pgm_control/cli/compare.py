@@ -123,7 +123,7 @@ def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
     temperature = found.model.temperature
     twin = _zoo()[name].twin if name in _zoo() else None
     twin_of = next((each.name for each in _zoo().values() if each.twin == name), None)
-    if not found.explanation.dice:
+    if not found.explanation.events:
         if twin_of is not None:
             return "the same problem with its dice", f"pgm-control compare {twin_of}{same_length}"
         return "a problem in which chance matters", "pgm-control compare slippery_cliff"

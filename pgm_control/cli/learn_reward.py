@@ -47,12 +47,14 @@ def learn_reward(
     name, of = asked["name"], asked["of"]
     if of not in _OF:
         raise InvalidArgument(f"`of` must be {', '.join(_OF)}, but is {of!r}.")
-    who = _demonstrator("demonstrator", asked["demonstrator"])
+    demonstrator = _demonstrator("demonstrator", asked["demonstrator"])
     model = TabularModel(named_problem(name, asked["horizon"]), asked["temperature"])
-    demonstrations, whence = _demonstrations(model, asked, who)
+    demonstrations, whence = _demonstrations(model, asked, demonstrator)
     num_steps = asked["num_steps"]
     with bar_over(num_steps, "reward") as bar:
-        found = inverse(model, demonstrations, of, who, prior=asked["prior"], num_steps=num_steps, progress=bar)
+        found = inverse(
+            model, demonstrations, of, demonstrator, prior=asked["prior"], num_steps=num_steps, progress=bar
+        )
     say(f"{name}: {sizes(model.mdp)}, temperature {model.temperature:g}; {whence}\n")
     rows = _rows(found, of)
     say(_table(rows, of))
@@ -85,7 +87,9 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
     return DialDemonstrator(beta)
 
 
-def _demonstrations(model: MarkovModel, asked: dict[str, Any], who: Demonstrator) -> tuple[Demonstrations, str]:
+def _demonstrations(
+    model: MarkovModel, asked: dict[str, Any], demonstrator: Demonstrator
+) -> tuple[Demonstrations, str]:
     """From a file, or drawn from a demonstrator who wants the problem's own reward."""
     file, number = asked["demonstrations"], asked["num_episodes"]
     if (file is None) == (number is None):
@@ -96,7 +100,7 @@ def _demonstrations(model: MarkovModel, asked: dict[str, Any], who: Demonstrator
     if file is not None:
         found = from_episodes(model.mdp, _read(file))
         return found, f"{found.number:g} demonstrations from {file}"
-    drawn_by = who if asked["by"] is None else _demonstrator("by", asked["by"])
+    drawn_by = demonstrator if asked["by"] is None else _demonstrator("by", asked["by"])
     seed = asked["seed"]
     if number < 1 or seed < 0:
         raise InvalidArgument(f"`num_episodes` must be at least 1 and `seed` at least 0, but are {number} and {seed}.")
@@ -152,12 +156,12 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _rows(found: Inverse, of: str) -> list[_Row]:
     """The learned reward beside the problem's own, moved to its mean over what was met."""
-    mdp, met = found.demonstrations.mdp, _met(found.demonstrations)
+    mdp, counts = found.demonstrations.mdp, _outcome_counts(found.demonstrations)
     learned, own = found.table, torch.where(mdp.probability > 0, mdp.reward, 0.0)
     axes = tuple(range(1 + _OF.index(of), 3))
-    visits = met.sum(axes) if axes else met
-    share = met if not axes else met / visits.reshape(*visits.shape, *[1] * len(axes)).clamp_min(1e-300)
-    true = (share * torch.where(met > 0, own, 0.0)).sum(axes) if axes else own
+    visits = counts.sum(axes) if axes else counts
+    share = counts if not axes else counts / visits.reshape(*visits.shape, *[1] * len(axes)).clamp_min(1e-300)
+    true = (share * torch.where(counts > 0, own, 0.0)).sum(axes) if axes else own
     values = learned[(..., *[0] * len(axes))]
     shift = float((visits * torch.where(visits > 0, true - values, 0.0)).sum() / visits.sum())
     rows = []
@@ -167,7 +171,7 @@ def _rows(found: Inverse, of: str) -> list[_Row]:
     return rows
 
 
-def _met(demonstrations: Demonstrations) -> torch.Tensor:
+def _outcome_counts(demonstrations: Demonstrations) -> torch.Tensor:
     """How often each face of a die came up in a demonstration; where it was not seen, as often as it does."""
     mdp, (_, s, a, to, _) = demonstrations.mdp, demonstrations.moves
     lands = (mdp.successor[s, a] == to[:, None]) | (to < 0)[:, None]

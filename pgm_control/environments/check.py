@@ -14,7 +14,7 @@ from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.randomness import integer_of
-from ..trajectories.policy import own_stream
+from ..trajectories.policy import own_seed
 
 _FALSE_ALARM = 1e-4  # how often `ok` is False for a true table, if many steps are simulated
 _RARE = 5.0  # cells expected less often are pooled: below it the χ² distribution is a poor approximation
@@ -190,7 +190,7 @@ def _simulate(mdp: TabularMDP, env: gymnasium.Env, total_steps: int, seed: int) 
             )
         return state
 
-    actions = np.random.default_rng(own_stream(seed)).integers(mdp.num_actions, size=total_steps)
+    actions = np.random.default_rng(own_seed(seed)).integers(mdp.num_actions, size=total_steps)
     starts, transitions = Counter(), {}
     state = None
     for number, action in enumerate(actions.tolist()):
@@ -229,12 +229,12 @@ def _match(counts: Counter[Cell], cells: Mapping[Cell, float], tolerance: float)
 
 def _row(where: str, probability: Mapping[Any, float], counts: Counter[Any], text: Callable[[Any], str]) -> _Row:
     """χ² of one die, rare faces pooled; no degree of freedom if fewer than two faces are left."""
-    total = sum(counts[face] for face in probability)
-    faces = [(total * p, counts[face], text(face)) for face, p in probability.items()]
-    often = sorted((face for face in faces if face[0] >= _RARE), key=lambda face: face[0])
-    rare = [face for face in faces if face[0] < _RARE]
+    total = sum(counts[outcome] for outcome in probability)
+    outcomes = [(total * p, counts[outcome], text(outcome)) for outcome, p in probability.items()]
+    often = sorted((outcome for outcome in outcomes if outcome[0] >= _RARE), key=lambda outcome: outcome[0])
+    rare = [outcome for outcome in outcomes if outcome[0] < _RARE]
     if rare:
-        pooled = sum(face[0] for face in rare), sum(face[1] for face in rare), "its rarer outcomes together"
+        pooled = sum(outcome[0] for outcome in rare), sum(outcome[1] for outcome in rare), "its rarer outcomes together"
         if pooled[0] < _RARE and often:
             least = often.pop(0)
             pooled = pooled[0] + least[0], pooled[1] + least[1], f"{least[2]}, with the rarer ones,"

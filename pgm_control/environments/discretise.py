@@ -21,7 +21,7 @@ from ..runtime.arguments import one_of, whole
 from ..runtime.progress import Progress, silent
 from ..runtime.randomness import integer_of
 from ..trajectories.blocks import HasBlocks
-from ..trajectories.policy import TabularPolicy, own_stream
+from ..trajectories.policy import TabularPolicy, own_seed
 from .bins import Chart, chart_of
 from .cell_policy import CellPlayer
 from .cells import Cells, cells_of
@@ -158,8 +158,8 @@ def discretise(
                 "fewer bins along each coordinate, or a smaller `num_samples`."
             )
         start = _starts(bare, where, cells, num_resets, number)
-        random = np.random.default_rng(own_stream(number))
-        found = _thrown(bare, where, cells, choices, _points(cells, num_samples, sampling, random), progress)
+        random = np.random.default_rng(own_seed(number))
+        found = _sampled(bare, where, cells, choices, _points(cells, num_samples, sampling, random), progress)
     finally:
         if made is not env:
             made.close()
@@ -178,21 +178,21 @@ def discretise(
     return Discretised(mdp, cells, where, choices, found.reward.size)
 
 
-class _Throws(NamedTuple):
+class _Samples(NamedTuple):
     """What came of every step; `cells.count` where it terminated."""
 
     successor: Int[np.ndarray, "cell action sample"]
     reward: Float[np.ndarray, "cell action sample"]
 
 
-def _thrown(
+def _sampled(
     bare: Any,
     chart: Chart,
     cells: Cells,
     actions: Num[np.ndarray, "action ..."],
     points: Float[np.ndarray, "cell sample coordinate"],
     progress: Progress,
-) -> _Throws:
+) -> _Samples:
     """Put the environment at every point, and do every action there."""
     count, samples, _ = points.shape
     shape = (count, len(actions), samples)
@@ -213,7 +213,7 @@ def _thrown(
         successor[c] = np.where(over, count, cells.index(chart.points(np.stack(seen))).reshape(over.shape))
         progress(c + 1, {"steps": float((c + 1) * over.size)})
     vars(bare).update(fresh)
-    return _Throws(successor, reward)
+    return _Samples(successor, reward)
 
 
 def _points(
@@ -234,7 +234,7 @@ def _starts(bare: Any, chart: Chart, cells: Cells, num_resets: int, seed: int) -
     return np.bincount(index, minlength=cells.count + 1) / num_resets
 
 
-def _tables(found: _Throws, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tables(found: _Samples, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shares and mean rewards of each successor of each (cell, action); the last state stays where it is."""
     _, actions, samples = found.successor.shape
     row = np.repeat(np.arange(count * actions), samples)

@@ -109,7 +109,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         self.initial_state_distrib = np.zeros(copies * mdp.num_states)
         self.initial_state_distrib[: mdp.num_states] = _numbers(mdp.initial)
         self._start = _cumulative(_numbers(mdp.initial))
-        self._probability, self._dice = _numbers(mdp.probability), _cumulative(_numbers(mdp.probability))
+        self._probability, self._thresholds = _numbers(mdp.probability), _cumulative(_numbers(mdp.probability))
         self._successor, self._reward = mdp.successor.cpu().numpy(), _numbers(mdp.reward)
         final = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
         self._final = mdp.discount * _numbers(final)
@@ -161,7 +161,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         if self.state is None or self._over:
             raise ResetNeeded("There is no episode to step: it has not begun or is over. Call env.reset() first.")
         row = self.state, int(action)
-        k = int(np.searchsorted(self._dice[row], self.np_random.random(), side="right"))
+        k = int(np.searchsorted(self._thresholds[row], self.np_random.random(), side="right"))
         self.state, reward = int(self._successor[row][k]), float(self._reward[row][k])
         self.time += 1
         time_is_up = self.time == self.mdp.horizon
@@ -204,8 +204,8 @@ class TabularEnv(gymnasium.Env[Any, Any]):
     ) -> dict[int, list[tuple[float, int, float, bool]]]:
         rows: dict[int, list[tuple[float, int, float, bool]]] = {}
         for a in range(self.mdp.num_actions):
-            faces = zip(self._probability[state, a], self._successor[state, a], self._reward[state, a], strict=True)
-            rows[a] = [(float(p), offset + int(n), float(r + final[n]), bool(over[n])) for p, n, r in faces if p > 0]
+            outcomes = zip(self._probability[state, a], self._successor[state, a], self._reward[state, a], strict=True)
+            rows[a] = [(float(p), offset + int(n), float(r + final[n]), bool(over[n])) for p, n, r in outcomes if p > 0]
         return rows
 
     def _observation(self) -> int:

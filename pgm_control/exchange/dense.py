@@ -151,9 +151,9 @@ def _agreed(
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
     np.minimum.at(low, key, r)
     np.maximum.at(high, key, r)
-    met = np.zeros(size, bool)
-    met[key] = True
-    at_odds = met & (low != high)
+    present = np.zeros(size, bool)
+    present[key] = True
+    at_odds = present & (low != high)
     if at_odds.any() and not merge:
         first = int(np.flatnonzero(at_odds)[0])
         pair = first if size == mdp.num_states * mdp.num_actions else first // mdp.num_states
@@ -169,7 +169,7 @@ def _agreed(
     total, weight = np.zeros(size), np.zeros(size)
     np.add.at(total, key, p * r)
     np.add.at(weight, key, p)
-    return np.where(at_odds, total / np.where(met, weight, 1.0), np.where(met, low, 0.0))
+    return np.where(at_odds, total / np.where(present, weight, 1.0), np.where(present, low, 0.0))
 
 
 def require_held(mdp: TabularMDP, layout: str, discount: bool = True) -> None:

@@ -98,8 +98,8 @@ def from_pymdp(
         ]
     of = np.array([s for s, _, _ in classes])
     alone = np.bincount(of, minlength=states)[of] == 1
-    chance = np.array([1.0 if alone[i] else seen[met, s].sum() for i, (s, _, met) in enumerate(classes)])
-    observation = np.stack([np.where(met, seen[:, s], 0.0) for s, _, met in classes]) / chance[:, None]
+    chance = np.array([1.0 if alone[i] else seen[members, s].sum() for i, (s, _, members) in enumerate(classes)])
+    observation = np.stack([np.where(members, seen[:, s], 0.0) for s, _, members in classes]) / chance[:, None]
     reward = np.array([temperature * value for _, value, _ in classes])
     transition = move.transpose(1, 2, 0)[np.ix_(of, np.arange(move.shape[2]), of)] * chance
     names = state_names and [
@@ -142,16 +142,16 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
     preference = np.full(seen.shape[1], np.nan)
     for s in range(mdp.num_states):
         paid = np.unique(reward[..., s][transition[..., s] > 0])
-        told = seen[s] > 0
-        met = preference[told & ~np.isnan(preference)]
-        if len(paid) > 1 or (len(paid) and (met != paid[0]).any()):
+        observed = seen[s] > 0
+        known = preference[observed & ~np.isnan(preference)]
+        if len(paid) > 1 or (len(paid) and (known != paid[0]).any()):
             raise InvalidArgument(
                 f"`problem` must pay for what is seen on arriving and nothing else, but arriving in "
                 f"{state_phrase(mdp, s)} is paid in several ways that look alike: pymdp's C(o) cannot hold it. Make "
                 "what is paid a part of the state, and let it be seen."
             )
         if len(paid):
-            preference[told] = paid[0]
+            preference[observed] = paid[0]
     if np.isneginf(preference).any():
         raise InvalidArgument(
             "`problem` must have finite rewards, but forbids an outcome by -inf, which pymdp multiplies by 0. Use a "

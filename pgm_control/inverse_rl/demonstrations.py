@@ -99,11 +99,11 @@ class Demonstrations:
         possible, ended = _possible(mdp), False
         for i, (seen, done) in enumerate(zip(states, actions, strict=True)):
             s, a = _indices(seen, f"`states[{i}]`"), _indices(done, f"`actions[{i}]`")
-            dies = np.flatnonzero(s == mdp.num_states) if mdp.discount < 1 else np.empty(0, int)
-            if len(dies):
+            ending = np.flatnonzero(s == mdp.num_states) if mdp.discount < 1 else np.empty(0, int)
+            if len(ending):
                 ended = True
-                s, a = s[: dies[0] + 1], a[: dies[0]]
-            _check(mdp, i, s[: len(s) - (len(dies) > 0)], a, len(s))
+                s, a = s[: ending[0] + 1], a[: ending[0]]
+            _check(mdp, i, s[: len(s) - (len(ending) > 0)], a, len(s))
             n, knows_last = len(a), len(s) > len(a)
             for t in range(n):
                 to = int(s[t + 1]) if t + 1 < len(s) and s[t + 1] < mdp.num_states else -1
@@ -119,7 +119,7 @@ class Demonstrations:
                     f"Demonstration {i} must be possible, but starts in state {s[0]}, which has probability 0. Mend "
                     "the recording, or let `initial` reach the state."
                 )
-            if not len(dies):
+            if not len(ending):
                 ends.append((n, s[n], -1) if knows_last else (n - 1, s[n - 1], a[n - 1]))
         return cls(
             mdp,

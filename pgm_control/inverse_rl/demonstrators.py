@@ -93,14 +93,14 @@ class ClampedDemonstrator:
 
     Attributes:
         criterion: "likelihood", or "matching", which does not need to know the times of actions.
-        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
 
     References:
         [ziebart2010], [gleave2022]
     """
 
     criterion: Literal["likelihood", "matching"] = "likelihood"
-    forever: bool = False
+    infinite_horizon: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no criterion."""
@@ -109,7 +109,7 @@ class ClampedDemonstrator:
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """The max-ent policy, in the world."""
-        return _soft(model, reward, last, temperature, 0.0, self.forever)
+        return _soft(model, reward, last, temperature, 0.0, self.infinite_horizon)
 
     def log_likelihood(
         self,
@@ -120,7 +120,7 @@ class ClampedDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
         """By either criterion."""
-        q, v = planned_values(model, 0.0, reward, last, temperature, self.forever)
+        q, v = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon)
         moves, ends = demonstrations.moves, demonstrations.ends
         if self.criterion == "likelihood":
             return _of_actions(model, demonstrations, q, v, temperature)
@@ -147,17 +147,17 @@ class FreeDemonstrator:
     the demonstrations less those of the posterior.
 
     Attributes:
-        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
 
     References:
         [ziebart2008]
     """
 
-    forever: bool = False
+    infinite_horizon: bool = False
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """The posterior: its policy, in the dynamics that it believes in."""
-        return DialDemonstrator(1.0, "believed", self.forever).behaviour(model, reward, last, temperature)
+        return DialDemonstrator(1.0, "believed", self.infinite_horizon).behaviour(model, reward, last, temperature)
 
     def log_likelihood(
         self,
@@ -168,7 +168,7 @@ class FreeDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
         """Of actions and outcomes, given the first state."""
-        return DialDemonstrator(1.0, "believed", self.forever).log_likelihood(
+        return DialDemonstrator(1.0, "believed", self.infinite_horizon).log_likelihood(
             model, demonstrations, reward, last, temperature
         )
 
@@ -182,24 +182,24 @@ class DialDemonstrator:
 
     Attributes:
         optimism: β; a tensor to be differentiated, or one β for each of many rewards.
-        dice: "world": it believes in luck, but the dice that were seen fell as they do, and say nothing of the reward.
-            "believed": the dice fell as it wished, the bracket counts.
-        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        dynamics: "world": it believes in luck, but the dice that were seen fell as they do, and say nothing of the
+            reward. "believed": the dice fell as it wished, the bracket counts.
+        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
 
     References:
         [ziebart2008], [ziebart2010]
     """
 
     optimism: float | Tensor
-    dice: Literal["world", "believed"] = "world"
-    forever: bool = False
+    dynamics: Literal["world", "believed"] = "world"
+    infinite_horizon: bool = False
 
     __repr__ = one_line
 
     def __post_init__(self) -> None:
         """Refuse what is no dice."""
-        if self.dice not in ("world", "believed"):
-            raise InvalidArgument(f'`dice` must be "world" or "believed", but is {self.dice!r}.')
+        if self.dynamics not in ("world", "believed"):
+            raise InvalidArgument(f'`dynamics` must be "world" or "believed", but is {self.dynamics!r}.')
         if isinstance(self.optimism, Tensor):
             if not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
@@ -209,7 +209,9 @@ class DialDemonstrator:
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Its policy, in the world or in what it believes."""
-        return _soft(model, reward, last, temperature, self.optimism, self.forever, self.dice == "believed")
+        return _soft(
+            model, reward, last, temperature, self.optimism, self.infinite_horizon, self.dynamics == "believed"
+        )
 
     def log_likelihood(
         self,
@@ -220,9 +222,9 @@ class DialDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
         """Of the actions, and of the outcomes if they fell as it wished."""
-        q, v = planned_values(model, self.optimism, reward, last, temperature, self.forever)
+        q, v = planned_values(model, self.optimism, reward, last, temperature, self.infinite_horizon)
         total = _of_actions(model, demonstrations, q, v, temperature)
-        if self.dice == "world":
+        if self.dynamics == "world":
             return total
         moves = demonstrations.moves
         if not demonstrations.has_outcomes:
@@ -232,9 +234,9 @@ class DialDemonstrator:
             )
         seen = moves.successor >= 0
         t, s, a, to = (each[seen] for each in moves[:4])
-        log_faces = _believed(model, reward, v, temperature, self.optimism, t, s, a)
+        log_outcomes = _believed(model, reward, v, temperature, self.optimism, t, s, a)
         lands = (model.mdp.successor[s, a] == to[:, None]) & (model.mdp.probability[s, a] > 0)
-        log_landing = torch.where(lands, log_faces, -torch.inf).logsumexp(-1)
+        log_landing = torch.where(lands, log_outcomes, -torch.inf).logsumexp(-1)
         return total + (moves.weight[seen] * log_landing).sum(-1)
 
 
@@ -246,18 +248,18 @@ class BoltzmannDemonstrator:
     $Q^*$ are the values without temperature: it does not expect to err later on.
 
     Attributes:
-        forever: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
 
     References:
         [ramachandran2007]
     """
 
-    forever: bool = False
+    infinite_horizon: bool = False
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """A softmax of hard values, in the world."""
-        q, v = planned_values(model, 0.0, reward, last, temperature, self.forever, hard=True)
-        return Behaviour(_softmax(model, q, temperature), _true_dice(model), q, v)
+        q, v = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon, hard=True)
+        return Behaviour(_softmax(model, q, temperature), _true_dynamics(model), q, v)
 
     def log_likelihood(
         self,
@@ -269,7 +271,7 @@ class BoltzmannDemonstrator:
     ) -> Float[Tensor, "*batch"]:
         """Of the actions."""
         moves = demonstrations.timed_moves
-        q, _ = planned_values(model, 0.0, reward, last, temperature, self.forever, hard=True)
+        q, _ = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon, hard=True)
         log_policy = _softmax(model, q, temperature)
         return (moves.weight * log_policy[..., moves.time, moves.state, moves.action]).sum(-1)
 
@@ -280,7 +282,7 @@ def _softmax(
     return torch.log_softmax(model.action_prior.log() + q / aligned(temperature, 3), -1)
 
 
-def _true_dice(model: MarkovModel) -> Float[Tensor, "time state action outcome"]:
+def _true_dynamics(model: MarkovModel) -> Float[Tensor, "time state action outcome"]:
     return model.mdp.probability.log().expand(model.mdp.horizon, -1, -1, -1)
 
 
@@ -290,13 +292,13 @@ def _soft(
     last: Tensor,
     temperature: Tensor | float,
     optimism: Tensor | float,
-    forever: bool,
+    infinite_horizon: bool,
     believed: bool = False,
 ) -> Behaviour:
     mdp = model.mdp
-    q, v = planned_values(model, optimism, reward, last, temperature, forever)
+    q, v = planned_values(model, optimism, reward, last, temperature, infinite_horizon)
     log_policy = model.action_prior.log() + (q - v[..., :-1, :, None]) / aligned(temperature, 3)
-    log_dynamics = _true_dice(model)
+    log_dynamics = _true_dynamics(model)
     if believed:
         x = reward[..., None, :, :, :] + mdp.discount * v[..., 1:, mdp.successor]
         log_dynamics = tilt(x, mdp.probability.log(), aligned(temperature, 3), aligned(optimism, 3))

@@ -43,19 +43,21 @@ def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iter
     """
     here = Point(x, *function(x))
     yield here
-    bends = Bends(len(x), metric)
+    history = CurvatureHistory(len(x), metric)
     while True:
-        direction = -bends.undone(here.slope)
+        direction = -history.undone(here.slope)
         length = (
-            1.0 if bends.count or metric is not None else min(1.0, 10.0 / max(float(np.abs(here.slope).sum()), 1e-300))
+            1.0
+            if history.count or metric is not None
+            else min(1.0, 10.0 / max(float(np.abs(here.slope).sum()), 1e-300))
         )
         there = _along(function, here, direction, length)
         if there is not None:
-            bends.meet(there.x - here.x, there.slope - here.slope)
+            history.update(there.x - here.x, there.slope - here.slope)
             here = there
             yield here
-        elif bends.count:
-            bends.forget()  # what was learned of the curvature may mislead: once more by the slope alone
+        elif history.count:
+            history.forget()  # what was learned of the curvature may mislead: once more by the slope alone
         else:
             return
 
@@ -73,7 +75,7 @@ def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]
 
 
 @final
-class Bends:
+class CurvatureHistory:
     r"""The inverse of the curvature that the last moves have met, as L-BFGS has it, in products of matrices.
 
     $$H = K^\top M K + A^\top A, \qquad K = 1 - Y^\top A, \qquad A = R^{-1} S, \qquad R_{ij} = s_i \cdot y_j
@@ -96,7 +98,7 @@ class Bends:
         """As if nothing had been met."""
         self.count, self._scale = 0, 1.0
 
-    def meet(self, move: Vector, change: Vector) -> None:
+    def update(self, move: Vector, change: Vector) -> None:
         """Take the last move in, and drop the oldest if there are too many; one that met no bend tells nothing."""
         product = float(move @ change)
         if not product > 0:

@@ -67,16 +67,20 @@ class Direct:
             return np.exp(np.log(self._prior) + advantage / self._tau)
 
 
-def direct(who: Demonstrator, model: MarkovModel, demonstrations: Demonstrations) -> Direct | None:
+def direct(demonstrator: Demonstrator, model: MarkovModel, demonstrations: Demonstrations) -> Direct | None:
     """The log-likelihood in that form; None where it has none, or nothing is compiled."""
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon)
-    if kernels is None or not isinstance(who, ClampedDemonstrator | DialDemonstrator) or who.forever:
+    if (
+        kernels is None
+        or not isinstance(demonstrator, ClampedDemonstrator | DialDemonstrator)
+        or demonstrator.infinite_horizon
+    ):
         return None
-    if isinstance(who, ClampedDemonstrator):
-        return Direct(kernels, model, demonstrations, 0.0, who.criterion == "matching")
-    if who.dice == "believed" or isinstance(who.optimism, Tensor):
+    if isinstance(demonstrator, ClampedDemonstrator):
+        return Direct(kernels, model, demonstrations, 0.0, demonstrator.criterion == "matching")
+    if demonstrator.dynamics == "believed" or isinstance(demonstrator.optimism, Tensor):
         return None
-    return Direct(kernels, model, demonstrations, who.optimism, False)
+    return Direct(kernels, model, demonstrations, demonstrator.optimism, False)
 
 
 @final
@@ -92,7 +96,7 @@ class _Product:
 
 
 def by_autograd(
-    who: Demonstrator,
+    demonstrator: Demonstrator,
     model: MarkovModel,
     demonstrations: Demonstrations,
     reward: Float[Tensor, "state action outcome"],
@@ -101,7 +105,7 @@ def by_autograd(
 ) -> tuple[float, Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
     """The same of any demonstrator, in torch. A last state that pays nothing is no variable."""
     table, end = reward.detach().clone().requires_grad_(), last.detach().clone().requires_grad_(pays_last)
-    found = who.log_likelihood(model, demonstrations, table, end, model.temperature)
+    found = demonstrator.log_likelihood(model, demonstrations, table, end, model.temperature)
     wanted = [table, end] if pays_last else [table]
     slopes = torch.autograd.grad(found, wanted, allow_unused=True, materialize_grads=True)
     return float(found.detach()), slopes[0], slopes[1] if pays_last else torch.zeros_like(last)

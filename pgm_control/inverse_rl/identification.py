@@ -36,12 +36,12 @@ class Identification:
 
     Attributes:
         names: of the parameters.
-        unmet: of outcomes that cannot be reached.
-        luck: of outcomes, with mean 0: who knows the dice and cannot change them does not mind.
+        unreachable: of outcomes that cannot be reached.
+        redistribution: of outcomes, with mean 0: who knows the dice and cannot change them does not mind.
         constant: adds the same to every reward.
         shaping: adds $\gamma \phi(s') - \phi(s)$, and $-\phi$ to the last reward, if there is one.
-        inevitable: adds what comes whatever is done, otherwise than by the former.
-        unseen: further directions in which the likelihood of these demonstrations is flat.
+        action_independent: adds what comes whatever is done, otherwise than by the former.
+        unobserved: further directions in which the likelihood of these demonstrations is flat.
         information: minus the second derivatives of the log-likelihood, in nats: of the reward made linear.
         scale_trades: whether a reward and a temperature that are both larger explain the demonstrations as well.
         optimism_deviation: of β if everything else is fitted, by the likelihood alone; infinite if it does not tell,
@@ -52,12 +52,12 @@ class Identification:
     """
 
     names: tuple[str, ...]
-    unmet: Float[Tensor, "unmet parameter"]
-    luck: Float[Tensor, "luck parameter"]
+    unreachable: Float[Tensor, "unreachable parameter"]
+    redistribution: Float[Tensor, "redistribution parameter"]
     constant: Float[Tensor, "constant parameter"]
     shaping: Float[Tensor, "shaping parameter"]
-    inevitable: Float[Tensor, "inevitable parameter"]
-    unseen: Float[Tensor, "unseen parameter"]
+    action_independent: Float[Tensor, "action_independent parameter"]
+    unobserved: Float[Tensor, "unobserved parameter"]
     information: Float[Tensor, "parameter parameter"]
     scale_trades: bool
     optimism_deviation: float
@@ -65,26 +65,38 @@ class Identification:
     @property
     def free_directions(self) -> Float[Tensor, "direction parameter"]:
         """All together: an orthonormal basis."""
-        groups = (self.unmet, self.luck, self.constant, self.shaping, self.inevitable, self.unseen)
+        groups = (
+            self.unreachable,
+            self.redistribution,
+            self.constant,
+            self.shaping,
+            self.action_independent,
+            self.unobserved,
+        )
         return torch.cat(groups)
 
     def __str__(self) -> str:
         """What is not identified, in sentences."""
-        told = len(self.names) - len(self.free_directions)
-        lines = [f"{told} of {len(self.names)} directions of the reward are told by the demonstrations."]
+        num_identified = len(self.names) - len(self.free_directions)
+        lines = [f"{num_identified} of {len(self.names)} directions of the reward are told by the demonstrations."]
         groups = (
-            (self.unmet, "belong to what cannot be reached"),
-            (self.luck, "pay for luck, on average nothing, which a demonstrator that knows the dice does not mind"),
+            (self.unreachable, "belong to what cannot be reached"),
+            (
+                self.redistribution,
+                "pay for luck, on average nothing, which a demonstrator that knows the dice does not mind",
+            ),
             (self.constant, "adds a constant to every reward"),
             (self.shaping, "shape it by a potential: they pay for progress and take it back"),
-            (self.inevitable, "pay what comes whatever is done"),
+            (self.action_independent, "pay what comes whatever is done"),
         )
         for directions, what in groups:
             if len(directions):
                 number, said = len(directions), what if len(directions) > 1 else _singular(what)
                 lines.append(f"No demonstrations tell: {number} {said} ({self._of(directions)}).")
-        if len(self.unseen):
-            lines.append(f"These demonstrations do not tell: {len(self.unseen)} more ({self._of(self.unseen)}).")
+        if len(self.unobserved):
+            lines.append(
+                f"These demonstrations do not tell: {len(self.unobserved)} more ({self._of(self.unobserved)})."
+            )
         if self.scale_trades:
             lines.append("The temperature trades against the scale of the reward: only their ratio is told.")
         if self.optimism_deviation == float("inf"):
@@ -119,7 +131,7 @@ def identified(
     demonstrations: Demonstrations,
     function: RewardFunction,
     psi: Float[Tensor, " parameter"],
-    who: Demonstrator,
+    demonstrator: Demonstrator,
     tau: float,
 ) -> Identification:
     """The same, at any parameters and temperature."""
@@ -130,48 +142,57 @@ def identified(
     def log_likelihood(z: Tensor) -> Tensor:
         """Of a step from ψ, of the reward made linear; and of β."""
         step = z[: len(psi)]
-        actor = replace(who, optimism=z[-1]) if isinstance(who, DialDemonstrator) else who
+        actor = replace(demonstrator, optimism=z[-1]) if isinstance(demonstrator, DialDemonstrator) else demonstrator
         end = last + last_by_psi @ step if bool(last_by_psi.any()) else last
         return actor.log_likelihood(model, demonstrations, reward + by_psi @ step, end, tau)
 
     z = torch.zeros_like(psi)
-    if isinstance(who, DialDemonstrator):
-        z = torch.cat([z, torch.as_tensor(who.optimism).detach().to(psi).reshape(1)])
+    if isinstance(demonstrator, DialDemonstrator):
+        z = torch.cat([z, torch.as_tensor(demonstrator.optimism).detach().to(psi).reshape(1)])
     information = -second_derivatives(log_likelihood, z)
     of_psi = information[: len(psi), : len(psi)]
     small = torch.finfo(psi.dtype).eps ** 0.6  # differences in a likelihood, and information, that are but rounding
     rounding = small * float(demonstrations.moves.weight.sum())
 
-    kinds = _flat_for_all(model, demonstrations, by_psi, last_by_psi, who)
+    kinds = _flat_for_all(model, demonstrations, by_psi, last_by_psi, demonstrator)
     sizes, vectors = torch.linalg.eigh(of_psi)
     kinds.append(vectors[:, sizes.abs() <= small * sizes.abs().sum()])
     groups = [psi.new_zeros(len(psi), 0)]
     for kind in kinds:
         basis = torch.cat(groups, 1)
         groups.append(_span(kind - basis @ (basis.T @ kind)))
-    unmet, luck, constant, shaping, inevitable, unseen = (each.T for each in groups[1:])
+    unreachable, redistribution, constant, shaping, action_independent, unobserved = (each.T for each in groups[1:])
 
     deviation = float("nan")
-    if isinstance(who, DialDemonstrator):
+    if isinstance(demonstrator, DialDemonstrator):
         cross = information[: len(psi), -1]
         left = float(information[-1, -1] - cross @ torch.linalg.pinv(of_psi, hermitian=True, rtol=small) @ cross)
         deviation = float("inf") if abs(left) <= rounding else left**-0.5 if left > 0 else float("nan")
 
-    scaled = who.log_likelihood(model, demonstrations, _SCALED * reward, _SCALED * last, _SCALED * tau)
+    scaled = demonstrator.log_likelihood(model, demonstrations, _SCALED * reward, _SCALED * last, _SCALED * tau)
     same = abs(float(scaled) - float(log_likelihood(z))) <= rounding
     flat = torch.cat([by_psi.flatten(0, -2), last_by_psi]), torch.cat([reward.flatten(), last])
     apart = flat[0] @ torch.linalg.lstsq(*flat, driver="gelsd").solution - flat[1] if len(psi) else flat[1]
     spans = float(apart.abs().max()) <= small * float(flat[1].abs().max())
     return Identification(
-        function.names, unmet, luck, constant, shaping, inevitable, unseen, of_psi, same and spans, deviation
+        function.names,
+        unreachable,
+        redistribution,
+        constant,
+        shaping,
+        action_independent,
+        unobserved,
+        of_psi,
+        same and spans,
+        deviation,
     )
 
 
-def _minds_the_mean(who: Demonstrator) -> bool:
+def _minds_the_mean(demonstrator: Demonstrator) -> bool:
     """Whether rewards of outcomes matter by their mean alone, whatever they are."""
-    if isinstance(who, DialDemonstrator):
-        return float(who.optimism) == 0 and who.dice == "world"
-    return isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
+    if isinstance(demonstrator, DialDemonstrator):
+        return float(demonstrator.optimism) == 0 and demonstrator.dynamics == "world"
+    return isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
 
 
 def _flat_for_all(
@@ -179,35 +200,39 @@ def _flat_for_all(
     demonstrations: Demonstrations,
     by_psi: Float[Tensor, "state action outcome parameter"],
     last: Float[Tensor, "state parameter"],
-    who: Demonstrator,
+    demonstrator: Demonstrator,
 ) -> list[Float[Tensor, "parameter _"]]:
     """Bases of the first five kinds, which overlap. Who plans for ever knows no last state, and no times."""
-    mdp, by_mean, forever = model.mdp, _minds_the_mean(who), getattr(who, "forever", False)
+    mdp, by_mean, infinite_horizon = (
+        model.mdp,
+        _minds_the_mean(demonstrator),
+        getattr(demonstrator, "infinite_horizon", False),
+    )
     live = (mdp.probability > 0) & (model.action_prior > 0)[..., None]
     first = (mdp.initial > 0) | (demonstrations.starts > 0)
-    reached = _reached(mdp, live, first, mdp.num_states if forever else mdp.horizon)
-    ended = torch.zeros_like(first) if forever else reached[-1]
-    met, end = reached[:-1].any(0)[:, None, None] & live, last[ended]
+    reached = _reached(mdp, live, first, mdp.num_states if infinite_horizon else mdp.horizon)
+    ended = torch.zeros_like(first) if infinite_horizon else reached[-1]
+    reachable, end = reached[:-1].any(0)[:, None, None] & live, last[ended]
     here = torch.eye(mdp.num_states).to(last)
     potential = mdp.discount * here[mdp.successor] - here[:, None, None]
-    unmet = _null(torch.cat([by_psi[met], end]))
+    unreachable = _null(torch.cat([by_psi[reachable], end]))
     if by_mean:
         chance = mdp.probability[..., None]
         paid, potential = ((chance * each).sum(2, keepdim=True) for each in (by_psi, potential))
-        met = met.any(2, keepdim=True)
+        reachable = reachable.any(2, keepdim=True)
     else:
         paid = by_psi
     n = last.shape[1]
-    luck = _null(torch.cat([paid[met], end]))
-    one = last.new_ones(int(met.sum()), 1)
+    redistribution = _null(torch.cat([paid[reachable], end]))
+    one = last.new_ones(int(reachable.sum()), 1)
     other = last.new_ones(len(end), 1)
-    constant = _null(torch.cat([_beside(paid[met], one, 0 * one), _beside(end, 0 * other, other)]))[:n]
-    shaping = _null(torch.cat([_beside(paid[met], -potential[met]), _beside(end, here[ended])]))[:n]
-    inevitable = shaping if forever else _inevitable(mdp, paid, last, reached, live, by_mean)
-    return [unmet, luck, _span(constant), _span(shaping), _span(inevitable)]
+    constant = _null(torch.cat([_beside(paid[reachable], one, 0 * one), _beside(end, 0 * other, other)]))[:n]
+    shaping = _null(torch.cat([_beside(paid[reachable], -potential[reachable]), _beside(end, here[ended])]))[:n]
+    action_independent = shaping if infinite_horizon else _action_independent(mdp, paid, last, reached, live, by_mean)
+    return [unreachable, redistribution, _span(constant), _span(shaping), _span(action_independent)]
 
 
-def _inevitable(
+def _action_independent(
     mdp: TabularMDP, paid: Tensor, last: Tensor, reached: Bool[Tensor, "time state"], live: Tensor, by_mean: bool
 ) -> Float[Tensor, "parameter direction"]:
     """Along which all actions in a state gain alike, at every time: by recursion from the end."""

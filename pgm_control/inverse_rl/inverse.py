@@ -175,12 +175,12 @@ def inverse(
     """
     require_model(model, in_nats=True)
     made = chosen_reward(model, reward)
-    who = chosen_demonstrator(demonstrator)
+    actor = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
     _check(prior, method, num_steps, tolerance, learning_rate)
     # The point where the search starts is step 0.
     loop = Loop(InverseStatus.out_of_steps, limit=num_steps, begin=-1, progress=progress, callbacks=callbacks)
-    objective, number = Objective(model, made, who, demonstrations, prior), demonstrations.number
+    objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
     start = objective.start
     if method == "lbfgs":
         points = descend(objective, start, objective.metric())
@@ -208,7 +208,7 @@ def inverse(
     of_prior, error = objective.log_prior(best.x), objective.occupancy_error(best.x)
     numbers = -number * best.value - of_prior, of_prior, gradient, error
     kept = torch.tensor(trace, dtype=torch.float64)
-    return Inverse(made, model, who, demonstrations, *numbers, kept, loop.status, loop.seconds)
+    return Inverse(made, model, actor, demonstrations, *numbers, kept, loop.status, loop.seconds)
 
 
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:

@@ -40,15 +40,20 @@ class Objective:
         self,
         model: MarkovModel,
         reward: RewardModel,
-        who: Demonstrator,
+        demonstrator: Demonstrator,
         demonstrations: Demonstrations,
         prior: float | None = None,
     ) -> None:
         """Prepare all that does not hang on the parameters."""
         self.parameters = [each for each in reward.parameters() if each.requires_grad]
-        self._model, self._reward, self._who, self._demonstrations = model, reward, who, demonstrations
-        self._prior, self._number, self._met = prior, demonstrations.number, demonstrations.pairs.numpy(force=True)
-        self._direct, self._linear = direct(who, model, demonstrations), reward.linear_form()
+        self._model, self._reward, self._demonstrator, self._demonstrations = (
+            model,
+            reward,
+            demonstrator,
+            demonstrations,
+        )
+        self._prior, self._number, self._pairs = prior, demonstrations.number, demonstrations.pairs.numpy(force=True)
+        self._direct, self._linear = direct(demonstrator, model, demonstrations), reward.linear_form()
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
         """Value and slope."""
@@ -67,7 +72,7 @@ class Objective:
             table, last = tables(self._reward, self._model.mdp)
         if self._direct is None:
             pays_last = self._reward.last() is not None
-            found = by_autograd(self._who, self._model, self._demonstrations, table, last, pays_last)
+            found = by_autograd(self._demonstrator, self._model, self._demonstrations, table, last, pays_last)
             likelihood, by_table, by_last = found
         else:
             likelihood, *slopes = self._direct(table.numpy(), last.numpy())
@@ -101,16 +106,16 @@ class Objective:
         features = None if self._linear is None else self._linear.features
         if self._linear is None or features is None or features.shape[1] > _MOST_FEATURES:
             return None
-        met = self._linear.by_place(self._met[..., None] * self._model.mdp.probability.numpy(force=True))
-        met /= self._number * float(self._model.temperature) ** 2
-        bends = (features.T * (met + _LEAST * met.mean())) @ features
-        one = np.eye(len(bends))
+        counts = self._linear.by_place(self._pairs[..., None] * self._model.mdp.probability.numpy(force=True))
+        counts /= self._number * float(self._model.temperature) ** 2
+        curvature = (features.T * (counts + _LEAST * counts.mean())) @ features
+        one = np.eye(len(curvature))
         if self._prior is not None:
-            bends += one / (self._prior**2 * self._number)
-        sizes = np.sqrt(bends.diagonal())
+            curvature += one / (self._prior**2 * self._number)
+        sizes = np.sqrt(curvature.diagonal())
         sizes[sizes == 0] = 1.0
         squares = sizes * sizes[:, None]
-        return np.linalg.inv(bends / squares + _ALIKE * one) / squares
+        return np.linalg.inv(curvature / squares + _ALIKE * one) / squares
 
     def occupancy_error(self, x: Vector) -> float:
         """The largest difference of a state's visits in a demonstration, seen and predicted."""
@@ -118,12 +123,12 @@ class Objective:
             self.assign(x)
             with torch.no_grad():
                 table, last = tables(self._reward, self._model.mdp)
-                behaviour = self._who.behaviour(self._model, table, last, self._model.temperature)
+                behaviour = self._demonstrator.behaviour(self._model, table, last, self._model.temperature)
             predicted = predicted_visits(behaviour, self._demonstrations).numpy(force=True)
         else:
-            policy, dice = self._direct.policy(*self._linear.tables(x)), self._model.mdp.probability.numpy()
-            predicted = visits_of(policy, dice[None], self._demonstrations)
-        return float(np.abs((self._met - predicted).sum(-1)).max()) / self._number
+            policy, probability = self._direct.policy(*self._linear.tables(x)), self._model.mdp.probability.numpy()
+            predicted = visits_of(policy, probability[None], self._demonstrations)
+        return float(np.abs((self._pairs - predicted).sum(-1)).max()) / self._number
 
 
 def tables(

@@ -20,12 +20,12 @@ def planned_values(
     reward: Tensor,
     last: Tensor,
     temperature: Tensor | float,
-    forever: bool,
+    infinite_horizon: bool,
     hard: bool = False,
 ) -> tuple[Float[Tensor, "*batch time state action"], Float[Tensor, "*batch time_and_last state"]]:
     """Q and V, at all times alike for one who plans for ever. Leading axes of the arguments are settings."""
     steps = model.mdp.horizon
-    if forever:
+    if infinite_horizon:
         if bool((last != 0).any()) or last.requires_grad:
             raise InvalidArgument(
                 "`reward` must not pay for the last state where the demonstrator plans for ever: there is none."
@@ -84,19 +84,19 @@ def stationary_values(
             "limit. Take mdp.replace(discount=0.9), or a horizon."
         )
     log_prior, log_p, states = model.action_prior.log(), mdp.probability.log(), mdp.num_states
-    where, heat, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)
+    where, tau, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)
 
     def once(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Q, F(V) and F'(V)."""
         x = reward + mdp.discount * v[..., where]
-        q = certainty_equivalent(x, log_p, heat, beta)
+        q = certainty_equivalent(x, log_p, tau, beta)
         if hard:
             best = torch.where(log_prior > -torch.inf, q, -torch.inf)
             v, policy = best.amax(-1), torch.nn.functional.one_hot(best.argmax(-1), q.shape[-1]).to(q)
         else:
             v = certainty_equivalent(q, log_prior, aligned(temperature, 1), 1.0)
             policy = tilt(q, log_prior, aligned(temperature, 1), 1.0).exp()
-        moves = (policy[..., None] * tilt(x, log_p, heat, beta).exp()).flatten(-2)
+        moves = (policy[..., None] * tilt(x, log_p, tau, beta).exp()).flatten(-2)
         slope = torch.zeros_like(v)[..., None].expand(*v.shape, states)
         return q, v, mdp.discount * slope.scatter_add(-1, where.flatten(1).expand_as(moves), moves)
 

@@ -42,14 +42,14 @@ def harden(
     """`sweep` at temperature 0 for rows of one width, state by state: the maximum needs no lanes."""
     p, successor, _, pay, _, width, _, _ = tables
     v, out, _, choice = values
-    actions, faces, chooses = pay.shape[1], len(width), choice.shape[0] > 0
+    actions, outcomes, chooses = pay.shape[1], len(width), choice.shape[0] > 0
     lo, hi, whole = np.inf, -np.inf, True
     for s in range(first, last):
         best, leader = -np.inf, 0
         for a in range(actions):
-            j = (s * actions + a) * faces
+            j = (s * actions + a) * outcomes
             total = 0.0
-            for k in range(faces):
+            for k in range(outcomes):
                 total += p[j + k] * v[successor[j + k]]
             q = pay[s, a] + discount * total
             if chooses:
@@ -167,11 +167,11 @@ def survey(p: Array, reward: Array, pay: Array) -> tuple[Any, Any, Any, Any]:
     """One look at the flat tables: mean rewards into `pay`; the largest |Σ p − 1|, the largest finite reward, and how
     many outcomes are possible and how many forbidden.
     """
-    faces = p.shape[0] // pay.size
+    outcomes = p.shape[0] // pay.size
     slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
     for row in range(pay.size):
         total, mean = 0.0, 0.0
-        for j in range(row * faces, (row + 1) * faces):
+        for j in range(row * outcomes, (row + 1) * outcomes):
             weight, r = np.float64(p[j]), np.float64(reward[j])
             total += weight
             mean += weight * r

@@ -22,12 +22,12 @@ def means(q: Array, v: Array, tables: SweepTables, discount: float, b: int, n: i
                     total += p[j] * v[successor[j]]
                 q[a, i] = pay[b + i, a] + discount * total
         return
-    faces = len(width)
+    outcomes = len(width)
     for i in range(n):
         for a in range(actions):
-            j = ((b + i) * actions + a) * faces
+            j = ((b + i) * actions + a) * outcomes
             total = 0.0
-            for k in range(faces):
+            for k in range(outcomes):
                 total += p[j + k] * v[successor[j + k]]
             q[a, i] = pay[b + i, a] + discount * total
 
@@ -36,16 +36,16 @@ def means(q: Array, v: Array, tables: SweepTables, discount: float, b: int, n: i
 def equivalents(
     q: Array, v: Array, tables: SweepTables, numbers: SweepNumbers, b: int, n: int, x: Array, w: Array
 ) -> None:
-    """q (action, lane) = L_β[r + γ v(s')] of a block, with scale = β/τ, not 0; `x` and `w` (face, lane) are scratch."""
+    """q (action, lane) = L_β[r + γ v(s')] of a block, with scale = β/τ, not 0; scratch: `x`, `w` (outcome, lane)."""
     p, successor, reward, pay, rows, width, _, _ = tables
     discount, _, scale = numbers
-    actions, faces, lanes = q.shape[0], x.shape[0], n * q.shape[0]
+    actions, outcomes, lanes = q.shape[0], x.shape[0], n * q.shape[0]
     for a in range(actions):
         for i in range(n):
             row = (b + i) * actions + a
             start = rows[row] if rows.shape[0] > 0 else row * len(width)
             length = rows[row + 1] - start if rows.shape[0] > 0 else len(width)
-            for k in range(faces):
+            for k in range(outcomes):
                 possible = k < length and p[start + k] > 0
                 w[k, a * n + i] = p[start + k] if possible else 0.0
                 x[k, a * n + i] = (
@@ -53,11 +53,11 @@ def equivalents(
                 )
     top, grown_sum, growth_sum = np.empty(lanes), np.zeros(lanes), np.zeros(lanes)
     top[:] = x[0, :lanes]
-    for k in range(1, faces):
+    for k in range(1, outcomes):
         xk = x[k]
         for j in range(lanes):
             top[j] = max(top[j], xk[j])
-    for k in range(faces):
+    for k in range(outcomes):
         accumulate(x[k], w[k], top, 1.0, grown_sum, growth_sum, lanes)
     finish(top, 1.0 / scale, grown_sum, growth_sum, 1.0 / scale, lanes)
     for a in range(actions):
@@ -80,7 +80,7 @@ def accumulate(x: Array, w: Array, top: Array, scale: float, grown_sum: Array, g
 
 
 @compiled
-def finish(top: Array, unit: float, grown_sum: Array, growth_sum: Array, heat: float, lanes: int) -> None:
+def finish(top: Array, unit: float, grown_sum: Array, growth_sum: Array, temperature: float, lanes: int) -> None:
     """top becomes unit · top + heat · log of the sum, by log1p where the sum is near 1."""
     for i in range(lanes):
         growth = growth_sum[i]
@@ -88,7 +88,7 @@ def finish(top: Array, unit: float, grown_sum: Array, growth_sum: Array, heat: f
         u = 1.0 + growth if near else grown_sum[i]
         rest = (growth - (u - 1.0)) / u if near else 0.0
         highest = top[i]
-        top[i] = unit * highest + heat * (log(u) + rest) if highest > -np.inf else -np.inf
+        top[i] = unit * highest + temperature * (log(u) + rest) if highest > -np.inf else -np.inf
 
 
 @compiled

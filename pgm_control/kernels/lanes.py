@@ -16,17 +16,17 @@ Array = np.ndarray
 class Chances(NamedTuple):
     """What is known of random events, one a lane, before their values."""
 
-    weight: Array  # (face, lane): probabilities
-    counts: Array  # (face,): the number of lanes that have it; they stand first
+    weight: Array  # (outcome, lane): probabilities
+    counts: Array  # (outcome,): the number of lanes that have it; they stand first
     scale: Array  # (lane,): β/τ
-    heat: Array  # (lane,): τ
+    temperature: Array  # (lane,): τ
 
 
 class Room(NamedTuple):
     """Where `soften` works. log share/weight is y − norm, with y = scale · (x − best)."""
 
     norm: Array  # (lane,)
-    y: Array  # (face, lane), may be x itself
+    y: Array  # (outcome, lane), may be x itself
     lines: Array  # (3, lane)
 
 
@@ -34,18 +34,19 @@ class Room(NamedTuple):
 def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -> None:
     """`certainty_equivalent` of each lane over the faces, β not 0; exact for each lane by itself.
 
-    `x` and `share`, which gets the tilt, are (face, lane). The loops are short, because each may touch few arrays to be
+    `x` and `share`, which gets the tilt, are (outcome, lane). The loops are short, because each may touch few arrays to
+    be
     vectorised: that they do not overlap is checked as they start. Bundles are made once for many calls: each costs a
     few atomic counts of references.
     """
     weight, count, scale, temperature = chances
     norm, y, work = room
-    faces, lanes = x.shape
+    outcomes, lanes = x.shape
     best, sum_exp, sum_expm1, astray = work[0], work[1], work[2], 0
     for i in range(lanes):
         best[i] = -np.inf
         norm[i] = -np.inf
-    for f in range(faces):
+    for f in range(outcomes):
         for i in range(count[f]):
             xi, highest, leader = x[f, i], norm[i], best[i]  # read before anything is written, to be vectorised
             scaled = scale[i] * xi
@@ -55,7 +56,7 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
     for i in range(lanes):
         sum_exp[i] = 0.0
         sum_expm1[i] = 0.0
-    for f in range(faces):
+    for f in range(outcomes):
         for i in range(count[f]):
             xi, leader = x[f, i], best[i]
             gap = scale[i] * (xi - leader) if weight[f, i] > 0 else -np.inf
@@ -83,7 +84,7 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
             value[i] = _corrected(y, weight, count, scale[i], best[i], value[i], i)
     for i in range(lanes):
         best[i] = 1.0 / sum_exp[i]
-    for f in range(faces):
+    for f in range(outcomes):
         for i in range(count[f]):
             share[f, i] *= best[i]
 
@@ -115,9 +116,9 @@ def harden(x: Array, weight: Array, value: Array, share: Array) -> None:
 
 
 @compiled
-def everywhere(faces: int, lanes: int) -> Array:
+def everywhere(outcomes: int, lanes: int) -> Array:
     """Counts of lanes, for `soften`, where every lane has all faces."""
-    return np.full(faces, lanes)
+    return np.full(outcomes, lanes)
 
 
 @compiled
@@ -133,8 +134,8 @@ def priors_of(prior: Array, settings: int) -> Array:
 
 
 @compiled
-def dice_of(table: Array, place: Array, count: Array, settings: int) -> Array:
-    """(setting or 1, everything) as (face, lane): `place` says where in everything; lanes without the face hold 0."""
+def outcomes_of(table: Array, place: Array, count: Array, settings: int) -> Array:
+    """(setting or 1, everything) as (outcome, lane): `place` says where in everything; lanes without it hold 0."""
     lanes = np.zeros((place.shape[0], place.shape[1] * settings))
     for k in range(place.shape[0]):
         for j in range(count[k]):

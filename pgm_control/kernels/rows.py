@@ -15,30 +15,30 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
 
     The weights are as the logits, or the same for all of the first axis.
     """
-    times, rows, faces = logits.shape
-    y, top, total = np.empty((faces, _BLOCK)), np.empty(_BLOCK), np.empty(_BLOCK)
+    times, rows, outcomes = logits.shape
+    y, top, total = np.empty((outcomes, _BLOCK)), np.empty(_BLOCK), np.empty(_BLOCK)
     for t in range(times):
         weight = log_weight[t if log_weight.shape[0] > 1 else 0]
         for start in range(0, rows, _BLOCK):
             block = min(_BLOCK, rows - start)
             given, weights = logits[t, start : start + block], weight[start : start + block]
-            for k in range(faces):
+            for k in range(outcomes):
                 for i in range(block):
                     y[k, i] = given[i, k] + weights[i, k]
             for i in range(block):
                 top[i] = y[0, i]
                 total[i] = 0.0
-            for k in range(1, faces):
+            for k in range(1, outcomes):
                 for i in range(block):
                     ours, theirs = y[k, i], top[i]
                     top[i] = ours if ours > theirs else theirs
-            for k in range(faces):
+            for k in range(outcomes):
                 for i in range(block):
                     total[i] += exp(y[k, i] - top[i])
             for i in range(block):
                 top[i] += log(total[i])
             found, share = out[t, start : start + block], probability[t, start : start + block]
-            for k in range(faces):
+            for k in range(outcomes):
                 for i in range(block):
                     y[k, i] -= top[i]
                 for i in range(block):
@@ -52,11 +52,11 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
 @entry
 def tilted_gradient(gradient: Array, probability: Array, out: Array) -> None:
     """The derivative by the logits: g − p Σ g."""
-    times, rows, faces = gradient.shape
+    times, rows, outcomes = gradient.shape
     for t in range(times):
         for i in range(rows):
             total = 0.0
-            for k in range(faces):
+            for k in range(outcomes):
                 total += gradient[t, i, k]
-            for k in range(faces):
+            for k in range(outcomes):
                 out[t, i, k] = gradient[t, i, k] - probability[t, i, k] * total

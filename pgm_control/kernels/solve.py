@@ -3,8 +3,8 @@
 import numpy as np
 
 from .bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
-from .lanes import Chances, Room, dice_of, everywhere, priors_of, soften
-from .pull import Pulled, moments, pull
+from .lanes import Chances, Room, everywhere, outcomes_of, priors_of, soften
+from .pullback import Gradients, moments, pullback
 from .sweep import Lanes, Scales, Values, sweep
 from .vector_math import compiled, entry, log
 
@@ -31,21 +31,21 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
     place, counts, initial, v, by_numbers = outcomes.place, outcomes.counts, mdp.initial, found.v, found.by_numbers
     many, horizon, states, pairs = temperature.shape[0], v.shape[1] - 1, initial.shape[0], place.shape[1]
     rewards = given.reward.reshape(given.reward.shape[0], mdp.probability.shape[1])
-    weight, gains = dice_of(mdp.probability, place, counts, many), dice_of(rewards, place, counts, many)
+    weight, gains = outcomes_of(mdp.probability, place, counts, many), outcomes_of(rewards, place, counts, many)
     lanes = Lanes(weight, gains, priors_of(given.action_prior, many))
     q, v_lanes = found.q.reshape(many, horizon, pairs), np.empty((horizon + 1, states, many))
     policy = np.empty((horizon if wants > 0 else 1, pairs * many))
-    dice_scale, survival_scale = np.zeros(many), np.zeros(many)
+    dynamics_scale, survival_scale = np.zeros(many), np.zeros(many)
     last, optimism, survival, optimism_start = given.final_reward, given.dynamics, given.survival, given.initial
     for b in range(many):
         for s in range(states):
             v_lanes[horizon, s, b] = last[b if last.shape[0] > 1 else 0, s]
         if optimism[b] != 0:
-            dice_scale[b] = optimism[b] / temperature[b]
+            dynamics_scale[b] = optimism[b] / temperature[b]
         if survival != 0:
             survival_scale[b] = survival / temperature[b]
     folds = wants == 1 and costs.q.shape[1] == 0
-    scales, values = Scales(mdp.discount, temperature, dice_scale, survival_scale), Values(q, v_lanes, policy)
+    scales, values = Scales(mdp.discount, temperature, dynamics_scale, survival_scale), Values(q, v_lanes, policy)
     tilts = Logs(*logs)
     swept = sweep(outcomes, lanes, scales, folds, values, tilts)
     visits, nothing, log_start = np.empty((states, many)), np.empty(0), tilts.start
@@ -63,7 +63,7 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
     if wants == 0:
         return
     sent, by_priors = np.zeros(gains.shape), np.zeros(pairs * many if wants > 1 else 0)
-    pull(outcomes, lanes, scales, values, swept, costs, Pulled(visits, sent, by_numbers[:, :2], by_priors))
+    pullback(outcomes, lanes, scales, values, swept, costs, Gradients(visits, sent, by_numbers[:, :2], by_priors))
     by_reward, by_last, by_log_prior = found.by_reward, found.by_final_reward, found.by_log_prior
     by_rewards = by_reward.reshape(many, mdp.probability.shape[1])
     for b in range(many):
@@ -86,13 +86,13 @@ def begin(
     optimism of the start into `slope`, unless that is empty.
     """
     states = values.shape[0]
-    heat = temperature if temperature > 0 else 1.0
+    tau = temperature if temperature > 0 else 1.0
     x, weight, share = np.empty((states, 1)), np.empty((states, 1)), np.empty((states, 1))
     scale, value, norm, here = np.empty(1), np.empty(1), np.empty(1), np.empty(1)
-    scale[0], here[0] = optimism / heat, 1.0 / heat
+    scale[0], here[0] = optimism / tau, 1.0 / tau
     for s in range(states):
         x[s, 0], weight[s, 0] = values[s], initial[s]
-    chances = Chances(weight, everywhere(states, 1), scale, np.full(1, heat))
+    chances = Chances(weight, everywhere(states, 1), scale, np.full(1, tau))
     if optimism == 0:
         value[0] = 0.0
         for s in range(states):
@@ -105,11 +105,11 @@ def begin(
         for s in range(states):
             x[s, 0] = values[s]
     for s in range(states):
-        visits[s] = share[s, 0] / heat
+        visits[s] = share[s, 0] / tau
     if slope.shape[0] > 0:
         by_numbers = np.zeros((1, 2))
         if np.isfinite(value[0]):
             moments(x, chances, share, here, value, by_numbers)
-            by_numbers[0, 0] -= value[0] / heat**2
+            by_numbers[0, 0] -= value[0] / tau**2
         slope[0], slope[1], slope[2] = by_numbers[0, 0], 0.0, by_numbers[0, 1]
-    return value[0] / heat
+    return value[0] / tau

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .bundles import Logs, Outcomes
-from .dice import factors, meet, mix, narrow_range, undo
 from .lanes import Chances, Room, everywhere, harden, soften, spread_out
+from .outcomes import factors, lookahead, mix, narrow_range, undo
 from .vector_math import compiled, log
 
 Array = np.ndarray
@@ -55,30 +55,30 @@ def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values:
     """All Q and V backwards from the last V; also what of the logs is not empty."""
     successor, place, count, common, lane, ordered = outcomes
     weight, reward, prior = lanes
-    discount, temperature, dice_scale, survival_scale = scales
+    discount, temperature, dynamics_scale, survival_scale = scales
     q, v, policy = values
     log_policy, log_dynamics, log_survival = logs.policy, logs.dynamics, logs.survival
     horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
-    faces, width, many = successor.shape[0], reward.shape[1], states * settings
-    averages, frees, cold = dice_scale[0] == 0, survival_scale[0] != 0 and discount < 1, temperature[0] == 0
+    num_outcomes, width, many = successor.shape[0], reward.shape[1], states * settings
+    averages, frees, cold = dynamics_scale[0] == 0, survival_scale[0] != 0 and discount < 1, temperature[0] == 0
     keep = 1 if averages or policy.shape[0] == 1 else horizon
     narrow, z, inverse = np.zeros(horizon, np.bool_), np.empty((keep, states, settings)), np.empty((1, width))
     if keep > 1 and not folds:
         inverse = np.empty((horizon, width))
     alive = np.empty((horizon if frees else 0, states, settings))
-    scale, heat = spread_out(dice_scale, width), spread_out(temperature, width)
-    factor, top, shift = np.empty((faces, width)), np.empty(width), np.empty(many)
+    scale, lane_temperature = spread_out(dynamics_scale, width), spread_out(temperature, width)
+    factor, top, shift = np.empty((num_outcomes, width)), np.empty(width), np.empty(many)
     spread, widest = np.empty(settings), np.empty(settings)
-    x, sharing, norm = np.empty((faces, width)), np.empty((faces, width)), np.empty(width)
+    x, sharing, norm = np.empty((num_outcomes, width)), np.empty((num_outcomes, width)), np.empty(width)
     choice, choice_norm = np.empty(prior.shape), np.empty(many)
     scratch, in_place = np.empty(width), ordered and settings == 1
     mean, total, beyond = np.zeros(width), np.empty(width), np.empty((states, settings))
-    chances, room = Chances(weight, count * settings, scale, heat), Room(norm, x, np.empty((3, width)))
-    choices = Chances(prior, everywhere(prior.shape[0], many), 1.0 / heat[:many], heat)
+    chances, room = Chances(weight, count * settings, scale, lane_temperature), Room(norm, x, np.empty((3, width)))
+    choices = Chances(prior, everywhere(prior.shape[0], many), 1.0 / lane_temperature[:many], lane_temperature)
     choice_room = Room(choice_norm, choice, np.empty((3, many)))
     if averages:
         factor[:] = weight
-        for k in range(faces):
+        for k in range(num_outcomes):
             for i in range(width):
                 mean[i] += weight[k, i] * reward[k, i] if weight[k, i] > 0 else 0.0
     log_weight, log_prior = np.empty((0, width)), np.empty((0, many))
@@ -86,7 +86,7 @@ def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values:
         log_weight, log_prior = logarithms(weight), logarithms(prior)
     usable = not averages and factors(reward, weight, scale, top, factor, spread, widest)
     for b in range(settings):
-        usable = usable and abs(dice_scale[b] * temperature[b]) >= SMALL
+        usable = usable and abs(dynamics_scale[b] * temperature[b]) >= SMALL
     for t in range(horizon - 1, -1, -1):
         now, before = (t if keep > 1 else 0), (q[0, t] if in_place else scratch)
         if frees:
@@ -94,7 +94,7 @@ def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values:
         else:
             discounted(v[t + 1], discount, beyond)
         if usable:
-            narrow[t] = narrow_range(beyond, dice_scale, spread, widest, shift, z[now])
+            narrow[t] = narrow_range(beyond, dynamics_scale, spread, widest, shift, z[now])
         if averages:
             mix(total, factor, beyond, successor, count, common)
             for i in range(width):
@@ -107,16 +107,16 @@ def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values:
             for i in range(width):
                 inverse_now[i] = 1.0 / total[i] if total[i] > 0 else 0.0
             if log_dynamics.shape[0] > 0:
-                meet(x, reward, beyond, successor, count)
-                for k in range(faces):
+                lookahead(x, reward, beyond, successor, count)
+                for k in range(num_outcomes):
                     for i in range(count[k]):
                         gain = scale[i] * (x[k, i] - before[i]) if before[i] > -np.inf else 0.0
                         log_dynamics[t, place[k, i]] = log_weight[k, i] + gain
         else:
-            meet(x, reward, beyond, successor, count)
+            lookahead(x, reward, beyond, successor, count)
             soften(x, chances, before, sharing, room)
             if log_dynamics.shape[0] > 0:
-                for k in range(faces):
+                for k in range(num_outcomes):
                     for i in range(count[k]):
                         log_dynamics[t, place[k, i]] = log_weight[k, i] + (x[k, i] - norm[i])
         for b in range(0 if in_place else settings):
@@ -176,13 +176,19 @@ def live(
     """L over living on, with V, and ending with nothing; and the tilted probability of living on."""
     states, settings = after.shape
     many = states * settings
-    fate, weight, share = np.zeros((2, many)), np.empty((2, many)), np.empty((2, many))
+    continuation, weight, share = np.zeros((2, many)), np.empty((2, many)), np.empty((2, many))
     norm, value = np.empty(many), beyond.reshape(many)
-    fate[0], weight[0], weight[1] = after.reshape(many), discount, 1.0 - discount
-    scales, heats, work = spread_out(scale, many), spread_out(temperature, many), np.empty((3, many))
-    soften(fate, Chances(weight, everywhere(2, many), scales, heats), value, share, Room(norm, fate, work))
+    continuation[0], weight[0], weight[1] = after.reshape(many), discount, 1.0 - discount
+    scales, temperatures, work = spread_out(scale, many), spread_out(temperature, many), np.empty((3, many))
+    soften(
+        continuation,
+        Chances(weight, everywhere(2, many), scales, temperatures),
+        value,
+        share,
+        Room(norm, continuation, work),
+    )
     for s in range(states):
         for b in range(settings):
             alive[s, b] = share[0, s * settings + b]
         if log_alive.shape[0] > 0:
-            log_alive[s] = log(discount) + (fate[0, s] - norm[s])
+            log_alive[s] = log(discount) + (continuation[0, s] - norm[s])

@@ -12,8 +12,8 @@ those of the MDP; colours are Okabe's and Ito's, and hatches, markers and kinds 
 | picture | functions |
 |---|---|
 | grid worlds | `policy_maps`, `policy_map`, `state_map`; `layout_of`, `Layout` |
-| what is believed | `dice` |
-| over time | `value_heat`, `q_heat`, `policy_heat`, `occupancy_heat`, `message_heat` |
+| what is believed | `outcomes` |
+| over time | `value_heatmap`, `q_heatmap`, `policy_heatmap`, `occupancy_heatmap`, `message_heatmap` |
 | the gap | `ledger_over_time`, `ledger_map`, `ledger_bars` |
 | returns | `imagined_and_true`, `return_distributions` |
 | sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any number |
@@ -27,12 +27,12 @@ from .maps import state_map as state_map
 from .grid import layout_of as layout_of
 from .grid import has_layout as has_layout
 from .grid import Layout as Layout
-from .dynamics import dice as dice
-from .heatmaps import value_heat as value_heat
-from .heatmaps import q_heat as q_heat
-from .heatmaps import policy_heat as policy_heat
-from .heatmaps import occupancy_heat as occupancy_heat
-from .heatmaps import message_heat as message_heat
+from .dynamics import outcomes as outcomes
+from .heatmaps import value_heatmap as value_heatmap
+from .heatmaps import q_heatmap as q_heatmap
+from .heatmaps import policy_heatmap as policy_heatmap
+from .heatmaps import occupancy_heatmap as occupancy_heatmap
+from .heatmaps import message_heatmap as message_heatmap
 from .ledger import ledger_over_time as ledger_over_time
 from .ledger import ledger_map as ledger_map
 from .ledger import ledger_bars as ledger_bars
@@ -54,11 +54,11 @@ __all__ = [
     "has_layout",
     "Layout",
     "dice",
-    "value_heat",
-    "q_heat",
-    "policy_heat",
-    "occupancy_heat",
-    "message_heat",
+    "value_heatmap",
+    "q_heatmap",
+    "policy_heatmap",
+    "occupancy_heatmap",
+    "message_heatmap",
     "ledger_over_time",
     "ledger_map",
     "ledger_bars",

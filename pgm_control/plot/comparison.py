@@ -11,7 +11,7 @@ from ..analysis.compare import Comparison
 from ..errors import MissingExtra
 from ..runtime.files import write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
-from ..trajectories.beliefs import believed_die, face_labels
+from ..trajectories.beliefs import believed_event, outcome_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +65,8 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
         raise MissingExtra("A picture needs matplotlib, which is missing: pip install 'pgm-control[plot]'") from problem
     figure = Figure(figsize=_INCHES, layout="constrained")
     FigureCanvasAgg(figure)
-    (dice, choice), (returns, fits) = figure.subplots(2, 2)
-    _draw_dice(dice, comparison)
+    (outcomes, choice), (returns, fits) = figure.subplots(2, 2)
+    _draw_outcomes(outcomes, comparison)
     _draw_choice(choice, comparison)
     _draw_returns(returns, comparison)
     _draw_fits(fits, comparison)
@@ -83,11 +83,11 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     return figure
 
 
-def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
+def _draw_outcomes(axes: "Axes", comparison: Comparison) -> None:
     """The most tilted die; if only the start is tilted, the start; if nothing is, the die thrown first."""
-    mdp, told, free = comparison.model.mdp, comparison.explanation, comparison.free
+    mdp, explanation, free = comparison.model.mdp, comparison.explanation, comparison.free
     fit = comparison.fits.get("free")
-    if told.differs and not told.dice:
+    if explanation.differs and not explanation.events:
         labels, true, believed = [state_label(mdp, s) for s in range(mdp.num_states)], mdp.initial, free.initial
         fitted = None if fit is None else fit.guide.blocks().log_initial.detach().exp().tolist()
         bars = [
@@ -98,25 +98,27 @@ def _draw_dice(axes: "Axes", comparison: Comparison) -> None:
         _draw_rows(axes, labels, bars, short_chance)
         _name(axes, "Where each believes that the episode starts", "probability")
         return
-    first = told.at_start
-    thrown = (
-        (told.dice[0].state, told.dice[0].action) if told.dice else (first.state, first.free.index(max(first.free)))
+    first = explanation.at_start
+    pair = (
+        (explanation.events[0].state, explanation.events[0].action)
+        if explanation.events
+        else (first.state, first.free.index(max(first.free)))
     )
-    die = believed_die(comparison.model, free, *thrown)
+    event = believed_event(comparison.model, free, *pair)
     fitted = None
     if fit is not None:
-        found = believed_die(comparison.model, fit.guide, *thrown).faces
-        by_target = {(face.successor, face.reward): face.believed for face in found}
-        fitted = [by_target[face.successor, face.reward] for face in die.faces]
-    true = [face.true for face in die.faces]
+        found = believed_event(comparison.model, fit.guide, *pair).outcomes
+        by_target = {(outcome.successor, outcome.reward): outcome.believed for outcome in found}
+        fitted = [by_target[outcome.successor, outcome.reward] for outcome in event.outcomes]
+    true = [outcome.true for outcome in event.outcomes]
     bars = [
         _Bars(_TRUTH, true, None),
-        _Bars(_FREE, [face.believed for face in die.faces], fitted),
+        _Bars(_FREE, [outcome.believed for outcome in event.outcomes], fitted),
         _Bars(_CLAMPED, true, None),
     ]
-    _draw_rows(axes, face_labels(mdp, die), bars, short_chance)
+    _draw_rows(axes, outcome_labels(mdp, event), bars, short_chance)
     averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
-    title = f"What each expects of {action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)}"
+    title = f"What each expects of {action_phrase(mdp, event.action)} in {state_phrase(mdp, event.state)}"
     _name(axes, title, f"probability{averaged}")
 
 

@@ -8,7 +8,7 @@ from ..inference.exact.infer import infer
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..text.wording import action_phrase, amount, short_chance, state_phrase
-from ..trajectories.beliefs import Die, believed_die, face_labels, tilted_dice
+from ..trajectories.beliefs import Event, believed_event, outcome_labels, tilted_events
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.tabulate import tabulate
 from .canvas import FREE, TRUE, Style, ink, one_panel, size_in_points, style_of
@@ -17,10 +17,10 @@ from .labels import finish, headline, name_axes, wrapped
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_FACES = 8  # of a die
+_MOST_OUTCOMES = 8  # of a die
 
 
-def dice(
+def outcomes(
     model: MarkovModel,
     guide: HasBlocks | None = None,
     *,
@@ -66,10 +66,10 @@ def dice(
             )
     blocks = tabulate(model, infer(model, 1.0) if guide is None else guide)
     if state is not None and action is not None:
-        shown: tuple[Die, ...] = (believed_die(model, blocks, state, action),)
+        shown: tuple[Event, ...] = (believed_event(model, blocks, state, action),)
     else:
-        shown = tilted_dice(model, blocks, max_rows) or (_first(model, blocks),)
-    rows = [(_title(mdp, die), _bars(mdp, die)) for die in shown]
+        shown = tilted_events(model, blocks, max_rows) or (_first(model, blocks),)
+    rows = [(_title(mdp, event), _bars(mdp, event)) for event in shown]
     width, height = sizes.inches
     axes = one_panel(ax, sizes, (1.15 * width, max(0.7 * height, (0.042 * _lines(rows) + 0.13) * sizes.text)))
     while len(rows) > 1 and _lines(rows) * 2 * sizes.small > size_in_points(axes)[1]:
@@ -123,27 +123,27 @@ def _lines(rows: Sequence[tuple[str, Sequence[_Bar]]]) -> int:
     return sum(1 + len(bars) for _, bars in rows)
 
 
-def _bars(mdp: TabularMDP, die: Die) -> list[_Bar]:
+def _bars(mdp: TabularMDP, event: Event) -> list[_Bar]:
     """The outcomes, the most raised first; of a long list the largest, and the others together."""
-    labels = face_labels(mdp, die)
-    every = [_Bar(label, face.true, face.believed) for label, face in zip(labels, die.faces, strict=True)]
-    if len(every) <= _MOST_FACES:
+    labels = outcome_labels(mdp, event)
+    every = [_Bar(label, outcome.true, outcome.believed) for label, outcome in zip(labels, event.outcomes, strict=True)]
+    if len(every) <= _MOST_OUTCOMES:
         return every
     ranked = sorted(range(len(every)), key=lambda i: -max(every[i].true, every[i].believed))
-    kept, rest = sorted(ranked[: _MOST_FACES - 1]), ranked[_MOST_FACES - 1 :]
+    kept, rest = sorted(ranked[: _MOST_OUTCOMES - 1]), ranked[_MOST_OUTCOMES - 1 :]
     others = _Bar(f"{len(rest)} others", sum(every[i].true for i in rest), sum(every[i].believed for i in rest))
     return [*(every[i] for i in kept), others]
 
 
-def _title(mdp: TabularMDP, die: Die) -> str:
-    where = f"{action_phrase(mdp, die.action)} in {state_phrase(mdp, die.state)}"
-    return f"KL {amount(die.tilt)} nats: {where}"
+def _title(mdp: TabularMDP, event: Event) -> str:
+    where = f"{action_phrase(mdp, event.action)} in {state_phrase(mdp, event.state)}"
+    return f"KL {amount(event.tilt)} nats: {where}"
 
 
-def _first(model: MarkovModel, blocks: Blocks) -> Die:
+def _first(model: MarkovModel, blocks: Blocks) -> Event:
     """The die thrown first: the most probable start and action."""
     start = int(blocks.log_initial.argmax())
-    return believed_die(model, blocks, start, int(blocks.log_policy[0, start].argmax()))
+    return believed_event(model, blocks, start, int(blocks.log_policy[0, start].argmax()))
 
 
 def _legend(name: str, style: Style) -> list[Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COLUMNS = 2
 
 
-def value_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+def value_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
     r"""Draw the soft values $V_t(s)$, in reward units, over states and t = 0 … T.
 
     Args:
@@ -42,7 +42,7 @@ def value_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "
     return axes
 
 
-def q_heat(
+def q_heatmap(
     posterior: Posterior, *, actions: Sequence[int] | None = None, axes: Any = None, style: str = "paper"
 ) -> np.ndarray:
     r"""Draw the soft action values $Q_t(s, a)$, in reward units, one panel an action, on one scale.
@@ -51,7 +51,7 @@ def q_heat(
         posterior: an exact answer.
         actions: of which, by index; all unless given.
         axes: one an action; a new figure unless given.
-        style: as in `value_heat`.
+        style: as in `value_heatmap`.
 
     Returns:
         The Axes, an array; their images hold the numbers, a row a state.
@@ -63,13 +63,13 @@ def q_heat(
     return _by_action(posterior, posterior.q, "soft value of", "reward units", actions, axes, style)
 
 
-def policy_heat(
+def policy_heatmap(
     posterior: Posterior, *, actions: Sequence[int] | None = None, axes: Any = None, style: str = "paper"
 ) -> np.ndarray:
     r"""Draw the policy $\pi_t(a \mid s)$, one panel an action, from 0 to 1.
 
     Args:
-        posterior, actions, axes, style: as in `q_heat`.
+        posterior, actions, axes, style: as in `q_heatmap`.
 
     Returns:
         The Axes, an array; their images hold the probabilities, a row a state.
@@ -81,11 +81,11 @@ def policy_heat(
     return _by_action(posterior, posterior.policy, "", "probability", actions, axes, style, (0.0, 1.0))
 
 
-def occupancy_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+def occupancy_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
     r"""Draw how probable the answer believes each state to be, $q(s_t)$, t = 0 … T; shades by square root.
 
     Args:
-        posterior, ax, style: as in `value_heat`.
+        posterior, ax, style: as in `value_heatmap`.
 
     Returns:
         The Axes; their image holds the probabilities, a row a state.
@@ -102,13 +102,13 @@ def occupancy_heat(posterior: Posterior, *, ax: "Axes | None" = None, style: str
     return axes
 
 
-def message_heat(posterior: Posterior, *, axes: Any = None, style: str = "paper") -> np.ndarray:
+def message_heatmap(posterior: Posterior, *, axes: Any = None, style: str = "paper") -> np.ndarray:
     r"""Draw the log forward and backward messages and their sum, $\log p(s_t \mid O) + \log p(O)$, in nats.
 
     Args:
         posterior: an exact posterior, every block free.
         axes: three; a new figure unless given.
-        style: as in `value_heat`.
+        style: as in `value_heatmap`.
 
     Returns:
         The three Axes, an array; their images hold the numbers, a row a state. What is −inf stays white.

@@ -142,15 +142,15 @@ def _checked(
     share = np.ones(len(truth)) if weights is None else _array(weights)
     if share.shape != truth.shape or not (np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0):
         raise InvalidArgument("`weights` must be as many as `true`, at least 0 and not all 0: they count for the mean.")
-    met = share > 0
+    counted = share > 0
     for name, row in {"true": truth, **{f"recovered[{name!r}]": row for name, row in rows.items()}}.items():
-        if row.shape != truth.shape or row.ndim != 1 or not np.isfinite(row[met]).all():
+        if row.shape != truth.shape or row.ndim != 1 or not np.isfinite(row[counted]).all():
             raise InvalidArgument(
                 f"`{name}` must be a row of numbers, as many as `true` has, finite where they count, but has the shape "
                 f"{row.shape}."
             )
     if up_to_a_constant:
-        rows = {name: row + (share[met] @ (truth - row)[met]) / share.sum() for name, row in rows.items()}
+        rows = {name: row + (share[counted] @ (truth - row)[counted]) / share.sum() for name, row in rows.items()}
     return truth, rows
 
 

@@ -60,10 +60,10 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
             target = (i + step[0], j + step[1])
             if target not in state_at or step not in ways:
                 continue
-            met = _met(mdp, s, ways, step)
-            if met is None:
+            event = _event_of_step(mdp, s, ways, step)
+            if event is None:
                 continue
-            to, reward = met
+            to, reward = event
             there = state_at[target]
             if to == s and there not in entered:
                 votes[target]["wall"] += 1
@@ -80,7 +80,7 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
     return found
 
 
-def _met(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int, float] | None:
+def _event_of_step(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int, float] | None:
     """What a step meets, as (successor, reward): the event that the action that way has and its opposite has not.
 
     Sideways slips are common to the two, so they drop out. None where the two are alike.

@@ -32,17 +32,17 @@ class FactoredMDP:
 
     Attributes:
         initial: $p(s_0)$.
-        factors: one table a factor, in the order of sampling: $p_i(k_i \mid s, a)$ of shape (state, action, faces), or,
-            where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$, (state, action, K_1, …, K_i).
+        factors: one table a factor, in the order of sampling: $p_i(k_i \mid s, a)$ of shape (state, action, outcomes),
+            or, where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$, (state, action, K_1, …, K_i).
         successor: $s'(s, a, k_1, \dots, k_F)$, of shape (state, action, K_1, …, K_F).
         reward: $r(s, a, k_1, \dots, k_F)$, of that shape, in reward units.
         horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
     """
 
     initial: Float[Tensor, " state"]
-    factors: Mapping[str, Float[Tensor, "state action *faces"]]
-    successor: Int[Tensor, "state action *faces"]
-    reward: Float[Tensor, "state action *faces"]
+    factors: Mapping[str, Float[Tensor, "state action *outcomes"]]
+    successor: Int[Tensor, "state action *outcomes"]
+    reward: Float[Tensor, "state action *outcomes"]
     horizon: int
     discount: float = 1.0
     final_reward: Float[Tensor, " state"] | None = None
@@ -66,7 +66,7 @@ class FactoredMDP:
         """Check and store the arrays.
 
         Tables of factors and rewards broadcast: probabilities that do not depend on state and action may have shape
-        (faces,) alone.
+        (outcomes,) alone.
 
         Raises:
             InvalidProblem: naming the argument, the index and value that offend, and the remedy.
@@ -177,7 +177,7 @@ def marginal_of_factor(mdp: TabularMDP, log_dynamics: Float[Tensor, "*row outcom
 
 def _table(name: str, given: ArrayLike, rows: tuple[int, ...], sizes: tuple[int, ...], kind: checks.Kind) -> Tensor:
     """Probabilities of one factor, of shape (state, action, K_1, …, K_i)."""
-    axes = {1: "faces", 3: "state, action, faces", 2 + len(sizes): "state, action, factors so far"}
+    axes = {1: "outcomes", 3: "state, action, outcomes", 2 + len(sizes): "state, action, factors so far"}
     table = checks.table(name, given, axes, kind)
     if table.ndim < 2 + len(sizes):
         if table.ndim == 3:

@@ -27,7 +27,7 @@ from . import checks
 from .grid import Places
 from .gymnasium_table import outcome_table, time_limit
 
-_FACES = 4  # of a die that a page shows
+_MOST_OUTCOMES = 4  # of a die that a page shows
 _NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.horizon, "discount": checks.discount}
 
 
@@ -299,20 +299,20 @@ def mdp_page(mdp: TabularMDP, title: str = "TabularMDP", also: str = "") -> str:
     begins = f"start: {', '.join(likeliest)}" + (f", … {more:,} more" if more else "")
     states = max(1, min(mdp.num_states, ROWS // min(mdp.num_actions, ROWS)))
     head = [["state", "action", "outcomes: probability, where to, reward"]]
-    table = html_grid(head, [row for s in range(states) for row in _dice_rows(mdp, s)], left=3)
+    table = html_grid(head, [row for s in range(states) for row in _outcome_rows(mdp, s)], left=3)
     return heading(title, sizes, begins) + table + left_out(mdp.num_states - states, "state")
 
 
-def _dice_rows(mdp: TabularMDP, s: int) -> Iterator[list[str]]:
+def _outcome_rows(mdp: TabularMDP, s: int) -> Iterator[list[str]]:
     """A line for each of the first actions in a state."""
     for a in range(min(mdp.num_actions, ROWS)):
-        faces = (mdp.probability[s, a] > 0).nonzero()[:, 0].tolist()
+        outcomes = (mdp.probability[s, a] > 0).nonzero()[:, 0].tolist()
         said = [
             f"{share(float(mdp.probability[s, a, k]))} → {state_label(mdp, int(mdp.successor[s, a, k]))} "
             f"({reward_phrase(float(mdp.reward[s, a, k]))})"
-            for k in faces[:_FACES]
+            for k in outcomes[:_MOST_OUTCOMES]
         ]
-        said += [f"… {len(faces) - _FACES} more"] if len(faces) > _FACES else []
+        said += [f"… {len(outcomes) - _MOST_OUTCOMES} more"] if len(outcomes) > _MOST_OUTCOMES else []
         yield [state_label(mdp, s) if a == 0 else "", action_label(mdp, a), "; ".join(said)]
     if mdp.num_actions > ROWS:
         yield ["", f"… {mdp.num_actions - ROWS:,} more", ""]

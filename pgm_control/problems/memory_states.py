@@ -181,7 +181,7 @@ def _reach(pomdp: PartiallyObservedMDP, window: int, max_states: int) -> _Reache
     """Breadth first, a layer a step."""
     mdp, observations = pomdp.mdp, pomdp.num_observations
     possible = (mdp.probability[..., None] * _on_arrival(pomdp) > 0).cpu()
-    faces = [[each.nonzero().tolist() for each in row] for row in possible]
+    outcomes = [[each.nonzero().tolist() for each in row] for row in possible]
     successor = mdp.successor.tolist()
     number: dict[tuple[int, Memory], int] = {}
     for s in mdp.initial.nonzero()[:, 0].tolist():
@@ -193,7 +193,7 @@ def _reach(pomdp: PartiallyObservedMDP, window: int, max_states: int) -> _Reache
     for depth in range(mdp.horizon):
         for s, memory in pairs[len(rows) :]:
             row = np.full((mdp.num_actions, mdp.num_outcomes * observations), len(rows))  # of padding: anywhere
-            for a, listed in enumerate(faces[s]):
+            for a, listed in enumerate(outcomes[s]):
                 for k, o in listed:
                     pair = successor[s][a][k], _last((*memory, a, o), window)
                     if pair not in number:
@@ -225,9 +225,9 @@ def _augmented(pomdp: PartiallyObservedMDP, reached: _Reached) -> TabularMDP:
     successor[acting:] = np.arange(acting, len(pairs))[:, None, None]
     reward = mdp.reward.repeat_interleave(pomdp.num_observations, -1)[state_of]
     reward[acting:] = 0.0
-    dice = {"dynamics": mdp.num_outcomes}
+    factors = {"dynamics": mdp.num_outcomes}
     if mdp.factors is not None:
-        dice = dict(zip(mdp.factors.names, mdp.factors.sizes, strict=True))
+        factors = dict(zip(mdp.factors.names, mdp.factors.sizes, strict=True))
     names = [f"{mdp.state_name(s)} | {_memory_name(pomdp, memory)}" for s, memory in pairs]
     return TabularMDP(
         initial=initial,
@@ -239,7 +239,7 @@ def _augmented(pomdp: PartiallyObservedMDP, reached: _Reached) -> TabularMDP:
         final_reward=None if mdp.final_reward is None else mdp.final_reward[state_of],
         state_names=names if len(set(names)) == len(names) else [f"{i}: {name}" for i, name in enumerate(names)],
         action_names=mdp.action_names,
-        factors={**dice, "observation": pomdp.num_observations},
+        factors={**factors, "observation": pomdp.num_observations},
     )
 
 

@@ -26,7 +26,7 @@ from ..problems.mdp import TabularMDP
 from ..text.wording import action_label, amount, chance, state_label
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.tabulate import tabulate
-from .unrolled import Folded, fold, true_faces, unroll
+from .unrolled import Folded, fold, true_dynamics, unroll
 
 _MOST_NUMBERS = 2e8  # in the posterior of the unrolled model: 1.6 GB in float64
 _ROWS = 5  # of a printed table
@@ -53,13 +53,13 @@ class Debiased:
     model: TabularModel
     clamped: Posterior
     initial: Float[Tensor, " state"]
-    probability: Float[Tensor, "time state action face"]
-    reward: Float[Tensor, "time state action face"]
+    probability: Float[Tensor, "time state action outcome"]
+    reward: Float[Tensor, "time state action outcome"]
     bonus: Float[Tensor, "time state action"]
     start_bonus: float
 
     @property
-    def log_prior_dynamics(self) -> Float[Tensor, "time state action face"]:
+    def log_prior_dynamics(self) -> Float[Tensor, "time state action outcome"]:
         r"""$\log \tilde p_t(k \mid s, a)$, in nats."""
         return self.probability.log()
 
@@ -87,15 +87,15 @@ class Debiased:
         """The dice that are paid most, as often as the clamped policy throws them, in words; of equals the first."""
         mdp, visits = self.clamped.model.mdp, self.clamped.marginals().state_action
         most = (visits * self.bonus).flatten().sort(descending=True, stable=True)
-        truth, rows = true_faces(mdp), []
+        truth, rows = true_dynamics(mdp), []
         for paid, index in zip(most.values[:_ROWS].tolist(), most.indices[:_ROWS].tolist(), strict=True):
             if paid > 0:
                 t, s, a = (int(i) for i in torch.unravel_index(torch.tensor(index), self.bonus.shape))
                 k = int((truth[s, a] - self.probability[t, s, a]).abs().argmax())
-                face = f"{mdp.state_name(int(mdp.successor[s, a, k % mdp.num_outcomes]))}"
-                face = f"to {face}" if k < mdp.num_outcomes else "to the end"
+                target = f"{mdp.state_name(int(mdp.successor[s, a, k % mdp.num_outcomes]))}"
+                target = f"to {target}" if k < mdp.num_outcomes else "to the end"
                 where = (str(t), state_label(mdp, s), action_label(mdp, a), chance(float(visits[t, s, a])))
-                moved = f"{face}: {chance(float(truth[s, a, k]))} → {chance(float(self.probability[t, s, a, k]))}"
+                moved = f"{target}: {chance(float(truth[s, a, k]))} → {chance(float(self.probability[t, s, a, k]))}"
                 rows.append((*where, amount(float(self.bonus[t, s, a])), moved))
         return rows
 
@@ -165,14 +165,14 @@ def debias(model: MarkovModel) -> Debiased:
         [arriojas2023], [levine2018]
     """
     require_model(model, in_nats=True)
-    mdp, tau, truth = model.mdp, model.temperature, true_faces(model.mdp)
+    mdp, tau, truth = model.mdp, model.temperature, true_dynamics(model.mdp)
     _require_room(mdp, truth.shape[-1])
     clamped, log_p, possible = infer(model, 0.0), truth.log(), truth > 0
     ends = mdp.reward.expand(mdp.horizon, -1, -1, -1)
-    lives = mdp.reward + clamped.v[1:, mdp.successor]
-    x = torch.where(possible, lives if mdp.discount == 1 else torch.cat((lives, ends), -1), 0.0)
+    continuing = mdp.reward + clamped.v[1:, mdp.successor]
+    x = torch.where(possible, continuing if mdp.discount == 1 else torch.cat((continuing, ends), -1), 0.0)
     forbidden = torch.isneginf(clamped.q)
-    dice = torch.where(forbidden[..., None], log_p, tilt(x, log_p, tau, -1.0)).exp()
+    dynamics = torch.where(forbidden[..., None], log_p, tilt(x, log_p, tau, -1.0)).exp()
     worst = certainty_equivalent(x, log_p, tau, -1.0)
     bonus = torch.where(forbidden, 0.0, clamped.q - worst).clamp(min=0.0)
     pay = mdp.reward if mdp.discount == 1 else torch.cat((mdp.reward, mdp.reward), -1)
@@ -180,12 +180,12 @@ def debias(model: MarkovModel) -> Debiased:
     start, start_bonus = _start(model, clamped)
     paid[0] += start_bonus
     reward = torch.where(possible, paid, 0.0)
-    _require_digits(model, dice, start)
-    unrolled = unroll(mdp, start, dice, reward)
+    _require_digits(model, dynamics, start)
+    unrolled = unroll(mdp, start, dynamics, reward)
     rest = unrolled.num_states - (mdp.horizon + 1) * mdp.num_states
     anything = model.action_prior.new_full((rest, mdp.num_actions), 1.0 / mdp.num_actions)
     prior = torch.cat((model.action_prior.repeat(mdp.horizon + 1, 1), anything))
-    return Debiased(TabularModel(unrolled, tau, prior), clamped, start, dice, reward, bonus, start_bonus)
+    return Debiased(TabularModel(unrolled, tau, prior), clamped, start, dynamics, reward, bonus, start_bonus)
 
 
 def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " state"], float]:
@@ -207,8 +207,8 @@ def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " stat
     return mdp.initial, 0.0
 
 
-def _require_room(mdp: TabularMDP, faces: int) -> None:
-    numbers = mdp.horizon * (mdp.horizon + 1) * mdp.num_states * mdp.num_actions * faces
+def _require_room(mdp: TabularMDP, num_outcomes: int) -> None:
+    numbers = mdp.horizon * (mdp.horizon + 1) * mdp.num_states * mdp.num_actions * num_outcomes
     if numbers > _MOST_NUMBERS:
         raise InvalidArgument(
             f"`model` must be small enough to stand once for every time, but its posterior would hold {numbers:.2g} "
@@ -218,11 +218,11 @@ def _require_room(mdp: TabularMDP, faces: int) -> None:
 
 
 def _require_digits(
-    model: MarkovModel, dice: Float[Tensor, "time state action face"], start: Float[Tensor, " state"]
+    model: MarkovModel, dynamics: Float[Tensor, "time state action outcome"], start: Float[Tensor, " state"]
 ) -> None:
     """Refuse a true face that would become impossible, or so improbable that it loses digits."""
-    mdp, least = model.mdp, torch.finfo(dice.dtype).tiny
-    lost, lost_start = (true_faces(mdp) > 0) & (dice < least), (mdp.initial > 0) & (start < least)
+    mdp, least = model.mdp, torch.finfo(dynamics.dtype).tiny
+    lost, lost_start = (true_dynamics(mdp) > 0) & (dynamics < least), (mdp.initial > 0) & (start < least)
     if not lost.any() and not lost_start.any():
         return
     if lost_start.any():
@@ -235,7 +235,7 @@ def _require_digits(
         )
     raise InvalidArgument(
         f"`model` must not let luck count for more than about {-math.log(least):.0f} nats, but {where} would have a "
-        f"modified probability below {least:.1e}, the least of {dice.dtype}: it is so much better than its "
+        f"modified probability below {least:.1e}, the least of {dynamics.dtype}: it is so much better than its "
         f"alternatives at temperature {model.temperature:g}. Raise the temperature, scale the rewards down, or shorten "
         "the horizon."
     )

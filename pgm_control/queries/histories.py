@@ -94,17 +94,17 @@ class HistoryOptimum:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON or a data frame: a row for each history that is met and acted upon."""
         visits = self.blocks().marginals().state[:-1]
-        met = torch.zeros_like(self.v).index_add(1, self.remembered.memory_of_state, visits)
+        visited = torch.zeros_like(self.v).index_add(1, self.remembered.memory_of_state, visits)
         actions = [self.model.mdp.action_name(a) for a in range(self.model.mdp.num_actions)]
         rows = [
             {
                 "step": int(t),
                 "memory": self.remembered.memory_names[m],
-                "probability": float(met[t, m]),
+                "probability": float(visited[t, m]),
                 "value": float(self.v[t, m]),
                 "policy": dict(zip(actions, self.policy[t, m].tolist(), strict=True)),
             }
-            for t, m in met.nonzero().tolist()
+            for t, m in visited.nonzero().tolist()
         ]
         return {"value": self.value, "temperature": self.model.temperature, "histories": rows}
 
@@ -133,8 +133,8 @@ class HistoryOptimum:
         return table
 
     def _note(self) -> str:
-        met = len(self.to_dict()["histories"])
-        more = f"; {met - _ROWS} more histories" if met > _ROWS else ""
+        number = len(self.to_dict()["histories"])
+        more = f"; {number - _ROWS} more histories" if number > _ROWS else ""
         return f"value {self.value:.6g} reward at temperature {self.model.temperature:g}{more}"
 
 
@@ -189,10 +189,10 @@ def history_optimum(model: PartiallyObservedModel, *, max_states: int = 100_000)
 def _beliefs(remembered: Remembered) -> Float[Tensor, "time state"]:
     """Of each pair, the probability of its state given its memory. The actions are given, so no policy enters."""
     mdp, where = remembered.mdp, remembered.memory_of_state
-    met, beliefs = mdp.initial, []
+    reached, beliefs = mdp.initial, []
     for _ in range(mdp.horizon):
-        total = met.new_zeros(remembered.num_memories).index_add(0, where, met)[where]
-        beliefs.append(torch.where(total > 0, met / total, 0.0))
+        total = reached.new_zeros(remembered.num_memories).index_add(0, where, reached)[where]
+        beliefs.append(torch.where(total > 0, reached / total, 0.0))
         arrived = (beliefs[-1][:, None, None] * mdp.probability).flatten()
-        met = torch.zeros_like(met).index_add(0, mdp.successor.flatten(), arrived)
+        reached = torch.zeros_like(reached).index_add(0, mdp.successor.flatten(), arrived)
     return torch.stack(beliefs)

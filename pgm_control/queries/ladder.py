@@ -243,13 +243,15 @@ def _best_policy(model: MarkovModel, optimism: float) -> _Plan:
     """Backwards: the best action by state; start, dice and survival summed (β = 1) or averaged (β = 0)."""
     mdp, tau = model.mdp.to(dtype=torch.float64), model.temperature
     log_p, log_prior = mdp.probability.log(), model.action_prior.double().log()
-    fate = log_p.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.num_states, 2)
+    continuation = log_p.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.num_states, 2)
     v = log_p.new_zeros(mdp.horizon + 1, mdp.num_states)
     if mdp.final_reward is not None:
         v[-1] = mdp.final_reward
     policy = model.action_prior.new_zeros(mdp.horizon, *log_prior.shape)
     for t in reversed(range(mdp.horizon)):
-        ahead = certainty_equivalent(torch.stack((v[t + 1], torch.zeros_like(v[t + 1])), -1), fate, tau, optimism)
+        ahead = certainty_equivalent(
+            torch.stack((v[t + 1], torch.zeros_like(v[t + 1])), -1), continuation, tau, optimism
+        )
         score = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, optimism) + tau * log_prior
         v[t] = score.amax(-1)
         lost = torch.isneginf(v[t])[:, None]

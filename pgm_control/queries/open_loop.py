@@ -106,7 +106,7 @@ class _Steps:
         self._table = np.full(mdp.probability.shape, -np.inf)
         self._table[s, a, k] = self._weight
         with np.errstate(divide="ignore"):
-            self._lives, self._ends = np.log(mdp.discount), np.log1p(-mdp.discount)
+            self._log_survival, self._log_end = np.log(mdp.discount), np.log1p(-mdp.discount)
 
     def after(
         self, alpha: Float[np.ndarray, " state"], ended: float
@@ -115,9 +115,9 @@ class _Steps:
         size = self._shape[0] * self._shape[1]
         arrived = _scatter(alpha[self._source] + self._weight, self._into, size).reshape(self._shape)
         ends = np.full(self._shape[0], ended)
-        if self._ends > -np.inf:
-            ends = np.logaddexp(ends, _logsumexp(arrived) + self._ends)
-        return arrived + self._lives, ends
+        if self._log_end > -np.inf:
+            ends = np.logaddexp(ends, _logsumexp(arrived) + self._log_end)
+        return arrived + self._log_survival, ends
 
     def to_go(
         self, sequence: Int[np.ndarray, " time"], last: Float[np.ndarray, " state"]
@@ -126,8 +126,8 @@ class _Steps:
         found = np.empty((len(sequence) + 1, len(last)))
         found[-1] = last
         for t in reversed(range(len(sequence))):
-            fate = np.logaddexp(found[t + 1] + self._lives, self._ends)
-            found[t] = _logsumexp(self._table[:, sequence[t]] + fate[self._successor[:, sequence[t]]])
+            continuing = np.logaddexp(found[t + 1] + self._log_survival, self._log_end)
+            found[t] = _logsumexp(self._table[:, sequence[t]] + continuing[self._successor[:, sequence[t]]])
         return found
 
 
@@ -141,7 +141,7 @@ def _scatter(
     return np.log(np.bincount(into, np.exp(terms - shift[into]), size)) + shift
 
 
-def _logsumexp(x: Float[np.ndarray, "row face"]) -> Float[np.ndarray, " row"]:
+def _logsumexp(x: Float[np.ndarray, "row outcome"]) -> Float[np.ndarray, " row"]:
     highest = x.max(-1)
     shift = np.where(highest > -np.inf, highest, 0.0)
     return np.log(np.exp(x - shift[..., None]).sum(-1)) + shift

@@ -27,7 +27,7 @@ from ..problems.mdp import TabularMDP
 from ..runtime.arguments import finite
 from ..text.wording import amount, chance
 from ..trajectories.blocks import MarkovModel, require_model
-from .unrolled import true_faces
+from .unrolled import true_dynamics
 
 _SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one
 _SURE = 1 - 1e-9
@@ -153,16 +153,16 @@ def condition_on_return(
     done = pairs.so_far if mdp.final_reward is None else pairs.so_far + _final(mdp, pairs)
     largest = float(done[done.isfinite()].abs().max())
     slack = 1e-9 * max(abs(at_least), largest)
-    met = done >= at_least - slack
+    success = done >= at_least - slack
     alive = pairs.state.clamp(min=0)
     prior = model.action_prior.double().cpu()[alive]
 
     def ending_with(final: torch.Tensor, temperature: float) -> TabularModel:
         return TabularModel(pairs.problem.replace(final_reward=final.double()), temperature, action_prior=prior)
 
-    wanted = ending_with(torch.where(met, 0.0, -torch.inf), 1.0)
+    wanted = ending_with(torch.where(success, 0.0, -torch.inf), 1.0)
     posterior = infer(wanted, optimism=1.0)
-    paying, chances, hard = ending_with(done, 1.0), ending_with(met, 1.0), ending_with(met, 0.0)
+    paying, chances, hard = ending_with(done, 1.0), ending_with(success, 1.0), ending_with(success, 0.0)
     earned = evaluate(paying, posterior)
     return ReturnConditioned(
         target=float(at_least),
@@ -189,11 +189,11 @@ class _Pairs(NamedTuple):
 
 def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
     """All that can be reached, layer by layer; a pair leads on alike whenever it is reached."""
-    faces = true_faces(mdp).double().cpu().numpy()
-    _, actions, number = faces.shape
+    dynamics = true_dynamics(mdp).double().cpu().numpy()
+    _, actions, number = dynamics.shape
     ended = mdp.num_states
     absorbing = np.eye(number)[0] * np.ones((1, actions, 1))
-    chances = np.concatenate((faces, absorbing))
+    chances = np.concatenate((dynamics, absorbing))
     reward, target = (each.cpu().numpy() for each in (mdp.reward.double(), mdp.successor))
     payment = np.concatenate((np.concatenate((reward,) * (number // mdp.num_outcomes), -1), 0 * absorbing))
     gone = np.full((mdp.num_states, actions, number - mdp.num_outcomes), ended)  # a discount ends episodes

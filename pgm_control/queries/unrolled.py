@@ -12,7 +12,7 @@ from ..text.one_line import one_line
 from ..trajectories.blocks import Blocks
 
 
-def true_faces(mdp: TabularMDP) -> Float[Tensor, "state action face"]:
+def true_dynamics(mdp: TabularMDP) -> Float[Tensor, "state action outcome"]:
     """The true dice; with a discount each face once for living on, then each once for ending."""
     p, gamma = mdp.probability, mdp.discount
     return p if gamma == 1 else torch.cat((gamma * p, (1.0 - gamma) * p), -1)
@@ -21,19 +21,19 @@ def true_faces(mdp: TabularMDP) -> Float[Tensor, "state action face"]:
 def unroll(
     mdp: TabularMDP,
     start: Float[Tensor, " state"],
-    dice: Float[Tensor, "time state action face"],
-    reward: Float[Tensor, "time state action face"],
+    dynamics: Float[Tensor, "time state action outcome"],
+    reward: Float[Tensor, "time state action outcome"],
 ) -> TabularMDP:
     """The problem with a state (t, s) at t S + s for t = 0 … T, where the last ones stay, and one for having ended."""
-    steps, states, actions, faces = dice.shape
+    steps, states, actions, outcomes = dynamics.shape
     acting, count = steps * states, (steps + 1) * states
     total = count + (mdp.discount < 1)
-    probability = torch.eye(faces, dtype=dice.dtype, device=dice.device)[0].repeat(total, actions, 1)
-    probability[:acting] = dice.flatten(0, 1)
+    probability = torch.eye(outcomes, dtype=dynamics.dtype, device=dynamics.device)[0].repeat(total, actions, 1)
+    probability[:acting] = dynamics.flatten(0, 1)
     payment = torch.zeros_like(probability)
     payment[:acting] = reward.flatten(0, 1)
-    target = torch.arange(total, device=dice.device)[:, None, None].repeat(1, actions, faces)
-    layer = torch.arange(1, steps + 1, device=dice.device)[:, None, None, None] * states
+    target = torch.arange(total, device=dynamics.device)[:, None, None].repeat(1, actions, outcomes)
+    layer = torch.arange(1, steps + 1, device=dynamics.device)[:, None, None, None] * states
     target[:acting] = total - 1  # where a face ends; those that live on, or all without a discount, come first
     target[:acting, :, : mdp.num_outcomes] = (layer + mdp.successor).flatten(0, 1)
     final = None
@@ -67,7 +67,7 @@ class Folded:
 
     log_initial: Float[Tensor, " state"]
     log_policy: Float[Tensor, "time state action"]
-    log_dynamics: Float[Tensor, "time state action face"]
+    log_dynamics: Float[Tensor, "time state action outcome"]
     mdp: TabularMDP
 
     __repr__ = one_line
@@ -83,14 +83,14 @@ class Folded:
         return self.log_policy.exp()
 
     @property
-    def dynamics(self) -> Float[Tensor, "time state action face"]:
+    def dynamics(self) -> Float[Tensor, "time state action outcome"]:
         """q_t(k|s, a), probabilities."""
         return self.log_dynamics.exp()
 
     def blocks(self) -> Blocks:
         """As factors of the old model, whatever survival was believed summed out: its own is taken for granted."""
-        fates = self.log_dynamics.unflatten(-1, (-1, self.mdp.num_outcomes))
-        return Blocks(self.mdp, self.log_initial, self.log_policy, fates.logsumexp(-2))
+        joint = self.log_dynamics.unflatten(-1, (-1, self.mdp.num_outcomes))
+        return Blocks(self.mdp, self.log_initial, self.log_policy, joint.logsumexp(-2))
 
 
 def fold(blocks: Blocks, mdp: TabularMDP) -> Folded:
@@ -98,7 +98,7 @@ def fold(blocks: Blocks, mdp: TabularMDP) -> Folded:
     steps, states = mdp.horizon, mdp.num_states
     now = torch.arange(steps)
 
-    def told(table: Tensor) -> Tensor:
+    def folded(table: Tensor) -> Tensor:
         return table[:, : (steps + 1) * states].unflatten(1, (steps + 1, states))[now, now]
 
-    return Folded(blocks.log_initial[:states], told(blocks.log_policy), told(blocks.log_dynamics), mdp)
+    return Folded(blocks.log_initial[:states], folded(blocks.log_policy), folded(blocks.log_dynamics), mdp)

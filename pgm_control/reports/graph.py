@@ -130,11 +130,11 @@ def render(
     """
     require_model(model)
     whole("horizon", horizon, remedy="Two show the pattern.")
-    told = {"free": 1.0, "clamped": 0.0} if guides is None else guides
+    named = {"free": 1.0, "clamped": 0.0} if guides is None else guides
     small, ends_here = _smallest(model.mdp, horizon), model.mdp.horizon <= horizon
     program = _Smallest(small)
     graphs = [_graph("model", program, ends_here, certain=_certain(small))]
-    for name, guide in told.items():
+    for name, guide in named.items():
         clamped = _clamped(model, name, guide, small)
         graphs.append(_graph(name, program.as_guide, ends_here, clamped, _certain(small)))
     return Drawing(_mermaid(graphs), _dot(graphs))

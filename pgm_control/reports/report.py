@@ -21,12 +21,12 @@ from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit
 from ..plot import (
     dial_sweep,
-    dice,
     elbo_curves,
     has_layout,
     imagined_and_true,
     ledger_over_time,
-    policy_heat,
+    outcomes,
+    policy_heatmap,
     policy_maps,
     return_distributions,
 )
@@ -171,9 +171,9 @@ def _pictures(
         yield "The policies at the first step.", lambda: policy_maps(model, guides)[0]
     elif mdp.horizon > 1:
         for each, guide in exact.items():
-            yield f"The policy over time, {each}.", lambda guide=guide: policy_heat(guide)[0]
+            yield f"The policy over time, {each}.", lambda guide=guide: policy_heatmap(guide)[0]
     first, guide = next(iter(guides.items()))
-    yield f"The dice, as they are and as the guide believes ({first}).", lambda: dice(model, guide, name=first)
+    yield f"The dice, as they are and as the guide believes ({first}).", lambda: outcomes(model, guide, name=first)
     yield "What each guide imagines, and what it truly earns.", lambda: imagined_and_true(card)
     for each, account in accounts.items():
         if abs(account.gap) > _SAME:

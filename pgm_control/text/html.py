@@ -15,7 +15,7 @@ _CENTRED = f"text-align:center;min-width:2em;{PADDED}"
 _BULLETS = "list-style:disc;padding-left:1.5em"  # said here, since some notebooks take it away
 
 
-class HeatCell(NamedTuple):
+class HeatmapCell(NamedTuple):
     """A number in a heat map: its text, how dark it is, from 0 to 1, and the text shown when pointed at."""
 
     text: str
@@ -54,7 +54,7 @@ def share(probability: float) -> str:
     return "> 0.999" if probability > 0.9995 else f"{probability:.3f}"
 
 
-def heat_map(titles: Sequence[str], lines: Iterable[Sequence[str | HeatCell]]) -> str:
+def heatmap(titles: Sequence[str], lines: Iterable[Sequence[str | HeatmapCell]]) -> str:
     """A table of cells, darker where `shade` is larger, below a row of titles if there are any."""
     head = "".join(f"<th style='{PADDED}'>{html.escape(title)}</th>" for title in titles)
     body = "".join("<tr>" + "".join(map(_td, line)) + "</tr>" for line in lines)
@@ -80,7 +80,7 @@ def curve(values: Sequence[float], what: str, unit: str) -> str:
     )
 
 
-def _td(cell: str | HeatCell) -> str:
+def _td(cell: str | HeatmapCell) -> str:
     if isinstance(cell, str):
         return f"<td style='{PADDED}'>{html.escape(cell)}</td>"
     hint = f" title='{html.escape(cell.hint)}'" if cell.hint else ""

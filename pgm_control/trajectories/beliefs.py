@@ -16,7 +16,7 @@ _WORTH_SAYING = 0.05  # of the largest tilt
 
 @final
 @dataclass(frozen=True)
-class Face:
+class Outcome:
     """One thing that can happen: outcomes that lead to the same state with the same reward are one face.
 
     Attributes:
@@ -34,35 +34,35 @@ class Face:
 
 @final
 @dataclass(frozen=True)
-class Die:
+class Event:
     """What a guide believes of doing an action in a state, averaged over the steps at which it expects to do so.
 
     Attributes:
         state, action: which die.
-        throws: how often the guide expects to throw it in an episode.
+        visits: how often the guide expects to throw it in an episode.
         tilt: expected KL of the believed from the true die, summed over the episode, in nats.
-        faces: what can happen, the most raised first.
+        outcomes: what can happen, the most raised first.
     """
 
     state: int
     action: int
-    throws: float
+    visits: float
     tilt: float
-    faces: tuple[Face, ...]
+    outcomes: tuple[Outcome, ...]
 
     @property
-    def raised(self) -> Face:
+    def raised(self) -> Outcome:
         """The face whose probability is raised the most."""
-        return self.faces[0]
+        return self.outcomes[0]
 
     @property
-    def denied(self) -> Face:
+    def denied(self) -> Outcome:
         """The face whose coming up in truth would surprise the guide the most on average, by p log p/q."""
-        possible = (face for face in self.faces if face.true > 0)
-        return max(possible, key=lambda face: face.true * math.log(face.true / max(face.believed, 1e-300)))
+        possible = (outcome for outcome in self.outcomes if outcome.true > 0)
+        return max(possible, key=lambda outcome: outcome.true * math.log(outcome.true / max(outcome.believed, 1e-300)))
 
 
-def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3) -> tuple[Die, ...]:
+def tilted_events(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3) -> tuple[Event, ...]:
     """The dice that the guide tilts, at most one a state and `max_rows` in all, the largest expected KL first.
 
     Those whose tilt is below a twentieth of the largest, or is rounding, are left out.
@@ -75,38 +75,38 @@ def tilted_dice(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3
     highest, action = tilt.max(-1)
     largest, states = highest.topk(min(max_rows, len(highest)))
     counts = (largest > 100 * torch.finfo(tilt.dtype).eps) & (largest >= _WORTH_SAYING * largest[0])
-    return tuple(believed_die(model, guide, int(s), int(action[s])) for s in states[counts])
+    return tuple(believed_event(model, guide, int(s), int(action[s])) for s in states[counts])
 
 
-def believed_die(model: MarkovModel, guide: HasBlocks | Blocks, state: int, action: int) -> Die:
+def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, action: int) -> Event:
     """What a guide believes of one die. One that it never throws is given as it believes it at the first step."""
     mdp = model.mdp
     with torch.no_grad():
         blocks = tabulate(model, guide)
         log_q, log_p = blocks.log_dynamics[:, state, action], mdp.probability[state, action].log()
         joint = blocks.marginals().outcome[:, state, action]
-        throws = joint.sum(-1)
+        visits = joint.sum(-1)
         kl = expect(log_q, relative(log_q, log_p.expand_as(log_q)))
-        believed = joint.sum(0) / throws.sum() if throws.sum() > 0 else log_q[0].exp()
-    faces: dict[tuple[int, float], list[float]] = {}
+        believed = joint.sum(0) / visits.sum() if visits.sum() > 0 else log_q[0].exp()
+    outcomes: dict[tuple[int, float], list[float]] = {}
     for k in range(mdp.num_outcomes):
         true = float(mdp.probability[state, action, k])
         if true > 0 or believed[k] > 0:
             key = int(mdp.successor[state, action, k]), float(mdp.reward[state, action, k])
-            sums = faces.setdefault(key, [0.0, 0.0])
+            sums = outcomes.setdefault(key, [0.0, 0.0])
             sums[0] += true
             sums[1] += float(believed[k])
-    found = [Face(*key, *sums) for key, sums in faces.items()]
-    found.sort(key=lambda face: face.true - face.believed)
-    tilt = (throws * torch.where(throws > 0, kl, 0.0)).sum()
-    return Die(state, action, float(throws.sum()), float(tilt), tuple(found))
+    found = [Outcome(*key, *sums) for key, sums in outcomes.items()]
+    found.sort(key=lambda outcome: outcome.true - outcome.believed)
+    tilt = (visits * torch.where(visits > 0, kl, 0.0)).sum()
+    return Event(state, action, float(visits.sum()), float(tilt), tuple(found))
 
 
-def face_labels(mdp: HasNames, die: Die) -> list[str]:
+def outcome_labels(mdp: HasNames, event: Event) -> list[str]:
     """Where each face leads, if the faces differ in that, and its reward, if they differ in that."""
-    targets, rewards = {face.successor for face in die.faces}, {face.reward for face in die.faces}
+    targets, rewards = {outcome.successor for outcome in event.outcomes}, {outcome.reward for outcome in event.outcomes}
     labels = []
-    for face in die.faces:
-        target = [state_label(mdp, face.successor)] if len(targets) > 1 or len(rewards) == 1 else []
-        labels.append("\n".join([*target, *([reward_phrase(face.reward)] if len(rewards) > 1 else [])]))
+    for outcome in event.outcomes:
+        target = [state_label(mdp, outcome.successor)] if len(targets) > 1 or len(rewards) == 1 else []
+        labels.append("\n".join([*target, *([reward_phrase(outcome.reward)] if len(rewards) > 1 else [])]))
     return labels

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..problems import checks
 from ..runtime.randomness import generator_of, integer_of
-from ..text.html import ROWS, HeatCell, counted, heading, heat_map, left_out, share
+from ..text.html import ROWS, HeatmapCell, counted, heading, heatmap, left_out, share
 from .blocks import HasBlocks
 
 _AXES = {2: "state, action", 3: "time, state, action"}
@@ -48,7 +48,7 @@ class TabularPolicy:
         if seed is None or isinstance(seed, torch.Generator):
             self._random = generator_of(seed)
         else:
-            self._random = np.random.default_rng(own_stream(integer_of(seed)))
+            self._random = np.random.default_rng(own_seed(integer_of(seed)))
 
     @classmethod
     def of(cls, guide_or_policy: object, seed: int | torch.Generator | None = None) -> "TabularPolicy":
@@ -205,15 +205,15 @@ def policy_table(
     count, actions = table.shape
     also, shown, columns = also or {}, min(count, ROWS), min(actions, _COLUMNS)
     titles = [when, *map(action, range(columns)), *(["…"] if actions > columns else []), *also]
-    lines: list[list[str | HeatCell]] = []
+    lines: list[list[str | HeatmapCell]] = []
     for s in range(shown):
-        cells: list[str | HeatCell] = [HeatCell(share(p), p) for p in table[s, :columns].tolist()]
+        cells: list[str | HeatmapCell] = [HeatmapCell(share(p), p) for p in table[s, :columns].tolist()]
         cells += [f"{actions - columns:,} more"] if actions > columns else []
-        lines.append([state(s), *cells, *(HeatCell(write(s), 0.0) for write in also.values())])
-    return heat_map(titles, lines) + left_out(count - shown, "state")
+        lines.append([state(s), *cells, *(HeatmapCell(write(s), 0.0) for write in also.values())])
+    return heatmap(titles, lines) + left_out(count - shown, "state")
 
 
-def own_stream(seed: int) -> np.random.SeedSequence:
+def own_seed(seed: int) -> np.random.SeedSequence:
     """A stream of random numbers apart from that of an environment with the same seed.
 
     Gymnasium seeds an environment with `SeedSequence(seed)`; drawing actions from it too would repeat its numbers.

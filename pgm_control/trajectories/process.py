@@ -68,7 +68,7 @@ class Process(abc.ABC):
         state: Int[Tensor, " batch"],
         action: Int[Tensor, " batch"],
         outcome: Int[Tensor, " batch"],
-        lives: Bool[Tensor, " batch"],
+        survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch memory"]:
         """The memory after step t. It must be finite after histories that have no probability too."""
@@ -126,7 +126,7 @@ class MarkovProcess(Process):
         state: Int[Tensor, " batch"],
         action: Int[Tensor, " batch"],
         outcome: Int[Tensor, " batch"],
-        lives: Bool[Tensor, " batch"],
+        survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch memory"]:
         """Nothing."""
@@ -139,9 +139,9 @@ class MarkovProcess(Process):
         time, here = torch.arange(action.shape[1], device=action.device), torch.where(alive, states[:, :-1], 0)
         steps = blocks.log_policy[time, here, action] + blocks.log_dynamics[time, here, action, outcome]
         if self._ends:
-            lived = self._survival[time, self.successor[here, action, outcome]]
-            fate = torch.where(states[:, 1:] < ended, lived, 1.0 - lived)
-            steps = steps + torch.where(alive, fate, 1.0).log()
+            survival = self._survival[time, self.successor[here, action, outcome]]
+            probability = torch.where(states[:, 1:] < ended, survival, 1.0 - survival)
+            steps = steps + torch.where(alive, probability, 1.0).log()
         return blocks.log_initial[states[:, 0]] + torch.where(alive, steps, 0.0).sum(-1)
 
 
@@ -167,7 +167,7 @@ def process_of(model: MarkovModel, guide: object) -> Process | None:
     return MarkovProcess(tabulate(model, guide)) if isinstance(guide, HasBlocks) else None
 
 
-class Turn(NamedTuple):
+class Transition(NamedTuple):
     """Step t of a batch of trajectories. Where `alive` is false all else is filled in and means nothing."""
 
     t: int
@@ -175,27 +175,29 @@ class Turn(NamedTuple):
     state: Int[Tensor, " batch"]
     action: Int[Tensor, " batch"]
     outcome: Int[Tensor, " batch"]
-    lives: Bool[Tensor, " batch"]
+    survives: Bool[Tensor, " batch"]
 
 
-def turns(mdp: TabularMDP, trajectories: Trajectories) -> Iterator[Turn]:
+def transitions(mdp: TabularMDP, trajectories: Trajectories) -> Iterator[Transition]:
     """The steps of trajectories, in order."""
     for t in range(mdp.horizon):
         state = trajectories.states[:, t]
-        alive, lives = state < mdp.num_states, trajectories.states[:, t + 1] < mdp.num_states
+        alive, survives = state < mdp.num_states, trajectories.states[:, t + 1] < mdp.num_states
         here = torch.where(alive, state, 0)
-        yield Turn(t, alive, here, trajectories.actions[:, t], trajectories.outcomes[:, t], lives)
+        yield Transition(t, alive, here, trajectories.actions[:, t], trajectories.outcomes[:, t], survives)
 
 
-def log_turn(process: Process, mdp: TabularMDP, turn: Turn, memory: Tensor) -> Float[Tensor, " batch"]:
+def log_transition(
+    process: Process, mdp: TabularMDP, transition: Transition, memory: Tensor
+) -> Float[Tensor, " batch"]:
     """log q of what happened in a step given all before, in nats; 0 where there is nothing left to happen."""
-    t, alive, state, action, outcome, lives = turn
+    t, alive, state, action, outcome, survives = transition
     found = process.log_policy(t, state, memory).gather(-1, action[:, None])[:, 0]
     found = found + process.log_dynamics(t, state, action, memory).gather(-1, outcome[:, None])[:, 0]
     if mdp.discount < 1:
-        lived = process.survival(t, state, action, outcome, memory)
-        fate = torch.where(lives, lived, 1.0 - lived)
-        found = found + torch.where(alive, fate, 1.0).log()
+        survival = process.survival(t, state, action, outcome, memory)
+        probability = torch.where(survives, survival, 1.0 - survival)
+        found = found + torch.where(alive, probability, 1.0).log()
     return torch.where(alive, found, 0.0)
 
 
@@ -205,9 +207,9 @@ def log_probability(process: Process, mdp: TabularMDP, trajectories: Trajectorie
         return process.log_probability(trajectories)
     first = trajectories.states[:, 0]
     total, memory = process.log_initial()[first], process.begin(first)
-    for turn in turns(mdp, trajectories):
-        total = total + log_turn(process, mdp, turn, memory)
-        memory = process.remember(turn.t, *turn[2:], memory)
+    for transition in transitions(mdp, trajectories):
+        total = total + log_transition(process, mdp, transition, memory)
+        memory = process.remember(transition.t, *transition[2:], memory)
     return total
 
 
@@ -215,11 +217,11 @@ def policy_entropy(process: Process, mdp: TabularMDP, trajectories: Trajectories
     """The entropies of the choices of action along trajectories, summed, in nats."""
     memory = process.begin(trajectories.states[:, 0])
     total = trajectories.states.new_zeros(len(trajectories.states), dtype=process.log_initial().dtype)
-    for turn in turns(mdp, trajectories):
-        log_policy = process.log_policy(turn.t, turn.state, memory)
+    for transition in transitions(mdp, trajectories):
+        log_policy = process.log_policy(transition.t, transition.state, memory)
         information = torch.where(log_policy > -torch.inf, log_policy, 0.0)
-        total = total - torch.where(turn.alive, (log_policy.exp() * information).sum(-1), 0.0)
-        memory = process.remember(turn.t, *turn[2:], memory)
+        total = total - torch.where(transition.alive, (log_policy.exp() * information).sum(-1), 0.0)
+        memory = process.remember(transition.t, *transition[2:], memory)
     return total
 
 
@@ -245,15 +247,15 @@ def simulate(
     memory, actions, outcomes = process.begin(states[0]), [], []
     for t in range(mdp.horizon):
         alive = states[t] < mdp.num_states
-        turn = draw_turn(process, mdp, t, torch.where(alive, states[t], 0), alive, memory, generator, world)
-        memory = process.remember(t, *turn[2:], memory)
-        actions.append(torch.where(alive, turn.action, 0))
-        outcomes.append(torch.where(alive, turn.outcome, 0))
-        states.append(arrival(mdp, turn))
+        transition = draw_transition(process, mdp, t, torch.where(alive, states[t], 0), alive, memory, generator, world)
+        memory = process.remember(t, *transition[2:], memory)
+        actions.append(torch.where(alive, transition.action, 0))
+        outcomes.append(torch.where(alive, transition.outcome, 0))
+        states.append(arrival(mdp, transition))
     return Trajectories(torch.stack(states, 1), torch.stack(actions, 1), torch.stack(outcomes, 1))
 
 
-def draw_turn(
+def draw_transition(
     process: Process,
     mdp: TabularMDP,
     t: int,
@@ -262,24 +264,24 @@ def draw_turn(
     memory: Float[Tensor, "batch memory"],
     generator: torch.Generator | None,
     world: MarkovProcess | None = None,
-) -> Turn:
+) -> Transition:
     """Draw the action, the outcome and whether the step is survived; see `simulate`."""
     chance = world or process
     action = draw(process.log_policy(t, state, memory), generator)
     outcome = draw(chance.log_dynamics(t, state, action, memory), generator)
-    lives = alive
+    survives = alive
     if mdp.discount < 1:
-        lived = chance.survival(t, state, action, outcome, memory)
-        lives = alive & (draw(torch.stack((lived, 1.0 - lived), -1).log(), generator) == 0)
-    return Turn(t, alive, state, action, outcome, lives)
+        survival = chance.survival(t, state, action, outcome, memory)
+        survives = alive & (draw(torch.stack((survival, 1.0 - survival), -1).log(), generator) == 0)
+    return Transition(t, alive, state, action, outcome, survives)
 
 
-def arrival(mdp: TabularMDP, turn: Turn) -> Int[Tensor, " batch"]:
+def arrival(mdp: TabularMDP, transition: Transition) -> Int[Tensor, " batch"]:
     """The next state; S, the end, where the step was not survived."""
-    arrived = mdp.successor[turn.state, turn.action, turn.outcome].long()
-    return torch.where(turn.lives, arrived, mdp.num_states)
+    arrived = mdp.successor[transition.state, transition.action, transition.outcome].long()
+    return torch.where(transition.survives, arrived, mdp.num_states)
 
 
-def draw(log_probability: Float[Tensor, "batch face"], generator: torch.Generator | None) -> Int[Tensor, " batch"]:
+def draw(log_probability: Float[Tensor, "batch outcome"], generator: torch.Generator | None) -> Int[Tensor, " batch"]:
     """One face a row."""
     return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]

@@ -16,7 +16,7 @@ from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, eva
 from pgm_control.chance.log_space import expect, relative
 from pgm_control.models import deterministic_twin, lottery, restaurant, slippery_cliff
 from pgm_control.text.wording import action_phrase, amount, chance, state_phrase
-from pgm_control.trajectories.beliefs import believed_die, tilted_dice
+from pgm_control.trajectories.beliefs import believed_event, tilted_events
 
 pytestmark = pytest.mark.slow  # against the sources alone
 
@@ -58,42 +58,46 @@ def test_the_numbers_are_those_of_exact_inference(mdp):
     text = str(said)
     for number in (said.free.true_return, said.clamped.true_return, said.free.elbo, said.gap, said.free.delusion):
         assert amount(number) in text
-    assert chance(said.dice[0].raised.believed) in said.sentences[0]
-    assert chance(said.dice[0].raised.true) in said.sentences[0]
+    assert chance(said.events[0].raised.believed) in said.sentences[0]
+    assert chance(said.events[0].raised.true) in said.sentences[0]
 
 
 @pytest.mark.parametrize("horizon", [1, 6])
-def test_dice_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon):
+def test_events_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon):
     model = TabularModel(random_mdp(5, states=4, horizon=horizon))
     free, mdp = infer(model, 1.0), model.mdp
-    throws = free.marginals().state_action
+    visits = free.marginals().state_action
     log_q = free.blocks().log_dynamics
-    tilt = (throws * expect(log_q, relative(log_q, model.blocks().log_dynamics))).sum(0)
-    dice = tilted_dice(model, free, max_rows=100)
-    assert (dice[0].state, dice[0].action) == divmod(int(tilt.argmax()), mdp.num_actions)
-    assert [die.tilt for die in dice] == sorted((die.tilt for die in dice), reverse=True)
-    assert len({die.state for die in dice}) == len(dice)
-    for die in dice:
-        assert die.tilt == pytest.approx(float(tilt[die.state, die.action]), rel=1e-9)
-        assert die.throws == pytest.approx(float(throws[:, die.state, die.action].sum()), rel=1e-9)
-        joint = free.marginals().outcome[:, die.state, die.action].sum(0)
-        for face in die.faces:
-            same = (mdp.successor[die.state, die.action] == face.successor) & (
-                mdp.reward[die.state, die.action] == face.reward
+    tilt = (visits * expect(log_q, relative(log_q, model.blocks().log_dynamics))).sum(0)
+    events = tilted_events(model, free, max_rows=100)
+    assert (events[0].state, events[0].action) == divmod(int(tilt.argmax()), mdp.num_actions)
+    assert [event.tilt for event in events] == sorted((event.tilt for event in events), reverse=True)
+    assert len({event.state for event in events}) == len(events)
+    for event in events:
+        assert event.tilt == pytest.approx(float(tilt[event.state, event.action]), rel=1e-9)
+        assert event.visits == pytest.approx(float(visits[:, event.state, event.action].sum()), rel=1e-9)
+        joint = free.marginals().outcome[:, event.state, event.action].sum(0)
+        for outcome in event.outcomes:
+            same = (mdp.successor[event.state, event.action] == outcome.successor) & (
+                mdp.reward[event.state, event.action] == outcome.reward
             )
-            assert face.believed == pytest.approx(float(joint[same].sum() / joint.sum()), rel=1e-9)
-            assert face.true == pytest.approx(float(mdp.probability[die.state, die.action, same].sum()), rel=1e-12)
-        assert sum(face.believed for face in die.faces) == pytest.approx(1.0)
+            assert outcome.believed == pytest.approx(float(joint[same].sum() / joint.sum()), rel=1e-9)
+            assert outcome.true == pytest.approx(
+                float(mdp.probability[event.state, event.action, same].sum()), rel=1e-12
+            )
+        assert sum(outcome.believed for outcome in event.outcomes) == pytest.approx(1.0)
 
 
 def test_a_clamped_guide_believes_the_truth():
     model = TabularModel(random_mdp(5))
     clamped = infer(model, 0.0)
-    assert tilted_dice(model, clamped) == ()
-    assert all(face.believed == pytest.approx(face.true) for face in believed_die(model, clamped, 1, 0).faces)
+    assert tilted_events(model, clamped) == ()
+    assert all(
+        outcome.believed == pytest.approx(outcome.true) for outcome in believed_event(model, clamped, 1, 0).outcomes
+    )
 
 
-def test_outcomes_that_share_successor_and_reward_are_one_face():
+def test_outcomes_that_share_successor_and_reward_are_one():
     mdp = TabularMDP(
         initial=[1.0, 0.0],
         probability=[[[0.25] * 4], [[1.0, 0.0, 0.0, 0.0]]],
@@ -101,12 +105,12 @@ def test_outcomes_that_share_successor_and_reward_are_one_face():
         reward=[[[0.0, 1.0, 1.0, 2.0]], [[0.0] * 4]],
         horizon=1,
     )
-    die = believed_die(TabularModel(mdp), infer(TabularModel(mdp), 1.0), 0, 0)
-    true = {(face.successor, face.reward): face.true for face in die.faces}
+    event = believed_event(TabularModel(mdp), infer(TabularModel(mdp), 1.0), 0, 0)
+    true = {(outcome.successor, outcome.reward): outcome.true for outcome in event.outcomes}
     assert true == {(0, 0.0): 0.25, (1, 1.0): 0.5, (1, 2.0): 0.25}
-    weight = {face.reward: face.true * math.exp(face.reward) for face in die.faces}
-    for face in die.faces:
-        assert face.believed == pytest.approx(weight[face.reward] / sum(weight.values()))
+    weight = {outcome.reward: outcome.true * math.exp(outcome.reward) for outcome in event.outcomes}
+    for outcome in event.outcomes:
+        assert outcome.believed == pytest.approx(weight[outcome.reward] / sum(weight.values()))
 
 
 def test_slippery_cliff():
@@ -122,10 +126,10 @@ def test_slippery_cliff():
 
 
 @pytest.mark.parametrize("mdp", [deterministic_twin(lottery()), deterministic_twin(random_mdp(2, horizon=5))])
-def test_no_dice_no_difference(mdp):
+def test_without_random_dynamics_there_is_no_difference(mdp):
     said = explain(TabularModel(mdp))
     assert not said.differs
-    assert said.dice == ()
+    assert said.events == ()
     assert said.sentences[0] == (
         "There is no difference between free and clamped inference: the dynamics are deterministic, so there is no "
         "luck to believe in."
@@ -136,7 +140,7 @@ def test_no_dice_no_difference(mdp):
     assert said.price_of_optimism == pytest.approx(0.0, abs=1e-10)
 
 
-def test_dice_that_do_not_matter_make_no_difference():
+def test_dynamics_that_do_not_matter_make_no_difference():
     mdp = TabularMDP([1.0, 0.0], [[[0.5, 0.5]], [[0.5, 0.5]]], [[[0, 1]], [[0, 1]]], [[[1, 1]], [[1, 1]]], 5)
     said = explain(TabularModel(mdp))
     assert not said.differs
@@ -148,16 +152,16 @@ def test_single_precision_noise_is_no_difference():
     assert not explain(TabularModel(mdp, 0.05)).differs
 
 
-def test_luck_that_is_only_in_the_start():
+def test_a_tilt_of_the_start_alone():
     mdp = TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"), horizon=12)
     model = TabularModel(mdp)
     said, start = explain(model), infer(model, 1.0).initial
     assert said.differs
-    assert said.dice == ()
-    luckiest = int((start - mdp.initial).argmax())
+    assert said.events == ()
+    most_raised = int((start - mdp.initial).argmax())
     assert said.sentences[0] == (
-        f"The free guide believes in a lucky start: {state_phrase(mdp, luckiest)} comes with probability "
-        f"{chance(float(start[luckiest]))} (truly {chance(float(mdp.initial[luckiest]))})."
+        f"The free guide believes in a lucky start: {state_phrase(mdp, most_raised)} comes with probability "
+        f"{chance(float(start[most_raised]))} (truly {chance(float(mdp.initial[most_raised]))})."
     )
     assert "the two choose alike, and so they do everywhere" in said.sentences[1]
     assert "Optimism costs nothing here: both truly earn the same." in said.sentences
@@ -266,35 +270,35 @@ class Solved:
 
     def __init__(self, problem, beta):
         p, tau, v = problem, problem.temperature, problem.final_reward
-        self.problem, self.policy, self.dice = p, [], []
+        self.problem, self.policy, self.dynamics = p, [], []
         for _ in range(p.horizon):
             x = p.reward + p.discount * v[p.successor]
-            self.dice.insert(0, tilted(p.probability, x, beta / tau))
+            self.dynamics.insert(0, tilted(p.probability, x, beta / tau))
             q = mixed(p.probability, x, beta / tau)
             self.policy.insert(0, tilted(p.prior, q, 1 / tau))
             v = mixed(p.prior, q, 1 / tau)
         self.start, self.objective = tilted(p.initial, v, beta / tau), float(mixed(p.initial, v, beta / tau)) / tau
-        self.imagined, self.throws, self.states = self.walk(self.start, self.dice)
+        self.imagined, self.visits, self.states = self.walk(self.start, self.dynamics)
         self.true = self.walk(p.initial, [p.probability] * p.horizon)[0]
-        kl = [relative_entropy(dice, p.probability) for dice in self.dice]
-        self.tilt = np.sum([t.sum(-1) * each for t, each in zip(self.throws, kl, strict=True)], axis=0)
+        kl = [relative_entropy(dynamics, p.probability) for dynamics in self.dynamics]
+        self.tilt = np.sum([t.sum(-1) * each for t, each in zip(self.visits, kl, strict=True)], axis=0)
         entropy = [relative_entropy(policy, p.prior) for policy in self.policy]
         self.start_tilt = relative_entropy(self.start, p.initial)
         paid = sum(float((s * each).sum()) for s, each in zip(self.states, entropy, strict=False))
         self.elbo = self.imagined_undiscounted / tau - paid - float(self.tilt.sum()) - self.start_tilt
 
-    def walk(self, start, dice):
+    def walk(self, start, dynamics):
         """Return, and visits by (time, state, action, outcome) and by (time, state), while alive."""
-        p, here, throws, states = self.problem, start, [], [start]
-        for policy, faces in zip(self.policy, dice, strict=True):
-            throws.append(here[:, None, None] * policy[..., None] * faces)
+        p, here, visits, states = self.problem, start, [], [start]
+        for policy, outcomes in zip(self.policy, dynamics, strict=True):
+            visits.append(here[:, None, None] * policy[..., None] * outcomes)
             here = np.zeros_like(start)
-            np.add.at(here, p.successor, p.discount * throws[-1])
+            np.add.at(here, p.successor, p.discount * visits[-1])
             states.append(here)
-        earned = sum(float((each * p.reward).sum()) for each in throws) + float(here @ p.final_reward)
+        earned = sum(float((each * p.reward).sum()) for each in visits) + float(here @ p.final_reward)
         if not hasattr(self, "imagined_undiscounted"):
             self.imagined_undiscounted = earned
-        return earned, throws, states
+        return earned, visits, states
 
 
 def mixed(weight, x, slope):
@@ -327,7 +331,7 @@ TARGET = rf"(?:leads to (?P<target>state .+?)(?: \(reward {N}\))?|pays {N})"
 DENIED = rf"(?:, and (?:to (?P<denied>state .+?)(?: \(reward {N}\))?|{N}) only with probability {N} \(truly {N}\))?"
 GUIDE = rf"The (?:free guide|guide of β = {N})"
 GRAMMAR = {
-    "die": rf"(?:{GUIDE} believes in (?:bad )?luck(?: \(averaged over an episode\))?:|It also believes that) "
+    "event": rf"(?:{GUIDE} believes in (?:bad )?luck(?: \(averaged over an episode\))?:|It also believes that) "
     rf"(?P<action>.+?) in (?P<state>state .+?) {TARGET} with probability {N} \(truly {N}\){DENIED}\.",
     "start": rf"(?:{GUIDE} believes in a|It believes in a)n? (?:un)?lucky start(?: as well)?: (?P<state>state .+?) "
     rf"comes with probability {N} \(truly {N}\)\.",
@@ -397,7 +401,7 @@ def check_sentences(model, problem, beta, flips=1e-9, flip=True):
         assert free[less] - plain[less] <= (free - plain).min() + 1e-9
         agree(numbers, free[more], free[less], plain[more], plain[less])
 
-    def faces(s, a, target, reward):
+    def outcomes(s, a, target, reward):
         """Those that lead there with that reward, as far as they are said."""
         rewards = mdp.reward[s, a].tolist()
         return [
@@ -408,7 +412,7 @@ def check_sentences(model, problem, beta, flips=1e-9, flip=True):
             and problem.probability[s, a, k] > 0
         ]
 
-    dice = []
+    events = []
     start = int(np.argmax(problem.initial))
     place = "At the start, in" if np.count_nonzero(problem.initial) == 1 else "Starting in"
     telling = (0, start)
@@ -418,24 +422,28 @@ def check_sentences(model, problem, beta, flips=1e-9, flip=True):
         if sentence.startswith(("The free guide", "The guide of β")) and kind != "evidence":
             assert sentence.startswith("The free guide") == (beta == 1)
             numbers = numbers[1:]
-        elif kind == "die" or kind == "start":
+        elif kind == "event" or kind == "start":
             numbers = numbers[1:]
         if names.get("state") in states and kind in ("choice", "alike", "nearly", "elsewhere", "both choose"):
             assert states[names["state"]] == start
             assert sentence.startswith(place)
-        if sentence.startswith(("The free guide believes", "The guide of β")) and kind in ("die", "start"):
+        if sentence.startswith(("The free guide believes", "The guide of β")) and kind in ("event", "start"):
             assert (" bad luck" in sentence or " unlucky" in sentence) == (beta < 0)
-        if kind == "die":
+        if kind == "event":
             s, a = states[names["state"]], actions[names["action"]]
-            dice.append((s, a))
-            thrown = np.sum(guide.throws, axis=0)[s, a]
+            events.append((s, a))
+            by_outcome = np.sum(guide.visits, axis=0)[s, a]
             reward, pay, believed, true, other, other_pay, less, truly = numbers
-            raised = faces(s, a, names["target"], reward or pay)
-            agree([believed, true], thrown[raised].sum() / thrown.sum(), problem.probability[s, a, raised].sum())
+            raised = outcomes(s, a, names["target"], reward or pay)
+            agree(
+                [believed, true], by_outcome[raised].sum() / by_outcome.sum(), problem.probability[s, a, raised].sum()
+            )
             assert said_as(believed, 1.0) or said_as(true, 0.0) or float(true) <= float(believed) or "in a" in true
             if less is not None:
-                denied = faces(s, a, names["denied"], other or other_pay)
-                agree([less, truly], thrown[denied].sum() / thrown.sum(), problem.probability[s, a, denied].sum())
+                denied = outcomes(s, a, names["denied"], other or other_pay)
+                agree(
+                    [less, truly], by_outcome[denied].sum() / by_outcome.sum(), problem.probability[s, a, denied].sum()
+                )
         elif kind == "start":
             s = states[names["state"]]
             assert guide.start[s] - problem.initial[s] >= (guide.start - problem.initial).max() - 1e-9
@@ -506,8 +514,8 @@ def check_sentences(model, problem, beta, flips=1e-9, flip=True):
             agree(numbers, guide.elbo)
             agree(numbers, clamped.elbo)
             assert ("log p(O)" in sentence) == (problem.discount == 1 and beta == 1)
-    if dice:
-        assert guide.tilt[dice[0]] >= guide.tilt.max() - 1e-9
+    if events:
+        assert guide.tilt[events[0]] >= guide.tilt.max() - 1e-9
     spread = guide.tilt.max() + guide.start_tilt
     assert said.differs == (spread > 1e-7) or 1e-9 < spread < 1e-5 or guide.elbo - clamped.elbo > 1e-8
     expected = {"returns", "price", "evidence" if beta == 1 else "objective"}

@@ -90,8 +90,8 @@ def survival_of(problem, guide):
 def believed(problem, guide, path):
     """q of a trajectory."""
     q, alive = guide.initial[path.states[0]], survival_of(problem, guide)
-    for t, s, a, k, n, lives in moves(problem, path):
-        q *= guide.policy[t, s, a] * guide.dynamics[t, s, a, k] * (alive[t, n] if lives else 1 - alive[t, n])
+    for t, s, a, k, n, survives in moves(problem, path):
+        q *= guide.policy[t, s, a] * guide.dynamics[t, s, a, k] * (alive[t, n] if survives else 1 - alive[t, n])
     return float(q)
 
 
@@ -115,8 +115,8 @@ def account(problem, guide):
     for path, share, _ in weighed:
         for key in [("start", path.states[0])] + [
             key
-            for t, s, a, k, n, lives in moves(problem, path)
-            for key in ((t, s), (t, s, a), (t, s, a, k), (t, "to", n), (t, "to", n, lives))
+            for t, s, a, k, n, survives in moves(problem, path)
+            for key in ((t, s), (t, s, a), (t, s, a, k), (t, "to", n), (t, "to", n, survives))
         ]:
             counts[key] = counts.get(key, 0.0) + share
     alive, gap = survival_of(problem, guide), 0.0
@@ -126,14 +126,14 @@ def account(problem, guide):
         gap += q * math.log(q / share)
         first = path.states[0]
         entries["initial_by_state"][first] += q * math.log(guide.initial[first] / counts["start", first])
-        for t, s, a, k, n, lives in moves(problem, path):
+        for t, s, a, k, n, survives in moves(problem, path):
             chosen = counts[t, s, a] / counts[t, s]
-            thrown = counts[t, s, a, k] / counts[t, s, a]
-            lived = counts[t, "to", n, lives] / counts[t, "to", n]
-            fate = alive[t, n] if lives else 1 - alive[t, n]
+            drawn = counts[t, s, a, k] / counts[t, s, a]
+            lived = counts[t, "to", n, survives] / counts[t, "to", n]
+            probability = alive[t, n] if survives else 1 - alive[t, n]
             entries["policy_by_state"][t, s] += q * math.log(guide.policy[t, s, a] / chosen)
-            entries["dynamics_by_pair"][t, s, a] += q * math.log(guide.dynamics[t, s, a, k] / thrown)
-            entries["survival_by_state"][t, n] += q * math.log(fate / lived)
+            entries["dynamics_by_pair"][t, s, a] += q * math.log(guide.dynamics[t, s, a, k] / drawn)
+            entries["survival_by_state"][t, n] += q * math.log(probability / lived)
     return gap, entries
 
 
@@ -220,7 +220,7 @@ def test_the_exact_posterior_has_no_gap(problem):
     for name in ARRAYS:
         np.testing.assert_allclose(getattr(found, name).numpy(), 0.0, atol=1e-11)
     assert found.headline.startswith("No gap")
-    assert found.dice == found.posterior_dice
+    assert found.events == found.posterior_events
     assert_no_nan(found)
 
 
@@ -252,16 +252,16 @@ def test_an_end_that_the_posterior_all_but_excludes_has_a_finite_price():
 
 
 def test_the_clamped_guide_on_the_restaurant_by_hand():
-    utilities, dice = (-10.0, 6.0, 8.0), ((0.2, 0.6, 0.2), (0.05, 0.9, 0.05))
-    q = [sum(p * u for p, u in zip(row, utilities, strict=True)) for row in dice]
+    utilities, dynamics = (-10.0, 6.0, 8.0), ((0.2, 0.6, 0.2), (0.05, 0.9, 0.05))
+    q = [sum(p * u for p, u in zip(row, utilities, strict=True)) for row in dynamics]
     chosen = [math.exp(each) / sum(map(math.exp, q)) for each in q]
-    joint = [[0.5 * p * math.exp(u) for p, u in zip(row, utilities, strict=True)] for row in dice]
+    joint = [[0.5 * p * math.exp(u) for p, u in zip(row, utilities, strict=True)] for row in dynamics]
     evidence = sum(map(sum, joint))
     by_action = [sum(row) / evidence for row in joint]
     policy = sum(c * math.log(c / b) for c, b in zip(chosen, by_action, strict=True))
-    by_die = [
-        c * sum(p * math.log(p / (w / sum(row))) for p, w in zip(face, row, strict=True))
-        for c, face, row in zip(chosen, dice, joint, strict=True)
+    by_event = [
+        c * sum(p * math.log(p / (w / sum(row))) for p, w in zip(row_of, row, strict=True))
+        for c, row_of, row in zip(chosen, dynamics, joint, strict=True)
     ]
     model = TabularModel(restaurant(), 1.0)
     found = ledger(model, infer(model, 0.0))
@@ -270,12 +270,12 @@ def test_the_clamped_guide_on_the_restaurant_by_hand():
     assert found.totals.initial == found.totals.survival == 0
     assert found.totals.policy == pytest.approx(policy)
     start = int(model.mdp.initial.argmax())
-    assert found.dynamics_by_pair[0, start].tolist() == pytest.approx(by_die)
-    assert found.dynamics_by_step.tolist() == pytest.approx([sum(by_die)])
+    assert found.dynamics_by_pair[0, start].tolist() == pytest.approx(by_event)
+    assert found.dynamics_by_step.tolist() == pytest.approx([sum(by_event)])
     jensen = [math.log(2 * sum(row)) - each for row, each in zip(joint, q, strict=True)]
     assert found.jensen[0, start].tolist() == pytest.approx(jensen)
-    assert found.dice == ()
-    assert found.posterior_dice[0].raised.believed == pytest.approx(0.711, abs=5e-4)
+    assert found.events == ()
+    assert found.posterior_events[0].raised.believed == pytest.approx(0.711, abs=5e-4)
 
 
 def test_delusion_by_step_is_that_of_each_trajectory():
@@ -299,13 +299,13 @@ def test_delusion_by_step_is_that_of_each_trajectory():
 @laws
 @example(problem_of(random_mdp(seed=3, discount=0.9), 0.5))
 @given(problems())
-def test_the_jensen_gap_is_what_freeing_a_die_is_worth(problem):
+def test_the_jensen_gap_is_what_freeing_an_event_is_worth(problem):
     found, tau = ledger(model_of(problem), model_of(problem)).jensen, problem.temperature
     v = solve(problem, 1.0, 1.0, 1.0).v / tau
     assert (found >= 0).all()
     for t, s, a in np.ndindex(*found.shape):
         x, p = [], []
-        for _, chance, n, r in problem.faces(s, a):
+        for _, chance, n, r in problem.outcomes(s, a):
             x.append(r / tau + np.logaddexp(math.log(problem.discount) + v[t + 1, n], _log(1 - problem.discount)))
             p.append(chance)
         if max(x) == -math.inf or len(x) == 1:
@@ -323,7 +323,7 @@ def _log(p):
 
 @laws
 @given(problems(deterministic=True, forbidden=False))
-def test_certain_dice_have_no_jensen_gap(problem):
+def test_deterministic_dynamics_have_no_jensen_gap(problem):
     found = ledger(model_of(problem), model_of(problem))
     assert (found.jensen == 0).all()
     assert found.totals.dynamics == pytest.approx(0.0, abs=1e-12)
@@ -349,8 +349,8 @@ def test_a_clamped_block_that_is_not_the_models_is_infinitely_wrong(clamped):
     assert found.elbo == -math.inf
     assert all(map(math.isfinite, found.totals._replace(**{clamped: 0.0})))
     word = {"initial": "start", "dynamics": "dice"}.get(clamped, clamped)
-    who = f"The gap is infinity: the guide's {word} can go where the optimum cannot, "
-    assert found.headline == who + "or differ from the model where β is 0."
+    headline = f"The gap is infinity: the guide's {word} can go where the optimum cannot, "
+    assert found.headline == headline + "or differ from the model where β is 0."
     assert_no_nan(found)
 
 
@@ -375,7 +375,7 @@ def wind():
     )
 
 
-def test_parts_of_dice_are_charged_at_their_own_price():
+def test_factors_of_dynamics_are_charged_at_their_own_price():
     """One factor freed: the identity holds for guides that leave the other alone, and only for them."""
     parts = wind()
     model = TabularModel(parts.joint(), 0.6)
@@ -400,8 +400,8 @@ def test_optimism_apart_by_state():
     table = torch.tensor([[1.0], [0.0], [-0.5]], dtype=torch.float64)
     beta = Optimism(dynamics=table, initial=0.3)
     rough = any_guide(problem_of(model.mdp, 0.6), 4)
-    dice = np.where(table.numpy()[..., None] == 0, model.mdp.probability.numpy(), rough.dynamics)
-    found = ledger(model, Given(rough.initial, rough.policy, dice), beta)
+    dynamics = np.where(table.numpy()[..., None] == 0, model.mdp.probability.numpy(), rough.dynamics)
+    found = ledger(model, Given(rough.initial, rough.policy, dynamics), beta)
     assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-10)
     assert (found.dynamics_by_pair[:, 1] == 0).all()
     assert (found.dynamics_by_pair[:, 0] >= -1e-12).all()
@@ -491,13 +491,13 @@ def test_in_a_notebook():
     assert page.count("<table>") == 2
 
 
-def test_dice_that_cannot_be_are_shown_as_such():
+def test_impossible_outcomes_are_shown_as_such():
     """A guide that believes in a face of probability 0."""
     model = TabularModel(gamble())
     guide = Given(np.ones(1), np.array([[[0.9, 0.1]]]), np.array([[[[0.5, 0.5], [1.0, 0.0]]]]))
     found = ledger(model, guide)
     assert found.totals.dynamics == math.inf
-    assert found.dice[0].action == 0
+    assert found.events[0].action == 0
     assert "in truth impossible, believed 0.5; infinity nats" in str(found)
 
 
@@ -520,7 +520,7 @@ def test_json_round_trip(tmp_path):
     assert read["gap"] == "inf"
     assert read["elbo"] == "-inf"
     assert read["action_names"] == ["work", "gamble"]
-    assert read["dice"][0]["tilt"] == "inf"
+    assert read["events"][0]["tilt"] == "inf"
 
 
 def test_csv_is_tidy(tmp_path):

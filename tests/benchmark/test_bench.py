@@ -281,9 +281,9 @@ def test_without_an_exact_optimum_it_is_the_best_of_all_seeds(tries):
         assert result.row.seconds_to_optimum == (None if expected is None else expected / 10)
 
 
-def test_estimates_do_not_compete_by_their_luckiest_moment():
-    lucky = [JobResult(row_of(-1.0, seed=seed, error=0.001), history_of([0.0, -1.0])) for seed in (0, 1)]
-    assert [each.row.optimum for each in judged(lucky)] == [-1.0, -1.0]
+def test_estimates_do_not_compete_by_their_highest_value():
+    high = [JobResult(row_of(-1.0, seed=seed, error=0.001), history_of([0.0, -1.0])) for seed in (0, 1)]
+    assert [each.row.optimum for each in judged(high)] == [-1.0, -1.0]
 
 
 def test_an_adversarial_optimum_is_reached_from_either_side():
@@ -509,7 +509,7 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
         ({"guides": ["free", GuideEntry("free", ClampedGuide, "?")]}, InvalidArgument, "two are called 'free'"),
     ],
 )
-def test_mistakes_are_told_before_anything_runs(outside, monkeypatch, change, kind, message):
+def test_mistakes_are_reported_before_anything_runs(outside, monkeypatch, change, kind, message):
     ran = jobs_that_run(monkeypatch) if "jobs" not in change else []
     asked = {"models": ["restaurant", "risky_path"], "guides": ["clamped"], "num_seeds": 1, "num_steps": 2} | change
     with pytest.raises(kind, match=message):

@@ -32,7 +32,7 @@ from pgm_control.inverse_rl import (
 LEVELS = {0.5: (10, 29), 0.8: (4, 35), 0.9: (2, 37), 0.95: (1, 38)}  # ranks from 0 to 39 within the central interval
 BETAS = (-0.5, 0.0, 0.3, 1.0)
 SIGMA, WIDTH, TAU = 2.0, 1.0, 0.7
-WHO = {
+DEMONSTRATORS = {
     "clamped": ClampedDemonstrator(),
     "free": FreeDemonstrator(),
     "dial −0.7": DialDemonstrator(-0.7),
@@ -48,10 +48,10 @@ def problem(seed: int, weight: np.ndarray) -> TabularMDP:
     return TabularMDP(rng.dirichlet(np.ones(4)), probability, rng.integers(4, size=(4, 3, 3)), reward, 5)
 
 
-def demonstrations(model: TabularModel, who: Demonstrator, number: int, seed: int) -> Demonstrations:
+def demonstrations(model: TabularModel, demonstrator: Demonstrator, number: int, seed: int) -> Demonstrations:
     """Of a demonstrator, in the dice that are its own."""
     mdp, generator = model.mdp, torch.Generator().manual_seed(seed)
-    behaviour = who.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
+    behaviour = demonstrator.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
     policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
     states, actions = [torch.multinomial(mdp.initial, number, True, generator=generator)], []
     for t in range(mdp.horizon):
@@ -129,15 +129,15 @@ def calibrate(sets: int, by_nuts: int) -> None:
 def confuse(problems: int) -> None:
     """Who was watched, and who was picked."""
     for number in (20, 160, 1280):
-        counts = {name: dict.fromkeys(WHO, 0) for name in WHO}
-        for seed, (name, who) in itertools.product(range(problems), WHO.items()):
+        counts = {name: dict.fromkeys(DEMONSTRATORS, 0) for name in DEMONSTRATORS}
+        for seed, (name, demonstrator) in itertools.product(range(problems), DEMONSTRATORS.items()):
             weight = SIGMA * np.random.default_rng(20_000 + seed).normal(size=4)
             model = TabularModel(problem(100 + seed, weight), TAU)
-            seen = demonstrations(model, who, number, seed)
-            found = compare_demonstrators(model, seen, "state", WHO, prior=SIGMA, seed=0)
+            seen = demonstrations(model, demonstrator, number, seed)
+            found = compare_demonstrators(model, seen, "state", DEMONSTRATORS, prior=SIGMA, seed=0)
             counts[name][found.best] += 1
-        print(f"\n| watched ({number} demonstrations, {problems} problems) | picked {' | '.join(WHO)} |")
-        print("|---" * (len(WHO) + 1) + "|")
+        print(f"\n| watched ({number} demonstrations, {problems} problems) | picked {' | '.join(DEMONSTRATORS)} |")
+        print("|---" * (len(DEMONSTRATORS) + 1) + "|")
         for name, row in counts.items():
             print(f"| {name} | {' | '.join(map(str, row.values()))} |", flush=True)
 

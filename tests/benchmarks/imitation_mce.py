@@ -66,16 +66,16 @@ class Theirs:
         return self.answer()
 
 
-def visits(dice: np.ndarray, reward: np.ndarray, start: np.ndarray, horizon: int) -> np.ndarray:
+def visits(dynamics: np.ndarray, reward: np.ndarray, start: np.ndarray, horizon: int) -> np.ndarray:
     """Of T + 1 states, by the max-ent policy of a reward of states."""
     v, policies = np.zeros(len(reward)), []
     for _ in range(horizon):
-        q = reward[:, None] + dice @ v
+        q = reward[:, None] + dynamics @ v
         v = np.log(np.exp(q - q.max()).sum(-1)) + q.max()
         policies.append(np.exp(q - v[:, None]))
     mass, total = start, start.copy()
     for policy in reversed(policies):
-        mass = np.einsum("s,sa,sak->k", mass, policy, dice)
+        mass = np.einsum("s,sa,sak->k", mass, policy, dynamics)
         total += mass
     return total
 
@@ -84,24 +84,24 @@ def fits(
     mdp: TabularMDP, occupancies: np.ndarray, seen: np.ndarray, tolerance: float
 ) -> dict[str, Callable[[], Inverse]]:
     """Ours, by name."""
-    model, who = TabularModel(mdp), ClampedDemonstrator("matching")
+    model, demonstrator = TabularModel(mdp), ClampedDemonstrator("matching")
 
     def features() -> Inverse:
         demonstrations = Demonstrations.from_occupancies(mdp, occupancies)
         # a derivative by the weight of a feature is visits times the feature, and differences may cancel in the sum
         largest = 0.5 * tolerance * float(np.abs(seen).max())
-        return inverse(model, demonstrations, LinearReward(mdp, seen), who, tolerance=largest)
+        return inverse(model, demonstrations, LinearReward(mdp, seen), demonstrator, tolerance=largest)
 
     def states() -> Inverse:
         demonstrations = Demonstrations.from_occupancies(mdp, occupancies)
-        return inverse(model, demonstrations, "state", who, tolerance=tolerance)
+        return inverse(model, demonstrations, "state", demonstrator, tolerance=tolerance)
 
     return {"pgm-control, the same features": features, "pgm-control, a number a state": states}
 
 
-def first(dice: np.ndarray, start: np.ndarray, horizon: int, *given: Any) -> tuple[float, float]:
+def first(dynamics: np.ndarray, start: np.ndarray, horizon: int, *given: Any) -> tuple[float, float]:
     """Seconds on the wall, and of the processor, of the first fit in this process; imports are over."""
-    mdp = TabularMDP.from_dense(start, dice, np.zeros(dice.shape[:2]), horizon)
+    mdp = TabularMDP.from_dense(start, dynamics, np.zeros(dynamics.shape[:2]), horizon)
     call = next(iter(fits(mdp, *given).values()))
     wall, processor = time.perf_counter(), time.process_time()
     call()
@@ -123,12 +123,12 @@ def race(options: Options, name: str) -> None:
     """Print a table of one problem."""
     theirs = Theirs(options.python, name)
     horizon = theirs.problem.pop("horizon")
-    dice, seen, reward, start = (np.array(each, dtype=np.float64) for each in theirs.problem.values())
-    dice, start = dice / dice.sum(-1, keepdims=True), start / start.sum()  # theirs were in float32
-    mdp = TabularMDP.from_dense(start, dice, np.repeat(reward[:, None], dice.shape[1], 1), horizon)
+    dynamics, seen, reward, start = (np.array(each, dtype=np.float64) for each in theirs.problem.values())
+    dynamics, start = dynamics / dynamics.sum(-1, keepdims=True), start / start.sum()  # theirs were in float32
+    mdp = TabularMDP.from_dense(start, dynamics, np.repeat(reward[:, None], dynamics.shape[1], 1), horizon)
     occupancies = infer(TabularModel(mdp), 0.0).marginals().state_action.numpy()
     ours = fits(mdp, occupancies, seen, options.tolerance)
-    goal, times = visits(dice, reward, start, horizon), {each: [] for each in ("imitation", *ours)}
+    goal, times = visits(dynamics, reward, start, horizon), {each: [] for each in ("imitation", *ours)}
     errors = {}
     for round_ in range(options.rounds + 1):  # the first is not counted
         answer = theirs.fit()
@@ -142,17 +142,17 @@ def race(options: Options, name: str) -> None:
             times[each].append((time.process_time() - begun) / CALLS)
             if round_ == 0:
                 learned = found.table.amax(-1)[:, 0].numpy()
-                errors[each] = float(np.abs(visits(dice, learned, start, horizon) - goal).max())
+                errors[each] = float(np.abs(visits(dynamics, learned, start, horizon) - goal).max())
     theirs.process.terminate()
-    states_, actions, _ = dice.shape
+    states_, actions, _ = dynamics.shape
     print(f"{name}: S = {states_}, A = {actions}, T = {horizon}")
     for each, seconds in times.items():
         ratio = statistics.median(a / b for a, b in zip(times["imitation"][1:], seconds[1:], strict=True))
         median = statistics.median(seconds[1:])
-        met = "" if errors[each] <= ERROR else "  NOT MET"
-        print(f"  {each:<34} {readable(median):>9} {ratio:>7.0f} x  error {errors[each]:.1e}{met}")
+        reached = "" if errors[each] <= ERROR else "  NOT MET"
+        print(f"  {each:<34} {readable(median):>9} {ratio:>7.0f} x  error {errors[each]:.1e}{reached}")
     if name == options.problems[0]:
-        print_first_calls(dice, start, horizon, occupancies, seen, options.tolerance)
+        print_first_calls(dynamics, start, horizon, occupancies, seen, options.tolerance)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def limit_step(model: TabularModel, free: bool) -> Callable[[], object]:
 def limit_with_adam(model: TabularModel, free: bool) -> Callable[[], float]:
     """The same in C, and Adam on its arrays in torch: a step."""
     limit = ElboLimit(model, free)
-    arrays = [(limit.policy, limit.by_policy), *([(limit.dice, limit.by_dice)] if free else [])]
+    arrays = [(limit.policy, limit.by_policy), *([(limit.dynamics, limit.by_dynamics)] if free else [])]
     parameters = [torch.nn.Parameter(torch.from_numpy(each)) for each, _ in arrays]
     for parameter, (_, gradient) in zip(parameters, arrays, strict=True):
         parameter.grad = torch.from_numpy(gradient)
@@ -90,7 +90,7 @@ def jax_elbo(jax: Any, model: TabularModel, free: bool) -> tuple[Callable[[Any],
         def step(w: Any, now: dict[str, Any]) -> tuple[Any, None]:
             x = gain + w[successor]
             if free:
-                log_q = jax.nn.log_softmax(np_.where(possible, log_p + now["dice"], -np_.inf), -1)
+                log_q = jax.nn.log_softmax(np_.where(possible, log_p + now["dynamics"], -np_.inf), -1)
                 kept = np_.where(possible, log_q, 0.0)
                 value = (np_.exp(log_q) * (x - kept + log_p)).sum(-1)
             else:
@@ -102,7 +102,7 @@ def jax_elbo(jax: Any, model: TabularModel, free: bool) -> tuple[Callable[[Any],
 
     start = {"policy": np_.zeros((steps, states, actions))}
     if free:
-        start["dice"] = np_.zeros((steps, states, actions, outcomes))
+        start["dynamics"] = np_.zeros((steps, states, actions, outcomes))
     return elbo, start
 
 

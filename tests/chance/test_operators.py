@@ -19,17 +19,17 @@ TINY = [sign * 10.0**-power for power in (3, 6, 9, 12, 15, 300) for sign in (1, 
 @st.composite
 def rows(draw, forbidden=False):
     """Values and weights of up to five faces; with `forbidden` some values are −inf."""
-    faces = draw(st.integers(1, 5))
+    size = draw(st.integers(1, 5))
     value = st.one_of(rewards, st.just(-np.inf)) if forbidden else rewards
-    x = np.asarray(draw(st.lists(value, min_size=faces, max_size=faces)), dtype=float)
-    return torch.as_tensor(x), torch.as_tensor(draw(distributions(faces)))
+    x = np.asarray(draw(st.lists(value, min_size=size, max_size=size)), dtype=float)
+    return torch.as_tensor(x), torch.as_tensor(draw(distributions(size)))
 
 
 def oracle(x, weight, temperature, optimism):
     with decimal.localcontext(oracles.FIFTY_DIGITS):
-        faces = [list(oracles.exact(x.numpy())), list(oracles.exact_shares(weight.numpy()))]
+        numbers = [list(oracles.exact(x.numpy())), list(oracles.exact_shares(weight.numpy()))]
         number = [Decimal(temperature), Decimal(optimism)]
-        equal, weights = oracles.certainty_equivalent(*faces, *number), oracles.tilt(*faces, *number)
+        equal, weights = oracles.certainty_equivalent(*numbers, *number), oracles.tilt(*numbers, *number)
         return float(equal), np.asarray(weights, dtype=float)
 
 
@@ -67,7 +67,7 @@ def test_it_grows_with_optimism_between_the_extremes(row, temperature, one, othe
 
 @laws
 @given(distributions(4, sure=True), st.floats(-1e6, 1e6), temperatures, optimisms)
-def test_a_sure_face_is_worth_itself_to_the_last_bit(weight, value, temperature, optimism):
+def test_a_certain_outcome_is_worth_itself_to_the_last_bit(weight, value, temperature, optimism):
     x = torch.full((4,), value, dtype=torch.float64)
     assert float(certainty_equivalent(x, torch.as_tensor(weight).log(), temperature, optimism)) == value
     other = torch.where(torch.as_tensor(weight) > 0, x, 7.0)

@@ -103,7 +103,7 @@ def test_survival_by_state_is_between():
 
 
 @pytest.mark.parametrize(("survival", "value"), [(1.0, -2.90), (0.0, -10.0)])
-def test_an_agent_that_may_die_early_does(survival, value):
+def test_an_agent_that_may_end_early_does(survival, value):
     mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-1.0]]], horizon=400, discount=0.9)
     found = infer(TabularModel(mdp), Optimism(1.0, 1.0, survival)).value
     assert found == pytest.approx(value, abs=2e-3)

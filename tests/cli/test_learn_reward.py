@@ -67,8 +67,8 @@ def test_it_finds_what_the_library_finds_from_the_same_file(capsys, tmp_path, se
         rows = list(csv.DictReader(file))
     learned, visits = (np.array([float(row[each]) for row in rows]) for each in ("learned", "visits"))
     own = np.array([float(row["true"]) for row in rows])
-    met = (demonstrations.pairs.sum(-1) > 0).numpy()
-    table = expected.table[met, 0, 0].numpy()
+    visited = (demonstrations.pairs.sum(-1) > 0).numpy()
+    table = expected.table[visited, 0, 0].numpy()
     np.testing.assert_allclose(learned - learned[0], table - table[0], atol=1e-9)
     assert visits.sum() == pytest.approx(risky_path().horizon)
     assert visits @ (learned - own) == pytest.approx(0.0, abs=1e-9)
@@ -115,7 +115,7 @@ def test_rewards_of_actions_and_of_outcomes_by_a_gambler(capsys, of, name):
     assert name in out
 
 
-def test_free_demonstrators_see_the_dice_fall_as_they_wish(capsys, tmp_path):
+def test_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
     """They win with the ticket that wins once in a hundred; and what came up is counted, not what should have."""
     run(capsys, "lottery", "--num-episodes", "50", "--demonstrator", "free", "--of", "outcome", "--prior", "1")
     held = json.loads((tmp_path / "pgm-control-out/lottery-reward/reward.json").read_text(encoding="utf8"))

@@ -110,7 +110,7 @@ def test_the_json_holds_the_numbers_and_how_to_get_them_again(capsys, tmp_path):
         assert fitted["num_steps"] == 60
         assert fitted["seconds"] > 0
     assert found["explanation"]["sentences"] == list(explain(model).sentences)
-    assert found["explanation"]["dice"][0]["action_name"] == "buy a ticket"
+    assert found["explanation"]["events"][0]["action_name"] == "buy a ticket"
     assert shlex.split(found["command"])[:3] == ["pgm-control", "compare", "lottery"]
 
 
@@ -128,7 +128,7 @@ def test_its_command_reproduces_it(capsys, tmp_path):
     assert without_time(tmp_path / "one" / "comparison.json") == without_time(tmp_path / "two" / "comparison.json")
 
 
-def test_a_fit_that_did_not_converge_is_told(capsys):
+def test_a_fit_that_did_not_converge_is_reported(capsys):
     _, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "20")
     flat = " ".join(out.split())
     assert "The fit of the free guide, after 20 steps, is" in flat

@@ -37,7 +37,7 @@ TINY = [
     "--option",
     "capacity=200",
 ]
-NOISY = ["train", "sac", "told/Noisy-v0", "--seed", "3", *TINY]
+NOISY = ["train", "sac", "test/Noisy-v0", "--seed", "3", *TINY]
 PLAIN = [*NOISY, "--evaluate-every", "0"]
 
 
@@ -65,12 +65,12 @@ class Absent(gymnasium.Env):
 def registered():
     names = {"Noisy": Noisy, "Painted": Painted, "Absent": Absent, "Counting": Counting}
     for name, kind in names.items():
-        gymnasium.register(f"told/{name}-v0", kind, max_episode_steps=12)
-    gymnasium.register("told/Huge-v0", Counting, kwargs={"trouble": "huge", "at": 70})
-    gymnasium.register("told/Nan-v0", Counting, kwargs={"trouble": "nan reward", "at": 70})
+        gymnasium.register(f"test/{name}-v0", kind, max_episode_steps=12)
+    gymnasium.register("test/Huge-v0", Counting, kwargs={"trouble": "huge", "at": 70})
+    gymnasium.register("test/Nan-v0", Counting, kwargs={"trouble": "nan reward", "at": 70})
     yield
     for name in (*names, "Huge", "Nan"):
-        del gymnasium.registry[f"told/{name}-v0"]
+        del gymnasium.registry[f"test/{name}-v0"]
 
 
 @pytest.fixture(autouse=True)
@@ -133,9 +133,9 @@ def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
         capsys, *NOISY, "--total-steps", "60", "--evaluate-every", "20", "--num-evaluation-episodes", "3"
     )
     assert (status, err) == (0, "")
-    folder = tmp_path / "pgm-control-out" / "sac-told_Noisy-v0"
+    folder = tmp_path / "pgm-control-out" / "sac-test_Noisy-v0"
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    assert out.startswith("sac on told/Noisy-v0, seed 3: makes 60 steps. Ctrl-C stops it and loses nothing.\n")
+    assert out.startswith("sac on test/Noisy-v0, seed 3: makes 60 steps. Ctrl-C stops it and loses nothing.\n")
     assert out.endswith(f"Next, see what the policy earns:\n  pgm-control play {folder.relative_to(tmp_path)}\n")
     log = rows(folder / "log.csv")
     assert [int(row["step"]) for row in log] == list(range(3, 61, 3))
@@ -173,13 +173,13 @@ def test_it_is_the_library(capsys, tmp_path):
         "x",
     )
     learner = SAC(
-        "told/Noisy-v0", hidden=(8,), batch_size=8, learning_starts=10, capacity=200, seed=3, temperature=0.5,
+        "test/Noisy-v0", hidden=(8,), batch_size=8, learning_starts=10, capacity=200, seed=3, temperature=0.5,
         optimism=-1.0, num_envs=2,
     )  # fmt: skip
     learner.learn(40)
-    told = SAC.load(tmp_path / "x" / "checkpoint.pt")
-    assert told.config == learner.config
-    assert equal(whole(told, "a.pt")[0]["parts"], whole(learner, "b.pt")[0]["parts"])
+    kept = SAC.load(tmp_path / "x" / "checkpoint.pt")
+    assert kept.config == learner.config
+    assert equal(whole(kept, "a.pt")[0]["parts"], whole(learner, "b.pt")[0]["parts"])
 
 
 def test_its_command_reproduces_it(capsys, tmp_path):
@@ -284,7 +284,7 @@ def test_play_says_what_it_earns_beside_training(capsys, tmp_path):
     status, out, err = run(capsys, "play", "x", "--num-episodes", "5")
     assert (status, err) == (0, "")
     found = SAC.load("x/checkpoint.pt").evaluate(5, 0)
-    assert out.startswith(f"sac on told/Noisy-v0, after 40 steps, the most probable actions:\n\n{found}\n")
+    assert out.startswith(f"sac on test/Noisy-v0, after 40 steps, the most probable actions:\n\n{found}\n")
     error = np.hypot(found.standard_error, float(last["standard_error"]))
     apart = (found.mean - float(last["mean"])) / error
     assert f"after 40 steps; this is {abs(apart):.1f} standard errors {'above' if apart > 0 else 'below'}" in out
@@ -308,7 +308,7 @@ def test_play_of_an_unfinished_run_proposes_to_finish_it(capsys, monkeypatch, ke
 
 
 def test_play_makes_a_film(capsys, tmp_path):
-    run(capsys, "train", "sac", "told/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
+    run(capsys, "train", "sac", "test/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
     status, out, _ = run(capsys, "play", "x", "--num-episodes", "1", "--gif", "x.gif")
     assert status == 0
     assert "Film of one episode, " in out
@@ -316,13 +316,13 @@ def test_play_makes_a_film(capsys, tmp_path):
     run(capsys, *PLAIN, "--total-steps", "20", "--out", "y")
     status, _, err = run(capsys, "play", "y", "--num-episodes", "1", "--gif", "y.gif")
     assert status == 2
-    assert "`gif` is for environments that draw pictures, but told/Noisy-v0 does not" in err
+    assert "`gif` is for environments that draw pictures, but test/Noisy-v0 does not" in err
 
 
 def test_a_film_without_pillow(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
-        film(SAC("told/Painted-v0", hidden=(8,)), "told/Painted-v0", 0, True, "x.gif")
+        film(SAC("test/Painted-v0", hidden=(8,)), "test/Painted-v0", 0, True, "x.gif")
 
 
 @pytest.mark.parametrize(
@@ -330,38 +330,38 @@ def test_a_film_without_pillow(monkeypatch):
     [
         ([], "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`"),
         (["sac"], "An algorithm and an environment must be given"),
-        (["sacc", "told/Noisy-v0"], "There is no algorithm 'sacc'. Did you mean sac? There are: sac, original_sac"),
-        (["soft-q", "told/Noisey-v0"], "There is no algorithm 'soft-q'. Did you mean soft_q?"),
+        (["sacc", "test/Noisy-v0"], "There is no algorithm 'sacc'. Did you mean sac? There are: sac, original_sac"),
+        (["soft-q", "test/Noisey-v0"], "There is no algorithm 'soft-q'. Did you mean soft_q?"),
         (
             ["sac", "Pendulm-v1"],
             "Gymnasium cannot make 'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you mean",
         ),
         (["sac", "no_such_module:Env-v0"], "`env` must be an id without a module, but is 'no_such_module:Env-v0'"),
         (["sac", ""], "Gymnasium cannot make ''"),
-        (["sac", "told/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),
+        (["sac", "test/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),
         (
-            ["policy_gradient", "told/Noisy-v0", "--optimism", "1"],
+            ["policy_gradient", "test/Noisy-v0", "--optimism", "1"],
             "policy_gradient has no option optimism. It has: temp",
         ),
-        (["sac", "told/Noisy-v0", "--option", "hiden=4"], "sac has no option hiden. Did you mean hidden? It has: temp"),
-        (["sac", "told/Noisy-v0", "--option", "hidden"], "`--option` must be NAME=VALUE, such as learning_rate=1e-3"),
-        (["sac", "told/Noisy-v0", "--option", "hidden=wide"], "The options do not fit told/Noisy-v0"),
-        (["sac", "told/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
-        (["sac", "told/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
-        (["sac", "told/Noisy-v0", "--optimism", "1"], "`optimism` must be 0 while the temperature is learned"),
-        (["sac", "told/Noisy-v0", "--total-steps", "0"], "`total_steps` must be a whole number, at least 1"),
-        (["sac", "told/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
-        (["sac", "told/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),
-        (["sac", "told/Noisy-v0", "--num-envs", "0"], "`num_envs` must be a whole number"),
-        (["sac", "told/Noisy-v0", "--seed", "-3"], "`seed` must be a whole number"),
-        (["sac", "told/Noisy-v0", "--device", "cuda"], 'Take "cpu"'),
-        (["sac", "told/Noisy-v0", "--out", "taken"], "taken"),
+        (["sac", "test/Noisy-v0", "--option", "hiden=4"], "sac has no option hiden. Did you mean hidden? It has: temp"),
+        (["sac", "test/Noisy-v0", "--option", "hidden"], "`--option` must be NAME=VALUE, such as learning_rate=1e-3"),
+        (["sac", "test/Noisy-v0", "--option", "hidden=wide"], "The options do not fit test/Noisy-v0"),
+        (["sac", "test/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
+        (["sac", "test/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
+        (["sac", "test/Noisy-v0", "--optimism", "1"], "`optimism` must be 0 while the temperature is learned"),
+        (["sac", "test/Noisy-v0", "--total-steps", "0"], "`total_steps` must be a whole number, at least 1"),
+        (["sac", "test/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
+        (["sac", "test/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),
+        (["sac", "test/Noisy-v0", "--num-envs", "0"], "`num_envs` must be a whole number"),
+        (["sac", "test/Noisy-v0", "--seed", "-3"], "`seed` must be a whole number"),
+        (["sac", "test/Noisy-v0", "--device", "cuda"], 'Take "cpu"'),
+        (["sac", "test/Noisy-v0", "--out", "taken"], "taken"),
         (["--resume", "nowhere"], "`nowhere` must be the folder of a training run, but there is no such folder"),
         (["--resume", "."], "must be the folder of a training run, but there is no run.json"),
         (["--resume", "taken"], "`taken` must be the folder of a training run"),
         (["--resume", "nowhere", "--seed", "3"], "With --resume all is as the run began, so --seed cannot be given"),
         (
-            ["sac", "told/Noisy-v0", "--resume", "nowhere"],
+            ["sac", "test/Noisy-v0", "--resume", "nowhere"],
             "so an algorithm cannot be given; --total-steps and --device can",
         ),
     ],
@@ -378,7 +378,7 @@ def test_mistakes_are_one_line_and_write_nothing(capsys, tmp_path, args, message
 
 
 def test_a_device_that_torch_does_not_know_is_one_line(capsys):
-    status, _, err = run(capsys, "train", "sac", "told/Noisy-v0", "--device", "abacus")
+    status, _, err = run(capsys, "train", "sac", "test/Noisy-v0", "--device", "abacus")
     assert (status, err.count("\n")) == (2, 1)
 
 
@@ -419,7 +419,7 @@ def test_a_run_is_never_written_over(capsys, made):
         (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
     ],
 )
-def test_broken_folders_are_told_in_one_line(capsys, made, name, content, command, message):
+def test_broken_folders_are_reported_in_one_line(capsys, made, name, content, command, message):
     if name is not None:
         path = made / name
         whole_file = path.read_bytes()
@@ -432,12 +432,12 @@ def test_broken_folders_are_told_in_one_line(capsys, made, name, content, comman
     assert err.count("\n") == 1
 
 
-def test_an_environment_that_is_gone_is_told(capsys, made, monkeypatch):
-    monkeypatch.delitem(gymnasium.registry, "told/Noisy-v0")
+def test_an_environment_that_is_gone_is_reported(capsys, made, monkeypatch):
+    monkeypatch.delitem(gymnasium.registry, "test/Noisy-v0")
     for command in (["play", "x"], ["train", "--resume", "x", "--total-steps", "50"]):
         status, _, err = run(capsys, *command)
         assert status == 2
-        assert "Gymnasium cannot make 'told/Noisy-v0'" in err
+        assert "Gymnasium cannot make 'test/Noisy-v0'" in err
 
 
 def test_a_policy_of_another_kind_is_refused(capsys, made):
@@ -461,7 +461,7 @@ def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
         "--out",
         "x",
     ]
-    status, _, err = run(capsys, "train", "sac", "told/Nan-v0", *args)
+    status, _, err = run(capsys, "train", "sac", "test/Nan-v0", *args)
     assert (status, err.count("\n")) == (2, 1)
     assert "reward must be finite" in err
     assert "To go on after step 69: pgm-control train --resume x" in err
@@ -469,7 +469,7 @@ def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
     assert json.loads(Path("x/run.json").read_text())["status"] == "failed"
     assert int(rows("x/log.csv")[-1]["step"]) == 66
     args[-1] = "y"
-    status, _, err = run(capsys, "train", "sac", "told/Huge-v0", *args)
+    status, _, err = run(capsys, "train", "sac", "test/Huge-v0", *args)
     assert (status, err.count("\n")) == (2, 1)
     assert "Lower the learning rate, or scale the rewards" in err
     assert "What there is of the run is in y." in err
@@ -519,14 +519,14 @@ def test_tensorboard_gets_every_row_once(capsys, monkeypatch, keyboard):
     assert (first.path, first.purge, second.purge) == (str(Path("x/tensorboard")), 1, 35)
     assert first.points.pop() == second.points.pop() == "closed"
     points = first.points + second.points
-    told = {(f"log/{name}", int(row["step"]), float(value)) for row in rows("x/log.csv") for name, value in row.items()
+    kept = {(f"log/{name}", int(row["step"]), float(value)) for row in rows("x/log.csv") for name, value in row.items()
             if value and name != "step"}  # fmt: skip
-    assert {point for point in points if point[0].startswith("log/")} == told
+    assert {point for point in points if point[0].startswith("log/")} == kept
     assert len(points) == len(set(points))
     assert [step for name, step, _ in points if name == "evaluations/return"] == [20, 40, 60]
 
 
-def test_tensorboard_that_is_missing_is_told_first(capsys, tmp_path, monkeypatch):
+def test_tensorboard_that_is_missing_is_reported_first(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     status, out, err = run(capsys, *NOISY, "--tensorboard")
     assert (status, out) == (2, "")

@@ -52,7 +52,7 @@ def test_gymnasiums_tables_are_true(make):
     assert str(check).startswith("The table agrees with the environment, in 10000 random steps.")
 
 
-def test_dice_that_were_thrown_are_tested(lake, mdp):
+def test_events_that_occurred_are_tested(lake, mdp):
     """Eleven states of four dice with two or three faces each: nearly all of them are thrown often enough."""
     assert check_against_env(mdp, lake, seed=0).degrees_of_freedom >= 60
     assert check_against_env(mdp, lake, total_steps=10, seed=0).degrees_of_freedom == 0
@@ -121,7 +121,7 @@ def test_a_wrong_frequency_is_improbable(lake, mdp):
 
 
 def test_wrong_start_frequencies_are_improbable():
-    env = Spinner(faces=2, weights=(0.5, 0.5), episode=1)
+    env = Spinner(outcomes=2, weights=(0.5, 0.5), episode=1)
     mdp = spinner_table(start=(0.6, 0.4))
     check = check_against_env(mdp, env, total_steps=4000, seed=0)
     assert check.p_value < 1e-10
@@ -143,7 +143,7 @@ def test_truncation_is_not_termination():
 
 
 def test_single_precision_tables_are_accepted():
-    env = Spinner(faces=2, weights=(0.5, 0.5), reward=0.1)
+    env = Spinner(outcomes=2, weights=(0.5, 0.5), reward=0.1)
     double = spinner_table(reward=0.1)
     assert check_against_env(double, env, total_steps=1000, seed=0).ok
     assert check_against_env(double.to(dtype=torch.float32), env, total_steps=1000, seed=0).ok
@@ -169,7 +169,7 @@ def test_the_same_seed_gives_the_same_check_and_the_global_generator_is_left_alo
 
 
 def test_the_environment_stays_open():
-    env = Spinner(faces=2, weights=(0.5, 0.5))
+    env = Spinner(outcomes=2, weights=(0.5, 0.5))
     check_against_env(spinner_table(), env, total_steps=10, seed=0)
     assert not env.closed
 
@@ -207,7 +207,7 @@ def test_other_actions_are_refused(lake, mdp):
 
 def test_an_environment_that_leaves_its_own_space_is_refused():
     with pytest.raises(InvalidArgument, match=r"`env` must return states 0 to 1, .* but returned 2"):
-        check_against_env(spinner_table(), Spinner(faces=3, weights=(0.0, 0.0, 1.0), claims=2), seed=0)
+        check_against_env(spinner_table(), Spinner(outcomes=3, weights=(0.0, 0.0, 1.0), claims=2), seed=0)
 
 
 def test_the_statistic_by_hand():
@@ -239,8 +239,8 @@ def test_without_degrees_of_freedom_the_text_says_so():
 class Spinner(gymnasium.Env):
     """A wheel: every action spins it, every spin pays the same, episodes start at a random face."""
 
-    def __init__(self, faces, weights, reward=1.0, claims=None, episode=10):
-        self.observation_space = spaces.Discrete(claims or faces)
+    def __init__(self, outcomes, weights, reward=1.0, claims=None, episode=10):
+        self.observation_space = spaces.Discrete(claims or outcomes)
         self.action_space = spaces.Discrete(1)
         self.weights, self.reward, self.episode, self.closed = weights, reward, episode, False
 

@@ -81,7 +81,7 @@ def test_a_world_that_is_known():
     assert [found.state_of([x]) for x in (0.0, 0.24, 0.26, 0.99, 7.0)] == [0, 0, 1, 3, 3]
 
 
-def test_dice_are_the_share_of_a_cell():
+def test_probabilities_are_the_share_of_a_cell():
     """With three cells a quarter is three quarters of one; of 8 stratified points 6 go on, and outcomes stay apart."""
     mdp = strip(3).mdp
     for s in range(3):
@@ -89,8 +89,8 @@ def test_dice_are_the_share_of_a_cell():
         assert p == {s: 0.25, s + 1: 0.75}
     stays, goes = mdp.reward[1, 1, :2]
     assert float(stays) < 0.45 < float(goes)  # who goes on was further to the right
-    dice = strip(3, env=Strip(noise=0.2), num_samples=64).mdp
-    assert dice.num_outcomes > 2
+    noisy = strip(3, env=Strip(noise=0.2), num_samples=64).mdp
+    assert noisy.num_outcomes > 2
     assert not torch.equal(strip(3, sampling="random").mdp.probability, mdp.probability)
 
 
@@ -153,8 +153,8 @@ def test_cells_know_their_own(data):
 
 def arrivals(mdp):
     """Whether each state can be arrived in from a cell."""
-    met = mdp.successor[:-1][mdp.probability[:-1] > 0]
-    return torch.bincount(met, minlength=mdp.num_states) > 0
+    reached = mdp.successor[:-1][mdp.probability[:-1] > 0]
+    return torch.bincount(reached, minlength=mdp.num_states) > 0
 
 
 def play(env, found, policy, episodes=10):

@@ -345,7 +345,7 @@ def test_a_policy_with_numbers_of_its_own_is_neither_used_up_nor_decisive(lake):
     assert np.array_equal(policy.predict(ones)[0], twin.predict(ones)[0])
 
 
-def test_seeds_give_unrelated_dice():
+def test_seeds_give_unrelated_outcomes():
     """Copy i of seed s must not be copy i+1 of seed s−1, as it would be if copies were seeded s, s+1, …"""
     walk = np.eye(4)[np.full(16, 1)]
     here, there = (rollout("FrozenLake-v1", walk, 64, seed=seed, num_envs=8).lengths.reshape(8, 8) for seed in (0, 1))
@@ -366,7 +366,7 @@ def test_as_many_episodes_as_asked(episodes, num_envs):
     assert (result.lengths > 0).all()
 
 
-def test_progress_is_told_how_many_episodes_are_finished():
+def test_progress_reports_how_many_episodes_are_finished():
     heard = []
     rollout(
         vector_of(Count, AutoresetMode.NEXT_STEP, 2),

@@ -143,7 +143,7 @@ def test_a_final_reward_is_in_no_table_of_states_alone():
         TabularMDP.from_gymnasium(to_gymnasium(with_final_reward()), horizon=3)
 
 
-def test_dice_in_parts_are_joined():
+def test_factored_dynamics_are_joined():
     parts = to_gymnasium(windy_bridge_in_parts())
     assert parts.P == to_gymnasium(windy_bridge()).P
 
@@ -157,7 +157,7 @@ def test_dice_in_parts_are_joined():
     [(random_mdp(1), ()), (random_mdp(2, states=5, outcomes=4), ()), (windy_bridge(), (15, 16))],
     ids=["three states", "five states", "bridge"],
 )
-def test_the_dice_are_true(mdp, ended):
+def test_the_frequencies_of_outcomes_are_true(mdp, ended):
     """False alarm: 1e-4 a problem, by the definition of `ok`. The table is the MDP's own, not by way of `P`."""
     p, successor, reward = mdp.probability.numpy(), mdp.successor.numpy(), mdp.reward.numpy()
     last, shape = mdp.num_states, (1, *p.shape[1:])
@@ -174,14 +174,14 @@ def test_the_dice_are_true(mdp, ended):
 
 
 @pytest.mark.statistical
-def test_the_frequencies_of_faces_that_look_alike():
+def test_the_frequencies_of_outcomes_that_look_alike():
     """Each face of one die within five standard errors: false alarm 6e-7 a face, four faces."""
     chances = [0.1, 0.2, 0.3, 0.4]
     mdp = TabularMDP([1.0], [[chances]], [[[0] * 4]], [[[1.0, 1.0, 2.0, 2.0]]], horizon=5000)
     env = to_gymnasium(mdp)
     env.reset(seed=0)
-    faces = np.bincount([env.step(0)[4]["outcome"] for _ in range(5000)], minlength=4) / 5000
-    for frequency, chance in zip(faces, chances, strict=True):
+    outcomes = np.bincount([env.step(0)[4]["outcome"] for _ in range(5000)], minlength=4) / 5000
+    for frequency, chance in zip(outcomes, chances, strict=True):
         assert abs(frequency - chance) < 5 * math.sqrt(chance * (1 - chance) / 5000)
 
 
@@ -201,7 +201,7 @@ def test_a_step_is_an_outcome_of_the_table():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rounding_never_throws_an_impossible_face(dtype):
+def test_rounding_never_draws_an_impossible_outcome(dtype):
     """The smallest and the largest number a generator can give, where the first and the last face are impossible."""
     p = torch.tensor([0.0, *[1 / 7] * 7, 0.0, 0.0], dtype=dtype)
     mdp = TabularMDP(p, p.expand(10, 1, 10), torch.arange(10).expand(10, 1, 10), torch.zeros(10, 1, 10), horizon=9)

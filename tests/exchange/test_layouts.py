@@ -88,13 +88,13 @@ def clamped_values(mdp, temperature=0.7):
     return infer(TabularModel(mdp, temperature), 0.0).v.numpy()
 
 
-def faces(mdp):
+def outcomes(mdp):
     """p by (s, a, s', r), by looping: two problems that agree here give the same answers to any question."""
     found = {}
     tables = zip(*(each.flatten(2).tolist() for each in (mdp.probability, mdp.successor, mdp.reward)), strict=True)
     for s, rows in enumerate(tables):
-        for a, die in enumerate(zip(*rows, strict=True)):
-            for p, n, r in zip(*die, strict=True):
+        for a, event in enumerate(zip(*rows, strict=True)):
+            for p, n, r in zip(*event, strict=True):
                 if p > 0:
                     found[s, a, n, r] = found.get((s, a, n, r), 0.0) + p
     return found
@@ -103,7 +103,7 @@ def faces(mdp):
 def same_problem(one, other):
     assert (one.horizon, one.discount) == (other.horizon, other.discount)
     assert one.initial.tolist() == pytest.approx(other.initial.tolist(), abs=1e-14)
-    assert faces(one) == pytest.approx(faces(other), abs=1e-14)
+    assert outcomes(one) == pytest.approx(outcomes(other), abs=1e-14)
 
 
 KEYS = {
@@ -172,7 +172,7 @@ def test_quantecon_round_trips_are_exact(arrays, discount, horizon):
             again = from_quantecon(reward, q, *rest, horizon=horizon, initial=initial)
             for x, y in zip(to_quantecon(again, "pairs"), pairs, strict=True):
                 np.testing.assert_array_equal(x, y)
-            possible = [{at: p for at, p in faces(each).items() if at[3] > -math.inf} for each in (again, mdp)]
+            possible = [{at: p for at, p in outcomes(each).items() if at[3] > -math.inf} for each in (again, mdp)]
             assert possible[0] == pytest.approx(possible[1], abs=1e-14)
 
 
@@ -357,23 +357,23 @@ def utility(A, B, C, D, horizon, of):  # noqa: N803
         for s in value:
             worth = []
             for u in np.ndindex(*controls):
-                faces = [
+                outcomes = [
                     (np.prod([b[n_f, s_f, u_f] for b, n_f, s_f, u_f in zip(B, n, s, u, strict=True)]) * p, c + value[n])
                     for n in value
                     for p, c in arrived(n)
                 ]
-                worth.append(of(faces))
+                worth.append(of(outcomes))
             after[s] = math.log(np.mean(np.exp(worth)))
         value = after
     return value
 
 
-def hopeful(faces):
-    return math.log(sum(p * math.exp(x) for p, x in faces))
+def free_value(outcomes):
+    return math.log(sum(p * math.exp(x) for p, x in outcomes))
 
 
-def sober(faces):
-    return sum(p * x for p, x in faces)
+def clamped_value(outcomes):
+    return sum(p * x for p, x in outcomes)
 
 
 @laws
@@ -382,13 +382,13 @@ def test_pymdp_models_mean_what_they_mean_there(arrays, temperature):
     A, B, C, D = arrays  # noqa: N806
     horizon, first = 2, [len(d) for d in D]
     start = {s: np.prod([d[i] for d, i in zip(D, s, strict=True)]) for s in np.ndindex(*first)}
-    told, merged = (
+    split, merged = (
         from_pymdp(A, B, C, D, horizon=horizon, temperature=temperature, merge=merge) for merge in (False, True)
     )
-    free = utility(A, B, C, D, horizon, hopeful)
+    free = utility(A, B, C, D, horizon, free_value)
     evidence = math.log(sum(p * math.exp(free[s]) for s, p in start.items()))
-    assert infer(TabularModel(told.mdp, temperature), 1.0).log_evidence == pytest.approx(evidence, abs=1e-9)
-    clamped = utility(A, B, C, D, horizon, sober)
+    assert infer(TabularModel(split.mdp, temperature), 1.0).log_evidence == pytest.approx(evidence, abs=1e-9)
+    clamped = utility(A, B, C, D, horizon, clamped_value)
     assert infer(TabularModel(merged.mdp, temperature), 0.0).objective == pytest.approx(
         sum(p * clamped[s] for s, p in start.items()), abs=1e-9
     )
@@ -397,10 +397,10 @@ def test_pymdp_models_mean_what_they_mean_there(arrays, temperature):
         sum(p * np.prod([a[(i, *s)] for a, i in zip(A, o, strict=True)]) for s, p in start.items())
         for o in np.ndindex(*[len(a) for a in A])
     ]
-    for each in (told, merged):
+    for each in (split, merged):
         assert each.initial_observation is not None
-        met = (each.mdp.initial[:, None] * each.initial_observation).sum(0)
-        assert met.tolist() == pytest.approx(seen, abs=1e-12)
+        predicted = (each.mdp.initial[:, None] * each.initial_observation).sum(0)
+        assert predicted.tolist() == pytest.approx(seen, abs=1e-12)
         assert each.num_observations == len(seen)
 
 
@@ -411,16 +411,16 @@ def test_pymdp_round_trips(arrays):
 
     Only a state in which nobody arrives may be told apart anew, since nothing is paid there; no answer depends on it.
     """
-    told = from_pymdp(*arrays, horizon=2, temperature=2.0)
-    written = to_pymdp(told, 2.0)
+    split = from_pymdp(*arrays, horizon=2, temperature=2.0)
+    written = to_pymdp(split, 2.0)
     again = from_pymdp(*written, horizon=2, temperature=2.0)
     for beta in (0.0, 1.0):
-        one, other = (infer(TabularModel(each.mdp, 2.0), beta).value for each in (told, again))
+        one, other = (infer(TabularModel(each.mdp, 2.0), beta).value for each in (split, again))
         assert one == pytest.approx(other, abs=1e-9)
-    if {to for _, _, to, _ in faces(told.mdp)} == set(range(told.mdp.num_states)):
+    if {to for _, _, to, _ in outcomes(split.mdp)} == set(range(split.mdp.num_states)):
         for one, other in zip(to_pymdp(again, 2.0), written, strict=True):
             np.testing.assert_allclose(one[0], other[0], rtol=0, atol=1e-15)
-        same_problem(again.mdp, told.mdp)
+        same_problem(again.mdp, split.mdp)
 
 
 @laws

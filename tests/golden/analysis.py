@@ -217,8 +217,8 @@ def _optimism_by_block() -> dict[str, Any]:
 def _ensemble() -> dict[str, Any]:
     members = [windy_bridge_in_parts(gust=gust).joint() for gust in (0.05, 0.3)]
     both = TabularModel(Ensemble(members, [0.3, 0.7], ["calm", "wild"]).joint(), 1.0)
-    hopes = infer(both, Optimism({"own": 0.5, "wind": 0.0}, {"member": 1.0, "state": 0.0}))
-    return attributes(hopes, "q v initial policy dynamics objective")
+    optimistic = infer(both, Optimism({"own": 0.5, "wind": 0.0}, {"member": 1.0, "state": 0.0}))
+    return attributes(optimistic, "q v initial policy dynamics objective")
 
 
 def _return_conditioned() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pgm_control import (
     TabularModel,
     ToGoELBO,
     fit,
-    priced,
+    with_optimism,
 )
 from pgm_control.guides import (
     DeterministicGuide,
@@ -58,7 +58,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "free_converges": on(path, FreeGuide, num_steps=2000),
         "free_trace": on(path, FreeGuide, loss=Trace_ELBO(), num_steps=30),
         "free_enumerated": on(path, FreeGuide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=10),
-        "free_priced": _priced,
+        "free_priced": _with_optimism,
         "free_natural_gradient": on(lake, FreeGuide, method="natural_gradient", step_size=0.3, num_steps=20),
         "clamped": on(lake, ClampedGuide),
         "clamped_sgd": on(bridge, ClampedGuide, loss=MarkovELBO(), optim=sgd()),
@@ -106,11 +106,11 @@ def _own_model(guide: Any) -> dict[str, Any]:
     return fitted(guide.model, guide, num_steps=30)
 
 
-def _priced() -> dict[str, Any]:
+def _with_optimism() -> dict[str, Any]:
     model = TabularModel(restaurant(), 1.0)
     guide = FreeGuide(model)
     loss = TraceEnum_ELBO(max_plate_nesting=0)
-    both = (priced(each, model, 0.5) for each in (model, guide))
+    both = (with_optimism(each, model, 0.5) for each in (model, guide))
     found = fit(*both, loss=loss, num_steps=20, seed=0)
     return {**attributes(found, "elbo_history num_steps status"), "parameters": dict(guide.state_dict())}
 

@@ -26,7 +26,7 @@ def cases() -> dict[str, Callable[[], Any]]:
     return {
         "soft_q_discrete": lambda: learned(SoftQLearning(PATH, temperature=20.0, **SMALL)),
         "soft_q_box": lambda: learned(SoftQLearning(PENDULUM, temperature=5.0, **SMALL)),
-        "soft_q_hopeful": lambda: learned(SoftQLearning(PATH, temperature=20.0, optimism=0.5, num_envs=2, **SMALL)),
+        "soft_q_optimistic": lambda: learned(SoftQLearning(PATH, temperature=20.0, optimism=0.5, num_envs=2, **SMALL)),
         "sac": lambda: learned(SAC(PENDULUM, **SMALL)),
         "sac_discrete": lambda: learned(SAC(PATH, **SMALL)),
         "sac_flow": lambda: learned(SAC(PENDULUM, policy="flow", temperature=1.0, **SMALL)),

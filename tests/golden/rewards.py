@@ -64,7 +64,8 @@ def cases() -> dict[str, Callable[[], Any]]:
             "names log_evidence probability",
         ),
         "identification": lambda: attributes(
-            identification(inverse(path, seen, "state", prior=2.0)), "unmet luck constant shaping unseen information"
+            identification(inverse(path, seen, "state", prior=2.0)),
+            "unreachable redistribution constant shaping unobserved information",
         ),
     }
 

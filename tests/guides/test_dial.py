@@ -26,8 +26,8 @@ from pgm_control import (
     fit,
     infer,
     objective,
-    priced,
     renyi_bound,
+    with_optimism,
 )
 from pgm_control.inference.variational.elbo import objective_of
 from pgm_control.models import restaurant, risky_path
@@ -54,8 +54,10 @@ def test_two_routes_of_svi_and_the_exact_answer_agree(name, beta):
     bounded = fit(model, ClampedGuide(model), MarkovRenyi(1 - beta), num_steps=2000)
     assert renyi_bound(model, bounded.guide, 1 - beta) == pytest.approx(exact.objective, abs=1e-4)
     for guide in (dialled.guide, bounded.guide):  # where the policy matters they do the same, too
-        met = exact.marginals().state[0] > 1e-3
-        torch.testing.assert_close(guide.blocks().log_policy.exp()[0, met], exact.policy[0, met], atol=0.02, rtol=0)
+        visited = exact.marginals().state[0] > 1e-3
+        torch.testing.assert_close(
+            guide.blocks().log_policy.exp()[0, visited], exact.policy[0, visited], atol=0.02, rtol=0
+        )
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -130,10 +132,10 @@ def test_a_negative_optimism_is_a_saddle():
         assert (float(changed) < at) is worse
 
 
-impossible_faces = pytest.mark.filterwarnings("ignore:Encountered .inf")  # −inf times a negative price
+impossible_outcomes = pytest.mark.filterwarnings("ignore:Encountered .inf")  # −inf times a negative price
 
 
-@impossible_faces
+@impossible_outcomes
 @pytest.mark.parametrize("discount", [1.0, 0.8])
 @pytest.mark.parametrize(
     "optimism",
@@ -155,7 +157,9 @@ def test_pyro_enumerates_the_priced_programs_to_the_same_gradient(optimism, disc
     exact = torch.autograd.grad(value, list(guide.parameters()))
     guide.zero_grad()
     loss = TraceEnum_ELBO(max_plate_nesting=0)
-    found = loss.loss_and_grads(priced(model, model, optimism), config_enumerate(priced(guide, model, optimism)))
+    found = loss.loss_and_grads(
+        with_optimism(model, model, optimism), config_enumerate(with_optimism(guide, model, optimism))
+    )
     assert -found == pytest.approx(value.item(), rel=1e-10)
     for one, parameter in zip(exact, guide.parameters(), strict=True):
         torch.testing.assert_close(-parameter.grad, one, atol=1e-12, rtol=1e-10)
@@ -166,18 +170,20 @@ def test_pyro_samples_the_priced_programs():
     """Fails by chance once in two million (five standard errors); the seed is fixed."""
     model, optimism = TabularModel(random_mdp(seed=0, horizon=2), 0.7), Optimism(0.4)
     guide = DialGuide(model, optimism)
-    pair = priced(model, model, optimism), priced(guide, model, optimism)
+    pair = with_optimism(model, model, optimism), with_optimism(guide, model, optimism)
     values = torch.tensor([-Trace_ELBO().loss(*pair) for _ in range(1000)])
     assert float(values.mean()) == pytest.approx(objective(model, guide), abs=5 * float(values.std()) / 1000**0.5)
 
 
-@impossible_faces
+@impossible_outcomes
 def test_svi_on_priced_programs_moves_to_the_exact_answer():
     model, optimism = TabularModel(restaurant()), Optimism(-0.5)
     guide = DialGuide(model, optimism)
     optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": (0.9, 0.9)})
     loss = TraceEnum_ELBO(max_plate_nesting=0)
-    step = SVI(priced(model, model, optimism), config_enumerate(priced(guide, model, optimism)), optim, loss).step
+    step = SVI(
+        with_optimism(model, model, optimism), config_enumerate(with_optimism(guide, model, optimism)), optim, loss
+    ).step
     for _ in range(400):
         step()
     assert objective(model, guide) == pytest.approx(infer(model, optimism).objective, abs=1e-3)
@@ -252,7 +258,9 @@ def test_what_is_wrong_is_named():
     with pytest.raises(InvalidArgument, match=r"`optimism` must be given, because Posterior|does not say its own"):
         objective(model, TabularModel(model.mdp))
     with pytest.raises(InvalidArgument, match=r"whose sites are whole dice.*MarkovObjective"):
-        priced(model, TabularModel(model.mdp.replace(discount=0.5)), Optimism(1.0, 1.0, torch.tensor([0.0, 1.0, 0.0])))
+        with_optimism(
+            model, TabularModel(model.mdp.replace(discount=0.5)), Optimism(1.0, 1.0, torch.tensor([0.0, 1.0, 0.0]))
+        )
 
 
 def test_losses_are_what_they_say():

@@ -220,7 +220,7 @@ def test_a_plan_that_cannot_be_made_is_refused_with_the_reason():
         MeanFieldGuide(model)
 
 
-def test_a_state_that_is_never_met_forbids_nothing():
+def test_a_state_that_is_never_visited_forbids_nothing():
     mask = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
     mdp = TabularMDP(
         initial=[1.0, 0.0, 0.0],
@@ -273,8 +273,8 @@ def test_the_best_decisions_are_those_of_hard_value_iteration(problem):
     model = model_of(problem)
     guide = DeterministicGuide(model)
     with np.errstate(divide="ignore"):
-        priced = problem.reward + problem.temperature * np.log(problem.prior)[..., None]
-    expected = best_return(dataclasses.replace(problem, reward=priced)) / problem.temperature
+        with_prior = problem.reward + problem.temperature * np.log(problem.prior)[..., None]
+    expected = best_return(dataclasses.replace(problem, reward=with_prior)) / problem.temperature
     guide.assign(guide.optimum())
     assert value(model, guide) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 

@@ -43,7 +43,7 @@ FREE = Optimism(1.0, 1.0, 1.0)
 MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_reward=[0.5, -1.0, 2.0]), 0.7)
 
 
-class Lucky(MarkovGuide):
+class Optimistic(MarkovGuide):
     """A guide that believes to know when it dies."""
 
     def __init__(self, model):
@@ -102,7 +102,7 @@ def test_the_prediction_is_the_mixture(problem):
     """Face by face with a belief, and Σ w q_z: the same density, which sums to one; clamped and free components."""
     model, together = model_of(problem), batch_of(problem)
     assume(infer(model, 0.0).value > -math.inf)
-    for build in (ClampedGuide, FreeGuide, Lucky):
+    for build in (ClampedGuide, FreeGuide, Optimistic):
         mixture = mixture_of(model, build)
         found = log_probability(mixture.process(), model.mdp, together).detach()
         expected, _ = log_q_by_components(mixture, together)
@@ -110,7 +110,7 @@ def test_the_prediction_is_the_mixture(problem):
         assert float(found.exp().sum()) == pytest.approx(1.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("build", [ClampedGuide, FreeGuide, Lucky])
+@pytest.mark.parametrize("build", [ClampedGuide, FreeGuide, Optimistic])
 def test_the_program_has_that_density(build):
     mixture = mixture_of(MODEL, build)
     for seed in range(20):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from demonstrated import corridor, problem, seen
-from watched_demonstrators import WHO, drawn, watched
+from watched_demonstrators import DEMONSTRATORS, drawn, watched
 
 from pgm_control import TabularMDP, TabularModel
 from pgm_control.inverse_rl import (
@@ -23,30 +23,36 @@ from pgm_control.inverse_rl.objective import RewardFunction
 
 def flat(found):
     """Directions known to be flat before anything was seen; the likelihood must agree."""
-    known = torch.cat([found.unmet, found.luck, found.constant, found.shaping, found.inevitable])
+    known = torch.cat(
+        [found.unreachable, found.redistribution, found.constant, found.shaping, found.action_independent]
+    )
     assert float((known @ found.information).abs().max() if len(known) else 0.0) < 1e-9
     basis = found.free_directions
     torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)).double(), atol=1e-7, rtol=0)
     return {name: len(getattr(found, name)) for name in KINDS if len(getattr(found, name))}
 
 
-KINDS = ("unmet", "luck", "constant", "shaping", "inevitable", "unseen")
+KINDS = ("unreachable", "redistribution", "constant", "shaping", "action_independent", "unobserved")
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.9])
-@pytest.mark.parametrize("who", [*WHO.values(), ClampedDemonstrator("matching")], ids=repr)
-def test_what_is_flat_for_all_is_flat_now(who, discount):
+@pytest.mark.parametrize("demonstrator", [*DEMONSTRATORS.values(), ClampedDemonstrator("matching")], ids=repr)
+def test_what_is_flat_for_all_is_flat_now(demonstrator, discount):
     """A constant, always; rewards of outcomes by their mean alone where the dice are taken as they are."""
     model = problem(1, horizon=6, discount=discount)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 60))
-    minds_mean = isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
+    minds_mean = isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
     wanted = {
         "state": {"constant": 1},
         "state_action": {"constant": 1},
-        "outcome": {"unmet": 2, **({"luck": 10} if minds_mean else {}), "constant": 1},  # outcome 0 of (0, 0) is sure
+        "outcome": {
+            "unreachable": 2,
+            **({"redistribution": 10} if minds_mean else {}),
+            "constant": 1,
+        },  # outcome 0 of (0, 0) is sure
     }
     for of, expected in wanted.items():
-        found = identification(inverse(model, demonstrations, of, who, prior=1.0))
+        found = identification(inverse(model, demonstrations, of, demonstrator, prior=1.0))
         assert flat(found) == expected
         assert found.scale_trades
         assert "constant" in str(found)
@@ -90,20 +96,20 @@ def layers():
     return TabularMDP.from_dense(np.eye(6)[0], probability, np.zeros((6, 2)), 4)
 
 
-@pytest.mark.parametrize("who", WHO.values(), ids=repr)
-def test_potentials_that_vanish_at_the_end_shape(who):
+@pytest.mark.parametrize("demonstrator", DEMONSTRATORS.values(), ids=repr)
+def test_potentials_that_vanish_at_the_end_shape(demonstrator):
     """Rewards of states and actions: φ of the five that are no end. A reward of 0 there leaves it out of the span.
 
     For who minds the outcome, γφ(s') − φ(s) is no reward of state and action, unless φ is alike for those that may
     come: one φ for each layer, 0, {1, 2}, {3, 4}."""
     mdp = layers()
     model = TabularModel(mdp, 0.7)
-    demonstrations = drawn(model, who, 30)
-    minds_mean = isinstance(who, ClampedDemonstrator | BoltzmannDemonstrator)
-    found = identification(inverse(model, demonstrations, "state_action", who, prior=1.0))
+    demonstrations = drawn(model, demonstrator, 30)
+    minds_mean = isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
+    found = identification(inverse(model, demonstrations, "state_action", demonstrator, prior=1.0))
     assert flat(found) == {"constant": 1, "shaping": 5 if minds_mean else 3}
     features = torch.eye(12).reshape(6, 2, 12)[..., :10]
-    of_ways = identification(inverse(model, demonstrations, features, who, prior=1.0))
+    of_ways = identification(inverse(model, demonstrations, features, demonstrator, prior=1.0))
     assert flat(of_ways) == {"shaping": 5 if minds_mean else 3}
     potential = torch.tensor([0.3, -1.0, 0.4, 0.9, -0.2, 0.0]).double()
     if not minds_mean:
@@ -112,20 +118,22 @@ def test_potentials_that_vanish_at_the_end_shape(who):
     torch.testing.assert_close(shape @ of_ways.shaping.T @ of_ways.shaping, shape)
 
 
-@pytest.mark.parametrize("who", [ClampedDemonstrator(forever=True), FreeDemonstrator(forever=True)], ids=repr)
-def test_without_a_last_state_every_potential_shapes(who):
+@pytest.mark.parametrize(
+    "demonstrator", [ClampedDemonstrator(infinite_horizon=True), FreeDemonstrator(infinite_horizon=True)], ids=repr
+)
+def test_without_a_last_state_every_potential_shapes(demonstrator):
     """Of three states: a constant and two more. Who minds the outcome knows of none but the constant."""
     model = problem(1, horizon=6, discount=0.9)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 60))
-    found = identification(inverse(model, demonstrations, "state_action", who, prior=1.0))
-    assert flat(found) == {"constant": 1, **({"shaping": 2} if isinstance(who, ClampedDemonstrator) else {})}
+    found = identification(inverse(model, demonstrations, "state_action", demonstrator, prior=1.0))
+    assert flat(found) == {"constant": 1, **({"shaping": 2} if isinstance(demonstrator, ClampedDemonstrator) else {})}
     posterior = reward_posterior(
-        model, demonstrations, "state_action", who, prior=1.0, method="laplace", num_samples=8, seed=0
+        model, demonstrations, "state_action", demonstrator, prior=1.0, method="laplace", num_samples=8, seed=0
     )
     assert flat(posterior.identification) == flat(found)
 
 
-def test_what_comes_whatever_is_done_is_not_told():
+def test_action_independent_rewards_are_not_identified():
     """Three doors in a row, each passed by either action: rewards of places are paid for sure."""
     probability = np.zeros((4, 2, 4))
     probability[[0, 1, 2], :, [1, 2, 3]] = probability[3, :, 3] = 1.0
@@ -137,7 +145,7 @@ def test_what_comes_whatever_is_done_is_not_told():
     assert "0 of 4 directions" in str(found)
 
 
-def test_what_was_not_met_is_not_told_by_these():
+def test_rewards_of_unvisited_states_are_not_identified_by_these():
     """One short recording says nothing of the actions in cells that it did not visit, at a horizon of 1."""
     mdp = TabularMDP.from_dense(np.full(3, 1 / 3), np.full((3, 2, 3), 1 / 3), np.zeros((3, 2)), 1)
     model = TabularModel(mdp, 0.7)
@@ -145,7 +153,7 @@ def test_what_was_not_met_is_not_told_by_these():
         inverse(model, Demonstrations.from_trajectories(mdp, [[0, 1]], [[1]]), "state_action", prior=1.0)
     )
     kinds = flat(found)
-    assert kinds.pop("unseen") == 2
+    assert kinds.pop("unobserved") == 2
     assert sum(kinds.values()) == 3  # a constant for each state
     assert "These demonstrations do not tell" in str(found)
 

@@ -24,7 +24,7 @@ from pgm_control.inverse_rl import (
     TabularReward,
     inverse,
 )
-from pgm_control.inverse_rl.descent import Bends, descend
+from pgm_control.inverse_rl.descent import CurvatureHistory, descend
 from pgm_control.inverse_rl.direct import direct
 from pgm_control.inverse_rl.objective import Objective, log_prior, predicted_visits
 from pgm_control.kernels.backend import kernels_for
@@ -39,7 +39,7 @@ DEMONSTRATORS = [
 ]
 
 
-def oracle_policy(model, who):
+def oracle_policy(model, demonstrator):
     """Log-policy and, of what the dice are believed to do, the probabilities, from plain recursions."""
     mdp = model.mdp
     initial, probability, successor, reward = (
@@ -47,8 +47,10 @@ def oracle_policy(model, who):
     )
     prior, last = model.action_prior.numpy(), np.zeros(mdp.num_states)
     plain = Problem(initial, probability, successor, reward, mdp.horizon, model.temperature, prior, last, mdp.discount)
-    if not isinstance(who, BoltzmannDemonstrator):
-        beta = {ClampedDemonstrator: 0.0, FreeDemonstrator: 1.0}.get(type(who), getattr(who, "optimism", None))
+    if not isinstance(demonstrator, BoltzmannDemonstrator):
+        beta = {ClampedDemonstrator: 0.0, FreeDemonstrator: 1.0}.get(
+            type(demonstrator), getattr(demonstrator, "optimism", None)
+        )
         found = solve(plain, beta, 0.0)
         return np.log(found.policy), found.dynamics
     v, policies = np.zeros(mdp.num_states), []
@@ -60,21 +62,21 @@ def oracle_policy(model, who):
     return np.array(policies[::-1]), np.broadcast_to(plain.probability, (mdp.horizon, *plain.probability.shape))
 
 
-@pytest.mark.parametrize("who", DEMONSTRATORS[1:], ids=repr)
+@pytest.mark.parametrize("demonstrator", DEMONSTRATORS[1:], ids=repr)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_likelihood_is_that_of_the_definition(who, seed):
+def test_the_likelihood_is_that_of_the_definition(demonstrator, seed):
     model = problem(seed)
     mdp = model.mdp
     states, actions = seen(model, seed=seed)
-    log_policy, dynamics = oracle_policy(model, who)
+    log_policy, dynamics = oracle_policy(model, demonstrator)
     expected = 0.0
     for s, a in zip(states, actions, strict=True):
         for t in range(mdp.horizon):
             expected += log_policy[t, s[t], a[t]]
-            if isinstance(who, FreeDemonstrator) or getattr(who, "dice", "world") == "believed":
+            if isinstance(demonstrator, FreeDemonstrator) or getattr(demonstrator, "dynamics", "world") == "believed":
                 lands = mdp.successor[s[t], a[t]].numpy() == s[t + 1]
                 expected += math.log(dynamics[t, s[t], a[t]][lands].sum())
-    found = who.log_likelihood(
+    found = demonstrator.log_likelihood(
         model,
         Demonstrations.from_trajectories(mdp, states, actions),
         mdp.reward,
@@ -113,11 +115,11 @@ def test_matching_is_that_of_its_definition(discount):
             expected += discount**t * (paid[s[t], a[t]] / tau + math.log(prior[s[t], a[t]]))
         end = discount**n * v[n][s[n]] if len(s) > n else discount ** (n - 1) * ahead[n - 1][s[n - 1], a[n - 1]]
         expected += end / tau
-    who, last = ClampedDemonstrator("matching"), torch.zeros(3, dtype=torch.float64)
+    demonstrator, last = ClampedDemonstrator("matching"), torch.zeros(3, dtype=torch.float64)
     reward = mdp.reward.clone().requires_grad_()
-    found = who.log_likelihood(model, demonstrations, reward, last, tau)
+    found = demonstrator.log_likelihood(model, demonstrations, reward, last, tau)
     assert float(found.detach()) == pytest.approx(expected, abs=1e-9)
-    visits = predicted_visits(who.behaviour(model, mdp.reward, last, tau), demonstrations)
+    visits = predicted_visits(demonstrator.behaviour(model, mdp.reward, last, tau), demonstrations)
     slope = torch.autograd.grad(found, reward)[0].sum(-1)
     torch.testing.assert_close(tau * slope, demonstrations.pairs - visits, atol=1e-9, rtol=0)
 
@@ -139,37 +141,39 @@ def test_the_free_likelihood_of_all_trajectories_sums_to_one():
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("who", DEMONSTRATORS, ids=repr)
+@pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
 @pytest.mark.parametrize("discount", [1.0, 0.9])
-def test_gradients_are_those_of_finite_differences(who, discount):
+def test_gradients_are_those_of_finite_differences(demonstrator, discount):
     model = problem(2, discount=discount)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model))
     reward, last = model.mdp.reward.clone().requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
     tau = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
 
     def likelihood(reward, last, tau):
-        return who.log_likelihood(model, demonstrations, reward, last, tau)
+        return demonstrator.log_likelihood(model, demonstrations, reward, last, tau)
 
     assert torch.autograd.gradcheck(likelihood, (reward, last, tau), eps=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("who", [each for each in DEMONSTRATORS if not isinstance(each, FreeDemonstrator)], ids=repr)
+@pytest.mark.parametrize(
+    "demonstrator", [each for each in DEMONSTRATORS if not isinstance(each, FreeDemonstrator)], ids=repr
+)
 @pytest.mark.parametrize("cut", [4, 2])
-def test_value_and_slope_in_one_sweep_are_those_of_autograd(who, cut):
+def test_value_and_slope_in_one_sweep_are_those_of_autograd(demonstrator, cut):
     """The compiled form that `inverse` climbs by, of whole recordings and of some that end early or lack their end."""
     model = problem(3, discount=0.9)
     mdp = model.mdp
     states, actions = seen(model, 12)
     short = [s[: cut + (i % 2)] for i, s in enumerate(states)], [a[:cut] for a in actions]
     demonstrations = Demonstrations.from_trajectories(mdp, *short)
-    at_once = direct(who, model, demonstrations)
+    at_once = direct(demonstrator, model, demonstrations)
     if kernels_for(mdp.probability, mdp.horizon) is None:
         pytest.skip("nothing is compiled here")
     if at_once is None:
-        assert getattr(who, "dice", None) == "believed" or isinstance(who, BoltzmannDemonstrator)
+        assert getattr(demonstrator, "dynamics", None) == "believed" or isinstance(demonstrator, BoltzmannDemonstrator)
         return
     reward, last = mdp.reward.clone().requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
-    expected = who.log_likelihood(model, demonstrations, reward, last, model.temperature)
+    expected = demonstrator.log_likelihood(model, demonstrations, reward, last, model.temperature)
     slopes = torch.autograd.grad(expected, (reward, last))
     value, *slopes_found = at_once(reward.detach().numpy(), last.detach().numpy())
     found = [torch.from_numpy(each) for each in slopes_found]
@@ -209,8 +213,8 @@ def rewards_of(mdp, pays_last):
 
 
 @pytest.mark.parametrize("pays_last", [False, True])
-@pytest.mark.parametrize("who", DEMONSTRATORS, ids=repr)
-def test_what_the_search_sees_is_what_autograd_says(who, pays_last):
+@pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
+def test_what_the_search_sees_is_what_autograd_says(demonstrator, pays_last):
     """In numpy or through torch, whichever it takes; with a prior and without."""
     torch.manual_seed(0)
     model = problem(4, discount=0.9)
@@ -219,11 +223,11 @@ def test_what_the_search_sees_is_what_autograd_says(who, pays_last):
         parameters, last = list(reward.parameters()), reward.last()
         x = torch.nn.utils.parameters_to_vector(parameters).detach().numpy()
         end = torch.zeros(3, dtype=torch.float64) if last is None else last
-        expected = who.log_likelihood(model, demonstrations, reward(), end, model.temperature)
+        expected = demonstrator.log_likelihood(model, demonstrations, reward(), end, model.temperature)
         if prior is not None:
             expected = expected + log_prior(parameters, prior)
         slopes = torch.nn.utils.parameters_to_vector(torch.autograd.grad(expected, parameters))
-        value, slope = Objective(model, reward, who, demonstrations, prior)(x)
+        value, slope = Objective(model, reward, demonstrator, demonstrations, prior)(x)
         assert value == pytest.approx(-float(expected.detach()) / 9, abs=1e-11)
         np.testing.assert_allclose(slope, -slopes / 9, atol=1e-11)
 
@@ -261,10 +265,10 @@ def test_bends_are_undone_as_by_bfgs(guess):
     rng = np.random.default_rng(0)
     half = rng.normal(size=(2, 6, 6))
     curvature, metric = half[0] @ half[0].T, half[1] @ half[1].T
-    bends, moves = Bends(6, metric if guess else None), rng.normal(size=(70, 6))
+    history, moves = CurvatureHistory(6, metric if guess else None), rng.normal(size=(70, 6))
     for move in moves:
-        bends.meet(move, curvature @ move)
-        bends.meet(move, -move)  # is no bend
+        history.update(move, curvature @ move)
+        history.update(move, -move)  # is no bend
     first, last = metric if guess else np.eye(6), curvature @ moves[-1]
     inverse_ = first * (moves[-1] @ last) / (last @ first @ last)
     for move in moves[-50:]:
@@ -272,7 +276,7 @@ def test_bends_are_undone_as_by_bfgs(guess):
         kept = np.eye(6) - np.outer(move, change) / (move @ change)
         inverse_ = kept @ inverse_ @ kept.T + np.outer(move, move) / (move @ change)
     slope = rng.normal(size=6)
-    np.testing.assert_allclose(bends.undone(slope), inverse_ @ slope, rtol=1e-9)
+    np.testing.assert_allclose(history.undone(slope), inverse_ @ slope, rtol=1e-9)
 
 
 def test_features_that_are_mixed_or_scaled_take_the_same_path():
@@ -283,7 +287,7 @@ def test_features_that_are_mixed_or_scaled_take_the_same_path():
     np.testing.assert_allclose(one.objective_history, other.objective_history, rtol=1e-6)
 
 
-def test_features_that_were_never_met_do_no_harm():
+def test_features_that_are_never_visited_do_no_harm():
     """They have no curvature to be guessed; nor has a feature that is 0."""
     mdp = corridor()
     demonstrations = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3, 3, 3]], [[1] * 5])
@@ -313,8 +317,8 @@ def test_the_likelihood_has_a_slope_in_optimism():
     )
 
 
-@pytest.mark.parametrize("who", [ClampedDemonstrator("matching"), FreeDemonstrator()], ids=repr)
-def test_the_gradient_is_the_counts_seen_less_those_of_the_model(who):
+@pytest.mark.parametrize("demonstrator", [ClampedDemonstrator("matching"), FreeDemonstrator()], ids=repr)
+def test_the_gradient_is_the_counts_seen_less_those_of_the_model(demonstrator):
     """With dice that do not share successors; counts of the model by `infer`, given the same starts."""
     model = problem(3)
     mdp = model.mdp
@@ -322,11 +326,11 @@ def test_the_gradient_is_the_counts_seen_less_those_of_the_model(who):
     demonstrations = Demonstrations.from_trajectories(mdp, states, actions)
     weight = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     reward = weight[..., None].expand_as(mdp.reward)
-    found = who.log_likelihood(model, demonstrations, reward, torch.zeros(3, dtype=torch.float64), 0.7)
+    found = demonstrator.log_likelihood(model, demonstrations, reward, torch.zeros(3, dtype=torch.float64), 0.7)
     (slope,) = torch.autograd.grad(found, weight)
     start = np.bincount([each[0] for each in states], minlength=3) / 20
     other = TabularMDP(start, mdp.probability, mdp.successor, reward.detach(), mdp.horizon)
-    beta = 1.0 if isinstance(who, FreeDemonstrator) else 0.0
+    beta = 1.0 if isinstance(demonstrator, FreeDemonstrator) else 0.0
     posterior = infer(TabularModel(other, 0.7, model.action_prior), Optimism(beta, initial=0.0))
     counts = np.zeros((3, 2))
     np.add.at(counts, (np.array(states)[:, :-1], np.array(actions)), 1)
@@ -334,17 +338,17 @@ def test_the_gradient_is_the_counts_seen_less_those_of_the_model(who):
     torch.testing.assert_close(slope, expected, atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("who", DEMONSTRATORS, ids=repr)
-def test_predicted_visits_are_those_of_the_marginals(who):
+@pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
+def test_predicted_visits_are_those_of_the_marginals(demonstrator):
     model = problem(4)
     mdp = model.mdp
     states, actions = seen(model, 9)
     demonstrations = Demonstrations.from_trajectories(mdp, states, actions)
-    behaviour = who.behaviour(model, mdp.reward, torch.zeros(3, dtype=torch.float64), model.temperature)
+    behaviour = demonstrator.behaviour(model, mdp.reward, torch.zeros(3, dtype=torch.float64), model.temperature)
     policy, dynamics = behaviour.log_policy.exp().numpy(), behaviour.log_dynamics.exp().numpy()
-    log_policy, believed = oracle_policy(model, who)
+    log_policy, believed = oracle_policy(model, demonstrator)
     np.testing.assert_allclose(policy, np.exp(log_policy), atol=1e-9)
-    if isinstance(who, FreeDemonstrator) or getattr(who, "dice", "world") == "believed":
+    if isinstance(demonstrator, FreeDemonstrator) or getattr(demonstrator, "dynamics", "world") == "believed":
         np.testing.assert_allclose(dynamics, believed, atol=1e-9)
     here, expected = np.bincount([each[0] for each in states], minlength=3).astype(float), np.zeros((3, 2))
     for t in range(mdp.horizon):
@@ -356,15 +360,17 @@ def test_predicted_visits_are_those_of_the_marginals(who):
 
 
 @pytest.mark.parametrize("of", ["state", "state_action", "outcome"])
-@pytest.mark.parametrize("who", [ClampedDemonstrator("matching"), ClampedDemonstrator(), DialDemonstrator(0.4)])
-def test_exact_occupancies_give_the_behaviour_back(of, who):
+@pytest.mark.parametrize(
+    "demonstrator", [ClampedDemonstrator("matching"), ClampedDemonstrator(), DialDemonstrator(0.4)]
+)
+def test_exact_occupancies_give_the_behaviour_back(of, demonstrator):
     """Not the reward: that is found up to what no behaviour tells. Zero gradient at the truth."""
     model = problem(5, horizon=5)
     mdp = model.mdp
     weight = torch.randn({"state": (3, 1, 1), "state_action": (3, 2, 1), "outcome": (3, 2, 3)}[of], dtype=torch.float64)
     reward = weight.expand_as(mdp.reward).contiguous()
     truth = TabularModel(TabularMDP(mdp.initial, mdp.probability, mdp.successor, reward, 5), 0.7, model.action_prior)
-    beta = getattr(who, "optimism", 0.0)
+    beta = getattr(demonstrator, "optimism", 0.0)
     policy = infer(truth, Optimism(beta, initial=0.0)).policy
     occupancies, here = [], mdp.initial
     for t in range(5):
@@ -372,12 +378,12 @@ def test_exact_occupancies_give_the_behaviour_back(of, who):
         moved = (occupancies[-1][..., None] * mdp.probability).flatten()
         here = torch.zeros(3, dtype=torch.float64).index_add_(0, mdp.successor.flatten(), moved)
     demonstrations = Demonstrations.from_occupancies(mdp, torch.stack(occupancies))
-    found = inverse(model, demonstrations, of, who, prior=1e4)
+    found = inverse(model, demonstrations, of, demonstrator, prior=1e4)
     assert found.occupancy_error < 1e-4
     torch.testing.assert_close(found.behaviour.log_policy.exp(), policy, atol=1e-3, rtol=0)
     with torch.no_grad():
         own = torch.nn.Parameter(weight.clone())
-    value = who.log_likelihood(
+    value = demonstrator.log_likelihood(
         model, demonstrations, own.expand_as(mdp.reward), torch.zeros(3, dtype=torch.float64), 0.7
     )
     assert float(torch.autograd.grad(value, own)[0].abs().max()) < 1e-9
@@ -387,9 +393,9 @@ def test_exact_occupancies_give_the_behaviour_back(of, who):
 def test_the_likelihood_never_decreases():
     model = problem(6)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 30))
-    for who in DEMONSTRATORS:
-        found = inverse(model, demonstrations, "state_action", who, prior=2.0)
-        assert found.status in (InverseStatus.converged, InverseStatus.no_progress), who
+    for demonstrator in DEMONSTRATORS:
+        found = inverse(model, demonstrations, "state_action", demonstrator, prior=2.0)
+        assert found.status in (InverseStatus.converged, InverseStatus.no_progress), demonstrator
         assert (found.objective_history.diff() >= -1e-9).all()
         assert found.gradient < 1e-5
 
@@ -434,8 +440,8 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("who", DEMONSTRATORS, ids=repr)
-def test_an_episode_that_is_over_is_as_good_as_one_that_waits(who):
+@pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
+def test_an_episode_that_is_over_is_as_good_as_one_that_waits(demonstrator):
     """The end pays nothing and is never left: a recording that stops there says as much as one that stays on.
 
     Actions at the end are drawn from the prior, so that each costs a constant; it is taken out."""
@@ -444,10 +450,11 @@ def test_an_episode_that_is_over_is_as_good_as_one_that_waits(who):
     short = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3]], [[1, 1, 1]])
     long = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3, 3, 3]], [[1, 1, 1, 0, 1]])
     last = torch.zeros(4, dtype=torch.float64)
-    one, other = (who.log_likelihood(model, each, mdp.reward, last, 0.5) for each in (short, long))
+    one, other = (demonstrator.log_likelihood(model, each, mdp.reward, last, 0.5) for each in (short, long))
     assert float(one) == pytest.approx(float(other) + 2 * math.log(2), abs=1e-9)
     visits = [
-        each.pairs - predicted_visits(who.behaviour(model, mdp.reward, last, 0.5), each) for each in (short, long)
+        each.pairs - predicted_visits(demonstrator.behaviour(model, mdp.reward, last, 0.5), each)
+        for each in (short, long)
     ]
     torch.testing.assert_close(visits[0][:3], visits[1][:3], atol=1e-9, rtol=0)
 
@@ -455,7 +462,7 @@ def test_an_episode_that_is_over_is_as_good_as_one_that_waits(who):
 def test_a_recording_that_was_cut_has_the_likelihood_of_all_its_ends():
     """Summed over all that might have come; for the free demonstrator, of whom trajectories have a distribution."""
     model = problem(7, horizon=3)
-    mdp, last, who = model.mdp, torch.zeros(3, dtype=torch.float64), FreeDemonstrator()
+    mdp, last, demonstrator = model.mdp, torch.zeros(3, dtype=torch.float64), FreeDemonstrator()
     cut = Demonstrations.from_trajectories(mdp, [[0, int(mdp.successor[0, 1, 0])]], [[1]])
     total = 0.0
     for a, b in itertools.product(range(2), repeat=2):
@@ -465,8 +472,8 @@ def test_a_recording_that_was_cut_has_the_likelihood_of_all_its_ends():
                 whole = Demonstrations.from_trajectories(mdp, [states], [[1, a, b]])
             except ValueError:
                 continue
-            total += math.exp(who.log_likelihood(model, whole, mdp.reward, last, model.temperature))
-    found = who.log_likelihood(model, cut, mdp.reward, last, model.temperature)
+            total += math.exp(demonstrator.log_likelihood(model, whole, mdp.reward, last, model.temperature))
+    found = demonstrator.log_likelihood(model, cut, mdp.reward, last, model.temperature)
     assert float(found) == pytest.approx(math.log(total), abs=1e-9)
 
 
@@ -486,8 +493,8 @@ def test_a_last_state_that_is_missing_is_averaged_over():
     assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("who", [ClampedDemonstrator("matching"), FreeDemonstrator()], ids=repr)
-def test_transitions_in_any_order_say_the_same(who):
+@pytest.mark.parametrize("demonstrator", [ClampedDemonstrator("matching"), FreeDemonstrator()], ids=repr)
+def test_transitions_in_any_order_say_the_same(demonstrator):
     model = problem(9)
     mdp = model.mdp
     states, actions = (np.array(each) for each in seen(model, 8))
@@ -497,13 +504,13 @@ def test_transitions_in_any_order_say_the_same(who):
     rows = [each.reshape(-1)[order] for each in (states[:, :-1], actions, states[:, 1:], times)]
     timed = Demonstrations.from_transitions(mdp, *rows)
     last = torch.randn(3, dtype=torch.float64)
-    one, other = (who.log_likelihood(model, each, mdp.reward, last, 0.7) for each in (whole, timed))
+    one, other = (demonstrator.log_likelihood(model, each, mdp.reward, last, 0.7) for each in (whole, timed))
     assert float(one) == pytest.approx(float(other), abs=1e-9)
 
 
 def test_transitions_without_times_are_enough_to_match():
     model = problem(9)
-    mdp, last, who = model.mdp, torch.zeros(3, dtype=torch.float64), ClampedDemonstrator("matching")
+    mdp, last, demonstrator = model.mdp, torch.zeros(3, dtype=torch.float64), ClampedDemonstrator("matching")
     posterior = infer(model, Optimism(0.0, initial=0.0))
     found = posterior.sample(50, torch.Generator().manual_seed(0))
     states, actions = found.states.numpy(), found.actions.numpy()
@@ -513,7 +520,7 @@ def test_transitions_without_times_are_enough_to_match():
     assert torch.equal(bag.pairs, whole.pairs)
     v = infer(model, Optimism(0.0, initial=0.0)).v[0]
     starts = (50 * mdp.initial - whole.starts) @ v / 0.7  # the bag takes those of the problem
-    one, other = (who.log_likelihood(model, each, mdp.reward, last, 0.7) for each in (bag, whole))
+    one, other = (demonstrator.log_likelihood(model, each, mdp.reward, last, 0.7) for each in (bag, whole))
     assert float(one) == pytest.approx(float(other - starts), abs=1e-9)
     with pytest.raises(ValueError, match="tell the time"):
         inverse(model, bag)
@@ -549,7 +556,7 @@ def test_a_network_finds_what_a_table_finds():
     assert by_network.log_likelihood == pytest.approx(by_table.log_likelihood, abs=0.05)
 
 
-def test_features_are_spread_as_they_are_met():
+def test_features_are_scaled_by_their_visits():
     model = problem(11)
     rng = np.random.default_rng(0)
     for shape in [(3, 2), (3, 2, 2), (3, 2, 3, 2)]:

@@ -70,13 +70,13 @@ def test_the_free_values_are_others():
     assert abs(expected - V_0[1.0]).min() > 2.2
 
 
-@pytest.mark.parametrize("who", [ClampedDemonstrator("matching"), ClampedDemonstrator()], ids=repr)
-def test_the_reward_that_is_found_is_as_good_as_the_true_one(who):
+@pytest.mark.parametrize("demonstrator", [ClampedDemonstrator("matching"), ClampedDemonstrator()], ids=repr)
+def test_the_reward_that_is_found_is_as_good_as_the_true_one(demonstrator):
     """From exact visits; imitation's own test asks for a return of 30.4 in five episodes."""
     mdp = reasonable()
     model = TabularModel(mdp, 1.0)
     truth = infer(model, 0.0)
-    found = inverse(model, Demonstrations.from_occupancies(mdp, truth.marginals().state_action), "state", who)
+    found = inverse(model, Demonstrations.from_occupancies(mdp, truth.marginals().state_action), "state", demonstrator)
     assert found.occupancy_error < 1e-6
     mine = infer(found.model, 0.0)
     np.testing.assert_allclose(mine.marginals().state.sum(0), VISITS[1.0], atol=1e-3)
@@ -85,12 +85,15 @@ def test_the_reward_that_is_found_is_as_good_as_the_true_one(who):
     assert earned == pytest.approx(evaluate(model, truth).true_return, abs=1e-4)
 
 
-def test_a_demonstrator_taken_for_one_who_commands_the_dice_wants_something_else():
+def test_taking_a_demonstrator_for_a_free_one_changes_the_reward():
     """The same sober demonstrator: if the falls into state 3 that the dice brought were wished for, it is less bad."""
     mdp = reasonable()
     model = TabularModel(mdp, 1.0)
     seen = Demonstrations.from_occupancies(mdp, infer(model, 0.0).marginals().outcome)
-    sober, free = (inverse(model, seen, "state", who) for who in (ClampedDemonstrator("matching"), FreeDemonstrator()))
+    clamped, free = (
+        inverse(model, seen, "state", demonstrator)
+        for demonstrator in (ClampedDemonstrator("matching"), FreeDemonstrator())
+    )
     assert free.occupancy_error < 1e-6
-    fear = [float(each.table[3, 0, 0] - each.table[4, 0, 0]) for each in (sober, free)]
-    assert fear == pytest.approx([-23.0, -4.066], abs=1e-2)
+    penalty = [float(each.table[3, 0, 0] - each.table[4, 0, 0]) for each in (clamped, free)]
+    assert penalty == pytest.approx([-23.0, -4.066], abs=1e-2)

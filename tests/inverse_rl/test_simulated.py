@@ -180,18 +180,18 @@ def test_ctrl_c_ends_it_after_the_round(learning):
     assert (found.status, len(found.rounds), shown) == (InverseStatus.out_of_steps, 1, [0])
 
 
-def test_free_and_clamped_differ_where_there_are_dice():
+def test_free_and_clamped_differ_where_dynamics_are_random():
     """The free demonstrator is credited with luck: the same recordings give a smaller reward for what luck brings."""
     mdp = gamble()
     policy = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).policy.numpy()
     seen, found = recordings(mdp, policy, 300), {}
-    for who in ("clamped", "free"):
+    for demonstrator in ("clamped", "free"):
         reward = Table(torch.zeros(2, 2))
         result = inverse_in_simulator(
             lambda: to_gymnasium(mdp),
             seen,
             reward,
-            who,
+            demonstrator,
             learner=SoftQLearning(lambda: to_gymnasium(mdp), discount=0.99, seed=0, learning_starts=10**6, **TABLE),
             num_rounds=60,
             steps_per_round=1,
@@ -200,8 +200,8 @@ def test_free_and_clamped_differ_where_there_are_dice():
             prior=3.0,
             seed=0,
         )
-        found[who] = reward.values.detach()
-        assert (result.rounds[-1].effective < 199) is (who == "free")
+        found[demonstrator] = reward.values.detach()
+        assert (result.rounds[-1].effective < 199) is (demonstrator == "free")
     assert (found["free"] - found["clamped"]).abs().max() > 0.2
 
 

@@ -17,13 +17,13 @@ from pgm_control.inverse_rl import (
 )
 from pgm_control.inverse_rl.values import stationary_values
 
-FOREVER = [
-    ClampedDemonstrator("matching", forever=True),
-    ClampedDemonstrator(forever=True),
-    FreeDemonstrator(forever=True),
-    DialDemonstrator(0.4, forever=True),
-    DialDemonstrator(-0.6, "believed", forever=True),
-    BoltzmannDemonstrator(forever=True),
+INFINITE_HORIZON = [
+    ClampedDemonstrator("matching", infinite_horizon=True),
+    ClampedDemonstrator(infinite_horizon=True),
+    FreeDemonstrator(infinite_horizon=True),
+    DialDemonstrator(0.4, infinite_horizon=True),
+    DialDemonstrator(-0.6, "believed", infinite_horizon=True),
+    BoltzmannDemonstrator(infinite_horizon=True),
 ]
 
 
@@ -63,8 +63,8 @@ def test_its_derivatives_are_those_of_finite_differences(optimism):
     assert torch.autograd.gradgradcheck(values, (reward, tau, beta), atol=1e-5)
 
 
-@pytest.mark.parametrize("who", FOREVER, ids=repr)
-def test_the_likelihood_is_that_of_a_far_horizon(who):
+@pytest.mark.parametrize("demonstrator", INFINITE_HORIZON, ids=repr)
+def test_the_likelihood_is_that_of_a_far_horizon(demonstrator):
     """300 steps at γ = .8 are for ever, to 1e-29; the recordings are of six."""
     near, far = model_of(2), model_of(2, horizon=300)
     found = infer(near, Optimism(0.0, initial=0.0)).sample(8, torch.Generator().manual_seed(0))
@@ -73,7 +73,10 @@ def test_the_likelihood_is_that_of_a_far_horizon(who):
     actions = [row[:n] for row, n in zip(found.actions.tolist(), short, strict=True) if n > 1]
     states = [row[: row.index(4)] if 4 in row else row for row in states]
     values = []
-    for model, one in ((near, who), (far, type(who)(**{**vars(who), "forever": False}))):
+    for model, one in (
+        (near, demonstrator),
+        (far, type(demonstrator)(**{**vars(demonstrator), "infinite_horizon": False})),
+    ):
         demonstrations = Demonstrations.from_trajectories(model.mdp, states, actions)
         reward = model.mdp.reward.clone().requires_grad_()
         value = one.log_likelihood(model, demonstrations, reward, torch.zeros(4, dtype=torch.float64), 0.7)
@@ -81,7 +84,7 @@ def test_the_likelihood_is_that_of_a_far_horizon(who):
     torch.testing.assert_close(values[0], values[1], atol=1e-8, rtol=0)
 
 
-def test_the_behaviour_of_a_demonstrator_who_plans_for_ever_is_learned():
+def test_the_behaviour_of_a_demonstrator_without_a_horizon_is_learned():
     model = model_of(3, horizon=40)
     mdp = model.mdp
     weight = torch.randn(4, 1, 1, dtype=torch.float64)
@@ -98,7 +101,9 @@ def test_the_behaviour_of_a_demonstrator_who_plans_for_ever_is_learned():
         here = torch.zeros(4, dtype=torch.float64).index_add_(0, mdp.successor.flatten(), moved)
     demonstrations = Demonstrations.from_occupancies(mdp, torch.stack(occupancies))
     for criterion in ("likelihood", "matching"):
-        found = inverse(model, demonstrations, "state", ClampedDemonstrator(criterion, forever=True), prior=1e3)
+        found = inverse(
+            model, demonstrations, "state", ClampedDemonstrator(criterion, infinite_horizon=True), prior=1e3
+        )
         torch.testing.assert_close(found.behaviour.log_policy[0].exp(), policy, atol=1e-3, rtol=0)
         assert found.occupancy_error < 1e-3
 
@@ -108,7 +113,7 @@ def test_what_cannot_go_on_for_ever_is_refused():
     found = infer(model, 0.0).sample(3)
     demonstrations = Demonstrations.from_trajectories(model.mdp, found)
     with pytest.raises(ValueError, match="discount below 1"):
-        inverse(model, demonstrations, demonstrator=ClampedDemonstrator(forever=True))
+        inverse(model, demonstrations, demonstrator=ClampedDemonstrator(infinite_horizon=True))
     model = model_of(0)
     demonstrations = Demonstrations.from_trajectories(model.mdp, infer(model, 0.0).sample(3))
     with pytest.raises(ValueError, match="there is none"):
@@ -116,5 +121,5 @@ def test_what_cannot_go_on_for_ever_is_refused():
             model,
             demonstrations,
             TabularReward(model.mdp, "state", pays_last=True),
-            ClampedDemonstrator(forever=True),
+            ClampedDemonstrator(infinite_horizon=True),
         )

@@ -68,12 +68,12 @@ class Stationary(MarkovGuide):
     def __init__(self, model):
         super().__init__(model)
         self.policy = torch.nn.Parameter(torch.randn_like(model.action_prior))
-        self.luck = torch.nn.Parameter(torch.randn_like(model.mdp.probability))
+        self.tilt_logits = torch.nn.Parameter(torch.randn_like(model.mdp.probability))
 
     def blocks(self):
         prior, steps = self.model.blocks(), self.model.mdp.horizon
         policy = torch.log_softmax(self.policy, -1).expand(steps, -1, -1)
-        dynamics = torch.log_softmax(prior.log_dynamics[0] + self.luck, -1)
+        dynamics = torch.log_softmax(prior.log_dynamics[0] + self.tilt_logits, -1)
         return prior.replace(log_policy=policy, log_dynamics=dynamics.expand(steps, -1, -1, -1))
 
 
@@ -121,7 +121,7 @@ def test_second_derivatives_agree(guide_class, monkeypatch):
         torch.testing.assert_close(one, other)
 
 
-def test_who_decides(monkeypatch):
+def test_when_there_are_kernels(monkeypatch):
     table = torch.zeros(2)
     assert backend.kernels_for(table, 1) is None
     assert backend.kernels_for(torch.zeros(2, device="meta"), 5) is None
@@ -197,7 +197,7 @@ def test_vanishing_optimism_is_none(where, optimism, temperature, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["torch", "auto"])
-def test_a_far_face_takes_no_digits_at_small_optimism(where, monkeypatch):
+def test_a_far_outcome_takes_no_digits_at_small_optimism(where, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
     forbidden = TabularModel(one_state([0.5, 0.5, 1e-20], [1.0, 2.0, -torch.inf]))
     # log(1 - 1e-20) / 1e-12 = -1e-8, of the mean 1.5 and its variance

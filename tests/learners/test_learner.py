@@ -318,7 +318,7 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_an_environment_in_trouble_is_told_and_nothing_is_lost(tmp_path, trouble):
+def test_an_environment_that_fails_is_reported_and_nothing_is_lost(tmp_path, trouble):
     """The second of two fails; what is saved then is the state before the step, and mended it goes on."""
     made = iter([Counting(4), Counting(4, trouble=trouble, at=14)])
     learner = SAC(lambda: next(made), **{**TINY, "num_envs": 2})
@@ -484,7 +484,7 @@ def test_wrong_arguments(change, message):
         SAC(**{"env": "learned/Noisy-v0", "hidden": (8,), **change})
 
 
-def test_an_environment_without_an_id_is_told_before_anything_is_learned():
+def test_an_environment_without_an_id_is_reported_before_anything_is_learned():
     learner = SAC(Noisy(), **TINY)
     with pytest.raises(InvalidArgument, match=r"`env` must be given to evaluate in.*has no id"):
         learner.learn(20, evaluate_every=10)
@@ -570,7 +570,7 @@ class Unsteady(Noisy):
         return observation, reward, Unsteady.steps > 20, False, info
 
 
-def test_an_environment_that_does_not_come_back_is_told(tmp_path):
+def test_an_environment_that_cannot_be_restored_is_reported(tmp_path):
     learner = SAC(Unsteady, **TINY)
     learner.learn(18)
     learner.save(tmp_path / "one.pt")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 TABLE = {"hidden": (), "num_envs": 16, "target_rate": 0.05, "capacity": 40_000}
 
 
-def dice():
+def gamble():
     """Three states, two actions, three steps; the first action is a gamble in each state."""
     p = [[[0.3, 0.7], [1.0, 0.0]], [[0.5, 0.5], [0.8, 0.2]], [[0.2, 0.8], [0.6, 0.4]]]
     to = [[[1, 2], [0, 0]], [[0, 2], [1, 0]], [[1, 0], [2, 2]]]
@@ -66,7 +66,7 @@ def divergence(log_policy, posterior, mdp):
 def test_it_finds_the_optimum_of_its_optimism_and_no_other(optimism):
     """Of the dice: 0 is clamped, 1 is free. Over five seeds the divergence was at most .0072 nats and the error of the
     value at the start at most .14, as 4000 episodes allow; the other two optima were .17 nats and .76 away, or more."""
-    mdp = dice()
+    mdp = gamble()
     learner = learned(mdp, 12_000, optimism=optimism)
     log_policy, v = tables(learner, mdp)
     for other in (0.0, 1.0, -1.0):
@@ -139,7 +139,7 @@ def by_hand(learner, batches, rate, follows, discount, temperature):
 
 
 def test_zero_optimism_is_soft_q_learning_as_published(monkeypatch):
-    mdp = dice()
+    mdp = gamble()
     learner = SoftQLearning(
         lambda: to_gymnasium(mdp),
         learning_rate=0.03,
@@ -161,7 +161,7 @@ def test_zero_optimism_is_soft_q_learning_as_published(monkeypatch):
 
 def test_the_unit_of_rewards_does_not_matter():
     """Sixteen times the rewards and the temperature: the same policy, and sixteen times V."""
-    mdp = dice()
+    mdp = gamble()
     small, large = (
         learned(mdp.replace(reward=scale * mdp.reward), 2_000, temperature=scale, optimism=0.5) for scale in (1.0, 16.0)
     )
@@ -258,7 +258,7 @@ def test_in_a_box_value_and_policy_are_those_of_quadrature():
 @pytest.mark.parametrize("box", [False, True])
 def test_stopped_and_loaded_it_goes_on_bit_for_bit(box, tmp_path):
     """With β ≠ 0, so that the normaliser of the loss is part of it."""
-    make = bandit()[0] if box else lambda: to_gymnasium(dice(), observe_time=True)
+    make = bandit()[0] if box else lambda: to_gymnasium(gamble(), observe_time=True)
     given = {"optimism": -0.5, "learning_starts": 20, "batch_size": 16, "seed": 4, "num_envs": 2}
     given |= {"hidden": (8,), "num_particles": 4} if box else {"hidden": ()}
     whole = SoftQLearning(make, **given)
@@ -287,7 +287,7 @@ def test_stopped_and_loaded_it_goes_on_bit_for_bit(box, tmp_path):
 )
 def test_errors_name_the_argument(arguments, words):
     with pytest.raises(InvalidArgument, match=words):
-        SoftQLearning(lambda: to_gymnasium(dice()), **arguments)
+        SoftQLearning(lambda: to_gymnasium(gamble()), **arguments)
 
 
 def test_a_table_is_refused_in_a_box():

@@ -332,7 +332,7 @@ def test_policies_start_at_the_prior_or_near_it_and_have_no_path():
 # Refusals
 
 
-class Dice(torch.nn.Module):
+class FreeOutcomes(torch.nn.Module):
     """A free guide: outcomes of its own."""
 
     def __init__(self, model):
@@ -341,7 +341,7 @@ class Dice(torch.nn.Module):
         self.mean = torch.nn.Parameter(torch.zeros(model.observations.features + 3))
 
     def forward(self):
-        pyro.module("dice", self)
+        pyro.module("outcomes", self)
         with pyro.plate("episodes", 1, dim=-1):
             seen = pyro.sample("state_0", dist.Delta(torch.zeros(1, self.model.observations.features), event_dim=1))
             pyro.sample("action_0", self.model.prior(seen))
@@ -354,7 +354,7 @@ class Dice(torch.nn.Module):
 def test_a_free_guide_is_refused_with_the_reason(env, remedy):
     model = SimulatorModel(env, horizon=1)
     with pytest.raises(InvalidGuide, match=rf"`outcome_0` must come from stepping.*no density.*tilt.*{remedy}"):
-        Trace_ELBO().loss(model, Dice(model))
+        Trace_ELBO().loss(model, FreeOutcomes(model))
     assert "only clamped guides" in model.why_clamped()
     pyro.clear_param_store()
 

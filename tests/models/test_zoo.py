@@ -113,7 +113,7 @@ def test_a_wrong_name_suggests_the_nearest(wrong, right):
         zoo_entry(wrong)
 
 
-def test_a_hopeless_name_gets_the_whole_list():
+def test_a_name_like_no_other_gets_the_whole_list():
     with pytest.raises(InvalidArgument, match=r"but is 'zzz'\. The zoo has restaurant, restaurant_twin, lottery,"):
         zoo_entry("zzz")
 
@@ -140,8 +140,14 @@ def test_the_tables_of_the_map_are_true():
     for name, temperature in rows:
         model = TabularModel(zoo_entry(name).build(), float(temperature))
         free, clamped = (infer(model, optimism) for optimism in (1.0, 0.0))
-        hope, sense = evaluate(model, free), evaluate(model, clamped)
-        numbers = (free.log_evidence, hope.imagined_return, hope.true_return, clamped.objective, sense.true_return)
+        imagined, cautious = evaluate(model, free), evaluate(model, clamped)
+        numbers = (
+            free.log_evidence,
+            imagined.imagined_return,
+            imagined.true_return,
+            clamped.objective,
+            cautious.true_return,
+        )
         row = f"| `{name}` | {temperature} | {' | '.join(f'{number:.4f}' for number in numbers)} |"
         assert row in text, row
     for name in STOCHASTIC:
@@ -322,7 +328,7 @@ def test_the_general_twin_keeps_a_likeliest_outcome_of_every_row(problem):
     for s in range(problem.ended):
         for a in range(problem.probability.shape[1]):
             events = {}
-            for _, p, n, r in problem.faces(s, a):
+            for _, p, n, r in problem.outcomes(s, a):
                 events[n, r] = events.get((n, r), 0.0) + p
             kept = int(twin.successor[s, a, 0]), float(twin.reward[s, a, 0])
             assert events[kept] == pytest.approx(max(events.values()))

@@ -117,7 +117,7 @@ def test_it_shows_the_numbers_that_it_names():
     assert not any("◇" in text for text in said), "the fitted guides are where the exact ones are"
 
 
-def test_a_fit_that_is_elsewhere_is_told():
+def test_a_fit_that_is_elsewhere_is_reported():
     said = [text for text, _ in texts(picture(compared(restaurant(), steps=2)))]
     assert any("(◇ " in text for text in said)
 
@@ -125,8 +125,10 @@ def test_a_fit_that_is_elsewhere_is_told():
 def test_bars_end_at_the_exact_numbers():
     found = compared(restaurant())
     widths = [bar.get_width() for bars in picture(found).axes[0].containers for bar in bars]
-    faces = found.explanation.dice[0].faces
-    assert widths == [face.true for face in faces] + [face.believed for face in faces] + [face.true for face in faces]
+    outcomes = found.explanation.events[0].outcomes
+    assert widths == [outcome.true for outcome in outcomes] + [outcome.believed for outcome in outcomes] + [
+        outcome.true for outcome in outcomes
+    ]
 
 
 def test_long_lists_are_cut_short_and_lose_no_probability():

@@ -51,7 +51,7 @@ from pgm_control.plot.canvas import CLAMPED, FREE, TRUE, looks_of, style_of
 from pgm_control.plot.labels import spread
 from pgm_control.plot.terrain import directions
 from pgm_control.text.wording import state_label
-from pgm_control.trajectories.beliefs import believed_die, tilted_dice
+from pgm_control.trajectories.beliefs import believed_event, tilted_events
 from pgm_control.trajectories.tabulate import tabulate
 
 pytestmark = pytest.mark.slow  # against the sources alone
@@ -141,11 +141,11 @@ def pictures(name):
     names = [state_label(mdp, s) for s in range(mdp.num_states)]
     found = {
         "recovered_reward": (1, lambda **to: plot.recovered_reward(values, learned, names=names, **to)),
-        "dice": (1, lambda **to: plot.dice(model, **to)),
-        "value_heat": (1, lambda **to: plot.value_heat(free, **to)),
-        "q_heat": (mdp.num_actions, lambda **to: plot.q_heat(free, **to)),
-        "policy_heat": (mdp.num_actions, lambda **to: plot.policy_heat(clamped, **to)),
-        "occupancy_heat": (1, lambda **to: plot.occupancy_heat(free, **to)),
+        "outcomes": (1, lambda **to: plot.outcomes(model, **to)),
+        "value_heatmap": (1, lambda **to: plot.value_heatmap(free, **to)),
+        "q_heatmap": (mdp.num_actions, lambda **to: plot.q_heatmap(free, **to)),
+        "policy_heatmap": (mdp.num_actions, lambda **to: plot.policy_heatmap(clamped, **to)),
+        "occupancy_heatmap": (1, lambda **to: plot.occupancy_heatmap(free, **to)),
         "ledger_over_time": (1, lambda **to: plot.ledger_over_time(account, **to)),
         "ledger_bars": (1, lambda **to: plot.ledger_bars(account, **to)),
         "imagined_and_true": (1, lambda **to: plot.imagined_and_true(rows, **to)),
@@ -158,7 +158,7 @@ def pictures(name):
         "learning_curves": (1, lambda **to: plot.learning_curves(learnings, exact=-8.8, **to)),
     }
     if free.is_free:
-        found["message_heat"] = (3, lambda **to: plot.message_heat(free, **to))
+        found["message_heatmap"] = (3, lambda **to: plot.message_heatmap(free, **to))
     if plot.has_layout(mdp):
         found["recovered_reward_maps"] = (4, lambda **to: plot.recovered_reward_maps(mdp, values, learned, **to))
         found["policy_map"] = (1, lambda **to: plot.policy_map(model, clamped, **to))
@@ -241,12 +241,12 @@ def test_it_draws_into_the_axes_given_and_no_others():
 def _takes_one(what):
     several = (
         "recovered_reward_maps",
-        "q_heat",
-        "policy_heat",
+        "q_heatmap",
+        "policy_heatmap",
         "dial_sweep",
         "temperature_sweep",
         "elbo_curves",
-        "message_heat",
+        "message_heatmap",
         "policy_maps",
     )
     return not what.startswith(several) or what == "policy_map"
@@ -283,7 +283,7 @@ def test_maps_of_learned_rewards_share_their_shades(lake):
     assert float(shown[0, 3] - shown[0, 0]) == pytest.approx(6.0)
 
 
-def test_a_state_that_was_never_met_is_said_to_be(lake):
+def test_a_state_that_is_never_visited_is_marked(lake):
     true, learned = torch.arange(17.0), torch.arange(17.0)
     learned[-1] = torch.nan
     weights = torch.isfinite(learned).double()
@@ -450,45 +450,47 @@ def test_what_lies_beside_the_map_is_named_with_its_number():
 
 
 @pytest.mark.parametrize("build", [restaurant, slippery_cliff, many])
-def test_bars_are_the_true_and_the_believed_dice_the_most_tilted_first(build):
+def test_bars_are_the_true_and_the_believed_probabilities_the_most_tilted_event_first(build):
     model = TabularModel(build())
-    dice = tilted_dice(model, infer(model, 1.0), 2)
-    true, believed = plot.dice(model, max_rows=2).containers
+    events = tilted_events(model, infer(model, 1.0), 2)
+    true, believed = plot.outcomes(model, max_rows=2).containers
     if build is not many:
-        assert [bar.get_width() for bar in true] == [face.true for die in dice for face in die.faces]
-        assert [bar.get_width() for bar in believed] == [face.believed for die in dice for face in die.faces]
+        assert [bar.get_width() for bar in true] == [outcome.true for event in events for outcome in event.outcomes]
+        assert [bar.get_width() for bar in believed] == [
+            outcome.believed for event in events for outcome in event.outcomes
+        ]
     else:
-        assert sum(bar.get_width() for bar in true) == pytest.approx(len(dice))
-        assert sum(bar.get_width() for bar in believed) == pytest.approx(len(dice))
-    assert [die.tilt for die in dice] == sorted((die.tilt for die in dice), reverse=True)
+        assert sum(bar.get_width() for bar in true) == pytest.approx(len(events))
+        assert sum(bar.get_width() for bar in believed) == pytest.approx(len(events))
+    assert [event.tilt for event in events] == sorted((event.tilt for event in events), reverse=True)
 
 
-def test_one_die_may_be_asked_for():
+def test_one_event_may_be_asked_for():
     model = TabularModel(restaurant())
-    axes = plot.dice(model, state=0, action=1)
-    faces = believed_die(model, infer(model, 1.0), 0, 1).faces
-    assert [bar.get_width() for bar in axes.containers[1]] == [face.believed for face in faces]
+    axes = plot.outcomes(model, state=0, action=1)
+    outcomes = believed_event(model, infer(model, 1.0), 0, 1).outcomes
+    assert [bar.get_width() for bar in axes.containers[1]] == [outcome.believed for outcome in outcomes]
 
 
-def test_a_guide_that_tilts_nothing_shows_what_it_throws_first():
+def test_a_guide_that_tilts_nothing_shows_its_first_event():
     model = TabularModel(restaurant())
-    true, believed = plot.dice(model, infer(model, 0.0), name="clamped guide").containers
+    true, believed = plot.outcomes(model, infer(model, 0.0), name="clamped guide").containers
     assert [bar.get_width() for bar in true] == pytest.approx([bar.get_width() for bar in believed])
 
 
-def test_heat_maps_hold_the_tables(lake):
+def test_heatmaps_hold_the_tables(lake):
     free, clamped = infer(lake, 1.0), infer(lake, 0.0)
 
     def held(axes):
         return torch.as_tensor(np.ma.filled(axes.images[0].get_array(), -np.inf)).T
 
-    assert torch.equal(held(plot.value_heat(free)), free.v)
-    assert torch.equal(held(plot.occupancy_heat(free)), free.marginals().state)
-    for a, axes in enumerate(plot.q_heat(free)):
+    assert torch.equal(held(plot.value_heatmap(free)), free.v)
+    assert torch.equal(held(plot.occupancy_heatmap(free)), free.marginals().state)
+    for a, axes in enumerate(plot.q_heatmap(free)):
         assert torch.equal(held(axes), free.q[..., a])
-    (axes,) = plot.policy_heat(clamped, actions=[2])
+    (axes,) = plot.policy_heatmap(clamped, actions=[2])
     assert torch.equal(held(axes), clamped.policy[..., 2])
-    forward, backward, both = plot.message_heat(free)
+    forward, backward, both = plot.message_heatmap(free)
     assert torch.equal(held(forward), free.forward)
     assert torch.allclose(held(backward), free.v / 0.05)
     assert torch.allclose(held(both), free.marginals().state.log() + free.log_evidence)
@@ -499,7 +501,7 @@ def test_heat_maps_hold_the_tables(lake):
 @pytest.mark.parametrize("horizon", [1, 2, 5, 40])
 def test_time_has_whole_steps(horizon):
     lake = frozen_lake(horizon=horizon)
-    for axes in plot.policy_heat(infer(TabularModel(lake, 0.1), 0.0), actions=[0]):
+    for axes in plot.policy_heatmap(infer(TabularModel(lake, 0.1), 0.0), actions=[0]):
         axes.figure.draw_without_rendering()
         low, high = axes.get_xlim()
         shown = [tick.get_text() for tick in axes.get_xticklabels() if low <= tick.get_position()[0] <= high]
@@ -709,7 +711,7 @@ def test_slides_have_larger_type_and_thicker_lines():
 
 def test_names_are_not_mathematics():
     mdp = restaurant().replace(state_names=("$a_1$", "$b$", "$c$", "$d"))
-    axes = plot.value_heat(infer(TabularModel(mdp), 1.0))
+    axes = plot.value_heatmap(infer(TabularModel(mdp), 1.0))
     label = next(text for text, _ in texts(axes.figure) if "a_1" in text)
     assert label == "$a_1$"
     assert not any(text.get_parse_math() for text in axes.get_yticklabels())
@@ -748,14 +750,14 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (lambda m: plot.dice(m, style="poster"), "`style` must be 'paper' or 'slide'"),
-        (lambda m: plot.dice(m, ax=3), "`ax` must be matplotlib Axes"),
-        (lambda m: plot.dice(m, max_rows=0), "`max_rows` must be a whole number"),
-        (lambda m: plot.dice(m, state=0), "`state` and `action` given together"),
-        (lambda m: plot.dice(m, state=99, action=0), "`state` must be 0 to 16"),
-        (lambda m: plot.q_heat(infer(m, 1.0), axes=[1]), "`axes` must hold 4 Axes"),
-        (lambda m: plot.q_heat(infer(m, 1.0), actions=[7]), "`actions` must be indices from 0 to 3"),
-        (lambda m: plot.message_heat(infer(m, 0.0)), "every block is free"),
+        (lambda m: plot.outcomes(m, style="poster"), "`style` must be 'paper' or 'slide'"),
+        (lambda m: plot.outcomes(m, ax=3), "`ax` must be matplotlib Axes"),
+        (lambda m: plot.outcomes(m, max_rows=0), "`max_rows` must be a whole number"),
+        (lambda m: plot.outcomes(m, state=0), "`state` and `action` given together"),
+        (lambda m: plot.outcomes(m, state=99, action=0), "`state` must be 0 to 16"),
+        (lambda m: plot.q_heatmap(infer(m, 1.0), axes=[1]), "`axes` must hold 4 Axes"),
+        (lambda m: plot.q_heatmap(infer(m, 1.0), actions=[7]), "`actions` must be indices from 0 to 3"),
+        (lambda m: plot.message_heatmap(infer(m, 0.0)), "every block is free"),
         (lambda m: plot.policy_map(m, infer(m, 1.0), t=20), "`t` must be a step, 0 to 19"),
         (lambda m: plot.policy_map(m, infer(m, 1.0), shade="reward"), "`shade` must be one of"),
         (lambda m: plot.policy_map(m, FreeGuide(m), shade="value"), "shade='imagined visits'"),

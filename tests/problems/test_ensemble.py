@@ -71,15 +71,15 @@ def test_equal_members_and_certain_weights_are_the_plain_problem():
     assert infer(TabularModel(one.joint(), TAU), 1.0).value == pytest.approx(plain)
 
 
-def test_epistemic_optimism_is_not_optimism_about_luck():
+def test_epistemic_optimism_is_not_optimism_about_outcomes():
     ensemble = Ensemble([gamble(jackpot=3.0), gamble(jackpot=30.0)], [0.9, 0.1], ["mean", "generous"])
     model = TabularModel(ensemble.joint())
     believes = infer(model, Optimism(0.0, {"member": 1.0, "state": 0.0}))
     assert believed_weights(ensemble, believes)[1] > 0.85, "the generous world suits it"
     torch.testing.assert_close(believes.dynamics[0, 0, 1], model.mdp.probability[0, 1])
-    lucky = infer(model, Optimism(1.0, {"member": 0.0, "state": 0.0}))
-    torch.testing.assert_close(believed_weights(ensemble, lucky), ensemble.weights)
-    assert lucky.dynamics[0, 1, 1, 0] > 0.99 > model.mdp.probability[1, 1, 0]
+    optimistic = infer(model, Optimism(1.0, {"member": 0.0, "state": 0.0}))
+    torch.testing.assert_close(believed_weights(ensemble, optimistic), ensemble.weights)
+    assert optimistic.dynamics[0, 1, 1, 0] > 0.99 > model.mdp.probability[1, 1, 0]
 
 
 def test_what_plans_earn_elsewhere():

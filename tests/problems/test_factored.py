@@ -56,18 +56,18 @@ def by_loops(problem, beta_one, beta_other):
     """Values and joint dice of the first step, straight from the nested definition."""
     _, one, other, successor, reward, horizon, tau = problem
     states, actions, first, _ = successor.shape
-    v, q, dice = np.zeros(states), np.zeros((states, actions)), np.zeros(successor.shape)
+    v, q, dynamics = np.zeros(states), np.zeros((states, actions)), np.zeros(successor.shape)
     for _ in range(horizon):
-        q, dice = np.zeros((states, actions)), np.zeros(successor.shape)
+        q, dynamics = np.zeros((states, actions)), np.zeros(successor.shape)
         for s, a in itertools.product(range(states), range(actions)):
             inner = [
                 equivalent(reward[s, a, i] + v[successor[s, a, i]], other[s, a, i], tau, beta_other)
                 for i in range(first)
             ]
             q[s, a], chosen = equivalent(np.array([value for value, _ in inner]), one[s, a], tau, beta_one)
-            dice[s, a] = chosen[:, None] * np.array([tilted for _, tilted in inner])
+            dynamics[s, a] = chosen[:, None] * np.array([tilted for _, tilted in inner])
         v = np.array([equivalent(q[s], np.full(actions, 1 / actions), tau, 1.0)[0] for s in range(states)])
-    return q, dice
+    return q, dynamics
 
 
 def model_of(problem):
@@ -80,15 +80,17 @@ def model_of(problem):
 def test_nested_operators_are_their_definition(problem, one, other):
     model = model_of(problem)
     found = infer(model, Optimism({"own": one, "wind": other}, 0.0))
-    q, dice = by_loops(problem, one, other)
+    q, dynamics = by_loops(problem, one, other)
     np.testing.assert_allclose(found.q[0], q, rtol=1e-9, atol=1e-9)
-    met = model.mdp.probability.numpy() > 0
-    np.testing.assert_allclose(found.dynamics[0].numpy()[met], dice.reshape(met.shape)[met], rtol=1e-7, atol=1e-9)
+    possible = model.mdp.probability.numpy() > 0
+    np.testing.assert_allclose(
+        found.dynamics[0].numpy()[possible], dynamics.reshape(possible.shape)[possible], rtol=1e-7, atol=1e-9
+    )
 
 
 @laws
 @given(factored(), betas)
-def test_one_number_for_all_parts_is_the_plain_die(problem, beta):
+def test_one_number_for_all_factors_is_the_joint_event(problem, beta):
     model = model_of(problem)
     plain = TabularModel(model.mdp.replace(factors=None), model.temperature)
     whole = infer(plain, beta)

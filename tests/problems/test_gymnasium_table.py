@@ -219,7 +219,7 @@ def test_taxi_is_a_map_for_each_passenger_and_destination():
                 assert moved is None or (moved[0] % 6, moved[1]) == (0, 0)
 
 
-class Dice(gymnasium.Env):
+class RandomOutcome(gymnasium.Env):
     """Somebody's own environment with a table: one state, one action, two faces; `shape` means something else here."""
 
     observation_space = gymnasium.spaces.Discrete(1)
@@ -230,14 +230,14 @@ class Dice(gymnasium.Env):
 
 
 def test_other_environments_with_a_table_are_read_too():
-    mdp = TabularMDP.from_gymnasium(Dice(), horizon=2)
+    mdp = TabularMDP.from_gymnasium(RandomOutcome(), horizon=2)
     assert mdp.successor[0, 0].tolist() == [0, 1]
     assert (mdp.state_name(0), mdp.action_name(0)) == ("0", "0")
     assert hard_value_of_mdp(mdp) == 0.75
 
 
 def test_a_table_that_is_no_probability_is_refused():
-    broken = Dice()
+    broken = RandomOutcome()
     broken.P = {0: {0: [(0.5, 0, 0.0, False)]}}
     with pytest.raises(InvalidProblem, match=r"`probability\[0, 0\]` \(state '0', action '0'\) must sum to 1"):
         TabularMDP.from_gymnasium(broken, horizon=2)

@@ -344,7 +344,7 @@ def test_repr_gives_sizes():
     assert shown == "TabularMDP(2 states, 2 actions, at most 2 outcomes, horizon 3, discount 0.9, float64)"
 
 
-def test_deterministic_means_that_no_die_has_two_faces():
+def test_deterministic_means_that_no_event_has_two_outcomes():
     sure = TabularMDP([1.0, 0.0], np.ones((2, 1, 1)), [[[1]], [[0]]], np.zeros((2, 1, 1)), horizon=2)
     assert sure.is_deterministic
     assert not sure.replace(initial=[0.5, 0.5]).is_deterministic

@@ -104,7 +104,7 @@ def best_value(problem, sensor):
         for a in range(problem.prior.shape[1]):
             pay, heard = 0.0, defaultdict(lambda: defaultdict(float))
             for s, b in belief.items():
-                for _, p, n, r in problem.faces(s, a):
+                for _, p, n, r in problem.outcomes(s, a):
                     pay += b * p * r
                     for o, chance in enumerate(sensor.arrival[a, n]):
                         if chance > 0:
@@ -154,9 +154,9 @@ def joint_paths(problem, sensor):
         options = [((), path.probability)]
         for t, s in enumerate(path.states):
             row = first[s] if t == 0 else sensor.arrival[path.actions[t - 1], s]
-            options = [((*told, o), p * each) for told, p in options for o, each in enumerate(row) if each > 0]
-        for told, p in options:
-            found[path.states, path.actions, path.outcomes, told if sensor.first is not None else told[1:]] = p
+            options = [((*observed, o), p * each) for observed, p in options for o, each in enumerate(row) if each > 0]
+        for observed, p in options:
+            found[path.states, path.actions, path.outcomes, observed if sensor.first is not None else observed[1:]] = p
     return found
 
 
@@ -175,14 +175,14 @@ def test_its_trajectories_are_those_of_the_pomdp(seen, window):
             continue
         states = tuple(int(remembered.state_of[n]) for n in path.states)
         memories = [remembered.memories[int(remembered.memory_of_state[n])] for n in path.states]
-        outcomes, seen_after = zip(*(divmod(face, pomdp.num_observations) for face in path.outcomes), strict=True)
-        told = seen_after if sensor.first is None else (memories[0][0], *seen_after)
-        past = () if sensor.first is None else told[:1]
+        outcomes, seen_after = zip(*(divmod(joint, pomdp.num_observations) for joint in path.outcomes), strict=True)
+        observed = seen_after if sensor.first is None else (memories[0][0], *seen_after)
+        past = () if sensor.first is None else observed[:1]
         assert memories[0] == past
         for t, a in enumerate(path.actions):
             past = (*past, a, seen_after[t])
             assert memories[t + 1] == past[-width:]
-        found[states, path.actions, outcomes, told] = path.probability
+        found[states, path.actions, outcomes, observed] = path.probability
         plain = next(each for each in oracles.paths(problem) if each[:3] == (states, path.actions, outcomes))
         close(path.total, plain.total)
     expected = joint_paths(problem, sensor)
@@ -196,8 +196,8 @@ def test_its_trajectories_are_those_of_the_pomdp(seen, window):
 def test_only_pairs_that_can_be_reached_are_there_and_they_are_named_apart(seen, window):
     remembered = remember(seen.pomdp, window)
     mdp = remembered.mdp.replace(discount=1.0, reward=torch.zeros_like(remembered.mdp.reward), final_reward=None)
-    met = infer(TabularModel(mdp), 1.0).marginals().state.sum(0)
-    assert (met > 0).all()
+    visits = infer(TabularModel(mdp), 1.0).marginals().state.sum(0)
+    assert (visits > 0).all()
     pairs = list(zip(remembered.state_of.tolist(), remembered.memory_of_state.tolist(), strict=True))
     assert len(set(pairs)) == len(pairs) == len(set(mdp.state_names))
     assert len(set(remembered.memories)) == remembered.num_memories == len(remembered.memory_names)
@@ -278,12 +278,12 @@ def test_its_beliefs_are_those_of_bayes(seen):
     problem = dataclasses.replace(problem, discount=1.0, prior=np.full(problem.prior.shape, 0.5))
     optimum = history_optimum(PartiallyObservedModel(seen.pomdp))
     remembered, weight = optimum.remembered, defaultdict(lambda: np.zeros(problem.ended))
-    for (states, actions, _, told), p in joint_paths(problem, seen.sensor).items():
+    for (states, actions, _, observed), p in joint_paths(problem, seen.sensor).items():
         skipped = 0 if seen.sensor.first is None else 1
-        past = told[:skipped]
+        past = observed[:skipped]
         for t in range(problem.horizon):
             weight[t, past][states[t]] += p
-            past = (*past, actions[t], told[t + skipped])
+            past = (*past, actions[t], observed[t + skipped])
     for (t, past), joint in weight.items():
         belief = np.zeros(problem.ended)
         for n in (remembered.memory_of_state == remembered.memories.index(past)).nonzero()[:, 0].tolist():
@@ -313,8 +313,8 @@ def test_seeing_nothing_is_the_best_of_all_sequences_of_actions(seen):
     for plan in np.ndindex(*[problem.prior.shape[1]] * problem.horizon):
         value = problem.final_reward
         for a in reversed(plan):
-            faces = [problem.faces(s, a) for s in range(problem.ended)]
-            value = [sum(p * (r + value[n]) for _, p, n, r in row) for row in faces]
+            outcomes = [problem.outcomes(s, a) for s in range(problem.ended)]
+            value = [sum(p * (r + value[n]) for _, p, n, r in row) for row in outcomes]
         returns[plan] = sum(p * v for p, v in zip(problem.initial, value, strict=True) if p > 0)
     terms = [(math.prod(problem.prior[0][a] for a in plan), total / tau) for plan, total in returns.items()]
     highest = max(x for weight, x in terms if weight > 0)

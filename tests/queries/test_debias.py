@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 NEG = -math.inf
 
 
-def dice_of(problem):
+def dynamics_of(problem):
     """True faces: with a discount, those that live on, then those that end."""
     gamma, p = problem.discount, problem.probability
     return p if gamma == 1 else np.concatenate((gamma * p, (1 - gamma) * p), -1)
@@ -45,7 +45,7 @@ def test_the_free_posterior_is_the_clamped_answer(problem):
     posterior = infer(debiased.model, 1.0)
     folded = debiased.folded(posterior)
     assert error(folded.policy, truth.policy) < 1e-12
-    assert error(folded.dynamics, np.broadcast_to(dice_of(problem), folded.dynamics.shape)) < 1e-12
+    assert error(folded.dynamics, np.broadcast_to(dynamics_of(problem), folded.dynamics.shape)) < 1e-12
     assert error(folded.initial, problem.initial) < 1e-12
     assert posterior.log_evidence == pytest.approx(truth.value / problem.temperature, rel=1e-10, abs=1e-12)
     for t in range(1, problem.horizon + 1):  # at t = 0 the start is paid too
@@ -66,25 +66,25 @@ def test_the_modified_model_is_what_the_equations_say(problem):
     kl_start = sum(tau * p * math.log(p / q) for p, q in zip(problem.initial, start, strict=True) if p > 0)
     assert debiased.start_bonus == pytest.approx(kl_start, rel=1e-9, abs=1e-10)
     for t, s, a in np.ndindex(truth.q.shape):
-        faces = [(k, p * problem.discount, r, r + truth.v[t + 1, n]) for k, p, n, r in problem.faces(s, a)]
+        outcomes = [(k, p * problem.discount, r, r + truth.v[t + 1, n]) for k, p, n, r in problem.outcomes(s, a)]
         width = problem.probability.shape[-1]
         if problem.discount < 1:
-            faces += [(k + width, p * (1 - problem.discount), r, r) for k, p, _, r in problem.faces(s, a)]
-        dice, reward = debiased.probability[t, s, a].numpy(), debiased.reward[t, s, a].numpy()
-        possible = [k for k, *_ in faces]
-        assert set(np.flatnonzero(dice)) == set(possible)
+            outcomes += [(k + width, p * (1 - problem.discount), r, r) for k, p, _, r in problem.outcomes(s, a)]
+        dynamics, reward = debiased.probability[t, s, a].numpy(), debiased.reward[t, s, a].numpy()
+        possible = [k for k, *_ in outcomes]
+        assert set(np.flatnonzero(dynamics)) == set(possible)
         assert not reward[np.setdiff1d(np.arange(len(reward)), possible)].any(), "padding pays nothing"
         if truth.q[t, s, a] == NEG:
-            np.testing.assert_allclose(dice[possible], [p for _, p, *_ in faces])
+            np.testing.assert_allclose(dynamics[possible], [p for _, p, *_ in outcomes])
             assert (reward[possible] == NEG).all()
             assert debiased.bonus[t, s, a] == 0
             continue
-        total = sum(p * math.exp(-x / tau) for _, p, _, x in faces)
-        modified = {k: p * math.exp(-x / tau) / total for k, p, _, x in faces}
-        kl = tau * sum(p * math.log(p / modified[k]) for k, p, *_ in faces)
+        total = sum(p * math.exp(-x / tau) for _, p, _, x in outcomes)
+        modified = {k: p * math.exp(-x / tau) / total for k, p, _, x in outcomes}
+        kl = tau * sum(p * math.log(p / modified[k]) for k, p, *_ in outcomes)
         assert float(debiased.bonus[t, s, a]) == pytest.approx(kl, rel=1e-9, abs=1e-10)
-        for k, _, r, _ in faces:
-            assert dice[k] == pytest.approx(modified[k], rel=1e-9)
+        for k, _, r, _ in outcomes:
+            assert dynamics[k] == pytest.approx(modified[k], rel=1e-9)
             assert reward[k] == pytest.approx(r + kl + (kl_start if t == 0 else 0.0), rel=1e-9, abs=1e-10)
 
 
@@ -112,10 +112,10 @@ def test_so_says_the_enumeration_of_all_its_trajectories(problem):
     for t in range(problem.horizon):
         now = slice(t * states, (t + 1) * states)
         np.testing.assert_allclose(found.state[t, now], alive, atol=1e-12)
-        thrown = (alive[:, None] * truth.policy[t])[..., None] * dice_of(problem)
-        np.testing.assert_allclose(found.outcome[t, now], thrown, atol=1e-12)
-        lived = (alive[:, None] * truth.policy[t])[..., None] * problem.probability * problem.discount
-        alive = np.bincount(problem.successor.ravel(), lived.ravel(), states)
+        sampled = (alive[:, None] * truth.policy[t])[..., None] * dynamics_of(problem)
+        np.testing.assert_allclose(found.outcome[t, now], sampled, atol=1e-12)
+        survived = (alive[:, None] * truth.policy[t])[..., None] * problem.probability * problem.discount
+        alive = np.bincount(problem.successor.ravel(), survived.ravel(), states)
     np.testing.assert_allclose(found.state[-1, problem.horizon * states :][:states], alive, atol=1e-12)
 
 
@@ -184,7 +184,7 @@ def test_all_bonuses_are_what_the_modified_rewards_pay_more():
     assert debiased.correction > 0.1
 
 
-def test_certain_dice_stay_as_they_are():
+def test_deterministic_dynamics_stay_as_they_are():
     model = TabularModel(gamble(horizon=3, probability=1.0))
     debiased = debias(model)
     np.testing.assert_array_equal(debiased.reward[0], model.mdp.reward)
@@ -221,9 +221,9 @@ def test_it_reads_well_and_exports():
     page = debiased._repr_html_()
     assert "&lt;hungry&gt;" in page
     assert "<hungry>" not in page
-    told = json.loads(json.dumps(debiased.to_dict()))
-    assert told["objective"] == pytest.approx(4.722372, abs=1e-6)
-    assert np.asarray(told["probability"]).shape == (1, 4, 2, 3)
+    plain = json.loads(json.dumps(debiased.to_dict()))
+    assert plain["objective"] == pytest.approx(4.722372, abs=1e-6)
+    assert np.asarray(plain["probability"]).shape == (1, 4, 2, 3)
 
 
 def test_a_start_that_is_doomed_beside_one_that_is_not_is_refused():
@@ -233,14 +233,14 @@ def test_a_start_that_is_doomed_beside_one_that_is_not_is_refused():
     debias(TabularModel(mdp.replace(initial=[0.0, 1.0])))
 
 
-def test_luck_that_counts_too_much_is_refused():
+def test_a_tilt_that_loses_digits_is_refused():
     with pytest.raises(InvalidArgument, match=r"708 nats.*outcome 0 of risky in start at t = 0.*Raise the temperature"):
         debias(TabularModel(risky_path(10)))
     model = TabularModel(risky_path(10), 2.0)
     assert infer(debias(model).model, 1.0).log_evidence == pytest.approx(infer(model, 0.0).objective, rel=1e-10)
 
 
-def test_a_lucky_start_that_counts_too_much_is_refused():
+def test_a_start_whose_tilt_loses_digits_is_refused():
     mdp = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[0.0]], [[800.0]]], horizon=1)
     with pytest.raises(InvalidArgument, match=r"starting in state 1 .*shorten the horizon"):
         debias(TabularModel(mdp))

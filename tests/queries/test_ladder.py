@@ -56,7 +56,7 @@ def summed(problem, policy):
         after = [problem.discount * w + 1 - problem.discount for w in ahead]
         ahead = [
             problem.prior[s, a]
-            * sum(p * math.exp(r / problem.temperature) * after[n] for _, p, n, r in problem.faces(s, a))
+            * sum(p * math.exp(r / problem.temperature) * after[n] for _, p, n, r in problem.outcomes(s, a))
             for s, a in enumerate(policy[t])
         ]
     return log(sum(p * w for p, w in zip(problem.initial, ahead, strict=True)))
@@ -68,7 +68,7 @@ def averaged(problem, policy):
     for t in reversed(range(problem.horizon)):
         ahead = [
             log(problem.prior[s, a])
-            + sum(p * (r / problem.temperature + problem.discount * ahead[n]) for _, p, n, r in problem.faces(s, a))
+            + sum(p * (r / problem.temperature + problem.discount * ahead[n]) for _, p, n, r in problem.outcomes(s, a))
             for s, a in enumerate(policy[t])
         ]
     return sum(p * w for p, w in zip(problem.initial, ahead, strict=True) if p > 0)
@@ -80,7 +80,7 @@ def earned(problem, policy):
     for t in range(problem.horizon):
         after = np.zeros(problem.ended)
         for s, a in zip(*np.nonzero(alive[:, None] * policy[t]), strict=True):
-            for _, p, n, r in problem.faces(s, a):
+            for _, p, n, r in problem.outcomes(s, a):
                 total += alive[s] * policy[t, s, a] * p * r
                 after[n] += alive[s] * policy[t, s, a] * p * problem.discount
         alive = after
@@ -304,7 +304,7 @@ def test_a_sequence_is_played_also_where_the_prior_masks_it():
     close(found.marginal_map.true_return, 0.9 * 5 - 0.1 * 7)
 
 
-def test_survival_is_chosen_along_with_the_dice():
+def test_survival_is_chosen_along_with_the_dynamics():
     """γ = .6 and losses to come: the most probable trajectory dies at once; then it makes no factors."""
     mdp = gamble(horizon=3, wage=-4.0, jackpot=-5.0).replace(discount=0.6)
     found = ladder(TabularModel(mdp))
@@ -332,10 +332,10 @@ def test_it_reads_well_and_exports():
     page = found._repr_html_()
     assert "&lt;safe&gt;" in page
     assert page.count("<td") == 6 * 5
-    told = json.loads(json.dumps(found.to_dict()))
-    assert told["rungs"]["MAP"]["actions"] == [1, 0, 0, 0, 0]
-    assert told["rungs"]["marginal"]["actions"] is None
-    assert told["rungs"]["max-ent"]["value"] == found.max_ent.value
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert plain["rungs"]["MAP"]["actions"] == [1, 0, 0, 0, 0]
+    assert plain["rungs"]["marginal"]["actions"] is None
+    assert plain["rungs"]["max-ent"]["value"] == found.max_ent.value
     assert repr(found).startswith("Ladder(marginal 2.9870, planning -0.1589")
     assert repr(found.max_ent) == "Rung(max-ent, 1.821 nats, true return 2.765)"
 

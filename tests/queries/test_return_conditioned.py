@@ -19,23 +19,23 @@ pytestmark = pytest.mark.slow  # against the sources alone
 def games(mdp, prior):
     """Every game: its probability, its steps as (state, return so far, action), its return, and its pure luck."""
 
-    def go(t, state, total, p, luck, steps):
+    def go(t, state, total, p, of_chance, steps):
         if t == mdp.horizon:
             last = 0.0 if mdp.final_reward is None else float(mdp.final_reward[state])
-            yield p, steps, total + last, luck
+            yield p, steps, total + last, of_chance
             return
         for a in range(mdp.num_actions):
             for k in range(mdp.num_outcomes):
-                die = float(mdp.probability[state, a, k])
-                chance = p * float(prior[state, a]) * die
+                probability = float(mdp.probability[state, a, k])
+                chance = p * float(prior[state, a]) * probability
                 if chance == 0:
                     continue
                 paid = total + float(mdp.reward[state, a, k])
                 taken = [*steps, (t, state, round(total, 6), a)]
                 if mdp.discount < 1:
-                    yield chance * (1 - mdp.discount), taken, paid, luck * die * (1 - mdp.discount)
+                    yield chance * (1 - mdp.discount), taken, paid, of_chance * probability * (1 - mdp.discount)
                 on = int(mdp.successor[state, a, k])
-                yield from go(t + 1, on, paid, chance * mdp.discount, luck * die * mdp.discount, taken)
+                yield from go(t + 1, on, paid, chance * mdp.discount, of_chance * probability * mdp.discount, taken)
 
     for s in range(mdp.num_states):
         start = float(mdp.initial[s])
@@ -53,13 +53,13 @@ def by_list(mdp, prior, target):
         for t, state, total, a in steps:
             counts[t, state, total][a] += p
     success = earned = 0.0
-    for _, steps, total, luck in every:
+    for _, steps, total, of_chance in every:
         acted = 1.0
         for t, state, so_far, a in steps:
             seen = counts.get((t, state, so_far))
             acted *= float(prior[state, a]) if seen is None else seen[a] / sum(seen)
-        success += luck * acted * (total >= target - 1e-9)
-        earned += luck * acted * total
+        success += of_chance * acted * (total >= target - 1e-9)
+        earned += of_chance * acted * total
     return behaviour, sum(p * total for p, _, total, _ in kept) / behaviour, success, earned
 
 
@@ -89,7 +89,7 @@ def test_every_number_is_that_of_the_list_of_games(seed, discount, level, has_pr
 
 
 @pytest.mark.parametrize("name", [name for name in zoo() if name.endswith("_twin") and "8x8" not in name])
-def test_without_dice_wanting_is_getting(name):
+def test_without_random_dynamics_wanting_is_getting(name):
     mdp = zoo()[name].build().replace(horizon=4)
     start = int(mdp.initial.argmax())
     assert float(mdp.initial[start]) == 1

@@ -286,7 +286,7 @@ def same_answers(found, model, beta, kinds=("beta", "free", "clamped")):
     """The page's numbers are those of `infer`, `evaluate` and `ledger`."""
     mdp, guide = model.mdp, infer(model, beta)
     tables, possible = found["tables"], (mdp.probability > 0).flatten()
-    dice = guide.dynamics.flatten(1)[:, possible]
+    dynamics = guide.dynamics.flatten(1)[:, possible]
     for name, table in (
         ("q", guide.q),
         ("v", guide.v),
@@ -298,7 +298,7 @@ def same_answers(found, model, beta, kinds=("beta", "free", "clamped")):
     alike(np.exp(tables["logPolicy"]), guide.policy.flatten(), "policy")
     alike(np.exp(tables["logInitial"]), guide.initial, "initial")
     ours = np.exp(tables["logDice"])
-    alike(np.tile(ours, len(dice)) if len(ours) == dice.shape[1] else ours, dice.flatten(), "dynamics")
+    alike(np.tile(ours, len(dynamics)) if len(ours) == dynamics.shape[1] else ours, dynamics.flatten(), "dynamics")
     alike(found["objective"], guide.objective, "objective")
     alike(found["totals"], account.totals, "totals")
     alike([found["gap"], found["evidence"]], [account.gap, account.log_evidence], "gap and evidence")
@@ -345,8 +345,8 @@ def test_the_longest_problems_have_the_answers_of_python(open_page, name):
 def slips(build, slip):
     """The grids of Gymnasium, slipping to each side with half of this probability."""
     mdp = build()
-    faces = torch.tensor([slip / 2, 1 - slip, slip / 2], dtype=torch.float64)
-    return mdp.replace(probability=torch.where(mdp.probability[..., 1:2] > 0, faces, mdp.probability))
+    weights = torch.tensor([slip / 2, 1 - slip, slip / 2], dtype=torch.float64)
+    return mdp.replace(probability=torch.where(mdp.probability[..., 1:2] > 0, weights, mdp.probability))
 
 
 def pits(value, success):
@@ -397,19 +397,19 @@ def test_the_problems_own_numbers_move_its_tables(open_page):
         same_answers(answers(page, tau=1.0, T=7), TabularModel(zoo()[name].build().replace(horizon=7), 1.0), 0.6)
 
 
-def test_one_die_can_be_changed_by_hand(open_page):
+def test_one_event_can_be_changed_by_hand(open_page):
     page, mdp = open_page(), windy_bridge()
     page.select_option("#problem", "windy_bridge")
     page.select_option("#state", "4")
     page.select_option("#action", "2")
-    page.click("#dice-edit summary")
-    found = answers(page, beta=0.8, **{"face-1": 0.5})
+    page.click("#dynamics-edit summary")
+    found = answers(page, beta=0.8, **{"outcome-1": 0.5})
     probability = mdp.probability.clone()
     rest = 1 - float(probability[4, 2, 1])
     probability[4, 2] *= 0.5 / rest
     probability[4, 2, 1] = 0.5
     same_answers(found, TabularModel(mdp.replace(probability=probability), 1.0), 0.8)
-    assert sum(float(each.input_value()) for each in page.locator("#dice-sliders input[type=number]").all()) == (
+    assert sum(float(each.input_value()) for each in page.locator("#dynamics-sliders input[type=number]").all()) == (
         pytest.approx(1.0, abs=1e-5)
     )
 
@@ -489,16 +489,18 @@ def test_the_sentences_are_those_of_explain(open_page):
         large = model.mdp.probability.numel() * model.mdp.horizon > 20_000
         for beta in (0.5,) if large else (1.0, 0.5, -0.4, 0.0):
             answers(page, beta=beta)
-            told = explain(model, beta, flip=False)
+            explanation = explain(model, beta, flip=False)
             shown = page.evaluate(
                 "[...document.querySelectorAll('#sentences p:not([id])')].map((node) => node.textContent)"
             )
             # the bridge is symmetric: which of two mirrored dice is named first is a matter of rounding
             mirrored = " leads to state " if name == "windy_bridge" else "in no sentence"
-            kept = [[each for each in sentences if mirrored not in each] for sentences in (shown, told.sentences)]
+            kept = [
+                [each for each in sentences if mirrored not in each] for sentences in (shown, explanation.sentences)
+            ]
             assert kept[0] == kept[1], name
-            assert len(shown) == len(told.sentences)
-            assert page.inner_text("#headline") == f"{told.headline}."
+            assert len(shown) == len(explanation.sentences)
+            assert page.inner_text("#headline") == f"{explanation.headline}."
             headline = ledger(model, infer(model, beta)).headline
             assert page.inner_text("#ledger-words") == f"At β = {beta:g}: {headline}".replace("-", "−")
 

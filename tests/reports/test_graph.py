@@ -130,16 +130,16 @@ def clamped_sites(model, guide, steps=2):
 
 def test_bold_is_what_a_guide_clamps():
     model = TabularModel(random_mdp(1))
-    dice = {"outcome_0", "outcome_1"}
+    outcomes = {"outcome_0", "outcome_1"}
     assert clamped_sites(model, FreeGuide(model)) == set()
-    assert clamped_sites(model, ClampedGuide(model)) == {"state_0"} | dice
-    assert clamped_sites(model, infer(model, 0.0)) == {"state_0"} | dice
+    assert clamped_sites(model, ClampedGuide(model)) == {"state_0"} | outcomes
+    assert clamped_sites(model, infer(model, 0.0)) == {"state_0"} | outcomes
     assert clamped_sites(model, infer(model, 1.0)) == set()
     assert clamped_sites(model, DialGuide(model, -0.5)) == set()
-    assert clamped_sites(model, Optimism(dynamics=0.0, initial=1.0)) == dice
+    assert clamped_sites(model, Optimism(dynamics=0.0, initial=1.0)) == outcomes
     assert clamped_sites(model, Optimism(dynamics=1.0, initial=0.0)) == {"state_0"}
-    assert clamped_sites(model, 0.0) == {"state_0"} | dice
-    assert clamped_sites(model, 0) == {"state_0"} | dice
+    assert clamped_sites(model, 0.0) == {"state_0"} | outcomes
+    assert clamped_sites(model, 0) == {"state_0"} | outcomes
     some = torch.zeros(3, 1)
     some[0] = 1.0
     assert clamped_sites(model, Optimism(dynamics=some, initial=1.0)) == set(), "only some of the dice are clamped"
@@ -158,10 +158,10 @@ def test_a_guide_that_does_not_say_its_optimism_is_compared_with_the_model():
 
 def test_survival_is_bold_only_where_there_is_some_to_clamp():
     model = TabularModel(random_mdp(1, discount=0.9))
-    lives = {"state_1", "state_2"}
-    assert clamped_sites(model, FreeGuide(model)) == lives
+    survival = {"state_1", "state_2"}
+    assert clamped_sites(model, FreeGuide(model)) == survival
     assert clamped_sites(model, Optimism(1.0, 1.0, 1.0)) == set()
-    assert clamped_sites(model, 0.0) == {"state_0", "outcome_0", "outcome_1"} | lives
+    assert clamped_sites(model, 0.0) == {"state_0", "outcome_0", "outcome_1"} | survival
     graphs, _ = mermaid(render(model, {"it": Optimism(1.0, 1.0, 1.0)}))
     assert "-.->" not in graphs[1][2].values(), "a state is not certain where the episode may end"
     graphs, _ = mermaid(render(TabularModel(random_mdp(1))))

@@ -580,7 +580,7 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path):
     assert refused > 200
 
 
-def test_checksums_are_written_whatever_torch_is_told(tmp_path):
+def test_checksums_are_written_whatever_the_setting_of_torch(tmp_path):
     torch.serialization.set_crc32_options(False)
     try:
         for path, load in written_by_all(tmp_path).items():

@@ -57,14 +57,14 @@ def test_freedom_is_seen_where_the_guide_hardly_ever_comes():
         horizon=3,
     )
     model = TabularModel(mdp)
-    luck = torch.tensor([[[0.0, 0.0]], [[-1.0, 1.0]]], dtype=torch.float64)
+    tilt = torch.tensor([[[0.0, 0.0]], [[-1.0, 1.0]]], dtype=torch.float64)
 
-    class Hopeful(MarkovGuide):
+    class Optimistic(MarkovGuide):
         def blocks(self):
             own = model.blocks()
-            return own.replace(log_dynamics=torch.log_softmax(own.log_dynamics + luck, -1))
+            return own.replace(log_dynamics=torch.log_softmax(own.log_dynamics + tilt, -1))
 
-    assert check_guide(model, Hopeful(model), seed=0).free == ("dynamics",)
+    assert check_guide(model, Optimistic(model), seed=0).free == ("dynamics",)
 
 
 def test_a_site_left_out_is_named():

@@ -25,7 +25,7 @@ from pgm_control import (
 )
 from pgm_control.models import restaurant, slippery_cliff
 from pgm_control.text.wording import amount
-from pgm_control.trajectories.beliefs import tilted_dice
+from pgm_control.trajectories.beliefs import tilted_events
 
 pytestmark = pytest.mark.slow  # against the sources alone
 
@@ -160,7 +160,7 @@ def agrees(text, exact):
     return low - 1e-12 <= exact <= high + 1e-12
 
 
-def test_an_mdp_shows_its_sizes_its_start_and_every_face():
+def test_an_mdp_shows_its_sizes_its_start_and_every_outcome():
     mdp = restaurant()
     page = page_of(mdp)
     assert "4 states, 2 actions, at most 3 outcomes, horizon T = 1, discount γ = 1" in page.text
@@ -171,9 +171,9 @@ def test_an_mdp_shows_its_sizes_its_start_and_every_face():
     assert "more" not in page.text
     rows = page.rows[1:]
     assert len(rows) == 8
-    for (_, action, faces), (s, a) in zip(rows, np.ndindex(4, 2), strict=True):
+    for (_, action, outcomes), (s, a) in zip(rows, np.ndindex(4, 2), strict=True):
         assert action == mdp.action_name(a)
-        said = [re.fullmatch(r"(\S+) → (.+) \(reward (\S+)\)", face) for face in faces.split("; ")]
+        said = [re.fullmatch(r"(\S+) → (.+) \(reward (\S+)\)", outcome) for outcome in outcomes.split("; ")]
         possible = [k for k in range(3) if mdp.probability[s, a, k] > 0]
         assert len(said) == len(possible)
         for match, k in zip(said, possible, strict=True):
@@ -190,7 +190,7 @@ def test_a_model_says_its_temperature_and_prior():
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.0, -0.5])
-def test_a_posterior_shows_its_first_choices_values_and_dice(beta):
+def test_a_posterior_shows_its_first_choices_values_and_events(beta):
     mdp = random_mdp(5, states=4, horizon=3)
     model = TabularModel(mdp)
     exact = infer(model, beta)
@@ -203,14 +203,14 @@ def test_a_posterior_shows_its_first_choices_values_and_dice(beta):
         assert value == amount(float(exact.v[0, s]))
         for text, p in zip(cells, exact.policy[0, s].tolist(), strict=True):
             assert agrees(text, p)
-    dice = tilted_dice(model, exact)
-    assert ("It believes the dice as they are." in page.text) == (not dice)
-    for die in dice:
-        cells = page.row(f"state {die.state}", f"action {die.action}")
-        assert cells[0].startswith(f"state {die.raised.successor} ")
-        assert agrees(cells[1], die.raised.true)
-        assert agrees(cells[2], die.raised.believed)
-        assert cells[3] == amount(die.tilt)
+    events = tilted_events(model, exact)
+    assert ("It believes the dice as they are." in page.text) == (not events)
+    for event in events:
+        cells = page.row(f"state {event.state}", f"action {event.action}")
+        assert cells[0].startswith(f"state {event.raised.successor} ")
+        assert agrees(cells[1], event.raised.true)
+        assert agrees(cells[2], event.raised.believed)
+        assert cells[3] == amount(event.tilt)
 
 
 def test_at_temperature_zero_a_posterior_has_a_value():

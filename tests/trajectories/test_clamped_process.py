@@ -35,7 +35,7 @@ class Persistent(ClampedProcess):
             policy = 0.1 * policy + 0.9 * torch.eye(policy.shape[-1], dtype=policy.dtype)[memory[:, 0].long()]
         return policy.log()
 
-    def remember(self, t, state, action, outcome, lives, memory):
+    def remember(self, t, state, action, outcome, survives, memory):
         return action[:, None].to(memory)
 
 

@@ -222,8 +222,8 @@ def test_an_environment_with_the_same_seed_has_other_numbers():
     """Both use PCG64; from the same stream the actions would repeat the numbers that the dice are thrown with."""
     env = gymnasium.make("FrozenLake-v1")
     env.reset(seed=5)
-    of_dice = env.unwrapped.np_random.random(200)
+    of_dynamics = env.unwrapped.np_random.random(200)
     numbers: Any = TabularPolicy(STATIONARY, seed=5)._random
     of_actions = numbers.random(201)
-    assert not set(of_dice) & set(of_actions)
-    assert set(np.random.default_rng(5).random(201)) >= set(of_dice)
+    assert not set(of_dynamics) & set(of_actions)
+    assert set(np.random.default_rng(5).random(201)) >= set(of_dynamics)

@@ -64,9 +64,9 @@ def probabilities(problem, blocks):
         p = initial[path.states[0]]
         for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
             if s != problem.ended:
-                lives = survival[t, problem.successor[s, a, k]]
+                survives = survival[t, problem.successor[s, a, k]]
                 p *= policy[t, s, a] * dynamics[t, s, a, k]
-                p *= lives if path.states[t + 1] != problem.ended else 1.0 - lives
+                p *= survives if path.states[t + 1] != problem.ended else 1.0 - survives
         found[path[:3]] = p
     return found
 

@@ -140,11 +140,11 @@ def _outcomes(mdp: TabularMDP) -> Outcomes:
         possible = np.ones(shape, dtype=bool)
     order = np.argsort(~possible, axis=0, kind="stable")
     lane = np.argsort(-possible.sum(0), kind="stable")
-    faces, action, state = order[:, lane], lane // mdp.num_states, lane % mdp.num_states
+    outcome, action, state = order[:, lane], lane // mdp.num_states, lane % mdp.num_states
     count = possible.sum(0)[lane]
     counts = (count > np.arange(shape[0])[:, None]).sum(1)
     wide = int((counts > 0).sum())  # no die has more faces than that
-    place = (state * mdp.num_actions + action) * mdp.num_outcomes + faces[:wide]
+    place = (state * mdp.num_actions + action) * mdp.num_outcomes + outcome[:wide]
     successor = mdp.successor.reshape(-1).numpy()[place].astype(np.int64)
     common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])
     ordered = bool((lane == np.arange(len(lane))).all())

@@ -12,8 +12,8 @@ from torch import Tensor
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Logs, Settings
+from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
-from ...trajectories.prices import Prices, same
 from .batch import last_reward, solved
 from .recursion import backward
 
@@ -35,33 +35,33 @@ def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
 
     With a discount, $V_{t+1}$ is first replaced by $L$ over living on and ending with nothing. See `infer`.
     """
-    prices = Prices.of(model.mdp, beta, model.temperature)
-    kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if prices.is_whole else None
-    return _in_torch(model, prices) if kernels is None else _compiled(kernels, model, prices)
+    betas = Betas.of(model.mdp, beta, model.temperature)
+    kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if betas.is_whole else None
+    return _in_torch(model, betas) if kernels is None else _compiled(kernels, model, betas)
 
 
-def _in_torch(model: MarkovModel, prices: Prices) -> Messages:
+def _in_torch(model: MarkovModel, betas: Betas) -> Messages:
     mdp, log_p = model.mdp, model.mdp.probability.log()
-    steps, clamped, frees = mdp.horizon, same([*prices.dynamics, 0.0]), prices.frees_survival
+    steps, clamped, frees = mdp.horizon, same([*betas.dynamics, 0.0]), betas.frees_survival
     logs = Logs(
         policy=log_p.new_empty(steps, *log_p.shape[:2]),
         dynamics=log_p.new_empty(0 if clamped else steps, *log_p.shape),
         survival=log_p.new_empty(steps if frees else 0, mdp.num_states),
         start=torch.empty_like(mdp.initial),
     )
-    given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *prices)
+    given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *betas)
     q, v, value = backward(mdp, given, logs)
     log_dynamics = log_p.expand(steps, *log_p.shape) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
 
 
-def _compiled(kernels: ModuleType, model: MarkovModel, prices: Prices) -> Messages:
+def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages:
     mdp, tau = model.mdp, model.temperature
     of_dynamics, of_initial, of_survival = (
-        float(each) for each in (prices.dynamics[0], prices.initial[0], prices.survival)
+        float(each) for each in (betas.dynamics[0], betas.initial[0], betas.survival)
     )
     steps, (states, actions, outcomes) = mdp.horizon, mdp.probability.shape
-    frees = prices.frees_survival
+    frees = betas.frees_survival
     logs = Logs(
         policy=np.empty((steps, actions * states)),
         dynamics=np.full((0 if of_dynamics == 0 else steps, states * actions * outcomes), -np.inf),
@@ -70,8 +70,8 @@ def _compiled(kernels: ModuleType, model: MarkovModel, prices: Prices) -> Messag
     )
     tables = mdp.reward, last_reward(mdp), model.action_prior
     reward, end, prior = (np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)[None] for each in tables)
-    heat, dynamics, initial = (np.full(1, each) for each in (tau, of_dynamics, of_initial))
-    given = Settings(reward, end, prior, heat, dynamics, initial, of_survival)
+    temperature, dynamics, initial = (np.full(1, each) for each in (tau, of_dynamics, of_initial))
+    given = Settings(reward, end, prior, temperature, dynamics, initial, of_survival)
     found = solved(kernels, mdp, given, logs=logs)
     arrays = (
         found.q[0].swapaxes(-1, -2),

@@ -13,10 +13,10 @@ from ...errors import InvalidArgument
 from ...problems.grid import Grid, grid_of
 from ...problems.mdp import TabularMDP
 from ...runtime.moving import Place, moved, moved_copy, place_of
-from ...text.html import HeatCell, heading, heat_map, share
+from ...text.html import HeatmapCell, heading, heatmap, share
 from ...text.tables import html_grid
 from ...text.wording import action_label, amount, reward_phrase, state_label
-from ...trajectories.beliefs import tilted_dice
+from ...trajectories.beliefs import tilted_events
 from ...trajectories.blocks import Blocks, MarkovModel
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
@@ -103,8 +103,8 @@ class Posterior:
     @property
     def is_free(self) -> bool:
         """True if every block that the model has is free, so that this is the exact posterior."""
-        optimism, lives = self.optimism, self.model.mdp.discount == 1
-        return Optimism(optimism.dynamics, optimism.initial, 1.0 if lives else optimism.survival).is_free
+        optimism, survives = self.optimism, self.model.mdp.discount == 1
+        return Optimism(optimism.dynamics, optimism.initial, 1.0 if survives else optimism.survival).is_free
 
     @property
     def log_evidence(self) -> float:
@@ -179,7 +179,7 @@ class Posterior:
             names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
             parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
         if model.temperature > 0 and mdp.horizon * mdp.probability.numel() <= _CHEAP:
-            parts.append(_dice_table(self))
+            parts.append(_event_table(self))
         return "".join(parts)
 
 
@@ -194,33 +194,33 @@ def _grid(mdp: TabularMDP) -> Grid | None:
 def _arrows(mdp: TabularMDP, policy: Float[Tensor, "state action"], grid: Grid) -> str:
     """The likeliest actions, drawn on the grid, darker where likelier; · where all are alike."""
     names = [action_label(mdp, a) for a in range(mdp.num_actions)]
-    lines: list[list[str | HeatCell]] = []
+    lines: list[list[str | HeatmapCell]] = []
     for i in range(grid.rows):
-        line: list[str | HeatCell] = []
+        line: list[str | HeatmapCell] = []
         for j in range(grid.columns):
             s = grid.state_at.get((i, j))
             line.append("" if s is None else _arrow(policy[s].tolist(), names, state_label(mdp, s)))
         lines.append(line)
     note = "<p>At t = 0: the likeliest action in each cell, darker where it is likelier; point at a cell for all.</p>"
-    return heat_map([], lines) + note
+    return heatmap([], lines) + note
 
 
-def _arrow(row: Sequence[float], names: Sequence[str], state: str) -> HeatCell:
+def _arrow(row: Sequence[float], names: Sequence[str], state: str) -> HeatmapCell:
     best, worst = max(row), min(row)
     hint = f"{state}: " + ", ".join(f"{name} {share(p)}" for name, p in zip(names, row, strict=True))
     if best - worst < 1e-6:
-        return HeatCell("·", 0.0, hint)
-    return HeatCell("".join(_ARROWS[n] for n, p in zip(names, row, strict=True) if p >= best - 1e-6), best, hint)
+        return HeatmapCell("·", 0.0, hint)
+    return HeatmapCell("".join(_ARROWS[n] for n, p in zip(names, row, strict=True) if p >= best - 1e-6), best, hint)
 
 
-def _dice_table(posterior: Posterior) -> str:
+def _event_table(posterior: Posterior) -> str:
     """The dice that are believed in, the most tilted first, beside the truth."""
     mdp, rows = posterior.model.mdp, []
-    for die in tilted_dice(posterior.model, posterior):
-        face = die.raised
-        target = f"{state_label(mdp, face.successor)} ({reward_phrase(face.reward)})"
-        named = state_label(mdp, die.state), action_label(mdp, die.action), target
-        rows.append([*named, share(face.true), share(face.believed), amount(die.tilt)])
+    for event in tilted_events(posterior.model, posterior):
+        outcome = event.raised
+        target = f"{state_label(mdp, outcome.successor)} ({reward_phrase(outcome.reward)})"
+        named = state_label(mdp, event.state), action_label(mdp, event.action), target
+        rows.append([*named, share(outcome.true), share(outcome.believed), amount(event.tilt)])
     if not rows:
         return "<p>It believes the dice as they are.</p>"
     head = [["state", "action", "what it believes in", "truly", "believed", "KL"], ["", "", "", "", "", "[nats]"]]

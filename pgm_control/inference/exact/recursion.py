@@ -10,7 +10,7 @@ from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
 from ...chance.operators import certainty_equivalent, tilt
 from ...kernels.bundles import Logs, Settings
 from ...problems.mdp import TabularMDP
-from ...trajectories.prices import sizes_of
+from ...trajectories.betas import sizes_of
 
 
 def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,7 +23,7 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
     Args:
         mdp: the problem.
         given: tensors, each with the axes of the batch, or such as broadcast against them, before its own. The
-            temperature is a number or has the shape of the batch. The optimism is as in `Prices`, with the axes of the
+            temperature is a number or has the shape of the batch. The optimism is as in `Betas`, with the axes of the
             batch after that of time.
         logs: of a problem without a batch: filled with the log-probabilities that attain the values. A table of
             length 0 is left out.
@@ -65,10 +65,10 @@ def _ahead(
     """L over living on and ending with nothing; and the tilted log-probability of living on."""
     if mdp.discount == 1:
         return v, torch.zeros_like(v)
-    fate = torch.stack((v, torch.zeros_like(v)), -1)
-    log_fate = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
-    log_alive = tilt(fate, log_fate, temperature, survival)[..., 0]
-    return certainty_equivalent(fate, log_fate, temperature, survival), log_alive
+    continuation = torch.stack((v, torch.zeros_like(v)), -1)
+    log_continuation = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
+    log_alive = tilt(continuation, log_continuation, temperature, survival)[..., 0]
+    return certainty_equivalent(continuation, log_continuation, temperature, survival), log_alive
 
 
 def derivatives(
@@ -84,45 +84,47 @@ def derivatives(
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
     log_p, log_prior = mdp.probability.log(), torch.where(prior > 0, prior, 1.0).log()
     log_prior = torch.where(prior > 0, log_prior, -torch.inf)
-    heat, beta = temperature[:, None, None], dynamics[:, None, None]
+    tau, beta = temperature[:, None, None], dynamics[:, None, None]
     start = tilt(v[:, 0], mdp.initial.log(), temperature, initial).exp()
     pressure = by_objective / temperature
     visits = pressure[:, None] * start
-    by_initial = by_heat = torch.zeros_like(temperature)
+    by_initial = by_temperature = torch.zeros_like(temperature)
     if by_all:
-        by_initial, by_heat = _moments(
+        by_initial, by_temperature = _moments(
             v[:, 0], mdp.initial > 0, objective * temperature, start, temperature, initial, pressure
         )
-        by_heat = by_heat - pressure * _finite(objective)
+        by_temperature = by_temperature - pressure * _finite(objective)
     by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
     by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
     for t in range(mdp.horizon):
         if by_v is not None:
             visits = visits + by_v[:, t]
-        policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), heat[..., 0], 1.0).exp()
+        policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), tau[..., 0], 1.0).exp()
         here = visits[..., None] * policy
         if by_all:
-            by_prior = by_prior + heat * here / torch.where(prior > 0, prior, 1.0)
-            by_heat = by_heat + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / heat).sum((-1, -2))
+            by_prior = by_prior + tau * here / torch.where(prior > 0, prior, 1.0)
+            by_temperature = by_temperature + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / tau).sum(
+                (-1, -2)
+            )
         if by_q is not None:
             here = here + by_q[:, t]
         ahead, log_alive = _ahead(mdp, temperature[:, None], survival, v[:, t + 1])
         alive = log_alive.exp()
         x = reward + ahead[:, mdp.successor]
-        share = tilt(x, log_p, heat, beta).exp()
+        share = tilt(x, log_p, tau, beta).exp()
         if by_all:
-            by_beta, by_tau = _moments(x, mdp.probability > 0, q[:, t], share, heat, beta, here)
-            by_dynamics, by_heat = by_dynamics + by_beta.sum((-1, -2)), by_heat + by_tau.sum((-1, -2))
+            by_beta, by_tau = _moments(x, mdp.probability > 0, q[:, t], share, tau, beta, here)
+            by_dynamics, by_temperature = by_dynamics + by_beta.sum((-1, -2)), by_temperature + by_tau.sum((-1, -2))
         sent = here[..., None] * share
         by_reward = by_reward + sent
         arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
         if by_all and survival != 0:
             cost = _finite(ahead) - alive * _finite(v[:, t + 1])
-            by_heat = by_heat + (arrived * cost).sum(-1) / temperature
+            by_temperature = by_temperature + (arrived * cost).sum(-1) / temperature
         visits = arrived * alive
     if by_v is not None:
         visits = visits + by_v[:, mdp.horizon]
-    found = (by_reward, visits, by_prior, by_heat, by_dynamics, by_initial)
+    found = (by_reward, visits, by_prior, by_temperature, by_dynamics, by_initial)
     return [lambda each=each: each for each in found]
 
 
@@ -142,9 +144,9 @@ def _moments(
     Where b x hardly varies the series is used, in the cumulants κ of the tilted x.
     """
     b = optimism / temperature
-    met = torch.where(share > 0, _finite(x), 0.0)
-    mean = (share * met).sum(-1)
-    off = torch.where(share > 0, met - mean[..., None], 0.0)
+    finite = torch.where(share > 0, _finite(x), 0.0)
+    mean = (share * finite).sum(-1)
+    off = torch.where(share > 0, finite - mean[..., None], 0.0)
     second, third, fourth = ((share * off**n).sum(-1) for n in (2, 3, 4))
     series = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
     far = torch.where(possible, x - mean[..., None], 0.0)  # also of faces that the tilt leaves nothing

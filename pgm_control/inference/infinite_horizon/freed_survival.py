@@ -94,12 +94,12 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
     growth = evidence.by_state + math.log(mdp.discount)
     endless = growth >= 0
     log_prior, log_p = model.action_prior.log(), mdp.probability.log()
-    fate = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
+    continuation = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
     v, status = torch.zeros_like(mdp.initial), SurvivalStatus.out_of_steps
     for _ in range(_SWEEPS):
         known = torch.where(endless, 0.0, v)  # what can reach them is endless too
         ends = torch.stack((known, torch.zeros_like(known)), -1)
-        ahead = certainty_equivalent(ends, fate.expand_as(ends), tau, 1.0)
+        ahead = certainty_equivalent(ends, continuation.expand_as(ends), tau, 1.0)
         q = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, 1.0)
         new = certainty_equivalent(q, log_prior, tau, 1.0)
         moved = torch.where(endless | (new == v), 0.0, (new - v).abs())

@@ -230,10 +230,10 @@ def _chain(problem: InfiniteHorizonProblem, policy: Float[Tensor, "state action"
     if problem.temperature > 0:
         price = torch.where(policy > 0, policy.log() - problem.prior.log(), torch.zeros_like(policy))
         reward = reward - problem.temperature * price[..., None]
-    faces = (policy[..., None] * mdp.probability.double()).reshape(states, 1, -1)
+    joint = (policy[..., None] * mdp.probability.double()).reshape(states, 1, -1)
     return TabularMDP(
-        mdp.initial.double(), faces / faces.sum(-1, keepdim=True), mdp.successor.reshape(states, 1, -1),
-        torch.where(faces > 0, reward.reshape(states, 1, -1), torch.zeros_like(faces)), 1, problem.discount,
+        mdp.initial.double(), joint / joint.sum(-1, keepdim=True), mdp.successor.reshape(states, 1, -1),
+        torch.where(joint > 0, reward.reshape(states, 1, -1), torch.zeros_like(joint)), 1, problem.discount,
     )  # fmt: skip
 
 

@@ -25,8 +25,8 @@ def _expected(v: Tensor, tables: SweepTables, discount: float, b: int, n: int) -
         )
         ahead = v.new_zeros(last - first).index_add_(0, owner, p[lo:hi].to(v.dtype) * v[successor[lo:hi]])
     else:
-        faces = slice(first * len(width), last * len(width))
-        ahead = (p[faces].to(v.dtype) * v[successor[faces]]).reshape(last - first, len(width)).sum(-1)
+        outcomes = slice(first * len(width), last * len(width))
+        ahead = (p[outcomes].to(v.dtype) * v[successor[outcomes]]).reshape(last - first, len(width)).sum(-1)
     return pay[b : b + n] + discount * ahead.reshape(n, actions)
 
 
@@ -113,19 +113,19 @@ def follow(
         index = rows[row].repeat_interleave(spans) + step
         ahead = v.new_zeros(len(row)).index_add_(0, owner, p[index].to(v.dtype) * v[successor[index]])
     else:
-        faces = row[:, None] * len(width) + torch.arange(len(width), device=v.device)
-        ahead = (p[faces].to(v.dtype) * v[successor[faces]]).sum(-1)
+        outcomes = row[:, None] * len(width) + torch.arange(len(width), device=v.device)
+        ahead = (p[outcomes].to(v.dtype) * v[successor[outcomes]]).sum(-1)
     return _settle(pay.flatten()[row] + discount * ahead, v[first:last], out[first:last])
 
 
 def survey(p: Tensor, reward: Tensor, pay: Tensor) -> tuple[float, float, int, int]:
     """As `kernels.infinite_horizon.survey`."""
     slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
-    faces, flat = p.numel() // pay.numel(), pay.reshape(-1)
-    rows = max(1, BLOCK * 8 // faces)
+    outcomes, flat = p.numel() // pay.numel(), pay.reshape(-1)
+    rows = max(1, BLOCK * 8 // outcomes)
     for row in range(0, len(flat), rows):
-        part = slice(row * faces, (row + rows) * faces)
-        weight, r = p[part].double().reshape(-1, faces), reward[part].double().reshape(-1, faces)
+        part = slice(row * outcomes, (row + rows) * outcomes)
+        weight, r = p[part].double().reshape(-1, outcomes), reward[part].double().reshape(-1, outcomes)
         torch.sum(weight * r, -1, out=flat[row : row + rows])
         slack = max(slack, float((weight.sum(-1) - 1).abs().max()))
         finite = r > -torch.inf

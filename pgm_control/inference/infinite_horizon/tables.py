@@ -121,9 +121,9 @@ def _dense(mdp: TabularMDP) -> Tensor:
     everything = torch.arange(states, device=mdp.successor.device)
     if outcomes == states and bool((mdp.successor == everything).all()):
         return mdp.probability.detach().double().reshape(states * actions, states)
-    faces = mdp.probability.detach().double().reshape(-1, outcomes)
-    matrix = faces.new_zeros(states * actions, states)
-    return matrix.scatter_add_(1, mdp.successor.long().reshape(-1, outcomes), faces)
+    rows = mdp.probability.detach().double().reshape(-1, outcomes)
+    matrix = rows.new_zeros(states * actions, states)
+    return matrix.scatter_add_(1, mdp.successor.long().reshape(-1, outcomes), rows)
 
 
 class DeadEnds(NamedTuple):
@@ -155,20 +155,20 @@ def dead_ends(mdp: TabularMDP, allowed: Bool[Tensor, "state action"], optimist: 
     states, actions, outcomes = mdp.probability.shape
     possible = (mdp.probability > 0).flatten()
     order = mdp.successor.flatten()[possible].argsort()
-    faces = possible.nonzero()[:, 0][order]  # the possible faces, sorted by where they lead
+    sorted_outcomes = possible.nonzero()[:, 0][order]  # the possible faces, sorted by where they lead
     arrivals = torch.searchsorted(
-        mdp.successor.flatten()[faces].contiguous(), torch.arange(states + 1, device=faces.device)
+        mdp.successor.flatten()[sorted_outcomes].contiguous(), torch.arange(states + 1, device=sorted_outcomes.device)
     )
     left = possible.reshape(states * actions, outcomes).sum(-1)  # faces that are not lost yet
     if not optimist:
         left = torch.ones_like(left)
-    lost_face = torch.zeros_like(forbidden)
+    lost_outcome = torch.zeros_like(forbidden)
     lost_action, lost_state = torch.zeros_like(left, dtype=torch.bool), allowed.sum(-1) == 0
     open_actions = allowed.sum(-1)
     found = (forbidden & possible).nonzero()[:, 0]
     while len(found):
-        found = found[~lost_face[found]]
-        lost_face[found] = True
+        found = found[~lost_outcome[found]]
+        lost_outcome[found] = True
         rows = torch.div(found, outcomes, rounding_mode="floor")
         left.index_add_(0, rows, -torch.ones_like(rows))
         rows = rows.unique()
@@ -182,6 +182,8 @@ def dead_ends(mdp: TabularMDP, allowed: Bool[Tensor, "state action"], optimist: 
         lost_state[owners] = True
         first, last = arrivals[owners], arrivals[owners + 1]
         spans = last - first
-        ahead = torch.arange(int(spans.sum()), device=faces.device) - (spans.cumsum(0) - spans).repeat_interleave(spans)
-        found = faces[first.repeat_interleave(spans) + ahead]
+        ahead = torch.arange(int(spans.sum()), device=sorted_outcomes.device) - (
+            spans.cumsum(0) - spans
+        ).repeat_interleave(spans)
+        found = sorted_outcomes[first.repeat_interleave(spans) + ahead]
     return DeadEnds(lost_state, lost_action.reshape(states, actions))

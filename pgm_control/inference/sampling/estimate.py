@@ -204,7 +204,7 @@ class _TrueWorld(Messenger):
         kind, _, t = str(msg["name"]).partition("_")
         ended = self.state == self.mdp.num_states
         if kind == "state":
-            self.state = self._fate(int(t)) if t != "0" else self._draw(self.truth.log_initial)
+            self.state = self._next_state(int(t)) if t != "0" else self._draw(self.truth.log_initial)
             self._settle(msg, self.state)
         elif kind == "outcome":
             row = None if ended else self.truth.log_dynamics[int(t), self.state, self.action]
@@ -216,7 +216,7 @@ class _TrueWorld(Messenger):
         if str(msg["name"]).startswith("action_"):
             self.action = int(msg["value"])
 
-    def _fate(self, t: int) -> int:
+    def _next_state(self, t: int) -> int:
         """Where the outcome leads, or the end."""
         if self.arrived == self.mdp.num_states or self.mdp.discount == 1:
             return self.arrived

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
 from ...trajectories.blocks import MarkovModel
-from ...trajectories.process import MarkovProcess, Process, Turn, arrival, draw, draw_turn, log_turn
+from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
 from ...trajectories.samples import Trajectories
 
 
@@ -66,21 +66,25 @@ def run_smc(
             log_weight = torch.where(again[:, None], 0.0, weights).flatten()
             state, memory = state[ancestor], memory[ancestor]
         alive = state < mdp.num_states
-        turn = draw_turn(process, mdp, t, torch.where(alive, state, 0), alive, memory, generator)
+        transition = draw_transition(process, mdp, t, torch.where(alive, state, 0), alive, memory, generator)
         if reference is not None:
-            turn = turn._replace(
-                action=pin(turn.action, reference.actions[:, t]),
-                outcome=pin(turn.outcome, reference.outcomes[:, t]),
-                lives=pin(turn.lives, reference.states[:, t + 1] < mdp.num_states),
+            transition = transition._replace(
+                action=pin(transition.action, reference.actions[:, t]),
+                outcome=pin(transition.outcome, reference.outcomes[:, t]),
+                survives=pin(transition.survives, reference.states[:, t + 1] < mdp.num_states),
             )
-        following = arrival(mdp, turn)
-        gain = log_turn(truth, mdp, turn, memory) - log_turn(process, mdp, turn, memory) + _reward(model, turn)
+        following = arrival(mdp, transition)
+        gain = (
+            log_transition(truth, mdp, transition, memory)
+            - log_transition(process, mdp, transition, memory)
+            + _reward(model, transition)
+        )
         log_weight = log_weight + gain + ahead[t + 1, following] - ahead[t, state]
-        memory = process.remember(t, *turn[2:], memory)
+        memory = process.remember(t, *transition[2:], memory)
         state = following
         states.append(state)
-        actions.append(torch.where(alive, turn.action, 0))
-        outcomes.append(torch.where(alive, turn.outcome, 0))
+        actions.append(torch.where(alive, transition.action, 0))
+        outcomes.append(torch.where(alive, transition.outcome, 0))
         ancestors.append(ancestor)
         resampled.append(again)
     weights = log_weight.view(runs, particles)
@@ -113,9 +117,9 @@ def _log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "t
     return torch.cat((ahead, ahead.new_zeros(len(ahead), 1)), -1)
 
 
-def _reward(model: MarkovModel, turn: Turn) -> Float[Tensor, " particle"]:
-    reward = model.mdp.reward[turn.state, turn.action, turn.outcome] / model.temperature
-    return torch.where(turn.alive, reward, 0.0)
+def _reward(model: MarkovModel, transition: Transition) -> Float[Tensor, " particle"]:
+    reward = model.mdp.reward[transition.state, transition.action, transition.outcome] / model.temperature
+    return torch.where(transition.alive, reward, 0.0)
 
 
 def _log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
@@ -138,9 +142,9 @@ def systematic(
 ) -> Int[Tensor, "batch particle"]:
     """Particle i of the next generation is that in which (i + u)/N falls, with one u for all."""
     share, size = _shares(log_weight), log_weight.shape[-1]
-    luck = torch.rand(len(share), 1, generator=generator, dtype=share.dtype, device=share.device)
+    uniform = torch.rand(len(share), 1, generator=generator, dtype=share.dtype, device=share.device)
     cumulated = share.cumsum(-1)
-    where = (torch.arange(size, device=share.device) + luck) / size * cumulated[:, -1:]
+    where = (torch.arange(size, device=share.device) + uniform) / size * cumulated[:, -1:]
     last = size - 1 - (share.flip(-1) > 0).to(torch.int8).argmax(-1, keepdim=True)  # rounding must not revive the dead
     return torch.minimum(torch.searchsorted(cumulated, where, right=True), last)
 
@@ -159,10 +163,10 @@ def _genealogy(
 ) -> Trajectories:
     """The past of those who are here at the end."""
     line = torch.arange(len(states[0]), device=states[0].device)
-    path, chosen, faces = [states[-1]], [], []
+    path, chosen, drawn = [states[-1]], [], []
     for t in reversed(range(mdp.horizon)):
         chosen.append(actions[t][line])
-        faces.append(outcomes[t][line])
+        drawn.append(outcomes[t][line])
         line = ancestors[t][line]
         path.append(states[t][line])
-    return Trajectories(*(torch.stack(each[::-1], 1) for each in (path, chosen, faces)))
+    return Trajectories(*(torch.stack(each[::-1], 1) for each in (path, chosen, drawn)))

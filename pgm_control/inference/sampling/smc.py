@@ -25,7 +25,7 @@ from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.process import Process, arrival, log_probability, process_of, turns
+from ...trajectories.process import Process, arrival, log_probability, process_of, transitions
 from ...trajectories.samples import Occupancy, Trajectories
 from .iwae import require_particles
 from .log_weights import log_target
@@ -190,11 +190,13 @@ def conditional_smc(
                 f"`reference` must be possible, but has probability 0 under {owner}. Take one from a run of "
                 "smc(model, guide, …), with the same model and guide."
             )
-    for turn in turns(model.mdp, reference):
-        if not torch.equal(arrival(model.mdp, turn), reference.states[:, turn.t + 1]) and bool(turn.lives):
+    for transition in transitions(model.mdp, reference):
+        if not torch.equal(arrival(model.mdp, transition), reference.states[:, transition.t + 1]) and bool(
+            transition.survives
+        ):
             raise InvalidArgument(
-                f"`reference` must follow its outcomes, but that of step {turn.t} does not lead to state "
-                f"{int(reference.states[0, turn.t + 1])}. Take one from a run of smc(model, guide, …)."
+                f"`reference` must follow its outcomes, but that of step {transition.t} does not lead to state "
+                f"{int(reference.states[0, transition.t + 1])}. Take one from a run of smc(model, guide, …)."
             )
     found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead, reference)
     return _only(model, found)
@@ -225,8 +227,8 @@ def weighted_marginals(mdp: TabularMDP, trajectories: Trajectories, weight: Floa
     mass = torch.where(alive, weight[:, None], 0.0)
     here, time = torch.where(alive, states, 0), torch.arange(steps + 1, device=states.device)
     visits = mass.new_zeros(steps + 1, sizes[0]).index_put((time.expand_as(here), here), mass, accumulate=True)
-    faces = (time[:-1].expand_as(actions), here[:, :-1], actions, outcomes)
-    return Occupancy(visits, mass.new_zeros(steps, *sizes).index_put(faces, mass[:, :-1], accumulate=True))
+    index = (time[:-1].expand_as(actions), here[:, :-1], actions, outcomes)
+    return Occupancy(visits, mass.new_zeros(steps, *sizes).index_put(index, mass[:, :-1], accumulate=True))
 
 
 def _only(model: MarkovModel, runs: Runs) -> SMC:

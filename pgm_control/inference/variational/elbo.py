@@ -21,8 +21,8 @@ from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import GuideTables, ModelTables, ToGo
+from ...trajectories.betas import Betas, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel
-from ...trajectories.prices import Prices, sizes_of
 
 FREE = Optimism(1.0, 1.0, 1.0)
 
@@ -49,15 +49,15 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     References:
         [levine2018], [howard1972]
     """
-    prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
-    if kernels is None or not prices.is_whole:
-        ahead = _recursion(model, blocks, prior, prices)[0][0]
+    prior, kernels, weights = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    if kernels is None or not weights.is_whole:
+        ahead = _recursion(model, blocks, prior, weights)[0][0]
     else:
         tables = _once(blocks.log_policy), _once(blocks.log_dynamics)
-        ahead = _Compiled.apply(kernels, model, prior, prices, *tables)
-    sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, prices.initial)
+        ahead = _Compiled.apply(kernels, model, prior, weights, *tables)
+    sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, weights.initial)
     start, true = conditionals(blocks.log_initial, sizes), conditionals(prior.log_initial, sizes)
-    return expect(blocks.log_initial, ahead - charges(start, true, prices.initial))
+    return expect(blocks.log_initial, ahead - charges(start, true, weights.initial))
 
 
 def values_to_go(
@@ -67,17 +67,17 @@ def values_to_go(
 
     In nats, without derivatives; see `objective_of`.
     """
-    prior, kernels, prices = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
-    if kernels is None or not prices.is_whole:
-        return _recursion(model, blocks, prior, prices)
+    prior, kernels, weights = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    if kernels is None or not weights.is_whole:
+        return _recursion(model, blocks, prior, weights)
     guide, true = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
-    numbers = model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
+    numbers = model.mdp.discount, model.mdp.horizon, float(weights.dynamics[0])
     ahead, advantage = kernels.elbo_to_go(_arrays(guide), _arrays(true), *numbers)
     return torch.from_numpy(ahead), torch.from_numpy(advantage)
 
 
-def _weights(model: MarkovModel, optimism: Optimism) -> Prices:
-    return Prices.of(model.mdp, optimism, model.temperature).weights()
+def _weights(model: MarkovModel, optimism: Optimism) -> Betas:
+    return Betas.of(model.mdp, optimism, model.temperature).weights()
 
 
 def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
@@ -99,19 +99,19 @@ def _arrays(tables: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
 
 
 def _recursion(
-    model: MarkovModel, blocks: Blocks, prior: Blocks, prices: Prices
+    model: MarkovModel, blocks: Blocks, prior: Blocks, weights: Betas
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
     """`values_to_go`, by torch: any device, any derivative, freed survival."""
     mdp = model.mdp
     forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
     # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
     reward = torch.where(forbidden, 0.0, mdp.reward)
-    sizes = sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics)
-    dice, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
-    faces = reward / model.temperature - charges(dice, true, prices.dynamics)
-    gain = expect(blocks.log_dynamics, faces) - relative(blocks.log_policy, prior.log_policy)
+    sizes = sizes_of(mdp.factors, mdp.num_outcomes, weights.dynamics)
+    chain, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
+    worth = reward / model.temperature - charges(chain, true, weights.dynamics)
+    gain = expect(blocks.log_dynamics, worth) - relative(blocks.log_policy, prior.log_policy)
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
-    survival, price = blocks.replace(mdp=mdp).survival, _survival_price(blocks, mdp.discount, prices.survival)
+    survival, price = blocks.replace(mdp=mdp).survival, _survival_cost(blocks, mdp.discount, weights.survival)
     ahead = torch.where(doomed, 0.0, _last(model))
     values, advantages = [_last(model)], []
     any_forbidden = bool(forbidden.any() or doomed.any())
@@ -139,14 +139,14 @@ class _Compiled(torch.autograd.Function):
         kernels: Any,
         model: MarkovModel,
         prior: Blocks,
-        prices: Prices,
+        weights: Betas,
         log_policy: Tensor,
         log_dynamics: Tensor,
     ) -> Tensor:
         guide, true = _tables(model, prior, log_policy, log_dynamics)
-        numbers = model.mdp.discount, model.mdp.horizon, float(prices.dynamics[0])
+        numbers = model.mdp.discount, model.mdp.horizon, float(weights.dynamics[0])
         to_go = ToGo(*kernels.elbo_to_go(_arrays(guide), _arrays(true), *numbers))
-        ctx.kernels, ctx.model, ctx.prior, ctx.prices, ctx.to_go = kernels, model, prior, prices, to_go
+        ctx.kernels, ctx.model, ctx.prior, ctx.weights, ctx.to_go = kernels, model, prior, weights, to_go
         ctx.save_for_backward(*guide, *true)
         return torch.from_numpy(to_go.ahead[0])
 
@@ -159,12 +159,12 @@ class _Compiled(torch.autograd.Function):
             steps = ctx.model.mdp.horizon
             policy, dynamics = (table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics))
             blocks = ctx.prior.replace(log_policy=policy, log_dynamics=dynamics)
-            ahead = _recursion(ctx.model, blocks, ctx.prior, ctx.prices)[0][0]
+            ahead = _recursion(ctx.model, blocks, ctx.prior, ctx.weights)[0][0]
             inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
             found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
             return None, None, None, None, *(next(found) if want else None for want in wanted)
         bundles = _arrays(guide), _arrays(true), tuple(ctx.to_go)
-        numbers = ctx.model.mdp.discount, float(ctx.prices.dynamics[0])
+        numbers = ctx.model.mdp.discount, float(ctx.weights.dynamics[0])
         found = ctx.kernels.elbo_gradients(grad.contiguous().numpy(), *bundles, *numbers, wanted[1])
         return (
             *(None, None, None, None),
@@ -186,11 +186,11 @@ def _once(table: Tensor) -> Tensor:
     return (table[:1] if table.stride(0) == 0 else table).contiguous()
 
 
-def _survival_price(blocks: Blocks, discount: float, weight: Number) -> Float[Tensor, "time next_state"]:
+def _survival_cost(blocks: Blocks, discount: float, weight: Number) -> Float[Tensor, "time next_state"]:
     """What the guide's survival costs, its KL from γ over β, by the state that the step leads to."""
     if blocks.log_survival is None:
         return torch.zeros_like(blocks.log_policy[..., 0])
-    fate = torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)
-    truth = fate.new_tensor([discount, 1.0 - discount]).log().expand_as(fate)
-    kl = expect(fate, relative(fate, truth))
+    continuation = torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)
+    truth = continuation.new_tensor([discount, 1.0 - discount]).log().expand_as(continuation)
+    kl = expect(continuation, relative(continuation, truth))
     return torch.where(kl == torch.inf, kl, weight * kl)  # whoever dies where nobody can is infinitely wrong

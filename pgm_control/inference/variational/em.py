@@ -94,10 +94,10 @@ def _tables(
     if target.log_survival is not None and now.log_survival is not None:
         arrived = torch.zeros_like(visits.state[1:])
         arrived.index_add_(1, mdp.successor.flatten(), visits.outcome.flatten(1))
-        yield _fate(target.log_survival), _fate(now.log_survival), arrived
+        yield _continuation(target.log_survival), _continuation(now.log_survival), arrived
 
 
-def _fate(log_survival: Float[Tensor, "time next_state"]) -> Float[Tensor, "time next_state 2"]:
+def _continuation(log_survival: Float[Tensor, "time next_state"]) -> Float[Tensor, "time next_state 2"]:
     return torch.stack((log_survival, torch.log1p(-log_survival.exp())), -1)
 
 

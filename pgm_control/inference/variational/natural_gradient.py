@@ -20,8 +20,8 @@ from torch import Tensor
 from ...chance.factors import Number, aligned, conditionals, joint
 from ...chance.log_space import expect, relative
 from ...chance.optimism import Optimism
+from ...trajectories.betas import Betas, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel
-from ...trajectories.prices import Prices, sizes_of
 from .elbo import FREE, values_to_go
 
 
@@ -61,61 +61,61 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
         [kakade2001], [haarnoja2018], [geist2019]
     """
     mdp, prior = model.mdp, model.blocks()
-    prices = Prices.of(mdp, optimism, model.temperature)
+    betas = Betas.of(mdp, optimism, model.temperature)
     reward = mdp.reward / model.temperature
-    truth, fate = _fates(blocks, mdp.discount)
+    truth, continuation = _continuations(blocks, mdp.discount)
     ahead, _ = values_to_go(model, blocks, optimism)
     after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # living on, or ending with nothing
-    weight = aligned(prices.weights().survival, 1)
-    lived = expect(fate, after - _times(weight, relative(fate, truth)))
-    dice, gain = _stepped_in_parts(
+    weight = aligned(betas.weights().survival, 1)
+    ahead_of_outcome = expect(continuation, after - _times(weight, relative(continuation, truth)))
+    dynamics, gain = _stepped_in_parts(
         blocks.log_dynamics,
         prior.log_dynamics,
-        reward + lived[:, mdp.successor],
-        (prices.dynamics, prices.weights().dynamics),
-        sizes_of(mdp.factors, mdp.num_outcomes, prices.dynamics),
+        reward + ahead_of_outcome[:, mdp.successor],
+        (betas.dynamics, betas.weights().dynamics),
+        sizes_of(mdp.factors, mdp.num_outcomes, betas.dynamics),
         step_size,
     )
     start, value = _stepped_in_parts(
         blocks.log_initial,
         prior.log_initial,
         ahead[0],
-        (prices.initial, prices.weights().initial),
-        sizes_of(mdp.initial_factors, mdp.num_states, prices.initial),
+        (betas.initial, betas.weights().initial),
+        sizes_of(mdp.initial_factors, mdp.num_states, betas.initial),
         step_size,
     )
     survival = None
     if blocks.log_survival is not None:
-        survival = _stepped(fate, truth, after, prices.survival, step_size)[..., 0]
+        survival = _stepped(continuation, truth, after, betas.survival, step_size)[..., 0]
     policy = _stepped(blocks.log_policy, prior.log_policy, gain, 1.0, step_size)
-    return Blocks(mdp, start, policy, dice, survival), float(value)
+    return Blocks(mdp, start, policy, dynamics, survival), float(value)
 
 
 def _stepped_in_parts(
-    log_q: Float[Tensor, "*row face"],
-    log_p: Float[Tensor, "*row face"],
-    x: Float[Tensor, "*row face"],
-    prices: tuple[Sequence[Number], Sequence[Number]],
+    log_q: Float[Tensor, "*row outcome"],
+    log_p: Float[Tensor, "*row outcome"],
+    x: Float[Tensor, "*row outcome"],
+    betas: tuple[Sequence[Number], Sequence[Number]],
     sizes: Sequence[int],
     step_size: float,
-) -> tuple[Float[Tensor, "*row face"], Float[Tensor, "*row"]]:
+) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
     """A die after a step of each part, given β and 1/β of each; and the value of the old one, less what it costs."""
     old, true = conditionals(log_q, sizes), conditionals(log_p, sizes)
     x, new = x.unflatten(-1, tuple(sizes)), []
     for i in reversed(range(len(sizes))):
-        beta, weight = (aligned(each[i], i + 1) for each in prices)
+        beta, weight = (aligned(each[i], i + 1) for each in betas)
         new.append(_stepped(old[i], true[i], x, beta, step_size))
         x = expect(old[i], x - _times(weight, relative(old[i], true[i])))
     return joint(new[::-1]), x
 
 
 def _stepped(
-    log_q: Float[Tensor, "*row face"],
-    log_p: Float[Tensor, "*row face"],
-    x: Float[Tensor, "*row face"],
+    log_q: Float[Tensor, "*row outcome"],
+    log_p: Float[Tensor, "*row outcome"],
+    x: Float[Tensor, "*row outcome"],
     beta: Number,
     step_size: float,
-) -> Float[Tensor, "*row face"]:
+) -> Float[Tensor, "*row outcome"]:
     """q^(1−η) (p exp βx)^η, normalised. A row of forbidden faces stays as it was."""
     none = torch.full_like(log_q, -torch.inf)  # for such faces, where 0·(−inf) would be nan
     # A whole step forgets the old die: 0^0 = 1.
@@ -135,7 +135,9 @@ def _times(beta: Number, x: Tensor) -> Tensor:
     return torch.zeros_like(x) if beta == 0 else beta * x
 
 
-def _fates(blocks: Blocks, discount: float) -> tuple[Float[Tensor, "time state 2"], Float[Tensor, "time state 2"]]:
+def _continuations(
+    blocks: Blocks, discount: float
+) -> tuple[Float[Tensor, "time state 2"], Float[Tensor, "time state 2"]]:
     """Log-probabilities of living on and of ending, by the state that a step leads to: the model's and the guide's."""
     truth = blocks.log_policy.new_tensor([discount, 1.0 - discount]).log().expand(*blocks.log_policy.shape[:2], 2)
     if blocks.log_survival is None:

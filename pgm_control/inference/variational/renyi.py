@@ -59,13 +59,13 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
     choice, chance = relative(blocks.log_policy, prior.log_policy), relative(blocks.log_dynamics, prior.log_dynamics)
     gain = (mdp.reward / model.temperature - choice[..., None] - chance).flatten(-2)
     alive = blocks.replace(mdp=mdp).survival
-    fate = torch.stack((alive, 1.0 - alive), -1).log()
-    dearer = relative(fate, fate.new_tensor([mdp.discount, 1.0 - mdp.discount]).log())
+    continuation = torch.stack((alive, 1.0 - alive), -1).log()
+    dearer = relative(continuation, continuation.new_tensor([mdp.discount, 1.0 - mdp.discount]).log())
     zero = torch.zeros_like(blocks.log_initial)
     ahead = zero if mdp.final_reward is None else mdp.final_reward / model.temperature
     for t in reversed(range(mdp.horizon)):
         if mdp.discount < 1:
-            ahead = certainty_equivalent(torch.stack((ahead, zero), -1) - dearer[t], fate[t], 1.0, beta)
+            ahead = certainty_equivalent(torch.stack((ahead, zero), -1) - dearer[t], continuation[t], 1.0, beta)
         ahead = certainty_equivalent(gain[t] + ahead[mdp.successor].flatten(-2), log_weight[t], 1.0, beta)
     start = relative(blocks.log_initial, prior.log_initial)
     return certainty_equivalent(ahead - start, blocks.log_initial, 1.0, beta)

@@ -117,15 +117,15 @@ def compare_demonstrators(
             model,
             demonstrations,
             reward,
-            who,
+            demonstrator,
             prior=prior,
-            optimism=optimism if isinstance(who, DialDemonstrator) else None,
+            optimism=optimism if isinstance(demonstrator, DialDemonstrator) else None,
             temperature=temperature,
             method=method,
             num_samples=num_samples,
             seed=seed,
         )
-        for who in demonstrators.values()
+        for demonstrator in demonstrators.values()
     )
     log_evidence = torch.tensor([each.log_evidence for each in posteriors], dtype=torch.float64)
     return DemonstratorComparison(tuple(demonstrators), log_evidence, posteriors)

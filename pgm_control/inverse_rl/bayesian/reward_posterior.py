@@ -156,11 +156,11 @@ class RewardPosterior:
         """What the demonstrations cannot tell, near the mean."""
         program, mean = self.program, self.mean
         psi = mean[: len(program.function.start)] if "psi" in self.samples else program.function.start
-        who, model = program.demonstrator, program.model
+        demonstrator, model = program.demonstrator, program.model
         if "optimism" in self.samples:
-            who = replace(who, optimism=float(self.optimism.mean()))  # pyright: ignore[reportArgumentType]  a dial
+            demonstrator = replace(demonstrator, optimism=float(self.optimism.mean()))  # pyright: ignore[reportArgumentType]  a dial
         tau = float(self.temperature.mean()) if "temperature" in self.samples else model.temperature
-        return identified(model, program.demonstrations, program.function, psi, who, tau)
+        return identified(model, program.demonstrations, program.function, psi, demonstrator, tau)
 
     @cached_property
     def _of_prior(self) -> list[float]:
@@ -185,8 +185,8 @@ class RewardPosterior:
         elif fewest < _FEW:
             notes.append(f"All this is known as by {fewest:.0f} independent draws only. Raise `num_samples`.")
         if "optimism" in self.samples:
-            hopes = self.probability(lambda x: x.optimism > 0)
-            notes.append(f"It hopes (β > 0) with probability {hopes:.3f}.")
+            optimistic = self.probability(lambda x: x.optimism > 0)
+            notes.append(f"It hopes (β > 0) with probability {optimistic:.3f}.")
         if self.method != "nuts":
             notes.append(f"Log-evidence {self.log_evidence:.3f} nats.")
         widths = zip(self.names, self.deviation, self._of_prior, strict=True)
@@ -294,9 +294,9 @@ def _program(
 ) -> RewardProgram:
     require_model(model, in_nats=True)
     function = RewardFunction(chosen_reward(model, reward), model.mdp)
-    who = chosen_demonstrator(demonstrator)
+    actor = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
-    if isinstance(who, ClampedDemonstrator) and who.criterion == "matching":
+    if isinstance(actor, ClampedDemonstrator) and actor.criterion == "matching":
         raise InvalidArgument(
             "`demonstrator` must have a likelihood, but matching only has its mean. Use ClampedDemonstrator()."
         )
@@ -309,9 +309,9 @@ def _program(
                 f"`{name}` must be a distribution of Pyro over one real number, such as pyro.distributions."
                 f"{_EXAMPLES[name]}, or None if it is known, but is {each!r}."
             )
-    if optimism is not None and not isinstance(who, DialDemonstrator):
+    if optimism is not None and not isinstance(actor, DialDemonstrator):
         raise InvalidArgument(
-            f"`demonstrator` must have a dial for an unknown optimism, but is {who!r}. Use DialDemonstrator(0.0), or "
+            f"`demonstrator` must have a dial for an unknown optimism, but is {actor!r}. Use DialDemonstrator(0.0), or "
             'DialDemonstrator(0.0, "believed") if the dice fell as it wished.'
         )
     if temperature is not None and bool(temperature.support.check(temperature.mean.new_tensor(-1.0))):
@@ -323,7 +323,7 @@ def _program(
         raise InvalidArgument(
             "`reward` must have parameters that can be learned, or `optimism` or `temperature` be unknown: nothing is."
         )
-    return RewardProgram(model, demonstrations, function, who, float(prior), optimism, temperature)
+    return RewardProgram(model, demonstrations, function, actor, float(prior), optimism, temperature)
 
 
 def _check(method: Any, num_samples: Any, num_warmup: Any, num_chains: Any) -> None:

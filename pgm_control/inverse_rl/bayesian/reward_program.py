@@ -80,19 +80,21 @@ class RewardProgram:
 
     def log_likelihood(self, drawn: dict[str, Tensor]) -> Float[Tensor, "*draw"]:
         """Of actions and outcomes, given the first states, in nats: the same measure for every demonstrator."""
-        who = self.demonstrator
+        demonstrator = self.demonstrator
         if "optimism" in drawn:
-            who = replace(who, optimism=drawn["optimism"])  # pyright: ignore[reportArgumentType]  a dial
+            demonstrator = replace(demonstrator, optimism=drawn["optimism"])  # pyright: ignore[reportArgumentType]  a dial
         reward, last = self.function(drawn.get("psi", self.function.start))
         tau = drawn.get("temperature", self.model.temperature)
-        return who.log_likelihood(self.model, self.demonstrations, reward, last, tau) + self._world
+        return demonstrator.log_likelihood(self.model, self.demonstrations, reward, last, tau) + self._world
 
     @cached_property
     def _world(self) -> Tensor:
         """Of the outcomes, where the demonstrator takes them as they fall: its own likelihood leaves that out."""
-        mdp, who, moves = self.model.mdp, self.demonstrator, self.demonstrations.moves
+        mdp, demonstrator, moves = self.model.mdp, self.demonstrator, self.demonstrations.moves
         seen = moves.successor >= 0
-        if isinstance(who, FreeDemonstrator) or (isinstance(who, DialDemonstrator) and who.dice == "believed"):
+        if isinstance(demonstrator, FreeDemonstrator) or (
+            isinstance(demonstrator, DialDemonstrator) and demonstrator.dynamics == "believed"
+        ):
             return mdp.initial.new_zeros(())
         s, a, to = (each[seen] for each in moves[1:4])
         lands = (mdp.probability[s, a] * (mdp.successor[s, a] == to[:, None])).sum(-1)

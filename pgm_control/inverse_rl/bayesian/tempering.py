@@ -106,9 +106,9 @@ class State(NamedTuple):
 def evaluated(coordinates: Coordinates, u: Tensor, power: float) -> State:
     """Log-likelihood, tempered log-density and its slope."""
     mdp = coordinates.program.model.mdp
-    states, actions, faces = mdp.probability.shape
+    states, actions, outcomes = mdp.probability.shape
     parts = []
-    for part in u.split(max(1, _AT_ONCE // (states * actions * (mdp.horizon + faces)))):
+    for part in u.split(max(1, _AT_ONCE // (states * actions * (mdp.horizon + outcomes)))):
         at = part.detach().requires_grad_()
         likelihood = coordinates.log_likelihood(at)
         height = coordinates.log_prior(at) + power * likelihood

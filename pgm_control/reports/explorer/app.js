@@ -17,7 +17,7 @@ const explorer = (() => {
   /** Choose a problem, as it is. */
   function choose(name) {
     const raw = rawOf(name);
-    Object.assign(now, { name, raw, theta: {}, dice: {}, tau: raw.temperature, T: raw.horizon, gamma: raw.discount });
+    Object.assign(now, { name, raw, theta: {}, dynamics: {}, tau: raw.temperature, T: raw.horizon, gamma: raw.discount });
     for (const { name: key, value } of raw.parameters) now.theta[key] = value;
     Object.assign(now, { time: 0, state: Beliefs.argmax(raw.initial), action: 0 });
     byId("problem").value = name;
@@ -25,8 +25,8 @@ const explorer = (() => {
     byId("editor").hidden = name !== Editor.NAME;
     solve();
     if (now.error) return draw();
-    const [die] = Beliefs.tiltedDice(now.problem, now.guides.free, now.of.free.visits, 1);
-    if (die) Object.assign(now, { state: die.state, action: die.action });
+    const [event] = Beliefs.tiltedEvents(now.problem, now.guides.free, now.of.free.visits, 1);
+    if (event) Object.assign(now, { state: event.state, action: event.action });
     Cards.build(now, (state) => select({ state }));
     showSettings();
     return draw();
@@ -40,19 +40,19 @@ const explorer = (() => {
     byId("action").value = action;
     sliders.time.show(time);
     dieSliders();
-    Cards.dice(now);
+    Cards.dynamics(now);
     Cards.policy(now);
     Cards.places(now);
   }
 
   /** Solve what has changed: free and clamped do not depend on this guide's optimism. */
   function solve() {
-    const { raw, theta, dice, tau, T, gamma } = now;
+    const { raw, theta, dynamics, tau, T, gamma } = now;
     now.error = Array.from(raw.initial).some((p) => p > 0) ? "" : "The grid needs a start: paint one.";
     if (now.error) return;
-    const key = JSON.stringify([theta, dice, tau, T, gamma]);
+    const key = JSON.stringify([theta, dynamics, tau, T, gamma]);
     if (known.raw !== raw || known.key !== key) {
-      const problem = Solver.prepare(Problems.tables(raw, theta, dice));
+      const problem = Solver.prepare(Problems.tables(raw, theta, dynamics));
       const settings = { tau, T, gamma };
       const free = Solver.solve(problem, { ...settings, beta: 1 });
       const clamped = Solver.solve(problem, { ...settings, beta: 0 });
@@ -79,17 +79,17 @@ const explorer = (() => {
     byId("sentences").hidden = Boolean(now.error);
     if (now.error) return;
     byId("sentences").setAttribute("aria-busy", "true");
-    for (const card of ["words", "scores", "dice", "policy", "ledger", "places", "samples", "sweep"]) Cards[card](now);
+    for (const card of ["words", "scores", "dynamics", "policy", "ledger", "places", "samples", "sweep"]) Cards[card](now);
     clearTimeout(patience);
     patience = setTimeout(settle, PATIENCE);
   }
 
   /** Nothing has moved for a while: see where the preference flips, let it be read aloud, and sweep the dial. */
   function settle() {
-    const { problem, guides, told, tau, T, gamma } = now;
+    const { problem, guides, explanation, tau, T, gamma } = now;
     const settings = { tau, T, gamma };
     const still = () => guides === now.guides;
-    const search = Beliefs.flipSearch(problem, guides.beta, guides.clamped, told);
+    const search = Beliefs.flipSearch(problem, guides.beta, guides.clamped, explanation);
     const spoken = () => {
       now.flip = search;
       if (search) Cards.flip(now);
@@ -194,32 +194,32 @@ const explorer = (() => {
     const key = Problems.pairKey(state, action);
     const K = raw.outcomes;
     const from = (state * raw.actions + action) * K;
-    const faces = Array.from({ length: K }, (_, k) => k).filter((k) => raw.probability[from + k] > 0);
-    const current = () => Problems.tables(raw, now.theta, now.dice).probability.slice(from, from + K);
-    const die = { faces: faces.map((k) => ({ successor: raw.successor[from + k], reward: raw.reward[from + k] })) };
-    const made = faces.map((k, i) =>
+    const possible = Array.from({ length: K }, (_, k) => k).filter((k) => raw.probability[from + k] > 0);
+    const current = () => Problems.tables(raw, now.theta, now.dynamics).probability.slice(from, from + K);
+    const event = { outcomes: possible.map((k) => ({ successor: raw.successor[from + k], reward: raw.reward[from + k] })) };
+    const made = possible.map((k, i) =>
       Controls.slider({
-        id: `face-${k}`,
-        label: `true probability, ${Words.facePhrase(raw, die, die.faces[i])}`,
+        id: `outcome-${k}`,
+        label: `true probability, ${Words.outcomePhrase(raw, event, event.outcomes[i])}`,
         low: 0,
         high: 1,
         step: 0.01,
         value: current()[k],
         change: (value) => {
-          now.dice = { ...now.dice, [key]: Problems.withFace(current(), faces, k, value) };
-          made.forEach((each, j) => j !== i && each.show(Number(now.dice[key][faces[j]].toFixed(6))));
+          now.dynamics = { ...now.dynamics, [key]: Problems.withOutcome(current(), possible, k, value) };
+          made.forEach((each, j) => j !== i && each.show(Number(now.dynamics[key][possible[j]].toFixed(6))));
           soon();
         },
       }),
     );
     const only = el("p", { class: "note" }, "It has one face only: what it does is certain.");
-    byId("dice-sliders").replaceChildren(...(faces.length > 1 ? made.map((each) => each.node) : [only]));
+    byId("dynamics-sliders").replaceChildren(...(possible.length > 1 ? made.map((each) => each.node) : [only]));
   }
 
   /** The grid that is drawn has changed: solve it as it is set. */
   function redraw() {
     const raw = Editor.problem();
-    Object.assign(now, { raw, dice: {}, state: Math.min(now.state, raw.states - 1) });
+    Object.assign(now, { raw, dynamics: {}, state: Math.min(now.state, raw.states - 1) });
     Cards.build(now, (state) => select({ state }));
     Controls.choices(byId("state"), raw.stateNames.map((label, value) => ({ value, label })));
     byId("state").value = now.state;

@@ -1,6 +1,6 @@
 /* What a guide believes and does, beside what is true and what the clamped guide does: the facts behind the sentences. */
 const Beliefs = (() => {
-  const { relative, dieKl } = Solver;
+  const { relative, eventKl } = Solver;
   const WORTH_SAYING = 0.05; // of the largest tilt
   const KEPT = 3;
   const NEARLY_ALIKE = 0.01;
@@ -14,23 +14,23 @@ const Beliefs = (() => {
   function tilts(problem, guide, visits) {
     const { S, A, F, first, logP } = problem;
     const tilt = new Float64Array(S * A);
-    const throws = new Float64Array(S * A);
+    const eventVisits = new Float64Array(S * A);
     for (let t = 0; t < guide.T; t++) {
       for (let pair = 0; pair < S * A; pair++) {
-        let thrown = 0;
-        for (let f = first[pair]; f < first[pair + 1]; f++) thrown += visits.face[t * F + f];
-        if (!(thrown > 0)) continue;
-        throws[pair] += thrown;
-        if (guide.stride) tilt[pair] += thrown * dieKl(guide, t, first[pair], first[pair + 1], logP, 0);
+        let weight = 0;
+        for (let f = first[pair]; f < first[pair + 1]; f++) weight += visits.outcome[t * F + f];
+        if (!(weight > 0)) continue;
+        eventVisits[pair] += weight;
+        if (guide.stride) tilt[pair] += weight * eventKl(guide, t, first[pair], first[pair + 1], logP, 0);
       }
     }
-    return { tilt, throws };
+    return { tilt, eventVisits };
   }
 
   /** The dice that the guide tilts, at most one a state, the most tilted first. */
-  function tiltedDice(problem, guide, visits, most = KEPT) {
+  function tiltedEvents(problem, guide, visits, most = KEPT) {
     const { S, A } = problem;
-    const { tilt, throws } = tilts(problem, guide, visits);
+    const { tilt, eventVisits } = tilts(problem, guide, visits);
     const actions = Array.from({ length: S }, (_, s) => argmax(tilt.subarray(s * A, (s + 1) * A)));
     const height = (s) => tilt[s * A + actions[s]];
     const states = Array.from({ length: S }, (_, s) => s).sort((one, other) => height(other) - height(one));
@@ -38,26 +38,26 @@ const Beliefs = (() => {
     return states
       .slice(0, most)
       .filter((s) => height(s) > 100 * Number.EPSILON && height(s) >= worth)
-      .map((s) => believedDie(problem, guide, visits, s, actions[s], throws[s * A + actions[s]]));
+      .map((s) => believedEvent(problem, guide, visits, s, actions[s], eventVisits[s * A + actions[s]]));
   }
 
   /** What the guide believes of one die, averaged over the steps at which it throws it; alike faces are put together. */
-  function believedDie(problem, guide, visits, state, action, throws) {
+  function believedEvent(problem, guide, visits, state, action, eventVisits) {
     const { A, F, first, successor, reward, p } = problem;
     const pair = state * A + action;
-    const faces = new Map();
+    const outcomes = new Map();
     for (let f = first[pair]; f < first[pair + 1]; f++) {
-      let believed = throws > 0 ? 0 : Math.exp(guide.logDice[f]);
-      if (throws > 0) for (let t = 0; t < guide.T; t++) believed += visits.face[t * F + f] / throws;
+      let believed = eventVisits > 0 ? 0 : Math.exp(guide.logDynamics[f]);
+      if (eventVisits > 0) for (let t = 0; t < guide.T; t++) believed += visits.outcome[t * F + f] / eventVisits;
       const key = `${successor[f]} ${reward[f]}`;
-      const face = faces.get(key) ?? { successor: successor[f], reward: reward[f], true: 0, believed: 0 };
-      face.true += p[f];
-      face.believed += believed;
-      faces.set(key, face);
+      const outcome = outcomes.get(key) ?? { successor: successor[f], reward: reward[f], true: 0, believed: 0 };
+      outcome.true += p[f];
+      outcome.believed += believed;
+      outcomes.set(key, outcome);
     }
-    const found = [...faces.values()].sort((one, other) => one.true - one.believed - (other.true - other.believed));
-    const surprise = (face) => face.true * Math.log(face.true / Math.max(face.believed, 1e-300));
-    return { state, action, throws, faces: found, raised: found[0], denied: found[argmax(found.map(surprise))] };
+    const found = [...outcomes.values()].sort((one, other) => one.true - one.believed - (other.true - other.believed));
+    const surprise = (outcome) => outcome.true * Math.log(outcome.true / Math.max(outcome.believed, 1e-300));
+    return { state, action, eventVisits, outcomes: found, raised: found[0], denied: found[argmax(found.map(surprise))] };
   }
 
   /** What guide and clamped guide do in a state at a step. */
@@ -87,15 +87,15 @@ const Beliefs = (() => {
   }
 
   /** Everything the sentences say of `guide`, beside `clamped`; `of` and `ofClamped` are their evaluations. */
-  function told(problem, guide, clamped, of, ofClamped) {
-    const dice = tiltedDice(problem, guide, of.visits);
+  function explanation(problem, guide, clamped, of, ofClamped) {
+    const events = tiltedEvents(problem, guide, of.visits);
     const allTilts = tilts(problem, guide, of.visits).tilt;
     let startTilt = 0;
     for (let s = 0; s < problem.S; s++) startTilt += relative(guide.logInitial[s], problem.logInitial[s]);
-    const kept = dice.map((die) => allTilts[die.state * problem.A + die.action]);
+    const kept = events.map((event) => allTilts[event.state * problem.A + event.action]);
     const largest = Math.max(of.elbo - ofClamped.elbo, startTilt, ...kept);
     const start = argmax(problem.initial);
-    const lucky = argmax(guide.logInitial.map((each, s) => Math.exp(each) - problem.initial[s]));
+    const startTilt = argmax(guide.logInitial.map((each, s) => Math.exp(each) - problem.initial[s]));
     const tilted = kept.reduce((total, each) => total + each, startTilt);
     return {
       beta: guide.beta,
@@ -104,15 +104,15 @@ const Beliefs = (() => {
       gamma: guide.gamma,
       guide: of,
       clamped: ofClamped,
-      dice,
-      lucky:
+      events,
+      startTilt:
         startTilt > 0.01 * tilted
-          ? { state: lucky, believed: Math.exp(guide.logInitial[lucky]), true: problem.initial[lucky] }
+          ? { state: startTilt, believed: Math.exp(guide.logInitial[startTilt]), true: problem.initial[startTilt] }
           : null,
       atStart: choice(problem, guide, clamped, 0, start),
       farthest: mostDifferent(problem, guide, clamped, of.visits, ofClamped.visits),
       differs: largest > Math.sqrt(Number.EPSILON) * Math.max(1, Math.abs(of.elbo)),
-      thrown: problem.F > problem.S * problem.A,
+      isRandom: problem.F > problem.S * problem.A,
       sureStart: problem.initial.filter((p) => p > 0).length === 1,
       objectives: { guide: guide.objective, clamped: clamped.objective },
     };
@@ -133,9 +133,9 @@ const Beliefs = (() => {
     atStart.apart < NEARLY_ALIKE && farthest.apart >= NEARLY_ALIKE ? farthest : atStart;
 
   /** The search for the optimism, from 0 to that of the guide, at which the preferred action changes; null if none. */
-  function flipSearch(problem, guide, clamped, told) {
-    const { time, state, apart } = telling(told);
-    if (!told.differs || apart < NEARLY_ALIKE) return null;
+  function flipSearch(problem, guide, clamped, explanation) {
+    const { time, state, apart } = telling(explanation);
+    if (!explanation.differs || apart < NEARLY_ALIKE) return null;
     const of = (answer) => preferred(problem, answer, time, state);
     const found = { low: 0, high: guide.beta, before: of(clamped), after: of(guide) };
     return found.before === found.after ? null : { ...found, of };
@@ -151,5 +151,5 @@ const Beliefs = (() => {
     return Math.abs(search.high - search.low) < FLIP_GRAIN;
   }
 
-  return { told, tiltedDice, argmax, flipSearch, flipStep };
+  return { explanation, tiltedEvents, argmax, flipSearch, flipStep };
 })();

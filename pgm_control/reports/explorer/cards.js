@@ -31,9 +31,9 @@ const Cards = (() => {
   const named = (now, kind, text) => el("span", {}, swatch(kind), kind === "beta" ? betaText(now.beta) : text);
 
   function words(now) {
-    const told = Beliefs.told(now.problem, now.guides.beta, now.guides.clamped, now.of.beta, now.of.clamped);
-    const { headline, rest } = Words.sentences(now.raw, told);
-    now.told = told;
+    const explanation = Beliefs.explanation(now.problem, now.guides.beta, now.guides.clamped, now.of.beta, now.of.clamped);
+    const { headline, rest } = Words.sentences(now.raw, explanation);
+    now.explanation = explanation;
     now.flip = undefined;
     const flip = el("p", { id: "flip", hidden: true });
     byId("sentences").replaceChildren(el("p", { id: "headline" }, `${headline}.`), ...rest.map((each) => el("p", {}, each)), flip);
@@ -60,23 +60,23 @@ const Cards = (() => {
 
   const place = (now) => `${Words.statePhrase(now.raw, now.state)}, step t = ${now.time}`;
 
-  function dice(now) {
+  function dynamics(now) {
     const { raw, problem, state, action, time } = now;
     const pair = state * problem.A + action;
     const from = problem.first[pair];
-    const faces = Array.from({ length: problem.first[pair + 1] - from }, (_, i) => from + i);
-    const die = { faces: faces.map((f) => ({ successor: problem.successor[f], reward: problem.reward[f] })) };
-    const believed = (kind, f) => Math.exp(now.guides[kind].logDice[time * now.guides[kind].stride + f]);
-    byId("dice").querySelector(".place").textContent = `${Words.actionPhrase(raw, action)} in ${place(now)}: what happens`;
-    const groups = faces.map((f, i) => ({
-      label: minus(Words.facePhrase(raw, die, die.faces[i])),
+    const outcomes = Array.from({ length: problem.first[pair + 1] - from }, (_, i) => from + i);
+    const event = { outcomes: outcomes.map((f) => ({ successor: problem.successor[f], reward: problem.reward[f] })) };
+    const believed = (kind, f) => Math.exp(now.guides[kind].logDynamics[time * now.guides[kind].stride + f]);
+    byId("dynamics").querySelector(".place").textContent = `${Words.actionPhrase(raw, action)} in ${place(now)}: what happens`;
+    const groups = outcomes.map((f, i) => ({
+      label: minus(Words.outcomePhrase(raw, event, event.outcomes[i])),
       bars: [
         { kind: "true", name: "true", value: problem.p[f] },
         { kind: "beta", name: betaText(now.beta), value: believed("beta", f) },
         { kind: "free", name: "free", value: believed("free", f) },
       ],
     }));
-    Draw.bars(byId("dice-bars"), groups);
+    Draw.bars(byId("dynamics-bars"), groups);
   }
 
   function policy(now) {
@@ -227,5 +227,5 @@ const Cards = (() => {
     });
   }
 
-  return { words, flip, scores, dice, policy, ledger, places, samples, sweep, build };
+  return { words, flip, scores, dynamics, policy, ledger, places, samples, sweep, build };
 })();

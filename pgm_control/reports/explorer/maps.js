@@ -37,8 +37,8 @@ const Maps = (() => {
         if (!direction) return svg("circle", { class: "arrow", r: 3 });
         return svg("path", { class: "arrow", d: "M0,0V-7M-2.8,-4L0,-7.4L2.8,-4" });
       });
-      const face = svg("svg", { viewBox: "-10 -10 20 20", "aria-hidden": "true" }, ...arrows);
-      const node = el("button", { class: "cell", type: "button", onclick: () => select(s) }, face);
+      const picture = svg("svg", { viewBox: "-10 -10 20 20", "aria-hidden": "true" }, ...arrows);
+      const node = el("button", { class: "cell", type: "button", onclick: () => select(s) }, picture);
       if (mark === "S") node.append(el("span", { class: "corner" }, "S"));
       return { node, arrows, state: s };
     });

@@ -16,7 +16,7 @@ from ...trajectories.blocks import MarkovModel
 from .problem_data import problem_data, zoo_data
 
 MOST_BYTES = 300_000
-MOST_THROWS = 1_000_000  # T · S · A · K: some tenths of a second in a browser
+MOST_OUTCOMES = 1_000_000  # T · S · A · K: some tenths of a second in a browser
 
 _SCRIPTS = (
     *("solver.js", "problems.js", "words.js", "beliefs.js", "draw.js"),
@@ -100,11 +100,11 @@ def _mdp_of(problem: Any) -> TabularMDP:
 
 
 def _require_small(mdp: TabularMDP) -> None:
-    throws = mdp.horizon * mdp.probability.numel()
-    if throws > MOST_THROWS:
+    outcomes = mdp.horizon * mdp.probability.numel()
+    if outcomes > MOST_OUTCOMES:
         raise InvalidArgument(
-            f"`problem` must have at most {MOST_THROWS:,} entries (horizon × states × actions × outcomes) for a page "
-            f"that follows a slider, but has {throws:,}. {_REMEDY}"
+            f"`problem` must have at most {MOST_OUTCOMES:,} entries (horizon × states × actions × outcomes) for a page "
+            f"that follows a slider, but has {outcomes:,}. {_REMEDY}"
         )
 
 

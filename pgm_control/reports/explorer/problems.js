@@ -27,8 +27,8 @@ const Problems = (() => {
 
   const pairKey = (state, action) => `${state},${action}`;
 
-  /** The tables with parameters at `theta` (by name) and some dice replaced: `dice` maps "s,a" to K probabilities. */
-  function tables(raw, theta, dice) {
+  /** The tables with parameters at `theta` (by name) and some dice replaced: `dynamics` maps "s,a" to K probabilities. */
+  function tables(raw, theta, dynamics) {
     const { states, actions, outcomes: K } = raw;
     const reward = raw.reward.slice();
     let probability = raw.probability.slice();
@@ -41,7 +41,7 @@ const Problems = (() => {
     }
     if (moved.some((each) => each.slope)) probability = product(raw, theta);
     for (let pair = 0; pair < states * actions; pair++) {
-      const own = dice[pairKey(Math.floor(pair / actions), pair % actions)];
+      const own = dynamics[pairKey(Math.floor(pair / actions), pair % actions)];
       if (own) probability.set(own, pair * K);
     }
     return { ...raw, probability, reward };
@@ -65,8 +65,8 @@ const Problems = (() => {
   }
 
   /** One face of a die set to `value`: the others share the rest as before, or alike if they had nothing. */
-  function withFace(probability, faces, k, value) {
-    const rest = faces.filter((each) => each !== k);
+  function withOutcome(probability, possible, k, value) {
+    const rest = possible.filter((each) => each !== k);
     const before = rest.reduce((total, each) => total + probability[each], 0);
     const found = Array.from(probability);
     if (!rest.length) return found;
@@ -154,5 +154,5 @@ const Problems = (() => {
     };
   }
 
-  return { read, tables, withFace, pairKey, grid, KINDS, GRID, DRAWN };
+  return { read, tables, withOutcome, pairKey, grid, KINDS, GRID, DRAWN };
 })();

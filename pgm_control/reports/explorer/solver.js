@@ -3,7 +3,7 @@
    L_beta[x] = (tau / beta) log sum_k p_k exp(beta x_k / tau),   L_0[x] = sum_k p_k x_k
 
    A die is a run of faces: those of (s, a) are first[s * A + a] up to, and without, first[s * A + a + 1]. Faces of
-   probability zero are left out by `prepare`. Tables are flat: q and logPolicy (T, S, A), v (T + 1, S), logDice (T, F).
+   probability zero are left out by `prepare`. Tables are flat: q and logPolicy (T, S, A), v (T + 1, S), logDynamics (T, F).
    Values and returns are in reward units; the objective, the evidence and the ledger are in nats. */
 const Solver = (() => {
   const NO_DIGITS = 2.2250738585072014e-308 / 2.220446049250313e-16;
@@ -87,7 +87,7 @@ const Solver = (() => {
       K: outcomes,
       F: kept.length,
       first,
-      face: Int32Array.from(kept, (i) => i % outcomes),
+      outcome: Int32Array.from(kept, (i) => i % outcomes),
       p: Float64Array.from(p),
       logP: Float64Array.from(p, Math.log),
       successor: Int32Array.from(kept, (i) => successor[i]),
@@ -107,7 +107,7 @@ const Solver = (() => {
     const q = new Float64Array(T * S * A);
     const v = new Float64Array((T + 1) * S);
     const logPolicy = new Float64Array(T * S * A);
-    const logDice = clamped ? logP : new Float64Array(T * F);
+    const logDynamics = clamped ? logP : new Float64Array(T * F);
     const x = new Float64Array(F);
     const here = new Float64Array(S * A);
     const row = new Float64Array(S * A);
@@ -117,7 +117,7 @@ const Solver = (() => {
       for (let f = 0; f < F; f++) x[f] = reward[f] + ahead[successor[f]];
       for (let pair = 0; pair < S * A; pair++) {
         here[pair] = equivalent(x, p, logP, first[pair], first[pair + 1], tau, beta);
-        if (!clamped) tilt(x, logP, first[pair], first[pair + 1], tau, beta, logDice, t * F);
+        if (!clamped) tilt(x, logP, first[pair], first[pair + 1], tau, beta, logDynamics, t * F);
       }
       for (let s = 0; s < S; s++) {
         v[t * S + s] = equivalent(here, prior, logPrior, s * A, (s + 1) * A, tau, 1);
@@ -131,46 +131,46 @@ const Solver = (() => {
     tilt(start, problem.logInitial, 0, S, tau, beta, logInitial, 0);
     const value = equivalent(start, problem.initial, problem.logInitial, 0, S, tau, beta);
     const stride = clamped ? 0 : F; // the true dice are the same at all times
-    return { beta, tau, T, gamma, q, v, logPolicy, logDice, stride, logInitial, value, objective: value / tau };
+    return { beta, tau, T, gamma, q, v, logPolicy, logDynamics, stride, logInitial, value, objective: value / tau };
   }
 
   /** What the next state is worth before it is known whether the step is survived. */
   function survive(v, gamma, tau, beta) {
     if (gamma === 1) return v;
-    const fate = [gamma, 1 - gamma];
-    const logFate = fate.map(Math.log);
-    return v.map((each) => equivalent([each, 0], fate, logFate, 0, 2, tau, beta));
+    const continuation = [gamma, 1 - gamma];
+    const logContinuation = continuation.map(Math.log);
+    return v.map((each) => equivalent([each, 0], continuation, logContinuation, 0, 2, tau, beta));
   }
 
   /** A guide that follows the answer's policy and leaves start and dice as they are. */
-  const inTruth = (problem, answer) => ({ ...answer, logInitial: problem.logInitial, logDice: problem.logP, stride: 0 });
+  const inTruth = (problem, answer) => ({ ...answer, logInitial: problem.logInitial, logDynamics: problem.logP, stride: 0 });
 
   /** How often the guide is in each state, (T + 1, S), and sees each face, (T, F), by a sweep forwards. */
   function occupancy(problem, guide) {
     const { S, A, F, first, successor } = problem;
-    const { T, gamma, logPolicy, logDice, stride } = guide;
+    const { T, gamma, logPolicy, logDynamics, stride } = guide;
     const state = new Float64Array((T + 1) * S);
-    const face = new Float64Array(T * F);
+    const outcome = new Float64Array(T * F);
     state.set(guide.logInitial.map(Math.exp));
     for (let t = 0; t < T; t++) {
       for (let pair = 0; pair < S * A; pair++) {
         const weight = state[t * S + Math.floor(pair / A)] * Math.exp(logPolicy[t * S * A + pair]);
         if (!(weight > 0)) continue;
         for (let f = first[pair]; f < first[pair + 1]; f++) {
-          const mass = weight * Math.exp(logDice[t * stride + f]);
-          face[t * F + f] = mass;
+          const mass = weight * Math.exp(logDynamics[t * stride + f]);
+          outcome[t * F + f] = mass;
           state[(t + 1) * S + successor[f]] += mass * gamma;
         }
       }
     }
-    return { state, face };
+    return { state, outcome };
   }
 
   /** Expected return of visits; impossible visits count nothing. */
   function expectedReturn(problem, visits, T) {
     const { S, F, reward, finalReward } = problem;
     let total = 0;
-    for (let i = 0; i < T * F; i++) if (visits.face[i] > 0) total += visits.face[i] * reward[i % F];
+    for (let i = 0; i < T * F; i++) if (visits.outcome[i] > 0) total += visits.outcome[i] * reward[i % F];
     for (let s = 0; s < S; s++) if (visits.state[T * S + s] > 0) total += visits.state[T * S + s] * finalReward[s];
     return total;
   }
@@ -203,7 +203,7 @@ const Solver = (() => {
         if (!(weight > 0)) continue;
         charges += weight * relative(logPolicy[i], problem.logPrior[pair]);
         if (guide.stride === 0 || !(logPolicy[i] > -Infinity)) continue;
-        charges += weight * Math.exp(logPolicy[i]) * dieKl(guide, t, first[pair], first[pair + 1], problem.logP, 0);
+        charges += weight * Math.exp(logPolicy[i]) * eventKl(guide, t, first[pair], first[pair + 1], problem.logP, 0);
       }
     }
     const elbo = imagined / tau - charges;
@@ -211,9 +211,9 @@ const Solver = (() => {
   }
 
   /** KL of the guide's die, the faces from..to-1 at time t, from those in `log` at the given offset. */
-  function dieKl(guide, t, from, to, log, offset) {
+  function eventKl(guide, t, from, to, log, offset) {
     let kl = 0;
-    for (let f = from; f < to; f++) kl += relative(guide.logDice[t * guide.stride + f], log[offset + f]);
+    for (let f = from; f < to; f++) kl += relative(guide.logDynamics[t * guide.stride + f], log[offset + f]);
     return kl;
   }
 
@@ -227,7 +227,7 @@ const Solver = (() => {
     if (best.objective === -Infinity) return { logEvidence: best.objective, totals: nothing, gap: 0, byStep };
     let initial = 0;
     for (let s = 0; s < S; s++) initial += relative(guide.logInitial[s], best.logInitial[s]);
-    const fate = [gamma, 1 - gamma].map(Math.log);
+    const continuation = [gamma, 1 - gamma].map(Math.log);
     const optimal = new Float64Array(2);
     for (let t = 0; t < T; t++) {
       for (let pair = 0; pair < S * A; pair++) {
@@ -237,14 +237,14 @@ const Solver = (() => {
         byStep.policy[t] += weight * relative(guide.logPolicy[i], best.logPolicy[i]);
         const chosen = weight * Math.exp(guide.logPolicy[i]);
         if (!(chosen > 0)) continue;
-        byStep.dynamics[t] += chosen * dieKl(guide, t, first[pair], first[pair + 1], best.logDice, t * best.stride);
+        byStep.dynamics[t] += chosen * eventKl(guide, t, first[pair], first[pair + 1], best.logDynamics, t * best.stride);
       }
       if (gamma === 1) continue;
       for (let f = 0; f < F; f++) {
-        const mass = visits.face[t * F + f];
+        const mass = visits.outcome[t * F + f];
         if (!(mass > 0)) continue;
-        tilt([best.v[(t + 1) * S + successor[f]], 0], fate, 0, 2, tau, 1, optimal, 0);
-        byStep.survival[t] += mass * (relative(fate[0], optimal[0]) + relative(fate[1], optimal[1]));
+        tilt([best.v[(t + 1) * S + successor[f]], 0], continuation, 0, 2, tau, 1, optimal, 0);
+        byStep.survival[t] += mass * (relative(continuation[0], optimal[0]) + relative(continuation[1], optimal[1]));
       }
     }
     const [policy, dynamics, survival] = Object.values(byStep).map((each) => each.reduce((sum, nats) => sum + nats, 0));
@@ -267,9 +267,9 @@ const Solver = (() => {
   /** Draws n trajectories: states (S: ended), actions, returns in reward units. */
   function sample(problem, guide, n, seed) {
     const { S, A, F, first, successor, reward, finalReward } = problem;
-    const luck = random(seed);
+    const uniform = random(seed);
     const draw = (log, from, to) => {
-      let left = luck();
+      let left = uniform();
       let last = from;
       for (let k = from; k < to; k++) {
         if (!(log[k] > -Infinity)) continue;
@@ -286,15 +286,15 @@ const Solver = (() => {
       for (let t = 0; t < guide.T && states[t] < S; t++) {
         const pair = draw(guide.logPolicy, (t * S + states[t]) * A, (t * S + states[t] + 1) * A) - t * S * A;
         const at = t * guide.stride;
-        const face = draw(guide.logDice, at + first[pair], at + first[pair + 1]) - at;
-        total += reward[face];
+        const outcome = draw(guide.logDynamics, at + first[pair], at + first[pair + 1]) - at;
+        total += reward[outcome];
         actions.push(pair % A);
-        states.push(guide.gamma < 1 && luck() >= guide.gamma ? S : successor[face]);
+        states.push(guide.gamma < 1 && uniform() >= guide.gamma ? S : successor[outcome]);
       }
       const last = states[states.length - 1];
       return { states, actions, total: total + (last < S ? finalReward[last] : 0) };
     });
   }
 
-  return { prepare, solve, evaluate, ledger, sample, inTruth, dieKl, relative };
+  return { prepare, solve, evaluate, ledger, sample, inTruth, eventKl, relative };
 })();

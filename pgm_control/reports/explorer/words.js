@@ -56,10 +56,10 @@ const Words = (() => {
   const rewardPhrase = (reward) => (reward === -Infinity ? "forbidden" : `reward ${amount(reward)}`);
 
   /** `to state "at home" (reward 8)`; where every face leads to the same state, the reward alone. */
-  function facePhrase(raw, die, face) {
-    if (new Set(die.faces.map((each) => each.successor)).size === 1) return amount(face.reward);
-    const target = `to ${statePhrase(raw, face.successor)}`;
-    return new Set(die.faces.map((each) => each.reward)).size === 1 ? target : `${target} (${rewardPhrase(face.reward)})`;
+  function outcomePhrase(raw, event, outcome) {
+    if (new Set(event.outcomes.map((each) => each.successor)).size === 1) return amount(outcome.reward);
+    const target = `to ${statePhrase(raw, outcome.successor)}`;
+    return new Set(event.outcomes.map((each) => each.reward)).size === 1 ? target : `${target} (${rewardPhrase(outcome.reward)})`;
   }
 
   /** How the guide is called that is held against the clamped one. */
@@ -68,30 +68,30 @@ const Words = (() => {
   const startPhrase = (raw, { sureStart }, s) => `${sureStart ? "At the start, in" : "Starting in"} ${statePhrase(raw, s)},`;
   const bound = (beta, gamma) => (gamma === 1 && beta === 1 ? "log p(O) =" : "an ELBO of");
 
-  function dieSentence(raw, die, first, { beta, T }) {
-    const verb = new Set(die.faces.map((each) => each.successor)).size === 1 ? "pays" : "leads";
-    const luck = `${beta > 0 ? "luck" : "bad luck"}${T > 1 ? " (averaged over an episode)" : ""}`;
-    let text = first ? `${called(beta)} believes in ${luck}:` : "It also believes that";
-    text += ` ${actionPhrase(raw, die.action)} in ${statePhrase(raw, die.state)} ${verb} `;
-    text += `${facePhrase(raw, die, die.raised)} with probability ${chance(die.raised.believed)}`;
-    text += ` (truly ${chance(die.raised.true)})`;
-    if (die.faces.length > 2 && die.denied.believed < die.denied.true) {
-      text += `, and ${facePhrase(raw, die, die.denied)} only with probability ${chance(die.denied.believed)}`;
-      text += ` (truly ${chance(die.denied.true)})`;
+  function eventSentence(raw, event, first, { beta, T }) {
+    const verb = new Set(event.outcomes.map((each) => each.successor)).size === 1 ? "pays" : "leads";
+    const belief = `${beta > 0 ? "luck" : "bad luck"}${T > 1 ? " (averaged over an episode)" : ""}`;
+    let text = first ? `${called(beta)} believes in ${belief}:` : "It also believes that";
+    text += ` ${actionPhrase(raw, event.action)} in ${statePhrase(raw, event.state)} ${verb} `;
+    text += `${outcomePhrase(raw, event, event.raised)} with probability ${chance(event.raised.believed)}`;
+    text += ` (truly ${chance(event.raised.true)})`;
+    if (event.outcomes.length > 2 && event.denied.believed < event.denied.true) {
+      text += `, and ${outcomePhrase(raw, event, event.denied)} only with probability ${chance(event.denied.believed)}`;
+      text += ` (truly ${chance(event.denied.true)})`;
     }
     return `${text}.`;
   }
 
-  function startSentence(raw, lucky, first, { beta }) {
-    const luck = beta > 0 ? "a lucky start" : "an unlucky start";
-    const opening = first ? `${called(beta)} believes in ${luck}` : `It believes in ${luck} as well`;
-    const chances = `${chance(lucky.believed)} (truly ${chance(lucky.true)})`;
-    return `${opening}: ${statePhrase(raw, lucky.state)} comes with probability ${chances}.`;
+  function startSentence(raw, startTilt, first, { beta }) {
+    const belief = beta > 0 ? "a lucky start" : "an unlucky start";
+    const opening = first ? `${called(beta)} believes in ${belief}` : `It believes in ${belief} as well`;
+    const chances = `${chance(startTilt.believed)} (truly ${chance(startTilt.true)})`;
+    return `${opening}: ${statePhrase(raw, startTilt.state)} comes with probability ${chances}.`;
   }
 
-  function choiceSentence(raw, told) {
-    const { atStart, farthest } = told;
-    const place = startPhrase(raw, told, atStart.state);
+  function choiceSentence(raw, explanation) {
+    const { atStart, farthest } = explanation;
+    const place = startPhrase(raw, explanation, atStart.state);
     if (atStart.apart >= NEARLY_ALIKE) return `${place} it therefore chooses ${choices(raw, atStart)}`;
     if (farthest.apart <= ALIKE) return `${place} the two choose alike, and so they do everywhere.`;
     const alike = `${place} the two choose alike to within ${chance(Math.max(atStart.apart, ALIKE))}`;
@@ -169,16 +169,16 @@ const Words = (() => {
     );
   }
 
-  function noDifference(raw, told) {
-    const { beta, gamma, guide, atStart, thrown, sureStart } = told;
+  function noDifference(raw, explanation) {
+    const { beta, gamma, guide, atStart, isRandom, sureStart } = explanation;
     const both = beta === 1 ? "free and clamped inference" : `β = ${plain(beta)} and clamped inference`;
     const alike = sureStart ? "" : " and no start is worth more than another";
     let reason = `the dynamics are deterministic${alike}, so there is no luck to believe in`;
-    if (thrown) reason = "no face of any die that is thrown is worth more than another, so nothing is won by believing in luck";
+    if (isRandom) reason = "no face of any die that is thrown is worth more than another, so nothing is won by believing in luck";
     if (beta === 0) reason = "with β = 0 nothing is believed but the truth";
     return [
       `There is no difference between ${both}: ${reason}.`,
-      `${startPhrase(raw, told, atStart.state)} both choose ${likeliest(raw, atStart.guide)}.`,
+      `${startPhrase(raw, explanation, atStart.state)} both choose ${likeliest(raw, atStart.guide)}.`,
       `Both imagine a return of ${amount(guide.imagined)} reward units and truly earn it.`,
       `Both reach ${bound(beta, gamma)} ${amount(guide.elbo)} nats: a gap of 0.`,
     ];
@@ -192,17 +192,17 @@ const Words = (() => {
     return `${tied.length <= NAMED ? list : `any of ${tied.length} actions`} with probability ${chance(best)} each`;
   }
 
-  /** A headline and the sentences, from what `Beliefs.told` found; those of Python's `explain(model, beta, flip=False)`. */
-  function sentences(raw, told) {
-    const { beta, guide, clamped, dice, lucky, differs } = told;
+  /** A headline and the sentences, from what `Beliefs.explanation` found; those of Python's `explain(model, beta, flip=False)`. */
+  function sentences(raw, explanation) {
+    const { beta, guide, clamped, events, startTilt, differs } = explanation;
     if (!differs) {
       const both = beta === 1 ? "free and clamped" : `β = ${plain(beta)} and clamped`;
       const headline = `No difference: ${both} believe the same and truly earn ${amount(guide.trueReturn)}`;
-      return { headline, rest: noDifference(raw, told) };
+      return { headline, rest: noDifference(raw, explanation) };
     }
-    const rest = dice.slice(0, 2).map((die, i) => dieSentence(raw, die, i === 0, told));
-    if (lucky) rest.push(startSentence(raw, lucky, !dice.length, told));
-    rest.push(choiceSentence(raw, told), returnsSentence(told), priceSentence(told), evidenceSentence(told));
+    const rest = events.slice(0, 2).map((event, i) => eventSentence(raw, event, i === 0, explanation));
+    if (startTilt) rest.push(startSentence(raw, startTilt, !events.length, explanation));
+    rest.push(choiceSentence(raw, explanation), returnsSentence(explanation), priceSentence(explanation), evidenceSentence(explanation));
     const headline =
       `${called(beta)} imagines ${amount(guide.imagined)} ${but(guide)} truly earns ${amount(guide.trueReturn)}; ` +
       `the clamped guide earns ${amount(clamped.trueReturn)}`;
@@ -228,5 +228,5 @@ const Words = (() => {
     return `${much} of the gap is ${names[largest]}: ${amount(totals[largest])} of ${amount(gap)} nats.`;
   }
 
-  return { chance, amount, plain, stateLabel, actionLabel, statePhrase, actionPhrase, facePhrase, sentences, flipSentence, ledgerHeadline };
+  return { chance, amount, plain, stateLabel, actionLabel, statePhrase, actionPhrase, outcomePhrase, sentences, flipSentence, ledgerHeadline };
 })();

@@ -7,16 +7,16 @@
 
 #define L 8
 
-INLINE double face(int row, int b, const int32_t *successor, const double *reward, const double *ahead, double inverse) {
+INLINE double outcome_value(int row, int b, const int32_t *successor, const double *reward, const double *ahead, double inverse) {
     return reward[row * L + b] * inverse + ahead[successor[row] * L + b];
 }
 
 /* Q(s, a) in nats and the shares of its faces; the mean and p themselves where `mean` is 1. */
-INLINE Row die(int row, int b, const int32_t *successor, const double *p, const double *log_p, const double *reward,
+INLINE Row event(int row, int b, const int32_t *successor, const double *p, const double *log_p, const double *reward,
                const double *ahead, double inverse, double tilt, double untilt, double mean) {
     row *= K;
-    double y0 = face(row, b, successor, reward, ahead, inverse), y1 = face(row + 1, b, successor, reward, ahead, inverse);
-    double y2 = face(row + 2, b, successor, reward, ahead, inverse);
+    double y0 = outcome_value(row, b, successor, reward, ahead, inverse), y1 = outcome_value(row + 1, b, successor, reward, ahead, inverse);
+    double y2 = outcome_value(row + 2, b, successor, reward, ahead, inverse);
     double average = p[row] * y0 + p[row + 1] * y1 + p[row + 2] * y2;
     Row soft = soft3(tilt * y0 + log_p[row], tilt * y1 + log_p[row + 1], tilt * y2 + log_p[row + 2]);
     soft.x = mean > 0 ? average : untilt * soft.x;
@@ -47,10 +47,10 @@ static void one(int lanes, int T, int S, const double *tau, const double *beta, 
             const size_t here = ((size_t)t * S + s) * L;
             double *qs = q + here * A, *ws = w + here, *vs = v + here, *fs = flow + here * A * K;
             EACH for (int b = 0; b < lanes; b++) {
-                Row q0 = die(s * A, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
-                Row q1 = die(s * A + 1, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
-                Row q2 = die(s * A + 2, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
-                Row q3 = die(s * A + 3, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
+                Row q0 = event(s * A, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
+                Row q1 = event(s * A + 1, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
+                Row q2 = event(s * A + 2, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
+                Row q3 = event(s * A + 3, b, successor, p, log_p, reward, ahead, inverse[b], tilt[b], untilt[b], mean[b]);
                 const double *prior = log_prior + s * A;
                 Choice chosen = soft4(q0.x + prior[0], q1.x + prior[1], q2.x + prior[2], q3.x + prior[3]);
                 qs[b] = tau[b] * q0.x;

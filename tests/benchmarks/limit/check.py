@@ -54,7 +54,7 @@ def elbo(model: TabularModel) -> None:
         close("by policy logits", kernel.by_policy[..., :states].swapaxes(1, 2), -guide.policy_logits.grad.numpy())
         if isinstance(guide, FreeGuide):
             assert guide.dynamics_logits.grad is not None
-            found = kernel.by_dice[..., :states].transpose(0, 3, 2, 1)
+            found = kernel.by_dynamics[..., :states].transpose(0, 3, 2, 1)
             close("by dice logits", found, -guide.dynamics_logits.grad.numpy())
 
 

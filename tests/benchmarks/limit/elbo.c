@@ -4,26 +4,26 @@
    dice, so that 0 is the model itself. `free` 0 leaves the dice as they are. `flow` (T, K, A, P) is scratch. */
 #include "lanes.h"
 
-typedef struct { double w, l0, l1, l2, f0, f1, f2; } Face3;
+typedef struct { double w, l0, l1, l2, f0, f1, f2; } Event3;
 
 /* E over three tilted faces of x - log q/p, the derivatives by their logits (of one visit), and the faces. */
-INLINE Face3 tilted3(double t0, double t1, double t2, double p0, double p1, double p2, double x0, double x1, double x2) {
+INLINE Event3 tilted3(double t0, double t1, double t2, double p0, double p1, double p2, double x0, double x1, double x2) {
     Row q = soft3(t0 + p0, t1 + p1, t2 + p2);
     x0 -= t0 - q.x;
     x1 -= t1 - q.x;
     x2 -= t2 - q.x;
     double w = q.f0 * x0 + q.f1 * x1 + q.f2 * x2;
-    return (Face3){w, q.f0 * (x0 - w), q.f1 * (x1 - w), q.f2 * (x2 - w), q.f0, q.f1, q.f2};
+    return (Event3){w, q.f0 * (x0 - w), q.f1 * (x1 - w), q.f2 * (x2 - w), q.f0, q.f1, q.f2};
 }
 
-INLINE Face3 dice(int free, int a, int P, int s, Index successor, In p, In log_p, In gain, In logits, In ahead) {
+INLINE Event3 event(int free, int a, int P, int s, Index successor, In p, In log_p, In gain, In logits, In ahead) {
     const int i = a * P + s, j = (A + a) * P + s, k = (2 * A + a) * P + s;
     double x0 = gain[i] + ahead[successor[i]], x1 = gain[j] + ahead[successor[j]], x2 = gain[k] + ahead[successor[k]];
     if (free) return tilted3(logits[i], logits[j], logits[k], log_p[i], log_p[j], log_p[k], x0, x1, x2);
-    return (Face3){p[i] * x0 + p[j] * x1 + p[k] * x2, 0.0, 0.0, 0.0, p[i], p[j], p[k]};
+    return (Event3){p[i] * x0 + p[j] * x1 + p[k] * x2, 0.0, 0.0, 0.0, p[i], p[j], p[k]};
 }
 
-INLINE void keep(int free, int a, int P, int s, Face3 q, double chosen, Out flow, Out gradient) {
+INLINE void keep(int free, int a, int P, int s, Event3 q, double chosen, Out flow, Out gradient) {
     flow[a * P + s] = chosen * q.f0;
     flow[(A + a) * P + s] = chosen * q.f1;
     flow[(2 * A + a) * P + s] = chosen * q.f2;
@@ -36,10 +36,10 @@ INLINE void keep(int free, int a, int P, int s, Face3 q, double chosen, Out flow
 INLINE void step(int free, int P, Index successor, In p, In log_p, In gain, In log_prior, In policy, In logits, In ahead,
                  Out now, Out flow, Out by_policy, Out by_logits) {
     EACH for (int s = 0; s < P; s++) {
-        Face3 q0 = dice(free, 0, P, s, successor, p, log_p, gain, logits, ahead);
-        Face3 q1 = dice(free, 1, P, s, successor, p, log_p, gain, logits, ahead);
-        Face3 q2 = dice(free, 2, P, s, successor, p, log_p, gain, logits, ahead);
-        Face3 q3 = dice(free, 3, P, s, successor, p, log_p, gain, logits, ahead);
+        Event3 q0 = event(free, 0, P, s, successor, p, log_p, gain, logits, ahead);
+        Event3 q1 = event(free, 1, P, s, successor, p, log_p, gain, logits, ahead);
+        Event3 q2 = event(free, 2, P, s, successor, p, log_p, gain, logits, ahead);
+        Event3 q3 = event(free, 3, P, s, successor, p, log_p, gain, logits, ahead);
         double t0 = policy[s], t1 = policy[P + s], t2 = policy[2 * P + s], t3 = policy[3 * P + s];
         Choice pi = soft4(t0 + log_prior[s], t1 + log_prior[P + s], t2 + log_prior[2 * P + s], t3 + log_prior[3 * P + s]);
         double x0 = q0.w - (t0 - pi.x), x1 = q1.w - (t1 - pi.x), x2 = q2.w - (t2 - pi.x), x3 = q3.w - (t3 - pi.x);

@@ -12,14 +12,14 @@ static void spread(int S, int P, In reward, double tau, Out gain) {
             for (int s = 0; s < P; s++) gain[(k * A + a) * P + s] = s < S ? reward[(s * A + a) * K + k] / tau : 0.0;
 }
 
-INLINE double face(int k, int a, int P, int s, Index successor, In gain, In ahead) {
+INLINE double outcome_value(int k, int a, int P, int s, Index successor, In gain, In ahead) {
     return gain[(k * A + a) * P + s] + ahead[successor[(k * A + a) * P + s]];
 }
 
 /* Q(s, a) in nats and the shares of its faces. */
-INLINE Row dice(int optimistic, int a, int P, int s, Index successor, In p, In gain, In ahead) {
-    double y0 = face(0, a, P, s, successor, gain, ahead), y1 = face(1, a, P, s, successor, gain, ahead);
-    double y2 = face(2, a, P, s, successor, gain, ahead);
+INLINE Row event(int optimistic, int a, int P, int s, Index successor, In p, In gain, In ahead) {
+    double y0 = outcome_value(0, a, P, s, successor, gain, ahead), y1 = outcome_value(1, a, P, s, successor, gain, ahead);
+    double y2 = outcome_value(2, a, P, s, successor, gain, ahead);
     if (optimistic) return soft3(y0, y1, y2);
     double p0 = p[a * P + s], p1 = p[(A + a) * P + s], p2 = p[(2 * A + a) * P + s];
     return (Row){p0 * y0 + p1 * y1 + p2 * y2, p0, p1, p2};
@@ -35,8 +35,8 @@ INLINE void keep(int a, int P, int s, Row row, double chosen, Out flow) {
 INLINE void step(int optimistic, int P, double tau, Index successor, In p, In gain, In log_prior, In ahead, Out now, Out q,
                  Out v, Out flow) {
     EACH for (int s = 0; s < P; s++) {
-        Row q0 = dice(optimistic, 0, P, s, successor, p, gain, ahead), q1 = dice(optimistic, 1, P, s, successor, p, gain, ahead);
-        Row q2 = dice(optimistic, 2, P, s, successor, p, gain, ahead), q3 = dice(optimistic, 3, P, s, successor, p, gain, ahead);
+        Row q0 = event(optimistic, 0, P, s, successor, p, gain, ahead), q1 = event(optimistic, 1, P, s, successor, p, gain, ahead);
+        Row q2 = event(optimistic, 2, P, s, successor, p, gain, ahead), q3 = event(optimistic, 3, P, s, successor, p, gain, ahead);
         Choice chosen = soft4(q0.x + log_prior[s], q1.x + log_prior[P + s], q2.x + log_prior[2 * P + s],
                               q3.x + log_prior[3 * P + s]);
         q[s] = tau * q0.x;
@@ -52,7 +52,7 @@ INLINE void step(int optimistic, int P, double tau, Index successor, In p, In ga
     }
 }
 
-INLINE Row linear_dice(int a, int P, int s, Index successor, In weight, In ahead) {
+INLINE Row linear_event(int a, int P, int s, Index successor, In weight, In ahead) {
     double f0 = weight[a * P + s] * ahead[successor[a * P + s]];
     double f1 = weight[(A + a) * P + s] * ahead[successor[(A + a) * P + s]];
     double f2 = weight[(2 * A + a) * P + s] * ahead[successor[(2 * A + a) * P + s]];
@@ -64,8 +64,8 @@ INLINE double linear_step(int P, double tau, Index successor, In weight, In log_
                           Out q, Out v, Out flow) {
     double most = 0.0;
     _Pragma("omp simd reduction(max : most)") for (int s = 0; s < P; s++) {
-        Row q0 = linear_dice(0, P, s, successor, weight, ahead), q1 = linear_dice(1, P, s, successor, weight, ahead);
-        Row q2 = linear_dice(2, P, s, successor, weight, ahead), q3 = linear_dice(3, P, s, successor, weight, ahead);
+        Row q0 = linear_event(0, P, s, successor, weight, ahead), q1 = linear_event(1, P, s, successor, weight, ahead);
+        Row q2 = linear_event(2, P, s, successor, weight, ahead), q3 = linear_event(3, P, s, successor, weight, ahead);
         double sum = (q0.x + q1.x) + (q2.x + q3.x), inverse = 1.0 / sum;
         q[s] = tau * (vlog(q0.x) - log_prior[s] + shift);
         q[P + s] = tau * (vlog(q1.x) - log_prior[P + s] + shift);

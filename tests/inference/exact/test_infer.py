@@ -136,7 +136,7 @@ def test_it_is_the_linearly_solvable_mdp(problem):
     passive = np.zeros((problem.ended, problem.ended))
     for s in range(problem.ended):
         for a, rho in problem.choices(s):
-            for _, p, n, _ in problem.faces(s, a):
+            for _, p, n, _ in problem.outcomes(s, a):
                 passive[s, n] += rho * p
     state_reward = problem.reward[:, 0, 0]
     log_z = oracles.log_desirability(state_reward, passive, problem.horizon, problem.temperature)
@@ -154,7 +154,7 @@ def test_the_start_has_an_optimism_of_its_own():
     assert clamped.objective < start_only.objective < both.objective
 
 
-def test_freed_survival_dies_early_and_clamped_does_not():
+def test_freed_survival_ends_early_and_clamped_does_not():
     """With γ < 1 and nothing but costs, the operator of freed survival is τ log(γ exp(V/τ) + 1 − γ)."""
     mdp = gamble(horizon=2).replace(reward=[[[-2.0, 0.0], [-1.0, -3.0]]], discount=0.6)
     freed = infer(TabularModel(mdp, 0.7), Optimism(1.0, 1.0, 1.0))

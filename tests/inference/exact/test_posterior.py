@@ -70,9 +70,9 @@ def test_the_mode_of_any_optimism_is_the_best_under_its_own_blocks(problem, opti
         result = initial[path.states[0]]
         for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
             if s != problem.ended:
-                lives = path.states[t + 1] != problem.ended
+                survives = path.states[t + 1] != problem.ended
                 result *= policy[t, s, a] * dynamics[t, s, a, k]
-                result *= problem.discount if lives else 1.0 - problem.discount
+                result *= problem.discount if survives else 1.0 - problem.discount
         return result
 
     best = max(probability(path) for path in oracles.paths(problem))
@@ -88,10 +88,10 @@ def test_forward_and_backward_messages_meet_at_every_time(problem):
     problem = dataclasses.replace(problem, discount=1.0)
     exact = oracles.enumerate_posterior(problem)
     posterior = infer(model_of(problem), 1.0)
-    met = posterior.forward + posterior.v / problem.temperature
-    close(torch.logsumexp(met, -1), np.full(problem.horizon + 1, exact.log_evidence))
+    both = posterior.forward + posterior.v / problem.temperature
+    close(torch.logsumexp(both, -1), np.full(problem.horizon + 1, exact.log_evidence))
     if exact.log_evidence > -math.inf:
-        close((met - posterior.log_evidence).exp(), posterior.marginals().state)
+        close((both - posterior.log_evidence).exp(), posterior.marginals().state)
 
 
 @laws
@@ -133,9 +133,9 @@ def check_frequencies(trajectories, state, outcome):
         assert (np.abs(seen - state[t]) <= 5 * error + 1e-12).all(), t
     for t, expected in enumerate(outcome):
         alive = trajectories.states[:, t] < state.shape[1]
-        faces = (trajectories.states[alive, t], trajectories.actions[alive, t], trajectories.outcomes[alive, t])
+        index = (trajectories.states[alive, t], trajectories.actions[alive, t], trajectories.outcomes[alive, t])
         seen = np.zeros(expected.shape)
-        np.add.at(seen, tuple(each.numpy() for each in faces), 1.0 / n)
+        np.add.at(seen, tuple(each.numpy() for each in index), 1.0 / n)
         assert (np.abs(seen - expected) <= 5 * np.sqrt(expected * (1 - expected) / n) + 1e-12).all(), t
 
 

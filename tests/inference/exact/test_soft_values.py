@@ -243,14 +243,14 @@ def test_bad_arguments_are_named(backend, arguments, message):
         bare(TabularModel(gamble(horizon=2)), **{"optimism": 1.0, **arguments})
 
 
-def dice(seed, width):
+def random_dynamics(seed, width):
     """Five states, two actions; state 0 has `width` faces, the others one or two; possible faces stand anywhere."""
     rng = np.random.default_rng(seed)
     probability = np.zeros((5, 2, width))
     for s in range(5):
         for a in range(2):
-            faces = rng.permutation(width)[: width if s == 0 else rng.integers(1, 3)]
-            probability[s, a, faces] = rng.dirichlet(np.ones(len(faces)))
+            columns = rng.permutation(width)[: width if s == 0 else rng.integers(1, 3)]
+            probability[s, a, columns] = rng.dirichlet(np.ones(len(columns)))
     shape = probability.shape
     return probability, rng.integers(5, size=shape), rng.normal(size=shape)
 
@@ -258,9 +258,9 @@ def dice(seed, width):
 @where
 @pytest.mark.parametrize("optimism", [1.0, 0.0, 0.05, -0.7])
 @pytest.mark.parametrize("count", [1, 20])
-def test_dice_of_very_different_size(backend, optimism, count):
+def test_events_with_very_different_numbers_of_outcomes(backend, optimism, count):
     """Against the same dice padded no more than each needs, one problem a state: every face counted once."""
-    probability, successor, reward = dice(0, 7)
+    probability, successor, reward = random_dynamics(0, 7)
     mdp = TabularMDP(np.eye(5)[0], probability, successor, reward, horizon=4)
     temperature = torch.linspace(0.5, 2.0, count, dtype=FLOAT)
     rewards = mdp.reward.clone().requires_grad_()
@@ -272,8 +272,8 @@ def test_dice_of_very_different_size(backend, optimism, count):
         beta = optimism / temperature.numpy()[:, None, None]
         mean = (probability * x).sum(-1)
         q = mean if optimism == 0 else np.log((probability * np.exp(beta[..., None] * x)).sum(-1)) / beta
-        heat = temperature.numpy()[:, None]
-        v = heat * np.log(np.exp(q / heat[..., None]).mean(-1))
+        tau = temperature.numpy()[:, None]
+        v = tau * np.log(np.exp(q / tau[..., None]).mean(-1))
     np.testing.assert_allclose(found.v[:, 0].detach().numpy(), v, rtol=1e-10, atol=1e-10)
     visits = sum(
         infer(TabularModel(mdp, each), optimism).marginals().outcome.sum(0) / each for each in temperature.tolist()

@@ -62,7 +62,7 @@ def test_it_solves_its_linear_equations(problem):
     matrix = np.zeros((mdp.num_states, mdp.num_states))
     for s in range(mdp.num_states):
         for a, rho in problem.choices(s):
-            for _, p, n, r in problem.faces(s, a):
+            for _, p, n, r in problem.outcomes(s, a):
                 matrix[s, n] += rho * p * np.exp((r - 3.0) / problem.temperature)
     z = np.linalg.solve(np.eye(len(matrix)) - 0.5 * matrix, 0.5 * matrix.sum(1))
     np.testing.assert_allclose(np.exp(found.v.numpy() / problem.temperature), z, rtol=1e-8, atol=1e-300)

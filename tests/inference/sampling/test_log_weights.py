@@ -29,7 +29,7 @@ from pgm_control import (
     log_weights,
 )
 from pgm_control.inference.sampling.log_weights import log_target, returns, traced
-from pgm_control.trajectories.process import MarkovProcess, log_turn, policy_entropy, simulate, turns
+from pgm_control.trajectories.process import MarkovProcess, log_transition, policy_entropy, simulate, transitions
 from pgm_control.trajectories.samples import Trajectories
 
 pytestmark = pytest.mark.slow
@@ -79,15 +79,15 @@ def test_targets_and_returns_are_those_of_the_enumeration(problem):
 
 @laws
 @given(problems())
-def test_densities_sum_to_one_and_are_products_of_their_faces(problem):
+def test_densities_sum_to_one_and_are_products_of_their_factors(problem):
     """All times at once, a step at a time, and by plain products."""
     model, paths = model_of(problem), list(oracles.paths(problem))
     blocks = moved(FreeGuide(model)).blocks() if infer(model, 1.0).value > -math.inf else model.blocks()
     process, together = MarkovProcess(blocks), batch_of(paths)
     first = together.states[:, 0]
     stepwise = process.log_initial()[first]
-    for turn in turns(model.mdp, together):
-        stepwise = stepwise + log_turn(process, model.mdp, turn, process.begin(first))
+    for transition in transitions(model.mdp, together):
+        stepwise = stepwise + log_transition(process, model.mdp, transition, process.begin(first))
     initial, policy, dynamics = (getattr(blocks, f"log_{name}").detach() for name in ("initial", "policy", "dynamics"))
 
     def plain(path):
@@ -135,7 +135,7 @@ def test_estimates_are_unbiased(free, form):
         assert abs(found.delusion.mean) > 5 * found.delusion.standard_error
 
 
-def test_the_true_world_throws_the_models_dice():
+def test_outcomes_of_the_true_world_follow_the_model():
     """A free guide that throws only jackpots, and what its actions earn: .2 · 3 and no more."""
     model = TabularModel(gamble(horizon=2), 0.2)
     posterior = infer(model, 1.0)

@@ -79,7 +79,7 @@ def every_run(monkeypatch, run, pinned=False):
     changed, until none has. Systematic resampling is constant in its uniform number between points that are known. With
     `pinned` the draws of particle 0, which are thrown away, are not run through.
     """
-    script, faces_left, probability = [], [], [1.0]
+    script, outcomes_left, probability = [], [], [1.0]
     position = [0]
 
     def choose(shares):
@@ -88,8 +88,8 @@ def every_run(monkeypatch, run, pinned=False):
         possible = [i for i, share in enumerate(shares) if share > 0]
         if depth == len(script):
             script.append(0)
-            faces_left.append(0)
-        faces_left[depth] = len(possible) - 1 - script[depth]
+            outcomes_left.append(0)
+        outcomes_left[depth] = len(possible) - 1 - script[depth]
         probability[0] *= shares[possible[script[depth]]]
         return possible[script[depth]]
 
@@ -126,9 +126,9 @@ def every_run(monkeypatch, run, pinned=False):
             position[0], probability[0] = 0, 1.0
             result = run()
             yield probability[0], result
-            while script and faces_left[-1] == 0:
+            while script and outcomes_left[-1] == 0:
                 script.pop()
-                faces_left.pop()
+                outcomes_left.pop()
             if not script:
                 return
             script[-1] += 1
@@ -313,9 +313,9 @@ class Remembering(ClampedProcess):
         assert ((memory[:, 0] == state) | (memory[:, 0] == self.prior.mdp.num_states)).all()
         return self.prior.log_policy[t, state]
 
-    def remember(self, t, state, action, outcome, lives, memory):
+    def remember(self, t, state, action, outcome, survives, memory):
         arrived = self.prior.mdp.successor[state, action, outcome]
-        return torch.where(lives, arrived, self.prior.mdp.num_states)[:, None].double()
+        return torch.where(survives, arrived, self.prior.mdp.num_states)[:, None].double()
 
 
 def test_the_memory_of_a_particle_follows_its_ancestors():
@@ -439,7 +439,7 @@ def test_an_improved_guide_never_has_a_wrong_elbo(kind):
         improved()
 
 
-def test_an_improved_guide_of_which_all_die_says_so():
+def test_an_improved_guide_whose_particles_all_have_weight_zero_says_so():
     improved = ImportanceGuide(ALL_FORBIDDEN, ALL_FORBIDDEN, 4)
     assert improved.bound(10) == Estimate(-math.inf, 0.0, 10)
     for call in (improved.sample, improved.marginals, improved.imagined_return):

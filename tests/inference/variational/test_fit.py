@@ -159,12 +159,12 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, sampled, on_disk):
 def test_resume_from_the_checkpoint_of_a_killed_run(tmp_path):
     model, path = TabularModel(random_mdp(seed=1)), tmp_path / "fit.pt"
 
-    def die(info):
+    def crash(info):
         if info.step == 37:
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError, match="power cut"):
-        fit(model, FreeGuide(model), checkpoint=path, checkpoint_every=10, callbacks=[die])
+        fit(model, FreeGuide(model), checkpoint=path, checkpoint_every=10, callbacks=[crash])
     assert len(Checkpoint.load(path).elbo_history) == 30
     rest = fit(model, FreeGuide(model), num_steps=60, resume=path)
     assert torch.equal(rest.elbo_history, fit(model, FreeGuide(model), num_steps=60).elbo_history)

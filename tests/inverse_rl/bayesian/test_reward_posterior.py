@@ -11,7 +11,7 @@ import torch
 from demonstrated import problem, seen
 from problems import random_mdp
 from pyro import poutine
-from watched_demonstrators import FEATURE, MILD, WHO, drawn, watched, with_reward
+from watched_demonstrators import DEMONSTRATORS, FEATURE, MILD, drawn, watched, with_reward
 
 from pgm_control import TabularMDP, TabularModel
 from pgm_control.inverse_rl import (
@@ -261,14 +261,22 @@ def test_effective_draws_say_how_far_a_mean_is_off():
 
 EVERYONE = [
     ClampedDemonstrator("matching"),
-    *(who(forever=forever) for who in (ClampedDemonstrator, FreeDemonstrator) for forever in (False, True)),
-    *(DialDemonstrator(0.4, dice, forever) for dice in ("world", "believed") for forever in (False, True)),
-    *(BoltzmannDemonstrator(forever) for forever in (False, True)),
+    *(
+        demonstrator(infinite_horizon=infinite_horizon)
+        for demonstrator in (ClampedDemonstrator, FreeDemonstrator)
+        for infinite_horizon in (False, True)
+    ),
+    *(
+        DialDemonstrator(0.4, dynamics, infinite_horizon)
+        for dynamics in ("world", "believed")
+        for infinite_horizon in (False, True)
+    ),
+    *(BoltzmannDemonstrator(infinite_horizon) for infinite_horizon in (False, True)),
 ]
 
 
-@pytest.mark.parametrize("who", EVERYONE, ids=repr)
-def test_many_rewards_are_judged_as_each_alone(who):
+@pytest.mark.parametrize("demonstrator", EVERYONE, ids=repr)
+def test_many_rewards_are_judged_as_each_alone(demonstrator):
     """Values and derivatives, with a temperature, and for a dial a β, for each."""
     model = problem(2, horizon=5, discount=0.9)
     states, actions = seen(model, 20)
@@ -282,13 +290,13 @@ def test_many_rewards_are_judged_as_each_alone(who):
     function = RewardFunction(TabularReward(model.mdp, "outcome"), model.mdp)
 
     def likelihood(psi, tau, beta):
-        this = replace(who, optimism=beta) if isinstance(who, DialDemonstrator) else who
+        this = replace(demonstrator, optimism=beta) if isinstance(demonstrator, DialDemonstrator) else demonstrator
         return this.log_likelihood(model, demonstrations, *function(psi), tau)
 
     found = likelihood(psi, tau, beta)
     alone = [[likelihood(psi[i, j], tau[i, j], beta[i, j]) for j in range(3)] for i in range(2)]
     torch.testing.assert_close(found, torch.stack([torch.stack(row) for row in alone]))
-    given = [psi, tau, beta] if isinstance(who, DialDemonstrator) else [psi, tau]
+    given = [psi, tau, beta] if isinstance(demonstrator, DialDemonstrator) else [psi, tau]
     total = torch.stack([each for row in alone for each in row]).sum()
     for one, other in zip(*(torch.autograd.grad(each, given) for each in (found.sum(), total)), strict=True):
         torch.testing.assert_close(one, other)
@@ -369,15 +377,22 @@ def test_evidence_is_a_probability_and_may_average_over_optimism():
 
 
 @pytest.mark.statistical
-def test_evidence_picks_the_one_who_was_watched():
+def test_evidence_picks_the_true_demonstrator():
     """160 demonstrations of each in two problems; counted over thirty problems in benchmarks/calibration.py."""
     right = 0
     for seed in range(2):
         weight = 2.0 * torch.randn(4, generator=torch.Generator().manual_seed(seed))
         model = TabularModel(with_reward(random_mdp(seed, 4, 3, 3, 5), weight), 0.5)
-        for name, who in WHO.items():
+        for name, demonstrator in DEMONSTRATORS.items():
             found = compare_demonstrators(
-                model, drawn(model, who, 160, seed), "state", WHO, prior=2.0, method="laplace", num_samples=8, seed=0
+                model,
+                drawn(model, demonstrator, 160, seed),
+                "state",
+                DEMONSTRATORS,
+                prior=2.0,
+                method="laplace",
+                num_samples=8,
+                seed=0,
             )
             right += found.best == name
     assert right >= 6
@@ -405,7 +420,7 @@ def test_ranks_of_the_truth_are_uniform():
     assert ((counts - 7) ** 2 / 7).sum() < 16.3
 
 
-def test_optimism_is_told_by_dice_alone():
+def test_optimism_is_identified_by_random_dynamics_alone():
     """Without dice the deviation of β is infinite, and its posterior is its prior; with dice it is that of Laplace."""
     sure = np.zeros((3, 2, 3))
     sure[[0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], [1, 2, 2, 0, 0, 1]] = 1.0

@@ -16,7 +16,7 @@ dials = st.sampled_from([-2.0, -1.0, -0.3, 0.3, 1.0, 2.0])
 
 
 @st.composite
-def faces(draw):
+def values_and_weights(draw):
     """All outcomes of a small die, each as often as its probability says: the mean over this batch is exact."""
     return torch.as_tensor(draw(st.lists(rewards, min_size=1, max_size=5)), dtype=torch.float64)
 
@@ -51,7 +51,7 @@ def slope(loss, q, y):
 
 
 @laws
-@given(faces(), temperatures, dials, st.floats(0.0, 3.0))
+@given(values_and_weights(), temperatures, dials, st.floats(0.0, 3.0))
 def test_the_expected_gradient_vanishes_at_the_certainty_equivalent(y, temperature, optimism, m):
     best = equivalent(y, temperature, optimism)
     assume(float((optimism * (y - best) / temperature).max()) < 5)  # nothing beyond the cap
@@ -62,7 +62,7 @@ def test_the_expected_gradient_vanishes_at_the_certainty_equivalent(y, temperatu
 
 
 @laws
-@given(faces(), temperatures, dials, st.floats(-3.0, 3.0), st.floats(0.0, 3.0))
+@given(values_and_weights(), temperatures, dials, st.floats(-3.0, 3.0), st.floats(0.0, 3.0))
 def test_the_gradient_is_that_of_the_value(y, temperature, optimism, q, m):
     def value(at):
         return float(lagging(temperature, optimism, m)(torch.full_like(y, at), y))
@@ -75,7 +75,7 @@ def test_the_gradient_is_that_of_the_value(y, temperature, optimism, q, m):
 
 @pytest.mark.parametrize("optimism", [-1.0, -0.3, 0.0, 0.3, 1.0])
 @pytest.mark.statistical
-def test_a_table_learns_the_certainty_equivalents_of_dice_from_samples(optimism):
+def test_a_table_learns_the_certainty_equivalents_of_events_from_samples(optimism):
     """Stochastic gradient descent with averaged iterates. The standard error, measured over 20 seeds, is .013 at most,
     and the bias within it. False alarm: 3e-5 in all."""
     torch.manual_seed(1)
@@ -86,10 +86,10 @@ def test_a_table_learns_the_certainty_equivalents_of_dice_from_samples(optimism)
     loss, average, count = CertaintyEquivalentLoss(1.0, optimism), torch.zeros(8), 0
     descent = torch.optim.SGD([table], lr=2.0)
     for step in range(1500):
-        die = torch.randint(8, (256,))
-        face = torch.multinomial(weight[die], 1)
+        row = torch.randint(8, (256,))
+        drawn = torch.multinomial(weight[row], 1)
         descent.zero_grad()
-        loss(table[die], y[die].gather(1, face)[:, 0]).backward()
+        loss(table[row], y[row].gather(1, drawn)[:, 0]).backward()
         descent.step()
         if step >= 300:
             average, count = average + table.detach(), count + 1
@@ -101,7 +101,7 @@ def test_a_table_learns_the_certainty_equivalents_of_dice_from_samples(optimism)
 
 
 @laws
-@given(faces(), temperatures, st.floats(-3.0, 3.0))
+@given(values_and_weights(), temperatures, st.floats(-3.0, 3.0))
 def test_at_zero_it_is_the_squared_loss_and_nothing_else(y, temperature, q):
     plain = 0.5 * (y - q).square().mean()
     loss = CertaintyEquivalentLoss(temperature, 0.0)
@@ -231,7 +231,7 @@ def test_the_bias_of_the_cap_is_the_stated_one():
 
 
 @laws
-@given(faces(), temperatures, dials)
+@given(values_and_weights(), temperatures, dials)
 def test_no_probable_outcome_is_cut_at_the_certainty_equivalent(y, temperature, optimism):
     """A face of these dice has probability 1/5 at least."""
     loss = lagging(temperature, optimism, 0.0, cap=math.log(5) + 1e-6)

@@ -12,7 +12,7 @@ from ..chance.optimism import Optimism, broadcast, in_parts
 from ..problems.mdp import TabularMDP
 
 
-class Prices(NamedTuple):
+class Betas(NamedTuple):
     """β of each block: of dice and start one for each part, or one for the whole where all parts have the same."""
 
     dynamics: list[Number]  # numbers, or tables (time, state, action)
@@ -20,7 +20,7 @@ class Prices(NamedTuple):
     survival: Number  # a number, or a table (time, next_state)
 
     @classmethod
-    def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float) -> "Prices":
+    def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float) -> "Betas":
         """The numbers that this problem needs; one as good as 0 is 0, and survival that is certain has no price.
 
         Raises:
@@ -56,9 +56,9 @@ class Prices(NamedTuple):
         """True if survival may differ from γ somewhere."""
         return not same([self.survival, 0.0])
 
-    def weights(self) -> "Prices":
+    def weights(self) -> "Betas":
         """What a nat of KL costs: 1/β, and 0 where β is 0, since there the block is the model's."""
-        return Prices(
+        return Betas(
             [_weight(each) for each in self.dynamics],
             [float(_weight(each)) for each in self.initial],
             _weight(self.survival),
@@ -70,9 +70,9 @@ def same(values: Sequence[Number]) -> bool:
     return all(isinstance(each, float) and each == values[0] for each in values)
 
 
-def sizes_of(factors: Factors | None, faces: int, prices: Sequence[Number]) -> Sequence[int]:
+def sizes_of(factors: Factors | None, num_outcomes: int, betas: Sequence[Number]) -> Sequence[int]:
     """The sizes of the parts that are told apart."""
-    return [faces] if factors is None or len(prices) == 1 else factors.sizes
+    return [num_outcomes] if factors is None or len(betas) == 1 else factors.sizes
 
 
 def _weight(beta: Number) -> Number:

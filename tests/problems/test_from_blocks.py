@@ -51,10 +51,10 @@ def test_a_layout_comes_along():
 def test_rows_in_any_order_make_the_same_mdp(problem, size, random):
     """Faces of one die come in their order; dice in any."""
     mdp = mdp_of(problem)
-    dice = [(s, a) for s in range(mdp.num_states) for a in range(mdp.num_actions)]
-    random.shuffle(dice)
+    pairs = [(s, a) for s in range(mdp.num_states) for a in range(mdp.num_actions)]
+    random.shuffle(pairs)
     tables = (problem.probability, problem.successor, problem.reward)
-    rows = [(s, a, *(t[s, a, k] for t in tables)) for s, a in dice for k in range(mdp.num_outcomes)]
+    rows = [(s, a, *(t[s, a, k] for t in tables)) for s, a in pairs for k in range(mdp.num_outcomes)]
     chunks = [
         tuple(np.array(column) for column in zip(*rows[i : i + size], strict=True)) for i in range(0, len(rows), size)
     ]

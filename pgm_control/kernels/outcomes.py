@@ -16,8 +16,8 @@ _CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses dig
 
 
 @compiled
-def meet(x: Array, reward: Array, ahead: Array, successor: Array, count: Array) -> None:
-    """x = r + V(s') of every face and lane; `reward` (face, lane), `ahead` (state, setting)."""
+def lookahead(x: Array, reward: Array, ahead: Array, successor: Array, count: Array) -> None:
+    """x = r + V(s') of every face and lane; `reward` (outcome, lane), `ahead` (state, setting)."""
     settings = ahead.shape[1]
     for k in range(successor.shape[0]):
         target = successor[k]
@@ -126,8 +126,8 @@ def narrow_range(value: Array, scale: Array, spread: Array, widest: Array, shift
             scaled = scale[b] * flat[n]
             out[n] = scaled
             high = scaled if scaled > high else high
-            met = scaled if scaled > -np.inf else np.inf
-            low = met if met < low else low
+            finite = scaled if scaled > -np.inf else np.inf
+            low = finite if finite < low else low
         width = max(high - low, 0.0)
         if not (width + widest[b] < _NARROW and width + spread[b] > _CLEAR and -np.inf < high < np.inf):
             return False
@@ -148,14 +148,14 @@ def factors(
 
     Also the range of β r/τ in each setting, of all dice and of the `widest` die.
     """
-    faces, lanes = reward.shape
+    outcomes, lanes = reward.shape
     settings = spread.shape[0]
     for b in range(settings):
         high, low = -np.inf, np.inf
         widest[b] = 0.0
         for i in range(b, lanes, settings):
             best, worst = -np.inf, np.inf
-            for k in range(faces):
+            for k in range(outcomes):
                 if weight[k, i] > 0:
                     if weight[k, i] < 1e-90 or (scale[i] < 0 and reward[k, i] == -np.inf):
                         return False
@@ -166,7 +166,7 @@ def factors(
             widest[b] = max(widest[b], best - worst)
             high, low = max(high, best), min(low, worst)
         spread[b] = max(high - low, 0.0)
-    for k in range(faces):
+    for k in range(outcomes):
         rk, wk, fk = reward[k], weight[k], factor[k]
         for i in range(lanes):
             fk[i] = wk[i] * exp(scale[i] * rk[i] - top[i]) if wk[i] > 0 else 0.0

@@ -143,7 +143,7 @@ def _tables_of_rows(
     found = _empty(num_states, num_actions, num_outcomes, dtype)
     for table in found:
         table.zero_()
-    faces = [table.view(-1).numpy() for table in found]
+    flat = [table.view(-1).numpy() for table in found]
     taken = np.zeros(num_states * num_actions, dtype=np.int32)
     for chunk in rows:
         if not isinstance(chunk, tuple | list) or len(chunk) != 5:
@@ -160,16 +160,16 @@ def _tables_of_rows(
         row = row[order]
         begins = np.flatnonzero(np.r_[True, row[1:] != row[:-1]]) if len(row) else np.zeros(0, dtype=np.int64)
         counts = np.diff(np.r_[begins, len(row)])
-        face = taken[row] + np.arange(len(row)) - np.repeat(begins, counts)
+        place = taken[row] + np.arange(len(row)) - np.repeat(begins, counts)
         taken[row[begins]] += counts.astype(np.int32)
-        if len(face) and face.max() >= num_outcomes:
-            full = divmod(int(row[face.argmax()]), num_actions)
+        if len(place) and place.max() >= num_outcomes:
+            full = divmod(int(row[place.argmax()]), num_actions)
             raise InvalidProblem(
                 f"`num_outcomes` must be at least the number of outcomes of any (state, action), but is {num_outcomes} "
                 f"and (state, action) {full} has more. Raise it."
             )
-        for table, given in zip(faces, outcome, strict=True):
-            table[row * num_outcomes + face] = given[order]
+        for table, given in zip(flat, outcome, strict=True):
+            table[row * num_outcomes + place] = given[order]
     return _checked(found)
 
 

@@ -5,15 +5,15 @@ from typing import NamedTuple
 import numpy as np
 
 from .bundles import Cotangents, Outcomes
-from .dice import carry, meet
 from .lanes import Chances, Room, soften, spread_out
+from .outcomes import carry, lookahead
 from .sweep import Lanes, Scales, Swept, Values, discounted, live
 from .vector_math import compiled
 
 Array = np.ndarray
 
 
-class Pulled(NamedTuple):
+class Gradients(NamedTuple):
     """Derivatives, added to what is there."""
 
     visits: Array  # (state, setting): given by the first V, left by the last
@@ -23,26 +23,31 @@ class Pulled(NamedTuple):
 
 
 @compiled
-def pull(
-    outcomes: Outcomes, lanes: Lanes, scales: Scales, values: Values, swept: Swept, costs: Cotangents, into: Pulled
+def pullback(
+    outcomes: Outcomes, lanes: Lanes, scales: Scales, values: Values, swept: Swept, costs: Cotangents, into: Gradients
 ) -> None:
     """Forwards: the derivatives of Σ visits · V_0 + Σ costs.q · Q + Σ costs.v · V; costs may be empty."""
     successor, _, count, common, lane, ordered = outcomes
     weight, reward, _ = lanes
-    discount, temperature, dice_scale, survival_scale = scales
+    discount, temperature, dynamics_scale, survival_scale = scales
     q, v, policy = values
     factor, narrow, z, inverse, alive, folds = swept
     by_q, by_v = costs.q.reshape(q.shape[0], costs.q.shape[1], costs.q.shape[2] * costs.q.shape[3]), costs.v
     visits, by_reward, by_numbers, by_log_prior = into
     horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
-    faces, width, many = successor.shape[0], reward.shape[1], states * settings
-    averages, all_of_it = dice_scale[0] == 0, by_log_prior.shape[0] > 0
+    num_outcomes, width, many = successor.shape[0], reward.shape[1], states * settings
+    averages, all_of_it = dynamics_scale[0] == 0, by_log_prior.shape[0] > 0
     here = np.empty(width)
     mass = here if ordered else np.empty(width)
     arrived, one = np.empty((states, settings)), np.ones((states, settings))
-    x, share, norm, found = np.empty((faces, width)), np.empty((faces, width)), np.empty(width), np.empty(width)
-    heat, beyond = spread_out(temperature, width), np.empty((states, settings))
-    chances = Chances(weight, count * settings, spread_out(dice_scale, width), heat)
+    x, share, norm, found = (
+        np.empty((num_outcomes, width)),
+        np.empty((num_outcomes, width)),
+        np.empty(width),
+        np.empty(width),
+    )
+    lane_temperature, beyond = spread_out(temperature, width), np.empty((states, settings))
+    chances = Chances(weight, count * settings, spread_out(dynamics_scale, width), lane_temperature)
     room = Room(norm, x, np.empty((3, width)))
     flat_visits, flat_arrived = visits.reshape(many), arrived.reshape(many)
     for t in range(horizon):
@@ -60,8 +65,8 @@ def pull(
             for i in range(0, width, many):
                 for n in range(many):
                     if here[i + n] != 0:
-                        by_log_prior[i + n] += heat[n] * here[i + n]
-                        by_numbers[n % settings, 0] += here[i + n] * (flat_v[n] - found[i + n]) / heat[n]
+                        by_log_prior[i + n] += lane_temperature[n] * here[i + n]
+                        by_numbers[n % settings, 0] += here[i + n] * (flat_v[n] - found[i + n]) / lane_temperature[n]
         if by_q.shape[1] > 0:
             for b in range(settings):
                 for j in range(q.shape[2]):
@@ -75,7 +80,7 @@ def pull(
                 live(v[t + 1], discount, survival_scale, temperature, beyond, arrived, norm[:0])
             else:
                 discounted(v[t + 1], discount, beyond)
-            meet(x, reward, beyond, successor, count)
+            lookahead(x, reward, beyond, successor, count)
             if averages:
                 share[:] = weight
                 for j in range(lane.shape[0]):
@@ -83,7 +88,7 @@ def pull(
                         found[j * settings + b] = q[b, t, lane[j]]
             else:
                 soften(x, chances, found, share, room)
-                meet(x, reward, beyond, successor, count)
+                lookahead(x, reward, beyond, successor, count)
             if all_of_it:
                 moments(x, chances, share, mass, found, by_numbers)
         arrived[:] = 0.0
@@ -101,7 +106,7 @@ def pull(
                 flat_visits[n] = flat_arrived[n] * flat_alive[n]
                 if all_of_it and flat_arrived[n] != 0:
                     cost = flat_beyond[n] - flat_alive[n] * flat_v[n]
-                    by_numbers[n % settings, 0] += flat_arrived[n] * cost / heat[n]
+                    by_numbers[n % settings, 0] += flat_arrived[n] * cost / lane_temperature[n]
         else:
             for n in range(many):
                 flat_visits[n] = discount * flat_arrived[n]
@@ -125,18 +130,18 @@ def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_
     E is over the tilted faces. Where β x/τ hardly varies, the second is the series of the cumulants κ of the tilted x:
     $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
     """
-    weight, count, scale, heat = chances
+    weight, count, scale, temperature = chances
     settings = by_numbers.shape[0]
     for i in range(x.shape[1]):
         if here[i] == 0 or not np.isfinite(q[i]):
             continue
         mean, second, third, fourth, widest, b = 0.0, 0.0, 0.0, 0.0, 0.0, scale[i]
-        faces = 0
-        while faces < x.shape[0] and i < count[faces]:
-            faces += 1
-        for k in range(faces):
+        num_outcomes = 0
+        while num_outcomes < x.shape[0] and i < count[num_outcomes]:
+            num_outcomes += 1
+        for k in range(num_outcomes):
             mean += share[k, i] * x[k, i] if share[k, i] > 0 else 0.0
-        for k in range(faces):
+        for k in range(num_outcomes):
             if weight[k, i] > 0:
                 widest = max(widest, abs(b * (x[k, i] - mean)))  # also of faces that the tilt leaves nothing
             if share[k, i] > 0:
@@ -147,5 +152,5 @@ def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_
         by_b = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
         if widest > 1e-3:
             by_b = (mean - q[i]) / b
-        by_numbers[i % settings, 1] += here[i] * by_b / heat[i]
-        by_numbers[i % settings, 0] -= here[i] * by_b * b / heat[i]
+        by_numbers[i % settings, 1] += here[i] * by_b / temperature[i]
+        by_numbers[i % settings, 0] -= here[i] * by_b * b / temperature[i]

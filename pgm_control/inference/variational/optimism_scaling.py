@@ -10,16 +10,16 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
+from ...trajectories.betas import Betas
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.prices import Prices
 
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")
 
 
-def priced(program: Callable[[], Any], model: MarkovModel, optimism: OptimismLike) -> Callable[[], Any]:
+def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: OptimismLike) -> Callable[[], Any]:
     r"""A model or a guide of which the log-probabilities of chance are multiplied by 1/β, block by block.
 
-        SVI(priced(model, model, β), priced(guide, model, β), optim, TraceEnum_ELBO())
+        SVI(with_optimism(model, model, β), with_optimism(guide, model, β), optim, TraceEnum_ELBO())
 
     then maximises $J_\beta$ (see `infer`) in place of the ELBO, by sampling or by enumeration, for any guide that is a
     Pyro program at the model's sites. A block with β = 0 must be the model's in both, and is left as it is. A guide
@@ -35,20 +35,20 @@ def priced(program: Callable[[], Any], model: MarkovModel, optimism: OptimismLik
         InvalidArgument: if parts of dice have different β: a site has one log-probability. `MarkovObjective` has them.
     """
     require_model(model, in_nats=True)
-    prices = Prices.of(model.mdp, Optimism.of(optimism), model.temperature)
-    if len(prices.dynamics) > 1 or len(prices.initial) > 1 or isinstance(prices.survival, Tensor):
+    betas = Betas.of(model.mdp, Optimism.of(optimism), model.temperature)
+    if len(betas.dynamics) > 1 or len(betas.initial) > 1 or isinstance(betas.survival, Tensor):
         raise InvalidArgument(
             "`optimism` must be a number or a table of the dynamics for a Pyro program, whose sites are whole dice, "
             "but has factors, or a table of survival. Take loss=MarkovObjective(optimism), which tells the parts apart."
         )
-    return _Priced(prices.weights())(program)
+    return _OptimismScale(betas.weights())(program)
 
 
 @final
-class _Priced(Messenger):
+class _OptimismScale(Messenger):
     """Multiplies the log-probabilities of chance by the prices of where it is thrown."""
 
-    def __init__(self, weights: Prices) -> None:
+    def __init__(self, weights: Betas) -> None:
         super().__init__()
         self._initial, self._dynamics, self._survival = weights.initial[0], weights.dynamics[0], weights.survival
         if isinstance(self._dynamics, Tensor):  # a weight of 0 is of dice that cancel; the last row is the end

@@ -80,7 +80,7 @@ def test_mean_field_is_a_product_with_the_elbo_of_one(seed, double):
         """A trajectory's probability, by hand: marginals, times the share of its outcomes in what they lead to."""
         found = math.prod(of_state[t][s] for t, s in enumerate(path.states))
         for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
-            ways = [face for face in problem.faces(s, a) if face[2] == path.states[t + 1]]
+            ways = [outcome for outcome in problem.outcomes(s, a) if outcome[2] == path.states[t + 1]]
             weight = {j: p * math.exp(r / tau) for j, p, _, r in ways}
             found *= of_action[t][a] * weight[k] / sum(weight.values())
         return found
@@ -103,7 +103,7 @@ def test_mean_field_reaches_what_its_own_free_energy_says():
     steps, states, actions = problem.horizon, 3, 2
     energy = np.full((states, actions, states), -np.inf)
     for s, a in itertools.product(range(states), range(actions)):
-        for _, p, following, r in problem.faces(s, a):
+        for _, p, following, r in problem.outcomes(s, a):
             energy[s, a, following] = np.logaddexp(energy[s, a, following], math.log(p) + r / tau)
     q = [np.full(states, 1 / states) for _ in range(steps + 1)]
     u = [np.full(actions, 1 / actions) for _ in range(steps)]
@@ -144,7 +144,7 @@ def test_where_a_step_is_sure_mean_field_is_a_plan():
 # Dice of low rank
 
 
-def test_rank_zero_clamps_the_dice_and_full_rank_holds_any():
+def test_rank_zero_clamps_the_dynamics_and_full_rank_holds_any():
     model = TabularModel(random_mdp(seed=0, horizon=4), 0.5)
     zero = shaken(LowRankGuide(model, 0))
     assert torch.equal(zero.blocks().log_dynamics, model.blocks().log_dynamics)
@@ -154,12 +154,12 @@ def test_rank_zero_clamps_the_dice_and_full_rank_holds_any():
     full.initial_logits.data.copy_(free.initial_logits)
     full.policy_logits.data.copy_(free.policy_logits)
     inverse = torch.linalg.inv(full.time_factors.detach())
-    full.dice_factors.data.copy_(torch.tensordot(inverse, free.dynamics_logits.detach(), 1))
+    full.dynamics_factors.data.copy_(torch.tensordot(inverse, free.dynamics_logits.detach(), 1))
     for name in ("log_initial", "log_policy", "log_dynamics"):
         torch.testing.assert_close(getattr(full.blocks(), name).exp(), getattr(free.blocks(), name).exp())
 
 
-def test_rank_zero_avoids_by_actions_alone_what_more_rank_need_not_throw():
+def test_rank_zero_avoids_by_actions_what_more_rank_avoids_by_dynamics():
     """The first action of the start may fall off; only bent dice can take it and be sure."""
     mdp = TabularMDP([1.0], [[[0.5, 0.5], [0.5, 0.5]]], [[[0, 0], [0, 0]]], [[[1.0, -np.inf], [0.0, 0.0]]], horizon=2)
     model = TabularModel(mdp)
@@ -181,11 +181,11 @@ def test_more_rank_is_worth_more():
     assert found[3] <= infer(model, 1.0).objective + 1e-9
 
 
-def test_every_bend_of_the_dice_is_used():
+def test_every_factor_of_the_dynamics_is_used():
     """Factors that start alike would stay alike, and any rank would be rank 1."""
     model = TabularModel(random_mdp(seed=3, horizon=5), 0.3)
     guide = fit(model, LowRankGuide(model, 3), num_steps=100).guide
-    residual = torch.tensordot(guide.time_factors, guide.dice_factors, 1).flatten(1)
+    residual = torch.tensordot(guide.time_factors, guide.dynamics_factors, 1).flatten(1)
     assert torch.linalg.matrix_rank(residual.detach()) == 3
 
 
