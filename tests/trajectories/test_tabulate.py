@@ -20,6 +20,7 @@ from pgm_control import (
     InvalidGuide,
     MixtureGuide,
     Optimism,
+    PartiallyObservedModel,
     TabularModel,
     TabularPolicy,
     WindowGuide,
