@@ -162,7 +162,7 @@ def test_a_guide_moves_with_its_model_and_runs_from_end_to_end(row, name):
     blocks = tabulate(guide.model, guide)
     assert {each.dtype for each in (blocks.log_initial, blocks.log_policy, blocks.log_dynamics)} == {torch.float32}
     assert elbo(guide.model, blocks).item() == pytest.approx(before, rel=SINGLE, abs=SINGLE)
-    found = fit(guide.model, guide, **{**row.fit, "num_steps": 3})
+    found = fit(guide.model, guide, **dict(row.fit, num_steps=3))
     assert np.isfinite(found.elbo)
     guide()
     state = guide.to(dtype=torch.float64).state_dict()

@@ -53,7 +53,7 @@ __all__ = [
     "layout_of",
     "has_layout",
     "Layout",
-    "dice",
+    "outcomes",
     "value_heatmap",
     "q_heatmap",
     "policy_heatmap",

@@ -127,8 +127,8 @@ class Blocks:
             outcomes.append(torch.where(alive, outcome, 0))
             arrived = mdp.successor[here, action, outcome]
             if mdp.discount < 1:
-                luck = torch.rand(num_samples, generator=generator, dtype=survival.dtype, device=survival.device)
-                alive = alive & (luck < survival[t, arrived])
+                draws = torch.rand(num_samples, generator=generator, dtype=survival.dtype, device=survival.device)
+                alive = alive & (draws < survival[t, arrived])
             states.append(torch.where(alive, arrived, mdp.num_states))
         return Trajectories(torch.stack(states, 1), torch.stack(actions, 1), torch.stack(outcomes, 1))
 
@@ -143,17 +143,17 @@ class Blocks:
         """
         mdp, survival = self.mdp, self.survival
         ahead = self.log_initial.new_zeros(mdp.num_states)
-        best, lives = [], []
+        best, survives = [], []
         for t in reversed(range(mdp.horizon)):
             live, end = survival[t].log() + ahead, (1.0 - survival[t]).log()
             scores = self.log_policy[t][..., None] + self.log_dynamics[t] + torch.maximum(live, end)[mdp.successor]
             ahead, index = scores.flatten(1).max(-1)
             best.append(index)
-            lives.append(live >= end)
+            survives.append(live >= end)
         state = int((self.log_initial + ahead).argmax())
         total = float((self.log_initial + ahead)[state])
         states, actions, outcomes = [state], [], []
-        for index, live in zip(reversed(best), reversed(lives), strict=True):
+        for index, live in zip(reversed(best), reversed(survives), strict=True):
             if state == mdp.num_states:
                 action, outcome = 0, 0
             else:

@@ -26,7 +26,7 @@ class ClampedProcess(Process):
                     policy = 0.1 * policy + 0.9 * torch.eye(policy.shape[-1])[memory[:, 0].long()]
                 return policy.log()
 
-            def remember(self, t, state, action, outcome, lives, memory):
+            def remember(self, t, state, action, outcome, survives, memory):
                 return action[:, None].to(memory)
 
         print(estimate(model, Persistent(model)))
@@ -95,7 +95,7 @@ class ClampedProcess(Process):
         state: Int[Tensor, " batch"],
         action: Int[Tensor, " batch"],
         outcome: Int[Tensor, " batch"],
-        lives: Bool[Tensor, " batch"],
+        survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch memory"]:
         """The memory after step t: of the memory before it, the state, the action, the outcome and whether it ended."""
