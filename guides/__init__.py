@@ -22,3 +22,28 @@ from .improved import SMCGuide as SMCGuide
 from .zoo import GuideEntry as GuideEntry
 from .zoo import guide_entry as guide_entry
 from .zoo import guide_zoo as guide_zoo
+
+__all__ = [
+    "ClampedGuide",
+    "DeterministicGuide",
+    "DialGuide",
+    "FreeGuide",
+    "FreeWindowGuide",
+    "GuideEntry",
+    "ImportanceGuide",
+    "LowRankGuide",
+    "MarkovGuide",
+    "MeanFieldGuide",
+    "MemoryGuide",
+    "MixtureELBO",
+    "MixtureGuide",
+    "NeuralGuide",
+    "OpenLoopGuide",
+    "SMCGuide",
+    "SimulatedGuide",
+    "StationaryGuide",
+    "ViewGuide",
+    "WindowGuide",
+    "guide_entry",
+    "guide_zoo",
+]

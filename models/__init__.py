@@ -23,3 +23,28 @@ from .zoo import zoo_entry as zoo_entry
 from .simulator import SimulatorModel as SimulatorModel
 from .environments import environment_id as environment_id
 from .multi_goal import MultiGoalEnv as MultiGoalEnv
+
+__all__ = [
+    "MultiGoalEnv",
+    "SimulatorModel",
+    "TabularModel",
+    "ZooEntry",
+    "deterministic_twin",
+    "environment_id",
+    "frozen_lake",
+    "frozen_lake_twin",
+    "lottery",
+    "lottery_twin",
+    "restaurant",
+    "restaurant_twin",
+    "risky_path",
+    "risky_path_twin",
+    "slippery_cliff",
+    "slippery_cliff_twin",
+    "tiger",
+    "windy_bridge",
+    "windy_bridge_in_parts",
+    "windy_bridge_twin",
+    "zoo",
+    "zoo_entry",
+]

@@ -137,11 +137,16 @@ def test_shape_checks_on_dataclasses_are_not_disabled():
     assert not [name for name, text in TEXTS.items() if "from __future__ import annotations" in text]
 
 
-def test_init_files_hold_reexports_only():
+def test_init_files_hold_reexports_and_their_list_only():
     for name, path in FILES.items():
         if path.name == "__init__.py" and path.parent != PACKAGE:
             body = TREES[name].body
-            assert all(isinstance(node, ast.ImportFrom | ast.Expr) for node in body), name
+            names = [alias.asname for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
+            listed = [sorted(ast.literal_eval(node.value)) for node in body if isinstance(node, ast.Assign)]
+            assert all(isinstance(node, ast.ImportFrom | ast.Expr | ast.Assign) for node in body), name
+            assert listed == ([sorted(names)] if names else []), (
+                f"{name}: __all__ is what is imported, and nothing else"
+            )
 
 
 def test_nothing_lies_beside_the_folders():

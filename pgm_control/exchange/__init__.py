@@ -30,3 +30,30 @@ from ..environments.discretise import Discretised as Discretised
 from ..environments.cells import Cells as Cells
 from ..environments.bins import Chart as Chart
 from ..environments.cell_policy import CellPlayer as CellPlayer
+
+__all__ = [
+    "Cell",
+    "CellPlayer",
+    "Cells",
+    "Chart",
+    "DenseArrays",
+    "Discretised",
+    "MDPToolboxArrays",
+    "PymdpArrays",
+    "QuantEconArrays",
+    "SealsArrays",
+    "discretise",
+    "feasible_prior",
+    "from_mdptoolbox",
+    "from_pymdp",
+    "from_quantecon",
+    "from_seals",
+    "grid_world",
+    "to_arviz",
+    "to_dense",
+    "to_mdptoolbox",
+    "to_pymdp",
+    "to_quantecon",
+    "to_seals",
+    "to_xarray",
+]

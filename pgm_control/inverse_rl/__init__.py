@@ -33,3 +33,36 @@ from .simulated import inverse_in_simulator as inverse_in_simulator
 from .simulated import SimulatedInverse as SimulatedInverse
 from .simulated import Recording as Recording
 from .simulated import Round as Round
+
+__all__ = [
+    "Behaviour",
+    "BoltzmannDemonstrator",
+    "ClampedDemonstrator",
+    "Demonstrations",
+    "Demonstrator",
+    "DemonstratorComparison",
+    "DialDemonstrator",
+    "Episode",
+    "FreeDemonstrator",
+    "Identification",
+    "Inverse",
+    "InverseStatus",
+    "InverseStep",
+    "LinearReward",
+    "NetworkReward",
+    "Recording",
+    "RewardModel",
+    "RewardPosterior",
+    "RewardProgram",
+    "Round",
+    "SimulatedInverse",
+    "TabularReward",
+    "compare_demonstrators",
+    "from_episodes",
+    "identification",
+    "inverse",
+    "inverse_in_simulator",
+    "record",
+    "reward_posterior",
+    "to_episodes",
+]

@@ -9,3 +9,15 @@ from .learner import LearningStep as LearningStep
 from .learning import Learning as Learning
 from .learning import LearningStatus as LearningStatus
 from .learning import EvaluationPoint as EvaluationPoint
+
+__all__ = [
+    "SAC",
+    "EvaluationPoint",
+    "Learner",
+    "Learning",
+    "LearningStatus",
+    "LearningStep",
+    "MaxEntPolicyGradient",
+    "OriginalSAC",
+    "SoftQLearning",
+]

@@ -45,3 +45,30 @@ from .rewards import recovered_reward as recovered_reward
 from .rewards import recovered_reward_maps as recovered_reward_maps
 from .progress import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves
+
+__all__ = [
+    "Layout",
+    "curves",
+    "dial_sweep",
+    "dice",
+    "elbo_curves",
+    "has_layout",
+    "imagined_and_true",
+    "layout_of",
+    "learning_curves",
+    "ledger_bars",
+    "ledger_map",
+    "ledger_over_time",
+    "message_heat",
+    "occupancy_heat",
+    "policy_heat",
+    "policy_map",
+    "policy_maps",
+    "q_heat",
+    "recovered_reward",
+    "recovered_reward_maps",
+    "return_distributions",
+    "state_map",
+    "temperature_sweep",
+    "value_heat",
+]

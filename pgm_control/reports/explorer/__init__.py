@@ -2,3 +2,5 @@
 
 from .page import explore as explore
 from .page import explorer_page as explorer_page
+
+__all__ = ["explore", "explorer_page"]
