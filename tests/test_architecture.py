@@ -137,7 +137,7 @@ def test_shape_checks_on_dataclasses_are_not_disabled():
     assert not [name for name, text in TEXTS.items() if "from __future__ import annotations" in text]
 
 
-def test_init_files_hold_reexports_only():
+def test_init_files_hold_reexports_and_their_list_only():
     for name, path in FILES.items():
         if path.name == "__init__.py" and path.parent != PACKAGE:
             *body, last = TREES[name].body
