@@ -184,7 +184,7 @@ def test_guides_inside_guides_share_the_moved_model():
         assert guide.remembered.mdp.initial.dtype == torch.float32
     improved = ImportanceGuide(model, ClampedGuide(model), 3)
     assert improved.to(dtype=torch.float32) is improved
-    assert improved.guide.model.mdp.initial.dtype == improved.model.mdp.initial.dtype == torch.float32
+    assert improved.guide.model.mdp.initial.dtype == improved.model.mdp.initial.dtype == torch.float32  # pyright: ignore[reportAttributeAccessIssue]
     assert improved.sample(4).states.shape == (4, 4)
 
 
@@ -250,7 +250,7 @@ def test_a_simulator_and_its_guide_move():
     with pytest.raises(InvalidArgument, match="`device` must be one of torch's"):
         model.to("abacus")
     with pytest.raises(TypeError, match="device"):
-        SimulatorModel("pgm_control/RiskyPath-v0", device="cpu")
+        SimulatorModel("pgm_control/RiskyPath-v0", device="cpu")  # pyright: ignore[reportCallIssue]
 
 
 @cuda

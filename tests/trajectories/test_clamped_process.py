@@ -108,7 +108,7 @@ def test_a_guide_with_its_process_is_fitted():
 
 def test_it_asks_for_two_methods():
     with pytest.raises(TypeError, match=r"log_policy.*remember"):
-        ClampedProcess(MODEL)
+        ClampedProcess(MODEL)  # pyright: ignore[reportAbstractUsage]
     assert Persistent(MODEL, memory_size=3).begin(torch.tensor([0, 1])).shape == (2, 3)
     with pytest.raises(InvalidArgument, match="`memory_size` must be a whole number, at least 0, but is -1"):
         Persistent(MODEL, -1)

@@ -95,7 +95,7 @@ const Beliefs = (() => {
     const kept = events.map((event) => allTilts[event.state * problem.A + event.action]);
     const largest = Math.max(of.elbo - ofClamped.elbo, startTilt, ...kept);
     const start = argmax(problem.initial);
-    const startTilt = argmax(guide.logInitial.map((each, s) => Math.exp(each) - problem.initial[s]));
+    const raisedStart = argmax(guide.logInitial.map((each, s) => Math.exp(each) - problem.initial[s]));
     const tilted = kept.reduce((total, each) => total + each, startTilt);
     return {
       beta: guide.beta,
@@ -105,9 +105,9 @@ const Beliefs = (() => {
       guide: of,
       clamped: ofClamped,
       events,
-      startTilt:
+      raisedStart:
         startTilt > 0.01 * tilted
-          ? { state: startTilt, believed: Math.exp(guide.logInitial[startTilt]), true: problem.initial[startTilt] }
+          ? { state: raisedStart, believed: Math.exp(guide.logInitial[raisedStart]), true: problem.initial[raisedStart] }
           : null,
       atStart: choice(problem, guide, clamped, 0, start),
       farthest: mostDifferent(problem, guide, clamped, of.visits, ofClamped.visits),

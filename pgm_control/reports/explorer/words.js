@@ -82,11 +82,11 @@ const Words = (() => {
     return `${text}.`;
   }
 
-  function startSentence(raw, startTilt, first, { beta }) {
+  function startSentence(raw, raisedStart, first, { beta }) {
     const belief = beta > 0 ? "a lucky start" : "an unlucky start";
     const opening = first ? `${called(beta)} believes in ${belief}` : `It believes in ${belief} as well`;
-    const chances = `${chance(startTilt.believed)} (truly ${chance(startTilt.true)})`;
-    return `${opening}: ${statePhrase(raw, startTilt.state)} comes with probability ${chances}.`;
+    const chances = `${chance(raisedStart.believed)} (truly ${chance(raisedStart.true)})`;
+    return `${opening}: ${statePhrase(raw, raisedStart.state)} comes with probability ${chances}.`;
   }
 
   function choiceSentence(raw, explanation) {
@@ -194,14 +194,14 @@ const Words = (() => {
 
   /** A headline and the sentences, from what `Beliefs.explanation` found; those of Python's `explain(model, beta, flip=False)`. */
   function sentences(raw, explanation) {
-    const { beta, guide, clamped, events, startTilt, differs } = explanation;
+    const { beta, guide, clamped, events, raisedStart, differs } = explanation;
     if (!differs) {
       const both = beta === 1 ? "free and clamped" : `β = ${plain(beta)} and clamped`;
       const headline = `No difference: ${both} believe the same and truly earn ${amount(guide.trueReturn)}`;
       return { headline, rest: noDifference(raw, explanation) };
     }
     const rest = events.slice(0, 2).map((event, i) => eventSentence(raw, event, i === 0, explanation));
-    if (startTilt) rest.push(startSentence(raw, startTilt, !events.length, explanation));
+    if (raisedStart) rest.push(startSentence(raw, raisedStart, !events.length, explanation));
     rest.push(choiceSentence(raw, explanation), returnsSentence(explanation), priceSentence(explanation), evidenceSentence(explanation));
     const headline =
       `${called(beta)} imagines ${amount(guide.imagined)} ${but(guide)} truly earns ${amount(guide.trueReturn)}; ` +
