@@ -27,6 +27,7 @@ from .multi_goal import MultiGoalEnv as MultiGoalEnv
 
 __all__ = [
     "TabularModel",
+    "PartiallyObservedModel",
     "restaurant",
     "lottery",
     "risky_path",

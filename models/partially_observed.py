@@ -1,4 +1,9 @@
-"""The model of an agent that does not see the state."""
+"""The model of an agent that does not see the state.
+
+Sources:
+    [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
+        stochastic domains. Artificial Intelligence 101(1–2):99–134, 1998. doi:10.1016/S0004-3702(98)00023-X
+"""
 
 from typing import final
 

@@ -116,7 +116,7 @@ def examples():
         policy,
         pgm_control.Optimism(torch.full((4, 2), 0.5)),
         pgm_control.soft_values(model, 1.0),
-        pgm_control.history_optimum(tiger),
+        pgm_control.history_optimum(pgm_control.PartiallyObservedModel(tiger)),
         pgm_control.fit(model, guide, method="exact"),
         pgm_control.MarkovELBO(),
         pgm_control.MarkovObjective(0.5),

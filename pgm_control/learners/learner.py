@@ -19,7 +19,7 @@ from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint
-from ..runtime.arguments import whole
+from ..runtime.arguments import whole, whole_or_none
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
 from ..runtime.loop import Loop, passes
@@ -176,8 +176,7 @@ class Learner(ABC):
         whole("log_every", log_every)
         whole("num_evaluation_episodes", num_evaluation_episodes)
         whole("checkpoint_every", checkpoint_every)
-        if evaluate_every is not None:
-            whole("evaluate_every", evaluate_every)
+        if whole_or_none("evaluate_every", evaluate_every) is not None:
             self._another()  # or say now that there is none
         newest = dict(self.log[-1]) if self.log else {}
 
@@ -311,7 +310,7 @@ class Learner(ABC):
     def _another(self) -> Any:
         if self.env_id is None:
             raise InvalidArgument(
-                "`env` must be given to evaluate in: the learner's own environment has no id to make a copy from."
+                "`env` must be given to evaluate in: the environment of the learner has no id to copy."
             )
         return self.env_id
 

@@ -77,8 +77,8 @@ def test_guides_fits_and_policies():
     fitted = fit(model, ClampedGuide(model), num_steps=7)
     found = to_xarray(fitted)
     assert found.elbo_history.dims == ("step",)
-    assert found.elbo.attrs["units"] == "nats"
-    np.testing.assert_array_equal(found.elbo, fitted.elbo)
+    assert found.elbo_history.attrs["units"] == "nats"
+    np.testing.assert_array_equal(found.elbo_history, fitted.elbo_history)
     assert (found.attrs["status"], found.attrs["elbo"]) == ("out_of_steps", fitted.elbo)
     np.testing.assert_array_equal(found.policy, to_xarray(fitted.guide).policy)
     np.testing.assert_allclose(found.dynamics[0], model.mdp.probability, atol=1e-15)
@@ -113,7 +113,7 @@ def test_the_ledger_and_scores():
     found = to_xarray(comparison)
     assert found.attrs["name"] == "dinner"
     assert found.attrs["num_steps"] == 5
-    np.testing.assert_array_equal(found.fit_elbo_history.sel(fit="clamped"), comparison.fits["clamped"].elbo)
+    np.testing.assert_array_equal(found.fit_elbo_history.sel(fit="clamped"), comparison.fits["clamped"].elbo_history)
 
 
 def test_what_cannot_be_labelled_is_named(monkeypatch):
@@ -138,7 +138,7 @@ def test_what_cannot_be_labelled_is_named(monkeypatch):
     assert to_arviz(Bare(), blocks.model, num_samples=2)["posterior"].state.shape == (4, 2, 2)
     with pytest.raises(InvalidArgument, match=r"pyro.infer.Predictive"):
         to_arviz(lambda: None)
-    with pytest.raises(InvalidArgument, match="`draws` must be a whole number, at least 1"):
+    with pytest.raises(InvalidArgument, match="`num_samples` must be a whole number, at least 1"):
         to_arviz(blocks, num_samples=0)
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[analysis\]'"):
@@ -181,7 +181,7 @@ def test_a_fit_has_its_curve_beside_its_draws():
     model = TabularModel(restaurant())
     fitted = fit(model, FreeGuide(model), num_steps=4)
     tree = to_arviz(fitted, num_samples=3, num_chains=2)
-    np.testing.assert_array_equal(tree["fit"].elbo, fitted.elbo)
+    np.testing.assert_array_equal(tree["fit"].elbo_history, fitted.elbo_history)
     assert tree["posterior"].state.shape == (2, 3, 2)
     assert set(tree.children) == {"posterior", "sample_stats", "prior", "constant_data", "fit"}
     hard = to_arviz(infer(TabularModel(model.mdp, 0.0), 0.0), num_samples=3)

@@ -91,7 +91,7 @@ def numbers(found):
     """The result as an array, with names left out."""
     if isinstance(found, dict):
         return np.concatenate([np.ravel(numbers(each)) for each in found.values()])
-    return np.array(found.detach() if isinstance(found, torch.Tensor) else found)
+    return found.detach().numpy().copy() if isinstance(found, torch.Tensor) else np.array(found)
 
 
 @pytest.mark.parametrize("name", CALLS)

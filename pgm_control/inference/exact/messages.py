@@ -1,4 +1,9 @@
-"""The backward sweep of exact inference, compiled where it can be, else in torch; and the forward messages."""
+"""The backward sweep of exact inference, compiled where it can be, else in torch; and the forward messages.
+
+Sources:
+    [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
+        arXiv:1805.00909
+"""
 
 import math
 from types import ModuleType

@@ -324,7 +324,7 @@ def test_more_digits_than_there_are_is_a_status():
 
 def test_an_action_prior_that_no_state_changes_is_one_row():
     """So that a huge problem needs no table of it; whatever the dtype, uniform is uniform in float64."""
-    for mdp in (garnet(1), garnet(1).to(torch.float32)):
+    for mdp in (garnet(1), garnet(1).to(dtype=torch.float32)):
         model = TabularModel(mdp)
         assert model.action_prior.untyped_storage().nbytes() == model.action_prior.element_size()
         assert InfiniteHorizonProblem.of(model, 0.0).prior.tolist() == [[1 / 3] * 3]
