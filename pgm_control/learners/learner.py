@@ -309,9 +309,7 @@ class Learner(ABC):
 
     def _another(self) -> Any:
         if self.env_id is None:
-            raise InvalidArgument(
-                "`env` must be given to evaluate in: the environment of the learner has no id to copy."
-            )
+            raise InvalidArgument("`env` must be given to evaluate in: the environment of the learner has no id.")
         return self.env_id
 
     def _state(self) -> dict[str, Any]:

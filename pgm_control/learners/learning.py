@@ -154,4 +154,4 @@ def _check_row(found: Any) -> Problem | None:
 
 def described(self: Any) -> str:
     """A learner in one line: its class, its environment and the steps made."""
-    return f"{type(self).__name__}({self.env_id or 'an environment'}, {self.steps} steps)"
+    return f"{type(self).__name__}({self.env_id or 'an environment'}, {self.total_steps} steps)"
