@@ -8,6 +8,7 @@ Sources:
 from typing import final
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.memory_states import Remembered, remember
 from pgm_control.problems.partially_observed import PartiallyObservedMDP
+from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 
 from .tabular import TabularModel
 
@@ -76,6 +78,24 @@ class PartiallyObservedModel:
             prior = table("action_prior", action_prior, {1: "action"}, kind)
             shape("action_prior", prior, (mdp.num_actions,), "one probability an action, whatever the state")
             self.action_prior = normalised("action_prior", prior, ())
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> "PartiallyObservedModel":
+        """Return the model on another device or in another floating dtype; itself if nothing changes.
+
+        Args:
+            device: a device of torch; default: the present one.
+            dtype: torch.float64 or torch.float32; default: the present one.
+
+        Raises:
+            InvalidArgument: naming the argument.
+            InvalidProblem: if a reward exceeds the range of the dtype.
+        """
+        place = place_of(self.action_prior, device, dtype)
+        if place == Place.of(self.action_prior):
+            return self
+        return moved_copy(self, place, action_prior=moved_probability(self.action_prior, place))
 
     def __repr__(self) -> str:
         """The problem and the temperature."""

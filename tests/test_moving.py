@@ -45,6 +45,7 @@ PROBLEMS = {
     "partial": lambda: tiger(horizon=3),
     "memories": lambda: remember(tiger(horizon=3), 2),
     "model": lambda: TabularModel(random_mdp(1), 0.7, [[0.2, 0.8], [1.0, 0.0], [0.5, 0.5]]),
+    "partially observed model": lambda: PartiallyObservedModel(tiger(horizon=3), 5.0, [0.25, 0.25, 0.5]),
     "posterior": lambda: infer(TabularModel(random_mdp(1, discount=0.8), 0.7), Optimism(1.0, 1.0, 1.0)),
     "blocks": lambda: TabularModel(random_mdp(1), 0.7).blocks(),
     "best of histories": lambda: history_optimum(PartiallyObservedModel(tiger(horizon=3), 5.0)),
