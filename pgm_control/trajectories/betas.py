@@ -21,7 +21,7 @@ class Betas(NamedTuple):
 
     @classmethod
     def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float) -> "Betas":
-        """β of each block for this problem. A β too small to matter becomes 0; so does that of certain survival.
+        """β of each block for this problem. A β too small to matter becomes 0; so does that of survival if γ = 1.
 
         Raises:
             InvalidArgument: if tables or factors do not fit the problem.

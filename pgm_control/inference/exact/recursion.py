@@ -22,7 +22,7 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
 
     Args:
         mdp: the problem.
-        given: tensors; before its own axes each has those of the batch, or axes that broadcast against them. The
+        given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
             temperature is a number or has the shape of the batch. The optimism is as in `Betas`, with the axes of the
             batch after that of time.
         logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table

@@ -39,7 +39,7 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
     falls with η², because the compromise is that of the ELBO only for small steps.
 
     Args:
-        model: the model: the true dynamics and the rewards.
+        model: the true dynamics and the rewards.
         guide: a module whose blocks depend on its parameters, which are changed in place.
         step_size: η in (0, 1].
         maximisation_steps: the most iterations of L-BFGS.

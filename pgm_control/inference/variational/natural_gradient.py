@@ -49,7 +49,7 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     stepped factor by factor: the value of a factor is the expected value over the later ones.
 
     Args:
-        model: the model: the true dynamics and the rewards.
+        model: the true dynamics and the rewards.
         blocks: the current blocks of the guide. An outcome of probability zero stays impossible unless η = 1, which
             discards the old blocks. All blocks are stepped: a guide takes those that it may change.
         step_size: η in (0, 1].
