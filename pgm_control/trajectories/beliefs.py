@@ -1,4 +1,4 @@
-"""What a guide believes of the dice, beside what is true of them."""
+"""What a guide believes about the dynamics, compared with the true dynamics."""
 
 import math
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from ..text.wording import HasNames, reward_phrase, state_label
 from .blocks import Blocks, HasBlocks, MarkovModel
 from .tabulate import tabulate
 
-_WORTH_SAYING = 0.05  # of the largest tilt
+_WORTH_SAYING = 0.05  # as a fraction of the largest tilt
 
 
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """One thing that can happen: outcomes that lead to the same state with the same reward are one face.
+    """One possible outcome of an event; outcomes with the same successor and the same reward are merged into one.
 
     Attributes:
         successor: the state it leads to.
-        reward: what it pays, in reward units.
-        true: its probability.
+        reward: its reward, in reward units.
+        true: its true probability.
         believed: the probability that a guide gives it.
     """
 
@@ -35,13 +35,13 @@ class Outcome:
 @final
 @dataclass(frozen=True)
 class Event:
-    """What a guide believes of doing an action in a state, averaged over the steps at which it expects to do so.
+    """The outcomes of an action in a state as a guide believes them, averaged over the steps by expected visits.
 
     Attributes:
-        state, action: which die.
-        visits: how often the guide expects to throw it in an episode.
-        tilt: expected KL of the believed from the true die, summed over the episode, in nats.
-        outcomes: what can happen, the most raised first.
+        state, action: the state and the action.
+        visits: how often the guide expects to take the action in the state, per episode.
+        tilt: expected KL of the believed from the true probabilities, summed over the episode, in nats.
+        outcomes: the possible outcomes; those whose probability is raised the most come first.
     """
 
     state: int
@@ -52,20 +52,20 @@ class Event:
 
     @property
     def raised(self) -> Outcome:
-        """The face whose probability is raised the most."""
+        """The outcome whose probability is raised the most."""
         return self.outcomes[0]
 
     @property
     def denied(self) -> Outcome:
-        """The face whose coming up in truth would surprise the guide the most on average, by p log p/q."""
+        """The outcome with the largest p log p/q: its true occurrence surprises the guide the most on average."""
         possible = (outcome for outcome in self.outcomes if outcome.true > 0)
         return max(possible, key=lambda outcome: outcome.true * math.log(outcome.true / max(outcome.believed, 1e-300)))
 
 
 def tilted_events(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3) -> tuple[Event, ...]:
-    """The dice that the guide tilts, at most one a state and `max_rows` in all, the largest expected KL first.
+    """The events that the guide tilts, at most one per state and `max_rows` in all, the largest expected KL first.
 
-    Those whose tilt is below a twentieth of the largest, or is rounding, are left out.
+    Events whose tilt is below a twentieth of the largest, or is only rounding, are left out.
     """
     with torch.no_grad():
         blocks, truth = tabulate(model, guide), model.blocks()
@@ -79,7 +79,7 @@ def tilted_events(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int =
 
 
 def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, action: int) -> Event:
-    """What a guide believes of one die. One that it never throws is given as it believes it at the first step."""
+    """What a guide believes about one event; if it never reaches the event, what it believes at the first step."""
     mdp = model.mdp
     with torch.no_grad():
         blocks = tabulate(model, guide)
@@ -103,7 +103,7 @@ def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, ac
 
 
 def outcome_labels(mdp: HasNames, event: Event) -> list[str]:
-    """Where each face leads, if the faces differ in that, and its reward, if they differ in that."""
+    """Labels of the outcomes: where each leads, if they differ in that, and its reward, if they differ in that."""
     targets, rewards = {outcome.successor for outcome in event.outcomes}, {outcome.reward for outcome in event.outcomes}
     labels = []
     for outcome in event.outcomes:

@@ -1,4 +1,4 @@
-"""What changing chance costs, block by block: optimism, fitted to a problem."""
+"""The optimism β of each block, as the numbers or tables that a problem needs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from ..problems.mdp import TabularMDP
 
 
 class Betas(NamedTuple):
-    """β of each block: of dice and start one for each part, or one for the whole where all parts have the same."""
+    """β of each block. Dynamics and start have one β per factor, or a single one if all factors have the same."""
 
     dynamics: list[Number]  # numbers, or tables (time, state, action)
     initial: list[float]
@@ -21,7 +21,7 @@ class Betas(NamedTuple):
 
     @classmethod
     def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float) -> "Betas":
-        """The numbers that this problem needs; one as good as 0 is 0, and survival that is certain has no price.
+        """β of each block for this problem. A β too small to matter becomes 0; so does that of survival if γ = 1.
 
         Raises:
             InvalidArgument: if tables or factors do not fit the problem.
@@ -57,7 +57,7 @@ class Betas(NamedTuple):
         return not same([self.survival, 0.0])
 
     def weights(self) -> "Betas":
-        """What a nat of KL costs: 1/β, and 0 where β is 0, since there the block is the model's."""
+        """The price of a nat of KL, 1/β, for each block; 0 where β = 0, because the block is the model's there."""
         return Betas(
             [_weight(each) for each in self.dynamics],
             [float(_weight(each)) for each in self.initial],
@@ -66,12 +66,12 @@ class Betas(NamedTuple):
 
 
 def same(values: Sequence[Number]) -> bool:
-    """True for equal numbers: then the parts of a die are as good as the whole."""
+    """True if all are the same number: the factors of an event then need no separate treatment."""
     return all(isinstance(each, float) and each == values[0] for each in values)
 
 
 def sizes_of(factors: Factors | None, num_outcomes: int, betas: Sequence[Number]) -> Sequence[int]:
-    """The sizes of the parts that are told apart."""
+    """The sizes of the factors that are treated separately, or of the whole event if none are."""
     return [num_outcomes] if factors is None or len(betas) == 1 else factors.sizes
 
 

@@ -1,4 +1,4 @@
-"""The factors of a Markov distribution over trajectories, and what follows from them."""
+"""The factors of a Markov distribution over trajectories, with its marginals, samples and mode."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ from .samples import Occupancy, Trajectories, Trajectory
 class Blocks:
     r"""The factors of $q(s_0) \prod_t q_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$ over the trajectories of a problem.
 
-    Every table holds normalised log-probabilities, in nats; −inf is impossible. A guide starts from those of its model
-    and replaces what it changes: `self.model.blocks().replace(log_policy=…)`.
+    Every table holds normalised log-probabilities, in nats; −inf means impossible. A guide starts from the blocks of
+    its model and replaces those that it changes: `self.model.blocks().replace(log_policy=…)`.
 
         blocks = tabulate(model, guide)
         blocks.policy[0]  # π_0(a|s)
@@ -35,8 +35,8 @@ class Blocks:
         log_initial: $\log q(s_0)$.
         log_policy: $\log \pi_t(a \mid s)$.
         log_dynamics: $\log q_t(k \mid s, a)$.
-        log_survival: log-probability of surviving step t given that it leads to a state, where that differs from the
-            discount γ; None where survival is clamped.
+        log_survival: log-probability of surviving step t, by the state that it leads to, if it may differ from the
+            discount γ; None if survival is clamped.
     """
 
     mdp: TabularMDP
@@ -50,7 +50,7 @@ class Blocks:
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Blocks":
-        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+        """A copy on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
             InvalidArgument: naming the argument.
@@ -63,32 +63,32 @@ class Blocks:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """q(s_0), probabilities."""
+        """The start, q(s_0), as probabilities."""
         return self.log_initial.exp()
 
     @property
     def policy(self) -> Float[Tensor, "time state action"]:
-        """π_t(a|s), probabilities."""
+        """The policy, π_t(a|s), as probabilities."""
         return self.log_policy.exp()
 
     @property
     def dynamics(self) -> Float[Tensor, "time state action outcome"]:
-        """q_t(k|s, a), probabilities."""
+        """The dynamics, q_t(k|s, a), as probabilities."""
         return self.log_dynamics.exp()
 
     @property
     def survival(self) -> Float[Tensor, "time next_state"]:
-        """The probability of surviving each step, by the state it leads to: the discount where survival is clamped."""
+        """The probability of surviving each step, by the state it leads to; γ if survival is clamped."""
         if self.log_survival is not None:
             return self.log_survival.exp()
         return torch.full_like(self.log_initial, self.mdp.discount).expand(self.mdp.horizon, -1)
 
     def marginals(self) -> Occupancy:
-        r"""The marginal probabilities of states, actions and outcomes by time, by one sweep forwards from the start.
+        r"""The marginal probabilities of states, actions and outcomes by time, computed by one forward sweep.
 
         $$q(s_{t+1} = s') = \sum_{s,a,k} q(s_t = s)\, \pi_t(a \mid s)\, q_t(k \mid s,a)\, [s'(s,a,k) = s']$$
 
-        times the probability of surviving where there is a discount. Differentiable in the blocks.
+        times the probability of surviving if there is a discount. They are differentiable in the blocks.
         """
         survival, policy, target = self.survival, self.policy, self.mdp.successor.flatten()
         states, outcomes = [self.initial], []
@@ -139,7 +139,7 @@ class Blocks:
         $$M_t(s) = \max_{a,k} \log \pi_t(a \mid s) + \log q_t(k \mid s,a)
             + \max(\log\gamma_t + M_{t+1}(s'), \log(1-\gamma_t))$$
 
-        Of equally probable ones it is the first, by action, then outcome.
+        Among equally probable trajectories it is the first, by action, then by outcome.
         """
         mdp, survival = self.mdp, self.survival
         ahead = self.log_initial.new_zeros(mdp.num_states)
@@ -167,14 +167,14 @@ class Blocks:
         return Trajectory(path[0], path[1], path[2], total)
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The problem and the kind of survival, without the tables."""
         survival = "clamped" if self.log_survival is None else "its own"
         return f"Blocks(over the trajectories of {self.mdp!r}, survival {survival})"
 
 
 @runtime_checkable
 class HasBlocks(Protocol):
-    """A model, a `MarkovGuide`, a `Posterior`: anything that factors as `Blocks`."""
+    """Anything that factors as `Blocks`: a model, a `MarkovGuide`, a `Posterior`."""
 
     def blocks(self) -> Blocks:
         """The factors, freshly computed; differentiable where they have parameters."""
@@ -183,22 +183,22 @@ class HasBlocks(Protocol):
 
 @runtime_checkable
 class Assignable(HasBlocks, Protocol):
-    """A guide whose blocks are tables that can be set: what `fit` asks of it beyond the gradients of SVI."""
+    """A guide whose blocks are tables that can be set, as every method of `fit` but SVI and EM requires."""
 
     @property
     def optimism(self) -> Optimism:
-        """β of each block: 1 for those of chance that are its own, 0 for those it clamps, else its price.
+        """β of each block: 1/β is the price of a nat of change; β = 1 is free, at par, and β = 0 is clamped.
 
-        It is fitted to the objective $J_β$, which is the ELBO if every β is 0 or 1.
+        The guide is fitted to the objective $J_β$, which is the ELBO if every β is 0 or 1.
         """
         ...
 
     def optimum(self) -> Blocks:
-        """The best blocks of its kind, exactly."""
+        """The exact optimum among the blocks that the guide can represent."""
         ...
 
     def assign(self, blocks: Blocks) -> None:
-        """Set the parameters so that `blocks()` gives these, in what this guide may change; the rest is ignored.
+        """Set the parameters so that `blocks()` returns these; blocks that the guide may not change are ignored.
 
         Raises:
             InvalidGuide: if a block puts mass where the guide has none.
@@ -208,7 +208,7 @@ class Assignable(HasBlocks, Protocol):
 
 @runtime_checkable
 class MarkovModel(HasBlocks, Protocol):
-    """What the inference asks of a tabular model; `TabularModel` is one."""
+    """What inference requires of a tabular model; `TabularModel` is one."""
 
     def __call__(self) -> None:
         """Run as a Pyro program."""
@@ -221,23 +221,23 @@ class MarkovModel(HasBlocks, Protocol):
 
     @property
     def temperature(self) -> float:
-        """τ, in reward units per nat."""
+        """The temperature τ, in reward units per nat."""
         ...
 
     @property
     def action_prior(self) -> Float[Tensor, "state action"]:
-        """ρ(a|s), probabilities."""
+        """The action prior, ρ(a|s), as probabilities."""
         ...
 
 
-_models: set[type] = set()  # that have passed: to ask a protocol takes longer than to solve a small problem
+_models: set[type] = set()  # those that passed: checking a protocol takes longer than solving a small problem
 
 
 def require_model(model: object, in_nats: bool = False) -> None:
-    """Refuse what is not a tabular model; in nats, also a temperature of 0.
+    """Check that `model` is a tabular model and, if `in_nats`, that its temperature is positive.
 
     Raises:
-        InvalidArgument: saying what it is, and the remedy.
+        InvalidArgument: if not, saying what it is and the remedy.
     """
     if type(model) not in _models and not isinstance(model, MarkovModel):
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
@@ -248,6 +248,6 @@ def require_model(model: object, in_nats: bool = False) -> None:
     _models.add(type(model))
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
-            "`model` must have a positive temperature, but has 0, where a nat is worth nothing. Take a small one, or "
+            "`model` must have a positive temperature, but has 0, where a nat is worth nothing. Use a small one, or "
             "evaluate the policy in TabularModel(mdp, temperature) with another: its returns are the same."
         )

@@ -1,4 +1,4 @@
-"""The process of a policy with a memory in the model's own world."""
+"""Policies with a memory, in the model's own dynamics."""
 
 import abc
 
@@ -11,13 +11,13 @@ from .process import MarkovProcess, Process
 
 
 class ClampedProcess(Process):
-    r"""A policy that depends on the past; the start, the dynamics and survival are the model's.
+    r"""A policy that depends on the history; the start, the dynamics and survival are the model's.
 
     $$q = p(s_0) \prod_t \pi(a_t \mid s_0, a_0, k_0, \dots, s_t)\, p(k_t \mid s_t, a_t)$$
 
-    To write one, inherit and define two methods: `log_policy` chooses by the time, the state and the memory, `remember`
-    makes the next memory of what happened. The memory of a trajectory is a row of numbers, zeros at first; `begin`
-    may be defined where the first state is part of it. An agent that repeats its last action nine times in ten:
+    To write one, inherit and define two methods: `log_policy` gives the action probabilities by time, state and memory;
+    `remember` computes the memory after a step. The memory of a trajectory is a row of numbers, initially zero; define
+    `begin` if it depends on the first state. Example: an agent that repeats its last action nine times in ten:
 
         class Persistent(ClampedProcess):
             def log_policy(self, t, state, memory):
@@ -31,19 +31,19 @@ class ClampedProcess(Process):
 
         print(estimate(model, Persistent(model)))
 
-    `estimate`, `log_weights`, `smc` and `iwae_bound` take it as it is; a `MemoryGuide` returns it from `process()` to
-    be fitted.
+    `estimate`, `log_weights`, `smc` and `iwae_bound` accept it directly. To fit one, write a `MemoryGuide` that returns
+    it from `process()`.
 
     Attributes:
         prior: the factors of the model: start, action prior and dynamics.
     """
 
     def __init__(self, model: MarkovModel, memory_size: int = 1) -> None:
-        """Take start, dynamics and survival from the model.
+        """Take the start, the dynamics and survival from the model.
 
         Args:
             model: the tabular model.
-            memory_size: the numbers that the memory of a trajectory has at first, all zero.
+            memory_size: how many numbers the memory of a trajectory has initially, all zero.
 
         Raises:
             InvalidArgument: naming the argument.
@@ -58,7 +58,7 @@ class ClampedProcess(Process):
         return self._world.log_initial()
 
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch memory"]:
-        """Zeros."""
+        """The memory after the first state: zeros."""
         return self.prior.log_initial.new_zeros(len(state), self.memory_size)
 
     def log_dynamics(
@@ -98,4 +98,4 @@ class ClampedProcess(Process):
         survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch memory"]:
-        """The memory after step t: of the memory before it, the state, the action, the outcome and whether it ended."""
+        """The memory after step t, computed from the step and the memory before it."""

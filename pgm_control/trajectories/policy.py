@@ -1,4 +1,4 @@
-"""A table of action probabilities that acts: in exact evaluation and, step by step, in a live environment."""
+"""Policies as tables of action probabilities, for exact evaluation and for acting in a live environment."""
 
 from collections.abc import Callable
 from typing import Any, final
@@ -15,7 +15,7 @@ from ..text.html import ROWS, HeatmapCell, counted, heading, heatmap, left_out, 
 from .blocks import HasBlocks
 
 _AXES = {2: "state, action", 3: "time, state, action"}
-_COLUMNS = 8  # of a wider table that a page shows
+_COLUMNS = 8  # the most actions that a table in a notebook shows
 
 
 @final
@@ -23,7 +23,7 @@ class TabularPolicy:
     r"""A policy $\pi(a \mid s)$ or $\pi_t(a \mid s)$ that samples actions with Stable-Baselines3's `predict`.
 
     Attributes:
-        probability: of each action, (state, action), or (time, state, action) if it depends on time.
+        probability: the probability of each action, (state, action), or (time, state, action) if it depends on time.
     """
 
     probability: Float[Tensor, "*time state action"]
@@ -36,8 +36,8 @@ class TabularPolicy:
         Args:
             probability: (state, action), or (time, state, action) with t = 0 … T−1. Rows must sum to one, within 1e-8
                 in float64. A floating tensor keeps its dtype; anything else becomes float64.
-            seed: an integer, whose random numbers are not those of an environment that was reset with the same seed,
-                which would tie the actions to the dice; a generator; or None for torch's global generator.
+            seed: an integer, a generator, or None for torch's global generator. The random numbers of an integer differ
+                from those of an environment reset with the same seed: actions do not correlate with transitions.
 
         Raises:
             InvalidArgument: naming the argument, or the entry that offends, its value and the remedy.
@@ -56,7 +56,7 @@ class TabularPolicy:
 
         Args:
             guide_or_policy: anything with `blocks()`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
-                is returned as it is unless a seed asks for a copy with its own random numbers.
+                is returned as it is or, with a seed, as a copy with its own random numbers.
             seed: as in `TabularPolicy`.
 
         Raises:
@@ -70,27 +70,27 @@ class TabularPolicy:
             return cls(guide_or_policy, seed)
         raise InvalidArgument(
             "`guide_or_policy` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
-            f"of action probabilities, but is {type(guide_or_policy).__name__}. Pass infer(model, optimism=0), say, "
-            "or numpy.asarray(…) of the probabilities."
+            f"of action probabilities, but is {type(guide_or_policy).__name__}. Pass infer(model, optimism=0), for "
+            "example, or numpy.asarray(…) of the probabilities."
         )
 
     @property
     def horizon(self) -> int | None:
-        """T, the number of steps it is defined for; None if it does not depend on time."""
+        """The number of steps that the policy is defined for, T; None if it does not depend on time."""
         return self.probability.shape[0] if self.probability.ndim == 3 else None
 
     @property
     def num_states(self) -> int:
-        """S."""
+        """The number of states, S."""
         return self.probability.shape[-2]
 
     @property
     def num_actions(self) -> int:
-        """A."""
+        """The number of actions, A."""
         return self.probability.shape[-1]
 
     def table(self, horizon: int) -> Float[Tensor, "time state action"]:
-        """The probabilities at t = 0 … `horizon` − 1; those of a policy that does not depend on time are repeated.
+        """The probabilities at t = 0 … `horizon` − 1; a policy that does not depend on time is repeated.
 
         Raises:
             InvalidArgument: if the policy depends on time and has another length.
@@ -115,15 +115,15 @@ class TabularPolicy:
 
         Args:
             observation: one state for each environment, or a single state.
-            state: what the last call returned: the time step of each environment. None where all episodes begin.
+            state: the time step of each environment, as the last call returned it; None if all episodes begin.
             episode_start: True where a new episode begins, so that time is 0 again.
-            deterministic: take the most probable action (the first of equals) instead of sampling.
+            deterministic: take the most probable action (the first of several) instead of sampling.
 
         Returns:
             The actions (one action, as `numpy.int64`, for a single state), and the time steps for the next call.
 
         Raises:
-            InvalidArgument: if an observation is no state of this policy, or an episode outlasts its horizon.
+            InvalidArgument: if an observation is not a state of this policy, or an episode outlasts its horizon.
         """
         seen = np.asarray(observation)
         if not np.issubdtype(seen.dtype, np.integer) or seen.ndim > 1:
@@ -143,18 +143,18 @@ class TabularPolicy:
         if deterministic:
             action = rows.argmax(-1)
         else:
-            below = rows.astype(np.float64).cumsum(-1)  # the last is the total, so that a zero is never drawn
+            below = rows.astype(np.float64).cumsum(-1)  # its last column scales u, so that a zero is never drawn
             action = (self._uniform(here.size) * below[:, -1:] >= below).sum(-1)
         return (action if seen.ndim else action[0]), (time + 1,)
 
     def _uniform(self, count: int) -> Float[np.ndarray, "batch 1"]:
-        """Random numbers from 0 to 1."""
+        """Uniform random numbers from 0 to 1."""
         if self._random is None or isinstance(self._random, torch.Generator):
             return torch.rand(count, 1, dtype=torch.float64, generator=self._random).numpy()
         return self._random.random((count, 1))
 
     def _time(self, count: int, state: Any, episode_start: Any) -> Int[np.ndarray, " batch"]:
-        """The time step of each environment, checked."""
+        """The checked time step of each environment."""
         time = np.zeros(count, dtype=np.int64) if state is None else np.asarray(state[0]).reshape(-1)
         start = np.zeros(count, dtype=bool) if episode_start is None else np.asarray(episode_start, bool).reshape(-1)
         for name, given in (("state", time), ("episode_start", start)):
@@ -173,12 +173,12 @@ class TabularPolicy:
         return time
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The sizes, without the tables."""
         time = "stationary" if self.horizon is None else f"{self.horizon} steps"
         return f"TabularPolicy({self.num_states} states, {self.num_actions} actions, {time})"
 
     def _repr_html_(self) -> str:
-        """The probabilities in the first states, for a notebook: at t = 0, if they depend on time."""
+        """A table of the probabilities in the first states (at t = 0 if they depend on time), for a notebook."""
         timed = self.horizon is not None
         table = self.probability[0] if timed else self.probability
         about = f"{counted(self.num_states, 'state')}, {counted(self.num_actions, 'action')}, "
@@ -194,12 +194,12 @@ def policy_table(
     also: dict[str, Callable[[int], str]] | None = None,
     when: str = "",
 ) -> str:
-    """A heat map of action probabilities, as HTML: the first states by the first actions, darker where likelier.
+    """A heatmap of action probabilities, as HTML: the first states by the first actions, darker where more probable.
 
     Args:
         table: π(a|s).
-        state, action: the names of a state and of an action.
-        also: more columns, by their titles: what they say of a state.
+        state, action: functions that name a state and an action.
+        also: further columns: from a title to the function that writes the entry of a state.
         when: the title of the first column.
     """
     count, actions = table.shape
@@ -214,7 +214,7 @@ def policy_table(
 
 
 def own_seed(seed: int) -> np.random.SeedSequence:
-    """A stream of random numbers apart from that of an environment with the same seed.
+    """A seed sequence with other random numbers than those of an environment with the same seed.
 
     Gymnasium seeds an environment with `SeedSequence(seed)`; drawing actions from it too would repeat its numbers.
     """
@@ -222,7 +222,7 @@ def own_seed(seed: int) -> np.random.SeedSequence:
 
 
 def two_seeds(seed: int | torch.Generator | None) -> tuple[int, int]:
-    """Integer seeds of 31 bits, of an environment and of the policy that acts in it.
+    """Two integer seeds of 31 bits, for an environment and for the policy that acts in it.
 
     Raises:
         InvalidArgument: naming `seed`.

@@ -1,4 +1,4 @@
-"""Trajectories drawn face by face, many at a time, by a distribution that may remember the past."""
+"""Distributions over trajectories that may depend on the history, and batched sampling from them."""
 
 import abc
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from .tabulate import tabulate
 
 
 class Process(abc.ABC):
-    r"""A distribution over trajectories, $q(s_0) \prod_t q(a_t \mid h_t)\, q(k_t \mid h_t, a_t)$, by its faces.
+    r"""A distribution over trajectories, $q(s_0) \prod_t q(a_t \mid h_t)\, q(k_t \mid h_t, a_t)$, by its conditionals.
 
-    The history $h_t = (s_0, a_0, k_0, \dots, s_t)$ enters through the state and a memory, one row a trajectory, which
-    is whatever `begin` and `remember` make of it. Everything is for a batch; states are those of the living.
+    The history $h_t = (s_0, a_0, k_0, \dots, s_t)$ enters through the state and a memory, one row per trajectory, which
+    `begin` and `remember` compute. All methods take a batch. States are 0 … S−1, never the S of an ended episode.
     """
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class Process(abc.ABC):
         outcome: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, " batch"]:
-        """The probability of surviving step t; the memory is that of h_t. Asked for only where there is a discount."""
+        """The probability of surviving step t; the memory is that of h_t. Called only if there is a discount."""
 
     @abc.abstractmethod
     def remember(
@@ -71,12 +71,12 @@ class Process(abc.ABC):
         survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch memory"]:
-        """The memory after step t. It must be finite after histories that have no probability too."""
+        """The memory after step t. It must be finite even after histories of probability zero."""
 
 
 @final
 class MarkovProcess(Process):
-    """The process of `Blocks`: it remembers nothing."""
+    """The process of `Blocks`, which has no memory."""
 
     def __init__(self, blocks: Blocks) -> None:
         """Keep the factors."""
@@ -90,13 +90,13 @@ class MarkovProcess(Process):
         return self.blocks.log_initial
 
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch memory"]:
-        """Nothing."""
+        """An empty memory."""
         return self.blocks.log_initial.new_zeros(len(state), 0)
 
     def log_policy(
         self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch memory"]
     ) -> Float[Tensor, "batch action"]:
-        """The rows of the policy."""
+        """The rows of the policy, log π_t(a|s), in nats."""
         return self.blocks.log_policy[t, state]
 
     def log_dynamics(
@@ -106,7 +106,7 @@ class MarkovProcess(Process):
         action: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch outcome"]:
-        """The rows of the dynamics."""
+        """The rows of the dynamics, log q_t(k|s, a), in nats."""
         return self.blocks.log_dynamics[t, state, action]
 
     def survival(
@@ -117,7 +117,7 @@ class MarkovProcess(Process):
         outcome: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, " batch"]:
-        """γ, or what the blocks say of the state that the outcome leads to."""
+        """γ, or the survival probability that the blocks give to the state that the outcome leads to."""
         return self._survival[t, self.successor[state, action, outcome]]
 
     def remember(
@@ -129,11 +129,11 @@ class MarkovProcess(Process):
         survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, "batch memory"]:
-        """Nothing."""
+        """The empty memory, unchanged."""
         return memory
 
     def log_probability(self, trajectories: Trajectories) -> Float[Tensor, " batch"]:
-        """log q of whole trajectories, in nats, all times at once; differentiable in the blocks."""
+        """log q of whole trajectories, in nats, computed for all times at once; differentiable in the blocks."""
         blocks, (states, action, outcome), ended = self.blocks, trajectories, len(self.blocks.log_initial)
         alive = states[:, :-1] < ended
         time, here = torch.arange(action.shape[1], device=action.device), torch.where(alive, states[:, :-1], 0)
@@ -147,7 +147,7 @@ class MarkovProcess(Process):
 
 @runtime_checkable
 class HasProcess(Protocol):
-    """A guide with a memory: what it can do instead of `blocks()`."""
+    """A guide with a memory, which has a `process()` instead of `blocks()`."""
 
     def process(self) -> Process:
         """The distribution over trajectories, freshly computed; differentiable where it has parameters."""
@@ -155,7 +155,7 @@ class HasProcess(Protocol):
 
 
 def process_of(model: MarkovModel, guide: object) -> Process | None:
-    """The process of a guide that has blocks or a memory, a process itself, and None for any other.
+    """The process of a guide with blocks or a memory; a process is returned as it is, and None for any other guide.
 
     Raises:
         InvalidGuide: if its blocks do not fit the model.
@@ -168,7 +168,7 @@ def process_of(model: MarkovModel, guide: object) -> Process | None:
 
 
 class Transition(NamedTuple):
-    """Step t of a batch of trajectories. Where `alive` is false all else is filled in and means nothing."""
+    """Step t of a batch of trajectories. Where `alive` is false, all other entries are placeholders."""
 
     t: int
     alive: Bool[Tensor, " batch"]
@@ -179,7 +179,7 @@ class Transition(NamedTuple):
 
 
 def transitions(mdp: TabularMDP, trajectories: Trajectories) -> Iterator[Transition]:
-    """The steps of trajectories, in order."""
+    """Yield the steps of the trajectories, in order."""
     for t in range(mdp.horizon):
         state = trajectories.states[:, t]
         alive, survives = state < mdp.num_states, trajectories.states[:, t + 1] < mdp.num_states
@@ -190,7 +190,7 @@ def transitions(mdp: TabularMDP, trajectories: Trajectories) -> Iterator[Transit
 def log_transition(
     process: Process, mdp: TabularMDP, transition: Transition, memory: Tensor
 ) -> Float[Tensor, " batch"]:
-    """log q of what happened in a step given all before, in nats; 0 where there is nothing left to happen."""
+    """log q of a step given its history, in nats; 0 where the episode has ended."""
     t, alive, state, action, outcome, survives = transition
     found = process.log_policy(t, state, memory).gather(-1, action[:, None])[:, 0]
     found = found + process.log_dynamics(t, state, action, memory).gather(-1, outcome[:, None])[:, 0]
@@ -214,7 +214,7 @@ def log_probability(process: Process, mdp: TabularMDP, trajectories: Trajectorie
 
 
 def policy_entropy(process: Process, mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
-    """The entropies of the choices of action along trajectories, summed, in nats."""
+    """The entropy of the policy summed over the steps of each trajectory, in nats."""
     memory = process.begin(trajectories.states[:, 0])
     total = trajectories.states.new_zeros(len(trajectories.states), dtype=process.log_initial().dtype)
     for transition in transitions(mdp, trajectories):
@@ -232,14 +232,14 @@ def simulate(
     generator: torch.Generator | None = None,
     world: MarkovProcess | None = None,
 ) -> Trajectories:
-    """Draw independent trajectories: all of them by the process, or its actions alone, in another world.
+    """Draw independent trajectories from the process, or from its policy in another world.
 
     Args:
-        process: who acts, and throws the dice unless `world` is given.
-        mdp: where outcomes lead.
+        process: the source of the actions and, if `world` is None, of everything else.
+        mdp: the problem, which says where outcomes lead.
         num_samples: at least 1.
-        generator: of torch's functions; None is the global one.
-        world: whose start, dice and survival it is; its policy is ignored.
+        generator: torch's; None is the global one.
+        world: the source of start, outcomes and survival; its policy is ignored.
     """
     whole("num_samples", num_samples)
     chance = world or process
@@ -283,5 +283,5 @@ def arrival(mdp: TabularMDP, transition: Transition) -> Int[Tensor, " batch"]:
 
 
 def draw(log_probability: Float[Tensor, "batch outcome"], generator: torch.Generator | None) -> Int[Tensor, " batch"]:
-    """One face a row."""
+    """Draw one outcome per row."""
     return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]

@@ -12,13 +12,13 @@ from .blocks import Blocks, MarkovModel
 def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
     r"""Sample `state_0, action_0, outcome_0, …, state_T`; in the model, weigh by `optimality_t`.
 
-    Each turn draws the state first, from the outcome carried over: only this order keeps Pyro's enumeration exact
-    under `pyro.markov` with factors. `state_{t+1}` is certain given the outcome, up to surviving the step; the index S
-    stands for "ended" where there is a discount. Everything is a logit, so that an impossible face stays impossible:
-    `Categorical(probs=…)` would lift it to machine epsilon.
+    Each step draws the state first, from the outcome of the step before: only this order keeps Pyro's enumeration exact
+    under `pyro.markov` with factors. Given the outcome, `state_{t+1}` is deterministic except for survival; with a
+    discount the index S means "ended". All probabilities are passed as logits, so that an impossible outcome stays
+    impossible: `Categorical(probs=…)` would raise it to machine epsilon.
 
     Args:
-        blocks: the factors, with the problem that says where outcomes lead.
+        blocks: the factors, and the problem, which says where outcomes lead.
         optimality: the model, to add the factor $\exp(r_t/\tau)$ at each step; None in a guide.
     """
     mdp = blocks.mdp
@@ -47,7 +47,7 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
 
 
 def _arrival(blocks: Blocks) -> Float[Tensor, "time target state"]:
-    """Log-probability of each state at t + 1 given where the outcome leads: that state, or the end."""
+    """Log-probability of each state at t + 1 given the state that the outcome leads to: that state, or the end."""
     mdp = blocks.mdp
     none = blocks.log_initial.new_full((mdp.num_states, mdp.num_states), -torch.inf)
     certain = none.clone().fill_diagonal_(0.0)
@@ -61,7 +61,7 @@ def _arrival(blocks: Blocks) -> Float[Tensor, "time target state"]:
 
 
 def _with_end(table: Float[Tensor, "..."], axis: int = 0) -> Float[Tensor, "..."]:
-    """The table with one more state, the end, in which everything is certain: action 0, outcome 0."""
+    """The table with one more state, the end, in which action 0 and outcome 0 are certain."""
     shape = list(table.shape)
     shape[axis] = 1
     row = table.new_full(shape, -torch.inf)

@@ -1,4 +1,4 @@
-"""What is read off a distribution over trajectories: whole trajectories, and marginal probabilities."""
+"""Samples and marginal probabilities of a distribution over trajectories."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from ..text.one_line import one_line
 
 
 class Trajectories(NamedTuple):
-    """A batch of trajectories. Once ended (discount < 1), the state is S and the action and outcome are 0."""
+    """A batch of trajectories. After an episode has ended (discount < 1), the state is S, action and outcome are 0."""
 
     states: Int[Tensor, "batch time_and_last"]
     actions: Int[Tensor, "batch time"]
@@ -32,7 +32,7 @@ class Trajectory(NamedTuple):
 class Occupancy(NamedTuple):
     """Marginal probabilities of a distribution over trajectories: q(s_t), t = 0 … T, and q(s_t, a_t, k_t).
 
-    With a discount the rows sum to the probability that the episode has not ended.
+    With a discount each time step sums to the probability that the episode has not ended.
     """
 
     state: Float[Tensor, "time_and_last state"]
@@ -42,5 +42,5 @@ class Occupancy(NamedTuple):
 
     @property
     def state_action(self) -> Float[Tensor, "time state action"]:
-        """q(s_t, a_t)."""
+        """The marginal probabilities q(s_t, a_t)."""
         return self.outcome.sum(-1)

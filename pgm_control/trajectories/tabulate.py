@@ -1,4 +1,4 @@
-"""The factors of a guide or a policy over the trajectories of a model, checked."""
+"""The checked factors of a guide or a policy over the trajectories of a model."""
 
 from typing import NoReturn
 
@@ -18,7 +18,7 @@ def tabulate(
 ) -> Blocks:
     r"""The factors of a guide as tables: $q(s_0)$, $\pi_t(a \mid s)$ and $q_t(k \mid s, a)$, in the model's states.
 
-    What can be asked of them is the same for every guide and for a `Posterior`:
+    They offer the same quantities for every guide and for a `Posterior`:
 
         blocks = tabulate(model, guide)
         blocks.policy, blocks.dynamics  # probabilities
@@ -30,15 +30,15 @@ def tabulate(
         model: the tabular model.
         guide: anything with `blocks()`, such as a `MarkovGuide`, a `Posterior`, a `HistoryOptimum` of this model or the
             model itself; or a policy, as a `TabularPolicy` or probabilities of shape (state, action) or (time, state,
-            action), which is completed by the start and the dynamics of the model.
+            action). A policy is completed with the start and the dynamics of the model.
 
     Returns:
         The factors, checked, over `model.mdp`; differentiable where the guide has parameters.
 
     Raises:
         InvalidArgument: if the model is not tabular, or the policy is not one.
-        InvalidGuide: if no table holds the guide, saying what to use instead; if its factors do not fit the model,
-            naming the factor and the remedy.
+        InvalidGuide: if tables cannot represent the guide, saying what to use instead; if its factors do not fit the
+            model, naming the factor and the remedy.
     """
     require_model(model)
     truth = model.blocks()
@@ -58,13 +58,14 @@ def _refuse(guide: object) -> NoReturn:
     kind = getattr(guide, "__name__", type(guide).__name__)
     if callable(getattr(guide, "process", None)):
         raise InvalidGuide(
-            f"`guide` must be held by tables, but {kind} has a memory: its choices depend on the past, not on time and "
-            "state alone. Score it by estimate(model, guide) and draw from it by log_weights or smc."
+            f"`guide` must be one that tables can represent, but {kind} has a memory: its actions depend on the "
+            "history, not only on time and state. Score it by estimate(model, guide) and sample from it by "
+            "log_weights or smc."
         )
     if callable(getattr(guide, "bound", None)):
         raise InvalidGuide(
-            f"`guide` must be held by tables, but {kind} draws many trajectories and keeps one. Use its bound(), "
-            "sample(), marginals() and imagined_return()."
+            f"`guide` must be one that tables can represent, but {kind} draws many trajectories and keeps one. Use "
+            "its bound(), sample(), marginals() and imagined_return()."
         )
     raise InvalidGuide(
         f"`guide` must have blocks(), or be a policy as probabilities, but is a {kind}. For any other Pyro guide "
@@ -78,8 +79,8 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
         if given.shape != expected.shape:
             raise InvalidGuide(
                 f"`{name}` of the guide must have shape {tuple(expected.shape)} for this model, but has "
-                f"{tuple(given.shape)}. Build the guide from the same model; a table that holds for all times needs "
-                ".expand(T, …)."
+                f"{tuple(given.shape)}. Build the guide from the same model; a table that is the same at all times "
+                "needs .expand(T, …)."
             )
         off = (given.detach().exp().sum(-1) - 1).abs().max()
         if not off <= (1e-6 if given.dtype == torch.float64 else 1e-4):

@@ -257,7 +257,7 @@ def test_what_is_wrong_is_named():
         DialGuide(model, Optimism(torch.rand(4, 4)))
     with pytest.raises(InvalidArgument, match=r"`optimism` must be given, because Posterior|does not say its own"):
         objective(model, TabularModel(model.mdp))
-    with pytest.raises(InvalidArgument, match=r"whose sites are whole dice.*MarkovObjective"):
+    with pytest.raises(InvalidArgument, match=r"whose sites are whole events.*MarkovObjective"):
         with_optimism(
             model, TabularModel(model.mdp.replace(discount=0.5)), Optimism(1.0, 1.0, torch.tensor([0.0, 1.0, 0.0]))
         )

@@ -204,7 +204,7 @@ def test_a_posterior_shows_its_first_choices_values_and_events(beta):
         for text, p in zip(cells, exact.policy[0, s].tolist(), strict=True):
             assert agrees(text, p)
     events = tilted_events(model, exact)
-    assert ("It believes the dice as they are." in page.text) == (not events)
+    assert ("It believes the true dynamics." in page.text) == (not events)
     for event in events:
         cells = page.row(f"state {event.state}", f"action {event.action}")
         assert cells[0].startswith(f"state {event.raised.successor} ")

@@ -1,4 +1,4 @@
-"""A policy with a memory in the model's world: two methods make a process, checked by enumeration."""
+"""Tests of `ClampedProcess`, a policy with a memory in the model's dynamics, against enumeration."""
 
 import math
 
@@ -27,7 +27,7 @@ MODEL = TabularModel(MDP, 0.7)
 
 
 class Persistent(ClampedProcess):
-    """Repeat the last action with probability .9, else take one from the action prior."""
+    """A policy that repeats the last action with probability .9, else samples from the action prior."""
 
     def log_policy(self, t, state, memory):
         policy = self.prior.policy[t, state]
@@ -40,7 +40,7 @@ class Persistent(ClampedProcess):
 
 
 class PersistentGuide(MemoryGuide):
-    """The same, with a parameter for how often the last action is repeated."""
+    """The same policy, with a parameter for the probability of repeating the last action."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -64,7 +64,7 @@ class Sticky(Persistent):
 
 
 def densities(problem):
-    """Every possible trajectory, with its probability under `Persistent`, by hand."""
+    """Every possible trajectory, with its probability under `Persistent` from the formula."""
     found = []
     for path in oracles.paths(problem):
         factor = 1.0
@@ -74,7 +74,7 @@ def densities(problem):
     return found
 
 
-def test_its_density_is_that_of_the_world_and_the_policy():
+def test_its_density_is_the_product_of_dynamics_and_policy():
     problem = problem_of(MDP, 0.7)
     every = densities(problem)
     together = Trajectories(*(torch.tensor([path[i] for path, _ in every]) for i in range(3)))
@@ -83,8 +83,8 @@ def test_its_density_is_that_of_the_world_and_the_policy():
 
 
 @pytest.mark.statistical
-def test_it_is_scored_as_it_is():
-    """Within five standard errors of the sums over all trajectories."""
+def test_estimate_smc_and_log_weights_accept_it():
+    """The estimates are within five standard errors of the sums over all trajectories."""
     every = densities(problem_of(MDP, 0.7))
     elbo = sum(p * (path.log_weight(0.7) - math.log(p)) for path, p in every)
     earned = sum(p * path.total for path, p in every)
@@ -98,7 +98,7 @@ def test_it_is_scored_as_it_is():
     assert len(log_weights(MODEL, Persistent(MODEL), 7)) == 7
 
 
-def test_a_guide_with_its_process_is_fitted():
+def test_a_guide_that_returns_the_process_is_fitted():
     guide = PersistentGuide(MODEL)
     fit(MODEL, guide, num_steps=5, seed=0)
     assert guide.logit.item() != 0.0
@@ -106,7 +106,7 @@ def test_a_guide_with_its_process_is_fitted():
     assert guide.logit.dtype == guide.process().prior.log_policy.dtype == torch.float32
 
 
-def test_it_asks_for_two_methods():
+def test_it_requires_two_methods():
     with pytest.raises(TypeError, match=r"log_policy.*remember"):
         ClampedProcess(MODEL)  # pyright: ignore[reportAbstractUsage]
     assert Persistent(MODEL, memory_size=3).begin(torch.tensor([0, 1])).shape == (2, 3)

@@ -1,4 +1,4 @@
-"""`TabularPolicy`: what it accepts, the actions it draws, and Stable-Baselines3's `predict`."""
+"""Tests of `TabularPolicy`: the tables it accepts, the actions it samples, and Stable-Baselines3's `predict`."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_shapes_and_sizes():
     assert repr(timed) == "TabularPolicy(2 states, 3 actions, 3 steps)"
 
 
-def test_it_copies_what_it_is_given():
+def test_it_copies_its_table():
     given = STATIONARY.copy()
     policy = TabularPolicy(given)
     given[:] = 0
@@ -53,12 +53,12 @@ def test_refusals_name_the_entry_its_value_and_the_remedy(table, words):
 
 
 def test_logits_are_refused():
-    """A guide's log-probabilities, passed by mistake."""
+    """A guide's log-probabilities are a likely mistake."""
     with pytest.raises(InvalidArgument, match="if these are log-probabilities, pass their exponentials"):
         TabularPolicy(infer(TabularModel(random_mdp(0)), 1.0).blocks().log_policy)
 
 
-# Where a policy comes from
+# TabularPolicy.of
 
 
 def test_of_a_posterior_a_guide_a_model_and_a_table():
@@ -73,7 +73,7 @@ def test_of_a_posterior_a_guide_a_model_and_a_table():
     assert torch.equal(TabularPolicy.of(torch.as_tensor(TIMED)).probability, torch.as_tensor(TIMED))
 
 
-def test_of_somebody_elses_class_with_blocks():
+def test_of_a_foreign_class_with_blocks():
     class Stubborn:
         def blocks(self):
             blocks = TabularModel(random_mdp(1, states=2, actions=2, horizon=4)).blocks()
@@ -97,7 +97,7 @@ def test_of_anything_else_is_refused(thing):
         TabularPolicy.of(thing)
 
 
-def test_table_repeats_what_does_not_depend_on_time_and_refuses_another_length():
+def test_table_repeats_a_stationary_policy_and_refuses_another_length():
     repeated = TabularPolicy(STATIONARY).table(4)
     assert repeated.shape == (4, 2, 3)
     assert all(torch.equal(row, torch.as_tensor(STATIONARY)) for row in repeated)
@@ -109,7 +109,7 @@ def test_table_repeats_what_does_not_depend_on_time_and_refuses_another_length()
 # predict, as in Stable-Baselines3
 
 
-def test_time_advances_with_the_state_and_starts_again_with_an_episode():
+def test_time_advances_with_the_state_and_restarts_with_an_episode():
     policy = TabularPolicy(TIMED)
     action, state = policy.predict(np.array([0, 1]))
     assert isinstance(action, np.ndarray)
@@ -121,12 +121,12 @@ def test_time_advances_with_the_state_and_starts_again_with_an_episode():
 
 
 def test_the_loop_of_stable_baselines3s_documentation():
-    """`states = None; episode_starts = ones` at the start, then what came back, for as many episodes as one likes."""
+    """`states = None; episode_starts = ones` at the start, then the returned states, over several episodes."""
     policy, states, starts, seen = TabularPolicy(TIMED), None, np.ones(2, dtype=bool), []
     for step in range(9):
         actions, states = policy.predict(np.zeros(2, int), state=states, episode_start=starts, deterministic=True)
         seen.append(np.asarray(actions).tolist())
-        starts = np.array([step % 3 == 2, step % 2 == 1])  # the first plays episodes of three steps, the second of two
+        starts = np.array([step % 3 == 2, step % 2 == 1])  # the first has episodes of three steps, the second of two
     assert [first for first, _ in seen] == [0, 1, 2] * 3
     assert [second for _, second in seen] == [0, 1] * 4 + [0]
 
@@ -142,7 +142,7 @@ def test_a_single_state_gives_a_single_action_that_environments_take():
         assert TabularPolicy(TIMED).predict(observation, state, True)[1][0].tolist() == [1]
 
 
-def test_the_state_it_was_given_is_not_changed():
+def test_predict_does_not_change_its_state_argument():
     before = (np.array([1, 1]),)
     TabularPolicy(TIMED).predict(np.array([0, 1]), before)
     assert before[0].tolist() == [1, 1]
@@ -175,15 +175,15 @@ def test_bad_calls_are_refused(call, words):
         assert word in str(caught.value)
 
 
-def test_deterministic_takes_the_most_probable_and_the_first_of_equals():
+def test_deterministic_takes_the_most_probable_action_and_the_first_of_several():
     policy = TabularPolicy([[0.2, 0.5, 0.3], [1 / 3, 1 / 3, 1 / 3], [0.1, 0.45, 0.45]] @ np.eye(3))
     for _ in range(3):
         assert np.asarray(policy.predict(np.array([0, 1, 2]), deterministic=True)[0]).tolist() == [1, 0, 1]
 
 
 @pytest.mark.statistical
-def test_actions_come_as_often_as_they_should():
-    """False alarm: 6e-7 for each of three counts, five standard errors."""
+def test_actions_have_the_right_frequencies():
+    """Each of three counts is within five standard errors: a false alarm has probability 6e-7 each."""
     n = 40_000
     actions, _ = TabularPolicy(STATIONARY, seed=0).predict(np.zeros(n, int))
     frequency = np.bincount(np.asarray(actions), minlength=3) / n
@@ -193,7 +193,7 @@ def test_actions_come_as_often_as_they_should():
 
 def test_impossible_actions_are_never_drawn():
     class Extreme:
-        """The generator's smallest and largest numbers."""
+        """A generator that returns only its smallest and largest numbers."""
 
         def random(self, shape):
             return np.resize([0.0, 1.0 - 2**-53], shape)
@@ -206,7 +206,7 @@ def test_impossible_actions_are_never_drawn():
         assert np.asarray(policy.predict(np.array([0, 0, 1, 1]))[0]).tolist() == [1, 3, 2, 2]
 
 
-def test_the_seed_decides_and_the_global_generator_is_left_alone():
+def test_the_seed_determines_the_actions_and_the_global_generator_is_unchanged():
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     zeros = np.zeros(50, int)
     first, again, other, fresh, fresher = (
@@ -218,8 +218,8 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone():
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 
 
-def test_an_environment_with_the_same_seed_has_other_numbers():
-    """Both use PCG64; from the same stream the actions would repeat the numbers that the dice are thrown with."""
+def test_an_environment_with_the_same_seed_has_other_random_numbers():
+    """Both use PCG64; from the same stream the actions would repeat the random numbers of the transitions."""
     env = gymnasium.make("FrozenLake-v1")
     env.reset(seed=5)
     of_dynamics = env.unwrapped.np_random.random(200)

@@ -1,4 +1,4 @@
-"""The Pyro program of a tabular model, under Pyro's own inference."""
+"""Tests of the Pyro program of a tabular model, with Pyro's own inference."""
 
 import graphviz
 import pyro
@@ -28,7 +28,7 @@ def test_model_side_enumeration_is_the_exact_evidence(horizon, discount):
 @pytest.mark.parametrize("horizon", [1, 3, 12, 50])
 @pytest.mark.parametrize("guide_class", [FreeGuide, ClampedGuide])
 @pytest.mark.parametrize("discount", [1.0, 0.8])
-def test_guide_side_enumeration_is_exact_in_value_and_gradient(horizon, guide_class, discount):
+def test_guide_side_enumeration_has_the_exact_value_and_gradient(horizon, guide_class, discount):
     model = TabularModel(random_mdp(seed=7, horizon=horizon, discount=discount), 0.7)
     guide = guide_class(model)
     for parameter in guide.parameters():
@@ -82,7 +82,7 @@ def test_vectorised_particles_agree_with_the_exact_elbo():
 
 @pytest.mark.statistical
 def test_infer_discrete_draws_from_the_posterior():
-    """Five standard errors on each of the first actions and dice."""
+    """The frequency of each first action is within five standard errors."""
     model = TabularModel(gamble(horizon=2), 1.0)
     posterior = infer(model, 1.0)
     draws = 400
@@ -104,7 +104,7 @@ def test_infer_discrete_finds_the_mode():
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_predictive_plays_the_guide(parallel):
+def test_predictive_samples_the_guide(parallel):
     model = TabularModel(random_mdp(seed=2, horizon=3), 0.7)
     with poutine.seed(rng_seed=0):
         drawn = Predictive(model, guide=ClampedGuide(model), num_samples=50, parallel=parallel)()
@@ -135,13 +135,13 @@ def test_float32_model_runs_in_float32():
     assert enumerated_evidence(model) == pytest.approx(infer(double, 1.0).log_evidence, rel=1e-5)
 
 
-def test_temperature_zero_cannot_be_run():
+def test_a_model_at_temperature_zero_cannot_be_run():
     with pytest.raises(ValueError, match="`temperature` must be positive to run"):
         TabularModel(gamble(), 0.0)()
 
 
 def test_forbidden_outcomes_stay_impossible_under_enumeration():
-    """Trap 8 in Pyro: −inf factors and masked actions, with finite gradients."""
+    """Trap 8 in Pyro: −inf factors and masked actions give finite gradients."""
     mdp = TabularMDP(
         initial=[0.5, 0.5],
         probability=[[[0.3, 0.7], [1.0, 0.0]], [[0.5, 0.5], [0.0, 1.0]]],

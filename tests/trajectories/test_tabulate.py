@@ -1,4 +1,4 @@
-"""`tabulate`: the tables of every guide, and what is read off them, against the enumeration of all trajectories."""
+"""Tests of `tabulate`: marginals, samples and modes of all guides against the enumeration of all trajectories."""
 
 import math
 
@@ -56,7 +56,7 @@ TABULATED = {
 
 
 def probabilities(problem, blocks):
-    """Of every possible trajectory, by plain products of the tables."""
+    """The probability of every possible trajectory, by plain products of the tables."""
     initial, policy, dynamics, survival = (
         each.detach().numpy() for each in (blocks.initial, blocks.policy, blocks.dynamics, blocks.survival)
     )
@@ -73,7 +73,7 @@ def probabilities(problem, blocks):
 
 
 @pytest.mark.parametrize("build", TABULATED.values(), ids=TABULATED.keys())
-def test_what_is_read_off_is_the_enumeration(build):
+def test_marginals_mode_and_samples_agree_with_the_enumeration(build):
     problem = problem_of(MDP, 0.7)
     blocks = tabulate(MODEL, build())
     every = probabilities(problem, blocks)
@@ -100,7 +100,7 @@ def test_what_is_read_off_is_the_enumeration(build):
 
 @pytest.mark.statistical
 def test_samples_have_the_frequencies_of_freed_survival():
-    """All trajectories of 20 000 draws, each at five standard errors."""
+    """20 000 draws: the frequency of every trajectory is within five standard errors."""
     blocks, n = tabulate(MODEL, infer(MODEL, EVERYTHING)), 20_000
     every = probabilities(problem_of(MDP, 0.7), blocks)
     counts = dict.fromkeys(every, 0)
@@ -110,8 +110,8 @@ def test_samples_have_the_frequencies_of_freed_survival():
         assert abs(counts[path] / n - p) <= 5 * math.sqrt(p * (1 - p) / n) + 1e-12
 
 
-def test_the_problem_is_that_of_the_model():
-    """A guide of another problem of the same sizes is judged where the model lives."""
+def test_the_blocks_have_the_problem_of_the_model():
+    """A guide for another problem of the same sizes is evaluated in the model's problem."""
     other = TabularModel(MDP.replace(discount=1.0), 0.7)
     blocks = tabulate(MODEL, ClampedGuide(other))
     assert blocks.mdp is MDP
@@ -120,7 +120,7 @@ def test_the_problem_is_that_of_the_model():
     assert tabulate(MODEL, FreeGuide(MODEL)).log_policy.requires_grad, "differentiable"
 
 
-def test_a_posterior_has_the_same_by_the_same_tables():
+def test_a_posterior_and_its_blocks_give_the_same_results():
     posterior = infer(MODEL, EVERYTHING)
     blocks = tabulate(MODEL, posterior)
     for name in ("initial", "policy", "dynamics"):
@@ -140,7 +140,7 @@ def test_the_advantage_is_the_log_ratio_of_policy_and_prior():
     assert (lost.advantage == 0).all()
 
 
-def test_a_guide_of_memories():
+def test_guides_of_partially_observed_models_are_tabulated():
     model = PartiallyObservedModel(tiger(horizon=2), 5.0)
     guide, best = WindowGuide(model), history_optimum(model)
     assert tabulate(guide.model, guide).mdp is guide.model.mdp
@@ -161,7 +161,7 @@ def test_a_guide_of_memories():
     ],
     ids=["memory", "improved", "function", "class", "another model"],
 )
-def test_what_no_table_holds_is_refused_with_the_remedy(guide, message):
+def test_guides_that_tables_cannot_represent_are_refused_with_a_remedy(guide, message):
     with pytest.raises(InvalidGuide, match=message):
         tabulate(MODEL, guide())
 
@@ -175,7 +175,7 @@ def test_errors_name_the_argument():
         MODEL.blocks().sample(1, seed=0.5)
 
 
-def test_a_copy_with_changes_and_a_repr():
+def test_replace_keeps_the_other_blocks_and_repr_names_the_survival():
     blocks = MODEL.blocks()
     changed = blocks.replace(log_policy=infer(MODEL, 0.0).factors.log_policy)
     assert isinstance(changed, Blocks)

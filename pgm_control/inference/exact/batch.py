@@ -1,4 +1,4 @@
-"""Many settings of one MDP at once, through the compiled solver: from arrays to arrays."""
+"""The compiled solver for many settings of one MDP at once, from arrays to arrays."""
 
 import weakref
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from torch import Tensor
 from ...kernels.bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
 from ...problems.mdp import TabularMDP
 
-_ABREAST = 16  # settings in neighbouring lanes: enough to fill vector registers, few enough to stay in the cache
-_FULL = 0.75  # of the faces possible: from there on it costs more to look dice up than to throw impossible faces
+_ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
+_FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
 Array = np.ndarray
 _NO_LOGS = Logs(np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
 
@@ -33,15 +33,15 @@ def solved(
     cotangents: Cotangents | None = None,
     logs: Logs = _NO_LOGS,
 ) -> Solved:
-    """Solve all settings; `wants` is 0 for values, 1 for the derivatives by rewards too, 2 for all of them.
+    """Solve all settings; `wants` is 0 for values, 1 for derivatives by rewards too, 2 for all derivatives.
 
-    The derivatives are of the objective, or of the sum of objective, q and v times the cotangents.
+    The derivatives are those of the objective, or of the sum of objective, q and v times the cotangents.
     """
     count = len(given.temperature)
     if count > 1:
         sizes = np.abs(given.dynamics)
         kinds = np.where(sizes == 0, 0, np.where(sizes < kernels.SMALL, 1, 2))
-        if kinds.min() < kinds.max():  # one sweep treats all its dice alike
+        if kinds.min() < kinds.max():  # one sweep uses one form of the operator
             parts = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
             found = [solved(kernels, mdp, _some(given, part), wants, _picked(cotangents, part)) for part in parts]
             order = np.concatenate(parts).argsort()
@@ -60,9 +60,9 @@ def arranged(
     cotangents: Cotangents | None = None,
     logs: Logs = _NO_LOGS,
 ) -> tuple[Solved, list[Callable[[], None]]]:
-    """The arguments of `solved`, for outcomes of one kind: answers to be, and the calls that write them.
+    """The arrays for the answers of `solved`, for β of one kind, and the calls that fill them.
 
-    They may be called again, after new numbers were written into the arrays that were given.
+    The calls may be repeated after new numbers have been written into the given arrays.
     """
     problem = _problem(mdp)
     count, steps, (states, actions, outcomes) = len(given.temperature), mdp.horizon, mdp.probability.shape
@@ -94,7 +94,7 @@ def arranged(
 
 
 def _part(bundle: Settings | Cotangents | Solved, start: int) -> Plain:
-    """Some settings as the compiled loops take them; a table of one is for all settings."""
+    """One chunk of settings, as the compiled loops take it; a table of length 1 serves all settings."""
     end = start + _ABREAST
     return tuple([each[start:end] if isinstance(each, Array) and len(each) > 1 else each for each in bundle])
 
@@ -110,7 +110,7 @@ def _picked(cotangents: Cotangents | None, which: Array) -> Cotangents | None:
 
 
 def _in_parallel(parts: list[Callable[[], None]]) -> None:
-    """On as many threads as torch uses; the compiled loops hold no lock."""
+    """Run the parts on as many threads as torch uses; the compiled loops release the interpreter lock."""
     threads = 1 if len(parts) == 1 else min(torch.get_num_threads(), len(parts))
     if threads == 1:
         for part in parts:
@@ -124,7 +124,7 @@ _prepared: "weakref.WeakKeyDictionary[TabularMDP, Plain]" = weakref.WeakKeyDicti
 
 
 def _problem(mdp: TabularMDP) -> Plain:
-    """What never changes: a `Problem`, as the compiled loops take it."""
+    """The `Problem` that all settings share, as the compiled loops take it."""
     if mdp not in _prepared:
         probability = np.ascontiguousarray(mdp.probability.numpy(), dtype=np.float64).reshape(1, -1)
         initial = np.ascontiguousarray(mdp.initial.numpy(), dtype=np.float64)
@@ -133,7 +133,7 @@ def _problem(mdp: TabularMDP) -> Plain:
 
 
 def _outcomes(mdp: TabularMDP) -> Outcomes:
-    """Pairs with most outcomes first, of each its possible outcomes first; or as they are, if little is padding."""
+    """Outcomes by pair (s, a): pairs with most outcomes and possible outcomes first; unsorted if little is padding."""
     shape = (mdp.num_outcomes, mdp.num_actions * mdp.num_states)
     possible = mdp.probability.permute(2, 1, 0).reshape(shape).numpy() > 0
     if possible.mean() > _FULL:
@@ -143,7 +143,7 @@ def _outcomes(mdp: TabularMDP) -> Outcomes:
     outcome, action, state = order[:, lane], lane // mdp.num_states, lane % mdp.num_states
     count = possible.sum(0)[lane]
     counts = (count > np.arange(shape[0])[:, None]).sum(1)
-    wide = int((counts > 0).sum())  # no die has more faces than that
+    wide = int((counts > 0).sum())  # the most possible outcomes of an event
     place = (state * mdp.num_actions + action) * mdp.num_outcomes + outcome[:wide]
     successor = mdp.successor.reshape(-1).numpy()[place].astype(np.int64)
     common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])

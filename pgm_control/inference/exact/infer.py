@@ -28,14 +28,14 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
 
     $$Q_t(s,a) = L_\beta[r + \gamma V_{t+1}(s')], \qquad V_t(s) = \tau \log \sum_a \rho(a \mid s) \exp(Q_t(s,a)/\tau)$$
 
-    with $L_\beta[x] = (\tau/\beta) \log \sum_k p(k) \exp(\beta x_k/\tau)$ and $V_T$ the final reward. β = 1 is
-    sum-product message passing, the exact posterior given that every step was optimal; β = 0 is soft value iteration,
-    the max-ent policy; β < 0 plans against the dice.
+    with $L_\beta[x] = (\tau/\beta) \log \sum_k p(k) \exp(\beta x_k/\tau)$ and $V_T$ the final reward. 1/β is the price
+    of a nat of change of a block. β = 1 is sum-product message passing, the exact posterior given that every step was
+    optimal; β = 0 is soft value iteration, the max-ent policy; β < 0 plans against adversarial dynamics.
 
     Args:
-        model: a tabular model, such as `TabularModel(mdp, temperature)`. Its temperature may be 0 if no block has any
-            optimism: then this is hard value iteration.
-        optimism: β of the start and the dynamics, or an `Optimism`: one a block, or apart for parts of a block, by
+        model: a tabular model, such as `TabularModel(mdp, temperature)`. Its temperature may be 0 if every block is
+            clamped: this is hard value iteration.
+        optimism: β of the start and the dynamics, or an `Optimism`: one β per block, or several within a block, by
             state, by state and action, by time, by factor.
 
     Returns:
@@ -57,7 +57,7 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
             "value iteration is defined: pass optimism=0, or a positive temperature."
         )
     found = backward_messages(model, beta)
-    # 1/τ overflows for the smallest τ, and the compiled loops do not notice
+    # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
         raise InvalidArgument(
             f"`model` has rewards that, divided by its temperature {temperature:g}, exceed the range of "

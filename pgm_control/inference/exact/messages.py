@@ -1,4 +1,4 @@
-"""The backward sweep of exact inference, compiled where it can be, else in torch; and the forward messages.
+"""The backward sweep of exact inference, compiled if possible, else in torch; and the forward messages.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -24,21 +24,21 @@ from .recursion import backward
 
 
 class Messages(NamedTuple):
-    """Values, in reward units, and what attains them, as log-probabilities."""
+    """Soft values, in reward units, and the log-probabilities that attain them."""
 
     q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]
     log_policy: Float[Tensor, "time state action"]
     log_dynamics: Float[Tensor, "time state action outcome"]
-    log_survival: Float[Tensor, "time next_state"] | None  # None where survival is clamped
-    value: float  # L of the start
+    log_survival: Float[Tensor, "time next_state"] | None  # None if survival is clamped
+    value: float  # L of V_0 over the start
     log_initial: Float[Tensor, " state"]
 
 
 def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
-    r"""From the last step to the first: $Q_t = L_\beta[r + V_{t+1}]$ and $V_t$, the soft maximum of $Q_t$.
+    r"""The backward messages, last step first: $Q_t = L_\beta[r + V_{t+1}]$ and $V_t$, the soft maximum of $Q_t$.
 
-    With a discount, $V_{t+1}$ is first replaced by $L$ over living on and ending with nothing. See `infer`.
+    With a discount, $V_{t+1}$ is first replaced by $L$ over surviving and ending, which is worth 0. See `infer`.
     """
     betas = Betas.of(model.mdp, beta, model.temperature)
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if betas.is_whole else None
@@ -101,7 +101,7 @@ def forward_messages(model: MarkovModel) -> Float[Tensor, "time_and_last state"]
 
     $$\alpha_{t+1}(s') = \sum_{(s,a,k) \to s'} \alpha_t(s)\, \rho(a \mid s)\, p(k \mid s,a)\, \gamma \exp(r/\tau)$$
 
-    Exact per state: every sum is shifted by its own largest term.
+    They are exact in every state, since each sum is shifted by its own largest term.
 
     References:
         [levine2018]

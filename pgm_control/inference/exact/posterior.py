@@ -1,4 +1,4 @@
-"""The exact answer: a distribution over trajectories with its values, usable wherever a guide is."""
+"""The exact optimum of an objective: a distribution over trajectories, with its values, that serves as a guide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
 from .messages import forward_messages
 
-_CELLS = 260  # of a grid that a page draws as one
-_CHEAP = 200_000  # entries of (time, state, action, outcome) up to which a page looks at the dice
+_CELLS = 260  # the most cells of a grid that is drawn as a grid
+_CHEAP = 200_000  # the most entries of (time, state, action, outcome) for which the tilted events are shown
 _DIRECTIONS = ("left", "west"), ("right", "east"), ("up", "north"), ("down", "south"), ("stay", "wait")
 _ARROWS = {name: arrow for names, arrow in zip(_DIRECTIONS, "←→↑↓•", strict=True) for name in names}
 
@@ -37,7 +37,7 @@ class Posterior:
     Calling it runs its Pyro program, so it serves as a guide; `blocks()` gives its factors as log-probabilities.
 
     Attributes:
-        model: the model it answers.
+        model: the model that was solved.
         optimism: β of each block.
         q: soft action values $Q_t(s, a)$, in reward units.
         v: soft state values $V_t(s)$, in reward units, t = 0 … T.
@@ -61,9 +61,9 @@ class Posterior:
         return self.factors
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Posterior":
-        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+        """A copy on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
-        The answer is rounded, not computed anew.
+        The tables are rounded, not recomputed.
 
         Raises:
             InvalidArgument: naming the argument.
@@ -76,22 +76,22 @@ class Posterior:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """q(s_0), probabilities."""
+        """The start, q(s_0), as probabilities."""
         return self.factors.initial
 
     @property
     def policy(self) -> Float[Tensor, "time state action"]:
-        """π_t(a|s), probabilities. Where every action is forbidden it is the prior."""
+        """The policy, π_t(a|s), as probabilities. Where every action is forbidden it is the prior."""
         return self.factors.policy
 
     @property
     def dynamics(self) -> Float[Tensor, "time state action outcome"]:
-        """q_t(k|s, a), probabilities: what the posterior believes the dice do."""
+        """The dynamics that the posterior believes in, q_t(k|s, a), as probabilities."""
         return self.factors.dynamics
 
     @property
     def objective(self) -> float:
-        """$J_β$ at its optimum, in nats.
+        """The optimum of $J_β$, in nats.
 
         Raises:
             InvalidArgument: at temperature 0, where a nat is worth nothing; read `value` instead.
@@ -102,13 +102,13 @@ class Posterior:
 
     @property
     def is_free(self) -> bool:
-        """True if every block that the model has is free, so that this is the exact posterior."""
+        """True if every block of the model is free, so that this is the exact posterior."""
         optimism, survives = self.optimism, self.model.mdp.discount == 1
         return Optimism(optimism.dynamics, optimism.initial, 1.0 if survives else optimism.survival).is_free
 
     @property
     def log_evidence(self) -> float:
-        """log p(O), in nats: the probability, up to the scale of the rewards, that every step was optimal.
+        """log p(O), in nats: the log-probability that every step was optimal, up to the scale of the rewards.
 
         Raises:
             InvalidArgument: unless every block is free.
@@ -120,7 +120,7 @@ class Posterior:
     def advantage(self) -> Float[Tensor, "time state action"]:
         """$Q_t(s, a) - V_t(s)$, in reward units: $τ \\log π_t/ρ$ where the action prior ρ is positive.
 
-        0 where every action is forbidden.
+        It is 0 where every action is forbidden.
         """
         v = self.v[:-1, :, None]
         return torch.where(v > -torch.inf, self.q - v, 0.0)
@@ -158,12 +158,12 @@ class Posterior:
             )
 
     def __repr__(self) -> str:
-        """The question and the size of the answer."""
+        """The model, the optimism and the value or the objective."""
         unit = f"value {self.value:.6g}" if self.model.temperature == 0 else f"objective {self.objective:.6f} nats"
         return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {unit})"
 
     def _repr_html_(self) -> str:
-        """What it reaches, does first and believes, for a notebook."""
+        """The objective, the policy at t = 0 and the tilted events, for a notebook."""
         model, mdp = self.model, self.model.mdp
         reached = f"value {amount(self.value)} reward units"
         if model.temperature > 0:
@@ -192,7 +192,7 @@ def _grid(mdp: TabularMDP) -> Grid | None:
 
 
 def _arrows(mdp: TabularMDP, policy: Float[Tensor, "state action"], grid: Grid) -> str:
-    """The likeliest actions, drawn on the grid, darker where likelier; · where all are alike."""
+    """Arrows of the most probable actions on the grid, darker where more probable; · where all are equally so."""
     names = [action_label(mdp, a) for a in range(mdp.num_actions)]
     lines: list[list[str | HeatmapCell]] = []
     for i in range(grid.rows):
@@ -201,7 +201,7 @@ def _arrows(mdp: TabularMDP, policy: Float[Tensor, "state action"], grid: Grid) 
             s = grid.state_at.get((i, j))
             line.append("" if s is None else _arrow(policy[s].tolist(), names, state_label(mdp, s)))
         lines.append(line)
-    note = "<p>At t = 0: the likeliest action in each cell, darker where it is likelier; point at a cell for all.</p>"
+    note = "<p>At t = 0: the most probable action in each cell, darker the more probable; point at a cell for all.</p>"
     return heatmap([], lines) + note
 
 
@@ -214,7 +214,7 @@ def _arrow(row: Sequence[float], names: Sequence[str], state: str) -> HeatmapCel
 
 
 def _event_table(posterior: Posterior) -> str:
-    """The dice that are believed in, the most tilted first, beside the truth."""
+    """A table of the most tilted events, with true and believed probabilities."""
     mdp, rows = posterior.model.mdp, []
     for event in tilted_events(posterior.model, posterior):
         outcome = event.raised
@@ -222,6 +222,6 @@ def _event_table(posterior: Posterior) -> str:
         named = state_label(mdp, event.state), action_label(mdp, event.action), target
         rows.append([*named, share(outcome.true), share(outcome.believed), amount(event.tilt)])
     if not rows:
-        return "<p>It believes the dice as they are.</p>"
-    head = [["state", "action", "what it believes in", "truly", "believed", "KL"], ["", "", "", "", "", "[nats]"]]
-    return html_grid(head, rows, left=3, caption="Dice it bends the most, pooled over the steps")
+        return "<p>It believes the true dynamics.</p>"
+    head = [["state", "action", "outcome it favours", "true", "believed", "KL"], ["", "", "", "", "", "[nats]"]]
+    return html_grid(head, rows, left=3, caption="The most tilted events, pooled over the steps")

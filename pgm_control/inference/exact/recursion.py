@@ -14,19 +14,19 @@ from ...trajectories.betas import sizes_of
 
 
 def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Q, V and L of the start, in reward units, from the last step to the first; on any device, at any price.
+    r"""Q, V and L of the start, in reward units, by a backward recursion; on any device, for any β.
 
     $$Q_t = L_\beta[r + V'_{t+1}(s')], \qquad V_t = L_1[Q_t], \qquad V'_t = L_{\beta_\gamma}[V_t \text{ or } 0]$$
 
-    where the last is over surviving the step, of probability γ, or not.
+    where the last operator is over surviving the step, with probability γ, or not.
 
     Args:
         mdp: the problem.
-        given: tensors, each with the axes of the batch, or such as broadcast against them, before its own. The
+        given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
             temperature is a number or has the shape of the batch. The optimism is as in `Betas`, with the axes of the
             batch after that of time.
-        logs: of a problem without a batch: filled with the log-probabilities that attain the values. A table of
-            length 0 is left out.
+        logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table
+            of length 0 is skipped.
     """
     reward, last, prior, temperature, dynamics, initial, survival = given
     steps, log_prior = mdp.horizon, prior.log()
@@ -62,7 +62,7 @@ def _at(beta: Number, t: int) -> Number:
 def _ahead(
     mdp: TabularMDP, temperature: Number, survival: Number, v: Float[Tensor, "*batch state"]
 ) -> tuple[Float[Tensor, "*batch state"], Float[Tensor, "*batch state"]]:
-    """L over living on and ending with nothing; and the tilted log-probability of living on."""
+    """L over surviving and ending, which is worth 0; and the tilted log-probability of surviving."""
     if mdp.discount == 1:
         return v, torch.zeros_like(v)
     continuation = torch.stack((v, torch.zeros_like(v)), -1)
@@ -74,10 +74,10 @@ def _ahead(
 def derivatives(
     mdp: TabularMDP, given: Settings, outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None], by_all: bool
 ) -> Sequence[Callable[[], Tensor]]:
-    """The sweep forwards in torch, itself differentiable: of the outputs in it autograd knows the derivatives.
+    """The derivatives by a forward sweep in torch, which is itself differentiable, since autograd tracks the outputs.
 
-    All tensors have one axis of settings first. Unless `by_all`, derivatives by prior, temperature and optimism are
-    left out.
+    All tensors have one leading axis of settings. Derivatives by prior, temperature and optimism are computed only if
+    `by_all`.
     """
     (reward, _, prior, temperature, dynamics, initial, survival), (q, v, objective) = given, outputs
     by_q, by_v, by_objective = cotangents
@@ -135,13 +135,13 @@ def _finite(x: Tensor) -> Tensor:
 def _moments(
     x: Tensor, possible: Tensor, value: Tensor, share: Tensor, temperature: Tensor, optimism: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
-    r"""The derivatives by β and by τ of weight · L, where L is the `value` of x and E goes over the tilted faces.
+    r"""The derivatives by β and by τ of weight · L, where L is the `value` of x and E the mean over tilted outcomes.
 
     $$\tau \frac{\partial L}{\partial \beta} = \frac{E[x] - L}{b} = \frac{\kappa_2}{2} - b \frac{\kappa_3}{6}
         + b^2 \frac{\kappa_4}{24} - \dots, \qquad
         \frac{\partial L}{\partial \tau} = -b \frac{\partial L}{\partial \beta}, \qquad b = \beta/\tau$$
 
-    Where b x hardly varies the series is used, in the cumulants κ of the tilted x.
+    Where b x hardly varies, the series in the cumulants κ of the tilted x is used.
     """
     b = optimism / temperature
     finite = torch.where(share > 0, _finite(x), 0.0)
@@ -149,7 +149,7 @@ def _moments(
     off = torch.where(share > 0, finite - mean[..., None], 0.0)
     second, third, fourth = ((share * off**n).sum(-1) for n in (2, 3, 4))
     series = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
-    far = torch.where(possible, x - mean[..., None], 0.0)  # also of faces that the tilt leaves nothing
+    far = torch.where(possible, x - mean[..., None], 0.0)  # also of outcomes whose tilted probability is 0
     wide = (b[..., None] * far).abs().amax(-1) > 1e-3
     by_b = torch.where(wide, (mean - _finite(value)) / torch.where(b == 0, 1.0, b), series)
     by_b = torch.where(value.isfinite(), by_b, 0.0)

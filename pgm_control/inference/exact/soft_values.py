@@ -1,4 +1,4 @@
-"""Soft values, differentiable by rewards, temperature, action prior and optimism, for many settings at once.
+"""Soft values, differentiable in rewards, temperature, action prior and optimism, for many settings at once.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -33,12 +33,12 @@ from .recursion import backward, derivatives
 @final
 @dataclass(frozen=True, eq=False)
 class SoftValues:
-    """The values of one setting or of many; differentiable where the arguments of `soft_values` were.
+    """The values of one or many settings, differentiable in those arguments of `soft_values` that need gradients.
 
     Attributes:
         q: soft action values, in reward units.
         v: soft state values, in reward units; the last is the final reward.
-        objective: the optimum of J_β, in nats; where every block is free, log p(O).
+        objective: the optimum of J_β, in nats; log p(O) if every block is free.
     """
 
     q: Float[Tensor, "*batch time state action"]
@@ -61,22 +61,22 @@ def soft_values(
 
     $$Q_t(s,a) = L_\beta[r + \gamma V_{t+1}(s')], \qquad V_t(s) = \tau \log \sum_a \rho(a \mid s) \exp(Q_t(s,a)/\tau)$$
 
-    The sweep backwards gives the values, one sweep forwards the derivatives: that of the objective by a reward is how
-    often the optimal distribution meets it, over τ,
+    A backward sweep gives the values and a forward sweep the derivatives. The derivative of the objective by a reward
+    is the occupancy of its outcome under the optimal distribution, over τ:
 
     $$\frac{\partial J}{\partial r(s,a,k)} = \frac1\tau \sum_t q(s_t = s, a_t = a, k_t = k).$$
 
-    Derivatives of derivatives exist too, by the recursion in torch. Leading axes of the arguments are settings and are
+    Second derivatives exist too, by the recursion in torch. Leading axes of the arguments are settings and are
     broadcast against each other; each setting is solved as `infer` would solve it alone.
 
     Args:
-        model: a tabular model; what is not overridden is its own.
-        optimism: β of the start and the dice, one for all settings or one each; or an `Optimism`.
-        reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf spread. Ignored where the
+        model: a tabular model; it supplies every argument that is None.
+        optimism: β of the start and the dynamics, one for all settings or one per setting; or an `Optimism`.
+        reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf propagate. It is ignored where the
             probability is 0.
         final_reward: reward of the last state, in reward units.
         temperature: τ > 0, in reward units per nat.
-        action_prior: ρ(a|s), up to a factor for each state: it is normalised here.
+        action_prior: ρ(a|s), up to a factor per state: it is normalised here.
 
     Returns:
         `SoftValues`, on the device and in the dtype of the model.
@@ -134,7 +134,7 @@ def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, .
 
 
 def _of_settings(name: str, number: Any) -> float | Tensor | None:
-    """A number for all settings, a tensor of one for each, or None."""
+    """A number for all settings, a tensor with a number per setting, or None."""
     number = torch.from_numpy(number) if isinstance(number, np.ndarray) else number
     if not isinstance(number, Tensor | None):
         if not is_number(number):
@@ -154,16 +154,16 @@ def _of_settings(name: str, number: Any) -> float | Tensor | None:
 
 
 def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:
-    """With all axes of the batch, or with none that matters."""
+    """The table with all axes of the batch, or as it is if its leading axes have length 1."""
     alike = all(size == 1 for size in table.shape[:-axes])
     return table if alike else table.expand(*batch, *table.shape[-axes:])
 
 
 class _SoftValues(torch.autograd.Function):
-    """(q, v, objective) of a batch.
+    """(q, v, objective) of a batch, with derivatives.
 
-    Inputs are reward, final reward and prior, each alike for all settings or with all axes of the batch, and None for
-    those of the model; then temperature, optimism of the dice and of the start, numbers or of the batch's shape.
+    The inputs are reward, final reward and prior, each shared by all settings or with all axes of the batch, or None
+    for the model's own; then temperature and the optimism of dynamics and start, numbers or of the batch's shape.
     """
 
     @staticmethod
@@ -208,14 +208,14 @@ _AXES = (3, 1, 2, 0, 0, 0)  # of reward, final reward, prior and the numbers, wi
 
 
 def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
-    """By setting, summed where all settings were alike."""
+    """The derivative in the shape of its input, summed over settings that share the input."""
     if derivative.numel() > shape.numel():
         derivative = derivative.sum(0)
     return derivative.reshape(shape)
 
 
 def _chosen(model: MarkovModel, inputs: Sequence[Any]) -> list[Any]:
-    """The model's own where none was given."""
+    """The inputs, with the model's own in place of None."""
     own: tuple[Any, ...] = (model.mdp.reward, last_reward(model.mdp), model.action_prior, model.temperature, None, None)
     return [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
 
@@ -239,7 +239,7 @@ def _in_torch(model: MarkovModel, given: Settings) -> tuple[Tensor, Tensor, Tens
 
 
 def _settings(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
-    """All inputs as arrays of float64 with one leading axis; an optimism that is as good as 0 is 0."""
+    """All inputs as arrays of float64 with one leading axis; a β too small to matter becomes 0."""
     tables = []
     for each, axes in zip(_chosen(model, inputs), _AXES, strict=True):
         if isinstance(each, Tensor):
@@ -261,7 +261,7 @@ def _tensor(array: np.ndarray, model: MarkovModel) -> Tensor:
 
 
 def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequence[Callable[[], Tensor]]:
-    """From the derivatives of the objective, which are ready, or for any others by sweeping once more."""
+    """The derivatives: those of the objective are ready, any others take another sweep."""
     by_q, by_v, by_objective = (None if each is None else each.numpy().astype(np.float64) for each in cotangents)
     if by_q is None and by_v is None and by_objective is not None:
         ready, cost = ctx.ready, by_objective

@@ -1,4 +1,4 @@
-"""A fit on disk: tensors and JSON, loadable without running code, written whole or not at all."""
+"""Checkpoints of fits: tensors and JSON, loadable without running code, written atomically."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,15 +25,15 @@ _REMEDY = "Fit afresh without `resume`."
 @final
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """All that the next step of a fit depends on.
+    """Everything that the next step of a fit depends on.
 
     Attributes:
         parameters: the guide's state.
-        optimiser: one optimiser state a parameter; empty for a method without an optimiser.
-        elbo_history: what every step so far reported, in nats.
+        optimiser: one optimiser state per parameter; empty for a method without an optimiser.
+        elbo_history: the ELBO that each step so far reported, in nats.
         seconds: time spent.
         random: the state of torch's generator.
-        description: what was fitted, to refuse continuing something else.
+        description: what was fitted, so that another fit cannot be resumed from it.
     """
 
     parameters: dict[str, Tensor]
@@ -52,7 +52,7 @@ class Checkpoint:
         seconds: float,
         description: dict[str, Any],
     ) -> "Checkpoint":
-        """Copy the present state; `optim` is None for a method that has no state of its own."""
+        """Copy the current state; `optim` is None for a method that has no state of its own."""
         states = {} if optim is None else states_of(optim, parameters_of(guide))
         return cls(
             _copied(state_of(guide)),
@@ -66,7 +66,7 @@ class Checkpoint:
     def require(
         self, description: dict[str, Any], guide: Callable[[], Any], optim: PyroOptim | None, where: object
     ) -> None:
-        """Refuse to continue another fit, or from tensors that are not those of this guide and optimiser.
+        """Check that the checkpoint belongs to this fit, and its tensors to this guide and optimiser.
 
         Raises:
             InvalidCheckpoint: naming what differs.
@@ -78,7 +78,7 @@ class Checkpoint:
         require(where, "this optimiser", self.optimiser, optimisers, _REMEDY)
 
     def restore(self, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
-        """Put the parameters and the optimiser back, but not the generator.
+        """Restore the parameters and the optimiser, but not the generator.
 
         Raises:
             InvalidCheckpoint: if the guide has other parameters.
@@ -91,7 +91,7 @@ class Checkpoint:
             restored(optim, parameters_of(guide), _copied(self.optimiser))
 
     def save(self, path: str | Path) -> None:
-        """Write to disk: a crash leaves the old file or the new one."""
+        """Write to disk atomically: a crash leaves either the old file or the new one."""
         tensors = {
             "parameters": self.parameters,
             "optimiser": self.optimiser,
@@ -130,7 +130,7 @@ _FACTS = fields({"seconds": number(0.0), "description": mapping(anything)})
 
 
 def identity(model: object) -> str:
-    """What a resumed fit must have been a fit of: the sizes, and a digest of all numbers."""
+    """The identity of a model, which a resumed fit must share: its sizes, and a digest of all its numbers."""
     if not isinstance(model, MarkovModel):
         return getattr(model, "__name__", type(model).__name__)
     mdp, digest = model.mdp, hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The exact objective of a Markov guide, the ELBO above all, by a differentiable recursion, compiled or in torch.
+"""The exact objective of a Markov guide, such as the ELBO, by a differentiable recursion, compiled or in torch.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -42,9 +42,10 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     $$W_t(s) = \sum_a \pi_t \Bigl[-\log\tfrac{\pi_t}{\rho}
         + \sum_k q_t(k) \bigl(\tfrac{r}{\tau} - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)} + \gamma W_{t+1}(s')\bigr)\Bigr]$$
 
-    and $J_\beta = \sum_s q(s_0)\,(W_0 - \tfrac1{\beta_0} \log q(s_0)/p(s_0))$. Where survival is freed its KL from γ
-    is paid too, and each part of a die at its own price. A block with β = 0 must be the model's, and is not charged.
-    Differentiable in the blocks. A face of probability zero contributes nothing, whatever its reward.
+    and $J_\beta = \sum_s q(s_0)\,(W_0 - \tfrac1{\beta_0} \log q(s_0)/p(s_0))$. If survival is free, its KL from γ is
+    charged too. Each factor of an event is charged at its own price. A block with β = 0 must be the model's, and is not
+    charged. $J_\beta$ is differentiable in the blocks. An outcome of probability zero contributes nothing, whatever its
+    reward.
 
     References:
         [levine2018], [howard1972]
@@ -63,7 +64,7 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
 def values_to_go(
     model: MarkovModel, blocks: Blocks, optimism: Optimism = FREE
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
-    r"""$W_t$, the objective still to come, and the advantage $\sum_k q_t(k)(\dots) - \log \pi_t/\rho$ of each action.
+    r"""The objective-to-go $W_t$, and the advantage $\sum_k q_t(k)(\dots) - \log \pi_t/\rho$ of each action.
 
     In nats, without derivatives; see `objective_of`.
     """
@@ -81,14 +82,14 @@ def _weights(model: MarkovModel, optimism: Optimism) -> Betas:
 
 
 def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
-    """The compiled loops have no survival of their own."""
+    """The compiled loops, or None where there are none; they do not support free survival."""
     return None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
 
 
 def _tables(
     model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor
 ) -> tuple[GuideTables, ModelTables]:
-    """What the compiled loops read."""
+    """The tables that the compiled loops read."""
     mdp, guide = model.mdp, GuideTables(log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
     true = prior.log_policy[0], prior.log_dynamics[0]
     return guide, ModelTables(*true, mdp.reward / model.temperature, mdp.successor, _last(model))
@@ -101,10 +102,10 @@ def _arrays(tables: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
 def _recursion(
     model: MarkovModel, blocks: Blocks, prior: Blocks, weights: Betas
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
-    """`values_to_go`, by torch: any device, any derivative, freed survival."""
+    """`values_to_go` in torch, for any device, any derivative and free survival."""
     mdp = model.mdp
     forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
-    # −inf is kept out of the sums, where it would make gradients nan even of faces that are never met.
+    # −inf is kept out of the sums, where it would make gradients nan, even those of outcomes that are never reached.
     reward = torch.where(forbidden, 0.0, mdp.reward)
     sizes = sizes_of(mdp.factors, mdp.num_outcomes, weights.dynamics)
     chain, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
@@ -131,7 +132,7 @@ def _recursion(
 
 
 class _Compiled(torch.autograd.Function):
-    """W_0, by compiled loops: backwards for the value, forwards for its derivatives."""
+    """W_0 by compiled loops: a backward sweep for the value, a forward sweep for its derivatives."""
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -155,7 +156,7 @@ class _Compiled(torch.autograd.Function):
         tables, wanted = ctx.saved_tensors, ctx.needs_input_grad[4:]
         guide, true = GuideTables(*tables[:4]), ModelTables(*tables[4:])
         log_policy, log_dynamics = guide.log_policy, guide.log_dynamics
-        if torch.is_grad_enabled():  # derivatives of derivatives are wanted: the recursion in torch has them
+        if torch.is_grad_enabled():  # second derivatives are wanted: the recursion in torch has them
             steps = ctx.model.mdp.horizon
             policy, dynamics = (table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics))
             blocks = ctx.prior.replace(log_policy=policy, log_dynamics=dynamics)
@@ -176,21 +177,21 @@ class _Compiled(torch.autograd.Function):
 
 
 def _last(model: MarkovModel) -> Float[Tensor, " state"]:
-    """What the last state is worth, in nats."""
+    """The final reward over τ, in nats; 0 if the problem has none."""
     final = model.mdp.final_reward
     return model.mdp.initial.new_zeros(model.mdp.num_states) if final is None else final / model.temperature
 
 
 def _once(table: Tensor) -> Tensor:
-    """A table that is the same at all times, as an expanded one is, once."""
+    """The table, reduced to one step if it is expanded over time."""
     return (table[:1] if table.stride(0) == 0 else table).contiguous()
 
 
 def _survival_cost(blocks: Blocks, discount: float, weight: Number) -> Float[Tensor, "time next_state"]:
-    """What the guide's survival costs, its KL from γ over β, by the state that the step leads to."""
+    """The cost of the guide's survival, its KL from γ over β, by the state that the step leads to."""
     if blocks.log_survival is None:
         return torch.zeros_like(blocks.log_policy[..., 0])
     continuation = torch.stack((blocks.log_survival, torch.log1p(-blocks.log_survival.exp())), -1)
     truth = continuation.new_tensor([discount, 1.0 - discount]).log().expand_as(continuation)
     kl = expect(continuation, relative(continuation, truth))
-    return torch.where(kl == torch.inf, kl, weight * kl)  # whoever dies where nobody can is infinitely wrong
+    return torch.where(kl == torch.inf, kl, weight * kl)  # infinite if the guide can end where the model cannot

@@ -1,4 +1,4 @@
-"""Expectation and maximisation: the natural gradient's step for guides that are not tables.
+"""Expectation maximisation: natural-gradient steps for guides that are not tables.
 
 Sources:
     [abdolmaleki2018] A. Abdolmaleki et al., Maximum a posteriori policy optimisation. International Conference on
@@ -23,7 +23,7 @@ from .natural_gradient import improved
 
 
 def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximisation_steps: int = 20) -> float:
-    r"""Improve the blocks of a guide as if they were tables, then move its parameters towards what was found.
+    r"""Improve the blocks of a guide as if they were tables, then fit its parameters to the improved blocks.
 
     Expectation: a natural-gradient step of size η (see `improved`) gives the targets $\pi^*_t$, $q^*_t$ and $q^*(s_0)$.
     Maximisation: the parameters θ are moved to lower
@@ -31,24 +31,24 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
     $$KL(q^*(s_0) \| q_\theta(s_0))
         + \sum_t E_{old} \bigl[KL(\pi^*_t \| \pi_{\theta,t}) + KL(q^*_t \| q_{\theta,t})\bigr]$$
 
-    by a few steps of L-BFGS, which starts afresh every time, so that the next step depends on the guide alone. Every
-    state counts as often as the old guide visits it. Blocks that do not depend on a parameter are left out.
+    by a few steps of L-BFGS, which is restarted every time, so that the next step depends only on the guide. States are
+    weighted by how often the old guide visits them. Blocks that do not depend on a parameter are left out.
 
-    A guide that can follow its targets (`ClampedGuide`) makes natural-gradient steps, and ends at its best. One that
-    cannot (`StationaryGuide`) settles for a compromise between its targets, a little beside its best ELBO: what it
-    loses there falls with η², since only for small steps is the compromise that of the ELBO.
+    A guide that can represent its targets (`ClampedGuide`) makes natural-gradient steps and reaches its optimum. One
+    that cannot (`StationaryGuide`) ends at a compromise between its targets, slightly below its best ELBO. The loss
+    falls with η², because the compromise is that of the ELBO only for small steps.
 
     Args:
-        model: what is true, with its rewards.
+        model: the true dynamics and the rewards.
         guide: a module whose blocks depend on its parameters, which are changed in place.
         step_size: η in (0, 1].
-        maximisation_steps: of L-BFGS, at most.
+        maximisation_steps: the most iterations of L-BFGS.
 
     Returns:
-        The ELBO before the step, in nats. If it is not finite, nothing was moved.
+        The ELBO before the step, in nats. If it is not finite, the parameters are unchanged.
 
     Raises:
-        InvalidArgument: if the guide has no parameters, or is fitted to something else than the ELBO.
+        InvalidArgument: if the guide has no parameters, or is fitted to another objective than the ELBO.
 
     References:
         [abdolmaleki2018], [neal1998]
@@ -87,7 +87,7 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
 def _tables(
     target: Blocks, now: Blocks, visits: Occupancy, mdp: TabularMDP
 ) -> Iterator[tuple[Tensor, Tensor, Float[Tensor, "*row"]]]:
-    """Block by block: the target, what the guide says, and how often the old guide met each row."""
+    """For each block: the target, the guide's table, and how often the old guide visits each row."""
     yield target.log_initial, now.log_initial, now.log_initial.new_ones(())
     yield target.log_policy, now.log_policy, visits.state[:-1]
     yield target.log_dynamics, now.log_dynamics, visits.outcome.sum(-1)
@@ -102,10 +102,10 @@ def _continuation(log_survival: Float[Tensor, "time next_state"]) -> Float[Tenso
 
 
 def em_parameters(guide: object) -> list[torch.nn.Parameter]:
-    """What can be moved.
+    """The parameters of the guide that require gradients.
 
     Raises:
-        InvalidArgument: if that is nothing, or its KL from a target says nothing about what it is fitted to.
+        InvalidArgument: if there are none, or the guide is fitted to another objective than the ELBO.
     """
     name = type(guide).__name__
     found = [each for each in guide.parameters() if each.requires_grad] if isinstance(guide, torch.nn.Module) else []

@@ -1,4 +1,4 @@
-"""Fitting a guide to a model, whatever one step of it is."""
+"""Fit a guide to a model, by any of the methods."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ from .methods import Method, default_loss, exact, expectation_maximisation, natu
 
 G = TypeVar("G", bound=Callable[[], Any])
 MethodName = Literal["svi", "natural_gradient", "em", "exact"]
-_BETWEEN_GOOD = 100  # steps between the copies of the guide to which a fit that breaks goes back
+_BETWEEN_GOOD = 100  # steps between the copies of the guide from which a fit that breaks is restored
 
 
 class FitStatus(Status):
@@ -38,12 +38,12 @@ class FitStatus(Status):
     converged = "The ELBO stopped improving."
     out_of_steps = (
         "`num_steps` was reached before the ELBO stopped improving. Continue with fit(…, num_steps=more, resume=this "
-        "fit), or raise the learning rate or `step_size`. The noise of a loss that samples hides when it stops."
+        "fit), or raise the learning rate or `step_size`. The noise of a loss that samples can hide convergence."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
     not_finite = (
-        "The ELBO became nan or infinite; the guide was put back to its last good parameters. Lower the learning rate, "
+        "The ELBO became nan or infinite; the guide was restored to its last good parameters. Lower the learning rate, "
         "raise the temperature, or check that the guide leaves forbidden outcomes impossible."
     )
 
@@ -51,13 +51,13 @@ class FitStatus(Status):
 @final
 @dataclass(frozen=True)
 class FitStep:
-    """What a callback sees after a step.
+    """What a callback receives after a step.
 
     Attributes:
-        step: how many steps were made.
+        step: the number of steps so far.
         elbo: the estimate that this step reported, in nats.
         seconds: time spent.
-        guide: the guide, to look at.
+        guide: the guide, for inspection.
     """
 
     step: int
@@ -74,16 +74,16 @@ Callback = Callable[[FitStep], bool | None]
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Generic[G]):
-    """A fitted guide and how it came about.
+    """A fitted guide and the record of its fit.
 
     Attributes:
         guide: the guide that was passed in, now fitted.
-        elbo_history: what every step reported, in nats: the ELBO of the parameters before that step's update.
-        elbo: the exact ELBO of the guide as it is now, in nats; None if it can only be estimated, because the model or
-            the guide has no `blocks()`.
-        status: how it ended; `status.message` explains it.
-        num_steps: how many steps were made, those before a resume included.
-        seconds: how long they took.
+        elbo_history: the ELBO that each step reported, in nats: that of the parameters before the step's update.
+        elbo: the exact ELBO of the fitted guide, in nats; None if it can only be estimated, because the model or the
+            guide has no `blocks()`.
+        status: how the fit ended; `status.message` explains it.
+        num_steps: the number of steps, including those before a resume.
+        seconds: the time they took.
         checkpoint: the state from which `fit(…, resume=…)` continues.
     """
 
@@ -96,17 +96,17 @@ class Fit(Generic[G]):
     checkpoint: Checkpoint
 
     def save(self, path: str | Path) -> None:
-        """Write the checkpoint, atomically; `fit(model, guide, resume=path)` continues bit for bit."""
+        """Write the checkpoint atomically; `fit(model, guide, resume=path)` continues from it, bit for bit."""
         self.checkpoint.save(path)
 
     def __repr__(self) -> str:
-        """The last number and the message."""
+        """The last ELBO and the message of the status."""
         last = self._last()
         reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
         return f"Fit({reached} after {self.num_steps} steps, {self.seconds:.1f} s. {self.status.message})"
 
     def _repr_html_(self) -> str:
-        """How it ended and the curve of the ELBO, for a notebook."""
+        """The status and the curve of the ELBO, for a notebook."""
         last = self._last()
         kind = "exact" if self.elbo is not None else "last estimate"
         reached = "no ELBO" if last is None else f"ELBO = {amount(last)} nats ({kind})"
@@ -139,37 +139,36 @@ def fit(
     """Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, by EM, or exactly.
 
     Natural gradients and the exact answer are for a tabular model and a guide whose blocks can be assigned, such as
-    `FreeGuide`. A step of the natural gradient is one sweep; with step size 1, which is soft policy iteration, a
-    handful of them suffice. EM is for guides with blocks that follow from parameters, such as `NeuralGuide`.
+    `FreeGuide`. A step of the natural gradient is one sweep; with step size 1, which is soft policy iteration, a few
+    steps suffice. EM is for guides whose blocks depend on parameters, such as `NeuralGuide`.
 
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
-        loss: for SVI: any Pyro ELBO. Unless given it is `MarkovELBO()`, exact, if model and guide have `blocks()`, and
-            `Trace_ELBO()`, by sampling, if not. With `TraceEnum_ELBO` the sites of the guide are enumerated.
-        optim: for SVI: any Pyro optimiser. Unless given it is Adam with learning rate 0.1 and betas (0.9, 0.9) for the
-            exact loss, which soon forgets the size of the first gradients, or (0.9, 0.99) for a loss that samples.
-        method: "svi"; "natural_gradient", mirror descent on the exact objective; "em", which makes such a step as if
-            the guide were a table and lets its parameters follow; or "exact", which in one step sets the guide to
-            `guide.optimum()`.
-        step_size: η in (0, 1], for the natural gradient and EM. By natural gradients the ELBO never falls, whatever it
-            is; where EM cannot follow, a smaller one ends nearer to the best.
-        num_steps: at most so many steps, those before a resume included.
+        loss: for SVI: any Pyro ELBO. Default: the exact `MarkovELBO()` if model and guide have `blocks()`, otherwise
+            the sampled `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are enumerated.
+        optim: for SVI: any Pyro optimiser. Default: Adam with learning rate 0.1. Its betas are (0.9, 0.9) for the exact
+            loss, so that the scale of the first gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
+        method: "svi"; "natural_gradient", mirror descent on the exact objective; "em", which computes such a step as if
+            the guide were a table and fits its parameters to the result; or "exact", which in one step sets the guide
+            to `guide.optimum()`.
+        step_size: η in (0, 1], for the natural gradient and EM. With natural gradients the ELBO never falls, for any η;
+            if the guide cannot represent the targets of EM, a smaller η ends nearer to the optimum.
+        num_steps: the largest number of steps, including those before a resume.
         tolerance: in nats. SVI has converged when the mean ELBO of the last 100 steps differs from that of the 100
-            before by less, with two standard errors of its noise added; the natural gradient, when one step changes the
-            ELBO by less. 0 never stops these two early.
+            before by less, with two standard errors of its noise added; the natural gradient and EM, when one step
+            changes the ELBO by less. With 0 these methods never stop early.
         seed: an integer, a generator, or None for torch's global generator: for losses that sample. Pyro draws from the
-            global generators; with an integer, or one drawn from the generator, they are seeded for the time of the
-            fit, and put back.
+            global generators; with an integer or a generator they are seeded during the fit and restored afterwards.
         progress: called after every step, e.g. `PrintEvery(100)`.
         callbacks: called after every step with a `FitStep`; one that returns True stops the fit.
-        checkpoint: a path to write to every `checkpoint_every` steps and at the end, however it ends.
-        checkpoint_every: in steps.
+        checkpoint: a path, written every `checkpoint_every` steps and when the fit ends, for whatever reason.
+        checkpoint_every: the number of steps between checkpoints.
         resume: a fit, or the path of its checkpoint, to continue as if it had never stopped.
 
     Returns:
-        A `Fit`. Ctrl-C ends it after the step in hand and returns what there is.
+        A `Fit`. Ctrl-C ends the fit after the current step and returns the result so far.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -214,7 +213,7 @@ def fit(
                     elbo.append(value)
                     ending = FitStatus.converged if way.has_converged(elbo, tolerance) else None
                     loop.report({"elbo": value}, FitStep(step, value, loop.seconds, guide), ending)
-            except KeyboardInterrupt:  # the second Ctrl-C: what there is of the step is kept
+            except KeyboardInterrupt:  # a second Ctrl-C: the result of the unfinished step is kept
                 loop.end(FitStatus.interrupted)
             if loop.status is FitStatus.not_finite:
                 good.restore(guide, way.optim)
@@ -230,7 +229,7 @@ def fit(
 def _way(
     method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO | None, optim: Any, step_size: Any
 ) -> Method:
-    """The method of this name, after checking what it was given."""
+    """The method of this name, after checking its arguments."""
     one_of("method", method, get_args(MethodName))
     if method not in ("natural_gradient", "em") and step_size != 1.0:
         raise InvalidArgument(
@@ -249,10 +248,10 @@ def _way(
 
 
 def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
-    """Put a checkpoint back, unless the guide would be no distribution then.
+    """Restore a checkpoint, unless the guide would no longer be a distribution.
 
     Raises:
-        InvalidCheckpoint: saying why it would not. Guide and optimiser are as before.
+        InvalidCheckpoint: saying why it would not be. The guide and the optimiser are unchanged.
     """
     before, fitted = Checkpoint.take(guide, None, [], 0.0, {}), guide
     past.restore(guide, None)
@@ -268,7 +267,7 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
 
 
 def _exactly(model: object, guide: object) -> float | None:
-    """The ELBO of the guide as it is, in nats, if there is an exact one."""
+    """The exact ELBO of the guide, in nats, or None if it can only be estimated."""
     if not isinstance(model, MarkovModel) or not isinstance(guide, HasBlocks):
         return None
     with torch.no_grad():
@@ -289,7 +288,7 @@ def _check_pair(model: object, guide: object, loss: object, optim: object) -> No
     if isinstance(model, MarkovModel):
         require_model(model, in_nats=True)
         if isinstance(guide, HasBlocks):
-            tabulate(model, guide)  # that they fit and are normalised: else the ELBO bounds nothing
+            tabulate(model, guide)  # checks that they fit and are normalised: otherwise the ELBO is no bound
 
 
 def _check(guide: object, num_steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
@@ -301,4 +300,4 @@ def _check(guide: object, num_steps: Any, every: Any, tolerance: Any, seed: Any,
         raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
     require_seed(seed)
     if seed is not None and resume is not None:
-        raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit goes on with its own randomness.")
+        raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit continues its own randomness.")

@@ -1,4 +1,4 @@
-"""What one step of a fit does: follow the gradient or the natural one, step and catch up, or go to the exact answer."""
+"""The methods of `fit`: SVI, the natural gradient, expectation maximisation and the exact optimum."""
 
 import math
 from collections.abc import Callable
@@ -24,13 +24,13 @@ _WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps be
 @final
 @dataclass(frozen=True, eq=False)
 class Method:
-    """A way to fit.
+    """A method of fitting.
 
     Attributes:
-        update: make one step; gives the ELBO before it, in nats, of which nan or an infinity means that it broke.
-        has_converged: whether the ELBOs so far say that more steps would not help, given a tolerance in nats.
+        update: makes one step and returns the ELBO before it, in nats; nan or an infinity means that the fit broke.
+        has_converged: whether the fit has converged, given the ELBOs so far and a tolerance in nats.
         description: what a resumed fit must have in common with this one.
-        optim: whose state the next step depends on; None where it depends on the guide alone.
+        optim: the optimiser whose state the next step depends on; None if it depends only on the guide.
     """
 
     update: Callable[[], float]
@@ -40,7 +40,7 @@ class Method:
 
 
 def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
-    """A step of `pyro.infer.SVI`; its ELBO is an estimate where the loss samples.
+    """A step of `pyro.infer.SVI`; its ELBO is an estimate if the loss samples.
 
     Raises:
         InvalidArgument: if the guide has no parameters.
@@ -75,7 +75,7 @@ def natural_gradient(model: object, guide: object, step_size: float) -> Method:
     def update() -> float:
         with torch.no_grad():
             better, before = improved(tabular, table.blocks(), step_size, table.optimism)
-        if math.isfinite(before):  # else the guide broke, and so would what it takes
+        if math.isfinite(before):  # otherwise the guide is broken, and so is the step
             table.assign(better)
         return before
 
@@ -83,10 +83,10 @@ def natural_gradient(model: object, guide: object, step_size: float) -> Method:
 
 
 def expectation_maximisation(model: object, guide: object, step_size: float) -> Method:
-    """A step of the natural gradient, as if the guide were a table, which its parameters then follow (see `em_step`).
+    """A natural-gradient step as if the guide were a table, to which its parameters are then fitted (see `em_step`).
 
     Raises:
-        InvalidArgument: if the model is not tabular, or the guide has no blocks or no parameters to follow with.
+        InvalidArgument: if the model is not tabular, or the guide has no blocks or no parameters.
     """
     tabular = _tabular(model, "em")
     if not isinstance(guide, HasBlocks):
@@ -99,7 +99,7 @@ def expectation_maximisation(model: object, guide: object, step_size: float) -> 
 
 
 def exact(model: object, guide: object) -> Method:
-    """The one step that sets the guide to the best of its kind.
+    """A single step that sets the guide to its exact optimum.
 
     Raises:
         InvalidArgument: as `natural_gradient`.
@@ -116,7 +116,7 @@ def exact(model: object, guide: object) -> Method:
 
 
 def default_loss(model: object, guide: object) -> ELBO:
-    """The exact objective where both sides have factors, else the ELBO by sampling."""
+    """The exact objective if model and guide have blocks, else the ELBO by sampling."""
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
         return Trace_ELBO()
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
@@ -125,7 +125,7 @@ def default_loss(model: object, guide: object) -> ELBO:
 
 
 def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:
-    """Both, as what they must be for a method that sets blocks."""
+    """The model and the guide, checked for a method that sets blocks."""
     tabular = _tabular(model, method)
     if not isinstance(guide, Assignable):
         missing = [f"`{name}`" for name in ("blocks", "assign", "optimism", "optimum") if not hasattr(guide, name)]
@@ -151,12 +151,12 @@ def _name(program: object) -> str:
 
 
 def _rests(history: list[float], tolerance: float) -> bool:
-    """True if the last step changed nothing to speak of."""
+    """True if the last step changed the ELBO by less than the tolerance."""
     return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
 
 
 def _is_flat(history: list[float], tolerance: float) -> bool:
-    """True if the mean of the last window is that of the window before, beyond what noise could hide."""
+    """True if the means of the last two windows differ by less than the tolerance, with an allowance for noise."""
     if tolerance == 0 or len(history) < 2 * _WINDOW:
         return False
     recent = torch.tensor(history[-2 * _WINDOW :], dtype=torch.float64)

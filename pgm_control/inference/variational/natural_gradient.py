@@ -34,28 +34,29 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     $$x_t(s,a,k) = \tfrac{r}{\tau} + \gamma W_{t+1}(s'), \qquad
         G_t(s,a) = \sum_k q_t(k) \bigl(x_t - \tfrac1\beta \log\tfrac{q_t(k)}{p(k)}\bigr)$$
 
-    a step of size η makes
+    a step of size η gives
 
     $$\pi_t \propto \pi_t^{1-\eta} (\rho\, e^{G_t})^\eta, \qquad
         q_t(k) \propto q_t(k)^{1-\eta} (p(k)\, e^{\beta x_t})^\eta, \qquad
         q(s_0) \propto q(s_0)^{1-\eta} (p(s_0)\, e^{\beta_0 W_0})^\eta$$
 
-    The Fisher information of a row of a softmax, weighed by how often the row is visited, cancels the visits in the
-    gradient. What is left is the advantage, $G_t - \log \pi_t/\rho$ less its mean, also where the guide never comes.
-    The step is mirror descent: for any η in (0, 1], and no β negative, no state's objective-to-go falls. η = 1 is soft
-    policy iteration. It is exact after T steps where the dice are clamped and 2T + 1 where they are free, since from
-    the last turn back to the first the dice settle, then the policy; it is near long before. A freed survival steps
-    likewise, its KL paid by x. Dice in parts step part by part: a part is worth what the later ones make of it.
+    The Fisher information of a row of a softmax is weighted by how often the row is visited, which cancels the visits
+    in the gradient. What is left is the advantage, $G_t - \log \pi_t/\rho$ minus its mean, even in states that the
+    guide never visits. The step is mirror descent: for any η in (0, 1], and no β negative, the objective-to-go falls in
+    no state. η = 1 is soft policy iteration. It is exact after T steps if the dynamics are clamped and after 2T + 1 if
+    they are free, since the dynamics and then the policy become exact time step by time step, the last first; it is
+    close much earlier. A free survival is stepped in the same way, and its KL is charged in x. Factored events are
+    stepped factor by factor: the value of a factor is the expected value over the later ones.
 
     Args:
-        model: what is true, with its rewards.
-        blocks: the guide as it is. A face of probability zero stays impossible unless η = 1, which forgets what was.
-            All blocks are stepped: a guide takes those that it may change.
+        model: the true dynamics and the rewards.
+        blocks: the current blocks of the guide. An outcome of probability zero stays impossible unless η = 1, which
+            discards the old blocks. All blocks are stepped: a guide takes those that it may change.
         step_size: η in (0, 1].
-        optimism: β of each block; one with β = 0 becomes the model's.
+        optimism: β of each block; a block with β = 0 becomes the model's.
 
     Returns:
-        The new blocks, and the objective of the old ones, in nats. A row of which every face is forbidden stays.
+        The new blocks, and the objective of the old ones, in nats. A row of which every outcome is forbidden stays.
 
     References:
         [kakade2001], [haarnoja2018], [geist2019]
@@ -65,7 +66,7 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     reward = mdp.reward / model.temperature
     truth, continuation = _continuations(blocks, mdp.discount)
     ahead, _ = values_to_go(model, blocks, optimism)
-    after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # living on, or ending with nothing
+    after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # survive, or end with value 0
     weight = aligned(betas.weights().survival, 1)
     ahead_of_outcome = expect(continuation, after - _times(weight, relative(continuation, truth)))
     dynamics, gain = _stepped_in_parts(
@@ -99,7 +100,7 @@ def _stepped_in_parts(
     sizes: Sequence[int],
     step_size: float,
 ) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
-    """A die after a step of each part, given β and 1/β of each; and the value of the old one, less what it costs."""
+    """The event after a step of each factor, given their β and 1/β; and the value of the old event minus its KL."""
     old, true = conditionals(log_q, sizes), conditionals(log_p, sizes)
     x, new = x.unflatten(-1, tuple(sizes)), []
     for i in reversed(range(len(sizes))):
@@ -116,13 +117,13 @@ def _stepped(
     beta: Number,
     step_size: float,
 ) -> Float[Tensor, "*row outcome"]:
-    """q^(1−η) (p exp βx)^η, normalised. A row of forbidden faces stays as it was."""
-    none = torch.full_like(log_q, -torch.inf)  # for such faces, where 0·(−inf) would be nan
-    # A whole step forgets the old die: 0^0 = 1.
+    """q^(1−η) (p exp βx)^η, normalised. A row of forbidden outcomes stays as it was."""
+    none = torch.full_like(log_q, -torch.inf)  # for such outcomes, where 0·(−inf) would be nan
+    # A full step discards the old probabilities: 0^0 = 1.
     possible, kept = (log_p > -torch.inf, 0.0) if step_size == 1.0 else (log_q > -torch.inf, (1.0 - step_size) * log_q)
     gain = torch.where(possible, _times(beta, x), none)
     highest = gain.amax(-1, keepdim=True)
-    gain = torch.where(highest == torch.inf, torch.where(gain == torch.inf, 0.0, none), gain)  # an adversary's choice
+    gain = torch.where(highest == torch.inf, torch.where(gain == torch.inf, 0.0, none), gain)  # the adversarial choice
     weight = torch.where(possible, kept + step_size * (log_p + gain), none)
     is_left = (weight > -torch.inf).any(-1, keepdim=True)
     return torch.where(is_left, torch.log_softmax(weight, -1), log_q)
@@ -138,7 +139,7 @@ def _times(beta: Number, x: Tensor) -> Tensor:
 def _continuations(
     blocks: Blocks, discount: float
 ) -> tuple[Float[Tensor, "time state 2"], Float[Tensor, "time state 2"]]:
-    """Log-probabilities of living on and of ending, by the state that a step leads to: the model's and the guide's."""
+    """Log-probabilities of surviving and of ending, by the state that a step leads to: the model's and the guide's."""
     truth = blocks.log_policy.new_tensor([discount, 1.0 - discount]).log().expand(*blocks.log_policy.shape[:2], 2)
     if blocks.log_survival is None:
         return truth, truth

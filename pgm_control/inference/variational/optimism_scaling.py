@@ -1,4 +1,4 @@
-"""The dial for any Pyro program: chance charged at its own price, site by site."""
+"""Optimism for any Pyro program: the sites of start, dynamics and survival are scaled by their price, 1/β."""
 
 import re
 from collections.abc import Callable
@@ -17,41 +17,42 @@ _SITE = re.compile(r"(state|action|outcome)_(\d+)")
 
 
 def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: OptimismLike) -> Callable[[], Any]:
-    r"""A model or a guide of which the log-probabilities of chance are multiplied by 1/β, block by block.
+    r"""The model or guide with the log-probabilities of start, dynamics and survival multiplied by 1/β.
 
         SVI(with_optimism(model, model, β), with_optimism(guide, model, β), optim, TraceEnum_ELBO())
 
     then maximises $J_\beta$ (see `infer`) in place of the ELBO, by sampling or by enumeration, for any guide that is a
-    Pyro program at the model's sites. A block with β = 0 must be the model's in both, and is left as it is. A guide
-    whose β is negative somewhere has to turn the gradient of that block around, as `DialGuide` does; Pyro's validation
-    then warns of +inf at impossible faces, which count for nothing.
+    Pyro program at the model's sites. A block with β = 0 must be the model's in both, and is not scaled. If a β is
+    negative, the guide must reverse the gradient of that block, as `DialGuide` does; Pyro's validation then warns of
+    +inf at impossible outcomes, which contribute nothing.
 
     Args:
         program: the model, or a guide.
-        model: the model, which says what the sites are.
-        optimism: β, a number or an `Optimism`; tables may be of the dynamics only.
+        model: the model, which defines the sites.
+        optimism: β, a number or an `Optimism`; of the tables, only one of the dynamics is allowed.
 
     Raises:
-        InvalidArgument: if parts of dice have different β: a site has one log-probability. `MarkovObjective` has them.
+        InvalidArgument: if factors of an event have different β: a site has one log-probability. `MarkovObjective`
+            allows them.
     """
     require_model(model, in_nats=True)
     betas = Betas.of(model.mdp, Optimism.of(optimism), model.temperature)
     if len(betas.dynamics) > 1 or len(betas.initial) > 1 or isinstance(betas.survival, Tensor):
         raise InvalidArgument(
-            "`optimism` must be a number or a table of the dynamics for a Pyro program, whose sites are whole dice, "
-            "but has factors, or a table of survival. Take loss=MarkovObjective(optimism), which tells the parts apart."
+            "`optimism` must be a number or a table of the dynamics for a Pyro program, whose sites are whole events, "
+            "but has factors, or a table of survival. Use loss=MarkovObjective(optimism), which allows both."
         )
     return _OptimismScale(betas.weights())(program)
 
 
 @final
 class _OptimismScale(Messenger):
-    """Multiplies the log-probabilities of chance by the prices of where it is thrown."""
+    """Multiply the log-probabilities of each site of chance by its price, at the current time, state and action."""
 
     def __init__(self, weights: Betas) -> None:
         super().__init__()
         self._initial, self._dynamics, self._survival = weights.initial[0], weights.dynamics[0], weights.survival
-        if isinstance(self._dynamics, Tensor):  # a weight of 0 is of dice that cancel; the last row is the end
+        if isinstance(self._dynamics, Tensor):  # where the weight is 0, model and guide cancel; the last row is the end
             table = torch.where(self._dynamics == 0, 1.0, self._dynamics)
             self._dynamics = torch.cat((table, torch.ones_like(table[:, :1])), 1)
         self._here: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Where a guide's parameters are, and how Pyro learns of them without its global parameter store."""
+"""The parameters of guides, and how they are announced to Pyro without its global parameter store."""
 
 import math
 import sys
@@ -23,7 +23,7 @@ def announce_parameters(module: torch.nn.Module) -> None:
     """Make one `param` statement for each parameter of the module, as `SVI.step` needs in order to find them.
 
     `pyro.module` would do so through the global store, in which two guides whose parameters share a name would share
-    their values. Does nothing outside of Pyro's handlers.
+    their values. This function has no effect outside of Pyro's handlers.
     """
     for name, parameter in module.named_parameters():
         parameter.unconstrained = weakref.ref(parameter)  # pyright: ignore[reportAttributeAccessIssue]
@@ -31,7 +31,7 @@ def announce_parameters(module: torch.nn.Module) -> None:
 
 
 def announced(guide: Callable[[], Any]) -> Callable[[], Any]:
-    """The guide, telling Pyro of its parameters: a bare `torch.nn.Module` does not, and would never be moved."""
+    """The guide, announcing its parameters to Pyro: a bare `torch.nn.Module` does not, and would never be updated."""
     if not isinstance(guide, torch.nn.Module) or isinstance(guide, PyroModule):
         return guide
 
@@ -48,21 +48,21 @@ def _statement(parameter: torch.nn.Parameter, **_: object) -> torch.nn.Parameter
 
 
 def parameters_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
-    """The tensors that an optimiser moves, by name: a module's own, or for a guide function those in Pyro's store."""
+    """The tensors that an optimiser updates, by name: a module's, or for a guide function those in Pyro's store."""
     if isinstance(guide, torch.nn.Module):
         return dict(guide.named_parameters())
     return dict(pyro.get_param_store().named_parameters())
 
 
 def state_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
-    """What `load_state` needs: a module's parameters and buffers, or the unconstrained tensors in Pyro's store."""
+    """The state for `load_state`: a module's parameters and buffers, or the unconstrained tensors in Pyro's store."""
     return dict(guide.state_dict()) if isinstance(guide, torch.nn.Module) else parameters_of(guide)
 
 
 def check_of_state(guide: Callable[[], Any]) -> Check:
-    """What a state of this guide must be, with its names, shapes and dtypes.
+    """A check that a state fits this guide: its names, shapes, dtypes and values.
 
-    Never nan. −inf is the logit of what is impossible; +inf may only stand where the guide has it already.
+    nan is refused. −inf is the logit of an impossible outcome; +inf is allowed only in tensors that have one already.
     """
     if isinstance(guide, torch.nn.Module):
         return fields({name: _check_of(value) for name, value in state_of(guide).items()})
@@ -80,13 +80,13 @@ def check_of_state(guide: Callable[[], Any]) -> Check:
 
 def _check_of(value: Any) -> Check:
     if not isinstance(value, Tensor):
-        return anything  # the extra state of a module of somebody else
+        return anything  # the extra state of another library's module
     most = math.inf if bool((value == math.inf).any()) else _FINITE
     return tensor(value.shape, value.dtype, most=most, infinite=True)
 
 
 def load_state(guide: Callable[[], Any], state: dict[str, Tensor]) -> None:
-    """Put a state back.
+    """Load a state into the guide.
 
     Raises:
         RuntimeError: if the guide has other parameters.

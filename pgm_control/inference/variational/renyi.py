@@ -1,4 +1,4 @@
-"""Rényi bounds of the evidence: how a clamped guide is made to dream, without dice of its own.
+"""Rényi bounds of the evidence: optimism for a clamped guide, without dynamics of its own.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -25,9 +25,9 @@ def renyi_bound(model: MarkovModel, guide: HasBlocks, order: float) -> float:
 
     $$\mathcal L_\alpha(q) = \frac1{1-\alpha} \log E_q\Bigl[\Bigl(\frac{\tilde p}{q}\Bigr)^{1-\alpha}\Bigr]$$
 
-    It falls with the order. Order 1 is the ELBO, order 0 is log p(O) wherever the guide has mass on all that counts,
-    negative orders bound log p(O) from above. Of a guide with the true start and dice the best bound of order 1 − β is
-    `infer(model, Optimism(β, β, β)).objective`: the largest for β < 1, the smallest for β > 1.
+    It falls with the order. Order 1 is the ELBO, order 0 is log p(O) if the guide has mass on every trajectory of the
+    posterior, and negative orders bound log p(O) from above. For guides with the true start and dynamics, the best
+    bound of order 1 − β is `infer(model, Optimism(β, β, β)).objective`: the largest for β < 1, the smallest for β > 1.
 
     Args:
         model: the tabular model.
@@ -72,7 +72,7 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
 
 
 def require_steep(order: float) -> None:
-    """Refuse order 0 as an objective.
+    """Check the order of a bound that serves as an objective: it must be a finite number, and not 0.
 
     Raises:
         InvalidArgument: with the reason.

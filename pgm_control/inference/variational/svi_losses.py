@@ -1,4 +1,4 @@
-"""Exact Pyro losses for tabular pairs: no sampling, no tracing."""
+"""Exact Pyro losses for a tabular model and a guide with blocks, without sampling or tracing."""
 
 import abc
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from .renyi import renyi, require_steep
 class MarkovLoss(ELBO, abc.ABC):
     """A Pyro loss for a model and a guide with factors: an exact bound and its exact gradient.
 
-    Use one as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. To write one, inherit and give `bound`.
+    Use it as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. To write one, inherit and define `bound`.
     """
 
     @abc.abstractmethod
     def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
-        """What the guide maximises, in nats, a differentiable scalar."""
+        """The bound that the guide maximises, in nats, a differentiable scalar."""
 
     def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """Minus the bound, in nats."""
@@ -50,7 +50,7 @@ class MarkovLoss(ELBO, abc.ABC):
         return float(loss.detach())
 
     def __repr__(self) -> str:
-        """The class and its number, if it has one."""
+        """The class, with its optimism or order if it has one."""
         given = getattr(self, "optimism", getattr(self, "order", None))
         return f"{type(self).__name__}({'' if given is None else given})"
 
@@ -71,11 +71,11 @@ class MarkovELBO(MarkovLoss):
 class MarkovObjective(MarkovLoss):
     r"""The exact objective $J_\beta$, each block charged its KL over β (see `infer`).
 
-    A `DialGuide` knows its β, and turns around the gradient of the dice where β is negative, so that they minimise.
+    A `DialGuide` has the same β and reverses the gradient of the dynamics where β is negative, so that they minimise.
     """
 
     def __init__(self, optimism: OptimismLike) -> None:
-        """Remember β: that of the guide, so that what it clamps is not charged."""
+        """Store β, which must be that of the guide, so that blocks that it clamps are not charged."""
         super().__init__()
         self.optimism = Optimism.of(optimism)
 
@@ -86,14 +86,14 @@ class MarkovObjective(MarkovLoss):
 
 @final
 class MarkovRenyi(MarkovLoss):
-    r"""The exact Rényi bound of order α = 1 − β (see `renyi_bound`): a second way to β, with a clamped guide.
+    r"""The exact Rényi bound of order α = 1 − β (see `renyi_bound`): optimism for a clamped guide.
 
-    The best clamped guide has the policy of `infer(model, Optimism(β, β, β))`, though its dice are the true ones: the
-    order of the bound does the dreaming. For β > 1 the bound is an upper one and is minimised.
+    The best clamped guide has the policy of `infer(model, Optimism(β, β, β))`, although its dynamics are the true ones:
+    the order of the bound supplies the optimism. For β > 1 the bound is an upper one and is minimised.
     """
 
     def __init__(self, order: float) -> None:
-        """Remember the order.
+        """Store the order.
 
         Raises:
             InvalidArgument: for order 0, β = 1, where the bound does not depend on the policy.
@@ -103,6 +103,6 @@ class MarkovRenyi(MarkovLoss):
         self.order = float(order)
 
     def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
-        """The bound, in nats; of an upper bound the gradient is turned around."""
+        """The bound, in nats; the gradient of an upper bound is reversed."""
         found = renyi(model, guide.blocks(), self.order)
         return found if self.order > 0 else 2.0 * found.detach() - found

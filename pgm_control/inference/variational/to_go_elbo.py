@@ -1,4 +1,4 @@
-"""The ELBO by sampling, with a score-function gradient that weighs what is decided by what comes after.
+"""The ELBO by sampling, with a score-function gradient that weighs each choice by the return that follows it.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -35,39 +35,39 @@ class ToGoELBO(ELBO):
     $$\nabla J = E_q\Bigl[\sum_t w_t\, \nabla \log \pi_t(a_t \mid s_t)\, (G_t - b(s_t))\Bigr], \qquad
     G_t = \sum_{u \ge t} \tfrac{w_u}{w_t} \bigl(r_u/\tau + \log \rho_u - \log \pi_u\bigr)$$
 
-    exactly, of which one run of the guide is an unbiased estimate. Three terms are left out, because their expectation
-    is zero: $\nabla \log \pi_t$ times what was before t, times any $b(s_t)$, and the direct gradient of $-\log \pi_t$
-    in the objective, $-E[\nabla \log \pi_t \mid s_t] = 0$. That of the entropy is in $G_t$, whose first term is
-    $-\log \pi_t$ itself.
+    exactly; one run of the guide gives an unbiased estimate of it. Three terms are left out, because their expectation
+    is zero: $\nabla \log \pi_t$ times the terms before t, times any $b(s_t)$, and the direct gradient of
+    $-\log \pi_t$ in the objective, $-E[\nabla \log \pi_t \mid s_t] = 0$. The gradient of the entropy is in $G_t$, whose
+    first term contains $-\log \pi_t$ itself.
 
-    It works for any model and guide whose sites stand in the same order, for nothing is asked of the reward: it may
-    come from a world outside of torch, where `TraceGraph_ELBO`, which follows tensors from actions to rewards, finds no
-    way and drops it. What is weighed by $G_t$ is every site of the guide with parameters: the `action_t`, and dice if
-    the guide has its own. Sites that are reparameterised are refused: their path through such a world has no gradient.
-    A parameter of the model gets its own gradient, that of the log-density it is in.
+    It works for any model and guide whose sites have the same order. The reward may come from outside of torch, where
+    `TraceGraph_ELBO`, which follows tensors from actions to rewards, finds no path and drops it. $G_t$ weighs every
+    site of the guide that has parameters: each `action_t`, and each outcome if the guide has its own dynamics.
+    Reparameterised sites are refused: outside of torch their path has no gradient. A parameter of the model gets the
+    gradient of the log-density that contains it.
 
-    The baseline b is fitted along with the guide, its loss the mean square of $G_t - b(s_t)$ over the steps that were
-    made, in nats². Where `state_t` says in `infer["truncated"]` that an episode was cut in it, b is what would have
-    come; so the gradient is as good as b is there. Without a baseline the episode is taken to end, and the objective is
-    that of a finite horizon. What `loss` returns is that of the episodes as they were.
+    The baseline b is fitted together with the guide; its loss is the mean square of $G_t - b(s_t)$ over the steps that
+    were taken, in nats². If `infer["truncated"]` of `state_t` says that an episode was truncated there, b stands for
+    the rest of the return, so the gradient is only as good as b is there. Without a baseline the episode is treated as
+    ended, and the objective has a finite horizon. `loss` returns the value of the episodes without this correction.
 
-    Use it as `SVI(model, guide, optim, ToGoELBO(baseline))`. One optimiser moves both.
+    Use it as `SVI(model, guide, optim, ToGoELBO(baseline))`. One optimiser updates both.
 
     References:
         [williams1992], [sutton2000], [levine2018]
     """
 
     def __init__(self, baseline: Callable[..., Any] | None = None, num_particles: int = 1, **arguments: Any) -> None:
-        """Take the baseline.
+        """Store the baseline.
 
         Args:
-            baseline: from the value of a site `state_t` to $b(s_t)$, in nats, one number each (a last axis of length 1
-                may stay). It serves the guide's `action_t` sites.
-            num_particles: runs of the guide to take the mean of.
-            **arguments: as of any Pyro ELBO.
+            baseline: a module from the value of a site `state_t` to $b(s_t)$, in nats, one number per state (a last
+                axis of length 1 is allowed). It is used for the guide's `action_t` sites.
+            num_particles: the number of runs of the guide to average.
+            **arguments: those of any Pyro ELBO.
 
         Raises:
-            InvalidArgument: if the baseline is no module.
+            InvalidArgument: if the baseline is not a module.
         """
         super().__init__(num_particles=num_particles, **arguments)
         if baseline is not None and not isinstance(baseline, torch.nn.Module):
@@ -80,7 +80,7 @@ class ToGoELBO(ELBO):
         self._named = torch.nn.ModuleDict({} if baseline is None else {"baseline": baseline})
 
     def __repr__(self) -> str:
-        """The baseline by its class."""
+        """The class of the baseline and the number of particles."""
         baseline = "" if self.baseline is None else f"{type(self.baseline).__name__}, "
         return f"ToGoELBO({baseline}num_particles={self.num_particles})"
 
@@ -139,7 +139,7 @@ class ToGoELBO(ELBO):
         return surrogate.detach() - surrogate - _elbo(model_trace, guide_trace).detach()
 
     def _baselines(self, steps: "list[_Site]") -> dict[str, Float[Tensor, "*batch"]]:
-        """b of every `state_t`, by the name of the site: all at once, for one pass through the network is quickest."""
+        """b of every `state_t`, by the name of the site, computed in one pass through the network."""
         if self.baseline is None:
             return {}
         states = [step for step in steps if step.name.startswith("state_")]
@@ -164,9 +164,9 @@ class ToGoELBO(ELBO):
 
 
 class _Site(NamedTuple):
-    """A site of the model that the guide has, or that is observed.
+    """A site of the model that the guide samples too, or that is observed.
 
-    `gain` is what it adds to the objective, in nats, for a scale of 1; 0 where it is masked.
+    `gain` is its contribution to the objective, in nats, for a scale of 1; 0 where it is masked.
     """
 
     name: str
@@ -180,10 +180,10 @@ class _Site(NamedTuple):
 
 
 def _steps(model_trace: Trace, guide_trace: Trace) -> list[_Site]:
-    """The sites in their order, in which nothing depends on what stands after it.
+    """The sites in order; no site depends on a later one.
 
     Raises:
-        InvalidGuide: if the guide has another order, a site that the model has not, or one that is reparameterised.
+        InvalidGuide: if the guide has another order, a site that the model lacks, or one that is reparameterised.
     """
     model: dict[str, Any] = {name: site for name, site in model_trace.nodes.items() if site.get("type") == "sample"}
     guide: dict[str, Any] = {name: site for name, site in guide_trace.nodes.items() if site.get("type") == "sample"}
@@ -192,14 +192,14 @@ def _steps(model_trace: Trace, guide_trace: Trace) -> list[_Site]:
         other = next((here for here, there in zip(guide, [*order, None], strict=False) if here != there), None)
         raise InvalidGuide(
             f"The guide must sample the model's sites in the model's order, but {other!r} stands elsewhere or is not "
-            "in the model. What comes after a choice is what it is judged by."
+            "in the model. A choice is weighed by the sites after it."
         )
     steps = [_site(name, site, guide.get(name)) for name, site in model.items()]
     shapes = {step.gain.shape: step.name for step in steps}
     if len(shapes) > 1:
         (one, first), (other, second) = list(shapes.items())[:2]
         raise InvalidGuide(
-            f"All sites must stand in the same plates, but {first!r} has batch shape {tuple(one)} and {second!r} has "
+            f"All sites must be in the same plates, but {first!r} has batch shape {tuple(one)} and {second!r} has "
             f"{tuple(other)}. Put all of an episode into its plate."
         )
     return steps
@@ -213,8 +213,8 @@ def _site(name: str, site: Any, guided: Any) -> _Site:
         return _Site(name, site["value"], own, site["scale"], mask, None, own_gain, truncated)
     if guided["value"].requires_grad:
         raise InvalidGuide(
-            f"`{name}` must not be reparameterised: through a world outside of torch that path has no gradient, and "
-            "nothing would say so. Call has_rsample_(False) on its distribution."
+            f"`{name}` must not be reparameterised: outside of torch that path has no gradient, which would go "
+            "unnoticed. Call has_rsample_(False) on its distribution."
         )
     log_q = scale_and_mask(guided["unscaled_log_prob"], 1.0, guided["mask"])
     own, own_gain = (x if x is None else x * (site["scale"] / guided["scale"]) for x in (own, own_gain))
@@ -224,12 +224,12 @@ def _site(name: str, site: Any, guided: Any) -> _Site:
 
 
 def _tensor(mask: Any, like: Tensor) -> Tensor | None:
-    """Pyro's masks may be plain booleans."""
+    """The mask as a tensor or None; Pyro's masks may be plain booleans."""
     return torch.full_like(like, mask, dtype=torch.bool) if isinstance(mask, bool) else mask
 
 
 def _state_of(name: str) -> str:
-    """The site of the state that an action is chosen in."""
+    """The name of the site of the state in which an action is chosen; empty for other sites."""
     return name.replace("action_", "state_") if name.startswith("action_") else ""
 
 

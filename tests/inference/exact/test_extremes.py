@@ -1,7 +1,7 @@
-"""Far beyond what anyone should ask: the compiled sweep, the torch recursion and fifty digits agree to 1e-9.
+"""Extreme problems: the compiled sweep and the torch recursion agree with arithmetic in fifty digits to 1e-9.
 
-Temperatures from 1e-6 to 1e6, β from −50 to 50 and very near 0, rewards of 1e6 and of 1e-6 side by side, forbidden and
-impossible outcomes, one state, one action, one step, and many.
+The problems have temperatures from 1e-6 to 1e6, β from −50 to 50 and very near 0, rewards of 1e6 and of 1e-6 side by
+side, forbidden and impossible outcomes, and one or many states, actions and steps.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ weights = st.sampled_from([0.0, 1.0, 1.0, 3.0, 1e-12, 1e-3])
 
 @st.composite
 def extremes(draw, horizons):
-    """A `Problem`, with rewards and probabilities of very different size."""
+    """A `Problem` with rewards and probabilities of very different size."""
     states, actions, outcomes = (draw(st.integers(1, n)) for n in (4, 3, 4))
     shape = (states, actions, outcomes)
 
@@ -72,7 +72,7 @@ def size(*arrays):
 @pytest.mark.parametrize("backend", BACKENDS)
 @laws
 @given(problem=extremes(st.integers(2, 4)), dynamics=optimisms, initial=optimisms, survival=optimisms)
-def test_fifty_digits_agree(backend, problem, dynamics, initial, survival):
+def test_both_backends_agree_with_fifty_digits(backend, problem, dynamics, initial, survival):
     exact = solve(problem, dynamics, initial, survival)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGM_CONTROL_BACKEND", backend)
@@ -82,7 +82,7 @@ def test_fifty_digits_agree(backend, problem, dynamics, initial, survival):
     for v, q in ((posterior.v, posterior.q), (values.v, values.q)):
         agree(v.numpy(), exact.v, scale)
         agree(q.numpy(), exact.q, scale)
-    # a difference of values of one part in 1e-9 is worth this much in the policy
+    # an error of one part in 1e-9 in the values changes the policy by this much
     slack = min(1.0, 1e-13 * scale / problem.temperature * max(1.0, abs(dynamics), abs(survival)) + 1e-9)
     assert np.abs(posterior.policy.numpy() - exact.policy).max() <= slack
     assert np.abs(posterior.dynamics.numpy() - exact.dynamics).max() <= slack
@@ -106,7 +106,7 @@ def test_compiled_and_torch_agree_over_long_horizons(problem, optimism, seed):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("optimism", [1.0, 0.0, -2.0])
 def test_ten_thousand_steps(backend, optimism, monkeypatch):
-    """One state and one action: V_0 is T times the certainty equivalent of one throw."""
+    """With one state and one action V_0 is T times the certainty equivalent of one step."""
     monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
     p, r, tau, steps = np.array([0.2, 0.5, 0.3]), np.array([1.0, -2.0, 0.25]), 0.3, 10_000
     mdp = TabularMDP([1.0], p[None, None], np.zeros((1, 1, 3), int), r[None, None], steps)
@@ -116,8 +116,8 @@ def test_ten_thousand_steps(backend, optimism, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_ten_thousand_steps_of_a_lake(backend, monkeypatch):
-    """Against the same recursion in plain numpy."""
+def test_ten_thousand_steps_agree_with_numpy(backend, monkeypatch):
+    """The same recursion in plain numpy, with six states and two actions."""
     monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
     rng = np.random.default_rng(0)
     p, n, r = rng.dirichlet(np.ones(3), (6, 2)), rng.integers(6, size=(6, 2, 3)), rng.normal(size=(6, 2, 3))

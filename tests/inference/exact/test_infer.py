@@ -1,4 +1,4 @@
-"""Exact inference: against recursion in fifty digits, by its laws, and where the naive way is wrong."""
+"""Tests of exact inference: against a recursion in fifty digits, by its laws, and against wrong implementations."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def close(found, expected, tolerance=1e-10):
 
 @laws
 @given(problems(), blocks)
-def test_it_is_the_recursion_for_any_optimism_of_any_block(problem, optimism):
+def test_it_agrees_with_the_recursion_for_any_optimism_of_any_block(problem, optimism):
     found = infer(model_of(problem), optimism)
     expected = oracles.solve(problem, optimism.dynamics, optimism.initial, optimism.survival)
     close(found.q, expected.q)
@@ -47,7 +47,7 @@ def test_temperature_zero_is_hard_value_iteration(problem):
     expected = oracles.solve(problem, 0.0)
     close(found.v, expected.v)
     close(found.value, oracles.best_return(problem))
-    chosen = found.policy > 0  # which of equal actions are chosen is left to rounding
+    chosen = found.policy > 0  # rounding decides which of equally good actions are chosen
     assert bool((found.q >= found.v[:-1, :, None] - 1e-12)[chosen].all())
     close(found.policy.sum(-1), np.ones(found.policy.shape[:2]))
 
@@ -55,7 +55,7 @@ def test_temperature_zero_is_hard_value_iteration(problem):
 @laws
 @given(problems(forbidden=False), plain_blocks, st.integers(0, 10**6))
 def test_its_value_is_the_objective_and_no_guide_has_a_better_one(problem, optimism, seed):
-    """J_β, from its definition: a maximum over policy and optimistic blocks, a minimum over pessimistic ones."""
+    """J_β from its definition is a maximum over policy and optimistic blocks, a minimum over pessimistic ones."""
     found = infer(model_of(problem), optimism)
     survival = found.blocks().log_survival
     shape = (problem.horizon, problem.ended)
@@ -80,7 +80,7 @@ def test_its_value_is_the_objective_and_no_guide_has_a_better_one(problem, optim
 
 @laws
 @given(problems())
-def test_free_is_never_below_clamped_and_pessimism_never_above(problem):
+def test_values_increase_with_optimism(problem):
     free, middle, clamped, robust = (infer(model_of(problem), b) for b in (1.0, 0.5, 0.0, -1.0))
     for high, low in ((free, middle), (middle, clamped), (clamped, robust)):
         assert bool((high.v >= low.v - 1e-10).all())
@@ -89,7 +89,7 @@ def test_free_is_never_below_clamped_and_pessimism_never_above(problem):
 
 @laws
 @given(problems(forbidden=False), st.sampled_from([1e-12, -1e-12, 1e-300]))
-def test_it_is_continuous_where_free_becomes_clamped(problem, optimism):
+def test_it_is_continuous_at_zero_optimism(problem, optimism):
     near, clamped = infer(model_of(problem), optimism), infer(model_of(problem), 0.0)
     close(near.v, clamped.v, 1e-9)
     close(near.policy, clamped.policy, 1e-9)
@@ -97,7 +97,7 @@ def test_it_is_continuous_where_free_becomes_clamped(problem, optimism):
 
 @laws
 @given(problems(forbidden=False), optimisms, st.floats(-1e3, 1e3))
-def test_a_constant_reward_adds_one_for_every_step_lived(problem, optimism, constant):
+def test_a_constant_reward_is_added_for_every_step_survived(problem, optimism, constant):
     richer = dataclasses.replace(problem, reward=problem.reward + constant)
     before, after = infer(model_of(problem), optimism), infer(model_of(richer), optimism)
     steps = sum(problem.discount**t for t in range(problem.horizon))
@@ -122,7 +122,7 @@ def test_rewards_and_temperature_scale_together(problem, optimism, factor):
 
 @laws
 @given(problems(deterministic=True), optimisms)
-def test_without_chance_there_is_nothing_to_be_optimistic_about(problem, optimism):
+def test_optimism_makes_no_difference_in_deterministic_problems(problem, optimism):
     some, clamped = infer(model_of(problem), optimism), infer(model_of(problem), 0.0)
     close(some.v, clamped.v)
     close(some.policy, clamped.policy)
@@ -131,8 +131,8 @@ def test_without_chance_there_is_nothing_to_be_optimistic_about(problem, optimis
 
 @laws
 @given(problems(state_rewards=True, discounted=False))
-def test_it_is_the_linearly_solvable_mdp(problem):
-    """State-only reward, uniform prior: log z_0 = V_0/τ, from z = exp(r/τ) P̄ z with the mean of the transitions."""
+def test_it_agrees_with_the_linearly_solvable_mdp(problem):
+    """With state-only rewards and a uniform prior, log z_0 = V_0/τ, where z = exp(r/τ) P̄ z and P̄ is the mean."""
     passive = np.zeros((problem.ended, problem.ended))
     for s in range(problem.ended):
         for a, rho in problem.choices(s):
@@ -154,8 +154,8 @@ def test_the_start_has_an_optimism_of_its_own():
     assert clamped.objective < start_only.objective < both.objective
 
 
-def test_freed_survival_ends_early_and_clamped_does_not():
-    """With γ < 1 and nothing but costs, the operator of freed survival is τ log(γ exp(V/τ) + 1 − γ)."""
+def test_free_survival_ends_early_and_clamped_survival_does_not():
+    """With γ < 1 and only costs, the operator of free survival is τ log(γ exp(V/τ) + 1 − γ)."""
     mdp = gamble(horizon=2).replace(reward=[[[-2.0, 0.0], [-1.0, -3.0]]], discount=0.6)
     freed = infer(TabularModel(mdp, 0.7), Optimism(1.0, 1.0, 1.0))
     last = freed.v[1, 0]
@@ -169,7 +169,7 @@ def test_freed_survival_ends_early_and_clamped_does_not():
 
 @pytest.mark.parametrize("optimism", [1.0, 0.0, -0.5])
 def test_float32_and_large_rewards(optimism):
-    """Rewards of a thousand, five hundred steps, τ = 1: finite, and within 1e-4 of float64."""
+    """With rewards of a thousand, five hundred steps and τ = 1, results are finite and within 1e-4 of float64."""
     mdp = random_mdp(seed=12, states=5, actions=3, outcomes=4, horizon=500)
     mdp = mdp.replace(reward=1e3 * mdp.reward)
     double, single = (infer(TabularModel(each), optimism) for each in (mdp, mdp.to(dtype=torch.float32)))
@@ -196,7 +196,7 @@ def test_trap_7_averaging_the_reward_first_changes_the_free_answer():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("optimism", [1.0, 0.0, -0.5])
 def test_trap_8_forbidden_outcomes_and_masked_actions(dtype, optimism):
-    """A state whose every action is forbidden, a mask, and rewards whose exponentials overflow float32."""
+    """A state in which every action is forbidden, a mask, and rewards whose exponentials overflow float32."""
     none = -torch.inf
     mdp = TabularMDP(
         initial=[0.5, 0.5, 0.0],
@@ -214,7 +214,7 @@ def test_trap_8_forbidden_outcomes_and_masked_actions(dtype, optimism):
     close(found.policy, expected.policy, 10 * tolerance)
     assert bool((found.v[:3, 2] == none).all())
     assert bool((found.policy[:, 1, 1] == 0).all())
-    assert float(found.policy[0, 0, 1]) == 0.0, "it would be caught in state 2 with no way on"
+    assert float(found.policy[0, 0, 1]) == 0.0, "the action leads to state 2, in which every action is forbidden"
     nowhere = infer(TabularModel(mdp.replace(initial=[0.0, 0.0, 1.0]), 1.0, prior), optimism)
     assert nowhere.value == none
     assert not bool(nowhere.policy.isnan().any() or nowhere.dynamics.isnan().any() or nowhere.initial.isnan().any())
@@ -222,7 +222,7 @@ def test_trap_8_forbidden_outcomes_and_masked_actions(dtype, optimism):
 
 @pytest.mark.parametrize("optimism", [1.0, 0.0])
 def test_trap_9_the_prior_is_a_mean_over_actions_not_a_sum(optimism):
-    """A prior of ones adds log A nats at every step. No reward at all must be worth nothing at all."""
+    """A prior of ones adds log A nats at every step. With zero rewards the objective must be zero."""
     steps, mdp = 4, random_mdp(seed=3, actions=3, horizon=4)
     nothing = TabularModel(mdp.replace(reward=torch.zeros_like(mdp.reward)))
     assert infer(nothing, optimism).objective == pytest.approx(0.0, abs=1e-14)
@@ -234,7 +234,7 @@ def test_trap_9_the_prior_is_a_mean_over_actions_not_a_sum(optimism):
 
 @pytest.mark.parametrize("optimism", [1.0, 0.4])
 def test_trap_13_a_row_of_bad_successors_does_not_underflow(optimism):
-    """State 0 leads on to states 2000 nats below state 3: exp(V − max V) is 0 for them, exact messages are not."""
+    """State 0 leads to states 2000 nats below state 3: exp(V − max V) is 0 for them, but exact messages are not."""
     pay = np.asarray([0.0, -2000.0, -2001.0, 0.0])
     mdp = TabularMDP(
         initial=[1.0, 0.0, 0.0, 0.0],

@@ -1,4 +1,4 @@
-"""The posterior: marginals, messages, samples and the mode, against the enumeration of all trajectories."""
+"""Tests of the posterior's marginals, messages, samples and mode against the enumeration of all trajectories."""
 
 import dataclasses
 import math
@@ -23,15 +23,15 @@ def close(found, expected, tolerance=1e-10):
 
 
 def path_of(problem, trajectory):
-    """The enumerated trajectory that is the given one."""
+    """The enumerated path that equals the given trajectory."""
     states, actions, outcomes = (tuple(each.tolist()) for each in trajectory[:3])
     return next(path for path in oracles.paths(problem) if path[:3] == (states, actions, outcomes))
 
 
 @laws
 @given(problems())
-def test_it_is_the_enumeration_of_all_trajectories(problem):
-    """log p(O), every marginal, policy and believed dice, with survival freed where there is a discount."""
+def test_it_agrees_with_the_enumeration_of_all_trajectories(problem):
+    """log p(O), every marginal, the policy and the believed dynamics agree, with free survival if discounted."""
     exact = oracles.enumerate_posterior(problem)
     posterior = infer(model_of(problem), FREE)
     close(posterior.log_evidence, exact.log_evidence)
@@ -49,8 +49,8 @@ def test_it_is_the_enumeration_of_all_trajectories(problem):
 
 @laws
 @given(problems())
-def test_the_mode_is_the_best_of_all_trajectories(problem):
-    """By its probability, since there may be ties; and its stated probability is its own, given O."""
+def test_the_mode_is_the_most_probable_trajectory(problem):
+    """Probabilities are compared, since there may be ties; the reported probability is that given O."""
     exact = oracles.enumerate_posterior(problem)
     assume(exact.log_evidence > -math.inf)
     mode = infer(model_of(problem), FREE).mode()
@@ -61,7 +61,7 @@ def test_the_mode_is_the_best_of_all_trajectories(problem):
 
 @laws
 @given(problems(), st.sampled_from([0.0, -1.0, 0.5]))
-def test_the_mode_of_any_optimism_is_the_best_under_its_own_blocks(problem, optimism):
+def test_the_mode_for_any_optimism_is_the_most_probable_under_its_own_blocks(problem, optimism):
     posterior = infer(model_of(problem), optimism)
     assume(posterior.value > -math.inf)
     initial, policy, dynamics = (each.numpy() for each in (posterior.initial, posterior.policy, posterior.dynamics))
@@ -83,8 +83,8 @@ def test_the_mode_of_any_optimism_is_the_best_under_its_own_blocks(problem, opti
 
 @laws
 @given(problems())
-def test_forward_and_backward_messages_meet_at_every_time(problem):
-    """Σ_s α_t(s) exp(V_t(s)/τ) + those who have ended = p(O) at every t; the product is the marginal."""
+def test_forward_and_backward_messages_give_the_evidence_at_every_time(problem):
+    """Σ_s α_t(s) exp(V_t(s)/τ) = p(O) at every t without a discount; each term over p(O) is the marginal."""
     problem = dataclasses.replace(problem, discount=1.0)
     exact = oracles.enumerate_posterior(problem)
     posterior = infer(model_of(problem), 1.0)
@@ -96,8 +96,8 @@ def test_forward_and_backward_messages_meet_at_every_time(problem):
 
 @laws
 @given(problems())
-def test_forward_messages_count_the_living(problem):
-    """With a discount α_t(s) is the weight of the trajectories that live until t and are in s."""
+def test_forward_messages_weigh_the_surviving_trajectories(problem):
+    """With a discount α_t(s) is the weight of the trajectories that survive until t and are in s."""
     expected = np.zeros((problem.horizon + 1, problem.ended))
     for steps in range(problem.horizon + 1):
         if steps == 0:
@@ -113,7 +113,7 @@ def test_forward_messages_count_the_living(problem):
 @settings(laws, max_examples=15)
 @given(problems())
 def test_the_exact_free_guide_has_constant_log_weight(problem):
-    """log p~ − log q of every sampled trajectory is log p(O), through the Pyro programs of both."""
+    """log p~ − log q of every sampled trajectory is log p(O), by the Pyro programs of model and posterior."""
     model = model_of(problem)
     posterior = infer(model, FREE)
     assume(posterior.value > -math.inf)
@@ -125,7 +125,7 @@ def test_the_exact_free_guide_has_constant_log_weight(problem):
 
 
 def check_frequencies(trajectories, state, outcome):
-    """Five standard errors for each frequency."""
+    """Assert that each frequency is within five standard errors."""
     n = len(trajectories.states)
     for t in range(len(state)):
         seen = torch.bincount(trajectories.states[:, t], minlength=state.shape[1] + 1).numpy()[:-1] / n
@@ -141,8 +141,8 @@ def check_frequencies(trajectories, state, outcome):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("discount", [1.0, 0.7])
-def test_samples_are_of_the_posterior(discount):
-    """20 000 draws against enumeration; 90 frequencies at five standard errors: one false alarm in 20 000 seeds."""
+def test_samples_have_the_frequencies_of_the_posterior(discount):
+    """20 000 draws, 90 frequencies at five standard errors: one false alarm in 20 000 seeds."""
     mdp = random_mdp(seed=9, horizon=3, discount=discount).replace(final_reward=[0.5, -1.0, 2.0])
     exact = oracles.enumerate_posterior(problem_of(mdp, 0.7))
     posterior = infer(TabularModel(mdp, 0.7), FREE)
@@ -159,7 +159,7 @@ def test_samples_follow_the_generator_and_the_successors():
     posterior = infer(TabularModel(mdp), 0.0)
     state = torch.random.get_rng_state()
     one, same, other = (posterior.sample(500, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert torch.equal(torch.random.get_rng_state(), state), "the global generator is left alone"
+    assert torch.equal(torch.random.get_rng_state(), state), "the global generator is unchanged"
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not torch.equal(one.states, other.states)
     before, after = one.states[:, :-1], one.states[:, 1:]
@@ -171,7 +171,7 @@ def test_samples_follow_the_generator_and_the_successors():
         posterior.sample(0)
 
 
-def test_marginals_of_a_clamped_posterior_are_those_of_its_policy_in_the_true_world():
+def test_marginals_of_a_clamped_posterior_are_those_of_its_policy_in_the_true_dynamics():
     mdp = random_mdp(seed=4, horizon=3, discount=0.8)
     posterior = infer(TabularModel(mdp, 0.7), 0.0)
     state, policy = mdp.initial.numpy(), posterior.policy.numpy()
@@ -184,7 +184,7 @@ def test_marginals_of_a_clamped_posterior_are_those_of_its_policy_in_the_true_wo
     close(posterior.marginals().state[3], state)
 
 
-def test_what_belongs_to_the_exact_posterior_alone_is_refused_with_the_remedy():
+def test_quantities_of_the_exact_posterior_alone_are_refused_with_a_remedy():
     clamped = infer(TabularModel(gamble()), 0.0)
     for name in ("log_evidence", "forward"):
         with pytest.raises(InvalidArgument, match=rf"`{name}` belongs to the exact posterior.*infer\(model, 1.0\)"):
@@ -200,8 +200,8 @@ def test_what_belongs_to_the_exact_posterior_alone_is_refused_with_the_remedy():
     assert "nats" in repr(clamped)
 
 
-def test_the_blocks_are_enough():
-    """`sample` and `mode` serve any blocks: here the prior's."""
+def test_any_blocks_can_be_sampled_and_have_a_mode():
+    """The blocks here are those of the prior."""
     prior = TabularModel(gamble(horizon=2)).blocks()
     mode = prior.mode()
     assert mode.log_probability == pytest.approx(2 * math.log(0.5))
@@ -209,7 +209,7 @@ def test_the_blocks_are_enough():
     assert prior.sample(3).states.shape == (3, 3)
 
 
-def test_forward_messages_of_vanishing_probabilities():
+def test_forward_messages_do_not_underflow():
     mdp = TabularMDP([1.0], [[[1.0, 1e-300]]], [[[0, 0]]], [[[-np.inf, 0.0]]], horizon=1, discount=1e-30)
     posterior = infer(TabularModel(mdp), Optimism(survival=1.0))
     assert posterior.forward[1].item() == pytest.approx(np.log(1e-300) + np.log(1e-30))

@@ -1,4 +1,4 @@
-"""Soft values: those of `infer`, setting by setting, with derivatives that are occupancies."""
+"""Tests of `soft_values`: every setting has the values of `infer`, and the derivatives are occupancies."""
 
 import importlib.util
 import inspect
@@ -27,7 +27,7 @@ def take(request, monkeypatch):
 
 
 def settings(seed, mdp, count):
-    """Rewards, final rewards, priors, temperatures: one each a setting."""
+    """Rewards, final rewards, priors and temperatures, one of each per setting."""
     generator = torch.Generator().manual_seed(seed)
     shape, rows = mdp.reward.shape, mdp.reward.shape[:2]
     return (
@@ -41,7 +41,7 @@ def settings(seed, mdp, count):
 @where
 @laws
 @given(problem=problems(), dynamics=optimisms, initial=optimisms, survival=optimisms)
-def test_they_are_the_values_of_infer(backend, problem, dynamics, initial, survival):
+def test_the_values_equal_those_of_infer(backend, problem, dynamics, initial, survival):
     model, beta = model_of(problem), Optimism(dynamics, initial, survival)
     found, exact = soft_values(model, beta), infer(model, beta)
     torch.testing.assert_close(found.q, exact.q, **NEAR)
@@ -59,9 +59,9 @@ def test_settings_may_be_arrays_of_numpy():
 
 @where
 @pytest.mark.parametrize("optimism", [1.0, 0.0, -0.7])
-def test_a_batch_is_its_settings_one_by_one(backend, optimism):
+def test_a_batch_equals_its_settings_solved_one_by_one(backend, optimism):
     mdp = random_mdp(seed=2, states=5, actions=3, horizon=6, discount=0.9)
-    count = 37  # more than go abreast, and not a multiple
+    count = 37  # more than are solved side by side, and not a multiple
     reward, last, prior, temperature = settings(1, mdp, count)
     batch = soft_values(
         TabularModel(mdp), optimism, reward=reward, final_reward=last, action_prior=prior, temperature=temperature
@@ -87,7 +87,7 @@ def test_optimism_may_differ_between_settings_and_be_zero_in_some(backend):
 
 
 @where
-def test_axes_are_broadcast(backend):
+def test_leading_axes_are_broadcast(backend):
     model = TabularModel(random_mdp(seed=3, horizon=4), 0.6)
     reward = torch.randn(5, 1, *model.mdp.reward.shape, dtype=FLOAT)
     temperature = torch.tensor([0.5, 1.0, 2.0], dtype=FLOAT)
@@ -102,7 +102,7 @@ def test_axes_are_broadcast(backend):
 @laws
 @given(problem=problems(forbidden=False, discounted=False))
 def test_the_derivative_by_reward_is_the_posterior_occupancy(backend, problem):
-    """Against the sum over all trajectories."""
+    """The occupancy is the sum over all trajectories."""
     model = model_of(problem)
     reward = model.mdp.reward.clone().requires_grad_()
     found = soft_values(model, 1.0, reward=reward)
@@ -137,8 +137,8 @@ def test_forbidden_outcomes_have_finite_derivatives(backend, optimism):
 @pytest.mark.parametrize(
     "optimism", [[0.5, -0.4, 1.0], [0.0, 0.3, 0.0], [0.0, 0.0, 0.0], Optimism(0.5, 0.0, 0.7), Optimism(-0.4, 1.0, -2.0)]
 )
-def test_first_and_second_derivatives_by_differences(backend, discount, optimism):
-    """Of Q, V and the objective, by rewards, final rewards, temperature, prior and optimism, also around β = 0."""
+def test_first_and_second_derivatives_agree_with_finite_differences(backend, discount, optimism):
+    """Q, V and the objective by rewards, final rewards, temperature, prior and optimism, also around β = 0."""
     mdp = random_mdp(seed=1, states=2, actions=2, outcomes=2, horizon=2, discount=discount)
     model = TabularModel(mdp, 0.7)
     reward, last, prior, temperature = settings(0, mdp, 3)
@@ -157,14 +157,14 @@ def test_first_and_second_derivatives_by_differences(backend, discount, optimism
 
 @where
 @pytest.mark.parametrize("optimism", [1.0, 0.0])
-def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
+def test_the_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
     """At β = 1 the second derivative of log p(O) is the posterior covariance of the visits to each outcome, over τ²."""
     model = TabularModel(gamble(horizon=2), 0.8)
     reward = model.mdp.reward.clone()
     hessian = torch.autograd.functional.hessian(lambda r: soft_values(model, optimism, reward=r).objective, reward)
     flat = torch.as_tensor(hessian).reshape(reward.numel(), -1)
     torch.testing.assert_close(flat, flat.T)
-    if optimism == 1.0:  # two independent turns in one state
+    if optimism == 1.0:  # two independent steps in one state
         visits = infer(model, 1.0).marginals().outcome.flatten(1)
         covariance = sum(torch.diag(each) - torch.outer(each, each) for each in visits)
         torch.testing.assert_close(flat, covariance / 0.8**2)
@@ -174,7 +174,7 @@ def test_hessian_by_reward_is_the_covariance_of_visits(backend, optimism):
 @laws
 @given(problem=problems(), optimism=optimisms, seed=st.integers(0, 1000))
 def test_compiled_derivatives_equal_torch(problem, optimism, seed):
-    """Any cotangents; forbidden outcomes too, where the objective is finite."""
+    """The cotangents are arbitrary; outcomes may be forbidden if the values stay finite."""
     model = model_of(problem)
     found = []
     for backend in ("torch", "auto"):
@@ -210,7 +210,7 @@ def test_float32_stays_float32(backend):
 
 @where
 def test_values_far_apart_are_exact_row_by_row(backend):
-    """Trap 13: a row all of whose successors lie thousands of nats below the best is not lost."""
+    """Trap 13: a row whose successors are all thousands of nats below the best does not underflow."""
     probability = [[[0.5, 0.5]], [[1.0, 0.0]], [[1.0, 0.0]], [[1.0, 0.0]]]
     successor = [[[1, 2]], [[1, 0]], [[2, 0]], [[3, 0]]]
     reward = np.zeros((4, 1, 2))
@@ -238,13 +238,13 @@ def test_values_far_apart_are_exact_row_by_row(backend):
     ],
 )
 def test_bad_arguments_are_named(backend, arguments, message):
-    bare = inspect.unwrap(soft_values)  # without the shape checker of the tests, which would speak first
+    bare = inspect.unwrap(soft_values)  # without the shape checker of the tests, which would raise first
     with pytest.raises(InvalidArgument, match=message):
         bare(TabularModel(gamble(horizon=2)), **{"optimism": 1.0, **arguments})
 
 
 def random_dynamics(seed, width):
-    """Five states, two actions; state 0 has `width` faces, the others one or two; possible faces stand anywhere."""
+    """Five states, two actions; state 0 has `width` outcomes, others one or two, at random positions in the row."""
     rng = np.random.default_rng(seed)
     probability = np.zeros((5, 2, width))
     for s in range(5):
@@ -259,7 +259,7 @@ def random_dynamics(seed, width):
 @pytest.mark.parametrize("optimism", [1.0, 0.0, 0.05, -0.7])
 @pytest.mark.parametrize("count", [1, 20])
 def test_events_with_very_different_numbers_of_outcomes(backend, optimism, count):
-    """Against the same dice padded no more than each needs, one problem a state: every face counted once."""
+    """The values agree with a recursion in numpy and the derivatives with the occupancies of `infer`."""
     probability, successor, reward = random_dynamics(0, 7)
     mdp = TabularMDP(np.eye(5)[0], probability, successor, reward, horizon=4)
     temperature = torch.linspace(0.5, 2.0, count, dtype=FLOAT)
@@ -284,8 +284,8 @@ def test_events_with_very_different_numbers_of_outcomes(backend, optimism, count
 @where
 @pytest.mark.parametrize("optimism", [1.0, 0.0])
 @pytest.mark.parametrize("count", [1, 20])
-def test_dense_tables(backend, optimism, count):
-    """Every face leads everywhere to one state; the same dice with their faces shuffled have the same values."""
+def test_the_order_of_outcomes_in_a_dense_table_does_not_matter(backend, optimism, count):
+    """Outcome k of every pair leads to state k; the same outcomes in shuffled order have the same values."""
     rng = np.random.default_rng(0)
     transition, reward = rng.dirichlet(np.ones(6), (6, 2)), rng.normal(size=(6, 2, 6))
     dense = TabularMDP.from_dense(np.eye(6)[0], transition, reward, horizon=5, discount=0.9)

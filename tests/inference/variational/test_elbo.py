@@ -1,4 +1,4 @@
-"""The exact ELBO: a bound, attained by the exact answers, with finite gradients."""
+"""Tests of the exact ELBO: it is a bound, the exact optima attain it, and its gradients are finite."""
 
 import math
 
@@ -28,7 +28,7 @@ temperatures = st.floats(0.1, 10.0)
 
 
 @given(problems, temperatures)
-def test_exact_answers_attain_their_objectives(problem, temperature):
+def test_exact_optima_attain_their_objectives(problem, temperature):
     model = TabularModel(random_mdp(**problem), temperature)
     everything = infer(model, Optimism(1.0, 1.0, 1.0))
     for posterior in (everything, infer(model, 1.0), infer(model, 0.0)):
@@ -49,7 +49,7 @@ def test_no_guide_beats_its_own_optimum_nor_the_evidence(problem, temperature, s
         assert best <= evidence + 1e-9
 
 
-def test_gradient_is_right_by_finite_differences():
+def test_the_gradient_agrees_with_finite_differences():
     model = TabularModel(random_mdp(seed=1, horizon=3, discount=0.9), 0.7)
     guide = FreeGuide(model)
     names = [name for name, _ in guide.named_parameters()]
@@ -70,7 +70,7 @@ def test_gradient_is_right_by_finite_differences():
     assert torch.autograd.gradcheck(bound, inputs)
 
 
-def test_gradient_vanishes_at_the_optimum():
+def test_the_gradient_vanishes_at_the_optimum():
     model = TabularModel(random_mdp(seed=1, horizon=3), 0.7)
     guide, exact = FreeGuide(model), infer(model, 1.0).blocks()
     guide.policy_logits.data.copy_(exact.log_policy - model.blocks().log_policy)
@@ -93,8 +93,8 @@ def test_it_is_a_pyro_loss():
     assert float(module().detach()) == pytest.approx(svi.evaluate_loss())
 
 
-def test_a_guide_on_forbidden_ground_has_no_bound():
-    """The prior itself, used as a guide, hits the forbidden outcome; free and clamped guides leave it out."""
+def test_the_elbo_of_a_guide_that_reaches_a_forbidden_outcome_is_minus_infinity():
+    """The prior, used as a guide, reaches the forbidden outcome; free and clamped guides avoid it."""
     mdp = gamble().replace(reward=[[[1.0, 0.0], [3.0, -math.inf]]])
     model = TabularModel(mdp)
     assert elbo(model, model.blocks()).item() == -math.inf

@@ -1,4 +1,4 @@
-"""Expectation and maximisation: where tables can follow it is the natural gradient, elsewhere near what SVI finds."""
+"""Tests of expectation maximisation: it equals the natural gradient for tables, and is near SVI for other guides."""
 
 import copy
 
@@ -53,7 +53,7 @@ def value(model, guide):
 
 
 def stepped(model, guide, steps, step_size=1.0):
-    """The guide after so many steps."""
+    """The guide after this number of steps."""
     for _ in range(steps):
         em_step(model, guide, step_size)
     return guide
@@ -68,7 +68,7 @@ def shaken(guide, seed=0, size=1.0):
 
 @laws
 @given(problems(), st.sampled_from([FreeGuide, ClampedGuide]), st.sampled_from([0.2, 0.7, 1.0]))
-def test_tables_follow_their_targets_wherever_they_come(problem, guide_class, step_size):
+def test_tables_reach_their_targets_wherever_they_visit(problem, guide_class, step_size):
     model = model_of(problem)
     guide = shaken(guide_class(model))
     with torch.no_grad():
@@ -114,7 +114,7 @@ def test_small_steps_reach_what_svi_reaches(build, guide_class):
     assert value(model, stepped(model, guide_class(model), 30, 0.15)) == pytest.approx(best, abs=1e-2)
 
 
-def test_what_compromise_costs_falls_with_the_square_of_the_step_size():
+def test_the_loss_of_a_compromise_falls_with_the_square_of_the_step_size():
     model = MODELS["random"]()
     best = value(model, fit(model, OpenLoopGuide(model), num_steps=1000, tolerance=1e-9).guide)
     one, half = (best - value(model, stepped(model, OpenLoopGuide(model), int(10 / eta), eta)) for eta in (0.6, 0.3))
@@ -123,7 +123,7 @@ def test_what_compromise_costs_falls_with_the_square_of_the_step_size():
 
 
 @pytest.mark.parametrize("guide_class", [MeanFieldGuide, LowRankGuide, StationaryGuide])
-def test_a_small_step_goes_up(guide_class):
+def test_small_steps_increase_the_elbo(guide_class):
     model = MODELS["random"]()
     guide = guide_class(model)
     found = [em_step(model, guide, 0.1) for _ in range(5)]
@@ -142,7 +142,7 @@ def test_a_step_reports_the_elbo_before_it_and_leaves_no_gradient():
 
 
 @pytest.mark.parametrize("guide_class", [ClampedGuide, NeuralGuide, LowRankGuide])
-def test_the_next_step_depends_on_the_guide_alone(guide_class):
+def test_the_next_step_depends_only_on_the_guide(guide_class):
     model = MODELS["random"]()
     guide = stepped(model, guide_class(model), 2, 0.5)
     twin = guide_class(model)
@@ -153,7 +153,7 @@ def test_the_next_step_depends_on_the_guide_alone(guide_class):
         assert torch.equal(one, other)
 
 
-def test_parameters_that_are_held_stay():
+def test_parameters_without_gradients_are_not_changed():
     model = MODELS["random"]()
     guide = FreeGuide(model)
     guide.dynamics_logits.requires_grad_(False)
@@ -164,14 +164,14 @@ def test_parameters_that_are_held_stay():
     assert value(model, guide) == pytest.approx(infer(model, 0.0).objective, abs=1e-3)
 
 
-def test_survival_is_moved_where_it_is_free():
+def test_free_survival_is_optimised():
     model = MODELS["random, all"]()
     optimism = Optimism(0.0, 0.0, 1.0)
     guide = stepped(model, DialGuide(model, optimism), 15)
     assert value(model, guide) == pytest.approx(infer(model, optimism).objective, abs=1e-3)
 
 
-def test_zeros_that_were_assigned_stay():
+def test_assigned_zeros_stay_zero():
     model = MODELS["random"]()
     guide = ClampedGuide(model)
     blocks = DeterministicGuide(model).blocks()
@@ -180,13 +180,13 @@ def test_zeros_that_were_assigned_stay():
     assert torch.equal(guide.blocks().log_policy.exp(), blocks.log_policy.exp())
 
 
-def test_single_precision_does_as_well():
+def test_single_precision_reaches_the_optimum():
     mdp = random_mdp(seed=0, states=4, horizon=5).to(dtype=torch.float32)
     model = TabularModel(mdp, 0.5)
     assert value(model, stepped(model, ClampedGuide(model), 10)) == pytest.approx(infer(model, 0.0).objective, abs=1e-3)
 
 
-def test_a_guide_of_which_the_elbo_is_infinite_is_left_alone():
+def test_a_guide_with_an_infinite_elbo_is_not_changed():
     lost = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-torch.inf]]], horizon=2)
     model = TabularModel(lost)
     guide = ClampedGuide(model)
@@ -204,7 +204,7 @@ def test_refusals_name_the_remedy():
         em_step(model, DialGuide(model, 0.5))
 
 
-def test_views_are_moved_together():
+def test_states_with_the_same_view_keep_the_same_policy():
     model = MODELS["random"]()
     guide = stepped(model, ViewGuide(model, [0, 0, 1, 1, 0]), 3)
     policy = guide.blocks().log_policy

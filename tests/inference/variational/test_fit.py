@@ -1,4 +1,4 @@
-"""SVI: reaches each guide's own optimum, ends with a status, resumes as if it had never stopped."""
+"""Tests of `fit`: SVI reaches each guide's own optimum, ends with a status, and resumes as if never stopped."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def test_svi_reaches_the_guides_own_optimum(build, temperature, guide_class, opt
 
 
 @every_guide
-def test_any_pyro_elbo_will_do(guide_class, optimism):
+def test_any_pyro_elbo_works(guide_class, optimism):
     model = TabularModel(gamble(horizon=2))
     guide = guide_class(model)
     fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=300)
@@ -64,7 +64,7 @@ def test_any_pyro_elbo_will_do(guide_class, optimism):
 
 @pytest.mark.statistical
 def test_score_function_gradients_move_towards_the_optimum():
-    """One seed, fixed; the gap starts at 0.4 nats and must fall below 0.1."""
+    """With one fixed seed, the gap starts at 0.4 nats and must fall below 0.1."""
     model = TabularModel(gamble())
     guide, best = FreeGuide(model), infer(model, 1.0).objective
     assert best - elbo(model, guide.blocks()).item() > 0.25
@@ -73,7 +73,7 @@ def test_score_function_gradients_move_towards_the_optimum():
     assert best - elbo(model, guide.blocks()).item() < 0.1
 
 
-def test_it_says_when_steps_ran_out():
+def test_the_status_says_when_steps_ran_out():
     model = TabularModel(frozen_lake(), 0.1)
     found = fit(model, FreeGuide(model), num_steps=50)
     assert (found.status, found.num_steps, len(found.elbo_history)) == (FitStatus.out_of_steps, 50, 50)
@@ -113,7 +113,7 @@ def test_ctrl_c_returns_the_partial_fit():
     assert rest.num_steps == 20
 
 
-def test_impatient_ctrl_c_interrupts_at_once():
+def test_a_second_ctrl_c_interrupts_at_once():
     def impatient(info):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -123,7 +123,7 @@ def test_impatient_ctrl_c_interrupts_at_once():
     assert (found.status, found.num_steps) == (FitStatus.interrupted, 1)
 
 
-def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
+def test_a_fit_that_breaks_is_restored_to_its_last_good_parameters():
     def ruin(info):
         if info.step == 150:
             info.guide.policy_logits.data.fill_(torch.nan)
@@ -139,7 +139,7 @@ def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
 
 @pytest.mark.parametrize("sampled", [False, True])
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, sampled, on_disk):
+def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(tmp_path, sampled, on_disk):
     model = TabularModel(random_mdp(seed=1))
 
     def loss():
@@ -147,7 +147,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, sampled, on_disk):
 
     whole = fit(model, FreeGuide(model), loss=loss(), num_steps=60, seed=3)
     part = fit(model, FreeGuide(model), loss=loss(), num_steps=25, seed=3)
-    torch.manual_seed(99)  # whatever happened in between
+    torch.manual_seed(99)  # other random numbers drawn in between must not matter
     if on_disk:
         part.save(tmp_path / "part.pt")
     rest = fit(model, FreeGuide(model), loss=loss(), num_steps=60, resume=tmp_path / "part.pt" if on_disk else part)
@@ -170,7 +170,7 @@ def test_resume_from_the_checkpoint_of_a_killed_run(tmp_path):
     assert torch.equal(rest.elbo_history, fit(model, FreeGuide(model), num_steps=60).elbo_history)
 
 
-def test_schedulers_resume_too(tmp_path):
+def test_schedulers_are_resumed_too(tmp_path):
     model = TabularModel(random_mdp(seed=1))
 
     def scheduled():
@@ -213,7 +213,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["fit.pt"]
 
 
-def test_unreadable_checkpoints_are_named(tmp_path):
+def test_unreadable_checkpoints_are_refused(tmp_path):
     model, path = TabularModel(gamble()), tmp_path / "fit.pt"
     with pytest.raises(InvalidCheckpoint, match="no checkpoint at"):
         fit(model, FreeGuide(model), resume=path)
@@ -238,7 +238,7 @@ def test_resuming_another_fit_is_refused():
         fit(warmer, FreeGuide(warmer), resume=past)
 
 
-def test_a_seed_stays_inside():
+def test_a_seed_does_not_change_the_global_generator():
     model = TabularModel(gamble())
     loss = Trace_ELBO(num_particles=8, vectorize_particles=True, max_plate_nesting=0)
     state = torch.get_rng_state()
@@ -251,7 +251,7 @@ def test_a_seed_stays_inside():
     )
 
 
-def test_guides_share_nothing():
+def test_guides_share_no_parameters():
     model = TabularModel(gamble())
     one, other = FreeGuide(model), FreeGuide(model)
     fit(model, one, num_steps=10)
@@ -321,7 +321,7 @@ def test_a_posterior_needs_no_fit():
 
 
 class Bare(torch.nn.Module):
-    """A guide that is no PyroModule."""
+    """A guide that is not a PyroModule."""
 
     def __init__(self):
         super().__init__()
@@ -335,7 +335,7 @@ class Bare(torch.nn.Module):
         pyro.sample("state_1", dist.Categorical(logits=mdp.initial.log()))
 
 
-def test_a_bare_module_is_moved_too():
+def test_a_bare_module_is_fitted_too():
     model, guide = TabularModel(gamble()), Bare()
     fit(model, guide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=300)
     torch.testing.assert_close(guide.logits.detach().softmax(-1), infer(model, 0.0).policy[0], atol=1e-2, rtol=0)
@@ -349,7 +349,7 @@ def test_a_model_with_other_numbers_is_another_model():
             fit(other, FreeGuide(other), resume=past)
 
 
-def test_what_cannot_be_fitted_is_refused_before_the_first_step():
+def test_pairs_that_cannot_be_fitted_are_refused_before_the_first_step():
     model, longer = TabularModel(gamble(horizon=2)), TabularModel(gamble(horizon=3))
 
     class Unnormalised(MarkovGuide):
@@ -402,7 +402,7 @@ def test_em_is_a_method_of_fit_that_stops_and_resumes(tmp_path):
     assert torch.equal(rest.elbo_history, whole.elbo_history)
 
 
-def test_guides_without_parameters_are_not_for_svi_nor_em():
+def test_guides_without_parameters_are_refused_by_svi_and_em():
     from pgm_control.guides import DeterministicGuide
 
     model = TabularModel(gamble())

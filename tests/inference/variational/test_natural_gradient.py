@@ -1,4 +1,7 @@
-"""Natural gradients: the advantage, a handful of steps, never a step back; and the exact answer in one."""
+"""Tests of natural gradients: they are advantages, converge in a few steps and never decrease the objective.
+
+The method "exact" reaches the optimum in one step.
+"""
 
 import signal
 from typing import final
@@ -44,7 +47,7 @@ def frozen_lake():
 
 
 def shaken(guide, seed):
-    """The guide, somewhere else than at the prior."""
+    """The guide with random parameters, away from the prior."""
     noise = torch.Generator().manual_seed(seed)
     for parameter in guide.parameters():
         parameter.data.normal_(generator=noise)
@@ -63,7 +66,7 @@ every_problem = pytest.mark.parametrize(("build", "temperature"), PROBLEMS.value
 
 @every_guide
 @every_problem
-def test_soft_policy_iteration_reaches_the_optimum_in_a_handful_of_steps(build, temperature, guide_class):
+def test_soft_policy_iteration_reaches_the_optimum_in_a_few_steps(build, temperature, guide_class):
     model = TabularModel(build(), temperature)
     best = infer(model, guide_class(model).optimism).objective
     found = fit(model, guide_class(model), method="natural_gradient", num_steps=model.mdp.horizon + 2, tolerance=1e-10)
@@ -73,7 +76,7 @@ def test_soft_policy_iteration_reaches_the_optimum_in_a_handful_of_steps(build, 
 
 @every_guide
 @every_problem
-def test_exact_is_exact_and_takes_one_step(build, temperature, guide_class):
+def test_the_exact_method_reaches_the_optimum_in_one_step(build, temperature, guide_class):
     model = TabularModel(build(), temperature)
     guide = guide_class(model)
     exact, before = infer(model, guide.optimism), elbo(model, guide.blocks()).item()
@@ -97,7 +100,7 @@ def test_exact_is_exact_and_takes_one_step(build, temperature, guide_class):
     actions=st.integers(1, 3),
     horizon=st.integers(1, 5),
 )
-def test_no_step_goes_back(seed, guide_class, step_size, temperature, discount, states, actions, horizon):
+def test_no_step_decreases_the_objective(seed, guide_class, step_size, temperature, discount, states, actions, horizon):
     mdp = random_mdp(seed, states, actions, horizon=horizon, discount=discount)
     model = TabularModel(mdp, temperature)
     guide = shaken(guide_class(model), seed)
@@ -118,7 +121,7 @@ def test_forbidden_outcomes_masked_actions_and_discounts(problem, guide_class):
     guide = guide_class(model)
     best = infer(model, guide.optimism).objective
     start = guide.blocks()
-    # A step makes the dice of the last turn exact, the next one its policy, and so on back to the start.
+    # A step makes the dynamics of the last time step exact, the next one its policy, and so on back to the start.
     turns = problem.horizon * (2 if guide_class is FreeGuide else 1)
     for method, steps in (("natural_gradient", turns + 1), ("exact", 1)):
         guide = guide_class(model)
@@ -136,7 +139,7 @@ def test_forbidden_outcomes_masked_actions_and_discounts(problem, guide_class):
 @pytest.mark.parametrize("step_size", [1.0, 0.5, 1e-3])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_step_follows_the_inverse_fisher_information_times_the_gradient(seed, step_size):
-    """By automatic differentiation, over all logits at once: Fisher × change = η × gradient."""
+    """Fisher × change = η × gradient, by automatic differentiation over all logits at once."""
     model = TabularModel(random_mdp(seed, horizon=2, discount=0.8), 0.7)
     guide = shaken(FreeGuide(model), seed)
     mdp, prior, old = model.mdp, model.blocks(), guide.blocks()
@@ -176,7 +179,7 @@ def test_a_step_follows_the_inverse_fisher_information_times_the_gradient(seed, 
 
 @every_guide
 def test_the_change_of_the_policys_logits_is_the_advantage(guide_class):
-    """By differences: the advantage of an action is what taking it once, for sure, adds to the ELBO-to-go."""
+    """The advantage of an action is what choosing it with certainty adds to the ELBO-to-go, by differences."""
     model = TabularModel(random_mdp(seed=4, states=1, actions=3, horizon=1), 0.5)
     guide = shaken(guide_class(model), 4)
     old = guide.blocks()
@@ -193,12 +196,12 @@ def test_the_change_of_the_policys_logits_is_the_advantage(guide_class):
     torch.testing.assert_close(change - change.mean(), torch.zeros(3, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
-def test_a_freed_survival_steps_as_well():
+def test_free_survival_is_stepped_too():
     model = TabularModel(random_mdp(seed=1, discount=0.8))
     prior, everything = model.blocks(), Optimism(1.0, 1.0, 1.0)
     survival = torch.full((3, 3), 0.8, dtype=torch.float64).log()
     blocks = prior.replace(log_survival=survival)
-    for _ in range(3 * model.mdp.horizon + 1):  # dice, policy and survival, turn by turn
+    for _ in range(3 * model.mdp.horizon + 1):  # dynamics, policy and survival, one time step after another
         blocks, _ = improved(model, blocks, 1.0)
     assert elbo(model, blocks).item() == pytest.approx(infer(model, everything).objective, abs=1e-12)
     assert improved(model, blocks, 0.3)[1] == pytest.approx(infer(model, everything).objective, abs=1e-12)
@@ -217,7 +220,7 @@ def test_single_precision_stays_single(guide_class):
 
 
 @every_guide
-def test_it_says_when_it_converged_and_when_steps_ran_out(guide_class):
+def test_the_status_says_whether_it_converged_or_steps_ran_out(guide_class):
     model = TabularModel(frozen_lake(), 0.1)
     best = infer(model, guide_class(model).optimism).objective
     found = fit(model, guide_class(model), method="natural_gradient", step_size=0.5)
@@ -235,7 +238,7 @@ def test_it_says_when_it_converged_and_when_steps_ran_out(guide_class):
 
 @pytest.mark.parametrize("on_disk", [False, True])
 @every_guide
-def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, guide_class, on_disk):
+def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(tmp_path, guide_class, on_disk):
     model = TabularModel(random_mdp(seed=1, discount=0.9), 0.3)
 
     def run(steps, **more):
@@ -251,7 +254,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, guide_class, on_disk):
         assert torch.equal(ours, theirs)
 
 
-def test_its_checkpoint_has_no_optimiser_and_belongs_to_its_method(tmp_path):
+def test_its_checkpoint_has_no_optimiser_and_is_refused_by_other_methods(tmp_path):
     model, path = TabularModel(gamble()), tmp_path / "fit.pt"
     past = fit(model, FreeGuide(model), method="natural_gradient", num_steps=1, checkpoint=path)
     assert past.checkpoint.optimiser == Checkpoint.load(path).optimiser == {}
@@ -262,7 +265,7 @@ def test_its_checkpoint_has_no_optimiser_and_belongs_to_its_method(tmp_path):
 
 
 @both_methods
-def test_callbacks_progress_and_ctrl_c(method):
+def test_callbacks_progress_and_ctrl_c_work(method):
     model = TabularModel(gamble())
     seen, shown = [], []
     found = fit(
@@ -283,7 +286,7 @@ def test_callbacks_progress_and_ctrl_c(method):
         assert (found.status, found.num_steps) == (FitStatus.interrupted, 2)
 
 
-def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
+def test_a_fit_that_breaks_is_restored_to_its_last_good_parameters():
     def ruin(info):
         if info.step == 3:
             info.guide.policy_logits.data.fill_(torch.nan)
@@ -294,8 +297,8 @@ def test_a_fit_that_breaks_goes_back_to_its_last_good_parameters():
     assert found.guide.policy_logits.isfinite().all()
 
 
-def test_svi_can_go_on_from_the_exact_answer():
-    """Where its gradient is zero: plain descent stays (Adam would enlarge the rounding errors)."""
+def test_svi_can_continue_from_the_exact_optimum():
+    """The gradient is zero there, so plain descent stays (Adam would enlarge the rounding errors)."""
     model = TabularModel(frozen_lake(), 0.1)
     guide = fit(model, FreeGuide(model), method="exact").guide
     best = infer(model, 1.0).objective
@@ -308,8 +311,8 @@ def test_svi_can_go_on_from_the_exact_answer():
     )
 
 
-def test_a_guide_refuses_what_it_cannot_represent():
-    """The pit is forbidden: the free posterior jumps and is lucky, which the clamped guide must not."""
+def test_a_guide_refuses_blocks_that_it_cannot_represent():
+    """The pit is forbidden: the free posterior jumps and believes it lands; the clamped guide must not jump."""
     mdp = risky_path(horizon=3)
     reward = torch.where(mdp.reward < 0, -torch.inf, mdp.reward)
     model = TabularModel(mdp.replace(reward=reward))
@@ -327,7 +330,7 @@ def test_a_guide_refuses_what_it_cannot_represent():
         FreeGuide(model).assign(free.replace(log_dynamics=model.blocks().log_dynamics))
 
 
-def test_a_clamped_guide_ignores_what_it_clamps():
+def test_a_clamped_guide_ignores_assigned_dynamics():
     model = TabularModel(random_mdp(seed=5))
     guide, free = ClampedGuide(model), infer(model, 1.0).blocks()
     guide.assign(free)
@@ -335,7 +338,7 @@ def test_a_clamped_guide_ignores_what_it_clamps():
     assert torch.equal(guide.blocks().log_dynamics, model.blocks().log_dynamics)
 
 
-def test_what_can_be_assigned():
+def test_free_and_clamped_guides_are_assignable_and_a_posterior_is_not():
     model = TabularModel(gamble())
     assert isinstance(FreeGuide(model), Assignable)
     assert isinstance(ClampedGuide(model), Assignable)
@@ -391,7 +394,7 @@ def test_bad_arguments_are_named(arguments, message):
 
 
 def test_an_unknown_method_is_named():
-    """Asked below `fit`, whose annotation the checker of these tests enforces first."""
+    """The test calls `_way`, because in `fit` the type checker of the tests raises first."""
     model = TabularModel(gamble())
     with pytest.raises(ValueError, match="`method` must be one of svi, natural_gradient, em, exact, but is 'newton'"):
         _way("newton", model, FreeGuide(model), None, None, 1.0)

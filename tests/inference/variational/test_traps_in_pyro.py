@@ -1,4 +1,4 @@
-"""Ways to write the model or guide in Pyro that give a wrong number without a warning, beside ours, which is right."""
+"""Ways to write the model or guide in Pyro that silently give a wrong number, compared with the library's program."""
 
 import gymnasium
 import pyro
@@ -18,7 +18,7 @@ def enumerated(model, guide):
 
 
 def carrying_program(blocks, model, is_model):
-    """The natural loop of reinforcement learning: act, be rewarded, draw the next state and carry it over."""
+    """The usual loop of reinforcement learning: sample action, reward and next state, and carry the state over."""
     mdp = model.mdp
     state = pyro.sample("state_0", dist.Categorical(logits=blocks.log_initial))
     for t in pyro.markov(range(mdp.horizon)):
@@ -30,7 +30,7 @@ def carrying_program(blocks, model, is_model):
         state = pyro.sample(f"state_{t + 1}", dist.Categorical(logits=arrival))
 
 
-def test_trap_1_drawing_the_next_state_inside_the_turn_breaks_enumeration():
+def test_trap_1_drawing_the_next_state_inside_the_step_breaks_enumeration():
     model = TabularModel(random_mdp(seed=1, horizon=5), 0.7)
     guide = FreeGuide(model)
     for parameter in guide.parameters():
@@ -40,12 +40,12 @@ def test_trap_1_drawing_the_next_state_inside_the_turn_breaks_enumeration():
     carried = enumerated(
         lambda: carrying_program(model.blocks(), model, True), lambda: carrying_program(blocks, model, False)
     )
-    assert abs(carried - truth) > 0.05, "Pyro has mended this: the warning in the docs can go"
+    assert abs(carried - truth) > 0.05, "Pyro has fixed this: the warning in the docs can be removed"
     assert enumerated(model, guide) == pytest.approx(truth, abs=1e-10)
 
 
-def test_trap_1_probabilities_instead_of_logits_teleport():
-    """`Categorical(probs=…)` lifts zeros to machine epsilon, and an optimist goes through them."""
+def test_trap_1_probabilities_instead_of_logits_make_impossible_outcomes_possible():
+    """`Categorical(probs=…)` raises zeros to machine epsilon, and a free guide exploits them."""
     mdp = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), horizon=20).to(dtype=torch.float32)
     model = TabularModel(mdp, 0.05)
 
@@ -80,7 +80,7 @@ def test_trap_4_dynamics_enumerated_in_the_model_bring_optimism_back():
 
 @pytest.mark.statistical
 def test_trap_5_leaving_the_dynamics_out_is_not_a_clamp():
-    """Five standard errors, about one false alarm in 1.7 million; Pyro warns only while it validates."""
+    """The bound is five standard errors, about one false alarm in 1.7 million; Pyro warns only with validation on."""
     model = TabularModel(gamble(jackpot=3.0, probability=0.5))
     mdp, clamped = model.mdp, infer(model, 0.0)
 
@@ -113,7 +113,7 @@ def test_trap_6_a_temperature_is_a_factor_not_a_scaled_model():
 
 
 def test_trap_6_a_discount_is_survival_not_a_scaled_reward():
-    """Discounting the log-factors by γ^t leaves the KL of later steps at full price; log γ a step is a constant."""
+    """Discounting the log-factors by γ^t leaves the KL of later steps at full price; log γ per step is a constant."""
     discount, horizon = 0.8, 4
     mdp = random_mdp(seed=4, horizon=horizon, discount=discount)
     model = TabularModel(mdp)
