@@ -91,7 +91,7 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
 
 @compiled
 def _corrected(y: Array, weight: Array, count: Array, scale: float, best: float, value: float, i: int) -> float:
-    """One step of the exact identity L[x] = c + L[x − c]: it restores digits that a far best outcome took at small β."""
+    """One step of the exact identity L[x] = c + L[x − c]: it restores digits lost to a far best outcome at small β."""
     if abs(scale * value) >= 1 or not np.isfinite(best):
         return value
     total = 0.0
