@@ -12,7 +12,7 @@ class Status(enum.Enum):
         exact           The problem was solved without iterating.
         complete        Everything that was requested was done.
         bounded         The values converge, and the limit was reached.
-        unbounded       The values do not converge.
+        unbounded       The values have no finite limit.
         undiscounted    The changes are below the tolerance, but without a discount nothing is certified.
         no_progress     No step improves the objective any more.
         out_of_digits   Rounding alone exceeds the tolerance.
