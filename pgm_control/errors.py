@@ -1,12 +1,12 @@
-"""What can go wrong, one class a kind. Each is also the matching builtin, so `except ValueError` still works."""
+"""The errors of this library, one class for each kind. Each is also a builtin, so `except ValueError` still works."""
 
 
 class PGMControlError(Exception):
-    """Root of every error this library raises on purpose."""
+    """The base class of every error that this library raises on purpose."""
 
 
 class InvalidProblem(PGMControlError, ValueError):
-    """An MDP or a model is not a probability model: the message names the entry, its value and the remedy."""
+    """An MDP or a model is not a valid probability model: the message names the entry, its value and the remedy."""
 
 
 class InvalidGuide(PGMControlError, ValueError):
@@ -22,7 +22,7 @@ class InvalidCheckpoint(PGMControlError, ValueError):
 
 
 class UnsupportedEnvironment(PGMControlError, TypeError):
-    """A Gymnasium environment has no transition table, or has one that it does not obey."""
+    """A Gymnasium environment has no transition table, or does not behave as its table says."""
 
 
 class EnvironmentFailure(PGMControlError, RuntimeError):

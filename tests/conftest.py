@@ -1,4 +1,4 @@
-"""One world per test: no parameters left over, validation on, one thread, a known seed."""
+"""A fresh state for each test: no parameters left over, validation on, one thread, a known seed."""
 
 import os
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-# Brief: a few, where the same tests have already passed. Reduced: a fixed set of cases. Full: many more, new ones each
-# time, the failing one printed.
+# Brief: a few cases, for tests that have already passed. Reduced: a fixed set of cases. Full: many more cases, new ones
+# each time, with the failing case printed.
 settings.register_profile("brief", max_examples=8, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("reduced", max_examples=30, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)
@@ -26,7 +26,7 @@ def fresh_world():
 
 
 def pytest_collection_modifyitems(items):
-    """What opens a browser is slow."""
+    """Mark the tests that open a browser as slow."""
     for item in items:
         if "open_page" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)

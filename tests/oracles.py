@@ -1,6 +1,6 @@
-"""Slow, obvious answers in plain Python. Nothing here shares code with the library.
+"""Slow, obvious reference answers in plain Python, which share no code with the library.
 
-What can be enumerated is enumerated, one trajectory at a time. Recursions are loops over the definitions, in decimals
+Trajectories are enumerated one at a time where that is possible. Recursions are loops over the definitions, in decimals
 of fifty digits and any exponent, so that no sum needs to be shifted or centred.
 """
 
@@ -46,7 +46,7 @@ class Problem:
 
 
 class Path(NamedTuple):
-    """A trajectory, its probability before any conditioning, and its sum of rewards."""
+    """A trajectory, its prior probability, and its sum of rewards."""
 
     states: tuple[int, ...]
     actions: tuple[int, ...]
@@ -60,7 +60,7 @@ class Path(NamedTuple):
 
 
 def paths(problem: Problem) -> Iterator[Path]:
-    """Every possible trajectory. Each step is survived with probability γ; after that nothing happens any more."""
+    """Yield every possible trajectory. Each step is survived with probability γ; after the end nothing happens."""
 
     def extend(path: Path) -> Iterator[Path]:
         s = path.states[-1]
@@ -90,7 +90,7 @@ def paths(problem: Problem) -> Iterator[Path]:
 
 
 class Enumeration(NamedTuple):
-    """The exact posterior, summed up over all trajectories. With a discount the marginals are those of being alive."""
+    """The exact posterior, summed over all trajectories. With a discount the marginals are those of being alive."""
 
     log_evidence: float
     state: np.ndarray
@@ -131,7 +131,7 @@ def certainty_equivalent(x: Numbers, weight: Numbers, temperature: Decimal, opti
 
 
 def tilt(x: Numbers, weight: Numbers, temperature: Decimal, optimism: Decimal) -> list[Decimal]:
-    """The probabilities that attain it, w exp(β (x − L)/τ); where L is −inf or τ = 0, those x = L share."""
+    """The probabilities that attain L, w exp(β (x − L)/τ); where L is −inf or τ = 0, the outcomes with x = L share."""
     if optimism == 0:
         return list(weight)
     best = certainty_equivalent(x, weight, temperature, optimism)
@@ -149,9 +149,9 @@ def exact(x: np.ndarray) -> np.ndarray:
 
 
 def exact_shares(x: np.ndarray) -> np.ndarray:
-    """The same weights as decimals, and their shares of the total of a normalised row: thirds of floats are not thirds.
+    """The same weights as decimals, divided by the total in normalised rows, because floats cannot hold 1/3 exactly.
 
-    Rows that are meant to sum to something else are left alone.
+    Rows that do not sum to 1 are left unchanged.
     """
     weights = exact(x)
     total = weights.sum(-1, keepdims=True)
@@ -159,7 +159,7 @@ def exact_shares(x: np.ndarray) -> np.ndarray:
 
 
 class Solution(NamedTuple):
-    """Values in reward units, probabilities, and the survival that the solution believes in, by successor."""
+    """Values in reward units, probabilities, and the survival probability of the solution, by successor."""
 
     q: np.ndarray
     v: np.ndarray
@@ -173,7 +173,7 @@ class Solution(NamedTuple):
 def solve(
     problem: Problem, dynamics: float | np.ndarray, initial: float | None = None, survival: float | np.ndarray = 0.0
 ) -> Solution:
-    """The backward recursion for any β of the dynamics, β₀ of the start and β of survival, straight from its lines.
+    """The backward recursion for any β of the dynamics, β₀ of the start and β of survival, straight from the equations.
 
     β of the dynamics may be an array (T, S, A), that of survival one of (T, S).
     """
@@ -212,7 +212,7 @@ def solve(
 def objective(problem: Problem, solution: Solution, dynamics: float, initial: float, survival: float = 0.0) -> float:
     r"""τ J_β of a guide, from its definition: E_q[Σ r − τ log π/ρ − (τ/β) log q/p] − (τ/β₀) KL of the start.
 
-    The prices of the start, the dice and survival are their KL from the model; at β = 0 the block must be the model's.
+    The start, the dynamics and survival are charged their KL from the model; at β = 0 the block must be the model's.
     """
     tau = problem.temperature
 
@@ -245,7 +245,7 @@ def objective(problem: Problem, solution: Solution, dynamics: float, initial: fl
 
 
 def true_return(problem: Problem, policy: np.ndarray) -> float:
-    """The expected sum of rewards of a policy in the true world, by backward evaluation."""
+    """The expected sum of rewards of a policy under the true dynamics, by backward evaluation."""
     value = problem.final_reward
     for t in reversed(range(problem.horizon)):
         here = np.zeros(problem.ended)

@@ -1,4 +1,4 @@
-"""Slow, obvious answers to endless problems, in plain numpy. Nothing here shares code with the library."""
+"""Slow, obvious reference answers to infinite-horizon problems in plain numpy, sharing no code with the library."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def bellman(p, successor, reward, prior, temperature, beta, discount, v):
 
 
 def equivalent(x, w, unit):
-    """unit · log Σ w exp(x/unit)."""
+    """The certainty equivalent unit · log Σ w exp(x/unit)."""
     best = x.max() if unit > 0 else x.min()
     if not np.isfinite(best):
         return best
@@ -34,7 +34,7 @@ def equivalent(x, w, unit):
 
 
 def fixed_point(p, successor, reward, prior, temperature, beta, discount, accuracy=1e-13):
-    """Plain iteration from zeros until nothing can change by more than `accuracy` any more."""
+    """Plain iteration from zeros until no value can change by more than `accuracy`."""
     v = np.zeros(len(p), dtype=LONG)
     while True:
         q, new = bellman(p, successor, reward, prior, temperature, beta, discount, v)
@@ -46,7 +46,7 @@ def fixed_point(p, successor, reward, prior, temperature, beta, discount, accura
 
 
 def transition_of_policy(p, successor, reward, policy):
-    """P_π (S, S) and r_π (S,)."""
+    """The transition matrix P_π (S, S) and the mean rewards r_π (S,) of a policy."""
     states, actions, outcomes = p.shape
     matrix, pay = np.zeros((states, states)), np.zeros(states)
     for s, a, k in itertools.product(range(states), range(actions), range(outcomes)):
@@ -58,7 +58,7 @@ def transition_of_policy(p, successor, reward, policy):
 
 
 def policy_iteration(p, successor, reward, discount):
-    """Hard optimum of finite rewards, by Howard's method with linear solves."""
+    """The hard optimum for finite rewards, by Howard's policy iteration with linear solves."""
     states, actions, _ = p.shape
     choice = np.zeros(states, dtype=int)
     while True:

@@ -10,14 +10,17 @@ from pgm_control import TabularMDP, TabularModel
 
 
 def some(cases: Sequence[Any]) -> Sequence[Any]:
-    """Every third; all of them where `PGM_CONTROL_TESTS` is "full"."""
+    """Every third case; all cases if `PGM_CONTROL_TESTS` is "full"."""
     return cases if os.environ.get("PGM_CONTROL_TESTS") == "full" else cases[::3]
 
 
 def random_mdp(
     seed: int, states: int = 3, actions: int = 2, outcomes: int = 3, horizon: int = 3, discount: float = 1.0
 ) -> TabularMDP:
-    """Dirichlet dice, normal rewards; some outcomes are impossible, some lead to one state with two rewards."""
+    """An MDP with Dirichlet dynamics and normal rewards.
+
+    Some outcomes are impossible, some lead to the same state with different rewards.
+    """
     rng = np.random.default_rng(seed)
     probability = rng.dirichlet(np.ones(outcomes), (states, actions))
     probability[0, 0] = np.eye(outcomes)[0]
@@ -34,12 +37,12 @@ def random_mdp(
 def endless(
     mdp: TabularMDP, temperature: float = 0.0, discount: float | None = None, prior: Any = None
 ) -> TabularModel:
-    """The model of a problem whose horizon does not count; unless given hard, with its own discount."""
+    """The model of an infinite-horizon problem. Defaults: τ = 0 (hard), and the discount of the problem."""
     return TabularModel(mdp if discount is None else mdp.replace(discount=discount), temperature, prior)
 
 
 def gamble(horizon: int = 1, jackpot: float = 3.0, probability: float = 0.2, wage: float = 1.0) -> TabularMDP:
-    """One state; action 0 pays the wage, action 1 pays the jackpot or nothing. Two outcomes, one successor."""
+    """An MDP with one state: action 0 pays the wage, action 1 pays the jackpot or 0. Two outcomes, one successor."""
     return TabularMDP(
         initial=[1.0],
         probability=[[[1.0, 0.0], [probability, 1.0 - probability]]],

@@ -1,7 +1,7 @@
-"""Random problems, small enough to enumerate, in which everything awkward happens often.
+"""Random problems that are small enough to enumerate, with frequent special cases.
 
-Outcomes that share a successor and differ in reward, impossible outcomes, sure ones, one state, one action, one step,
-masked actions, forbidden outcomes and final rewards are all within a few draws.
+The special cases all occur within a few draws: outcomes with the same successor and different rewards, impossible and
+certain outcomes, one state, one action, one step, masked actions, forbidden outcomes and final rewards.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from oracles import Problem
 
 from pgm_control import TabularMDP, TabularModel
 
-laws = settings(suppress_health_check=[HealthCheck.too_slow])  # how many cases: see conftest.py
+laws = settings(suppress_health_check=[HealthCheck.too_slow])  # conftest.py sets the number of cases
 
 temperatures = st.sampled_from([0.1, 0.5, 1.0, 3.0])
 optimisms = st.one_of(
@@ -23,7 +23,7 @@ rewards = st.integers(-30, 30).map(lambda tenths: tenths / 10)
 
 @st.composite
 def distributions(draw, size, sure=False):
-    """Probabilities with small numerators; zeros are common. `sure` puts everything on one face."""
+    """Probabilities with small numerators and frequent zeros. `sure` puts all probability on one outcome."""
     if sure:
         return np.eye(size)[draw(st.integers(0, size - 1))]
     weights = np.asarray(draw(st.lists(st.integers(0, 4), min_size=size, max_size=size)), dtype=float)

@@ -1,3 +1,3 @@
-"""One random event, and what changing its probabilities costs."""
+"""A single random event: its certainty equivalent, and the cost of changing its probabilities."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""A die that is thrown in parts: its faces are a product of factors, sampled one after the other."""
+"""Factored random events: an outcome is a tuple of factors, sampled one after the other."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Number = float | Tensor
 @final
 @dataclass(frozen=True)
 class Factors:
-    r"""How the faces of a die split: $k = (k_1, \dots, k_F)$, the last varying fastest.
+    r"""The factors of an outcome index: $k = (k_1, \dots, k_F)$, the last varying fastest.
 
-    Any distribution over the faces is a chain, $p(k) = \prod_i p(k_i \mid k_{<i})$; the order is that of sampling.
+    Any distribution over the outcomes is a chain, $p(k) = \prod_i p(k_i \mid k_{<i})$, in the order of sampling.
 
     Attributes:
-        names: one name a factor.
-        sizes: how many faces each has.
+        names: the name of each factor.
+        sizes: the number of outcomes of each factor.
     """
 
     names: tuple[str, ...]
@@ -32,7 +32,7 @@ class Factors:
 
     @classmethod
     def of(cls, argument: str, factors: "Mapping[str, int] | Factors | None", num_outcomes: int) -> "Factors | None":
-        """The factors of an axis of so many faces, checked.
+        """The factors of an axis of `num_outcomes` outcomes, checked.
 
         Raises:
             InvalidProblem: naming the argument.
@@ -50,12 +50,12 @@ class Factors:
         for name, size in zip(given.names, given.sizes, strict=True):
             if not (isinstance(name, str) and name.isidentifier()) or isinstance(size, bool) or size < 1:
                 raise InvalidProblem(
-                    f"`{argument}` must map plain names to whole numbers of faces, at least 1, but has {name!r}: "
+                    f"`{argument}` must map plain names to whole numbers of outcomes, at least 1, but has {name!r}: "
                     f"{size!r}. A name has letters, digits and _ only."
                 )
         if torch.Size(given.sizes).numel() != num_outcomes or not given.names:
             raise InvalidProblem(
-                f"`{argument}` must have sizes whose product is the number of faces, {num_outcomes}, but they are "
+                f"`{argument}` must have sizes whose product is the number of outcomes, {num_outcomes}, but they are "
                 f"{list(given.sizes)}."
             )
         return given
@@ -64,7 +64,7 @@ class Factors:
 def conditionals(log_joint: Float[Tensor, "*row outcome"], sizes: Sequence[int]) -> list[Tensor]:
     r"""The chain of a joint distribution, $\log p(k_i \mid k_{<i})$ of shape (*row, K_1, …, K_i).
 
-    Where $k_{<i}$ is impossible it is uniform: never thrown, but normalised.
+    Where $k_{<i}$ is impossible the conditional is uniform: it is never sampled, but stays normalised.
     """
     if len(sizes) == 1:
         return [log_joint]
@@ -81,7 +81,7 @@ def conditionals(log_joint: Float[Tensor, "*row outcome"], sizes: Sequence[int])
 
 
 def joint(chain: Sequence[Tensor]) -> Tensor:
-    """The joint log-probabilities of a chain, over one axis of faces: the inverse of `conditionals`."""
+    """The joint log-probabilities of a chain, over one axis of outcomes: the inverse of `conditionals`."""
     if len(chain) == 1:
         return chain[0]
     total = aligned(chain[0], len(chain) - 1)
@@ -93,22 +93,22 @@ def joint(chain: Sequence[Tensor]) -> Tensor:
 def nested(
     x: Float[Tensor, "*row outcome"], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
 ) -> list[Tensor]:
-    r"""The certainty equivalent of a random event in several parts, each at its own price.
+    r"""The certainty equivalent of a factored random event, with one β for each factor.
 
     $$L[x] = L^{(1)}_{\beta_1}\Bigl[L^{(2)}_{\beta_2}\bigl[\cdots x(k_1, k_2, \dots)\bigr]\Bigr]$$
 
-    the factor that is sampled first outermost: it is chosen before the others are known. With one β for all it is
-    $L_\beta$ of the whole die.
+    The factor that is sampled first is outermost: its distribution is chosen before the later factors are known. If all
+    β are equal, the result is $L_\beta$ of the joint event.
 
     Args:
         x: values of the outcomes, in reward units.
-        chain: log-probabilities of the factors, as `conditionals` gives them; rows may have more leading axes.
-        temperature: τ, in reward units per nat; a tensor has one for each row.
-        optimism: β of each factor; a tensor has one for each row.
+        chain: log-probabilities of the factors, as `conditionals` returns them; rows may have more leading axes.
+        temperature: τ, in reward units per nat; a tensor has one τ for each row.
+        optimism: β of each factor; a tensor has one β for each row.
 
     Returns:
-        The values of the first i factors, of shape (*row, K_1, …, K_i), for i = 0, that of each row, to F, those of the
-        outcomes. In reward units.
+        A list for i = 0, …, F: the values of the first i factors, of shape (*row, K_1, …, K_i), in reward units. The
+        first entry holds the value of each row, the last the values of the outcomes.
     """
     values = [x.unflatten(-1, chain[-1].shape[-len(chain) :])]
     for i in reversed(range(len(chain))):
@@ -120,22 +120,22 @@ def nested(
 def nested_tilt(
     values: Sequence[Tensor], chain: Sequence[Tensor], temperature: Number, optimism: Sequence[Number]
 ) -> Float[Tensor, "*row outcome"]:
-    """The log-probabilities of the outcomes that attain what `nested` returns, `values`."""
+    """The log-probabilities of the outcomes that attain the certainty equivalent; `values` are those of `nested`."""
     parts = enumerate(zip(values[1:], chain, optimism, strict=True))
     return joint([tilt(x, log_p, aligned(temperature, i), aligned(beta, i)) for i, (x, log_p, beta) in parts])
 
 
 def aligned(table: Any, axes: int) -> Any:
-    """With so many axes of size 1 at the end, if it is a tensor."""
+    """A tensor with `axes` axes of size 1 appended; anything else unchanged."""
     return table[(..., *[None] * axes)] if isinstance(table, Tensor) and axes else table
 
 
 def charges(
     log_q: Iterable[Tensor], log_p: Iterable[Tensor], weights: Sequence[Number]
 ) -> Float[Tensor, "*row outcome"]:
-    r"""What throwing a die differently costs, face by face: $\sum_i w_i \log q(k_i \mid k_{<i}) / p(k_i \mid k_{<i})$.
+    r"""The cost of each outcome under changed dynamics: $\sum_i w_i \log q(k_i \mid k_{<i}) / p(k_i \mid k_{<i})$.
 
-    In nats; 0 where q is 0.
+    The costs are in nats, and 0 where q is 0.
     """
     pairs = list(zip(log_q, log_p, weights, strict=True))
     total: Tensor | None = None

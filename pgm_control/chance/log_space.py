@@ -1,4 +1,4 @@
-"""Expectations and ratios of probabilities given as logarithms, in which impossible outcomes count nothing."""
+"""Expectations and ratios of probabilities given as logarithms; impossible outcomes contribute nothing."""
 
 import torch
 from jaxtyping import Float
@@ -6,17 +6,17 @@ from torch import Tensor
 
 
 def expect(log_q: Float[Tensor, "*batch outcome"], x: Float[Tensor, "*#batch outcome"]) -> Float[Tensor, "*batch"]:
-    """Σ q x over the last axis; a face of probability zero contributes nothing, even where x is infinite."""
+    """Σ q x over the last axis; an outcome of probability zero contributes nothing, even where x is infinite."""
     return weighted(log_q.exp(), x).sum(-1)
 
 
 def weighted(probability: Float[Tensor, "*table"], x: Float[Tensor, "*#table"]) -> Float[Tensor, "*table"]:
-    """q x, and 0 where q is 0, even where x is infinite."""
+    """The product q x, which is 0 where q is 0, even where x is infinite."""
     return probability * torch.where(probability > 0, x, torch.zeros_like(x))
 
 
 def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) -> Float[Tensor, "*table"]:
-    """log q/p, in nats, and 0 where q is 0."""
+    """The log ratio log q/p in nats, which is 0 where q is 0."""
     possible = log_q > -torch.inf
     zero = torch.zeros_like(log_q)
     return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)

@@ -1,4 +1,4 @@
-"""Tables of logits into tables of log-probabilities, compiled where it can be, else in torch."""
+"""Convert tables of logits to tables of log-probabilities, with compiled loops where possible, else in torch."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..kernels.backend import kernels_for
 def tilted(
     logits: Float[Tensor, "*batch outcome"], log_weight: Float[Tensor, "*batch outcome"]
 ) -> Float[Tensor, "*batch outcome"]:
-    """Log-probabilities proportional to weight times exp(logits): logits of 0 give the weights, a weight of 0 stays."""
+    """Log-probabilities with p ∝ weight · exp(logits): logits of 0 give the weights, and a weight of 0 stays 0."""
     kernels = kernels_for(logits, logits.shape[0]) if logits.ndim > 2 and logits.dtype == torch.float64 else None
     if kernels is None:
         return torch.log_softmax(log_weight + logits, -1)
@@ -20,7 +20,7 @@ def tilted(
 
 
 class _Tilted(torch.autograd.Function):
-    """By compiled loops, over tables whose first axis is time."""
+    """The compiled version, for tables whose first axis is time."""
 
     @staticmethod
     def forward(ctx: Any, kernels: Any, logits: Tensor, log_weight: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]

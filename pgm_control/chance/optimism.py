@@ -1,4 +1,4 @@
-"""How much of each block the posterior may change."""
+"""The optimism β of each block, which sets how much the posterior may change it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,18 +20,19 @@ Table = Float[Tensor, "..."] | Bool[Tensor, "..."] | Float[np.ndarray, "..."] | 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Optimism:
-    r"""A number β for each block of chance, or for each part of a block: 1 is free, 0 is clamped, negative is robust.
+    r"""A number β for each random block, or for each part of a block; 1/β is the price of a nat of change.
 
-    The objective $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`).
+    β = 1 pays the price at par (free, the ELBO), β → 0 forbids change (clamped), β < 0 is adversarial. The objective
+    $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`).
 
     Attributes:
-        dynamics: β of the dice $p(k \mid s, a)$. A table, or a mask (True is free), sets it apart for some of them: its
-            shape must broadcast against (time, state, action), such as (S, 1) by state, (S, A) by state and action,
-            (T, 1, 1) by time. Of dice that are thrown in parts (`FactoredMDP`), a mapping from the name of every factor
-            to a number or a table.
-        initial: β₀ of the start $p(s_0)$. Of a start in parts (`Ensemble`), a mapping from every factor to a number.
-        survival: β of surviving a step, which has probability γ (`discount`). Clamped unless asked for: freed, an agent
-            that only meets negative rewards infers that it dies early. A table must broadcast against (time,
+        dynamics: β of the dynamics $p(k \mid s, a)$. A table, or a mask (True is free), sets it separately by time,
+            state or action: its shape must broadcast against (time, state, action), such as (S, 1) by state, (S, A) by
+            state and action, (T, 1, 1) by time. For factored dynamics (`FactoredMDP`), a mapping from the name of every
+            factor to a number or a table.
+        initial: β₀ of the start $p(s_0)$. For a factored start (`Ensemble`), a mapping from every factor to a number.
+        survival: β of surviving a step, which has probability γ (`discount`). Default: clamped, because a free agent
+            that only receives negative rewards infers that it dies early. A table must broadcast against (time,
             next_state).
     """
 
@@ -40,7 +41,7 @@ class Optimism:
     survival: Number | Table = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what is not a finite number, or a table of them."""
+        """Check that every entry is a finite number or a table of finite numbers."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Mapping) and field.name != "survival":
@@ -50,14 +51,14 @@ class Optimism:
             of_start = cleaned.values() if isinstance(cleaned, dict) else [cleaned]
             if field.name == "initial" and any(isinstance(each, Tensor) for each in of_start):
                 raise InvalidArgument(
-                    "`optimism` of initial must be a number, since the start is one die, but is a table. For a table "
-                    "of the dice write Optimism(dynamics=table, initial=…)."
+                    "`optimism` of initial must be a number, since the start is one random event, but is a table. For "
+                    "a table of the dynamics write Optimism(dynamics=table, initial=…)."
                 )
             object.__setattr__(self, field.name, cleaned)
 
     @classmethod
     def of(cls, optimism: "OptimismLike") -> "Optimism":
-        """A bare number speaks of the start and the dynamics; survival stays clamped.
+        """The `Optimism` of an argument: a bare number sets the start and the dynamics; survival stays clamped.
 
         Raises:
             InvalidArgument: if it is neither a finite number nor an `Optimism`.
@@ -69,10 +70,10 @@ class Optimism:
         return cls(dynamics=beta, initial=beta)
 
     def numbers(self, what: str) -> tuple[float, float, float]:
-        """β of dynamics, initial and survival, where each is one number.
+        """β of dynamics, initial and survival, if each is one number.
 
         Raises:
-            InvalidArgument: saying that `what` knows no parts of blocks.
+            InvalidArgument: if a block has a table or factors, which `what` does not support.
         """
         found = self.dynamics, self.initial, self.survival
         if not all(isinstance(each, float) for each in found):
@@ -83,10 +84,10 @@ class Optimism:
         return found  # pyright: ignore[reportReturnType]
 
     def number(self, remedy: str) -> float:
-        """β where it is one number for the start and the dynamics, and survival is clamped.
+        """β, if it is one number for the start and the dynamics, and survival is clamped.
 
         Raises:
-            InvalidArgument: ending with the remedy, if it is not.
+            InvalidArgument: otherwise; the message ends with the remedy.
         """
         if not isinstance(self.dynamics, float) or self.initial != self.dynamics or self.survival != 0:
             raise InvalidArgument(
@@ -96,7 +97,7 @@ class Optimism:
         return self.dynamics
 
     def each(self, change: Callable[[Number], Number]) -> "Optimism":
-        """With every number and table replaced."""
+        """A copy with `change` applied to every number and table."""
 
         def of(value: Any) -> Any:
             return {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
@@ -130,15 +131,15 @@ class Optimism:
         return f"Optimism({', '.join(f'{field.name}={_shown(getattr(self, field.name))}' for field in fields(self))})"
 
     def __hash__(self) -> int:
-        """Of the kinds and names alone: equal ones have equal hashes."""
+        """The hash of the types of the fields alone, so that equal objects have equal hashes."""
         return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
 
 
-OptimismLike = float | np.number | np.ndarray | Tensor | Optimism  # an array or a tensor has no axes
+OptimismLike = float | np.number | np.ndarray | Tensor | Optimism  # arrays and tensors without axes
 
 
 def in_parts(value: Any, names: Sequence[str] | None, block: str) -> list[Any]:
-    """β of each factor of a block: of a die that is not thrown in parts, of itself.
+    """β of each factor of a block, as a list; a block without factors has one entry.
 
     Raises:
         InvalidArgument: if the names are not those of the factors.
@@ -146,7 +147,7 @@ def in_parts(value: Any, names: Sequence[str] | None, block: str) -> list[Any]:
     if not isinstance(value, Mapping):
         return [value] * (len(names) if names else 1)
     if names is None or set(value) != set(names):
-        have = f"are {', '.join(names)}" if names else "do not exist: this one is thrown in one piece"
+        have = f"are {', '.join(names)}" if names else "do not exist: this block is not factored"
         raise InvalidArgument(
             f"`optimism` of {block} must be a number, or name every factor, but names {', '.join(value) or 'none'}; "
             f"its factors {have}."
@@ -155,7 +156,7 @@ def in_parts(value: Any, names: Sequence[str] | None, block: str) -> list[Any]:
 
 
 def broadcast(value: Number, shape: Sequence[int], block: str) -> Number:
-    """A table as one of that shape; a number as it is.
+    """A table expanded to `shape`; a number unchanged.
 
     Raises:
         InvalidArgument: if it does not broadcast.
@@ -172,7 +173,7 @@ def broadcast(value: Number, shape: Sequence[int], block: str) -> Number:
 
 
 def _checked(name: str, value: Any) -> Number:
-    """A float, or a table of floats in which not all are the same; a mask is one of 1 and 0."""
+    """A float, or a table of floats that are not all equal; a mask becomes a table of 1 and 0."""
     if isinstance(value, Tensor | np.ndarray):
         table = torch.as_tensor(value).detach()
         table = table if table.dtype in (torch.float32, torch.float64) else table.double()
@@ -184,7 +185,7 @@ def _checked(name: str, value: Any) -> Number:
         return float(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
-        f"but is {value!r}. 1 is free, 0 is clamped, negative is robust."
+        f"but is {value!r}. 1 is free, 0 is clamped, negative is adversarial."
     )
 
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
-    """The compiled loops, or None for torch.
+    """The module of compiled loops, or None for torch.
 
-    Compiled if numba is installed (extra `fast`), the table is on the CPU, and there is a loop to compile: with one
-    step torch is as fast, and the first call compiles for some seconds. PGM_CONTROL_BACKEND=torch in the environment
-    always takes torch.
+    The loops are compiled if numba is installed (extra `fast`), the table is on the CPU, and there is more than one
+    step. With one step torch is as fast, and the first call takes some seconds to compile. PGM_CONTROL_BACKEND=torch
+    in the environment always selects torch.
     """
     if steps == 1 or table.device.type != "cpu" or os.environ.get("PGM_CONTROL_BACKEND") == "torch":
         return None
@@ -21,7 +21,7 @@ def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
 
 
 def sweeps_for(table: Tensor) -> ModuleType | None:
-    """The compiled sweeps over all states of a large problem, or None for those in torch, by the same rule."""
+    """The module of compiled sweeps over all states of a large problem, or None for torch, by the same rule."""
     return None if kernels_for(table, steps=2) is None else _infinite_horizon()
 
 

@@ -1,4 +1,4 @@
-"""What can reach what: the communicating classes of a chain. Plain loops, which numba may compile.
+"""The communicating classes of a chain, and which states reach which. These are plain loops, which numba may compile.
 
 Sources:
     [tarjan1972] R. Tarjan, Depth-first search and linear graph algorithms. SIAM Journal on Computing 1(2):146–160,
@@ -11,11 +11,11 @@ Array = np.ndarray
 
 
 def strong_components(starts: Array, targets: Array) -> Array:
-    """The class of every state, numbered such that edges lead to the same or a lower number.
+    """The communicating class of every state, numbered such that edges lead to the same or a lower number.
 
     Args:
-        starts: where the edges of each state begin in `targets`, and the end; (S + 1,).
-        targets: the states that they lead to.
+        starts: the position in `targets` of the first edge of each state, and the end; (S + 1,).
+        targets: the state that each edge leads to.
 
     References:
         [tarjan1972]
@@ -60,7 +60,7 @@ def strong_components(starts: Array, targets: Array) -> Array:
 
 
 def best_reachable(starts: Array, targets: Array, classes: Array, own: Array) -> Array:
-    """The largest of the numbers `own` of the classes that a state can reach, its own among them."""
+    """For each state, the largest `own` number of the classes that it can reach, including its own class."""
     best, by_class = own.copy(), np.argsort(classes)
     for s in by_class:
         for j in range(starts[s], starts[s + 1]):

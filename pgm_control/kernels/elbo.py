@@ -10,11 +10,11 @@ Array = np.ndarray
 
 @entry
 def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight: float) -> tuple[Array, Array]:
-    """Backwards: `ToGo`, the ELBO still to come and the advantage G − log π/ρ of each action, in nats.
+    """The backward pass: `ToGo`, the ELBO to go and the advantage G − log π/ρ of each action, in nats.
 
-    `guide` is `GuideTables` and `model` `ModelTables`, without their names. The dynamics are charged `weight` times
+    `guide` is `GuideTables` and `model` is `ModelTables`, as plain tuples. The dynamics are charged `weight` times
     their KL. Outcomes and actions of probability zero contribute nothing, even where their value is infinite; nan
-    spreads.
+    propagates.
     """
     policy, log_policy, dynamics, log_dynamics = guide
     log_prior, log_probability, reward, successor, last = model
@@ -34,7 +34,7 @@ def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight
                     if q != 0:
                         price = weight * (log_dynamics[tq, s, a, k] - log_probability[s, a, k])
                         gain += q * (reward[s, a, k] - price + discount * ahead[t + 1, successor[s, a, k]])
-                if log_policy[tp, s, a] != -np.inf:  # also where the policy itself is too small to be more than 0
+                if log_policy[tp, s, a] != -np.inf:  # also where the policy itself underflows to 0
                     gain -= log_policy[tp, s, a] - log_prior[s, a]
                 if policy[tp, s, a] != 0:
                     value += policy[tp, s, a] * gain
@@ -47,9 +47,10 @@ def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight
 def elbo_gradients(
     start: Array, guide: Plain, model: Plain, to_go: Plain, discount: float, weight: float, wants_dynamics: bool
 ) -> tuple[Array, Array]:
-    """Forwards: the derivatives of Σ start · W_0 by log π (T, S, A) and log q (T, S, A, K): occupancies times values.
+    """The forward pass: the derivatives of Σ start · W_0 with respect to log π (T, S, A) and log q (T, S, A, K).
 
-    The −1 and the −weight that normalisation cancels are part of them. Without `wants_dynamics` the second is empty.
+    W_0 is `ahead` at t = 0. The derivatives are occupancies times values, and include the −1 and the −weight that
+    normalisation cancels. Without `wants_dynamics` the second array is empty.
     """
     policy, _, dynamics, log_dynamics = guide
     _, log_probability, reward, successor, _ = model

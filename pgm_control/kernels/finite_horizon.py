@@ -1,4 +1,4 @@
-"""The entry points of the compiled loops with a horizon; the recursions in torch are their reference."""
+"""The entry points of the compiled finite-horizon loops; the recursions in torch are their reference."""
 
 from .elbo import elbo_gradients as elbo_gradients
 from .elbo import elbo_to_go as elbo_to_go

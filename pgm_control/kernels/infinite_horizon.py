@@ -1,9 +1,9 @@
-"""Compiled sweeps over all states of a problem without a horizon; the sweeps in torch are their reference.
+"""Compiled sweeps over all states of an infinite-horizon problem; the sweeps in torch are their reference.
 
-States are taken in blocks, small enough to stay in the nearest cache, so that what is not a gather is a loop over
-contiguous lanes: lane i of a block that begins at b is state b + i. No table is allocated, no interpreter lock is held.
-Rows of dice are either all of one width, or delimited by `rows`. Values are finite:
-the tables have no dead ends left.
+States are processed in blocks that are small enough to stay in the nearest cache. Everything but the gathers is then a
+loop over contiguous lanes: lane i of a block that begins at b is state b + i. No table is allocated, and the
+interpreter lock is not held. Rows of outcomes either all have one width, or are delimited by `rows`. Values are finite,
+since dead ends have been removed from the tables.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ BLOCK = 256
 
 @compiled
 def settle(top: Array, v: Array, out: Array, b: int, n: int, lo: float, hi: float) -> tuple[float, float]:
-    """Write the block, and widen [lo, hi] by its changes. Dead ends, at −inf, stand at 0 and change nothing."""
+    """Write the block into `out`, and widen [lo, hi] by its changes. Dead ends, at −inf, become 0 and do not count."""
     for i in range(n):
         value = top[i]
         alive = value > -np.inf
@@ -39,7 +39,7 @@ def settle(top: Array, v: Array, out: Array, b: int, n: int, lo: float, hi: floa
 def harden(
     tables: SweepTables, discount: float, values: SweepValues, first: int, last: int
 ) -> tuple[float, float, bool]:
-    """`sweep` at temperature 0 for rows of one width, state by state: the maximum needs no lanes."""
+    """`sweep` at temperature 0 for rows of one width, one state at a time, since a maximum needs no lanes."""
     p, successor, _, pay, _, width, _, _ = tables
     v, out, _, choice = values
     actions, outcomes, chooses = pay.shape[1], len(width), choice.shape[0] > 0
@@ -70,18 +70,18 @@ def harden(
 def sweep(
     tables: Plain, numbers: Plain, values: Plain, fixed: Plain, first: int, last: int, block: int, backwards: bool
 ) -> tuple[float, float, bool]:
-    """The operator, applied to states first … last − 1: the least and largest change; is none nan or +inf?
+    """Apply the operator to states first … last − 1; return the least and largest change, and if none is nan or +inf.
 
-    With `out` the same array as `v` it is a Gauss–Seidel sweep, by blocks.
+    If `out` is the same array as `v`, this is a Gauss–Seidel sweep by blocks.
 
     Args:
-        tables: `SweepTables`; these and the next three without their names.
+        tables: `SweepTables`; this and the next three are plain tuples.
         numbers: `SweepNumbers`.
         values: `SweepValues`.
         fixed: `FixedPolicy`.
-        first, last: the states.
-        block: how many are taken at once.
-        backwards: begin with the last block.
+        first, last: the range of states.
+        block: the number of states processed at once.
+        backwards: whether to begin with the last block.
     """
     problem, operator = SweepTables(*tables), SweepNumbers(*numbers)
     discount, temperature, scale = numbers
@@ -137,7 +137,10 @@ def sweep(
 
 @entry
 def follow(tables: Plain, discount: float, values: Plain, first: int, last: int) -> tuple[float, float, bool]:
-    """v of one action a state, `choice`, after one more step: only its outcomes are read. Gives what `sweep` gives."""
+    """Evaluate the policy `choice` (one action per state) for one more step. Returns the same values as `sweep`.
+
+    Only the outcomes of the chosen actions are read.
+    """
     p, successor, _, pay, rows, width, _, _ = tables
     v, out, _, choice = values
     actions = pay.shape[1]
@@ -164,8 +167,9 @@ def follow(tables: Plain, discount: float, values: Plain, first: int, last: int)
 
 @entry
 def survey(p: Array, reward: Array, pay: Array) -> tuple[Any, Any, Any, Any]:
-    """One look at the flat tables: mean rewards into `pay`; the largest |Σ p − 1|, the largest finite reward, and how
-    many outcomes are possible and how many forbidden.
+    """One pass over the flat tables, which writes the mean rewards into `pay`.
+
+    Returns the largest |Σ p − 1|, the largest finite |reward|, and the numbers of possible and of forbidden outcomes.
     """
     outcomes = p.shape[0] // pay.size
     slack, largest, possible, forbidden = 0.0, 0.0, 0, 0

@@ -1,4 +1,4 @@
-"""The values of a block of states: Q by row, and what the actions make of it. See `infinite_horizon.py`."""
+"""The values of a block of states: Q of each row, and its aggregate over actions. See `infinite_horizon.py`."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ Array = np.ndarray
 
 @compiled
 def means(q: Array, v: Array, tables: SweepTables, discount: float, b: int, n: int) -> None:
-    """q (action, lane) = mean reward + γ Σ p v(s'), of a block."""
+    """Write q (action, lane) = mean reward + γ Σ p v(s') of a block."""
     p, successor, _, pay, rows, width, _, _ = tables
     actions = pay.shape[1]
     if rows.shape[0] > 0:
@@ -36,7 +36,7 @@ def means(q: Array, v: Array, tables: SweepTables, discount: float, b: int, n: i
 def equivalents(
     q: Array, v: Array, tables: SweepTables, numbers: SweepNumbers, b: int, n: int, x: Array, w: Array
 ) -> None:
-    """q (action, lane) = L_β[r + γ v(s')] of a block, with scale = β/τ, not 0; scratch: `x`, `w` (outcome, lane)."""
+    """Write q (action, lane) = L_β[r + γ v(s')] of a block, scale = β/τ ≠ 0; `x`, `w` (outcome, lane) are scratch."""
     p, successor, reward, pay, rows, width, _, _ = tables
     discount, _, scale = numbers
     actions, outcomes, lanes = q.shape[0], x.shape[0], n * q.shape[0]
@@ -62,14 +62,14 @@ def equivalents(
     finish(top, 1.0 / scale, grown_sum, growth_sum, 1.0 / scale, lanes)
     for a in range(actions):
         for i in range(n):
-            # Forbidden faces that an optimist leaves out have probability 0; a row of those alone is banned by `pay`.
+            # Forbidden outcomes that an optimist avoids have probability 0; `pay` bans a row that has no others.
             banned = pay[b + i, a] if pay.shape[0] > 0 else 0.0
             q[a, i] = top[a * n + i] if banned == 0 else -np.inf
 
 
 @compiled
 def accumulate(x: Array, w: Array, top: Array, scale: float, grown_sum: Array, growth_sum: Array, lanes: int) -> None:
-    """Add w exp(scale (x − top)) and w (exp(…) − 1); a lane whose top is −inf gets nothing."""
+    """Add w exp(scale (x − top)) to `grown_sum` and w (exp(…) − 1) to `growth_sum`; top = −inf counts as 0."""
     for i in range(lanes):
         highest = top[i]
         y = scale * (x[i] - (highest if highest > -np.inf else 0.0))
@@ -81,7 +81,7 @@ def accumulate(x: Array, w: Array, top: Array, scale: float, grown_sum: Array, g
 
 @compiled
 def finish(top: Array, unit: float, grown_sum: Array, growth_sum: Array, temperature: float, lanes: int) -> None:
-    """top becomes unit · top + heat · log of the sum, by log1p where the sum is near 1."""
+    """Replace top by unit · top + temperature · log of the sum, using log1p where the sum is near 1."""
     for i in range(lanes):
         growth = growth_sum[i]
         near = growth > -0.5
@@ -93,7 +93,7 @@ def finish(top: Array, unit: float, grown_sum: Array, growth_sum: Array, tempera
 
 @compiled
 def best_actions(q: Array, top: Array, n: int) -> None:
-    """The maximum over the actions of every lane."""
+    """Write the maximum over the actions of every lane into `top`."""
     q0 = q[0]
     for i in range(n):
         top[i] = q0[i]
@@ -106,7 +106,7 @@ def best_actions(q: Array, top: Array, n: int) -> None:
 
 @compiled
 def soften(q: Array, prior: Array, top: Array, grown_sum: Array, growth_sum: Array, temperature: float, n: int) -> None:
-    """V = τ log Σ ρ exp(Q/τ) of every lane, into `top`. Actions of prior 0 have Q = −inf."""
+    """Write V = τ log Σ ρ exp(Q/τ) of every lane into `top`. Actions of prior 0 have Q = −inf."""
     best_actions(q, top, n)
     grown_sum[:] = 0.0
     growth_sum[:] = 0.0
@@ -117,7 +117,7 @@ def soften(q: Array, prior: Array, top: Array, grown_sum: Array, growth_sum: Arr
 
 @compiled
 def average(q: Array, policy: Array, bonus: Array, top: Array, b: int, n: int) -> None:
-    """The mean over the actions that the policy takes, plus a bonus of the state."""
+    """Write the mean of q under the policy, plus the bonus of each state, into `top`."""
     for i in range(n):
         total = bonus[b + i]
         for a in range(q.shape[0]):

@@ -1,7 +1,8 @@
-"""Rows of chance summed out side by side: numbers in lanes, so that every loop is over contiguous ones.
+"""Certainty equivalents of many random events side by side, in lanes, so that every loop is over contiguous numbers.
 
-Lane `(a S + s) B + b` belongs to action a, state s and setting b of the B that are solved at once; state lane `s B + b`
-likewise. The faces of dice and actions are the axis before. All arithmetic is in float64.
+Lane `(a S + s) B + b` belongs to action a, state s and setting b of the B settings that are solved at once; state lane
+`s B + b` belongs to state s and setting b. The outcomes, or the actions, are the axis before. All arithmetic is in
+float64.
 """
 
 from typing import NamedTuple
@@ -14,16 +15,16 @@ Array = np.ndarray
 
 
 class Chances(NamedTuple):
-    """What is known of random events, one a lane, before their values."""
+    """Random events without their values, one for each lane."""
 
     weight: Array  # (outcome, lane): probabilities
-    counts: Array  # (outcome,): the number of lanes that have it; they stand first
+    counts: Array  # (outcome,): the number of lanes that have this outcome; they are the first lanes
     scale: Array  # (lane,): β/τ
     temperature: Array  # (lane,): τ
 
 
 class Room(NamedTuple):
-    """Where `soften` works. log share/weight is y − norm, with y = scale · (x − best)."""
+    """The scratch space of `soften`. log share/weight is y − norm, with y = scale · (x − best)."""
 
     norm: Array  # (lane,)
     y: Array  # (outcome, lane), may be x itself
@@ -32,12 +33,11 @@ class Room(NamedTuple):
 
 @compiled
 def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -> None:
-    """`certainty_equivalent` of each lane over the faces, β not 0; exact for each lane by itself.
+    """Write `certainty_equivalent` of each lane over its outcomes into `value`, β not 0; each lane is exact by itself.
 
-    `x` and `share`, which gets the tilt, are (outcome, lane). The loops are short, because each may touch few arrays to
-    be
-    vectorised: that they do not overlap is checked as they start. Bundles are made once for many calls: each costs a
-    few atomic counts of references.
+    `x` and `share` are (outcome, lane); the tilt is written into `share`. The loops are short, because only loops over
+    few arrays are vectorised: each checks at its start that they do not overlap. Bundles are made once for many calls,
+    since making one costs a few atomic reference counts.
     """
     weight, count, scale, temperature = chances
     norm, y, work = room
@@ -48,7 +48,7 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
         norm[i] = -np.inf
     for f in range(outcomes):
         for i in range(count[f]):
-            xi, highest, leader = x[f, i], norm[i], best[i]  # read before anything is written, to be vectorised
+            xi, highest, leader = x[f, i], norm[i], best[i]  # read before any write, to be vectorised
             scaled = scale[i] * xi
             better = (scaled > highest) & (weight[f, i] > 0)
             norm[i] = scaled if better else highest
@@ -60,7 +60,7 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
         for i in range(count[f]):
             xi, leader = x[f, i], best[i]
             gap = scale[i] * (xi - leader) if weight[f, i] > 0 else -np.inf
-            # The best face, also where it is infinite: an adversary's choice, or nothing to choose.
+            # The best outcome has y = 0 even where x is infinite: an adversary's choice, or all are forbidden.
             y[f, i] = 0.0 if xi == leader else gap
         for i in range(count[f]):
             grown, growth = exp_and_expm1(y[f, i])
@@ -69,9 +69,9 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
         for i in range(count[f]):
             sum_exp[i] += share[f, i]
     for i in range(lanes):
-        near = sum_expm1[i] > -0.5  # then the digits are in Σ w (e^y − 1), as log1p keeps them
+        near = sum_expm1[i] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
         u = 1.0 + sum_expm1[i] if near else sum_exp[i]
-        rest = (sum_expm1[i] - (u - 1.0)) * (2.0 - u) if near else 0.0  # 2 − u will do for 1/u, of what is so small
+        rest = (sum_expm1[i] - (u - 1.0)) * (2.0 - u) if near else 0.0  # 2 − u is close to 1/u, and the term is small
         norm[i] = log(u) + rest
     for i in range(lanes):
         value[i] = best[i] + norm[i] / scale[i]
@@ -91,7 +91,7 @@ def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -
 
 @compiled
 def _corrected(y: Array, weight: Array, count: Array, scale: float, best: float, value: float, i: int) -> float:
-    """One step of the exact identity L[x] = c + L[x − c]: it gives back digits that a far best face took at small β."""
+    """One step of the exact identity L[x] = c + L[x − c]: it restores digits lost to a far best outcome at small β."""
     if abs(scale * value) >= 1 or not np.isfinite(best):
         return value
     total = 0.0
@@ -103,7 +103,7 @@ def _corrected(y: Array, weight: Array, count: Array, scale: float, best: float,
 
 @compiled
 def harden(x: Array, weight: Array, value: Array, share: Array) -> None:
-    """The hard maximum of each lane, τ = 0; the best faces share in proportion to their weight."""
+    """Write the hard maximum of each lane, τ = 0; the best outcomes share in proportion to their weight."""
     for i in range(x.shape[1]):
         best, total = -np.inf, 0.0
         for f in range(x.shape[0]):
@@ -117,13 +117,13 @@ def harden(x: Array, weight: Array, value: Array, share: Array) -> None:
 
 @compiled
 def everywhere(outcomes: int, lanes: int) -> Array:
-    """Counts of lanes, for `soften`, where every lane has all faces."""
+    """The `counts` for `soften` if every lane has all outcomes."""
     return np.full(outcomes, lanes)
 
 
 @compiled
 def priors_of(prior: Array, settings: int) -> Array:
-    """(setting or 1, state, action) as (action, state lane)."""
+    """The prior (setting or 1, state, action), rearranged to (action, state lane)."""
     given, states, actions = prior.shape
     lanes = np.empty((actions, states * settings))
     for a in range(actions):
@@ -135,7 +135,10 @@ def priors_of(prior: Array, settings: int) -> Array:
 
 @compiled
 def outcomes_of(table: Array, place: Array, count: Array, settings: int) -> Array:
-    """(setting or 1, everything) as (outcome, lane): `place` says where in everything; lanes without it hold 0."""
+    """The flat table (setting or 1, everything), rearranged to (outcome, lane) by the indices `place`.
+
+    Lanes without the outcome hold 0.
+    """
     lanes = np.zeros((place.shape[0], place.shape[1] * settings))
     for k in range(place.shape[0]):
         for j in range(count[k]):
@@ -146,7 +149,7 @@ def outcomes_of(table: Array, place: Array, count: Array, settings: int) -> Arra
 
 @compiled
 def spread_out(each: Array, lanes: int) -> Array:
-    """A number of each setting, in all its lanes."""
+    """A number for each setting, repeated over all lanes of the setting."""
     out = np.empty(lanes)
     for i in range(0, lanes, each.shape[0]):
         out[i : i + each.shape[0]] = each

@@ -1,8 +1,8 @@
-"""A step through the dice: values ahead to every die, and mass from every die ahead.
+"""One step through the outcomes: backwards for values, and forwards for probability mass.
 
-The dice stand in order of their number of faces, so that face k is a line as long as there are dice with so many:
-tables that are padded in the MDP are not so here. A face that leads everywhere to one state, as in a dense table, needs
-no look-up.
+The pairs (action, state) are sorted by their number of outcomes, so that outcome k is a line over the pairs that have
+it: the padding of the MDP's tables is left out. An outcome that leads to the same state from every pair, as in a dense
+table, needs no look-up.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ _CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses dig
 
 @compiled
 def lookahead(x: Array, reward: Array, ahead: Array, successor: Array, count: Array) -> None:
-    """x = r + V(s') of every face and lane; `reward` (outcome, lane), `ahead` (state, setting)."""
+    """Write x = r + V(s') of every outcome and lane; `reward` is (outcome, lane), `ahead` is (state, setting)."""
     settings = ahead.shape[1]
     for k in range(successor.shape[0]):
         target = successor[k]
@@ -35,7 +35,10 @@ def lookahead(x: Array, reward: Array, ahead: Array, successor: Array, count: Ar
 
 @compiled
 def mix(total: Array, factor: Array, z: Array, successor: Array, count: Array, common: Array) -> None:
-    """Σ_k factor · z(s') of every lane, z (state, setting); a face of factor 0 contributes nothing, even of −inf."""
+    """Write Σ_k factor · z(s') of every lane into `total`; z is (state, setting).
+
+    An outcome of factor 0 contributes nothing, even where z is −inf.
+    """
     settings = z.shape[1]
     total[:] = 0.0
     sums = total.reshape(successor.shape[1], settings)
@@ -73,7 +76,10 @@ def carry(
     count: Array,
     common: Array,
 ) -> None:
-    """Send the mass of every lane through its dice: to the successors, and times z(s') to the reward of each face."""
+    """Add the mass of every lane, along its outcomes, to `arrived` at the successors and, times z(s'), to `by_reward`.
+
+    `arrived` and `z` are (state, setting), `mass` is (lane,), `factor` and `by_reward` are (outcome, lane).
+    """
     settings = arrived.shape[1]
     for k in range(successor.shape[0]):
         target = successor[k]
@@ -103,7 +109,7 @@ def carry(
 
 @compiled_in_any_order
 def dot(x: Array, y: Array) -> float:
-    """Σ x y; the order of the sum is the compiler's choice."""
+    """The sum Σ x y; the compiler chooses the order of summation."""
     total = 0.0
     for i in range(x.shape[0]):
         total += x[i] * y[i]
@@ -112,10 +118,10 @@ def dot(x: Array, y: Array) -> float:
 
 @compiled
 def narrow_range(value: Array, scale: Array, spread: Array, widest: Array, shift: Array, z: Array) -> bool:
-    """Whether exp(β V/τ − shift), put into z, can stand for the values: nothing underflows and no digits are lost.
+    """Whether exp(β V/τ − shift), written into z, can represent the values: nothing underflows and no digits are lost.
 
-    `value` and `z` are (state, setting); `spread` and `widest` are those of `factors`; `shift` is found here, of each
-    lane. The best reward of a die may lead to values that are lowest, or −inf, so both ranges count together.
+    `value` and `z` are (state, setting); `spread` and `widest` are those of `factors`; `shift` is written here, for
+    each state lane. The best reward of a row may lead to the lowest values, or to −inf, so the two ranges are added.
     """
     states, settings = value.shape
     many = states * settings
@@ -144,9 +150,9 @@ def narrow_range(value: Array, scale: Array, spread: Array, widest: Array, shift
 def factors(
     reward: Array, weight: Array, scale: Array, top: Array, factor: Array, spread: Array, widest: Array
 ) -> bool:
-    """p exp(β (r − top)/τ) of every face, by the best reward of its die; whether such factors can be used at all.
+    """Write p exp(β r/τ − top) of every outcome, with top the largest β r/τ of its row; return if they are usable.
 
-    Also the range of β r/τ in each setting, of all dice and of the `widest` die.
+    It also writes the range of β r/τ in each setting: over all rows into `spread`, and of the widest row into `widest`.
     """
     outcomes, lanes = reward.shape
     settings = spread.shape[0]
@@ -175,6 +181,6 @@ def factors(
 
 @compiled
 def undo(value: Array, total: Array, top: Array, shift: Array, scale: Array) -> None:
-    """The values whose shifted exponentials have this total."""
+    """Write the values whose shifted exponentials have this total."""
     for i in range(value.shape[0]):
         value[i] = (log(total[i]) + (top[i] + shift[i])) / scale[i]

@@ -1,4 +1,4 @@
-"""The derivatives of what `sweep` gives, by one sweep forwards: occupancies and forward messages."""
+"""The derivatives of the results of `sweep`, by one forward sweep of occupancies and forward messages."""
 
 from typing import NamedTuple
 
@@ -14,19 +14,19 @@ Array = np.ndarray
 
 
 class Gradients(NamedTuple):
-    """Derivatives, added to what is there."""
+    """Derivatives, which are added to the content of these arrays."""
 
-    visits: Array  # (state, setting): given by the first V, left by the last
+    visits: Array  # (state, setting): on entry with respect to the first V, on return to the last
     by_reward: Array  # (outcome, lane)
-    by_numbers: Array  # (setting, 2): by temperature and by optimism of the dynamics
-    by_log_prior: Array  # (lane,), or empty: then those by numbers are left out too
+    by_numbers: Array  # (setting, 2): with respect to temperature and optimism of the dynamics
+    by_log_prior: Array  # (lane,), or empty: then `by_numbers` is left out too
 
 
 @compiled
 def pullback(
     outcomes: Outcomes, lanes: Lanes, scales: Scales, values: Values, swept: Swept, costs: Cotangents, into: Gradients
 ) -> None:
-    """Forwards: the derivatives of Σ visits · V_0 + Σ costs.q · Q + Σ costs.v · V; costs may be empty."""
+    """The forward pass: the derivatives of Σ visits · V_0 + Σ costs.q · Q + Σ costs.v · V; costs may be empty."""
     successor, _, count, common, lane, ordered = outcomes
     weight, reward, _ = lanes
     discount, temperature, dynamics_scale, survival_scale = scales
@@ -118,16 +118,16 @@ def pullback(
 
 @compiled
 def choose(visits: Array, policy: Array, here: Array) -> None:
-    """How often a state is left by one action."""
+    """Write how often each state is left by one action into `here`."""
     for n in range(visits.shape[0]):
         here[n] = visits[n] * policy[n]
 
 
 @compiled
 def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_numbers: Array) -> None:
-    r"""The derivatives of $L_\beta[x]$ by τ, which is $(L - E[x])/\tau$, and by β, which is −τ/β times that.
+    r"""Add the derivatives of $L_\beta[x]$ to `by_numbers`: $(L - E[x])/\tau$ for τ, and −τ/β times that for β.
 
-    E is over the tilted faces. Where β x/τ hardly varies, the second is the series of the cumulants κ of the tilted x:
+    E is over the tilted outcomes. Where β x/τ hardly varies, the second is the series of the cumulants κ of tilted x:
     $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
     """
     weight, count, scale, temperature = chances
@@ -143,7 +143,7 @@ def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_
             mean += share[k, i] * x[k, i] if share[k, i] > 0 else 0.0
         for k in range(num_outcomes):
             if weight[k, i] > 0:
-                widest = max(widest, abs(b * (x[k, i] - mean)))  # also of faces that the tilt leaves nothing
+                widest = max(widest, abs(b * (x[k, i] - mean)))  # also of outcomes whose tilted probability is 0
             if share[k, i] > 0:
                 off = x[k, i] - mean
                 second += share[k, i] * off**2

@@ -1,4 +1,4 @@
-"""Normalising many short rows: torch takes about as long for a row of three faces as for one of thirty."""
+"""Normalise many short rows: torch takes about as long for a row of three outcomes as for one of thirty."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from .vector_math import entry, exp, log
 
 Array = np.ndarray
 
-_BLOCK = 256  # rows worked on at a time, turned so that each face is a line of contiguous numbers
+_BLOCK = 256  # rows processed at a time, transposed so that each outcome is a line of contiguous numbers
 
 
 @entry
 def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> None:
-    """out = log softmax(log weight + logits) and its exponential, over the last of three axes.
+    """Write out = log softmax(log weight + logits) and its exponential, over the last of three axes.
 
-    The weights are as the logits, or the same for all of the first axis.
+    The weights have the shape of the logits, or a first axis of 1.
     """
     times, rows, outcomes = logits.shape
     y, top, total = np.empty((outcomes, _BLOCK)), np.empty(_BLOCK), np.empty(_BLOCK)
@@ -51,7 +51,7 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
 
 @entry
 def tilted_gradient(gradient: Array, probability: Array, out: Array) -> None:
-    """The derivative by the logits: g − p Σ g."""
+    """Write the derivative with respect to the logits: g − p Σ g."""
     times, rows, outcomes = gradient.shape
     for t in range(times):
         for i in range(rows):

@@ -1,4 +1,4 @@
-"""Some settings of one MDP, solved: values, objectives, derivatives, from tables to tables."""
+"""Solve several settings of one MDP: values, objectives and derivatives, from tables to tables."""
 
 import numpy as np
 
@@ -13,16 +13,16 @@ Array = np.ndarray
 
 @entry
 def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved: Plain, logs: Plain) -> None:
-    """Some settings side by side: values and what `wants` asks for, written into `solved` and `logs`.
+    """Solve several settings side by side; write the values and what `wants` selects into `solved` and `logs`.
 
-    `wants` is 0 for values, 1 for the derivatives by the rewards too, 2 for those by all else too. Tables that are not
-    wanted are empty.
+    `wants` is 0 for values, 1 to add the derivatives with respect to the rewards, 2 to add those with respect to
+    everything else. Tables that are not wanted are empty.
 
     Args:
-        problem: `Problem`, with `Outcomes`; all arguments without their names.
+        problem: `Problem`, with `Outcomes`; all bundles are plain tuples.
         settings: `Settings`.
-        wants: how much is written.
-        cotangents: `Cotangents`, of what the derivatives are.
+        wants: which results are written.
+        cotangents: `Cotangents`, which define the scalar that is differentiated.
         solved: `Solved`.
         logs: `Logs`.
     """
@@ -80,10 +80,10 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
 def begin(
     values: Array, initial: Array, temperature: float, optimism: float, visits: Array, log_start: Array, slope: Array
 ) -> float:
-    """The objective of one setting, L of the start over τ, and its derivatives; where τ = 0, the mean value itself.
+    """The objective of one setting, L over the start divided by τ; where τ = 0, the mean value itself.
 
-    Its derivatives by the values are written into `visits`, and those by temperature, optimism of the dynamics and
-    optimism of the start into `slope`, unless that is empty.
+    Its derivatives with respect to the values are written into `visits`, and those with respect to temperature,
+    optimism of the dynamics and optimism of the start into `slope`, unless `slope` is empty.
     """
     states = values.shape[0]
     tau = temperature if temperature > 0 else 1.0

@@ -1,4 +1,4 @@
-"""The backward sweep: all Q and V of some settings side by side."""
+"""The backward sweep: all Q and V of several settings side by side."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from .vector_math import compiled, log
 
 Array = np.ndarray
 
-SMALL = 0.1  # optimism below which exponentials of values lose digits that are multiplied by τ/β afterwards
+SMALL = 0.1  # below this |β|, exponentials of values lose digits, and τ/β multiplies the loss
 
 
 class Lanes(NamedTuple):
-    """Tables of all settings, in lanes."""
+    """The tables of all settings, in lanes."""
 
     weight: Array  # (outcome, lane): probabilities of the outcomes
     reward: Array  # (outcome, lane)
@@ -23,36 +23,36 @@ class Lanes(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """The numbers of each setting; scales are β/τ. Where the first of `dynamics` is 0, outcomes are averaged."""
+    """The numbers of each setting; scales are β/τ. If the first entry of `dynamics` is 0, outcomes are averaged."""
 
-    discount: float  # the same in all
+    discount: float  # the same in all settings
     temperature: Array
     dynamics: Array
     survival: Array
 
 
 class Values(NamedTuple):
-    """What `sweep` writes."""
+    """The arrays that `sweep` writes."""
 
     q: Array  # (setting, time, action state)
-    v: Array  # (time and last, state, setting), the last given
+    v: Array  # (time and last, state, setting); the last is an input
     policy: Array  # (time, lane), or (1, lane) if it is not needed
 
 
 class Swept(NamedTuple):
-    """What `pull` needs to know of a sweep."""
+    """The results of a sweep that `pullback` needs."""
 
     factor: Array  # (outcome, lane): p exp(β r/τ)
-    narrow: Array  # (time,): whether values were near enough to each other for exponentials of them
-    z: Array  # (time, state, setting): these
-    inverse: Array  # (time, lane): of their mixtures
+    narrow: Array  # (time,): whether the values were close enough to each other to use their exponentials
+    z: Array  # (time, state, setting): these exponentials
+    inverse: Array  # (time, lane): the inverses of their mixtures
     alive: Array  # (time, state, setting): the derivative of the discounted values, if survival is free
-    folds: bool  # the inverse multiplies the policy already
+    folds: bool  # whether the policy is already multiplied by the inverse
 
 
 @compiled
 def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values: Values, logs: Logs) -> Swept:
-    """All Q and V backwards from the last V; also what of the logs is not empty."""
+    """Write all Q and V, backwards from the last V, and those arrays of `logs` that are not empty."""
     successor, place, count, common, lane, ordered = outcomes
     weight, reward, prior = lanes
     discount, temperature, dynamics_scale, survival_scale = scales
@@ -153,7 +153,7 @@ def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values:
 
 @compiled
 def logarithms(probability: Array) -> Array:
-    """The logarithms of a table."""
+    """The logarithm of each entry of a table."""
     out = np.empty_like(probability)
     for f in range(probability.shape[0]):
         for i in range(probability.shape[1]):
@@ -163,7 +163,7 @@ def logarithms(probability: Array) -> Array:
 
 @compiled
 def discounted(after: Array, discount: float, beyond: Array) -> None:
-    """γ V of every state."""
+    """Write γ V of every state into `beyond`."""
     for s in range(after.shape[0]):
         for b in range(after.shape[1]):
             beyond[s, b] = discount * after[s, b]
@@ -173,7 +173,7 @@ def discounted(after: Array, discount: float, beyond: Array) -> None:
 def live(
     after: Array, discount: float, scale: Array, temperature: Array, beyond: Array, alive: Array, log_alive: Array
 ) -> None:
-    """L over living on, with V, and ending with nothing; and the tilted probability of living on."""
+    """Write L over surviving, worth V, and ending, worth 0, into `beyond`; the tilted survival into `alive`."""
     states, settings = after.shape
     many = states * settings
     continuation, weight, share = np.zeros((2, many)), np.empty((2, many)), np.empty((2, many))

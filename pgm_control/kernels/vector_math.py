@@ -1,7 +1,7 @@
-"""exp and log that a compiler can vectorise, for the compiled loops: numba calls the scalar ones of libm one at a time.
+"""exp and log that a compiler can vectorise, for the compiled loops: numba calls libm for one number at a time.
 
-Polynomials and bit patterns alone, no branches, so that a loop over contiguous numbers becomes vector instructions on
-any machine. Each is within 2 units in the last place of the exact answer.
+They use polynomials and bit patterns only, without branches, so that a loop over contiguous numbers becomes vector
+instructions on any machine. Each result is within 2 units in the last place of the exact answer.
 """
 
 import functools
@@ -28,7 +28,7 @@ _TINY = 2.2250738585072014e-308  # the smallest number with all its digits
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile the bare function: the shape checker of the tests wraps it, and a wrapper cannot be compiled.
+    """Compile the unwrapped function: the shape checker of the tests wraps it, and a wrapper cannot be compiled.
 
     A product and a sum may be rounded once instead of twice ("contract"); nothing else may be reordered.
     """
@@ -36,14 +36,14 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As `compiled`; sums may be reordered too, which lets several be taken side by side."""
+    """Compile as `compiled` does; sums may also be reordered, so that several terms are added side by side."""
     return numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})(inspect.unwrap(function))
 
 
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
-    """As `compiled`, and kept on disk under a name that changes with any of the files here, or that of the bundles.
+    """Compile as `compiled` does, and cache on disk under a name that changes with any file here or with the bundles.
 
-    Numba's cache looks at the file of the function alone, and would keep an old copy of what that calls.
+    Numba's cache looks only at the file of the function itself, and would keep an old copy of the functions it calls.
     """
     bare = inspect.unwrap(function)
     bare.__qualname__ += f"_{_sources()}"
@@ -121,7 +121,7 @@ def log(x: float) -> float:
     small = x < _TINY
     bits = _bits(x * 18014398509481984.0 if small else x)  # 2^54
     above = bits + (_ONE_BITS - _SQRT_HALF_BITS)
-    # The exponent is positive, biased by 1023: a logical shift, which every vector machine has, will do.
+    # The exponent is positive, biased by 1023: a logical shift, which every vector machine has, suffices.
     exponent = np.int64(np.uint64(above) >> np.uint64(52)) - np.int64(1023)
     f = _from_bits(bits - (exponent << np.int64(52))) - 1.0
     e = (_from_bits(_ROUND_BITS + exponent) - _ROUND) - (54.0 if small else 0.0)
@@ -140,7 +140,7 @@ def log(x: float) -> float:
     half = 0.5 * f * f
     value = e * _LN2_HIGH - ((half - (s * (half + z * p) + e * _LN2_LOW)) - f)
     value = -np.inf if x == 0.0 else value
-    return x if x != x else value  # nan spreads
+    return x if x != x else value  # nan propagates
 
 
 @compiled

@@ -1,3 +1,3 @@
-"""What may happen, and what it pays."""
+"""Decision problems: their states, actions, outcomes and rewards."""
 
 __all__: list[str] = []

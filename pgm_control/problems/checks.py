@@ -1,4 +1,4 @@
-"""The checks of tables of numbers. Each names the argument, the entry that offends, its value and the remedy."""
+"""Checks of numeric tables. Each error names the argument, the offending entry, its value and the remedy."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,14 +14,14 @@ from ..runtime.arguments import is_number
 from .grid import Places, grid_of
 
 _AXES = ("state", "action", "outcome")
-_MOST_CELLS = 1000  # of a grid, for each state
+_MOST_CELLS = 1000  # the most cells of a grid for each state
 Refusal = type[InvalidProblem] | type[InvalidArgument]
 Names = Sequence[tuple[str, ...] | None]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the tables of one MDP share."""
+    """The dtype and device that the tables of one MDP share."""
 
     dtype: torch.dtype
     device: torch.device
@@ -42,11 +42,11 @@ def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, erro
     """A copy of `value` as a floating tensor with the given number of axes, none of them empty.
 
     Args:
-        name: of the argument, for messages.
-        value: what was passed.
-        axes: how many of (state, action, outcome), or the axes that are allowed, by their number.
-        kind: dtype and device of the copy.
-        error: the class to raise.
+        name: the name of the argument, for messages.
+        value: the value of the argument.
+        axes: the number of axes among (state, action, outcome), or a mapping from allowed numbers to names of the axes.
+        kind: the dtype and device of the copy.
+        error: the class of error to raise.
     """
     allowed = {axes: ", ".join(_AXES[:axes])} if isinstance(axes, int) else axes
     wanted = " or ".join(f"{n} axes ({called})" for n, called in allowed.items())
@@ -66,7 +66,7 @@ def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, erro
 
 
 def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> None:
-    """Refuse an array of another shape."""
+    """Raise unless the array has the expected shape."""
     if tuple(value.shape) != expected:
         raise InvalidProblem(
             f"`{name}` must have shape {expected} ({meaning}), but has shape {tuple(value.shape)}. "
@@ -77,7 +77,7 @@ def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> 
 def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidProblem) -> Tensor:
     """The probabilities `value`, checked and rescaled to sum to one over the last axis up to rounding.
 
-    Rows that already do are kept bit for bit, so that a copy of an MDP is identical to it.
+    Rows that already sum to one are kept bit for bit, so that a copy of an MDP is identical to it.
     """
     at = _first(torch.isnan(value))
     if at is not None:
@@ -101,7 +101,7 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
 
 
 def rewards(name: str, value: Tensor, names: Names) -> None:
-    """Refuse nan and +inf; −inf is a forbidden outcome and is allowed."""
+    """Raise if a reward is nan or +inf; −inf forbids an outcome and is allowed."""
     at = _first(torch.isnan(value))
     if at is not None:
         raise InvalidProblem(
@@ -116,7 +116,7 @@ def rewards(name: str, value: Tensor, names: Names) -> None:
 
 
 def same_infinities(name: str, before: Tensor | None, after: Tensor | None) -> None:
-    """Refuse rewards that became infinite in another dtype. On torch's device "meta", where there are none, nothing."""
+    """Raise if a finite reward became infinite in another dtype. Rewards on torch's device "meta" always pass."""
     if before is None or after is None or before.is_meta or before.dtype == after.dtype:
         return
     overflown = after.isinf().to(before.device) if not after.is_meta else before.to(after.dtype).isinf()
@@ -129,7 +129,7 @@ def same_infinities(name: str, before: Tensor | None, after: Tensor | None) -> N
 
 
 def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
-    """A copy of `value` as state indices, checked to be in range. 32-bit integers stay what they are."""
+    """A copy of `value` as state indices, checked to be in range. 32-bit integers keep their dtype."""
     try:
         given = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
     except ValueError as problem:
@@ -152,17 +152,17 @@ def successors(name: str, value: Any, probability: Tensor, names: Names, num_sta
 
 
 def horizon(name: str, value: Any) -> int:
-    """A positive whole number of actions."""
+    """The horizon, checked to be a positive whole number of actions."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise InvalidProblem(
             f"`{name}` must be a whole number of actions, at least 1, but is {value!r}. "
-            "An endless problem is approached by a long horizon, or by a discount below 1."
+            "An infinite horizon is approximated by a long horizon, or by a discount below 1."
         )
     return int(value)
 
 
 def discount(name: str, value: Any) -> float:
-    """A probability of surviving a step."""
+    """The discount, checked to be a probability of surviving a step."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value <= 1:
         raise InvalidProblem(
             f"`{name}` must be the probability of surviving a step, more than 0 and at most 1, but is {value!r}. "
@@ -172,7 +172,7 @@ def discount(name: str, value: Any) -> float:
 
 
 def temperature(name: str, value: Any, dtype: torch.dtype) -> float:
-    """Reward units per nat, 0 or more and finite in the dtype of the tables."""
+    """The temperature in reward units per nat, checked to be 0 or more and finite in the dtype of the tables."""
     if not is_number(value) or not 0 <= float(value) < torch.finfo(dtype).max:
         raise InvalidProblem(
             f"`{name}` must be a number of reward units per nat, 0 or more, but is {value!r}. "
@@ -182,7 +182,7 @@ def temperature(name: str, value: Any, dtype: torch.dtype) -> float:
 
 
 def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
-    """Distinct names, one an index."""
+    """The names as a tuple, checked to be distinct and one for each index."""
     if value is None:
         return None
     result = tuple(str(each) for each in value)
@@ -199,14 +199,14 @@ def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...]
 
 
 def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> Places | None:
-    """The cell of each state, or None. No two share one: a picture shows one number, and one policy, in a cell."""
+    """The cell of each state, or None. No two states share a cell: a picture shows one number and one policy in it."""
     if value is None:
         return None
     given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
     if len(given) != count:
         raise InvalidProblem(
-            f"`{name}` must hold {count} places, one a state, but holds {len(given)}. Write None for a state that lies "
-            "nowhere."
+            f"`{name}` must hold {count} places, one a state, but holds {len(given)}. Write None for a state that is "
+            "not on the grid."
         )
     result = tuple(None if each is None else _cell(name, s, each, names) for s, each in enumerate(given))
     if not any(result):
@@ -243,7 +243,7 @@ def _first(bad: Tensor) -> tuple[int, ...] | None:
 
 
 def _entry(name: str, index: tuple[int, ...], names: Names) -> str:
-    """`probability[2, 1]` (state 'goal', action 'left')."""
+    """The words for an entry: `probability[2, 1]` (state 'goal', action 'left')."""
     called = [
         f"{axis} {labels[i]!r}" for axis, i, labels in zip(_AXES, index, names, strict=False) if labels is not None
     ]

@@ -1,4 +1,4 @@
-"""Not knowing the world: a finite ensemble of MDPs with a prior, of which one is true.
+"""Uncertainty about the model: a finite ensemble of MDPs with a prior, one of which is true.
 
 Sources:
     [strens2000] M. Strens, A Bayesian framework for reinforcement learning. International Conference on Machine
@@ -26,24 +26,25 @@ MEMBER, STATE = "member", "state"
 @final
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class Ensemble:
-    r"""Several MDPs with the same states and actions; which one is true is drawn once, before the first step.
+    r"""Several MDPs with the same states and actions; the true one is drawn once, before the first step.
 
     $$\tilde p = w_m\, p_m(s_0) \prod_t \rho(a_t \mid s_t)\, p_m(k_t \mid s_t, a_t) \exp(r_t/\tau)$$
 
-    The parameter m is chance like any other, and a block of its own: a guide that may move its weights believes to live
-    in the member that suits it (*epistemic* optimism, about what is unknown), whether or not it may move the dice
-    (optimism about luck). `joint()` is the MDP over pairs (member, state), whose start is thrown in two parts:
+    The member m is a random variable like any other, and a block of its own. A guide that may change its weights
+    believes that the member that suits it is true (*epistemic* optimism, about what is unknown), whether or not the
+    guide may change the dynamics (optimism about luck). `joint()` is the MDP over pairs (member, state), whose start
+    has these two factors:
 
         model = TabularModel(Ensemble([cautious, generous], weights=[0.9, 0.1]).joint())
         infer(model, Optimism(dynamics=0.0, initial={"member": 1.0, "state": 0.0}))
 
-    The policy of the joint problem sees the member: it is the plan of an agent that has made up its mind, as in
-    Thompson sampling. `member_returns` says what such plans earn in the other members.
+    The policy of the joint problem sees the member: it is the plan of an agent that has decided which member is true,
+    as in Thompson sampling. `member_returns` gives the returns of such plans in the other members.
 
     Attributes:
         members: the MDPs.
-        weights: $w_m$, probabilities.
-        names: of the members.
+        weights: $w_m$, the prior probabilities.
+        names: the names of the members.
 
     References:
         [strens2000]
@@ -56,12 +57,12 @@ class Ensemble:
     def __init__(
         self, members: Sequence[TabularMDP], weights: ArrayLike | None = None, names: Sequence[str] | None = None
     ) -> None:
-        """Check and store.
+        """Check and store the members, their weights and their names.
 
         Args:
             members: MDPs that agree in states, actions, horizon, discount and factors.
-            weights: prior probabilities; uniform unless given.
-            names: of the members, for tables and messages; "world 0" and so on unless given.
+            weights: prior probabilities; default: uniform.
+            names: the names of the members, for tables and messages; default: "world 0" and so on.
 
         Raises:
             InvalidProblem: naming the argument, the member that disagrees and the remedy.
@@ -108,7 +109,7 @@ class Ensemble:
         return moved_copy(self, place, weights=moved_probability(self.weights, place))
 
     def joint(self) -> TabularMDP:
-        """The MDP over pairs, of index member · S + state. If all members have a layout, they lie side by side."""
+        """The MDP over pairs, with index member · S + state. If all members have a layout, these are side by side."""
         first = self.members[0]
         widest = max(each.num_outcomes for each in self.members)
 
@@ -142,6 +143,6 @@ class Ensemble:
         return list(zip(self.names, self.members, strict=True))
 
     def __repr__(self) -> str:
-        """Names and weights."""
+        """The names and weights of the members."""
         parts = ", ".join(f"{name}: {float(w):.4g}" for name, w in zip(self.names, self.weights, strict=True))
         return f"Ensemble({{{parts}}} of {self.members[0]!r})"

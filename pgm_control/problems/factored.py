@@ -1,4 +1,4 @@
-"""Dynamics in parts: independent dice thrown in one step, some of which may be freed and others clamped."""
+"""Factored dynamics: several random events in one step, of which some may be freed and others clamped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,22 +20,23 @@ from .mdp import TabularMDP
 @final
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class FactoredMDP:
-    r"""An MDP in which a step throws several dice, say the own motion and the wind, or a move and the answer to it.
+    r"""An MDP in which a step samples several factors, such as motion and wind, or a move and the answer to it.
 
     $$p(k_1, \dots, k_F \mid s, a) = \prod_i p_i(k_i \mid s, a)$$
 
-    and where the step leads, and what it pays, depends on all of them. Inference with one β a factor nests the
-    operators in the order of the factors: the first is thrown first, so that, freed, it does not know the later ones.
+    The successor and the reward depend on all factors. Inference with one β for each factor nests the operators in the
+    order of the factors: the first is sampled first, so that when it is freed it does not know the later ones.
 
         wind = FactoredMDP(start, {"motion": p1, "wind": p2}, successor, reward, horizon=10)
         infer(TabularModel(wind.joint()), Optimism(dynamics={"motion": 0.0, "wind": 1.0}))
 
     Attributes:
         initial: $p(s_0)$.
-        factors: one table a factor, in the order of sampling: $p_i(k_i \mid s, a)$ of shape (state, action, outcomes),
-            or, where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$, (state, action, K_1, …, K_i).
+        factors: one table for each factor, in the order of sampling: $p_i(k_i \mid s, a)$ of shape (state, action,
+            outcomes), or, where it depends on the factors before it, $p_i(k_i \mid s, a, k_{<i})$ of shape (state,
+            action, K_1, …, K_i).
         successor: $s'(s, a, k_1, \dots, k_F)$, of shape (state, action, K_1, …, K_F).
-        reward: $r(s, a, k_1, \dots, k_F)$, of that shape, in reward units.
+        reward: $r(s, a, k_1, \dots, k_F)$, of the same shape, in reward units.
         horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
     """
 
@@ -65,11 +66,11 @@ class FactoredMDP:
     ) -> None:
         """Check and store the arrays.
 
-        Tables of factors and rewards broadcast: probabilities that do not depend on state and action may have shape
-        (outcomes,) alone.
+        Tables of factors and rewards broadcast: probabilities that do not depend on state and action may have the shape
+        (outcomes,).
 
         Raises:
-            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+            InvalidProblem: naming the argument, the offending index and value, and the remedy.
         """
         if not isinstance(factors, Mapping) or not factors:
             raise InvalidProblem(
@@ -130,7 +131,7 @@ class FactoredMDP:
         return found
 
     def joint(self) -> TabularMDP:
-        """The same problem with one die a (state, action), of K_1 ⋯ K_F faces, that remembers its factors."""
+        """The same problem as a `TabularMDP` with K_1 ⋯ K_F outcomes, which keeps the factors' names and sizes."""
         logs = [table.log() for table in self.factors.values()]
         probability = joint(logs).exp()
         return TabularMDP(
@@ -148,26 +149,26 @@ class FactoredMDP:
         )
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The sizes, without the tables."""
         states, actions, *sizes = self.successor.shape
         parts = ", ".join(f"{name}: {size}" for name, size in zip(self.factors, sizes, strict=True))
         return f"FactoredMDP({states} states, {actions} actions, factors {{{parts}}}, horizon {self.horizon})"
 
 
 def marginal_of_factor(mdp: TabularMDP, log_dynamics: Float[Tensor, "*row outcome"], name: str) -> Tensor:
-    r"""What a guide believes of one factor alone: $q(k_i)$, the others summed out, of shape (*row, K_i).
+    r"""The marginal of one factor under the dynamics of a guide: $q(k_i)$, the others summed out, of shape (*row, K_i).
 
     Args:
-        mdp: an MDP whose dice are thrown in parts.
-        log_dynamics: log-probabilities of the joint faces, such as those of `blocks()`.
-        name: which factor.
+        mdp: an MDP with factored dynamics.
+        log_dynamics: log-probabilities of the joint outcomes, such as those of `blocks()`.
+        name: the name of the factor.
 
     Raises:
         InvalidProblem: if there is no such factor.
     """
     if mdp.factors is None or name not in mdp.factors.names:
-        have = "is thrown in one piece" if mdp.factors is None else f"has the factors {', '.join(mdp.factors.names)}"
-        raise InvalidProblem(f"`name` must be a factor of the dice, but is {name!r}: this MDP {have}.")
+        have = "is not factored" if mdp.factors is None else f"has the factors {', '.join(mdp.factors.names)}"
+        raise InvalidProblem(f"`name` must be a factor of the dynamics, but is {name!r}: this MDP {have}.")
     place, sizes = mdp.factors.names.index(name), mdp.factors.sizes
     table = log_dynamics.exp().unflatten(-1, sizes)
     first = table.ndim - len(sizes)
@@ -184,7 +185,7 @@ def _table(name: str, given: ArrayLike, rows: tuple[int, ...], sizes: tuple[int,
             table = table.reshape(*table.shape[:2], *[1] * (len(sizes) - 1), table.shape[-1])
         if table.shape[-1] != sizes[-1]:
             raise InvalidProblem(
-                f"`{name}` must have {sizes[-1]} faces, as its axis of `successor` has, but has {table.shape[-1]}."
+                f"`{name}` must have {sizes[-1]} outcomes, as its axis of `successor` has, but has {table.shape[-1]}."
             )
     try:
         table = table.expand(*rows, *sizes)

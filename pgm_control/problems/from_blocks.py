@@ -1,4 +1,4 @@
-"""Large problems, built a piece at a time, so that the peak of memory is hardly more than their tables."""
+"""Large problems, built piece by piece, so that peak memory is little more than their tables."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from ..runtime.array_like import ArrayLike
 from . import checks
 from .mdp import TabularMDP
 
-_PIECE = 1 << 18  # outcomes that are checked at once
+_PIECE = 1 << 18  # the number of outcomes that are checked at once
 
 
 def mdp_from_blocks(
@@ -29,7 +29,7 @@ def mdp_from_blocks(
     dtype: torch.dtype = torch.float64,
     layout: Sequence[Sequence[int] | None] | None = None,
 ) -> TabularMDP:
-    """Make a large MDP a piece at a time: memory peaks at little more than its tables, 20 bytes an outcome.
+    """Make a large MDP piece by piece: memory peaks at little more than its tables, 20 bytes for each outcome.
 
     Args:
         blocks: an iterable, such as a generator, of (probability, successor, reward) of consecutive states, each of
@@ -37,13 +37,13 @@ def mdp_from_blocks(
             reward), numbers or vectors, in any order.
         num_states, num_actions, num_outcomes: S, A, K.
         horizon, discount: as in `TabularMDP`.
-        initial: p(s_0); unless given, uniform over the states.
-        of_rows: what `blocks` gives.
+        initial: p(s_0); default: uniform over the states.
+        of_rows: whether `blocks` gives outcomes in any order instead of consecutive states.
         dtype: of the tables, torch.float64 or torch.float32.
         layout: as in `TabularMDP`.
 
     Raises:
-        InvalidProblem: as `TabularMDP`, naming the block too.
+        InvalidProblem: as in `TabularMDP`; the message also names the block.
     """
     fill = _tables_of_rows if of_rows else _tables_of_blocks
     found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
@@ -62,7 +62,7 @@ def mdp_from_blocks(
 
 
 class OutcomeTables(NamedTuple):
-    """The checked tables of an MDP. Successors are 32-bit: 20 bytes an outcome in all, with float64."""
+    """The checked tables of an MDP. Successors are 32-bit: with float64 an outcome takes 20 bytes in all."""
 
     probability: Float[Tensor, "state action outcome"]
     successor: Int32[Tensor, "state action outcome"]
@@ -75,13 +75,13 @@ def _tables_of_blocks(
     """Fill the tables from blocks of consecutive states.
 
     Args:
-        blocks: gives (probability, successor, reward), each of shape (states of the block, A, at most K); rows that are
-            shorter than K are padded with probability 0.
+        blocks: an iterable of (probability, successor, reward), each of shape (states of the block, A, at most K); rows
+            that are shorter than K are padded with probability 0.
         num_states, num_actions, num_outcomes: S, A and K.
         dtype: of probabilities and rewards.
 
     Raises:
-        InvalidProblem: naming the argument, the entry that offends and the block, or how many states were missing.
+        InvalidProblem: naming the argument, the offending entry and the block, or the number of states given.
     """
     found = _empty(num_states, num_actions, num_outcomes, dtype)
     kind, first = checks.Kind(dtype, torch.device("cpu")), 0
@@ -100,7 +100,7 @@ def _tables_of_blocks(
 
 
 def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int:
-    """Check one block, write it from state `first` on, and give its number of states."""
+    """Check one block, write it from state `first` on, and return its number of states."""
     states, actions, outcomes = found.probability.shape
     if not isinstance(block, tuple | list) or len(block) != 3:
         raise InvalidProblem(
@@ -132,13 +132,13 @@ def _tables_of_rows(
     """Fill the tables from outcomes in any order, any number at a time.
 
     Args:
-        rows: gives (state, action, probability, successor, reward), numbers or vectors of one length. Outcomes of one
-            (state, action) are faces of its die in the order in which they come.
+        rows: an iterable of (state, action, probability, successor, reward), numbers or vectors of one length. The
+            outcomes of one (state, action) are numbered in the order in which they come.
         num_states, num_actions, num_outcomes: S, A and K, the largest number of outcomes of a (state, action).
         dtype: of probabilities and rewards.
 
     Raises:
-        InvalidProblem: naming the argument, the entry that offends and the remedy.
+        InvalidProblem: naming the argument, the offending entry and the remedy.
     """
     found = _empty(num_states, num_actions, num_outcomes, dtype)
     for table in found:
@@ -186,7 +186,7 @@ def _empty(states: int, actions: int, outcomes: int, dtype: torch.dtype) -> Outc
 
 
 def _checked(found: OutcomeTables) -> OutcomeTables:
-    """Check and normalise filled tables in their place, some states at a time."""
+    """Check and normalise filled tables in place, some states at a time."""
     states, actions, outcomes = found.probability.shape
     step = max(1, _PIECE // (actions * outcomes))
     for first in range(0, states, step):

@@ -1,4 +1,4 @@
-"""Reading the transition tables of toy-text environments, `env.unwrapped.P`; which wrappers leave them true."""
+"""Read the transition tables of toy-text environments, `env.unwrapped.P`, and check that wrappers leave them valid."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ _ACTION_NAMES = {
     "CliffWalkingEnv": ("up", "right", "down", "left"),
     "TaxiEnv": ("south", "north", "east", "west", "pick up", "drop off"),
 }
-_ONLY_WATCHES = (  # a wrapper's step may do anything, so those that leave the problem alone are listed
+_ONLY_WATCHES = (  # a wrapper's step may do anything, so those that do not change the problem are listed
     wrappers.TimeLimit,
     wrappers.OrderEnforcing,
     wrappers.PassiveEnvChecker,
@@ -40,10 +40,10 @@ class OutcomeTable(NamedTuple):
 
 
 def outcome_table(env: gymnasium.Env) -> OutcomeTable:
-    """The outcomes of every (state, action), as listed by the environment, with terminated ones sent to the new state.
+    """The outcomes of every (state, action) as the environment lists them; terminated ones lead to the added state.
 
     Raises:
-        UnsupportedEnvironment: if there is no table, or the environment or a wrapper around it does not obey it.
+        UnsupportedEnvironment: if there is no table, or the environment or a wrapper deviates from the table.
     """
     bare = env.unwrapped
     listed, initial = getattr(bare, "P", None), getattr(bare, "initial_state_distrib", None)
@@ -90,12 +90,12 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
 
 
 def changing_wrapper(env: gymnasium.Env) -> gymnasium.Wrapper | None:
-    """The outermost wrapper that may change rewards, observations or actions, if there is one."""
+    """The outermost wrapper that may change rewards, observations or actions, or None if there is none."""
     return next((layer for layer in _layers(env) if not isinstance(layer, _ONLY_WATCHES)), None)
 
 
 def time_limit(env: gymnasium.Env) -> int | None:
-    """The number of steps after which the environment truncates an episode, where it says so: the tightest limit."""
+    """The number of steps after which the environment truncates an episode (its tightest limit), or None."""
     limits = [layer._max_episode_steps for layer in _layers(env) if isinstance(layer, wrappers.TimeLimit)]
     limits += [spec.max_episode_steps for spec in (env.spec, env.unwrapped.spec) if spec is not None]
     return min((each for each in limits if each is not None), default=None)
@@ -109,19 +109,19 @@ def _layers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
 
 
 def _row_by_row(bare: gymnasium.Env, states: int) -> tuple[tuple[int, int], ...] | None:
-    """The cells of a grid with one state each."""
+    """The cells of a grid with one state in each, row by row; None if the states are not such a grid."""
     grid = getattr(bare, "shape", None) or (getattr(bare, "nrow", 0), getattr(bare, "ncol", 0))
     rows, columns = grid if len(grid) == 2 else (0, 0)
     return tuple(divmod(s, columns) for s in range(states)) if rows * columns == states else None
 
 
 def _taxi(_: Any) -> Places:
-    """A map of 5 by 5 for each place of the passenger, from top to bottom, and each destination, from left to right."""
+    """One 5-by-5 map for each place of the passenger (top to bottom) and each destination (left to right)."""
     return tuple((6 * at + row, 6 * to + column) for row, column, at, to in np.ndindex(5, 5, 5, 4))
 
 
 def _own(bare: Any) -> Places | None:
-    """That of the problem behind a `TabularEnv`, unless its states are pairs with time."""
+    """The layout of the problem of a `TabularEnv`; None if its states are pairs with time."""
     return None if bare.observe_time else bare.mdp.layout
 
 

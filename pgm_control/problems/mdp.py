@@ -27,7 +27,7 @@ from . import checks
 from .grid import Places
 from .gymnasium_table import outcome_table, time_limit
 
-_MOST_OUTCOMES = 4  # of a die that a page shows
+_MOST_OUTCOMES = 4  # the most outcomes of a (state, action) that a page shows
 _NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.horizon, "discount": checks.discount}
 
 
@@ -36,9 +36,9 @@ _NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.h
 class TabularMDP:
     r"""A finite Markov decision process whose rewards belong to outcomes.
 
-    Doing action $a$ in state $s$ throws a die with faces $k$: face $k$ comes up with probability $p(k \mid s, a)$,
-    pays $r(s, a, k)$ and leads to the state $s'(s, a, k)$. Outcomes are kept apart even where they lead to the same
-    state, because exact inference tilts each face by its own reward [levine2018].
+    Taking action $a$ in state $s$ draws an outcome $k$ with probability $p(k \mid s, a)$. The outcome pays
+    $r(s, a, k)$ and leads to the state $s'(s, a, k)$. Outcomes are kept separate even where they lead to the same
+    state, because exact inference tilts each outcome by its own reward [levine2018].
 
     Attributes:
         initial: $p(s_0)$.
@@ -49,11 +49,11 @@ class TabularMDP:
         discount: γ, the probability of surviving a step, in (0, 1].
         final_reward: reward of the last state $s_T$, in reward units; None for zero.
         state_names, action_names: for messages, tables and pictures.
-        layout: where each state lies on a grid, as (row, column) from the upper left; None for a state that lies
-            nowhere, such as the end of an episode. Pictures are drawn by it. None if there is no grid.
-        factors: how the faces split into parts that are thrown one after the other, so that `Optimism` can name them;
-            None for dice in one piece. `FactoredMDP` makes it.
-        initial_factors: the same of the start. `Ensemble` makes it.
+        layout: the cell of each state on a grid, as (row, column) from the upper left; None for a state that is not on
+            the grid, such as the end of an episode. Pictures use the layout. None if there is no grid.
+        factors: the factors of an outcome, which are sampled one after the other, so that `Optimism` can name them;
+            None for dynamics that are not factored. `FactoredMDP` makes it.
+        initial_factors: the factors of the start. `Ensemble` makes it.
     """
 
     initial: Float[Tensor, " state"]
@@ -90,7 +90,7 @@ class TabularMDP:
         Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one up to rounding.
 
         Raises:
-            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+            InvalidProblem: naming the argument, the offending index and value, and the remedy.
         """
         kind = checks.kind(probability)
         p = checks.table("probability", probability, 3, kind)
@@ -174,18 +174,18 @@ class TabularMDP:
     def from_gymnasium(cls, env: gymnasium.Env, horizon: int | None = None, discount: float = 1.0) -> "TabularMDP":
         """Read the transition table `env.unwrapped.P` of a Gymnasium environment.
 
-        Outcomes stay as listed, duplicates apart. A terminated outcome leads to one absorbing state with zero reward,
-        added last; the rows of Gymnasium's own terminal states need not be absorbing. A time limit is not in the
-        table: it becomes the horizon. Grids have a layout: Taxi's is 20 maps, a row of four, one for each destination,
-        for each of five places of the passenger.
+        Outcomes stay as listed; duplicates are not merged. A terminated outcome leads to one absorbing state with zero
+        reward, added last; the rows of Gymnasium's own terminal states need not be absorbing. A time limit is not in
+        the table: it becomes the horizon. Grids have a layout. That of Taxi is 20 maps: a row for each of five places
+        of the passenger, and in each row a map for each of four destinations.
 
         Args:
             env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4.
-            horizon: number of actions; by default the time limit of the environment (`env.spec.max_episode_steps`).
+            horizon: number of actions; default: the time limit of the environment (`env.spec.max_episode_steps`).
             discount: γ, in (0, 1].
 
         Raises:
-            UnsupportedEnvironment: if there is no table, or the environment or a wrapper does not obey it.
+            UnsupportedEnvironment: if there is no table, or the environment or a wrapper deviates from the table.
             InvalidProblem: if `horizon` is needed and missing.
         """
         table = outcome_table(env)
@@ -209,22 +209,22 @@ class TabularMDP:
 
     @property
     def num_states(self) -> int:
-        """S."""
+        """The number of states, S."""
         return self.probability.shape[0]
 
     @property
     def num_actions(self) -> int:
-        """A."""
+        """The number of actions, A."""
         return self.probability.shape[1]
 
     @property
     def num_outcomes(self) -> int:
-        """K, the largest number of outcomes that any (state, action) has."""
+        """The largest number of outcomes of any (state, action), K."""
         return self.probability.shape[2]
 
     @property
     def is_deterministic(self) -> bool:
-        """True if no die has more than one face: one possible outcome everywhere, a given start, no discount."""
+        """True if nothing is random: one possible outcome everywhere, one possible start, no discount."""
         one_outcome = bool(((self.probability > 0).sum(-1) == 1).all())
         return one_outcome and int((self.initial > 0).sum()) == 1 and self.discount == 1.0
 
@@ -237,9 +237,9 @@ class TabularMDP:
         return self.action_names[action] if self.action_names else str(action)
 
     def replace(self, **changes: object) -> "TabularMDP":
-        """The problem with some arguments changed, checked anew: `mdp.replace(discount=0.9)`.
+        """The problem with some arguments changed and checked: `mdp.replace(discount=0.9)`.
 
-        Where only the horizon and the discount change, the tables are shared with the original; else they are copied.
+        If only the horizon and the discount change, the tables are shared with the original; otherwise they are copied.
         """
         if not changes.keys() <= _NUMBERS.keys():
             return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
@@ -251,12 +251,12 @@ class TabularMDP:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TabularMDP":
         """The problem on another device or in another floating dtype; itself if nothing changes.
 
-        Integer tables keep their dtype. In float32, probabilities and rewards are rounded to about 7 digits; an outcome
-        that is possible stays possible.
+        Integer tables keep their dtype. In float32, probabilities and rewards are rounded to about 7 digits; possible
+        outcomes stay possible.
 
         Args:
-            device: one of torch's; as it is by default.
-            dtype: torch.float64 or torch.float32; as it is by default.
+            device: a torch device; default: unchanged.
+            dtype: torch.float64 or torch.float32; default: unchanged.
 
         Raises:
             InvalidArgument: naming the argument.
@@ -272,19 +272,19 @@ class TabularMDP:
         return found
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The sizes, without the tables."""
         return (
             f"TabularMDP({self.num_states} states, {self.num_actions} actions, at most {self.num_outcomes} outcomes, "
             f"horizon {self.horizon}, discount {self.discount:g}, {str(self.probability.dtype).removeprefix('torch.')})"
         )
 
     def _repr_html_(self) -> str:
-        """Sizes, and the dice of the first states, for a notebook."""
+        """The sizes and the outcomes of the first states, as HTML for a notebook."""
         return mdp_page(self)
 
 
 def mdp_page(mdp: TabularMDP, title: str = "TabularMDP", also: str = "") -> str:
-    """The page of a problem for a notebook: sizes, and the dice of the first states."""
+    """The notebook page of a problem: its sizes and the outcomes of the first states."""
     start = mdp.initial.topk(min(3, mdp.num_states))
     likeliest = [
         f"{state_label(mdp, s)} {share(p)}"
@@ -304,7 +304,7 @@ def mdp_page(mdp: TabularMDP, title: str = "TabularMDP", also: str = "") -> str:
 
 
 def _outcome_rows(mdp: TabularMDP, s: int) -> Iterator[list[str]]:
-    """A line for each of the first actions in a state."""
+    """Yield a table row for each of the first actions in a state."""
     for a in range(min(mdp.num_actions, ROWS)):
         outcomes = (mdp.probability[s, a] > 0).nonzero()[:, 0].tolist()
         said = [

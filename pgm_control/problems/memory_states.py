@@ -1,4 +1,4 @@
-"""The problem of an agent that does not see the state, but remembers what it saw and did."""
+"""The problem of an agent that does not see the state, but remembers its observations and actions."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -21,21 +21,21 @@ Memory = tuple[int, ...]  # o, a, o, …, a, o, the newest last
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Remembered:
-    """A `PartiallyObservedMDP` in which the state is the pair of what is true and what is remembered.
+    """A `PartiallyObservedMDP` as a tabular problem whose state is the pair of the true state and the memory.
 
-    A policy of `mdp` sees the pair. One that is honest depends on the memory alone: it is tied over the states with the
-    same entry of `memory_of_state`, as `WindowGuide` and `history_optimum` are.
+    A policy of `mdp` sees the pair. A policy that the agent can follow depends on the memory alone: it is tied over the
+    states with the same entry of `memory_of_state`, as in `WindowGuide` and `history_optimum`.
     `infer(TabularModel(remembered.mdp, …), 0.0)` is the answer of an agent that sees the state, an upper bound; its
-    value is that of the problem behind. `remember` makes it.
+    value is that of the underlying problem. `remember` makes it.
 
     Attributes:
-        pomdp: the problem behind.
-        window: w, how many observations are remembered.
-        mdp: over pairs (s, memory).
+        pomdp: the underlying problem.
+        window: w, the number of observations that are remembered.
+        mdp: the MDP over pairs (s, memory).
         state_of: s of each pair.
-        memory_of_state: the number of the memory of each pair.
-        memories: what is remembered, by that number: indices of observations and actions in turn, the newest last.
-        memory_names: the same in words.
+        memory_of_state: the index of the memory of each pair.
+        memories: the content of each memory: indices of observations and actions in turn, the newest last.
+        memory_names: the content of each memory in words.
     """
 
     pomdp: PartiallyObservedMDP
@@ -48,7 +48,7 @@ class Remembered:
 
     @property
     def num_memories(self) -> int:
-        """M."""
+        """The number of memories, M."""
         return len(self.memories)
 
     def action_prior(
@@ -63,10 +63,10 @@ class Remembered:
                 model checks. No action can be masked by the state.
 
         Returns:
-            A row for each pair, that of its memory.
+            One row for each pair: that of its memory.
 
         Raises:
-            InvalidProblem: if the shape is another.
+            InvalidProblem: if the shape is wrong.
         """
         kind = checks.Kind(self.mdp.probability.dtype, self.mdp.probability.device)
         prior = checks.table("action_prior", action_prior, {1: "action", 2: "memory, action"}, kind)
@@ -77,15 +77,15 @@ class Remembered:
         return prior.expand(self.num_memories, -1)[self.memory_of_state]
 
     def view(self, window: int) -> Int[Tensor, " state"]:
-        """The memory of each pair for an agent that forgets sooner: its number, those alike having the same.
+        """The index of the memory of each pair for an agent with a shorter window; equal memories have the same index.
 
-        So that agents of several windows stand side by side on one model, as `ViewGuide(model, remembered.view(w))`.
+        Agents with several windows can then be compared on one model, as `ViewGuide(model, remembered.view(w))`.
 
         Args:
-            window: at least 1, at most that of `memory_of_state`.
+            window: a number of observations, from 1 to the window of this problem.
 
         Raises:
-            InvalidArgument: if it is no such number.
+            InvalidArgument: if `window` is not such a number.
         """
         if isinstance(window, bool) or not isinstance(window, int | np.integer) or not 1 <= window <= self.window:
             raise InvalidArgument(
@@ -106,26 +106,27 @@ class Remembered:
         return self if place == Place.of(self.mdp.probability) else moved_copy(self, place)
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The sizes, without the tables."""
         return f"Remembered(window {self.window}, {self.num_memories} memories, {self.mdp!r})"
 
 
 def remember(pomdp: PartiallyObservedMDP, window: int | None = None, *, max_states: int = 100_000) -> Remembered:
     r"""The problem of an agent that knows the last w observations and the w − 1 actions between them.
 
-    A state of it is a pair (s, memory). Its dice have a face for each outcome and observation, in the order k·O + o,
-    with probability $p(k \mid s, a)\, p(o \mid a, s')$ and the reward of k. Discount, final reward and horizon carry
-    over. Only pairs that can be reached within the horizon are there, in the order of the first time that they can;
-    those met only after the last action stay where they are, so give a longer horizon first.
+    Its states are pairs (s, memory). It has an outcome for each pair of an outcome k and an observation o, in the order
+    k·O + o, with probability $p(k \mid s, a)\, p(o \mid a, s')$ and the reward of k. Discount, final reward and horizon
+    carry over. Only pairs that can be reached within the horizon are included, ordered by the first time at which they
+    can be reached. Pairs that are first reached after the last action are absorbing, so change the horizon of `pomdp`
+    before calling `remember`, not afterwards.
 
     Args:
-        pomdp: the problem behind.
-        window: w, at least 1. None: all of the past, for which a window of T suffices.
-        max_states: the most pairs of a state and a memory.
+        pomdp: the underlying problem.
+        window: w, at least 1. None: the whole past, for which a window of T suffices.
+        max_states: the largest number of pairs allowed.
 
     Raises:
-        InvalidProblem: if `pomdp` is no `PartiallyObservedMDP`.
-        InvalidArgument: if `window` is no such number, or there are too many pairs.
+        InvalidProblem: if `pomdp` is not a `PartiallyObservedMDP`.
+        InvalidArgument: if `window` is not such a number, or there are too many pairs.
     """
     if not isinstance(pomdp, PartiallyObservedMDP):
         raise InvalidProblem(
@@ -155,7 +156,7 @@ def remember(pomdp: PartiallyObservedMDP, window: int | None = None, *, max_stat
 
 
 def _memory_name(pomdp: PartiallyObservedMDP, memory: Memory) -> str:
-    """Such as "heard left, listen, heard right"."""
+    """The name of a memory, such as "heard left, listen, heard right"."""
     actions = pomdp.mdp.action_names
     newest_first = [
         pomdp.observation_name(each) if i % 2 == 0 else actions[each] if actions else f"a{each}"
@@ -165,7 +166,7 @@ def _memory_name(pomdp: PartiallyObservedMDP, memory: Memory) -> str:
 
 
 class _Reached(NamedTuple):
-    """The pairs that can be met, the first of them at the start; and where the dice lead from those that act."""
+    """The pairs that can be reached, those of the start first, and the successors of the pairs that still act."""
 
     pairs: list[tuple[int, Memory]]
     starts: int
@@ -173,12 +174,12 @@ class _Reached(NamedTuple):
 
 
 def _last(memory: Memory, window: int) -> Memory:
-    """The last w observations with the actions between them; a memory that begins with an action has one less."""
+    """The last w observations with the actions between them; a memory that begins with an action has w − 1."""
     return memory[-(2 * window - 1) :]
 
 
 def _reach(pomdp: PartiallyObservedMDP, window: int, max_states: int) -> _Reached:
-    """Breadth first, a layer a step."""
+    """Find the pairs that can be reached, breadth first, with one layer for each step."""
     mdp, observations = pomdp.mdp, pomdp.num_observations
     possible = (mdp.probability[..., None] * _on_arrival(pomdp) > 0).cpu()
     outcomes = [[each.nonzero().tolist() for each in row] for row in possible]
@@ -192,7 +193,7 @@ def _reach(pomdp: PartiallyObservedMDP, window: int, max_states: int) -> _Reache
     starts = len(pairs)
     for depth in range(mdp.horizon):
         for s, memory in pairs[len(rows) :]:
-            row = np.full((mdp.num_actions, mdp.num_outcomes * observations), len(rows))  # of padding: anywhere
+            row = np.full((mdp.num_actions, mdp.num_outcomes * observations), len(rows))  # padding may point anywhere
             for a, listed in enumerate(outcomes[s]):
                 for k, o in listed:
                     pair = successor[s][a][k], _last((*memory, a, o), window)
@@ -211,7 +212,7 @@ def _reach(pomdp: PartiallyObservedMDP, window: int, max_states: int) -> _Reache
 
 
 def _augmented(pomdp: PartiallyObservedMDP, reached: _Reached) -> TabularMDP:
-    """The problem over these pairs."""
+    """The MDP over the pairs that can be reached."""
     mdp, pairs, acting, starts = pomdp.mdp, reached.pairs, len(reached.successor), reached.starts
     state_of = torch.tensor([s for s, _ in pairs], device=mdp.probability.device)
     start = mdp.initial[state_of[:starts]]
@@ -244,6 +245,6 @@ def _augmented(pomdp: PartiallyObservedMDP, reached: _Reached) -> TabularMDP:
 
 
 def _on_arrival(pomdp: PartiallyObservedMDP) -> Float[Tensor, "state action outcome observation"]:
-    """What each outcome lets the agent see, as probabilities."""
+    """The probabilities of the observations after each outcome."""
     actions = torch.arange(pomdp.mdp.num_actions, device=pomdp.mdp.successor.device)
     return pomdp.observation[actions[:, None], pomdp.mdp.successor.long()]

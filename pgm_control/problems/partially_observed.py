@@ -1,4 +1,4 @@
-"""A finite problem whose state is not seen.
+"""A finite problem whose state is not observed.
 
 Sources:
     [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
@@ -23,28 +23,28 @@ from .mdp import TabularMDP
 @final
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class PartiallyObservedMDP:
-    r"""A finite POMDP: a `TabularMDP` whose state the agent does not see.
+    r"""A finite POMDP: a `TabularMDP` whose state the agent does not observe.
 
     $$p(s_0)\, p(o_0 \mid s_0) \prod_t \pi(a_t \mid o_0, a_0, o_1, \dots, o_t)\, p(k_t \mid s_t, a_t)\,
         p(o_{t+1} \mid a_t, s_{t+1})$$
 
-    `remember` makes the tabular problem in which the state is the pair of what is true and what is remembered. There
-    everything stays exact, and the sensor is part of the dice: a free guide may imagine what it will see.
+    `remember` makes the tabular problem whose state is the pair of the true state and the memory. There everything
+    stays exact, and the sensor is part of the dynamics: a free guide may imagine what it will observe.
 
         pomdp = tiger(horizon=4)
-        remembered = remember(pomdp)  # all that was seen and done; window=2 for the last two observations
+        remembered = remember(pomdp)  # the whole past; window=2 for the last two observations
         model = TabularModel(remembered.mdp, temperature=5.0)
-        best = history_optimum(PartiallyObservedModel(pomdp, temperature=5.0))  # of all policies of the past
+        best = history_optimum(PartiallyObservedModel(pomdp, temperature=5.0))  # over all policies of the past
         guides = {f"window {w}": ViewGuide(model, remembered.view(w)) for w in (1, 2, 3)}
         for guide in guides.values():
             fit(model, guide)
         print(scorecard(model, {**guides, "best": best, "sees the state": infer(model, 0.0)}))
 
     Attributes:
-        mdp: the problem behind. Rewards are not observed, unless an observation tells them.
-        observation: $p(o \mid a, s')$, what is seen on arriving in s' by a.
-        initial_observation: $p(o_0 \mid s_0)$; None if nothing is seen before the first action.
-        observation_names: for messages and tables.
+        mdp: the underlying problem. Rewards are not observed, unless an observation reveals them.
+        observation: $p(o \mid a, s')$, the distribution of the observation on arriving in s' by action a.
+        initial_observation: $p(o_0 \mid s_0)$; None if nothing is observed before the first action.
+        observation_names: the names of the observations, for messages and tables.
 
     References:
         [kaelbling1998]
@@ -65,15 +65,15 @@ class PartiallyObservedMDP:
         """Check and store the arrays, in the dtype and on the device of the MDP.
 
         Args:
-            mdp: the problem behind.
-            observation: probabilities, of shape (state, observation), or (action, state, observation) if what is seen
-                depends on the action that led to the state.
-            initial_observation: probabilities of shape (state, observation). Unless given it is `observation` if that
-                has no action, and else nothing is seen before the first action.
-            observation_names: distinct names, one an observation.
+            mdp: the underlying problem.
+            observation: probabilities, of shape (state, observation), or (action, state, observation) if the
+                observation depends on the action that led to the state.
+            initial_observation: probabilities of shape (state, observation). Default: `observation` if that has no
+                action axis; otherwise nothing is observed before the first action.
+            observation_names: distinct names, one for each observation.
 
         Raises:
-            InvalidProblem: naming the argument, the index and value that offend, and the remedy.
+            InvalidProblem: naming the argument, the offending index and value, and the remedy.
         """
         if not isinstance(mdp, TabularMDP):
             raise InvalidProblem(
@@ -116,7 +116,7 @@ class PartiallyObservedMDP:
 
     @property
     def num_observations(self) -> int:
-        """O."""
+        """The number of observations, O."""
         return self.observation.shape[-1]
 
     def observation_name(self, observation: int) -> str:
@@ -124,5 +124,5 @@ class PartiallyObservedMDP:
         return self.observation_names[observation] if self.observation_names else f"o{observation}"
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The sizes, without the tables."""
         return f"PartiallyObservedMDP({self.mdp!r}, {self.num_observations} observations)"

@@ -1,3 +1,3 @@
-"""How a long computation runs: progress, interruption, files, versions."""
+"""Support for long computations: progress, interruption, files, versions."""
 
 __all__: list[str] = []

@@ -15,13 +15,13 @@ def whole(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int:
     """Require a whole number, of Python or numpy, that is at least `least`.
 
     Args:
-        name: of the argument, as in the message.
-        value: its value.
+        name: the name of the argument, for the message.
+        value: the value of the argument.
         least: the least number allowed.
         remedy: a sentence for the end of the message.
 
     Returns:
-        The number as an int of Python.
+        The number as a Python int.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -45,7 +45,7 @@ def whole_or_none(name: str, value: Any, least: int = 1, *, remedy: str = "") ->
 
 
 def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
-    """Require a positive finite number, of Python or numpy; `what` it is, as in "standard deviation".
+    """Require a positive finite number, of Python or numpy; the message calls it `what`, as in "standard deviation".
 
     Raises:
         InvalidArgument: naming the argument.
@@ -56,7 +56,7 @@ def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -
 
 
 def finite(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
-    """Require a finite number, of Python or numpy; `what` it is, as in "return".
+    """Require a finite number, of Python or numpy; the message calls it `what`, as in "return".
 
     Raises:
         InvalidArgument: naming the argument.
@@ -99,12 +99,12 @@ def one_of(name: str, value: Any, choices: Collection[str], *, remedy: str = "")
 
 
 def is_whole(value: Any) -> TypeGuard[int | np.integer]:
-    """Whether it is a whole number of Python or numpy that a tensor can hold; True and False are none."""
+    """Whether `value` is a whole number of Python or numpy that a tensor can hold; True and False are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and abs(int(value)) < 2**63
 
 
 def is_number(value: Any) -> TypeGuard[float | np.floating | Tensor]:
-    """Whether it is a real number of Python or numpy, or a tensor without axes; nan is one, True is none."""
+    """Whether `value` is a real number of Python or numpy, or a tensor without axes; nan is a number, True is not."""
     if isinstance(value, Tensor):
         return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What may be passed for an array."""
+"""The type of arguments that are converted to arrays."""
 
 import numpy.typing as npt
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Files of checkpoints: tensors and JSON, loadable without running code, written whole or not at all."""
+"""Checkpoint files: tensors and JSON, loadable without running code, written completely or not at all."""
 
 import io
 import json
@@ -14,17 +14,17 @@ from .checkpoint_checks import Check, anything, fields, require
 from .files import write_whole
 
 FORMAT = 2
-_SHOWN = 200  # characters of what a checkpoint was written for
+_SHOWN = 200  # the most characters of a value in a message
 
 
 def write(path: str | Path, kind: str, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint: a crash leaves the old file or the new one.
+    """Write a checkpoint; after a crash the file is the old one or the new one.
 
     Args:
-        path: of the file.
-        kind: what can read it, such as "fit".
-        tensors: nested dictionaries and lists of tensors, and of numbers and strings among them.
-        facts: what JSON holds.
+        path: the file.
+        kind: the kind of checkpoint, such as "fit", which `read` compares.
+        tensors: nested dictionaries and lists of tensors, numbers and strings.
+        facts: values that JSON can hold.
     """
     description = json.dumps({"kind": kind, "format": FORMAT, "facts": facts})
     buffer = io.BytesIO()
@@ -40,18 +40,18 @@ def write(path: str | Path, kind: str, tensors: Mapping[str, Any], facts: Mappin
 def read(
     path: str | Path, kind: str, tensors: Check, facts: Check, remedy: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read a checkpoint: its tensors, on the CPU, and its facts.
+    """Read a checkpoint and return its tensors, on the CPU, and its facts.
 
     Args:
-        path: of the file.
-        kind: as it was written.
-        tensors: what the tensors must be.
-        facts: what the facts must be.
+        path: the file.
+        kind: the kind with which it was written.
+        tensors: the check of the tensors.
+        facts: the check of the facts.
         remedy: a sentence on what to do without this file.
 
     Raises:
-        InvalidCheckpoint: if there is no such file; it is not whole, or a bit of it is another than was written; it is
-            of another kind or format; or a check finds a problem.
+        InvalidCheckpoint: if there is no such file; the file is incomplete, or a bit of it has changed; it is of
+            another kind or format; or a check finds a problem.
     """
     content, described = _loaded(path, kind, remedy)
     if "kind" not in described and "format" in described:
@@ -74,16 +74,16 @@ def read(
 
 
 def require_same(where: object, past: Mapping[str, Any], here: Mapping[str, Any], remedy: str) -> None:
-    """Refuse to continue something else than a checkpoint was written for.
+    """Raise if a checkpoint was written for a different run.
 
     Args:
-        where: the file, or the argument, that holds it.
-        past: what the checkpoint was written for, by name.
-        here: what it is to be used for.
-        remedy: a sentence.
+        where: the file, or the argument, that holds the checkpoint.
+        past: the properties of the run that wrote the checkpoint, by name.
+        here: the same properties of the present run.
+        remedy: a sentence for the end of the message.
 
     Raises:
-        InvalidCheckpoint: naming what differs.
+        InvalidCheckpoint: naming the property that differs.
     """
     for key in {**here, **past}:
         if past.get(key) != here.get(key):
@@ -94,7 +94,7 @@ def require_same(where: object, past: Mapping[str, Any], here: Mapping[str, Any]
 
 
 def _loaded(path: str | Path, kind: str, remedy: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What torch finds in a file, and what the JSON in it says."""
+    """The content of a file as torch loads it, and the content of its JSON entry."""
     reason = ""
     try:
         with open(path, "rb") as file:
@@ -110,5 +110,5 @@ def _loaded(path: str | Path, kind: str, remedy: str) -> tuple[dict[str, Any], d
     except OSError as problem:
         reason = f" ({problem.strerror})"
     except Exception:
-        pass  # bytes that are not a checkpoint end in nearly any error, and torch's text advises to load without safety
+        pass  # invalid bytes raise nearly any error, and torch's message advises to load without safety
     raise InvalidCheckpoint(f"{path} is not a whole checkpoint of kind {kind!r}, or cannot be read{reason}. {remedy}")

@@ -1,4 +1,4 @@
-"""Checks of what a checkpoint holds, made before anything of it is used."""
+"""Checks of the content of a checkpoint, made before any of it is used."""
 
 import collections.abc
 import math
@@ -13,16 +13,16 @@ from torch import Tensor
 from ..errors import InvalidCheckpoint
 
 _EXACT = (torch.float32, torch.float64)  # whose least and largest entry torch finds without a copy
-_LARGEST = 2**63  # of whole numbers: beyond it they have no float or tensor
-_SHOWN = 60  # characters of a value in a message
+_LARGEST = 2**63  # whole numbers from here on fit into no tensor
+_SHOWN = 60  # the most characters of a value in a message
 
 
 class Problem(NamedTuple):
-    """What is wrong with a value.
+    """A problem that a check found in a value.
 
     Attributes:
-        at: where it stands, from the outermost name to the innermost.
-        text: what it must be, and what it is: "must …, but …".
+        at: the names that lead to the value, from the outermost to the innermost.
+        text: what the value must be, and what it is: "must …, but …".
     """
 
     at: tuple[str, ...]
@@ -30,18 +30,18 @@ class Problem(NamedTuple):
 
 
 Check = Callable[[Any], Problem | None]
-"""Gives what is wrong with a value, or None."""
+"""A function that returns the problem of a value, or None."""
 
 
 def require(where: object, whole: str, found: Any, check: Check, remedy: str) -> None:
-    """Refuse a value in which a check finds a problem.
+    """Raise if a check finds a problem in a value.
 
     Args:
-        where: the file, or the argument, that holds it.
-        whole: what it is to be used for, as in "this guide".
+        where: the file, or the argument, that holds the value.
+        whole: what the value is to be used for, as in "this guide".
         found: the value.
-        check: of it.
-        remedy: a sentence.
+        check: the check of the value.
+        remedy: a sentence for the end of the message.
 
     Raises:
         InvalidCheckpoint: naming the entry, what it must be, what it is, and the remedy.
@@ -53,7 +53,7 @@ def require(where: object, whole: str, found: Any, check: Check, remedy: str) ->
 
 
 def must_be(wanted: str, found: Any) -> Problem:
-    """The problem of a value that is something else."""
+    """The problem of a value that is not what is wanted."""
     if isinstance(found, Tensor | dict | list | tuple):
         return Problem((), f"must be {wanted}, but is a {type(found).__name__}")
     text = repr(found)
@@ -61,7 +61,7 @@ def must_be(wanted: str, found: Any) -> Problem:
 
 
 def fields(checks: Mapping[Any, Check], others: bool = False) -> Check:
-    """A dictionary that has these keys; no others unless `others` is True."""
+    """The check for a dictionary with these keys, and no others unless `others` is True."""
 
     def check(found: Any) -> Problem | None:
         if not isinstance(found, dict):
@@ -78,7 +78,7 @@ def fields(checks: Mapping[Any, Check], others: bool = False) -> Check:
 
 
 def mapping(check: Check) -> Check:
-    """A dictionary from names to values that all pass one check."""
+    """The check for a dictionary from names to values that all pass `check`."""
 
     def check_all(found: Any) -> Problem | None:
         if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -89,7 +89,7 @@ def mapping(check: Check) -> Check:
 
 
 def row(checks: Sequence[Check]) -> Check:
-    """A list or a tuple with an entry for each check."""
+    """The check for a list or a tuple with one entry for each of `checks`."""
 
     def check(found: Any) -> Problem | None:
         if not isinstance(found, list | tuple) or len(found) != len(checks):
@@ -101,7 +101,7 @@ def row(checks: Sequence[Check]) -> Check:
 
 
 def every(check: Check) -> Check:
-    """A list or a tuple of any length whose entries all pass one check."""
+    """The check for a list or a tuple of any length whose entries all pass `check`."""
 
     def check_all(found: Any) -> Problem | None:
         if not isinstance(found, list | tuple):
@@ -118,12 +118,12 @@ def tensor(
     most: int | float = math.inf,
     infinite: bool = False,
 ) -> Check:
-    """A dense tensor without gradients and without nan.
+    """The check for a dense tensor without gradients and without nan.
 
     Args:
-        shape: of it; None for a size that is free.
-        dtype: of it; None for float32 or float64.
-        least, most: of its entries.
+        shape: its shape; None for an axis of any size.
+        dtype: its dtype; None for float32 or float64.
+        least, most: the bounds of its entries.
         infinite: whether entries may be infinite.
     """
 
@@ -156,7 +156,7 @@ def tensor(
 def number(
     least: int | float = -math.inf, most: int | float = math.inf, *, whole: bool = False, infinite: bool = False
 ) -> Check:
-    """A number without a tensor, never nan."""
+    """The check for a number that is neither a tensor nor nan."""
 
     def check(found: Any) -> Problem | None:
         kind = int if whole else int | float
@@ -175,27 +175,27 @@ def number(
 
 
 def text(found: Any) -> Problem | None:
-    """A string."""
+    """The check for a string."""
     return None if isinstance(found, str) else must_be("a string", found)
 
 
 def flag(found: Any) -> Problem | None:
-    """True or False."""
+    """The check for True or False."""
     return None if isinstance(found, bool) else must_be("true or false", found)
 
 
 def nothing(found: Any) -> Problem | None:
-    """None."""
+    """The check for None."""
     return None if found is None else must_be("null", found)
 
 
 def anything(found: Any) -> Problem | None:
-    """Every value: what restores it does the checks."""
+    """The check that every value passes, for values that are checked when they are restored."""
     return None
 
 
 def either(*checks: Check) -> Check:
-    """A value that passes one of the checks; the problem is what the last one finds."""
+    """The check for a value that passes one of the checks; its problem is that of the last check."""
 
     def check(found: Any) -> Problem | None:
         problems = [each(found) for each in checks]
@@ -205,7 +205,7 @@ def either(*checks: Check) -> Check:
 
 
 def one_of(*values: Any) -> Check:
-    """One of these values, of the same type."""
+    """The check for one of these values, of the same type."""
 
     def check(found: Any) -> Problem | None:
         if any(type(found) is type(value) and found == value for value in values):
@@ -216,7 +216,7 @@ def one_of(*values: Any) -> Check:
 
 
 def generator_state(device: torch.device | str = "cpu") -> Check:
-    """A state that torch's generator of this device accepts."""
+    """The check for a state that torch's generator of this device accepts."""
 
     def check(found: Any) -> Problem | None:
         problem = tensor((None,), torch.uint8)(found)
@@ -231,9 +231,9 @@ def generator_state(device: torch.device | str = "cpu") -> Check:
 
 
 def alike(template: Any) -> Check:
-    """The same structure as a template: keys, lengths, kinds, and of tensors shape and dtype.
+    """The check for the structure of a template: keys, lengths and types, and the shape and dtype of tensors.
 
-    Entries of a tensor may be infinite only if some of the template's are.
+    A tensor may have infinite entries only if the template has some.
     """
     if isinstance(template, Tensor):
         return tensor(template.shape, template.dtype, infinite=bool(template.isinf().any()))
@@ -249,7 +249,7 @@ def alike(template: Any) -> Check:
 
 
 def hinted(hint: Any) -> Check:
-    """What JSON can hold of a type hint; the parts of a union that it cannot hold are left out."""
+    """The check for a JSON value of this type hint; the parts of a union that JSON cannot hold are left out."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return either(*(hinted(each) for each in args if not _is_foreign(each)))
@@ -264,7 +264,7 @@ def hinted(hint: Any) -> Check:
 
 
 def _is_plain(found: Tensor) -> bool:
-    """Whether its memory is what it holds: numpy, which the compiled loops go through, takes nothing else."""
+    """Whether the memory of a tensor holds its entries as they are: the compiled loops read it through numpy."""
     odd = (found.is_meta, found.is_quantized, found.requires_grad, found.is_neg(), found.is_conj())
     return found.layout is torch.strided and not any(odd)
 
@@ -276,7 +276,7 @@ def _is_foreign(hint: Any) -> bool:
 
 
 def _first(problems: Any) -> Problem | None:
-    """The first of (name, problem or None) that is one, under its name."""
+    """The first problem among the pairs (name, problem or None), with the name put before its path."""
     for name, problem in problems:
         if problem is not None:
             return Problem((str(name), *problem.at), problem.text)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, then rename it: a crash leaves the old file or the new one."""
+    """Write to a temporary file beside `path`, then rename it: after a crash the file is the old one or the new one."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
@@ -17,7 +17,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes it private, unlike any other new file
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes a private file, unlike open
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

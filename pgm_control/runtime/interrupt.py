@@ -10,10 +10,10 @@ from typing import final
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether Ctrl-C was pressed. A second press interrupts at once, as usual.
+    """Yield a function that returns whether Ctrl-C was pressed. A second press interrupts at once, as usual.
 
-    A deferral inside another passes the press on when it ends. Signals reach the main thread alone; in another thread
-    the function always says no.
+    A deferral inside another passes the press on when it ends. Signals reach only the main thread; in other threads
+    the function always returns False.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -30,7 +30,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
 
 @final
 class _Deferred:
-    """A handler that notes the first Ctrl-C."""
+    """A signal handler that records the first Ctrl-C."""
 
     def __init__(self) -> None:
         self.pressed = False

@@ -1,4 +1,4 @@
-"""The loop of an iterative method: its steps and seconds, progress, callbacks, saving, Ctrl-C, and how it ends."""
+"""The loop of an iterative method: its steps and seconds, progress, callbacks, saving, Ctrl-C, and how it ended."""
 
 import math
 import time
@@ -15,9 +15,9 @@ S = TypeVar("S", bound=Status)
 
 @final
 class Loop(Generic[S]):
-    """The steps of an iterative method, from the first, or from where an earlier run ended, to the last.
+    """The steps of an iterative method, from the first to the last; a resumed run continues after its last step.
 
-    The body of the loop makes a step and reports it. It needs to know nothing of what else may end the loop:
+    The body of the loop makes a step and reports it. It need not know what else may end the loop:
 
         with Loop(FitStatus.out_of_steps, limit=steps, progress=progress, callbacks=callbacks) as loop:
             for step in loop:
@@ -32,10 +32,10 @@ class Loop(Generic[S]):
     Within the `with` statement Ctrl-C ends the loop after the current step; a second one raises KeyboardInterrupt.
 
     Attributes:
-        steps: how many steps were made, those before a resume included.
-        seconds: how long they took, likewise. Assign to it to leave out time that does not count.
+        steps: the number of steps made, including those before a resume.
+        seconds: the time these steps took. Assign to it to leave out time that does not count.
         over: whether the loop has ended.
-        status: how it ended; as long as it has not, how it ends at the limit.
+        status: how the loop ended; while it runs, the status of reaching the limit.
     """
 
     def __init__(
@@ -53,17 +53,17 @@ class Loop(Generic[S]):
         """Start the clock.
 
         Args:
-            at_limit: how the loop ends at the limit. Its enumeration has also the members `interrupted` and, if there
-                are callbacks, `stopped`.
+            at_limit: the status if the loop reaches the limit. Its enumeration also has the members `interrupted` and,
+                if there are callbacks, `stopped`.
             limit: the number of steps at which the loop ends; no step is made if `begin` is not below it. None if only
-                the method, a callback or Ctrl-C ends it.
+                the method, a callback or Ctrl-C ends the loop.
             begin: the number of steps made before; −1 if the first step is numbered 0.
-            seconds: how long they took.
+            seconds: the time those steps took.
             progress: called after every step.
-            callbacks: called after every step that comes with something to see; one that returns True stops the loop.
-            save: called before the next step whenever the number of steps has passed a multiple of `save_every`. The
-                caller saves what it returns at the end.
-            save_every: in steps.
+            callbacks: called after every step that reports `seen`; a callback that returns True stops the loop.
+            save: called before the next step whenever the number of steps has passed a multiple of `save_every`. At
+                the end the caller saves its own result.
+            save_every: a number of steps.
         """
         self._limit = math.inf if limit is None else limit
         self._start = time.perf_counter() - seconds
@@ -78,7 +78,7 @@ class Loop(Generic[S]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Ctrl-C is as before."""
+        """Restore the previous handling of Ctrl-C."""
         self._stack.close()
 
     def __iter__(self) -> Iterator[int]:
@@ -91,7 +91,7 @@ class Loop(Generic[S]):
 
     @property
     def seconds(self) -> float:
-        """How long the steps took."""
+        """The time that the steps took, in seconds."""
         return time.perf_counter() - self._start
 
     @seconds.setter
@@ -101,13 +101,13 @@ class Loop(Generic[S]):
     def report(
         self, metrics: Mapping[str, float], seen: object = None, ending: S | None = None, steps: int | None = None
     ) -> None:
-        """Count a step, show it, and decide whether it was the last: by a callback, the method, Ctrl-C or the limit.
+        """Count a step, show it, and end the loop if a callback, the method, Ctrl-C or the limit says so.
 
         Args:
             metrics: shown as progress.
-            seen: what the callbacks are called with; they are not called with None.
-            ending: how the loop ends, if the method ends it here.
-            steps: how many steps were made in total; one more than before, unless given.
+            seen: the argument of the callbacks; with None they are not called.
+            ending: the status, if the method ends the loop here.
+            steps: the total number of steps made; default: one more than before.
         """
         self.steps = self.steps + 1 if steps is None else steps
         self._progress(self.steps, metrics)
@@ -122,10 +122,10 @@ class Loop(Generic[S]):
             self.over = self.steps >= self._limit
 
     def end(self, status: S) -> None:
-        """Make no further step."""
+        """End the loop with this status."""
         self.status, self.over = status, True
 
 
 def passes(before: int, now: int, every: int) -> bool:
-    """Whether a multiple of `every` was reached on the way from `before` to `now`."""
+    """Whether a multiple of `every` lies above `before` and not above `now`."""
     return before // every < now // every

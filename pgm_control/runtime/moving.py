@@ -1,4 +1,4 @@
-"""Devices and dtypes: where tables lie, and how they are moved."""
+"""The devices and dtypes of tables, and functions that move tables between them."""
 
 import copy
 from typing import Any, NamedTuple, TypeVar
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class Place(NamedTuple):
-    """Where tables lie: a device, and the dtype of those that are floating."""
+    """The device of tables, and the dtype of those that are floating."""
 
     device: torch.device
     dtype: torch.dtype
@@ -24,11 +24,11 @@ class Place(NamedTuple):
 
 
 def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Place:
-    """The place that the arguments of a method `to` name.
+    """The place that the arguments of a method `to` specify.
 
     Args:
-        like: a floating table, whose device and dtype hold where the argument is None.
-        device: one of torch's.
+        like: a floating table, whose device and dtype apply where the argument is None.
+        device: a torch device.
         dtype: torch.float64 or torch.float32.
 
     Raises:
@@ -42,10 +42,10 @@ def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype
 
 
 def device_of(device: torch.device | str) -> torch.device:
-    """The device, if it is there.
+    """The torch device, if it is available.
 
     Raises:
-        InvalidArgument: if it is not.
+        InvalidArgument: if it is not available.
     """
     try:
         found = torch.device(device)
@@ -59,11 +59,11 @@ def device_of(device: torch.device | str) -> torch.device:
 
 
 def moved(value: _T, place: Place) -> _T:
-    """The value with everything in it at another place; the value itself where nothing changes.
+    """The value with all its tensors moved to another place; the value itself where nothing changes.
 
-    A floating tensor gets device and dtype, any other tensor the device alone. Tuples, lists and dictionaries are
-    rebuilt of what they hold; anything else that has a method `to(device, dtype)` is asked for it, but for modules of
-    torch, which would change in place. The rest stays.
+    A floating tensor gets the device and dtype, any other tensor only the device. Tuples, lists and dictionaries are
+    rebuilt from their moved entries. Any other object with a method `to(device, dtype)` is moved by it, except torch
+    modules, which would change in place. Everything else stays as it is.
     """
     found: Any = value
     if isinstance(value, Tensor):
@@ -82,7 +82,7 @@ def moved(value: _T, place: Place) -> _T:
 
 
 def moved_copy(value: _T, place: Place, **given: Any) -> _T:
-    """A shallow copy of an object whose attributes are moved; those that are given are taken as they are."""
+    """A shallow copy of an object with its attributes moved; the attributes in `given` are set as they are."""
     found = copy.copy(value)
     for name, each in vars(value).items():
         object.__setattr__(found, name, given[name] if name in given else moved(each, place))
@@ -90,7 +90,7 @@ def moved_copy(value: _T, place: Place, **given: Any) -> _T:
 
 
 def moved_probability(p: Tensor, place: Place) -> Tensor:
-    """Probabilities at another place: rows sum to one in its dtype, and what is possible stays possible."""
+    """Probabilities at another place: rows sum to one in its dtype, and possible outcomes stay possible."""
     if p.dtype != place.dtype:
         rounded = p.to(place.dtype)
         rounded = torch.where(p > 0, rounded.clamp(min=torch.finfo(place.dtype).tiny), rounded)
@@ -99,7 +99,7 @@ def moved_probability(p: Tensor, place: Place) -> Tensor:
 
 
 def moved_log_probability(log_p: Tensor, place: Place) -> Tensor:
-    """`moved_probability` of log-probabilities."""
+    """`moved_probability` for log-probabilities."""
     if log_p.dtype != place.dtype:
         rounded = log_p.to(place.dtype)
         rounded = torch.where(log_p > -torch.inf, rounded.clamp(min=torch.finfo(place.dtype).min), rounded)

@@ -12,32 +12,32 @@ from .checkpoint_checks import Check, alike, either, fields, number, one_of, row
 
 
 def states_of(optim: PyroOptim, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The states, by the name of the parameter; one that has made no step yet has none."""
+    """The states by the name of the parameter; a parameter that has made no step yet has none."""
     there = optim.optim_objs
     return {name: _get_state_dict(there[each]) for name, each in parameters.items() if each in there}
 
 
 def restored(optim: PyroOptim, parameters: Mapping[str, Tensor], states: Mapping[str, Any]) -> None:
-    """Put back what `states_of` gave."""
+    """Restore the states that `states_of` returned."""
     for name, parameter in parameters.items():
         if name in states:
-            # PyroOptim keeps one optimiser a parameter, by names in the global store, where ours have none.
+            # PyroOptim keeps one optimiser per parameter, by names in the global store, in which ours have no names.
             optim.optim_objs[parameter] = optim._get_optim(parameter)
             optim.grad_clip[parameter] = optim._get_grad_clip(parameter)  # pyright: ignore[reportArgumentType]
             _load_state_dict(optim.optim_objs[parameter], states[name])
 
 
 def check_of(optim: PyroOptim, parameters: Mapping[str, Tensor], states: Any) -> Check:
-    """What these states must be.
+    """The check that these states must pass.
 
-    Torch takes any state, and its fused operations read and write beyond tensors that are too short.
+    Torch accepts any state, and its fused operations read and write beyond tensors that are too short.
     """
     there = states if isinstance(states, dict) else {}
     return fields({name: _check_of(optim, each) for name, each in parameters.items() if name in there})
 
 
 def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
-    """The state before the first step, which a parameter without a gradient keeps, or that after a step of a copy."""
+    """The check for the state before the first step, which a parameter without a gradient keeps, or after a step."""
     found: Any = optim._get_optim(parameter)
     fresh = _check_now(found)
     optimiser = found.optimizer if is_scheduler(found) else found
@@ -50,7 +50,7 @@ def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
 
 
 def _check_now(found: Any) -> Check:
-    """The present structure, with the same settings but for those that schedulers and callbacks change."""
+    """The check for the present structure and settings, except the settings that schedulers and callbacks change."""
     if is_scheduler(found):
         return fields({"scheduler": alike(found.state_dict()), "optimizer": _check_settings(found.optimizer, True)})
     return _check_settings(found, False)
@@ -70,7 +70,7 @@ def _check_settings(optimiser: torch.optim.Optimizer, scheduled: bool) -> Check:
 
 
 def _check_moment(name: str, value: Any) -> Check:
-    if name == "step":  # divided by what is 0 at step 0
+    if name == "step":  # a correction that is 0 at step 0 is divided by
         return tensor((), value.dtype, 0.0) if isinstance(value, Tensor) else number(0)
     return alike(value)
 

@@ -1,4 +1,4 @@
-"""Watching long work: a function of the step and its numbers. Silent unless asked."""
+"""Progress of long computations: a function of the step and its metrics. Default: silent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any, Protocol, TextIO, final, runtime_checkable
 
 @runtime_checkable
 class Progress(Protocol):
-    """Called after every step with what can be measured there. It looks; it cannot change the run."""
+    """A function that is called after every step with the metrics of the step. It cannot change the run."""
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show the state of things after `step` steps."""
+        """Show the metrics after `step` steps."""
         ...
 
 
@@ -22,7 +22,7 @@ class Silent:
         """Show nothing."""
 
     def __repr__(self) -> str:
-        """The public name, which stands in signatures as a default."""
+        """The public name, as signatures show it."""
         return "silent"
 
 
@@ -32,11 +32,11 @@ silent = Silent()
 @final
 @dataclass(frozen=True)
 class PrintEvery:
-    """A line every so many steps.
+    """Progress that prints one line every `every` steps.
 
     Attributes:
-        every: how many steps from one line to the next.
-        file: where to; standard output unless given.
+        every: the number of steps between lines.
+        file: the file to print to; default: standard output.
     """
 
     every: int = 100
@@ -51,7 +51,7 @@ class PrintEvery:
 
 @final
 class ProgressBar:
-    """A bar for terminals and notebooks, by tqdm (which comes with Pyro). Use it in a `with` statement."""
+    """A progress bar for terminals and notebooks, by tqdm (which comes with Pyro). Use it in a `with` statement."""
 
     def __init__(self, total: int, label: str = "") -> None:
         """Start an empty bar over `total` steps."""
@@ -65,13 +65,13 @@ class ProgressBar:
         self._bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()}, refresh=False)
 
     def __repr__(self) -> str:
-        """Where the bar stands."""
+        """The position of the bar."""
         return f"ProgressBar({self._bar.n} of {self._bar.total})"
 
     def __enter__(self) -> "ProgressBar":
-        """Nothing to prepare."""
+        """Return the bar."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar, and leave it visible."""
         self._bar.close()

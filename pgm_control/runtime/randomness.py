@@ -1,4 +1,4 @@
-"""Seeds: one rule for all functions that draw random numbers."""
+"""Seeds: one meaning of `seed` for all functions that draw random numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,18 @@ import torch
 from ..errors import InvalidArgument
 from .arguments import is_whole
 
-_BITS = 31  # of an integer seed that is drawn: environments may keep theirs in 32 bits with a sign
+_BITS = 31  # of a drawn integer seed: environments may store theirs in 32 bits with a sign
 
 
 def generator_of(
     seed: int | torch.Generator | None, device: torch.device | str = "cpu", *, name: str = "seed"
 ) -> torch.Generator | None:
-    """The generator that an argument `seed` stands for.
+    """The generator that an argument `seed` specifies.
 
     Args:
-        seed: an integer makes a generator of its own; a generator is used as it is; None stands for torch's global
-            generator.
-        device: where the random numbers are drawn.
-        name: of the argument, as in the message.
+        seed: an integer makes a new generator; a generator is used as it is; None means torch's global generator.
+        device: the device on which the random numbers are drawn.
+        name: the name of the argument, for the message.
 
     Returns:
         The value for the argument `generator` of torch's functions.
@@ -43,12 +42,12 @@ def generator_of(
 
 
 def integer_of(seed: int | torch.Generator | None, *, name: str = "seed") -> int:
-    """An integer seed, for libraries that take nothing else: Gymnasium, NumPy and Pyro.
+    """An integer seed, for libraries that accept nothing else: Gymnasium, NumPy and Pyro.
 
     Args:
         seed: an integer is used as it is; otherwise one is drawn, from the generator or, for None, from torch's global
             generator.
-        name: of the argument, as in the message.
+        name: the name of the argument, for the message.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -62,13 +61,13 @@ def integer_of(seed: int | torch.Generator | None, *, name: str = "seed") -> int
 
 @contextmanager
 def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed torch's global generators inside the context, for programs that draw from them, as those of Pyro do.
+    """Seed torch's global generators inside the context, for programs that draw from them, as Pyro programs do.
 
-    Afterwards they are as before. With None they are left alone, and what is drawn inside advances them.
+    Afterwards the generators are restored. With None they are not touched, and draws inside advance them.
 
     Args:
         seed: as in `integer_of`.
-        device: where the random numbers are drawn.
+        device: the device on which the random numbers are drawn.
 
     Raises:
         InvalidArgument: naming `seed`.

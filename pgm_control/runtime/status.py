@@ -4,15 +4,15 @@ import enum
 
 
 class Status(enum.Enum):
-    """How a computation ended. Every method has an enumeration of its own, of which this is the base.
+    """How a computation ended. This is the base class; every method has an enumeration of its own.
 
-    The value of a member is the message. A name means the same in all of them:
+    The value of a member is the message. A name means the same in all enumerations:
 
         converged       The tolerance was reached.
         exact           The problem was solved without iterating.
-        complete        All that was asked for was done.
-        bounded         The values have a limit, and it was reached.
-        unbounded       The values have no limit.
+        complete        Everything that was requested was done.
+        bounded         The values converge, and the limit was reached.
+        unbounded       The values have no finite limit.
         undiscounted    The changes are below the tolerance, but without a discount nothing is certified.
         no_progress     No step improves the objective any more.
         out_of_digits   Rounding alone exceeds the tolerance.

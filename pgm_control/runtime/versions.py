@@ -1,4 +1,4 @@
-"""The version of this package, and the versions that results depend on."""
+"""The version of this package, and of the packages that results depend on."""
 
 import platform
 from importlib import metadata
@@ -7,7 +7,7 @@ VERSION = "0.1.0"  # the one place; pyproject.toml reads it here
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that the numbers depend on."""
+    """The versions of Python and of the packages that the numbers depend on."""
     found = {"python": platform.python_version()}
     for package in ("torch", "pyro-ppl", "gymnasium"):
         try:

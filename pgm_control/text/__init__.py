@@ -1,3 +1,3 @@
-"""Numbers and names in words and tables."""
+"""Numbers and names as words, tables and HTML."""
 
 __all__: list[str] = []

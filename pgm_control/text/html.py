@@ -1,4 +1,4 @@
-"""The pieces of a notebook page: HTML that is bounded in size, for light and dark alike."""
+"""Pieces of HTML for notebook pages, bounded in size and readable on light and dark backgrounds."""
 
 import html
 import math
@@ -8,15 +8,15 @@ from typing import NamedTuple
 from .tables import PADDED
 from .wording import amount
 
-ROWS = 10  # shown of a longer table
-_POINTS, _WIDTH, _HEIGHT = 200, 320, 60  # of a curve
-_SHADE = "rgba(230,159,0,{:.2f})"  # seen through on any ground
+ROWS = 10  # the rows shown of a longer table
+_POINTS, _WIDTH, _HEIGHT = 200, 320, 60  # the points and the size of a curve
+_SHADE = "rgba(230,159,0,{:.2f})"  # translucent, for any background
 _CENTRED = f"text-align:center;min-width:2em;{PADDED}"
-_BULLETS = "list-style:disc;padding-left:1.5em"  # said here, since some notebooks take it away
+_BULLETS = "list-style:disc;padding-left:1.5em"  # set here, since some notebooks remove it
 
 
 class HeatmapCell(NamedTuple):
-    """A number in a heat map: its text, how dark it is, from 0 to 1, and the text shown when pointed at."""
+    """A number in a heatmap: its text, its darkness from 0 to 1, and the text shown when the mouse is over it."""
 
     text: str
     shade: float
@@ -30,13 +30,13 @@ def heading(title: str, *lines: str) -> str:
 
 
 def bullets(sentences: Iterable[str]) -> str:
-    """A list with a bullet each."""
+    """A bulleted list of the sentences."""
     items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
     return f"<ul style='{_BULLETS}'>{items}</ul>"
 
 
 def left_out(number: int, what: str) -> str:
-    """How many rows a table leaves out: "… 3 more states"; nothing if none."""
+    """The number of rows that a table leaves out, such as "… 3 more states"; empty if none."""
     return f"<p>… {number:,} more {what}{'' if number == 1 else 's'}</p>" if number else ""
 
 
@@ -46,7 +46,7 @@ def counted(number: int, what: str) -> str:
 
 
 def share(probability: float) -> str:
-    """A probability in few characters that never rounds to certainty."""
+    """A probability in few characters, never rounded to 0 or 1."""
     if probability in (0.0, 1.0):
         return f"{probability:g}"
     if probability < 0.0005:
@@ -62,7 +62,7 @@ def heatmap(titles: Sequence[str], lines: Iterable[Sequence[str | HeatmapCell]])
 
 
 def curve(values: Sequence[float], what: str, unit: str) -> str:
-    """A line through at most 200 of the values, one a step, in the colour of the text; nothing for fewer than two."""
+    """A curve of the finite values by step, with at most 200 points, in the colour of the text; empty below two."""
     kept = [v for v in values if math.isfinite(v)]
     if len(kept) < 2:
         return ""

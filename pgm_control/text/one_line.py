@@ -1,4 +1,4 @@
-"""Records in one line, for `repr`."""
+"""Representations of records in one line, for `repr`."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-_SHOWN = 12  # entries of an array, a tuple or a mapping that are written out
+_SHOWN = 12  # the most entries of an array, a tuple or a mapping that are written out
 
 
 def one_line(self: Any) -> str:
-    """A dataclass or named tuple in one line; a class takes it as `__repr__ = one_line`.
+    """A dataclass or named tuple in one line; a class uses it as `__repr__ = one_line`.
 
-    Arrays are written as their type and shape, unless they are short vectors; floats with six digits, functions by
-    name. Fields that are None are left out.
+    Arrays are written as their type and shape, unless they are short vectors. Floats have six digits. Functions are
+    written by name. Fields that are None are left out.
     """
     names = [field.name for field in fields(self) if field.repr] if is_dataclass(self) else self._fields
     values = ((name, getattr(self, name)) for name in names)

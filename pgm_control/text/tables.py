@@ -1,4 +1,4 @@
-"""Tables of text: for a terminal, for a notebook, and for a file."""
+"""Tables of text for a terminal, a notebook or a file."""
 
 import csv
 import html
@@ -11,11 +11,11 @@ from typing import Any
 from ..errors import InvalidArgument
 from ..runtime.files import write_whole
 
-PADDED = "padding:.2em .6em"  # said in each cell, since some notebooks take all padding away
+PADDED = "padding:.2em .6em"  # set in each cell, since some notebooks remove all padding
 
 
 def grid(head: Sequence[Sequence[str]], *groups: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Columns for a terminal, a rule below the head and between groups of rows; so many columns begin at the left."""
+    """A table for a terminal, with a rule below the head and between groups; the first `left` columns align left."""
     lines = [*head, *(row for group in groups for row in group)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = "  ".join("─" * width for width in widths)
@@ -32,7 +32,7 @@ def grid(head: Sequence[Sequence[str]], *groups: Sequence[Sequence[str]], left: 
 
 
 def html_grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left: int = 1, caption: str = "") -> str:
-    """The same for a notebook; the second line of the head, units say, is small."""
+    """The same table as HTML for a notebook; the second line of the head, such as units, is small."""
 
     def cell(i: int, text: str) -> str:
         align = "left" if i < left else "right"
@@ -50,10 +50,10 @@ def html_grid(head: Sequence[Sequence[str]], rows: Iterable[Sequence[str]], left
 
 
 def save_records(path: str | Path, everything: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> None:
-    """Write a .json of everything or a .csv of the records, whole or not at all.
+    """Write everything to a .json file or the records to a .csv file, completely or not at all.
 
     Raises:
-        InvalidArgument: for another suffix.
+        InvalidArgument: for any other suffix.
     """
     suffix = Path(path).suffix
     if suffix == ".json":
@@ -65,7 +65,5 @@ def save_records(path: str | Path, everything: Mapping[str, Any], records: Seque
         writer.writerows({key: "" if value is None else value for key, value in each.items()} for each in records)
         text = file.getvalue()
     else:
-        raise InvalidArgument(
-            f"`path` must end in .json or .csv, but is {str(path)!r}. The suffix says what is written."
-        )
+        raise InvalidArgument(f"`path` must end in .json or .csv, but is {str(path)!r}. The suffix selects the format.")
     write_whole(path, (text.rstrip("\n") + "\n").encode())

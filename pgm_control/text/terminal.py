@@ -1,4 +1,4 @@
-"""What a terminal shows: wrapped text, and progress."""
+"""Output for a terminal: wrapped text and progress."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from ..runtime.progress import Progress, ProgressBar, silent
 
 
 def wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
-    """To the width of the terminal, at most 110."""
+    """The text wrapped to the width of the terminal, at most 110 characters."""
     width = min(110, max(60, shutil.get_terminal_size().columns))
     opening = " " * indent if first is None else first
     kept = re.sub(r"(\(\d+,) (\d+\))", "\\1\u00a0\\2", text)  # the name of a cell stays on one line
@@ -21,7 +21,7 @@ def wrapped(text: str, indent: int = 0, first: str | None = None) -> str:
 
 @contextmanager
 def bar_over(total: int, label: str) -> Iterator[Progress]:
-    """A progress bar over `total` steps on a terminal, nothing elsewhere."""
+    """Yield a progress bar over `total` steps on a terminal, and silent progress elsewhere."""
     if not sys.stderr.isatty():
         yield silent
         return

@@ -1,4 +1,4 @@
-"""How probabilities, amounts and the names of an MDP are written in sentences and pictures."""
+"""Words for probabilities, amounts and the names of an MDP, in sentences and pictures."""
 
 import math
 import re
@@ -21,9 +21,9 @@ class HasNames(Protocol):
 
 
 def chance(probability: float) -> str:
-    """A probability in words that never rounds to certainty: "0.711", "0.99960", "less than 1 in a million".
+    """A probability in words, never rounded to certainty: "0.711", "0.99960", "less than 1 in a million".
 
-    Not for exactly 0 and 1 either, which floating point may have rounded.
+    Even exactly 0 and 1 are not written as certain, since floating point may have rounded them.
     """
     if probability < _A_MILLIONTH:
         return "less than 1 in a million"
@@ -34,14 +34,14 @@ def chance(probability: float) -> str:
 
 
 def short_chance(probability: float) -> str:
-    """Two decimals that do not round to certainty."""
+    """A probability with two decimals; only exactly 0 and 1 are written as certain."""
     if 0 < probability < 0.005:
         return "< 0.01"
     return "> 0.99" if 0.995 < probability < 1 else f"{probability:.2f}"
 
 
 def amount(value: float) -> str:
-    """Reward units or nats: four digits or more, at least two of them decimals unless the number is shorter."""
+    """An amount of reward or nats: four digits or more, at least two of them decimals unless the number is shorter."""
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else ("infinity" if value > 0 else "minus infinity")
     size = abs(value)
@@ -53,17 +53,17 @@ def amount(value: float) -> str:
 
 
 def reward_phrase(reward: float) -> str:
-    """`reward 8`, or that it is forbidden."""
+    """The words for a reward: `reward 8`, or `forbidden` for −inf."""
     return "forbidden" if reward == -math.inf else f"reward {amount(reward)}"
 
 
 def state_phrase(mdp: HasNames, state: int) -> str:
-    """`state (3, 0)`, `state 5`, `state "at home"`: a noun, whatever the name."""
+    """A noun phrase for a state, whatever its name: `state (3, 0)`, `state 5`, `state "at home"`."""
     return _noun("state", mdp.state_name(state), quoted_alone=False)
 
 
 def action_phrase(mdp: HasNames, action: int) -> str:
-    """`"pick up"`, `action 2`: a noun, whatever the name."""
+    """A noun phrase for an action, whatever its name: `"pick up"`, `action 2`."""
     return _noun("action", mdp.action_name(action), quoted_alone=True)
 
 
@@ -90,6 +90,6 @@ def _noun(kind: str, name: str, quoted_alone: bool) -> str:
 
 
 def _decimals(value: float, digits: int) -> str:
-    """Fixed decimals; trailing zeros go only where they hide nothing."""
+    """A number with fixed decimals; trailing zeros are removed only where no digit is lost."""
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if abs(float(text) - value) <= 1e-12 * max(1.0, abs(value)) else text

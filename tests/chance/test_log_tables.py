@@ -1,4 +1,4 @@
-"""Tables of logits into tables of log-probabilities: as torch's log_softmax, with its derivatives."""
+"""Conversion of logits to log-probabilities: it equals torch's log_softmax, with its derivatives."""
 
 import importlib.util
 
@@ -18,7 +18,7 @@ def table(*shape, seed=0):
 @where
 @pytest.mark.parametrize("shape", [(4, 3, 2), (2, 5, 4, 3), (3, 700, 2, 1), (2, 3, 2, 9), (6,), (1, 3, 2)])
 @pytest.mark.parametrize("once", [True, False])
-def test_as_log_softmax(backend, shape, once, monkeypatch):
+def test_tilted_equals_log_softmax(backend, shape, once, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
     logits = (10 * table(*shape)).requires_grad_()
     weight = torch.log_softmax(table(*shape, seed=1), -1)
@@ -34,7 +34,7 @@ def test_as_log_softmax(backend, shape, once, monkeypatch):
 
 
 @where
-def test_second_derivatives(backend, monkeypatch):
+def test_second_derivatives_are_correct(backend, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
     logits, weight = table(3, 2, 2, 3).requires_grad_(), table(3, 2, 2, 3, seed=1).log_softmax(-1)
     assert torch.autograd.gradcheck(lambda x: tilted(x, weight), logits)
@@ -42,7 +42,7 @@ def test_second_derivatives(backend, monkeypatch):
 
 
 @where
-def test_nan_spreads_along_its_row_alone(backend, monkeypatch):
+def test_nan_affects_only_its_row(backend, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
     logits = table(3, 2, 4)
     logits[1, 0, 2] = torch.nan
@@ -52,7 +52,7 @@ def test_nan_spreads_along_its_row_alone(backend, monkeypatch):
 
 
 @where
-def test_logits_in_any_order_of_memory(backend, monkeypatch):
+def test_logits_may_have_any_memory_order(backend, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
     logits, weight = table(3, 4, 2).transpose(0, 2), table(2, 4, 3, seed=1).log_softmax(-1)
     torch.testing.assert_close(tilted(logits, weight), torch.log_softmax(weight + logits, -1))

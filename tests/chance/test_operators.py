@@ -1,4 +1,4 @@
-"""The certainty equivalent and its tilt: against fifty digits, and by the laws they obey."""
+"""The certainty equivalent and its tilt, tested against fifty digits and by the laws they obey."""
 
 import decimal
 from decimal import Decimal
@@ -18,7 +18,7 @@ TINY = [sign * 10.0**-power for power in (3, 6, 9, 12, 15, 300) for sign in (1, 
 
 @st.composite
 def rows(draw, forbidden=False):
-    """Values and weights of up to five faces; with `forbidden` some values are −inf."""
+    """Values and weights of up to five outcomes; with `forbidden` some values are −inf."""
     size = draw(st.integers(1, 5))
     value = st.one_of(rewards, st.just(-np.inf)) if forbidden else rewards
     x = np.asarray(draw(st.lists(value, min_size=size, max_size=size)), dtype=float)
@@ -35,11 +35,11 @@ def oracle(x, weight, temperature, optimism):
 
 @laws
 @given(rows(forbidden=True), st.one_of(temperatures, st.just(0.0)), st.one_of(optimisms, st.sampled_from(TINY[:-2])))
-def test_they_equal_fifty_digits(row, temperature, optimism):
+def test_certainty_equivalent_and_tilt_equal_fifty_digits(row, temperature, optimism):
     x, weight = row
     equal, weights = oracle(x, weight, temperature, optimism)
     found = certainty_equivalent(x, weight.log(), temperature, optimism)
-    if abs(equal) < 1e9:  # with a forbidden face and β near 0 it is −|log w| τ/β, however large
+    if abs(equal) < 1e9:  # with a forbidden outcome and β near 0 it is −|log w| τ/β, however large
         assert float(found) == pytest.approx(equal, abs=1e-11, rel=1e-11)
     else:
         assert float(found) == pytest.approx(equal, rel=1e-6)
@@ -48,8 +48,8 @@ def test_they_equal_fifty_digits(row, temperature, optimism):
 
 @laws
 @given(rows(), temperatures, st.sampled_from(TINY))
-def test_it_is_continuous_at_zero_optimism(row, temperature, optimism):
-    """Hoeffding: |L_β − L_0| ≤ |β| (range)²/(8τ), with nothing lost to rounding however small β."""
+def test_the_certainty_equivalent_is_continuous_at_zero_optimism(row, temperature, optimism):
+    """Hoeffding: |L_β − L_0| ≤ |β| (range)²/(8τ), without rounding errors however small β is."""
     x, weight = row
     mean = certainty_equivalent(x, weight.log(), temperature, 0.0)
     near = certainty_equivalent(x, weight.log(), temperature, optimism)
@@ -58,7 +58,7 @@ def test_it_is_continuous_at_zero_optimism(row, temperature, optimism):
 
 @laws
 @given(rows(forbidden=True), temperatures, optimisms, optimisms)
-def test_it_grows_with_optimism_between_the_extremes(row, temperature, one, other):
+def test_the_certainty_equivalent_grows_with_optimism_between_the_extremes(row, temperature, one, other):
     x, weight = row
     low, high = (float(certainty_equivalent(x, weight.log(), temperature, b)) for b in sorted((one, other)))
     possible = x[weight > 0]
@@ -67,7 +67,7 @@ def test_it_grows_with_optimism_between_the_extremes(row, temperature, one, othe
 
 @laws
 @given(distributions(4, sure=True), st.floats(-1e6, 1e6), temperatures, optimisms)
-def test_a_certain_outcome_is_worth_itself_to_the_last_bit(weight, value, temperature, optimism):
+def test_a_certain_outcome_has_its_value_to_the_last_bit(weight, value, temperature, optimism):
     x = torch.full((4,), value, dtype=torch.float64)
     assert float(certainty_equivalent(x, torch.as_tensor(weight).log(), temperature, optimism)) == value
     other = torch.where(torch.as_tensor(weight) > 0, x, 7.0)
@@ -76,7 +76,7 @@ def test_a_certain_outcome_is_worth_itself_to_the_last_bit(weight, value, temper
 
 @laws
 @given(rows(), temperatures, optimisms, st.floats(-1e3, 1e3))
-def test_a_constant_passes_through(row, temperature, optimism, constant):
+def test_adding_a_constant_adds_it_to_the_certainty_equivalent(row, temperature, optimism, constant):
     x, weight = row
     before = float(certainty_equivalent(x, weight.log(), temperature, optimism))
     after = float(certainty_equivalent(x + constant, weight.log(), temperature, optimism))
@@ -109,7 +109,7 @@ def test_the_tilt_is_the_gradient(row, temperature, optimism):
 
 @laws
 @given(rows(), st.sampled_from([-2.0, -0.5, 0.5, 1.0]))
-def test_cold_goes_to_the_limit_at_zero(row, optimism):
+def test_low_temperatures_approach_the_limit_at_zero(row, optimism):
     x, weight = row
     cold, frozen = (certainty_equivalent(x, weight.log(), tau, optimism) for tau in (1e-6, 0.0))
     assert float(cold) == pytest.approx(float(frozen), abs=2e-5)
@@ -117,7 +117,7 @@ def test_cold_goes_to_the_limit_at_zero(row, optimism):
     np.testing.assert_allclose(cold, frozen, atol=1e-9)
 
 
-def test_a_batch_is_a_loop():
+def test_a_batch_equals_a_loop():
     x, weight = torch.randn(4, 3, 5, dtype=torch.float64), torch.rand(4, 3, 5, dtype=torch.float64)
     log_weight = torch.log_softmax(weight, -1)
     for operator in (certainty_equivalent, tilt):
@@ -129,8 +129,8 @@ def test_a_batch_is_a_loop():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("optimism", [-50.0, -1.0, -1e-7, 0.0, 1e-7, 1.0, 50.0])
 @pytest.mark.parametrize("temperature", [0.0, 1e-3, 1.0, 1e3])
-def test_trap_8_neither_nan_nor_overflow(dtype, optimism, temperature):
-    """−inf, masked and enormous faces: exp(1e6·50/1e-3) overflows any float, log-space does not notice."""
+def test_trap_8_no_nan_and_no_overflow(dtype, optimism, temperature):
+    """−inf, masked and enormous outcomes: exp(1e6·50/1e-3) overflows any float, log-space is not affected."""
     none = -torch.inf
     half = torch.tensor([0.5, 0.5, 0.0], dtype=dtype).log()
     sure = torch.tensor([1.0, 0.0, 0.0], dtype=dtype).log()
@@ -163,7 +163,7 @@ def test_trap_8_neither_nan_nor_overflow(dtype, optimism, temperature):
 
 @pytest.mark.parametrize(("dtype", "penalty"), [(torch.float32, 1e9), (torch.float64, 1e18)])
 def test_a_large_penalty_costs_no_digits(dtype, penalty):
-    """A soft prohibition far from the mean of the others; centring the row on its mean would lose them all."""
+    """A large penalty is far from the mean of the other values; centring the row on its mean would lose all digits."""
     third = torch.full((3,), 1 / 3, dtype=dtype)
     for sign in (1.0, -1.0):
         x = sign * torch.tensor([-penalty, 0.0, 1.0], dtype=dtype)
@@ -175,15 +175,15 @@ def test_a_large_penalty_costs_no_digits(dtype, penalty):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("optimism", [1e-320, -1e-320, 1e-300, 1e-40, -1e-46, 1e-36])
-def test_vanishing_optimism_is_the_mean(dtype, optimism):
-    """Where β, or β x/τ, has no digits left or τ/β overflows."""
+def test_vanishing_optimism_gives_the_mean(dtype, optimism):
+    """The cases are those where β or β x/τ has no digits left, or τ/β overflows."""
     x, weight = torch.tensor([-3.0, 1.0, 2.0], dtype=dtype), torch.tensor([0.25, 0.5, 0.25], dtype=dtype)
     for temperature in (1e-3, 1.0, 1e3):
         assert float(certainty_equivalent(x, weight.log(), temperature, optimism)) == pytest.approx(0.25, rel=1e-6)
 
 
 def test_trap_13_a_row_far_below_the_maximum():
-    """exp(v − max v) and a matrix product: a row that leads only to bad states underflows. Ours is exact per row."""
+    """exp(v − max v) and a matrix product: rows that lead only to bad states underflow, the operator does not."""
     v = torch.tensor([0.0, -2000.0, -2001.0], dtype=torch.float64)
     transition = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], dtype=torch.float64)
     naive = (transition @ (v - v.max()).exp()).log() + v.max()

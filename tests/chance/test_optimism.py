@@ -1,4 +1,4 @@
-"""Freedom of parts of blocks: by state, by action, by time, by factor; survival; and what does not fit."""
+"""Optimism of parts of blocks: by state, action, time or factor; of survival; and arguments that are refused."""
 
 import inspect
 
@@ -32,7 +32,7 @@ betas = st.sampled_from([-5.0, -1.0, -0.3, 0.0, 0.2, 1.0, 4.0])
 
 @st.composite
 def problems_with_tables(draw):
-    """A problem, with β for every time, state and action, and for survival of every time and state."""
+    """A problem with β for every time, state and action, and β of survival for every time and state."""
     problem = draw(problems())
     states, actions, _ = problem.probability.shape
     full = (problem.horizon, states, actions)
@@ -44,7 +44,7 @@ def problems_with_tables(draw):
 
 @laws
 @given(problems_with_tables())
-def test_tables_of_optimism_are_the_recursion_in_fifty_digits(case):
+def test_tables_of_optimism_equal_the_recursion_in_fifty_digits(case):
     problem, dynamics, initial, survival = case
     found = infer(model_of(problem), Optimism(dynamics, initial, survival))
     wanted = solve(
@@ -59,7 +59,7 @@ def test_tables_of_optimism_are_the_recursion_in_fifty_digits(case):
 
 @laws
 @given(problems(), betas)
-def test_a_table_of_one_number_is_that_number(problem, beta):
+def test_a_constant_table_equals_its_number(problem, beta):
     model = model_of(problem)
     shape = problem.probability.shape[:2]
     table = torch.full(shape, beta, dtype=torch.float64)
@@ -67,12 +67,12 @@ def test_a_table_of_one_number_is_that_number(problem, beta):
     assert infer(model, Optimism(table, 1.0)).value == infer(model, Optimism(beta, 1.0)).value
 
 
-def test_masks_between_free_and_clamped():
+def test_masks_give_objectives_between_free_and_clamped():
     model = TabularModel(random_mdp(seed=0), 0.7)
     mask = torch.zeros(3, 2, dtype=torch.bool)
     clamped = infer(model, 0.0).objective
     last = clamped
-    for s, a in np.ndindex(3, 2):  # freeing one die after the other never makes it worse
+    for s, a in np.ndindex(3, 2):  # freeing one (state, action) after the other never lowers the objective
         mask[s, a] = True
         found = infer(model, Optimism(mask, 0.0)).objective
         assert found >= last
@@ -83,10 +83,10 @@ def test_masks_between_free_and_clamped():
     some = infer(model, Optimism(one, 0.0))
     assert clamped < some.objective < last
     tilted = (some.dynamics - model.mdp.probability).abs().amax((0, 3)) > 1e-12
-    assert torch.equal(tilted, one), "only the die that is freed moves"
+    assert torch.equal(tilted, one), "only the freed dynamics change"
 
 
-def test_the_last_step_alone():
+def test_only_the_last_step_can_be_freed():
     mdp = random_mdp(seed=0)
     model = TabularModel(mdp, 0.7)
     late = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
@@ -95,7 +95,7 @@ def test_the_last_step_alone():
     torch.testing.assert_close(found.q[2], infer(model, 1.0).q[2])
 
 
-def test_survival_by_state_is_between():
+def test_survival_freed_in_one_state_gives_an_objective_in_between():
     model = TabularModel(random_mdp(seed=1, discount=0.8), 0.7)
     some = Optimism(0.0, 0.0, torch.tensor([1.0, 0.0, 0.0]))
     low, high = infer(model, 0.0).objective, infer(model, Optimism(0.0, 0.0, 1.0)).objective
@@ -103,7 +103,7 @@ def test_survival_by_state_is_between():
 
 
 @pytest.mark.parametrize(("survival", "value"), [(1.0, -2.90), (0.0, -10.0)])
-def test_an_agent_that_may_end_early_does(survival, value):
+def test_an_agent_with_free_survival_ends_early(survival, value):
     mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[-1.0]]], horizon=400, discount=0.9)
     found = infer(TabularModel(mdp), Optimism(1.0, 1.0, survival)).value
     assert found == pytest.approx(value, abs=2e-3)
@@ -111,7 +111,7 @@ def test_an_agent_that_may_end_early_does(survival, value):
         assert found == pytest.approx(np.log(0.1 / (np.e - 0.9)), rel=1e-12)
 
 
-def test_a_number_of_any_kind_is_the_number():
+def test_numbers_of_any_type_are_accepted():
     model = TabularModel(random_mdp(0, discount=0.9), 0.7)
     policy = infer(model, 0.5).policy
     calls = {
@@ -131,7 +131,7 @@ def test_a_number_of_any_kind_is_the_number():
         assert torch.equal(call(np.int64(1)), call(1.0))
 
 
-def test_a_table_without_a_block_is_refused_and_the_block_named():
+def test_a_table_without_a_block_is_refused_with_the_block_named():
     with pytest.raises(InvalidArgument, match=r"write Optimism\(dynamics=table, initial=…\)"):
         infer(TabularModel(random_mdp(0)), torch.eye(3, 2))
 
@@ -145,7 +145,7 @@ def test_optimism_has_no_default():
             function()
 
 
-def test_equal_and_hashable():
+def test_optimism_has_equality_and_hash():
     table = torch.eye(2)
     assert Optimism(table) == Optimism(table.clone()) != Optimism(1 - table)
     assert hash(Optimism(table)) == hash(Optimism(1 - table))
@@ -168,7 +168,7 @@ def test_equal_and_hashable():
         ),
         (
             lambda: infer(TabularModel(random_mdp(0)), Optimism({"wind": 1.0})),
-            r"names wind; its factors do not exist: this one is thrown in one piece",
+            r"names wind; its factors do not exist: this block is not factored",
         ),
         (
             lambda: soft_values(TabularModel(random_mdp(0)), Optimism(torch.eye(3, 2))),
@@ -180,6 +180,6 @@ def test_equal_and_hashable():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(build, words):
+def test_unsuitable_optimism_is_refused(build, words):
     with pytest.raises(InvalidArgument, match=words):
         build()

@@ -1,4 +1,4 @@
-"""Compiled loops and torch give the same answers, and one place decides between them."""
+"""Compiled loops and torch give the same results, and one function chooses between them."""
 
 import importlib.util
 
@@ -38,7 +38,7 @@ def same(model, guide, monkeypatch, tolerance=1e-12):
 @laws
 @given(problems(), st.integers(0, 1000))
 def test_compiled_equals_torch_on_awkward_problems(problem, seed):
-    """Impossible and forbidden outcomes, masked actions, final rewards, discounts."""
+    """The problems have impossible and forbidden outcomes, masked actions, final rewards and discounts."""
     model = model_of(problem)
     torch.manual_seed(seed)
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +63,7 @@ def test_compiled_equals_torch_without_gradients(monkeypatch):
 
 
 class Stationary(MarkovGuide):
-    """One table for all times, expanded: its gradient is summed over time."""
+    """A guide with one table expanded over all times; the gradient is summed over time."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -78,7 +78,7 @@ class Stationary(MarkovGuide):
 
 
 @needs_numba
-def test_nan_is_never_hidden():
+def test_nan_in_the_logits_gives_nan():
     model = TabularModel(random_mdp(seed=1, horizon=6), 0.7)
     for name in ("policy_logits", "dynamics_logits", "initial_logits"):
         guide = FreeGuide(model)
@@ -87,13 +87,13 @@ def test_nan_is_never_hidden():
 
 
 @needs_numba
-def test_tables_that_hold_for_all_times(monkeypatch):
+def test_stationary_tables_agree(monkeypatch):
     model = TabularModel(random_mdp(seed=1, horizon=6, discount=0.9), 0.7)
     same(model, Stationary(model), monkeypatch)
 
 
 @needs_numba
-def test_a_guide_on_forbidden_ground(monkeypatch):
+def test_a_guide_that_allows_forbidden_outcomes(monkeypatch):
     mdp = gamble(horizon=2).replace(reward=[[[1.0, 0.0], [3.0, -torch.inf]]])
     model = TabularModel(mdp)
     for where in ("torch", "auto"):
@@ -121,7 +121,7 @@ def test_second_derivatives_agree(guide_class, monkeypatch):
         torch.testing.assert_close(one, other)
 
 
-def test_when_there_are_kernels(monkeypatch):
+def test_kernels_are_chosen_by_device_steps_and_environment(monkeypatch):
     table = torch.zeros(2)
     assert backend.kernels_for(table, 1) is None
     assert backend.kernels_for(torch.zeros(2, device="meta"), 5) is None
@@ -135,7 +135,7 @@ def test_when_there_are_kernels(monkeypatch):
     backend._finite_horizon.cache_clear()
 
 
-def test_freed_survival_goes_by_torch():
+def test_freed_survival_works_with_guides():
     model = TabularModel(random_mdp(seed=1, horizon=5, discount=0.8), 0.7)
     posterior = infer(model, Optimism(1.0, 1.0, 1.0))
     assert elbo(model, posterior.blocks()).item() == pytest.approx(posterior.log_evidence, abs=1e-11)
@@ -187,7 +187,7 @@ def one_state(probability, reward, **more):
 
 @pytest.mark.parametrize("where", ["torch", "auto"])
 @pytest.mark.parametrize(("optimism", "temperature"), [(1e-300, 1.0), (1e-320, 1e6), (-1e-320, 1e6)])
-def test_vanishing_optimism_is_none(where, optimism, temperature, monkeypatch):
+def test_vanishing_optimism_equals_no_optimism(where, optimism, temperature, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
     model = TabularModel(one_state([0.5, 0.4, 0.1], [1.0, 2.0, -torch.inf], discount=0.9), temperature)
     posterior = infer(model, Optimism(optimism, optimism, optimism))
@@ -197,10 +197,10 @@ def test_vanishing_optimism_is_none(where, optimism, temperature, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["torch", "auto"])
-def test_a_far_outcome_takes_no_digits_at_small_optimism(where, monkeypatch):
+def test_a_far_outcome_costs_no_digits_at_small_optimism(where, monkeypatch):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
     forbidden = TabularModel(one_state([0.5, 0.5, 1e-20], [1.0, 2.0, -torch.inf]))
-    # log(1 - 1e-20) / 1e-12 = -1e-8, of the mean 1.5 and its variance
+    # the mean is 1.5, and the forbidden outcome adds log(1 - 1e-20) / 1e-12 = -1e-8
     assert infer(forbidden, Optimism(1e-12, 0.0)).q[-1].item() == pytest.approx(1.49999999, abs=1e-12)
     far = TabularModel(one_state([0.5, 0.5, 1e-30], [1.0, 2.0, -1e15]))
     assert infer(far, Optimism(1e-12, 0.0)).q[-1].item() == pytest.approx(1.5, abs=1e-11)

@@ -1,4 +1,4 @@
-"""exp and log of the compiled loops, against those of numpy, to the last places."""
+"""exp and log of the compiled loops equal those of numpy to the last places."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pgm_control.kernels import vector_math  # noqa: E402  after the check above
 
 
 def over(function):
-    """The function of a number, over an array."""
+    """The function of a number, applied to each entry of an array."""
 
     @numba.njit
     def all_of_it(x, out):

@@ -1,4 +1,4 @@
-"""Ensembles: what is unknown is chance drawn once; freed, it is epistemic optimism."""
+"""Ensembles: the unknown member is drawn once; freeing it gives epistemic optimism."""
 
 import math
 
@@ -40,7 +40,7 @@ def equivalent(x, weight, beta):
 
 @laws
 @given(betas, betas, betas)
-def test_the_value_is_the_certainty_equivalent_of_the_members(member, state, dynamics):
+def test_the_value_is_the_certainty_equivalent_over_the_members(member, state, dynamics):
     ensemble = three()
     found = infer(TabularModel(ensemble.joint(), TAU), Optimism(dynamics, {"member": member, "state": state}))
     alone = [infer(TabularModel(each, TAU), Optimism(dynamics, state)) for each in ensemble.members]
@@ -55,7 +55,7 @@ def test_the_value_is_the_certainty_equivalent_of_the_members(member, state, dyn
 
 @laws
 @given(problems(), betas)
-def test_one_member_is_the_plain_problem(problem, beta):
+def test_one_member_equals_the_plain_problem(problem, beta):
     model = model_of(problem)
     found = infer(TabularModel(Ensemble([model.mdp]).joint(), model.temperature, model.action_prior), beta)
     plain = infer(model, beta)
@@ -63,7 +63,7 @@ def test_one_member_is_the_plain_problem(problem, beta):
     torch.testing.assert_close(found.policy, plain.policy)
 
 
-def test_equal_members_and_certain_weights_are_the_plain_problem():
+def test_equal_members_or_certain_weights_equal_the_plain_problem():
     mdp = random_mdp(seed=1)
     plain = infer(TabularModel(mdp, TAU), 1.0).value
     assert infer(TabularModel(Ensemble([mdp, mdp], [0.3, 0.7]).joint(), TAU), 1.0).value == pytest.approx(plain)
@@ -75,14 +75,14 @@ def test_epistemic_optimism_is_not_optimism_about_outcomes():
     ensemble = Ensemble([gamble(jackpot=3.0), gamble(jackpot=30.0)], [0.9, 0.1], ["mean", "generous"])
     model = TabularModel(ensemble.joint())
     believes = infer(model, Optimism(0.0, {"member": 1.0, "state": 0.0}))
-    assert believed_weights(ensemble, believes)[1] > 0.85, "the generous world suits it"
+    assert believed_weights(ensemble, believes)[1] > 0.85, "the weights move to the generous member"
     torch.testing.assert_close(believes.dynamics[0, 0, 1], model.mdp.probability[0, 1])
     optimistic = infer(model, Optimism(1.0, {"member": 0.0, "state": 0.0}))
     torch.testing.assert_close(believed_weights(ensemble, optimistic), ensemble.weights)
     assert optimistic.dynamics[0, 1, 1, 0] > 0.99 > model.mdp.probability[1, 1, 0]
 
 
-def test_what_plans_earn_elsewhere():
+def test_member_returns_evaluate_plans_in_other_members():
     ensemble = three()
     exact = infer(TabularModel(ensemble.joint(), TAU), 0.0)
     found = member_returns(ensemble, exact)
@@ -106,7 +106,7 @@ def test_svi_and_natural_gradients_reach_the_exact_answer(member, state):
         assert objective(model, found.guide) == pytest.approx(exact, abs=1e-9)
 
 
-def test_members_with_a_layout_lie_side_by_side():
+def test_layouts_of_members_are_placed_side_by_side():
     first = random_mdp(seed=0).replace(layout=[(0, 0), None, (2, 1)])
     second = random_mdp(seed=1).replace(layout=[(1, 0), (0, 0), (0, 1)])
     joint = Ensemble([first, second, first]).joint()
@@ -137,6 +137,6 @@ def test_members_may_differ_in_outcomes_and_final_rewards():
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(build, words):
+def test_unsuitable_arguments_are_refused(build, words):
     with pytest.raises(InvalidProblem, match=words):
         build()

@@ -1,4 +1,4 @@
-"""Dice in parts: the nested operators against loops, reductions to the plain cases, one factor freed."""
+"""Factored dynamics: nested operators equal loops, reduce to the plain cases, and allow freeing one factor."""
 
 import itertools
 import math
@@ -53,7 +53,7 @@ def equivalent(x, weight, tau, beta):
 
 
 def by_loops(problem, beta_one, beta_other):
-    """Values and joint dice of the first step, straight from the nested definition."""
+    """Values and joint dynamics of the first step, straight from the nested definition."""
     _, one, other, successor, reward, horizon, tau = problem
     states, actions, first, _ = successor.shape
     v, q, dynamics = np.zeros(states), np.zeros((states, actions)), np.zeros(successor.shape)
@@ -77,7 +77,7 @@ def model_of(problem):
 
 @laws
 @given(factored(), betas, betas)
-def test_nested_operators_are_their_definition(problem, one, other):
+def test_nested_operators_equal_their_definition(problem, one, other):
     model = model_of(problem)
     found = infer(model, Optimism({"own": one, "wind": other}, 0.0))
     q, dynamics = by_loops(problem, one, other)
@@ -90,7 +90,7 @@ def test_nested_operators_are_their_definition(problem, one, other):
 
 @laws
 @given(factored(), betas)
-def test_one_number_for_all_factors_is_the_joint_event(problem, beta):
+def test_one_number_for_all_factors_equals_the_joint_event(problem, beta):
     model = model_of(problem)
     plain = TabularModel(model.mdp.replace(factors=None), model.temperature)
     whole = infer(plain, beta)
@@ -104,7 +104,7 @@ def test_one_number_for_all_factors_is_the_joint_event(problem, beta):
 
 @laws
 @given(factored())
-def test_one_factor_freed_lies_between(problem):
+def test_freeing_one_factor_gives_an_objective_in_between(problem):
     model = model_of(problem)
     low, high = infer(model, 0.0).objective, infer(model, Optimism(1.0, 0.0)).objective
     for one, other in ((1.0, 0.0), (0.0, 1.0)):
@@ -123,7 +123,7 @@ def windy(horizon=4):
     )
 
 
-def test_one_factor_freed_lies_strictly_between_and_leaves_the_other_true():
+def test_freeing_one_factor_leaves_the_other_unchanged():
     mdp = windy().joint()
     model = TabularModel(mdp, 0.7)
     low, high = infer(model, 0.0).objective, infer(model, Optimism(1.0, 0.0)).objective
@@ -150,7 +150,7 @@ def test_svi_and_natural_gradients_reach_the_exact_answer(own, wind):
         assert objective(model, found.guide) == pytest.approx(exact, abs=1e-9)
 
 
-def test_gradients_by_the_parts_are_those_of_finite_differences():
+def test_gradients_of_the_parts_equal_finite_differences():
     model, optimism = TabularModel(windy(2).joint(), 0.7), Optimism({"own": 0.4, "wind": 2.0}, 0.5)
     guide = DialGuide(model, optimism)
     for parameter in guide.parameters():
@@ -168,7 +168,7 @@ def test_gradients_by_the_parts_are_those_of_finite_differences():
 
 
 @given(st.lists(st.floats(0.01, 1.0), min_size=12, max_size=12), st.permutations([2, 2, 3]))
-def test_chains_are_put_together_again(weights, sizes):
+def test_joint_inverts_conditionals(weights, sizes):
     table = torch.tensor(weights, dtype=torch.float64).log().log_softmax(-1)
     chain = conditionals(table, sizes)
     assert [each.shape[-1] for each in chain] == list(sizes)
@@ -184,7 +184,7 @@ def test_impossible_prefixes_stay_impossible():
     torch.testing.assert_close(joint(chain), table)
 
 
-def test_the_joint_problem_keeps_names_and_places():
+def test_the_joint_problem_keeps_names_and_layout():
     parts = FactoredMDP(
         [1.0, 0.0], {"own": [0.5, 0.5], "wind": [1.0]}, np.zeros((2, 1, 2, 1), int), [[0.0]], 2,
         state_names=("a", "b"), layout=[None, (0, 3)],
@@ -214,7 +214,7 @@ def test_an_answer_that_depends_on_the_move():
         (
             lambda: FactoredMDP([1.0], {"a": [0.5, 0.5]}, [[[0]]], [0.0], 1),
             InvalidProblem,
-            r"`factors\['a'\]` must have 1 faces, as its axis of `successor` has, but has 2",
+            r"`factors\['a'\]` must have 1 outcomes, as its axis of `successor` has, but has 2",
         ),
         (
             lambda: FactoredMDP([1.0], {"a": [0.5, 0.4]}, [[[0, 0]]], [0.0], 1),
@@ -229,7 +229,7 @@ def test_an_answer_that_depends_on_the_move():
         (
             lambda: TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1, factors={"a": 2}),
             InvalidProblem,
-            "`factors` must have sizes whose product is the number of faces, 1",
+            "`factors` must have sizes whose product is the number of outcomes, 1",
         ),
         (
             lambda: TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1, factors={"a b": 1}),
@@ -244,10 +244,10 @@ def test_an_answer_that_depends_on_the_move():
         (
             lambda: marginal_of_factor(windy().joint(), torch.zeros(6), "rain"),
             InvalidProblem,
-            "`name` must be a factor of the dice, but is 'rain': this MDP has the factors own, wind",
+            "`name` must be a factor of the dynamics, but is 'rain': this MDP has the factors own, wind",
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(build, kind, words):
+def test_unsuitable_arguments_are_refused(build, kind, words):
     with pytest.raises(kind, match=words):
         build()

@@ -1,4 +1,4 @@
-"""A large MDP, made a piece at a time, is the one made at once, without the memory."""
+"""A large MDP that is built piece by piece equals the one built at once, and needs less memory."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ def test_blocks_make_the_same_mdp(problem, size):
     assert made.layout is None
 
 
-def test_a_layout_comes_along():
+def test_the_layout_is_kept():
     block = (np.ones((2, 1, 1)), np.zeros((2, 1, 1), int), np.zeros((2, 1, 1)))
     made = mdp_from_blocks([block], 2, 1, 1, 3, layout=[(0, 0), (1, 0)])
     assert made.layout == made.replace(horizon=4).layout == ((0, 0), (1, 0))
@@ -49,7 +49,7 @@ def test_a_layout_comes_along():
 @laws
 @given(problems(), st.integers(1, 7), st.randoms(use_true_random=False))
 def test_rows_in_any_order_make_the_same_mdp(problem, size, random):
-    """Faces of one die come in their order; dice in any."""
+    """The outcomes of one (state, action) come in their order; the pairs come in any order."""
     mdp = mdp_of(problem)
     pairs = [(s, a) for s in range(mdp.num_states) for a in range(mdp.num_actions)]
     random.shuffle(pairs)
@@ -70,7 +70,7 @@ def test_short_rows_are_padded():
 
 
 def test_small_successors_work_everywhere():
-    """int32 tables give what int64 tables give: inference, guides, forward sweeps, Pyro."""
+    """int32 tables give the same results as int64 tables in inference, guides, forward sweeps and Pyro."""
     wide = random_mdp(seed=3, horizon=4, discount=0.9)
     small = wide.replace(successor=wide.successor.to(torch.int32))
     assert small.successor.dtype == torch.int32
@@ -139,7 +139,7 @@ def test_errors_of_rows():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory as Linux gives it")
 def test_memory_peaks_at_little_more_than_the_tables():
-    """In a fresh process: the growth of the peak against 20 bytes an outcome, and again for a solution of it."""
+    """The growth of peak memory in a new process is near 20 bytes for each outcome, for the tables and a solution."""
     code = """
 import resource, numpy as np, torch
 from pgm_control import TabularModel, mdp_from_blocks

@@ -1,4 +1,4 @@
-"""Gymnasium's tables against a separate reading of `env.P` in plain Python, and what is refused."""
+"""Gymnasium's tables equal a separate reading of `env.P` in plain Python; unsuitable environments are refused."""
 
 import re
 
@@ -39,7 +39,7 @@ def hard_value_of_mdp(mdp):
 
 
 def hard_value_of_raw_rows(env, horizon):
-    """The same, from the rows of `env.P` as they stand, blind to `terminated`."""
+    """The best expected return from the rows of `env.P` as they are, ignoring `terminated`."""
     listed, value = env.unwrapped.P, np.zeros(len(env.unwrapped.P))
     for _ in range(horizon):
         backup = [[sum(p * (r + value[t]) for p, t, r, _ in row) for row in listed[s].values()] for s in listed]
@@ -48,7 +48,7 @@ def hard_value_of_raw_rows(env, horizon):
 
 
 @every_environment
-def test_every_outcome_stands_where_the_environment_lists_it(make):
+def test_outcomes_are_in_the_order_of_the_environment(make):
     env = make()
     mdp = TabularMDP.from_gymnasium(env, horizon=5)
     listed, last = env.unwrapped.P, env.observation_space.n
@@ -66,7 +66,7 @@ def test_every_outcome_stands_where_the_environment_lists_it(make):
 
 
 @every_environment
-def test_the_added_state_is_last_absorbing_and_pays_nothing(make):
+def test_the_added_state_is_last_and_absorbing_with_zero_reward(make):
     mdp = TabularMDP.from_gymnasium(make(), horizon=5)
     possible = mdp.probability[-1] > 0
     assert possible.sum(-1).tolist() == [1] * mdp.num_actions
@@ -90,8 +90,8 @@ def test_terminated_outcomes_lead_to_the_added_state():
     assert mdp.reward[above_goal, down].tolist() == [-1.0]
 
 
-def test_outcomes_to_the_same_state_are_kept_apart():
-    """Stepping down from the slippery start: off the cliff for −100, or staying for −1, always to the start."""
+def test_outcomes_to_the_same_state_are_kept_separate():
+    """A step down from the slippery start falls off the cliff for −100 or stays for −1; both lead to the start."""
     mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalkingSlippery-v1"), horizon=5)
     start, down = 36, 2
     assert mdp.successor[start, down].tolist() == [36, 36, 36]
@@ -99,7 +99,7 @@ def test_outcomes_to_the_same_state_are_kept_apart():
 
 
 def test_known_optima():
-    """DESIGN section 6: these need the absorbing state, the time limit as horizon, and every duplicate."""
+    """These optima need the absorbing state, the time limit as horizon, and every duplicate (DESIGN section 6)."""
     lake = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"))
     assert lake.horizon == 100
     assert hard_value_of_mdp(lake) == pytest.approx(0.7441902878, abs=5e-11)
@@ -111,7 +111,7 @@ def test_known_optima():
 
 
 def test_trap_11_terminal_rows_are_not_absorbing():
-    """Taken as they stand, the cliff's goal keeps costing −1 a step, and the taxi drops its passenger off for ever."""
+    """In the raw rows the cliff's goal keeps costing −1 per step, and the taxi drops its passenger off repeatedly."""
     cliff, taxi = gymnasium.make("CliffWalking-v1"), gymnasium.make("Taxi-v4")
     goal = 47
     rows = cliff.get_wrapper_attr("P")[goal].values()
@@ -123,7 +123,7 @@ def test_trap_11_terminal_rows_are_not_absorbing():
     assert hard_value_of_raw_rows(taxi, 50) > 100
 
 
-def test_the_horizon_is_the_time_limit_unless_given():
+def test_the_default_horizon_is_the_time_limit():
     assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4")).horizon == 200
     assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"), horizon=3).horizon == 3
     assert TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4", max_episode_steps=9)).horizon == 9
@@ -156,7 +156,7 @@ def test_environments_without_a_table_are_refused():
 
 
 class Stubborn(gymnasium.Wrapper):
-    """Always goes left: a wrapper that changes the problem without any of Gymnasium's base classes."""
+    """A wrapper that always goes left: it changes the problem without any of Gymnasium's base classes."""
 
     def step(self, action):
         return self.env.step(0)
@@ -182,7 +182,7 @@ def test_wrappers_that_may_change_the_problem_are_refused(wrap):
     assert TabularMDP.from_gymnasium(env.unwrapped, horizon=10).num_states == 17
 
 
-def test_wrappers_that_only_watch_are_allowed():
+def test_wrappers_that_only_observe_are_allowed():
     env = wrappers.RecordEpisodeStatistics(gymnasium.make("FrozenLake-v1"))
     assert TabularMDP.from_gymnasium(env).num_states == 17
 
@@ -195,13 +195,13 @@ def test_names_are_those_of_the_environment():
 
 
 @pytest.mark.parametrize("name", ["FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1"])
-def test_a_grid_lies_as_its_states_are_called(name):
+def test_the_layout_of_a_grid_agrees_with_its_state_names(name):
     mdp = TabularMDP.from_gymnasium(gymnasium.make(name), horizon=2)
     assert mdp.layout == (*(tuple(map(int, re.findall(r"\d+", each))) for each in mdp.state_names[:-1]), None)
 
 
-def test_taxi_is_a_map_for_each_passenger_and_destination():
-    """A step moves by one cell in the same map or not at all; all else leads to another map at the same place."""
+def test_taxi_has_a_map_for_each_passenger_place_and_destination():
+    """A step moves by one cell in the same map or not at all; other transitions reach the same cell of another map."""
     env = gymnasium.make("Taxi-v4")
     mdp = TabularMDP.from_gymnasium(env)
     assert mdp.layout is not None
@@ -220,7 +220,7 @@ def test_taxi_is_a_map_for_each_passenger_and_destination():
 
 
 class RandomOutcome(gymnasium.Env):
-    """Somebody's own environment with a table: one state, one action, two faces; `shape` means something else here."""
+    """A user's environment with a table: one state, one action, two outcomes; `shape` has another meaning here."""
 
     observation_space = gymnasium.spaces.Discrete(1)
     action_space = gymnasium.spaces.Discrete(1)
@@ -236,7 +236,7 @@ def test_other_environments_with_a_table_are_read_too():
     assert hard_value_of_mdp(mdp) == 0.75
 
 
-def test_a_table_that_is_no_probability_is_refused():
+def test_a_table_that_is_not_normalised_is_refused():
     broken = RandomOutcome()
     broken.P = {0: {0: [(0.5, 0, 0.0, False)]}}
     with pytest.raises(InvalidProblem, match=r"`probability\[0, 0\]` \(state '0', action '0'\) must sum to 1"):

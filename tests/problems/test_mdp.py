@@ -1,4 +1,4 @@
-"""`TabularMDP`: what it refuses and how it says so, what it keeps, and its dense constructor against plain numpy."""
+"""`TabularMDP`: its refusals and their messages, what it stores, and its dense constructor against plain numpy."""
 
 import copy
 import dataclasses
@@ -124,12 +124,12 @@ def test_discount_is_a_number(value):
         checks.discount("discount", value)
 
 
-def test_a_missing_array_is_said_to_be_missing():
+def test_a_missing_array_is_reported():
     with pytest.raises(InvalidProblem, match=r"`reward` must be given, but is None\. Pass an array with 3 axes"):
         checks.table("reward", None, 3, checks.kind(0.0))
 
 
-def test_a_string_is_no_list_of_names():
+def test_a_string_is_refused_as_a_list_of_names():
     with pytest.raises(InvalidProblem, match="`action_names` must hold 2 names"):
         checks.names("action_names", "ab", 2)
 
@@ -174,14 +174,14 @@ def test_every_copy_keeps_the_layout():
     assert TabularMDP(**arguments()).layout is mdp.replace(layout=None).layout is None
 
 
-def test_it_is_frozen():
+def test_an_mdp_is_frozen():
     mdp = TabularMDP(**arguments())
     with pytest.raises(dataclasses.FrozenInstanceError):
         mdp.horizon = 5  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
-def test_it_copies_what_it_is_given(convert):
+def test_an_mdp_copies_its_arguments(convert):
     given = {
         name: convert(value) for name, value in arguments(final_reward=np.zeros(2)).items() if hasattr(value, "shape")
     }
@@ -218,7 +218,7 @@ def test_float32_thirds_are_probabilities():
     assert mdp.probability.sum() == pytest.approx(1.0, abs=1e-7)
 
 
-def test_rows_are_rescaled_and_then_left_alone():
+def test_rows_are_rescaled_only_once():
     near = np.array([[[0.5, 0.5 + 5e-9]]])
     mdp = TabularMDP([1.0], near, [[[0, 0]]], [[[0, 0]]], horizon=1)
     assert float(mdp.probability.sum()) == pytest.approx(1.0, abs=1e-15)
@@ -244,7 +244,7 @@ def test_minus_infinity_forbids_and_padding_has_no_reward():
 
 @settings(max_examples=40)
 @given(states=st.integers(1, 5), actions=st.integers(1, 3), by_successor=st.booleans(), seed=st.integers(0, 2**32 - 1))
-def test_dense_and_outcome_form_say_the_same(states, actions, by_successor, seed):
+def test_dense_and_outcome_form_agree(states, actions, by_successor, seed):
     """Scattering the outcomes back gives the dense arrays; no outcome is impossible in a row of full width."""
     random = np.random.default_rng(seed)
     weight = random.random((states, actions, states)) * (random.random((states, actions, states)) < 0.6)
@@ -287,7 +287,7 @@ DENSE_REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "words"), DENSE_REFUSED.values(), ids=DENSE_REFUSED.keys())
-def test_dense_refusals_speak_of_the_dense_arguments(changes, words):
+def test_dense_refusals_name_the_dense_arguments(changes, words):
     with pytest.raises(InvalidProblem) as caught:
         TabularMDP.from_dense(**(DENSE | changes))
     for word in words:
@@ -312,12 +312,12 @@ def test_another_horizon_or_discount_shares_the_tables():
     assert (type(changed.horizon), type(changed.discount)) == (int, float)
     for name in ("initial", "probability", "successor", "reward"):
         assert getattr(changed, name) is getattr(mdp, name)
-    assert mdp.horizon != 9, "the original is as it was"
+    assert mdp.horizon != 9, "the original is unchanged"
     with pytest.raises(InvalidProblem, match="`discount` must be the probability of surviving a step"):
         mdp.replace(horizon=9, discount=0.0)
 
 
-def test_to_another_dtype_and_back():
+def test_an_mdp_moves_to_another_dtype_and_back():
     mdp = TabularMDP(**arguments(final_reward=np.array([1.0, -np.inf])))
     single = mdp.to(dtype=torch.float32)
     assert single.probability.dtype == single.reward.dtype == torch.float32
@@ -344,7 +344,7 @@ def test_repr_gives_sizes():
     assert shown == "TabularMDP(2 states, 2 actions, at most 2 outcomes, horizon 3, discount 0.9, float64)"
 
 
-def test_deterministic_means_that_no_event_has_two_outcomes():
+def test_deterministic_means_one_possible_outcome_everywhere():
     sure = TabularMDP([1.0, 0.0], np.ones((2, 1, 1)), [[[1]], [[0]]], np.zeros((2, 1, 1)), horizon=2)
     assert sure.is_deterministic
     assert not sure.replace(initial=[0.5, 0.5]).is_deterministic

@@ -1,4 +1,4 @@
-"""Partial observation: the problem with a memory, the best over all histories, and the guide of a window."""
+"""Partial observation: the problem with a memory, the optimum over all histories, and the guides with a window."""
 
 import dataclasses
 import math
@@ -40,14 +40,14 @@ fewer = settings(laws, max_examples=40)
 
 
 class Sensor(NamedTuple):
-    """Plain arrays: what is seen on arrival, (action, state, observation), and at first, if anything."""
+    """Plain arrays: the observation on arrival, (action, state, observation), and the first observation or None."""
 
     arrival: np.ndarray
     first: np.ndarray | None
 
 
 class Seen(NamedTuple):
-    """A problem behind, of which the prior is the same in all states, and a sensor; `by_state` if no action matters."""
+    """An underlying problem with one prior for all states, and a sensor; `by_state` if it ignores the action."""
 
     problem: oracles.Problem
     sensor: Sensor
@@ -55,14 +55,14 @@ class Seen(NamedTuple):
 
     @property
     def pomdp(self):
-        """The same as ours, made of the fewest arguments."""
+        """The same problem as a `PartiallyObservedMDP`, made with as few arguments as possible."""
         mdp, (arrival, first) = mdp_of(self.problem), self.sensor
         return PartiallyObservedMDP(mdp, first) if self.by_state else PartiallyObservedMDP(mdp, arrival, first)
 
 
 @st.composite
 def partial_problems(draw, horizon=3):
-    """With every form of `observation`."""
+    """Partially observed problems with every form of `observation`."""
     problem = draw(problems())
     states, actions, _ = problem.probability.shape
     seen = draw(st.integers(1, 3 if states * actions < 5 else 2))
@@ -87,7 +87,7 @@ def partial_problems(draw, horizon=3):
 
 
 def best_value(problem, sensor):
-    """The max-ent (τ = 0: hard) value over all policies of the past: beliefs are dictionaries that sum to one."""
+    """The max-ent (τ = 0: hard) value over all history policies; beliefs are dictionaries that sum to one."""
     tau = problem.temperature
 
     def soft(q):
@@ -134,8 +134,8 @@ def close(found, expected, tolerance=1e-9):
 
 @laws
 @given(partial_problems(), st.sampled_from([1, 2, 3, None]), st.sampled_from([0.0, 1.0, -0.5]))
-def test_an_agent_that_sees_the_state_has_no_use_for_a_memory(seen, window, optimism):
-    """`infer` on the problem with a memory has the objective of the problem behind, for any β, survival freed too."""
+def test_a_memory_does_not_help_an_agent_that_sees_the_state(seen, window, optimism):
+    """`infer` on the problem with a memory has the objective of the underlying problem, for any β, also of survival."""
     beta = Optimism(dynamics=optimism, initial=optimism, survival=optimism)
     behind = infer(TabularModel(seen.pomdp.mdp, seen.problem.temperature, seen.problem.prior), beta)
     remembered = remember(seen.pomdp, window)
@@ -145,7 +145,7 @@ def test_an_agent_that_sees_the_state_has_no_use_for_a_memory(seen, window, opti
 
 
 def joint_paths(problem, sensor):
-    """(states, actions, outcomes, observations) of all that live to the end, with their probability."""
+    """Yield (states, actions, outcomes, observations) and probability of all trajectories that survive to the end."""
     first = np.ones((problem.ended, 1)) if sensor.first is None else sensor.first
     found = {}
     for path in oracles.paths(problem):
@@ -162,8 +162,8 @@ def joint_paths(problem, sensor):
 
 @fewer
 @given(partial_problems(horizon=2), st.sampled_from([1, 2, 3, None]))
-def test_its_trajectories_are_those_of_the_pomdp(seen, window):
-    """Each with its probability and its sum of rewards; and the memory is what the definition says it is."""
+def test_the_problem_with_a_memory_has_the_trajectories_of_the_pomdp(seen, window):
+    """Trajectories have the same probabilities and sums of rewards, and the memory agrees with its definition."""
     problem, sensor, pomdp = seen.problem, seen.sensor, seen.pomdp
     remembered = remember(pomdp, window)
     mdp, width = remembered.mdp, 2 * (problem.horizon if window is None else window) - 1
@@ -193,7 +193,7 @@ def test_its_trajectories_are_those_of_the_pomdp(seen, window):
 
 @laws
 @given(partial_problems(), st.sampled_from([1, 2, 3, None]))
-def test_only_pairs_that_can_be_reached_are_there_and_they_are_named_apart(seen, window):
+def test_only_pairs_that_can_be_reached_are_included_and_their_names_differ(seen, window):
     remembered = remember(seen.pomdp, window)
     mdp = remembered.mdp.replace(discount=1.0, reward=torch.zeros_like(remembered.mdp.reward), final_reward=None)
     visits = infer(TabularModel(mdp), 1.0).marginals().state.sum(0)
@@ -205,8 +205,8 @@ def test_only_pairs_that_can_be_reached_are_there_and_they_are_named_apart(seen,
 
 @fewer
 @given(partial_problems(), st.sampled_from([2, 3]), st.sampled_from([1, 2]))
-def test_a_shorter_view_is_the_memory_of_a_shorter_window(seen, window, shorter):
-    """The pairs of the short window are those of the long one with what is forgotten left out."""
+def test_a_shorter_view_equals_the_memory_of_a_shorter_window(seen, window, shorter):
+    """The pairs of the short window are those of the long one without the oldest part of the memory."""
     long, short = remember(seen.pomdp, window), remember(seen.pomdp, shorter)
     view = long.view(shorter)
     forgotten = [long.memories[m][-(2 * shorter - 1) :] for m in long.memory_of_state.tolist()]
@@ -220,7 +220,7 @@ def test_a_shorter_view_is_the_memory_of_a_shorter_window(seen, window, shorter)
     assert ours == theirs
 
 
-def test_the_names_say_what_is_true_and_what_was_heard():
+def test_state_names_give_the_true_state_and_the_memory():
     remembered = remember(tiger(horizon=2), 2)
     named = list(remembered.mdp.state_names or ())
     assert named[0] == "tiger left | nothing yet"
@@ -233,15 +233,15 @@ def test_the_names_say_what_is_true_and_what_was_heard():
     assert "2 observations" in repr(bare.pomdp)
 
 
-def test_names_that_read_alike_are_numbered():
-    """An observation may be called what an action and two observations read like."""
+def test_equal_names_are_numbered():
+    """The name of an observation may equal the words for an action and two observations."""
     mdp = random_mdp(0, states=1, actions=1, horizon=1).replace(action_names=["b"])
     mdp = remember(PartiallyObservedMDP(mdp, [[0.5, 0.5]], observation_names=["a", "a, b, a"]), 2).mdp
     assert len(set(mdp.state_names)) == mdp.num_states
     assert mdp.state_names[0].startswith("0: ")
 
 
-def test_everything_carries_over():
+def test_horizon_discount_names_and_final_rewards_carry_over():
     mdp = random_mdp(3, horizon=2, discount=0.8).replace(final_reward=[1.0, 0.0, -1.0], action_names=["go", "stay"])
     found = remember(PartiallyObservedMDP(mdp.to(dtype=torch.float32), torch.eye(3)), 2).mdp
     assert (found.horizon, found.discount, found.action_names) == (2, 0.8, ("go", "stay"))
@@ -249,7 +249,7 @@ def test_everything_carries_over():
     assert found.num_outcomes == mdp.num_outcomes * 3
 
 
-# The best over all histories
+# The optimum over all histories
 
 
 @laws
@@ -263,7 +263,7 @@ def test_the_history_optimum_is_the_recursion_over_beliefs(seen, hard):
 
 
 def evaluate_in_nats(found):
-    """What its blocks are worth, by a forward sweep of another module; at τ = 0 the return."""
+    """The ELBO of its blocks by a forward sweep of another module; at τ = 0 the return."""
     if found.model.temperature > 0:
         return float(elbo(found.model, found.blocks()))
     warm = TabularModel(found.remembered.mdp, 1.0)
@@ -272,8 +272,8 @@ def evaluate_in_nats(found):
 
 @laws
 @given(partial_problems())
-def test_its_beliefs_are_those_of_bayes(seen):
-    """Of every history, by the enumeration of all trajectories, whatever the prior makes of the actions."""
+def test_beliefs_of_the_history_optimum_follow_bayes(seen):
+    """The belief of every history equals the one from enumerating all trajectories, for any action prior."""
     problem = seen.problem
     problem = dataclasses.replace(problem, discount=1.0, prior=np.full(problem.prior.shape, 0.5))
     optimum = history_optimum(PartiallyObservedModel(seen.pomdp))
@@ -294,7 +294,7 @@ def test_its_beliefs_are_those_of_bayes(seen):
 
 @laws
 @given(partial_problems())
-def test_seeing_everything_is_max_ent_control(seen):
+def test_full_observation_gives_max_ent_control(seen):
     problem, mdp = seen.problem, seen.pomdp.mdp
     seeing = PartiallyObservedMDP(mdp, torch.eye(problem.ended))
     found = history_optimum(PartiallyObservedModel(seeing, problem.temperature, problem.prior[0]))
@@ -303,8 +303,8 @@ def test_seeing_everything_is_max_ent_control(seen):
 
 @laws
 @given(partial_problems())
-def test_seeing_nothing_is_the_best_of_all_sequences_of_actions(seen):
-    """An agent that remembers what it did may draw a whole plan: τ log E_ρ exp(E[R | plan] / τ)."""
+def test_no_observation_gives_the_best_sequence_of_actions(seen):
+    """An agent that remembers its actions may draw a whole plan: τ log E_ρ exp(E[R | plan] / τ)."""
     problem = dataclasses.replace(seen.problem, discount=1.0)
     tau, blind = problem.temperature, np.ones((problem.ended, 1))
     unseeing = PartiallyObservedMDP(mdp_of(problem), blind)
@@ -328,7 +328,7 @@ def test_seeing_nothing_is_the_best_of_all_sequences_of_actions(seen):
 
 @laws
 @given(partial_problems())
-def test_seeing_the_state_is_worth_more_than_the_past(seen):
+def test_seeing_the_state_has_at_least_the_value_of_the_past(seen):
     problem = seen.problem
     found = history_optimum(PartiallyObservedModel(seen.pomdp, problem.temperature, problem.prior[0]))
     bound = infer(found.model, 0.0).objective
@@ -339,21 +339,21 @@ def test_seeing_the_state_is_worth_more_than_the_past(seen):
 
 
 @pytest.mark.parametrize(("horizon", "value"), [(1, -1.0), (2, -2.0), (3, 2.72)])
-def test_the_tiger_is_listened_to_until_two_listens_agree(horizon, value):
+def test_the_tiger_agent_listens_until_two_observations_agree(horizon, value):
     best = history_optimum(PartiallyObservedModel(tiger(horizon), temperature=0.0))
     close(best.value, value, 1e-12)
     close(infer(best.model, 0.0).value, 10.0 * horizon, 1e-12)
 
 
 def test_the_tiger_at_a_temperature_by_hand():
-    """T = 1: V = τ log of the mean of exp −1/τ and twice exp −45/τ."""
+    """At T = 1 the value is V = τ log of the mean of exp −1/τ and twice exp −45/τ."""
     for tau in (0.5, 5.0, 50.0):
         expected = tau * math.log((math.exp(-1 / tau) + 2 * math.exp(-45 / tau)) / 3)
         close(history_optimum(PartiallyObservedModel(tiger(1), tau)).value, expected, 1e-12)
     believed = history_optimum(PartiallyObservedModel(tiger(3), 5.0))
     names = believed.remembered.mdp.state_names
     close(float(believed.belief[1, names.index("tiger left | listen, heard left")]), 0.85)
-    for door in ("left", "right"):  # whatever was heard before, the tiger has moved
+    for door in ("left", "right"):  # the tiger has moved, so earlier observations do not matter
         after = f"tiger left | listen, heard left, open {door}, heard left"
         close(float(believed.belief[2, names.index(after)]), 0.5)
     twice = 0.85**2 / (0.85**2 + 0.15**2)
@@ -361,7 +361,7 @@ def test_the_tiger_at_a_temperature_by_hand():
     close(float(believed.belief[2, names.index("tiger left | open left, heard left, listen, heard left")]), 0.85)
 
 
-def test_the_optimum_reads_as_a_table():
+def test_the_optimum_has_a_table():
     best = history_optimum(PartiallyObservedModel(tiger(3), temperature=5.0))
     rows = best.to_dict()["histories"]
     close(sum(row["probability"] for row in rows), 3.0)
@@ -373,18 +373,18 @@ def test_the_optimum_reads_as_a_table():
     assert "more" not in str(history_optimum(PartiallyObservedModel(tiger(2))))
 
 
-# The guides of a window
+# The guides with a window
 
 
 def small(seed, seen=2, horizon=3, **sizes):
-    """Random dice, rewards and sensor."""
+    """A problem with random dynamics, rewards and sensor."""
     sizes = {"states": 3, "actions": 2, "outcomes": 2, **sizes}
     sensor = np.random.default_rng(seed).dirichlet(np.ones(seen), sizes["states"])
     return PartiallyObservedMDP(random_mdp(seed, horizon=horizon, **sizes), sensor)
 
 
 def fitted(guide):
-    """Its exact ELBO after SVI."""
+    """The exact ELBO of the guide after SVI."""
     found = fit(guide.model, guide, num_steps=1500, tolerance=1e-4).elbo
     assert found is not None
     return found
@@ -404,7 +404,7 @@ def test_longer_windows_do_better_up_to_the_history_optimum(pomdp, temperature):
     assert found[-1] <= best.objective + 1e-9 <= infer(best.model, 0.0).objective + 2e-9
 
 
-def test_windows_stand_side_by_side_on_one_model():
+def test_guides_with_several_windows_share_one_model():
     model = PartiallyObservedModel(tiger(3), 20.0)
     best = history_optimum(model)
     guides = {w: ViewGuide(best.model, best.remembered.view(w)) for w in (1, 2, 3)}
@@ -416,7 +416,7 @@ def test_windows_stand_side_by_side_on_one_model():
     assert table["best"].delusion == pytest.approx(0.0, abs=1e-9)
 
 
-def test_seeing_everything_makes_it_the_clamped_guide():
+def test_with_full_observation_the_window_guide_is_the_clamped_guide():
     mdp = random_mdp(4, outcomes=2)
     expected = fitted(ClampedGuide(TabularModel(mdp, 0.5)))
     seeing = PartiallyObservedModel(PartiallyObservedMDP(mdp, torch.eye(3)), 0.5)
@@ -424,7 +424,7 @@ def test_seeing_everything_makes_it_the_clamped_guide():
     assert expected == pytest.approx(infer(TabularModel(mdp, 0.5), 0.0).objective, abs=1e-3)
 
 
-def test_seeing_nothing_makes_it_the_open_loop_guide():
+def test_without_observation_the_window_guide_is_the_open_loop_guide():
     mdp = random_mdp(5, outcomes=2)
     guide = WindowGuide(PartiallyObservedModel(PartiallyObservedMDP(mdp, np.ones((3, 1))), 0.5), window=1)
     assert fitted(guide) == pytest.approx(fitted(OpenLoopGuide(TabularModel(mdp, 0.5))), abs=1e-3)
@@ -432,7 +432,7 @@ def test_seeing_nothing_makes_it_the_open_loop_guide():
     torch.testing.assert_close(policy, policy[:, :1].expand_as(policy))
 
 
-def test_an_action_prior_is_one_row_or_by_hand_one_a_memory():
+def test_an_action_prior_has_one_row_or_one_for_each_memory():
     model = PartiallyObservedModel(small(6), 0.5, np.array([0.9, 0.1]))
     one = WindowGuide(model, 2)
     rows = model.action_prior.expand(one.remembered.num_memories, -1)
@@ -441,8 +441,8 @@ def test_an_action_prior_is_one_row_or_by_hand_one_a_memory():
     torch.testing.assert_close(one.blocks().log_policy.exp(), one.model.blocks().log_policy.exp())
 
 
-def test_what_is_forbidden_somewhere_is_left_out_wherever_it_looks_alike():
-    """Behind the door is a tiger that must not be met: a window of one cannot open, all of the past can."""
+def test_an_action_forbidden_in_one_state_is_avoided_in_all_states_with_the_same_memory():
+    """Opening the tiger's door is forbidden: an agent with a window of one cannot open, with the whole past it can."""
     pomdp = tiger(3, accuracy=1.0)
     reward = pomdp.mdp.reward.clone()
     reward[reward == -100] = -math.inf
@@ -456,7 +456,7 @@ def test_what_is_forbidden_somewhere_is_left_out_wherever_it_looks_alike():
 
 @pytest.mark.parametrize("kind", [WindowGuide, FreeWindowGuide])
 @pytest.mark.parametrize("pomdp", [small(8, horizon=2, discount=0.8), tiger(2)], ids=["random", "tiger"])
-def test_they_obey_the_laws_of_guides(kind, pomdp):
+def test_window_guides_obey_the_laws_of_guides(kind, pomdp):
     guide = kind(PartiallyObservedModel(pomdp, 2.0), window=1)
     report = check_guide(guide.model, guide, seed=0)
     assert set(report.free) == ({"initial", "dynamics"} if kind is FreeWindowGuide else set())
@@ -469,8 +469,8 @@ def shaken(guide):
     return guide
 
 
-def test_a_free_window_arranges_the_tiger():
-    """T = 1, by hand: the best product of a state and an action, against the evidence of an agent that sees."""
+def test_a_free_window_guide_chooses_the_place_of_the_tiger():
+    """By hand at T = 1: the best product of a state and an action, and the evidence of an agent that sees the state."""
     guide = shaken(FreeWindowGuide(PartiallyObservedModel(tiger(1))))
     assert fitted(guide) == pytest.approx(10 - math.log(6), abs=1e-3)
     seen = evaluate(guide.model, guide)
@@ -478,7 +478,7 @@ def test_a_free_window_arranges_the_tiger():
     assert seen.true_return == pytest.approx(-45.0, abs=0.01)
 
 
-def test_a_free_window_lies_between_the_clamped_one_and_the_posterior():
+def test_a_free_window_guide_lies_between_the_clamped_one_and_the_posterior():
     pomdp = small(9, horizon=2, discount=0.8)
     model = PartiallyObservedModel(pomdp, 0.5)
     clamped, free = WindowGuide(model, 2), FreeWindowGuide(model, 2)
@@ -514,7 +514,7 @@ def test_a_sensor_is_checked(arguments, message):
         PartiallyObservedMDP(*arguments)
 
 
-def test_too_much_to_remember_is_refused():
+def test_too_many_memories_and_wrong_windows_are_refused():
     pomdp = PartiallyObservedMDP(MDP, np.full((3, 2), 0.5))
     with pytest.raises(
         InvalidArgument, match=r"at most 1000 pairs of state and memory, but 20 .* Take a smaller window"
@@ -541,7 +541,7 @@ def test_too_much_to_remember_is_refused():
 
 
 def test_the_sensor_is_a_factor_of_its_own():
-    """Whoever sees the state gains nothing from what the sensor says, whatever is freed."""
+    """An agent that sees the state gains nothing from the sensor, whichever factor is freed."""
     remembered = remember(tiger(horizon=2), 2)
     assert remembered.mdp.factors is not None
     assert remembered.mdp.factors.names == ("dynamics", "observation")

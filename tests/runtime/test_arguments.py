@@ -1,4 +1,4 @@
-"""Checks of arguments: what is let through, what is refused, and that the message names argument, wish and value."""
+"""Checks of arguments: values that are accepted or refused, and messages that name argument, requirement and value."""
 
 import math
 
@@ -13,13 +13,13 @@ NO_NUMBERS = (None, True, "1", [1], 1j, math.nan, np.array([1, 2]), torch.tensor
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1), 2**63 - 1])
-def test_whole_numbers_come_back_as_those_of_python(value):
+def test_whole_numbers_are_returned_as_python_ints(value):
     assert type(whole("n", value)) is int
     assert whole("n", value) == whole_or_none("n", value) == value
 
 
 @pytest.mark.parametrize("value", [*NO_NUMBERS, 0, -1, 1.0, np.float64(1.0), math.inf])
-def test_what_is_no_whole_number_is_refused(value):
+def test_other_values_than_whole_numbers_are_refused(value):
     with pytest.raises(InvalidArgument, match=r"^`n` must be a whole number, at least 1, but is .*\. Count again\.$"):
         whole("n", value, remedy="Count again.")
     if value is not None:
@@ -27,12 +27,12 @@ def test_what_is_no_whole_number_is_refused(value):
             whole_or_none("n", value)
 
 
-def test_whole_numbers_that_no_tensor_holds_are_refused():
+def test_whole_numbers_too_large_for_a_tensor_are_refused():
     with pytest.raises(InvalidArgument, match=r"^`n` must be a whole number, at least 1 and below 2\*\*63, but is "):
         whole("n", 2**63)
 
 
-def test_none_is_let_through_where_it_may_be():
+def test_whole_or_none_accepts_none():
     assert whole_or_none("n", None) is None
 
 
@@ -50,7 +50,7 @@ def test_none_is_let_through_where_it_may_be():
         (probability, (0, 1, np.float64(0.5)), (1.1, -1e-9, math.inf), "a probability"),
     ],
 )
-def test_numbers(check, right, wrong, wanted):
+def test_numbers_are_checked(check, right, wrong, wanted):
     for value in right:
         assert type(check("x", value)) is float
         assert check("x", value) == value
@@ -60,7 +60,7 @@ def test_numbers(check, right, wrong, wanted):
 
 
 @pytest.mark.parametrize("value", ["c", None, 1, ["a"], "A"])
-def test_choices(value):
+def test_choices_are_checked(value):
     one_of("kind", "a", ("a", "b"))
     with pytest.raises(InvalidArgument, match=r"^`kind` must be one of a, b, but is .*\. Take a\.$"):
         one_of("kind", value, ("a", "b"), remedy="Take a.")

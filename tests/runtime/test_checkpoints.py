@@ -1,4 +1,4 @@
-"""Checkpoints that are not what was written are refused by name, before anything of them is used."""
+"""Checkpoints that differ from what was written are refused, with the entry named, before any of them is used."""
 
 import copy
 import dataclasses
@@ -61,7 +61,7 @@ def registered():
 
 
 def opened(path):
-    """All that a file holds, as one structure."""
+    """The whole content of a file, as one structure."""
     content = torch.load(path, weights_only=True)
     return {**content, "json": json.loads(content["json"])}
 
@@ -71,7 +71,7 @@ def written(path, content):
 
 
 def places(content, at=()):
-    """Where something stands, from the outermost name to the innermost."""
+    """Yield the path to every entry, from the outermost name to the innermost."""
     entries = content.items() if isinstance(content, dict) else enumerate(content)
     for key, value in entries:
         yield (*at, key)
@@ -86,7 +86,7 @@ def of(content: Any, at: Any) -> Any:
 
 
 def set_to(content, at, value):
-    """A copy with another value there."""
+    """A copy with another value at this path."""
     if not at:
         return value
     changed = copy.copy(content) if not isinstance(content, tuple) else list(content)
@@ -95,7 +95,7 @@ def set_to(content, at, value):
 
 
 def breaks(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every way to break one place: its name, and the content as broken."""
+    """Yield every way to break one entry: its name, and the broken content."""
     for at in places(content):
         value, home = of(content, at), of(content, at[:-1])
         if isinstance(home, dict):
@@ -108,7 +108,7 @@ def breaks(content: Any) -> Iterator[tuple[str, Any]]:
 
 
 def instead(value):
-    """Values of another kind, size, dtype, or with nan."""
+    """Values of another type, size or dtype, or with nan."""
     if isinstance(value, Tensor):
         yield "longer", torch.cat((value, value[-1:])) if value.ndim and len(value) else value.new_zeros(3)
         yield "shorter", value[:-1] if value.ndim and len(value) else value[None]
@@ -138,7 +138,7 @@ def require_refusals(path, content, load, harmless=lambda name: False):
     for name, broken in breaks(content):
         try:
             written(path, broken)
-        except TypeError:  # JSON has no place for a tensor
+        except TypeError:  # JSON cannot hold a tensor
             continue
         try:
             load(path)
@@ -220,7 +220,7 @@ def test_a_broken_checkpoint_of_a_fit_is_refused(tmp_path, name):
     load(path)
 
     def harmless(what):
-        # How many steps were made, and which parameters made one, no other entry says.
+        # No other entry shows how many steps were made, and which parameters made one.
         place, _, how = what.rpartition(" ")
         if place.startswith("('tensors', 'optimiser'"):
             return "'scheduler'" in place or how in ("missing", "{}")
@@ -252,7 +252,7 @@ def test_a_broken_checkpoint_of_value_iteration_is_refused(tmp_path, method, tem
         return what in (
             "('tensors', 'history') longer",
             "('tensors', 'history') shorter",
-        )  # no other entry says how many there were
+        )  # no other entry shows how many there were
 
     content = opened(path)
     require_refusals(path, content, load, harmless)
@@ -262,7 +262,7 @@ def test_a_broken_checkpoint_of_value_iteration_is_refused(tmp_path, method, tem
             load(path)
 
 
-def test_a_checkpoint_in_memory_is_checked_too():
+def test_a_checkpoint_in_memory_is_also_checked():
     model = TabularModel(random_mdp(3, states=17, discount=0.97), 0.0)
     found = value_iteration(model, 0.0, max_sweeps=5)
     short = dataclasses.replace(found.checkpoint, state={**found.checkpoint.state, "v": torch.zeros(2).double()})
@@ -306,7 +306,7 @@ def test_a_broken_checkpoint_of_a_learner_is_refused(tmp_path, name):
     kind.load(path)
 
     def harmless(what):
-        # Other settings of the right kind, numbers of the log, and how many steps an episode has, no other entry says.
+        # No other entry shows settings of the right type, numbers of the log, and the number of steps of an episode.
         place, _, how = what.rpartition(" ")
         if "'optimisers'" in place:
             return how in ("missing", "{}")
@@ -325,7 +325,7 @@ def test_a_broken_checkpoint_of_a_learner_is_refused(tmp_path, name):
     require_refusals(path, content, kind.load, harmless)
 
 
-def test_infinities_that_mean_something_come_back(tmp_path):
+def test_meaningful_infinities_are_restored(tmp_path):
     """Forbidden outcomes have logits of −inf, masked actions a prior of 0, and rewards may be beyond float32."""
     forbidden = TabularMDP(
         [1.0, 0.0], [[[0.5, 0.5]] * 2] * 2, [[[0, 1]] * 2] * 2, [[[1.0, -math.inf], [0.5, 0.2]], [[0.0, 1.0]] * 2], 3
@@ -364,7 +364,7 @@ def test_indices_out_of_range_are_refused(tmp_path):
     SAC("broken/Choice-v0", **TINY).learn(9, checkpoint=path)
     content = opened(path)
     rows = ("tensors", "parts", "experience", "rows")
-    for column, value in ((2, 3.0), (2, -1.0), (2, 0.5), (-1, 0.5)):  # the action; whether it goes on
+    for column, value in ((2, 3.0), (2, -1.0), (2, 0.5), (-1, 0.5)):  # the action; whether the episode continues
         spoilt = of(content, rows).clone()
         spoilt[0, column] = value
         written(path, set_to(content, rows, spoilt))
@@ -395,7 +395,7 @@ def run(capsys, *args):
     return status, capsys.readouterr().err
 
 
-def test_a_file_does_not_choose_what_module_is_imported(tmp_path, evil):
+def test_a_file_cannot_choose_which_module_is_imported(tmp_path, evil):
     path = tmp_path / "one.pt"
     SAC("pgm_control/RiskyPath-v0", **TINY).learn(5, checkpoint=path)
     written(path, set_to(opened(path), ("json", "facts", "env"), evil))
@@ -404,7 +404,7 @@ def test_a_file_does_not_choose_what_module_is_imported(tmp_path, evil):
     assert SAC.load(path, env="pgm_control/RiskyPath-v0").total_steps == 5
 
 
-def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
+def test_a_folder_of_a_run_cannot_choose_which_module_is_imported(capsys, tmp_path, evil):
     folder = tmp_path / "x"
     arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
     assert run(capsys, *arguments, "--total-steps", 20, "--evaluate-every", 0, "--out", folder)[0] == 0
@@ -424,7 +424,7 @@ def test_nor_does_a_folder_of_a_run(capsys, tmp_path, evil):
         assert "run.json names the environment 'evilmod:" in err
 
 
-def test_broken_files_of_a_run_are_one_line(capsys, tmp_path):
+def test_broken_files_of_a_run_give_a_one_line_error(capsys, tmp_path):
     folder = tmp_path / "x"
     arguments = ["train", "sac", "broken/Noisy-v0", "--option", "hidden=4", "--option", "batch_size=4"]
     assert run(capsys, *arguments, "--total-steps", 20, "--evaluate-every", 10, "--out", folder)[0] == 0
@@ -486,7 +486,7 @@ def test_broken_lines_of_a_bench_do_not_count(tmp_path):
         except TypeError:
             continue
         found = file.results()
-        if found:  # what it says is of the right kinds
+        if found:  # its entries have the right types
             [result] = found.values()
             assert all(isinstance(each, int | float | str | None) for each in dataclasses.astuple(result.row)), name
             assert all(isinstance(each, int | float) for point in result.objective_history for each in point), name
@@ -511,7 +511,7 @@ def test_broken_lines_of_a_bench_do_not_count(tmp_path):
         {"obs": [[0, 1]], "acts": np.array([[{}]], dtype=object)},
     ],
 )
-def test_broken_demonstrations_are_one_line(capsys, tmp_path, arrays):
+def test_broken_demonstrations_give_a_one_line_error(capsys, tmp_path, arrays):
     path = tmp_path / "seen.npz"
     np.savez(path, **{name: np.asarray(array) for name, array in arrays.items()})
     status, err = run(capsys, "learn-reward", "risky_path", "--demonstrations", path, "--out", tmp_path / "out")
@@ -519,7 +519,7 @@ def test_broken_demonstrations_are_one_line(capsys, tmp_path, arrays):
     assert not any(word in err for word in UNSAFE)
 
 
-def test_files_that_are_no_demonstrations_are_one_line(capsys, tmp_path):
+def test_files_that_are_not_demonstrations_give_a_one_line_error(capsys, tmp_path):
     np.save(tmp_path / "plain.npy", np.zeros(3))
     np.savez(tmp_path / "whole.npz", obs=np.zeros((1, 2)), acts=np.zeros((1, 1)))
     whole = (tmp_path / "whole.npz").read_bytes()
@@ -540,7 +540,7 @@ def test_files_that_are_no_demonstrations_are_one_line(capsys, tmp_path):
 
 
 def written_by_all(folder):
-    """A file of each kind, and how to read it."""
+    """A file of each kind, with the function that reads it."""
     model = TabularModel(random_mdp(3, states=5, discount=0.97), 0.3)
     fit(MODEL, FreeGuide(MODEL), num_steps=3, tolerance=0, checkpoint=folder / "fit.pt")
     value_iteration(model, 0.0, method="anderson", max_sweeps=9, checkpoint=folder / "v.pt")
@@ -563,7 +563,7 @@ def equal(one, two):
 
 
 def test_no_flipped_bit_changes_what_is_read(tmp_path):
-    """200 bits of each file, one at a time: it is refused, or holds what it held (the bit was in a gap)."""
+    """200 bits of each file are flipped, one at a time: the file is refused, or its content is unchanged."""
     chance, refused = random.Random(0), 0
     for path, load in written_by_all(tmp_path).items():
         whole, content = path.read_bytes(), opened(path)
@@ -580,7 +580,7 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path):
     assert refused > 200
 
 
-def test_checksums_are_written_whatever_the_setting_of_torch(tmp_path):
+def test_checksums_are_written_for_any_setting_of_torch(tmp_path):
     torch.serialization.set_crc32_options(False)
     try:
         for path, load in written_by_all(tmp_path).items():
@@ -608,7 +608,7 @@ def test_files_of_other_versions_are_refused_by_name(tmp_path):
             load(path)
 
 
-def test_numbers_of_environments_are_compared_before_they_are_made(tmp_path):
+def test_the_number_of_environments_is_checked_before_they_are_made(tmp_path):
     path = tmp_path / "learner.pt"
     SAC("broken/Noisy-v0", **TINY).learn(9, checkpoint=path)
     written(path, set_to(opened(path), ("json", "facts", "config", "num_envs"), 10**9))

@@ -1,4 +1,4 @@
-"""Seeds: an integer, a generator or None mean the same in every function, and the global state is left alone."""
+"""Seeds: an integer, a generator or None mean the same in every function, and the global state is not changed."""
 
 import gymnasium
 import numpy as np
@@ -46,7 +46,7 @@ RANDOM = torch.full((17, 4), 0.25, dtype=torch.float64)
 
 
 def _program():
-    """A guide without blocks, which is run by Pyro."""
+    """A guide without blocks, which Pyro runs."""
     ClampedGuide(MODEL)()
 
 
@@ -95,7 +95,7 @@ def numbers(found):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_integer_and_a_generator_repeat_the_numbers_and_leave_the_global_state_alone(name):
+def test_integers_and_generators_repeat_the_numbers_and_keep_the_global_state(name):
     call, before, legacy = CALLS[name], torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     np.testing.assert_array_equal(numbers(call(5)), numbers(call(5)))
     np.testing.assert_array_equal(numbers(call(np.int64(5))), numbers(call(5)))
@@ -103,13 +103,13 @@ def test_an_integer_and_a_generator_repeat_the_numbers_and_leave_the_global_stat
     first = numbers(call(one))
     np.testing.assert_array_equal(first, numbers(call(two)))
     later = [numbers(call(one)) for _ in range(4)]
-    assert any(each.shape != first.shape or (each != first).any() for each in later), "a generator is used up"
+    assert any(each.shape != first.shape or (each != first).any() for each in later), "a generator advances"
     assert torch.equal(torch.get_rng_state(), before)
     assert (np.random.get_state()[1] == legacy).all()  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_none_draws_from_the_global_state_of_torch(name):
+def test_none_draws_from_the_global_generator_of_torch(name):
     call, found = CALLS[name], []
     with torch.random.fork_rng(devices=[]):
         for _ in range(2):
@@ -122,7 +122,7 @@ def test_none_draws_from_the_global_state_of_torch(name):
 
 @pytest.mark.parametrize("name", [*CALLS, "compare", "check_model", "check_guide"])
 @pytest.mark.parametrize("seed", ["a", -1, True, 0.5, 2**63])
-def test_what_is_no_seed_is_refused(name, seed):
+def test_invalid_seeds_are_refused(name, seed):
     others = {
         "compare": lambda seed: compare(MODEL, num_steps=1, seed=seed),
         "check_model": lambda seed: check_model(MODEL, seed),
@@ -145,7 +145,7 @@ def test_a_generator_is_used_as_it_is():
         generator_of(generator, "cuda")
 
 
-def test_an_integer_is_drawn_where_a_library_needs_one():
+def test_an_integer_is_drawn_for_libraries_that_need_one():
     assert integer_of(7) == 7
     generator, again = (torch.Generator().manual_seed(3) for _ in range(2))
     one, two = integer_of(generator), integer_of(generator)
@@ -154,7 +154,7 @@ def test_an_integer_is_drawn_where_a_library_needs_one():
     assert 0 <= min(one, two) <= max(one, two) < 2**31
 
 
-def test_seeded_puts_the_global_generator_back_after_an_error():
+def test_seeded_restores_the_global_generator_after_an_error():
     before = torch.get_rng_state()
 
     def fail():

@@ -1,4 +1,4 @@
-"""How computations end: one family, whose names mean the same everywhere, with messages that are sentences."""
+"""The statuses of computations: one family of enumerations, with shared names and messages that are sentences."""
 
 import re
 from pathlib import Path
@@ -21,13 +21,13 @@ FAMILY = {
 } - {Status}
 
 
-def test_no_status_is_outside_of_the_family():
+def test_every_status_belongs_to_the_family():
     sources = [each.read_text(encoding="utf8") for each in Path(pgm_control.__file__).parent.rglob("*.py")]
     written = dict(re.findall(r"^class (\w*Status)\((.*)\):$", "\n".join(sources), re.MULTILINE))
     assert written == {"Status": "enum.Enum", **{each.__name__: "Status" for each in FAMILY}}
 
 
-def test_names_are_from_one_list_that_the_base_explains():
+def test_the_base_class_explains_every_name():
     assert {member.name for each in FAMILY for member in each} == NAMES
     assert set(re.findall(r"^        (\w+) {2,}[A-Z]", Status.__doc__ or "", re.MULTILINE)) == NAMES
 
@@ -41,14 +41,14 @@ def test_messages_are_sentences():
             assert "  " not in member.message, member
 
 
-def test_it_is_said_which_ended_early():
+def test_ended_early_is_true_for_early_endings_only():
     for each in FAMILY:
         for member in each:
             assert member.ended_early == (member.name in EARLY), member
 
 
 @pytest.mark.parametrize("status", [FitStatus.interrupted, InverseStatus.interrupted, LearningStatus.interrupted])
-def test_one_name_is_not_one_member(status):
+def test_members_with_one_name_differ_between_enumerations(status):
     assert isinstance(status, Status)
     assert status.ended_early
     assert [each for each in (FitStatus, InverseStatus, LearningStatus) if status in list(each)] == [type(status)]

@@ -1,4 +1,4 @@
-"""What a notebook and a terminal show: well-formed, escaped, bounded, and right in every number."""
+"""Pages for notebooks and text for terminals: well-formed, escaped, bounded in size, with correct numbers."""
 
 import re
 import time
@@ -27,14 +27,14 @@ from pgm_control.models import restaurant, slippery_cliff
 from pgm_control.text.wording import amount
 from pgm_control.trajectories.beliefs import tilted_events
 
-pytestmark = pytest.mark.slow  # against the sources alone
+pytestmark = pytest.mark.slow  # run only against the sources
 
 NASTY = "<b>&\"'</td>"
 VOID = {"br", "hr"}
 
 
 class Page(HTMLParser):
-    """Tags, texts and rows of cells; an unbalanced tag is an error."""
+    """A parser that collects tags, text and rows of cells; an unbalanced tag is an error."""
 
     def __init__(self, text):
         super().__init__()
@@ -63,14 +63,14 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
     def row(self, *beginning):
-        """The cells of the one row that begins so."""
+        """The remaining cells of the one row that begins with these cells."""
         found = [row for row in self.rows if row[: len(beginning)] == list(beginning)]
         assert len(found) == 1, (beginning, self.rows)
         return found[0][len(beginning) :]
 
 
 def page_of(thing):
-    """Its page, after checks that hold for every page."""
+    """The page of an object, after checks that hold for every page."""
     text = thing._repr_html_()
     page = Page(text)
     assert not {"script", "link", "iframe", "img", "style", "object"} & set(page.tags)
@@ -104,7 +104,7 @@ def nasty(horizon=2, discount=1.0):
 
 
 def everything(mdp, temperature=1.0):
-    """All that has a page, for one problem."""
+    """All objects that have a page, for one problem."""
     model = TabularModel(mdp, temperature)
     fitted = fit(model, FreeGuide(model), num_steps=5, seed=0)
     exact = {f"free {NASTY}": infer(model, 1.0), "clamped": infer(model, 0.0)}
@@ -123,12 +123,12 @@ def everything(mdp, temperature=1.0):
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.9])
-def test_pages_are_well_formed_escaped_and_bring_nothing_from_outside(discount):
+def test_pages_are_well_formed_escaped_and_load_nothing_external(discount):
     for name, thing in everything(nasty(discount=discount)).items():
         page = page_of(thing)
         assert "<b>&" not in thing._repr_html_(), name
         assert "b" not in page.tags or page.tags.count("b") <= 2, "no tag comes from a name"
-        if name not in ("policy", "fit"):  # these know no names
+        if name not in ("policy", "fit"):  # these have no names
             assert "<b>&" in page.text, name
 
 
@@ -146,7 +146,7 @@ def test_terminal_representations_are_short():
 
 
 def probability(text):
-    """The bounds of what a cell says."""
+    """The bounds of the probability that a cell shows."""
     if text.startswith("< "):
         return 0.0, float(text[2:])
     if text.startswith("> "):
@@ -182,7 +182,7 @@ def test_an_mdp_shows_its_sizes_its_start_and_every_outcome():
             assert match[3] == amount(float(mdp.reward[s, a, k]))
 
 
-def test_a_model_says_its_temperature_and_prior():
+def test_a_model_shows_its_temperature_and_prior():
     mdp = restaurant()
     assert "temperature τ = 0.5 reward units per nat, action prior uniform" in page_of(TabularModel(mdp, 0.5)).text
     prior = torch.tensor([[0.25, 0.75]] * 4, dtype=torch.float64)
@@ -240,7 +240,7 @@ def test_on_a_grid_the_likeliest_actions_are_arrows():
     assert {"·"} < {cell for row in page_of(lake).rows for cell in row}
 
 
-def test_arrows_lie_where_the_layout_says():
+def test_arrows_follow_the_layout():
     mdp = slippery_cliff().replace(state_names=None)
     assert mdp.layout is not None
     upright = [row for row in page_of(infer(TabularModel(mdp), 0.0)).rows if len(row) == 12]
@@ -285,7 +285,7 @@ def test_a_fit_shows_how_it_ended_and_a_curve_of_bounded_length(steps):
         assert (pairs[0][1] > pairs[-1][1]) == bool(last > first)
 
 
-def test_a_comparison_holds_the_card_the_sentences_and_the_fits():
+def test_a_comparison_shows_the_scores_the_sentences_and_the_fits():
     found = compare(TabularModel(restaurant()), num_steps=40, name="dinner", seed=0)
     page = page_of(found)
     for sentence in found.explanation.sentences:
@@ -299,7 +299,7 @@ def test_a_comparison_holds_the_card_the_sentences_and_the_fits():
 
 
 def large(states, actions=3, outcomes=2):
-    """Many states; each die leads to the next ones."""
+    """A problem with many states, whose outcomes lead to the next states."""
     successor = (np.arange(states)[:, None, None] + np.arange(outcomes) + 1) % states
     shape = (states, actions, outcomes)
     return TabularMDP(
@@ -332,6 +332,6 @@ def test_pages_of_large_problems_are_small_and_quick(shape, left):
         assert "… 4996 more" in page_of(model.mdp).text
 
 
-def test_no_cell_rounds_to_certainty():
+def test_no_probability_is_rounded_to_certainty():
     policy = TabularPolicy(np.array([[0.99998, 0.00002], [1.0, 0.0], [0.9994, 0.0006]]))
     assert [row[1:] for row in page_of(policy).rows[1:]] == [["> 0.999", "< 0.001"], ["1", "0"], ["0.999", "0.001"]]
