@@ -85,9 +85,7 @@ def factors_of(model: MarkovModel, guide: Program) -> list[str]:
         return [str(problem)]
     if all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("log_policy", "log_dynamics")):
         return []
-    return [
-        "its blocks() differ between two calls. Remove the randomness: no dropout, and .eval() for batch norm."
-    ]
+    return ["its blocks() differ between two calls. Remove the randomness: no dropout, and .eval() for batch norm."]
 
 
 def order(drawn: Sites, model: MarkovModel) -> list[str]:
@@ -133,8 +131,8 @@ def evidence(model: MarkovModel, expected: float) -> list[str]:
     if _agree(found, expected, model):
         return []
     return [
-        f"enumerating the program gives log p(O) = {found:.8g}, but message passing on its tables gives {expected:.8g}: "
-        "the program and `mdp`, `temperature`, `action_prior` disagree."
+        f"enumerating the program gives log p(O) = {found:.8g}, but message passing on its tables gives "
+        f"{expected:.8g}: the program and `mdp`, `temperature`, `action_prior` disagree."
     ]
 
 
@@ -191,8 +189,8 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
         slack += 5 * float(values.std()) / _SAMPLES**0.5
     if value > log_evidence + slack:
         broken.append(
-            f"its ELBO, {value:.8g} nats, exceeds log p(O) = {log_evidence:.8g}: it is not a lower bound. Usual causes: a "
-            "site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
+            f"its ELBO, {value:.8g} nats, exceeds log p(O) = {log_evidence:.8g}: it is not a lower bound. Usual "
+            "causes: a site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
         )
     return value, broken
 

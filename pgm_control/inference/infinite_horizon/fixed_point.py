@@ -33,8 +33,7 @@ class ValueStatus(Status):
         'method="anderson". With discount 1 the values may have no limit.'
     )
     out_of_digits = (
-        "The rounding error alone exceeds the tolerance: more sweeps cannot help. Raise the tolerance, or scale the "
-        "rewards down."
+        "Rounding alone exceeds the tolerance: more sweeps cannot help. Raise the tolerance, or scale the rewards down."
     )
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with value_iteration(…, resume=this result)."
     not_finite = (
