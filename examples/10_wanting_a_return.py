@@ -27,10 +27,10 @@ at least   -7    -6.304    -6.304   1.0000   1.0000
 at least   -6    -5.769    -5.769   1.0000   1.0000
 at least   -5    -5.000    -5.000   1.0000   1.0000
 
-Of the games that the action prior plays, a share of 0.005 returns at least 12.
-An agent that acts as in those games, because it wants such a return, gets it with probability 0.01; the best there
-is gets it with 0.01.
-It imagines a return of 12 and truly earns -0.87: the condition selected the luck together with the actions.
+Under the action prior, a share of 0.005 of the episodes returns at least 12.
+An agent that acts as in those episodes reaches this return with probability 0.01; the best policy reaches it with
+probability 0.01.
+It imagines a return of 12 and truly earns -0.87: conditioning selected the lucky outcomes together with the actions.
 """
 
 from dataclasses import dataclass

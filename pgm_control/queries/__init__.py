@@ -1,3 +1,3 @@
-"""Other questions to the same model."""
+"""Further queries to a model, beyond its posterior."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""De-biasing: a model of which the exact free posterior is the clamped answer.
+"""De-biasing: a modified model whose exact free posterior is the clamped solution of the original model.
 
 Sources:
     [arriojas2023] A. Arriojas et al., Bayesian inference approach for entropy regularized reinforcement learning with
@@ -35,18 +35,19 @@ _ROWS = 5  # of a printed table
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Debiased:
-    r"""The modified model that `debias` returns. Times stand side by side as states: (t, s) is state t S + s.
+    r"""The modified model that `debias` returns. It is unrolled in time: (t, s) is state t S + s.
 
-    With a discount the dice have 2K faces: the K outcomes that live on, then the K that end, in one added last state.
+    With a discount there are 2K outcomes: the K that survive, then the K that terminate, in one added last state.
 
     Attributes:
-        model: the unrolled model; `infer(debiased.model, 1.0)` has the clamped policy, the true dice, the true start.
-        clamped: the answer that it was made from, of the old model.
+        model: the unrolled model; `infer(debiased.model, 1.0)` has the clamped policy, the true dynamics and the true
+            start.
+        clamped: the clamped posterior of the original model, from which it was constructed.
         initial: $\tilde p(s_0)$.
         probability: $\tilde p_t(k \mid s, a)$.
         reward: $\tilde r_t(s, a, k)$, in reward units.
-        bonus: $\tau\, KL(p \| \tilde p_t)$, what is added to the rewards of a die, in reward units; 0 where every face
-            is forbidden.
+        bonus: $\tau\, KL(p \| \tilde p_t)$, which is added to all rewards of (s, a) at time t, in reward units; 0 where
+            every outcome is forbidden.
         start_bonus: $\tau\, KL(p(s_0) \| \tilde p(s_0))$, added to all rewards of the first step, in reward units.
     """
 
@@ -65,12 +66,12 @@ class Debiased:
 
     @property
     def correction(self) -> float:
-        """All bonuses that the clamped policy is paid in the true world, in reward units: what luck was worth."""
+        """The expected sum of all bonuses under the clamped policy and the true dynamics, in reward units."""
         visits = self.clamped.marginals().state_action
         return self.start_bonus + float((visits * self.bonus).sum())
 
     def folded(self, guide: HasBlocks) -> Folded:
-        """A posterior or a guide of the unrolled model, told in the states of the old one.
+        """A posterior or a guide of the unrolled model, expressed in the states of the original one.
 
         Raises:
             InvalidGuide: if its factors do not fit the unrolled model.
@@ -84,7 +85,7 @@ class Debiased:
         return {"objective": self.clamped.objective, **numbers, **tables}
 
     def _rows(self) -> list[tuple[str, ...]]:
-        """The dice that are paid most, as often as the clamped policy throws them, in words; of equals the first."""
+        """Rows of text for the (t, s, a) with the largest bonus weighted by visits; ties keep their order."""
         mdp, visits = self.clamped.model.mdp, self.clamped.marginals().state_action
         most = (visits * self.bonus).flatten().sort(descending=True, stable=True)
         truth, rows = true_dynamics(mdp), []
@@ -100,19 +101,19 @@ class Debiased:
         return rows
 
     def __str__(self) -> str:
-        """The dice that were moved most, as a table for a terminal."""
+        """The largest changes of the dynamics, as a table for a terminal."""
         table = [_HEADINGS, *self._rows()]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
         ]
-        return "\n".join([repr(self), *(lines if len(lines) > 1 else ["No die had to be moved."]), self._sum()])
+        return "\n".join([repr(self), *(lines if len(lines) > 1 else ["The dynamics are unchanged."]), self._sum()])
 
     def _sum(self) -> str:
-        return f"bonuses in all, with that of the start: {amount(self.correction)}"
+        return f"expected sum of the bonuses, including that of the start: {amount(self.correction)}"
 
     def _repr_html_(self) -> str:
-        """The same for a notebook."""
+        """The same table for a notebook."""
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()
         )
@@ -121,45 +122,46 @@ class Debiased:
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{self._sum()}</p>"
 
     def __repr__(self) -> str:
-        """Sizes, and what both sides agree on."""
+        """A line with the sizes and the objective that both models share."""
         return (
             f"Debiased({self.clamped.model.mdp!r} unrolled into {self.model.mdp.num_states} states; its log p(O) is "
             f"the clamped objective, {amount(self.clamped.objective)} nats)"
         )
 
 
-_HEADINGS = ("t", "state", "action", "thrown", "bonus [reward]", "the face that moved most")
+_HEADINGS = ("t", "state", "action", "probability of visit", "bonus [reward]", "largest change of an outcome")
 
 
 def debias(model: MarkovModel) -> Debiased:
-    r"""Modify the dice and the rewards so that exact *free* inference returns the *clamped* policy and the truth.
+    r"""The modified model whose exact *free* posterior is the *clamped* policy with the true dynamics.
 
-    With the clamped values, $x_t(s,a,k) = r + V_{t+1}(s')$ and $Q_t = E_p[x_t]$, the modified dice are those that an
-    adversary (β = −1) would throw, and every face of a die is paid a bonus for them:
+    With the clamped values, $x_t(s,a,k) = r + V_{t+1}(s')$ and $Q_t = E_p[x_t]$, the modified dynamics are adversarial
+    (β = −1), and every outcome of (s, a) has its reward raised by the same bonus:
 
     $$\tilde p_t(k \mid s,a) \propto p(k \mid s,a) \exp(-x_t/\tau), \qquad
         \tilde r_t = r + \tau\, KL(p \| \tilde p_t) = r + Q_t - L_{-1}[x_t]$$
 
-    A free posterior then throws $\tilde p \exp((\tilde r + V_{t+1})/\tau) \propto p$, and its values are the clamped
-    ones. The start is treated alike, $\tilde p(s_0) \propto p(s_0) \exp(-V_0/\tau)$, its KL paid in the first step, so
-    that the evidence of the new model is the clamped objective of the old one. Both depend on time: the new model has
-    a state (t, s) for every time and state. A discount becomes part of the dice: every face once lives on and once
-    ends. An action of value −inf has all its outcomes forbidden, and its dice as they were.
+    The dynamics of the free posterior are then $\tilde p \exp((\tilde r + V_{t+1})/\tau) \propto p$, and its values are
+    the clamped ones. The start is treated in the same way: $\tilde p(s_0) \propto p(s_0) \exp(-V_0/\tau)$, with its KL
+    added to the rewards of the first step. The evidence of the new model is therefore the clamped objective of the
+    original one. Dynamics and rewards depend on time, so the new model has a state (t, s) for every time and state. A
+    discount becomes part of the dynamics: every outcome occurs once with survival and once with termination. If an
+    action has value −inf, all its outcomes are forbidden and its dynamics are unchanged.
 
-    This is no way to solve a problem, since the clamped answer must be known: it shows which pessimism about the world
-    makes up for the optimism of conditioning on success. Errors are those of rounding: in probabilities some units of
-    the last place of values divided by τ, below 1e-12 while those are a few hundred nats.
+    This does not help to solve a problem, since the clamped solution must be known. It shows which pessimism about the
+    dynamics compensates for the optimism of conditioning on success. Probabilities are exact up to rounding: the error
+    is some units in the last place of values divided by τ, below 1e-12 while these are a few hundred nats.
 
     Args:
         model: a tabular model with a positive temperature.
 
     Returns:
-        The modified model, with its tables in the shape of the old one.
+        The modified model, with its tables in the shape of the original one.
 
     Raises:
         InvalidArgument: if the temperature is 0; if a modified probability is too small for a floating-point number; if
-            a possible start is doomed to −inf and another is not, which no posterior can believe; if the unrolled model
-            would be huge.
+            one possible start has value −inf and another has not, which no posterior can represent; if the unrolled
+            model would be too large.
 
     References:
         [arriojas2023], [levine2018]
@@ -189,7 +191,7 @@ def debias(model: MarkovModel) -> Debiased:
 
 
 def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " state"], float]:
-    """The modified start, and its bonus."""
+    """The modified start distribution, and its bonus in reward units."""
     mdp, log_p, v = model.mdp, model.mdp.initial.log(), clamped.v[0]
     doomed = torch.isneginf(v) & (mdp.initial > 0)
     if not doomed.any():
@@ -199,9 +201,9 @@ def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " stat
     if saved.any():
         s, other = int(doomed.nonzero()[0]), int(saved.nonzero()[0])
         raise InvalidArgument(
-            f"`model` must not have a start that is doomed beside one that is not, but every policy may meet a "
-            f"forbidden outcome from {state_label(mdp, s)}, and none need to from {state_label(mdp, other)}: the "
-            f"clamped objective is −inf, and no posterior believes in {state_label(mdp, s)}. Give that state "
+            f"`model` must not have one start of value −inf and another of finite value, but every policy may reach a "
+            f"forbidden outcome from {state_label(mdp, s)}, and some policy avoids it from {state_label(mdp, other)}: "
+            f"the clamped objective is −inf, and every posterior excludes {state_label(mdp, s)}. Give that state "
             "probability 0 in `initial`, or its forbidden outcomes a finite reward."
         )
     return mdp.initial, 0.0
@@ -211,16 +213,16 @@ def _require_room(mdp: TabularMDP, num_outcomes: int) -> None:
     numbers = mdp.horizon * (mdp.horizon + 1) * mdp.num_states * mdp.num_actions * num_outcomes
     if numbers > _MOST_NUMBERS:
         raise InvalidArgument(
-            f"`model` must be small enough to stand once for every time, but its posterior would hold {numbers:.2g} "
-            f"numbers, where {_MOST_NUMBERS:.0e} are the most. Shorten it, mdp.replace(horizon=…); the answer itself "
-            "is infer(model, 0.0), without any of this."
+            f"`model` must be small enough to be unrolled in time, but its posterior would hold {numbers:.2g} numbers, "
+            f"more than the maximum of {_MOST_NUMBERS:.0e}. Shorten it, mdp.replace(horizon=…); the clamped solution "
+            "itself is infer(model, 0.0)."
         )
 
 
 def _require_digits(
     model: MarkovModel, dynamics: Float[Tensor, "time state action outcome"], start: Float[Tensor, " state"]
 ) -> None:
-    """Refuse a true face that would become impossible, or so improbable that it loses digits."""
+    """Raise InvalidArgument if a possible outcome would become impossible or lose digits to underflow."""
     mdp, least = model.mdp, torch.finfo(dynamics.dtype).tiny
     lost, lost_start = (true_dynamics(mdp) > 0) & (dynamics < least), (mdp.initial > 0) & (start < least)
     if not lost.any() and not lost_start.any():
@@ -231,11 +233,11 @@ def _require_digits(
         t, s, a, k = lost.nonzero()[0].tolist()
         where = (
             f"outcome {k % mdp.num_outcomes} of {action_label(mdp, a)} in {state_label(mdp, s)} at t = {t}"
-            f"{' and living on' if mdp.discount < 1 and k < mdp.num_outcomes else ''}"
+            f"{' with survival' if mdp.discount < 1 and k < mdp.num_outcomes else ''}"
         )
     raise InvalidArgument(
-        f"`model` must not let luck count for more than about {-math.log(least):.0f} nats, but {where} would have a "
-        f"modified probability below {least:.1e}, the least of {dynamics.dtype}: it is so much better than its "
-        f"alternatives at temperature {model.temperature:g}. Raise the temperature, scale the rewards down, or shorten "
-        "the horizon."
+        f"`model` must have outcomes whose values differ by at most about {-math.log(least):.0f} nats, but {where} "
+        f"would have a modified probability below {least:.1e}, the smallest of {dynamics.dtype}: it is too much better "
+        f"than its alternatives at temperature {model.temperature:g}. Raise the temperature, scale the rewards down, "
+        "or shorten the horizon."
     )

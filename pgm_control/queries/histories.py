@@ -1,4 +1,4 @@
-"""The best of all policies that see only the past: exact inference over histories, with beliefs about the state.
+"""The optimum over all policies that see only the past: exact inference over histories, with beliefs about the state.
 
 Sources:
     [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
@@ -23,21 +23,21 @@ from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, MarkovModel
 from ..trajectories.program import run_program
 
-_ROWS = 20  # that a printed table has
+_ROWS = 20  # rows of a printed table
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class HistoryOptimum:
-    """The max-ent optimum of a POMDP over all policies of the past, with the start and the dice clamped.
+    """The max-ent optimum of a POMDP over all policies of the past, with the start and the dynamics clamped.
 
-    Calling it runs its Pyro program on `model`, so it serves as a guide; `blocks()` gives its factors.
+    Calling it runs its Pyro program on `model`, so that it is a guide; `blocks()` returns its factors.
 
     Attributes:
-        remembered: the problem with all of the past as memory; tables below have one row a memory of it.
+        remembered: the problem with the whole past as memory; the tables below have one row per memory.
         model: its tabular model.
-        belief: $b_t(s \\mid h)$ of each pair (s, h), probabilities; 0 where the memory cannot be met at that time.
-        q: $Q_t(h, a)$, in reward units. Where the memory cannot be met at that time it is 0, and the policy the prior.
+        belief: $b_t(s \\mid h)$ of each pair (s, h), probabilities; 0 if the memory cannot occur at that time.
+        q: $Q_t(h, a)$, in reward units. If the memory cannot occur at that time it is 0, and the policy is the prior.
         v: $V_t(h)$, in reward units.
         value: $E[V_0]$ over the first observation, in reward units.
         log_policy: $\\log π_t(a \\mid h)$.
@@ -60,9 +60,9 @@ class HistoryOptimum:
         return self.model.blocks().replace(log_policy=self.log_policy[:, self.remembered.memory_of_state])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "HistoryOptimum":
-        """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
+        """The optimum on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
-        The answer is rounded, not computed anew.
+        The result is rounded, not recomputed.
 
         Raises:
             InvalidArgument: naming the argument.
@@ -77,7 +77,7 @@ class HistoryOptimum:
 
     @property
     def policy(self) -> Float[Tensor, "time memory action"]:
-        """π_t(a|h), probabilities."""
+        """The policy π_t(a|h), probabilities."""
         return self.log_policy.exp()
 
     @property
@@ -85,14 +85,14 @@ class HistoryOptimum:
         """The ELBO, in nats.
 
         Raises:
-            InvalidArgument: at temperature 0, where a nat is worth nothing; read `value` instead.
+            InvalidArgument: at temperature 0, where a nat has no value in reward; read `value` instead.
         """
         if self.model.temperature == 0:
             raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
         return self.value / self.model.temperature
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON or a data frame: a row for each history that is met and acted upon."""
+        """Plain numbers, for JSON or a data frame: one row per reachable history and step."""
         visits = self.blocks().marginals().state[:-1]
         visited = torch.zeros_like(self.v).index_add(1, self.remembered.memory_of_state, visits)
         actions = [self.model.mdp.action_name(a) for a in range(self.model.mdp.num_actions)]
@@ -109,12 +109,12 @@ class HistoryOptimum:
         return {"value": self.value, "temperature": self.model.temperature, "histories": rows}
 
     def __str__(self) -> str:
-        """A table for a terminal: what is done after which past."""
+        """A table of the policy by history, for a terminal."""
         head, *body = self._table()
         return "\n".join([grid([head], body, left=2), self._note()])
 
     def __repr__(self) -> str:
-        """The problem and its value."""
+        """A line with the problem and the value."""
         return f"HistoryOptimum({self.remembered.pomdp!r}, value {self.value:.6g})"
 
     def _repr_html_(self) -> str:
@@ -123,7 +123,7 @@ class HistoryOptimum:
         return html_grid([head], body, left=2, caption=self._note())
 
     def _table(self) -> list[list[str]]:
-        """Words, the headings first; the first histories, the earliest and of these the likeliest."""
+        """Rows of text with the headings first: the first histories by time, then by decreasing probability."""
         rows = sorted(self.to_dict()["histories"], key=lambda row: (row["step"], -row["probability"]))
         actions = [self.model.mdp.action_name(a) for a in range(self.model.mdp.num_actions)]
         table = [["step", "after", "probability", "value [reward]", *actions]]
@@ -139,9 +139,9 @@ class HistoryOptimum:
 
 
 def history_optimum(model: PartiallyObservedModel, *, max_states: int = 100_000) -> HistoryOptimum:
-    r"""The max-ent optimum over all policies that depend on the past alone, by one backward sweep over histories.
+    r"""The max-ent optimum over all policies that depend only on the past, by one backward sweep over histories.
 
-    With the belief $b(s \mid h)$ that the observations leave, which no policy can change,
+    With the belief $b(s \mid h)$ given the observations, which does not depend on the policy,
 
     $$Q_t(h, a) = \sum_s b(s \mid h) \sum_{k, o} p(k \mid s, a)\, p(o \mid a, s')\,
         \bigl(r(s, a, k) + \gamma V_{t+1}(h, a, o)\bigr)$$
@@ -149,20 +149,20 @@ def history_optimum(model: PartiallyObservedModel, *, max_states: int = 100_000)
     $$V_t(h) = \tau \log \sum_a \rho(a) \exp(Q_t(h, a) / \tau), \qquad
         \pi_t(a \mid h) = \rho(a) \exp((Q_t - V_t) / \tau)$$
 
-    and $V_T$ the final reward. It bounds every guide with a finite memory from above, and is itself bounded by
-    `infer(model, 0.0)`, the answer of an agent that sees the state. τ = 0 is the hard optimum of the POMDP.
+    and $V_T$ is the final reward. The value is an upper bound for every guide with a finite memory. It is at most that
+    of `infer(model, 0.0)`, where the agent sees the state. τ = 0 gives the hard optimum of the POMDP.
 
-    There is no such sweep where the dice are freed: what an optimist hopes for changes what it believes of the state.
+    No such sweep exists if the dynamics are free: then the belief about the state depends on the optimism.
 
     Args:
-        model: whose problem is small enough to list its histories: (A·O)^(T−1) of them, less what is impossible.
-        max_states: the most pairs of a state and a history.
+        model: a model whose problem is small enough to list its histories: (A·O)^(T−1), minus the impossible ones.
+        max_states: the maximum number of pairs of a state and a history.
 
     Returns:
         The optimum, usable as a guide of its `model`.
 
     Raises:
-        InvalidArgument: if there are too many histories, or `model` is no `PartiallyObservedModel`.
+        InvalidArgument: if there are too many histories, or `model` is not a `PartiallyObservedModel`.
 
     References:
         [kaelbling1998], [ziebart2010]
@@ -187,7 +187,7 @@ def history_optimum(model: PartiallyObservedModel, *, max_states: int = 100_000)
 
 
 def _beliefs(remembered: Remembered) -> Float[Tensor, "time state"]:
-    """Of each pair, the probability of its state given its memory. The actions are given, so no policy enters."""
+    """The probability of each pair's state given its memory, which includes the actions, so that no policy enters."""
     mdp, where = remembered.mdp, remembered.memory_of_state
     reached, beliefs = mdp.initial, []
     for _ in range(mdp.horizon):

@@ -1,4 +1,4 @@
-"""The ladder of inferences: what one may mean by planning as inference, on one model.
+"""The ladder of inferences: the different meanings of planning as inference, compared on one model.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -27,23 +27,23 @@ from ..text.wording import action_label, amount
 from ..trajectories.blocks import MarkovModel, require_model
 from .open_loop import best_sequence
 
-_SHOWN = 12  # actions of a sequence in print
+_SHOWN = 12  # actions of a sequence that are printed
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Rung:
-    """One kind of inference, and what it does.
+    """One kind of inference, with its value and its policy.
 
     Attributes:
-        name: of the inference.
-        actions_are: what is done with the actions: summed, chosen for each state, or chosen blindly.
-        chance_is: what is done with the start, the dice and survival: summed, averaged or chosen.
-        value: in nats.
+        name: the name of the inference.
+        actions_are: how the actions are treated: summed, chosen by state, or chosen blindly (without seeing states).
+        chance_is: how the start, the dynamics and survival are treated: summed, averaged or chosen.
+        value: the value, in nats.
         upper_bound: equal to `value`, unless the search for the best sequence stopped early, in nats.
         policy: π_t(a|s), probabilities. A sequence of actions is a policy that ignores states.
-        true_return: what the policy earns in the true world, in reward units.
-        actions: the sequence, where there is one.
+        true_return: the expected return of the policy under the true dynamics, in reward units.
+        actions: the sequence of actions, or None.
     """
 
     name: str
@@ -57,17 +57,17 @@ class Rung:
 
     @property
     def is_exact(self) -> bool:
-        """False where the search stopped early, and the best value lies between `value` and `upper_bound`."""
+        """False if the search stopped early; the best value then lies between `value` and `upper_bound`."""
         return self.value == self.upper_bound
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the policy, for JSON."""
+        """Everything except the policy, for JSON."""
         names = ("actions_are", "chance_is", "value", "upper_bound", "is_exact", "true_return")
         actions = None if self.actions is None else self.actions.tolist()
         return {**{name: getattr(self, name) for name in names}, "actions": actions}
 
     def __repr__(self) -> str:
-        """The numbers."""
+        """A line with the value and the true return."""
         least = "" if self.is_exact else "at least "
         return f"Rung({self.name}, {least}{amount(self.value)} nats, true return {amount(self.true_return)})"
 
@@ -75,17 +75,17 @@ class Rung:
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Ladder:
-    """What `ladder` found. Printing it prints a table.
+    """The rungs that `ladder` computes. Printing it prints a table.
 
     Attributes:
         model: the model.
-        marginal: everything summed: the evidence, and the free posterior's policy.
-        planning: actions chosen for each state, chance summed.
-        marginal_map: actions chosen blindly, chance summed.
+        marginal: everything summed: the evidence, and the policy of the free posterior.
+        planning: actions chosen by state, chance summed.
+        marginal_map: actions chosen without seeing states, chance summed.
         map: actions and chance chosen: the single most probable trajectory.
         max_ent: actions summed, chance averaged: the clamped optimum.
-        risk_neutral: actions chosen for each state, chance averaged: classical planning.
-        nodes: how many beginnings of sequences the search for `marginal_map` looked at.
+        risk_neutral: actions chosen by state, chance averaged: classical planning.
+        nodes: the number of prefixes of sequences that the search for `marginal_map` visited.
     """
 
     model: MarkovModel
@@ -99,7 +99,7 @@ class Ladder:
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
-        """The ladder from above, then the two that stand beside it."""
+        """The four rungs of the ladder from the highest, then max-ent and risk-neutral."""
         return self.marginal, self.planning, self.marginal_map, self.map, self.max_ent, self.risk_neutral
 
     @property
@@ -108,7 +108,7 @@ class Ladder:
         return self.marginal_map.is_exact
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the policies, for JSON."""
+        """Everything except the policies, for JSON."""
         return {"nodes": self.nodes, "rungs": {rung.name: rung.to_dict() for rung in self.rungs}}
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -122,7 +122,7 @@ class Ladder:
         ]
 
     def _notes(self) -> list[str]:
-        """The sequences, and how far the search came."""
+        """The sequences of actions, and the state of an unfinished search."""
         mdp, notes = self.model.mdp, []
         for rung in self.rungs:
             if rung.actions is not None:
@@ -149,7 +149,7 @@ class Ladder:
         return f"{html_grid(_HEAD, self._rows(), left=3)}<p>{notes}</p>"
 
     def __repr__(self) -> str:
-        """The values, from above."""
+        """A line with the values, from the highest rung down."""
         values = ", ".join(f"{rung.name} {_number(rung.value)}" for rung in self.rungs)
         return f"Ladder({values} nats)"
 
@@ -160,46 +160,46 @@ _HEAD = (("", "actions are", "chance is", "value", "true return"), ("", "", "", 
 def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:
     r"""The kinds of inference that are called planning, from the highest value to the lowest, each with its policy.
 
-    Of the one unnormalised density $\tilde p = p(s_0) \prod_t \rho(a_t \mid s_t)\, p(k_t \mid s_t,a_t) \exp(r_t/\tau)$
-    of trajectories, in nats,
+    They differ in what they compute from one unnormalised density of trajectories,
+    $\tilde p = p(s_0) \prod_t \rho(a_t \mid s_t)\, p(k_t \mid s_t,a_t) \exp(r_t/\tau)$. In nats,
 
     $$\log \sum \tilde p \;\ge\; \max_\pi \log \sum \pi \tilde p \;\ge\; \max_{a_0 \dots a_{T-1}} \log \sum_{s,k}
         \tilde p \;\ge\; \max_{s,a,k} \log \tilde p$$
 
     - *marginal*: everything summed, the evidence.
-    - *planning*: the best deterministic policy, which may depend on time and state; π is 1 on what it does. Backwards,
-      $V_t = \max_a \tau \log\rho + L_1[r + V_{t+1}]$. With a uniform prior, and no discount, this is the best
-      exponential utility $\log E \exp(\sum r/\tau)$ less the constant $T \log A$.
-    - *marginal-MAP*: the best sequence of actions that does not look at states, by branch and bound.
+    - *planning*: the best deterministic policy, which may depend on time and state; π is 1 on its action. The backward
+      recursion is $V_t = \max_a \tau \log\rho + L_1[r + V_{t+1}]$. With a uniform prior and no discount, this is the
+      best exponential utility $\log E \exp(\sum r/\tau)$ minus the constant $T \log A$.
+    - *marginal-MAP*: the best sequence of actions that does not depend on states, by branch and bound.
     - *MAP*: the most probable trajectory: chance is chosen along with the actions.
 
-    Beside them stand *max-ent*, the clamped optimum, of which the marginal is a bound; and *risk-neutral*, the best
-    $E[\sum \log\rho + r/\tau]$, $V_t = \max_a \tau \log\rho + E[r + V_{t+1}]$, of which both planning and max-ent are
-    bounds. Where dice and start are certain planning, marginal-MAP, MAP and risk-neutral are one. A discount counts as
-    chance: whether a step is survived is summed, averaged (γ V) or chosen like the dice, and a trajectory that has
-    ended makes no more factors.
+    Two further rungs are *max-ent*, the clamped optimum, of which the marginal is an upper bound; and *risk-neutral*,
+    the best $E[\sum \log\rho + r/\tau]$ with $V_t = \max_a \tau \log\rho + E[r + V_{t+1}]$, of which planning and
+    max-ent are upper bounds. If the dynamics and the start are deterministic, planning, marginal-MAP, MAP and
+    risk-neutral coincide. A discount counts as chance: survival of a step is summed, averaged (γ V) or chosen like the
+    outcomes, and a terminated trajectory has no further factors.
 
-    Where equally good actions compete the first by index is taken, as far as rounding lets them be equal; of
-    equally good sequences the one that the search finds first. Where everything is forbidden it is the first action
-    that the prior allows. A sequence is played whatever the state, also where the prior masks the action; after
-    the most probable trajectory has ended (only with a discount) it is action 0.
+    Ties between actions are resolved by the lowest index, up to rounding; ties between sequences by the order of the
+    search. If everything is forbidden, the action is the first that the prior allows. A sequence is played in every
+    state, even where the prior masks the action. After the most probable trajectory has terminated (only with a
+    discount) the action is 0.
 
     Args:
         model: a tabular model with a positive temperature.
-        max_nodes: where the search for the best sequence stops, at some 20 to 100 µs a node; the value is then a
-            lower bound, beside an upper one.
+        max_nodes: the number of nodes after which the search for the best sequence stops, at some 20 to 100 µs per
+            node. The value is then a lower bound, returned with an upper bound.
 
     Returns:
-        The rungs; print them.
+        The `Ladder`; print it for a table.
 
     Raises:
-        InvalidArgument: if the temperature is 0, or `max_nodes` is no positive whole number.
+        InvalidArgument: if the temperature is 0, or `max_nodes` is not a positive whole number.
 
     References:
         [lazaro2024], [levine2018], [howard1972]
     """
     require_model(model, in_nats=True)
-    whole("max_nodes", max_nodes, remedy="200_000 are looked at in seconds.")
+    whole("max_nodes", max_nodes, remedy="The search visits 200_000 in seconds.")
     free, clamped = infer(model, Optimism(1.0, 1.0, 1.0)), infer(model, Optimism(0.0, 0.0, 0.0))
     planned, neutral = _best_policy(model, 1.0), _best_policy(model, 0.0)
     mode = free.mode()
@@ -232,7 +232,7 @@ def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:
 
 
 class _Plan(NamedTuple):
-    """The best deterministic policy. Values in nats, in float64."""
+    """The best deterministic policy, with values in nats, in float64."""
 
     value: float
     ahead: Float[Tensor, "time_and_last state"]
@@ -240,7 +240,7 @@ class _Plan(NamedTuple):
 
 
 def _best_policy(model: MarkovModel, optimism: float) -> _Plan:
-    """Backwards: the best action by state; start, dice and survival summed (β = 1) or averaged (β = 0)."""
+    """The best action by time and state, with start, dynamics and survival summed (β = 1) or averaged (β = 0)."""
     mdp, tau = model.mdp.to(dtype=torch.float64), model.temperature
     log_p, log_prior = mdp.probability.log(), model.action_prior.double().log()
     continuation = log_p.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.num_states, 2)
@@ -262,6 +262,6 @@ def _best_policy(model: MarkovModel, optimism: float) -> _Plan:
 
 
 def _number(value: float) -> str:
-    """Four decimals, and no minus before a zero that rounding left."""
+    """The number with four decimals, without a minus sign before a rounded zero."""
     text = f"{value:.4f}" if abs(value) < 1e5 else f"{value:.6g}"
     return text.lstrip("-") if float(text) == 0 else text

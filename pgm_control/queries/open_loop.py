@@ -1,4 +1,4 @@
-"""The best sequence of actions that does not look at states: marginal-MAP, by branch and bound."""
+"""The best sequence of actions that does not depend on states: marginal-MAP, by branch and bound."""
 
 from typing import NamedTuple, final
 
@@ -7,18 +7,18 @@ from jaxtyping import Float, Int
 
 from ..trajectories.blocks import MarkovModel
 
-_SLACK = 1e-12  # nats, and of the value: what rounding may add to the bound of a sequence that is as good as the best
+_SLACK = 1e-12  # nats, and relative to the value: allowance for rounding when a bound ties with the best value
 
 
 @final
 class OpenLoop(NamedTuple):
-    """A sequence of actions, and how good the best one is at most.
+    """A sequence of actions with its value, and an upper bound for all sequences.
 
     Attributes:
         actions: the best sequence found.
-        value: its own value, in nats.
-        upper_bound: no sequence is better, in nats; equal to `value` where the search was finished.
-        nodes: how many beginnings of sequences were looked at.
+        value: its value, in nats.
+        upper_bound: an upper bound on the value of every sequence, in nats; equal to `value` if the search finished.
+        nodes: the number of prefixes of sequences that were visited.
     """
 
     actions: Int[np.ndarray, " time"]
@@ -28,23 +28,22 @@ class OpenLoop(NamedTuple):
 
 
 def best_sequence(model: MarkovModel, ahead: Float[np.ndarray, "time_and_last state"], max_nodes: int) -> OpenLoop:
-    r"""Maximise over sequences what is summed over starts, dice and survival, by depth-first branch and bound.
+    r"""The sequence with the largest sum over start, outcomes and survival, by depth-first branch and bound.
 
     $$\max_{a_0 \dots a_{T-1}} \log \sum_{s_0, k_0 \dots k_{T-1}} p(s_0) \prod_t \rho(a_t \mid s_t)\,
         p(k_t \mid s_t, a_t) \exp(r_t/\tau)$$
 
-    A beginning $a_0 \dots a_{t-1}$ has the forward messages $\alpha_t(s)$ of the trajectories that live, and the weight
-    $E_t$ of those that have ended. It can come to no more than $\log(E_t + \sum_s \alpha_t(s) \exp(W_t(s)))$ with the
-    values $W_t$ of an agent that does see states.
+    A prefix $a_0 \dots a_{t-1}$ has the forward messages $\alpha_t(s)$ of the surviving trajectories, and the weight
+    $E_t$ of the terminated ones. Its value is at most $\log(E_t + \sum_s \alpha_t(s) \exp(W_t(s)))$ with the values
+    $W_t$ of an agent that sees states.
 
     Args:
         model: a tabular model.
-        ahead: $W_t(s)$, what is to come for an agent that sees states, in nats; the final reward at T.
-        max_nodes: after as many beginnings the search stops, with a sequence and bounds.
+        ahead: $W_t(s)$, the value of the remaining steps for an agent that sees states, in nats; at T the final reward.
+        max_nodes: the number of prefixes after which the search stops and returns a sequence with bounds.
 
     Returns:
-        The sequence. Of those that are equally good, within 1e-12, it is that found first: best bound first, then by
-        index.
+        The sequence. Ties within 1e-12 are resolved by the order of the search: best bound first, then by index.
     """
     steps = _Steps(model)
     horizon = model.mdp.horizon
@@ -67,7 +66,7 @@ def best_sequence(model: MarkovModel, ahead: Float[np.ndarray, "time_and_last st
             nodes += 1
             alphas, ends = steps.after(alpha, ended)
             bounds = np.logaddexp(_logsumexp(alphas + ahead[depth + 1]), ends)
-            for a in np.argsort(-bounds, kind="stable")[::-1]:  # the last is looked at first
+            for a in np.argsort(-bounds, kind="stable")[::-1]:  # the last is visited first
                 waiting.append((depth + 1, int(a), float(bounds[a]), alphas[a], float(ends[a])))
     return OpenLoop(sequence, best, best, nodes)
 
@@ -75,7 +74,7 @@ def best_sequence(model: MarkovModel, ahead: Float[np.ndarray, "time_and_last st
 def _ascended(
     steps: "_Steps", start: Float[np.ndarray, " state"], ahead: Float[np.ndarray, "time_and_last state"]
 ) -> tuple[float, Int[np.ndarray, " time"]]:
-    """A sequence that no change of one action betters: first by the bounds, then given the others, front to back."""
+    """A sequence that no change of a single action improves: greedy by the bounds, then by coordinate ascent."""
     best, sequence, to_go = -np.inf, np.zeros(len(ahead) - 1, dtype=np.int64), ahead
     while True:
         alpha, ended, value, better = start, -np.inf, -np.inf, sequence.copy()
@@ -91,7 +90,7 @@ def _ascended(
 
 
 class _Steps:
-    """One step from the forward messages, for all actions at once."""
+    """One step of the forward and backward messages, given the tables of a model."""
 
     def __init__(self, model: MarkovModel) -> None:
         mdp = model.mdp
@@ -111,7 +110,7 @@ class _Steps:
     def after(
         self, alpha: Float[np.ndarray, " state"], ended: float
     ) -> tuple[Float[np.ndarray, "action state"], Float[np.ndarray, " action"]]:
-        """The forward messages of the living after each action, and the log-weight of all who have ended."""
+        """The forward messages of surviving trajectories after each action, and the log-weight of terminated ones."""
         size = self._shape[0] * self._shape[1]
         arrived = _scatter(alpha[self._source] + self._weight, self._into, size).reshape(self._shape)
         ends = np.full(self._shape[0], ended)
@@ -122,7 +121,7 @@ class _Steps:
     def to_go(
         self, sequence: Int[np.ndarray, " time"], last: Float[np.ndarray, " state"]
     ) -> Float[np.ndarray, "time_and_last state"]:
-        """The log-weight of what is to come if the sequence is played, by time and state."""
+        """The log-weight of the remaining steps when the sequence is played, by time and state."""
         found = np.empty((len(sequence) + 1, len(last)))
         found[-1] = last
         for t in reversed(range(len(sequence))):
@@ -134,7 +133,7 @@ class _Steps:
 def _scatter(
     terms: Float[np.ndarray, " term"], into: Int[np.ndarray, " term"], size: int
 ) -> Float[np.ndarray, " place"]:
-    """`log Σ exp` of the terms that share a place, each sum shifted by its own largest term."""
+    """`log Σ exp` of the terms with the same index, each sum shifted by its largest term."""
     highest = np.full(size, -np.inf)
     np.maximum.at(highest, into, terms)
     shift = np.where(highest > -np.inf, highest, 0.0)

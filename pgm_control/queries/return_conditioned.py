@@ -1,4 +1,4 @@
-"""Agents that condition on a high return, as sequence models do: an exact posterior, and what its delusion costs.
+"""Agents that condition on a high return, as sequence models do: the exact posterior and the cost of its delusion.
 
 Sources:
     [brandfonbrener2022] D. Brandfonbrener et al., When does return-conditioned supervised learning work for offline
@@ -29,31 +29,31 @@ from ..text.wording import amount, chance
 from ..trajectories.blocks import MarkovModel, require_model
 from .unrolled import true_dynamics
 
-_SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one
+_SAME = 1e-10  # relative to the largest possible return: sums of rewards that differ by less are merged
 _SURE = 1 - 1e-9
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class ReturnConditioned:
-    r"""What conditioning on a return of at least the target believes, does and earns.
+    r"""The beliefs, the policy and the returns of an agent that conditions on a return of at least the target.
 
-    Its agent acts on pairs of a state and the return so far, as one that is prompted with the return still to come.
+    The agent acts on pairs of a state and the return so far, which is equivalent to a prompt with the return to go.
     All numbers are exact. Printing it prints sentences.
 
     Attributes:
         target: g, in reward units.
-        problem: states are pairs (state, return so far); rewards are 0, and the last is 0 where the return reached g,
-            −∞ elsewhere. So "always optimal" is the event $G \geq g$.
-        state, so_far: of each state of `problem`: the state of the MDP (−1: the episode ended by discount), and the
-            return until there, in reward units.
-        posterior: of that problem: the conditional policy and what it believes of the dice.
-        behaviour: P(G ≥ g) under the action prior, which made the data.
-        success: P(G ≥ g) when the conditional policy meets the true dice. It believes that it is 1.
-        best_success: the largest P(G ≥ g) that there is.
-        imagined_return: E[G | G ≥ g] under the action prior, which is what the posterior imagines, in reward units.
-        true_return: what its policy truly earns, in reward units.
-        returns: the whole distribution of that.
+        problem: the problem whose states are pairs (state, return so far). Rewards are 0; the final reward is 0 if the
+            return reached g, otherwise −∞. So "always optimal" is the event $G \geq g$.
+        state, so_far: for each state of `problem`, the state of the MDP (−1: the episode ended by discount) and the
+            return so far, in reward units.
+        posterior: the posterior of that problem: the conditional policy, and its beliefs about the dynamics.
+        behaviour: P(G ≥ g) under the action prior, which generated the data.
+        success: P(G ≥ g) of the conditional policy under the true dynamics; under its own beliefs it is 1.
+        best_success: the largest P(G ≥ g) of any policy.
+        imagined_return: E[G | G ≥ g] under the action prior, which is the posterior's own expectation, in reward units.
+        true_return: the expected return of its policy under the true dynamics, in reward units.
+        returns: the distribution of the true return.
     """
 
     target: float
@@ -70,32 +70,32 @@ class ReturnConditioned:
 
     @property
     def delusion(self) -> float:
-        """Imagined minus true return, in reward units: what it credits to itself and owes to luck."""
+        """Imagined minus true return, in reward units: the part of the imagined return that is due to luck."""
         return self.imagined_return - self.true_return
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The finding in words."""
+        """The result in sentences."""
         first = (
-            f"Of the games that the action prior plays, a share of {chance(self.behaviour)} returns at least "
+            f"Under the action prior, a share of {chance(self.behaviour)} of the episodes returns at least "
             f"{amount(self.target)}."
         )
         if self.success > _SURE:
             return (
                 first,
-                f"Acting as in those games returns at least {amount(self.target)} always: no luck was in it.",
+                f"Acting as in those episodes always returns at least {amount(self.target)}: no luck was needed.",
             )
         return (
             first,
-            f"An agent that acts as in those games, because it wants such a return, gets it with probability "
-            f"{chance(self.success)}; the best there is gets it {self._best}.",
-            f"It imagines a return of {amount(self.imagined_return)} and truly earns {amount(self.true_return)}: the "
-            "condition selected the luck together with the actions.",
+            f"An agent that acts as in those episodes reaches this return with probability {chance(self.success)}; "
+            f"the best policy reaches it {self._best}.",
+            f"It imagines a return of {amount(self.imagined_return)} and truly earns {amount(self.true_return)}: "
+            "conditioning selected the lucky outcomes together with the actions.",
         )
 
     @property
     def _best(self) -> str:
-        return "always" if self.best_success > _SURE else f"with {chance(self.best_success)}"
+        return "always" if self.best_success > _SURE else f"with probability {chance(self.best_success)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -117,23 +117,24 @@ class ReturnConditioned:
 def condition_on_return(
     model: MarkovModel | TabularMDP, at_least: float, *, max_states: int = 50_000
 ) -> ReturnConditioned:
-    r"""The agent that asks "what was done in the games that returned at least g?", solved exactly.
+    r"""The exact solution of an agent that conditions its actions on a return of at least g.
 
-    Sequence models that are trained on games and prompted with a high return approximate this conditional,
+    Sequence models that are trained on episodes and prompted with a high return approximate this conditional,
     $$\pi(a \mid s, \textstyle\sum_{i<t} r_i) = p(a \mid s, \textstyle\sum_{i<t} r_i,\ G \geq g),$$
-    under the behaviour that made the games, here the action prior. It is free inference: with the return so far as part
-    of the state, $G \geq g$ is an optimality variable at the end, and its posterior changes the dice as it changes the
-    actions. In a deterministic problem nothing is lost by that; elsewhere luck is taken for skill.
+    under the behaviour that generated the episodes, here the action prior. It is free inference: with the return so far
+    as part of the state, $G \geq g$ is an optimality variable at the end, and the posterior changes both the dynamics
+    and the policy. In a deterministic problem this costs nothing; otherwise the agent mistakes luck for skill.
 
     Args:
-        model: the tabular model, whose action prior is the behaviour, or the MDP alone, for the uniform one. With a
-            discount an episode ends after each step with probability 1 − γ, and its return is what came before.
-        at_least: g, in reward units.
-        max_states: the most pairs of a state and a return so far.
+        model: the tabular model, whose action prior is the behaviour, or an MDP, for which the behaviour is uniform.
+            With a discount an episode ends after each step with probability 1 − γ, and its return is the sum until
+            then.
+        at_least: the target g, in reward units.
+        max_states: the maximum number of pairs of a state and a return so far.
 
     Raises:
-        InvalidArgument: if there are more pairs than that, or g is no number.
-        InvalidProblem: if no game returns as much.
+        InvalidArgument: if there are more pairs than `max_states`, or g is not a number.
+        InvalidProblem: if no episode has such a return.
 
     References:
         [paster2022], [yang2023], [brandfonbrener2022]
@@ -146,8 +147,8 @@ def condition_on_return(
     games = return_distribution(model, model)
     if games.at_least(at_least) == 0:
         raise InvalidProblem(
-            f"`at_least` must be a return that some game has, but is {at_least:g}: under the action prior no return is "
-            f"above {float(games.values[-1]):.6g}. Ask for less, or give a prior that plays better."
+            f"`at_least` must be a return that some episode has, but is {at_least:g}: under the action prior no return "
+            f"is above {float(games.values[-1]):.6g}. Lower it, or pass an action prior that reaches it."
         )
     pairs = _pairs(mdp, max_states)
     done = pairs.so_far if mdp.final_reward is None else pairs.so_far + _final(mdp, pairs)
@@ -188,7 +189,7 @@ class _Pairs(NamedTuple):
 
 
 def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
-    """All that can be reached, layer by layer; a pair leads on alike whenever it is reached."""
+    """All reachable pairs, layer by layer; the transitions of a pair do not depend on the time."""
     dynamics = true_dynamics(mdp).double().cpu().numpy()
     _, actions, number = dynamics.shape
     ended = mdp.num_states
@@ -196,7 +197,7 @@ def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
     chances = np.concatenate((dynamics, absorbing))
     reward, target = (each.cpu().numpy() for each in (mdp.reward.double(), mdp.successor))
     payment = np.concatenate((np.concatenate((reward,) * (number // mdp.num_outcomes), -1), 0 * absorbing))
-    gone = np.full((mdp.num_states, actions, number - mdp.num_outcomes), ended)  # a discount ends episodes
+    gone = np.full((mdp.num_states, actions, number - mdp.num_outcomes), ended)  # with a discount episodes end
     target = np.concatenate((np.concatenate((target, gone), -1), np.full((1, actions, number), ended)))
     unit = _SAME * max(mdp.horizon * np.abs(reward[np.isfinite(reward)]).max(initial=0.0), 1e-300)
 
@@ -204,7 +205,7 @@ def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
     state, so_far = [], []
 
     def found(states: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, list[int]]:
-        """The index of each pair, and which of them are new."""
+        """The index of each pair, and the indices of the new ones."""
         key = np.where(np.isfinite(sums), np.rint(sums / unit), -9e18).astype(np.int64)
         unique, first, back = np.unique(np.stack((states, key), -1), axis=0, return_index=True, return_inverse=True)
         fresh, where = [], np.empty(len(unique), np.int64)
@@ -218,7 +219,7 @@ def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
         if len(index) > most:
             raise InvalidArgument(
                 f"`max_states` must be enough for all pairs of a state and a return so far, but there are more than "
-                f"{most}. Round the rewards, shorten the horizon, or allow more."
+                f"{most}. Round the rewards, shorten the horizon, or raise it."
             )
         return where[back.reshape(-1)], fresh
 
@@ -255,6 +256,6 @@ def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
 
 
 def _final(mdp: TabularMDP, pairs: _Pairs) -> Float[torch.Tensor, " pair"]:
-    """The final reward; an episode that has ended gets none."""
+    """The final reward of each pair; 0 for a terminated episode."""
     assert mdp.final_reward is not None
     return torch.where(pairs.state < 0, 0.0, mdp.final_reward.double().cpu()[pairs.state.clamp(min=0)])

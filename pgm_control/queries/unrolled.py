@@ -1,4 +1,4 @@
-"""A problem in which time is part of the state, so that everything in it may depend on time."""
+"""A problem unrolled in time: time is part of the state, so that dynamics and rewards may depend on time."""
 
 from dataclasses import dataclass
 from typing import final
@@ -13,7 +13,7 @@ from ..trajectories.blocks import Blocks
 
 
 def true_dynamics(mdp: TabularMDP) -> Float[Tensor, "state action outcome"]:
-    """The true dice; with a discount each face once for living on, then each once for ending."""
+    """The true dynamics; with a discount first the K outcomes with survival, then the K with termination."""
     p, gamma = mdp.probability, mdp.discount
     return p if gamma == 1 else torch.cat((gamma * p, (1.0 - gamma) * p), -1)
 
@@ -24,7 +24,7 @@ def unroll(
     dynamics: Float[Tensor, "time state action outcome"],
     reward: Float[Tensor, "time state action outcome"],
 ) -> TabularMDP:
-    """The problem with a state (t, s) at t S + s for t = 0 … T, where the last ones stay, and one for having ended."""
+    """The problem with a state (t, s) at t S + s for t = 0 … T, the last ones absorbing, and one terminated state."""
     steps, states, actions, outcomes = dynamics.shape
     acting, count = steps * states, (steps + 1) * states
     total = count + (mdp.discount < 1)
@@ -34,7 +34,7 @@ def unroll(
     payment[:acting] = reward.flatten(0, 1)
     target = torch.arange(total, device=dynamics.device)[:, None, None].repeat(1, actions, outcomes)
     layer = torch.arange(1, steps + 1, device=dynamics.device)[:, None, None, None] * states
-    target[:acting] = total - 1  # where a face ends; those that live on, or all without a discount, come first
+    target[:acting] = total - 1  # outcomes that terminate; those that survive, or all without a discount, come first
     target[:acting, :, : mdp.num_outcomes] = (layer + mdp.successor).flatten(0, 1)
     final = None
     if mdp.final_reward is not None:
@@ -56,13 +56,14 @@ def unroll(
 @final
 @dataclass(frozen=True, eq=False)
 class Folded:
-    r"""A distribution over the trajectories of the unrolled model, told in the states of the old one.
+    r"""A distribution over the trajectories of the unrolled model, expressed in the states of the original one.
 
     Attributes:
         log_initial: $\log q(s_0)$.
         log_policy: $\log \pi_t(a \mid s)$.
-        log_dynamics: $\log q_t(k \mid s, a)$; with a discount the K outcomes that live on, then the K that end.
-        mdp: the old problem.
+        log_dynamics: $\log q_t(k \mid s, a)$; with a discount the K outcomes with survival, then the K with
+            termination.
+        mdp: the original problem.
     """
 
     log_initial: Float[Tensor, " state"]
@@ -74,27 +75,27 @@ class Folded:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """q(s_0), probabilities."""
+        """The start distribution q(s_0), probabilities."""
         return self.log_initial.exp()
 
     @property
     def policy(self) -> Float[Tensor, "time state action"]:
-        """π_t(a|s), probabilities."""
+        """The policy π_t(a|s), probabilities."""
         return self.log_policy.exp()
 
     @property
     def dynamics(self) -> Float[Tensor, "time state action outcome"]:
-        """q_t(k|s, a), probabilities."""
+        """The dynamics q_t(k|s, a), probabilities."""
         return self.log_dynamics.exp()
 
     def blocks(self) -> Blocks:
-        """As factors of the old model, whatever survival was believed summed out: its own is taken for granted."""
+        """The factors on the original model. Beliefs about survival are summed out; the true survival is used."""
         joint = self.log_dynamics.unflatten(-1, (-1, self.mdp.num_outcomes))
         return Blocks(self.mdp, self.log_initial, self.log_policy, joint.logsumexp(-2))
 
 
 def fold(blocks: Blocks, mdp: TabularMDP) -> Folded:
-    """Factors of the unrolled problem, told in the states of the old one: at time t only the states (t, s) are met."""
+    """The factors of the unrolled problem in the states of the original one: those of state (t, s) at time t."""
     steps, states = mdp.horizon, mdp.num_states
     now = torch.arange(steps)
 

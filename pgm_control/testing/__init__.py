@@ -1,4 +1,4 @@
-"""The laws that every model and guide must obey, to run on your own class."""
+"""Checks of the laws that every model and guide must satisfy, to run on your own class."""
 
 from .checks import GuideReport as GuideReport
 from .checks import ModelReport as ModelReport

@@ -1,9 +1,9 @@
-"""The laws that every model and guide must obey, to run on your own class.
+"""Checks of the laws that every model and guide must satisfy, to run on your own class.
 
     from pgm_control.testing import check_guide, check_model
     check_guide(model, MyGuide(model))
 
-Both return a report of what was found and raise `LawBroken` with every broken law, its reason and the remedy.
+Both return a report, or raise `LawBroken` with every broken law, its reason and the remedy.
 """
 
 import copy
@@ -26,7 +26,7 @@ from . import laws
 @final
 @dataclass(frozen=True)
 class ModelReport:
-    """What `check_model` found: the sites in order, and log p(O) in nats."""
+    """The report of `check_model`: the sites in order, and log p(O) in nats."""
 
     sites: tuple[str, ...]
     log_evidence: float
@@ -35,11 +35,11 @@ class ModelReport:
 @final
 @dataclass(frozen=True)
 class GuideReport:
-    """What `check_guide` found.
+    """The report of `check_guide`.
 
     Attributes:
-        free: the blocks of chance that the guide's parameters can change, of "initial", "dynamics", "survival".
-        elbo: at the parameters as given, in nats; estimated by sampling where it cannot be computed.
+        free: the blocks of chance that the guide can change, out of "initial", "dynamics" and "survival".
+        elbo: the ELBO at the given parameters, in nats; estimated by sampling if it cannot be computed exactly.
         log_evidence: log p(O), in nats.
     """
 
@@ -49,9 +49,9 @@ class GuideReport:
 
 
 def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -> ModelReport:
-    """Run the laws of a tabular model: sites and their order, finite factors, reproducible seeds, exact evidence.
+    """Check the laws of a tabular model: sites and their order, factors, reproducible seeds, exact evidence.
 
-    The evidence of the Pyro program, by enumeration, must equal that of `infer`, where the problem is small enough.
+    If the problem is small enough, the evidence of the Pyro program by enumeration must equal that of `infer`.
 
     Args:
         model: the model.
@@ -70,19 +70,20 @@ def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -
 
 
 def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.Generator | None = None) -> GuideReport:
-    """Run the laws of a guide: sites, their order within a step, finite gradients, reproducible seeds, ELBO ≤ log p(O).
+    """Check the laws of a guide: sites and their order, finite gradients, reproducible seeds, ELBO ≤ log p(O).
 
-    Each is tried at the guide's parameters and, if it is a module, at randomly moved ones, which are put back. Any Pyro
-    guide will do; one with `blocks()` is also held to them: they must be normalised, and be what the program samples.
-    Of a guide function, whose parameters are in Pyro's store, the freedom is seen only where it has been used.
+    Each law is checked at the guide's parameters and, if it is a module, at randomly perturbed ones; the parameters are
+    restored afterwards. Any Pyro guide can be checked. If it has `blocks()`, they must be normalised and agree with
+    what the program samples. For a guide function, whose parameters are in Pyro's store, a block counts as free only
+    if it already differs from the model.
 
     Args:
-        model: the model that the guide is for.
-        guide: the guide, built.
-        seed: an integer, a generator, or None for torch's global generator: for the traces and the moves.
+        model: the model of the guide.
+        guide: the guide, already constructed.
+        seed: for the traces and the perturbations: an integer, a generator, or None for torch's global generator.
 
     Returns:
-        Which blocks are free, and the bound.
+        The free blocks, the ELBO and log p(O).
 
     Raises:
         LawBroken: listing every broken law.
@@ -114,13 +115,13 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.
 
 
 def _integer_of(seed: int | torch.Generator | None) -> int:
-    """An integer seed that Pyro takes."""
+    """An integer seed that Pyro accepts."""
     return integer_of(seed) % 2**31
 
 
 @contextmanager
 def _kept(guide: object) -> Iterator[None]:
-    """Put the guide's parameters and Pyro's settings back afterwards."""
+    """Restore the guide's parameters and Pyro's settings at the end."""
     state = copy.deepcopy(guide.state_dict()) if isinstance(guide, torch.nn.Module) else None
     with pyro.validation_enabled(True):
         try:

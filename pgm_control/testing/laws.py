@@ -1,4 +1,4 @@
-"""The laws of models and guides. Each returns the sentences of what is broken; none is good news."""
+"""The laws of models and guides. Each check returns one sentence per violation; an empty list means success."""
 
 import math
 import re
@@ -16,17 +16,17 @@ from ..inference.variational.parameters import announced
 from ..trajectories.blocks import HasBlocks, MarkovModel
 from ..trajectories.tabulate import tabulate
 
-BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy is everybody's
+BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy belongs to every guide
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")
-_ENUMERABLE = 2_000_000  # entries of the joint tables of all steps, up to which enumeration is tried
-_TRAJECTORIES = 20  # on which freedom is looked for
-_SAMPLES = 200  # for a bound that can only be estimated
+_ENUMERABLE = 2_000_000  # entries of the joint tables of all steps up to which enumeration is used
+_TRAJECTORIES = 20  # trajectories on which guide and model are compared
+_SAMPLES = 200  # draws for an ELBO that must be estimated
 
 Program = Callable[[], Any]
 
 
 class Site(NamedTuple):
-    """One sample statement of one run."""
+    """A sample statement in one run."""
 
     value: Tensor
     log_probability: float
@@ -37,7 +37,7 @@ Sites = dict[str, Site]
 
 
 def play(program: Program, seed: int, along: Program | None = None) -> Sites:
-    """The sample statements of one seeded run, in order; those of `along` run on the same values, if given."""
+    """The sample statements of one seeded run, in order; with `along`, those of that program on the same values."""
     with poutine.seed(rng_seed=seed), torch.no_grad():
         trace = poutine.trace(program).get_trace()
         if along is not None:
@@ -57,7 +57,7 @@ def latent(sites: Sites) -> list[str]:
 
 
 def sites(drawn: Sites, wanted: Sites) -> list[str]:
-    """A guide samples every latent site of its model, no other, and weighs nothing."""
+    """A guide samples exactly the latent sites of its model and has no factors."""
     missing = [name for name in latent(wanted) if name not in drawn]
     extra = [name for name in latent(drawn) if name not in wanted]
     weighed = [name for name, site in drawn.items() if not site.is_latent and name in wanted]
@@ -70,12 +70,12 @@ def sites(drawn: Sites, wanted: Sites) -> list[str]:
     if extra:
         broken.append(f"it samples {_some(extra)}, which the model does not have. Use the model's site names.")
     if weighed:
-        broken.append(f"it has the factors {_some(weighed)}; only the model is weighed.")
+        broken.append(f"it has the factors {_some(weighed)}; only the model may have factors.")
     return broken
 
 
 def factors_of(model: MarkovModel, guide: Program) -> list[str]:
-    """The blocks fit the model, are normalised, and are the same when asked for again."""
+    """The blocks fit the model, are normalised, and are equal in two calls."""
     if not isinstance(guide, HasBlocks):
         return []
     try:
@@ -85,13 +85,11 @@ def factors_of(model: MarkovModel, guide: Program) -> list[str]:
         return [str(problem)]
     if all(torch.equal(getattr(first, name), getattr(second, name)) for name in ("log_policy", "log_dynamics")):
         return []
-    return [
-        "its blocks() differ between two calls. Take randomness out of them: no dropout, and .eval() for batch norm."
-    ]
+    return ["its blocks() differ between two calls. Remove the randomness: no dropout, and .eval() for batch norm."]
 
 
 def order(drawn: Sites, model: MarkovModel) -> list[str]:
-    """State, action, outcome at the top of each turn: the order in which Pyro's enumeration is exact."""
+    """Each step samples state, action, outcome in this order, for which Pyro's enumeration is exact."""
     safe = [f"{kind}_{t}" for t in range(model.mdp.horizon) for kind in ("state", "action", "outcome")]
     found = [name for name in latent(drawn) if name in set(safe)]
     if missing := [name for name in safe if name not in drawn]:
@@ -99,25 +97,25 @@ def order(drawn: Sites, model: MarkovModel) -> list[str]:
     for name, due in zip(found, safe, strict=True):
         if name != due:
             return [
-                f"it draws `{name}` where `{due}` is due. Draw state, action, outcome in each turn, the state first: "
-                "with the next state drawn inside the turn Pyro's enumeration is silently wrong."
+                f"it draws `{name}` where `{due}` is due. Draw state, action, outcome in each step, the state first: "
+                "if the next state is drawn within the same step, Pyro's enumeration is silently wrong."
             ]
     return []
 
 
 def factors(drawn: Sites, model: MarkovModel) -> list[str]:
-    """A model weighs every step once, and the last state if it has a reward."""
+    """A model has one factor per step, and one for the last state if there is a final reward."""
     steps = model.mdp.horizon + (model.mdp.final_reward is not None)
     found = {name for name, site in drawn.items() if not site.is_latent}
     wanted = {f"optimality_{t}" for t in range(steps)}
     if found == wanted:
         return []
     odd = sorted(found ^ wanted)
-    return [f"the factors must be `optimality_0` to `optimality_{steps - 1}`, but see {_some(odd)}."]
+    return [f"the factors must be `optimality_0` to `optimality_{steps - 1}`, but differ in {_some(odd)}."]
 
 
 def repeatable(program: Program, seed: int) -> list[str]:
-    """A seed settles everything."""
+    """Two runs with one seed are equal."""
     first, second = play(program, seed), play(program, seed)
     for name in latent(first):
         if name not in second or not torch.equal(first[name].value, second[name].value):
@@ -126,20 +124,20 @@ def repeatable(program: Program, seed: int) -> list[str]:
 
 
 def evidence(model: MarkovModel, expected: float) -> list[str]:
-    """Enumerating the program gives the evidence of its tables."""
+    """Enumerating the program gives the evidence of the model's tables."""
     if not _is_enumerable(model):
         return []
     found = -float(TraceEnum_ELBO(max_plate_nesting=0).loss(config_enumerate(model), lambda: None))
     if _agree(found, expected, model):
         return []
     return [
-        f"enumerating the program gives log p(O) = {found:.8g}, but message passing on its tables {expected:.8g}: "
-        "the program and `mdp`, `temperature`, `action_prior` disagree."
+        f"enumerating the program gives log p(O) = {found:.8g}, but message passing on its tables gives "
+        f"{expected:.8g}: the program and `mdp`, `temperature`, `action_prior` disagree."
     ]
 
 
 def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], list[str]]:
-    """The blocks of chance in which the guide differs from the model: anywhere, or on trajectories of its own."""
+    """The blocks of chance in which the guide differs from the model, in its tables or on its own trajectories."""
     free = _free_blocks(model, guide)
     for offset in range(_TRAJECTORIES):
         believed, true = play(guide, seed + offset), play(guide, seed + offset, along=model)
@@ -148,7 +146,7 @@ def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], li
             if p == -math.inf:
                 return free, [
                     f"it draws `{name}` = {believed[name].value.tolist()}, which the model calls impossible: its ELBO "
-                    "is −inf. Give impossible faces a logit of −inf (log-probabilities, not probs=…)."
+                    "is −inf. Give impossible outcomes a logit of −inf (log-probabilities, not probs=…)."
                 ]
             if _block(name) in BLOCKS and not _agree(q, p, model):
                 free.add(_block(name))
@@ -156,7 +154,7 @@ def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], li
 
 
 def _free_blocks(model: MarkovModel, guide: Program) -> set[str]:
-    """Of a guide that has tables."""
+    """The free blocks of a guide with tables; empty for any other guide."""
     if not isinstance(guide, HasBlocks):
         return set()
     mine, theirs = guide.blocks(), model.blocks()
@@ -173,7 +171,7 @@ def _free_blocks(model: MarkovModel, guide: Program) -> set[str]:
 
 
 def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[float, list[str]]:
-    """The ELBO, exact or estimated, and whether it stays below log p(O) and is what the program has."""
+    """The ELBO, exact or estimated; it must not exceed log p(O) and must agree with that of the program."""
     slack = _tolerance(model) * max(1.0, abs(log_evidence))
     broken = []
     if isinstance(guide, HasBlocks):
@@ -182,8 +180,8 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
             found = -float(TraceEnum_ELBO(max_plate_nesting=0).loss(model, config_enumerate(guide)))
             if not _agree(value, found, model):
                 broken.append(
-                    f"its program has an ELBO of {found:.8g} nats, but its blocks() {value:.8g}: sample what blocks() "
-                    "says."
+                    f"its program has an ELBO of {found:.8g} nats, but its blocks() have {value:.8g}: sample from "
+                    "the blocks()."
                 )
     else:
         values = torch.tensor([-Trace_ELBO().loss(model, guide) for _ in range(_SAMPLES)])
@@ -191,8 +189,8 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
         slack += 5 * float(values.std()) / _SAMPLES**0.5
     if value > log_evidence + slack:
         broken.append(
-            f"its ELBO, {value:.8g} nats, exceeds log p(O) = {log_evidence:.8g}: it is no lower bound. Usual causes: a "
-            "site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
+            f"its ELBO, {value:.8g} nats, exceeds log p(O) = {log_evidence:.8g}: it is not a lower bound. Usual "
+            "causes: a site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
         )
     return value, broken
 
@@ -214,7 +212,7 @@ def gradients(model: MarkovModel, guide: Program) -> list[str]:
             broken.append(f"the ELBO does not depend on the parameter `{name}`. Use it in the guide, or delete it.")
         elif not parameter.grad.isfinite().all():
             broken.append(
-                f"the gradient of the parameter `{name}` is not finite. Mask impossible faces before log_softmax."
+                f"the gradient of the parameter `{name}` is not finite. Mask impossible outcomes before log_softmax."
             )
     guide.zero_grad()
     return broken

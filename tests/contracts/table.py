@@ -1,6 +1,6 @@
-"""The contract table: add a row, and every law is run on it.
+"""The contract table: every law is checked on each of its rows.
 
-A model row builds a `TabularModel`; a guide row builds a guide from a model and says what it may change.
+A model row builds a `TabularModel`. A guide row builds a guide from a model and lists the blocks that it may change.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,10 +34,10 @@ MODELS: dict[str, Callable[[], TabularModel]] = {
 
 
 class GuideRow(NamedTuple):
-    """How to build a guide, what it may change, and how good it gets.
+    """How to build a guide, the blocks that it may change, and its optimum.
 
-    `optimism` is for a guide whose best is `infer(model, optimism)`; None if it is only bounded by the best of a guide
-    that frees the same blocks. `is_prior` is whether it starts at the prior of the model.
+    `optimism` is that of a guide whose optimum is `infer(model, optimism)`; None if the optimum is only bounded by that
+    of a guide that frees the same blocks. `is_prior` is whether the guide starts at the prior of the model.
     """
 
     build: Callable[[TabularModel], MarkovGuide]
@@ -48,7 +48,7 @@ class GuideRow(NamedTuple):
 
     @property
     def bound(self) -> float | Optimism:
-        """β of a guide that is at least as good."""
+        """The optimism β of a guide that is at least as good."""
         return self.optimism if self.optimism is not None else Optimism(float("dynamics" in self.free), 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Every law on every row of the contract table."""
+"""The laws of models and guides, checked on every row of the contract table."""
 
 import copy
 
@@ -45,7 +45,7 @@ def test_guides_start_at_the_prior(build, row):
 @pytest.mark.slow
 @every_model
 @every_guide
-def test_guides_reach_the_exact_answer_of_their_kind(build, row):
+def test_fitted_guides_reach_the_exact_optimum_of_their_kind(build, row):
     model = build()
     guide, exact = row.build(model), infer(model, row.bound)
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_guides_reach_the_exact_answer_of_their_kind(build, row):
 
 @every_model
 @every_guide
-def test_guides_take_their_own_blocks(build, row):
+def test_guides_can_be_assigned_their_own_blocks(build, row):
     model = build()
     guide, twin = row.build(model), row.build(model)
     for parameter in guide.parameters():
@@ -82,7 +82,7 @@ def test_guides_take_their_own_blocks(build, row):
 
 @every_model
 @every_guide
-def test_guides_take_the_exact_answer_of_their_kind(build, row):
+def test_guides_can_be_assigned_the_exact_optimum_of_their_kind(build, row):
     model = build()
     guide = row.build(model)
     if not isinstance(guide, Assignable):

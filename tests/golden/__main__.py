@@ -1,4 +1,4 @@
-"""Record the numbers that the library computes, and check that a change of its structure changes none of them.
+"""Record the numbers that the library computes, and check that a change of the code does not alter them.
 
 python -m tests.golden record FILE
 python -m tests.golden check FILE [--tolerance-torch 1e-13] [--map RENAMES] [--with OTHER]
@@ -6,8 +6,8 @@ python -m tests.golden check FILE [--tolerance-torch 1e-13] [--map RENAMES] [--w
 `record` runs all parts with the compiled and with the torch back end, one process each, on one thread, and writes their
 entries to FILE. `check` runs them again and compares bit for bit; entries of the torch back end may differ by the
 tolerance. It exits with 1 if an entry differs or is missing. The name of an entry is PART/BACKEND/CASE/…; a record is
-valid on the machine and with the versions that made it. A run takes about three minutes of CPU time, and some more
-the first time, when the loops are compiled.
+valid only on the machine and with the versions that made it. A run takes about three minutes of CPU time; the first run
+takes longer because the loops are compiled.
 
 The parts are printed (README, examples, commands), zoo, infinite_horizon, analysis, fits, rewards, checkpoints and
 learners; `--only PART …` selects some. RENAMES is a file of lines PATTERN=REPLACEMENT, regular expressions that are
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def check(given: argparse.Namespace) -> int:
-    """Compare a record with the present code or with another record; return 1 if an entry differs or is missing."""
+    """Compare a record with the current code or with another record; return 1 if an entry differs or is missing."""
     past = torch.load(given.file, weights_only=True)
     if given.other is None:
         new, here = run_all(given.only)[0], about()
@@ -142,7 +142,7 @@ def run(backend: str, parts: list[str]) -> dict[str, Entry]:
 
 @contextmanager
 def failures_in(found: dict[str, Entry], place: str) -> Iterator[None]:
-    """Turn an exception into an entry, and go on."""
+    """Record an exception as an entry and continue."""
     try:
         yield
     except Exception as problem:

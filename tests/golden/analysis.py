@@ -196,7 +196,7 @@ def _batch_of_settings() -> dict[str, Any]:
 
 
 def _optimism_by_block() -> dict[str, Any]:
-    """Solve with one β a part of the dynamics, a table of β, a final reward, and forbidden outcomes."""
+    """Solve with one β per factor of the dynamics, a table of β, a final reward, and forbidden outcomes."""
     parts, names = windy_bridge_in_parts().joint(), "q v policy dynamics objective"
     model, path = TabularModel(parts, 1.0), risky_path()
     table = torch.linspace(-0.5, 1.0, path.num_states * path.num_actions, dtype=torch.float64)

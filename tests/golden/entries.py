@@ -1,4 +1,4 @@
-"""Entries of a record: how values become named tensors and texts, and how two records are compared."""
+"""Entries of a record: conversion of values into named tensors and texts, and comparison of two records."""
 
 import enum
 import re
@@ -16,7 +16,7 @@ _TIME = re.compile(r"\d+(?:\.\d+)?\s*(?:s|ms|us|µs|minutes?)\b")
 
 
 class Verdict(NamedTuple):
-    """How an entry compares with the recorded one."""
+    """The result of comparing an entry with the recorded one."""
 
     name: str
     kind: str  # equal, close, differs, missing, new
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
 
 
 def entries(name: str, value: Any) -> dict[str, Entry]:
-    """A value as entries. Mappings and ragged sequences add a level to the name; a status is its member's name.
+    """The entries of a value. Mappings and ragged sequences add a level to the name; a status is its member's name.
 
     Raises:
         TypeError: for a value that is neither numbers nor text.
@@ -47,7 +47,7 @@ def entries(name: str, value: Any) -> dict[str, Entry]:
 
 
 def _table(value: Any) -> np.ndarray | None:
-    """The value as an array of numbers, or None if it is none."""
+    """The value as an array of numbers, or None if it is not numeric."""
     try:
         found = np.asarray(value)
     except ValueError:
@@ -87,7 +87,7 @@ def renamed(record: Mapping[str, Entry], rules: Iterable[tuple[str, str]]) -> di
     """A record with (pattern, replacement) applied, in order, to names and to texts.
 
     Raises:
-        ValueError: if two entries get one name.
+        ValueError: if two entries get the same name.
     """
     found: dict[str, Entry] = {}
     for old, value in record.items():
@@ -105,9 +105,9 @@ def compare(old: Mapping[str, Entry], new: Mapping[str, Entry], tolerance_torch:
     """A verdict for each entry of either record, by name.
 
     Args:
-        old: what was recorded.
-        new: what is so now.
-        tolerance_torch: for entries of the torch back end, absolute and relative; all others must be equal bit for bit.
+        old: the recorded entries.
+        new: the current entries.
+        tolerance_torch: for entries of the torch back end, absolute and relative; others must be equal bit for bit.
     """
     found = []
     for name in sorted({*old, *new}):

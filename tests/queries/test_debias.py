@@ -1,4 +1,4 @@
-"""De-biasing: what the free posterior of the modified model believes is the clamped answer of the old one."""
+"""De-biasing: the free posterior of the modified model is the clamped solution of the original one."""
 
 import json
 import math
@@ -20,13 +20,13 @@ NEG = -math.inf
 
 
 def dynamics_of(problem):
-    """True faces: with a discount, those that live on, then those that end."""
+    """The true outcomes; with a discount, those with survival, then those with termination."""
     gamma, p = problem.discount, problem.probability
     return p if gamma == 1 else np.concatenate((gamma * p, (1 - gamma) * p), -1)
 
 
 def has_answer(problem, truth):
-    """A start that is doomed beside one that is not has none."""
+    """Whether all possible starts have value −inf, or none."""
     doomed = np.isneginf(truth.v[0])[problem.initial > 0]
     return doomed.all() or not doomed.any()
 
@@ -37,8 +37,8 @@ def error(found, expected):
 
 @laws
 @given(problems())
-def test_the_free_posterior_is_the_clamped_answer(problem):
-    """Policy, dice, survival, start, values and objective, against a backward recursion in fifty digits."""
+def test_the_free_posterior_is_the_clamped_solution(problem):
+    """Policy, dynamics, survival, start, values and objective agree with a backward recursion in fifty digits."""
     truth = oracles.solve(problem, 0.0)
     assume(has_answer(problem, truth))
     debiased = debias(model_of(problem))
@@ -48,15 +48,15 @@ def test_the_free_posterior_is_the_clamped_answer(problem):
     assert error(folded.dynamics, np.broadcast_to(dynamics_of(problem), folded.dynamics.shape)) < 1e-12
     assert error(folded.initial, problem.initial) < 1e-12
     assert posterior.log_evidence == pytest.approx(truth.value / problem.temperature, rel=1e-10, abs=1e-12)
-    for t in range(1, problem.horizon + 1):  # at t = 0 the start is paid too
+    for t in range(1, problem.horizon + 1):  # at t = 0 the bonus of the start is added
         values = posterior.v[t, t * problem.ended : (t + 1) * problem.ended]
         np.testing.assert_allclose(values, truth.v[t], rtol=1e-12, atol=1e-12)
 
 
 @laws
 @given(problems())
-def test_the_modified_model_is_what_the_equations_say(problem):
-    """p~ ∝ p exp(−x/τ) and r~ = r + τ KL(p ‖ p~), face by face; the start is paid in the first step."""
+def test_the_modified_model_satisfies_its_equations(problem):
+    """p~ ∝ p exp(−x/τ) and r~ = r + τ KL(p ‖ p~), for every outcome; the start bonus is in the first step."""
     truth, tau = oracles.solve(problem, 0.0), problem.temperature
     assume(has_answer(problem, truth) and truth.value > NEG)
     debiased = debias(model_of(problem))
@@ -73,7 +73,7 @@ def test_the_modified_model_is_what_the_equations_say(problem):
         dynamics, reward = debiased.probability[t, s, a].numpy(), debiased.reward[t, s, a].numpy()
         possible = [k for k, *_ in outcomes]
         assert set(np.flatnonzero(dynamics)) == set(possible)
-        assert not reward[np.setdiff1d(np.arange(len(reward)), possible)].any(), "padding pays nothing"
+        assert not reward[np.setdiff1d(np.arange(len(reward)), possible)].any(), "padding has no reward"
         if truth.q[t, s, a] == NEG:
             np.testing.assert_allclose(dynamics[possible], [p for _, p, *_ in outcomes])
             assert (reward[possible] == NEG).all()
@@ -90,8 +90,8 @@ def test_the_modified_model_is_what_the_equations_say(problem):
 
 @settings(laws, max_examples=20)
 @given(problems())
-def test_so_says_the_enumeration_of_all_its_trajectories(problem):
-    """Conditioned on success one by one, trajectories of the new model come as the clamped policy makes them."""
+def test_the_free_posterior_agrees_with_enumeration(problem):
+    """Trajectories of the new model, conditioned on success, have the probabilities of the clamped policy."""
     truth = oracles.solve(problem, 0.0)
     assume(has_answer(problem, truth) and truth.value > NEG)
     debiased = debias(model_of(problem))
@@ -133,7 +133,7 @@ def test_so_says_the_enumeration_of_all_its_trajectories(problem):
     ],
     ids=("restaurant", "lottery", "risky path", "lake", "cold lake", "lake with a discount", "cliff", "random"),
 )
-def test_the_zoo_to_twelve_digits(mdp, temperature):
+def test_problems_of_the_zoo_to_twelve_digits(mdp, temperature):
     model = TabularModel(mdp, temperature)
     debiased = debias(model)
     posterior, clamped = infer(debiased.model, 1.0), infer(model, 0.0)
@@ -144,11 +144,11 @@ def test_the_zoo_to_twelve_digits(mdp, temperature):
     assert posterior.log_evidence == pytest.approx(clamped.objective, rel=1e-10)
     assert evaluate(model, folded).true_return == pytest.approx(evaluate(model, clamped).true_return, rel=1e-9)
     if mdp.num_states < 40:
-        assert error(infer(model, 1.0).policy, clamped.policy) > 1e-4, "there was something to correct"
+        assert error(infer(model, 1.0).policy, clamped.policy) > 1e-4, "the correction changes the policy"
 
 
 def test_the_restaurant_by_hand():
-    """Utilities −10, 6, 8: the modified cook burns the dinner, and pays for it."""
+    """Utilities −10, 6, 8: the modified cook almost always burns the dinner, for a bonus."""
     debiased = debias(TabularModel(restaurant()))
     weight = np.array([0.2 * math.exp(10), 0.6 * math.exp(-6), 0.2 * math.exp(-8)])
     expected = weight / weight.sum()
@@ -160,7 +160,7 @@ def test_the_restaurant_by_hand():
     np.testing.assert_allclose(debiased.log_prior_dynamics[0, 0, 0], np.log(expected), rtol=1e-12, atol=1e-15)
 
 
-def test_times_stand_side_by_side_as_states():
+def test_the_states_are_pairs_of_time_and_state():
     mdp = random_mdp(seed=0, states=2, horizon=3, discount=0.8).replace(
         state_names=("low", "high"), final_reward=[1.0, 2.0]
     )
@@ -174,8 +174,8 @@ def test_times_stand_side_by_side_as_states():
     assert (unrolled.successor[2, :, 3:] == 8).all()
 
 
-def test_all_bonuses_are_what_the_modified_rewards_pay_more():
-    """The same trajectories, paid by the old and by the new rewards."""
+def test_the_correction_is_the_difference_of_the_returns():
+    """The returns of the same trajectories under the old and the new rewards."""
     model = TabularModel(random_mdp(seed=5, horizon=4, discount=0.9), 0.5)
     debiased = debias(model)
     earned = evaluate(debiased.model, infer(debiased.model, 1.0)).imagined_return
@@ -184,16 +184,16 @@ def test_all_bonuses_are_what_the_modified_rewards_pay_more():
     assert debiased.correction > 0.1
 
 
-def test_deterministic_dynamics_stay_as_they_are():
+def test_deterministic_dynamics_do_not_change():
     model = TabularModel(gamble(horizon=3, probability=1.0))
     debiased = debias(model)
     np.testing.assert_array_equal(debiased.reward[0], model.mdp.reward)
     np.testing.assert_array_equal(debiased.probability[0], model.mdp.probability)
     assert debiased.correction == 0
-    assert "No die had to be moved." in str(debiased)
+    assert "The dynamics are unchanged." in str(debiased)
 
 
-def test_where_everything_is_forbidden_it_stays_so():
+def test_if_everything_is_forbidden_it_remains_forbidden():
     mdp = gamble(horizon=2).replace(reward=[[[NEG, NEG], [NEG, NEG]]])
     debiased = debias(TabularModel(mdp))
     posterior = infer(debiased.model, 1.0)
@@ -211,13 +211,13 @@ def test_single_precision():
     assert error(folded.policy, debiased.clamped.policy) < 1e-5
 
 
-def test_it_reads_well_and_exports():
+def test_printing_and_export():
     debiased = debias(TabularModel(restaurant().replace(state_names=("<hungry>", "bad", "good", "great"))))
     text = str(debiased)
     assert "to bad: 0.05 → 0.9999980" in text
     assert "12.30" in text
     assert "its log p(O) is the clamped objective, 4.722 nats" in text
-    assert text.splitlines()[-1] == "bonuses in all, with that of the start: 12.23"
+    assert text.splitlines()[-1] == "expected sum of the bonuses, including that of the start: 12.23"
     page = debiased._repr_html_()
     assert "&lt;hungry&gt;" in page
     assert "<hungry>" not in page
@@ -226,9 +226,9 @@ def test_it_reads_well_and_exports():
     assert np.asarray(plain["probability"]).shape == (1, 4, 2, 3)
 
 
-def test_a_start_that_is_doomed_beside_one_that_is_not_is_refused():
+def test_one_start_of_value_minus_infinity_and_another_finite_is_refused():
     mdp = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[NEG]], [[1.0]]], horizon=2)
-    with pytest.raises(InvalidArgument, match=r"doomed beside one that is not.*state 0.*probability 0 in `initial`"):
+    with pytest.raises(InvalidArgument, match=r"value −inf and another of finite.*state 0.*probability 0 in `initial`"):
         debias(TabularModel(mdp))
     debias(TabularModel(mdp.replace(initial=[0.0, 1.0])))
 
@@ -252,8 +252,8 @@ def test_a_posterior_of_another_model_is_refused():
         debias(model).folded(infer(model, 1.0))
 
 
-def test_what_would_be_huge_is_refused_before_it_is_made():
-    with pytest.raises(InvalidArgument, match=r"once for every time.*mdp.replace\(horizon=…\).*infer\(model, 0.0\)"):
+def test_too_large_models_are_refused_before_they_are_built():
+    with pytest.raises(InvalidArgument, match=r"unrolled in time.*mdp.replace\(horizon=…\).*infer\(model, 0.0\)"):
         debias(TabularModel(random_mdp(seed=0, horizon=10_000)))
 
 

@@ -1,4 +1,4 @@
-"""The ladder of inferences: every rung against its enumeration, and their order."""
+"""The ladder of inferences: every rung agrees with enumeration, and their order."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ def log(x):
 
 
 def sequence_weights(problem):
-    """Σ p~ of the trajectories that agree with each sequence of actions; those that have ended agree with any rest."""
+    """Σ p~ of the trajectories that agree with each sequence; terminated ones agree with any remaining actions."""
     begun = defaultdict(float)
     for path in oracles.paths(problem):
         lived = sum(s != problem.ended for s in path.states[:-1])
@@ -75,7 +75,7 @@ def averaged(problem, policy):
 
 
 def earned(problem, policy):
-    """Expected sum of rewards of a policy in the true world, forwards; what is never met is not counted."""
+    """The expected return of a policy under the true dynamics, by a forward pass over the visited states."""
     alive, total = problem.initial, 0.0
     for t in range(problem.horizon):
         after = np.zeros(problem.ended)
@@ -95,7 +95,7 @@ def actions_of(rung):
 
 @laws
 @given(problems())
-def test_marginal_and_both_maps_are_the_enumeration_of_all_trajectories(problem):
+def test_marginal_and_both_maps_agree_with_enumeration_of_trajectories(problem):
     exact, weights = oracles.enumerate_posterior(problem), sequence_weights(problem)
     found = ladder(model_of(problem))
     close(found.marginal.value, exact.log_evidence)
@@ -117,7 +117,7 @@ def test_marginal_and_both_maps_are_the_enumeration_of_all_trajectories(problem)
 
 @settings(laws, max_examples=40)
 @given(problems())
-def test_planning_and_risk_neutral_are_the_best_of_all_policies(problem):
+def test_planning_and_risk_neutral_are_optimal_among_all_policies(problem):
     assume(problem.prior.shape[1] ** (problem.horizon * problem.ended) <= 729)
     found = ladder(model_of(problem))
     for rung, worth in ((found.planning, summed), (found.risk_neutral, averaged)):
@@ -146,7 +146,7 @@ def test_the_order_of_the_rungs(problem):
 
 @settings(laws, max_examples=30)
 @given(problems(deterministic=True, discounted=False))
-def test_where_nothing_is_left_to_chance_all_ways_to_choose_are_one(problem):
+def test_in_deterministic_problems_all_ways_to_choose_coincide(problem):
     found = ladder(model_of(problem))
     for rung in (found.marginal_map, found.map, found.risk_neutral):
         close(rung.value, found.planning.value)
@@ -156,7 +156,7 @@ def test_where_nothing_is_left_to_chance_all_ways_to_choose_are_one(problem):
 @settings(laws, max_examples=25)
 @given(problems(discounted=False))
 def test_with_a_uniform_prior_planning_is_the_best_exponential_utility(problem):
-    """log E exp(Σ r/τ), its maximum by a recursion that knows no prior, less T log A."""
+    """The value is the maximum of log E exp(Σ r/τ), by a recursion without a prior, minus T log A."""
     actions = problem.prior.shape[1]
     uniform = oracles.Problem(**{**problem.__dict__, "prior": np.full_like(problem.prior, 1.0 / actions)})
     utility = np.exp(problem.final_reward / problem.temperature)
@@ -169,8 +169,8 @@ def test_with_a_uniform_prior_planning_is_the_best_exponential_utility(problem):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("discount", [1.0, 0.8])
-def test_longer_sequences_by_trying_them_all(seed, discount):
-    """3^6 sequences, each weighed by matrix products; the prior masks one action in one state."""
+def test_longer_sequences_agree_with_enumeration(seed, discount):
+    """3^6 sequences, each weighted by matrix products; the prior masks one action in one state."""
     mdp = random_mdp(seed, states=4, actions=3, horizon=6, discount=discount)
     prior = np.random.default_rng(seed).dirichlet(np.ones(3), 4)
     prior[1] = [0.0, 0.4, 0.6]
@@ -189,13 +189,13 @@ def test_longer_sequences_by_trying_them_all(seed, discount):
         values[sequence] = ended + alpha.sum()
     assert tuple(found.marginal_map.actions.tolist()) == max(values, key=lambda each: values[each])
     close(found.marginal_map.value, math.log(max(values.values())))
-    assert found.planning.value > found.marginal_map.value + 1e-3, "to see states is worth something here"
+    assert found.planning.value > found.marginal_map.value + 1e-3, "observing states has a positive value here"
 
 
-def test_the_search_finds_what_no_change_of_one_action_does():
-    """To look (action 0) and guess is promising to who sees, and pays 3 half the time blindly; to hedge pays 2.9.
+def test_the_search_escapes_a_local_optimum_of_single_action_changes():
+    """Looking (action 0) and guessing is good with states, but without them pays 3 half the time; hedging pays 2.9.
 
-    Hedging pays with the second action 1 alone, and looking is followed by 0: both must change.
+    Hedging pays only with the second action 1, and looking is followed by 0: both actions must change.
     """
     hedge, heads, tails, over = 1, 2, 3, 4
     certain = [1.0, 0.0]
@@ -210,7 +210,7 @@ def test_the_search_finds_what_no_change_of_one_action_does():
     assert found.nodes > 0
 
 
-def test_the_search_that_stops_early_has_bounds():
+def test_an_unfinished_search_has_bounds():
     model = TabularModel(frozen_lake("4x4", 15), 0.1)
     exact, stopped = ladder(model), ladder(model, max_nodes=20)
     assert exact.is_exact
@@ -238,7 +238,7 @@ def test_the_search_that_stops_early_has_bounds():
     ],
     ids=("random", "lake", "lake with a discount"),
 )
-def test_wherever_the_search_stops_the_best_is_between_its_bounds(mdp):
+def test_the_best_value_lies_between_the_bounds_for_any_max_nodes(mdp):
     model = TabularModel(mdp, 1.0)
     exact = ladder(model)
     assert exact.nodes > 20
@@ -248,7 +248,7 @@ def test_wherever_the_search_stops_the_best_is_between_its_bounds(mdp):
 
 
 def test_the_restaurant_by_hand():
-    """log ½ and the logarithm of a mean of exponentials, a mean, or the best of p exp(u)."""
+    """Each value is log ½ plus the log of a mean of exponentials, a mean, or the largest p exp(u)."""
     found = ladder(TabularModel(restaurant()))
     italian = math.log(0.5 * (0.2 * math.exp(-10) + 0.6 * math.exp(6) + 0.2 * math.exp(8)))
     close(found.marginal.value, 6.514996, 1e-6)
@@ -272,7 +272,7 @@ def test_the_cliff():
 
 
 def test_the_risk_neutral_policy_of_the_lake_is_hard_value_iteration():
-    """The prior is uniform, and its constant changes no choice."""
+    """The prior is uniform, so that its constant does not change the policy."""
     mdp = frozen_lake("4x4", 100)
     close(ladder(TabularModel(mdp, 0.1), max_nodes=50).risk_neutral.true_return, 0.7441902878, 1e-9)
 
@@ -284,8 +284,8 @@ def test_ties_go_to_the_first_action():
         assert (actions_of(rung) == 1).all()
 
 
-def test_where_everything_is_forbidden():
-    """Every choice is minus infinity, and the first action that the prior allows."""
+def test_if_everything_is_forbidden():
+    """Every value is −inf, and the action is the first that the prior allows."""
     mdp = gamble(horizon=2).replace(reward=[[[NEG, NEG], [NEG, NEG]]])
     found = ladder(TabularModel(mdp, 1.0, torch.tensor([[0.0, 1.0]]).double()))
     assert all(rung.value == rung.upper_bound == rung.true_return == NEG for rung in found.rungs)
@@ -295,8 +295,8 @@ def test_where_everything_is_forbidden():
     assert "nan" not in str(found)
 
 
-def test_a_sequence_is_played_also_where_the_prior_masks_it():
-    """From state 1, one time in ten, action 0 is masked: those trajectories weigh nothing, and yet it is played."""
+def test_a_sequence_is_played_even_if_the_prior_masks_it():
+    """In state 1, reached one time in ten, action 0 is masked: its trajectories have weight 0, but it is played."""
     mdp = TabularMDP([0.9, 0.1], [[[1.0]] * 2] * 2, [[[0]] * 2, [[1]] * 2], [[[5.0], [0.0]], [[-7.0], [0.0]]], 1)
     found = ladder(TabularModel(mdp, 1.0, torch.tensor([[0.5, 0.5], [0.0, 1.0]]).double()))
     assert found.marginal_map.actions.tolist() == [0]
@@ -305,7 +305,7 @@ def test_a_sequence_is_played_also_where_the_prior_masks_it():
 
 
 def test_survival_is_chosen_along_with_the_dynamics():
-    """γ = .6 and losses to come: the most probable trajectory dies at once; then it makes no factors."""
+    """With γ = .6 and future losses, the most probable trajectory terminates at once and has no more factors."""
     mdp = gamble(horizon=3, wage=-4.0, jackpot=-5.0).replace(discount=0.6)
     found = ladder(TabularModel(mdp))
     close(found.map.value, max(math.log(0.5 * 0.8 * 0.4) + 0, math.log(0.5 * 0.4) - 4))
@@ -322,10 +322,10 @@ def test_single_precision():
         assert other.policy.dtype == torch.float32
 
 
-def test_it_reads_well_and_exports():
+def test_printing_and_export():
     found = ladder(TabularModel(risky_path().replace(action_names=("<safe>", "risky"))))
     lines = str(found).splitlines()
-    assert len({len(line) for line in lines[:11]}) == 1, "columns line up"
+    assert len({len(line) for line in lines[:11]}) == 1, "the columns are aligned"
     assert [line.split("  ")[0] for line in lines[3:7]] == ["marginal", "planning", "marginal-MAP", "MAP"]
     assert lines[1].split() == ["[nats]", "[reward]"]
     assert "MAP plays: risky, <safe>, <safe>, <safe>, <safe>" in lines
@@ -341,7 +341,7 @@ def test_it_reads_well_and_exports():
 
 
 @pytest.mark.parametrize("max_nodes", [0, -1, True])
-def test_a_limit_that_is_none_is_refused(max_nodes):
+def test_an_invalid_limit_is_refused(max_nodes):
     with pytest.raises(ValueError, match=r"`max_nodes` must be a whole number, at least 1.*200_000"):
         ladder(TabularModel(restaurant()), max_nodes)
 

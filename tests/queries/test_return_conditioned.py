@@ -1,4 +1,4 @@
-"""Conditioning on a return, against a list of all games."""
+"""Conditioning on a return, compared with a list of all episodes."""
 
 import math
 from collections import defaultdict
@@ -13,11 +13,11 @@ from strategies import laws
 from pgm_control import InvalidArgument, InvalidProblem, TabularModel, condition_on_return, infer, zoo
 from pgm_control.models import lottery, lottery_twin, restaurant, slippery_cliff
 
-pytestmark = pytest.mark.slow  # against the sources alone
+pytestmark = pytest.mark.slow  # only against the sources
 
 
 def games(mdp, prior):
-    """Every game: its probability, its steps as (state, return so far, action), its return, and its pure luck."""
+    """Every episode: its probability, its steps (state, return so far, action), its return, and its luck."""
 
     def go(t, state, total, p, of_chance, steps):
         if t == mdp.horizon:
@@ -44,7 +44,7 @@ def games(mdp, prior):
 
 
 def by_list(mdp, prior, target):
-    """P(G ≥ g), E[G | G ≥ g], and the success and true return of the agent that acts as in those games."""
+    """P(G ≥ g), E[G | G ≥ g], and the success and true return of the agent that acts as in those episodes."""
     every = list(games(mdp, prior))
     kept = [game for game in every if game[2] >= target - 1e-9]
     behaviour = sum(p for p, *_ in kept)
@@ -65,7 +65,7 @@ def by_list(mdp, prior, target):
 
 @laws
 @given(st.integers(0, 200), st.sampled_from([1.0, 0.7]), st.floats(0.0, 1.0), st.booleans())
-def test_every_number_is_that_of_the_list_of_games(seed, discount, level, has_prior):
+def test_all_numbers_agree_with_the_list_of_episodes(seed, discount, level, has_prior):
     mdp = random_mdp(seed, horizon=3, discount=discount)
     mdp = mdp.replace(reward=mdp.reward.mul(2).round() / 2)
     torch.manual_seed(seed)
@@ -89,7 +89,7 @@ def test_every_number_is_that_of_the_list_of_games(seed, discount, level, has_pr
 
 
 @pytest.mark.parametrize("name", [name for name in zoo() if name.endswith("_twin") and "8x8" not in name])
-def test_without_random_dynamics_wanting_is_getting(name):
+def test_in_deterministic_problems_the_target_is_reached(name):
     mdp = zoo()[name].build().replace(horizon=4)
     start = int(mdp.initial.argmax())
     assert float(mdp.initial[start]) == 1
@@ -97,11 +97,11 @@ def test_without_random_dynamics_wanting_is_getting(name):
     found = condition_on_return(mdp, best)
     assert found.success == pytest.approx(1.0, abs=1e-9)
     assert found.delusion == pytest.approx(0.0, abs=1e-9)
-    assert "no luck was in it" in str(found)
+    assert "no luck was needed" in str(found)
 
 
-def test_it_buys_the_ticket():
-    """Of the games that won, all bought; so it buys, and wins as rarely as anybody."""
+def test_the_agent_buys_the_ticket():
+    """All winning episodes bought the ticket; so the agent buys it, and wins as rarely as any buyer."""
     found = condition_on_return(lottery(), 12.0)
     assert found.behaviour == pytest.approx(0.005)
     assert found.success == found.best_success == pytest.approx(0.01)
@@ -109,19 +109,19 @@ def test_it_buys_the_ticket():
     buys = found.posterior.policy[0, 0]
     assert float(buys.max()) == pytest.approx(1.0)
     assert "a share of 0.005 " in str(found)
-    assert "gets it with probability 0.01;" in str(found)
+    assert "reaches this return with probability 0.01;" in str(found)
     assert "imagines a return of 12 and truly earns -0.87" in str(found)
     assert condition_on_return(lottery_twin(), 3.0).success == pytest.approx(1.0)
 
 
-def test_the_best_may_be_sure_where_the_delusion_is_not():
+def test_the_best_policy_may_be_certain_when_the_conditional_one_is_not():
     found = condition_on_return(lottery(), 3.0)
     assert found.best_success == pytest.approx(1.0)
     assert found.success < 0.995
-    assert "the best there is gets it always" in str(found)
+    assert "the best policy reaches it always" in str(found)
 
 
-def test_all_games_meet_a_low_target_and_then_it_acts_as_the_prior():
+def test_with_a_target_that_all_episodes_reach_the_policy_is_the_prior():
     found = condition_on_return(restaurant(), -100.0)
     assert found.behaviour == pytest.approx(1.0)
     torch.testing.assert_close(found.posterior.policy, torch.full_like(found.posterior.policy, 0.5))
@@ -139,7 +139,7 @@ def test_the_return_so_far_is_part_of_the_state():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"at_least": 100.0}, InvalidProblem, "is above 8. Ask for less"),
+        ({"at_least": 100.0}, InvalidProblem, "is above 8. Lower it"),
         ({"at_least": math.nan}, InvalidArgument, "`at_least` must be a finite number"),
         ({"at_least": 6.0, "max_states": 2}, InvalidArgument, "`max_states` must be enough"),
     ],

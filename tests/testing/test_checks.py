@@ -1,4 +1,4 @@
-"""The public laws catch the mistakes that people make."""
+"""The public checks detect typical mistakes in models and guides."""
 
 import pyro
 import pyro.distributions as dist
@@ -14,7 +14,7 @@ MODEL = TabularModel(random_mdp(seed=0, horizon=2), 0.7)
 
 
 def sites(model, policy_logits, *, leave_out=(), carry=False, draw=None):
-    """A guide by hand, with faults to order."""
+    """A guide written by hand, with optional faults."""
     draw = draw or (lambda logits: dist.Categorical(logits=logits))
     mdp, prior = model.mdp, model.blocks()
     certain = torch.eye(mdp.num_states, dtype=torch.float64).log()
@@ -39,7 +39,7 @@ def test_a_guide_by_hand_passes():
     assert report.elbo < report.log_evidence
 
 
-def test_a_posterior_passes_and_its_freedom_is_seen():
+def test_a_posterior_passes_and_its_free_blocks_are_reported():
     assert check_guide(MODEL, infer(MODEL, 1.0), seed=0).free == ("initial", "dynamics")
     assert check_guide(MODEL, infer(MODEL, 0.0), seed=0).free == ()
     discounted = TabularModel(random_mdp(seed=0, horizon=2, discount=0.5))
@@ -48,7 +48,7 @@ def test_a_posterior_passes_and_its_freedom_is_seen():
     assert check_guide(discounted, infer(discounted, Optimism(0.0, 0.0, 1.0)), seed=0).free == ("survival",)
 
 
-def test_freedom_is_seen_where_the_guide_hardly_ever_comes():
+def test_free_blocks_are_found_in_states_that_the_guide_rarely_visits():
     mdp = TabularMDP(
         [1.0, 0.0],
         [[[1 - 1e-6, 1e-6]], [[0.5, 0.5]]],
@@ -73,7 +73,7 @@ def test_a_site_left_out_is_named():
         check_guide(model, lambda: sites(model, model.blocks().log_policy, leave_out=("outcome_0", "state_1")), seed=0)
 
 
-def test_a_site_too_many_is_named():
+def test_an_extra_site_is_named():
     def guide():
         sites(MODEL, MODEL.blocks().log_policy)
         pyro.sample("mood", dist.Bernoulli(0.5))
@@ -112,7 +112,7 @@ def test_private_randomness_is_named():
 
 
 class Faulty(MarkovGuide):
-    """A guide with a fault to order."""
+    """A guide with a selected fault."""
 
     def __init__(self, model, fault):
         super().__init__(model)
@@ -156,7 +156,7 @@ def test_faults_of_a_markov_guide_are_named(fault, message):
 
 
 def test_a_bound_above_the_evidence_is_named():
-    """Enumeration in the unsafe order, as a loss of its own, is such a bound; here the guide cheats by a factor."""
+    """Enumeration in the unsafe order can cause such a bound; here a factor in the guide does."""
 
     def cheat():
         sites(MODEL, MODEL.blocks().log_policy)
@@ -166,7 +166,7 @@ def test_a_bound_above_the_evidence_is_named():
         check_guide(MODEL, cheat, seed=0)
 
 
-def test_parameters_and_generator_are_put_back():
+def test_parameters_and_generator_are_restored():
     guide = ClampedGuide(MODEL)
     guide.policy_logits.data.normal_()
     before, state = guide.policy_logits.detach().clone(), torch.get_rng_state()
@@ -176,7 +176,7 @@ def test_parameters_and_generator_are_put_back():
 
 
 class WrongModel:
-    """A model whose program is not what its tables say."""
+    """A model whose program does not agree with its tables."""
 
     def __init__(self, fault):
         self.fault = fault

@@ -1,4 +1,4 @@
-"""What a step pays in the long run, without a horizon.
+"""The average reward per step in the long run, without a horizon.
 
 Sources:
     [odoni1969] A. R. Odoni, On finding the maximal gain for Markov decision processes. Operations Research
@@ -25,33 +25,33 @@ from ...trajectories.blocks import MarkovModel
 from .bellman import Change
 from .problem import InfiniteHorizonProblem, limits, optimal_policy
 
-LAZY = 0.75  # share of a sweep that is taken: less than all, so that periodic problems settle too
+LAZY = 0.75  # share of each update that is taken: below 1, so that periodic problems converge too
 
 
 class GainStatus(Status):
-    """How the iteration for a gain, or for the growth of the evidence, ended."""
+    """How the iteration for a gain, or for the growth rate of the evidence, ended."""
 
     converged = "The bounds are no further apart than twice the tolerance."
     out_of_steps = (
-        "`max_sweeps` was reached; the bounds hold all the same. If they stay apart, states differ in what they pay in "
-        "the long run (several classes of states that never meet), and no one number is the gain."
+        "`max_sweeps` was reached; the bounds are still valid. If they do not approach each other, states differ in "
+        "their long-run reward (several classes that do not reach one another), and no single number is the gain."
     )
-    interrupted = "Interrupted by Ctrl-C; the bounds hold all the same."
+    interrupted = "Interrupted by Ctrl-C; the bounds are still valid."
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class AverageReward:
-    r"""The gain, and who earns it.
+    r"""The gain, which is the average reward per step, with its bounds and the policy that attains it.
 
     Attributes:
-        gain: the middle of the bounds, in reward units a step.
-        lower, upper: the gain of every state that is not a dead end lies between them, in reward units a step.
-        bias: the solution h of T h = h + gain, less its value at the first state that is no dead end, in reward units;
-            as accurate as the bounds are close. −inf at dead ends.
-        policy: what attains it.
-        sweeps: how many it took.
-        status: how it ended; `status.message` explains it.
+        gain: the midpoint of the bounds, in reward units per step.
+        lower, upper: bounds on the gain of every state that is not a dead end, in reward units per step.
+        bias: the solution h of T h = h + gain, minus its value at the first state that is not a dead end, in reward
+            units; its accuracy is that of the bounds. −inf at dead ends.
+        policy: the policy that attains the gain.
+        sweeps: the number of sweeps.
+        status: how the iteration ended; `status.message` explains it.
     """
 
     gain: float
@@ -63,8 +63,8 @@ class AverageReward:
     status: GainStatus
 
     def __repr__(self) -> str:
-        """The bounds and the message."""
-        return f"AverageReward(between {self.lower:.9g} and {self.upper:.9g} a step. {self.status.message})"
+        """A line with the bounds and the message."""
+        return f"AverageReward(between {self.lower:.9g} and {self.upper:.9g} per step. {self.status.message})"
 
 
 def average_reward(
@@ -76,27 +76,29 @@ def average_reward(
     max_sweeps: int = 100_000,
     progress: Progress = silent,
 ) -> AverageReward:
-    r"""The long-run value of a step, $g = \lim_n T^n v / n$, by relative value iteration.
+    r"""The average reward per step in the long run, $g = \lim_n T^n v / n$, by relative value iteration.
 
     T is the operator of `value_iteration` without a discount. For every h,
 
     $$\min_s (T h - h)(s) \le g \le \max_s (T h - h)(s),$$
 
-    because T is monotone and T(h + c) = T h + c. A step goes only part of the way, $h \leftarrow h + \alpha (T h - h)$,
-    so that periodic problems settle too (the aperiodicity transformation). At temperature τ the gain is that of reward
-    less τ KL(π ‖ ρ), and with optimism β the price of the dice is in it as well.
+    because T is monotone and T(h + c) = T h + c. Each update takes only a share of the step,
+    $h \leftarrow h + \alpha (T h - h)$, so that periodic problems converge too (the aperiodicity transformation). At
+    temperature τ the gain is that of the reward minus τ KL(π ‖ ρ); with optimism β it also includes the price of
+    changing the dynamics.
 
     Args:
         model: a tabular model; the horizon, final reward and discount of its problem are ignored. Temperature 0 is the
             hard maximum.
         optimism: β of the dynamics, a number or an `Optimism`; must be 0 at temperature 0.
-        tolerance: half the distance of the bounds at which to stop, in reward units a step.
+        tolerance: the iteration stops when half the distance between the bounds is at most this, in reward units per
+            step.
         threads: as in `value_iteration`.
-        max_sweeps: at most so many.
+        max_sweeps: the maximum number of sweeps.
         progress: called after every sweep.
 
     Returns:
-        An `AverageReward`. Where all states reach one another under the policy the bounds meet.
+        An `AverageReward`. The bounds converge to one number if all states reach one another under the policy.
 
     Raises:
         InvalidArgument: naming the argument and the remedy.
@@ -130,7 +132,7 @@ def average_reward(
 
 
 def _bounds(change: Change, rounding: float) -> tuple[float, float]:
-    """Of the gain; −inf where all states are dead ends."""
+    """The bounds of the gain; −inf if all states are dead ends."""
     if change.least > change.largest:
         return -math.inf, -math.inf
     return change.least - rounding, change.largest + rounding

@@ -1,4 +1,4 @@
-"""The Bellman operator of a problem without a horizon, and how far rounding can carry it."""
+"""The Bellman operator of a problem without a horizon, and a bound on its rounding error."""
 
 import math
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from ...problems.mdp import TabularMDP
 from . import sweeps as torch_sweeps
 from .tables import Form, tables
 
-_ALONE = 1 << 17  # outcomes a thread must have for it to be worth its start, some 0.1 ms of work
-_UNROLLED = 1 << 16  # outcomes from which it is worth to compile the loop over faces for their number
-_BEFORE = 4  # states updated at once by a Gauss–Seidel sweep
+_ALONE = 1 << 17  # outcomes per thread from which starting it pays, some 0.1 ms of work
+_UNROLLED = 1 << 16  # outcomes from which it pays to compile the loop for the given number of outcomes per row
+_BEFORE = 4  # states that a Gauss–Seidel sweep updates together
 
 
 class Change(NamedTuple):
-    """The least and the largest change of a value in one sweep, in reward units, and whether none is nan or +inf."""
+    """The smallest and the largest change of a value in one sweep, in reward units, and whether none is nan or +inf."""
 
     least: float
     largest: float
@@ -31,17 +31,17 @@ class Change(NamedTuple):
 
     @property
     def span(self) -> float:
-        """How much the changes differ; 0 where all states are dead ends."""
+        """The largest minus the smallest change; 0 if all states are dead ends."""
         return max(self.largest - self.least, 0.0) if self.least < math.inf else 0.0
 
     @property
     def middle(self) -> float:
-        """The change that is half way."""
+        """The midpoint of the smallest and the largest change; 0 if all states are dead ends."""
         return 0.5 * (self.largest + self.least) if self.least < math.inf else 0.0
 
     @property
     def size(self) -> float:
-        """The supremum norm of the change."""
+        """The supremum norm of the change; 0 if all states are dead ends."""
         return max(-self.least, self.largest) if self.least < math.inf else 0.0
 
 
@@ -49,8 +49,8 @@ class Change(NamedTuple):
 class Bellman:
     r"""$V \mapsto T V$ with $Q = L_\beta[r + \gamma V(s')]$ and $T V = \tau \log \sum_a \rho \exp(Q/\tau)$.
 
-    Values are float64 vectors in which dead ends, whose value is −inf, stand at 0. Use it in a `with` statement, which
-    ends its threads.
+    Values are float64 vectors. Dead ends have the value −inf and are stored as 0. Use the operator in a `with`
+    statement, which ends its threads.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class Bellman:
         threads: int = 1,
         form: Form | None = None,
     ) -> None:
-        """Prepare the tables. The arguments have been checked."""
+        """Prepare the tables. The arguments must have been checked."""
         self.tables = found = tables(mdp, prior, optimism, form)
-        compiled = sweeps_for(mdp.probability) if found.form != "dense" else None  # products are torch's
+        compiled = sweeps_for(mdp.probability) if found.form != "dense" else None  # torch computes matrix products
         self.kernels: Any = compiled or torch_sweeps
         self.compiled = compiled is not None
         self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
@@ -78,14 +78,14 @@ class Bellman:
         flat = torch.empty(0, dtype=torch.float64, device=prior.device)
         self._none = self._given((flat, flat.reshape(0, 0), flat.to(torch.int32)))
         self._scale = optimism / temperature if optimism != 0 else 0.0
-        # an index that may be negative costs a comparison each
+        # a signed index would cost a comparison per access
         successor = found.successor.view(torch.uint32) if self.compiled else found.successor
         outcomes = found.probability, successor, found.reward, found.pay, found.rows
         self._read = self._given(SweepTables(*outcomes, width, found.longest, found.prior.contiguous()))
         self._numbers = self._given(SweepNumbers(discount, temperature, self._scale))
 
     def __enter__(self) -> "Bellman":
-        """Threads start when they are first needed."""
+        """Return the operator; its threads start when they are first needed."""
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
@@ -102,9 +102,9 @@ class Bellman:
         bonus: Float[Tensor, " state"] | None = None,
         choice: Int[Tensor, " state"] | None = None,
     ) -> Change:
-        """Write T v to `out`, another array, Q to `q`, and at temperature 0 a best action to `choice`.
+        """Write T v to `out` (a different array), Q to `q`, and at temperature 0 a best action to `choice`.
 
-        With a policy, $bonus + E_\\pi[Q]$ takes the place of T v.
+        With a policy, it computes $bonus + E_\\pi[Q]$ instead of T v.
         """
         flat, square, nothing = self._none
         values = SweepValues(v, out, square if q is None else q, nothing if choice is None else choice)
@@ -114,14 +114,14 @@ class Bellman:
         return self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
 
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
-        """A Gauss–Seidel sweep: later states see the new values of earlier ones. On one thread, for it has an order."""
+        """Run a Gauss–Seidel sweep on one thread: later states use the new values of earlier ones."""
         flat, square, nothing = self._none
         values, fixed = self._given(SweepValues(v, v, square, nothing)), self._given(FixedPolicy(square, flat))
         span = 0, self.num_states, _BEFORE, backwards
         return Change(*self.kernels.sweep(self._read, self._numbers, values, fixed, *span))
 
     def follow(self, v: Float[Tensor, " state"], out: Float[Tensor, " state"], choice: Int[Tensor, " state"]) -> Change:
-        """With β = 0: write to `out` the values v after one more step of the actions `choice`."""
+        """With β = 0, write to `out` the values of taking the actions `choice` for one step and continuing with v."""
         values = self._given(SweepValues(v, out, self._none[1], choice))
         given = self._read, self.discount, values
         return self._together(lambda first, last: self.kernels.follow(*given, first, last))
@@ -129,7 +129,7 @@ class Bellman:
     def soft_policy(
         self, q: Float[Tensor, "state action"]
     ) -> tuple[Float[Tensor, "state action"], Float[Tensor, " state"]]:
-        """The soft policy of Q, in its place, and what it pays for leaving the prior, −τ KL(π ‖ ρ), in reward units."""
+        """The soft policy of Q, which overwrites `q`, and its entropy bonus −τ KL(π ‖ ρ), in reward units."""
         prior = self.tables.prior
         top = certainty_equivalent(q, prior.log().expand_as(q), self.temperature, 1.0)
         q -= torch.where(top.isfinite(), top, torch.zeros_like(top))[:, None]
@@ -137,20 +137,21 @@ class Bellman:
         return policy, -torch.where(policy > 0, policy * gain, torch.zeros_like(gain)).sum(-1)
 
     def rounding(self, v: Float[Tensor, " state"]) -> float:
-        """A bound on what rounding can do to one entry of T v, in reward units.
+        """An upper bound on the rounding error of one entry of T v, in reward units.
 
-        4 u (K + A + 8) times the largest number that T adds up: the standard bound of sums of K and A products, with 2
-        units in the last place for each exp and log. The logarithms are small beside the values that they correct (L
-        lies between the least and the largest of them), except where forbidden outcomes take probability away.
+        The bound is 4 u (K + A + 8) times the largest number that T adds up: the standard bound for sums of K and A
+        products, with 2 units in the last place for each exp and log. The logarithms are small compared with the values
+        that they correct (L lies between the smallest and the largest of them), unless forbidden outcomes take
+        probability away.
         """
         size = self.tables.largest_reward + float(v.abs().max())
         if self.tables.loses_mass:
-            size += 745.0 * self._scale**-1 if self._scale > 0 else 0.0  # log of the least float64
+            size += 745.0 * self._scale**-1 if self._scale > 0 else 0.0  # log of the smallest float64
             size += self.temperature * 745.0
         return 4 * 2**-52 * (self.tables.longest + self.num_actions + 8) * size
 
     def _together(self, work: Callable[[int, int], tuple[float, float, bool]]) -> Change:
-        """What `work` finds over all states, a part of them on each thread; the first part is done on this one."""
+        """The combined result of `work` over all states, one part per thread, the first on the calling thread."""
         block = self.kernels.BLOCK
         each = -(-self.num_states // (self.threads * block)) * block
         parts = [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
@@ -159,7 +160,7 @@ class Bellman:
         return Change(min(one[0] for one in found), max(one[1] for one in found), all(one[2] for one in found))
 
     def _given(self, bundle: Any) -> Any:
-        """A bundle as the kernels take it: arrays in a plain tuple for the compiled ones, as it is for torch."""
+        """A bundle as the kernels take it: a plain tuple of arrays for compiled kernels, unchanged for torch."""
         if not self.compiled:
             return bundle
         return tuple([each.numpy() if isinstance(each, Tensor) else each for each in bundle])

@@ -1,4 +1,4 @@
-"""How far a value can be from the fixed point of a contraction, from the changes of one sweep.
+"""Bounds on the distance of a value from the fixed point of a contraction, from the changes of one sweep.
 
 Sources:
     [macqueen1966] J. MacQueen, A modified dynamic programming method for Markovian decision problems. Journal of
@@ -14,26 +14,26 @@ from .bellman import Change
 
 
 class Certificate(NamedTuple):
-    """Add `shift` to T v, and no entry is further than `bound` from the fixed point, in reward units."""
+    """Every entry of T v + `shift` is within `bound` of the fixed point, in reward units."""
 
     shift: float
     bound: float
 
 
 def span_certificate(change: Change, discount: float, slack: float, rounding: float) -> Certificate:
-    r"""MacQueen's and Porteus's bounds, with the middle of the interval taken for the value.
+    r"""MacQueen's and Porteus's bounds, with the midpoint of the interval as the value.
 
     $$T v + \tfrac{\gamma}{1-\gamma} \min \Delta \le v^* \le T v + \tfrac{\gamma}{1-\gamma} \max \Delta,
         \qquad \Delta = T v - v$$
 
-    hold because T is monotone and T(v + c) = T v + γ c. Both ends are widened for the rounding of Δ and of T v, and
-    for rows of probabilities that sum to one only within `slack`, by which γ may be larger or smaller.
+    hold because T is monotone and T(v + c) = T v + γ c. Both ends are widened for the rounding of Δ and of T v. They
+    are also widened for rows of probabilities that sum to one only within `slack`, as if γ changed by that factor.
 
     Args:
         change: Δ, in reward units.
-        discount: γ. At 1 there is no bound.
+        discount: γ. At 1 the bound is inf.
         slack: the largest |Σ p − 1|.
-        rounding: a bound on the error of an entry of the T v that was computed, in reward units.
+        rounding: a bound on the error of an entry of the computed T v, in reward units.
 
     References:
         [macqueen1966], [porteus1971]
@@ -48,9 +48,9 @@ def span_certificate(change: Change, discount: float, slack: float, rounding: fl
 
 
 def sup_norm_certificate(change: Change, discount: float, slack: float, rounding: float) -> Certificate:
-    r"""Banach's bound, $\lVert T v - v^* \rVert \le \frac{\gamma}{1-\gamma} \lVert \Delta \rVert$. It shifts nothing.
+    r"""Banach's bound, $\lVert T v - v^* \rVert \le \frac{\gamma}{1-\gamma} \lVert \Delta \rVert$. Its shift is 0.
 
-    Arguments as in `span_certificate`.
+    The arguments are those of `span_certificate`.
     """
     gamma = discount * (1 + slack)
     if not change.whole or gamma >= 1:
@@ -59,6 +59,6 @@ def sup_norm_certificate(change: Change, discount: float, slack: float, rounding
 
 
 def _ahead(c: float, discount: float, slack: float, sign: int) -> float:
-    """γ/(1 − γ) c with the γ that takes it furthest towards `sign`."""
+    """γ/(1 − γ) c, with γ within `slack` chosen to move the result furthest in the direction of `sign`."""
     gamma = discount * (1 + slack if sign * c > 0 else 1 - slack)
     return gamma / (1 - gamma) * c

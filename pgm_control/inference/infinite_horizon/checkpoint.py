@@ -1,4 +1,4 @@
-"""Where value iteration stands, on disk: tensors and JSON, loadable without running code, written whole or not."""
+"""The checkpoint of value iteration: tensors and JSON, written atomically, loadable without running code."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from ...runtime.checkpoint import read, write
 from ...runtime.checkpoint_checks import anything, fields, mapping, number, tensor, text
 
 _KIND = "value_iteration"
-REMEDY = "Start afresh without `resume`."
+REMEDY = "Start again without `resume`."
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class SweepCheckpoint:
-    """All that the next iteration depends on.
+    """The state that the next iteration depends on.
 
     Attributes:
         state: the tensors of the method.
-        phase: the method that is at work; "auto" may have changed it.
-        history: the span of the changes of every iteration, in reward units.
-        seconds: time spent.
+        phase: the method in use; "auto" may have changed it.
+        history: the span of the changes in each iteration, in reward units.
+        seconds: the time spent.
     """
 
     state: dict[str, Tensor]
@@ -35,16 +35,16 @@ class SweepCheckpoint:
     seconds: float
 
     def save(self, path: str | Path, description: dict[str, Any]) -> None:
-        """Write to disk: a crash leaves the old file or the new one."""
+        """Write the checkpoint to disk atomically: after a crash the file is the old one or the new one."""
         facts = {"phase": self.phase, "seconds": self.seconds, "description": description}
         write(path, _KIND, {"state": self.state, "history": self.history}, facts)
 
     @classmethod
     def load(cls, path: str | Path) -> tuple["SweepCheckpoint", dict[str, Any]]:
-        """Read a checkpoint, and the description of the problem that it belongs to.
+        """The checkpoint in a file, and the description of the problem that it belongs to.
 
         Raises:
-            InvalidCheckpoint: if there is none, it is not whole, or it holds what value_iteration does not write.
+            InvalidCheckpoint: if the file is missing, incomplete, or holds what value_iteration does not write.
         """
         tensors, facts = read(path, _KIND, _TENSORS, _FACTS, REMEDY)
         return cls(tensors["state"], facts["phase"], tensors["history"], facts["seconds"]), facts["description"]
@@ -55,7 +55,7 @@ _FACTS = fields({"phase": text, "seconds": number(0.0), "description": mapping(a
 
 
 def digest(mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"]) -> str:
-    """A short name of all numbers of a problem that value iteration depends on."""
+    """A short hash of all numbers of a problem that value iteration depends on."""
     found = hashlib.sha256(repr((tuple(mdp.probability.shape), str(mdp.probability.dtype))).encode())
     for table in (mdp.probability, mdp.successor.to(torch.int32), mdp.reward, prior):
         found.update(table.detach().cpu().contiguous().numpy().data)

@@ -1,4 +1,4 @@
-"""The fixed point of a Bellman operator, by any method, with a certificate."""
+"""The fixed point of a Bellman operator, by any of the methods, with a certified error bound."""
 
 import math
 from pathlib import Path
@@ -30,21 +30,20 @@ class ValueStatus(Status):
     )
     out_of_steps = (
         "`max_sweeps` was reached. Continue with value_iteration(…, max_sweeps=more, resume=this result), or try "
-        'method="anderson". With discount 1 values may have no limit.'
+        'method="anderson". With discount 1 the values may have no limit.'
     )
     out_of_digits = (
-        "Rounding alone exceeds the tolerance: no further sweep can help. Raise the tolerance, or scale the rewards "
-        "down."
+        "Rounding alone exceeds the tolerance: more sweeps cannot help. Raise the tolerance, or scale the rewards down."
     )
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with value_iteration(…, resume=this result)."
     not_finite = (
-        "Values exceeded the range of float64; those it started from were put back, with the action prior as the "
+        "Values exceeded the range of float64. The result holds the initial values, with the action prior as the "
         "policy. Scale the rewards down or raise the temperature."
     )
 
 
 class FixedPoint(NamedTuple):
-    """Values, their error bound, and how they were found; as the attributes of `ValueIteration`."""
+    """The values, their error bound and how they were found; the fields are those of `ValueIteration`."""
 
     v: Float[Tensor, " state"]
     q: Float[Tensor, "state action"]
@@ -72,11 +71,11 @@ def fixed_point(
     """Iterate until no value is further from the fixed point than the tolerance.
 
     Args:
-        problem: whose operator it is.
-        begin: finite values to start from.
-        past: an earlier run of the same problem and method, to go on with.
+        problem: the problem that defines the operator.
+        begin: the initial values, finite.
+        past: the checkpoint of an earlier run of the same problem and method, from which to continue.
         tolerance, max_sweeps, method, stopping, threads, progress, checkpoint, checkpoint_every: as in
-            `value_iteration`, and checked.
+            `value_iteration`, already checked.
     """
     history, seconds = [], 0.0
     phase, state = first_method(method, problem), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
@@ -145,7 +144,7 @@ _NO_CHANGE = Change(0.0, 0.0, True)
 def _judgement(
     change: Change, found: Certificate, discount: float, tolerance: float, floor: float
 ) -> ValueStatus | None:
-    """Whether to stop, and why. `floor` is what rounding alone leaves of a certificate."""
+    """The status with which to stop, or None to continue. `floor` is the error bound that rounding alone causes."""
     if not change.whole:
         return ValueStatus.not_finite
     if found.bound <= tolerance:

@@ -1,4 +1,4 @@
-"""What becomes of values without a horizon when the agent may change whether it survives.
+"""Values without a horizon of an agent that may change its survival.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -29,24 +29,25 @@ _SWEEPS = 100_000
 class SurvivalStatus(Status):
     """Whether the values have a limit."""
 
-    bounded = "The values tend to a limit: in the long run every step costs more than surviving it can earn."
+    bounded = "The values converge: in the long run each step costs more than surviving it can earn."
     unbounded = (
-        "The values grow without bound: from some state the rewards of a step outweigh the odds of dying in it, and an "
-        "agent that may change its survival lives for ever. Clamp it, `Optimism(survival=0)`, or lower the rewards."
+        "The values grow without bound: from some state the rewards of a step outweigh the risk of terminating in it, "
+        "so an agent that may change its survival never terminates. Clamp it, `Optimism(survival=0)`, or lower the "
+        "rewards."
     )
-    out_of_steps = "The values have a limit but were still moving: the growth is too near 0. Raise `tolerance`."
+    out_of_steps = "The values have a limit but had not converged: the growth is too close to 0. Raise `tolerance`."
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class FreedSurvival:
-    """Exact inference without a horizon, every block free, survival included.
+    """The result of exact inference without a horizon with every block free, including survival.
 
     Attributes:
         v: the limit of $V_0$ as the horizon grows, in reward units; +inf where there is none.
-        growth: nats by which the log evidence of surviving for ever grows a step, from each state: the values have a
-            limit where it is negative.
-        status: which it is; `status.message` explains it.
+        growth: the growth per step of the log evidence of never terminating, from each state, in nats. The values have
+            a limit where it is negative.
+        status: whether the values have a limit; `status.message` explains it.
     """
 
     v: Float[Tensor, " state"]
@@ -54,27 +55,27 @@ class FreedSurvival:
     status: SurvivalStatus
 
     def __repr__(self) -> str:
-        """The fastest growth and the message."""
-        return f"FreedSurvival(growth at most {float(self.growth.max()):.6g} nats a step. {self.status.message})"
+        """A line with the fastest growth and the message."""
+        return f"FreedSurvival(growth at most {float(self.growth.max()):.6g} nats per step. {self.status.message})"
 
 
 def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurvival:
-    r"""The values of an agent that may change everything, also whether it survives, when there is no horizon.
+    r"""The values without a horizon of an agent that may change every block, including its survival.
 
     $$e^{V(s)/\tau} = \sum_a \rho(a \mid s) \sum_k p(k \mid s,a)\, e^{r/\tau}
         \bigl(\gamma\, e^{V(s')/\tau} + 1 - \gamma\bigr)$$
 
-    The right side is linear in $e^{V/\tau}$: with the tilted operator M of `growth_rate` there is a finite solution
-    where γ times the spectral radius of M, over what can be reached, is below 1. With a reward of −1 a step, τ = 1 and
-    γ = .9 the agent infers that it dies early, V = −2.90, where a clamped survival has −10; with a reward of .2 there
-    is no limit.
+    The right side is linear in $e^{V/\tau}$. With the tilted operator M of `growth_rate`, a finite solution exists
+    where γ times the spectral radius of M, restricted to the reachable states, is below 1. With a reward of −1 per
+    step, τ = 1 and γ = .9 the agent infers that it terminates early: V = −2.90, while clamped survival gives −10. With
+    a reward of .2 there is no limit.
 
     Args:
         model: a tabular model with a discount below 1; its horizon and final reward are ignored.
-        tolerance: in nats; of the change of a sweep at the end.
+        tolerance: the largest change of a value in the last sweep, in nats.
 
     Raises:
-        InvalidArgument: if the discount is 1, so that there is no survival to free.
+        InvalidArgument: if the discount is 1, so that survival is certain.
 
     References:
         [levine2018], [todorov2007]
@@ -84,12 +85,12 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
     mdp, tau = model.mdp, model.temperature
     if mdp.discount == 1:
         raise InvalidArgument(
-            "`model` must have a discount below 1, since survival is certain with 1: there is nothing to free. "
+            "`model` must have a discount below 1, since with 1 survival is certain and cannot be freed. "
             "TabularModel(mdp.replace(discount=0.9), temperature) has one; the growth of the evidence of this model is "
             "growth_rate(model)."
         )
     evidence = growth_rate(model)
-    if evidence.status is GainStatus.interrupted:  # its bounds would be taken for the answer
+    if evidence.status is GainStatus.interrupted:  # its bounds would be read as the answer
         raise KeyboardInterrupt
     growth = evidence.by_state + math.log(mdp.discount)
     endless = growth >= 0
@@ -97,7 +98,7 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
     continuation = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
     v, status = torch.zeros_like(mdp.initial), SurvivalStatus.out_of_steps
     for _ in range(_SWEEPS):
-        known = torch.where(endless, 0.0, v)  # what can reach them is endless too
+        known = torch.where(endless, 0.0, v)  # a state that can reach one without a limit has none either
         ends = torch.stack((known, torch.zeros_like(known)), -1)
         ahead = certainty_equivalent(ends, continuation.expand_as(ends), tau, 1.0)
         q = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, 1.0)

@@ -1,4 +1,4 @@
-"""How the evidence grows with the horizon, by the communicating classes of the tilted dynamics.
+"""The growth of the evidence with the horizon, from the communicating classes of the tilted dynamics.
 
 Sources:
     [todorov2007] E. Todorov, Linearly-solvable Markov decision problems. Advances in Neural Information Processing
@@ -27,15 +27,16 @@ from .problem import InfiniteHorizonProblem, limits
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class GrowthRate:
-    """How fast the evidence that every step was optimal falls, or grows, with the horizon.
+    """The rate at which the evidence that every step was optimal grows with the horizon.
 
     Attributes:
-        rate: lim (1/T) log p(O) from the start distribution of the MDP, in nats a step.
+        rate: lim (1/T) log p(O) from the start distribution of the MDP, in nats per step.
         by_state: the same from each state; −inf at dead ends.
-        error_bound: of `rate` and of every finite entry of `by_state`, in nats a step.
-        communicating_class: the class of each state: those that reach one another by possible steps.
-        sweeps: how many it took.
-        status: how it ended; `status.message` explains it.
+        error_bound: a bound on the error of `rate` and of every finite entry of `by_state`, in nats per step.
+        communicating_class: the class of each state. Two states are in one class if each reaches the other by possible
+            transitions.
+        sweeps: the number of sweeps.
+        status: how the iteration ended; `status.message` explains it.
     """
 
     rate: float
@@ -46,8 +47,8 @@ class GrowthRate:
     status: GainStatus
 
     def __repr__(self) -> str:
-        """The rate and the message."""
-        return f"GrowthRate({self.rate:.9g} ± {self.error_bound:.2g} nats a step. {self.status.message})"
+        """A line with the rate and the message."""
+        return f"GrowthRate({self.rate:.9g} ± {self.error_bound:.2g} nats per step. {self.status.message})"
 
 
 def growth_rate(
@@ -60,19 +61,19 @@ def growth_rate(
     r"""The growth of the evidence with the horizon, $\lim_T \frac1T \log p(O_{1:T})$: a log Perron root.
 
     The evidence is $p(s_0) M^T 1$ with the tilted operator $M(s, s') = \sum_a \rho \sum_{k \to s'} p \exp(r/\tau)$. In
-    each communicating class its spectral radius lies between the least and the largest $(M z)(s)/z(s)$ for any z > 0
-    (Collatz and Wielandt), which power iteration on log z brings together; from a state, the largest radius among the
-    classes that it can reach decides. Times τ it is the gain of a step under free inference.
+    each communicating class its spectral radius lies between the smallest and the largest $(M z)(s)/z(s)$ for any
+    z > 0 (Collatz and Wielandt); power iteration on log z closes this interval. The rate from a state is the log of the
+    largest radius among the classes that it can reach. Multiplied by τ it is the gain per step under free inference.
 
     Args:
         model: a tabular model of positive temperature; the horizon, final reward and discount of its problem are
             ignored.
-        tolerance: in nats a step.
-        max_sweeps: at most so many.
+        tolerance: the error bound at which to stop, in nats per step.
+        max_sweeps: the maximum number of sweeps.
         progress: called after every sweep.
 
     Returns:
-        A `GrowthRate`, in nats a step.
+        A `GrowthRate`, in nats per step.
 
     Raises:
         InvalidArgument: naming the argument and the remedy.
@@ -118,7 +119,7 @@ def growth_rate(
 
 
 def _edges(problem: InfiniteHorizonProblem) -> tuple[Tensor, Tensor]:
-    """The steps that are possible and not forbidden, by state: where they begin, and where they lead."""
+    """The possible and allowed transitions: the offset at which each state's transitions start, and the successors."""
     mdp = problem.mdp
     real = (mdp.probability > 0) & (mdp.reward > -torch.inf) & (problem.prior > 0)[..., None]
     counts = real.reshape(mdp.num_states, -1).sum(-1)

@@ -1,4 +1,4 @@
-"""What one iteration does, by each method: from a value to a better one, and the change of the sweep T v on the way.
+"""One iteration of each method: it improves the value and reports the change in its sweep T v.
 
 Sources:
     [anderson1965] D. G. Anderson, Iterative procedures for nonlinear integral equations. Journal of the ACM
@@ -25,70 +25,70 @@ from .problem import InfiniteHorizonProblem
 
 MethodName = Literal["auto", "value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson"]
 State = dict[str, Tensor]
-_EVALUATIONS = 20  # sweeps of one policy between two improvements, at most
-_ENOUGH = 0.2  # they end where the span of the changes is this much of what it was at the improvement
-_WINDOW = 12  # earlier sweeps that Anderson's method remembers
-_GROWTH = 2.0  # how much wider than the last span one may be that a combination made
-_IN_PLACE = 7  # Gauss–Seidel sweeps between two that can be certified
-_WATCHED = 50  # sweeps over which "auto" measures how fast the span shrinks
-_TOO_LONG = 500  # sweeps to go at that rate that are worth the care of Anderson's method
+_EVALUATIONS = 20  # the most evaluation sweeps of one policy between two improvements
+_ENOUGH = 0.2  # evaluation stops when the span falls to this share of the span at the improvement
+_WINDOW = 12  # earlier sweeps that Anderson's method stores
+_GROWTH = 2.0  # the largest ratio of the span after a combination to the span before
+_IN_PLACE = 7  # in-place sweeps between two that can be certified
+_WATCHED = 50  # sweeps over which "auto" measures the rate at which the span shrinks
+_TOO_LONG = 500  # remaining sweeps at that rate from which "auto" changes to Anderson's method
 
 
 @runtime_checkable
 class SweepMethod(Protocol):
-    """One iteration at a time. `v` is T of some value, and its change Δ is what the iteration returns.
+    """A method that runs one iteration at a time. `v` is T of some value; the iteration returns the change Δ.
 
     Attributes:
-        v: the value so far, finite; dead ends stand at 0.
-        sweeps: how many sweeps it took, in full ones.
+        v: the current value, finite; dead ends are stored as 0.
+        sweeps: the work so far, in full sweeps.
     """
 
     v: Tensor
     sweeps: float
 
     def iterate(self) -> Change:
-        """Leave T u in `v`, for the best value u so far, and give T u − u."""
+        """Store T u in `v`, where u is the best value so far, and return the change T u − u."""
         ...
 
     def go_on(self, shift: float) -> None:
-        """Prepare the next iteration; T u + shift is the best guess at the fixed point."""
+        """Prepare the next iteration; T u + shift is the best estimate of the fixed point."""
         ...
 
     def state(self) -> State:
-        """All that the next iteration depends on."""
+        """The state that the next iteration depends on."""
         ...
 
 
 @final
 class Jacobi:
-    """Value iteration: every state from the values of the last sweep."""
+    """Plain value iteration: every state is updated from the values of the last sweep."""
 
     def __init__(self, bellman: Bellman, state: State) -> None:
         """Start from state["v"]."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         self._other = torch.empty_like(self.v)
-        self._relative = bellman.tables.slack > 1e-12  # rows that sum to 1 only in float32
+        self._relative = bellman.tables.slack > 1e-12  # rows sum to 1 only to float32 precision
 
     def iterate(self) -> Change:
-        """One sweep."""
+        """Run one sweep and return its change."""
         change = self._bellman.sweep(self.v, self._other)
         self.v, self._other = self._other, self.v
         self.sweeps += 1
         return change
 
     def go_on(self, shift: float) -> None:
-        """A constant is common to all states and left out, unless rows do not sum to one: then it would drift."""
+        """Omit the shift, which is common to all states, unless rows do not sum to one: then the values would drift."""
         if self._relative:
             self.v += shift
 
     def state(self) -> State:
-        """The value."""
+        """The value and the number of sweeps."""
         return {"v": self.v, "sweeps": torch.tensor(self.sweeps)}
 
 
 @final
 class GaussSeidel:
-    """Sweeps in place, forth and back, then one that can be certified."""
+    """Sweeps in place in alternating directions, then one that can be certified."""
 
     def __init__(self, bellman: Bellman, state: State) -> None:
         """Start from state["v"]."""
@@ -96,7 +96,7 @@ class GaussSeidel:
         self._other = torch.empty_like(self.v)
 
     def iterate(self) -> Change:
-        """In place some times, and once from one array to another."""
+        """Run several sweeps in place and one from one array to another, and return the change of the last."""
         for turn in range(_IN_PLACE):
             if not self._bellman.sweep_in_place(self.v, backwards=turn % 2 == 1).whole:
                 break
@@ -107,9 +107,9 @@ class GaussSeidel:
         return change
 
     def go_on(self, shift: float) -> None:
-        """Add what all values are still to gain or lose at least: sweeps in place are slow to move them together.
+        """Add the least amount by which every value must still change, since sweeps in place are slow at common shifts.
 
-        The whole shift would be too much: it moves absorbing states, which nothing then brings back.
+        The whole shift would be too much: it also moves absorbing states, and later sweeps do not bring them back.
         """
         least, largest = self._change.least, self._change.largest
         sure = max(least, 0.0) + min(largest, 0.0)
@@ -117,15 +117,16 @@ class GaussSeidel:
             self.v += self._bellman.discount / (1 - self._bellman.discount) * sure
 
     def state(self) -> State:
-        """The value."""
+        """The value and the number of sweeps."""
         return {"v": self.v, "sweeps": torch.tensor(self.sweeps)}
 
 
 @final
 class ModifiedPolicyIteration:
-    r"""A sweep finds the best policy, some cheap ones follow it.
+    r"""Modified policy iteration: one sweep finds the best policy, several cheaper sweeps evaluate it.
 
-    At temperature 0 they read one die a state. The soft policy takes all actions, $V = E_\pi[Q - \tau \log \pi/\rho]$.
+    At temperature 0 an evaluation sweep reads the outcomes of one action per state. The soft policy takes all actions,
+    so that $V = E_\pi[Q - \tau \log \pi/\rho]$.
 
     References:
         [puterman1978], [geist2019]
@@ -141,7 +142,7 @@ class ModifiedPolicyIteration:
         self._relative = bellman.tables.slack > 1e-12
 
     def iterate(self) -> Change:
-        """The sweep that improves the policy."""
+        """Run the sweep that improves the policy, and return its change."""
         kept = {"q": self._policy} if self._soft else {"choice": self._policy}
         change = self._bellman.sweep(self.v, self._other, **kept)
         self.v, self._other = self._other, self.v
@@ -150,7 +151,7 @@ class ModifiedPolicyIteration:
         return change
 
     def go_on(self, shift: float) -> None:
-        """Follow the policy for some sweeps."""
+        """Evaluate the policy for some sweeps."""
         if self._relative:
             self.v += shift
         enough = _ENOUGH * self._span
@@ -166,32 +167,33 @@ class ModifiedPolicyIteration:
                 break
 
     def state(self) -> State:
-        """The value; the policy is that of the next sweep."""
+        """The value and the number of sweeps; the next sweep computes the policy."""
         return {"v": self.v, "sweeps": torch.tensor(self.sweeps)}
 
 
 @final
 class Anderson:
-    r"""Value iteration from the combination of the last sweeps whose changes cancel best, where that helps.
+    r"""Anderson acceleration: value iteration from the combination of the last sweeps whose changes cancel best.
 
-    With $f = T v - v$ less its middle: $v' = T v - \sum_j \gamma_j (T v_{j+1} - T v_j)$, γ the least squares solution
-    of $f = \sum_j \gamma_j (f_{j+1} - f_j)$. A combination that widens the span is dropped for the plain sweep.
+    With $f = T v - v$ minus its midpoint, $v' = T v - \sum_j \gamma_j (T v_{j+1} - T v_j)$, where γ is the least
+    squares solution of $f = \sum_j \gamma_j (f_{j+1} - f_j)$. If a combination widens the span, a plain sweep replaces
+    it.
 
     References:
         [geist2018], [anderson1965]
     """
 
     def __init__(self, bellman: Bellman, state: State) -> None:
-        """Start from state["v"], and what else an earlier run of this method left."""
+        """Start from state["v"] and the window of an earlier run, if there is one."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         size = (_WINDOW, len(self.v))
-        self._values = state.get("values", self.v.new_zeros(size))  # T v_j, and f_j, the newest last
+        self._values = state.get("values", self.v.new_zeros(size))  # T v_j, and below f_j; the newest is last
         self._residuals = state.get("residuals", self.v.new_zeros(size))
         self._many = int(state.get("many", torch.tensor(0)))
         self._span = float(state.get("span", torch.tensor(torch.inf)))
 
     def iterate(self) -> Change:
-        """One sweep, or two if the combination was no good."""
+        """Run one sweep, or two if the combination widened the span, and return the change."""
         before, out = self.v, torch.empty_like(self.v)
         change = self._bellman.sweep(before, out)
         self.sweeps += 1
@@ -211,7 +213,7 @@ class Anderson:
         return change
 
     def go_on(self, shift: float) -> None:
-        """Combine."""
+        """Replace the value by the combination of the stored sweeps."""
         if self._many < 2:
             return
         values, residuals = self._values[-self._many :], self._residuals[-self._many :]
@@ -226,7 +228,7 @@ class Anderson:
             self.v = values[-1] - gamma @ (values[1:] - values[:-1])
 
     def state(self) -> State:
-        """The value and the window."""
+        """The value, the stored sweeps and the counters."""
         window = {"values": self._values, "residuals": self._residuals}
         numbers = {"sweeps": self.sweeps, "many": self._many, "span": self._span}
         return {"v": self.v, **window, **{name: torch.tensor(float(each)) for name, each in numbers.items()}}
@@ -241,12 +243,12 @@ METHODS: dict[str, Callable[[Bellman, State], SweepMethod]] = {
 
 
 def phases(method: MethodName, problem: InfiniteHorizonProblem) -> set[str]:
-    """The methods that may be at work when this one is asked for."""
+    """The methods that may be in use when this one is requested."""
     return {first_method(method, problem), *(("anderson",) if method == "auto" else ())}
 
 
 def check_of_state(phase: str, num_states: int) -> Check:
-    """What the state of a method must be. The compiled sweeps trust it: a shorter value would corrupt memory."""
+    """The check of a method's state. The compiled sweeps rely on it: a shorter value would corrupt memory."""
     checks = {"v": tensor((num_states,), torch.float64), "sweeps": tensor((), None, 0.0)}
     if phase == "anderson":
         window = tensor((_WINDOW, num_states), torch.float64)
@@ -256,7 +258,7 @@ def check_of_state(phase: str, num_states: int) -> Check:
 
 
 def first_method(method: MethodName, problem: InfiniteHorizonProblem) -> str:
-    """What "auto" begins with: cheap evaluations pay at temperature 0 alone, where they read one die a state."""
+    """The method to start with. For "auto", modified policy iteration at temperature 0, where evaluations are cheap."""
     if method != "auto":
         return method
     return "modified_policy_iteration" if problem.temperature == 0 and problem.discount < 1 else "value_iteration"
@@ -265,11 +267,11 @@ def first_method(method: MethodName, problem: InfiniteHorizonProblem) -> str:
 def after(
     method: MethodName, phase: str, step: SweepMethod, bellman: Bellman, history: list[float], goal: float
 ) -> tuple[str, SweepMethod]:
-    """The method of the next iteration: "auto" goes from the plain sweeps over to Anderson's where much is to be done.
+    """The method of the next iteration: "auto" changes from plain sweeps to Anderson's if many are still needed.
 
     Args:
-        method: as asked for.
-        phase, step: the method at work.
+        method: the requested method.
+        phase, step: the name and the object of the method in use.
         bellman: the operator.
         history: the spans so far.
         goal: the span at which to stop.

@@ -1,4 +1,4 @@
-"""A fixed policy without a horizon: what it is worth, and where it spends its time.
+"""Evaluation of a fixed policy without a horizon: its value and its stationary distribution.
 
 Sources:
     [geist2019] M. Geist, B. Scherrer and O. Pietquin, A theory of regularized Markov decision processes. International
@@ -25,20 +25,20 @@ from ...trajectories.blocks import MarkovModel
 from .fixed_point import ValueStatus, fixed_point
 from .problem import InfiniteHorizonProblem, limits
 
-_DENSE = 600  # states up to which a dense linear solve is quicker than sweeps
+_DENSE = 600  # states up to which a dense linear solve is faster than sweeps
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class PolicyValue:
-    r"""What a policy is worth from every state.
+    r"""The value of a policy from every state.
 
     Attributes:
-        v: $V^\pi(s)$, in reward units; −inf where the policy can meet a forbidden outcome.
+        v: $V^\pi(s)$, in reward units; −inf where the policy can reach a forbidden outcome.
         q: $Q^\pi(s, a)$, in reward units.
-        error_bound: of every entry of both, in reward units; inf where nothing can be certified.
-        sweeps: how many it took.
-        status: how it ended; `status.message` explains it.
+        error_bound: a bound on the error of every entry of both, in reward units; inf where nothing can be certified.
+        sweeps: the number of sweeps.
+        status: how the evaluation ended; `status.message` explains it.
     """
 
     v: Float[Tensor, " state"]
@@ -48,7 +48,7 @@ class PolicyValue:
     status: ValueStatus
 
     def __repr__(self) -> str:
-        """The certificate and the message."""
+        """A line with the error bound and the message."""
         return f"PolicyValue({len(self.v)} states, error at most {self.error_bound:.3g}. {self.status.message})"
 
 
@@ -60,18 +60,18 @@ def policy_evaluation(
     threads: int | None = None,
     max_sweeps: int = 100_000,
 ) -> PolicyValue:
-    r"""The value of a policy in the true world, with the entropy term where the temperature is positive.
+    r"""The value of a policy under the true dynamics, with the entropy term if the temperature is positive.
 
     $$V^\pi(s) = \sum_a \pi(a \mid s) \bigl(Q^\pi(s, a) - \tau \log \tfrac{\pi(a \mid s)}{\rho(a \mid s)}\bigr), \qquad
         Q^\pi(s, a) = \sum_k p(k)\,(r + \gamma V^\pi(s'))$$
 
-    Small problems are solved as linear equations, large ones by sweeps; one sweep certifies either.
+    Small problems are solved as linear equations and large ones by sweeps. One more sweep certifies the result.
 
     Args:
-        model: a tabular model; the horizon and the final reward of its problem are ignored. Temperature 0 leaves the
-            entropy out. At a discount of 1 there is no certificate; `mdp.replace(discount=0.99)` has another one.
-        policy: π(a|s), one row a state.
-        tolerance: of a value, in reward units.
+        model: a tabular model; the horizon and the final reward of its problem are ignored. Temperature 0 omits the
+            entropy. With a discount of 1 there is no certificate; `mdp.replace(discount=0.99)` sets another discount.
+        policy: π(a|s), one row per state.
+        tolerance: the largest error of a value, in reward units.
         threads, max_sweeps: as in `value_iteration`.
 
     Returns:
@@ -118,15 +118,14 @@ class DistributionStatus(Status):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class StationaryDistribution:
-    """Where a policy spends its time.
+    """The stationary distribution, or discounted occupancy, of a policy.
 
     Attributes:
         probability: the share of time in each state.
-        residual: how much one step of the chain changes it, as a sum of absolute differences; for a discount below 1,
-            of the discounted step.
-        error_bound: its distance from the exact one, likewise; inf for the undiscounted one of a large problem, where
-            the residual says nothing of how slowly the chain mixes.
-        status: how it ended; `status.message` explains it.
+        residual: the sum of absolute changes in one step of the chain; for a discount below 1, in one discounted step.
+        error_bound: a bound on the sum of absolute differences from the exact distribution. It is inf without a
+            discount for large problems, where the residual does not bound how slowly the chain mixes.
+        status: how the search ended; `status.message` explains it.
     """
 
     probability: Float[Tensor, " state"]
@@ -135,7 +134,7 @@ class StationaryDistribution:
     status: DistributionStatus
 
     def __repr__(self) -> str:
-        """The residual and the message."""
+        """A line with the residual and the message."""
         size = len(self.probability)
         return f"StationaryDistribution({size} states, residual {self.residual:.2g}. {self.status.message})"
 
@@ -152,18 +151,18 @@ def stationary_distribution(
     $$d = \lim_{T \to \infty} \frac1T \sum_{t<T} p(s_0) P_\pi^t, \qquad
         \text{or} \quad d_\gamma = (1 - \gamma) \sum_t \gamma^t p(s_0) P_\pi^t$$
 
-    The first where the discount of the problem is 1, the second, the discounted occupancy, where it is less; each sums
-    to 1. `TabularModel(mdp.replace(discount=1.0))` asks for the long run of a discounted problem.
+    The result is the first if the discount of the problem is 1, and the second, the discounted occupancy, if it is
+    below 1; each sums to 1. For the long run of a discounted problem pass `TabularModel(mdp.replace(discount=1.0))`.
 
-    The mean over time exists for every chain: a periodic one is averaged over its period, and of several recurrent
-    classes each has the probability of ending up in it. It is found as the limit of the lazy chain (1 + P)/2, which has
-    the same limit and no period.
+    The mean over time exists for every chain. A periodic chain is averaged over its period; with several recurrent
+    classes, each has the probability that the chain ends in it. The mean is computed as the limit of the lazy chain
+    (1 + P)/2, which has the same limit and is aperiodic.
 
     Args:
         model: a tabular model; its rewards, temperature, action prior and horizon are ignored.
-        policy: π(a|s), one row a state.
-        tolerance: the sum of absolute changes at which to stop, where the problem is too large to solve.
-        max_sweeps: at most so many steps then.
+        policy: π(a|s), one row per state.
+        tolerance: the sum of absolute changes at which to stop, if the problem is too large for a linear solve.
+        max_sweeps: the maximum number of steps in that case.
 
     Returns:
         A `StationaryDistribution`.
@@ -201,7 +200,7 @@ def stationary_distribution(
 
 
 def _limit(matrix: Tensor, start: Tensor) -> Tensor:
-    """start · lim ((1 + P)/2)^n, by squaring: 2^60 steps, after which rounding is what is left."""
+    """start · lim ((1 + P)/2)^n, by squaring: after 2^60 steps only rounding error is left."""
     lazy = 0.5 * (matrix + torch.eye(len(start), dtype=matrix.dtype, device=matrix.device))
     for _ in range(60):
         squared = lazy @ lazy
@@ -224,7 +223,7 @@ def _matrix(chain: TabularMDP) -> Float[Tensor, "state next_state"]:
 
 
 def _chain(problem: InfiniteHorizonProblem, policy: Float[Tensor, "state action"]) -> TabularMDP:
-    r"""The MDP whose one action is to follow the policy: a die of faces (a, k), which pay $r - \tau \log \pi/\rho$."""
+    r"""The MDP whose one action is to follow the policy: outcomes (a, k) with reward $r - \tau \log \pi/\rho$."""
     mdp, states = problem.mdp, problem.num_states
     reward = mdp.reward.double()
     if problem.temperature > 0:
@@ -242,7 +241,7 @@ def _policy(name: str, value: Any, mdp: TabularMDP) -> Float[Tensor, "state acti
     rows = (mdp.num_states, mdp.num_actions)
     if tuple(given.shape) != rows:
         raise InvalidArgument(
-            f"`{name}` must have shape {rows} (one row a state, one probability an action), but has shape "
+            f"`{name}` must have shape {rows} (one row per state, one probability per action), but has shape "
             f"{tuple(given.shape)}. Check the order of its axes."
         )
     return normalised(name, given, (mdp.state_names, mdp.action_names), InvalidArgument)

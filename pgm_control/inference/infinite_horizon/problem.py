@@ -1,4 +1,4 @@
-"""A model without a horizon: all that defines its Bellman operator, checked once for every function of this folder."""
+"""A model without a horizon: what defines its Bellman operator, checked once for all functions of this folder."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -19,20 +19,20 @@ from .bellman import Bellman
 from .checkpoint import digest
 from .tables import Form
 
-_ROWS = 1 << 16  # states whose policy is worked out at once
+_ROWS = 1 << 16  # states whose policy is computed at once
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class InfiniteHorizonProblem:
-    """An MDP of which the horizon is ignored, with all that defines its Bellman operator.
+    """An MDP whose horizon is ignored, with everything that defines its Bellman operator.
 
     Attributes:
         mdp: the problem.
         temperature: τ, in reward units per nat.
         optimism: β of the dynamics.
         discount: γ.
-        prior: ρ(a|s), or one row where all states have the same, in float64.
+        prior: ρ(a|s), or one row if all states have the same, in float64.
     """
 
     mdp: TabularMDP
@@ -43,12 +43,12 @@ class InfiniteHorizonProblem:
 
     @classmethod
     def of(cls, model: MarkovModel, optimism: Any, discount: float | None = None) -> "InfiniteHorizonProblem":
-        """Take the problem, the temperature and the action prior of a model.
+        """The problem with the temperature and the action prior of a model.
 
         Args:
             model: a tabular model.
             optimism: β of the dynamics, or an `Optimism`.
-            discount: γ; that of the model's problem unless given.
+            discount: γ; default: the discount of the model's problem.
 
         Raises:
             InvalidArgument: naming the argument and the remedy.
@@ -59,9 +59,9 @@ class InfiniteHorizonProblem:
         dynamics, _, survival = Optimism.of(optimism).numbers("a problem without a horizon")
         if survival != 0 and discount < 1:
             raise InvalidArgument(
-                f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: a guide that may "
-                "change whether it survives is not held to its discount, and its values need not converge. Clamp "
-                "survival, take freed_survival(model), or use infer(model, optimism) with a horizon."
+                f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: for a guide that may "
+                "change its survival the discount does not make the operator a contraction, and its values need not "
+                "converge. Clamp survival, use freed_survival(model), or use infer(model, optimism) with a horizon."
             )
         if temperature == 0 and dynamics != 0:
             raise InvalidArgument(
@@ -73,16 +73,16 @@ class InfiniteHorizonProblem:
 
     @property
     def num_states(self) -> int:
-        """S."""
+        """The number of states, S."""
         return self.mdp.num_states
 
     @property
     def num_actions(self) -> int:
-        """A."""
+        """The number of actions, A."""
         return self.mdp.num_actions
 
     def bellman(self, threads: int | None = None, form: Form | None = None) -> Bellman:
-        """The operator, with its threads; use it in a `with` statement.
+        """The Bellman operator with its threads; use it in a `with` statement.
 
         Raises:
             InvalidArgument: if `threads` is not a positive whole number.
@@ -91,10 +91,10 @@ class InfiniteHorizonProblem:
         return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, threads, form)
 
     def value(self, name: str, value: ArrayLike | None) -> Float[Tensor, " state"]:
-        """Values to start from, with 0 for what is unknown.
+        """The initial values, with 0 in place of None or −inf.
 
         Raises:
-            InvalidArgument: naming the argument, if it is not one number a state.
+            InvalidArgument: naming the argument, if it is not one number per state.
         """
         kind = Kind(torch.float64, self.mdp.probability.device)
         if value is None:
@@ -102,13 +102,13 @@ class InfiniteHorizonProblem:
         given = table(name, value, 1, kind, InvalidArgument)
         if len(given) != self.num_states or not bool((given < torch.inf).all()):
             raise InvalidArgument(
-                f"`{name}` must hold {self.num_states} numbers, one a state, none of them nan or +inf, but has shape "
+                f"`{name}` must hold {self.num_states} numbers, one per state, none of them nan or +inf, but has shape "
                 f"{tuple(given.shape)} and largest entry {float(given.max()):g}. Leave it out to start from zeros."
             )
         return torch.where(given > -torch.inf, given, torch.zeros_like(given))
 
     def description(self, method: str) -> dict[str, Any]:
-        """What a resumed run must have been a run of."""
+        """The facts that must agree between a checkpoint and the run that resumes it."""
         return {
             "problem": digest(self.mdp, self.prior),
             "temperature": self.temperature,
@@ -119,7 +119,7 @@ class InfiniteHorizonProblem:
 
 
 def optimal_policy(q: Float[Tensor, "state action"], problem: InfiniteHorizonProblem) -> Float[Tensor, "state action"]:
-    """The policy that attains the soft maximum, some states at a time."""
+    """The policy that attains the soft maximum, computed in blocks of states."""
     policy = torch.empty_like(q)
     for first in range(0, len(q), _ROWS):
         x, weight = q[first : first + _ROWS], problem.prior[first : first + _ROWS]
@@ -137,17 +137,17 @@ def optimal_policy(q: Float[Tensor, "state action"], problem: InfiniteHorizonPro
 
 
 def limits(tolerance: Any, max_sweeps: Any) -> tuple[float, int]:
-    """The tolerance, a positive number, and the most sweeps, at least one, as Python's numbers.
+    """The tolerance (positive) and the maximum number of sweeps (at least 1), as Python numbers.
 
     Raises:
         InvalidArgument: naming the argument.
     """
-    remedy = "Rounding leaves about 1e-14 of the largest value, divided by 1 − discount."
+    remedy = "The rounding error is about 1e-14 of the largest value, divided by 1 − discount."
     return positive("tolerance", tolerance, remedy=remedy), whole("max_sweeps", max_sweeps)
 
 
 def _rows(prior: Float[Tensor, "state action"]) -> Float[Tensor, "state_or_one action"]:
-    """The action prior in float64, as one row where all are the same: a huge problem has no room for a table of it."""
+    """The action prior in float64, as one row if all rows are equal, which saves memory in huge problems."""
     prior = prior.detach()
     if prior.stride(0) == 0 or torch.equal(prior, prior[:1].expand_as(prior)):
         prior = prior[:1]

@@ -1,4 +1,4 @@
-"""Sweeps in torch: the reference of `kernels.infinite_horizon`, the fallback without numba, and the dense form."""
+"""Sweeps in torch: the reference for `kernels.infinite_horizon`, the fallback without numba, and the dense form."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ from ...kernels.bundles import FixedPolicy, SweepNumbers, SweepTables, SweepValu
 from ...kernels.components import best_reachable as best_reachable
 from ...kernels.components import strong_components as strong_components
 
-BLOCK = 1 << 14  # bounds the memory that a block takes
+BLOCK = 1 << 14  # limits the memory of a block
 
 
 def _expected(v: Tensor, tables: SweepTables, discount: float, b: int, n: int) -> Tensor:
-    """Mean reward + γ Σ p v(s') of a block of n states from b."""
+    """Mean reward + γ Σ p v(s') for a block of n states that starts at b."""
     p, successor, _, pay, rows, width, _, _ = tables
     actions = pay.shape[1]
     first, last = b * actions, (b + n) * actions
@@ -31,7 +31,7 @@ def _expected(v: Tensor, tables: SweepTables, discount: float, b: int, n: int) -
 
 
 def _equivalent(v: Tensor, tables: SweepTables, numbers: SweepNumbers, b: int, n: int) -> Tensor:
-    """L_β[r + γ v(s')] of a block, with scale = β/τ."""
+    """L_β[r + γ v(s')] for a block of n states that starts at b, with scale = β/τ."""
     p, successor, reward, pay, rows, width, longest, prior = tables
     discount, _, scale = numbers
     actions = prior.shape[1]
@@ -60,7 +60,7 @@ def sweep(
     block: int,
     backwards: bool,
 ) -> tuple[float, float, bool]:
-    """As `kernels.infinite_horizon.sweep`, and probabilities may also be a dense matrix (S A, S)."""
+    """The result of `kernels.infinite_horizon.sweep`; here the probabilities may also be a dense matrix (S A, S)."""
     v, out, q_out, choice = values
     discount, temperature, scale = numbers
     prior, policy = tables.prior, fixed.policy
@@ -87,7 +87,7 @@ def sweep(
 
 
 def _settle(value: Tensor, v: Tensor, out: Tensor) -> tuple[float, float, bool]:
-    """Write a block, and give the least and largest of its changes; dead ends stand at 0 and change nothing."""
+    """Write a block and return its smallest and largest change; dead ends are stored as 0 and do not count."""
     alive = value > -torch.inf
     change = (value - v)[alive]
     out.copy_(torch.where(alive, value, torch.zeros_like(value)))
@@ -99,7 +99,7 @@ def _settle(value: Tensor, v: Tensor, out: Tensor) -> tuple[float, float, bool]:
 def follow(
     tables: SweepTables, discount: float, values: SweepValues, first: int, last: int
 ) -> tuple[float, float, bool]:
-    """As `kernels.infinite_horizon.follow`, and probabilities may also be a dense matrix."""
+    """The result of `kernels.infinite_horizon.follow`; here the probabilities may also be a dense matrix."""
     p, successor, _, pay, rows, width, _, _ = tables
     v, out, _, choice = values
     actions = pay.shape[1]
@@ -119,7 +119,7 @@ def follow(
 
 
 def survey(p: Tensor, reward: Tensor, pay: Tensor) -> tuple[float, float, int, int]:
-    """As `kernels.infinite_horizon.survey`."""
+    """The result of `kernels.infinite_horizon.survey`."""
     slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
     outcomes, flat = p.numel() // pay.numel(), pay.reshape(-1)
     rows = max(1, BLOCK * 8 // outcomes)

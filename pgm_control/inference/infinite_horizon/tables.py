@@ -1,4 +1,4 @@
-"""The tables that a sweep reads, in the form that suits their size and branching, without dead ends."""
+"""The tables that a sweep reads, in the form that suits their size and branching, with dead ends removed."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, final
@@ -17,20 +17,20 @@ Form = Literal["padded", "rows", "dense"]
 @final
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What one sweep needs, with forbidden outcomes and masked actions already seen to, so that values stay finite.
+    """The tables of a sweep. Forbidden outcomes and masked actions are already handled, so that values stay finite.
 
     Attributes:
-        form: "padded", the outcomes as the MDP stores them; "rows", those of positive probability alone, delimited by
+        form: "padded", the outcomes as the MDP stores them; "rows", only those of positive probability, delimited by
             `rows`; or "dense", one matrix (state action, next_state).
-        probability, successor, reward: flat, or the matrix. The reward is empty where `pay` says all.
-        pay: with β = 0 the mean reward; else 0, or empty. −inf bans an action in either case.
-        rows: where each (state, action) begins in the flat tables, and the end; else empty.
+        probability, successor, reward: flat, or the matrix. The reward is empty if `pay` contains it.
+        pay: the mean reward if β = 0, otherwise 0 or empty. An action with −inf is not allowed.
+        rows: the offset of each (state, action) in the flat tables, and the end; empty in the other forms.
         longest: the number of outcomes of the longest row.
         prior: ρ(a|s), or one row for all states.
-        dead: the states of value −inf.
-        slack: how far a row of probabilities may be from a sum of 1, where that matters (β = 0).
-        largest_reward: of those that are finite, for the bound on rounding.
-        loses_mass: forbidden outcomes may take probability out of a row.
+        dead: the states of value −inf, or None.
+        slack: the largest |Σ p − 1| of a row, where that matters (β = 0).
+        largest_reward: the largest |reward| among the finite ones, for the bound on rounding.
+        loses_mass: whether forbidden outcomes may take probability out of a row.
     """
 
     form: Form
@@ -48,15 +48,15 @@ class Tables:
 
 
 def best_form(mdp: TabularMDP, optimism: float, compiled: bool, possible: int) -> Form:
-    """The form by rule: dense if β = 0 and a row has at least half of all states; rows if over half is padding.
+    """The form by rule: dense if β = 0 and a row has enough outcomes; otherwise rows if over half is padding.
 
-    A matrix product reads every state, a gather the possible ones, but takes about twice as long for each, in torch ten
-    times as long.
+    A matrix product reads every state. A gather reads only the possible ones, but takes about twice as long for each in
+    compiled loops and ten times as long in torch. "Enough" is therefore a half or a tenth of all states.
 
     Args:
         mdp: the problem.
         optimism: β.
-        compiled: the gathers are compiled loops.
+        compiled: whether the gathers are compiled loops.
         possible: the number of outcomes of positive probability.
     """
     states, _, outcomes = mdp.probability.shape
@@ -72,11 +72,11 @@ def tables(
     """Prepare an MDP for sweeps with optimism β.
 
     Args:
-        mdp: the problem. Its arrays are shared, not copied, unless the form or a dead end asks for it; successors are
-            taken as 32-bit integers.
+        mdp: the problem. Its arrays are shared, not copied, unless the form or a dead end requires a copy; successors
+            become 32-bit integers.
         prior: ρ(a|s), or one row for all states.
-        optimism: β; where it is 0, rewards are averaged over the outcomes.
-        form: of the dynamics; unless given, by `best_form`.
+        optimism: β; if it is 0, rewards are averaged over the outcomes.
+        form: the form of the dynamics; default: that of `best_form`.
     """
     kernels: Any = sweeps_for(mdp.probability) or torch_sweeps
     compiled = kernels is not torch_sweeps
@@ -95,7 +95,7 @@ def tables(
     if optimism == 0:
         reward = p.new_empty(0)
     else:
-        slack = 0.0  # L_β of a constant is that constant and log Σ p, whatever the constant
+        slack = 0.0  # L_β of a constant is the constant plus a log Σ p that does not depend on it
         pay = torch.zeros_like(pay).masked_fill_(banned, -torch.inf) if some_banned else pay.new_empty(0, 0)
         if lost is not None and bool(lost.state.any()):
             reward = torch.where(lost.state[mdp.successor], torch.full_like(reward, -torch.inf), reward)
@@ -127,11 +127,11 @@ def _dense(mdp: TabularMDP) -> Tensor:
 
 
 class DeadEnds(NamedTuple):
-    """What a forbidden outcome spoils; a state from which none can be avoided is worth −inf, whatever is done.
+    """States and actions of value −inf, from which a forbidden outcome cannot be avoided.
 
     Attributes:
-        state: no allowed action is left.
-        action: a forbidden outcome can (β ≤ 0) or must (β > 0) follow, at once or later.
+        state: the states in which every allowed action is lost.
+        action: the actions after which a forbidden outcome can (β ≤ 0) or must (β > 0) follow, at once or later.
     """
 
     state: Bool[Tensor, " state"]
@@ -139,15 +139,15 @@ class DeadEnds(NamedTuple):
 
 
 def dead_ends(mdp: TabularMDP, allowed: Bool[Tensor, "state action"], optimist: bool) -> DeadEnds | None:
-    """Spread the forbidden outcomes backwards until nothing changes, a wave of states at a time.
+    """Propagate the forbidden outcomes backwards until nothing changes, one layer of states at a time.
 
     Args:
         mdp: the problem; outcomes of reward −inf are forbidden.
         allowed: actions of positive prior.
-        optimist: β > 0: an action is lost only if every possible outcome is. Else one lost outcome is enough.
+        optimist: whether β > 0. Then an action is lost only if every possible outcome is; otherwise if any one is.
 
     Returns:
-        What is lost, or None where nothing is forbidden and every state has an action.
+        The lost states and actions, or None if nothing is forbidden.
     """
     forbidden = (mdp.reward == -torch.inf).flatten()
     if not bool(forbidden.any()):
@@ -155,11 +155,11 @@ def dead_ends(mdp: TabularMDP, allowed: Bool[Tensor, "state action"], optimist: 
     states, actions, outcomes = mdp.probability.shape
     possible = (mdp.probability > 0).flatten()
     order = mdp.successor.flatten()[possible].argsort()
-    sorted_outcomes = possible.nonzero()[:, 0][order]  # the possible faces, sorted by where they lead
+    sorted_outcomes = possible.nonzero()[:, 0][order]  # the possible outcomes, sorted by successor
     arrivals = torch.searchsorted(
         mdp.successor.flatten()[sorted_outcomes].contiguous(), torch.arange(states + 1, device=sorted_outcomes.device)
     )
-    left = possible.reshape(states * actions, outcomes).sum(-1)  # faces that are not lost yet
+    left = possible.reshape(states * actions, outcomes).sum(-1)  # outcomes that are not lost yet
     if not optimist:
         left = torch.ones_like(left)
     lost_outcome = torch.zeros_like(forbidden)

@@ -1,4 +1,4 @@
-"""Exact inference without a horizon: the fixed point of the Bellman operator, with a certificate.
+"""Exact inference without a horizon: the fixed point of the Bellman operator, with a certified error bound.
 
 Sources:
     [geist2018] M. Geist and B. Scherrer, Anderson acceleration for reinforcement learning. European Workshop on
@@ -43,17 +43,17 @@ class ValueIteration:
     Attributes:
         v: V(s), in reward units; −inf where a forbidden outcome cannot be avoided. Always float64.
         q: Q(s, a), in reward units; −inf where a is masked, or can (β > 0: must) lead to a forbidden outcome.
-        policy: $\pi(a \mid s) = \rho \exp((Q - V)/\tau)$; at temperature 0 the best actions share.
-        error_bound: no entry of `v` or `q` is further from that of the fixed point, in reward units. inf where nothing
-            can be certified.
-        sweeps: how often the dice of all states and actions were read, those before a resume included.
-        status: how it ended; `status.message` explains it.
-        seconds: how long it took.
-        history: after each iteration, the span of the changes of its sweep, in reward units.
+        policy: $\pi(a \mid s) = \rho \exp((Q - V)/\tau)$; at temperature 0 the prior restricted to the best actions.
+        error_bound: a bound on the distance of every entry of `v` and `q` from the fixed point, in reward units; inf
+            where nothing can be certified.
+        sweeps: the number of full passes over the dynamics, including those before a resume.
+        status: how the iteration ended; `status.message` explains it.
+        seconds: the time it took.
+        history: the span of the changes in the sweep of each iteration, in reward units.
         checkpoint: the state from which `value_iteration(…, resume=…)` continues.
         model: the model that was solved.
-        optimism: β of its dynamics.
-        method: as asked for.
+        optimism: the `Optimism` that was requested.
+        method: the requested method.
     """
 
     v: Float[Tensor, " state"]
@@ -70,11 +70,11 @@ class ValueIteration:
     method: MethodName
 
     def save(self, path: str | Path) -> None:
-        """Write the checkpoint, atomically; `value_iteration(…, resume=path)` continues bit for bit."""
+        """Write the checkpoint atomically; `value_iteration(…, resume=path)` continues from it bit for bit."""
         self.checkpoint.save(path, _description(self))
 
     def __repr__(self) -> str:
-        """The certificate and the message."""
+        """A line with the error bound and the message."""
         return (
             f"ValueIteration({len(self.v)} states, error at most {self.error_bound:.3g} after {self.sweeps} sweeps, "
             f"{self.seconds:.2f} s. {self.status.message})"
@@ -96,37 +96,38 @@ def value_iteration(
     checkpoint_every: int = 100,
     resume: ValueIteration | str | Path | None = None,
 ) -> ValueIteration:
-    r"""The fixed point of the Bellman operator of an endless problem, to a certified distance.
+    r"""The fixed point of the Bellman operator of a problem without a horizon, to a certified accuracy.
 
     $$Q(s,a) = L_\beta[r + \gamma V(s')], \qquad V(s) = \tau \log \sum_a \rho(a \mid s) \exp(Q(s,a)/\tau)$$
 
-    It is the limit of `infer` for a long horizon. The operator is monotone and adds γ c when c is added to all values,
-    for every temperature and optimism; so it contracts, and one sweep bounds the distance that is left
-    [macqueen1966, porteus1971].
+    It is the limit of `infer` for a long horizon. For every temperature and optimism the operator is monotone, and it
+    adds γ c when c is added to all values. It is therefore a contraction, and one sweep bounds the distance from the
+    fixed point [macqueen1966, porteus1971].
 
     Args:
         model: a tabular model; the horizon and the final reward of its problem are ignored. Its arrays are not copied,
-            save for 64-bit successors. Tables in float32 are read as they are, with all sums in float64. Temperature 0
-            is the hard maximum. At a discount of 1 there may be no fixed point, and there is never a certificate;
-            `TabularModel(mdp.replace(discount=0.99), temperature)` has another one and shares the tables.
-        optimism: β of the dynamics: 0 clamped, 1 free, negative robust; must be 0 at temperature 0. An `Optimism` must
-            leave survival clamped, as freed survival does not contract.
-        tolerance: how far a value may be from the fixed point, in reward units.
-        method: "value_iteration"; "gauss_seidel", in place, on one thread; "modified_policy_iteration", which follows a
-            policy between two improvements; "anderson", which combines earlier sweeps. "auto" takes the third at
-            temperature 0, else the first, and goes on with the last if at its rate 500 sweeps are still to come.
+            except for 64-bit successors. Tables in float32 are read as they are, with all sums in float64. Temperature
+            0 is the hard maximum. With a discount of 1 there may be no fixed point, and there is no certificate;
+            `TabularModel(mdp.replace(discount=0.99), temperature)` sets another discount and shares the tables.
+        optimism: β of the dynamics: 0 clamped, 1 free, negative adversarial; must be 0 at temperature 0. An `Optimism`
+            must leave survival clamped, since with free survival the operator need not contract.
+        tolerance: the largest allowed distance of a value from the fixed point, in reward units.
+        method: "value_iteration"; "gauss_seidel", in place, on one thread; "modified_policy_iteration", which evaluates
+            the policy between two improvements; "anderson", which combines earlier sweeps. "auto" starts with the third
+            at temperature 0, otherwise with the first, from which it changes to the last if at the current rate more
+            than 500 sweeps remain.
         stopping: "span" certifies by how much the changes differ; "sup_norm" by how large they are, which takes
-            1/(1 − γ) as many sweeps on problems that mix.
-        initial_value: (S,) values to start from, in reward units; zeros unless given. −inf is read as 0.
-        threads: of the compiled loops; as many as torch uses unless given. The answer does not depend on it.
-        max_sweeps: at most about so many.
+            1/(1 − γ) times as many sweeps on problems that mix.
+        initial_value: (S,) the initial values, in reward units; default: zeros. −inf is read as 0.
+        threads: the number of threads of the compiled loops; default: that of torch. The result does not depend on it.
+        max_sweeps: the maximum number of sweeps, approximately.
         progress: called after every iteration, e.g. `PrintEvery(10)`.
         checkpoint: a path to write to every `checkpoint_every` iterations and at the end, however it ends.
-        checkpoint_every: in iterations.
-        resume: a result, or the path of its checkpoint, to continue as if it had never stopped.
+        checkpoint_every: the interval between checkpoints, in iterations.
+        resume: a result, or the path of its checkpoint, from which to continue as if the run had not stopped.
 
     Returns:
-        A `ValueIteration`. Ctrl-C ends it after the iteration in hand and returns what there is.
+        A `ValueIteration`. Ctrl-C ends the run after the current iteration and returns the result so far.
 
     Raises:
         InvalidArgument: naming the argument and the remedy.

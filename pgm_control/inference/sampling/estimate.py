@@ -1,4 +1,4 @@
-"""Unbiased estimates, with their standard errors, of what cannot be computed: guides without a tabular form."""
+"""Unbiased estimates with standard errors, for guides without a tabular form, where exact scores are unavailable."""
 
 import html
 import math
@@ -23,11 +23,12 @@ from .log_weights import draw_weighted, returns, traced
 @final
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of independent draws.
+    """The mean of independent draws, with its standard error.
 
     Attributes:
-        mean: unbiased for the number that is asked for.
-        standard_error: of the mean, in the same unit; 0 where the mean is −inf, which one draw suffices to prove.
+        mean: an unbiased estimate of the quantity.
+        standard_error: the standard error of the mean, in the same unit; 0 if the mean is −inf, which a single draw
+            proves.
         num_samples: the number of draws.
     """
 
@@ -37,10 +38,10 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Float[Tensor, " batch"]) -> "Estimate":
-        """The mean of draws, at least two.
+        """The estimate from at least two draws.
 
         Raises:
-            InvalidArgument: if there is only one, whose error is unknown.
+            InvalidArgument: if there is only one, whose standard error is unknown.
         """
         n = require_draws("num_samples", len(values))
         values = values.detach().double()
@@ -49,7 +50,7 @@ class Estimate:
         return cls(float(values.mean()), float(values.std()) / n**0.5, n)
 
     def __str__(self) -> str:
-        """The mean ± its standard error, of which two digits are shown: "-1.234 ± 0.012"."""
+        """The mean ± its standard error with two significant digits, such as "-1.234 ± 0.012"."""
         if self.standard_error == 0 or not math.isfinite(self.standard_error):
             return f"{self.mean:.6g} ± {self.standard_error:g}"
         digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
@@ -68,14 +69,14 @@ _ROWS = {
 @final
 @dataclass(frozen=True)
 class EstimatedScore:
-    """What `evaluate` computes, estimated.
+    """Estimates of the numbers that `evaluate` computes exactly.
 
     Attributes:
-        elbo: in nats.
-        imagined_return: what the guide believes it earns, in reward units.
-        true_return: what its choice of actions earns in the true world, in reward units.
+        elbo: the ELBO, in nats.
+        imagined_return: the expected return under the guide's own distribution, in reward units.
+        true_return: the expected return of its policy under the true dynamics, in reward units.
         delusion: imagined − true return, in reward units.
-        policy_entropy: of its choices of action, summed over the steps, along true trajectories, in nats.
+        policy_entropy: the entropy of its choices of action, summed over the steps of true trajectories, in nats.
     """
 
     elbo: Estimate
@@ -110,12 +111,12 @@ def estimate_elbo(
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
 ) -> Estimate:
-    r"""The ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats, by the mean of its log-weights.
+    r"""An estimate of the ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats: the mean of its log-weights.
 
     Args:
         model: the tabular model.
-        guide: any guide of it; see `log_weights`.
-        num_samples: how many trajectories are drawn, at least 2.
+        guide: any guide for it; see `log_weights`.
+        num_samples: the number of trajectories, at least 2.
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
@@ -132,16 +133,16 @@ def estimate(
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
 ) -> EstimatedScore:
-    r"""Score a guide by sampling, in a table or not; for guides with `blocks()` `evaluate` is exact.
+    r"""The score of a guide, tabular or not, estimated by sampling; for guides with `blocks()`, `evaluate` is exact.
 
-    The true return is that of its actions, chosen as the guide would given the same history, $q(a_t \mid s_0, a_0, k_0,
-    \dots, s_t)$, with the start, the dice and survival drawn from the model instead. For a guide with blocks that is
-    its policy.
+    The true return is that of the guide's actions, drawn from $q(a_t \mid s_0, a_0, k_0, \dots, s_t)$ given the
+    history, while the start, the outcomes and survival are drawn from the model. For a guide with blocks this
+    conditional is its policy.
 
     Args:
         model: the tabular model.
-        guide: any guide of it; see `log_weights`.
-        num_samples: how many trajectories are drawn, at least 2: so many from the guide, and so many in the true world.
+        guide: any guide for it; see `log_weights`.
+        num_samples: the number of trajectories, at least 2, both from the guide and under the true dynamics.
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
@@ -162,12 +163,12 @@ def estimate(
 
 
 def require_draws(name: str, draws: int) -> int:
-    """Refuse fewer than two draws, of which the error would be unknown."""
-    return whole(name, draws, 2, remedy="The standard error is taken from the spread of the draws. Take 1000, say.")
+    """The number of draws, checked to be at least two, since the standard error of one is unknown."""
+    return whole(name, draws, 2, remedy="The standard error is computed from the spread of the draws. Use 1000, say.")
 
 
 def _difference(one: Estimate, other: Estimate) -> Estimate:
-    """Of independent estimates; 0 where they are equal, were it at −inf."""
+    """The difference of independent estimates; 0 if they are equal, even at −inf."""
     mean = 0.0 if one.mean == other.mean else one.mean - other.mean
     return Estimate(mean, math.hypot(one.standard_error, other.standard_error), one.num_samples)
 
@@ -181,7 +182,7 @@ class _True(NamedTuple):
 def _in_the_true_world(
     model: MarkovModel, guide: Callable[[], Any] | Process, n: int, generator: torch.Generator | None
 ) -> _True:
-    """The guide acts, the model does the rest."""
+    """Trajectories in which the guide draws the actions and the model everything else."""
     process, mdp = process_of(model, guide), model.mdp
     if process is None:
         assert not isinstance(guide, Process)
@@ -192,7 +193,7 @@ def _in_the_true_world(
 
 
 class _TrueWorld(Messenger):
-    """A handler that draws the states and the outcomes of a guide from the model instead, given the guide's actions."""
+    """A handler that replaces the states and outcomes of a guide by draws from the model, given the guide's actions."""
 
     def __init__(self, model: MarkovModel) -> None:
         super().__init__()
@@ -217,7 +218,7 @@ class _TrueWorld(Messenger):
             self.action = int(msg["value"])
 
     def _next_state(self, t: int) -> int:
-        """Where the outcome leads, or the end."""
+        """The successor of the last outcome, or the end."""
         if self.arrived == self.mdp.num_states or self.mdp.discount == 1:
             return self.arrived
         return (

@@ -1,4 +1,4 @@
-"""The importance-weighted bound: between the ELBO and log p(O), the tighter the more particles.
+"""The importance-weighted bound: it lies between the ELBO and log p(O) and is tighter for more particles.
 
 Sources:
     [burda2016] Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders. International Conference on
@@ -25,18 +25,18 @@ def iwae_bound(
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
 ) -> Estimate:
-    r"""The importance-weighted bound of K particles, in nats.
+    r"""An estimate of the importance-weighted bound with K particles, in nats.
 
     $$L_K = E\Bigl[\log \frac1K \sum_{k=1}^K w_k\Bigr], \qquad \text{ELBO} = L_1 \le L_2 \le \dots \to \log p(O)$$
 
-    The estimate is unbiased for the bound $L_K$, with its standard error; for log p(O) it is too low on average. The
-    error of a bound says nothing about the distance of the bound from log p(O).
+    The estimate is unbiased for the bound $L_K$, but too low on average for log p(O). Its standard error says nothing
+    about the distance of the bound from log p(O).
 
     Args:
         model: the tabular model.
-        guide: any guide of it; see `log_weights`.
+        guide: any guide for it; see `log_weights`.
         num_particles: K, at least 1.
-        num_samples: how many sets of K trajectories are drawn, at least 2.
+        num_samples: the number of sets of K trajectories, at least 2.
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
@@ -51,5 +51,5 @@ def iwae_bound(
 
 
 def require_particles(num_particles: int) -> int:
-    """Refuse what is not a number of particles."""
+    """The number of particles, checked to be a positive whole number."""
     return whole("num_particles", num_particles)

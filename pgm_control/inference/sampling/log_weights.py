@@ -1,4 +1,4 @@
-"""Log-weights log p~ − log q of trajectories drawn from a guide: what every estimate is made of.
+"""Log-weights log p~ − log q of trajectories drawn from a guide, from which every estimate is computed.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -23,7 +23,7 @@ from ...trajectories.samples import Trajectories
 
 
 class Weighted(NamedTuple):
-    """Draws from a guide, with log p~ − log q of each, in nats."""
+    """Draws from a guide, each with its log-weight log p~ − log q, in nats."""
 
     trajectories: Trajectories
     log_weight: Float[Tensor, " batch"]
@@ -36,14 +36,14 @@ def log_weights(
 
     $$\log w = \log \tilde p(s_0, a_0, k_0, \dots) - \log q(s_0, a_0, k_0, \dots)$$
 
-    Their mean estimates the ELBO, and the mean of their exponentials p(O). Those of the exact posterior are all equal
-    to log p(O). −inf is a draw that the model forbids.
+    Their mean estimates the ELBO, and the mean of their exponentials estimates p(O). For the exact posterior all are
+    equal to log p(O). A draw that the model forbids has the log-weight −inf.
 
     Args:
         model: the tabular model.
-        guide: one with `blocks()` or with a memory (`process()`) is drawn from all at once; any other Pyro guide is
-            run once for each draw.
-        num_samples: how many, at least 1.
+        guide: any guide. One with `blocks()` or with a memory (`process()`) is sampled in one batch; any other Pyro
+            guide is run once per draw.
+        num_samples: the number of draws, at least 1.
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
@@ -61,7 +61,7 @@ def log_weights(
 def draw_weighted(
     model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, generator: torch.Generator | None = None
 ) -> Weighted:
-    """Draw as `log_weights` does, and keep the trajectories."""
+    """The draws of `log_weights`, together with their trajectories."""
     require_model(model, in_nats=True)
     process = process_of(model, guide)
     if process is None:
@@ -91,7 +91,7 @@ def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batc
 
 
 class Traced(NamedTuple):
-    """Runs of a Pyro guide: what it drew, the log-density of all of it, and that of its actions, in nats."""
+    """Runs of a Pyro guide: the trajectories, their log-density and that of their actions, in nats."""
 
     trajectories: Trajectories
     log_probability: Float[Tensor, " batch"]
@@ -99,7 +99,7 @@ class Traced(NamedTuple):
 
 
 def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None) -> Traced:
-    """Run a Pyro guide once for each draw.
+    """Draws from a Pyro guide, which is run once per draw.
 
     Raises:
         InvalidGuide: if it samples other sites than the model's.
@@ -115,7 +115,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
             trace = poutine.trace(guide).get_trace()
             try:
                 trace.compute_log_prob()
-            except ValueError as problem:  # into which Pyro turns that of a guide without a density
+            except ValueError as problem:  # Pyro turns the error of a guide without a density into this one
                 raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
             everything: dict[str, Any] = dict(trace.nodes)
             nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}

@@ -1,4 +1,4 @@
-"""Generations of particles: moved, weighed, resampled, many runs side by side."""
+"""The particle loop of sequential Monte Carlo: move, weight and resample, for a batch of independent runs."""
 
 import math
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from ...trajectories.samples import Trajectories
 
 
 class Runs(NamedTuple):
-    """Independent runs side by side; the axes of `SMC`, with the run in front. Weights are not normalised."""
+    """A batch of independent runs: the fields of `SMC` with a leading axis for the run. Weights are not normalised."""
 
     log_evidence: Float[Tensor, " batch"]
     log_weights: Float[Tensor, "batch particle"]
@@ -37,7 +37,7 @@ def run_smc(
     lookahead: Tensor | None,
     reference: Trajectories | None = None,
 ) -> Runs:
-    """See `smc`; with a reference for each run, `conditional_smc`."""
+    """The runs of `smc`; with a reference for each run, those of `conditional_smc`."""
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise InvalidArgument(f"`threshold` must be a number from 0 to 1, but is {threshold!r}.")
     mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), _log_twist(model, lookahead)
@@ -101,13 +101,13 @@ def run_smc(
 
 
 def _log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
-    """log ψ, finite but for the last row, which is the final reward; 0 for those who have ended."""
+    """log ψ: finite except in the last row, which is the final reward; 0 for particles that have terminated."""
     mdp = model.mdp
     shape = (mdp.horizon + 1, mdp.num_states)
     ahead = mdp.initial.new_zeros(shape) if lookahead is None else lookahead.detach().to(mdp.initial)
     if tuple(ahead.shape) != shape:
         raise InvalidArgument(
-            f"`lookahead` must have shape {shape}, one row a time from 0 to T, but has {tuple(ahead.shape)}."
+            f"`lookahead` must have shape {shape}, one row per time from 0 to T, but has {tuple(ahead.shape)}."
         )
     if not bool((ahead < torch.inf).all()):
         raise InvalidArgument("`lookahead` must be finite or −inf, in nats, but holds nan or +inf.")
@@ -127,12 +127,12 @@ def _log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " ba
 
 
 def _effective_sample_size(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
-    """1/Σ w² of normalised weights, and 0 where every weight is 0."""
+    """1/Σ w² of the normalised weights; 0 if every weight is 0."""
     return torch.where(torch.isneginf(log_weight).all(-1), 0.0, 1.0 / _shares(log_weight).square().sum(-1))
 
 
 def _shares(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, "batch particle"]:
-    """Normalised weights; equal ones in a run that is dead, where they do not matter."""
+    """The normalised weights; equal in a run whose weights are all 0, where they do not matter."""
     dead = torch.isneginf(log_weight).all(-1, keepdim=True)
     return torch.softmax(torch.where(dead, 0.0, log_weight), -1)
 
@@ -140,19 +140,19 @@ def _shares(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, "batch
 def systematic(
     log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
 ) -> Int[Tensor, "batch particle"]:
-    """Particle i of the next generation is that in which (i + u)/N falls, with one u for all."""
+    """Systematic resampling: ancestor i is the particle into whose share (i + u)/N falls, with one u for all."""
     share, size = _shares(log_weight), log_weight.shape[-1]
     uniform = torch.rand(len(share), 1, generator=generator, dtype=share.dtype, device=share.device)
     cumulated = share.cumsum(-1)
     where = (torch.arange(size, device=share.device) + uniform) / size * cumulated[:, -1:]
-    last = size - 1 - (share.flip(-1) > 0).to(torch.int8).argmax(-1, keepdim=True)  # rounding must not revive the dead
+    last = size - 1 - (share.flip(-1) > 0).to(torch.int8).argmax(-1, keepdim=True)  # never a particle of weight 0
     return torch.minimum(torch.searchsorted(cumulated, where, right=True), last)
 
 
 def _multinomial(
     log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
 ) -> Int[Tensor, "batch particle"]:
-    """Each but particle 0, which is kept, is drawn anew by the weights."""
+    """Multinomial resampling of all particles except particle 0, which is kept."""
     chosen = torch.multinomial(_shares(log_weight), log_weight.shape[-1], replacement=True, generator=generator)
     chosen[:, 0] = 0
     return chosen
@@ -161,7 +161,7 @@ def _multinomial(
 def _genealogy(
     mdp: TabularMDP, states: list[Tensor], actions: list[Tensor], outcomes: list[Tensor], ancestors: list[Tensor]
 ) -> Trajectories:
-    """The past of those who are here at the end."""
+    """The trajectories of the particles at the end, traced back through their ancestors."""
     line = torch.arange(len(states[0]), device=states[0].device)
     path, chosen, drawn = [states[-1]], [], []
     for t in reversed(range(mdp.horizon)):

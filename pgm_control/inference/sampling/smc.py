@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo with a guide as the proposal: trajectories that do badly are given up on the way.
+"""Sequential Monte Carlo with a guide as the proposal: resampling drops trajectories of low weight on the way.
 
 Sources:
     [andrieu2010] C. Andrieu, A. Doucet and R. Holenstein, Particle Markov chain Monte Carlo methods. Journal of the
@@ -35,14 +35,14 @@ from .particles import Runs, run_smc
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class SMC:
-    """Weighted trajectories, and what they say of log p(O).
+    """Weighted trajectories that approximate the posterior, with an estimate of log p(O).
 
     Attributes:
-        model: whose posterior they stand for.
-        log_evidence: log Ẑ, in nats. exp of it is unbiased for p(O), so that it is itself too low on average. −inf if
-            every particle died, that is, met what is forbidden.
-        log_weights: of the trajectories, in nats, normalised; all −inf if every particle died.
-        trajectories: one a particle, with its ancestors' past.
+        model: the model whose posterior they approximate.
+        log_evidence: log Ẑ, in nats. Its exp is unbiased for p(O), so that log Ẑ is too low on average. −inf if every
+            particle has weight 0, because it reached something forbidden.
+        log_weights: the normalised log-weights of the trajectories, in nats; all −inf if every particle has weight 0.
+        trajectories: one trajectory per particle, which includes the past of its ancestors.
         effective_sample_size: 1/Σ w² after the start and after each step, before any resampling: N where all weights
             are equal, 0 where all are 0.
         resampled: whether the particles were resampled before each step.
@@ -56,29 +56,29 @@ class SMC:
     resampled: Bool[Tensor, " time"]
 
     def sample(self, num_samples: int = 1, seed: int | torch.Generator | None = None) -> Trajectories:
-        """Draw trajectories of the particles by their weights, with replacement.
+        """Trajectories of particles drawn by weight, with replacement.
 
-        They share ancestors: independent trajectories need independent runs.
+        They share ancestors; independent trajectories require independent runs.
 
         Args:
-            num_samples: how many.
+            num_samples: the number of trajectories.
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: naming the argument, or if every particle died.
+            InvalidArgument: naming the argument, or if every particle has weight 0.
         """
         generator = generator_of(seed, self.log_weights.device)
         if self.log_evidence == -math.inf:
             raise InvalidArgument(
-                "`sample` needs a particle of positive weight, but every one met what is forbidden. Raise "
-                "`num_particles`, or propose with a guide that avoids them, such as a fitted one."
+                "`sample` needs a particle of positive weight, but every one reached something forbidden. Raise "
+                "`num_particles`, or propose with a guide that avoids it, such as a fitted one."
             )
         rows = self.log_weights.exp().expand(whole("num_samples", num_samples), -1)
         chosen = torch.multinomial(rows, 1, generator=generator)[:, 0]
         return Trajectories(*(each[chosen] for each in self.trajectories))
 
     def marginals(self) -> Occupancy:
-        """The weighted frequencies of states, and of (state, action, outcome), by time: consistent, not unbiased."""
+        """The weighted frequencies of states and of (state, action, outcome), by time; consistent but not unbiased."""
         return weighted_marginals(self.model.mdp, self.trajectories, self.log_weights.exp())
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class SMC:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """The same in a notebook."""
+        """The same table for a notebook."""
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
@@ -114,29 +114,32 @@ def smc(
     seed: int | torch.Generator | None = None,
     lookahead: Float[Tensor, "time_and_last state"] | None = None,
 ) -> SMC:
-    r"""Run sequential Monte Carlo, with a guide as the proposal.
+    r"""The result of sequential Monte Carlo with a guide as the proposal.
 
     After a step the weight of a particle is multiplied by
 
     $$\frac{\rho(a \mid s)\, p(k \mid s,a)\, \exp(r/\tau)}{\pi(a \mid h)\, q(k \mid h,a)}\;
         \frac{\psi_{t+1}(s')}{\psi_t(s)}$$
 
-    and where the effective sample size falls below `threshold` times N the particles are resampled, systematically
-    [kitagawa1996]. A lookahead log ψ says what is to come: with the exact values V/τ and the exact posterior as the
-    proposal all weights are equal to p(O) [piche2019]. exp(log Ẑ) is unbiased for p(O) whatever the lookahead.
+    and if the effective sample size falls below `threshold` times N the particles are resampled systematically
+    [kitagawa1996]. A lookahead log ψ estimates the value of the remaining steps. With the exact values V/τ and the
+    exact posterior as the proposal, all weights equal p(O) [piche2019]. exp(log Ẑ) is unbiased for p(O) with any
+    lookahead.
 
-    `pyro.infer.SMCFilter` needs a model and a guide written as `init` and `step`, and traces them; this one reads the
-    tables that the Pyro programs share, so that any guide can propose.
+    `pyro.infer.SMCFilter` traces a model and a guide written as `init` and `step`. This function reads the tables that
+    the Pyro programs share, so that any guide with tables can propose.
 
     Args:
         model: the tabular model.
         guide: the proposal, with `blocks()` or with a memory (`process()`).
-        num_particles: N.
-        threshold: in [0, 1]. 0 never resamples, which is importance sampling; 1 always does.
+        num_particles: the number of particles, N.
+        threshold: in [0, 1]. With 0 the particles are never resampled, which is importance sampling; with 1 they are
+            resampled whenever the weights differ.
         seed: an integer, a generator, or None for torch's global generator.
-        lookahead: log ψ, in nats: how much the rest is worth from each state and time, such as
-            `infer(model, 1.0).v / model.temperature`. −inf is taken for the smallest finite value of its time, since a
-            lookahead may only prefer, and the last row for the final reward, which is known. None is 0 throughout.
+        lookahead: log ψ, in nats: an estimate of the value of the remaining steps from each state and time, such as
+            `infer(model, 1.0).v / model.temperature`. −inf is replaced by the smallest finite value of the same time,
+            since a lookahead must not exclude states. The last row is replaced by the final reward, which is known.
+            None means 0 everywhere.
 
     Raises:
         InvalidArgument: naming the argument, or at temperature 0.
@@ -159,18 +162,18 @@ def conditional_smc(
     seed: int | torch.Generator | None = None,
     lookahead: Float[Tensor, "time_and_last state"] | None = None,
 ) -> SMC:
-    r"""Run sequential Monte Carlo in which particle 0 is a given trajectory: a step of particle Gibbs.
+    r"""The result of sequential Monte Carlo in which particle 0 is a given trajectory: a step of particle Gibbs.
 
-    If the reference is drawn from the exact posterior, so is `conditional_smc(…).sample(1)`: iterating this is a Markov
-    chain whose stationary distribution is the exact posterior for any N ≥ 2, whatever the guide. The resampling is
-    multinomial, with which this is true as soon as particle 0 is left alone.
+    If the reference is drawn from the exact posterior, so is `conditional_smc(…).sample(1)`. Iterating it is a Markov
+    chain whose stationary distribution is the exact posterior, for any N ≥ 2 and any guide. The resampling is
+    multinomial and keeps particle 0, which is sufficient for this property.
 
     Args:
         reference: one trajectory (a batch of 1), possible in the model and under the guide.
         model, guide, num_particles, threshold, seed, lookahead: as in `smc`.
 
     Raises:
-        InvalidArgument: as `smc`; or if the reference is not one trajectory, or is impossible.
+        InvalidArgument: as `smc`, and if the reference is not one trajectory or is impossible.
 
     References:
         [andrieu2010]
@@ -203,7 +206,7 @@ def conditional_smc(
 
 
 def proposal_of(model: MarkovModel, guide: object) -> Process:
-    """The guide as something that can be drawn from a step at a time.
+    """The guide as a process, which can be sampled one step at a time.
 
     Raises:
         InvalidArgument: if it has neither blocks nor a memory.
@@ -212,7 +215,7 @@ def proposal_of(model: MarkovModel, guide: object) -> Process:
     process = process_of(model, guide)
     if process is None:
         raise InvalidArgument(
-            "`guide` must propose a step at a time, by `blocks()` or `process()`, but "
+            "`guide` must propose one step at a time, by `blocks()` or `process()`, but "
             f"{getattr(guide, '__name__', type(guide).__name__)} has neither. Any Pyro guide can be improved without "
             "resampling: see iwae_bound."
         )
@@ -220,7 +223,7 @@ def proposal_of(model: MarkovModel, guide: object) -> Process:
 
 
 def weighted_marginals(mdp: TabularMDP, trajectories: Trajectories, weight: Float[Tensor, " batch"]) -> Occupancy:
-    """How often weighted trajectories are in each state, and meet each (state, action, outcome), by time."""
+    """The weighted frequencies of each state and each (state, action, outcome) in the trajectories, by time."""
     sizes = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
     states, actions, outcomes = trajectories
     alive, steps = states < mdp.num_states, mdp.horizon

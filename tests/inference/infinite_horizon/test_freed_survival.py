@@ -1,4 +1,4 @@
-"""Freed survival without a horizon: a limit, or none, and the library says which."""
+"""Freed survival without a horizon: whether the values have a limit, and which."""
 
 import signal
 
@@ -24,16 +24,16 @@ def one_state(reward, discount=0.9):
     return TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[reward]]], horizon=400, discount=discount))
 
 
-def test_dying_early_pays():
+def test_with_negative_rewards_early_termination_is_inferred():
     found = freed_survival(one_state(-1.0))
     assert found.status is SurvivalStatus.bounded
     assert found.v.item() == pytest.approx(-2.90, abs=1e-3)
     assert found.v.item() == pytest.approx(infer(one_state(-1.0), Optimism(1.0, 1.0, 1.0)).value)
     assert infer(one_state(-1.0), Optimism(1.0, 1.0, 0.0)).value == pytest.approx(-10.0)
-    assert "tend to a limit" in repr(found)
+    assert "values converge" in repr(found)
 
 
-def test_rewards_above_the_odds_of_dying_have_no_limit():
+def test_values_have_no_limit_if_rewards_outweigh_the_risk_of_termination():
     found = freed_survival(one_state(0.2))
     assert found.status is SurvivalStatus.unbounded
     assert "grow without bound" in repr(found)
@@ -45,7 +45,7 @@ def test_rewards_above_the_odds_of_dying_have_no_limit():
     assert (values[1] - values[0]) / 100 == pytest.approx(found.growth.item(), rel=1e-6)
 
 
-def test_only_the_states_that_reach_the_fountain_are_endless():
+def test_only_states_that_reach_the_rewarding_state_have_no_limit():
     mdp = TabularMDP([1, 0, 0], [[[1.0]]] * 3, [[[1]], [[1]], [[2]]], [[[-5.0]], [[0.2]], [[-1.0]]], 10, discount=0.9)
     found = freed_survival(TabularModel(mdp))
     assert found.v[:2].tolist() == [np.inf, np.inf]
@@ -54,7 +54,7 @@ def test_only_the_states_that_reach_the_fountain_are_endless():
 
 @laws
 @given(problems(discounted=False))
-def test_it_solves_its_linear_equations(problem):
+def test_the_values_solve_their_linear_equations(problem):
     mdp = mdp_of(problem).replace(discount=0.5, reward=torch.as_tensor(problem.reward) - 3.0)
     model = TabularModel(mdp, problem.temperature, torch.as_tensor(problem.prior))
     found = freed_survival(model)
@@ -73,7 +73,7 @@ def test_certain_survival_is_refused():
         freed_survival(one_state(-1.0, discount=1.0))
 
 
-def test_ctrl_c_during_the_growth_rate_is_no_answer(monkeypatch):
+def test_ctrl_c_during_the_growth_rate_raises_keyboard_interrupt(monkeypatch):
     def pressed(*arguments, **settings):
         def press(step, metrics):
             signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The stationary world: policies evaluated, where they go, and gains and growth rates between their bounds."""
+"""Policy values, stationary distributions, and gains and growth rates with their bounds."""
 
 import itertools
 import signal
@@ -35,7 +35,7 @@ def plain(mdp):
 
 
 def mixing(states):
-    """Every state can follow every other."""
+    """An MDP in which every state can follow every other."""
     rng = np.random.default_rng(3)
     shape = (states, 2, states)
     return TabularMDP.from_dense(
@@ -68,7 +68,7 @@ def test_policy_values_solve_their_equations(problem, seed, discount, temperatur
 
 @laws
 @given(problems(), st.sampled_from([0.3, 0.9]), st.sampled_from([0.0, 0.5]))
-def test_the_optimal_policy_is_worth_the_optimal_value(problem, discount, temperature):
+def test_the_optimal_policy_has_the_optimal_value(problem, discount, temperature):
     model = endless(mdp_of(problem), temperature, discount, problem.prior)
     best = value_iteration(model, 0.0, 1e-9)
     alive = best.v > -torch.inf
@@ -78,7 +78,7 @@ def test_the_optimal_policy_is_worth_the_optimal_value(problem, discount, temper
     assert not found.q.isnan().any()
 
 
-def test_a_policy_that_meets_what_is_forbidden_is_worth_nothing():
+def test_a_policy_that_can_reach_a_forbidden_outcome_has_value_minus_infinity():
     mdp = TabularMDP([1.0], [[[1.0], [1.0]]], [[[0], [0]]], [[[1.0], [-np.inf]]], 1, 0.5)
     assert policy_evaluation(endless(mdp), [[0.9, 0.1]]).v.tolist() == [-np.inf]
     assert policy_evaluation(endless(mdp), [[1.0, 0.0]]).v.tolist() == pytest.approx([2.0])
@@ -90,8 +90,8 @@ def test_a_policy_that_meets_what_is_forbidden_is_worth_nothing():
 
 @laws
 @given(problems(), st.integers(0, 99))
-def test_time_is_shared_as_the_mean_over_a_long_time_says(problem, seed):
-    """Cesàro means of the powers, over so long that the start is forgotten to 1e-4."""
+def test_the_stationary_distribution_is_the_limit_of_time_averages(problem, seed):
+    """Compared with Cesàro means of the powers over a time after which the start matters by less than 1e-4."""
     mdp = mdp_of(problem)
     policy = np.round(some_policy(seed, mdp) * 2) / 2 + 1e-300
     policy = policy / policy.sum(-1, keepdims=True)
@@ -162,14 +162,14 @@ def test_the_gain_is_the_limit_of_discounted_values_and_the_bias_solves_its_equa
         assert (near.v - near.v[0] - found.bias).abs().max() < 2e-2
 
 
-def test_a_periodic_problem_settles():
+def test_the_gain_of_a_periodic_problem_converges():
     turn = TabularMDP([1.0, 0.0], [[[1.0]], [[1.0]]], [[[1]], [[0]]], [[[3.0]], [[1.0]]], 1)
     found = average_reward(endless(turn), 0.0)
     assert found.gain == pytest.approx(2.0, abs=1e-6)
     assert found.bias.tolist() == pytest.approx([0.0, -1.0], abs=1e-5)
 
 
-def test_two_classes_have_no_one_gain_and_the_bounds_say_so():
+def test_with_two_recurrent_classes_the_bounds_enclose_both_gains():
     mdp = TabularMDP([0.5, 0.5], [[[1.0]], [[1.0]]], [[[0]], [[1]]], [[[3.0]], [[1.0]]], 1)
     found = average_reward(endless(mdp), 0.0, max_sweeps=50)
     assert found.status is GainStatus.out_of_steps
@@ -207,7 +207,7 @@ def tilted(mdp, temperature, prior):
 
 
 def reachable(matrix):
-    """Which states can be reached, in any number of steps."""
+    """The states that can be reached from each state in any number of steps."""
     found = np.eye(len(matrix), dtype=bool) | (matrix > 0)
     for _ in range(len(matrix)):
         found = found | ((found.astype(int) @ found.astype(int)) > 0)
@@ -216,8 +216,8 @@ def reachable(matrix):
 
 @laws
 @given(problems())
-def test_growth_is_the_log_perron_root_of_what_can_be_reached(problem):
-    """From each state: the largest modulus among the eigenvalues of the block that it can reach."""
+def test_growth_is_the_log_perron_root_of_the_reachable_block(problem):
+    """From each state, the root is the largest modulus of an eigenvalue of the block that it can reach."""
     mdp = mdp_of(problem)
     matrix = tilted(mdp, problem.temperature, problem.prior)
     found = growth_rate(endless(mdp, problem.temperature, prior=problem.prior))
@@ -225,14 +225,14 @@ def test_growth_is_the_log_perron_root_of_what_can_be_reached(problem):
     reach = reachable(matrix)
     for s in range(mdp.num_states):
         block = matrix[np.ix_(reach[s], reach[s])]
-        # The eigenvalues of a nilpotent block are 0, which rounding makes 1e-8: powers tell.
+        # The eigenvalues of a nilpotent block are 0, but rounding makes them 1e-8: powers detect it.
         alive = np.linalg.matrix_power((block > 0).astype(int), len(block)).any()
         root = np.log(np.abs(np.linalg.eigvals(block)).max()) if alive else -np.inf
         assert float(found.by_state[s]) == pytest.approx(root, abs=1e-6 if alive else 0)
     assert found.rate == max(found.by_state[mdp.initial > 0].tolist())
 
 
-def test_growth_is_what_the_evidence_does_at_long_horizons_and_the_gain_of_a_free_guide():
+def test_growth_matches_long_horizons_and_the_gain_under_free_inference():
     problem = mixing(5)
     found = growth_rate(endless(problem, 0.5))
     evidence = [infer(TabularModel(problem.replace(horizon=steps), 0.5), 1.0).log_evidence for steps in (50, 60)]
@@ -283,6 +283,6 @@ def test_arguments_are_checked():
     with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
         growth_rate(model)
     assert "between" in repr(average_reward(model, 0.0))
-    assert "nats a step" in repr(growth_rate(endless(gamble(), 1.0)))
+    assert "nats per step" in repr(growth_rate(endless(gamble(), 1.0)))
     assert "residual" in repr(stationary_distribution(model, [[0.5, 0.5]]))
     assert "error at most" in repr(policy_evaluation(endless(gamble(), discount=0.5), [[0.5, 0.5]]))

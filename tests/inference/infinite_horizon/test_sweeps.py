@@ -1,4 +1,4 @@
-"""Compiled sweeps, torch's, every form of the dynamics and any number of threads give the same answers."""
+"""Compiled and torch sweeps agree for every form of the dynamics and any number of threads."""
 
 import importlib.util
 
@@ -24,7 +24,7 @@ FORMS = ("padded", "rows", "dense")
 
 
 def swept(problem, v, threads=1, form=None, patch=None, where="auto", **options):
-    """T v, Q, the change, and v after a sweep in place; on the backend `where`."""
+    """T v, Q, the change, and v after a sweep in place, on the backend `where`."""
     with pytest.MonkeyPatch.context() as context:
         context.setenv("PGM_CONTROL_BACKEND", where)
         for name, value in (patch or {}).items():
@@ -71,8 +71,8 @@ def garnet(states, actions=3, outcomes=4, seed=0, padding=0.0):
 
 @laws
 @given(problems(), optimisms, st.lists(st.floats(-9, 9), min_size=3, max_size=3), st.booleans())
-def test_sweeps_are_the_definition(problem, beta, v, hard):
-    """Where no dead end is near: those stand at 0 here."""
+def test_sweeps_agree_with_the_definition(problem, beta, v, hard):
+    """Only for problems without dead ends, since these are stored as 0."""
     beta, temperature = (0.0, 0.0) if hard else (beta, problem.temperature)
     posed = InfiniteHorizonProblem.of(endless(mdp_of(problem), temperature, 0.9, problem.prior), beta)
     v = torch.tensor(v[: posed.num_states], dtype=torch.float64)
@@ -101,7 +101,7 @@ def test_compiled_equals_torch_in_every_form(problem, beta, v, hard):
     for form in FORMS if beta == 0 else FORMS[:2]:
         for where in ("auto", "torch"):
             found = swept(posed, v, form=form, where=where)
-            if hard:  # ties may go either way
+            if hard:  # ties may be resolved differently
                 for each in (reference, found):
                     each.pop("choice", None)
             same(found, reference)
@@ -110,7 +110,7 @@ def test_compiled_equals_torch_in_every_form(problem, beta, v, hard):
 @pytest.mark.parametrize(("temperature", "beta"), [(0.0, 0.0), (0.3, 0.0), (0.3, 1.0), (0.3, -1.0)])
 @pytest.mark.parametrize("where", ["auto", "torch"])
 def test_blocks_threads_and_unrolled_loops_change_nothing(temperature, beta, where):
-    """So many states are several blocks, the last one short."""
+    """600 states are several blocks, of which the last is incomplete."""
     mdp = garnet(600, padding=0.4)
     prior = np.random.default_rng(1).dirichlet(np.ones(3), 600)
     prior[::3, 1] = 0
@@ -125,7 +125,7 @@ def test_blocks_threads_and_unrolled_loops_change_nothing(temperature, beta, whe
 
 
 @needs_numba
-def test_the_answer_does_not_depend_on_the_number_of_threads(monkeypatch):
+def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     monkeypatch.setattr(bellman_module, "_ALONE", 1)
     for temperature in (0.0, 0.3):
         one, two, five = (value_iteration(endless(garnet(2000), temperature), 0.0, threads=n) for n in (1, 2, 5))
@@ -171,7 +171,7 @@ def test_tables_are_shared_and_not_copied():
 
 
 def test_extreme_values_are_exact_row_by_row():
-    """A state whose successors are all far below the rest keeps its value: there is no common maximum."""
+    """A state whose successors are all far below the others is exact, since no common maximum is subtracted."""
     p, successor = np.full((3, 1, 2), 0.5), np.array([[[1, 1]], [[1, 1]], [[2, 2]]])
     mdp = TabularMDP(np.eye(3)[0], p, successor, np.array([[[0.0, 1.0]], [[0.0, 0.0]], [[0.0, 0.0]]]), 1, 1.0)
     v = torch.tensor([0.0, -1e5, 1e5], dtype=torch.float64)
@@ -194,8 +194,8 @@ def test_certificates_by_hand():
         assert certify(Change(np.inf, -np.inf, True), 0.5, 0.0, 0.0) == (0.0, 0.0)
 
 
-def test_a_wild_combination_is_dropped_for_the_plain_sweep():
-    """Anderson's safeguard: values thrown far off cost one more sweep, not the progress made."""
+def test_a_bad_combination_is_replaced_by_a_plain_sweep():
+    """Anderson's safeguard: values far from the solution cost one more sweep but no progress."""
     mdp = random_mdp(seed=3, states=30, actions=3, horizon=1, discount=0.95)
     problem = InfiniteHorizonProblem.of(endless(mdp), 0.0)
     with problem.bellman(1) as bellman:
@@ -208,4 +208,4 @@ def test_a_wild_combination_is_dropped_for_the_plain_sweep():
             sweeps, step.v = step.sweeps, wild
             assert step.iterate().span <= span
             assert step.sweeps == sweeps + 2
-            step.iterate()  # so that there is a window again, to fall back on
+            step.iterate()  # rebuilds the window of stored sweeps

@@ -1,4 +1,4 @@
-"""Endless problems: the certificate bounds, every method and form agrees, and infer is the limit."""
+"""Value iteration: the certificate is a bound, all methods and forms agree, and it is the limit of `infer`."""
 
 import dataclasses
 import itertools
@@ -32,7 +32,7 @@ discounts = st.sampled_from([0.3, 0.9])
 
 
 def garnet(seed, states=60, actions=3, outcomes=4, discount=0.95, local=0):
-    """Random sparse dynamics; with `local`, successors are at most so many states away, and mixing is slow."""
+    """Random sparse dynamics; with `local`, successors are at most that many states away, and mixing is slow."""
     rng = np.random.default_rng(seed)
     shape = (states, actions, outcomes)
     if local:
@@ -49,7 +49,7 @@ def arrays(mdp):
 
 
 def distance(v, exact):
-    """The largest difference; entries that are both −inf are equal, and one alone is infinitely far."""
+    """The largest difference; it is 0 between two entries of −inf, and inf if only one is −inf."""
     v, exact = np.asarray(v, dtype=np.longdouble), np.asarray(exact)
     with np.errstate(invalid="ignore"):
         return float(np.where(v == exact, 0, np.abs(v - exact)).max())
@@ -58,7 +58,7 @@ def distance(v, exact):
 @laws
 @given(problems(), optimisms, discounts, st.sampled_from(METHODS), st.sampled_from(["span", "sup_norm"]))
 def test_the_certificate_bounds_the_distance_to_the_fixed_point(problem, beta, discount, method, stopping):
-    """Impossible and forbidden outcomes, masked actions, dead ends: at any tolerance, by any method."""
+    """For any tolerance and method, with impossible and forbidden outcomes, masked actions and dead ends."""
     tables = (problem.probability, problem.successor, problem.reward, problem.prior)
     q, v = fixed_point(*tables, problem.temperature, beta, discount)
     for tolerance in (1e-1, 1e-8):
@@ -96,7 +96,7 @@ def test_methods_agree_on_larger_problems(temperature, beta, local):
 @laws
 @given(problems(), optimisms, st.sampled_from([0.5, 0.9]))
 def test_it_is_the_limit_of_infer(problem, beta, discount):
-    """V_0 of a long horizon, with the same discount: the last value is γ^T away from mattering."""
+    """Compared with V_0 of a long horizon, where the last value has the weight γ^T."""
     steps = 60 if discount == 0.5 else 350
     mdp = mdp_of(problem).replace(horizon=steps, discount=discount, final_reward=None)
     prior = torch.as_tensor(problem.prior)
@@ -139,7 +139,7 @@ def test_values_rise_with_optimism(problem, discount):
 @laws
 @given(problems(), discounts)
 def test_a_low_temperature_tends_to_the_hard_maximum(problem, discount):
-    """The soft maximum is below the hard one by at most τ log 1/ρ a step."""
+    """The soft maximum is below the hard one by at most τ log 1/ρ per step."""
     mdp, temperature = mdp_of(problem), 1e-7
     hard, soft = (
         value_iteration(endless(mdp, tau, discount, problem.prior), 0.0, 1e-10).v for tau in (0.0, temperature)
@@ -149,7 +149,7 @@ def test_a_low_temperature_tends_to_the_hard_maximum(problem, discount):
     assert distance(soft, hard) <= temperature * np.log(1 / least) / (1 - discount) + 2e-10
 
 
-def test_mixing_problems_need_few_sweeps_and_sup_norm_many():
+def test_on_mixing_problems_span_needs_few_sweeps_and_sup_norm_many():
     model = endless(garnet(seed=3, states=500, discount=0.99))
     span = value_iteration(model, 0.0, method="value_iteration")
     sup_norm = value_iteration(model, 0.0, method="value_iteration", stopping="sup_norm")
@@ -158,7 +158,7 @@ def test_mixing_problems_need_few_sweeps_and_sup_norm_many():
     assert distance(span.v, sup_norm.v) <= span.error_bound + sup_norm.error_bound
 
 
-def test_anderson_saves_sweeps_where_mixing_is_slow_and_auto_finds_out():
+def test_anderson_saves_sweeps_if_mixing_is_slow_and_auto_selects_it():
     model = endless(garnet(seed=2, states=300, discount=0.99, local=3), 0.3)
     plain = value_iteration(model, 0.0, method="value_iteration")
     mixed = value_iteration(model, 0.0, method="anderson")
@@ -193,18 +193,18 @@ def test_cliff_walking_without_a_discount():
     assert found.v[36].item() == pytest.approx(-13.0, abs=1e-12)
 
 
-def test_values_without_a_limit_are_said_to_have_none():
+def test_values_without_a_limit_have_an_error_bound_of_inf():
     mdp = TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[1.0]]], 1)
     found = value_iteration(endless(mdp), 0.0, max_sweeps=20)
     assert found.status is ValueStatus.out_of_steps
     assert found.error_bound == torch.inf
 
 
-def test_dead_ends_far_away_are_found():
-    """A corridor that ends in a forbidden step: all states are lost, to an optimist those without a way out."""
+def test_distant_dead_ends_are_found():
+    """A corridor that ends in a forbidden step loses all states; with β > 0 only those without an exit."""
     states = 50
     successor = np.minimum(np.arange(states) + 1, states - 1)[:, None, None].repeat(2, 2)
-    successor[10, 0, 1] = 0  # a way out, by luck
+    successor[10, 0, 1] = 0  # a possible exit
     reward = np.zeros((states, 1, 2))
     reward[-1] = -np.inf
     mdp = TabularMDP(np.eye(states)[0], np.full((states, 1, 2), 0.5), successor, reward, 1, 0.9)
@@ -216,8 +216,8 @@ def test_dead_ends_far_away_are_found():
         assert (value_iteration(endless(mdp, 1.0), -1.0, method=method).v == -torch.inf).all()
 
 
-def test_padding_may_point_anywhere():
-    """Outcomes of probability 0 that lead to a dead end, and that a robust agent would fear if they were real."""
+def test_the_successors_of_padding_are_ignored():
+    """Outcomes of probability 0 lead to a dead end, which an adversarial agent (β < 0) would avoid otherwise."""
     p = np.array([[[1.0, 0.0]], [[0.5, 0.5]]])
     mdp = TabularMDP([1.0, 0.0], p, [[[0, 1]], [[1, 1]]], [[[1.0, -9.0]], [[-np.inf, 0.0]]], 1, 0.5)
     for beta in (-30.0, -1.0, 0.0, 1.0):
@@ -226,7 +226,7 @@ def test_padding_may_point_anywhere():
 
 @methods
 @pytest.mark.parametrize("temperature", [0.0, 1e-7, 1.0])
-def test_a_masked_action_does_not_count_however_good(method, temperature):
+def test_masked_actions_do_not_count(method, temperature):
     mdp = TabularMDP([1.0], [[[1.0], [1.0]]], [[[0], [0]]], [[[1.0], [5.0]]], 1, 0.5)
     found = value_iteration(endless(mdp, temperature, prior=np.array([[1.0, 0.0]])), 0.0, method=method)
     assert found.v.item() == pytest.approx(2.0, abs=1e-6)
@@ -236,19 +236,19 @@ def test_a_masked_action_does_not_count_however_good(method, temperature):
 
 @pytest.mark.slow
 def test_float32_tables_are_certified_too():
-    """Rows that sum to one in float32 alone do not stall it."""
+    """Rows that sum to one only to float32 precision do not prevent convergence."""
     mdp = garnet(seed=5, states=200, discount=0.99).to(dtype=torch.float32)
     p, r = mdp.probability.double().numpy(), mdp.reward.double().numpy()
     for method in METHODS:
         found = value_iteration(endless(mdp), 0.0, method=method)
         assert found.status is ValueStatus.converged
-        assert found.sweeps < 200 or method == "gauss_seidel"  # slow to move all values together
+        assert found.sweeps < 200 or method == "gauss_seidel"  # slow at shifting all values together
         assert distance(found.v, policy_iteration(p, mdp.successor.numpy(), r, 0.99)) <= found.error_bound + 1e-10
 
 
 @methods
 @pytest.mark.parametrize("temperature", [0.0, 0.3])
-def test_a_resumed_run_is_the_uninterrupted_one(method, temperature, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(method, temperature, tmp_path):
     model = endless(garnet(seed=6, states=40, discount=0.9, local=3), temperature)
     whole = value_iteration(model, 0.0, method=method)
     part = value_iteration(model, 0.0, method=method, max_sweeps=17, checkpoint=tmp_path / "part")
@@ -266,7 +266,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(method, temperature, tmp_path):
         value_iteration(endless(random_mdp(1), temperature, 0.9), 0.0, method=method, resume=tmp_path / "part")
 
 
-def test_checkpoints_that_are_none_are_refused(tmp_path):
+def test_invalid_checkpoints_are_refused(tmp_path):
     model = endless(random_mdp(1, discount=0.9))
     with pytest.raises(InvalidCheckpoint, match="no checkpoint"):
         value_iteration(model, 0.0, resume=tmp_path / "nothing")
@@ -314,7 +314,7 @@ def test_too_large_rewards_are_a_status_and_not_a_nan():
     assert found.policy.tolist() == [[1.0]]
 
 
-def test_more_digits_than_there_are_is_a_status():
+def test_a_tolerance_below_rounding_is_a_status():
     mdp = random_mdp(1, discount=0.99)
     found = value_iteration(endless(mdp), 0.0, tolerance=1e-15)
     assert found.status is ValueStatus.out_of_digits
@@ -322,8 +322,8 @@ def test_more_digits_than_there_are_is_a_status():
     assert "error at most" in repr(found)
 
 
-def test_an_action_prior_that_no_state_changes_is_one_row():
-    """So that a huge problem needs no table of it; whatever the dtype, uniform is uniform in float64."""
+def test_an_action_prior_equal_in_all_states_is_one_row():
+    """One row saves memory in huge problems; a uniform prior of any dtype is uniform in float64."""
     for mdp in (garnet(1), garnet(1).to(dtype=torch.float32)):
         model = TabularModel(mdp)
         assert model.action_prior.untyped_storage().nbytes() == model.action_prior.element_size()
@@ -341,14 +341,14 @@ def test_an_action_prior_that_no_state_changes_is_one_row():
     assert torch.equal(*found)
 
 
-def test_a_result_names_its_model():
+def test_a_result_has_its_model():
     model = endless(random_mdp(1, discount=0.9), 0.5)
     found = value_iteration(model, 0.3, method="anderson")
     assert found.model is model
     assert (found.optimism, found.method) == (Optimism(0.3, 0.3), "anderson")
 
 
-def test_a_model_is_asked_for():
+def test_an_mdp_instead_of_a_model_is_refused():
     with pytest.raises(InvalidArgument, match=r"`model` must be a tabular model, such as TabularModel\(mdp, temp"):
         InfiniteHorizonProblem.of(random_mdp(1), 0.0)  # pyright: ignore[reportArgumentType]
 

@@ -1,4 +1,4 @@
-"""Log-weights and what is estimated from them, against enumeration and exact evaluation."""
+"""Log-weights and the estimates from them, compared with enumeration and exact evaluation."""
 
 import itertools
 import math
@@ -39,7 +39,7 @@ MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_r
 
 
 def batch_of(paths):
-    """Enumerated trajectories, as the library holds them."""
+    """Enumerated trajectories in the format of the library."""
     return Trajectories(*(torch.tensor([path[i] for path in paths]) for i in range(3)))
 
 
@@ -53,7 +53,7 @@ def moved(guide, seed=0, spread=1.0):
 
 
 def within(estimated, exact, errors=5.0):
-    """Five standard errors: one false alarm in 1.7 million; the generators have seeds, so never one by chance."""
+    """Agreement within five standard errors: one false alarm in 1.7 million; seeds make the result reproducible."""
     assert 0 < estimated.standard_error < math.inf
     assert abs(estimated.mean - exact) <= errors * estimated.standard_error, (str(estimated), exact)
 
@@ -69,7 +69,7 @@ def test_the_exact_posterior_has_constant_log_weight(problem):
 
 @laws
 @given(problems())
-def test_targets_and_returns_are_those_of_the_enumeration(problem):
+def test_targets_and_returns_agree_with_enumeration(problem):
     model, paths = model_of(problem), list(oracles.paths(problem))
     together = batch_of(paths)
     expected = [path.log_weight(problem.temperature) for path in paths]
@@ -80,7 +80,7 @@ def test_targets_and_returns_are_those_of_the_enumeration(problem):
 @laws
 @given(problems())
 def test_densities_sum_to_one_and_are_products_of_their_factors(problem):
-    """All times at once, a step at a time, and by plain products."""
+    """Computed for all times at once, step by step, and by plain products."""
     model, paths = model_of(problem), list(oracles.paths(problem))
     blocks = moved(FreeGuide(model)).blocks() if infer(model, 1.0).value > -math.inf else model.blocks()
     process, together = MarkovProcess(blocks), batch_of(paths)
@@ -135,8 +135,8 @@ def test_estimates_are_unbiased(free, form):
         assert abs(found.delusion.mean) > 5 * found.delusion.standard_error
 
 
-def test_outcomes_of_the_true_world_follow_the_model():
-    """A free guide that throws only jackpots, and what its actions earn: .2 · 3 and no more."""
+def test_true_outcomes_follow_the_model():
+    """A free guide that believes in jackpots only earns .2 · 3 with its actions."""
     model = TabularModel(gamble(horizon=2), 0.2)
     posterior = infer(model, 1.0)
     for guide in (posterior, by_hand(posterior)):
@@ -146,14 +146,14 @@ def test_outcomes_of_the_true_world_follow_the_model():
         assert found.delusion.mean > 4.0
 
 
-def test_the_entropy_is_that_of_every_choice():
+def test_the_policy_entropy_is_that_of_every_choice():
     process = MarkovProcess(MODEL.blocks())
     drawn = simulate(process, MODEL.mdp, 100, torch.Generator().manual_seed(0))
     alive = (drawn.states[:, :-1] < 3).sum(-1)
     np.testing.assert_allclose(policy_entropy(process, MODEL.mdp, drawn), alive * math.log(2))
 
 
-def test_what_is_forbidden_is_minus_infinity_without_a_nan():
+def test_forbidden_trajectories_have_weight_minus_infinity_and_no_nan():
     mdp = gamble().replace(reward=[[[1.0, 0.0], [3.0, -math.inf]]])
     model = TabularModel(mdp)
     found = estimate(model, TabularModel(mdp), 100, torch.Generator().manual_seed(0))
@@ -165,7 +165,7 @@ def test_what_is_forbidden_is_minus_infinity_without_a_nan():
 
 
 def exact_iwae(problem, guide, particles):
-    """E log mean w, over all sets of trajectories."""
+    """E log mean w by enumeration of all sets of trajectories."""
     paths = list(oracles.paths(problem))
     together = batch_of(paths)
     log_q = MarkovProcess(guide.blocks()).log_probability(together).detach().numpy()
@@ -191,7 +191,7 @@ def test_the_importance_weighted_bound_rises_from_the_elbo_to_the_evidence():
     assert far.standard_error < 0.02
 
 
-def test_generators_settle_everything_and_leave_torch_alone():
+def test_generators_determine_all_draws_and_leave_the_state_of_torch_alone():
     guide = moved(ClampedGuide(MODEL))
     before = torch.get_rng_state()
     for form in (guide, by_hand(guide)):
@@ -201,7 +201,7 @@ def test_generators_settle_everything_and_leave_torch_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_estimates_are_written_with_two_digits_of_their_error():
+def test_estimates_are_printed_with_two_digits_of_their_error():
     assert str(Estimate(-1.23449, 0.01234, 10)) == "-1.234 ± 0.012"
     assert str(Estimate(12345.6, 78.9, 10)) == "12346 ± 79"
     assert str(Estimate(2.0, 0.0, 10)) == "2 ± 0"
@@ -244,7 +244,7 @@ def talkative():
             InvalidArgument,
             "`num_samples` must be a whole number, at least 2, but is 1",
         ),
-        (lambda: estimate_elbo(MODEL, MODEL, 1), InvalidArgument, "Take 1000, say"),
+        (lambda: estimate_elbo(MODEL, MODEL, 1), InvalidArgument, "Use 1000, say"),
         (lambda: iwae_bound(MODEL, MODEL, 0), InvalidArgument, "`num_particles` must be a whole number, at least 1"),
     ],
 )

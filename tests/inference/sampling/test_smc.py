@@ -1,4 +1,4 @@
-"""Sequential Monte Carlo and the guides that it improves, by running through every random number, and by sampling."""
+"""Sequential Monte Carlo and improved guides, by enumeration of all random numbers and by sampling."""
 
 import itertools
 import math
@@ -62,12 +62,12 @@ def moved(guide, seed=0, spread=1.0):
 
 
 def batch_of(paths):
-    """Enumerated trajectories, as the library holds them."""
+    """Enumerated trajectories in the format of the library."""
     return Trajectories(*(torch.tensor([path[i] for path in paths]) for i in range(3)))
 
 
 def within(estimated, exact):
-    """Five standard errors."""
+    """Agreement within five standard errors."""
     assert 0 < estimated.standard_error < math.inf
     assert abs(estimated.mean - exact) <= 5 * estimated.standard_error, (str(estimated), exact)
 
@@ -75,9 +75,9 @@ def within(estimated, exact):
 def every_run(monkeypatch, run, pinned=False):
     """(probability, result) of a function for every sequence of random numbers that the library may draw.
 
-    The draws are replaced by choices that are made one after the other; then the last one that has another face left is
-    changed, until none has. Systematic resampling is constant in its uniform number between points that are known. With
-    `pinned` the draws of particle 0, which are thrown away, are not run through.
+    The draws are replaced by a sequence of choices. After each run, the last choice with an outcome left is changed,
+    until none is left. Systematic resampling is constant in its uniform number between known points. With `pinned` the
+    draws of particle 0, which are discarded, are not enumerated.
     """
     script, outcomes_left, probability = [], [], [1.0]
     position = [0]
@@ -136,7 +136,7 @@ def every_run(monkeypatch, run, pinned=False):
 
 @laws
 @given(problems())
-def test_the_posterior_with_its_values_ahead_has_equal_weights_throughout(problem):
+def test_the_posterior_with_its_values_as_lookahead_has_equal_weights(problem):
     model = model_of(problem)
     posterior = infer(model, FREE)
     assume(posterior.value > -math.inf)
@@ -148,17 +148,17 @@ def test_the_posterior_with_its_values_ahead_has_equal_weights_throughout(proble
 
 @settings(laws, max_examples=40)
 @given(problems())
-def test_nothing_is_ever_nan_and_the_dead_stay_dead(problem):
+def test_no_result_is_nan_and_particles_of_weight_zero_keep_it(problem):
     model = model_of(problem)
     found = smc(model, model, 6, threshold=0.9, seed=seeded())
     assert not torch.isnan(found.log_weights).any()
     assert not math.isnan(found.log_evidence)
     assert ((found.effective_sample_size >= 0) & (found.effective_sample_size <= 6 + 1e-9)).all()
     targets = log_target(model, found.trajectories)
-    assert (torch.isneginf(found.log_weights) | ~torch.isneginf(targets)).all()  # no weight on what is forbidden
+    assert (torch.isneginf(found.log_weights) | ~torch.isneginf(targets)).all()  # no weight on forbidden trajectories
     if infer(model, FREE).value == -math.inf:
         assert found.log_evidence == -math.inf
-    states, actions, outcomes = found.trajectories  # who was resampled has a past that leads to where it is
+    states, actions, outcomes = found.trajectories  # the past of a resampled particle leads to its state
     arrived = model.mdp.successor[states[:, :-1].clamp(max=problem.ended - 1), actions, outcomes]
     followed = (states[:, 1:] == arrived) | (states[:, 1:] == problem.ended)
     assert followed.all()
@@ -175,7 +175,7 @@ def test_without_resampling_it_is_importance_sampling():
 
 
 def tiny(actions=1, outcomes=2, horizon=2):
-    """Two states, and trajectories of which several are likely."""
+    """A problem with two states and several likely trajectories."""
     rng = np.random.default_rng(3)
     shape = (2, actions, outcomes)
     mdp = TabularMDP(
@@ -192,7 +192,7 @@ def tiny(actions=1, outcomes=2, horizon=2):
 @pytest.mark.parametrize(("actions", "outcomes"), [(1, 2), (2, 1)])
 @pytest.mark.parametrize("lookahead", [None, torch.tensor([[0.3, -0.4], [1.0, -0.2], [7.0, 7.0]], dtype=torch.float64)])
 def test_the_expectation_of_the_evidence_is_exact_over_every_run(monkeypatch, actions, outcomes, lookahead):
-    """Two particles, two steps: the sum over all random numbers is p(O) to the last digits."""
+    """For two particles and two steps, the sum over all random numbers is p(O) up to rounding."""
     model = tiny(actions, outcomes)
     guide = moved(FreeGuide(model))
 
@@ -209,8 +209,8 @@ def test_the_expectation_of_the_evidence_is_exact_over_every_run(monkeypatch, ac
 
 
 @pytest.mark.parametrize(("particles", "horizon", "threshold"), [(2, 2, 0.0), (2, 2, 0.8), (2, 2, 1.0), (3, 1, 1.0)])
-def test_a_step_of_particle_gibbs_leaves_the_posterior_as_it_is(monkeypatch, particles, horizon, threshold):
-    """The reference drawn from the posterior, every random number run through: what is kept is the posterior again."""
+def test_a_step_of_particle_gibbs_leaves_the_posterior_invariant(monkeypatch, particles, horizon, threshold):
+    """With a reference from the posterior, the result over all random numbers has the posterior distribution."""
     model = tiny(horizon=horizon)
     guide = moved(FreeGuide(model), seed=2)
     paths = list(oracles.paths(problem_of(model.mdp, model.temperature)))
@@ -282,7 +282,7 @@ def test_weighted_marginals_approach_those_of_the_posterior():
     assert float(found.state[0].sum()) == pytest.approx(1.0)
 
 
-def test_resampling_gives_every_particle_its_share_but_for_a_fraction():
+def test_systematic_resampling_rounds_each_share_up_or_down():
     log_weight = torch.randn(500, 8, generator=seeded(), dtype=torch.float64) * 2
     log_weight[:, 3] = -math.inf
     chosen = systematic(log_weight, seeded())
@@ -294,8 +294,8 @@ def test_resampling_gives_every_particle_its_share_but_for_a_fraction():
     np.testing.assert_allclose(counts.double().mean(0), due.mean(0), atol=0.1)
 
 
-def test_rounding_never_revives_the_dead(monkeypatch):
-    """A uniform number next to 1, in float32: the last position rounds to the whole mass."""
+def test_rounding_never_selects_a_particle_of_weight_zero(monkeypatch):
+    """With a uniform number just below 1 in float32, the last position rounds to the total mass."""
     almost_one = 1 - 2.0**-24
     monkeypatch.setattr(torch, "rand", lambda *shape, **kwargs: torch.full(shape, almost_one, dtype=kwargs["dtype"]))
     for dead_at_the_end in (0, 1):
@@ -304,7 +304,7 @@ def test_rounding_never_revives_the_dead(monkeypatch):
 
 
 class Remembering(ClampedProcess):
-    """A process that remembers the last state, and checks that it is where it remembers to be."""
+    """A process that stores the last state, and checks that the current state equals it."""
 
     def begin(self, state):
         return state[:, None].double()
@@ -323,19 +323,19 @@ def test_the_memory_of_a_particle_follows_its_ancestors():
     assert found.resampled.any()
 
 
-def test_all_dead_is_evidence_zero():
+def test_if_all_particles_have_weight_zero_the_evidence_is_zero():
     for lookahead in (None, infer(ALL_FORBIDDEN, 1.0).v):
         found = smc(ALL_FORBIDDEN, ALL_FORBIDDEN, 5, threshold=1.0, lookahead=lookahead)
         assert found.log_evidence == -math.inf
         assert torch.isneginf(found.log_weights).all()
         assert found.effective_sample_size.tolist() == pytest.approx([5.0, 0.0, 0.0, 0.0])
         assert not torch.isnan(found.marginals().state).any()
-        with pytest.raises(InvalidArgument, match="Raise `num_particles`, or propose with a guide that avoids them"):
+        with pytest.raises(InvalidArgument, match="Raise `num_particles`, or propose with a guide that avoids it"):
             found.sample(1)
 
 
 def test_a_lookahead_of_minus_infinity_excludes_nothing():
-    """The ELBO to come of a guide that risks what is forbidden is −inf where the posterior goes on."""
+    """The ELBO to go of a guide that risks a forbidden outcome is −inf in states that the posterior visits."""
     mdp = gamble(horizon=2).replace(reward=[[[1.0, 0.0], [3.0, -math.inf]]])
     model = TabularModel(mdp)
     lookahead = values_to_go(model, model.blocks())[0]
@@ -358,7 +358,7 @@ def test_results_are_data():
 
 
 def exact_resampling(model, guide, particles):
-    """Probabilities of sampling–importance–resampling and the importance-weighted bound, over all sets."""
+    """Probabilities of sampling–importance–resampling and the importance-weighted bound, by enumeration of all sets."""
     paths = list(oracles.paths(problem_of(model.mdp, model.temperature)))
     log_q = MarkovProcess(guide.blocks()).log_probability(batch_of(paths)).detach().numpy()
     log_target_of = np.asarray([path.log_weight(model.temperature) for path in paths])
@@ -372,8 +372,8 @@ def exact_resampling(model, guide, particles):
 
 
 @pytest.mark.statistical
-def test_resampling_by_importance_is_what_its_definition_says():
-    """The ELBO of what is kept lies between the bound and the evidence; frequencies and returns are the enumerated."""
+def test_resampling_by_importance_agrees_with_its_definition():
+    """The ELBO of the kept trajectory lies between bound and evidence; frequencies and returns are exact."""
     model = tiny(actions=2, horizon=1)
     guide = moved(ClampedGuide(model))
     paths, share, bound, elbo = exact_resampling(model, guide, 3)
@@ -396,7 +396,7 @@ def test_resampling_by_importance_is_what_its_definition_says():
 
 @pytest.mark.statistical
 def test_bounds_are_ordered():
-    """More particles are better, one is the guide, and the bound of importance is that of `iwae_bound`."""
+    """More particles are better, one particle equals the guide, and the bound equals `iwae_bound`."""
     guide = ClampedGuide(MODEL)
     within(ImportanceGuide(MODEL, guide, 1).bound(4000, seeded()), evaluate(MODEL, guide).elbo)
     within(SMCGuide(MODEL, guide, 1).bound(4000, seeded()), evaluate(MODEL, guide).elbo)
@@ -425,7 +425,7 @@ def test_an_improved_guide_runs_at_the_models_sites():
 
 
 @pytest.mark.parametrize("kind", [ImportanceGuide, SMCGuide])
-def test_an_improved_guide_never_has_a_wrong_elbo(kind):
+def test_the_elbo_of_an_improved_guide_is_refused(kind):
     improved = kind(MODEL, ClampedGuide(MODEL), 4)
     message = "cannot tell its log-probability.*take its `bound"
     for loss in (Trace_ELBO(), TraceEnum_ELBO(), Trace_ELBO(num_particles=2)):
@@ -439,11 +439,11 @@ def test_an_improved_guide_never_has_a_wrong_elbo(kind):
         improved()
 
 
-def test_an_improved_guide_whose_particles_all_have_weight_zero_says_so():
+def test_an_improved_guide_refuses_if_all_particles_have_weight_zero():
     improved = ImportanceGuide(ALL_FORBIDDEN, ALL_FORBIDDEN, 4)
     assert improved.bound(10) == Estimate(-math.inf, 0.0, 10)
     for call in (improved.sample, improved.marginals, improved.imagined_return):
-        with pytest.raises(InvalidGuide, match=r"All 4 particles met what is forbidden.*Raise `num_particles`"):
+        with pytest.raises(InvalidGuide, match=r"All 4 particles .*forbidden.*Raise `num_particles`"):
             call(2)
 
 
@@ -455,7 +455,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
     [
         (lambda: smc(MODEL, MODEL, 0), "`num_particles` must be a whole number, at least 1"),
         (lambda: smc(MODEL, MODEL, 2, threshold=1.5), "`threshold` must be a number from 0 to 1, but is 1.5"),
-        (lambda: smc(MODEL, lambda: None, 2), "`guide` must propose a step at a time.*see iwae_bound"),
+        (lambda: smc(MODEL, lambda: None, 2), "`guide` must propose one step at a time.*see iwae_bound"),
         (lambda: smc(TabularModel(gamble(), 0.0), MODEL, 2), "positive temperature"),
         (lambda: smc(MODEL, MODEL, 2, lookahead=torch.zeros(3, 3)), r"`lookahead` must have shape \(4, 3\)"),
         (lambda: smc(MODEL, MODEL, 2, lookahead=torch.full((4, 3), math.nan)), "finite or −inf"),
@@ -471,7 +471,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
             lambda: conditional_smc(ALL_FORBIDDEN, ALL_FORBIDDEN, ALL_FORBIDDEN_PATH, 2),
             "must be possible, but has probability 0 under the model",
         ),
-        (lambda: ImportanceGuide(MODEL, lambda: None, 2), "`guide` must propose a step at a time"),
+        (lambda: ImportanceGuide(MODEL, lambda: None, 2), "`guide` must propose one step at a time"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`num_samples` must be a whole number, at least 2"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).sample(0), "`n` must be a whole number, at least 1"),
     ],
