@@ -95,10 +95,11 @@ class Identification:
         for directions, what in groups:
             if len(directions):
                 number, said = len(directions), what if len(directions) > 1 else _singular(what)
-                lines.append(f"No demonstrations identify: {number} {said} ({self._of(directions)}).")
+                lines.append(f"No demonstrations identify these directions: {number} {said} ({self._of(directions)}).")
         if len(self.unobserved):
             lines.append(
-                f"These demonstrations do not identify: {len(self.unobserved)} more ({self._of(self.unobserved)})."
+                f"These demonstrations do not identify further directions: {len(self.unobserved)} "
+                f"({self._of(self.unobserved)})."
             )
         if self.scale_trades:
             lines.append("The temperature trades against the scale of the reward: only their ratio is identified.")

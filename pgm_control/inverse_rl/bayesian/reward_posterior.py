@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from xarray import DataTree
 
 _HEAD = (
-    ("", "mean", "sd", "90 % interval", "prior sd", "effective draws", "r̂"),
-    ("", "", "", "", "", "", ""),
+    ("", "mean", "standard", "90 % interval", "prior standard", "effective draws", "r̂"),
+    ("", "", "deviation", "", "deviation", "", ""),
 )
 _SIGNS = {"optimism": "β", "temperature": "τ"}
 _EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
