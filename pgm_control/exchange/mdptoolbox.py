@@ -44,8 +44,8 @@ def from_mdptoolbox(
 
     Args:
         transitions: P(a, s, s'), of shape (A, S, S), or a list with a matrix for each action, dense or scipy.sparse.
-        reward: in reward units, of shape (S,), for the state in which the action is taken; (S, A); or (A, S, S), also as
-            a list with a matrix for each action. An array with two axes is always (S, A), as in the toolbox.
+        reward: in reward units, of shape (S,), for the state in which the action is taken; (S, A); or (A, S, S), also
+            as a list with a matrix for each action. An array with two axes is always (S, A), as in the toolbox.
         discount: gamma, in (0, 1].
         horizon: T, which the layout does not hold; the toolbox's `FiniteHorizon` takes it as `N`.
         initial: p(s_0), which the layout does not hold; default: uniform.

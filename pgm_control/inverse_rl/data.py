@@ -67,7 +67,7 @@ def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
 
     `TabularMDP.from_gymnasium` and `discretise` add a last state "ended". If `mdp` has it, an episode that the
     environment ended leads to this state, because nothing follows the state of its last observation. An episode that
-    a time limit cut does not: `terminated` tells the two apart, or `terminal` together with
+    a time limit cut does not: `terminated` distinguishes the two, or `terminal` together with
     `infos[-1]["TimeLimit.truncated"]`.
 
     Args:
