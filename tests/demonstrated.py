@@ -1,4 +1,4 @@
-"""Problems whose demonstrations are known exactly."""
+"""Small problems and demonstrations of exact posteriors for the tests of inverse reinforcement learning."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from pgm_control import Optimism, TabularMDP, TabularModel, infer
 
 
 def problem(seed=0, horizon=4, discount=1.0, temperature=0.7):
-    """A model with a prior that is not uniform, and its trajectories."""
+    """Return a model with an action prior that is not uniform."""
     mdp = random_mdp(seed, states=3, actions=2, outcomes=3, horizon=horizon, discount=discount)
     prior = np.random.default_rng(seed).dirichlet(np.ones(2), 3)
     return TabularModel(mdp, temperature, prior)
@@ -21,7 +21,7 @@ def seen(model, n=7, seed=0, optimism=0.0):
 
 
 def corridor(horizon=5):
-    """Three cells and an end that is never left and pays nothing; forward slips one time in five."""
+    """Return three cells and an absorbing end without reward; a step forward fails one time in five."""
     probability = np.zeros((4, 2, 4))
     for s in range(3):
         probability[s, 0, s] = 1.0

@@ -1,4 +1,4 @@
-"""Demonstrators of whom a few days were watched."""
+"""Demonstrators, and demonstrations drawn from them."""
 
 import torch
 from demonstrated import problem
@@ -21,7 +21,7 @@ DEMONSTRATORS = {
 
 
 def drawn(model, demonstrator, n, seed=0):
-    """Demonstrations of a demonstrator, in the dice that are its own."""
+    """Return demonstrations drawn from a demonstrator in the dynamics of its behaviour."""
     mdp, generator = model.mdp, torch.Generator().manual_seed(seed)
     behaviour = demonstrator.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
     policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
@@ -36,7 +36,7 @@ def drawn(model, demonstrator, n, seed=0):
 
 
 def with_reward(mdp, weight):
-    """The problem with a reward of states."""
+    """Return the problem with a reward of states."""
     reward = torch.as_tensor(weight).to(mdp.reward)[:, None, None].expand_as(mdp.reward).contiguous()
     return TabularMDP(mdp.initial, mdp.probability, mdp.successor, reward, mdp.horizon)
 
@@ -48,7 +48,7 @@ MILD = DialDemonstrator(0.25)
 
 
 def watched(n=150):
-    """A problem, and demonstrations of one who hopes a little."""
+    """Return a model, and demonstrations of a mildly optimistic demonstrator."""
     model = problem(1, horizon=4)
     mdp = with_reward(model.mdp, 1.5 * FEATURE[:, 0])
     return model, drawn(TabularModel(mdp, 0.7, model.action_prior), MILD, n)

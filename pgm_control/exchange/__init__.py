@@ -1,4 +1,4 @@
-"""Exchange with other libraries: labelled arrays, array layouts, maps drawn in text, continuous environments."""
+"""Exchange with other libraries: labelled arrays, array layouts, text maps and continuous environments."""
 
 # isort: off
 # Labelled results

@@ -1,4 +1,4 @@
-"""Trajectories as draws, for ArviZ."""
+"""Sampled trajectories in the data format of ArviZ."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,28 +27,28 @@ def to_arviz(
     num_chains: int = 4,
     seed: int | torch.Generator | None = None,
 ) -> "DataTree":
-    r"""Draws from a posterior or a guide as the groups that ArviZ knows.
+    r"""Return draws from a posterior or a guide as an ArviZ data tree.
 
-    | group | what is in it |
+    | group | contents |
     |---|---|
     | `posterior` | `state`, `action`, `outcome` of each draw by time (indices), and its `total_reward` |
     | `sample_stats` | `log_weight`, log p~ − log q in nats, all equal if the posterior is exact; `lp`, log p~ |
-    | `prior` | the same variables drawn from the model: what the action prior does in the true world |
+    | `prior` | the same variables drawn from the model: the action prior in the true dynamics |
     | `constant_data` | the tables of the problem, as `to_xarray(mdp)` |
-    | `fit` | of a `Fit`: its ELBO by step |
+    | `fit` | for a `Fit`: its ELBO by step |
 
-    Draws are independent; chains only share them out, for ArviZ's habits. At temperature 0 there are no weights. Once
-    ended (discount below 1), the state is S and the action and the outcome are 0.
+    Draws are independent; they are divided into chains only because ArviZ expects chains. At temperature 0 there are no
+    weights. After the discount (below 1) has ended a trajectory, its state is S and its action and outcome are 0.
 
     Args:
         result: a posterior, a guide with `blocks()`, or a fit of one.
-        model: the model, where the guide does not know it itself.
-        num_samples: draws in each chain.
-        num_chains: how many chains.
+        model: the model, if the guide does not hold it.
+        num_samples: the number of draws in each chain.
+        num_chains: the number of chains.
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
-        InvalidArgument: if there is nothing to draw from, or a number is below 1.
+        InvalidArgument: if `result` cannot be sampled or its model is missing, or a number is below 1.
         MissingExtra: without arviz-base, with the command that installs it.
     """
     try:
@@ -85,7 +85,7 @@ def to_arviz(
         groups,
         dims={"state": ["time_and_last"], "action": ["time"], "outcome": ["time"]},
         coords={"time": range(mdp.horizon), "time_and_last": range(mdp.horizon + 1)},
-        check_conventions=False,  # more chains than draws are no mistake here
+        check_conventions=False,  # more chains than draws are allowed here
         attrs={"/": {"made_by": "pgm_control", "temperature": model.temperature, "horizon": mdp.horizon}},
     )
     for group in groups:
@@ -113,7 +113,7 @@ def _model_of(guide: object, model: MarkovModel | None) -> MarkovModel:
     found = getattr(guide, "model", None) if model is None else model
     if found is None:
         raise InvalidArgument(
-            f"`model` must be given for a {type(guide).__name__}, which does not know its own. Pass the model that it "
+            f"`model` must be given for a {type(guide).__name__}, which does not hold its own. Pass the model that it "
             "was built for."
         )
     require_model(found)

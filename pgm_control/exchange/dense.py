@@ -1,4 +1,4 @@
-"""Dense arrays of a problem, and what they cannot hold: the common ground of all exporters."""
+"""Dense arrays of a problem, and the checks of what a layout can hold, shared by all exporters."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -15,7 +15,7 @@ from ..text.one_line import one_line
 from ..text.wording import action_phrase, amount, state_phrase
 
 RewardForm = Literal["transition", "pair", "state"]
-"""What a reward may depend on: (s, a, s'), (s, a) or s alone."""
+"""The arguments of a reward: (s, a, s'), (s, a) or s alone."""
 
 _MOST = 1 << 28  # entries of a dense table, 2 GiB
 
@@ -26,7 +26,7 @@ class DenseArrays(NamedTuple):
     Attributes:
         initial: p(s_0).
         transition: p(s'|s, a).
-        reward: r(s, a, s'), in reward units; 0 where the move is impossible.
+        reward: r(s, a, s'), in reward units; 0 for impossible transitions.
         horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
     """
 
@@ -44,20 +44,21 @@ class DenseArrays(NamedTuple):
 
 
 def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
-    r"""A problem as dense transition and reward matrices.
+    r"""Return a problem as dense transition and reward matrices.
 
     $$p(s' \mid s, a) = \sum_{k \to s'} p(k \mid s, a)$$
 
-    Outcomes with the same successor and the same reward become one, which changes no answer. Those with the same
-    successor and different rewards cannot: exact inference tilts each by its own reward, and their average by another.
+    Outcomes with the same successor and the same reward become one, which changes no answer. Outcomes with the same
+    successor and different rewards cannot be merged without a change: exact inference tilts each by its own reward, and
+    a merged one by the average.
 
     Args:
-        mdp: the problem. Its `factors` are not kept: how dice are thrown in parts is no part of a matrix.
-        merge: take the expected reward of outcomes that share a successor and differ in reward. The answers with
-            clamped dynamics stay what they are, those of free inference change.
+        mdp: the problem. Its `factors` are not kept, because a matrix cannot hold factored outcomes.
+        merge: whether to take the expected reward of outcomes that share a successor and differ in reward. Answers with
+            clamped dynamics stay the same, those of free inference change.
 
     Returns:
-        Arrays in float64, those of `TabularMDP.from_dense`, which gives the same problem back.
+        Arrays in float64, the arguments of `TabularMDP.from_dense`, which returns the same problem.
 
     Raises:
         InvalidArgument: if outcomes that share a successor differ in reward and `merge` is False, or the matrices would
@@ -78,17 +79,17 @@ def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
 
 
 def in_double(mdp: TabularMDP) -> TabularMDP:
-    """The problem in float64 on the CPU; itself if it is there already."""
+    """Return the problem in float64 on the CPU; the same object if it already is."""
     return mdp.to("cpu", torch.float64)
 
 
 def array(table: Tensor) -> np.ndarray:
-    """A copy as a numpy array, so that writing to it leaves the problem alone."""
+    """Return a copy as a numpy array, so that writing to it does not change the problem."""
     return table.detach().cpu().numpy().copy()
 
 
 def transition_matrix(mdp: TabularMDP) -> Float[np.ndarray, "state action next_state"]:
-    """p(s'|s, a), dense.
+    """Return p(s'|s, a) as a dense array.
 
     Raises:
         InvalidArgument: if it would have more than 2²⁸ entries.
@@ -102,14 +103,14 @@ def transition_matrix(mdp: TabularMDP) -> Float[np.ndarray, "state action next_s
 
 
 def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) -> Float[np.ndarray, "..."]:
-    """r(s, a, s'), r(s, a) or r(s) of a problem in float64; 0 where nothing is possible.
+    """Return r(s, a, s'), r(s, a) or r(s) of a problem in float64; 0 for impossible transitions.
 
     Args:
         mdp: the problem.
-        form: what the reward may depend on.
-        layout: what cannot hold more, for the message.
-        merge: take the expected reward of the outcomes of a move that differ. A reward that depends on the action is
-            never averaged over actions.
+        form: the arguments of the reward.
+        layout: the name of the layout, for the message.
+        merge: whether to take the expected reward of outcomes that share an entry and differ in reward. A reward that
+            depends on the action is never averaged over actions.
 
     Raises:
         InvalidArgument: if the form is unknown, or the rewards depend on more and may not be merged.
@@ -147,7 +148,7 @@ def _agreed(
     layout: str,
     merge: bool,
 ) -> Float[np.ndarray, " key"]:
-    """The one reward of all outcomes with the same key, or, merged, their expectation."""
+    """Return the common reward of all outcomes with the same key, or, if merged, their expected reward."""
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
     np.minimum.at(low, key, r)
     np.maximum.at(high, key, r)
@@ -164,7 +165,7 @@ def _agreed(
         raise InvalidArgument(
             f"`mdp` pays {amount(low[first])} or {amount(high[first])} by chance for {action_phrase(mdp, a)} in "
             f"{state_phrase(mdp, s)}{to}, which {layout} cannot hold. Pass merge=True for the expected reward: answers "
-            "with clamped dynamics stay what they are, but free inference of the merged problem is another."
+            "with clamped dynamics stay the same, but those of free inference change."
         )
     total, weight = np.zeros(size), np.zeros(size)
     np.add.at(total, key, p * r)
@@ -173,10 +174,10 @@ def _agreed(
 
 
 def require_held(mdp: TabularMDP, layout: str, discount: bool = True) -> None:
-    """Refuse what the arrays of a layout have no place for: a final reward and, in some, a discount.
+    """Refuse a final reward and, for some layouts, a discount, which the arrays cannot hold.
 
     Raises:
-        InvalidArgument: naming it, with the remedy.
+        InvalidArgument: naming the part that cannot be held, with the remedy.
     """
     if not isinstance(mdp, TabularMDP):
         raise InvalidArgument(f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one first.")

@@ -1,4 +1,4 @@
-"""Actions that are not there: the prior that leaves them out."""
+"""The action prior that excludes infeasible actions."""
 
 import torch
 from jaxtyping import Float
@@ -8,14 +8,14 @@ from ..problems.mdp import TabularMDP
 
 
 def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
-    r"""The uniform action prior over the actions that exist in a state, those with an outcome that is not forbidden.
+    r"""Return the uniform action prior over the feasible actions, those with an outcome that is not forbidden.
 
     $$\rho(a \mid s) = \frac{[a \in A(s)]}{|A(s)|}$$
 
-    Layouts with sets of feasible actions, such as QuantEcon's, become problems in which all others are forbidden by a
-    reward of −inf. Under the uniform prior over all A actions a forbidden one keeps its share of the prior, which
-    costs log(A / |A(s)|) nats in s and so shifts the soft values of states against each other; this prior does not. At
-    temperature 0 both give the same.
+    Layouts with sets of feasible actions, such as QuantEcon's, become problems in which all other actions are forbidden
+    by a reward of −inf. The uniform prior over all A actions gives the forbidden ones a share, which costs
+    log(A / |A(s)|) nats in s and therefore shifts the soft values of states against each other. This prior does not. At
+    temperature 0 both priors give the same values.
 
         model = TabularModel(mdp, temperature=1.0, action_prior=feasible_prior(mdp))
 
@@ -23,7 +23,7 @@ def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
         mdp: the problem.
 
     Returns:
-        Probabilities; uniform over all actions where none is feasible.
+        Probabilities; uniform over all actions in states without a feasible action.
     """
     exists = ((mdp.probability > 0) & (mdp.reward > -torch.inf)).any(-1).to(mdp.probability.dtype)
     exists = torch.where(exists.sum(-1, keepdim=True) > 0, exists, torch.ones_like(exists))

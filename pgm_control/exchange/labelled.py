@@ -27,11 +27,11 @@ _SCORE_UNITS = {"elbo": NATS, "gap": NATS, "policy_entropy": NATS, "dynamics_kl"
 
 
 def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
-    """A result as an xarray dataset.
+    """Return a result as an xarray dataset.
 
     Dimensions are called `time`, `state`, `action`, `outcome`, `next_state`, `time_and_last` (0 … T), `step` (of a fit)
-    and `guide`; the names of states and actions are their coordinates. Every variable says its `units`, "reward units",
-    "nats" or "probability", and its `long_name`. What is a single number stands in the attributes.
+    and `guide`; the names of states and actions are their coordinates. Every variable has `units`, "reward units",
+    "nats" or "probability", and a `long_name`. Single numbers are attributes of the dataset.
 
         values = to_xarray(infer(model, 1.0))
         values.policy.sel(state="hungry", time=0)
@@ -41,18 +41,18 @@ def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
     | a `TabularMDP` | initial, probability, successor, reward, final_reward; row and column, if it has a layout |
     | a `Posterior` | v, q, initial, policy, dynamics, state_marginals |
     | a guide with `blocks()` | initial, policy, dynamics, state_marginals |
-    | a `Fit` | elbo by step, and those of its guide |
+    | a `Fit` | elbo_history by step, and the variables of its guide |
     | a `TabularPolicy` | policy |
     | a `Ledger` | its tables |
     | a `Scorecard` | its columns, by guide |
-    | a `Comparison` | the same, and the elbo of its fits by step |
+    | a `Comparison` | the columns of its scorecard, and fit_elbo_history of its fits by step |
 
     Args:
         result: one of these.
-        mdp: the problem that a policy, a fit or a guide belongs to, where it does not know it itself.
+        mdp: the problem of a policy, a fit or a guide that does not hold it.
 
     Raises:
-        InvalidArgument: if it is something else, or a problem is needed and missing.
+        InvalidArgument: if the result is of another type, or a problem is needed and missing.
         MissingExtra: without xarray, with the command that installs it.
     """
     try:
@@ -81,13 +81,13 @@ Built = tuple[Variables, dict[str, Any], Mapping[str, tuple[str, ...] | None]]
 
 
 def variable(dims: str, values: Tensor | np.ndarray, units: str, long_name: str) -> Any:
-    """One entry of a dataset."""
+    """Return one variable of a dataset."""
     plain = values.detach().cpu().numpy().copy() if isinstance(values, Tensor) else np.asarray(values)
     return tuple(dims.split()), plain, {"units": units, "long_name": long_name}
 
 
 def names_of(mdp: TabularMDP | None) -> dict[str, tuple[str, ...] | None]:
-    """The coordinates that a problem knows."""
+    """Return the names of states and actions of a problem, by dimension."""
     if mdp is None:
         return {}
     return {"state": mdp.state_names, "next_state": mdp.state_names, "action": mdp.action_names}
@@ -105,16 +105,16 @@ def _labels(dim: str, names: tuple[str, ...] | None, size: int) -> Any:
 def _of_mdp(mdp: TabularMDP, _: TabularMDP | None) -> Built:
     final = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
     variables = {
-        "initial": variable("state", mdp.initial, PROBABILITY, "start p(s_0)"),
-        "probability": variable("state action outcome", mdp.probability, PROBABILITY, "true dice p(k|s, a)"),
+        "initial": variable("state", mdp.initial, PROBABILITY, "initial distribution p(s_0)"),
+        "probability": variable("state action outcome", mdp.probability, PROBABILITY, "true dynamics p(k|s, a)"),
         "successor": variable("state action outcome", mdp.successor, "index of a state", "state that k leads to"),
         "reward": variable("state action outcome", mdp.reward, REWARD, "reward r(s, a, k)"),
         "final_reward": variable("state", final, REWARD, "reward of the last state"),
     }
     if mdp.layout is not None:
         places = np.array([(np.nan, np.nan) if cell is None else cell for cell in mdp.layout])
-        variables["row"] = variable("state", places[:, 0], "cells", "row of a state; nan for one that lies nowhere")
-        variables["column"] = variable("state", places[:, 1], "cells", "column of a state, likewise")
+        variables["row"] = variable("state", places[:, 0], "cells", "row of a state; nan if it has no place")
+        variables["column"] = variable("state", places[:, 1], "cells", "column of a state; nan if it has no place")
     return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)
 
 
@@ -140,7 +140,7 @@ def _problem_of(guide: Any, mdp: TabularMDP | None) -> TabularMDP:
     found = mdp if mdp is not None else getattr(getattr(guide, "model", None), "mdp", None)
     if not isinstance(found, TabularMDP):
         raise InvalidArgument(
-            f"`mdp` must be given for a {type(guide).__name__}, which does not know its problem. Pass mdp=model.mdp."
+            f"`mdp` must be given for a {type(guide).__name__}, which does not hold its problem. Pass mdp=model.mdp."
         )
     return found
 
@@ -148,13 +148,13 @@ def _problem_of(guide: Any, mdp: TabularMDP | None) -> TabularMDP:
 def _of_blocks(blocks: Blocks, mdp: TabularMDP) -> Built:
     with torch.no_grad():
         variables = {
-            "initial": variable("state", blocks.log_initial.exp(), PROBABILITY, "start q(s_0)"),
+            "initial": variable("state", blocks.log_initial.exp(), PROBABILITY, "initial distribution q(s_0)"),
             "policy": variable("time state action", blocks.log_policy.exp(), PROBABILITY, "policy"),
             "dynamics": variable(
-                "time state action outcome", blocks.log_dynamics.exp(), PROBABILITY, "dice believed in, q_t(k|s, a)"
+                "time state action outcome", blocks.log_dynamics.exp(), PROBABILITY, "believed dynamics q_t(k|s, a)"
             ),
             "state_marginals": variable(
-                "time_and_last state", blocks.marginals().state, PROBABILITY, "being in a state, q(s_t)"
+                "time_and_last state", blocks.marginals().state, PROBABILITY, "state marginals q(s_t)"
             ),
         }
     return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)
@@ -178,13 +178,13 @@ def _of_policy(policy: TabularPolicy, mdp: TabularMDP | None) -> Built:
 
 
 def _of_ledger(ledger: Ledger, _: TabularMDP | None) -> Built:
-    what = "share of the gap, "
+    what = "part of the gap: "
     variables = {
-        "initial_by_state": variable("state", ledger.initial_by_state, NATS, what + "start"),
+        "initial_by_state": variable("state", ledger.initial_by_state, NATS, what + "initial distribution"),
         "policy_by_state": variable("time state", ledger.policy_by_state, NATS, what + "policy"),
-        "dynamics_by_pair": variable("time state action", ledger.dynamics_by_pair, NATS, what + "dice"),
+        "dynamics_by_pair": variable("time state action", ledger.dynamics_by_pair, NATS, what + "dynamics"),
         "survival_by_state": variable("time next_state", ledger.survival_by_state, NATS, what + "survival"),
-        "jensen": variable("time state action", ledger.jensen, NATS, "worth of freeing one throw"),
+        "jensen": variable("time state action", ledger.jensen, NATS, "gain of freeing one transition"),
         "delusion_by_step": variable("time_and_last", ledger.delusion_by_step, REWARD, "imagined − true reward"),
     }
     attributes = {
@@ -215,7 +215,7 @@ def _of_comparison(comparison: Comparison, _: TabularMDP | None) -> Built:
     attributes |= {"name": comparison.name, **{key: _plain(each) for key, each in comparison.settings.items()}}
     if comparison.fits:
         longest = max(len(each.elbo_history) for each in comparison.fits.values())
-        curves = np.full((len(comparison.fits), longest), np.nan)  # behind the end of a fit
+        curves = np.full((len(comparison.fits), longest), np.nan)  # nan after the end of a fit
         for row, each in zip(curves, comparison.fits.values(), strict=True):
             row[: len(each.elbo_history)] = each.elbo_history.cpu().numpy()
         variables["fit_elbo_history"] = variable("fit step", curves, NATS, "ELBO before the update of a step")
@@ -224,7 +224,7 @@ def _of_comparison(comparison: Comparison, _: TabularMDP | None) -> Built:
 
 
 def _plain(value: Any) -> Any:
-    """What a file of attributes can hold."""
+    """Return the value, or its string if attributes cannot hold it."""
     return value if isinstance(value, str | int | float) else str(value)
 
 

@@ -15,7 +15,7 @@ from .sparse_rows import Rows, entries_of, is_sparse, rows_of
 
 
 class MDPToolboxArrays(NamedTuple):
-    """The first arguments of its algorithms: `mdptoolbox.mdp.PolicyIteration(*to_mdptoolbox(mdp))`.
+    """The first arguments of pymdptoolbox's algorithms: `mdptoolbox.mdp.PolicyIteration(*to_mdptoolbox(mdp))`.
 
     Attributes:
         transitions: its P.
@@ -40,15 +40,15 @@ def from_mdptoolbox(
     state_names: Sequence[str] | None = None,
     action_names: Sequence[str] | None = None,
 ) -> TabularMDP:
-    """Read the arrays of pymdptoolbox (and of mdptoolbox-hiive).
+    """Return the problem given by arrays of pymdptoolbox (and of mdptoolbox-hiive).
 
     Args:
         transitions: P(a, s, s'), of shape (A, S, S), or a list with a matrix for each action, dense or scipy.sparse.
-        reward: in reward units, of shape (S,), for the state that is acted in; (S, A); or (A, S, S), also as a list
-            with a matrix for each action. Two axes are always (S, A), as the toolbox reads arrays.
+        reward: in reward units, of shape (S,), for the state in which the action is taken; (S, A); or (A, S, S), also
+            as a list with a matrix for each action. An array with two axes is always (S, A), as in the toolbox.
         discount: gamma, in (0, 1].
         horizon: T, which the layout does not hold; the toolbox's `FiniteHorizon` takes it as `N`.
-        initial: p(s_0), likewise; uniform unless given.
+        initial: p(s_0), which the layout does not hold; default: uniform.
         state_names, action_names: as in `TabularMDP`.
 
     Raises:
@@ -82,15 +82,16 @@ def from_mdptoolbox(
 
 
 def to_mdptoolbox(mdp: TabularMDP, rewards: RewardForm = "transition", merge: bool = False) -> MDPToolboxArrays:
-    """The arrays of pymdptoolbox (and of mdptoolbox-hiive).
+    """Return a problem as arrays of pymdptoolbox (and of mdptoolbox-hiive).
 
-    Not held, and to be given to its algorithms apart: the start, the horizon and names.
+    The layout does not hold the initial distribution, the horizon and the names; give them to its algorithms
+    separately.
 
     Args:
-        mdp: the problem, without a final reward. Rewards of −inf stay what they are.
+        mdp: the problem, without a final reward. Rewards of −inf are kept.
         rewards: "transition" for (A, S, S), "pair" for (S, A), "state" for (S,).
-        merge: take the expected reward where chance decides it and the shape cannot hold it. The answers with clamped
-            dynamics stay what they are, those of free inference change.
+        merge: whether to take the expected reward if it is random and the shape cannot hold it. Answers with clamped
+            dynamics stay the same, those of free inference change.
 
     Raises:
         InvalidArgument: if the layout cannot hold the problem.
@@ -104,7 +105,7 @@ def to_mdptoolbox(mdp: TabularMDP, rewards: RewardForm = "transition", merge: bo
 
 
 def _side_by_side(parts: list[Rows]) -> Rows:
-    """The rows of all actions, padded to the same width, as (state, action, outcome)."""
+    """Return the rows of all actions, padded to the same width, as (state, action, outcome)."""
     width = max(each.probability.shape[1] for each in parts)
 
     def stacked(tables: list[np.ndarray]) -> np.ndarray:
@@ -114,7 +115,7 @@ def _side_by_side(parts: list[Rows]) -> Rows:
 
 
 def _rewards(reward: Any, s: np.ndarray, successor: np.ndarray, actions: int) -> Float[np.ndarray, "..."]:
-    """r(s, a, k), from any of the shapes."""
+    """Return r(s, a, k) from a reward of any of the shapes."""
     states = len(s)
     if isinstance(reward, list | tuple) and len(reward) == actions and all(_axes(each) == 2 for each in reward):
         shapes = {tuple(each.shape) if is_sparse(each) else np.shape(each) for each in reward}

@@ -1,4 +1,4 @@
-"""The arrays of pymdp: likelihoods A, transitions B, log-preferences C and a start D."""
+"""The arrays of pymdp: likelihoods A, transitions B, log-preferences C and an initial distribution D."""
 
 import functools
 import math
@@ -20,7 +20,7 @@ _LAYOUT = "pymdp"
 
 
 class PymdpArrays(NamedTuple):
-    """The first arguments of pymdp's `Agent`, lists with one array a modality or factor: `Agent(*to_pymdp(problem))`.
+    """The first arguments of pymdp's `Agent`, one array per modality or factor: `Agent(*to_pymdp(problem))`.
 
     Version 1 takes the lists as they are; for 0.x wrap each with `pymdp.utils.obj_array_from_list`.
 
@@ -52,30 +52,31 @@ def from_pymdp(
     action_names: Sequence[str] | None = None,
     observation_names: Sequence[str] | None = None,
 ) -> PartiallyObservedMDP:
-    r"""Read the generative model of a pymdp agent.
+    r"""Return the problem given by the generative model of a pymdp agent.
 
-    Its conventions: `A[m][o, s_1, …, s_F]` $= p(o \mid s)$ and `B[f][s', s, a]` $= p(s' \mid s, a)$ have the outcome
-    first; `C[m][o]` is a log-preference in nats, up to a constant; `D[f]` is the start. The reward of a step is that of
-    what is seen on arriving, summed over modalities, $r = \tau \sum_m C_m(o_m)$, so that $r / \tau$ is pymdp's utility.
-    What is seen before the first action pays nothing, as in pymdp. The drive to learn about the state, the other half
-    of expected free energy, is no part of a problem.
+    Its conventions: `A[m][o, s_1, …, s_F]` $= p(o \mid s)$ and `B[f][s', s, a]` $= p(s' \mid s, a)$ have the random
+    variable first; `C[m][o]` is a log-preference in nats, up to a constant; `D[f]` is the initial distribution. The
+    reward of a step is that of the observation on arrival, summed over modalities, $r = \tau \sum_m C_m(o_m)$, so that
+    $r / \tau$ is pymdp's utility. The observation before the first action pays nothing, as in pymdp. The information
+    gain, the other term of expected free energy, is not part of a problem.
 
     States, actions and observations of several factors and modalities become one index each, the last factor running
-    fastest. Where chance decides, given the state, between observations that are preferred differently, the state is
-    told apart by the preference met, so that reward and state agree. Where the state is seen, the problem itself is
+    fastest. If a state has several possible observations with different preferences, it is split into one state for
+    each preference, so that the state determines the reward. If the state is observed, the fully observed problem is
     `from_pymdp(…).mdp`.
 
     Args:
-        A: one array a modality; its axes after the first are all factors, as in pymdp without `A_dependencies`.
-        B: one array a factor, which depends on itself and its own control alone.
-        C: one vector a modality; nothing is preferred unless given. Preferences that change with time are refused.
-        D: one vector a factor; uniform unless given.
-        horizon: T, its `policy_len`.
-        temperature: τ of the model to be made of it, in reward units per nat.
-        merge: take the expected preference of what may be seen in a state instead of telling states apart; this is
-            how pymdp itself plans, and what it calls utility. Free inference of the merged problem is another.
-        state_names: one for each combination of factors.
-        action_names, observation_names: likewise.
+        A: one array per modality; its axes after the first are all factors, as in pymdp without `A_dependencies`.
+        B: one array per factor, which depends only on this factor and its own control.
+        C: one vector per modality; default: no preferences. Preferences that change with time are refused.
+        D: one vector per factor; default: uniform.
+        horizon: T, pymdp's `policy_len`.
+        temperature: τ of the model that will use the problem, in reward units per nat.
+        merge: whether to take the expected preference of the observations of a state instead of splitting the state.
+            This is how pymdp plans, and what it calls utility. It changes the answers of free inference.
+        state_names: one name for each combination of factors.
+        action_names: one name for each combination of controls.
+        observation_names: one name for each combination of modalities.
 
     Raises:
         InvalidProblem: if the arrays do not fit together, or are batched.
@@ -94,7 +95,7 @@ def from_pymdp(
         classes = [
             (s, value, like == value)
             for s in range(states)
-            for value in np.unique(like[seen[:, s] > 0])  # of a state, what may be met in it
+            for value in np.unique(like[seen[:, s] > 0])  # the possible preferences in a state
         ]
     of = np.array([s for s, _, _ in classes])
     alone = np.bincount(of, minlength=states)[of] == 1
@@ -118,16 +119,16 @@ def from_pymdp(
 
 
 def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.0) -> PymdpArrays:
-    r"""The generative model of a pymdp agent, with one factor and one modality.
+    r"""Return a problem as the generative model of a pymdp agent, with one factor and one modality.
 
     $$C(o) = r / \tau$$
 
-    A problem whose state is seen gets observations that are the states. Not held: the horizon, pymdp's `policy_len`,
-    and names.
+    If the state of the problem is observed, the observations are the states. The layout does not hold the horizon,
+    which is pymdp's `policy_len`, and the names.
 
     Args:
-        problem: without a discount and a final reward. Its rewards must be known from what is seen on arriving: pymdp
-            has preferences for observations alone.
+        problem: a problem without a discount and a final reward. The observation on arrival must determine the reward,
+            because pymdp has preferences only for observations.
         temperature: τ, in reward units per nat.
 
     Raises:
@@ -146,9 +147,9 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
         known = preference[observed & ~np.isnan(preference)]
         if len(paid) > 1 or (len(paid) and (known != paid[0]).any()):
             raise InvalidArgument(
-                f"`problem` must pay for what is seen on arriving and nothing else, but arriving in "
-                f"{state_phrase(mdp, s)} is paid in several ways that look alike: pymdp's C(o) cannot hold it. Make "
-                "what is paid a part of the state, and let it be seen."
+                f"`problem` must pay for the observation on arrival and nothing else, but arriving in "
+                f"{state_phrase(mdp, s)} has several rewards with the same observation: pymdp's C(o) cannot hold them. "
+                "Make the reward a part of the state, and let it be observed."
             )
         if len(paid):
             preference[observed] = paid[0]
@@ -176,7 +177,7 @@ def _joint(
     Float[np.ndarray, " observation"],
     Float[np.ndarray, " state"],
 ]:
-    """All factors and modalities as one, each checked."""
+    """Return the arrays of the joint factor and the joint modality, after checks of each."""
     moves = [_array(f"B[{f}]", each, 3) for f, each in enumerate(transitions)]
     sizes = tuple(each.shape[1] for each in moves)
     for f, each in enumerate(moves):
@@ -192,7 +193,7 @@ def _joint(
         if each.shape[1:] != sizes:
             raise InvalidProblem(
                 f"`A[{m}]` must have shape (observation, {', '.join(map(str, sizes))}), but has {each.shape}. Give "
-                "every modality an axis for every factor, also where it does not depend on it."
+                "every modality an axis for every factor, even if it does not depend on it."
             )
     likes = (
         [np.zeros(len(each)) for each in sensors]
@@ -214,14 +215,14 @@ def _array(name: str, value: Any, axes: int) -> np.ndarray:
     found = np.asarray(value, dtype=np.float64)
     if found.ndim != axes:
         raise InvalidProblem(
-            f"`{name}` must have {axes} axes, but has shape {found.shape}. Take one of a batch, and spread what "
-            "depends on some factors only, or changes with time, by hand."
+            f"`{name}` must have {axes} axes, but has shape {found.shape}. Take one element of a batch. Expand by "
+            "hand an array that depends on some factors only, or that changes with time."
         )
     return found
 
 
 def _sensor(problem: PartiallyObservedMDP | TabularMDP) -> Float[np.ndarray, "state observation"]:
-    """p(o|s), if that is all there is to seeing."""
+    """Return p(o|s), if observations depend on nothing else."""
     if isinstance(problem, TabularMDP):
         return np.eye(problem.num_states)
     seen = array(problem.observation.double())
@@ -229,7 +230,7 @@ def _sensor(problem: PartiallyObservedMDP | TabularMDP) -> Float[np.ndarray, "st
     first = problem.initial_observation
     if not same or first is None or not np.array_equal(array(first.double()), seen[0]):
         raise InvalidArgument(
-            "`problem.observation` must depend on the state alone, and be seen at the start too, because pymdp's A "
-            "does not know the action. Make the action a part of the state."
+            "`problem.observation` must depend on the state alone, also at the start, because pymdp's A "
+            "does not depend on the action. Make the action a part of the state."
         )
     return seen[0] / seen[0].sum(-1, keepdims=True)

@@ -20,7 +20,7 @@ _LAYOUT = "QuantEcon's R(s, a)"
 
 
 class QuantEconArrays(NamedTuple):
-    """The arguments of `DiscreteDP`, in its order: `quantecon.markov.DiscreteDP(*to_quantecon(mdp))`.
+    """The arguments of QuantEcon's `DiscreteDP`, in its order: `quantecon.markov.DiscreteDP(*to_quantecon(mdp))`.
 
     Attributes:
         reward: its R, of shape (n, m), or (L,) for L feasible pairs, in reward units.
@@ -50,25 +50,25 @@ def from_quantecon(
     state_names: Sequence[str] | None = None,
     action_names: Sequence[str] | None = None,
 ) -> TabularMDP:
-    """Read the arrays of QuantEcon's `DiscreteDP`, in either of its forms.
+    """Return the problem given by the arrays of QuantEcon's `DiscreteDP`, in either of its forms.
 
         ddp = quantecon.markov.DiscreteDP(…)
         mdp = from_quantecon(ddp.R, ddp.Q, ddp.beta, ddp.s_indices, ddp.a_indices, horizon=100)
 
-    Actions that are not feasible, by a reward of −inf or by not being listed, are forbidden by a reward of −inf;
-    `feasible_prior(mdp)` is the action prior that leaves them out.
+    Infeasible actions, which have a reward of −inf or are not listed, are forbidden by a reward of −inf.
+    `feasible_prior(mdp)` is the action prior that excludes them.
 
     Args:
         reward: R of shape (n, m), or (L,) for a list of L feasible pairs, in reward units; −inf is infeasible.
-        transition: Q of shape (n, m, n) or (L, n); the latter may be a scipy.sparse matrix, which is read as it is.
+        transition: Q of shape (n, m, n) or (L, n); the latter may be a scipy.sparse matrix.
         discount: beta, in (0, 1].
         state_indices, action_indices: the state and the action of each pair, in any order; for the second form.
-        horizon: T, which the layout does not hold; `value_iteration` does without.
-        initial: p(s_0), likewise; uniform unless given.
+        horizon: T, which the layout does not hold; `value_iteration` does not use it.
+        initial: p(s_0), which the layout does not hold; default: uniform.
         state_names, action_names: as in `TabularMDP`.
 
     Raises:
-        InvalidProblem: if the arrays do not fit together, a pair stands twice, or a state has no feasible action.
+        InvalidProblem: if the arrays do not fit together, a pair occurs twice, or a state has no feasible action.
     """
     if state_indices is None or action_indices is None:
         if is_sparse(transition) or state_indices is not None or action_indices is not None:
@@ -85,7 +85,7 @@ def from_quantecon(
     _check_pairs(s, a, states, pairs, len(rows.probability), r)
     actions, width = int(a.max()) + 1, rows.probability.shape[1]
     probability = np.zeros((states, actions, width))
-    probability[..., 0] = 1.0  # what is not listed is forbidden, wherever it would lead
+    probability[..., 0] = 1.0  # unlisted actions are forbidden, so their successor is arbitrary
     successor = np.repeat(np.arange(states), actions * width).reshape(probability.shape)
     rewards = np.full(probability.shape, -np.inf)
     probability[s, a], successor[s, a], rewards[s, a] = rows.probability, rows.successor, r[:, None]
@@ -96,20 +96,20 @@ def from_quantecon(
 
 
 def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -> QuantEconArrays:
-    """The arrays of QuantEcon's `DiscreteDP`.
+    """Return a problem as the arrays of QuantEcon's `DiscreteDP`.
 
-    Not held, and to be given to its functions apart: the start, the horizon and names. An action whose outcomes are all
-    forbidden gets the reward −inf, or is not listed.
+    The layout does not hold the initial distribution, the horizon and the names; give them to its functions separately.
+    An action whose outcomes are all forbidden gets the reward −inf, or is not listed.
 
     Args:
         mdp: the problem, without a final reward.
         form: "product", all states and actions; "pairs", a list of the feasible ones; "sparse", the same with a
             scipy.sparse matrix.
-        merge: take the expected reward where chance decides it, which R(s, a) cannot hold. The answers with clamped
-            dynamics stay what they are, those of free inference change.
+        merge: whether to take the expected reward if it is random, which R(s, a) cannot hold. Answers with clamped
+            dynamics stay the same, those of free inference change.
 
     Raises:
-        InvalidArgument: if the layout cannot hold the problem, or there is no such form.
+        InvalidArgument: if the layout cannot hold the problem, or the form is unknown.
         MissingExtra: without scipy, for the sparse form.
     """
     require_held(mdp, "QuantEcon's DiscreteDP")
@@ -128,7 +128,7 @@ def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -
 
 
 def _product(reward: ArrayLike, transition: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """R and Q, where rows of Q that belong to infeasible pairs and are no distributions stay where they are."""
+    """Return R and Q; an infeasible pair whose row of Q is not a distribution gets its own state as successor."""
     r, p = (np.array(each, dtype=np.float64) for each in (_numbers(reward), _numbers(transition)))
     if r.ndim != 2 or p.shape != (*r.shape, len(r)):
         raise InvalidProblem(
@@ -148,8 +148,8 @@ def _numbers(value: Any) -> Any:
 def _check_pairs(s: np.ndarray, a: np.ndarray, states: int, pairs: int, rows: int, r: np.ndarray) -> None:
     if r.ndim != 1 or rows != pairs or s.shape != (pairs,) or a.shape != (pairs,):
         raise InvalidProblem(
-            "`reward`, `transition`, `state_indices` and `action_indices` must have one entry a pair, but have shapes "
-            f"{r.shape}, ({rows}, …), {s.shape} and {a.shape}."
+            "`reward`, `transition`, `state_indices` and `action_indices` must have one entry per pair, but have "
+            f"shapes {r.shape}, ({rows}, …), {s.shape} and {a.shape}."
         )
     for name, index, most in (("state_indices", s, states), ("action_indices", a, np.inf)):
         if not np.issubdtype(index.dtype, np.integer) or index.min() < 0 or index.max() >= most:
@@ -162,7 +162,7 @@ def _check_pairs(s: np.ndarray, a: np.ndarray, states: int, pairs: int, rows: in
     if feasible.max() > 1:
         at = tuple(map(int, np.argwhere(feasible > 1)[0]))
         raise InvalidProblem(
-            f"`state_indices` and `action_indices` must be distinct pairs, but {at} stands {feasible[at]} times."
+            f"`state_indices` and `action_indices` must be distinct pairs, but {at} occurs {feasible[at]} times."
         )
     feasible[s[r == -np.inf], a[r == -np.inf]] = 0
     _require_feasible(feasible > 0)
@@ -173,5 +173,5 @@ def _require_feasible(feasible: np.ndarray) -> None:
     if len(stuck):
         raise InvalidProblem(
             f"`reward[{int(stuck[0])}]` must have a feasible action, but all of its rewards are -inf or missing. Give "
-            "a state in which nothing can be done one action that stays there, at a reward of 0."
+            "a state without feasible actions one action that stays there, with a reward of 0."
         )

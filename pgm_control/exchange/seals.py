@@ -1,4 +1,4 @@
-"""The arrays of tabular environments in seals and imitation: matrices by state first, and a horizon."""
+"""The arrays of tabular environments in seals and imitation: matrices with the state first, and a horizon."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from .dense import RewardForm, array, in_double, require_held, reward_table, tra
 
 
 class SealsArrays(NamedTuple):
-    """The arguments of `TabularModelMDP`, by name: `TabularModelMDP(**to_seals(mdp)._asdict())`.
+    """The arguments of seals' `TabularModelMDP`, by name: `TabularModelMDP(**to_seals(mdp)._asdict())`.
 
     Attributes:
         transition_matrix: p(s'|s, a).
@@ -41,10 +41,10 @@ def from_seals(
     state_names: Sequence[str] | None = None,
     action_names: Sequence[str] | None = None,
 ) -> TabularMDP:
-    """Read the arrays of a tabular environment of seals.
+    """Return the problem given by the arrays of a tabular environment of seals.
 
-    A reward by state, r(s), is that of the state which is acted in, as `reward(state, action, new_state)` of seals has
-    it; the last state pays nothing.
+    A reward by state, r(s), belongs to the state in which the action is taken, as in `reward(state, action, new_state)`
+    of seals; the last state pays nothing.
 
         env, steps = gymnasium.make("seals/RiskyPath-v0"), 5
         bare = env.unwrapped
@@ -53,9 +53,9 @@ def from_seals(
     Args:
         transition_matrix: p(s'|s, a).
         reward_matrix: of shape (S,), (S, A) or (S, A, S), in reward units.
-        horizon: T. None, in seals an episode without end, is refused: there the limit is often that of a wrapper, and
-            stands in `env.spec.max_episode_steps`.
-        initial_state_dist: p(s_0); state 0 unless given, as in seals.
+        horizon: T. None, which means an endless episode in seals, is refused; the limit is then often that of a
+            wrapper, `env.spec.max_episode_steps`.
+        initial_state_dist: p(s_0); default: state 0, as in seals.
         discount: γ, which the layout does not hold.
         state_names, action_names: as in `TabularMDP`.
 
@@ -71,7 +71,7 @@ def from_seals(
     if horizon is None:
         raise InvalidProblem(
             "`horizon` must be given, but is None, which is an endless episode in seals. Pass a number of actions, "
-            "such as env.spec.max_episode_steps; `value_iteration` does without."
+            "such as env.spec.max_episode_steps; `value_iteration` does not use it."
         )
     start = np.eye(len(p))[0] if initial_state_dist is None else initial_state_dist
     by_pair = np.repeat(r[:, None], p.shape[1], 1) if r.ndim == 1 else r
@@ -79,15 +79,15 @@ def from_seals(
 
 
 def to_seals(mdp: TabularMDP, rewards: RewardForm = "transition", merge: bool = False) -> SealsArrays:
-    """The arrays of a tabular environment of seals, which imitation's tabular algorithms read too.
+    """Return a problem as the arrays of a tabular environment of seals, which imitation's tabular algorithms also read.
 
-    Imitation's maximum causal entropy wants rewards by state: `rewards="state"`.
+    Imitation's maximum causal entropy algorithm needs rewards by state: `rewards="state"`.
 
     Args:
-        mdp: the problem, without a final reward and a discount. Names are not held.
+        mdp: the problem, without a final reward and a discount. The layout does not hold names.
         rewards: "transition" for (S, A, S), "pair" for (S, A), "state" for (S,).
-        merge: take the expected reward where chance decides it and the shape cannot hold it. The answers with clamped
-            dynamics stay what they are, those of free inference change.
+        merge: whether to take the expected reward if it is random and the shape cannot hold it. Answers with clamped
+            dynamics stay the same, those of free inference change.
 
     Raises:
         InvalidArgument: if the layout cannot hold the problem.

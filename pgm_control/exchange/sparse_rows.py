@@ -1,4 +1,4 @@
-"""Sparse matrices of scipy, read without importing it, as rows of outcomes."""
+"""Conversion of scipy's sparse matrices to rows of outcomes, without importing scipy."""
 
 from typing import Any, NamedTuple
 
@@ -16,18 +16,18 @@ class Rows(NamedTuple):
 
 
 def is_sparse(value: object) -> bool:
-    """True of a matrix or array of scipy.sparse, whatever its format."""
+    """Return whether a value is a matrix or array of scipy.sparse, in any format."""
     return hasattr(value, "tocsr") and hasattr(value, "shape")
 
 
 def rows_of(name: str, matrix: Any) -> Rows:
-    """The entries that are not 0 of a sparse or dense matrix, row by row, in the order of their columns.
+    """Return the nonzero entries of a sparse or dense matrix, row by row, in the order of their columns.
 
     Raises:
-        InvalidProblem: if it is no matrix, or empty.
+        InvalidProblem: if it is not a matrix, or is empty, or a row has only zeros.
     """
     if is_sparse(matrix):
-        entries = matrix.tocsr().tocoo()  # by way of CSR, which adds up entries that stand twice
+        entries = matrix.tocsr().tocoo()  # the conversion to CSR adds duplicate entries
         row, column, value = (np.asarray(each) for each in (entries.row, entries.col, entries.data))
         count = int(entries.shape[0])
     else:
@@ -54,7 +54,7 @@ def rows_of(name: str, matrix: Any) -> Rows:
 
 
 def entries_of(matrix: Any, row: Int[np.ndarray, "*shape"], column: Int[np.ndarray, "*shape"]) -> np.ndarray:
-    """Single entries of a sparse or dense matrix."""
+    """Return single entries of a sparse or dense matrix."""
     if is_sparse(matrix):
         found = matrix.tocsr()[row.ravel(), column.ravel()]
         return np.asarray(found, dtype=np.float64).reshape(row.shape)
@@ -62,13 +62,13 @@ def entries_of(matrix: Any, row: Int[np.ndarray, "*shape"], column: Int[np.ndarr
 
 
 def csr(value: np.ndarray, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Any:
-    """A matrix in compressed rows; entries that stand twice are added.
+    """Return a scipy matrix in CSR format; duplicate entries are added.
 
     Raises:
         MissingExtra: without scipy.
     """
     try:
-        from scipy import sparse  # pyright: ignore[reportMissingImports]  not one of ours
+        from scipy import sparse  # pyright: ignore[reportMissingImports]  not a dependency
     except ImportError as problem:
         raise MissingExtra("A sparse matrix needs scipy, which is missing: pip install scipy") from problem
     return sparse.csr_matrix((value, (row, column)), shape=shape)

@@ -1,4 +1,4 @@
-"""Learning the reward from demonstrations: maximum-entropy inverse RL, with a choice of what the demonstrator believes.
+"""Maximum-entropy inverse reinforcement learning, with a choice of what the demonstrator believes about the dynamics.
 
 from pgm_control.inverse_rl import Demonstrations, inverse
 """

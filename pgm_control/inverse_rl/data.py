@@ -1,4 +1,4 @@
-"""Demonstrations from elsewhere and back: trajectories as imitation and seals have them, and live environments."""
+"""Conversion of episodes to and from the layout of imitation and seals, and recording in live environments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _ENDED = "ended"  # the state that TabularMDP.from_gymnasium and `discretise` ad
 @final
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """One episode, or part of one, in discrete states; its attributes are those of imitation's `TrajectoryWithRew`.
+    """One episode, or part of one, in discrete states, with the attributes of imitation's `TrajectoryWithRew`.
 
     Attributes:
         obs: the n + 1 states.
         acts: the n actions.
         rews: the n rewards, in reward units.
-        terminated: whether the environment ended it.
-        truncated: whether a time limit cut it; what would have come after is unknown.
+        terminated: whether the environment ended the episode.
+        truncated: whether a time limit cut the episode; its continuation is unknown.
     """
 
     obs: Int[np.ndarray, " time_and_last"]
@@ -45,41 +45,43 @@ class Episode:
 
     @property
     def terminal(self) -> bool:
-        """As imitation's rollouts have it: over, for whichever reason."""
+        """Whether the episode is over for either reason, as in imitation's rollouts."""
         return self.terminated or self.truncated
 
     @property
     def infos(self) -> list[dict[str, Any]]:
-        """One a step; the last says whether it was the time limit, as Stable-Baselines3 does."""
+        """One mapping a step; the last says whether a time limit cut the episode, as in Stable-Baselines3."""
         found: list[dict[str, Any]] = [{} for _ in self.acts]
         if found:
             found[-1]["TimeLimit.truncated"] = self.truncated and not self.terminated
         return found
 
     def to_imitation(self) -> dict[str, Any]:
-        """The arguments of imitation's own class: `TrajectoryWithRew(**each.to_imitation())`."""
+        """The arguments of imitation's class: `TrajectoryWithRew(**each.to_imitation())`."""
         names = ("obs", "acts", "rews", "infos", "terminal")
         return {name: getattr(self, name) for name in names}
 
 
 def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
-    """Count episodes in the layout of imitation and seals.
+    """Return the demonstrations counted from episodes in the layout of imitation and seals.
 
-    Where `mdp` has a state "ended", added last as by `TabularMDP.from_gymnasium` and `discretise`, an episode that the
-    environment ended is led there: the state that its last observation shows has no future. One that a time limit cut
-    is not: `terminated` says so, or `terminal` together with `infos[-1]["TimeLimit.truncated"]`.
+    `TabularMDP.from_gymnasium` and `discretise` add a last state "ended". If `mdp` has it, an episode that the
+    environment ended leads to this state, because nothing follows the state of its last observation. An episode that
+    a time limit cut does not: `terminated` distinguishes the two, or `terminal` together with
+    `infos[-1]["TimeLimit.truncated"]`.
 
     Args:
         mdp: the problem; its horizon is at least the length of each episode.
         episodes: `Episode`s, imitation's `Trajectory` or `TrajectoryWithRew`, or mappings with the same names:
-            obs, the n + 1 states; acts, the n actions; terminal, whether it is over.
+            obs, the n + 1 states; acts, the n actions; terminal, whether the episode is over.
 
     Raises:
-        InvalidArgument: naming the episode, if something is missing, of another shape, or impossible.
+        InvalidArgument: naming the episode, if a part is missing, has another shape, or is impossible.
     """
     if isinstance(episodes, Mapping) or not isinstance(episodes, Sequence):
         raise InvalidArgument(
-            f"`episodes` must be a list of trajectories, but are a {type(episodes).__name__}. Put one alone in a list."
+            f"`episodes` must be a list of trajectories, but are a {type(episodes).__name__}. Put a single trajectory "
+            "in a list."
         )
     adds_end = mdp.state_names is not None and mdp.state_names[-1] == _ENDED
     states, actions = [], []
@@ -97,10 +99,10 @@ def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
 
 
 def to_episodes(mdp: TabularMDP, trajectories: Trajectories) -> list[Episode]:
-    """Samples of a `Posterior` as episodes, with the rewards of the problem.
+    """Return samples of a `Posterior` as episodes, with the rewards of the problem.
 
-    An episode is terminated when it enters a state that the problem calls "ended", or ends by its discount (its last
-    state is not known then, and that before it stands in); else the horizon has cut it.
+    An episode is terminated if it enters the state that the problem calls "ended", or if it ends by the discount. In
+    the second case the last state is unknown, and the state before it is repeated. Otherwise the horizon has cut it.
     """
     paid, adds_end = mdp.reward.numpy(force=True), mdp.state_names is not None and mdp.state_names[-1] == _ENDED
     over = mdp.num_states - 1 if adds_end else mdp.num_states
@@ -123,18 +125,18 @@ def record(
     deterministic: bool = False,
     max_episode_steps: int | None = None,
 ) -> list[Episode]:
-    """Play episodes in a live environment and keep all that `rollout` sums up.
+    """Return episodes played in a live environment, with every step that `rollout` only summarises.
 
     Args:
-        env: an id, or an environment, with discrete states and actions. A `CellPlayer` brings its own, of any
-            environment that was discretised: what is kept are the cells and the numbers of the actions.
+        env: an id, or an environment, with discrete states and actions. With a `CellPlayer` it is the environment that
+            was discretised; the episodes then hold the cells and the numbers of the actions.
         policy: a guide, a posterior, a `TabularPolicy` or its table; or the `CellPlayer` of a `Discretised`.
-        num_episodes: how many.
-        seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, in a
-            stream of its own, the policy.
+        num_episodes: the number of episodes.
+        seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, with
+            a separate stream, the policy.
         deterministic: take the most probable action instead of sampling.
-        max_episode_steps: cut every episode after so many steps; by default the environment's own limit, or the
-            horizon of a policy that depends on time.
+        max_episode_steps: the number of steps after which an episode is cut; default: the environment's own limit, or
+            the horizon of a policy that depends on time.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -181,10 +183,10 @@ def _state(player: CellPlayer | None, seen: Any) -> int:
 
 
 def _part(i: int, each: Any, name: str) -> Any:
-    """Of an object or a mapping."""
+    """The attribute of an object, or the entry of a mapping."""
     found = each.get(name) if isinstance(each, Mapping) else getattr(each, name, None)
     if found is None:
-        raise InvalidArgument(f"`episodes[{i}]` must have {name}, but is a {type(each).__name__} without.")
+        raise InvalidArgument(f"`episodes[{i}]` must have {name}, but is a {type(each).__name__} without it.")
     return found
 
 
@@ -208,6 +210,6 @@ def _discrete(i: int, name: str, given: Any) -> np.ndarray:
     ):
         raise InvalidArgument(
             f"`episodes[{i}].{name}` must be a row of whole numbers, but has the shape {array.shape} and is of "
-            f"{array.dtype}. Number the states, by `discretise` say."
+            f"{array.dtype}. Number the states, for example by `discretise`."
         )
     return array.astype(np.int64)

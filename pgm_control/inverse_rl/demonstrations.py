@@ -1,4 +1,4 @@
-"""What a demonstrator was seen to do, counted."""
+"""The demonstrations: counts of the observed transitions."""
 
 import math
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ from ..trajectories.samples import Trajectories
 
 
 class Moves(NamedTuple):
-    """Actions in states, each at a time, and how often."""
+    """Observed transitions with their times and counts."""
 
     time: Int[Tensor, " move"]
     state: Int[Tensor, " move"]
     action: Int[Tensor, " move"]
     successor: Int[Tensor, " move"]
-    """The state it led to; −1 where that was not seen."""
+    """The state that the action led to; −1 if it was not observed."""
     weight: Float[Tensor, " move"]
 
     __repr__ = one_line
 
 
 class Ends(NamedTuple):
-    """Where the recordings stop. What would have come after is left to the model."""
+    """The places where the recordings stop. The model predicts how they would have continued."""
 
     time: Int[Tensor, " end"]
     state: Int[Tensor, " end"]
     action: Int[Tensor, " end"]
-    """The last action, where the state that it led to is missing; −1 where the state is the last thing seen."""
+    """The last action, if the state that it led to is missing; −1 if the recording ends with a state."""
     weight: Float[Tensor, " end"]
 
     __repr__ = one_line
@@ -46,21 +46,21 @@ class Ends(NamedTuple):
 class Demonstrations:
     r"""Trajectories, transitions or occupancies of a demonstrator, as counts.
 
-    A recording may be shorter than the horizon, because the episode was over or because nobody looked on. Both are
-    treated alike and exactly: at time t in state s the future is worth $V_t(s)$, whatever the reward, and that is 0 in
-    a state without reward that is never left. Nothing is padded.
+    A recording may be shorter than the horizon, because the episode was over or because the recording was stopped. Both
+    cases are treated exactly and in the same way: the future of state s at time t is worth $V_t(s)$. That value is 0 in
+    an absorbing state without reward. Nothing is padded.
 
-    Make them by `from_trajectories`, `from_transitions` or `from_occupancies`.
+    Construct one by `from_trajectories`, `from_transitions` or `from_occupancies`.
 
     Attributes:
-        mdp: the problem they are of; its rewards do not count.
-        moves: actions, each in its state and at its time.
+        mdp: the problem that was demonstrated; its rewards are ignored.
+        moves: the transitions.
         starts: how often each state was the first.
         ends: where the recordings stop.
-        number: of demonstrations; the counts belong to all of them together.
-        is_timed: whether the times of the moves are known.
-        has_outcomes: whether it is known where they led.
-        fades: whether the recordings go on although the discount ends some: then a move at t counts $\gamma^t$.
+        number: the number of demonstrations; the counts are sums over all of them.
+        is_timed: whether the times of the transitions are known.
+        has_outcomes: whether the successors of the actions are known.
+        fades: whether the discount is below 1 but ended no recording; transitions at t then have weight $\gamma^t$.
     """
 
     mdp: TabularMDP
@@ -74,17 +74,18 @@ class Demonstrations:
 
     @classmethod
     def from_trajectories(cls, mdp: TabularMDP, states: Any, actions: Any = None) -> "Demonstrations":
-        """Count trajectories.
+        """Return demonstrations counted from trajectories.
 
         Args:
             mdp: the problem.
-            states: of each demonstration; of one that has n actions, n + 1 states, or n if the last was not seen. Or
-                `Trajectories`, as `Posterior.sample` gives them. With discount < 1 the index S says that it has ended
-                by its discount; if no trajectory has that, all are taken to go on, and later moves fade.
-            actions: of each demonstration, at most the horizon of the problem.
+            states: the states of each demonstration. With n actions these are n + 1 states, or n if the last one was
+                not observed. Or `Trajectories`, as `Posterior.sample` returns them. With discount < 1 the index S means
+                that the trajectory was ended by the discount. If no trajectory contains it, all are taken to continue,
+                and later transitions have a smaller weight.
+            actions: the actions of each demonstration, at most as many as the horizon of the problem.
 
         Raises:
-            InvalidArgument: naming the demonstration and the time of what is empty, unknown, impossible or too long.
+            InvalidArgument: naming the demonstration and the time, if it is empty, unknown, impossible or too long.
         """
         if isinstance(states, Trajectories):
             states, actions = states.states, states.actions
@@ -110,14 +111,15 @@ class Demonstrations:
                 if to >= 0 and to not in possible[s[t], a[t]]:
                     raise InvalidArgument(
                         f"Demonstration {i} must be possible, but at time {t} action {a[t]} leads from state {s[t]} to "
-                        f"state {to}, which has probability 0. Mend the recording, or give the outcome a probability."
+                        f"state {to}, which has probability 0. Correct the recording, or give the outcome a "
+                        "probability."
                     )
                 moves.append((t, s[t], a[t], to))
             starts[s[0]] += 1
             if mdp.initial[int(s[0])] == 0:
                 raise InvalidArgument(
-                    f"Demonstration {i} must be possible, but starts in state {s[0]}, which has probability 0. Mend "
-                    "the recording, or let `initial` reach the state."
+                    f"Demonstration {i} must be possible, but starts in state {s[0]}, which has probability 0. "
+                    "Correct the recording, or give the state a probability in `initial`."
                 )
             if not len(ending):
                 ends.append((n, s[n], -1) if knows_last else (n - 1, s[n - 1], a[n - 1]))
@@ -139,21 +141,21 @@ class Demonstrations:
         successors: Any = None,
         times: Any = None,
     ) -> "Demonstrations":
-        """Count transitions in any order, of demonstrations of the whole horizon of the problem.
+        """Return demonstrations counted from transitions in any order.
 
-        Without times only sums over them are known, which is all that rewards without time and `matching` need; the
-        first states are taken to be as in the problem.
+        The demonstrations must have the full horizon of the problem. Without times only sums over time are known, which
+        suffice for the "matching" criterion. The distribution of the first states is then that of the problem.
 
         Args:
             mdp: the problem; its horizon is that of the demonstrations.
-            states: where each action was done.
-            actions: what was done.
-            successors: where it led.
-            times: of each, from 0.
+            states: the state of each transition.
+            actions: the action of each transition.
+            successors: the next state of each transition.
+            times: the time of each transition, from 0.
 
         Raises:
-            InvalidArgument: naming the transition that is unknown or impossible, or if they are no whole number of
-                demonstrations.
+            InvalidArgument: naming the transition that is unknown or impossible; or if the transitions do not make up
+                a whole number of demonstrations.
         """
         s, a = _indices(states, "`states`"), _indices(actions, "`actions`")
         to = np.full(len(s), -1) if successors is None else _indices(successors, "`successors`")
@@ -169,7 +171,7 @@ class Demonstrations:
             if to[i] >= 0 and int(to[i]) not in possible[s[i], a[i]]:
                 raise InvalidArgument(
                     f"Transition {i} must be possible, but action {a[i]} leads from state {s[i]} to state {to[i]}, "
-                    "which has probability 0. Mend the recording, or give the outcome a probability."
+                    "which has probability 0. Correct the recording, or give the outcome a probability."
                 )
         if len(s) % mdp.horizon:
             raise InvalidArgument(
@@ -195,14 +197,14 @@ class Demonstrations:
 
     @classmethod
     def from_occupancies(cls, mdp: TabularMDP, occupancies: Any, number: float = 1.0) -> "Demonstrations":
-        """Take exact probabilities: of being in s at t and doing a, or of that and the face of the die.
+        """Return demonstrations given by exact occupancies: the probabilities of (s, a), or of (s, a, k), at each t.
 
         `Posterior.marginals()` has them as `state_action` and `outcome`.
 
         Args:
             mdp: the problem.
             occupancies: of shape (T, S, A) or (T, S, A, K); they sum to 1 at t = 0.
-            number: how many demonstrations they stand for, in likelihoods.
+            number: the number of demonstrations that they represent in likelihoods.
 
         Raises:
             InvalidArgument: if the shape does not fit, or a number is negative or not finite.
@@ -235,30 +237,30 @@ class Demonstrations:
 
     @property
     def pairs(self) -> Float[Tensor, "state action"]:
-        """How often each action was done in each state; with `fades`, each time γ to the power of its time."""
+        """The count of each action in each state; with `fades`, each transition counts γ to the power of its time."""
         found = torch.zeros_like(self.mdp.probability[..., 0])
         return found.index_put_((self.moves.state, self.moves.action), self.weights(self.moves), accumulate=True)
 
     @property
     def timed_moves(self) -> Moves:
-        """The moves, for who needs their times.
+        """The transitions, if their times are known.
 
         Raises:
             InvalidArgument: if the times are not known.
         """
         if not self.is_timed:
             raise InvalidArgument(
-                "`demonstrations` must tell the time of each transition for this demonstrator: its policy depends on "
+                "`demonstrations` must give the time of each transition for this demonstrator: its policy depends on "
                 'it. Pass `times`, or use ClampedDemonstrator("matching").'
             )
         return self.moves
 
     def weights(self, of: Moves | Ends) -> Float[Tensor, " each"]:
-        """How much each counts in sums over time."""
+        """The weight of each in sums over time."""
         return of.weight * self.mdp.discount ** of.time.to(of.weight) if self.fades else of.weight
 
     def __repr__(self) -> str:
-        """How many."""
+        """The numbers of demonstrations and actions."""
         moves = float(self.moves.weight.sum())
         return f"Demonstrations({self.number:g} of at most {self.mdp.horizon} steps, {moves:g} actions in all)"
 
@@ -290,26 +292,26 @@ def _check(mdp: TabularMDP, i: int, s: np.ndarray, a: np.ndarray, length: int) -
         raise InvalidArgument(f"Demonstration {i} must have at least one action, but is empty. Leave it out.")
     if length - len(a) not in (0, 1):
         raise InvalidArgument(
-            f"Demonstration {i} must have a state for each of its {len(a)} actions, and the last one if it was seen, "
-            f"but has {length} states."
+            f"Demonstration {i} must have a state for each of its {len(a)} actions, and the last one if it was "
+            f"observed, but has {length} states."
         )
     if len(a) > mdp.horizon:
         raise InvalidArgument(
             f"Demonstration {i} must have at most {mdp.horizon} actions, the horizon, but has {len(a)}. Give the "
-            "problem the horizon that the demonstrator had."
+            "problem the horizon of the demonstrator."
         )
     _require_known(f"The states of demonstration {i}", s, mdp.num_states)
     _require_known(f"The actions of demonstration {i}", a, mdp.num_actions)
 
 
 def _counted(rows: list[tuple[Any, ...]], columns: int, mdp: TabularMDP) -> list[Tensor]:
-    """Rows that are alike as one, with how often it was."""
+    """The distinct rows, with the number of times that each occurs."""
     array = np.array(rows, dtype=np.int64).reshape(-1, columns)
     unique, count = np.unique(array, axis=0, return_counts=True)
     return _tensors((*unique.T.copy(), count), mdp)
 
 
 def _tensors(columns: Sequence[np.ndarray], mdp: TabularMDP) -> list[Tensor]:
-    """Whole numbers, and in the last column weights, where the problem is."""
+    """The columns as tensors on the problem's device: integers, except for the weights in the last column."""
     *indices, weight = (torch.from_numpy(each) for each in columns)
     return [*(each.to(mdp.initial.device, torch.int64) for each in indices), weight.to(mdp.initial)]

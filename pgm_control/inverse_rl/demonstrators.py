@@ -1,4 +1,4 @@
-"""Who was it that was watched? What a demonstrator believes of the dice decides how its actions are to be read.
+"""Models of the demonstrator. What it believes about the dynamics determines what its actions reveal about the reward.
 
 Sources:
     [gleave2022] A. Gleave and S. Toyer, A primer on maximum causal entropy inverse reinforcement learning. 2022.
@@ -30,11 +30,11 @@ from .values import planned_values
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a demonstrator does, and what becomes of it.
+    """The policy of a demonstrator, and the dynamics in which it acts.
 
     Attributes:
-        log_policy: of its actions, in nats.
-        log_dynamics: of the faces of the dice: those of the world, or what it believes of them.
+        log_policy: log-probabilities of its actions, in nats.
+        log_dynamics: log-probabilities of the outcomes, in nats: the true ones, or those that it believes.
         q, v: its values, in reward units.
     """
 
@@ -48,7 +48,7 @@ class Behaviour:
 
 @runtime_checkable
 class Demonstrator(Protocol):
-    """A model of who was watched."""
+    """A model of the demonstrator."""
 
     def behaviour(
         self,
@@ -57,7 +57,7 @@ class Demonstrator(Protocol):
         last: Float[Tensor, " state"],
         temperature: Tensor | float,
     ) -> Behaviour:
-        """What it does for a reward, differentiable by the reward and the temperature."""
+        """Return its behaviour for a reward, differentiable with respect to the reward and the temperature."""
         ...
 
     def log_likelihood(
@@ -68,9 +68,9 @@ class Demonstrator(Protocol):
         last: Float[Tensor, "*#batch state"],
         temperature: Float[Tensor, "*#batch"] | float,
     ) -> Float[Tensor, "*batch"]:
-        """Of the demonstrations, in nats, likewise; up to a number that does not depend on the reward.
+        """Return the log-likelihood of the demonstrations in nats, up to a constant that does not depend on the reward.
 
-        Leading axes are rewards to be judged side by side.
+        It is differentiable with respect to the reward and the temperature. Leading axes are a batch of rewards.
         """
         ...
 
@@ -78,22 +78,24 @@ class Demonstrator(Protocol):
 @final
 @dataclass(frozen=True)
 class ClampedDemonstrator:
-    r"""It knows the dice and cannot change them: maximum causal entropy, the max-ent policy.
+    r"""A demonstrator that knows the dynamics and cannot change them: maximum causal entropy, the max-ent policy.
 
     $$\log p(\text{actions}) = \sum_t \log \pi_t(a_t | s_t), \qquad \log \pi_t = \log \rho + (Q_t - V_t) / \tau$$
 
-    By matching, the values of what the dice did are replaced by what they were expected to be,
+    The "matching" criterion replaces the values of the observed outcomes by their expectations,
 
     $$\ell(\psi) = \frac1\tau \sum_i \Bigl[\sum_t \bar r_\psi(s_t, a_t) + V_{t_\mathrm{end}}(s_\mathrm{end})
         - V_0(s_0)\Bigr] + \sum \log \rho,$$
 
-    which differs by a number of mean zero, is concave for a linear reward and whole demonstrations, and whose gradient
-    is the counts of the demonstrations less those of the model. For exact occupancies the two are the same. For a few
-    trajectories with dice the likelihood is far more precise: matching takes the luck of the demonstrator for a wish.
+    The difference between the two has mean zero. $\ell$ is concave for a linear reward and demonstrations of the full
+    horizon. Its gradient is the counts of the demonstrations minus those of the model. For exact occupancies the two
+    criteria are equal. For a few trajectories in random dynamics the likelihood is far more precise, because matching
+    attributes the luck of the demonstrator to the reward.
 
     Attributes:
-        criterion: "likelihood", or "matching", which does not need to know the times of actions.
-        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        criterion: "likelihood", or "matching", which does not need the times of the actions.
+        infinite_horizon: whether it plans without a horizon, by the discount alone; a recording may be any part of its
+            life.
 
     References:
         [ziebart2010], [gleave2022]
@@ -103,12 +105,12 @@ class ClampedDemonstrator:
     infinite_horizon: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is no criterion."""
+        """Refuse an unknown criterion."""
         if self.criterion not in ("likelihood", "matching"):
             raise InvalidArgument(f'`criterion` must be "likelihood" or "matching", but is {self.criterion!r}.')
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
-        """The max-ent policy, in the world."""
+        """Return the max-ent policy in the true dynamics."""
         return _soft(model, reward, last, temperature, 0.0, self.infinite_horizon)
 
     def log_likelihood(
@@ -119,7 +121,7 @@ class ClampedDemonstrator:
         last: Tensor,
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
-        """By either criterion."""
+        """Return the log-likelihood by the chosen criterion."""
         q, v = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon)
         moves, ends = demonstrations.moves, demonstrations.ends
         if self.criterion == "likelihood":
@@ -138,16 +140,17 @@ class ClampedDemonstrator:
 @final
 @dataclass(frozen=True)
 class FreeDemonstrator:
-    r"""Trajectories as they would be if the demonstrator controlled the dice: maximum entropy over trajectories.
+    r"""A demonstrator that controls the dynamics: maximum entropy over trajectories.
 
     $$p(\text{trajectory} | s_0) \propto \prod_t \rho(a_t | s_t)\, p(k_t | s_t, a_t)\, e^{r_\psi / \tau}$$
 
-    This is how maximum-entropy inverse reinforcement learning was first written. With dice it says that the outcomes
-    that were seen were wanted; the log-likelihood is concave for a linear reward, and its gradient is the counts of
-    the demonstrations less those of the posterior.
+    This is the first form of maximum-entropy inverse reinforcement learning. In random dynamics it implies that the
+    demonstrator wanted the observed outcomes. The log-likelihood is concave for a linear reward, and its gradient is
+    the counts of the demonstrations minus those of the posterior.
 
     Attributes:
-        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        infinite_horizon: whether it plans without a horizon, by the discount alone; a recording may be any part of its
+            life.
 
     References:
         [ziebart2008]
@@ -156,7 +159,7 @@ class FreeDemonstrator:
     infinite_horizon: bool = False
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
-        """The posterior: its policy, in the dynamics that it believes in."""
+        """Return the posterior: its policy in the dynamics that it believes."""
         return DialDemonstrator(1.0, "believed", self.infinite_horizon).behaviour(model, reward, last, temperature)
 
     def log_likelihood(
@@ -167,7 +170,7 @@ class FreeDemonstrator:
         last: Tensor,
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
-        """Of actions and outcomes, given the first state."""
+        """Return the log-likelihood of actions and outcomes, given the first state."""
         return DialDemonstrator(1.0, "believed", self.infinite_horizon).log_likelihood(
             model, demonstrations, reward, last, temperature
         )
@@ -176,15 +179,18 @@ class FreeDemonstrator:
 @final
 @dataclass(frozen=True)
 class DialDemonstrator:
-    r"""It plans as if it could change the dice at the price β: 0 is sober, above it hopes, below it fears.
+    r"""A demonstrator that plans as if it could change the dynamics at the price 1/β of a nat.
 
     $$\log p = \sum_t \log \pi^\beta_t(a_t | s_t) \; \bigl[ + \log q^\beta_t(s_{t+1} | s_t, a_t) \bigr]$$
 
+    β > 0 is optimistic, β < 0 is adversarial. β → 0 forbids any change, as for the clamped demonstrator.
+
     Attributes:
-        optimism: β; a tensor to be differentiated, or one β for each of many rewards.
-        dynamics: "world": it believes in luck, but the dice that were seen fell as they do, and say nothing of the
-            reward. "believed": the dice fell as it wished, the bracket counts.
-        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        optimism: β; a tensor to be differentiated, or one β for each reward of a batch.
+        dynamics: "world": the observed outcomes follow the true dynamics and reveal nothing about the reward.
+            "believed": they follow the dynamics that it believes, and the term in brackets is included.
+        infinite_horizon: whether it plans without a horizon, by the discount alone; a recording may be any part of its
+            life.
 
     References:
         [ziebart2008], [ziebart2010]
@@ -197,18 +203,18 @@ class DialDemonstrator:
     __repr__ = one_line
 
     def __post_init__(self) -> None:
-        """Refuse what is no dice."""
+        """Refuse unknown dynamics and a β that is not finite."""
         if self.dynamics not in ("world", "believed"):
             raise InvalidArgument(f'`dynamics` must be "world" or "believed", but is {self.dynamics!r}.')
         if isinstance(self.optimism, Tensor):
             if not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
         else:
-            beta = finite("optimism", self.optimism, remedy="A demonstrator has one β for the start and the dice.")
+            beta = finite("optimism", self.optimism, remedy="A demonstrator has a single β.")
             object.__setattr__(self, "optimism", beta)  # the dataclass is frozen
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
-        """Its policy, in the world or in what it believes."""
+        """Return its policy in the true dynamics or in those that it believes."""
         return _soft(
             model, reward, last, temperature, self.optimism, self.infinite_horizon, self.dynamics == "believed"
         )
@@ -221,7 +227,7 @@ class DialDemonstrator:
         last: Tensor,
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
-        """Of the actions, and of the outcomes if they fell as it wished."""
+        """Return the log-likelihood of the actions, and of the outcomes if `dynamics` is "believed"."""
         q, v = planned_values(model, self.optimism, reward, last, temperature, self.infinite_horizon)
         total = _of_actions(model, demonstrations, q, v, temperature)
         if self.dynamics == "world":
@@ -229,8 +235,8 @@ class DialDemonstrator:
         moves = demonstrations.moves
         if not demonstrations.has_outcomes:
             raise InvalidArgument(
-                "`demonstrations` must say where the actions led: for this demonstrator the outcomes tell of the "
-                "reward. Pass whole trajectories, or occupancies of shape (T, S, A, K)."
+                "`demonstrations` must say where the actions led: for this demonstrator the outcomes reveal something "
+                "about the reward. Pass whole trajectories, or occupancies of shape (T, S, A, K)."
             )
         seen = moves.successor >= 0
         t, s, a, to = (each[seen] for each in moves[:4])
@@ -243,12 +249,13 @@ class DialDemonstrator:
 @final
 @dataclass(frozen=True)
 class BoltzmannDemonstrator:
-    r"""It knows the best policy there is and errs: $\pi_t(a | s) \propto \rho(a | s)\, e^{Q^*_t(s, a) / \tau}$.
+    r"""A demonstrator that errs around the optimal values: $\pi_t(a | s) \propto \rho(a | s)\, e^{Q^*_t(s, a) / \tau}$.
 
-    $Q^*$ are the values without temperature: it does not expect to err later on.
+    $Q^*$ are the optimal values at temperature 0: it does not expect to err later.
 
     Attributes:
-        infinite_horizon: it plans without a horizon, by the discount alone; recordings are of any part of that.
+        infinite_horizon: whether it plans without a horizon, by the discount alone; a recording may be any part of its
+            life.
 
     References:
         [ramachandran2007]
@@ -257,7 +264,7 @@ class BoltzmannDemonstrator:
     infinite_horizon: bool = False
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
-        """A softmax of hard values, in the world."""
+        """Return the softmax of the hard values as policy, in the true dynamics."""
         q, v = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon, hard=True)
         return Behaviour(_softmax(model, q, temperature), _true_dynamics(model), q, v)
 
@@ -269,7 +276,7 @@ class BoltzmannDemonstrator:
         last: Tensor,
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
-        """Of the actions."""
+        """Return the log-likelihood of the actions."""
         moves = demonstrations.timed_moves
         q, _ = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon, hard=True)
         log_policy = _softmax(model, q, temperature)
@@ -315,7 +322,7 @@ def _believed(
     s: Tensor,
     a: Tensor,
 ) -> Float[Tensor, "*batch move outcome"]:
-    """Log-probabilities of the faces in the places that were seen."""
+    """Return the believed log-probabilities of the outcomes at the observed times, states and actions."""
     mdp = model.mdp
     x = reward[..., s, a, :] + mdp.discount * v[..., t[:, None] + 1, mdp.successor[s, a].long()]
     return tilt(x, mdp.probability[s, a].log(), aligned(temperature, 1), aligned(optimism, 1))

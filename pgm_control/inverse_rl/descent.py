@@ -1,4 +1,4 @@
-"""L-BFGS and Adam, point by point: the caller looks at each, and stops when it has seen enough.
+"""L-BFGS and Adam as iterators over points: the caller examines each point and decides when to stop.
 
 Sources:
     [byrd1994] R. H. Byrd, J. Nocedal and R. B. Schnabel, Representations of quasi-Newton matrices and their use in
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 _HISTORY = 50
-_TRIES = 30  # points along a line
+_TRIES = 30  # points along a line, at most
 _LOWER, _FLATTER = 1e-4, 0.9  # Wolfe's two conditions
 _ROUNDING = 1e-14
 
@@ -24,7 +24,7 @@ Function = Callable[[Vector], tuple[float, Vector]]
 
 
 class Point(NamedTuple):
-    """Where the descent is."""
+    """A point of the descent, with the value and the gradient there."""
 
     x: Vector
     value: float
@@ -32,14 +32,15 @@ class Point(NamedTuple):
 
 
 def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iterator[Point]:
-    """Yield points of which each is lower than the one before, by L-BFGS; end where no step goes down any more.
+    """Yield the points of L-BFGS, each lower than the one before; end when no step decreases the function.
 
-    A step is one evaluation of the function and its slope, where the first try will do; nothing is evaluated twice.
+    A step takes one evaluation of the function and its gradient if the first step length is accepted. Nothing is
+    evaluated twice.
 
     Args:
-        function: of a point the value and the slope; where the value is not finite, it is taken for too high.
-        x: where to start; it is the first point.
-        metric: the inverse of the curvature, roughly and up to a factor, where something is known of it.
+        function: returns the value and the gradient at a point; a value that is not finite counts as too high.
+        x: the start, which is the first point.
+        metric: an approximation of the inverse Hessian, up to a factor, if one is known.
     """
     here = Point(x, *function(x))
     yield here
@@ -57,13 +58,13 @@ def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iter
             here = there
             yield here
         elif history.count:
-            history.forget()  # what was learned of the curvature may mislead: once more by the slope alone
+            history.forget()  # the estimated curvature may be wrong: try once more along the gradient
         else:
             return
 
 
 def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]:
-    """Yield the points of Adam, for ever; not each is lower."""
+    """Yield the points of Adam without end; the value need not decrease at every step."""
     row = torch.nn.Parameter(torch.from_numpy(x.copy()))
     optimiser = torch.optim.Adam([row], lr=learning_rate)
     while True:
@@ -76,30 +77,33 @@ def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]
 
 @final
 class CurvatureHistory:
-    r"""The inverse of the curvature that the last moves have met, as L-BFGS has it, in products of matrices.
+    r"""The inverse Hessian estimated from the last steps, as in L-BFGS, in compact matrix form.
 
     $$H = K^\top M K + A^\top A, \qquad K = 1 - Y^\top A, \qquad A = R^{-1} S, \qquad R_{ij} = s_i \cdot y_j
     \text{ for } i \le j$$
 
-    Rows of S are moves, those of Y the changes of the slope, scaled so that a move times its change is 1; M is the
-    metric, or 1, times what fits the last of them. R is triangular, so that A can grow by a row at a time, and lose its
-    first.
+    Rows of S are steps, rows of Y the changes of the gradient, scaled so that the product of a step and its change is
+    1. M is the metric, or 1, times the factor that fits the last pair. R is triangular, so that A can gain a row at the
+    end and lose its first row.
 
     References:
         [byrd1994]
     """
 
     def __init__(self, size: int, metric: Matrix | None) -> None:
-        """Of so many parameters; nothing was met yet."""
+        """Create an empty history for this number of parameters."""
         self._metric, self._scale, self.count = metric, 1.0, 0
         self._ways, self._changes = np.empty((_HISTORY, size)), np.empty((_HISTORY, size))  # A and Y
 
     def forget(self) -> None:
-        """As if nothing had been met."""
+        """Drop all pairs."""
         self.count, self._scale = 0, 1.0
 
     def update(self, move: Vector, change: Vector) -> None:
-        """Take the last move in, and drop the oldest if there are too many; one that met no bend tells nothing."""
+        """Add the latest (step, gradient change) pair and drop the oldest beyond the history size.
+
+        Pairs without positive curvature are skipped.
+        """
         product = float(move @ change)
         if not product > 0:
             return
@@ -114,7 +118,7 @@ class CurvatureHistory:
         self._scale = 1.0 / float(change @ self._stretched(change))
 
     def undone(self, slope: Vector) -> Vector:
-        """The inverse of the curvature times the slope: the way to the bottom, if all bends were met."""
+        """The estimated inverse Hessian times the gradient, that is, the negative of the quasi-Newton step."""
         ways, changes = self._ways[: self.count], self._changes[: self.count]
         shares = ways @ slope
         straight = self._scale * self._stretched(slope - shares @ changes)
@@ -125,7 +129,10 @@ class CurvatureHistory:
 
 
 def _along(function: Function, here: Point, direction: Vector, length: float) -> Point | None:
-    """A point on the line that is lower and flatter, or else the lowest that was met; None if none was lower."""
+    """Return a point on the line that fulfils both Wolfe conditions, else the lowest point found, else None.
+
+    None means that no point on the line is lower than the start.
+    """
     steepness = float(here.slope @ direction)
     if not steepness < 0:
         return None
@@ -149,7 +156,10 @@ def _along(function: Function, here: Point, direction: Vector, length: float) ->
 
 
 def _between(low: tuple[float, float, float], high: tuple[float, float, float]) -> float:
-    """The bottom of the cubic through values and tilts at both ends, away from the ends; the middle without one."""
+    """Return the minimum of the cubic through the values and slopes at both ends, kept away from the ends.
+
+    It is the middle if the cubic has no minimum.
+    """
     (a, left, falls), (b, right, rises) = low, high
     width = b - a
     if math.isfinite(right) and math.isfinite(rises):

@@ -1,4 +1,4 @@
-"""Log-likelihoods that are linear in rewards and values: value and slope in one compiled sweep there and back."""
+"""Log-likelihoods that are linear in rewards and values: one compiled sweep back and forth gives value and gradient."""
 
 from itertools import compress
 from types import ModuleType
@@ -24,18 +24,18 @@ Spread = Float[Array, "..."]
 
 @final
 class Direct:
-    r"""A log-likelihood and its derivatives, of the rewards of outcomes and of the last state, all in numpy.
+    r"""A log-likelihood of the rewards of outcomes and of the last state, with its derivatives, in numpy.
 
     $$\ell = \frac1\tau \bigl(c_r \cdot r + c_Q \cdot Q + c_V \cdot V\bigr) + \text{const}$$
 
-    With coefficients that do not depend on the reward, what a sweep forwards has to carry is known before the sweep
-    backwards. Rewards may be of any shape that spreads to that of the table.
+    The coefficients do not depend on the reward, so that the cotangents of the forward sweep are known before the
+    backward sweep. Rewards may have any shape that broadcasts to that of the table.
     """
 
     def __init__(
         self, kernels: ModuleType, model: MarkovModel, demonstrations: Demonstrations, optimism: float, matches: bool
     ) -> None:
-        """Make all arrays."""
+        """Allocate all arrays."""
         mdp, tau = model.mdp, float(model.temperature)
         by_reward, by_q, by_v, self._constant = (_matched if matches else _of_actions)(model, demonstrations)
         probability = mdp.probability.numpy().astype(np.float64, copy=False)
@@ -52,14 +52,14 @@ class Direct:
         self._products = [_Product(*each) for each in compress(zip(coefficients, values, strict=True), counts)]
 
     def __call__(self, reward: Spread, last: Spread) -> tuple[float, Table, Row]:
-        """The log-likelihood, and its derivatives by both."""
+        """Return the log-likelihood and its derivatives with respect to both rewards."""
         self._table[0], self._last[0] = reward, last
         self._sweep()
         total = self._constant + sum(product() for product in self._products)
         return total, self._by_reward + self._found.by_reward[0], self._found.by_final_reward[0].copy()
 
     def policy(self, reward: Spread, last: Spread) -> Float[Array, "time state action"]:
-        """What the demonstrator does for these rewards."""
+        """Return the policy of the demonstrator for these rewards."""
         self._table[0], self._last[0] = reward, last
         self._sweep()
         advantage = self._found.q[0].swapaxes(-1, -2) - self._found.v[0, :-1, :, None]
@@ -68,7 +68,7 @@ class Direct:
 
 
 def direct(demonstrator: Demonstrator, model: MarkovModel, demonstrations: Demonstrations) -> Direct | None:
-    """The log-likelihood in that form; None where it has none, or nothing is compiled."""
+    """Return the log-likelihood in this form, or None if it has no such form or no compiled kernels exist."""
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon)
     if (
         kernels is None
@@ -85,7 +85,10 @@ def direct(demonstrator: Demonstrator, model: MarkovModel, demonstrations: Demon
 
 @final
 class _Product:
-    """Coefficients times what an array holds at the time, without what counts nothing and may be infinite."""
+    """The product of coefficients and the current values of an array.
+
+    Entries with coefficient 0 are omitted, because their values may be infinite.
+    """
 
     def __init__(self, coefficients: Array, values: Array) -> None:
         self._places = np.flatnonzero(coefficients)
@@ -103,7 +106,10 @@ def by_autograd(
     last: Float[Tensor, " state"],
     pays_last: bool,
 ) -> tuple[float, Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
-    """The same of any demonstrator, in torch. A last state that pays nothing is no variable."""
+    """Return the log-likelihood of any demonstrator and its derivatives, by torch.
+
+    If the last state pays nothing, its derivatives are 0.
+    """
     table, end = reward.detach().clone().requires_grad_(), last.detach().clone().requires_grad_(pays_last)
     found = demonstrator.log_likelihood(model, demonstrations, table, end, model.temperature)
     wanted = [table, end] if pays_last else [table]
@@ -120,7 +126,7 @@ def _empty(model: MarkovModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _of_actions(model: MarkovModel, demonstrations: Demonstrations) -> _Found:
-    """Of Q − V where something was done."""
+    """Return the coefficients of the sum of Q − V over the observed actions, and the constant."""
     by_reward, by_q, by_v = _empty(model)
     t, s, a, _, weight = (each.numpy() for each in demonstrations.timed_moves)
     np.add.at(by_q, (t, s, a), weight)
@@ -129,7 +135,10 @@ def _of_actions(model: MarkovModel, demonstrations: Demonstrations) -> _Found:
 
 
 def _matched(model: MarkovModel, demonstrations: Demonstrations) -> _Found:
-    """Of the expected rewards of what was done, of what lies ahead at the ends, less that of the starts."""
+    """Return the coefficients of the matching criterion, and the constant.
+
+    The criterion sums the expected rewards of the actions and the values at the ends, minus the values at the starts.
+    """
     by_reward, by_q, by_v = _empty(model)
     moves, ends = demonstrations.moves, demonstrations.ends
     s, a, weight = moves.state.numpy(), moves.action.numpy(), demonstrations.weights(moves).numpy()

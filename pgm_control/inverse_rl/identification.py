@@ -1,4 +1,4 @@
-"""What no number of demonstrations tells of a reward, and what these do not.
+"""Identifiability: what no demonstrations determine about a reward, and what the given demonstrations do not.
 
 Sources:
     [cao2021] H. Cao, S. N. Cohen and Ł. Szpruch, Identifiability in inverse reinforcement learning. Advances in Neural
@@ -29,23 +29,24 @@ _SHOWN = 8
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Identification:
-    r"""Directions of ψ along which the demonstrator does the same. Printing it prints sentences.
+    r"""Directions of ψ along which the behaviour of the demonstrator does not change. Printing it prints sentences.
 
-    The directions of the first five groups are known before anything is seen: exact linear algebra over what can be
-    reached. Each row is a direction; no two groups share one, and together they span all of the kind.
+    The first five groups are known before any demonstration is given: they follow by exact linear algebra from the
+    states that can be reached. Each row is a direction. No direction is in two groups, and all rows are orthonormal.
 
     Attributes:
-        names: of the parameters.
-        unreachable: of outcomes that cannot be reached.
-        redistribution: of outcomes, with mean 0: who knows the dice and cannot change them does not mind.
-        constant: adds the same to every reward.
+        names: the names of the parameters.
+        unreachable: rewards of outcomes and last states that cannot be reached.
+        redistribution: rewards of outcomes with mean 0; a demonstrator that knows the dynamics and cannot change them
+            is indifferent to them.
+        constant: adds the same number to every reward.
         shaping: adds $\gamma \phi(s') - \phi(s)$, and $-\phi$ to the last reward, if there is one.
-        action_independent: adds what comes whatever is done, otherwise than by the former.
+        action_independent: adds rewards that do not depend on the actions and are in none of the groups above.
         unobserved: further directions in which the likelihood of these demonstrations is flat.
-        information: minus the second derivatives of the log-likelihood, in nats: of the reward made linear.
-        scale_trades: whether a reward and a temperature that are both larger explain the demonstrations as well.
-        optimism_deviation: of β if everything else is fitted, by the likelihood alone; infinite if it does not tell,
-            nan where the demonstrator has no dial, or the likelihood is not curved downwards.
+        information: the negative Hessian of the log-likelihood, in nats, with the reward linearised.
+        scale_trades: whether a larger reward with a larger temperature explains the demonstrations equally well.
+        optimism_deviation: the standard deviation of β by the likelihood alone, if all else is fitted; infinite if the
+            likelihood does not depend on β, nan if the demonstrator has no β or the likelihood is not concave.
 
     References:
         [ng1999], [cao2021]
@@ -64,7 +65,7 @@ class Identification:
 
     @property
     def free_directions(self) -> Float[Tensor, "direction parameter"]:
-        """All together: an orthonormal basis."""
+        """All groups together: an orthonormal basis."""
         groups = (
             self.unreachable,
             self.redistribution,
@@ -76,31 +77,34 @@ class Identification:
         return torch.cat(groups)
 
     def __str__(self) -> str:
-        """What is not identified, in sentences."""
+        """Sentences that say what is not identified."""
         num_identified = len(self.names) - len(self.free_directions)
-        lines = [f"{num_identified} of {len(self.names)} directions of the reward are told by the demonstrations."]
+        lines = [
+            f"{num_identified} of {len(self.names)} directions of the reward are identified by the demonstrations."
+        ]
         groups = (
-            (self.unreachable, "belong to what cannot be reached"),
+            (self.unreachable, "belong to outcomes or states that cannot be reached"),
             (
                 self.redistribution,
-                "pay for luck, on average nothing, which a demonstrator that knows the dice does not mind",
+                "pay for luck, on average nothing, to which a demonstrator that knows the dynamics is indifferent",
             ),
             (self.constant, "adds a constant to every reward"),
-            (self.shaping, "shape it by a potential: they pay for progress and take it back"),
-            (self.action_independent, "pay what comes whatever is done"),
+            (self.shaping, "shape the reward by a potential: they pay for progress and take it back"),
+            (self.action_independent, "pay the same whatever the actions"),
         )
         for directions, what in groups:
             if len(directions):
                 number, said = len(directions), what if len(directions) > 1 else _singular(what)
-                lines.append(f"No demonstrations tell: {number} {said} ({self._of(directions)}).")
+                lines.append(f"No demonstrations identify these directions: {number} {said} ({self._of(directions)}).")
         if len(self.unobserved):
             lines.append(
-                f"These demonstrations do not tell: {len(self.unobserved)} more ({self._of(self.unobserved)})."
+                f"These demonstrations do not identify further directions: {len(self.unobserved)} "
+                f"({self._of(self.unobserved)})."
             )
         if self.scale_trades:
-            lines.append("The temperature trades against the scale of the reward: only their ratio is told.")
+            lines.append("The temperature trades against the scale of the reward: only their ratio is identified.")
         if self.optimism_deviation == float("inf"):
-            lines.append("These demonstrations do not tell the optimism β.")
+            lines.append("These demonstrations do not identify the optimism β.")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -108,14 +112,14 @@ class Identification:
         return str(self)
 
     def _of(self, directions: Tensor) -> str:
-        """The parameters that matter in them, most of all first."""
+        """The names of the parameters with the largest weight in these directions, largest first."""
         weight = directions.square().sum(0)
         chosen = [self.names[i] for i in weight.argsort(descending=True).tolist() if weight[i] > 1e-3]
         return ", ".join(chosen[:_SHOWN]) + (", …" if len(chosen) > _SHOWN else "")
 
 
 def identification(found: Inverse) -> Identification:
-    """What the demonstrations behind a learned reward cannot tell of it.
+    """Return what the demonstrations behind a learned reward do not identify about it.
 
     References:
         [ng1999], [cao2021]
@@ -134,13 +138,13 @@ def identified(
     demonstrator: Demonstrator,
     tau: float,
 ) -> Identification:
-    """The same, at any parameters and temperature."""
+    """Return the identification at any parameters and temperature."""
     reward, last = (each.detach() for each in function(psi))
     slopes: Any = torch.autograd.functional.jacobian(function, psi)
     by_psi, last_by_psi = slopes
 
     def log_likelihood(z: Tensor) -> Tensor:
-        """Of a step from ψ, of the reward made linear; and of β."""
+        """Return the log-likelihood as a function of a step from ψ, with the reward linearised, and of β."""
         step = z[: len(psi)]
         actor = replace(demonstrator, optimism=z[-1]) if isinstance(demonstrator, DialDemonstrator) else demonstrator
         end = last + last_by_psi @ step if bool(last_by_psi.any()) else last
@@ -151,7 +155,7 @@ def identified(
         z = torch.cat([z, torch.as_tensor(demonstrator.optimism).detach().to(psi).reshape(1)])
     information = -second_derivatives(log_likelihood, z)
     of_psi = information[: len(psi), : len(psi)]
-    small = torch.finfo(psi.dtype).eps ** 0.6  # differences in a likelihood, and information, that are but rounding
+    small = torch.finfo(psi.dtype).eps ** 0.6  # smaller differences in likelihood and information are rounding
     rounding = small * float(demonstrations.moves.weight.sum())
 
     kinds = _flat_for_all(model, demonstrations, by_psi, last_by_psi, demonstrator)
@@ -189,7 +193,7 @@ def identified(
 
 
 def _minds_the_mean(demonstrator: Demonstrator) -> bool:
-    """Whether rewards of outcomes matter by their mean alone, whatever they are."""
+    """Whether the demonstrator depends on rewards of outcomes only by their mean."""
     if isinstance(demonstrator, DialDemonstrator):
         return float(demonstrator.optimism) == 0 and demonstrator.dynamics == "world"
     return isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
@@ -202,7 +206,10 @@ def _flat_for_all(
     last: Float[Tensor, "state parameter"],
     demonstrator: Demonstrator,
 ) -> list[Float[Tensor, "parameter _"]]:
-    """Bases of the first five kinds, which overlap. Who plans for ever knows no last state, and no times."""
+    """Return bases of the first five groups, which may overlap.
+
+    A demonstrator with an infinite horizon has no last state, and its behaviour does not depend on time.
+    """
     mdp, by_mean, infinite_horizon = (
         model.mdp,
         _minds_the_mean(demonstrator),
@@ -235,7 +242,7 @@ def _flat_for_all(
 def _action_independent(
     mdp: TabularMDP, paid: Tensor, last: Tensor, reached: Bool[Tensor, "time state"], live: Tensor, by_mean: bool
 ) -> Float[Tensor, "parameter direction"]:
-    """Along which all actions in a state gain alike, at every time: by recursion from the end."""
+    """Return the directions along which all actions in a state gain the same at every time, by backward recursion."""
     basis, gain = torch.eye(last.shape[1]).to(last), last
     for t in reversed(range(mdp.horizon)):
         if basis.shape[1] == 0:
@@ -252,7 +259,7 @@ def _action_independent(
 
 
 def _reached(mdp: TabularMDP, live: Tensor, first: Bool[Tensor, " state"], steps: int) -> Bool[Tensor, "time state"]:
-    """Which states can be reached at which time, the last included."""
+    """Return which states can be reached at which time, from 0 to `steps`."""
     rows = [first]
     for _ in range(steps):
         after = torch.zeros_like(first)
@@ -266,14 +273,14 @@ def _beside(*blocks: Tensor) -> Tensor:
 
 
 def _null(rows: Float[Tensor, "row column"], scale: float = 0.0) -> Float[Tensor, "column direction"]:
-    """An orthonormal basis of what all rows send to 0."""
+    """Return an orthonormal basis of the null space of the rows."""
     _, sizes, vectors = torch.linalg.svd(torch.linalg.qr(rows, mode="r")[1])
     rank = int((sizes > _small(rows) * max(scale, float(sizes.max()) if len(sizes) else 0.0)).sum())
     return vectors[rank:].T
 
 
 def _span(columns: Float[Tensor, "row column"]) -> Float[Tensor, "row direction"]:
-    """An orthonormal basis of the columns, which are of length 1 or nothing."""
+    """Return an orthonormal basis of the span of the columns, whose lengths are 1 or 0."""
     left, sizes, _ = torch.linalg.svd(columns, full_matrices=False)
     return left[:, sizes > _small(columns) ** 0.5]
 

@@ -38,11 +38,11 @@ from .rewards import LinearReward, RewardModel, TabularReward
 class InverseStatus(Status):
     """How `inverse`, or `inverse_in_simulator`, ended."""
 
-    converged = "The gradient vanished: the demonstrations and the model agree on what counts."
-    no_progress = "No step in the direction of the gradient helped any more; rounding is the limit."
+    converged = "The gradient vanished: the reward is at a stationary point of the objective."
+    no_progress = "No step along the gradient improved the objective any further; rounding is the limit."
     out_of_steps = (
         "`num_steps` was reached before the gradient vanished. Continue with inverse(…, reward=the same), whose "
-        "parameters are kept. If the reward grows and grows, the demonstrations never did what it forbids: "
+        "parameters are kept. If the reward keeps growing, the demonstrations never do what it penalises: "
         "give a `prior`."
     )
     stopped = "A callback asked to stop."
@@ -51,13 +51,13 @@ class InverseStatus(Status):
 
 
 class InverseStep(NamedTuple):
-    """What a callback sees after a step."""
+    """The argument of a callback after each step."""
 
     step: int
     log_likelihood: float
-    """In nats, without the prior."""
+    """Of the demonstrations, in nats, without the prior."""
     gradient: float
-    """The largest derivative of the objective by a parameter, for each demonstration."""
+    """The largest derivative of the objective by a parameter, per demonstration."""
     reward: RewardModel
 
     __repr__ = one_line
@@ -69,20 +69,20 @@ InverseCallback = Callable[[InverseStep], bool | None]
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Inverse:
-    """A reward that was learned from demonstrations, and what can be said for it.
+    """A reward learned from demonstrations, with measures of how well it explains them.
 
     Attributes:
         reward: the reward that was passed in, now fitted.
         given_model: the model that was passed in.
-        demonstrator: who was assumed to act.
-        demonstrations: what was seen.
+        demonstrator: the model of the demonstrator.
+        demonstrations: the demonstrations.
         log_likelihood: of the demonstrations, in nats, as the demonstrator defines it.
         log_prior: of the parameters, in nats; 0 without a prior.
-        gradient: the largest derivative of the objective by a parameter, for each demonstration.
-        occupancy_error: the largest difference of a state's visits in a demonstration, seen and predicted.
+        gradient: the largest derivative of the objective by a parameter, per demonstration.
+        occupancy_error: the largest difference between the observed and predicted visits of a state, per demonstration.
         objective_history: the log-likelihood and log-prior together after every step, in nats.
-        status: how it ended; `status.message` explains it.
-        seconds: how long it took.
+        status: how the search ended; `status.message` explains it.
+        seconds: the time that it took.
     """
 
     reward: RewardModel
@@ -114,13 +114,13 @@ class Inverse:
 
     @property
     def behaviour(self) -> Behaviour:
-        """What the demonstrator is now predicted to do."""
+        """The predicted behaviour of the demonstrator under the learned reward."""
         with torch.no_grad():
             reward, last = tables(self.reward, self.given_model.mdp)
             return self.demonstrator.behaviour(self.given_model, reward, last, self.given_model.temperature)
 
     def __repr__(self) -> str:
-        """The certificate and the message."""
+        """The measures and the message."""
         return (
             f"Inverse(log-likelihood {self.log_likelihood:.6f} nats of {self.demonstrations.number:g} demonstrations, "
             f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, "
@@ -147,28 +147,29 @@ def inverse(
     $$\max_\psi \; \log p(\text{demonstrations} \mid \psi) - \frac{|\psi|^2}{2 \sigma^2}, \qquad
     \nabla_\psi = \frac1\tau \bigl(\mathbb{E}_\text{demo} - \mathbb{E}_\text{model}\bigr) \sum_t \nabla r_\psi$$
 
-    (the gradient of the free demonstrator and of the clamped one by matching; others have one less simple). All
-    expectations are exact. A reward is found up to what no behaviour tells: see `identification`.
+    This is the gradient for the free demonstrator, and for the clamped one with the matching criterion; others have a
+    less simple gradient. All expectations are exact. The reward is found up to the directions that no behaviour
+    identifies: see `identification`.
 
     Args:
-        model: the problem with its temperature and action prior; its rewards do not count.
-        demonstrations: what was seen, of the same problem.
-        reward: a `RewardModel`, whose parameters are where the search starts, and are changed in place; features as
-            for `LinearReward`; or what a `TabularReward` is of.
-        demonstrator: who acted: "clamped" knows the dice, "free" has them do as it wishes, "boltzmann" expects not to
-            err again; or an object, such as `DialDemonstrator(0.3)`.
-        prior: σ, standard deviation of a Gaussian prior around 0 of every parameter; none unless given.
-        method: "lbfgs" with a line search, which needs a hundred steps at most where the likelihood is concave; or
+        model: the problem with its temperature and action prior; its rewards are ignored.
+        demonstrations: demonstrations of the same problem.
+        reward: a `RewardModel`, whose parameters are the start of the search and are changed in place; features as for
+            `LinearReward`; or "state", "state_action" or "outcome" for a `TabularReward`.
+        demonstrator: the model of the demonstrator: "clamped" knows the dynamics, "free" controls them, "boltzmann"
+            expects not to err again; or an object, such as `DialDemonstrator(0.3)`.
+        prior: σ, standard deviation of a Gaussian prior of mean 0 on every parameter; default: no prior.
+        method: "lbfgs" with a line search, which needs at most a hundred steps if the likelihood is concave; or
             "adam", for networks.
-        num_steps: iterations, at most.
-        learning_rate: of Adam.
-        tolerance: it ends when no derivative for each demonstration is larger; of a reward of states these are visits
-            by τ.
+        num_steps: the largest number of steps.
+        learning_rate: the learning rate of Adam.
+        tolerance: the search ends when no derivative per demonstration is larger; for a reward of states the
+            derivatives are visits divided by τ.
         progress: called with the step and the numbers of `InverseStep`.
-        callbacks: called with an `InverseStep`; one that returns True stops.
+        callbacks: called with an `InverseStep`; one that returns True stops the search.
 
     Raises:
-        InvalidArgument: naming the argument, and what in the demonstrations is impossible.
+        InvalidArgument: naming the argument, or the impossible part of the demonstrations.
 
     References:
         [ziebart2008], [ziebart2010], [gleave2022]
@@ -197,12 +198,12 @@ def inverse(
             if point.value < best.value:
                 best, gradient = point, slope
             if callbacks:
-                objective.assign(point.x)  # the last that was tried may be another
+                objective.assign(point.x)  # the last evaluation may have been at another point
             likelihood = trace[-1] - objective.log_prior(point.x)
             ending = InverseStatus.converged if slope <= tolerance else None
             metrics = {"log_likelihood": likelihood, "gradient": slope}
             loop.report(metrics, InverseStep(step, likelihood, slope, made), ending)
-        if not loop.over:  # the points ran out
+        if not loop.over:  # no further points
             loop.end(InverseStatus.no_progress)
     objective.assign(best.x)
     of_prior, error = objective.log_prior(best.x), objective.occupancy_error(best.x)
@@ -212,7 +213,7 @@ def inverse(
 
 
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
-    """The model of the reward that is meant."""
+    """Return the reward model that the argument denotes."""
     if isinstance(reward, RewardModel):
         linear = reward.linear_form()
         found = tuple(reward().shape) if linear is None else linear.shape
@@ -228,7 +229,7 @@ def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
 
 
 def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
-    """Who is meant."""
+    """Return the demonstrator that the argument denotes."""
     if isinstance(demonstrator, str) and demonstrator in NAMED:
         return NAMED[demonstrator]
     if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):
@@ -240,7 +241,7 @@ def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
 
 
 def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
-    """Refuse what is none, or of another problem."""
+    """Refuse other types, demonstrations of another problem, and actions that the action prior excludes."""
     if not isinstance(demonstrations, Demonstrations):
         raise InvalidArgument(
             f"`demonstrations` must be Demonstrations, but are a {type(demonstrations).__name__}. Use "
@@ -265,7 +266,7 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
     if len(forbidden):
         i = int(forbidden[0])
         raise InvalidArgument(
-            f"`demonstrations` must do what the action prior allows, but action {a[i]} is done in "
+            f"`demonstrations` must contain only actions that the action prior allows, but action {a[i]} is done in "
             f"state {s[i]} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
         )
 

@@ -1,4 +1,4 @@
-"""A Gaussian in place of a posterior, given by its log-density: its peak and its curvature there.
+"""The Laplace approximation of a posterior: a Gaussian at the mode, with the curvature of the log-density there.
 
 Sources:
     [kass1995] R. E. Kass and A. E. Raftery, Bayes factors. Journal of the American Statistical Association
@@ -24,7 +24,7 @@ LogDensity = Callable[[Float[Tensor, "*draw coordinate"]], Float[Tensor, "*draw"
 @final
 @dataclass(frozen=True, eq=False)
 class Laplace:
-    r"""The Gaussian $\mathcal N(\hat u, H^{-1})$, $H$ the second derivatives of −log p at the peak $\hat u$.
+    r"""The Gaussian $\mathcal N(\hat u, H^{-1})$, where $H$ is the Hessian of −log p at the mode $\hat u$.
 
     $$\log p(\text{demonstrations}) \approx \log p(\text{demonstrations}, \hat u) + \tfrac n2 \log 2\pi
     - \tfrac12 \log \det H$$
@@ -33,8 +33,8 @@ class Laplace:
         log_density: log p(demonstrations, u), in nats.
         peak: $\hat u$.
         root: lower triangular, $L L^\top = H$.
-        log_evidence: by the formula, in nats.
-        gradient: the largest derivative at the peak, in nats.
+        log_evidence: the approximate log p(demonstrations) by the formula, in nats.
+        gradient: the largest derivative at the mode, in nats.
 
     References:
         [kass1995]
@@ -47,11 +47,11 @@ class Laplace:
     gradient: float
 
     def at(self, z: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw coordinate"]:
-        """The coordinates of what would be standard normal."""
+        """Return the coordinates of standard normal variables."""
         return self.peak + torch.linalg.solve_triangular(self.root.T, z[..., None], upper=True)[..., 0]
 
     def draw(self, number: int) -> tuple[Float[Tensor, "draw coordinate"], Float[Tensor, " draw"]]:
-        """Draws, and log p − log q of each up to a constant, in nats."""
+        """Return draws, and log p − log q of each up to a constant, in nats."""
         z = torch.randn(number, len(self.peak)).to(self.peak)
         draws = self.at(z)
         with torch.no_grad():
@@ -59,10 +59,10 @@ class Laplace:
 
 
 def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
-    """Climb from a start to a peak of the log-density, and measure its curvature.
+    """Return the Laplace approximation at the mode that L-BFGS finds from a start.
 
     Raises:
-        InvalidArgument: if the posterior is not curved downwards where the climb ends.
+        InvalidArgument: if the log-density is not concave where the search ends.
     """
     u = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS(
@@ -82,7 +82,7 @@ def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Lap
     root, failed = torch.linalg.cholesky_ex(-second_derivatives(log_density, peak))
     if not math.isfinite(height) or int(failed):
         raise InvalidArgument(
-            '`method` must be "tempering" here: where the climb from the present parameters ended, the posterior has '
+            '`method` must be "tempering" here: where the search from the present parameters ended, the posterior has '
             f"no peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g})."
         )
     log_evidence = height + 0.5 * len(peak) * math.log(2 * math.pi) - float(root.diagonal().log().sum())
@@ -90,13 +90,13 @@ def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Lap
 
 
 def standard(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
-    """A Gaussian of deviation 1 around a start, for want of a better one."""
+    """Return a Gaussian of standard deviation 1 around a start, for use if no Laplace approximation exists."""
     return Laplace(log_density, start, torch.eye(len(start)).to(start), math.nan, math.nan)
 
 
 def second_derivatives(
     of: Callable[[Tensor], Tensor], at: Float[Tensor, " coordinate"]
 ) -> Float[Tensor, "coordinate coordinate"]:
-    """The Hessian of a function of one row."""
+    """Return the Hessian of a scalar function of one vector."""
     found: Any = torch.autograd.functional.hessian(of, at)
     return (found + found.T) / 2

@@ -1,6 +1,6 @@
-"""What a search for a reward makes small: in numpy where that will do, else through torch.
+"""The objective of inverse reinforcement learning, evaluated in numpy if possible and otherwise in torch.
 
-With it the visits that are predicted for a reward, and a reward model as a function of one row of parameters.
+The module also computes the predicted visits for a reward, and a reward model as a function of one parameter vector.
 """
 
 import math
@@ -21,19 +21,19 @@ from .direct import by_autograd, direct
 from .rewards import RewardModel
 
 _MOST_FEATURES = 300  # a matrix of their products is inverted once
-_LEAST = 1e-2  # of the mean count, where features were never met
-_ALIKE = 1e-8  # of a correlation, so that features may say the same twice
+_LEAST = 1e-2  # of the mean count, for places that were never visited
+_ALIKE = 1e-8  # added to the correlations, so that features may be collinear
 
 
 @final
 class Objective:
-    """Minus log-likelihood and log-prior, a demonstration, of all parameters in a row; and its slope.
+    """The negative sum of log-likelihood and log-prior per demonstration, with its gradient, of a parameter vector.
 
-    Where the likelihood is `direct` and the reward linear, it is numpy throughout, in arrays that are made once; else
-    each call writes the parameters and goes through torch, on any device.
+    If the likelihood has a `direct` form and the reward is linear, it is computed in numpy, in arrays that are
+    allocated once. Otherwise each call writes the parameters and goes through torch, on any device.
 
     Attributes:
-        parameters: those of the reward that are to be found.
+        parameters: the parameters of the reward that are learned.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Objective:
         demonstrations: Demonstrations,
         prior: float | None = None,
     ) -> None:
-        """Prepare all that does not hang on the parameters."""
+        """Prepare everything that does not depend on the parameters."""
         self.parameters = [each for each in reward.parameters() if each.requires_grad]
         self._model, self._reward, self._demonstrator, self._demonstrations = (
             model,
@@ -56,7 +56,7 @@ class Objective:
         self._direct, self._linear = direct(demonstrator, model, demonstrations), reward.linear_form()
 
     def __call__(self, x: Vector) -> tuple[float, Vector]:
-        """Value and slope."""
+        """Return the value and the gradient."""
         if self._direct is None or self._linear is None:
             likelihood, slope = self._through_torch(x)
         else:
@@ -81,27 +81,27 @@ class Objective:
 
     @property
     def start(self) -> Vector:
-        """The parameters as they are."""
+        """The present parameters, as one vector."""
         return torch.cat([each.detach().flatten() for each in self.parameters]).cpu().numpy().astype(np.float64)
 
     @torch.no_grad()
     def assign(self, x: Vector) -> None:
-        """Write the row into the parameters."""
+        """Write the vector into the parameters."""
         row, place = torch.from_numpy(x), 0
         for each in self.parameters:
             each.copy_(row[place : place + each.numel()].view_as(each))
             place += each.numel()
 
     def log_prior(self, x: Vector) -> float:
-        """In nats; 0 without a prior."""
+        """Return the log-density of the prior, in nats; 0 without a prior."""
         return 0.0 if self._prior is None else _log_density(float(x @ x), len(x), self._prior)
 
     def metric(self) -> Matrix | None:
-        r"""The inverse of about the curvature, $(F^\top N F / \tau^2 + 1 / \sigma^2)^{-1}$ a demonstration.
+        r"""Return an approximate inverse Hessian, $(F^\top N F / \tau^2 + 1 / \sigma^2)^{-1}$ per demonstration.
 
-        N are the counts of where the features F were met, as if these came one by one, by chance; what was never met
-        counts a little. It makes a search indifferent to how features are scaled and mixed. Numbers of states, actions
-        or outcomes need no such help.
+        N are the visits of the places of the features F, as if the visits were independent; places that were never
+        visited have a small count. The metric makes the search independent of how the features are scaled and mixed.
+        It is None for a reward without features, which does not need it, and for too many features.
         """
         features = None if self._linear is None else self._linear.features
         if self._linear is None or features is None or features.shape[1] > _MOST_FEATURES:
@@ -118,7 +118,7 @@ class Objective:
         return np.linalg.inv(curvature / squares + _ALIKE * one) / squares
 
     def occupancy_error(self, x: Vector) -> float:
-        """The largest difference of a state's visits in a demonstration, seen and predicted."""
+        """Return the largest difference between the observed and predicted visits of a state, per demonstration."""
         if self._direct is None or self._linear is None:
             self.assign(x)
             with torch.no_grad():
@@ -134,13 +134,13 @@ class Objective:
 def tables(
     reward: RewardModel, mdp: TabularMDP
 ) -> tuple[Float[Tensor, "state action outcome"], Float[Tensor, " state"]]:
-    """The reward of outcomes, where they are possible, and of the last state."""
+    """Return the rewards of the outcomes and of the last state."""
     last = reward.last()
     return reward(), torch.zeros_like(mdp.initial) if last is None else last
 
 
 def log_prior(parameters: Sequence[Tensor], deviation: float) -> Float[Tensor, ""]:
-    """Of a Gaussian around 0, in nats."""
+    """Return the log-density of a Gaussian of mean 0, in nats."""
     squares = sum((each.square().sum() for each in parameters), torch.zeros_like(parameters[0].sum()))
     return _log_density(squares, sum(each.numel() for each in parameters), deviation)
 
@@ -151,7 +151,7 @@ def _log_density(squares: Any, count: int, deviation: float) -> Any:
 
 @torch.no_grad()
 def predicted_visits(behaviour: Behaviour, demonstrations: Demonstrations) -> Float[Tensor, "state action"]:
-    """How often the model does each action in each state, from the same starts, for as long as the recordings go on."""
+    """Return the predicted count of each action in each state, with the starts and lengths of the recordings."""
     policy, dynamics = (each.exp().numpy(force=True) for each in (behaviour.log_policy, behaviour.log_dynamics))
     return torch.from_numpy(visits_of(policy, dynamics, demonstrations)).to(demonstrations.mdp.probability)
 
@@ -161,7 +161,7 @@ def visits_of(
     dynamics: Float[np.ndarray, "time_or_1 state action outcome"],
     demonstrations: Demonstrations,
 ) -> Float[np.ndarray, "state action"]:
-    """The same as `predicted_visits`, of probabilities in numpy."""
+    """Return the result of `predicted_visits` from probabilities in numpy."""
     mdp, ends = demonstrations.mdp, demonstrations.ends
     time, state, action = (each.numpy(force=True) for each in ends[:3])
     weight, target = demonstrations.weights(ends).numpy(force=True), mdp.successor.numpy(force=True).ravel()
@@ -180,15 +180,15 @@ def visits_of(
 
 @final
 class RewardFunction:
-    """ψ ↦ rewards of outcomes and of the last state, differentiable.
+    """The differentiable function from ψ to the rewards of the outcomes and of the last state.
 
     Attributes:
-        start: ψ as the reward model has it now: all parameters that can be learned, in one row.
-        names: of the parameters.
+        start: ψ of the reward model: all parameters that can be learned, as one vector.
+        names: the names of the parameters.
     """
 
     def __init__(self, reward: RewardModel, mdp: TabularMDP) -> None:
-        """Read the parameters off."""
+        """Read the parameters of the reward model."""
         self._tables = _Tables(reward, mdp)
         free = {name: each for name, each in self._tables.named_parameters() if each.requires_grad}
         self._shapes = {name: each.shape for name, each in free.items()}
@@ -207,7 +207,7 @@ class RewardFunction:
     def __call__(
         self, psi: Float[Tensor, "*batch parameter"]
     ) -> tuple[Float[Tensor, "*batch state action outcome"], Float[Tensor, "*batch state"]]:
-        """The rewards, of each row of parameters."""
+        """Return the rewards for each row of parameters."""
         if psi.ndim == 1:
             return self._of_row(psi)
         found = torch.func.vmap(self._of_row)(psi.flatten(0, -2))
@@ -224,7 +224,7 @@ class RewardFunction:
 
 @final
 class _Tables(torch.nn.Module):
-    """Both tables by one call, as `functional_call` needs it."""
+    """A module whose call returns both tables, as `functional_call` requires."""
 
     def __init__(self, reward: RewardModel, mdp: TabularMDP) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Rewards with parameters, to be learned."""
+"""Models of the reward with parameters to be learned."""
 
 import math
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _NOTHING = np.zeros(1)
 @final
 @dataclass(frozen=True, eq=False)
 class LinearForm:
-    """Rewards as features times one row of parameters, and back, in numpy: what a search goes through again and again.
+    """The linear map from parameters to rewards, and its transpose, in numpy for speed.
 
     Attributes:
-        shape: of the table, (S, A, K).
-        axes: how many of these tell rewards apart: a place is a state, a state and action, or an outcome.
-        features: of each place in turn; None for a parameter each.
+        shape: the shape of the table, (S, A, K).
+        axes: the number of axes on which the reward depends: a place is a state, a state and action, or an outcome.
+        features: the features of each place; None if each place has its own parameter.
         pays_last: whether the last state is paid like the others.
     """
 
@@ -37,21 +37,21 @@ class LinearForm:
     __repr__ = one_line
 
     def tables(self, x: Float[np.ndarray, " parameter"]) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-        """The rewards of outcomes and of the last state, in shapes that spread to those of the tables."""
+        """Return the rewards of the outcomes and of the last state, in shapes that broadcast to those of the tables."""
         values = x if self.features is None else self.features @ x
         return values.reshape(self._spreading), values if self.pays_last else _NOTHING
 
     def by_parameters(
         self, by_table: Float[np.ndarray, "state action outcome"], by_last: Float[np.ndarray, " state"]
     ) -> Float[np.ndarray, " parameter"]:
-        """From derivatives by the rewards to those by the parameters."""
+        """Return the derivatives by the parameters, given those by the rewards."""
         found = self.by_place(by_table)
         if self.pays_last:
             found = found + by_last
         return found if self.features is None else found @ self.features
 
     def by_place(self, table: Float[np.ndarray, "state action outcome"]) -> Float[np.ndarray, " place"]:
-        """Sums over all that is paid alike."""
+        """Return the sums over all outcomes that share a reward."""
         return np.add.reduce(table.reshape(self._places, -1), 1)
 
     @cached_property
@@ -64,37 +64,37 @@ class LinearForm:
 
 
 class RewardModel(torch.nn.Module):
-    """A reward with parameters ψ: called, it gives r(s, a, k), in reward units, with gradients.
+    """A reward with parameters ψ. A call returns r(s, a, k), in reward units, with gradients.
 
     Attributes:
-        pays_last: whether a reward that belongs to states is paid for the last state as well.
-        names: of the parameters, where they are one row; for tables and messages.
+        pays_last: whether a reward of states is paid for the last state as well.
+        names: the names of the parameters, if they are one vector; for tables and messages.
     """
 
     pays_last: bool = False
     names: tuple[str, ...] | None = None
 
     def forward(self) -> Float[Tensor, "state action outcome"]:
-        """The table of rewards."""
+        """Return the table of rewards."""
         raise NotImplementedError
 
     def last(self) -> Float[Tensor, " state"] | None:
-        """The reward of the last state, or None for none."""
+        """Return the reward of the last state, or None if it pays nothing."""
         return None
 
     @property
     def is_linear(self) -> bool:
-        """Whether the table is linear in the parameters: then some likelihoods are concave in them."""
+        """Whether the table is linear in the parameters; some likelihoods are then concave."""
         return self.linear_form() is not None
 
     def linear_form(self) -> "LinearForm | None":
-        """The table as features times the parameters, in numpy; None where it is not linear."""
+        """Return the table as features times the parameters, in numpy; None if it is not linear."""
         return None
 
     def by_parameters(
         self, by_table: Float[Tensor, "state action outcome"], by_last: Float[Tensor, " state"]
     ) -> Float[Tensor, " parameter"]:
-        """From derivatives by the rewards to those by the parameters, all in a row."""
+        """Return the derivatives by the parameters, as one vector, given those by the rewards."""
         table, last = self(), self.last()
         outputs, cotangents = ([table], [by_table]) if last is None else ([table, last], [by_table, by_last])
         parameters = [each for each in self.parameters() if each.requires_grad]
@@ -104,23 +104,23 @@ class RewardModel(torch.nn.Module):
 
 @final
 class LinearReward(RewardModel):
-    r"""$r_\psi = \psi^\top f$, features times weights.
+    r"""A reward linear in features, $r_\psi = \psi^\top f$.
 
     Attributes:
-        weight: ψ, in reward units a unit of the feature. It starts at 0.
+        weight: ψ, in reward units per unit of the feature. It starts at 0.
         features: $f$ of states (S, F), of states and actions (S, A, F) or of outcomes (S, A, K, F).
     """
 
     features: Tensor
 
     def __init__(self, mdp: TabularMDP, features: Any, pays_last: bool = False, names: Any = None) -> None:
-        """Take the features.
+        """Create the reward with weights of 0.
 
         Args:
             mdp: the problem.
             features: an array; the last axis is that of the features.
-            pays_last: features of states are met in the last state too.
-            names: of the features.
+            pays_last: whether features of states are paid for the last state too.
+            names: the names of the features.
 
         Raises:
             InvalidArgument: if the shape does not fit the problem, or a number is not finite.
@@ -148,38 +148,38 @@ class LinearReward(RewardModel):
         self._shape = shape
 
     def forward(self) -> Float[Tensor, "state action outcome"]:
-        """The table."""
+        """Return the table of rewards."""
         return _spread(self.features @ self.weight, self._shape)
 
     def last(self) -> Float[Tensor, " state"] | None:
-        """Of the last state, if it pays."""
+        """Return the reward of the last state, or None if it pays nothing."""
         return self.features @ self.weight if self.pays_last else None
 
     def by_parameters(self, by_table: Tensor, by_last: Tensor) -> Tensor:
-        """By sums over the features."""
+        """Return the derivatives by the weights, by sums over the features."""
         return _gathered(by_table, by_last, self.features.ndim - 1, self.pays_last).flatten() @ self.features.flatten(
             0, -2
         )
 
     def linear_form(self) -> "LinearForm":
-        """Its features."""
+        """Return the linear form with these features."""
         matrix = self.features.numpy(force=True).astype(np.float64, copy=False)
         return LinearForm(self._shape, self.features.ndim - 1, matrix.reshape(-1, matrix.shape[-1]), self.pays_last)
 
 
 @final
 class TabularReward(RewardModel):
-    """A number for each state, state and action, or outcome.
+    """A reward with one parameter for each state, state and action, or outcome.
 
     Attributes:
-        weight: ψ, the numbers, in reward units. They start at 0.
+        weight: ψ, in reward units. It starts at 0.
     """
 
     def __init__(self, mdp: TabularMDP, of: str = "state", pays_last: bool = False) -> None:
-        """Make a table of zeros.
+        """Create a table of zeros.
 
         Raises:
-            InvalidArgument: if it is of nothing of these, or the last state has no number of its own.
+            InvalidArgument: if `of` is unknown, or `pays_last` is True for a reward that is not of states.
         """
         super().__init__()
         axes = {"state": 1, "state_action": 2, "outcome": 3}.get(of)
@@ -193,25 +193,25 @@ class TabularReward(RewardModel):
             self.names = tuple(mdp.state_names)
 
     def forward(self) -> Float[Tensor, "state action outcome"]:
-        """The table."""
+        """Return the table of rewards."""
         return _spread(self.weight, self._shape)
 
     def last(self) -> Float[Tensor, " state"] | None:
-        """Of the last state, if it pays."""
+        """Return the reward of the last state, or None if it pays nothing."""
         return self.weight if self.pays_last else None
 
     def by_parameters(self, by_table: Tensor, by_last: Tensor) -> Tensor:
-        """By sums over what has one number together."""
+        """Return the derivatives by the parameters, by sums over the outcomes that share one."""
         return _gathered(by_table, by_last, self.weight.ndim, self.pays_last).flatten()
 
     def linear_form(self) -> "LinearForm":
-        """A number each."""
+        """Return the linear form without features."""
         return LinearForm(self._shape, self.weight.ndim, None, self.pays_last)
 
 
 @final
 class NetworkReward(RewardModel):
-    """Any module over features.
+    """A reward computed by any module from features.
 
     Attributes:
         module: maps (…, F) to (…) or (…, 1).
@@ -221,7 +221,7 @@ class NetworkReward(RewardModel):
     features: Tensor
 
     def __init__(self, mdp: TabularMDP, features: Any, module: torch.nn.Module, pays_last: bool = False) -> None:
-        """Take features and a module, which is brought to the dtype of the problem.
+        """Create the reward; the module is converted to the dtype and device of the problem.
 
         Raises:
             InvalidArgument: if the shapes do not fit.
@@ -241,11 +241,11 @@ class NetworkReward(RewardModel):
             )
 
     def forward(self) -> Float[Tensor, "state action outcome"]:
-        """The table."""
+        """Return the table of rewards."""
         return _spread(self._values(), self._shape)
 
     def last(self) -> Float[Tensor, " state"] | None:
-        """Of the last state, if it pays."""
+        """Return the reward of the last state, or None if it pays nothing."""
         return self._values() if self.pays_last else None
 
     def _values(self) -> Tensor:
@@ -253,11 +253,11 @@ class NetworkReward(RewardModel):
 
 
 def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """As rewards of outcomes."""
+    """Return the values broadcast to the shape of rewards of outcomes."""
     return values.reshape(*values.shape, *[1] * (3 - values.ndim)).expand(shape)
 
 
 def _gathered(by_table: Tensor, by_last: Tensor, axes: int, pays_last: bool) -> Tensor:
-    """The reverse: summed over the axes that were spread, and the last state's to the others."""
+    """Return the transpose of `_spread`: sums over the broadcast axes, plus the derivatives of the last state."""
     found = by_table.sum(tuple(range(axes, 3))) if axes < 3 else by_table
     return found + by_last if pays_last else found

@@ -1,4 +1,4 @@
-"""Learning the reward in a live environment, where there are no tables: a network, and a learner that follows it.
+"""Inverse reinforcement learning in a live environment without tables: a reward module and a soft learner.
 
 Sources:
     [finn2016] C. Finn, S. Levine and P. Abbeel, Guided cost learning: deep inverse optimal control via policy
@@ -39,37 +39,37 @@ class Recording(NamedTuple):
     """An episode of a demonstrator in a live environment."""
 
     observations: Sequence[Any]
-    """As the environment gives them, the last one included: one more than actions."""
+    """The observations of the environment, including the last one: one more than actions."""
     actions: Sequence[Any]
-    """As the environment takes them."""
+    """The actions in the form that the environment takes."""
     terminated: bool = True
 
     __repr__ = one_line
-    """The episode was over; False where only the recording was."""
+    """Whether the episode was over; False if only the recording was stopped."""
 
 
 class Episodes(NamedTuple):
-    """Episodes side by side, padded to the longest."""
+    """A batch of episodes, padded to the longest."""
 
     observations: Float[Tensor, "episode time feature"]
     actions: Num[Tensor, "episode time ..."]
     reached: Float[Tensor, "episode time feature"]
     alive: Bool[Tensor, "episode time"]
-    """Whether there was a step."""
+    """Whether the step belongs to the episode, not to the padding."""
     log_ratio: Float[Tensor, " episode"]
-    """Of the policy that made them and the prior: log π/ρ of all actions, in nats."""
+    """Log π/ρ of all actions, in nats, of the policy that sampled them and the action prior."""
 
 
 class Round(NamedTuple):
-    """How things stood after a round."""
+    """Measurements after a round."""
 
     number: int
     demonstrated: float
-    """Mean discounted return of the recordings by the learned reward, in its units."""
+    """Mean discounted return of the recordings under the learned reward, in its units."""
     earned: float
-    """That of the policy, or with a free demonstrator of the partition function's episodes."""
+    """The same return of the policy, or of the weighted episodes with a free demonstrator."""
     effective: float
-    """The effective number of episodes that stand for the model."""
+    """The effective number of the sampled episodes."""
 
 
 @final
@@ -79,11 +79,11 @@ class SimulatedInverse:
 
     Attributes:
         reward: the module that was passed in, now fitted.
-        learner: with the policy that is optimal for it, as far as it was learned. Its evaluations are by the true
-            rewards of the environment.
-        rounds: what was measured.
-        status: how it ended; `status.message` explains it.
-        seconds: how long it took.
+        learner: the learner, with its approximation of the policy that is optimal for this reward. Its evaluations use
+            the true rewards of the environment.
+        rounds: the measurements after each round.
+        status: how the search ended; `status.message` explains it.
+        seconds: the time that it took.
     """
 
     reward: torch.nn.Module
@@ -93,10 +93,10 @@ class SimulatedInverse:
     seconds: float
 
     def __repr__(self) -> str:
-        """Where the two returns are."""
+        """Both returns, and the amount of work."""
         last = self.rounds[-1] if self.rounds else Round(0, math.nan, math.nan, math.nan)
         return (
-            f"SimulatedInverse(by the learned reward the demonstrations earn {last.demonstrated:.4g}, the policy "
+            f"SimulatedInverse(under the learned reward the demonstrations earn {last.demonstrated:.4g}, the policy "
             f"{last.earned:.4g}, after {len(self.rounds)} rounds, {self.learner.total_steps} steps, "
             f"{self.seconds:.0f} s)"
         )
@@ -125,31 +125,31 @@ def inverse_in_simulator(
     $$\tau \nabla_\psi = \mathbb{E}_\text{demo} \sum_t \gamma^t \nabla r_\psi
         - \sum_j w_j \sum_t \gamma^t \nabla r_\psi(\xi_j), \qquad \xi_j \sim \pi$$
 
-    π is learned in between by a soft learner whose transitions are paid by $r_\psi$ as it is at the time: it starts
-    warm in every round, and nothing in its memory is out of date. For the clamped demonstrator all $w_j$ are alike, and
-    π is to be optimal. For the free one the same episodes estimate the partition function of trajectories: they are
-    weighted by $w_j \propto \exp(\sum_t r_\psi / \tau - \log \pi / \rho)$, in which the dynamics cancel, and π is but
-    a proposal. Where nothing is left to chance, and π is optimal, the weights are alike and the two are one.
+    A soft learner updates π between the updates of the reward. It continues from the round before, and its transitions
+    are always paid by the present $r_\psi$, so that nothing in its replay memory is out of date. For the clamped
+    demonstrator all $w_j$ are equal, and π must be optimal. For the free one the same episodes estimate the partition
+    function over trajectories, with the weights $w_j \propto \exp(\sum_t r_\psi / \tau - \log \pi / \rho)$, in which
+    the dynamics cancel; π is only a proposal. If the dynamics are deterministic and π is optimal, the weights are equal
+    and both demonstrators give the same gradient.
 
     Args:
-        env: as for the learners; its own rewards do not count.
-        recordings: of the demonstrator.
-        reward: a module from rows of features to (…) or (…, 1): those of the observation, then the action (one-hot, or
-            in $[-1, 1]^d$), then those of the observation that it led to; in float32, in reward units.
+        env: as for the learners; its own rewards are ignored.
+        recordings: the episodes of the demonstrator.
+        reward: a module that maps rows of features to (…) or (…, 1), in reward units. A row holds the features of the
+            observation, the action (one-hot, or in $[-1, 1]^d$) and the features of the next observation, in float32.
         demonstrator: "clamped" or "free".
-        learner: a `SoftQLearning`, or a `SAC` with a fixed temperature, to start from; made unless given, with the
-            temperature, discount and seed. It is taught by the reward from here on.
-        temperature: τ of a learner that is made.
-        discount: γ of a learner that is made.
-        num_rounds: how often the reward moves.
-        steps_per_round: of the environment that the learner learns in between.
-        num_episodes: of the policy in a round.
-        horizon: steps after which episodes are cut, those of recordings too; unless given, the longest recording, or
-            the shortest of those that stopped before the episode was over.
-        learning_rate: of Adam, for the reward.
-        prior: σ of a Gaussian prior of each parameter; None for none: then a reward may grow without end.
-        seed: an integer, a generator, or None for torch's global generator: for episodes, and for a learner that is
-            made.
+        learner: a `SoftQLearning`, or a `SAC` with a fixed temperature, to start from; its transitions are paid by
+            `reward` from now on. Default: a new `SoftQLearning` with the temperature, discount and seed.
+        temperature: τ of the default learner.
+        discount: γ of the default learner.
+        num_rounds: the number of updates of the reward.
+        steps_per_round: the steps of the environment between two updates, for the learner.
+        num_episodes: the number of episodes of the policy in a round.
+        horizon: the number of steps after which episodes and recordings are cut; default: the length of the longest
+            recording, or that of the shortest one that stopped before its episode was over.
+        learning_rate: the learning rate of Adam, for the reward.
+        prior: σ of a Gaussian prior on each parameter; None for no prior, with which the reward may grow without bound.
+        seed: an integer, a generator, or None for torch's global generator: for episodes, and for the default learner.
         progress: called with the round and its numbers.
 
     Raises:
@@ -175,7 +175,7 @@ def inverse_in_simulator(
         learner = SoftQLearning(env, temperature=temperature, discount=discount, seed=base)
     if not isinstance(learner, SoftQLearning | SAC) or learner.config["temperature"] == "auto":
         raise InvalidArgument(
-            "`learner` must be a SoftQLearning, or a SAC with a fixed temperature: the reward is known in units of it."
+            "`learner` must be a SoftQLearning, or a SAC with a fixed temperature: it is the unit of the reward."
         )
     if demonstrator == "free" and isinstance(learner, SoftQLearning) and not learner.actions.is_discrete:
         raise InvalidArgument(
@@ -221,13 +221,13 @@ def inverse_in_simulator(
 
 @torch.no_grad()
 def sample_episodes(worlds: Worlds, learner: SoftQLearning | SAC, length: int, turn: int) -> Episodes:
-    """An episode of the present policy in each world, of at most `length` steps; draws are from torch's generator.
+    """Return an episode of the present policy in each world, of at most `length` steps, drawn by torch's generator.
 
     Args:
-        worlds: where.
-        learner: whose policy.
-        length: steps after which an episode is cut.
-        turn: which of the episodes of these worlds; the same one starts alike.
+        worlds: the copies of the environment.
+        learner: the learner with the policy.
+        length: the number of steps after which an episode is cut.
+        turn: the number of the episode in these worlds; episodes with the same number have the same start.
     """
     number = worlds.number
     worlds.restore({"episodes": [turn] * number, "actions": {}})
@@ -248,12 +248,12 @@ def sample_episodes(worlds: Worlds, learner: SoftQLearning | SAC, length: int, t
 
 
 def partition_weights(made: Episodes, paid: Float[Tensor, " episode"], temperature: float) -> Float[Tensor, " episode"]:
-    r"""How much each episode counts for the posterior: $w_j \propto \exp(\sum_t r / \tau - \log \pi / \rho)$."""
+    r"""The posterior weight of each episode, $w_j \propto \exp(\sum_t r / \tau - \log \pi / \rho)$."""
     return torch.softmax(paid / temperature - made.log_ratio, 0)
 
 
 def _drawn(learner: SoftQLearning | SAC, features: Float[Tensor, "batch feature"]) -> tuple[Tensor, Tensor]:
-    """Actions, and log π/ρ of each; zeros where the policy has no density."""
+    """Return actions, and log π/ρ of each; zeros if the policy has no density."""
     prior = learner.prior
     if learner.actions.is_discrete:
         log_policy = learner.log_policy(features) if isinstance(learner, SoftQLearning) else learner.actor(features)
@@ -266,7 +266,7 @@ def _drawn(learner: SoftQLearning | SAC, features: Float[Tensor, "batch feature"
 
 
 def _payer(reward: torch.nn.Module, actions: Actions) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The module as a function of observations, actions and what they led to."""
+    """Return the module as a function of observations, actions and next observations."""
 
     def pay(observation: Tensor, action: Tensor, reached: Tensor) -> Tensor:
         flat = torch.nn.functional.one_hot(action, actions.size).to(observation) if actions.is_discrete else action
@@ -287,7 +287,7 @@ def _returns(
 def _padded(
     recordings: Sequence[Recording], observations: Observations, actions: Actions, horizon: int | None
 ) -> Episodes:
-    """Recordings as features."""
+    """Return the recordings as a batch of episodes in features."""
     if len(recordings) == 0:
         raise InvalidArgument("`recordings` must be at least one, but are none.")
     for i, each in enumerate(recordings):
@@ -299,10 +299,10 @@ def _padded(
         for t, action in enumerate(each.actions):
             if not actions.space.contains(_as_of(actions, action)):
                 raise InvalidArgument(
-                    f"Recording {i} must do actions of {actions.space}, but at time {t} does {action}."
+                    f"Recording {i} must contain only actions of {actions.space}, but at time {t} has {action}."
                 )
     known = max(len(each.actions) for each in recordings)
-    cut = [len(each.actions) for each in recordings if not each.terminated]  # nobody knows how these went on
+    cut = [len(each.actions) for each in recordings if not each.terminated]  # their continuation is unknown
     length = min(known, *cut, horizon or known)
     blank = Episodes(
         torch.zeros(len(recordings), length, observations.features),

@@ -1,4 +1,4 @@
-"""The values that a demonstrator plans by: up to a horizon or for ever, soft or hard."""
+"""The values by which a demonstrator plans: with a finite or infinite horizon, soft or hard."""
 
 import torch
 from jaxtyping import Float
@@ -10,8 +10,8 @@ from ..errors import InvalidArgument
 from ..inference.exact.soft_values import soft_values
 from ..trajectories.blocks import MarkovModel
 
-_SWEEPS = 1000  # of Newton's method; it takes a handful
-_SMALL = 1e-13  # of the values: what is left to rounding
+_SWEEPS = 1000  # of Newton's method, at most; it usually needs a handful
+_SMALL = 1e-13  # relative to the values: the rounding error
 
 
 def planned_values(
@@ -23,12 +23,12 @@ def planned_values(
     infinite_horizon: bool,
     hard: bool = False,
 ) -> tuple[Float[Tensor, "*batch time state action"], Float[Tensor, "*batch time_and_last state"]]:
-    """Q and V, at all times alike for one who plans for ever. Leading axes of the arguments are settings."""
+    """Return Q and V at all times, constant in time for an infinite horizon. Leading axes of arguments are settings."""
     steps = model.mdp.horizon
     if infinite_horizon:
         if bool((last != 0).any()) or last.requires_grad:
             raise InvalidArgument(
-                "`reward` must not pay for the last state where the demonstrator plans for ever: there is none."
+                "`reward` must not pay for the last state if the demonstrator has an infinite horizon: there is none."
             )
         q, v = stationary_values(model, optimism, reward, temperature, hard)
         return torch.stack([q] * steps, -3), torch.stack([v] * (steps + 1), -2)
@@ -39,7 +39,7 @@ def planned_values(
 
 
 def _hard_values(model: MarkovModel, reward: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The best there are."""
+    """Return the optimal values at temperature 0 with the true dynamics."""
     mdp, possible = model.mdp, model.action_prior > 0
     paid = (mdp.probability * torch.where(mdp.probability > 0, reward, 0.0)).sum(-1)
     qs, vs = [], [last.expand(*paid.shape[:-2], -1)]
@@ -60,16 +60,16 @@ def stationary_values(
 
     $$V = F(V), \qquad F(V)(s) = \tau \log \sum_a \rho\, e^{Q(s, a)/\tau}, \qquad Q = L_\beta[r + \gamma V(s')]$$
 
-    It is found by Newton's method, which is soft policy iteration, with sweeps of F where a step does not help. Two
-    more steps, $V + (1 - F')^{-1} (F(V) - V)$, are made with gradients: at a fixed point the first gives the first
-    derivatives of the implicit function, the second the second.
+    It is found by Newton's method, which is soft policy iteration; a sweep of F replaces a step that does not reduce
+    the error. Two more Newton steps, $V + (1 - F')^{-1} (F(V) - V)$, carry gradients: at a fixed point the first gives
+    the first derivatives of the implicit function, and the second gives the second derivatives.
 
     Args:
-        model: with a discount below 1; its horizon and rewards do not count.
-        optimism: β of the dice; survival stays clamped.
+        model: a model with a discount below 1; its horizon and rewards are ignored.
+        optimism: β of the dynamics; survival stays clamped.
         reward: of the outcomes, in reward units; leading axes are settings, as are the axes of β and τ.
         temperature: τ > 0, in reward units per nat.
-        hard: V is the largest Q of the allowed actions instead, as if τ were 0; β is 0 then.
+        hard: whether V is the largest Q of the allowed actions instead, as if τ were 0; β must then be 0.
 
     Returns:
         Q and V, in reward units.
@@ -80,14 +80,14 @@ def stationary_values(
     mdp = model.mdp
     if mdp.discount >= 1:
         raise InvalidArgument(
-            f"`model` must have a discount below 1 to go on for ever, but has {mdp.discount:g}: values may have no "
-            "limit. Take mdp.replace(discount=0.9), or a horizon."
+            f"`model` must have a discount below 1 for an infinite horizon, but has {mdp.discount:g}: values may have "
+            "no limit. Take mdp.replace(discount=0.9), or a finite horizon."
         )
     log_prior, log_p, states = model.action_prior.log(), mdp.probability.log(), mdp.num_states
     where, tau, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)
 
     def once(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Q, F(V) and F'(V)."""
+        """Return Q, F(V) and F'(V)."""
         x = reward + mdp.discount * v[..., where]
         q = certainty_equivalent(x, log_p, tau, beta)
         if hard:

@@ -1,4 +1,4 @@
-"""Results as labelled arrays and as draws for ArviZ: dimensions, names, units, and the result's own numbers."""
+"""Results as labelled arrays and as draws for ArviZ: dimensions, names, units and values."""
 
 import sys
 
@@ -29,8 +29,8 @@ xarray = pytest.importorskip("xarray")
 pytest.importorskip("arviz_base")
 
 
-def test_a_posterior_by_name():
-    """Three steps, so that no two dimensions have the same length by chance."""
+def test_a_posterior_has_named_dimensions_and_units():
+    """All dimensions have different lengths."""
     model = TabularModel(random_mdp(0, states=5, actions=2, outcomes=4, horizon=3), 0.7)
     posterior = infer(model, 1.0)
     found = to_xarray(posterior)
@@ -54,7 +54,7 @@ def test_a_posterior_by_name():
     assert "objective" not in to_xarray(infer(TabularModel(model.mdp, 0.0), 0.0)).attrs
 
 
-def test_places_are_variables():
+def test_the_layout_of_states_gives_row_and_column():
     found = to_xarray(random_mdp(0).replace(layout=[(0, 2), None, (1, 0)]))
     np.testing.assert_array_equal(found.row, [0, np.nan, 1])
     np.testing.assert_array_equal(found.column, [2, np.nan, 0])
@@ -62,7 +62,7 @@ def test_places_are_variables():
     assert "row" not in to_xarray(random_mdp(0))
 
 
-def test_names_are_coordinates():
+def test_names_of_states_and_actions_are_coordinates():
     model = TabularModel(restaurant())
     found = to_xarray(infer(model, 1.0))
     assert float(found.policy.sel(time=0, state="hungry", action="Italian")) == pytest.approx(0.620749, abs=1e-6)
@@ -72,7 +72,7 @@ def test_names_are_coordinates():
     assert problem.final_reward.values.tolist() == [0.0] * 4
 
 
-def test_guides_fits_and_policies():
+def test_guides_fits_and_policies_become_datasets():
     model = TabularModel(restaurant())
     fitted = fit(model, ClampedGuide(model), num_steps=7)
     found = to_xarray(fitted)
@@ -91,7 +91,7 @@ def test_guides_fits_and_policies():
     assert named.action.values.tolist() == ["Italian", "French"]
 
 
-def test_the_ledger_and_scores():
+def test_ledger_scorecard_and_comparison_become_datasets():
     model = TabularModel(restaurant())
     account = ledger(model, infer(model, 0.0))
     found = to_xarray(account)
@@ -116,7 +116,7 @@ def test_the_ledger_and_scores():
     np.testing.assert_array_equal(found.fit_elbo_history.sel(fit="clamped"), comparison.fits["clamped"].elbo_history)
 
 
-def test_what_cannot_be_labelled_is_named(monkeypatch):
+def test_errors_name_what_cannot_be_converted(monkeypatch):
     with pytest.raises(InvalidArgument, match=r"`result` must be a problem, .* but is a str"):
         to_xarray("posterior")
     with pytest.raises(InvalidArgument, match="as many entries of state as the result, 4, but has 1"):
@@ -150,8 +150,8 @@ def test_what_cannot_be_labelled_is_named(monkeypatch):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("discount", [1.0, 0.8])
-def test_draws_are_of_the_posterior(discount):
-    """Means within 5 standard errors: a false alarm once in 10⁶ runs, but the seed is fixed."""
+def test_draws_follow_the_posterior(discount):
+    """Means agree within 5 standard errors: one false alarm in 10⁶ runs, but the seed is fixed."""
     mdp = random_mdp(1, states=4, horizon=3, discount=discount).replace(state_names=list("abcd"))
     model = TabularModel(mdp, 0.8)
     posterior = infer(model, Optimism(survival=1.0))
@@ -177,7 +177,7 @@ def test_draws_are_of_the_posterior(discount):
     assert tree.attrs["temperature"] == 0.8
 
 
-def test_a_fit_has_its_curve_beside_its_draws():
+def test_a_fit_has_its_elbo_history_and_its_draws():
     model = TabularModel(restaurant())
     fitted = fit(model, FreeGuide(model), num_steps=4)
     tree = to_arviz(fitted, num_samples=3, num_chains=2)

@@ -1,4 +1,4 @@
-"""Array layouts of other libraries: exact round trips, the same answers, and refusals of what they cannot hold."""
+"""Array layouts of other libraries: exact round trips, equal answers, and errors for what a layout cannot hold."""
 
 import importlib.util
 import inspect
@@ -39,7 +39,7 @@ from pgm_control.models import frozen_lake, risky_path, tiger
 
 
 class Coordinates:
-    """The little of a scipy.sparse matrix that is read."""
+    """The part of the interface of a scipy.sparse matrix that the library uses."""
 
     def __init__(self, dense):
         self.dense, self.shape = np.asarray(dense, float), np.shape(dense)
@@ -58,7 +58,7 @@ class Coordinates:
 
 @st.composite
 def dense(draw, infeasible=False):
-    """(initial, p(s'|s, a), r(s, a)); with `infeasible`, some rewards are −inf, but never all of a state."""
+    """Return (initial, p(s'|s, a), r(s, a)); with `infeasible`, some rewards are −inf, but never all of a state."""
     states, actions = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     p = np.array([[draw(distributions(states)) for _ in range(actions)] for _ in range(states)])
     r = np.array([[draw(rewards) for _ in range(actions)] for _ in range(states)])
@@ -70,12 +70,12 @@ def dense(draw, infeasible=False):
 
 
 def by_successor(p, r):
-    """r(s, a, s'), known where the move is possible."""
+    """Return r(s, a, s'), 0 for impossible transitions."""
     return np.where(p > 0, np.broadcast_to(r[..., None], p.shape), 0.0)
 
 
 def at_odds(mdp, key):
-    """Whether two possible outcomes with the same key differ in reward: by looping."""
+    """Return, by loops, whether two possible outcomes with the same key differ in reward."""
     paid = {}
     for s, a, k in np.ndindex(*mdp.probability.shape):
         if mdp.probability[s, a, k] > 0:
@@ -84,12 +84,12 @@ def at_odds(mdp, key):
 
 
 def clamped_values(mdp, temperature=0.7):
-    """Values of the clamped posterior."""
+    """Return the values of the clamped posterior."""
     return infer(TabularModel(mdp, temperature), 0.0).v.numpy()
 
 
 def outcomes(mdp):
-    """p by (s, a, s', r), by looping: two problems that agree here give the same answers to any question."""
+    """Return, by loops, p by (s, a, s', r): two problems that agree here give equal answers."""
     found = {}
     tables = zip(*(each.flatten(2).tolist() for each in (mdp.probability, mdp.successor, mdp.reward)), strict=True)
     for s, rows in enumerate(tables):
@@ -115,7 +115,7 @@ KEYS = {
 
 @laws
 @given(problems())
-def test_dense_arrays_are_the_same_problem_or_are_refused(problem):
+def test_dense_arrays_give_the_same_problem_or_are_refused(problem):
     mdp = mdp_of(problem)
     if at_odds(mdp, KEYS["transition"]):
         with pytest.raises(InvalidArgument, match=r"merge=True for the expected reward.*free inference"):
@@ -134,14 +134,14 @@ def test_dense_arrays_are_the_same_problem_or_are_refused(problem):
                 assert first == second
 
 
-def test_dense_arrays_keep_names_and_places():
+def test_dense_arrays_keep_names_and_layout():
     mdp = risky_path().replace(layout=[(0, 0), (0, 1), (1, 1), None])
     back = TabularMDP.from_dense(*to_dense(mdp))
     assert (back.state_names, back.action_names, back.layout) == (mdp.state_names, mdp.action_names, mdp.layout)
 
 
-def test_merging_changes_what_free_inference_believes():
-    """Why it has to be asked for: two outcomes of one successor, 3 or 0, are not one outcome of their mean."""
+def test_merging_changes_the_answers_of_free_inference():
+    """Two outcomes with one successor and the rewards 3 and 0 are not equivalent to one outcome with their mean."""
     mdp = gamble(probability=0.2, jackpot=3.0)
     model, merged = (TabularModel(each) for each in (mdp, TabularMDP.from_dense(*to_dense(mdp, merge=True))))
     free = [infer(each, 1.0).log_evidence for each in (model, merged)]
@@ -177,7 +177,7 @@ def test_quantecon_round_trips_are_exact(arrays, discount, horizon):
 
 
 def test_quantecon_own_example():
-    """Puterman's example in QuantEcon's documentation: v = −60/7, −20, with a pair that is not there."""
+    """Puterman's example in QuantEcon's documentation has v = −60/7, −20 and one infeasible pair."""
     r = [[5, 10], [-1, -math.inf]]
     mdp = from_quantecon(r, [[(0.5, 0.5), (0, 1)], [(0, 1), (0.5, 0.5)]], 0.95, horizon=1)
     nothing = from_quantecon(r, [[(0.5, 0.5), (0, 1)], [(0, 1), (0, 0)]], 0.95, horizon=1)
@@ -191,7 +191,7 @@ def test_quantecon_own_example():
         assert float(lost) == pytest.approx(math.log(2), abs=1e-12)
 
 
-def test_feasible_prior_leaves_out_only_what_is_forbidden_in_full():
+def test_feasible_prior_excludes_only_actions_with_all_outcomes_forbidden():
     table = torch.zeros(1, 3, 2, dtype=torch.float64)
     table[0, 0, 0], table[0, 1] = -torch.inf, -torch.inf
     mdp = TabularMDP([1.0], [[[0.5, 0.5]] * 3], [[[0, 0]] * 3], table, 1)
@@ -230,7 +230,7 @@ def test_mdptoolbox_and_seals_round_trips_are_exact(arrays, form, discount):
 
 @laws
 @given(problems(discounted=False), st.sampled_from(list(KEYS)))
-def test_every_layout_holds_the_problem_or_says_that_it_cannot(problem, form):
+def test_every_layout_holds_the_problem_or_refuses_it(problem, form):
     mdp = mdp_of(problem)
     refusals = "no place for it" if mdp.final_reward is not None else "cannot hold"
     writers = {
@@ -263,7 +263,7 @@ def test_seals_own_example():
     same_problem(from_seals(**arrays._asdict()), mdp)
 
 
-def test_what_other_layouts_have_no_place_for_is_said():
+def test_errors_name_what_other_layouts_cannot_hold():
     mdp = random_mdp(0, discount=0.9)
     with pytest.raises(InvalidArgument, match=r"`mdp.discount` must be 1.*seals.*give the discount to the learner"):
         to_seals(mdp, merge=True)
@@ -274,7 +274,7 @@ def test_what_other_layouts_have_no_place_for_is_said():
     with pytest.raises(InvalidArgument, match=r"by state alone cannot hold.*rewards=\"pair\""):
         to_seals(TabularMDP.from_dense([1.0], [[[1.0], [1.0]]], [[1.0, 2.0]], 1), "state")
     with pytest.raises(InvalidArgument, match="`rewards` must be one of transition, pair, state"):
-        inspect.unwrap(reward_table)(mdp, "outcome", "", False)  # below the annotations that these tests enforce
+        inspect.unwrap(reward_table)(mdp, "outcome", "", False)  # without the type checks that the tests enable
     with pytest.raises(InvalidArgument, match="`form` must be one of product, pairs, sparse"):
         inspect.unwrap(to_quantecon)(mdp, "rows")
     states = 20_000
@@ -286,7 +286,7 @@ def test_what_other_layouts_have_no_place_for_is_said():
         to_dense(large)
 
 
-def test_wrong_arrays_are_named():
+def test_errors_name_invalid_arrays():
     p, r = np.full((2, 2, 2), 0.5), np.zeros((2, 2))
     for wrong, words in (
         (lambda: from_quantecon(r, p[0], 0.9, horizon=1), "needs state_indices"),
@@ -295,7 +295,7 @@ def test_wrong_arrays_are_named():
         (lambda: from_quantecon([1.0, 1.0], p[0], 0.9, [0, 0], [0, 0], horizon=1), "distinct pairs"),
         (lambda: from_quantecon([1.0, 1.0], p[0], 0.9, [0, 0], [0, 1], horizon=1), "feasible action"),
         (lambda: from_quantecon([1.0, 1.0], p[0], 0.9, [0, 2], [0, 1], horizon=1), "below 2"),
-        (lambda: from_quantecon([1.0], p[0], 0.9, [0, 1], [0, 1], horizon=1), "one entry a pair"),
+        (lambda: from_quantecon([1.0], p[0], 0.9, [0, 1], [0, 1], horizon=1), "one entry per pair"),
         (lambda: from_quantecon([1.0, 1.0], [[0, 1.0], [0, 0]], 0.9, [0, 1], [0, 0], horizon=1), "nothing but zeros"),
         (lambda: from_mdptoolbox(np.full((2, 2, 3), 1 / 3), r, horizon=1), r"one \(S, S\) matrix for each action"),
         (lambda: from_mdptoolbox(p, np.zeros(3), horizon=1), "Two axes are state, action"),
@@ -307,7 +307,7 @@ def test_wrong_arrays_are_named():
             wrong()
 
 
-def test_sparse_form():
+def test_the_sparse_form_agrees_with_scipy_or_needs_it():
     mdp = frozen_lake(horizon=5)
     if importlib.util.find_spec("scipy") is None:
         with pytest.raises(MissingExtra, match="pip install scipy"):
@@ -320,7 +320,7 @@ def test_sparse_form():
 
 @st.composite
 def generative_models(draw):
-    """A, B, C, D of pymdp: up to two factors and two modalities."""
+    """Return A, B, C, D of pymdp with up to two factors and two modalities."""
     sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=2))
     controls = [draw(st.integers(1, 2)) for _ in sizes]
     seen = draw(st.lists(st.integers(1, 3), min_size=1, max_size=2))
@@ -338,11 +338,11 @@ def generative_models(draw):
 
 
 def utility(A, B, C, D, horizon, of):  # noqa: N803
-    """Backwards over tuples of factors, by loops: `of` is how chance is averaged."""
+    """Return values by backward induction over tuples of factors, by loops; `of` averages over outcomes."""
     sizes, controls = [len(d) for d in D], [b.shape[-1] for b in B]
 
     def arrived(s):
-        """(probability, preference) of everything that may be seen."""
+        """Return (probability, preference) of every possible observation."""
         return [
             (
                 np.prod([a[(o_m, *s)] for a, o_m in zip(A, o, strict=True)]),
@@ -378,7 +378,7 @@ def clamped_value(outcomes):
 
 @laws
 @given(generative_models(), st.sampled_from([0.5, 2.0]))
-def test_pymdp_models_mean_what_they_mean_there(arrays, temperature):
+def test_pymdp_models_have_the_values_of_a_direct_computation(arrays, temperature):
     A, B, C, D = arrays  # noqa: N806
     horizon, first = 2, [len(d) for d in D]
     start = {s: np.prod([d[i] for d, i in zip(D, s, strict=True)]) for s in np.ndindex(*first)}
@@ -392,7 +392,7 @@ def test_pymdp_models_mean_what_they_mean_there(arrays, temperature):
     assert infer(TabularModel(merged.mdp, temperature), 0.0).objective == pytest.approx(
         sum(p * clamped[s] for s, p in start.items()), abs=1e-9
     )
-    # what is seen at first, and that reward and state agree
+    # the distribution of the first observation
     seen = [
         sum(p * np.prod([a[(i, *s)] for a, i in zip(A, o, strict=True)]) for s, p in start.items())
         for o in np.ndindex(*[len(a) for a in A])
@@ -407,9 +407,9 @@ def test_pymdp_models_mean_what_they_mean_there(arrays, temperature):
 @laws
 @given(generative_models())
 def test_pymdp_round_trips(arrays):
-    """Told apart by what is met, rewards are known from what is seen: the second trip is exact.
+    """After states are split by preference, the observation determines the reward: the second round trip is exact.
 
-    Only a state in which nobody arrives may be told apart anew, since nothing is paid there; no answer depends on it.
+    Only a state that is never reached may be split differently, since it pays nothing; no answer depends on it.
     """
     split = from_pymdp(*arrays, horizon=2, temperature=2.0)
     written = to_pymdp(split, 2.0)
@@ -425,8 +425,8 @@ def test_pymdp_round_trips(arrays):
 
 @laws
 @given(dense())
-def test_an_observed_problem_of_pymdp(arrays):
-    """A is the identity; preferences of observations are those of states."""
+def test_an_observed_problem_round_trips_through_pymdp(arrays):
+    """A is the identity, and the preferences of observations are those of states."""
     initial, p, _ = arrays
     paid = np.arange(len(p)) / 4 - 1
     mdp = TabularMDP.from_dense(initial, p, np.broadcast_to(paid, p.shape), 3)
@@ -439,10 +439,10 @@ def test_an_observed_problem_of_pymdp(arrays):
     same_problem(from_pymdp(A, B, C, D, horizon=3, temperature=0.5).mdp, mdp)
 
 
-def test_what_pymdp_cannot_hold():
+def test_problems_that_pymdp_cannot_hold_are_refused():
     for problem, words in (
         (tiger(), "must depend on the state alone"),
-        (risky_path(), "paid in several ways that look alike"),
+        (risky_path(), "several rewards with the same observation"),
         (risky_path().replace(discount=0.5), "no place for it"),
         (TabularMDP.from_dense([1.0], [[[1.0]]], [[-math.inf]], 1), "large negative reward"),
     ):
@@ -451,11 +451,11 @@ def test_what_pymdp_cannot_hold():
     with pytest.raises(InvalidArgument, match="`temperature` must be a positive"):
         to_pymdp(tiger().mdp, 0.0)
     hidden = TabularMDP.from_dense([0.5, 0.5], np.eye(2)[:, None], [[[1.0, 0.0]], [[0.0, 2.0]]], 1)
-    with pytest.raises(InvalidArgument, match="let it be seen"):
+    with pytest.raises(InvalidArgument, match="let it be observed"):
         to_pymdp(PartiallyObservedMDP(hidden, np.ones((2, 1))))
 
 
-def test_wrong_arrays_of_pymdp_are_named():
+def test_errors_name_invalid_arrays_of_pymdp():
     A, B, C, D = [np.eye(2)], [np.full((2, 2, 1), 0.5)], [np.zeros(2)], [np.array([1.0, 0.0])]  # noqa: N806
     for arrays, words in (
         (([np.eye(3)], B, C, D), r"`A\[0\]` must have shape \(observation, 2\)"),

@@ -1,4 +1,4 @@
-"""Demonstrations from elsewhere: imitation's layout both ways, live environments, and what they get wrong."""
+"""Conversion of demonstrations: imitation's layout in both directions, live environments, and invalid input."""
 
 from types import SimpleNamespace
 
@@ -27,7 +27,7 @@ def lake():
     return TabularMDP.from_gymnasium(env, 12), env
 
 
-def test_samples_go_out_in_the_layout_of_imitation_and_come_back():
+def test_samples_round_trip_through_the_layout_of_imitation():
     mdp = random_mdp(0, horizon=5)
     sample = infer(TabularModel(mdp), 0.0).sample(20, torch.Generator().manual_seed(0))
     episodes = to_episodes(mdp, sample)
@@ -43,7 +43,7 @@ def test_samples_go_out_in_the_layout_of_imitation_and_come_back():
     assert (first.terminated, first.truncated, first.terminal) == (False, True, True)
 
 
-def test_an_episode_of_the_lake_that_fell_into_a_hole_has_ended_and_one_that_was_cut_has_not(lake):
+def test_episodes_that_fall_into_a_hole_lead_to_ended_and_truncated_ones_do_not(lake):
     mdp, env = lake
     episodes = record(env, infer(TabularModel(mdp, 0.1), 0.0), 60, seed=1)
     fell = [each for each in episodes if each.terminated]
@@ -61,8 +61,8 @@ def test_an_episode_of_the_lake_that_fell_into_a_hole_has_ended_and_one_that_was
     assert result.occupancy_error < 1.0
 
 
-def test_terminal_without_a_word_of_time_limits_is_taken_for_terminated(lake):
-    """What a plain trajectory of imitation's says; with the word in its infos it is a cut."""
+def test_terminal_without_a_time_limit_in_infos_counts_as_terminated(lake):
+    """A plain trajectory of imitation has no infos; with `TimeLimit.truncated` in its infos it is truncated."""
     mdp, _ = lake
     acts, obs = [1, 1], [0, 4, 5]
     over, cut = (
@@ -74,7 +74,7 @@ def test_terminal_without_a_word_of_time_limits_is_taken_for_terminated(lake):
         from_episodes(mdp, [cut])
 
 
-def test_the_same_seed_gives_the_same_episodes_and_their_returns_are_those_of_the_policy(lake):
+def test_equal_seeds_give_equal_episodes_and_their_mean_return_is_that_of_the_policy(lake):
     mdp, env = lake
     policy = infer(TabularModel(mdp, 0.05), 0.0)
     one, other = (record(env, policy, 400, seed=3) for _ in range(2))
@@ -87,7 +87,9 @@ def test_the_same_seed_gives_the_same_episodes_and_their_returns_are_those_of_th
 
 
 def test_a_discretised_environment_is_recorded_by_cells():
-    """A step of the live pole that the cells hold for impossible would be refused by name; actions are enough."""
+    """States are cells, the end is the last state, and actions are numbered.
+
+    `from_episodes` is not tested here: it would refuse live transitions that are impossible in the cells."""
     found = discretise("CartPole-v1", bins=(1, 2, 6, 4), num_samples=8, horizon=30, seed=0)
     best = infer(TabularModel(found.mdp, 1.0), 0.0)
     episodes = record("CartPole-v1", found.player(best, seed=0), 5, seed=0)
@@ -109,7 +111,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("given", "message"), BAD, ids=range(len(BAD)))
-def test_episodes_of_another_shape_are_refused(lake, given, message):
+def test_malformed_episodes_are_refused(lake, given, message):
     with pytest.raises(InvalidArgument, match=message):
         from_episodes(lake[0], given)
 
@@ -122,7 +124,7 @@ def test_bad_arguments_of_record_are_refused(lake):
         record("CartPole-v1", policy, 1, seed=0)
 
 
-def test_a_recording_of_a_discounted_problem_ends_where_it_died():
+def test_an_episode_of_a_discounted_problem_ends_where_the_discount_ends_it():
     mdp = random_mdp(0, horizon=6).replace(discount=0.5)
     sample = infer(TabularModel(mdp), 0.0).sample(50, torch.Generator().manual_seed(0))
     episodes = to_episodes(mdp, sample)

@@ -1,4 +1,4 @@
-"""What no demonstrations tell of a reward, and what these do not."""
+"""Identifiability of rewards: what no demonstrations determine, and what the given ones do not."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from pgm_control.inverse_rl.objective import RewardFunction
 
 
 def flat(found):
-    """Directions known to be flat before anything was seen; the likelihood must agree."""
+    """Return the number of free directions by group, after a check that the likelihood is flat along them."""
     known = torch.cat(
         [found.unreachable, found.redistribution, found.constant, found.shaping, found.action_independent]
     )
@@ -37,8 +37,8 @@ KINDS = ("unreachable", "redistribution", "constant", "shaping", "action_indepen
 
 @pytest.mark.parametrize("discount", [1.0, 0.9])
 @pytest.mark.parametrize("demonstrator", [*DEMONSTRATORS.values(), ClampedDemonstrator("matching")], ids=repr)
-def test_what_is_flat_for_all_is_flat_now(demonstrator, discount):
-    """A constant, always; rewards of outcomes by their mean alone where the dice are taken as they are."""
+def test_directions_that_are_never_identified_are_flat_for_these_demonstrations(demonstrator, discount):
+    """The constant is one for all; demonstrators with the true dynamics depend on rewards of outcomes by their mean."""
     model = problem(1, horizon=6, discount=discount)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 60))
     minds_mean = isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
@@ -49,7 +49,7 @@ def test_what_is_flat_for_all_is_flat_now(demonstrator, discount):
             "unreachable": 2,
             **({"redistribution": 10} if minds_mean else {}),
             "constant": 1,
-        },  # outcome 0 of (0, 0) is sure
+        },  # outcome 0 of (0, 0) has probability 1
     }
     for of, expected in wanted.items():
         found = identification(inverse(model, demonstrations, of, demonstrator, prior=1.0))
@@ -76,8 +76,8 @@ def test_the_information_is_the_curvature_of_the_likelihood():
             assert float(information[i, j]) == pytest.approx(-second / (4 * step**2), abs=1e-3)
 
 
-def test_an_end_that_pays_nothing_fixes_the_constant():
-    """To stay longer is then worth the constant; only a reward for the end itself makes up for it."""
+def test_an_end_without_reward_identifies_the_constant():
+    """A longer stay is then worth the constant; only a reward for the end itself compensates it."""
     mdp = corridor()
     model = TabularModel(mdp, 0.5)
     demonstrations = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3]] * 3, [[1, 1, 1]] * 3)
@@ -89,7 +89,7 @@ def test_an_end_that_pays_nothing_fixes_the_constant():
 
 
 def layers():
-    """From 0 to 1 or 2, from there to 3 or 4, from there to 5, the end, by chance at times the other way."""
+    """Return a problem that leads from 0 to 1 or 2, then to 3 or 4, then to the end 5, each choice being random."""
     probability = np.zeros((6, 2, 6))
     probability[0, :, 1:3] = probability[1, :, 3:5] = probability[2, :, 3:5] = [[0.7, 0.3], [0.2, 0.8]]
     probability[3:, :, 5] = 1.0
@@ -97,11 +97,11 @@ def layers():
 
 
 @pytest.mark.parametrize("demonstrator", DEMONSTRATORS.values(), ids=repr)
-def test_potentials_that_vanish_at_the_end_shape(demonstrator):
-    """Rewards of states and actions: φ of the five that are no end. A reward of 0 there leaves it out of the span.
+def test_shaping_by_potentials_that_vanish_at_the_end_is_not_identified(demonstrator):
+    """For rewards of states and actions, φ of the five states before the end is free.
 
-    For who minds the outcome, γφ(s') − φ(s) is no reward of state and action, unless φ is alike for those that may
-    come: one φ for each layer, 0, {1, 2}, {3, 4}."""
+    If the demonstrator depends on the outcome, γφ(s') − φ(s) is a reward of state and action only if φ is equal for all
+    possible successors: one φ for each layer, 0, {1, 2}, {3, 4}. A reward of 0 at the end excludes the constant."""
     mdp = layers()
     model = TabularModel(mdp, 0.7)
     demonstrations = drawn(model, demonstrator, 30)
@@ -121,8 +121,8 @@ def test_potentials_that_vanish_at_the_end_shape(demonstrator):
 @pytest.mark.parametrize(
     "demonstrator", [ClampedDemonstrator(infinite_horizon=True), FreeDemonstrator(infinite_horizon=True)], ids=repr
 )
-def test_without_a_last_state_every_potential_shapes(demonstrator):
-    """Of three states: a constant and two more. Who minds the outcome knows of none but the constant."""
+def test_without_a_last_state_shaping_by_every_potential_is_not_identified(demonstrator):
+    """Three states give the constant and two more directions. If outcomes matter, only the constant remains."""
     model = problem(1, horizon=6, discount=0.9)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 60))
     found = identification(inverse(model, demonstrations, "state_action", demonstrator, prior=1.0))
@@ -134,7 +134,7 @@ def test_without_a_last_state_every_potential_shapes(demonstrator):
 
 
 def test_action_independent_rewards_are_not_identified():
-    """Three doors in a row, each passed by either action: rewards of places are paid for sure."""
+    """In three doors in a row, each passed by either action, the rewards of states are paid under every policy."""
     probability = np.zeros((4, 2, 4))
     probability[[0, 1, 2], :, [1, 2, 3]] = probability[3, :, 3] = 1.0
     mdp = TabularMDP.from_dense(np.eye(4)[0], probability, np.zeros((4, 2)), 4)
@@ -145,8 +145,8 @@ def test_action_independent_rewards_are_not_identified():
     assert "0 of 4 directions" in str(found)
 
 
-def test_rewards_of_unvisited_states_are_not_identified_by_these():
-    """One short recording says nothing of the actions in cells that it did not visit, at a horizon of 1."""
+def test_rewards_of_unvisited_states_are_reported_as_unobserved():
+    """At a horizon of 1, one short recording reveals nothing about the actions in states that it did not visit."""
     mdp = TabularMDP.from_dense(np.full(3, 1 / 3), np.full((3, 2, 3), 1 / 3), np.zeros((3, 2)), 1)
     model = TabularModel(mdp, 0.7)
     found = identification(
@@ -155,15 +155,15 @@ def test_rewards_of_unvisited_states_are_not_identified_by_these():
     kinds = flat(found)
     assert kinds.pop("unobserved") == 2
     assert sum(kinds.values()) == 3  # a constant for each state
-    assert "These demonstrations do not tell" in str(found)
+    assert "These demonstrations do not identify further directions" in str(found)
 
 
-def test_temperature_trades_only_against_a_scale_that_there_is():
-    """A reward whose unit is fixed by a part that is not learned tells the temperature."""
+def test_temperature_trades_against_the_scale_only_if_the_scale_is_free():
+    """A part of the reward that is not learned fixes its unit and identifies the temperature."""
     model, demonstrations = watched()
 
     class Offset(RewardModel):
-        """One known number and one to be learned."""
+        """A reward with one known number and one to be learned."""
 
         def __init__(self):
             super().__init__()

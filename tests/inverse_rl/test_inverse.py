@@ -1,4 +1,4 @@
-"""Inverse reinforcement learning against enumerations, exact occupancies and finite differences."""
+"""Inverse reinforcement learning, compared with enumerations, exact occupancies and finite differences."""
 
 import itertools
 import math
@@ -40,7 +40,7 @@ DEMONSTRATORS = [
 
 
 def oracle_policy(model, demonstrator):
-    """Log-policy and, of what the dice are believed to do, the probabilities, from plain recursions."""
+    """Return the log-policy and the believed dynamics of a demonstrator, from plain recursions."""
     mdp = model.mdp
     initial, probability, successor, reward = (
         each.numpy() for each in (mdp.initial, mdp.probability, mdp.successor, mdp.reward)
@@ -64,7 +64,7 @@ def oracle_policy(model, demonstrator):
 
 @pytest.mark.parametrize("demonstrator", DEMONSTRATORS[1:], ids=repr)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_likelihood_is_that_of_the_definition(demonstrator, seed):
+def test_the_likelihood_agrees_with_its_definition(demonstrator, seed):
     model = problem(seed)
     mdp = model.mdp
     states, actions = seen(model, seed=seed)
@@ -87,7 +87,7 @@ def test_the_likelihood_is_that_of_the_definition(demonstrator, seed):
 
 
 def uneven(model):
-    """Recordings of three lengths; the last state of every other one is missing."""
+    """Return recordings of three lengths; every other one lacks its last state."""
     states, actions = seen(model, 30)
     lengths = [2 + i % 3 for i in range(30)]
     states = [s[: n + i % 2] for i, (s, n) in enumerate(zip(states, lengths, strict=True))]
@@ -95,9 +95,9 @@ def uneven(model):
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.8])
-def test_matching_is_that_of_its_definition(discount):
-    """Rewards as they are expected, what lies ahead at the end, less what was ahead at the start; and its gradient is
-    the counts less the visits. With a discount moves that go on count less and less."""
+def test_matching_agrees_with_its_definition(discount):
+    """The criterion is the expected rewards plus the value at the end minus the value at the start. Its gradient is the
+    counts minus the predicted visits. With a discount, later transitions have a smaller weight."""
     model = problem(3, horizon=6, discount=discount)
     mdp, tau, prior = model.mdp, model.temperature, model.action_prior.numpy()
     states, actions = uneven(problem(3, horizon=6))
@@ -125,7 +125,7 @@ def test_matching_is_that_of_its_definition(discount):
 
 
 def test_the_free_likelihood_of_all_trajectories_sums_to_one():
-    """Of every trajectory from a state that there is: the trajectory form is a distribution, given its start."""
+    """The sum is over every trajectory from state 0: the likelihood is a distribution, given the start."""
     model = problem(1, horizon=2)
     mdp, total = model.mdp, 0.0
     for s, a in itertools.product(itertools.product(range(3), repeat=3), itertools.product(range(2), repeat=2)):
@@ -143,7 +143,7 @@ def test_the_free_likelihood_of_all_trajectories_sums_to_one():
 
 @pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
 @pytest.mark.parametrize("discount", [1.0, 0.9])
-def test_gradients_are_those_of_finite_differences(demonstrator, discount):
+def test_gradients_agree_with_finite_differences(demonstrator, discount):
     model = problem(2, discount=discount)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model))
     reward, last = model.mdp.reward.clone().requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
@@ -159,8 +159,8 @@ def test_gradients_are_those_of_finite_differences(demonstrator, discount):
     "demonstrator", [each for each in DEMONSTRATORS if not isinstance(each, FreeDemonstrator)], ids=repr
 )
 @pytest.mark.parametrize("cut", [4, 2])
-def test_value_and_slope_in_one_sweep_are_those_of_autograd(demonstrator, cut):
-    """The compiled form that `inverse` climbs by, of whole recordings and of some that end early or lack their end."""
+def test_the_compiled_value_and_gradient_agree_with_autograd(demonstrator, cut):
+    """`inverse` uses the compiled form; recordings are whole, end early, or lack their last state."""
     model = problem(3, discount=0.9)
     mdp = model.mdp
     states, actions = seen(model, 12)
@@ -168,7 +168,7 @@ def test_value_and_slope_in_one_sweep_are_those_of_autograd(demonstrator, cut):
     demonstrations = Demonstrations.from_trajectories(mdp, *short)
     at_once = direct(demonstrator, model, demonstrations)
     if kernels_for(mdp.probability, mdp.horizon) is None:
-        pytest.skip("nothing is compiled here")
+        pytest.skip("there are no compiled kernels here")
     if at_once is None:
         assert getattr(demonstrator, "dynamics", None) == "believed" or isinstance(demonstrator, BoltzmannDemonstrator)
         return
@@ -185,7 +185,7 @@ def test_value_and_slope_in_one_sweep_are_those_of_autograd(demonstrator, cut):
 
 @pytest.mark.parametrize("pays_last", [False, True])
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_rewards_send_derivatives_back_as_autograd_does(axes, pays_last):
+def test_derivatives_by_reward_parameters_agree_with_autograd(axes, pays_last):
     mdp = problem(3).mdp
     if pays_last and axes > 1:
         return
@@ -198,7 +198,7 @@ def test_rewards_send_derivatives_back_as_autograd_does(axes, pays_last):
 
 
 def rewards_of(mdp, pays_last):
-    """One of each kind, its parameters not 0."""
+    """Return a reward model of each kind, with random parameters."""
     features = [torch.randn(*mdp.probability.shape[:axes], 4, dtype=torch.float64) for axes in (1, 2, 3)]
     of = ["state"] if pays_last else ["state", "state_action", "outcome"]
     found = [TabularReward(mdp, each, pays_last) for each in of]
@@ -214,8 +214,8 @@ def rewards_of(mdp, pays_last):
 
 @pytest.mark.parametrize("pays_last", [False, True])
 @pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
-def test_what_the_search_sees_is_what_autograd_says(demonstrator, pays_last):
-    """In numpy or through torch, whichever it takes; with a prior and without."""
+def test_the_objective_agrees_with_autograd(demonstrator, pays_last):
+    """It holds in numpy and through torch, with a prior and without."""
     torch.manual_seed(0)
     model = problem(4, discount=0.9)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 9))
@@ -232,7 +232,7 @@ def test_what_the_search_sees_is_what_autograd_says(demonstrator, pays_last):
         np.testing.assert_allclose(slope, -slopes / 9, atol=1e-11)
 
 
-def test_one_evaluation_leaves_nothing_to_the_next():
+def test_evaluations_of_the_objective_are_independent():
     model = problem(5)
     demonstrations, x = Demonstrations.from_trajectories(model.mdp, *seen(model, 9)), np.array([0.3, -1.0, 2.0])
     reward = TabularReward(model.mdp)
@@ -246,8 +246,8 @@ def test_one_evaluation_leaves_nothing_to_the_next():
     np.testing.assert_array_equal(same, kept)
 
 
-def test_descent_finds_the_bottom_of_a_bent_valley_and_never_climbs():
-    """Rosenbrock's; and of a valley without a bottom it says so by going on, of a point at the bottom by stopping."""
+def test_descent_finds_the_minimum_of_rosenbrock_and_never_increases():
+    """A start at the minimum gives a single point."""
 
     def valley(x):
         slope = np.array([-2 * (1 - x[0]) - 400 * x[0] * (x[1] - x[0] ** 2), 200 * (x[1] - x[0] ** 2)])
@@ -260,15 +260,15 @@ def test_descent_finds_the_bottom_of_a_bent_valley_and_never_climbs():
 
 
 @pytest.mark.parametrize("guess", [False, True])
-def test_bends_are_undone_as_by_bfgs(guess):
-    """By the recursion of the textbook, matrix by matrix; of more moves than are kept the last count."""
+def test_the_inverse_hessian_agrees_with_bfgs(guess):
+    """The reference is the recursion of the textbook with full matrices. Only the last 50 steps are kept."""
     rng = np.random.default_rng(0)
     half = rng.normal(size=(2, 6, 6))
     curvature, metric = half[0] @ half[0].T, half[1] @ half[1].T
     history, moves = CurvatureHistory(6, metric if guess else None), rng.normal(size=(70, 6))
     for move in moves:
         history.update(move, curvature @ move)
-        history.update(move, -move)  # is no bend
+        history.update(move, -move)  # has no positive curvature
     first, last = metric if guess else np.eye(6), curvature @ moves[-1]
     inverse_ = first * (moves[-1] @ last) / (last @ first @ last)
     for move in moves[-50:]:
@@ -279,7 +279,7 @@ def test_bends_are_undone_as_by_bfgs(guess):
     np.testing.assert_allclose(history.undone(slope), inverse_ @ slope, rtol=1e-9)
 
 
-def test_features_that_are_mixed_or_scaled_take_the_same_path():
+def test_the_search_is_invariant_to_mixing_and_scaling_of_features():
     model, rng = problem(6), np.random.default_rng(0)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 30))
     features, mixture = rng.normal(size=(3, 2, 3)), rng.normal(size=(3, 3)) * [1e-2, 1.0, 1e3]
@@ -287,18 +287,18 @@ def test_features_that_are_mixed_or_scaled_take_the_same_path():
     np.testing.assert_allclose(one.objective_history, other.objective_history, rtol=1e-6)
 
 
-def test_features_that_are_never_visited_do_no_harm():
-    """They have no curvature to be guessed; nor has a feature that is 0."""
+def test_unvisited_features_do_not_prevent_convergence():
+    """Their curvature cannot be estimated; nor can that of a feature that is 0."""
     mdp = corridor()
     demonstrations = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3, 3, 3]], [[1] * 5])
     features = np.stack([np.arange(4.0), 1e3 * (np.arange(4) == 0), np.zeros(4)], -1)[:, None].repeat(2, 1)
-    features[:, 1, 1] = 0.0  # to stay at the start was never seen
+    features[:, 1, 1] = 0.0  # no demonstration stays at the start
     found = inverse(TabularModel(mdp), demonstrations, features, prior=1.0)
     assert found.status is InverseStatus.converged
     assert inverse(TabularModel(mdp), demonstrations, 0 * features).status is InverseStatus.converged
 
 
-def test_descent_does_not_go_where_the_function_is_not_finite():
+def test_descent_avoids_points_where_the_function_is_not_finite():
     def walled(x):
         return (math.inf if x[0] < 1 else float(x[0])), np.ones(1)
 
@@ -306,7 +306,7 @@ def test_descent_does_not_go_where_the_function_is_not_finite():
     assert 1.0 <= points[-1].x[0] < 1.01
 
 
-def test_the_likelihood_has_a_slope_in_optimism():
+def test_the_likelihood_is_differentiable_in_optimism():
     model = problem(2)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model))
     beta = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
@@ -318,8 +318,8 @@ def test_the_likelihood_has_a_slope_in_optimism():
 
 
 @pytest.mark.parametrize("demonstrator", [ClampedDemonstrator("matching"), FreeDemonstrator()], ids=repr)
-def test_the_gradient_is_the_counts_seen_less_those_of_the_model(demonstrator):
-    """With dice that do not share successors; counts of the model by `infer`, given the same starts."""
+def test_the_gradient_is_observed_minus_predicted_counts(demonstrator):
+    """The dynamics do not share successors; `infer` gives the predicted counts, given the same starts."""
     model = problem(3)
     mdp = model.mdp
     states, actions = seen(model, 20)
@@ -339,7 +339,7 @@ def test_the_gradient_is_the_counts_seen_less_those_of_the_model(demonstrator):
 
 
 @pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
-def test_predicted_visits_are_those_of_the_marginals(demonstrator):
+def test_predicted_visits_agree_with_the_marginals(demonstrator):
     model = problem(4)
     mdp = model.mdp
     states, actions = seen(model, 9)
@@ -363,8 +363,8 @@ def test_predicted_visits_are_those_of_the_marginals(demonstrator):
 @pytest.mark.parametrize(
     "demonstrator", [ClampedDemonstrator("matching"), ClampedDemonstrator(), DialDemonstrator(0.4)]
 )
-def test_exact_occupancies_give_the_behaviour_back(of, demonstrator):
-    """Not the reward: that is found up to what no behaviour tells. Zero gradient at the truth."""
+def test_the_behaviour_is_recovered_from_exact_occupancies(of, demonstrator):
+    """The reward is recovered only up to directions that no behaviour identifies. The gradient at the truth is 0."""
     model = problem(5, horizon=5)
     mdp = model.mdp
     weight = torch.randn({"state": (3, 1, 1), "state_action": (3, 2, 1), "outcome": (3, 2, 3)}[of], dtype=torch.float64)
@@ -441,10 +441,10 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
 
 
 @pytest.mark.parametrize("demonstrator", DEMONSTRATORS, ids=repr)
-def test_an_episode_that_is_over_is_as_good_as_one_that_waits(demonstrator):
-    """The end pays nothing and is never left: a recording that stops there says as much as one that stays on.
+def test_a_recording_may_stop_at_an_absorbing_end(demonstrator):
+    """The end pays nothing and is absorbing: a recording that stops there has the likelihood of one that continues.
 
-    Actions at the end are drawn from the prior, so that each costs a constant; it is taken out."""
+    Actions at the end follow the prior, so that each costs a constant, which is subtracted."""
     mdp = corridor()
     model = TabularModel(mdp, 0.5)
     short = Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3]], [[1, 1, 1]])
@@ -459,8 +459,8 @@ def test_an_episode_that_is_over_is_as_good_as_one_that_waits(demonstrator):
     torch.testing.assert_close(visits[0][:3], visits[1][:3], atol=1e-9, rtol=0)
 
 
-def test_a_recording_that_was_cut_has_the_likelihood_of_all_its_ends():
-    """Summed over all that might have come; for the free demonstrator, of whom trajectories have a distribution."""
+def test_the_likelihood_of_a_cut_recording_is_the_sum_over_its_continuations():
+    """This holds for the free demonstrator, which gives trajectories a distribution."""
     model = problem(7, horizon=3)
     mdp, last, demonstrator = model.mdp, torch.zeros(3, dtype=torch.float64), FreeDemonstrator()
     cut = Demonstrations.from_trajectories(mdp, [[0, int(mdp.successor[0, 1, 0])]], [[1]])
@@ -477,8 +477,8 @@ def test_a_recording_that_was_cut_has_the_likelihood_of_all_its_ends():
     assert float(found) == pytest.approx(math.log(total), abs=1e-9)
 
 
-def test_a_last_state_that_is_missing_is_averaged_over():
-    """By matching: the mean of the likelihoods of all last states; of the actions alone: no difference."""
+def test_a_missing_last_state_is_averaged_over():
+    """The matching criterion is the mean over all last states."""
     model = problem(8, horizon=2)
     mdp = model.mdp
     last = torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
@@ -494,7 +494,7 @@ def test_a_last_state_that_is_missing_is_averaged_over():
 
 
 @pytest.mark.parametrize("demonstrator", [ClampedDemonstrator("matching"), FreeDemonstrator()], ids=repr)
-def test_transitions_in_any_order_say_the_same(demonstrator):
+def test_the_order_of_transitions_does_not_matter(demonstrator):
     model = problem(9)
     mdp = model.mdp
     states, actions = (np.array(each) for each in seen(model, 8))
@@ -508,7 +508,7 @@ def test_transitions_in_any_order_say_the_same(demonstrator):
     assert float(one) == pytest.approx(float(other), abs=1e-9)
 
 
-def test_transitions_without_times_are_enough_to_match():
+def test_matching_needs_no_times_of_transitions():
     model = problem(9)
     mdp, last, demonstrator = model.mdp, torch.zeros(3, dtype=torch.float64), ClampedDemonstrator("matching")
     posterior = infer(model, Optimism(0.0, initial=0.0))
@@ -522,13 +522,13 @@ def test_transitions_without_times_are_enough_to_match():
     starts = (50 * mdp.initial - whole.starts) @ v / 0.7  # the bag takes those of the problem
     one, other = (demonstrator.log_likelihood(model, each, mdp.reward, last, 0.7) for each in (bag, whole))
     assert float(one) == pytest.approx(float(other - starts), abs=1e-9)
-    with pytest.raises(ValueError, match="tell the time"):
+    with pytest.raises(ValueError, match="give the time"):
         inverse(model, bag)
 
 
 @pytest.mark.parametrize("criterion", ["likelihood", "matching"])
 def test_behaviour_is_learned_at_the_statistical_rate(criterion):
-    """KL from the true policy, for 40 and for 2560 demonstrations of 12 seeds; 64 times less is the rate.
+    """The mean KL from the true policy over 12 seeds is about 64 times larger for 40 demonstrations than for 2560.
 
     Measured: matching .60 and .0099, likelihood .051 and .0012."""
     model = problem(9)
@@ -545,7 +545,7 @@ def test_behaviour_is_learned_at_the_statistical_rate(criterion):
     assert 20 < found[0] / found[1] < 200
 
 
-def test_a_network_finds_what_a_table_finds():
+def test_a_network_reaches_the_likelihood_of_a_table():
     model = problem(10)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 50))
     torch.manual_seed(0)
@@ -556,7 +556,7 @@ def test_a_network_finds_what_a_table_finds():
     assert by_network.log_likelihood == pytest.approx(by_table.log_likelihood, abs=0.05)
 
 
-def test_features_are_scaled_by_their_visits():
+def test_a_linear_reward_is_features_times_weights():
     model = problem(11)
     rng = np.random.default_rng(0)
     for shape in [(3, 2), (3, 2, 2), (3, 2, 3, 2)]:
@@ -569,7 +569,7 @@ def test_features_are_scaled_by_their_visits():
         np.testing.assert_allclose(reward().detach(), expected)
 
 
-def test_a_reward_of_the_last_state_counts_as_often_as_it_is_reached():
+def test_a_reward_of_the_last_state_is_paid_only_if_asked_for():
     model = problem(12, horizon=2)
     demonstrations = Demonstrations.from_trajectories(model.mdp, *seen(model, 6))
     for pays in (False, True):
@@ -598,7 +598,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("given", "message"), BAD, ids=range(len(BAD)))
-def test_bad_demonstrations_are_refused_by_their_number(given, message):
+def test_bad_demonstrations_are_refused_with_their_number(given, message):
     with pytest.raises(ValueError, match=message):
         Demonstrations.from_trajectories(corridor(), *given)
 
@@ -627,9 +627,9 @@ def test_bad_arguments_are_refused():
         inverse(TabularModel(mdp), blind, demonstrator="free")
 
 
-def test_a_reward_of_one_s_own():
+def test_a_custom_reward_model_can_be_learned():
     class Slope(RewardModel):
-        """One number a cell further on."""
+        """A reward proportional to the number of the cell, 0 at the end."""
 
         def __init__(self):
             super().__init__()

@@ -1,8 +1,8 @@
-"""Inverse reinforcement learning on the problem that imitation tests its own with, beside imitation's numbers.
+"""Inverse reinforcement learning on a test problem of imitation, compared with imitation's numbers.
 
-They are those of imitation 1.0.1, which needs another Gymnasium than ours; tests/benchmarks/imitation_numbers.py made
-them in an environment of its own, to nine digits. Its prior over actions counts them, ones in place of 1/A: each step
-that is worth anything adds τ log A to its values. Its visits count the state after the last action too.
+The numbers are those of imitation 1.0.1, which needs a different version of Gymnasium;
+tests/benchmarks/imitation_numbers.py computed them in a separate environment, to nine digits. Its prior over actions is
+1 instead of 1/A, which adds τ log A to the value of each step. Its visits include the state after the last action.
 """
 
 import math
@@ -31,7 +31,7 @@ FREE_V_0 = [55.549292522, 57.523974711, 57.523974711, 35.954757634, 56.954757634
 
 
 def reasonable(discount=1.0):
-    """Imitation's `ReasonablePOMDP`: states 1 and 2 are alike, and 3 is to be avoided."""
+    """Return imitation's `ReasonablePOMDP`: states 1 and 2 are equivalent, and state 3 is bad."""
     transition = np.zeros((5, 3, 5))
     transition[0, 0, [1, 2]] = 0.9, 0.1
     transition[0, 2, [1, 2]] = 0.1, 0.9
@@ -43,22 +43,22 @@ def reasonable(discount=1.0):
 
 
 def counting(discount):
-    """What a prior of ones adds to V_0, in nats."""
+    """Return what an action prior of 1 instead of 1/A adds to V_0, in nats."""
     return math.log(3) * sum(discount**t for t in range(HORIZON))
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.9])
-def test_values_visits_and_policy_are_those_of_imitation(discount):
+def test_values_visits_and_policy_agree_with_imitation(discount):
     found = infer(TabularModel(reasonable(discount), 1.0), 0.0)
     np.testing.assert_allclose(found.v[0] + counting(discount), V_0[discount], atol=2e-9)
     np.testing.assert_allclose(found.policy[0, :2], POLICY_0[discount], atol=1e-9)
-    visits = found.marginals().state.sum(0)[:5]  # with a discount, of those that still live
+    visits = found.marginals().state.sum(0)[:5]  # with a discount, only survivors count
     np.testing.assert_allclose(visits, VISITS[discount], atol=1e-8)
     assert float(visits.sum()) == pytest.approx(sum(discount**t for t in range(HORIZON + 1)))
 
 
-def test_the_free_values_are_others():
-    """A demonstrator who commands the dice would never fall into state 3; a recursion in numpy, with ones for ρ."""
+def test_the_free_values_differ_from_the_clamped_ones():
+    """A demonstrator that controls the dynamics never reaches state 3; checked by a recursion in numpy with ρ = 1."""
     mdp = reasonable()
     expected, transition = np.zeros(5), np.zeros((5, 3, 5))
     np.add.at(transition, (*np.indices(mdp.successor.shape)[:2], mdp.successor.numpy()), mdp.probability.numpy())
@@ -71,8 +71,8 @@ def test_the_free_values_are_others():
 
 
 @pytest.mark.parametrize("demonstrator", [ClampedDemonstrator("matching"), ClampedDemonstrator()], ids=repr)
-def test_the_reward_that_is_found_is_as_good_as_the_true_one(demonstrator):
-    """From exact visits; imitation's own test asks for a return of 30.4 in five episodes."""
+def test_the_learned_reward_gives_the_return_of_the_true_one(demonstrator):
+    """The visits are exact; imitation's own test requires a return of 30.4 in five episodes."""
     mdp = reasonable()
     model = TabularModel(mdp, 1.0)
     truth = infer(model, 0.0)
@@ -85,8 +85,8 @@ def test_the_reward_that_is_found_is_as_good_as_the_true_one(demonstrator):
     assert earned == pytest.approx(evaluate(model, truth).true_return, abs=1e-4)
 
 
-def test_taking_a_demonstrator_for_a_free_one_changes_the_reward():
-    """The same sober demonstrator: if the falls into state 3 that the dice brought were wished for, it is less bad."""
+def test_assuming_a_free_demonstrator_changes_the_learned_reward():
+    """A clamped demonstrator reaches state 3 by chance; if these outcomes were chosen, state 3 is less bad."""
     mdp = reasonable()
     model = TabularModel(mdp, 1.0)
     seen = Demonstrations.from_occupancies(mdp, infer(model, 0.0).marginals().outcome)

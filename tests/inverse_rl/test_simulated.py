@@ -1,4 +1,4 @@
-"""Learning a reward in a live environment: its estimates against exact answers, and what comes of it."""
+"""Learning a reward in a live environment: its estimates compared with exact answers, and the learned behaviour."""
 
 import signal
 
@@ -19,14 +19,14 @@ TABLE = {"hidden": (), "batch_size": 128, "target_rate": 0.05, "learning_rate": 
 
 
 def gamble():
-    """Two states, three steps; the reward is of states and actions, the dice matter."""
+    """Return a problem of two states and three steps with random dynamics and a reward of states and actions."""
     probability = [[[0.9, 0.1], [0.5, 0.5]], [[0.3, 0.7], [1.0, 0.0]]]
     reward = np.array([[[0.2, 0.2], [-0.4, -0.4]], [[1.0, 1.0], [0.1, 0.1]]])
     return TabularMDP([1.0, 0.0], probability, [[[0, 1], [0, 1]], [[0, 1], [0, 1]]], reward, horizon=3)
 
 
 class Table(torch.nn.Module):
-    """The reward of (state, action), one-hot, whatever comes after."""
+    """A reward of (state, action), one-hot, that does not depend on the next state."""
 
     def __init__(self, values):
         super().__init__()
@@ -38,9 +38,9 @@ class Table(torch.nn.Module):
 
 
 @pytest.mark.parametrize(("free", "learned"), [(False, False), (True, False), (True, True)])
-def test_episodes_stand_for_either_model(free, learned):
-    """Visits within five standard errors of the exact marginals: of the prior's policy, and, weighted, of p(·|O),
-    whatever policy proposed."""
+def test_sampled_episodes_estimate_the_visits_of_either_model(free, learned):
+    """Visits agree with the exact marginals within five standard errors: with those of the action prior, and, weighted,
+    with those of p(·|O) for any proposal policy."""
     mdp = gamble()
     learner = SoftQLearning(lambda: to_gymnasium(mdp), discount=0.99, seed=0, **TABLE)  # a table of zeros: the prior
     if learned:
@@ -64,11 +64,11 @@ def test_episodes_stand_for_either_model(free, learned):
     error = (weight.square() @ (visits - found).square()).sqrt()
     assert ((found - exact).abs() < 5 * error).all()
     other = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).marginals().state_action.sum(0).flatten()
-    assert ((found - other).abs() > 5 * error).any()  # it is not the clamped optimum's
+    assert ((found - other).abs() > 5 * error).any()  # it differs from the clamped optimum
 
 
-def test_the_weights_in_a_box_are_those_of_the_density():
-    """E_π[ρ/π] = 1, within five standard errors."""
+def test_the_weights_in_a_box_use_the_density_of_the_policy():
+    """The mean of ρ/π under π is 1, within five standard errors."""
     learner = SAC("Pendulum-v1", temperature=1.0, seed=0, hidden=(16,))
     torch.manual_seed(0)
     made = sample_episodes(Worlds("Pendulum-v1", 500, 0), learner, 1, 0)
@@ -78,7 +78,7 @@ def test_the_weights_in_a_box_are_those_of_the_density():
 
 
 def test_an_episode_is_over_when_the_pole_has_fallen():
-    """By CartPole's own rule, |x| > 2.4 or |angle| > 12 degrees: so after the last step that counts, and not before."""
+    """CartPole ends if |x| > 2.4 or |angle| > 12 degrees: this holds after the last counted step, and not before."""
     learner = SoftQLearning("CartPole-v1", seed=0, hidden=(4,))
     torch.manual_seed(0)
     made = sample_episodes(Worlds("CartPole-v1", 10, 0), learner, 100, 0)
@@ -91,7 +91,7 @@ def test_an_episode_is_over_when_the_pole_has_fallen():
         assert not down[: n - 1].any()
 
 
-def test_a_learner_is_paid_as_of_now():
+def test_replayed_transitions_are_paid_by_the_present_reward():
     learner = SoftQLearning(lambda: to_gymnasium(gamble()), seed=0, learning_starts=0, **TABLE)
     learner.pay_by(lambda batch: batch.observation[:, 0] + 10.0)
     learner.learn(50)
@@ -100,7 +100,7 @@ def test_a_learner_is_paid_as_of_now():
 
 
 def recordings(mdp, policy, number):
-    """Whole episodes of a policy (T, S, A), in the live environment."""
+    """Return complete episodes of a policy (T, S, A) in the live environment."""
     env, rng, found = to_gymnasium(mdp), np.random.default_rng(0), []
     for i in range(number):
         observation, _ = env.reset(seed=i)
@@ -116,7 +116,7 @@ def recordings(mdp, policy, number):
 
 
 def test_the_behaviour_of_the_demonstrations_is_learned():
-    """A stationary demonstrator, γ = .8: in 60 rounds the policy does as it did, in state 0 and in state 1."""
+    """The demonstrator is stationary, γ = .8: after 60 rounds the policy agrees with it in both states."""
     mdp = gamble().replace(horizon=12)
     policy = np.tile([[0.85, 0.15], [0.3, 0.7]], (12, 1, 1))
     learner = SoftQLearning(
@@ -142,8 +142,8 @@ def test_the_behaviour_of_the_demonstrations_is_learned():
 
 
 @pytest.mark.parametrize("learning", [False, True])
-def test_ctrl_c_ends_it_after_the_round(learning):
-    """Also where the learner was at work, which takes nearly all of the time."""
+def test_ctrl_c_ends_the_search_after_the_round(learning):
+    """This also holds during the learner's updates, which take nearly all of the time."""
     mdp = gamble()
     policy = np.full((mdp.horizon, mdp.num_states, mdp.num_actions), 1 / mdp.num_actions)
     learner = SoftQLearning(lambda: to_gymnasium(mdp), seed=0, learning_starts=10**6, **TABLE)
@@ -181,7 +181,7 @@ def test_ctrl_c_ends_it_after_the_round(learning):
 
 
 def test_free_and_clamped_differ_where_dynamics_are_random():
-    """The free demonstrator is credited with luck: the same recordings give a smaller reward for what luck brings."""
+    """A free demonstrator is assumed to choose its outcomes: the same recordings give a different reward."""
     mdp = gamble()
     policy = infer(TabularModel(mdp), Optimism(0.0, initial=0.0)).policy.numpy()
     seen, found = recordings(mdp, policy, 300), {}
@@ -205,13 +205,13 @@ def test_free_and_clamped_differ_where_dynamics_are_random():
     assert (found["free"] - found["clamped"]).abs().max() > 0.2
 
 
-def test_what_does_not_fit_is_refused():
+def test_invalid_arguments_are_refused():
     env, reward = "CartPole-v1", torch.nn.Linear(10, 1)
     good = Recording(np.zeros((3, 4), np.float32), [0, 1], True)
     for given, settings, message in [
         ([], {}, "at least one"),
         ([Recording(np.zeros((2, 4)), [0, 1], True)], {}, "Recording 0 must have at least one action and one obs"),
-        ([good, Recording(np.zeros((2, 4)), [5], True)], {}, r"Recording 1 must do actions of Discrete\(2\)"),
+        ([good, Recording(np.zeros((2, 4)), [5], True)], {}, r"Recording 1 must contain only actions of Discrete\(2\)"),
         ([good], {"num_rounds": 0}, "`num_rounds` must be"),
         ([good], {"learner": SAC(env, hidden=(4,))}, "fixed temperature"),
     ]:
@@ -222,7 +222,7 @@ def test_what_does_not_fit_is_refused():
         inverse_in_simulator("Pendulum-v1", [good], reward, "free", learner=box, seed=0)
 
 
-def test_recordings_that_were_cut_count_as_far_as_all_go():
+def test_episodes_are_cut_at_the_shortest_recording_that_was_stopped():
     env = gymnasium.make("Pendulum-v1")
     observation, _ = env.reset(seed=0)
     seen, done = [observation], []

@@ -1,4 +1,4 @@
-"""Inverse reinforcement learning without a horizon: the fixed point, its derivatives, and what is learned by them."""
+"""Inverse reinforcement learning with an infinite horizon: the fixed point, its derivatives, and learned rewards."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def model_of(seed=0, horizon=6, discount=0.8):
 
 @pytest.mark.parametrize("optimism", [0.0, 1.0, -0.7, 0.3])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_fixed_point_is_that_of_value_iteration(seed, optimism):
+def test_the_fixed_point_agrees_with_value_iteration(seed, optimism):
     model = model_of(seed)
     q, v = stationary_values(model, optimism, model.mdp.reward, 0.7)
     found = value_iteration(model, optimism, tolerance=1e-10)
@@ -42,7 +42,7 @@ def test_the_fixed_point_is_that_of_value_iteration(seed, optimism):
     torch.testing.assert_close(q, found.q, atol=1e-8, rtol=0)
 
 
-def test_the_hard_fixed_point_is_that_of_value_iteration():
+def test_the_hard_fixed_point_agrees_with_value_iteration():
     model = model_of(4)
     found = value_iteration(TabularModel(model.mdp, 0.0), 0.0, tolerance=1e-10)
     q, v = stationary_values(model, 0.0, model.mdp.reward, 0.7, hard=True)
@@ -51,7 +51,7 @@ def test_the_hard_fixed_point_is_that_of_value_iteration():
 
 
 @pytest.mark.parametrize("optimism", [0.0, 0.6, -0.9])
-def test_its_derivatives_are_those_of_finite_differences(optimism):
+def test_derivatives_of_the_fixed_point_agree_with_finite_differences(optimism):
     model = model_of(1)
     reward = model.mdp.reward.clone().requires_grad_()
     tau, beta = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.7, optimism or 0.2))
@@ -64,8 +64,8 @@ def test_its_derivatives_are_those_of_finite_differences(optimism):
 
 
 @pytest.mark.parametrize("demonstrator", INFINITE_HORIZON, ids=repr)
-def test_the_likelihood_is_that_of_a_far_horizon(demonstrator):
-    """300 steps at γ = .8 are for ever, to 1e-29; the recordings are of six."""
+def test_the_likelihood_agrees_with_that_of_a_long_horizon(demonstrator):
+    """A horizon of 300 steps at γ = .8 equals an infinite one to 1e-29; the recordings have six steps."""
     near, far = model_of(2), model_of(2, horizon=300)
     found = infer(near, Optimism(0.0, initial=0.0)).sample(8, torch.Generator().manual_seed(0))
     short = [next((t for t, s in enumerate(row) if s == 4), 6) for row in found.states.tolist()]
@@ -84,7 +84,7 @@ def test_the_likelihood_is_that_of_a_far_horizon(demonstrator):
     torch.testing.assert_close(values[0], values[1], atol=1e-8, rtol=0)
 
 
-def test_the_behaviour_of_a_demonstrator_without_a_horizon_is_learned():
+def test_the_behaviour_of_a_demonstrator_with_an_infinite_horizon_is_learned():
     model = model_of(3, horizon=40)
     mdp = model.mdp
     weight = torch.randn(4, 1, 1, dtype=torch.float64)
@@ -108,7 +108,7 @@ def test_the_behaviour_of_a_demonstrator_without_a_horizon_is_learned():
         assert found.occupancy_error < 1e-3
 
 
-def test_what_cannot_go_on_for_ever_is_refused():
+def test_an_infinite_horizon_without_discount_or_with_a_last_reward_is_refused():
     model = model_of(0, discount=1.0)
     found = infer(model, 0.0).sample(3)
     demonstrations = Demonstrations.from_trajectories(model.mdp, found)

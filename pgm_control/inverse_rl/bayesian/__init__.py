@@ -1,3 +1,3 @@
-"""Posteriors over rewards, optimism and temperature, given demonstrations; and who was watched, by evidence."""
+"""Posteriors over rewards, optimism and temperature, and comparison of demonstrators by their evidence."""
 
 __all__: list[str] = []

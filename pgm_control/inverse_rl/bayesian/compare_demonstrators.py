@@ -1,4 +1,4 @@
-"""Who was it? The probability of each model of the demonstrator, the rewards averaged over.
+"""Comparison of models of the demonstrator: the probability of each, with the rewards integrated out.
 
 Sources:
     [kass1995] R. E. Kass and A. E. Raftery, Bayes factors. Journal of the American Statistical Association
@@ -20,18 +20,19 @@ from ..demonstrations import Demonstrations
 from ..demonstrators import NAMED, DialDemonstrator
 from .reward_posterior import RewardPosterior, reward_posterior
 
-_HEAD = (("demonstrator", "log-evidence", "behind", "probability"), ("", "nats", "nats", ""))
+_HEAD = (("demonstrator", "log-evidence", "difference to best", "probability"), ("", "nats", "nats", ""))
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class DemonstratorComparison:
-    """What `compare_demonstrators` found. Printing it prints a table, the most probable first.
+    """The result of `compare_demonstrators`. Printing it prints a table, the most probable demonstrator first.
 
     Attributes:
-        names: of the demonstrators.
-        log_evidence: log p(actions and outcomes | demonstrator, first states), in nats, the rewards integrated over.
-        posteriors: the rewards that each would have had.
+        names: the names of the demonstrators.
+        log_evidence: log p(actions and outcomes | demonstrator, first states), in nats, with the rewards integrated
+            out.
+        posteriors: the posterior over rewards under each demonstrator.
     """
 
     names: tuple[str, ...]
@@ -40,12 +41,12 @@ class DemonstratorComparison:
 
     @property
     def probability(self) -> Float[Tensor, " demonstrator"]:
-        """Of each, if all were equally probable before."""
+        """The posterior probability of each demonstrator, under a uniform prior."""
         return self.log_evidence.softmax(0)
 
     @property
     def best(self) -> str:
-        """The most probable."""
+        """The name of the most probable demonstrator."""
         return self.names[int(self.log_evidence.argmax())]
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -81,28 +82,28 @@ def compare_demonstrators(
     num_samples: int = 200,
     seed: int | torch.Generator | None = None,
 ) -> DemonstratorComparison:
-    r"""The evidence of each demonstrator, and the probability that it was the one.
+    r"""Return the evidence and the posterior probability of each demonstrator.
 
     $$p(\text{demonstrator} \mid \text{demonstrations}) \propto
     \int p(\text{demonstrations} \mid \psi, \text{demonstrator})\, p(\psi)\, d\psi$$
 
-    The likelihood is that of actions and outcomes, given the first states, for all: for who takes the dice as they fall
-    the probability of the outcomes is that of the world.
+    For every demonstrator, the likelihood is that of actions and outcomes, given the first states. If a demonstrator
+    does not change the dynamics, its outcomes have their true probabilities.
 
     Args:
-        model: the problem with its temperature and action prior; its rewards do not count.
-        demonstrations: what was seen, with outcomes.
-        reward: as for `inverse`; the same for all.
-        demonstrators: by name; "clamped", "free" and "boltzmann" unless given.
-        prior: σ of every parameter, in reward units. The evidence depends on it: take one that is meant.
+        model: the problem with its temperature and action prior; its rewards are ignored.
+        demonstrations: the demonstrations, with outcomes.
+        reward: as for `inverse`; the same for all demonstrators.
+        demonstrators: demonstrators by name; default: "clamped", "free" and "boltzmann".
+        prior: σ of every parameter, in reward units. The evidence depends on it, so choose it deliberately.
         optimism: a distribution of Pyro for the β of every `DialDemonstrator`, if it is unknown.
         temperature: a distribution of Pyro for τ, if it is unknown.
-        method: "tempering", or "laplace", which is quick and misses what is not near one peak.
-        num_samples: draws of each posterior.
+        method: "tempering", or "laplace", which is fast but ignores all but one peak.
+        num_samples: the number of draws of each posterior.
         seed: an integer, the same for each; a generator; or None for torch's global generator.
 
     Raises:
-        InvalidArgument: as `reward_posterior` does.
+        InvalidArgument: as in `reward_posterior`.
 
     References:
         [kass1995]

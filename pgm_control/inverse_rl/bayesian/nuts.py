@@ -1,4 +1,4 @@
-"""Draws from a posterior over rewards by Hamiltonian dynamics."""
+"""Draws from a posterior over rewards by the No-U-Turn sampler."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ from .coordinates import Coordinates
 def draws_by_nuts(
     coordinates: Coordinates, num_samples: int, num_warmup: int, num_chains: int, progress: Progress
 ) -> tuple[dict[str, Tensor], int]:
-    """Draws of each site by chain, and the divergences of all; in coordinates that Laplace makes round, if it can."""
+    """Return the draws of each site by chain, and the total number of divergences.
+
+    The sampler works in coordinates whitened by the Laplace approximation, if one exists.
+    """
     steps = 0
     try:
         gaussian = laplace(coordinates.log_density, coordinates.start)

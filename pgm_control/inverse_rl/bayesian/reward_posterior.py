@@ -1,4 +1,4 @@
-"""What the demonstrations say of the reward, of the demonstrator's optimism and of its temperature, as a posterior.
+"""The posterior over the reward, and over the optimism and temperature of the demonstrator, given demonstrations.
 
 Sources:
     [delmoral2006] P. Del Moral, A. Doucet and A. Jasra, Sequential Monte Carlo samplers. Journal of the Royal
@@ -44,16 +44,16 @@ if TYPE_CHECKING:
     from xarray import DataTree
 
 _HEAD = (
-    ("", "mean", "deviation", "90 % interval", "of the prior", "effective draws", "r̂"),
-    ("", "", "", "", "deviation", "", ""),
+    ("", "mean", "standard", "90 % interval", "prior standard", "effective draws", "r̂"),
+    ("", "", "deviation", "", "deviation", "", ""),
 )
 _SIGNS = {"optimism": "β", "temperature": "τ"}
 _EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
 _SHOWN = 8
-_CROWD = 50  # at least, to be tempered
-_FEW = 50  # draws: a deviation is then known to a tenth
-_FITS = 0.5  # of the draws by Laplace, worth as much as independent ones
-_AS_BEFORE = 0.9  # of the prior's deviation: what is as wide as that was not learned
+_CROWD = 50  # smallest population for tempering
+_FEW = 50  # draws: the standard deviation is then known to a tenth
+_FITS = 0.5  # fraction of effective draws above which the Laplace approximation is accepted
+_AS_BEFORE = 0.9  # of the prior's standard deviation: a wider posterior has learned nothing
 
 
 @final
@@ -63,15 +63,15 @@ class RewardPosterior:
 
     Attributes:
         program: prior and likelihood, as a Pyro program.
-        samples: of each site, the draws by chain.
+        samples: the draws of each site by chain.
         method: "laplace", "tempering" or "nuts".
-        log_evidence: log p(demonstrations), of actions and outcomes given the first states, in nats; nan by NUTS, which
-            does not know it.
-        effective_draws: how many independent draws those of each parameter are worth, in the order of `names`. By
-            Laplace the weights that would make the draws exact tell: near their number, the Gaussian is good.
-        r_hat: by NUTS, of each parameter: how much the chains differ; 1 if not at all, trust none above 1.01.
-        divergences: by NUTS, how often a path could not be followed; any but a few mean that a corner was missed.
-        seconds: how long it took.
+        log_evidence: log p(demonstrations), of actions and outcomes given the first states, in nats; nan for NUTS,
+            which does not compute it.
+        effective_draws: the effective number of independent draws of each parameter, in the order of `names`. For
+            Laplace it follows from the importance weights of the draws: if it is near their number, the Gaussian fits.
+        r_hat: for NUTS, how much the chains differ in each parameter: 1 if not at all; do not trust values above 1.01.
+        divergences: for NUTS, the number of diverging paths; more than a few mean that a region was missed.
+        seconds: the time that it took.
     """
 
     program: RewardProgram
@@ -85,13 +85,13 @@ class RewardPosterior:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters: those of the reward, then β and τ where they are unknown."""
+        """The names of the parameters: those of the reward, then β and τ if they are unknown."""
         psi = self.program.function.names if "psi" in self.samples else ()
         return (*psi, *(sign for site, sign in _SIGNS.items() if site in self.samples))
 
     @property
     def draws(self) -> Float[Tensor, "draw parameter"]:
-        """Of all parameters, those of all chains one after the other."""
+        """Draws of all parameters, with the chains one after the other."""
         return torch.cat([each.reshape(math.prod(each.shape[:2]), -1) for each in self.samples.values()], -1)
 
     @property
@@ -111,27 +111,27 @@ class RewardPosterior:
 
     @property
     def mean(self) -> Float[Tensor, " parameter"]:
-        """Of each parameter."""
+        """The posterior mean of each parameter."""
         return self.draws.mean(0)
 
     @property
     def deviation(self) -> Float[Tensor, " parameter"]:
-        """Standard deviation of each parameter."""
+        """The posterior standard deviation of each parameter."""
         return self.draws.std(0)
 
     def interval(self, level: float = 0.9) -> Float[Tensor, "parameter low_high"]:
-        """That holds each parameter with this probability, as much left out below as above."""
+        """Return the central interval that contains each parameter with this probability."""
         if not 0 < level < 1:
             raise InvalidArgument(f"`level` must be a probability between 0 and 1, but is {level!r}.")
         ends = self.draws.new_tensor([(1 - level) / 2, (1 + level) / 2])
         return self.draws.quantile(ends, 0).T
 
     def probability(self, event: Callable[["RewardPosterior"], Bool[Tensor, " draw"]]) -> float:
-        """Of an event, such as `lambda x: x.optimism > 0`."""
+        """Return the posterior probability of an event, such as `lambda x: x.optimism > 0`."""
         return float(event(self).to(self.draws).mean())
 
     def to_arviz(self) -> "DataTree":
-        """The draws for ArviZ.
+        """Return the draws for ArviZ.
 
         Raises:
             MissingExtra: without arviz-base, with the command that installs it.
@@ -153,7 +153,7 @@ class RewardPosterior:
 
     @cached_property
     def identification(self) -> Identification:
-        """What the demonstrations cannot tell, near the mean."""
+        """What the demonstrations do not identify, at the posterior mean."""
         program, mean = self.program, self.mean
         psi = mean[: len(program.function.start)] if "psi" in self.samples else program.function.start
         demonstrator, model = program.demonstrator, program.model
@@ -164,7 +164,7 @@ class RewardPosterior:
 
     @cached_property
     def _of_prior(self) -> list[float]:
-        """Standard deviation of each parameter before anything was seen."""
+        """The prior standard deviation of each parameter."""
         return [float(x) for each in self.program.priors.values() for x in each.stddev.reshape(-1)]
 
     def _rows(self) -> list[tuple[str, ...]]:
@@ -183,21 +183,21 @@ class RewardPosterior:
         if self.method == "laplace" and fewest < _FITS * len(self.draws):
             notes.append("The Gaussian fits badly: intervals are too narrow, or a peak is missed. Use tempering.")
         elif fewest < _FEW:
-            notes.append(f"All this is known as by {fewest:.0f} independent draws only. Raise `num_samples`.")
+            notes.append(f"These results are worth only {fewest:.0f} independent draws. Raise `num_samples`.")
         if "optimism" in self.samples:
             optimistic = self.probability(lambda x: x.optimism > 0)
-            notes.append(f"It hopes (β > 0) with probability {optimistic:.3f}.")
+            notes.append(f"The demonstrator is optimistic (β > 0) with probability {optimistic:.3f}.")
         if self.method != "nuts":
             notes.append(f"Log-evidence {self.log_evidence:.3f} nats.")
         widths = zip(self.names, self.deviation, self._of_prior, strict=True)
         as_before = [name for name, deviation, before in widths if deviation > _AS_BEFORE * before]
         if as_before:
             more = f" and {len(as_before) - _SHOWN} more" if len(as_before) > _SHOWN else ""
-            notes.append(f"As wide as the prior: {', '.join(as_before[:_SHOWN])}{more}.")
+            notes.append(f"Not learned, as wide as the prior: {', '.join(as_before[:_SHOWN])}{more}.")
         return [*notes, *str(self.identification).splitlines()]
 
     def __str__(self) -> str:
-        """A table for a terminal, and what it does not tell."""
+        """A table for a terminal, and notes on its precision and on identifiability."""
         return "\n".join([grid(_HEAD, self._rows()), *self._notes()])
 
     def _repr_html_(self) -> str:
@@ -226,31 +226,32 @@ def reward_posterior(
     seed: int | torch.Generator | None = None,
     progress: Progress = silent,
 ) -> RewardPosterior:
-    r"""The posterior over the parameters of a reward, and over who was watched.
+    r"""Return the posterior over the parameters of a reward, and over the optimism and temperature of the demonstrator.
 
     $$p(\psi, \beta, \tau \mid \text{demonstrations}) \propto
     p(\text{demonstrations} \mid \psi, \beta, \tau)\, p(\psi)\, p(\beta)\, p(\tau)$$
 
-    "Is it optimistic?" is answered by `posterior.probability(lambda x: x.optimism > 0)`. What the demonstrations do not
-    tell keeps the width of the prior; `identification` says what that is.
+    `posterior.probability(lambda x: x.optimism > 0)` is the probability that the demonstrator is optimistic. Directions
+    that the demonstrations do not identify keep the width of the prior; `identification` lists them.
 
     Args:
-        model: the problem with its temperature and action prior; its rewards do not count.
-        demonstrations: what was seen, of the same problem.
-        reward: as for `inverse`; its parameters are where the climb of Laplace starts, and stay as they are.
+        model: the problem with its temperature and action prior; its rewards are ignored.
+        demonstrations: demonstrations of the same problem.
+        reward: as for `inverse`; its parameters are the start of the search for "laplace" and are not changed.
         demonstrator: as for `inverse`.
-        prior: σ, standard deviation of a Gaussian around 0 of every parameter, in reward units.
+        prior: σ, standard deviation of a Gaussian of mean 0 on every parameter, in reward units.
         optimism: a distribution of Pyro for β, if it is unknown; the demonstrator is then a `DialDemonstrator`.
-        temperature: a distribution of Pyro for τ, if it is unknown; with a linear reward it only trades against scale.
-        method: "tempering" leads a population from the prior to the posterior: exact for many draws, however many peaks
-            there are. "nuts", draws by Hamiltonian dynamics: exact for many draws if there is one peak. "laplace", a
-            Gaussian at the peak that a climb finds, in coordinates without bounds (log τ): quick, exact in the limit of
-            many demonstrations and too narrow before; poor at the kinks of "boltzmann".
-        num_samples: how many draws in all.
-        num_warmup: steps of NUTS before that, in each chain.
-        num_chains: of NUTS, one after the other, each from a draw of the prior.
+        temperature: a distribution of Pyro for τ, if it is unknown; with a linear reward only the ratio of reward and τ
+            is identified.
+        method: "tempering" moves a population from the prior to the posterior: exact for many draws, for any number of
+            peaks. "nuts", Hamiltonian Monte Carlo: exact for many draws if there is one peak. "laplace", a Gaussian at
+            the peak found by a search, in unconstrained coordinates (log τ): fast, exact in the limit of many
+            demonstrations, otherwise too narrow; inaccurate at the kinks of "boltzmann".
+        num_samples: the total number of draws.
+        num_warmup: the number of warmup steps of NUTS in each chain.
+        num_chains: the number of chains of NUTS, run one after the other, each from a draw of the prior.
         seed: an integer, a generator, or None for torch's global generator.
-        progress: called with the step and how likely it was to be accepted; not by Laplace.
+        progress: called with the step and its acceptance probability; "laplace" does not call it.
 
     Raises:
         InvalidArgument: naming the argument; or if Laplace finds no peak.
@@ -311,8 +312,8 @@ def _program(
             )
     if optimism is not None and not isinstance(actor, DialDemonstrator):
         raise InvalidArgument(
-            f"`demonstrator` must have a dial for an unknown optimism, but is {actor!r}. Use DialDemonstrator(0.0), or "
-            'DialDemonstrator(0.0, "believed") if the dice fell as it wished.'
+            f"`demonstrator` must have a β for an unknown optimism, but is {actor!r}. Use DialDemonstrator(0.0), or "
+            'DialDemonstrator(0.0, "believed") if the outcomes follow the dynamics that it believes.'
         )
     if temperature is not None and bool(temperature.support.check(temperature.mean.new_tensor(-1.0))):
         raise InvalidArgument(

@@ -1,4 +1,4 @@
-"""What was not known before the demonstrations were seen, as a Pyro program."""
+"""The prior over rewards, optimism and temperature, with the likelihood of demonstrations, as a Pyro program."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -22,21 +22,21 @@ from ..objective import RewardFunction
 @final
 @dataclass(frozen=True, eq=False)
 class RewardProgram:
-    r"""Rewards, and perhaps β and τ, drawn from the prior; the demonstrations as a factor.
+    r"""A Pyro program that draws ψ, and β and τ if they are unknown, with the likelihood as a factor.
 
     $$\psi_i \sim \mathcal N(0, \sigma^2), \qquad \beta \sim p(\beta), \qquad \tau \sim p(\tau), \qquad
     \text{factor } \log p(\text{demonstrations} \mid \psi, \beta, \tau)$$
 
-    Sites: `psi`, `optimism` and `temperature`, each unless it is known, and the factor `demonstrations`.
+    Sites: `psi`, `optimism` and `temperature`, each only if it is unknown, and the factor `demonstrations`.
 
     Attributes:
-        model: the problem; its temperature where none is drawn.
-        demonstrations: what was seen.
-        function: the reward of ψ.
-        demonstrator: who acted; with an optimism to be drawn, a `DialDemonstrator`.
+        model: the problem; its temperature is used if none is drawn.
+        demonstrations: the demonstrations.
+        function: the reward as a function of ψ.
+        demonstrator: the model of the demonstrator; a `DialDemonstrator` if β is drawn.
         prior: σ, in reward units.
-        optimism: distribution of β, or None if the demonstrator has it.
-        temperature: distribution of τ, in reward units per nat, or None if the model has it.
+        optimism: distribution of β, or None for the β of the demonstrator.
+        temperature: distribution of τ, in reward units per nat, or None for the temperature of the model.
     """
 
     model: MarkovModel
@@ -63,7 +63,10 @@ class RewardProgram:
 
     @property
     def start(self) -> dict[str, Tensor]:
-        """Where to begin: ψ of the reward, β of the demonstrator and τ of the model, where the prior has them."""
+        """The start of a search: ψ of the reward, β of the demonstrator and τ of the model.
+
+        A value outside the support of its prior is replaced by one inside.
+        """
         found = {"psi": self.function.start}
         for name, each in self.priors.items():
             if name != "psi":
@@ -74,12 +77,15 @@ class RewardProgram:
         return found
 
     def __call__(self) -> None:
-        """Draw, and weigh."""
+        """Draw the unknowns and add the factor of the demonstrations."""
         drawn = {name: pyro.sample(name, each) for name, each in self.priors.items()}
         pyro.factor("demonstrations", self.log_likelihood(drawn))
 
     def log_likelihood(self, drawn: dict[str, Tensor]) -> Float[Tensor, "*draw"]:
-        """Of actions and outcomes, given the first states, in nats: the same measure for every demonstrator."""
+        """Return the log-likelihood of actions and outcomes, given the first states, in nats.
+
+        It is comparable between demonstrators.
+        """
         demonstrator = self.demonstrator
         if "optimism" in drawn:
             demonstrator = replace(demonstrator, optimism=drawn["optimism"])  # pyright: ignore[reportArgumentType]  a dial
@@ -89,7 +95,7 @@ class RewardProgram:
 
     @cached_property
     def _world(self) -> Tensor:
-        """Of the outcomes, where the demonstrator takes them as they fall: its own likelihood leaves that out."""
+        """The true log-probability of the outcomes, if the demonstrator's likelihood omits it; otherwise 0."""
         mdp, demonstrator, moves = self.model.mdp, self.demonstrator, self.demonstrations.moves
         seen = moves.successor >= 0
         if isinstance(demonstrator, FreeDemonstrator) or (
@@ -102,7 +108,7 @@ class RewardProgram:
 
 
 def _brought_to(distribution: Any, like: Tensor) -> Any:
-    """The same with its parameters in another dtype."""
+    """Return the distribution with its parameters in another dtype."""
     found = copy.copy(distribution)
     for name, each in vars(distribution).items():
         if isinstance(each, Tensor) and each.is_floating_point():

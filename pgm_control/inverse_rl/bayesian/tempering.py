@@ -1,4 +1,4 @@
-"""Draws from a posterior over rewards by tempering: a population led from the prior to the posterior in steps.
+"""Draws from a posterior over rewards by tempering: a population moves from the prior to the posterior in steps.
 
 Sources:
     [delmoral2006] P. Del Moral, A. Doucet and A. Jasra, Sequential Monte Carlo samplers. Journal of the Royal
@@ -20,33 +20,34 @@ from ...inference.sampling.particles import systematic
 from ...runtime.progress import Progress
 from .coordinates import Coordinates
 
-_KEPT = 0.5  # of the population's effective size, by each step
-_PATHS = 3  # of Hamiltonian dynamics, after each step
-_QUARTER = math.pi / 2  # of the period of a Gaussian of deviation 1: where a path forgets its start
-_LEAPS = 20  # in a path, at most
-_ACCEPTED = 0.8  # of paths, aimed at
-_AT_ONCE = 4_000_000  # values
+_KEPT = 0.5  # fraction of the population that each step leaves effective
+_PATHS = 3  # Hamiltonian paths after each step
+_QUARTER = math.pi / 2  # a quarter period of the standard Gaussian, after which a path is independent of its start
+_LEAPS = 20  # leapfrog steps in a path, at most
+_ACCEPTED = 0.8  # target acceptance rate of paths
+_AT_ONCE = 4_000_000  # values in memory at a time
 
 
 class Population(NamedTuple):
-    """What is left at the posterior."""
+    """The final population, drawn from the posterior."""
 
     u: Float[Tensor, "draw coordinate"]
     family: Int[Tensor, " draw"]
-    """The draw of the prior that it descends from."""
+    """The index of the draw of the prior from which each draw descends."""
     log_evidence: float
     """log p(demonstrations), in nats."""
 
 
 def tempered(coordinates: Coordinates, number: int, progress: Progress) -> Population:
-    r"""Draws of $p(u)\, p(\text{demonstrations} | u)^\lambda$, λ from 0 to 1.
+    r"""Return draws of $p(u)\, p(\text{demonstrations} | u)^\lambda$ at λ = 1, reached in steps from λ = 0.
 
-    Each step raises λ so far that half of the population would count, resamples by weight, and moves all by
-    Hamiltonian dynamics at that λ, in coordinates in which the population is round. As it starts from the whole prior,
-    it finds peaks that no climb from one place does. The mean weights multiply to the evidence.
+    Each step raises λ until the effective size is half of the population. It then resamples by weight and moves all
+    draws by Hamiltonian dynamics at this λ, in coordinates whitened by the covariance of the population. The population
+    starts from the whole prior, and therefore finds peaks that a search from one start misses. The product of the mean
+    weights is the evidence.
 
     Raises:
-        InvalidArgument: if no draw of the prior explains the demonstrations.
+        InvalidArgument: if the demonstrations are impossible under all draws of the prior.
 
     References:
         [delmoral2006], [neal2011]
@@ -61,8 +62,8 @@ def tempered(coordinates: Coordinates, number: int, progress: Progress) -> Popul
         log_evidence += float(log_weight.logsumexp(0)) - math.log(number)
         if not math.isfinite(log_evidence):
             raise InvalidArgument(
-                "`demonstrations` must be possible for some reward of the prior, but are so for none that was drawn. "
-                "Give a smaller `prior`."
+                "`demonstrations` must be possible for some reward of the prior, but are impossible for all that were "
+                "drawn. Give a smaller `prior`."
             )
         chosen = systematic(log_weight[None], None)[0]
         power = 1.0 if step == 1 - power else power + step
@@ -78,7 +79,9 @@ def tempered(coordinates: Coordinates, number: int, progress: Progress) -> Popul
 
 
 def effective_draws(rows: Float[Tensor, "draw parameter"], family: Int[Tensor, " draw"]) -> Float[Tensor, " parameter"]:
-    r"""How many independent draws tell a mean as precisely: relatives count together.
+    r"""Return the number of independent draws that estimate a mean equally precisely.
+
+    Draws of one family, that is, with the same ancestor, are summed first:
 
     $$n^2 \operatorname{Var} x \Big/ \sum_\text{families} \Bigl(\sum_{i \in \text{family}} (x_i - \bar x)\Bigr)^2$$
 
@@ -96,7 +99,7 @@ def effective_draws(rows: Float[Tensor, "draw parameter"], family: Int[Tensor, "
 
 
 class State(NamedTuple):
-    """Of draws, at one power; −inf where something is not finite."""
+    """The log-likelihood, the tempered log-density and its gradient of all draws; −inf if a number is not finite."""
 
     log_likelihood: Tensor
     height: Tensor
@@ -104,7 +107,7 @@ class State(NamedTuple):
 
 
 def evaluated(coordinates: Coordinates, u: Tensor, power: float) -> State:
-    """Log-likelihood, tempered log-density and its slope."""
+    """Return the state of draws at one power λ."""
     mdp = coordinates.program.model.mdp
     states, actions, outcomes = mdp.probability.shape
     parts = []
@@ -119,7 +122,7 @@ def evaluated(coordinates: Coordinates, u: Tensor, power: float) -> State:
 
 
 def _step(log_likelihood: Float[Tensor, " draw"], rest: float) -> float:
-    """The largest that leaves enough of the population."""
+    """Return the largest step of λ that leaves enough of the population effective."""
 
     def kept(step: float) -> float:
         share = (step * log_likelihood).softmax(0)
@@ -135,7 +138,7 @@ def _step(log_likelihood: Float[Tensor, " draw"], rest: float) -> float:
 
 
 def _root(u: Float[Tensor, "draw coordinate"]) -> Float[Tensor, "coordinate coordinate"]:
-    """Of the covariance, drawn to its diagonal as far as draws are few."""
+    """Return the Cholesky factor of the covariance, shrunk to its diagonal if there are few draws."""
     number, size = u.shape
     covariance = torch.cov(u.T).reshape(size, size)
     covariance = (number * covariance + size * covariance.diagonal().diag()) / (number + size)
@@ -151,7 +154,7 @@ def moved(
     reach: float,
     power: float,
 ) -> tuple[Tensor, State, float]:
-    """A path of leapfrog steps from each draw, and the share that was accepted."""
+    """Return the draws after one path of leapfrog steps from each, their state and the mean acceptance probability."""
     momentum = torch.randn_like(u)
     step = reach * (0.5 + torch.rand_like(u[:, :1]))
     before = state.height - 0.5 * momentum.square().sum(-1)

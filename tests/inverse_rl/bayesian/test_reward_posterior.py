@@ -1,4 +1,4 @@
-"""Posteriors over rewards, optimism and temperature, against sums over grids; and who was watched."""
+"""Posteriors over rewards, optimism and temperature, and evidence of demonstrators, compared with quadrature."""
 
 import functools
 import math
@@ -33,14 +33,14 @@ pytestmark = pytest.mark.slow
 
 
 def known(mdp):
-    """The reward of the problem, with nothing to be learned."""
+    """Return the reward of the problem as a reward model without learnable parameters."""
     reward = TabularReward(mdp, "outcome").requires_grad_(False)
     reward.weight.copy_(mdp.reward)
     return reward
 
 
 def log_joint(model, demonstrations, psi, beta, tau, prior):
-    """Of one weight of `FEATURE`, written out; β ~ N(.2, .6) and log τ ~ N(−.3, .2)."""
+    """Return log p(demonstrations, ψ, β, τ) for one weight of `FEATURE`; β ~ N(.2, .6) and log τ ~ N(−.3, .2)."""
     reward = (FEATURE @ psi.reshape(1))[:, None, None].expand_as(model.mdp.reward)
     total = DialDemonstrator(beta).log_likelihood(model, demonstrations, reward, torch.zeros(3).double(), tau)
     total = total + float(torch.distributions.Normal(0.0, prior).log_prob(psi))
@@ -52,7 +52,7 @@ def log_joint(model, demonstrations, psi, beta, tau, prior):
 
 
 def log_world(demonstrations):
-    """Of the outcomes as the world has them."""
+    """Return the log-probability of the outcomes in the true dynamics."""
     mdp, total = demonstrations.mdp, 0.0
     for s, a, to, weight in zip(*(each.tolist() for each in demonstrations.moves[1:]), strict=True):
         total += weight * math.log(float(mdp.probability[s, a][mdp.successor[s, a] == to].sum()))
@@ -60,7 +60,7 @@ def log_world(demonstrations):
 
 
 def by_quadrature(axes, density):
-    """Log-evidence, means and deviations by sums over a grid that is fine enough."""
+    """Return log-evidence, means and standard deviations by sums over a fine grid."""
     grid = np.meshgrid(*axes, indexing="ij")
     height = np.array([density(*point) for point in zip(*(each.ravel() for each in grid), strict=True)])
     cell = np.prod([axis[1] - axis[0] for axis in axes])
@@ -90,7 +90,7 @@ CASES = {
 
 @functools.cache
 def exact(case):
-    """Log-evidence, means and deviations."""
+    """Return log-evidence, means and standard deviations of a case by quadrature."""
     _, axes, at = CASES[case]
     model, demonstrations = watched()
 
@@ -103,7 +103,7 @@ def exact(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_laplace_and_its_evidence_are_those_of_sums_over_a_grid(case):
+def test_laplace_and_its_evidence_agree_with_quadrature(case):
     unknown, (model, demonstrations) = CASES[case][0], watched()
     log_evidence, mean, deviation = exact(case)
     found = reward_posterior(
@@ -124,9 +124,9 @@ def test_laplace_and_its_evidence_are_those_of_sums_over_a_grid(case):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("case", CASES)
-def test_tempering_draws_from_what_sums_over_a_grid_find(case):
-    """Evidence, means and deviations within five standard errors; one seed each. Of 400 draws the log-evidence has one
-    of 0.1 (measured over twenty seeds)."""
+def test_tempering_agrees_with_quadrature(case):
+    """Evidence, means and deviations agree within five standard errors, for one seed each. With 400 draws the standard
+    error of the log-evidence is 0.1 (measured over twenty seeds)."""
     unknown, (model, demonstrations) = CASES[case][0], watched()
     log_evidence, mean, deviation = exact(case)
     accepted = []
@@ -144,7 +144,8 @@ def test_tempering_draws_from_what_sums_over_a_grid_find(case):
 
 
 def wager():
-    """To wait, or to win ψ or lose it, each by half: for who hopes the same as −ψ. Two peaks, alike to the last bit."""
+    """Return a bet that wins or loses ψ with probability ½, or waiting. An optimistic demonstrator gives ψ and −ψ
+    the same likelihood, so that the posterior has two equal peaks."""
     probability = np.array([[[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]])
     mdp = TabularMDP(np.ones(1), probability, np.zeros((1, 2, 3), int), np.zeros((1, 2, 3)), 1)
     win = torch.tensor([[[0.0], [0.0], [0.0]], [[0.0], [1.0], [-1.0]]], dtype=torch.float64)[None]
@@ -154,14 +155,15 @@ def wager():
 
 @pytest.mark.statistical
 def test_tempering_finds_both_of_two_peaks():
-    """Probability one half within five standard errors, and all of the evidence; Laplace finds half of it. One seed.
+    """Each peak has probability one half within five standard errors, and the evidence is complete; Laplace finds half
+    of it. One seed.
 
     Q(bet) − Q(wait) = log cosh ψ, by the definition of L_1."""
     model, demonstrations, reward = wager()
     psi = np.linspace(-12.0, 12.0, 2401)
     bet = 1 / (1 + 1 / np.cosh(psi))
     height = 34 * np.log(bet) + 6 * np.log1p(-bet) - psi**2 / 18 - 0.5 * math.log(18 * math.pi)
-    log_evidence = math.log(np.exp(height).sum() * 0.01)  # all outcomes lead to the one state there is
+    log_evidence = math.log(np.exp(height).sum() * 0.01)  # all outcomes lead to the only state
     found = reward_posterior(
         model, demonstrations, reward, DialDemonstrator(1.0), prior=3.0, method="tempering", seed=0
     )
@@ -178,8 +180,8 @@ def test_tempering_finds_both_of_two_peaks():
 
 
 @pytest.mark.statistical
-def test_tempering_draws_through_kinks():
-    """One who plans by the best there is: its values have kinks; against sums over a grid."""
+def test_tempering_handles_values_with_kinks():
+    """The values of the Boltzmann demonstrator have kinks; the draws agree with quadrature."""
     model, demonstrations = watched(40)
     world, zero = log_world(demonstrations), torch.zeros(3).double()
 
@@ -203,9 +205,9 @@ def test_tempering_draws_through_kinks():
 
 
 @pytest.mark.statistical
-def test_paths_leave_the_prior_as_it_is():
-    """Draws of N(0, 4) stay such, whatever the length of a leap: second and fourth moments within five standard errors
-    after six paths of leaps so long that a third is refused."""
+def test_hamiltonian_paths_leave_the_prior_invariant():
+    """Draws of N(0, 4) keep this distribution for any step length: second and fourth moments agree within five standard
+    errors after six paths with steps so long that a third is rejected."""
     model, demonstrations = watched(5)
     found = reward_posterior(
         model,
@@ -228,8 +230,8 @@ def test_paths_leave_the_prior_as_it_is():
     assert abs(float(fourth) - 3) < 5 * (96 / number) ** 0.5
 
 
-def test_relatives_count_together():
-    """Ten copies of each of fifty are fifty; of one they are one; strangers are as many as they are."""
+def test_draws_of_one_family_count_as_one():
+    """Ten copies of each of fifty draws are worth fifty; draws of a single family are worth one."""
     rows = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
     family = torch.arange(50)
     copies = effective_draws(rows.repeat(10, 1), family.repeat(10))
@@ -241,9 +243,9 @@ def test_relatives_count_together():
 
 
 @pytest.mark.statistical
-def test_effective_draws_say_how_far_a_mean_is_off():
-    """The share of one of two peaks in thirty populations of a hundred: squares of its errors, by those that are
-    foretold, are 1 within five standard errors. Drawn as if strangers they would be 3."""
+def test_effective_draws_predict_the_error_of_a_mean():
+    """The probability of one of two peaks is estimated from thirty populations of a hundred draws. Its squared error
+    divided by the predicted variance has mean 1, within five standard errors. Without families it would be 3."""
     model, demonstrations, reward = wager()
     with torch.no_grad():
         reward.weight.fill_(2.0)
@@ -276,8 +278,8 @@ EVERYONE = [
 
 
 @pytest.mark.parametrize("demonstrator", EVERYONE, ids=repr)
-def test_many_rewards_are_judged_as_each_alone(demonstrator):
-    """Values and derivatives, with a temperature, and for a dial a β, for each."""
+def test_the_likelihood_of_a_batch_of_rewards_agrees_with_that_of_each(demonstrator):
+    """Values and derivatives agree, with a temperature and, if the demonstrator has one, a β for each reward."""
     model = problem(2, horizon=5, discount=0.9)
     states, actions = seen(model, 20)
     demonstrations = Demonstrations.from_trajectories(
@@ -303,8 +305,8 @@ def test_many_rewards_are_judged_as_each_alone(demonstrator):
 
 
 @pytest.mark.statistical
-def test_nuts_draws_from_what_sums_over_a_grid_find():
-    """Within five standard errors; one seed."""
+def test_nuts_agrees_with_quadrature():
+    """Means and deviations agree within five standard errors; one seed."""
     unknown, (model, demonstrations) = CASES["ψ, τ"][0], watched()
     _, mean, deviation = exact("ψ, τ")
     found = reward_posterior(
@@ -318,8 +320,8 @@ def test_nuts_draws_from_what_sums_over_a_grid_find():
     assert (found.r_hat < 1.15).all()
 
 
-def test_the_program_says_what_laplace_climbs():
-    """The log-density of a trace of the Pyro program, and the logarithm of the change of coordinates by hand."""
+def test_the_log_density_of_laplace_is_that_of_the_program():
+    """It is the log-density of a trace of the Pyro program plus the log-Jacobian of the coordinates."""
     model, demonstrations = watched()
     found = reward_posterior(
         *(model, demonstrations, LinearReward(model.mdp, FEATURE), MILD),
@@ -339,8 +341,8 @@ def test_the_program_says_what_laplace_climbs():
     assert float(coordinates.log_density(coordinates.row(values))) == pytest.approx(expected, abs=1e-9)
 
 
-def test_evidence_is_that_of_actions_and_outcomes_for_all():
-    """Without dice that fall as wished, and β near 0, all demonstrators but Boltzmann's are one."""
+def test_evidence_of_every_demonstrator_includes_actions_and_outcomes():
+    """At β = 0 the clamped demonstrator and both dial demonstrators are the same and have equal evidence."""
     model, demonstrations = watched(20)
     found = compare_demonstrators(
         *(model, demonstrations, LinearReward(model.mdp, FEATURE)),
@@ -357,8 +359,8 @@ def test_evidence_is_that_of_actions_and_outcomes_for_all():
     torch.testing.assert_close(found.log_evidence, found.log_evidence[:1].expand(3), atol=1e-8, rtol=0)
 
 
-def test_evidence_is_a_probability_and_may_average_over_optimism():
-    """Of two, the one ahead by d nats has probability 1 / (1 + e^−d); a dial's β is drawn where it is unknown."""
+def test_evidence_gives_probabilities_and_may_integrate_over_optimism():
+    """Of two demonstrators the one with d nats more has probability 1 / (1 + e^−d). An unknown β is drawn."""
     model, demonstrations = watched(20)
     found = compare_demonstrators(
         *(model, demonstrations, LinearReward(model.mdp, FEATURE)),
@@ -377,8 +379,8 @@ def test_evidence_is_a_probability_and_may_average_over_optimism():
 
 
 @pytest.mark.statistical
-def test_evidence_picks_the_true_demonstrator():
-    """160 demonstrations of each in two problems; counted over thirty problems in benchmarks/calibration.py."""
+def test_evidence_selects_the_true_demonstrator():
+    """There are 160 demonstrations of each in two problems; benchmarks/calibration.py counts over thirty problems."""
     right = 0
     for seed in range(2):
         weight = 2.0 * torch.randn(4, generator=torch.Generator().manual_seed(seed))
@@ -400,8 +402,8 @@ def test_evidence_picks_the_true_demonstrator():
 
 @pytest.mark.statistical
 def test_ranks_of_the_truth_are_uniform():
-    """Rewards and β from their priors, 28 data sets, ranks among 15 draws in four groups; chi-square beyond 16.3 has
-    probability .001. In full, and by the other methods, in benchmarks/calibration.py."""
+    """Rewards and β are drawn from their priors for 28 data sets, and the ranks among 15 draws are counted in four
+    groups; a chi-square above 16.3 has probability .001. benchmarks/calibration.py has the full test of all methods."""
     counts = np.zeros(4)
     for seed in range(28):
         rng = np.random.default_rng(seed)
@@ -421,7 +423,8 @@ def test_ranks_of_the_truth_are_uniform():
 
 
 def test_optimism_is_identified_by_random_dynamics_alone():
-    """Without dice the deviation of β is infinite, and its posterior is its prior; with dice it is that of Laplace."""
+    """In deterministic dynamics the deviation of β is infinite and its posterior equals its prior; in random dynamics
+    the deviation agrees with that of Laplace."""
     sure = np.zeros((3, 2, 3))
     sure[[0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 1], [1, 2, 2, 0, 0, 1]] = 1.0
     mdp = TabularMDP.from_dense(np.eye(3)[0], sure, np.array([[1.0, 0], [0, 0.5], [0, -1]]), 4)
@@ -431,14 +434,14 @@ def test_optimism_is_identified_by_random_dynamics_alone():
     found = reward_posterior(model, demonstrations, known(mdp), MILD, **asked)
     assert found.identification.optimism_deviation == math.inf
     assert found.deviation[0] == pytest.approx(0.6, rel=0.15)
-    assert "do not tell the optimism" in str(found)
+    assert "do not identify the optimism" in str(found)
     model, demonstrations = watched()
     found = reward_posterior(model, demonstrations, known(model.mdp), MILD, **{**asked, "optimism": dist.Normal(0, 50)})
     assert found.deviation[0] == pytest.approx(found.identification.optimism_deviation, rel=0.2)
     assert found.probability(lambda x: x.optimism > 0) == pytest.approx((found.optimism > 0).double().mean())
 
 
-def test_seeds_give_the_same_draws_and_leave_other_generators_alone():
+def test_equal_seeds_give_equal_draws_and_leave_global_generators_unchanged():
     model, demonstrations = watched(20)
     before = torch.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
     asked = {"prior": 1.0, "num_warmup": 4, "num_chains": 2}
@@ -467,7 +470,7 @@ def test_seeds_give_the_same_draws_and_leave_other_generators_alone():
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_a_reward_that_is_learned_stays_as_it_is():
+def test_the_given_reward_model_is_not_changed():
     model, demonstrations = watched(20)
     reward = TabularReward(model.mdp)
     found = reward_posterior(model, demonstrations, reward, prior=1.0, method="laplace", num_samples=8, seed=0)
@@ -479,7 +482,7 @@ def test_a_reward_that_is_learned_stays_as_it_is():
     assert (low < high).all()
 
 
-def test_draws_go_to_arviz():
+def test_draws_are_exported_to_arviz():
     model, demonstrations = watched(20)
     found = reward_posterior(
         model,
@@ -498,7 +501,7 @@ def test_draws_go_to_arviz():
 
 
 class OneAtATime:
-    """A demonstrator of a user's own, that adds up all there is."""
+    """A user's demonstrator that wrongly sums over the batch of rewards."""
 
     def behaviour(self, model, reward, last, temperature):
         return ClampedDemonstrator().behaviour(model, reward, last, temperature)
@@ -512,7 +515,7 @@ def test_bad_arguments_are_refused():
     for kwargs, message in [
         ({"prior": 0.0}, "`prior` must be"),
         ({"demonstrator": ClampedDemonstrator("matching")}, "must have a likelihood"),
-        ({"optimism": dist.Normal(0.0, 1.0)}, "must have a dial"),
+        ({"optimism": dist.Normal(0.0, 1.0)}, "must have a β"),
         ({"optimism": 0.3}, "`optimism` must be a distribution of Pyro"),
         ({"optimism": torch.distributions.Normal(0.0, 1.0)}, "`optimism` must be a distribution of Pyro"),
         ({"temperature": dist.Normal(1.0, 1.0)}, "positive numbers"),
@@ -524,7 +527,7 @@ def test_bad_arguments_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             reward_posterior(model, demonstrations, **{"prior": 1.0, **kwargs})
-    with pytest.raises(ValueError, match="judge many rewards side by side"):
+    with pytest.raises(ValueError, match="evaluate a batch of rewards"):
         reward_posterior(model, demonstrations, demonstrator=OneAtATime(), prior=1.0, seed=0)
     with pytest.raises(ValueError, match="must be named"):
         compare_demonstrators(model, demonstrations, demonstrators=["clamped"], prior=1.0, seed=0)
