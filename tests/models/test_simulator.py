@@ -448,7 +448,7 @@ def test_a_world_is_stepped_only_where_it_is():
     model = SimulatorModel(lambda: Count(3), horizon=3)
     earlier = poutine.trace(model).get_trace()
     conditioned = poutine.condition(model, data={"state_0": earlier.nodes["state_0"]["value"]})
-    with pytest.raises(InvalidGuide, match=r"`outcome_0` must be drawn where the environment is.*one run"):
+    with pytest.raises(InvalidGuide, match=r"`outcome_0` must be drawn at the current step.*one run"):
         conditioned()
     poutine.replay(model, trace=earlier)()
 
