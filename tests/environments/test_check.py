@@ -233,7 +233,7 @@ def test_p_values_of_the_textbook(statistic, freedom):
 def test_without_degrees_of_freedom_the_text_says_so():
     check = EnvironmentCheck(5, 1, (), 0.0, 0, 1.0, "")
     assert check.ok
-    assert "no die was thrown often enough to be tested. If there are any, raise `total_steps`" in str(check)
+    assert "no row was visited often enough to be tested. If any is random, raise `total_steps`" in str(check)
 
 
 class Spinner(gymnasium.Env):
