@@ -96,7 +96,7 @@ class Experience:
         return batch if self.reward is None else batch._replace(reward=self.reward(batch).detach())
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state of the replay buffer, for a checkpoint."""
         return self.replay.state()
 
     def check(self, state: Any) -> Problem | None:
