@@ -88,6 +88,6 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     if not isinstance(mode, AutoresetMode):
         raise InvalidArgument(
             f"`env.metadata['autoreset_mode']` must be a gymnasium.vector.AutoresetMode, but is {mode!r}. Without it "
-            "resets cannot be told from steps; set it to what the environment does."
+            "resets and steps look alike; set it to what the environment does."
         )
     return mode
