@@ -317,7 +317,7 @@ TROUBLES = {
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_an_environment_failure_is_reported_and_nothing_is_lost(tmp_path, trouble):
-    """The second of two copies fails. The saved state is that before the step, and with the error mended it continues."""
+    """The second of two copies fails. The saved state is that before the step; once mended, it continues."""
     made = iter([Counting(4), Counting(4, trouble=trouble, at=14)])
     learner = SAC(lambda: next(made), **{**TINY, "num_envs": 2})
     with pytest.raises(EnvironmentFailure, match=f"(?s){TROUBLES[trouble]}"):

@@ -84,7 +84,7 @@ class Doors(gymnasium.Env):
 
     @staticmethod
     def pays(room, action):
-        """Each room has two good actions far from each other, so no Gaussian fits; the second room's reward is 1 lower."""
+        """Each room has two good actions far from each other, so no Gaussian fits; the second room's is 1 lower."""
         return -2 * min(abs(action - 1.2), abs(action + 1.2)) - (room - 1)
 
 

@@ -204,7 +204,7 @@ class TestBox:
 
     @pytest.mark.parametrize("scale", [1e-3, 0.3, 1.0])
     def test_the_entropy_is_that_of_the_closed_form(self, scale):
-        """Within five standard errors of quadrature (false alarm 6e-7); if narrow, of ½ log 2πe σ² + log(1 − tanh² μ)."""
+        """Within five standard errors of quadrature (false alarm 6e-7); narrow: of ½ log 2πe σ² + log(1 − tanh² μ)."""
         actions = Actions(Box(-1.0, 1.0, (2,), np.float64))
         policy, mean = BoxPolicy(1, 2, ()), torch.tensor([0.4, -0.8])
         policy.network.biases[0].copy_(torch.cat((mean, torch.full((2,), math.log(scale)))))
