@@ -41,8 +41,7 @@ class LearningStep:
     """The argument of a callback.
 
     Attributes:
-        step: the number of steps made in the environment.
-        seconds: the time spent learning.
+        step, seconds: the number of steps made in the environment, and the time spent learning.
         learner: the learner, to inspect, evaluate or save.
         metrics: the latest row of the log.
     """
@@ -60,9 +59,8 @@ class Learner(ABC):
     """The base class of a policy that is learned in an environment.
 
     A subclass makes its networks within `with self.randomness():`, and implements `advance`, `act` and `parts`. All
-    random numbers come from torch's generators, with the learner's own generator state, which `learn` sets and
-    afterwards replaces by the former one. So learning depends only on the seed, and does not change the generators for
-    other code.
+    random numbers come from torch's generators in the learner's own state, which `learn` sets and takes out again. So
+    learning depends only on the seed, and does not change the generators for other code.
 
     Attributes:
         journal: the log, the evaluations and the latest episodes.
@@ -71,8 +69,7 @@ class Learner(ABC):
         observations, actions: the spaces, with their conversion to tensors.
         worlds: the environments in which it learns.
         device: the device of its networks.
-        total_steps: the number of steps made in the environment so far.
-        seconds: the time spent learning so far.
+        total_steps, seconds: the number of steps made in the environment, and the time spent learning, so far.
     """
 
     def __init__(
@@ -159,8 +156,7 @@ class Learner(ABC):
             progress: called with the number of steps and the latest row of the log.
             callbacks: called with a `LearningStep` whenever a row is logged; one that returns True stops.
             log_every: the number of steps between rows of the log.
-            evaluate_every: the number of steps between evaluations; default: no evaluations. They do not affect
-                learning.
+            evaluate_every: the number of steps between evaluations; default: none. They do not affect learning.
             num_evaluation_episodes: the number of episodes of each evaluation.
             checkpoint: a file that is written atomically every `checkpoint_every` steps and at the end. `load` and then
                 `learn` continue as if learning had never stopped.
@@ -226,10 +222,8 @@ class Learner(ABC):
 
         Args:
             observation: an observation in the environment's space, or a batch as vector environments return it.
-            state: returned unchanged; these policies have no memory.
-            episode_start: not used.
-            deterministic: take the most probable action (in a box the median) instead of a sample from torch's
-                generator.
+            state, episode_start: not used, because these policies have no memory; the state is returned unchanged.
+            deterministic: take the most probable action (in a box the median) instead of a random sample.
         """
         single = self.observations.is_single(observation)
         features = self.observations([observation]) if single else self.observations.of_batch(observation)
