@@ -1,4 +1,4 @@
-"""Models: what is likely, and what is good."""
+"""Models: trajectory distributions with a factor exp(reward / temperature) at every step."""
 
 # isort: off
 from .tabular import TabularModel as TabularModel

@@ -1,4 +1,4 @@
-"""The problems of the zoo as live environments, by the ids that are registered with Gymnasium."""
+"""The problems of the zoo as Gymnasium environments, and the ids under which they are registered."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from .zoo import zoo_entry
 
 
 def environment_id(name: str) -> str:
-    """Under which Gymnasium knows a problem of the zoo: `pgm_control/RiskyPath-v0` for `risky_path`.
+    """The Gymnasium id of a problem of the zoo, such as `pgm_control/RiskyPath-v0` for `risky_path`.
 
     Raises:
-        InvalidArgument: if there is none, with the nearest names.
+        InvalidArgument: if there is no such problem; the message suggests the nearest names.
     """
     return word_of(zoo_entry(name).name)
 
@@ -23,9 +23,9 @@ def zoo_environment(
     """A problem of the zoo as a live environment.
 
     Args:
-        problem: its name.
+        problem: the name of the problem.
         observe_time, render_mode: as in `TabularEnv`.
-        arguments: of the problem, such as `horizon`.
+        arguments: arguments of the problem, such as `horizon`.
 
     Raises:
         InvalidArgument: if there is no such problem, or an argument does not fit.

@@ -1,4 +1,4 @@
-"""Crossing a frozen lake with holes in it, from Gymnasium."""
+"""Gymnasium's FrozenLake: cross a frozen lake that has holes in it."""
 
 import gymnasium
 
@@ -7,7 +7,7 @@ from pgm_control.problems.mdp import TabularMDP
 
 
 def frozen_lake(size: str = "4x4", horizon: int | None = None) -> TabularMDP:
-    r"""Cross a frozen lake without falling into a hole: `FrozenLake-v1` of Gymnasium, from its own table.
+    r"""Cross a frozen lake without falling into a hole: Gymnasium's `FrozenLake-v1`, built from its table.
 
     Joint density
         $$\tilde p = \prod_{t=0}^{T-1} \rho(a_t)\, p(k_t \mid s_t, a_t)\, \exp(r(s_t, a_t, k_t) / \tau)$$
@@ -20,8 +20,8 @@ def frozen_lake(size: str = "4x4", horizon: int | None = None) -> TabularMDP:
         `left`, `down`, `right`, `up`.
 
     Outcomes and rewards
-        Three outcomes of probability ⅓: the intended direction, and the two at right angles to it. A wall holds the
-        walker back. Rewards are 0 or 1.
+        Three outcomes of probability ⅓: the intended direction, and the two at right angles to it. A step against a
+        wall leaves the agent where it is. Rewards are 0 or 1.
 
         | outcome | reward | leads to |
         |---|---|---|
@@ -30,12 +30,12 @@ def frozen_lake(size: str = "4x4", horizon: int | None = None) -> TabularMDP:
         | a step into the goal | 1 | `ended` |
 
     Horizon
-        T = `horizon` actions; by default Gymnasium's time limit, 100 on the 4x4 lake and 200 on the 8x8. A hole or the
-        goal ends the episode.
+        T = `horizon` actions; by default Gymnasium's time limit, 100 on the 4x4 lake and 200 on the 8x8. Entering a
+        hole or the goal ends the episode.
 
     Known exactly
-        The largest probability of arriving, by hard value iteration (τ = 0): .7441902878 on the 4x4 lake with T = 100
-        (14/17 if there were no limit) and .9132201502 on the 8x8 with T = 200.
+        The largest probability of reaching the goal, by hard value iteration (τ = 0): .7441902878 on the 4x4 lake with
+        T = 100 (14/17 if there were no limit) and .9132201502 on the 8x8 with T = 200.
 
     Args:
         size: `4x4` or `8x8`, Gymnasium's two maps.
@@ -48,15 +48,15 @@ def frozen_lake(size: str = "4x4", horizon: int | None = None) -> TabularMDP:
 
 
 def lake_id(size: str) -> str:
-    """The Gymnasium name of the lake of that size.
+    """The Gymnasium id of the lake of that size.
 
     Raises:
-        InvalidArgument: if there is none.
+        InvalidArgument: if there is no map of that size.
     """
     known = {"4x4": "FrozenLake-v1", "8x8": "FrozenLake8x8-v1"}
     if size not in known:
         raise InvalidArgument(
-            f"`size` must be 4x4 or 8x8, but is {size!r}. For a map of your own use "
+            f"`size` must be 4x4 or 8x8, but is {size!r}. For your own map use "
             "TabularMDP.from_gymnasium(gymnasium.make('FrozenLake-v1', desc=…))."
         )
     return known[size]

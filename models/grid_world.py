@@ -14,20 +14,21 @@ from ..problems.factored import FactoredMDP
 from ..problems.mdp import TabularMDP
 
 MOVES = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
-"""The actions, in the order of FrozenLake: a quarter turn apart."""
+"""The actions, in the order of FrozenLake: each is a quarter turn from the next."""
 
 
 @final
 @dataclass(frozen=True)
 class Cell:
-    """What a letter of a map stands for.
+    """The meaning of a letter on a map.
 
     Attributes:
-        start: the episode may begin here; several such cells are equally likely.
-        wall: nobody gets in: a step against it stays where it is, as at the border of the map.
-        ends: arriving ends the episode.
-        back: arriving sends back to the start, of which there must be one.
-        reward: of a step that arrives here, in reward units, on top of `step_reward`. Staying, at a wall, is arriving.
+        start: whether the episode may begin here; several such cells are equally likely.
+        wall: whether the cell cannot be entered: a step against it stays where it is, as at the border of the map.
+        ends: whether arriving ends the episode.
+        back: whether arriving sends the agent back to the start; the map must then have exactly one start.
+        reward: the reward of a step that arrives here, in reward units, added to `step_reward`. A step that stays here,
+            against a wall, also counts as arriving.
     """
 
     start: bool = False
@@ -46,7 +47,7 @@ LEGEND: Mapping[str, Cell] = {
     "H": Cell(ends=True),
     "G": Cell(ends=True, reward=1.0),
 }
-"""Start, floor (also `.` and a blank), wall, hole and goal; the letters of FrozenLake mean what they mean there."""
+"""Start, floor (also `.` and a blank), wall, hole and goal. S, F, H and G have the same meaning as in FrozenLake."""
 
 
 def grid_world(
@@ -59,7 +60,7 @@ def grid_world(
     legend: Mapping[str, Cell] | None = None,
     discount: float = 1.0,
 ) -> TabularMDP:
-    r'''A walk on a map drawn in text, with walls, holes, goals, slippery ground and wind.
+    r'''The MDP of a map drawn in text, with walls, holes, goals, slippery ground and wind.
 
         mdp = grid_world(
             """
@@ -74,31 +75,33 @@ def grid_world(
         )
 
     States
-        The cells that are no walls, called `(row, column)`, in reading order, and `ended`, last. The cells are the
-        `layout`, by which pictures are drawn.
+        The cells that are not walls, called `(row, column)`, in reading order, and last `ended`. Their positions are
+        the `layout` that pictures use.
 
     Actions
         `left`, `down`, `right`, `up`.
 
     Outcomes
-        The step is made as intended with probability 1 − `slip`, else at right angles to it, either way alike. Then
-        comes the wind: one cell further in a direction, with its probability; but what has arrived where the episode
-        ends, or where it is sent back, has arrived. With both slip and wind the dice have two parts, `slip` (3 faces:
-        aside, straight, aside) and `wind` (calm, then the directions as given), which `Optimism` can free one by one.
+        The step goes in the intended direction with probability 1 − `slip`, and otherwise at a right angle to it, to
+        either side with equal probability. Then the wind moves the agent one cell further in a direction, with the
+        probability given for it. The wind does not move an agent that has reached a cell that ends the episode or sends
+        it back. With both slip and wind the random event has two factors, `slip` (3 outcomes: aside, straight, aside)
+        and `wind` (calm, then the directions as given), which `Optimism` can free separately.
 
     Rewards
-        `step_reward`, plus the reward of the cell that the step arrives in; nothing once the episode has ended.
+        `step_reward` plus the reward of the cell that the step arrives in; 0 once the episode has ended.
 
-    FrozenLake is `slip=2/3`, slippery CliffWalking the same with `step_reward=-1` and a legend as above.
+    FrozenLake is `slip=2/3`; slippery CliffWalking is the same with `step_reward=-1` and a legend as above.
 
     Args:
-        rows: the map, as a text or a list of rows of the same length. The indentation that all rows of a text share
-            does not count.
+        rows: the map, as a text or a list of rows of the same length. Indentation common to all rows of a text is
+            removed.
         horizon: T, the number of actions.
-        slip: the probability of a step aside, in [0, 1].
-        wind: the probability of a gust in each direction, such as {"down": 0.2}; the rest is calm.
-        step_reward: of every step, in reward units.
-        legend: what other letters mean, or the same ones anew.
+        slip: the probability that a step goes aside, in [0, 1].
+        wind: the probability of a gust in each direction, such as {"down": 0.2}; with the remaining probability it is
+            calm.
+        step_reward: the reward of every step, in reward units.
+        legend: the meaning of further letters, or a new meaning of those in `LEGEND`.
         discount: γ, in (0, 1].
 
     Raises:
@@ -118,7 +121,7 @@ def grid_world(
     reward = np.zeros(successor.shape)
     for (s, place), a in itertools.product(enumerate(grid.places), range(4)):
         if grid.cell(place).ends:
-            continue  # the episode is over before anybody could act here
+            continue  # the episode is over before an action can be taken here
         for (i, turn), (j, gust) in itertools.product(enumerate(turns), enumerate(gusts)):
             there = grid.step(place, moves[(a + turn) % 4])
             if not (grid.cell(there).ends or grid.cell(there).back):
@@ -156,7 +159,7 @@ Place = tuple[int, int]
 
 
 class _Grid(NamedTuple):
-    """A map that was read: its letters, and the cells that are no walls in reading order."""
+    """A parsed map: its letters, and the cells that are not walls in reading order."""
 
     lines: tuple[str, ...]
     legend: Mapping[str, Cell]
@@ -190,7 +193,7 @@ class _Grid(NamedTuple):
         return self.legend[self.lines[place[0]][place[1]]]
 
     def step(self, place: Place, move: tuple[int, int]) -> Place:
-        """One cell further, if there is one."""
+        """The next cell in the direction of the move, or the same cell if the move is blocked."""
         there = place[0] + move[0], place[1] + move[1]
         return there if there in self.states else place
 
@@ -209,7 +212,7 @@ def _lines(rows: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _gusts(wind: Mapping[str, float] | None) -> dict[tuple[int, int], float]:
-    """How far the wind carries, and how probably; calm first."""
+    """The displacement and the probability of each wind, calm first."""
     wind = wind or {}
     for name, probability in wind.items():
         if name not in MOVES or not 0 <= probability <= 1:

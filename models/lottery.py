@@ -1,4 +1,4 @@
-"""A ticket or a day's work: a rare jackpot against a sure wage."""
+"""The lottery: buy a ticket with a rare jackpot, or work for a sure wage."""
 
 import math
 
@@ -11,7 +11,7 @@ def lottery(
 ) -> TabularMDP:
     r"""Buy a ticket with a rare jackpot, or work for a sure wage.
 
-    The ticket loses money on average. A free posterior buys it all the same, because it believes that it will win.
+    The ticket loses money on average. The free posterior buys it nevertheless, because it believes that it will win.
 
     Joint density
         $$\tilde p(a, k) = \rho(a)\, p(k \mid a)\, \exp(r_k / \tau)$$
@@ -20,10 +20,10 @@ def lottery(
         `choosing` (the start), `rich`, `out of pocket`, `paid`.
 
     Actions
-        `buy a ticket`, `work`. Afterwards neither changes anything.
+        `buy a ticket`, `work`. Outside the start neither has any effect.
 
     Outcomes and rewards
-        Rewards are money, in the unit of `jackpot`; with the defaults from −1 to 12.
+        Rewards are amounts of money, in the unit of `jackpot`; with the defaults they range from −1 to 12.
 
         | action | outcome | probability | reward |
         |---|---|---|---|
@@ -35,14 +35,15 @@ def lottery(
         T = 1: one day. Nothing ends the episode earlier.
 
     Known exactly
-        With the defaults, at τ = 1 with a uniform prior: a ticket is worth p·jackpot − (1 − p)·price = −.87 on average,
-        so that clamped P(buy a ticket) = 1/(1 + exp(3.87)) = .020432; and log(p exp(jackpot) + (1 − p) exp(−price)) =
-        7.395054 to an optimist, so that free P(buy a ticket) = .987812, believing P(rich | ticket) = .999776.
+        With the defaults, at τ = 1 with a uniform prior: the ticket has the mean reward p·jackpot − (1 − p)·price =
+        −.87, so the clamped posterior has P(buy a ticket) = 1/(1 + exp(3.87)) = .020432. To the free posterior it is
+        worth log(p exp(jackpot) + (1 − p) exp(−price)) = 7.395054, so the free posterior has P(buy a ticket) = .987812,
+        with P(rich | ticket) = .999776.
 
     Args:
-        jackpot_probability: of winning, in (0, 1).
+        jackpot_probability: the probability of winning, in (0, 1).
         jackpot: the reward of winning, net of the price.
-        price: of the ticket, at least 0.
+        price: the price of the ticket, at least 0.
         wage: the reward of working.
 
     Raises:
@@ -51,7 +52,7 @@ def lottery(
     if not 0 < jackpot_probability < 1:
         raise InvalidArgument(
             f"`jackpot_probability` must be more than 0 and less than 1, but is {jackpot_probability}. "
-            "A sure thing is no lottery: give it as the wage."
+            "A certain outcome is not a lottery: give it as the wage."
         )
     for name, value in (("jackpot", jackpot), ("price", price), ("wage", wage)):
         if not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""A point mass and four goals: the continuous problem with four equally good ways.
+"""A point mass and four goals: a continuous problem with four equally good solutions.
 
 Sources:
     [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
@@ -30,18 +30,18 @@ _GOAL, _TRAIL, _HERE = (213, 94, 0), (0, 114, 178), (0, 0, 0)
 
 @final
 class MultiGoalEnv(gymnasium.Env[Any, Any]):
-    r"""A point in the plane walks to any of four goals; all four are equally good.
+    r"""A point in the plane moves to any of four goals; all four are equally good.
 
-    The multigoal environment of soft Q-learning [haarnoja2017], with the constants of the authors' own code
-    (github.com/haarnoja/softqlearning, `softqlearning/environments/multigoal.py`): a policy with one mode, or one that
-    greedily breaks the tie, finds one goal; the max-ent policy finds all four.
+    This is the multigoal environment of soft Q-learning [haarnoja2017], with the constants of the authors' code
+    (github.com/haarnoja/softqlearning, `softqlearning/environments/multigoal.py`): a unimodal policy, or one that
+    breaks the tie greedily, reaches one goal; the max-ent policy reaches all four.
 
     States
         The position x in $[-7, 7]^2$, which is the observation (float32). The start is the origin with normal noise of
         standard deviation `start_noise`.
 
     Actions
-        A step a in $[-1, 1]^2$; what lies outside is clipped.
+        A step a in $[-1, 1]^2$; actions outside are clipped.
 
     Dynamics
         $$x_{t+1} = \mathrm{clip}(x_t + a_t + \epsilon_t), \qquad \epsilon_t \sim N(0, \mathtt{step\_noise}^2 I)$$
@@ -52,13 +52,13 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         with goals g at (±5, 0) and (0, ±5). Within a distance of 1 of a goal the episode is `terminated`.
 
     Horizon
-        Registered as `pgm_control/MultiGoal-v0` episodes are truncated after 30 steps, as in the authors' example.
+        Registered as `pgm_control/MultiGoal-v0`, episodes are truncated after 30 steps, as in the authors' example.
 
     Known exactly
         Without noise: the first step along an axis at speed 1 earns −46, and five of them reach a goal with a return
         of −170; standing still earns −25 a step, −750 in 30.
 
-    `info` tells the nearest goal, `info["goal"]` (an index into the goals in the order above), and `info["distance"]`.
+    `info["goal"]` is the index of the nearest goal, in the order above, and `info["distance"]` the distance to it.
 
     References:
         [haarnoja2017]
@@ -76,18 +76,20 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         step_noise: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        """State the problem.
+        """Define the environment.
 
         Args:
-            action_cost: of a step of length 1, in reward units; of others in proportion to their square.
-            distance_cost: of standing at a distance of 1 from the nearest goal, likewise.
-            goal_reward: of reaching a goal.
-            goal_threshold: how near a goal is reached.
+            action_cost: the cost of an action of length 1, in reward units; the cost grows with the square of the
+                length.
+            distance_cost: the cost of being at a distance of 1 from the nearest goal, in reward units; it grows with
+                the square of the distance.
+            goal_reward: the reward for reaching a goal.
+            goal_threshold: the distance within which a goal counts as reached.
             start_noise, step_noise: standard deviations, in units of distance.
             render_mode: `ansi`, a line of text; `rgb_array`, a picture; or None.
 
         Raises:
-            InvalidArgument: if a number is not finite, or is negative where it cannot be, or there is no such mode.
+            InvalidArgument: if a number is not finite or has the wrong sign, or if there is no such mode.
         """
         for name, value, least in (
             ("action_cost", action_cost, 0.0),
@@ -112,16 +114,16 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         self._over = True
 
     def __repr__(self) -> str:
-        """The standard deviations of its noise."""
+        """The class and the standard deviations of its noise."""
         return f"MultiGoalEnv(start_noise={self.start_noise:g}, step_noise={self.step_noise:g})"
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Float[np.ndarray, " 2"], dict[str, Any]]:
-        """Begin an episode; `seed` starts the noise anew, `options` is not used.
+        """Begin an episode; `seed` seeds the noise, `options` is not used.
 
         Returns:
-            The position, and the nearest goal in a dictionary.
+            The position, and a dictionary with the nearest goal and its distance.
         """
         super().reset(seed=seed)
         self._trail, self._last = [self._inside(self.start_noise * self.np_random.normal(size=2))], None
@@ -129,14 +131,15 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         return self._trail[0].copy(), self._nearest(self._trail[0])
 
     def step(self, action: Any) -> tuple[Float[np.ndarray, " 2"], float, bool, bool, dict[str, Any]]:
-        """Walk.
+        """Move by the action, clipped to the box.
 
         Returns:
-            Position, reward (reward units), terminated, truncated (never, by itself), and the nearest goal.
+            Position, reward (reward units), terminated, truncated (always False: only a time limit truncates), and the
+            nearest goal with its distance.
 
         Raises:
             InvalidArgument: if the action is not two numbers.
-            ResetNeeded: before the first reset and at a goal.
+            ResetNeeded: before the first reset, and after a goal was reached.
         """
         if not self._trail or self._over:
             raise ResetNeeded("There is no episode to step: it has not begun or is over. Call env.reset() first.")
@@ -158,10 +161,11 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         return here.copy(), reward, reached, False, nearest
 
     def render(self) -> Any:
-        """A line of text or a picture, as `render_mode` says.
+        """A line of text or a picture, according to `render_mode`.
 
-        In the picture a position is the brighter the less its distance costs; goals are orange discs as wide as the
-        threshold, the way so far is blue, and the point itself black. The first axis points right, the second up.
+        In the picture a position is brighter the less its distance costs. Goals are orange discs whose radius is the
+        threshold, the trajectory so far is blue, and the point itself is black. The first axis points right, the second
+        up.
         """
         if self.render_mode is None:
             gymnasium.logger.warn("There is no render mode. Make it with render_mode='ansi' or 'rgb_array'.")
@@ -178,7 +182,7 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
         return f"{line}; nearest goal {goal}, {nearest['distance']:.2f} away"
 
     def _inside(self, position: np.ndarray) -> Float[np.ndarray, " 2"]:
-        """In the box and in the observation's precision, so that the observation is all of the state."""
+        """The position clipped to the box and rounded to float32, so that the observation is the whole state."""
         return np.clip(position, -BOUND, BOUND).astype(np.float32)
 
     def _nearest(self, position: np.ndarray) -> dict[str, Any]:
@@ -201,7 +205,7 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
 
 
 def _dot(pixels: UInt8[np.ndarray, "height width rgb"], positions: np.ndarray, radius: int, color: Color) -> None:
-    """Squares around the positions, cut at the edges."""
+    """Draw squares around the positions, cut off at the edges."""
     place = np.rint((positions * [1, -1] + BOUND) / (2 * BOUND) * (_PIXELS - 1)).astype(int)
     for i, j in np.ndindex(2 * radius + 1, 2 * radius + 1):
         column, row = np.clip(np.add(place, (j - radius, i - radius)), 0, _PIXELS - 1).T

@@ -1,4 +1,4 @@
-"""The model of an agent that does not see the state.
+"""The model of an agent that does not observe the state.
 
 Sources:
     [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
@@ -31,8 +31,8 @@ class PartiallyObservedModel:
     $$\tilde p = p(s_0)\, p(o_0 \mid s_0) \prod_{t=0}^{T-1} \rho(a_t)\, p(k_t \mid s_t, a_t)\,
         p(o_{t+1} \mid a_t, s_{t+1})\, \exp(r_t/\tau)$$
 
-    It is no Pyro program itself, because a policy of the past needs a memory as part of the state. With one it is the
-    tabular model that these guides and `history_optimum` hold as their `model`:
+    It is not a Pyro program itself: a policy that depends on the past needs a memory as part of the state. With that
+    memory it becomes the tabular model that these guides and `history_optimum` have as their `model`:
 
         model = PartiallyObservedModel(tiger(horizon=4), temperature=5.0)
         remembered = remember(model.problem, window=2)
@@ -41,7 +41,8 @@ class PartiallyObservedModel:
     Attributes:
         problem: the problem.
         temperature: τ, in reward units per nat.
-        action_prior: $\rho(a)$, the same whatever was seen: a prior by state would tell the agent the state.
+        action_prior: $\rho(a)$, the same for all observations: a prior that depends on the state would reveal the state
+            to the agent.
 
     References:
         [kaelbling1998]
@@ -53,20 +54,20 @@ class PartiallyObservedModel:
         temperature: float | np.number | Tensor = 1.0,
         action_prior: Float[Tensor, " action"] | Float[np.ndarray, " action"] | None = None,
     ) -> None:
-        """State the model.
+        """Define the model.
 
         Args:
             problem: the problem.
             temperature: τ, in reward units per nat. 0, the hard maximum, is for `history_optimum` alone.
-            action_prior: ρ(a), probabilities; uniform 1/A unless given. 0 masks an action.
+            action_prior: ρ(a), probabilities; default: uniform, 1/A. 0 masks an action.
 
         Raises:
-            InvalidProblem: naming the argument and the remedy.
+            InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
         if not isinstance(problem, PartiallyObservedMDP):
             raise InvalidProblem(
                 f"`problem` must be a PartiallyObservedMDP, but is a {type(problem).__name__}. Make one of a "
-                "TabularMDP and what is seen of its state: PartiallyObservedMDP(mdp, observation)."
+                "TabularMDP and the observations of its state: PartiallyObservedMDP(mdp, observation)."
             )
         mdp = problem.mdp
         self.problem = problem
@@ -105,18 +106,19 @@ class PartiallyObservedModel:
 def with_memory(
     model: PartiallyObservedModel, window: int | None = None, *, max_states: int = 100_000
 ) -> tuple[Remembered, TabularModel]:
-    """The problem over pairs of a state and a memory, and its tabular model.
+    """The problem whose states are pairs of a state and a memory, and its tabular model.
 
     Args:
         model: the model.
         window, max_states: as in `remember`.
 
     Raises:
-        InvalidArgument: if `model` is no `PartiallyObservedModel`, `window` no such number, or there are more pairs.
+        InvalidArgument: if `model` is not a `PartiallyObservedModel`, `window` is not a valid number, or there are more
+            than `max_states` pairs.
     """
     if not isinstance(model, PartiallyObservedModel):
         raise InvalidArgument(
-            f"`model` must be a PartiallyObservedModel, but is a {type(model).__name__}. Make one of the POMDP: "
+            f"`model` must be a PartiallyObservedModel, but is a {type(model).__name__}. Make one from the POMDP: "
             "PartiallyObservedModel(problem, temperature)."
         )
     remembered = remember(model.problem, window, max_states=max_states)

@@ -1,4 +1,4 @@
-"""Where to eat: the smallest problem in which hope and sense disagree."""
+"""The restaurant: the smallest problem in which the free and the clamped posterior disagree."""
 
 from pgm_control.problems.mdp import TabularMDP
 
@@ -7,10 +7,11 @@ _ITALIAN, _FRENCH = (0.2, 0.6, 0.2), (0.05, 0.9, 0.05)
 
 
 def restaurant() -> TabularMDP:
-    r"""One dinner out. The Italian kitchen is erratic, the French one is dependable.
+    r"""Choose a restaurant for one dinner: the Italian kitchen is erratic, the French one is dependable.
 
-    A free posterior credits a place with its lucky evenings, the logarithm of a mean of exponentials, and goes to the
-    Italian. With the cook's dice clamped a place is worth its mean, and the French kitchen wins.
+    The free posterior values a restaurant by the logarithm of a mean of exponentials, which weighs lucky evenings most,
+    and prefers the Italian. With the outcomes clamped a restaurant is worth its mean utility, and the French is
+    preferred.
 
     Joint density
         $$\tilde p(a, k) = \rho(a)\, p(k \mid a)\, \exp(u_k / \tau)$$
@@ -19,7 +20,7 @@ def restaurant() -> TabularMDP:
         `hungry` (the start), `bad dinner`, `good dinner`, `spectacular dinner`.
 
     Actions
-        `Italian`, `French`. After dinner neither changes anything.
+        `Italian`, `French`. After dinner neither has any effect.
 
     Outcomes and rewards
         Rewards are utilities, from −10 to 8.
@@ -35,8 +36,8 @@ def restaurant() -> TabularMDP:
 
     Known exactly
         At τ = 1 with a uniform prior, by hand (`examples/01_restaurant.py`): clamped P(French) = .890903 and ELBO
-        4.722372 nats; free P(Italian) = .620749 and log p(O) = 6.514996 nats, believing P(spectacular | Italian) = .711
-        against a true .2. The preference changes over at β = .345580.
+        4.722372 nats; free P(Italian) = .620749 and log p(O) = 6.514996 nats, with a believed P(spectacular | Italian)
+        = .711 where the true one is .2. The preferred restaurant changes at β = .345580.
     """
     dinners, stay = [1, 2, 3], [[1.0, 0.0, 0.0]] * 2
     return TabularMDP(

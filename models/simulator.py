@@ -1,4 +1,4 @@
-"""A Gymnasium environment as a Pyro program: the dynamics are only simulated.
+"""A Gymnasium environment as a Pyro program whose dynamics are only sampled.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -34,19 +34,20 @@ from pgm_control.runtime.arguments import whole_or_none
 from pgm_control.runtime.moving import place_of
 from pgm_control.runtime.randomness import integer_of
 
-_LEAST_WEIGHT = 1e-300  # of a step, where γ^t would be 0, which Pyro refuses as a scale
+_LEAST_WEIGHT = 1e-300  # the least weight of a step: γ^t may underflow to 0, which Pyro refuses as a scale
 
 
 @final
 class SimulatorModel:
-    r"""Episodes of an environment, and at every step an optimality variable of likelihood $\exp(r/\tau)$.
+    r"""A distribution over episodes of an environment, with optimality variables of likelihood $\exp(r/\tau)$.
 
     $$\tilde p = p(s_0) \prod_t \rho(a_t \mid s_t)\, p(s_{t+1}, r_t \mid s_t, a_t)\, \exp(r_t/\tau)$$
 
-    Nobody knows p. To sample it is to step the environment, and it needs no density in a *clamped* guide, whose
-    dynamics are the same and cancel: its log-probability is written as 0 on both sides. Replayed against a guide, the
-    model takes the outcomes from it and does not step again. The program has the layout of `TabularModel`, over a plate
-    of N episodes, each a particle: the program is weighed by 1/N, so that the ELBO is that of one episode, in nats.
+    The dynamics p are unknown: stepping the environment samples them. A *clamped* guide needs no density of p, because
+    its dynamics are the same and cancel; the log-probability is written as 0 on both sides. Replayed against a guide,
+    the model takes the guide's outcomes and does not step the environment again. The program has the layout of
+    `TabularModel`, in a plate of N episodes, each of which is a particle. The program is weighted by 1/N, so that the
+    ELBO is that of one episode, in nats.
 
     | site | values | unit |
     |---|---|---|
@@ -55,22 +56,23 @@ class SimulatorModel:
     | `outcome_t` | (N, F + 3): next observation, reward, terminated, truncated | reward |
     | `optimality_t` | (N,) log-factor r/τ | nats |
 
-    Sites of ended episodes are masked. With a discount γ < 1 a step is reached alive with probability γ^t, whatever
-    else happens, so that in expectation its factor and its log π/ρ count γ^t times. They are weighed so, which is the
-    same objective as drawing who survives, with less noise. (The scale of the sites does it; that is wrong only where
-    sites are enumerated, and these cannot be.)
+    Sites of ended episodes are masked. With a discount γ < 1 the agent survives until step t with probability γ^t,
+    independently of everything else, so in expectation the factor and log π/ρ of step t count γ^t times. They are
+    weighted by γ^t, which gives the same objective as sampling survival, with less variance. (The scale of the sites
+    does this; it would be wrong if sites were enumerated, but these cannot be.)
 
-    `terminated` and `truncated` are kept apart: nothing comes after the first, or after `horizon`; after the second
-    something would, which `ToGoELBO` asks its baseline for. `infer["truncated"]` of a `state_t` says who was cut there.
+    `terminated` and `truncated` are distinguished. After termination, or after `horizon`, there is no further reward.
+    After truncation there would be, and `ToGoELBO` takes it from its baseline. `infer["truncated"]` of a `state_t`
+    marks the episodes truncated there.
 
     Attributes:
-        problem: the environment, as it was given: an id, a spec, an environment, a function or a vector.
+        problem: the environment, as given: an id, a spec, an environment, a function or a vector.
         observations, actions: the spaces, as tensors.
-        num_envs, horizon, seed: N, T, and of the episodes.
-        num_resets: how often the episodes were begun anew. With `seed` it is all that the next ones depend on; set it
-            to have the same ones again.
-        device, dtype: of the tensors; `to` changes them.
-        returns, lengths: of the newest episodes, undiscounted, in reward units and steps.
+        num_envs, horizon, seed: N, T, and the seed of the episodes.
+        num_resets: how many times the episodes have been reset. The next episodes depend only on it and on `seed`; set
+            it to get the same episodes again.
+        device, dtype: those of the tensors; `to` changes them.
+        returns, lengths: the undiscounted returns of the latest episodes, in reward units, and their lengths in steps.
 
     References:
         [levine2018]
@@ -86,23 +88,24 @@ class SimulatorModel:
         seed: int | torch.Generator | None = None,
         discount: float = 1.0,
     ) -> None:
-        r"""State the model.
+        r"""Define the model.
 
         Args:
-            env: an id, a spec, an environment, which is copied by its spec if it has one, a function that makes one,
-                or a vector of environments with any autoreset mode.
+            env: an id, a spec, an environment (copied from its spec if it has one), a function that makes one, or a
+                vector of environments with any autoreset mode.
             temperature: τ, in reward units per nat.
             action_prior: ρ(a|s): probabilities, (A,) for all states, or (S, A) where these are Discrete; or a function
-                from observations (N, F) to a Pyro distribution over actions. Unless given uniform, 1/A or $2^{-d}$.
-            horizon: T, the number of actions, after which nothing is worth anything. Unless given, the environment's
-                own time limit holds, which truncates. A policy that should know the time must observe it.
-            num_envs: N, episodes side by side: 1 unless given. More are made from the environment's spec.
-            seed: an integer, a generator, or None for torch's global generator. Of the last two an integer is drawn:
-                `model.seed`. Each episode is reset with a seed of its own, which follows from it.
+                from observations (N, F) to a Pyro distribution over actions. Default: uniform, 1/A or $2^{-d}$.
+            horizon: T, the number of actions, after which there is no further reward. Default: the environment's own
+                time limit, which truncates. A policy that depends on time must observe it.
+            num_envs: N, the number of parallel episodes; default: 1, or that of the vector. Copies are made from the
+                environment's spec.
+            seed: an integer, a generator, or None for torch's global generator. From the last two an integer is drawn,
+                which is `model.seed`. Each episode is reset with its own seed, derived from it.
             discount: γ, the probability of surviving a step.
 
         Raises:
-            InvalidArgument, UnsupportedEnvironment: naming what does not fit, and the remedy.
+            InvalidArgument, UnsupportedEnvironment: if an argument does not fit; the message names it and the remedy.
         """
         _check(temperature, discount, horizon)
         self.temperature, self.discount = float(temperature), float(discount)
@@ -125,19 +128,19 @@ class SimulatorModel:
         self._made: dict[int, list[weakref.ref[Tensor]]] = {}
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """Put the tensors of all that is sampled from now on onto another device, or into another floating dtype.
+        """Put all tensors sampled from now on onto another device, or into another floating dtype.
 
-        The environment is stepped as before. The model is changed in place, as modules of torch are.
+        The environment is stepped as before. The model is changed in place, as torch modules are.
 
         Args:
-            device: one of torch's; as it is by default, the CPU at first.
-            dtype: torch.float64 or torch.float32; as it is by default, torch.float32 at first.
+            device: a torch device; default: unchanged, which is the CPU at first.
+            dtype: torch.float64 or torch.float32; default: unchanged, which is torch.float32 at first.
 
         Returns:
             The model itself.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument does not fit; the message names it.
         """
         like = torch.empty(0, device=self.device, dtype=self.dtype)
         self.device, self.dtype = place_of(like, device, dtype)
@@ -153,11 +156,11 @@ class SimulatorModel:
         return self._prior(observation)
 
     def run(self, policy: Chooser, is_model: bool = False) -> None:
-        r"""Sample `state_0, action_0, outcome_0, …` by a policy; in the model, weigh by `optimality_t`.
+        r"""Sample `state_0, action_0, outcome_0, …` by a policy; in the model, add the factors `optimality_t`.
 
         Raises:
-            InvalidGuide: if an outcome was replayed that the environment did not make, or an action is nan.
-            EnvironmentFailure: if the environment raises an error, or gives what is nan or infinite.
+            InvalidGuide: if a replayed outcome does not come from the environment, or an action is nan.
+            EnvironmentFailure: if the environment raises an error, or returns nan or infinite numbers.
         """
         alive: Any = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         width = self.observations.features
@@ -184,7 +187,7 @@ class SimulatorModel:
                     return
 
     def why_clamped(self) -> str:
-        """Why there is no free guide of this model, and what to do."""
+        """A message that explains why this model has no free guide, and what to do."""
         try:
             TabularMDP.from_gymnasium(self._world.first, horizon=self.horizon)  # pyright: ignore[reportArgumentType]
             remedy = (
@@ -199,11 +202,11 @@ class SimulatorModel:
         )
 
     def close(self) -> None:
-        """Close the environments that this model made; those it was given stay open."""
+        """Close the environments that this model made; those passed in stay open."""
         self._world.close()
 
     def __repr__(self) -> str:
-        """The environment and the numbers."""
+        """The environment and the parameters of the model."""
         return (
             f"SimulatorModel({self._world.name}, temperature {self.temperature:g}, horizon {self.horizon}, "
             f"{self.num_envs} episodes side by side, discount {self.discount:g})"
@@ -229,8 +232,8 @@ class SimulatorModel:
     ) -> Float[Tensor, "batch outcome"]:
         if t != self._clock:
             raise InvalidGuide(
-                f"`outcome_{t}` must be drawn where the environment is, but it has made {max(self._clock, 0)} steps "
-                "since its reset. Draw all states and outcomes in one run, or replay all of them."
+                f"`outcome_{t}` must be drawn at the current step, but the episode is at step {max(self._clock, 0)}: "
+                "it runs forward only. Draw all states and outcomes in one run, or replay all of them."
             )
         if not bool(action[alive].isfinite().all()):
             raise InvalidGuide(
@@ -264,7 +267,7 @@ class SimulatorModel:
         return features
 
     def _require_made(self, t: int, outcome: Tensor) -> None:
-        """Refuse outcomes from elsewhere: a guide has dice of its own, the density of which would not cancel."""
+        """Refuse outcomes that the environment did not produce: the density of other dynamics would not cancel."""
         for each in reversed(self._made.get(t, [])):
             made = each()
             if made is not None and (made is outcome or torch.equal(made, outcome)):
@@ -282,7 +285,7 @@ class Outcome(NamedTuple):
 
 
 def unpacked(outcome: Float[Tensor, "*batch column"]) -> Outcome:
-    """The value of `outcome_t`, taken apart."""
+    """The parts of the value of `outcome_t`."""
     return Outcome(outcome[..., :-3], outcome[..., -3], outcome[..., -2] > 0, outcome[..., -1] > 0)
 
 

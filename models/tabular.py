@@ -27,15 +27,15 @@ from pgm_control.trajectories.program import run_program
 
 @final
 class TabularModel:
-    r"""A trajectory, and at every step an optimality variable of likelihood $\exp(r/\tau)$.
+    r"""A distribution over trajectories, with an optimality variable of likelihood $\exp(r/\tau)$ at every step.
 
     Joint density (unnormalised; any real reward)
 
     $$\tilde p = p(s_0) \prod_{t=0}^{T-1} \rho(a_t \mid s_t)\, p(k_t \mid s_t, a_t)\, \exp(r_t/\tau)$$
 
     Calling the model runs it as a Pyro program with the sites `state_t` (t = 0 … T), `action_t`, `outcome_t` and the
-    factor `optimality_t` (t = 0 … T−1, and T if there is a final reward). The states are certain given the outcomes;
-    with a discount γ < 1 a step is survived with probability γ, and state S means that the episode has ended.
+    factor `optimality_t` (t = 0 … T−1, and T if there is a final reward). The states are determined by the outcomes.
+    With a discount γ < 1 the agent survives each step with probability γ, and state S means that the episode has ended.
 
     | site | values | unit |
     |---|---|---|
@@ -45,9 +45,9 @@ class TabularModel:
     | `optimality_t` | log-factor r/τ | nats |
 
     Attributes:
-        problem, mdp: the problem, by either name.
+        problem, mdp: the problem, under two names.
         temperature: τ, in reward units per nat.
-        action_prior: $\rho(a \mid s)$. The uniform one is a single number, expanded.
+        action_prior: $\rho(a \mid s)$. The uniform prior is stored as a single number, expanded.
 
     References:
         [levine2018], [todorov2008], [kappen2012]
@@ -59,16 +59,17 @@ class TabularModel:
         temperature: float | np.number | Tensor = 1.0,
         action_prior: Float[Tensor, "state action"] | Float[np.ndarray, "state action"] | None = None,
     ) -> None:
-        """State the model.
+        """Define the model.
 
         Args:
             mdp: the problem.
-            temperature: τ, in reward units per nat. Large: the prior; small: the best trajectory. 0 is the hard
-                maximum, for `infer(model, optimism=0)`, `value_iteration`, `policy_evaluation` and `average_reward`.
-            action_prior: ρ(a|s), probabilities; uniform 1/A unless given. 0 masks an action.
+            temperature: τ, in reward units per nat. If it is large the policy approaches the prior; if it is small, the
+                best trajectory. 0 is the hard maximum, which only `infer(model, optimism=0)`, `value_iteration`,
+                `policy_evaluation` and `average_reward` accept.
+            action_prior: ρ(a|s), probabilities; default: uniform, 1/A. 0 masks an action.
 
         Raises:
-            InvalidProblem: naming the argument and the remedy.
+            InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
         if not isinstance(mdp, TabularMDP):
             raise InvalidProblem(
@@ -93,7 +94,7 @@ class TabularModel:
         """Run the model as a Pyro program.
 
         Raises:
-            InvalidProblem: at temperature 0, where exp(r/τ) is no factor.
+            InvalidProblem: at temperature 0, where exp(r/τ) is not a finite factor.
         """
         if self.temperature == 0:
             raise InvalidProblem(
@@ -105,11 +106,11 @@ class TabularModel:
         """The model on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Args:
-            device: one of torch's; as it is by default.
-            dtype: torch.float64 or torch.float32; as it is by default.
+            device: a torch device; default: unchanged.
+            dtype: torch.float64 or torch.float32; default: unchanged.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument does not fit; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place = place_of(self.action_prior, device, dtype)
@@ -118,7 +119,7 @@ class TabularModel:
         return moved_copy(self, place, action_prior=moved_probability(self.action_prior, place))
 
     def blocks(self) -> Blocks:
-        """The prior over trajectories: start, action prior, true dynamics."""
+        """The prior over trajectories: initial distribution, action prior, true dynamics."""
         steps, log_p = self.mdp.horizon, self.mdp.probability.log()
         return Blocks(
             self.mdp,
@@ -132,7 +133,7 @@ class TabularModel:
         return f"TabularModel({self.mdp!r}, temperature {self.temperature:g})"
 
     def _repr_html_(self) -> str:
-        """The problem, the temperature and the first dice, for a notebook."""
+        """An HTML view for notebooks: the problem, the temperature and the first transition probabilities."""
         kind = "uniform" if bool((self.action_prior == self.action_prior[0, 0]).all()) else "given"
         also = f"; temperature τ = {self.temperature:g} reward units per nat, action prior {kind}"
         return mdp_page(self.mdp, "TabularModel", also)

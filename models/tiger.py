@@ -1,4 +1,4 @@
-"""The tiger: two doors, and a noise behind one of them.
+"""The tiger problem: two doors, one of which hides a tiger that can be heard.
 
 Sources:
     [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
@@ -11,10 +11,10 @@ from pgm_control.problems.partially_observed import PartiallyObservedMDP
 
 
 def tiger(horizon: int = 4, accuracy: float = 0.85) -> PartiallyObservedMDP:
-    r"""A tiger is behind one of two doors, a treasure behind the other. Listen, at a price, or open a door.
+    r"""A tiger is behind one of two doors and a treasure behind the other: listen, at a cost, or open a door.
 
-    The smallest problem in which information is worth paying for [kaelbling1998]. After a door is opened the tiger is
-    put behind either door anew.
+    This is the smallest problem in which information is worth its price [kaelbling1998]. After a door is opened the
+    tiger is placed behind one of the two doors at random.
 
     Joint density
         $$\tilde p = p(s_0) \prod_{t=0}^{T-1} \rho(a_t)\, p(s_{t+1} \mid s_t, a_t)\, p(o_{t+1} \mid a_t, s_{t+1})\,
@@ -27,8 +27,9 @@ def tiger(horizon: int = 4, accuracy: float = 0.85) -> PartiallyObservedMDP:
         `listen`, `open left`, `open right`.
 
     Observations
-        `heard left`, `heard right`. Listening hears the right door with probability `accuracy`; opening a door tells
-        nothing, ½ each. Nothing is heard before the first action.
+        `heard left`, `heard right`. After listening the agent hears the tiger behind the correct door with probability
+        `accuracy`. Opening a door is uninformative: both observations have probability ½. There is no observation
+        before the first action.
 
     Outcomes and rewards
         | action | reward | what happens |
@@ -41,17 +42,17 @@ def tiger(horizon: int = 4, accuracy: float = 0.85) -> PartiallyObservedMDP:
         T = `horizon` actions; nothing ends the episode earlier.
 
     Known exactly
-        At τ = 0, by hand: two listens that agree make it certain enough to open, one does not. The best return is −1 at
-        T = 1, −2 at T = 2 and 2.72 at T = 3, which is −2 + .7225 · 10 − .0225 · 100 − .255. An agent that sees the
-        tiger earns 10 T. By symmetry its state is worth the same on either side, and there is no luck to hope for:
-        free and clamped agree for the agent that sees the tiger, and differ for the one that does not.
+        At τ = 0, by hand: two listens that agree are enough evidence to open a door, one is not. The best return is −1
+        at T = 1, −2 at T = 2 and 2.72 at T = 3, which is −2 + .7225 · 10 − .0225 · 100 − .255. An agent that observes
+        the tiger earns 10 T. By symmetry both states are worth the same, so its outcomes differ in nothing that
+        matters, and free and clamped agree for it. They differ for the agent that does not observe the tiger.
 
     Args:
         horizon: T.
-        accuracy: probability of hearing the tiger where it is, from ½, which tells nothing, to 1.
+        accuracy: the probability of hearing the tiger where it is, from ½, which is uninformative, to 1.
 
     Raises:
-        InvalidArgument: if `accuracy` is no such number.
+        InvalidArgument: if `accuracy` is not such a number.
 
     References:
         [kaelbling1998]

@@ -1,4 +1,4 @@
-"""Deterministic twins: the same problem with the dice taken out, where free and clamped must agree."""
+"""Deterministic twins: the same problems without randomness, where free and clamped must agree."""
 
 import gymnasium
 import torch
@@ -13,13 +13,13 @@ from .windy_bridge import windy_bridge
 
 
 def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
-    r"""The problem in which the most likely outcome always happens, with its own reward.
+    r"""The problem in which the most likely outcome of `mdp` always happens, with that outcome's reward.
 
-    Outcomes of one state and action that share both successor and reward are one event, and their probabilities are
-    added before the comparison. Of equally likely events it is the middle one in the order listed, and of two middle
-    ones the earlier. The start is the most likely one, by the same rule. A discount stays.
+    Outcomes of one state and action with the same successor and reward count as one event, and their probabilities are
+    added before the comparison. Among equally likely events the middle one in the order listed is chosen, and of two
+    middle ones the earlier. The start is the most likely one, by the same rule. The discount stays the same.
 
-    With one possible outcome everywhere optimism has nothing to move: free, clamped and all between are the same.
+    With one possible outcome everywhere optimism has no effect: the posteriors for all β are the same.
 
     Joint density
         $$\tilde p = [s_0 = s^*] \prod_{t=0}^{T-1} \rho(a_t \mid s_t)\, \exp(r(s_t, a_t, k^*(s_t, a_t)) / \tau)$$
@@ -28,7 +28,8 @@ def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
         Those of `mdp`, with one outcome for each state and action.
 
     Known exactly
-        Policy and objective do not depend on β of the start and the dice; the clamped ELBO is log p(O) if γ = 1.
+        Policy and objective do not depend on the β of the start and of the dynamics; the clamped ELBO is log p(O) if γ
+        = 1.
     """
     p, successor, reward = mdp.probability, mdp.successor, mdp.reward
     same = (successor[..., :, None] == successor[..., None, :]) & (reward[..., :, None] == reward[..., None, :])
@@ -47,14 +48,14 @@ def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
 
 def _middle_of_likeliest(probability: torch.Tensor) -> torch.Tensor:
     """The index of the largest entry along the last axis; of n equal ones the ⌈n/2⌉-th."""
-    rounding = 16 * torch.finfo(probability.dtype).eps  # Gymnasium's thirds differ by some
+    rounding = 16 * torch.finfo(probability.dtype).eps  # Gymnasium's thirds differ by a few eps
     tied = probability >= probability.amax(-1, keepdim=True) - rounding
     middle = (tied.sum(-1, keepdim=True) + 1) // 2
     return (tied & (tied.cumsum(-1) == middle)).int().argmax(-1)
 
 
 def restaurant_twin() -> TabularMDP:
-    """The twin of `restaurant`: both places always serve a good dinner, so neither is preferred."""
+    """The twin of `restaurant`: both restaurants always serve a good dinner, so neither is preferred."""
     return deterministic_twin(restaurant())
 
 
@@ -64,7 +65,7 @@ def lottery_twin() -> TabularMDP:
 
 
 def risky_path_twin(horizon: int = 5) -> TabularMDP:
-    """The twin of `risky_path`: of goal and pit, equally likely, the one listed first. The jump always arrives."""
+    """The twin of `risky_path`: the jump always reaches the goal, which is as likely as the pit but listed first."""
     return deterministic_twin(risky_path(horizon))
 
 
@@ -74,10 +75,10 @@ def windy_bridge_twin(horizon: int = 12) -> TabularMDP:
 
 
 def slippery_cliff_twin(horizon: int = 50) -> TabularMDP:
-    """The twin of `slippery_cliff`: `CliffWalking-v1` of Gymnasium, where every step goes as intended.
+    """The twin of `slippery_cliff`: Gymnasium's `CliffWalking-v1`, where every step goes as intended.
 
-    All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` agrees but in cells
-    of the cliff itself, where nobody walks.
+    All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` gives the same except
+    in the cells of the cliff itself, which are never visited.
     """
     return TabularMDP.from_gymnasium(gymnasium.make("CliffWalking-v1"), horizon)
 
@@ -86,6 +87,6 @@ def frozen_lake_twin(size: str = "4x4", horizon: int | None = None) -> TabularMD
     """The twin of `frozen_lake`: the same lake with `is_slippery=False`, where every step goes as intended.
 
     All three directions are equally likely; the twin keeps the intended one. `deterministic_twin` would count two holes
-    as one event, `ended`, so that whoever walks straight on between two holes falls.
+    as one event, `ended`, so that an agent walking straight on between two holes would fall into one.
     """
     return TabularMDP.from_gymnasium(gymnasium.make(lake_id(size), is_slippery=False), horizon)

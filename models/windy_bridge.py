@@ -1,4 +1,4 @@
-"""A narrow bridge in gusts of wind: two dice a step, the own foot and the weather."""
+"""A narrow bridge in gusts of wind, with two random events per step: slips of the agent's own foot, and the wind."""
 
 import numpy as np
 
@@ -11,15 +11,16 @@ _SLIP, _GUST, _FALL = 0.1, 0.15, 30.0
 
 
 def windy_bridge(horizon: int = 12) -> TabularMDP:
-    r"""Cross a bridge of five planks and three lanes, while gusts push sideways and the foot slips now and then.
+    r"""Cross a bridge of five planks and three lanes, while gusts push sideways and the foot sometimes slips.
 
-    Which dice does the agent think it controls? An agent that clamps its foot and frees the wind believes that the
-    gusts stop for it, and walks where one gust is enough to fall; one that frees its foot alone does not.
+    The problem shows the difference between freeing one factor of the dynamics and another. An agent whose foot is
+    clamped and whose wind is free believes that the gusts stop for it, and walks where one gust is enough to fall. An
+    agent that frees only its foot does not.
 
     Joint density
         $$\tilde p = \prod_{t=0}^{T-1} \rho(a_t)\, p_{own}(k^1_t)\, p_{wind}(k^2_t)\, \exp(r(s_t, a_t, k_t) / \tau)$$
 
-        The dice are thrown in two parts, `own` (2 faces) before `wind` (3 faces): `Optimism(dynamics={"own": 0.0,
+        The outcome has two factors, `own` (2 outcomes) before `wind` (3 outcomes): `Optimism(dynamics={"own": 0.0,
         "wind": 1.0})` frees the wind alone.
 
     States
@@ -30,10 +31,10 @@ def windy_bridge(horizon: int = 12) -> TabularMDP:
         `ahead`, one plank; `left` and `right`, one lane, to lower and higher numbers.
 
     Outcomes and rewards
-        A step costs 1 until the bank or the water is reached; to be carried beyond an edge, by the wind or by the own
-        step, costs 30 more.
+        A step costs 1 until the bank or the water is reached. Falling off an edge, because of the wind or of the
+        agent's own step, costs 30 more.
 
-        | factor | face | probability | what it does |
+        | factor | outcome | probability | effect |
         |---|---|---|---|
         | own | goes | .9 | the step is made |
         | own | slips | .1 | the agent stays where it is |
@@ -44,8 +45,8 @@ def windy_bridge(horizon: int = 12) -> TabularMDP:
         T = `horizon` actions; bank and water are absorbing, at no cost.
 
     Known exactly
-        At τ = 1, by `infer`: the true return is −8.91 with both dice clamped, −9.07 with the foot freed, −16.17 with
-        the wind freed and −16.30 with both. What optimism costs here is all in the weather.
+        At τ = 1, by `infer`: the true return is −8.91 with both factors clamped, −9.07 with the foot freed, −16.17 with
+        the wind freed and −16.30 with both freed. Nearly all of the cost of optimism comes from the wind.
 
     Args:
         horizon: T; five planks need five steps.
@@ -54,7 +55,7 @@ def windy_bridge(horizon: int = 12) -> TabularMDP:
 
 
 def windy_bridge_in_parts(horizon: int = 12, gust: float = _GUST) -> FactoredMDP:
-    """The same bridge with its two dice apart, in gusts to either side of probability `gust` each.
+    """The same bridge as a `FactoredMDP` of two random events, with gusts to either side of probability `gust` each.
 
     Raises:
         InvalidArgument: unless `gust` is from 0 to ½.

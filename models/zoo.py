@@ -1,4 +1,4 @@
-"""The zoo: named problems, to compare guides on."""
+"""The zoo: named problems on which guides are compared."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -32,9 +32,10 @@ class ZooEntry:
     """A named problem.
 
     Attributes:
-        name: by which `zoo_entry` finds it.
-        build: makes the problem. All arguments have defaults; problems of any length take `horizon=…`.
-        summary: what it is, in one sentence.
+        name: the name by which `zoo_entry` finds it.
+        build: the function that makes the problem. All arguments have defaults; problems of variable length take
+            `horizon=…`.
+        summary: a description in one sentence.
         twin: the name of its deterministic twin; None for a twin.
     """
 
@@ -65,35 +66,35 @@ _ENTRIES = (
     *_pair(
         "restaurant",
         restaurant,
-        "An erratic kitchen against a dependable one: one decision.",
+        "Choose between an erratic kitchen and a dependable one: one decision.",
         restaurant_twin,
         "Both kitchens always serve a good dinner.",
     ),
     *_pair(
         "lottery",
         lottery,
-        "A ticket with a rare jackpot against a sure wage: one decision.",
+        "Choose between a ticket with a rare jackpot and a sure wage: one decision.",
         lottery_twin,
         "The ticket always loses.",
     ),
     *_pair(
         "risky_path",
         risky_path,
-        "A safe path of two steps against a fifty-fifty of goal or pit.",
+        "Choose between a safe path of two steps and a jump with an even chance of goal or pit.",
         risky_path_twin,
         "The risky jump always arrives at the goal.",
     ),
     *_pair(
         "windy_bridge",
         windy_bridge,
-        "A narrow bridge in gusts: the own foot and the wind are dice apart.",
+        "A narrow bridge in gusts of wind: slips of the own foot and the wind are separate random events.",
         windy_bridge_twin,
         "The foot never slips and there is no wind.",
     ),
     *_pair(
         "slippery_cliff",
         slippery_cliff,
-        "Gymnasium's CliffWalkingSlippery-v1: along the edge is short, and every step may slip sideways.",
+        "Gymnasium's CliffWalkingSlippery-v1: the way along the edge is short, and every step may slip sideways.",
         slippery_cliff_twin,
         "Gymnasium's CliffWalking-v1: every step goes as intended.",
     ),
@@ -123,7 +124,7 @@ def zoo_entry(name: str) -> ZooEntry:
     """The problem of that name.
 
     Raises:
-        InvalidArgument: if there is none, with the nearest names.
+        InvalidArgument: if there is no such problem; the message suggests the nearest names.
     """
     entries = zoo()
     if name in entries:

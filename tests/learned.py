@@ -1,4 +1,4 @@
-"""What a learner has found on a tabular problem that tells the time, beside the exact answer."""
+"""Comparison of a learner with the exact answer, on a tabular problem whose observation contains the time."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from pgm_control import Optimism, infer
 from pgm_control.learners import SAC, SoftQLearning
 from pgm_control.learners.descent import Descent
 
-# On one-hot features, tables.
+# With these settings networks on one-hot features are tables.
 TABLE = {"hidden": (), "batch_size": 256, "target_rate": 0.05, "num_envs": 16, "capacity": 60_000}
 
 
 @dataclass
 class Found:
-    """How far a learner is from the exact answer at an optimism.
+    """The error of a learner relative to the exact answer at an optimism.
 
     Attributes:
-        divergence: Σ_t E[KL(π_t ‖ π*_t)] along the learner's own trajectories, in nats. For the clamped optimum it is
-            what the learner loses of the best objective, exactly.
-        value: its own estimate of V at the start, less the exact one, in reward units.
+        divergence: Σ_t E[KL(π_t ‖ π*_t)] along the learner's own trajectories, in nats. For the clamped optimum this is
+            exactly the gap between the learner's objective and the best one.
+        value: the learner's estimate of V at the start minus the exact one, in reward units.
     """
 
     divergence: float
@@ -28,7 +28,7 @@ class Found:
 
 
 def log_policy(learner, mdp):
-    """The learner's policy as a table (T, S, A), in nats; for observations that tell the time."""
+    """The learner's policy as a table (T, S, A), in nats, for observations that contain the time."""
     table = learner.log_policy if isinstance(learner, SoftQLearning) else learner.actor
     with torch.no_grad():
         return table(_all(mdp)).double()[: mdp.horizon * mdp.num_states].reshape(mdp.horizon, mdp.num_states, -1)
@@ -52,12 +52,12 @@ def _all(mdp):
 
 
 def compare(learner, model, optimism):
-    """A learner beside `infer(model, …)` with β for the dice, the start being what it is."""
+    """Compare a learner with `infer(model, …)`, with β for the dynamics and the true initial distribution."""
     mdp, exact = model.mdp, infer(model, Optimism(dynamics=optimism, initial=0.0))
     ours, theirs = log_policy(learner, mdp), exact.factors.log_policy
     gap = torch.where(ours > -torch.inf, ours.exp() * (ours - theirs), 0.0).sum(-1)
     stays = (mdp.successor == torch.arange(mdp.num_states)[:, None, None]) & (mdp.reward == 0)
-    gap[:, (stays | (mdp.probability == 0)).all(-1).all(-1)] = 0.0  # the episode is over: nobody acts there
+    gap[:, (stays | (mdp.probability == 0)).all(-1).all(-1)] = 0.0  # the episode is over: no action is taken there
     here, divergence = mdp.initial.clone(), 0.0
     for t in range(mdp.horizon):
         divergence += float(torch.where(here > 0, here * gap[t], 0.0).sum())
@@ -68,12 +68,12 @@ def compare(learner, model, optimism):
 
 
 def learn(learner, steps, rate=0.05, last=0.005, share=0.6):
-    """Learn with a large learning rate, and then one that falls to a small one: noise goes, not the answer.
+    """Learn with a large learning rate, which then falls to a small one, so that the noise vanishes.
 
     Args:
-        steps: as for `learn`.
+        steps: as in `learn`.
         rate, last: the learning rates of Adam.
-        share: of the steps that are learned from on the way, at the large rate.
+        share: the fraction of the steps made at the large rate.
     """
     starts = learner.config["learning_starts"]
     stages = (starts + np.linspace(share, 1, 5) * (steps - starts)).astype(int)

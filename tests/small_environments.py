@@ -1,4 +1,4 @@
-"""Environments that learners and their files are tried on, and how two of their states are compared."""
+"""Small environments for the tests of learners and their files, and the comparison of two learners' states."""
 
 import copy
 import math
@@ -18,7 +18,7 @@ FLAT = spaces.Box(-10.0, 10.0, (1,))
 
 
 class Counting(gymnasium.Env):
-    """Observes its episode and its step; ends after `limit` steps, by termination or truncation, or goes wrong."""
+    """An environment that observes its episode and step; it ends after `limit` steps in a given way, or fails."""
 
     def __init__(self, limit=4, terminates=True, trouble=None, at=math.inf, actions=SQUARE, render_mode=None):
         self.observation_space, self.action_space = spaces.Box(-np.inf, np.inf, (2,)), actions
@@ -54,7 +54,7 @@ class Counting(gymnasium.Env):
 
 
 class Noisy(gymnasium.Env):
-    """Random by its own generator alone. It may be told that it is in a box or has a choice, and what it shows."""
+    """An environment whose only randomness is its own generator, with given spaces of actions and observations."""
 
     def __init__(self, actions=SQUARE, observations=FLAT, render_mode=None):
         self.action_space, self.observation_space = actions, observations
@@ -80,7 +80,7 @@ class Noisy(gymnasium.Env):
 
 
 def whole(learner, path):
-    """All that is saved, but for the time that it took."""
+    """All that a learner saves, except the time spent."""
     learner.save(path)
     tensors, facts = read(path, type(learner).__name__, anything, anything, "")
     for row in (facts, *facts["log"], *facts["evaluations"]):

@@ -1,3 +1,3 @@
-"""Live Gymnasium environments: batches of them, whole episodes, a problem as an environment and back."""
+"""Gymnasium environments: vectors of them, whole episodes, and conversions between problems and environments."""
 
 __all__: list[str] = []

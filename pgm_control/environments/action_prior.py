@@ -1,4 +1,4 @@
-"""The action prior ρ of a live environment: what is done of itself, and what the policy is charged for leaving."""
+"""The action prior ρ of an environment: the policy pays for its divergence from it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,26 +22,26 @@ _ONCE = torch.Size()
 
 @final
 class ActionPrior:
-    r"""ρ(a|s) in numbers: uniform unless given. In a box, its density is with respect to $[-1, 1]^d$.
+    r"""The action prior ρ(a|s); default: uniform. In a box its density is with respect to $[-1, 1]^d$.
 
     Attributes:
-        is_uniform: whether it is.
+        is_uniform: whether the prior is uniform.
     """
 
     def __init__(self, prior: PriorSource, actions: Actions, observations: Observations, device: torch.device) -> None:
-        """Check it.
+        """Store the prior, and check its shape and normalisation.
 
         Args:
-            prior: None for the uniform one; for discrete actions A probabilities, the same in all states, or a row of
-                them for each state of a discrete space of observations; or a function of features (batch, feature) to
-                a distribution over actions or, where they are discrete, probabilities (batch, A); in a box over
-                [−1, 1]^d, of one event axis.
-            actions: of the environment.
-            observations: of the environment.
-            device: where features are.
+            prior: None for the uniform prior. For discrete actions: A probabilities, the same in all states, or one row
+                of them for each state of a discrete observation space. Or a function from features (batch, feature) to
+                a distribution over actions (in a box: over [−1, 1]^d, with one event axis) or, for discrete actions, to
+                probabilities (batch, A).
+            actions: the action space of the environment.
+            observations: its observation space.
+            device: the device of the features.
 
         Raises:
-            InvalidArgument: if it is no prior over these actions.
+            InvalidArgument: if `prior` is not a prior over these actions.
         """
         self._actions = actions
         self._choose: Callable[[Tensor], Any] = action_prior_of(prior, actions, observations, device)
@@ -49,7 +49,7 @@ class ActionPrior:
         self._constant = -math.log(actions.size) if actions.is_discrete else -actions.size * math.log(2)
 
     def log_probabilities(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
-        """Of all discrete actions, in nats; −inf where one is masked."""
+        """The log-probabilities of all discrete actions, in nats; −inf for a masked action."""
         shape = (len(features), self._actions.size)
         if self.is_uniform:
             return features.new_full(shape, self._constant)
@@ -64,11 +64,11 @@ class ActionPrior:
     def log_density(
         self, features: Float[Tensor, "batch feature"], actions: Float[Tensor, "batch action"]
     ) -> Float[Tensor, " batch"] | float:
-        """Of actions in the box, in nats."""
+        """The log-densities of actions in the box, in nats."""
         return self._constant if self.is_uniform else self._choose(features).log_prob(actions)
 
     def sample(self, features: Float[Tensor, "batch feature"]) -> Num[Tensor, "batch ..."]:
-        """Actions from it."""
+        """Return actions sampled from the prior, one for each row of features."""
         return self._choose(features).sample()
 
 
@@ -79,17 +79,17 @@ def action_prior_of(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Chooser:
-    """The uniform prior, or what was given, as a function of features of observations.
+    """The uniform or the given prior, as a function from features of observations to a distribution.
 
     Args:
-        given: probabilities, one row or one a state; or a function of features that gives a Pyro distribution or, of
-            discrete actions, probabilities; None for uniform.
-        actions: of the world.
-        observations: of the world.
-        device, dtype: of the table.
+        given: probabilities, in one row or one row per state; or a function from features to a Pyro distribution or,
+            for discrete actions, probabilities; None for uniform.
+        actions: the action space of the environment.
+        observations: its observation space.
+        device, dtype: those of the table.
 
     Raises:
-        InvalidArgument: if it does not fit, or is not normalised.
+        InvalidArgument: if the prior does not fit the spaces, or is not normalised.
     """
     if callable(given):
         return lambda observation: _distribution(given(observation))
@@ -123,30 +123,30 @@ def _distribution(found: Any) -> Distribution:
 
 @final
 class UniformBox(TorchDistribution):
-    """Uniform on [−1, 1]^d, both ends included."""
+    """The uniform distribution on [−1, 1]^d, both ends included."""
 
     has_rsample = False
 
     def __init__(self, like: Float[Tensor, "batch feature"], size: int) -> None:
-        """Take the batch, dtype and device of these, and d."""
+        """Take the batch shape, dtype and device from `like`, and d from `size`."""
         self._like = like
         super().__init__(like.shape[:-1], torch.Size((size,)), validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        """There are no parameters."""
+        """An empty dictionary: there are no parameters."""
         return {}
 
     @property
     def support(self) -> constraints.Constraint:
-        """The box."""
+        """The box [−1, 1]^d."""
         return constraints.independent(constraints.interval(-1.0, 1.0), 1)
 
     def sample(self, sample_shape: _size = _ONCE) -> Float[Tensor, "*sample action"]:
-        """Actions."""
+        """Actions sampled uniformly from the box."""
         return 2 * torch.rand((*sample_shape, *self.shape()), dtype=self._like.dtype, device=self._like.device) - 1
 
     def log_prob(self, value: Float[Tensor, "*sample action"]) -> Float[Tensor, "*sample"]:
-        """−d log 2, in nats."""
+        """The log-density in nats: −d log 2 in the box, −inf outside."""
         density = value.new_full(value.shape[:-1], -value.shape[-1] * math.log(2))
         return density.masked_fill((value.abs() > 1).any(-1), -torch.inf)

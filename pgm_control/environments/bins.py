@@ -1,4 +1,4 @@
-"""Coordinates of the state of a live environment: how to read them off an observation and how to set them."""
+"""Coordinates of the state of an environment: reading them from an observation, and setting them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ from ..text.one_line import one_line
 @final
 @dataclass(frozen=True)
 class Chart:
-    """What `discretise` has to know of an environment. CartPole, MountainCar and Pendulum are known.
+    """What `discretise` needs to know about an environment. CartPole, MountainCar and Pendulum have a built-in chart.
 
-    For another one, say how to read and to write its state:
+    For another environment, define how to read and to set its state:
 
         chart = Chart(
             names=("height", "speed"),
@@ -30,13 +30,14 @@ class Chart:
         discretise(env, bins=(20, 20), chart=chart)
 
     Attributes:
-        names: of the coordinates.
-        low, high: of the box that is cut into cells, in the units of the coordinates.
-        periodic: whether `low` and `high` are the same place, such as −π and π of an angle; nowhere unless given.
-        coordinates: from a batch of observations to a batch of points; unless given, an observation is a point.
-        set_state: puts the bare environment (`env.unwrapped`) into the state of a point; unless given, sets its
-            attribute `state`. All other attributes are what they were after a reset.
-        action_names: if the actions have some.
+        names: the names of the coordinates.
+        low, high: the bounds of the box that is divided into cells, in the units of the coordinates.
+        periodic: for each coordinate, whether `low` and `high` are the same point, such as −π and π of an angle;
+            default: none is periodic.
+        coordinates: a function from a batch of observations to a batch of points; default: an observation is a point.
+        set_state: a function that puts the unwrapped environment (`env.unwrapped`) into the state of a point; default:
+            set its attribute `state`. All other attributes are as after a reset.
+        action_names: the names of the actions, or None.
     """
 
     names: tuple[str, ...]
@@ -50,7 +51,7 @@ class Chart:
     __repr__ = one_line
 
     def __post_init__(self) -> None:
-        """Refuse a box that is none."""
+        """Check the bounds of the box."""
         axes = len(self.names)
         for name in ("low", "high", *(("periodic",) if self.periodic is not None else ())):
             if len(getattr(self, name)) != axes:
@@ -65,10 +66,10 @@ class Chart:
                 )
 
     def points(self, observations: Any) -> Float[np.ndarray, "batch coordinate"]:
-        """The points of a batch of observations.
+        """The points, one row each, of a batch of observations.
 
         Raises:
-            InvalidArgument: if they are not finite, or not as many numbers as there are names.
+            InvalidArgument: if they are not finite, or their number of coordinates differs from the number of names.
         """
         given = np.asarray(observations, dtype=np.float64)
         flat = given.reshape(len(given), -1)
@@ -81,7 +82,7 @@ class Chart:
         return found
 
     def place(self, env: Any, point: Float[np.ndarray, " coordinate"]) -> None:
-        """Put the bare environment into the state of a point."""
+        """Put the unwrapped environment into the state of a point."""
         if self.set_state is None:
             env.state = point.copy()
         else:
@@ -89,15 +90,15 @@ class Chart:
 
 
 def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Sequence[float] | None = None) -> Chart:
-    """The chart of an environment that is known, or of one whose attribute `state` is what it observes.
+    """The built-in chart of an environment, or the chart of one whose attribute `state` is its observation.
 
     Args:
         env: the environment, after a reset.
-        low, high: of the box, in place of what is usual.
+        low, high: bounds of the box; default: those of the built-in chart or of the observation space.
 
     Raises:
-        UnsupportedEnvironment: if its state cannot be set so, with the remedy.
-        InvalidArgument: if there are no finite bounds.
+        UnsupportedEnvironment: if its state cannot be set; the message names the remedy.
+        InvalidArgument: if the bounds are not finite.
     """
     bare: Any = env.unwrapped
     known = _KNOWN.get(type(bare).__name__)
@@ -116,7 +117,7 @@ def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Seque
 
 
 def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None) -> Chart:
-    """Of an environment whose state is a vector, and observed."""
+    """The chart of an environment whose state is a vector that it observes."""
     name, space = type(bare).__name__, bare.observation_space
     observation, _ = bare.reset()
     state = getattr(bare, "state", None)
@@ -126,8 +127,8 @@ def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None)
         seen = False
     if not seen or len(space.shape) != 1:
         raise UnsupportedEnvironment(
-            f"{name} does not observe its attribute `state` as a vector, so nobody knows how to put it into a state. "
-            "Say how with chart=Chart(names, low, high, coordinates=…, set_state=…)."
+            f"{name} does not observe its attribute `state` as a vector, so there is no known way to set its state. "
+            "Define one with chart=Chart(names, low, high, coordinates=…, set_state=…)."
         )
     axes = space.shape[0]
     return Chart(
@@ -138,7 +139,7 @@ def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None)
 
 
 def _cart_pole(bare: Any) -> Chart:
-    """Beyond the limits of position and angle the episode is over; speeds have none, and rarely exceed these."""
+    """The chart of CartPole. Velocities have no limit, and rarely exceed these bounds."""
     x, angle = float(bare.x_threshold), float(bare.theta_threshold_radians)
     return Chart(
         ("position", "velocity", "angle", "angular velocity"),
@@ -152,7 +153,7 @@ def _mountain_car(bare: Any) -> Chart:
     return Chart(
         ("position", "velocity"),
         (float(bare.min_position), -float(bare.max_speed)),
-        (float(bare.goal_position), float(bare.max_speed)),  # beyond, the episode is over
+        (float(bare.goal_position), float(bare.max_speed)),  # the episode ends beyond it
         action_names=None if isinstance(bare.action_space, Box) else ("push left", "coast", "push right"),
     )
 

@@ -1,4 +1,4 @@
-"""A tabular policy in the live environment that was discretised."""
+"""A tabular policy that acts in the environment that was discretised."""
 
 from typing import Any, final
 
@@ -12,22 +12,22 @@ from .cells import Cells
 
 @final
 class CellPlayer:
-    """Plays by the cell that an observation lies in. It has Stable-Baselines3's `predict`, so `rollout` takes it."""
+    """A policy that acts by the cell of each observation. It has the `predict` method that `rollout` needs."""
 
     def __init__(
         self, policy: TabularPolicy, cells: Cells, chart: Chart, actions: Num[np.ndarray, "action ..."]
     ) -> None:
-        """Put the pieces together; `Discretised.player` does it.
+        """Combine the parts; `Discretised.player` calls this.
 
         Args:
-            policy: over the cells and the state in which the episode has ended, which is never met.
-            cells, chart: from observations to states.
-            actions: what each action is to the environment.
+            policy: a policy over the cells and the state `ended`, in which no action is ever taken.
+            cells, chart: the maps from observations to points and from points to states.
+            actions: each action in the form the environment takes.
         """
         self.policy, self.cells, self.chart, self.actions = policy, cells, chart, actions
 
     def __repr__(self) -> str:
-        """Its policy and its cells."""
+        """The class, the policy and the cells."""
         return f"CellPlayer({self.policy!r}, {self.cells!r})"
 
     def predict(
@@ -37,7 +37,7 @@ class CellPlayer:
         episode_start: np.ndarray | bool | None = None,
         deterministic: bool = False,
     ) -> tuple[Any, tuple[np.ndarray, ...]]:
-        """Actions of the environment for a batch of observations, or for one; as `TabularPolicy.predict`."""
+        """Actions of the environment for one observation or a batch; see `TabularPolicy.predict`."""
         seen = np.asarray(observation)
         alone = seen.ndim == 1
         cell = self.cells.index(self.chart.points(seen[None] if alone else seen))

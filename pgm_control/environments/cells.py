@@ -14,15 +14,15 @@ from ..errors import InvalidArgument
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Cells:
-    """A box cut into cells along its axes, numbered with the last axis running fastest.
+    """A box divided into cells along its axes, numbered with the last axis varying fastest.
 
-    What lies outside of the box belongs to the nearest cell, so the outermost ones are open; a periodic axis has no
+    A point outside the box belongs to the nearest cell, so the outermost cells are open. A periodic axis has no
     outside.
 
     Attributes:
-        edges: of each axis, n + 1 increasing numbers for n bins.
-        periodic: whether the two ends of an axis are the same place, such as −π and π of an angle.
-        names: of the axes.
+        edges: for each axis, n + 1 increasing numbers for n bins.
+        periodic: for each axis, whether its two ends are the same point, such as −π and π of an angle.
+        names: the names of the axes.
     """
 
     edges: tuple[Float[np.ndarray, " _"], ...]
@@ -31,16 +31,16 @@ class Cells:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many bins each axis has."""
+        """The number of bins along each axis."""
         return tuple(len(each) - 1 for each in self.edges)
 
     @property
     def count(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         return int(np.prod(self.shape))
 
     def index(self, points: Float[np.ndarray, "batch coordinate"]) -> Int[np.ndarray, " batch"]:
-        """The cell that each point lies in; a point on an edge between two belongs to the upper one."""
+        """The index of the cell of each point; a point on the edge between two cells belongs to the upper one."""
         found = np.zeros(len(points), np.int64)
         for axis, (edges, wraps) in enumerate(zip(self.edges, self.periodic, strict=True)):
             x = points[:, axis]
@@ -50,17 +50,17 @@ class Cells:
         return found
 
     def bounds(self) -> tuple[Float[np.ndarray, "cell coordinate"], Float[np.ndarray, "cell coordinate"]]:
-        """The lower and the upper corner of every cell."""
+        """The lower and the upper corners of all cells."""
         low, high = ([each[part] for each in self.edges] for part in (slice(None, -1), slice(1, None)))
         return tuple(np.stack([axis.ravel() for axis in np.meshgrid(*ends, indexing="ij")], -1) for ends in (low, high))  # pyright: ignore[reportReturnType]  two
 
     def centers(self) -> Float[np.ndarray, "cell coordinate"]:
-        """The middle of every cell."""
+        """The centres of all cells."""
         low, high = self.bounds()
         return (low + high) / 2
 
     def cell_names(self) -> tuple[str, ...]:
-        """Such as `position -0.5, velocity 0.01`: the middle of each cell, with as many digits as tell bins apart."""
+        """The centre of each cell as text, such as `position -0.5, velocity 0.01`; bins have distinct texts."""
         axes = [
             [f"{name} {text}" for text in _distinct((edges[:-1] + edges[1:]) / 2)]
             for name, edges in zip(self.names, self.edges, strict=True)
@@ -68,7 +68,7 @@ class Cells:
         return tuple(", ".join(parts) for parts in itertools.product(*axes))
 
     def __repr__(self) -> str:
-        """The axes and their bins."""
+        """The number of cells, and the bins and range of each axis."""
         axes = (
             f"{n} of {name} from {edges[0]:.4g} to {edges[-1]:.4g}"
             for name, n, edges in zip(self.names, self.shape, self.edges, strict=True)
@@ -83,10 +83,10 @@ def cells_of(
     periodic: Sequence[bool],
     names: Sequence[str],
 ) -> Cells:
-    """Cells from numbers of bins, or from edges.
+    """The cells defined by numbers of bins or by edges.
 
     Raises:
-        InvalidArgument: naming what does not fit.
+        InvalidArgument: if an argument does not fit; the message names it.
     """
     axes = len(names)
     each = [bins] * axes if isinstance(bins, int | np.integer) else list(bins)
@@ -117,7 +117,7 @@ def cells_of(
 
 
 def _distinct(numbers: Float[np.ndarray, " bin"]) -> list[str]:
-    """The numbers with the fewest digits, three at least, that tell them apart."""
+    """The numbers as texts with the fewest digits, at least three, that make them distinct."""
     clean = np.where(np.abs(numbers) < 1e-12 * np.abs(numbers).max(initial=1e-300), 0.0, numbers)
     digits = 3
     while len({f"{each:.{digits}g}" for each in clean}) < len(clean) and digits < 17:

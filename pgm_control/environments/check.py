@@ -1,4 +1,4 @@
-"""Does the table tell the truth about its environment? A simulation, and what in it contradicts the table."""
+"""Comparison of a table with its environment by simulation: report all that contradicts the table."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ from ..runtime.arguments import whole
 from ..runtime.randomness import integer_of
 from ..trajectories.policy import own_seed
 
-_FALSE_ALARM = 1e-4  # how often `ok` is False for a true table, if many steps are simulated
-_RARE = 5.0  # cells expected less often are pooled: below it the χ² distribution is a poor approximation
-_SHOWN = 5  # how many contradictions a message lists
+_FALSE_ALARM = 1e-4  # the probability that `ok` is False for a correct table, if many steps are simulated
+_RARE = 5.0  # cells with a smaller expected count are pooled: the χ² distribution would be a poor approximation
+_SHOWN = 5  # the number of contradictions that a message lists
 Cell = tuple[int, float]  # next state and reward
 
 
 @final
 @dataclass(frozen=True)
 class ImpossibleStart:
-    """Episodes that began where the table says that none does: the state, how many, and the sentence to print."""
+    """Episodes that began in a state whose initial probability is 0: the state, the count, and a message."""
 
     state: int
     count: int
@@ -35,13 +35,13 @@ class ImpossibleStart:
 @final
 @dataclass(frozen=True)
 class ImpossibleTransition:
-    """Steps that the table calls impossible.
+    """Observed steps to which the table gives probability 0.
 
     Attributes:
         state, action, next_state: indices; a terminated step leads to the last state.
         reward: in reward units.
-        count: how often it happened.
-        text: all that in a sentence, with names, and what the table lists instead.
+        count: the number of such steps.
+        text: a message with names, and with the outcomes that the table lists instead.
     """
 
     state: int
@@ -55,16 +55,17 @@ class ImpossibleTransition:
 @final
 @dataclass(frozen=True)
 class EnvironmentCheck:
-    """What the simulation found; print it.
+    """The result of `check_against_env`; `print` shows it as text.
 
     Attributes:
-        total_steps: how many were simulated.
-        num_episodes: how many were begun.
-        impossible: what the table calls impossible, the most frequent first.
-        statistic: χ² of the frequencies of (next state, reward) in each (state, action), and of the starts.
-        degrees_of_freedom: of the statistic; 0 if no die was thrown often enough to be tested.
-        p_value: the probability of a statistic at least as large if the table is true; 1 without degrees of freedom.
-        worst: the row whose frequencies fit worst, in words; empty without degrees of freedom.
+        total_steps: the number of simulated steps.
+        num_episodes: the number of episodes begun.
+        impossible: the observed starts and steps to which the table gives probability 0, the most frequent first.
+        statistic: the χ² statistic of the frequencies of (next state, reward) for each (state, action), and of the
+            starts.
+        degrees_of_freedom: those of the statistic; 0 if no (state, action) was visited often enough to be tested.
+        p_value: the probability of a statistic at least as large if the table is correct; 1 without degrees of freedom.
+        worst: a description of the row whose frequencies fit worst; empty without degrees of freedom.
     """
 
     total_steps: int
@@ -77,11 +78,11 @@ class EnvironmentCheck:
 
     @property
     def ok(self) -> bool:
-        """True if nothing impossible happened and p > 1e-4: a true table is rejected about once in 10 000 checks."""
+        """True if nothing impossible was observed and p > 1e-4: a correct table fails about once in 10 000 checks."""
         return not self.impossible and self.p_value > _FALSE_ALARM
 
     def __str__(self) -> str:
-        """The verdict, the evidence, and what to do."""
+        """The result, the evidence, and the remedy."""
         verdict = "agrees with" if self.ok else "contradicts"
         lines = [f"The table {verdict} the environment, in {_times(self.total_steps, 'random step')}."]
         lines += [f"  impossible: {each.text}." for each in self.impossible[:_SHOWN]]
@@ -94,7 +95,7 @@ class EnvironmentCheck:
             )
         else:
             lines.append(
-                "  frequencies: no die was thrown often enough to be tested. If there are any, raise `total_steps`."
+                "  frequencies: no row was visited often enough to be tested. If any is random, raise `total_steps`."
             )
         if self.p_value <= _FALSE_ALARM:
             lines.append(f"  worst row: {self.worst}.")
@@ -112,18 +113,19 @@ def check_against_env(
 
     $$\chi^2 = \sum_{s,a} \sum_c \frac{(n_{sac} - n_{sa}\, p_{sac})^2}{n_{sa}\, p_{sac}}$$
 
-    over the cells $c$ of equal (next state, reward), those expected fewer than 5 times pooled, and over the starts
-    likewise. Only what random actions reach is checked. Horizon, discount and final reward are not in the environment.
+    over the cells $c$ of equal (next state, reward), where cells expected fewer than 5 times are pooled, and in the
+    same way over the starts. Only states that random actions reach are checked. Horizon, discount and final reward are
+    not part of the environment.
 
     Args:
-        mdp: the table, with one absorbing state last, as `TabularMDP.from_gymnasium` makes it.
+        mdp: the table; its last state is absorbing, as in `TabularMDP.from_gymnasium`.
         env: the environment. It is reset with `seed`, stepped, and left open in the middle of an episode.
-        total_steps: how many to simulate; 10 000 take a fraction of a second.
+        total_steps: the number of steps to simulate; 10 000 take a fraction of a second.
         seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, in a
-            stream of its own, the actions.
+            separate stream, the actions.
 
     Raises:
-        InvalidArgument: if the spaces do not fit the table, or `total_steps` or `seed` is none.
+        InvalidArgument: if the spaces do not fit the table, or `total_steps` or `seed` is invalid.
     """
     total_steps, number = whole("total_steps", total_steps), integer_of(seed)
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
@@ -178,7 +180,7 @@ class _Row(NamedTuple):
 
 
 def _simulate(mdp: TabularMDP, env: gymnasium.Env, total_steps: int, seed: int) -> _Seen:
-    """Count starts and transitions, over episodes that follow each other."""
+    """The counts of starts and transitions, over successive episodes."""
     last = mdp.num_states - 1
 
     def index(observation: Any) -> int:
@@ -205,7 +207,7 @@ def _simulate(mdp: TabularMDP, env: gymnasium.Env, total_steps: int, seed: int) 
 
 
 def _cells(mdp: TabularMDP, state: int, action: int) -> dict[Cell, float]:
-    """The probability of each (next state, reward); outcomes that agree in both are added up."""
+    """The probability of each (next state, reward); the probabilities of outcomes that agree in both are added."""
     cells: dict[Cell, float] = {}
     outcomes = (mdp.probability[state, action], mdp.successor[state, action], mdp.reward[state, action])
     for p, t, r in zip(*(each.tolist() for each in outcomes), strict=True):
@@ -215,7 +217,7 @@ def _cells(mdp: TabularMDP, state: int, action: int) -> dict[Cell, float]:
 
 
 def _match(counts: Counter[Cell], cells: Mapping[Cell, float], tolerance: float) -> tuple[Counter[Cell], Counter[Cell]]:
-    """The counts of the cells, and of what is in none of them."""
+    """The counts of each cell, and the counts of observations that are in no cell."""
     possible, strange = Counter(), Counter()
     for (t, r), count in counts.items():
         distance = {cell: 0.0 if cell[1] == r else abs(cell[1] - r) for cell in cells if cell[0] == t}
@@ -228,7 +230,7 @@ def _match(counts: Counter[Cell], cells: Mapping[Cell, float], tolerance: float)
 
 
 def _row(where: str, probability: Mapping[Any, float], counts: Counter[Any], text: Callable[[Any], str]) -> _Row:
-    """χ² of one die, rare faces pooled; no degree of freedom if fewer than two faces are left."""
+    """The χ² statistic of one random event, rare outcomes pooled; 0 degrees of freedom if fewer than two remain."""
     total = sum(counts[outcome] for outcome in probability)
     outcomes = [(total * p, counts[outcome], text(outcome)) for outcome, p in probability.items()]
     often = sorted((outcome for outcome in outcomes if outcome[0] >= _RARE), key=lambda outcome: outcome[0])
@@ -251,7 +253,7 @@ def _row(where: str, probability: Mapping[Any, float], counts: Counter[Any], tex
 
 
 def _p_value(statistic: float, freedom: int) -> float:
-    """P(χ² with so many degrees of freedom ≥ the statistic)."""
+    """The probability that χ² with `freedom` degrees of freedom is at least `statistic`."""
     if freedom == 0:
         return 1.0
     half = torch.tensor([freedom / 2, statistic / 2], dtype=torch.float64)
@@ -259,7 +261,7 @@ def _p_value(statistic: float, freedom: int) -> float:
 
 
 def _reward_tolerance(mdp: TabularMDP) -> float:
-    """How far a reward may be from the table's and still be the same: rounding, on the scale of the largest."""
+    """The difference from a reward of the table that counts as rounding error, relative to the largest reward."""
     finite = mdp.reward[mdp.reward.isfinite()].abs()
     relative = 1e-9 if mdp.reward.dtype == torch.float64 else 1e-5
     return relative * float(finite.max()) if finite.numel() else 0.0

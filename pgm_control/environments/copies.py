@@ -1,4 +1,4 @@
-"""The copies of an environment that run side by side: making them, naming them, their resets and time limits."""
+"""Parallel copies of an environment: making and naming them, their autoreset modes and time limits."""
 
 import copy
 from collections.abc import Callable
@@ -16,10 +16,10 @@ WorldSource = str | EnvSpec | gymnasium.Env | VectorEnv | Callable[[], gymnasium
 
 
 def copies_of(source: WorldSource, number: int) -> list[gymnasium.Env]:
-    """As many environments as asked for, of an id, a spec, an environment or a function that makes one.
+    """A list of `number` environments, made from an id, a spec, an environment or a function that makes one.
 
     Raises:
-        InvalidArgument: if it is none of these, or an environment without a spec is to be copied.
+        InvalidArgument: if `source` is none of these, or an environment without a spec would have to be copied.
     """
     if isinstance(source, str | EnvSpec):
         return [gymnasium.make(source) for _ in range(number)]
@@ -44,33 +44,33 @@ def copies_of(source: WorldSource, number: int) -> list[gymnasium.Env]:
 
 
 def split_observations(space: gymnasium.Space, observations: Any) -> list[Any]:
-    """The observations of a vector environment, one for each copy; `space` is that of all of them."""
+    """The observations of a vector environment as a list, one for each copy; `space` is the batched space."""
     return [_kept(each) for each in gymnasium.vector.utils.iterate(space, observations)]
 
 
 def _kept(observation: Any) -> Any:
-    """A copy: vector environments may write over theirs."""
+    """A copy of the observation, because vector environments may overwrite theirs."""
     return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
 
 
 def name_of(env: gymnasium.Env) -> str:
-    """The id of an environment, or its class if it has none, for messages."""
+    """The id of an environment, or the name of its class if it has none, for messages."""
     return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def id_of(source: WorldSource) -> str | None:
-    """The id by which Gymnasium makes the same environment, if there is one."""
+    """The id from which Gymnasium makes the same environment, or None."""
     if isinstance(source, str):
         return source
     spec = None if isinstance(source, VectorEnv) else getattr(source, "spec", None)
     if spec is None or spec.additional_wrappers or spec.id not in gymnasium.registry:
         return None
-    plain = gymnasium.spec(spec.id)  # what the id alone would make
+    plain = gymnasium.spec(spec.id)  # the environment that the id alone makes
     return spec.id if (plain.kwargs, plain.max_episode_steps) == (spec.kwargs, spec.max_episode_steps) else None
 
 
 def vector_time_limit(env: VectorEnv) -> int | None:
-    """The number of steps after which the environments of a vector truncate an episode, if it can be known."""
+    """The number of steps after which the environments of a vector truncate an episode, or None if it is not known."""
     bare = env.unwrapped
     if isinstance(bare, SyncVectorEnv):
         return time_limit(bare.envs[0])
@@ -79,15 +79,15 @@ def vector_time_limit(env: VectorEnv) -> int | None:
 
 
 def autoreset_mode(env: VectorEnv) -> AutoresetMode:
-    """When a vector environment resets a copy whose episode has ended.
+    """The autoreset mode of a vector environment: when it resets a copy whose episode has ended.
 
     Raises:
-        InvalidArgument: if it does not say so.
+        InvalidArgument: if its metadata do not contain it.
     """
     mode = env.metadata.get("autoreset_mode")
     if not isinstance(mode, AutoresetMode):
         raise InvalidArgument(
             f"`env.metadata['autoreset_mode']` must be a gymnasium.vector.AutoresetMode, but is {mode!r}. Without it "
-            "nobody knows which steps are resets; set it to what the environment does."
+            "resets and steps look alike; set it to what the environment does."
         )
     return mode

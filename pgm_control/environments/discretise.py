@@ -1,4 +1,4 @@
-"""A continuous environment cut into cells: a tabular problem whose policies can play the real thing."""
+"""Discretisation of a continuous environment into cells: a tabular problem whose policies act in the environment."""
 
 import itertools
 from collections.abc import Sequence
@@ -27,21 +27,21 @@ from .cell_policy import CellPlayer
 from .cells import Cells, cells_of
 
 Sampling = Literal["stratified", "random"]
-_MOST = 100_000_000  # steps of an environment
+_MOST = 100_000_000  # the largest number of steps of an environment
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Discretised:
-    """What `discretise` made of an environment.
+    """The result of `discretise`.
 
     Attributes:
-        mdp: the tabular problem; its states are the cells and, last, `ended`. Two coordinates make a layout, the first
-            to the right, the second upwards.
-        cells: the grid.
-        chart: from observations to points of the grid.
-        actions: what each action is to the environment.
-        total_steps: how often the environment was stepped.
+        mdp: the tabular problem; its states are the cells and, last, `ended`. With two coordinates it has a layout, the
+            first to the right, the second upwards.
+        cells: the grid of cells.
+        chart: the map from observations to points of the grid.
+        actions: each action in the form the environment takes.
+        total_steps: the number of steps made in the environment.
     """
 
     mdp: TabularMDP
@@ -51,7 +51,7 @@ class Discretised:
     total_steps: int
 
     def state_of(self, observation: Any) -> int:
-        """The state of the problem that an observation of the environment belongs to."""
+        """The index of the state of the problem to which an observation of the environment belongs."""
         return int(self.cells.index(self.chart.points(np.asarray(observation)[None]))[0])
 
     def player(
@@ -59,14 +59,14 @@ class Discretised:
         policy: TabularPolicy | HasBlocks | Num[Tensor, "..."] | Num[np.ndarray, "..."],
         seed: int | torch.Generator | None = None,
     ) -> CellPlayer:
-        """A policy of the problem as one of the environment: `rollout("CartPole-v1", found.player(policy))`.
+        """A policy of the problem as a policy for the environment: `rollout("CartPole-v1", found.player(policy))`.
 
         Args:
             policy: a guide, a posterior, a `TabularPolicy` or its table.
             seed: as in `TabularPolicy`.
 
         Raises:
-            InvalidArgument: if it is no policy of this problem.
+            InvalidArgument: if `policy` is not a policy of this problem.
         """
         table = TabularPolicy.of(policy, seed)
         sizes = self.mdp.num_states, self.mdp.num_actions
@@ -78,7 +78,7 @@ class Discretised:
         return CellPlayer(table, self.cells, self.chart, self.actions)
 
     def __repr__(self) -> str:
-        """Sizes, not tables."""
+        """The problem, the cells and the number of steps, without tables."""
         return f"Discretised({self.mdp!r}, {self.cells!r}, {self.total_steps} steps)"
 
 
@@ -98,43 +98,43 @@ def discretise(
     seed: int | torch.Generator | None = None,
     progress: Progress = silent,
 ) -> Discretised:
-    r"""Cut the state of an environment into cells, and learn its dice by putting it there and stepping it.
+    r"""Discretise an environment into cells, and estimate the transitions by stepping it from points in every cell.
 
     $$p(c' \mid c, a) = \tfrac1n \#\{i: x'_i \in c'\}, \qquad r(c, a, c') = \text{mean of } r_i \text{ over these},
         \qquad x_i \in c,\; i = 1 \dots n$$
 
-    The points x_i lie evenly in the cell c. So the world of the tabular problem forgets where in its cell it was: the
-    dice are of our making, and what a free guide imagines is luck with them: in CartPole it holds the pole for a third
-    of the time that a clamped one does. A terminated step leads to `ended`, in an
-    outcome of its own; a time limit becomes the horizon, and is no termination.
+    The points x_i are spread evenly over the cell c, so the tabular problem forgets the position within the cell. The
+    randomness of its transitions comes from the discretisation, and a free guide is optimistic about it: in CartPole it
+    keeps the pole up for a third of the time that a clamped one does. A terminated step leads to `ended`, as a separate
+    outcome. A time limit becomes the horizon and does not count as termination.
 
         found = discretise("CartPole-v1", bins=(3, 6, 8, 8))
         best = value_iteration(TabularModel(found.mdp.replace(discount=0.99), temperature=0.0), optimism=0.0)
         print(rollout("CartPole-v1", found.player(best.policy)))
 
     Args:
-        env: an id or an environment. A copy is made from its spec; without one it is used itself, and needs a reset
-            afterwards. It is stepped bare, without wrappers; those that change the problem are refused.
-        bins: how many along each coordinate, or for all of them; or the edges of a coordinate, so that bins can be
-            finer where it matters. The outermost cells take what lies outside.
-        actions: for a box of actions, how many along each of its axes, both ends included; or a list of actions. Not
-            used where actions are discrete.
-        num_samples: n, in each cell and for each action.
+        env: an id or an environment. A copy is made from its spec. Without a spec the environment itself is used, and
+            needs a reset afterwards. It is stepped without its wrappers; wrappers that change the problem are refused.
+        bins: the number of bins, for each coordinate or for all; or the edges of a coordinate, so that bins can be
+            finer where it matters. Points outside belong to the outermost cells.
+        actions: for a box of actions, the number along each of its axes, both ends included; or a list of actions. Not
+            used if actions are discrete.
+        num_samples: n, the number of samples for each cell and action.
         sampling: "stratified", a Latin hypercube in each cell: each coordinate is spread evenly over the cell; or
             "random", uniform and independent.
-        num_resets: how many resets the initial distribution is estimated by.
-        low, high: of the box of cells, in place of the usual one.
-        chart: how to read and to set the state of an environment that is not known; see `Chart`.
-        horizon: T; the time limit of the environment unless given.
+        num_resets: the number of resets from which the initial distribution is estimated.
+        low, high: the bounds of the box of cells; default: those of the chart.
+        chart: how to read and to set the state of an environment without a built-in chart; see `Chart`.
+        horizon: T; default: the time limit of the environment.
         discount: γ, in (0, 1].
         seed: an integer, a generator, or None for torch's global generator. An integer seeds the environment and, in a
-            stream of its own, the points.
+            separate stream, the points.
         progress: called after every cell with the number of steps made so far.
 
     Raises:
-        UnsupportedEnvironment: if the state cannot be set, or spaces or wrappers are of another kind.
-        InvalidArgument: naming the argument.
-        EnvironmentFailure: if the environment gives what is nan or infinite.
+        UnsupportedEnvironment: if the state cannot be set, or spaces or wrappers are not supported.
+        InvalidArgument: if an argument does not fit; the message names it.
+        EnvironmentFailure: if the environment returns nan or infinite numbers.
     """
     _check(num_samples, num_resets, sampling)
     number = integer_of(seed)
@@ -179,7 +179,7 @@ def discretise(
 
 
 class _Samples(NamedTuple):
-    """What came of every step; `cells.count` where it terminated."""
+    """The successor and the reward of every sampled step; the successor is `cells.count` where the step terminated."""
 
     successor: Int[np.ndarray, "cell action sample"]
     reward: Float[np.ndarray, "cell action sample"]
@@ -193,11 +193,11 @@ def _sampled(
     points: Float[np.ndarray, "cell sample coordinate"],
     progress: Progress,
 ) -> _Samples:
-    """Put the environment at every point, and do every action there."""
+    """Put the environment into the state of every point, and take every action there."""
     count, samples, _ = points.shape
     shape = (count, len(actions), samples)
     successor, reward = np.empty(shape, np.int64), np.empty(shape)
-    fresh = dict(vars(bare))  # counters of steps and the like, as after a reset; the random numbers go on
+    fresh = dict(vars(bare))  # step counters and so on, as after a reset; the random stream continues
     for c in range(count):
         seen, over = [], np.empty((len(actions), samples), bool)
         for (a, action), i in itertools.product(enumerate(actions), range(samples)):
@@ -222,7 +222,7 @@ def _points(
     low, high = cells.bounds()
     shape = (cells.count, num_samples, low.shape[1])
     share = random.random(shape)
-    if sampling == "stratified":  # one point in each of n slices of each coordinate, in an order of its own
+    if sampling == "stratified":  # one point in each of n slices of each coordinate, in a random order
         slices = np.broadcast_to(np.arange(num_samples)[None, :, None], shape)
         share = (random.permuted(slices, axis=1) + share) / num_samples
     return low[:, None] + share * (high - low)[:, None]
@@ -235,7 +235,7 @@ def _starts(bare: Any, chart: Chart, cells: Cells, num_resets: int, seed: int) -
 
 
 def _tables(found: _Samples, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares and mean rewards of each successor of each (cell, action); the last state stays where it is."""
+    """The frequency and mean reward of each successor of each (cell, action); the last state is absorbing."""
     _, actions, samples = found.successor.shape
     row = np.repeat(np.arange(count * actions), samples)
     key, which, times = np.unique(row * (count + 1) + found.successor.ravel(), return_inverse=True, return_counts=True)
@@ -252,14 +252,14 @@ def _tables(found: _Samples, count: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def _layout(cells: Cells) -> Places | None:
-    """Of two coordinates, as in a phase portrait: the first runs to the right, the second upwards."""
+    """The layout of two coordinates, as in a phase portrait: the first runs to the right, the second upwards."""
     if len(cells.shape) != 2:
         return None
     return (*((cells.shape[1] - 1 - j, i) for i, j in np.ndindex(*cells.shape)), None)
 
 
 def _actions(space: Any, wanted: Any, chart: Chart) -> tuple[Num[np.ndarray, "action ..."], tuple[str, ...] | None]:
-    """The actions as the environment takes them, and their names."""
+    """The actions in the form the environment takes, and their names."""
     if isinstance(space, Discrete):
         return np.arange(space.start, space.start + space.n), chart.action_names
     if not isinstance(space, Box) or len(space.shape) != 1:

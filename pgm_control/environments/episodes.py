@@ -1,4 +1,4 @@
-"""Episodes of an environment side by side: begun together, each stepped until it has ended."""
+"""Parallel episodes of an environment, which begin together and are each stepped until they end."""
 
 import abc
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _ONCE = torch.Size()
 
 
 class Stepped(NamedTuple):
-    """What a step gave; where an episode had ended before, its last observation, and nothing that counts."""
+    """The results of a step. For an episode that had ended before, only the observation, its last one, is used."""
 
     observations: list[Any]
     reward: Float[np.ndarray, " batch"]
@@ -32,14 +32,14 @@ class Stepped(NamedTuple):
 
 
 class Episodes(abc.ABC):
-    """As many episodes as there are copies. None is begun again before all are.
+    """Parallel episodes, one for each copy of an environment. All are reset together.
 
     Attributes:
-        num_envs: how many.
-        observation_space, action_space: of one copy.
-        limit: the environment's own time limit; None if it has none, or it is not known.
-        name: for people.
-        first: one copy to look at, if there is one in this process.
+        num_envs: the number of copies.
+        observation_space, action_space: those of one copy.
+        limit: the environment's own time limit; None if it has none or it is not known.
+        name: the name of the environment, for messages.
+        first: the first copy, or None if there is none in this process.
     """
 
     num_envs: int
@@ -51,10 +51,10 @@ class Episodes(abc.ABC):
 
     @staticmethod
     def of(env: WorldSource, num_envs: int | None) -> "Episodes":
-        """Of an id, a spec, an environment, a function that makes one, or a vector of them.
+        """The episodes of an id, a spec, an environment, a function that makes one, or a vector of environments.
 
         Raises:
-            InvalidArgument: if there cannot be so many.
+            InvalidArgument: if that number of copies cannot be made.
         """
         if isinstance(env, VectorEnv):
             return _Vector(env, num_envs)
@@ -62,20 +62,20 @@ class Episodes(abc.ABC):
 
     @abc.abstractmethod
     def reset(self, seeds: list[int]) -> list[Any]:
-        """Begin all episodes anew, one seed each; gives their observations."""
+        """Reset all episodes, with one seed each, and return their first observations."""
 
     @abc.abstractmethod
     def step(self, actions: np.ndarray, alive: Bool[np.ndarray, " batch"]) -> Stepped:
-        """One step of those that are alive."""
+        """Step the copies whose episodes are alive."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Close what was made here; what was passed in stays open."""
+        """Close the environments made here; those passed in stay open."""
 
 
 @final
 class _Copies(Episodes):
-    """One environment after the other; those that have ended wait for the others."""
+    """Copies that are stepped one after the other; those whose episode has ended are not stepped."""
 
     def __init__(self, source: Any, num_envs: int) -> None:
         self._envs = copies_of(source, whole("num_envs", num_envs))
@@ -87,13 +87,13 @@ class _Copies(Episodes):
         self._seeds, self._last = [0] * num_envs, [None] * num_envs
 
     def reset(self, seeds: list[int]) -> list[Any]:
-        """One copy after the other."""
+        """Reset one copy after the other."""
         self._seeds = seeds
         self._last = [env.reset(seed=seed)[0] for env, seed in zip(self._envs, seeds, strict=True)]
         return self._last
 
     def step(self, actions: np.ndarray, alive: Bool[np.ndarray, " batch"]) -> Stepped:
-        """The copies that are alive; an error of one says how to have it again."""
+        """Step the copies that are alive; the message of an error contains the seed and action that reproduce it."""
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         for i in np.flatnonzero(alive):
@@ -107,7 +107,7 @@ class _Copies(Episodes):
         return Stepped(self._last, reward, terminated, truncated)
 
     def close(self) -> None:
-        """Those that were made here."""
+        """Close the environments made here."""
         for env in self._envs:
             if env is not self._given:
                 env.close()
@@ -115,7 +115,7 @@ class _Copies(Episodes):
 
 @final
 class _Vector(Episodes):
-    """A vector of environments. What it resets by itself has ended here and does not count."""
+    """The episodes of a vector environment. Steps after an automatic reset are ignored."""
 
     def __init__(self, env: VectorEnv, num_envs: int | None) -> None:
         if num_envs not in (None, env.num_envs):
@@ -131,15 +131,15 @@ class _Vector(Episodes):
         self._ended = np.zeros(env.num_envs, bool)
 
     def reset(self, seeds: list[int]) -> list[Any]:
-        """All at once. A list of seeds is for vectors of separate copies; any other is seeded by the first."""
+        """Reset all at once. Vectors of separate copies get the list of seeds; any other vector gets the first seed."""
         self._ended = np.zeros(self.num_envs, bool)
         seed: Any = seeds if hasattr(self._env.unwrapped, "env_fns") else seeds[0]
         return split_observations(self._env.observation_space, self._env.reset(seed=seed)[0])
 
     def step(self, actions: np.ndarray, alive: Bool[np.ndarray, " batch"]) -> Stepped:
-        """All of them, as a vector does. The end of an episode is seen as it was, whatever the autoreset mode."""
+        """Step all copies. The last observation of an episode is returned in every autoreset mode."""
         if self._mode is AutoresetMode.DISABLED and self._ended.any():
-            self._env.reset(options={"reset_mask": self._ended})  # it refuses to step what has ended
+            self._env.reset(options={"reset_mask": self._ended})  # it refuses to step an episode that has ended
         observation, reward, terminated, truncated, info = self._env.step(actions)
         self._ended = np.asarray(terminated | truncated)
         seen = split_observations(self._env.observation_space, observation)
@@ -149,42 +149,44 @@ class _Vector(Episodes):
         return Stepped(seen, np.asarray(reward, np.float64), np.asarray(terminated), np.asarray(truncated))
 
     def close(self) -> None:
-        """It was passed in and stays open."""
+        """Do nothing: the vector was passed in and stays open."""
 
 
 @final
 class Unknown(TorchDistribution):
-    """What the world does next: it can be drawn, and its density, the same in model and guide, is left out of both."""
+    """The distribution of what the environment does next. Its density is unknown and is left out of model and guide."""
 
     has_rsample = False
 
     def __init__(self, batch: torch.Size, event: torch.Size, draw: Callable[[], Tensor]) -> None:
-        """Take how it is drawn."""
+        """Take the shapes, and the function that draws a sample."""
         self._draw = draw
         super().__init__(batch, event, validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        """There are no parameters."""
+        """An empty dictionary: there are no parameters."""
         return {}
 
     @property
     def support(self) -> constraints.Constraint:
-        """Vectors."""
+        """The real vectors."""
         return constraints.independent(constraints.real, 1)
 
     def sample(self, sample_shape: _size = _ONCE) -> Float[Tensor, "batch column"]:
-        """Let it happen, once."""
+        """Draw once, by calling `draw`."""
         if sample_shape:
-            raise InvalidArgument("A world can be drawn once at a time. Raise `num_envs` of SimulatorModel for more.")
+            raise InvalidArgument(
+                "An environment is drawn once at a time. Raise `num_envs` of SimulatorModel for more."
+            )
         return self._draw()
 
     def log_prob(self, value: Float[Tensor, "*batch column"]) -> Float[Tensor, "*batch"]:
-        """0."""
+        """Return 0: the density cancels between model and guide."""
         return value.new_zeros(value.shape[:-1])
 
     def expand(self, batch_shape: Any, _instance: None = None) -> Any:
-        """Itself: there are as many worlds as there are."""
+        """Return the distribution itself: the number of environments is fixed."""
         if torch.Size(batch_shape) != self.batch_shape:
             raise InvalidArgument(
                 f"The plates around a SimulatorModel must leave its batch at {tuple(self.batch_shape)}, but make it "

@@ -1,4 +1,4 @@
-"""The ids by which Gymnasium knows the problems of the zoo."""
+"""The ids under which the problems of the zoo are registered with Gymnasium."""
 
 import gymnasium
 
@@ -12,21 +12,21 @@ PROBLEMS = (
     "frozen_lake",
     "frozen_lake_8x8",
 )
-"""Of the zoo; each has a twin. Written out, for the zoo itself takes torch to load."""
+"""The names in the zoo, without the twins. They are written out because importing the zoo would load torch."""
 _MULTI_GOAL, _MULTI_GOAL_STEPS = f"{NAMESPACE}/MultiGoal-v0", 30
 
 
 def register_environments() -> tuple[str, ...]:
-    """Register `pgm_control/RiskyPath-v0` and so on with Gymnasium; doing it again changes nothing.
+    """Register the problems of the zoo with Gymnasium, such as `pgm_control/RiskyPath-v0`; a second call has no effect.
 
-    `import pgm_control` does it, and nothing else does; `gymnasium.make("pgm_control:pgm_control/RiskyPath-v0")`
-    imports the package first.
+    Only `import pgm_control` calls it; `gymnasium.make("pgm_control:pgm_control/RiskyPath-v0")` imports the package
+    first.
 
-    Every problem of the zoo is there under its name in one word, its twin beside it, and `pgm_control/MultiGoal-v0`.
-    Arguments of `gymnasium.make` go to the problem and to the environment:
+    Every problem of the zoo and its twin is registered under its name in CamelCase, and the point mass as
+    `pgm_control/MultiGoal-v0`. Arguments of `gymnasium.make` are passed to the problem and to the environment:
     `gymnasium.make("pgm_control/RiskyPath-v0", horizon=10, observe_time=True)`.
 
-    The tabular ones cut their episodes themselves, at the horizon they were made with, and say so in
+    The tabular environments truncate or terminate their episodes themselves, at their horizon, which is also in
     `spec.max_episode_steps`; the point mass has Gymnasium's `TimeLimit`.
 
     Returns:
@@ -44,5 +44,5 @@ def register_environments() -> tuple[str, ...]:
 
 
 def word_of(name: str) -> str:
-    """`pgm_control/RiskyPath-v0` for `risky_path`."""
+    """The id of a problem's environment, such as `pgm_control/RiskyPath-v0` for `risky_path`."""
     return f"{NAMESPACE}/{''.join(part.capitalize() for part in name.split('_'))}-v0"

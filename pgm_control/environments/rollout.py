@@ -1,4 +1,4 @@
-"""Episodes of a policy in a live environment."""
+"""Episodes of a policy in an environment."""
 
 import math
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy, two_seeds
 from .copies import autoreset_mode, vector_time_limit
 
-_COPIES = 16  # environments side by side, unless asked otherwise
+_COPIES = 16  # the default number of parallel environments
 
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Anything that acts like a Stable-Baselines3 model or policy."""
+    """The protocol of policies with the `predict` method of Stable-Baselines3."""
 
     def predict(
         self,
@@ -38,19 +38,19 @@ class Predictor(Protocol):
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
-        """Actions for a batch of observations, and the state to pass to the next call."""
+        """The actions for a batch of observations, and the state to pass to the next call."""
         ...
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """What the episodes came to.
+    """The returns and lengths of episodes.
 
     Attributes:
         returns: the undiscounted sum of rewards of each episode, in reward units.
-        lengths: steps in each episode.
-        terminated: True if the environment ended the episode, False if a time limit cut it.
+        lengths: the number of steps of each episode.
+        terminated: for each episode, True if the environment terminated it, False if a time limit truncated it.
     """
 
     returns: Float[np.ndarray, " episode"]
@@ -66,11 +66,11 @@ class Rollout:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean return, in reward units; infinite for a single episode, which says nothing about its spread."""
+        """The standard error of the mean return, in reward units; infinite for a single episode."""
         return float(self.returns.std(ddof=1)) / math.sqrt(len(self.returns)) if len(self.returns) > 1 else math.inf
 
     def __str__(self) -> str:
-        """The mean and its error, and how the episodes ended."""
+        """The mean return with its standard error, and how the episodes ended."""
         cut = len(self.returns) - int(self.terminated.sum())
         return (
             f"return {self.mean:.6g} ± {self.standard_error:.2g} (mean and standard error of {len(self.returns)} "
@@ -88,24 +88,25 @@ def rollout(
     max_episode_steps: int | None = None,
     progress: Progress = silent,
 ) -> Rollout:
-    """Run a policy in an environment, several copies side by side.
+    """Run a policy in an environment, in several parallel copies.
 
-    Every copy plays a number of episodes fixed in advance: the first ones to finish would favour short episodes.
+    The number of episodes of every copy is fixed in advance: taking the first ones to finish would favour short
+    episodes.
 
     Args:
         env: an id, an environment, or a vector of environments with any autoreset mode. Copies are made from the spec
-            (its arguments, wrappers and time limit), so changes made to the object afterwards are not in them; an
-            environment without a spec is itself run, alone. What is passed in is never closed.
+            (its arguments, wrappers and time limit), so they do not contain later changes to the object. An environment
+            without a spec is run itself, as the only copy. Environments passed in are never closed.
         policy: a guide, a posterior, a `TabularPolicy` or its table; or an object with Stable-Baselines3's `predict`.
-        num_episodes: how many, all copies together.
+        num_episodes: the number of episodes of all copies together.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
-            it seeds the environments and, in a stream of its own, a policy given by probabilities. Other policies have
+            it seeds the environments and, in a separate stream, a policy given by probabilities. Other policies have
             their own randomness.
-        num_envs: how many copies; unless given, 16 or as many as there are episodes.
+        num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         deterministic: take the most probable action instead of sampling.
-        max_episode_steps: cut every episode after so many steps. Unless given, the environment's own limit holds; if it
-            has none, a policy that depends on time cuts episodes at its horizon. Without any of these an episode that
-            never ends is never cut.
+        max_episode_steps: the number of steps after which every episode is truncated. Default: the environment's own
+            limit, or else the horizon of a policy that depends on time. Without any of these an episode that never ends
+            is never truncated.
         progress: called with the number of finished episodes and their mean return.
 
     Returns:
@@ -135,19 +136,22 @@ def _play(
     limit: int | None,
     progress: Progress,
 ) -> Rollout:
-    """The episodes, each copy's quota one after the other; a copy that has played its own runs on uncounted."""
+    """Run the episodes. Every copy has a quota; after it the copy continues, and its steps are not counted."""
     mode, copies = autoreset_mode(env), env.num_envs
     quota = (episodes + np.arange(copies)) // copies
     place = np.cumsum(quota) - quota  # where the next episode of each copy is written
     end = place + quota
     returns, lengths, terminated = np.zeros(episodes), np.zeros(episodes, np.int64), np.zeros(episodes, bool)
     total, length = np.zeros(copies), np.zeros(copies, np.int64)
-    begins, resets = np.ones(copies, bool), np.zeros(copies, bool)  # with the next step: an episode; only a reset
+    begins, resets = (
+        np.ones(copies, bool),
+        np.zeros(copies, bool),
+    )  # does the next step begin an episode; only reset
     observation, _ = env.reset(seed=seed)
     state, finished = None, 0
     while finished < episodes:
         counts = ~resets & (place < end)
-        # Where nothing counts, time stands still, so that a policy is never asked beyond its horizon.
+        # Time does not advance in uncounted steps, so that a policy is never queried beyond its horizon.
         action, state = policy.predict(observation, state, begins | ~counts, deterministic)
         observation, reward, ended, cut, _ = env.step(action)
         total[counts] += np.asarray(reward)[counts]
@@ -171,7 +175,7 @@ def _play(
 
 
 def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
-    """A policy of probabilities with its own stream, or whatever else can predict."""
+    """A policy given by probabilities with its own random stream, or any other object with `predict`."""
     if isinstance(policy, Predictor) and not isinstance(policy, TabularPolicy | HasBlocks):
         return policy
     return TabularPolicy.of(policy, seed)
@@ -179,7 +183,7 @@ def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
 
 @contextmanager
 def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, episodes: int) -> Iterator[VectorEnv]:
-    """A vector of copies, closed afterwards; or what was passed in, left open."""
+    """A vector of copies, which is closed afterwards, or the environment passed in, which stays open."""
     if isinstance(env, VectorEnv):
         if num_envs not in (None, env.num_envs):
             raise InvalidArgument(
@@ -211,7 +215,7 @@ def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, ep
 
 
 def _step_limit(policy: object, env: VectorEnv, asked: int | None) -> int | None:
-    """After how many steps `rollout` itself cuts an episode."""
+    """The number of steps after which `rollout` itself truncates an episode, or None."""
     own = vector_time_limit(env)
     horizon = policy.horizon if isinstance(policy, TabularPolicy) and own is None else None
     limit = horizon if asked is None else asked

@@ -1,4 +1,4 @@
-"""What a learner sees and does: Gymnasium's spaces as tensors."""
+"""The observations and actions of a learner: Gymnasium's spaces as tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, final
@@ -13,36 +13,37 @@ from torch import Tensor
 
 from ..errors import InvalidArgument, UnsupportedEnvironment
 
-_IMAGE = 3  # axes of an array that is likely one
+_IMAGE = 3  # an array with this many axes is probably an image
 
 
 @final
 class Observations:
-    """Turns batches of observations into rows of features.
+    """A map from batches of observations to rows of features.
 
     | space | features |
     |---|---|
     | `Discrete`, `MultiDiscrete` | one-hot |
-    | `Box`, `MultiBinary` | the numbers, flat |
-    | `Dict`, `Tuple` of these | one after the other |
+    | `Box`, `MultiBinary` | the numbers, flattened |
+    | `Dict`, `Tuple` of these | the features of the parts, concatenated |
 
     Attributes:
-        space: of one observation.
-        features: how many.
+        space: the space of one observation.
+        features: the number of features.
     """
 
     def __init__(self, space: gymnasium.Space) -> None:
-        """Look at the space.
+        """Check the space.
 
         Raises:
-            UnsupportedEnvironment: if it holds text, graphs, sequences or images: there is no network for them here.
+            UnsupportedEnvironment: if it contains text, graphs, sequences or images, for which there are no networks
+                here.
         """
         _require_known(space, "observation")
         self.space = space
         self.features: int = spaces.flatdim(space)
 
     def __call__(self, observations: Sequence[Any]) -> Float[Tensor, "batch feature"]:
-        """The features, in float32, of several observations."""
+        """The features of several observations, in float32."""
         if isinstance(self.space, spaces.Discrete):
             index = torch.from_numpy(np.array([int(each) for each in observations]) - int(self.space.start))
             return torch.nn.functional.one_hot(index, self.features).to(torch.float32)
@@ -53,10 +54,10 @@ class Observations:
         return torch.from_numpy(rows)
 
     def of_batch(self, observations: Any) -> Float[Tensor, "batch feature"]:
-        """The features of a batch as vector environments give it.
+        """The features of a batch of observations in the form vector environments return.
 
         Raises:
-            InvalidArgument: if it is none.
+            InvalidArgument: if it is not such a batch.
         """
         try:
             each = list(iterate(batch_space(self.space, _length(observations)), observations))
@@ -70,7 +71,7 @@ class Observations:
             ) from problem
 
     def is_single(self, observation: Any) -> bool:
-        """Whether it is one observation and not a batch."""
+        """Whether `observation` is a single observation and not a batch."""
         return self.space.contains(observation) or (
             isinstance(self.space, spaces.Box) and np.shape(observation) == self.space.shape
         )
@@ -78,22 +79,22 @@ class Observations:
 
 @final
 class Actions:
-    r"""The actions of an environment: one of several, or a point of a box.
+    r"""The actions of an environment: discrete, or points of a box.
 
     In a box, policies act in $[-1, 1]^d$ and `to_environment` stretches that to the box. Their densities, the action
     prior and entropies are with respect to $[-1, 1]^d$: the uniform prior has $\log \rho = -d \log 2$.
 
     Attributes:
-        space: of one action.
-        size: how many actions, or d.
-        is_discrete: which of the two.
+        space: the space of one action.
+        size: the number of discrete actions, or the dimension d of the box.
+        is_discrete: whether the actions are discrete.
     """
 
     def __init__(self, space: gymnasium.Space) -> None:
-        """Look at the space.
+        """Check the space.
 
         Raises:
-            UnsupportedEnvironment: if it is neither, or the box has no bounds.
+            UnsupportedEnvironment: if it is neither Discrete nor a bounded Box of floats.
         """
         self.space = space
         self.is_discrete = isinstance(space, spaces.Discrete)
@@ -119,7 +120,7 @@ class Actions:
         return f"Actions({self.space})"
 
     def to_environment(self, actions: Num[Tensor, "batch ..."]) -> np.ndarray:
-        """A batch of actions as the environment takes them."""
+        """A batch of actions in the form the environment takes."""
         array = actions.detach().cpu().numpy()
         if isinstance(self.space, spaces.Discrete):
             return array.astype(self.space.dtype) + self.space.start
@@ -127,7 +128,7 @@ class Actions:
         return stretched.reshape(len(array), *(self.space.shape or ())).astype(self.space.dtype)
 
     def from_environment(self, actions: np.ndarray) -> Num[Tensor, "batch ..."]:
-        """The inverse: indices, or points of $[-1, 1]^d$."""
+        """The inverse of `to_environment`: indices, or points of $[-1, 1]^d$."""
         if isinstance(self.space, spaces.Discrete):
             return torch.from_numpy(np.asarray(actions, np.int64) - int(self.space.start))
         flat = np.asarray(actions, np.float64).reshape(len(actions), -1)

@@ -1,4 +1,4 @@
-"""A tabular problem as a live Gymnasium environment."""
+"""A tabular problem as a Gymnasium environment."""
 
 import copy
 import functools
@@ -24,8 +24,8 @@ from ..text.wording import action_label, amount, state_label
 Listing = dict[int, dict[int, list[tuple[float, int, float, bool]]]]
 
 _MODES = ("ansi", "rgb_array")
-_PIXELS, _CELL = 400, 40  # about how large a picture may be, and how large a cell
-_IN_A_ROW = 8  # so many states without places of their own are drawn side by side, more in a square
+_PIXELS, _CELL = 400, 40  # the approximate largest size of a picture, and of a cell
+_IN_A_ROW = 8  # up to this many states without a layout are drawn in a row, more in a square
 _WHITE, _PLAIN, _ENDED = (255, 255, 255), (225, 225, 225), (120, 120, 120)
 _START, _HERE = (173, 216, 240), (230, 159, 0)
 
@@ -33,50 +33,50 @@ _START, _HERE = (173, 216, 240), (230, 159, 0)
 def to_gymnasium(
     mdp: TabularMDP | FactoredMDP, observe_time: bool = False, render_mode: str | None = None
 ) -> "TabularEnv":
-    """The live environment of a tabular problem, for any learner that speaks Gymnasium.
+    """The Gymnasium environment of a tabular problem, for any learner that uses Gymnasium.
 
-    It carries a spec, so that vectors of environments and `rollout` can make copies of it, and a table, so that
+    It has a spec, so that vectors of environments and `rollout` can make copies of it, and a table `P`, from which
     `TabularMDP.from_gymnasium` reads the problem back.
 
     Args:
         mdp: the problem.
-        observe_time: whether the observation tells the time; see `TabularEnv`.
+        observe_time: whether the observation contains the time; see `TabularEnv`.
         render_mode: `ansi`, `rgb_array` or None.
 
     Raises:
-        InvalidProblem, InvalidArgument: as `TabularEnv`.
+        InvalidProblem, InvalidArgument: as in `TabularEnv`.
     """
     return TabularEnv(mdp, observe_time, render_mode)
 
 
 @final
 class TabularEnv(gymnasium.Env[Any, Any]):
-    r"""A `TabularMDP` that is stepped: its dice are thrown by `np_random`, one face at a time.
+    r"""A Gymnasium environment that samples the outcomes of a `TabularMDP` with `np_random`.
 
     $$k \sim p(k \mid s_t, a_t), \qquad s_{t+1} = s'(s_t, a_t, k), \qquad r_t = r(s_t, a_t, k)
         + [t = T - 1]\, \gamma\, r_T(s_{t+1})$$
 
-    The final reward, if the problem has one, comes with the last step; it belongs to time T, so it is multiplied by the
-    discount once, and the learner's own discounting of that step does the rest.
+    The final reward, if the problem has one, is paid with the last step. It belongs to time T, so it is multiplied by
+    the discount once; the learner's own discounting of that step does the rest.
 
     | | `observe_time=False` | `observe_time=True` |
     |---|---|---|
     | observation | the state s, `Discrete(S)` | the index t S + s, `Discrete((T + 1) S)` |
-    | after T steps | `truncated`: the observation does not know that time is up | `terminated`: it does |
-    | its stationary optimum | that of the problem without end | that of `infer`, which depends on time |
+    | after T steps | `truncated`: the observation does not contain the time | `terminated`: it does |
+    | the stationary optimum | that of the infinite-horizon problem | that of `infer`, which depends on time |
 
-    Entering an ended state is `terminated` in both, at the last step too: one that no action leaves, that pays nothing
-    and has no final reward, such as `ended` of `TabularMDP.from_gymnasium`.
+    Entering an ended state is `terminated` in both cases, at the last step too. An ended state is one that no action
+    leaves and that has no reward and no final reward, such as `ended` of `TabularMDP.from_gymnasium`.
 
     A discount γ < 1 is left to the learner, as its `gamma`: the environment does not end an episode by chance.
 
-    `info["outcome"]` is the face k that came up (of the joint die of a `FactoredMDP`), `info["prob"]` its probability;
-    after a reset, `info["prob"]` is that of the start. The time limit stands in `spec.max_episode_steps`.
+    `info["outcome"]` is the sampled outcome k (the joint outcome of a `FactoredMDP`), and `info["prob"]` its
+    probability; after a reset, `info["prob"]` is that of the start. The time limit is `spec.max_episode_steps`.
 
     Attributes:
         mdp: the problem.
-        observe_time: whether the observation tells the time.
-        time: t, how many steps of the episode are done.
+        observe_time: whether the observation contains the time.
+        time: t, the number of steps made in the episode.
         state: s, an index into the states of `mdp`; None before the first reset.
         initial_state_distrib: the probability of each first observation.
     """
@@ -86,17 +86,17 @@ class TabularEnv(gymnasium.Env[Any, Any]):
     def __init__(
         self, mdp: TabularMDP | FactoredMDP, observe_time: bool = False, render_mode: str | None = None
     ) -> None:
-        """Prepare the dice. `render_mode` is `ansi`, a line of text; `rgb_array`, a picture; or None.
+        """Prepare the tables. `render_mode` is `ansi`, a line of text; `rgb_array`, a picture; or None.
 
         Raises:
-            InvalidProblem: if `mdp` is no such problem or forbids an outcome by a reward of −inf.
+            InvalidProblem: if `mdp` is not such a problem, or forbids an outcome by a reward of −inf.
             InvalidArgument: if there is no such `render_mode`.
         """
         if isinstance(mdp, FactoredMDP):
             mdp = mdp.joint()
         if not isinstance(mdp, TabularMDP):
             raise InvalidProblem(
-                f"`mdp` must be a TabularMDP or a FactoredMDP, but is a {type(mdp).__name__}. Of several worlds or a "
+                f"`mdp` must be a TabularMDP or a FactoredMDP, but is a {type(mdp).__name__}. For several worlds or a "
                 "hidden state pass the TabularMDP that describes them: `joint()`, or `mdp`."
             )
         _require_finite(mdp)
@@ -122,12 +122,12 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         )
 
     def __repr__(self) -> str:
-        """The problem, and whether the observation tells the time."""
+        """The problem, and whether the observation contains the time."""
         return f"TabularEnv({self.mdp!r}, observe_time={self.observe_time})"
 
     @property
     def spec(self) -> EnvSpec | None:
-        """How to make it again. `gymnasium.make` sets it; the time limit is filled in, for those who look for it."""
+        """The spec that makes the environment again. `gymnasium.make` sets it; the time limit is filled in."""
         return self._spec
 
     @spec.setter
@@ -137,17 +137,17 @@ class TabularEnv(gymnasium.Env[Any, Any]):
             self._spec.max_episode_steps = self.mdp.horizon
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """Begin an episode; `seed` starts the dice anew. Gives the first observation, and its probability as `prob`."""
+        """Begin an episode; `seed` seeds the outcomes. Return the first observation, and its probability as `prob`."""
         super().reset(seed=seed)
         self.state = int(np.searchsorted(self._start, self.np_random.random(), side="right"))
         self.time, self._over, self._last = 0, False, None
         return self._observation(), {"prob": float(self.initial_state_distrib[self.state])}
 
     def step(self, action: Any) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """Throw the die of this state and action.
+        """Sample an outcome of the action in the present state.
 
         Returns:
-            Observation, reward (reward units), terminated, truncated, and the face with its probability.
+            Observation, reward (reward units), terminated, truncated, and the outcome with its probability.
 
         Raises:
             InvalidArgument: if there is no such action.
@@ -174,17 +174,17 @@ class TabularEnv(gymnasium.Env[Any, Any]):
 
     @functools.cached_property
     def P(self) -> Listing:  # noqa: N802  Gymnasium's name
-        """The table in Gymnasium's form: `P[s][a]` lists (probability, next, reward, terminated), possible ones alone.
+        """The table in Gymnasium's form: `P[s][a]` lists (probability, next, reward, terminated) of possible outcomes.
 
-        Neither a time limit nor a discount is in it. With `observe_time` it has a row for every time and state, and the
-        last step's final reward.
+        It contains neither the time limit nor the discount. With `observe_time` it has a row for every time and state,
+        and includes the final reward in the last step.
 
         Raises:
-            UnsupportedEnvironment: if there is a final reward and the observation does not tell the time.
+            UnsupportedEnvironment: if there is a final reward and the observation does not contain the time.
         """
         if self._final.any() and not self.observe_time:
             raise UnsupportedEnvironment(
-                "There is no table `P` of a problem with a final reward whose observation does not tell the time: only "
+                "There is no table `P` of a problem with a final reward whose observation does not hold the time: only "
                 "the last step pays it. Make the environment with observe_time=True."
             )
         states, horizon = self.mdp.num_states, self.mdp.horizon
@@ -195,7 +195,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
             last = t == horizon - 1
             final, over = self._final * last, self._ended | last
             listing |= {t * states + s: self._listed(s, (t + 1) * states, final, over) for s in range(states)}
-        for s in range(horizon * states, (horizon + 1) * states):  # nobody acts here
+        for s in range(horizon * states, (horizon + 1) * states):  # no action is taken here
             listing[s] = {a: [(1.0, s, 0.0, True)] for a in range(self.mdp.num_actions)}
         return listing
 
@@ -213,10 +213,10 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         return self.state + (self.time * self.mdp.num_states if self.observe_time else 0)
 
     def render(self) -> Any:
-        """A line of text or a picture, as `render_mode` says.
+        """A line of text or a picture, according to `render_mode`.
 
-        In the picture a cell is a state: those of the problem's `layout` lie where it says, the others, in their order,
-        below. Orange is where the agent is, blue where it may begin, dark grey where nothing happens any more.
+        In the picture every state is a cell. States with a place in the problem's `layout` are drawn there, the others
+        below them in their order. The present state is orange, possible starts are blue, and ended states dark grey.
         """
         if self.render_mode is None:
             gymnasium.logger.warn("There is no render mode. Make it with render_mode='ansi' or 'rgb_array'.")
@@ -234,7 +234,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
 @final
 @dataclass(frozen=True, eq=False)
 class _Maker:
-    """Makes an environment of its problem: an entry point that specs can copy without copying tables."""
+    """An entry point that makes an environment of its problem, and that specs can copy without copying tables."""
 
     mdp: TabularMDP
     metadata: ClassVar[dict[str, Any]] = TabularEnv.metadata
@@ -247,7 +247,7 @@ class _Maker:
 
 
 def _require_finite(mdp: TabularMDP) -> None:
-    """Refuse forbidden outcomes: a learner that meets one has −inf on its hands ever after."""
+    """Refuse forbidden outcomes: a learner that averages a reward of −inf gets −inf for all time."""
     for name, table in (("reward", mdp.reward), ("final_reward", mdp.final_reward)):
         forbidden = torch.empty(0) if table is None else torch.isneginf(table).nonzero()
         if len(forbidden):
@@ -255,7 +255,7 @@ def _require_finite(mdp: TabularMDP) -> None:
             names = [f"state {mdp.state_name(index[0])!r}", *(f"action {mdp.action_name(a)!r}" for a in index[1:2])]
             raise InvalidProblem(
                 f"`mdp.{name}{index}` ({', '.join(names)}) must be finite in a live environment, but is -inf: learners "
-                "average what they get. Use a large negative reward, such as "
+                "average rewards. Use a large negative reward, such as "
                 f"mdp.replace({name}=mdp.{name}.nan_to_num(neginf=-1000.0)), or `infer`, which can forbid."
             )
 
@@ -265,8 +265,8 @@ def _numbers(table: Tensor) -> Float[np.ndarray, "..."]:
 
 
 def _cumulative(probability: Float[np.ndarray, "*row outcome"]) -> Float[np.ndarray, "*row outcome"]:
-    """P(face ≤ k), exactly 1 from the last possible face on, so that rounding never throws an impossible one."""
-    after = np.flip(np.cumsum(np.flip(probability > 0, -1), -1), -1) - (probability > 0)  # possible faces to come
+    """P(outcome ≤ k), exactly 1 from the last possible outcome on, so that rounding never gives an impossible one."""
+    after = np.flip(np.cumsum(np.flip(probability > 0, -1), -1), -1) - (probability > 0)  # possible outcomes after k
     return np.where(after == 0, 1.0, np.cumsum(probability, -1))
 
 
@@ -287,7 +287,7 @@ def _picture(mdp: TabularMDP, state: int, ended: np.ndarray) -> UInt8[np.ndarray
 
 
 def _places(mdp: TabularMDP) -> tuple[Int[np.ndarray, "state 2"], int, int]:
-    """The row and column of each state, and how many rows and columns there are."""
+    """The row and column of each state, and the numbers of rows and columns."""
     states = mdp.num_states
     if mdp.layout is None:
         cells: tuple[Cell | None, ...] = (None,) * states

@@ -1,4 +1,4 @@
-"""Live environments side by side, each of which can be brought back to where it was."""
+"""Parallel environments, each of which can be restored to the state it was in."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, final
@@ -15,15 +15,15 @@ from .copies import WorldSource, copies_of, name_of, split_observations
 
 
 class Step(NamedTuple):
-    """What became of a batch of actions.
+    """The results of a batch of actions.
 
     Attributes:
-        reward: in reward units.
-        observations: where each copy is now; the first of a new episode where one ended.
-        reached: where the action led: the same, but the last observation of an episode that ended.
-        terminated: the episode ended by itself: there is nothing beyond.
-        truncated: it was cut, by a time limit say: there would have been more.
-        counts: False for a step in which a vector environment only resets. Nothing was done then.
+        reward: the rewards, in reward units.
+        observations: the current observation of each copy; if its episode ended, the first of the next one.
+        reached: the observation that the action led to; if the episode ended, its last observation.
+        terminated: whether the environment terminated the episode: there is no further reward.
+        truncated: whether the episode was truncated, for example by a time limit: there would have been further reward.
+        counts: False for a step in which a vector environment only resets and takes no action.
     """
 
     reward: Float[np.ndarray, " batch"]
@@ -36,32 +36,34 @@ class Step(NamedTuple):
 
 @final
 class Worlds:
-    """Copies of an environment. Every episode is reset with a seed of its own.
+    """Copies of an environment. Every episode is reset with its own seed.
 
-    So an environment that is random by its own generator alone is brought back, in mid-episode, by the same seed and
-    the same actions: `state` keeps these, `restore` does it. A vector environment that resets its copies itself cannot
-    be seeded anew for every episode; `is_exact` is False for it, and it is restored at the start of an episode.
+    So an environment whose only randomness is its own generator can be restored in mid-episode from the same seed and
+    the same actions: `state` returns these and `restore` repeats them. A vector environment that resets its copies
+    itself cannot be seeded for every episode; `is_exact` is False for it, and it is restored to the start of an
+    episode.
 
     Attributes:
-        number: how many copies.
-        observation_space, action_space: of one.
-        is_exact: whether `restore` brings back the very state.
-        returns: the sum of rewards of each copy's episode so far, in reward units.
-        lengths: its steps.
+        number: the number of copies.
+        observation_space, action_space: those of one copy.
+        is_exact: whether `restore` restores the exact state.
+        returns: the sum of rewards of each copy's current episode so far, in reward units.
+        lengths: the number of steps of that episode so far.
     """
 
     def __init__(self, source: WorldSource, number: int, seed: int) -> None:
         """Make the copies and start their first episodes.
 
         Args:
-            source: the id of an environment, its spec, a function that makes one, an environment, which is copied by
-                its spec, or is itself used if it has none; or a vector of environments, which is used as it is.
-            number: how many copies; of a vector environment, its own number.
-            seed: a seed and the numbers of the copy and the episode make the seed of an episode.
+            source: the id of an environment, its spec, a function that makes one, an environment (copied from its spec,
+                or used itself if it has none), or a vector of environments, which is used as it is.
+            number: the number of copies; a vector environment keeps its own number.
+            seed: an integer; the seed of an episode is derived from it, the index of the copy and the index of the
+                episode.
 
         Raises:
-            InvalidArgument: if it is none of these, or `number` does not fit.
-            EnvironmentFailure: if it cannot be reset.
+            InvalidArgument: if `source` is none of these, or `number` does not fit.
+            EnvironmentFailure: if an environment cannot be reset.
         """
         self._seed = seed
         self._vector = source if isinstance(source, VectorEnv) else None
@@ -81,15 +83,15 @@ class Worlds:
         self.observations = self._first()
 
     def step(self, actions: np.ndarray) -> Step:
-        """Do the actions, one in each copy; an episode that ended is followed by the next.
+        """Take the actions, one in each copy; after the end of an episode the next one begins.
 
         Raises:
-            EnvironmentFailure: if an environment raises an error, or gives what is not finite. What `state` gives is
-                then that of before this step, and there is no next one without `restore`.
+            EnvironmentFailure: if an environment raises an error, or returns numbers that are not finite. `state` then
+                still returns the state before this step, and no further step is possible without `restore`.
         """
         if self._failed:
             raise EnvironmentFailure(
-                "An environment failed in an earlier step, and may be anywhere since. Save the learner, mend the "
+                "An environment failed in an earlier step, and its state is unknown. Save the learner, mend the "
                 "environment, and load the learner."
             )
         self._failed = True
@@ -102,12 +104,12 @@ class Worlds:
         return found
 
     def state(self) -> dict[str, Any]:
-        """What brings the copies back: the number of each episode, and its actions so far."""
+        """The data that `restore` needs: the index of each copy's episode, and its actions so far."""
         actions = {str(i): _stacked(each) for i, each in enumerate(self._actions) if each}
         return {"episodes": list(self._episodes), "actions": actions}
 
     def check(self, state: Any) -> Problem | None:
-        """What is wrong with a state, the number of copies aside, which `restore` compares."""
+        """The problem with a state, or None. `restore` compares the number of copies."""
         shape, dtype = self.action_space.shape, self.action_space.dtype
 
         def possible(found: Any) -> Problem | None:
@@ -123,10 +125,10 @@ class Worlds:
         return problem
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Bring the copies to where they were.
+        """Restore the copies to a state that `state` returned.
 
         Raises:
-            InvalidCheckpoint: if there were more or fewer copies, or an environment no longer does what it did.
+            InvalidCheckpoint: if the number of copies differs, or an environment does not reproduce its episode.
             EnvironmentFailure: if an environment raises an error.
         """
         if len(state["episodes"]) != self.number:
@@ -149,7 +151,7 @@ class Worlds:
                 observation, reward, terminated, truncated, _ = self._step_copy(i, taken)
                 if terminated or truncated:
                     raise InvalidCheckpoint(
-                        f"{name_of(env)} does not come back to where it was: with the same seed and actions an episode "
+                        f"{name_of(env)} cannot be restored: with the same seed and actions an episode "
                         "now ends earlier. Either it has changed since, or it is random beyond its own np_random."
                     )
                 self._actions[i].append(taken)
@@ -213,7 +215,7 @@ class Worlds:
         self._require_finite(reward, reached)
         ended = np.flatnonzero(terminated | truncated).tolist()
         fresh = {i: self._reset(i, self._episodes[i] + 1) for i in ended}
-        for i in range(self.number):  # from here on nothing fails
+        for i in range(self.number):  # no error can occur from here on
             if i in fresh:
                 self._episodes[i] += 1
                 self._actions[i] = []
@@ -259,7 +261,7 @@ class Worlds:
 
 
 def _require_finite(observation: Any, i: int, when: str) -> None:
-    """Of numbers, those in dictionaries and tuples included."""
+    """Require all numbers of an observation, also those in dictionaries and tuples, to be finite."""
     if isinstance(observation, Mapping | tuple):
         for part in observation.values() if isinstance(observation, Mapping) else observation:
             _require_finite(part, i, when)

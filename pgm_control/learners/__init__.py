@@ -1,4 +1,4 @@
-"""Learning from interaction: clamped guides, amortised, against a simulator."""
+"""Learning from interaction: amortised clamped guides, trained in a simulator."""
 
 from .policy_gradient import MaxEntPolicyGradient as MaxEntPolicyGradient
 from .soft_q_learning import SoftQLearning as SoftQLearning

@@ -1,4 +1,4 @@
-"""Adam, for networks whose parameters are a few long rows.
+"""The Adam optimiser, for networks whose parameters are a few long rows.
 
 Sources:
     [kingma2015] D. P. Kingma and J. Ba, Adam: a method for stochastic optimization. International Conference on
@@ -17,10 +17,10 @@ from ..runtime.checkpoint_checks import Check, Problem, fields, row, tensor
 
 @final
 class Descent:
-    """Steps of Adam along the gradient of a loss, as `torch.optim.Adam` with its defaults makes them.
+    """The Adam optimiser: one call is one step, the same as with `torch.optim.Adam` and its defaults.
 
-    By torch's fused operation itself: what its class and its function do around it takes as long as the step, when
-    the networks are small, a twentieth of an update of soft actor-critic. All parameters are of one dtype and device.
+    It calls torch's fused operation directly. For small networks the overhead of torch's class takes as long as the
+    step itself, a twentieth of an update of soft actor-critic. All parameters must have the same dtype and device.
 
     Attributes:
         rate: the learning rate.
@@ -30,14 +30,14 @@ class Descent:
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], rate: float) -> None:
-        """Take what is to be learned, and the learning rate."""
+        """Take the parameters to be learned, and the learning rate."""
         self._parameters, self.rate = list(parameters), rate
         self._means = [torch.zeros_like(each, requires_grad=False) for each in self._parameters]
         self._squares = [torch.zeros_like(each, requires_grad=False) for each in self._parameters]
         self._steps = [torch.zeros((), device=each.device) for each in self._parameters]
 
     def __call__(self, loss: Float[Tensor, ""]) -> None:
-        """Make a step; a parameter that has a gradient already is moved along that, and the loss does not count."""
+        """Make a step. A parameter whose `.grad` is set moves along it; its gradient of the loss is not used."""
         asked = [each for each in self._parameters if each.grad is None]
         found = iter(torch.autograd.grad(loss, asked, allow_unused=True))
         gradients = [next(found) if each.grad is None else each.grad for each in self._parameters]
@@ -67,13 +67,13 @@ class Descent:
             each.grad = None
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state of the optimiser, for a checkpoint."""
         return {"means": self._means, "squares": self._squares, "steps": self._steps}
 
     def check(self, state: Any) -> Problem | None:
-        """What is wrong with a state. Torch's fused operation would read and write beyond tensors that are too short.
+        """The problem with a state, or None. Torch's fused operation does not check the sizes of tensors.
 
-        A mean of squares may have overflowed: its parameter rests then.
+        A mean of squares may be infinite after an overflow: its parameter then no longer moves.
         """
         checks: dict[str, list[Check]] = {name: [] for name in self.state()}
         for each in self._parameters:
@@ -84,7 +84,7 @@ class Descent:
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` gave."""
+        """Restore a state that `state` returned."""
         for name, mine in self.state().items():
             for here, there in zip(mine, state[name], strict=True):
                 here.copy_(there)

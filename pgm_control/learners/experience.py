@@ -1,4 +1,4 @@
-"""Steps of a learner in its world, kept to be learned from again."""
+"""Experience: the transitions of a learner in its environment, stored for repeated use."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, final
@@ -18,11 +18,12 @@ Metrics = Mapping[str, Tensor | float]
 
 @final
 class Experience:
-    """What an off-policy learner gathers: the first actions come from the prior, the others from the policy.
+    """The transitions of an off-policy learner. The first actions come from the prior, the others from the policy.
 
     Attributes:
-        replay: the transitions.
-        reward: what transitions are paid instead of what the environment paid, as of now; None for nothing else.
+        replay: the replay buffer with the transitions.
+        reward: a function that gives the rewards of a batch in place of the environment's; None for the environment's
+            own.
     """
 
     def __init__(
@@ -35,16 +36,16 @@ class Experience:
         updates: int,
         products: Precision,
     ) -> None:
-        """Start with nothing.
+        """Start with an empty replay buffer.
 
         Args:
-            learner: whose worlds these are.
-            prior: of the first actions.
-            capacity: transitions that are kept.
-            batch_size: transitions in a batch.
-            learning_starts: steps with actions of the prior, before the first update.
-            updates: for each round of steps.
-            products: how exact those of matrices are in updates.
+            learner: the learner whose environments are stepped.
+            prior: the distribution of the first actions.
+            capacity: the number of transitions that are kept.
+            batch_size: the number of transitions in a batch.
+            learning_starts: the number of steps with actions from the prior, before the first update.
+            updates: the number of updates after a step in each copy.
+            products: the precision of matrix products in updates.
         """
         for name, value, least in (
             ("capacity", capacity, 1),
@@ -61,7 +62,7 @@ class Experience:
         self.reward: Callable[[Transitions], Tensor] | None = None
 
     def advance(self, update: Callable[[Transitions], Metrics]) -> Metrics:
-        """A step in each copy, then the updates, once it is time; what the last of them gave."""
+        """Make a step in each copy, then the updates, if learning has started. Return the last update's metrics."""
         metrics: Metrics = {}
         if self.gather():
             with self._products():
@@ -71,7 +72,7 @@ class Experience:
 
     @torch.no_grad()
     def gather(self) -> bool:
-        """Make a step in each copy; say whether it is time to learn."""
+        """Make a step in each copy; return whether learning has started."""
         learner = self._learner
         early = learner.total_steps < self._starts
         action = self._prior.sample(self._features) if early else learner.act(self._features, False)
@@ -90,20 +91,20 @@ class Experience:
         return learner.total_steps >= self._starts and len(self.replay) > 0
 
     def batch(self) -> Transitions:
-        """Some of the transitions."""
+        """A random batch of transitions."""
         batch = self.replay.sample(self._batch_size)
         return batch if self.reward is None else batch._replace(reward=self.reward(batch).detach())
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state of the replay buffer, for a checkpoint."""
         return self.replay.state()
 
     def check(self, state: Any) -> Problem | None:
-        """What is wrong with a state."""
+        """The problem with a state, or None."""
         return self.replay.check(state)
 
     def restore(self, state: dict[str, Tensor | int]) -> None:
-        """Put back what `state` gave, once the worlds are back."""
+        """Restore a state that `state` returned, after the environments have been restored."""
         self.replay.restore(state)
         learner = self._learner
         self._features = learner.observations(learner.worlds.observations).to(learner.device)

@@ -1,4 +1,4 @@
-"""What all learners share: the loop, watching, evaluating, acting, and coming back from disk."""
+"""The base class of learners: the learning loop, callbacks, evaluation, acting, saving and loading."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,13 +38,12 @@ AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape
 @final
 @dataclass(frozen=True)
 class LearningStep:
-    """What a callback sees.
+    """The argument of a callback.
 
     Attributes:
-        step: how many steps of the environment were made.
-        seconds: spent learning.
-        learner: to look at, evaluate or save.
-        metrics: the newest numbers of the log.
+        step, seconds: the number of steps made in the environment, and the time spent learning.
+        learner: the learner, to inspect, evaluate or save.
+        metrics: the latest row of the log.
     """
 
     step: int
@@ -57,21 +56,20 @@ LearningCallback = Callable[[LearningStep], bool | None]
 
 
 class Learner(ABC):
-    """A policy that is learned in a live environment.
+    """The base class of a policy that is learned in an environment.
 
-    A subclass makes its networks within `with self.randomness():`, and says how to advance, how to act, and what its
-    state is. All random numbers are torch's, from a generator state of the learner's own, which `learn` puts in and
-    takes out: a learner is a function of its seed, and leaves the generators of others alone.
+    A subclass makes its networks within `with self.randomness():`, and implements `advance`, `act` and `parts`. All
+    random numbers come from torch's generators in the learner's own state, which `learn` sets and takes out again. So
+    learning depends only on the seed, and does not change the generators for other code.
 
     Attributes:
-        journal: what it writes down.
-        config: the arguments it was made with, but for the environment.
-        env_id: of the environment, if it has one.
-        observations, actions: the spaces as tensors.
-        worlds: the environments it learns in.
-        device: where its networks are.
-        total_steps: of the environment, made so far.
-        seconds: spent learning so far.
+        journal: the log, the evaluations and the latest episodes.
+        config: the arguments of the constructor, except the environment.
+        env_id: the id of the environment, or None.
+        observations, actions: the spaces, with their conversion to tensors.
+        worlds: the environments in which it learns.
+        device: the device of its networks.
+        total_steps, seconds: the number of steps made in the environment, and the time spent learning, so far.
     """
 
     def __init__(
@@ -80,11 +78,11 @@ class Learner(ABC):
         """Make the environments.
 
         Args:
-            env: where to learn: see `Worlds`.
-            num_envs: how many copies side by side.
+            env: the environment to learn in; see `Worlds`.
+            num_envs: the number of parallel copies.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
-            device: "cpu", "cuda" or any of torch's.
-            config: the arguments of the subclass, by name, in values that JSON has.
+            device: "cpu", "cuda" or another torch device.
+            config: the arguments of the subclass by name, with values that JSON can represent.
         """
         num_envs, number = whole("num_envs", num_envs), integer_of(seed)
         prepare_memory()
@@ -103,7 +101,7 @@ class Learner(ABC):
 
     @abstractmethod
     def advance(self) -> Mapping[str, Tensor | float]:
-        """Make some steps of the environment with `self.act_in_world`, and learn from them.
+        """Make steps in the environment with `self.act_in_world`, and learn from them.
 
         Returns:
             Numbers for the log, by name.
@@ -111,26 +109,26 @@ class Learner(ABC):
 
     @abstractmethod
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """Actions: indices, or points of [−1, 1]^d."""
+        """The actions for a batch of features: indices, or points of [−1, 1]^d."""
 
     @abstractmethod
     def parts(self) -> dict[str, Any]:
-        """All that learns, by name: modules and optimisers, and whatever has `state()` and `restore(…)`."""
+        """All that is saved, by name: modules, optimisers, and other objects with `state()` and `restore(…)`."""
 
     @property
     def log(self) -> tuple[Mapping[str, float], ...]:
-        """The rows so far."""
+        """The rows of the log so far."""
         return tuple(self.journal.log)
 
     @property
     def evaluations(self) -> tuple[EvaluationPoint, ...]:
-        """Those so far, as in `Learning`."""
+        """The evaluations so far, as in `Learning`."""
         return tuple(self.journal.evaluations)
 
     @final
     @contextmanager
     def randomness(self) -> Iterator[None]:
-        """Random numbers are the learner's own inside, and everybody's again outside."""
+        """A context in which torch's generators have the learner's own state; afterwards their former state returns."""
         with forked(self.device):
             set_generators(self._random, self.device)
             try:
@@ -154,30 +152,30 @@ class Learner(ABC):
         """Learn until `total_steps` steps of the environment were made, those of earlier calls included.
 
         Args:
-            total_steps: of all copies together.
-            progress: called with the number of steps and the newest numbers of the log.
+            total_steps: the number of steps of all copies together.
+            progress: called with the number of steps and the latest row of the log.
             callbacks: called with a `LearningStep` whenever a row is logged; one that returns True stops.
-            log_every: steps between rows of the log.
-            evaluate_every: steps between evaluations; never unless given. They change nothing of what is learned.
-            num_evaluation_episodes: for each.
-            checkpoint: a file to write to every `checkpoint_every` steps and at the end, whole or not at all;
-                `load` of it, and then `learn`, is as if it had never stopped.
-            checkpoint_every: in steps.
+            log_every: the number of steps between rows of the log.
+            evaluate_every: the number of steps between evaluations; default: none. They do not affect learning.
+            num_evaluation_episodes: the number of episodes of each evaluation.
+            checkpoint: a file that is written atomically every `checkpoint_every` steps and at the end. `load` and then
+                `learn` continue as if learning had never stopped.
+            checkpoint_every: the number of steps between checkpoints.
 
         Returns:
-            A `Learning`. Ctrl-C ends it after the step in hand.
+            A `Learning`. Ctrl-C ends learning after the current step.
 
         Raises:
-            InvalidArgument: naming the argument.
-            EnvironmentFailure: if the environment fails. The learner is as it was before that step: it can be saved.
-            LearningDiverged: if a network no longer gives finite numbers. The checkpoint stays the one before.
+            InvalidArgument: if an argument does not fit; the message names it.
+            EnvironmentFailure: if the environment fails. The learner is as it was before that step and can be saved.
+            LearningDiverged: if a network no longer gives finite numbers. The last checkpoint is kept.
         """
         whole("total_steps", total_steps)
         whole("log_every", log_every)
         whole("num_evaluation_episodes", num_evaluation_episodes)
         whole("checkpoint_every", checkpoint_every)
         if whole_or_none("evaluate_every", evaluate_every) is not None:
-            self._another()  # or say now that there is none
+            self._another()  # fail now if there is no environment to evaluate in
         newest = dict(self.log[-1]) if self.log else {}
 
         def save() -> None:
@@ -194,7 +192,7 @@ class Learner(ABC):
                 before = self.total_steps
                 try:
                     metrics = self.advance()
-                except (RuntimeError, ValueError):  # what torch says of probabilities that are nan
+                except (RuntimeError, ValueError):  # torch raises these for probabilities that are nan
                     require_finite(self.parts(), self.total_steps)
                     raise
                 self.seconds = loop.seconds
@@ -204,7 +202,7 @@ class Learner(ABC):
                 if evaluate_every is not None and (passes(before, self.total_steps, evaluate_every) or last):
                     self.journal.evaluations.append(self._evaluated(num_evaluation_episodes))
                     newest = {**newest, "evaluation": self.evaluations[-1].mean}
-                    loop.seconds = self.seconds  # an evaluation does not count
+                    loop.seconds = self.seconds  # the time of an evaluation does not count
                 seen = LearningStep(self.total_steps, self.seconds, self, newest) if due else None
                 loop.report(newest, seen, steps=self.total_steps)
         if checkpoint is not None:
@@ -219,13 +217,12 @@ class Learner(ABC):
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
-        """Actions for an observation or a batch, as Stable-Baselines3's policies give them.
+        """The actions for an observation or a batch, in the form of Stable-Baselines3's `predict`.
 
         Args:
-            observation: of the environment's space, or a batch as vector environments give it.
-            state: passed through; these policies have no memory.
-            episode_start: not needed.
-            deterministic: the most probable action (in a box the median) instead of a draw from torch's generator.
+            observation: an observation in the environment's space, or a batch as vector environments return it.
+            state, episode_start: not used, because these policies have no memory; the state is returned unchanged.
+            deterministic: take the most probable action (in a box the median) instead of a random sample.
         """
         single = self.observations.is_single(observation)
         features = self.observations([observation]) if single else self.observations.of_batch(observation)
@@ -242,13 +239,13 @@ class Learner(ABC):
         deterministic: bool = True,
         env: str | gymnasium.Env | VectorEnv | None = None,
     ) -> Rollout:
-        """Whole episodes of the present policy, in fresh copies of the environment.
+        """Run whole episodes of the current policy in new copies of the environment.
 
         Args:
-            num_episodes: how many.
-            seed: an integer, a generator, or None for torch's global generator, of environments and policy.
+            num_episodes: the number of episodes.
+            seed: an integer, a generator, or None for torch's global generator; it seeds environments and policy.
             deterministic: as in `predict`.
-            env: another environment; by default the one that is learned in.
+            env: another environment; default: the one in which the learner learns.
         """
         where, number = self._another() if env is None else env, integer_of(seed)
         with seeded(number, self.device):
@@ -256,7 +253,7 @@ class Learner(ABC):
 
     @final
     def save(self, path: str | Path) -> None:
-        """Write all that the next step depends on: tensors and JSON, whole or not at all."""
+        """Write everything that the next step depends on, as tensors and JSON. The file is written atomically."""
         write(path, type(self).__name__, self._state(), self._facts())
 
     @classmethod
@@ -264,16 +261,16 @@ class Learner(ABC):
     def load(
         cls: type[AnyLearner], path: str | Path, env: WorldSource | None = None, device: str | None = None, **given: Any
     ) -> AnyLearner:
-        """Read a learner. `learn` then goes on as if it had never stopped; on a CPU, bit for bit.
+        """Load a learner from a file. `learn` then continues as if it had never stopped; on a CPU, bit for bit.
 
         Args:
-            path: of a file that `save` or `learn(checkpoint=…)` wrote.
-            env: where to learn; by default the environment of the same id.
-            device: by default the same as before.
-            given: arguments that JSON has no place for, such as a function as `action_prior`.
+            path: the path of a file written by `save` or `learn(checkpoint=…)`.
+            env: the environment to learn in; default: the environment of the same id.
+            device: a torch device; default: the same as before.
+            given: arguments that JSON cannot represent, such as a function as `action_prior`.
 
         Raises:
-            InvalidCheckpoint: if it cannot be read, or belongs to another learner or environment.
+            InvalidCheckpoint: if the file cannot be read, or belongs to another learner or environment.
         """
         own = {**given} if device is None else {**given, "device": device}
         tensors, facts = read_learner(cls, path, Journal.checks(), own, env_is_given=env is not None)
@@ -284,7 +281,7 @@ class Learner(ABC):
 
     @final
     def act_in_world(self, actions: Num[Tensor, "batch ..."]) -> Any:
-        """Do the actions; note the returns of episodes that end.
+        """Take the actions in the environments, and record the returns of episodes that end.
 
         Raises:
             LearningDiverged: if an action is not finite.
@@ -303,7 +300,7 @@ class Learner(ABC):
         return EvaluationPoint(self.total_steps, self.seconds, *numbers)
 
     def _keep(self, path: str | Path) -> None:
-        """Save, unless it is nothing to go on from."""
+        """Save, unless a parameter is not finite."""
         require_finite(self.parts(), self.total_steps)
         self.save(path)
 
@@ -329,7 +326,7 @@ class Learner(ABC):
         }
 
     def _description(self) -> dict[str, str]:
-        """What an environment must have in common with that of a file."""
+        """The description of the spaces, which the environment of a file must share."""
         kind = "a choice of" if self.actions.is_discrete else "a box of"
         return {"observation": f"{self.observations.features} features", "action": f"{kind} {self.actions.size}"}
 

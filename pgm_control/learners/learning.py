@@ -1,4 +1,4 @@
-"""What comes of learning: how it ended, what is logged on the way, and what the policy earned."""
+"""The results of learning: how it ended, the log, and the evaluations of the policy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ..errors import LearningDiverged
 from ..runtime.checkpoint_checks import Check, Problem, every, fields, mapping, number, row
 from ..runtime.status import Status
 
-_RECENT = 100  # episodes in the mean return of the log
+_RECENT = 100  # the number of episodes in the mean return of the log
 
 EVALUATION: dict[str, Check] = {
     "step": number(0, whole=True),
@@ -20,7 +20,7 @@ EVALUATION: dict[str, Check] = {
     "standard_error": number(0, infinite=True),
     "length": number(0),
 }
-"""What the parts of an evaluation must be."""
+"""The checks of the fields of an evaluation."""
 
 
 class LearningStatus(Status):
@@ -34,13 +34,13 @@ class LearningStatus(Status):
 @final
 @dataclass(frozen=True)
 class EvaluationPoint:
-    """The policy as it was after so many steps, in the true world.
+    """The evaluation of the policy in the environment after a number of steps.
 
     Attributes:
-        step: of the environment.
-        seconds: spent learning until then.
-        mean, standard_error: of the undiscounted returns of whole episodes, in reward units.
-        length: mean number of steps of an episode.
+        step: the number of steps made in the environment.
+        seconds: the time spent learning until then.
+        mean, standard_error: those of the undiscounted returns of whole episodes, in reward units.
+        length: the mean number of steps of an episode.
     """
 
     step: int
@@ -53,14 +53,14 @@ class EvaluationPoint:
 @final
 @dataclass(frozen=True, repr=False)
 class Learning:
-    """What `learn` did.
+    """The result of `learn`.
 
     Attributes:
         status: how it ended; `status.message` explains it.
-        total_steps: of the environment, all together.
-        seconds: spent learning, all together.
+        total_steps: the number of steps made in the environment, in all calls together.
+        seconds: the time spent learning, in all calls together.
         log: a row of numbers for every `log_every` steps.
-        evaluations: of the policy, on the way.
+        evaluations: the evaluations of the policy during learning.
     """
 
     status: LearningStatus
@@ -70,7 +70,7 @@ class Learning:
     evaluations: tuple[EvaluationPoint, ...]
 
     def __repr__(self) -> str:
-        """The last evaluation and the message."""
+        """The last evaluation, the number of steps, the time and the message."""
         last = self.evaluations[-1] if self.evaluations else None
         earned = "" if last is None else f"return {last.mean:.6g} ± {last.standard_error:.2g}, "
         return f"Learning({earned}{self.total_steps} steps, {self.seconds:.1f} s. {self.status.message})"
@@ -78,29 +78,29 @@ class Learning:
 
 @final
 class Journal:
-    """What a learner writes down while it learns: episodes that ended, rows of numbers, evaluations.
+    """The record of a learner: the episodes that ended, the rows of the log, and the evaluations.
 
     Attributes:
-        episodes: how many ended.
-        log: the rows.
-        evaluations: of the policy, on the way.
+        episodes: the number of episodes that ended.
+        log: the rows of the log.
+        evaluations: the evaluations of the policy during learning.
     """
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start with an empty record."""
         self.episodes = 0
         self.log: list[dict[str, float]] = []
         self.evaluations: list[EvaluationPoint] = []
         self._recent: list[tuple[float, int]] = []
 
     def ended(self, total: float, length: int) -> None:
-        """An episode ended: the sum of its rewards, in reward units, and its number of steps."""
+        """Record an episode that ended: its return `total`, in reward units, and its number of steps `length`."""
         self._recent.append((total, length))
         del self._recent[:-_RECENT]
         self.episodes += 1
 
     def row(self, steps: int, seconds: float, metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
-        """A row of the log: the mean of the newest episodes, and the metrics.
+        """Add a row to the log and return it: means over the latest episodes, and the metrics.
 
         Raises:
             LearningDiverged: if a number is not finite.
@@ -120,7 +120,7 @@ class Journal:
         return row
 
     def facts(self) -> dict[str, Any]:
-        """What JSON keeps of it."""
+        """The record in a form that JSON can represent."""
         return {
             "episodes": self.episodes,
             "recent": self._recent,
@@ -130,7 +130,7 @@ class Journal:
 
     @staticmethod
     def checks() -> dict[str, Check]:
-        """What each of the facts must be."""
+        """The checks of the entries of `facts`."""
         return {
             "episodes": number(0, whole=True),
             "recent": every(row([number(), number(0, whole=True)])),
@@ -139,7 +139,7 @@ class Journal:
         }
 
     def restore(self, facts: Mapping[str, Any]) -> None:
-        """Put back what `facts` gave."""
+        """Restore a record that `facts` returned."""
         self.episodes = facts["episodes"]
         self._recent = [(float(total), int(length)) for total, length in facts["recent"]]
         self.log = list(facts["log"])
@@ -147,11 +147,11 @@ class Journal:
 
 
 def _check_row(found: Any) -> Problem | None:
-    """Numbers by name, among them those that every row has."""
+    """Check a row of the log: numbers by name, including those that every row has."""
     problem = fields({name: number(0) for name in ("step", "seconds", "episodes")}, others=True)(found)
     return problem if problem is not None else mapping(number())(found)
 
 
 def described(self: Any) -> str:
-    """A learner in one line: its class, its environment and the steps made."""
+    """A learner in one line: its class, its environment and the number of steps made."""
     return f"{type(self).__name__}({self.env_id or 'an environment'}, {self.total_steps} steps)"

@@ -1,4 +1,4 @@
-"""Soft actor-critic as it was first published: the clamped guide, amortised, with a network for each message.
+"""Soft actor-critic as first published: the amortised clamped guide, with a network for each message.
 
 Sources:
     [fujimoto2018] S. Fujimoto, H. van Hoof and D. Meger, Addressing function approximation error in actor-critic
@@ -33,22 +33,22 @@ from .saved import configuration
 
 @final
 class OriginalSAC(Learner):
-    r"""Soft actor-critic in its first form: two critics, a network for V that is followed slowly, and a fixed τ.
+    r"""Soft actor-critic in its first form: two critics, a network for V with a slow target network, and a fixed τ.
 
     $$Q \to L_\beta[r + \gamma \bar V(s')], \qquad
         V(s) \to \mathbb{E}_{a \sim \pi}\bigl[\min_i Q_i(s, a) - \tau \log \tfrac{\pi(a|s)}{\rho(a|s)}\bigr]$$
     $$\pi \to \arg\min_\pi \mathbb{E}_s\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{(\min_i Q_i - V) / \tau}\bigr)$$
 
-    These are the equations of `infer`, in its order: V and Q are the backward messages, and π the policy. The paper
-    scales rewards by 1/τ and has τ = 1; here Q and V are in reward units. Its V takes new actions from π, and for
+    These are the equations of `infer`, in the same order: V and Q are the backward messages, and π is the policy. The
+    paper scales rewards by 1/τ and has τ = 1; here Q and V are in reward units. V uses new actions sampled from π; for
     discrete actions the expectations are sums.
 
-    β is the dial, as in `SAC`: 0 is the algorithm as published. Here it is exact in a box too: V(s') is a function of
-    s' alone, so that the dice are all the chance that is left in $r + \gamma \bar V(s')$.
+    β is the optimism, as in `SAC`: 0 is the algorithm as published. Here it is exact in a box too: V(s') is a function
+    of s' alone, so the only randomness in $r + \gamma \bar V(s')$ is that of the dynamics.
 
     Attributes:
-        actor: the policy's network.
-        critics: two Q networks as one.
+        actor: the network of the policy.
+        critics: two Q networks in one `Network`.
         soft_value: the network of V.
 
     References:
@@ -80,27 +80,28 @@ class OriginalSAC(Learner):
 
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
-            temperature: τ, in reward units per nat: one over the paper's reward scale.
-            action_prior: ρ; uniform unless given. See `ActionPrior`.
-            policy: in a box "gaussian", squashed, or "flow", which can have several modes; or a function that makes a
-                module, see `policy_of`.
+            temperature: τ, in reward units per nat; the paper's reward scale is 1/τ.
+            action_prior: ρ; default: uniform. See `ActionPrior`.
+            policy: in a box "gaussian", a squashed Gaussian, or "flow", which can have several modes; or a function
+                that makes a module, see `policy_of`.
             optimism: β.
-            discount: γ, the probability to survive a step.
-            hidden: units of each hidden layer; () is linear, on one-hot features a table.
-            learning_rate: of Adam, for all networks.
-            batch_size: transitions in an update.
-            capacity: transitions that are kept.
-            learning_starts: steps with actions of the prior, before the first update.
-            num_updates: for each round of steps, one in each environment.
-            target_rate: how far the target of V follows in an update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
-            num_envs: copies of the environment side by side.
+            discount: γ, the probability of surviving a step.
+            hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
+                features.
+            learning_rate: the learning rate of Adam, for all networks.
+            batch_size: the number of transitions in an update.
+            capacity: the number of transitions that are kept.
+            learning_starts: the number of steps with actions from the prior, before the first update.
+            num_updates: the number of updates after each step in all copies.
+            target_rate: the fraction of the way that the target of V moves in an update.
+            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
-            InvalidArgument: naming the argument.
-            UnsupportedEnvironment: if there is no policy here for the spaces.
+            InvalidArgument: if an argument does not fit; the message names it.
+            UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         check_temperature(temperature)
@@ -124,15 +125,15 @@ class OriginalSAC(Learner):
         self._experience = Experience(self, prior, capacity, batch_size, learning_starts, num_updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """A draw from the policy, or its most probable action (in a box as the policy says)."""
+        """A sample from the policy, or its most probable action (in a box the policy defines it)."""
         return self.actor.act(features, deterministic)
 
     def advance(self) -> Mapping[str, Tensor | float]:
-        """A step in each environment, and updates of everything."""
+        """Make a step in each environment, and update all networks."""
         return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
-        """All that learns."""
+        """All that is saved, by name."""
         return {
             "actor": self.actor,
             "critics": self.critics,
@@ -146,7 +147,7 @@ class OriginalSAC(Learner):
         }
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
-        """The critics, the policy, V, and last its target."""
+        """Update the critics, the policy, V, and last the target of V."""
         with torch.no_grad():
             ahead = self._target(batch.next_observation)[0, :, 0]
             y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)

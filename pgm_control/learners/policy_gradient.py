@@ -1,4 +1,4 @@
-"""Maximum-entropy policy gradient: variational inference in a simulated model, and nothing else.
+"""Maximum-entropy policy gradient, which is variational inference in a simulated model.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -36,16 +36,17 @@ from .saved import configuration
 
 @final
 class MaxEntPolicyGradient(Learner):
-    r"""`SVI(SimulatorModel(env), SimulatedGuide(model), Adam, ToGoELBO(baseline))`, a step for each few episodes.
+    r"""Policy gradient as `SVI(SimulatorModel(env), SimulatedGuide(model), Adam, ToGoELBO(baseline))`.
 
-    The guide is clamped, so what is maximised is $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$, by REINFORCE with
-    reward to go, entropy to go and a baseline. It uses each episode once: it needs many more than `SAC`, but no critic
-    that could be wrong; its gradient is unbiased, but for what a baseline says of truncated episodes.
+    Each step of SVI uses one new episode from each copy of the environment. The guide is clamped, so the objective is
+    $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$. It is maximised by REINFORCE with reward to go, entropy to go and
+    a baseline. Each episode is used once, so this needs many more episodes than `SAC`, but no critic. Its gradient is
+    unbiased, except where the baseline stands for the remainder of truncated episodes.
 
     Attributes:
         model: the environment as a Pyro program.
-        guide: the policy as one.
-        baseline: b(s), in nats.
+        guide: the policy as a Pyro program.
+        baseline: the baseline b(s), in nats.
 
     References:
         [williams1992], [sutton2000], [levine2018]
@@ -71,21 +72,22 @@ class MaxEntPolicyGradient(Learner):
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
             temperature: τ, in reward units per nat.
-            action_prior: ρ; uniform unless given. See `SimulatorModel`.
-            discount: γ, the probability to survive a step, in (0, 1].
-            horizon: T, after which nothing is worth anything; unless given, the environment's time limit truncates. A
-                policy that should know the time must observe it.
-            hidden: units of each hidden layer; () is linear, on one-hot features a table.
-            learning_rate: of Adam, for policy and baseline.
-            policy: any module from (batch, features) to a Pyro distribution over actions. Unless given, categorical
-                or a squashed Gaussian one.
-            num_envs: episodes in a step.
+            action_prior: ρ; default: uniform. See `SimulatorModel`.
+            discount: γ, the probability of surviving a step, in (0, 1].
+            horizon: T, after which there is no further reward; default: the environment's time limit, which truncates.
+                A policy that depends on time must observe it.
+            hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
+                features.
+            learning_rate: the learning rate of Adam, for policy and baseline.
+            policy: any module from (batch, features) to a Pyro distribution over actions. Default: categorical, or in a
+                box a squashed Gaussian.
+            num_envs: the number of episodes in a step.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
-            InvalidArgument: naming the argument.
-            UnsupportedEnvironment: if there is no policy here for the spaces.
+            InvalidArgument: if an argument does not fit; the message names it.
+            UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         learning_rate = positive("learning_rate", learning_rate)
@@ -100,7 +102,7 @@ class MaxEntPolicyGradient(Learner):
         self._optimisers = _Optimisers(optim, self._parameters())
 
     def advance(self) -> Mapping[str, Tensor | float]:
-        """Play whole episodes, and make a step of SVI."""
+        """Run whole episodes, and make a step of SVI."""
         resets, random = self.model.num_resets, generator_states(self.device)
         try:
             loss = float(self._svi.step())  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
@@ -119,7 +121,7 @@ class MaxEntPolicyGradient(Learner):
         return {"elbo": -loss}
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """A draw from the policy, or its most probable action (the median in a box)."""
+        """A sample from the policy, or its most probable action (the median in a box)."""
         policy: Any = self.guide.policy(features)
         if not deterministic:
             return policy.sample()
@@ -128,7 +130,7 @@ class MaxEntPolicyGradient(Learner):
         return policy.median if hasattr(policy, "median") else policy.mean
 
     def parts(self) -> dict[str, Any]:
-        """All that learns, and which episodes come next."""
+        """All that is saved, by name: networks, optimisers, and the number of resets so far."""
         return {
             "guide": self.guide,
             "baseline": self.baseline,
@@ -142,7 +144,7 @@ class MaxEntPolicyGradient(Learner):
 
 @final
 class Baseline(torch.nn.Module):
-    """b(s), in nats, by a network that starts at 0."""
+    """The baseline b(s), in nats: a network that starts at 0."""
 
     def __init__(self, features: int, hidden: Sequence[int]) -> None:
         """Make the network."""
@@ -152,45 +154,45 @@ class Baseline(torch.nn.Module):
         torch.nn.init.zeros_(self.network.biases[-1])
 
     def forward(self, observation: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
-        """The objective that is expected from here on."""
+        """The expected objective from the present observation on, in nats."""
         return self.network(observation)[0, :, 0]
 
 
 @final
 class _Optimisers:
-    """The state of a Pyro optimiser, which keeps one optimiser a parameter."""
+    """The state of a Pyro optimiser, which keeps one optimiser per parameter."""
 
     def __init__(self, optim: PyroOptim, parameters: Sequence[torch.nn.Parameter]) -> None:
         self._optim, self._parameters = optim, {str(i): each for i, each in enumerate(parameters)}
 
     def state(self) -> dict[str, Any]:
-        """Those there are, by the number of the parameter."""
+        """The states of the existing optimisers, by the index of the parameter."""
         return states_of(self._optim, self._parameters)
 
     def check(self, state: Any) -> Problem | None:
-        """What is wrong with a state."""
+        """The problem with a state, or None."""
         return check_of(self._optim, self._parameters, state)(state)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put back what `state` gave."""
+        """Restore a state that `state` returned."""
         restored(self._optim, self._parameters, state)
 
 
 @final
 class _Episodes:
-    """Which come next: the number of resets so far says it."""
+    """The state of the episodes: the number of resets so far determines the next ones."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
     def state(self) -> dict[str, int]:
-        """The number."""
+        """The number of resets, for a checkpoint."""
         return {"num_resets": self._model.num_resets}
 
     def check(self, state: Any) -> Problem | None:
-        """What is wrong with a state."""
+        """The problem with a state, or None."""
         return fields({"num_resets": number(0, whole=True)})(state)
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Put it back."""
+        """Restore the number of resets."""
         self._model.num_resets = state["num_resets"]

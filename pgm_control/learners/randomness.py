@@ -1,4 +1,4 @@
-"""Random numbers of one's own, from torch's global generators."""
+"""Saving and restoring the states of torch's global generators."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ..runtime.checkpoint_checks import Check, either, generator_state, row, ten
 
 
 def forked(device: torch.device) -> Any:
-    """A context after which torch's generators are as before."""
+    """A context after which torch's generators have their former states."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
@@ -20,13 +20,13 @@ def generator_states(device: torch.device) -> list[Tensor]:
 
 
 def check_generators(device: torch.device) -> Check:
-    """What `generator_states` must be here: those of another device count on the CPU alone."""
+    """The check of `generator_states` on this device: after another device only the state of the CPU is used."""
     other = generator_state(device) if device.type == "cuda" else tensor((None,), torch.uint8)
     return either(row([generator_state()]), row([generator_state(), other]))
 
 
 def set_generators(states: Sequence[Tensor], device: torch.device) -> None:
-    """Put the states back."""
+    """Restore the states of the generators."""
     torch.set_rng_state(states[0])
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1], device)

@@ -1,4 +1,4 @@
-"""The last transitions, to learn from again and again."""
+"""The replay buffer: the latest transitions, sampled repeatedly."""
 
 from typing import Any, NamedTuple, final
 
@@ -12,32 +12,32 @@ from ..text.one_line import one_line
 
 
 class Transitions(NamedTuple):
-    """A batch of them."""
+    """A batch of transitions."""
 
     observation: Float[Tensor, "batch feature"]
     action: Num[Tensor, "batch ..."]
     reward: Float[Tensor, " batch"]
     next_observation: Float[Tensor, "batch feature"]
     goes_on: Float[Tensor, " batch"]
-    """1, or 0 where the environment terminated: there is no value beyond. A time limit does not terminate."""
+    """1, or 0 where the environment terminated, so that the next value is 0. A time limit does not terminate."""
 
     __repr__ = one_line
 
 
 @final
 class Replay:
-    """A ring of transitions, allocated once; a transition is one row, so that a batch is one gather.
+    """A ring buffer of transitions, allocated once; a transition is one row, so that a batch is one gather.
 
     Attributes:
-        capacity: how many it holds.
-        count: how many it was given, ever.
+        capacity: the largest number of transitions that it holds.
+        count: the number of transitions added so far.
     """
 
     def __init__(self, capacity: int, features: int, action_size: int, is_discrete: bool, device: torch.device) -> None:
-        """Allocate it.
+        """Allocate the buffer.
 
         Raises:
-            InvalidArgument: if it does not fit into memory.
+            InvalidArgument: if the buffer does not fit into memory.
         """
         self.capacity, self.count = capacity, 0
         self._features, self._is_discrete = features, is_discrete
@@ -52,7 +52,7 @@ class Replay:
             ) from problem
 
     def __len__(self) -> int:
-        """How many there are now."""
+        """The number of transitions stored now."""
         return min(self.count, self.capacity)
 
     def add(
@@ -63,7 +63,7 @@ class Replay:
         next_observation: Float[Tensor, "batch feature"],
         terminated: Bool[Tensor, " batch"],
     ) -> None:
-        """Write a batch over the oldest."""
+        """Add a batch; if the buffer is full, it overwrites the oldest transitions."""
         number = len(observation)
         flat = action.reshape(number, -1).to(torch.float32)
         goes_on = (~terminated).to(torch.float32)
@@ -76,18 +76,18 @@ class Replay:
         self.count += number
 
     def sample(self, number: int) -> Transitions:
-        """A batch, uniformly with replacement, by torch's generator."""
+        """A batch sampled uniformly with replacement, from torch's generator."""
         index = torch.randint(len(self), (number,), device=self._rows.device)
         return self._split(self._rows[index])
 
     def state(self) -> dict[str, Tensor | int]:
-        """What there is, for a checkpoint."""
+        """The stored transitions and the count, for a checkpoint."""
         return {"rows": self._rows[: len(self)].cpu().clone(), "count": self.count}
 
     def check(self, state: Any) -> Problem | None:
-        """What is wrong with a state: the rows that there are, of whole transitions, and how many there ever were.
+        """The problem with a state, or None: it must hold the stored rows, and the number of transitions ever added.
 
-        Rewards beyond the range of float32 are infinite there.
+        Rewards beyond the range of float32 are stored as infinite.
         """
         problem = fields({"rows": anything, "count": number(0, whole=True)})(state)
         if problem is not None:
@@ -98,14 +98,14 @@ class Replay:
             return Problem(("rows",), problem.text)
         goes_on, end = state["rows"][:, -1], 2 * self._features + self._action_size
         if not bool(((goes_on == 0) | (goes_on == 1)).all()):
-            return Problem(("rows",), "must say by 0 or 1 whether a transition goes on, but does not")
+            return Problem(("rows",), "must mark by 0 or 1 whether a transition goes on, but does not")
         actions = state["rows"][:, 2 * self._features : end]
         if self._size is not None and not bool(((actions >= 0) & (actions < self._size) & (actions % 1 == 0)).all()):
             return Problem(("rows",), f"must hold actions from 0 to {self._size - 1}, but holds others")
         return None
 
     def restore(self, state: dict[str, Tensor | int]) -> None:
-        """Put back what `state` gave."""
+        """Restore a state that `state` returned."""
         rows, count = state["rows"], state["count"]
         assert isinstance(rows, Tensor)
         assert isinstance(count, int)

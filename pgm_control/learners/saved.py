@@ -1,4 +1,4 @@
-"""What a file must hold for a learner to be made again from it, and how its parts are put back."""
+"""Loading a learner from a file: the checks of its contents, and the restoration of its parts."""
 
 import inspect
 import json
@@ -37,7 +37,7 @@ _TENSORS = fields(
         "worlds": fields({"episodes": every(anything), "actions": anything}),
     }
 )
-"""What its part of a file must be before there is a learner to compare it with."""
+"""The checks of the tensors in a file that are possible before the learner exists."""
 _FACTS: dict[str, Check] = {
     "env": either(text, nothing),
     "description": mapping(text),
@@ -46,25 +46,25 @@ _FACTS: dict[str, Check] = {
     "total_steps": number(0, whole=True),
     "seconds": number(0),
 }
-"""What each fact of a learner must be, but for those of its journal."""
+"""The checks of the facts of a learner, except those of its journal."""
 _NARROW = {"hidden": every(number(1, whole=True)), "seed": number(0, whole=True)}
-"""Arguments that a file holds in fewer forms than their types allow."""
+"""The checks of arguments that have fewer forms in a file than their types allow."""
 
 
 def read_learner(
     kind: Any, path: str | Path, journal: Mapping[str, Check], given: Collection[str], env_is_given: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tensors and the facts of a learner of this class, with every fact checked.
+    """The tensors and the facts of a learner of this class, read from a file, with every fact checked.
 
     Args:
-        kind: the class.
-        path: of the file.
-        journal: the checks of what its journal holds.
-        given: the names of arguments that are passed instead of read.
+        kind: the class of the learner.
+        path: the path of the file.
+        journal: the checks of the contents of its journal.
+        given: the names of the arguments that are passed instead of read.
         env_is_given: whether the environment is passed too.
 
     Raises:
-        InvalidCheckpoint: if it cannot be read, or holds something else.
+        InvalidCheckpoint: if the file cannot be read, or holds something else.
     """
     tensors, facts = read(path, kind.__name__, _TENSORS, fields({**_FACTS, **journal}), REMEDY)
     if not env_is_given:
@@ -72,24 +72,24 @@ def read_learner(
     require_arguments(kind, path, facts["config"], facts["left_out"], given)
     if (
         not env_is_given and "num_envs" not in given and "num_envs" in facts["config"]
-    ):  # so many would be made before they are compared
+    ):  # compare first: otherwise so many copies would be made
         there = {"number of environments side by side": len(tensors["worlds"]["episodes"])}
         require_same(path, there, dict.fromkeys(there, facts["config"]["num_envs"]), REMEDY)
     return tensors, facts
 
 
 def state_of(part: Any) -> Any:
-    """Of a module or an optimiser, or what the part says itself."""
+    """The state of a part: its own `state()`, or the state dictionary of a module or an optimiser."""
     return part.state() if hasattr(part, "state") and callable(part.state) else part.state_dict()
 
 
 def restore_to(part: Any, state: Any) -> None:
-    """Put back what `state_of` gave."""
+    """Restore a state that `state_of` returned."""
     (part.restore if hasattr(part, "restore") else part.load_state_dict)(state)
 
 
 def check_of(part: Any) -> Check:
-    """What its state must be, as the part says itself; of a module the names, shapes and dtypes that it has now."""
+    """The check of a part's state: its own `check`, or for a module its present names, shapes and dtypes."""
     if hasattr(part, "check"):
         return part.check
     return alike(part.state_dict()) if isinstance(part, torch.nn.Module) else anything
@@ -99,11 +99,11 @@ def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mappi
     """A learner from the environment and the arguments that a file holds.
 
     Args:
-        kind: its class.
-        path: of the file.
+        kind: the class of the learner.
+        path: the path of the file.
         env: the id of the environment, without a module part.
         config: the arguments.
-        ours: whether all of them are the file's, so that none is wrong by the caller's mistake.
+        ours: whether all arguments come from the file, so that none can be a mistake of the caller.
 
     Raises:
         InvalidCheckpoint: if Gymnasium does not make the environment, or the class refuses the arguments.
@@ -119,17 +119,17 @@ def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mappi
         raise InvalidCheckpoint(
             f"Gymnasium cannot make {env!r}, the environment of {path}: {problem}{remedy}"
         ) from problem
-    except Exception as problem:  # whatever the environment of an id that is not the learner's may raise
+    except Exception as problem:  # the environment of a wrong id may raise anything
         if not ours:
             raise
         raise InvalidCheckpoint(f"{path} holds what cannot be made here: {problem} {REMEDY}") from problem
 
 
 def require_plain_id(path: object, found: str | None) -> None:
-    """Require from a file the id of an environment that Gymnasium makes without importing a module that the id names.
+    """Require the id in a file to name an environment that Gymnasium makes without importing a module named in the id.
 
     Raises:
-        InvalidCheckpoint: if there is none, or it has a module part.
+        InvalidCheckpoint: if there is no id, or it has a module part.
     """
     if found is None:
         raise InvalidCheckpoint(f"{path} was made in an environment without an id. Pass it: load(path, env=…).")
@@ -144,17 +144,17 @@ def require_plain_id(path: object, found: str | None) -> None:
 def require_arguments(
     kind: Any, path: object, config: Mapping[str, Any], left_out: Collection[str] = (), given: Collection[str] = ()
 ) -> None:
-    """Require from a file the arguments of a learner: all of them, each of its kind.
+    """Require a file to hold all arguments of a learner, each with a value of the right kind.
 
     Args:
         kind: the class of the learner.
-        path: of the file.
-        config: the arguments that it holds.
-        left_out: the names of those that JSON has no place for.
-        given: the names of those that are passed instead.
+        path: the path of the file.
+        config: the arguments that the file holds.
+        left_out: the names of the arguments that JSON cannot represent.
+        given: the names of the arguments that are passed instead.
 
     Raises:
-        InvalidCheckpoint: naming the argument.
+        InvalidCheckpoint: if an argument is missing or wrong; the message names it.
     """
     for name in left_out:
         if name not in given:
@@ -169,14 +169,14 @@ def require_arguments(
 
 
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a learner, from the `locals()` of its constructor: all but itself and the environment."""
+    """The arguments of a learner, from the `locals()` of its constructor, without `self` and the environment."""
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
     config = {name: value for name, value in plain.items() if name not in ("self", "env", "__class__")}
     return {**config, "hidden": list(given["hidden"])}
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON has it."""
+    """Whether JSON can represent the value."""
     try:
         json.dumps(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Soft actor-critic: the clamped guide, amortised, with critics instead of a model.
+"""Soft actor-critic: the amortised clamped guide, with critics instead of a model.
 
 Sources:
     [christodoulou2019] P. Christodoulou, Soft actor-critic for discrete action settings. 2019. arXiv:1910.07207
@@ -37,25 +37,26 @@ from .saved import configuration
 
 @final
 class SAC(Learner):
-    r"""Soft actor-critic in its present form: two critics, no network for V, a temperature that may be learned.
+    r"""Soft actor-critic in its present form: two critics, no network for V, and a temperature that can be learned.
 
-    The policy is a clamped guide: it cannot change the dynamics, which appear in model and guide and cancel, so that
-    samples from them are enough. With $\bar Q$ the smaller of two slowly following critics,
+    The policy is a clamped guide: it cannot change the dynamics, which appear in model and guide and cancel, so samples
+    from them are enough. With $\bar Q$ the smaller of two slowly moving target critics,
 
     $$y = r + \gamma \, \mathbb{E}_{a' \sim \pi}\bigl[\bar Q(s', a') - \tau \log \tfrac{\pi(a'|s')}{\rho(a'|s')}\bigr],
         \qquad Q \to L_\beta[y], \qquad
         \pi \to \arg\min_\pi \mathbb{E}_s\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{Q/\tau} / e^{V/\tau}\bigr)$$
 
-    For discrete actions the expectations are sums. In a box they are samples.
+    For discrete actions the expectations are sums. In a box they are estimated from samples.
 
-    β is the dial: 0 is soft actor-critic as published; β > 0 believes in luck, β < 0 in the opposite, through a
-    loss of which $L_\beta$ is the minimiser (`CertaintyEquivalentLoss`). In a box the draw of a' adds its own spread to
-    y, which β ≠ 0 takes for chance; it vanishes as π approaches its optimum, where the bracket is V(s') for every a'.
+    β is the optimism: 0 is soft actor-critic as published, β > 0 is optimistic about the dynamics, and β < 0 is
+    adversarial, through a loss whose minimiser is $L_\beta$ (`CertaintyEquivalentLoss`). In a box the sample a' adds
+    its own variance to y, which β ≠ 0 treats as randomness of the dynamics. This variance vanishes as π approaches its
+    optimum, where the bracket is V(s') for every a'.
 
     Attributes:
-        actor: the policy's network.
-        critics: two Q networks as one.
-        temperature: τ as it is now.
+        actor: the network of the policy.
+        critics: two Q networks in one `Network`.
+        temperature: the current τ.
         prior: ρ, the action prior.
 
     References:
@@ -89,28 +90,29 @@ class SAC(Learner):
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
             temperature: τ, in reward units per nat; or "auto", learned so that the entropy stays near the target.
-            target_entropy: in nats. Unless given −d for a box (of the density in $[-1, 1]^d$), and for A discrete
-                actions half of log A.
-            action_prior: ρ; uniform unless given. See `ActionPrior`.
-            policy: in a box "gaussian", squashed, or "flow", which can have several modes; or a function that makes a
-                module, see `policy_of`.
-            optimism: β; other than 0 it needs a fixed temperature.
-            discount: γ, the probability to survive a step, in [0, 1).
-            hidden: units of each hidden layer; () is linear, on one-hot features a table.
-            learning_rate: of Adam, for all networks.
-            batch_size: transitions in an update.
-            capacity: transitions that are kept.
-            learning_starts: steps with actions of the prior, before the first update.
-            num_updates: for each round of steps, one in each environment.
-            target_rate: how far the target critics follow in an update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
-            num_envs: copies of the environment side by side.
+            target_entropy: the target of the entropy, in nats. Default: −d for a box (of the density in $[-1, 1]^d$),
+                and half of log A for A discrete actions.
+            action_prior: ρ; default: uniform. See `ActionPrior`.
+            policy: in a box "gaussian", a squashed Gaussian, or "flow", which can have several modes; or a function
+                that makes a module, see `policy_of`.
+            optimism: β; values other than 0 need a fixed temperature.
+            discount: γ, the probability of surviving a step, in [0, 1).
+            hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
+                features.
+            learning_rate: the learning rate of Adam, for all networks.
+            batch_size: the number of transitions in an update.
+            capacity: the number of transitions that are kept.
+            learning_starts: the number of steps with actions from the prior, before the first update.
+            num_updates: the number of updates after each step in all copies.
+            target_rate: the fraction of the way that the target critics move in an update.
+            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
-            InvalidArgument: naming the argument.
-            UnsupportedEnvironment: if there is no policy here for the spaces.
+            InvalidArgument: if an argument does not fit; the message names it.
+            UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         _check(temperature, target_entropy, optimism)
@@ -141,23 +143,23 @@ class SAC(Learner):
 
     @property
     def temperature(self) -> float:
-        """τ, in reward units per nat."""
+        """The current temperature τ, in reward units per nat."""
         return math.exp(self._scalars["log_temperature"].item())
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """A draw from the policy, or its most probable action (the median in a box)."""
+        """A sample from the policy, or its most probable action (the median in a box)."""
         return self.actor.act(features, deterministic)
 
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
-        """Learn from other rewards than the environment's: a function of a batch, asked anew in each update."""
+        """Replace the environment's rewards by a function of a batch, which is called in each update."""
         self._experience.reward = reward
 
     def advance(self) -> Mapping[str, Tensor | float]:
-        """A step in each environment, and updates of everything."""
+        """Make a step in each environment, and update all networks."""
         return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
-        """All that learns."""
+        """All that is saved, by name."""
         return {
             "actor": self.actor,
             "critics": self.critics,
@@ -170,7 +172,7 @@ class SAC(Learner):
         }
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
-        """The critics and their targets, then the policy and the temperature."""
+        """Update the critics and their targets, then the policy and the temperature."""
         log_temperature = self._scalars["log_temperature"]
         temperature = log_temperature.detach().exp()
         with torch.no_grad():
@@ -181,7 +183,7 @@ class SAC(Learner):
         follow(self._targets, self.critics, self._rate)
         actor_loss, entropy = self._policy_loss(self.critics, batch.observation, temperature)
         if self._learns_temperature:
-            log_temperature.grad = entropy - self._target_entropy  # of the product of the two
+            log_temperature.grad = entropy - self._target_entropy  # the gradient of log τ (entropy − target)
         self._actor_descent(actor_loss.mean())
         return {"critic_loss": critic_loss.detach(), "entropy": entropy, "temperature": temperature}
 
@@ -195,6 +197,6 @@ def _check(temperature: Any, target_entropy: Any, optimism: Any) -> None:
         )
     if temperature == "auto" and optimism != 0:
         raise InvalidArgument(
-            f"`optimism` must be 0 while the temperature is learned, but is {optimism!r}: β is a price in units of τ. "
+            f"`optimism` must be 0 while the temperature is learned, but is {optimism!r}: the loss is for fixed β/τ. "
             "Give a temperature."
         )

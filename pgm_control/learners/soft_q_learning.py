@@ -1,4 +1,4 @@
-"""Soft Q-learning: soft value iteration from samples; the policy is read off the values.
+"""Soft Q-learning: soft value iteration from samples; the policy follows from the values.
 
 Sources:
     [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
@@ -40,21 +40,22 @@ class SoftQLearning(Learner):
         V(s) = \tau \log \mathbb{E}_{a \sim \rho}\, e^{\bar Q(s, a) / \tau}, \qquad
         \pi(a|s) = \rho(a|s)\, e^{(Q(s, a) - V(s)) / \tau}$$
 
-    with $\bar Q$ a slowly following critic. These are the equations of `infer(model, optimism=β)`, with samples of the
-    dynamics in the place of their probabilities. On one-hot observations and with `hidden=()` Q is a table. The network
-    gives Q/τ, the log backward message, so that the unit of the rewards does not matter, only r/τ does.
+    with $\bar Q$ a slowly moving target critic. These are the equations of `infer(model, optimism=β)`, with samples of
+    the dynamics in place of their probabilities. On one-hot observations and with `hidden=()` Q is a table. The network
+    outputs Q/τ, the log backward message, so only r/τ matters and not the unit of the rewards.
 
-    For discrete actions V and π are exact sums, and there is no network of the policy. In a box V is estimated from
-    `num_particles` actions of the prior, and a network learns to sample π by the Stein variational gradient
-    (`stein_loss`). The prior must then reach good actions within so many draws: `effective` in the log says how many
-    of them count. From few the value is too low, and what spread it has β ≠ 0 takes for chance.
+    For discrete actions V and π are exact, and the policy has no network. In a box V is estimated from `num_particles`
+    actions sampled from the prior, and a network learns to sample π by the Stein variational gradient (`stein_loss`).
+    The prior must then reach good actions within that number of samples; `effective` in the log is the effective number
+    of samples. If it is small, the value is too low, and β ≠ 0 treats the variance of the estimate as randomness of the
+    dynamics.
 
-    β is the dial: 0 is soft Q-learning as published; β > 0 believes in luck, β < 0 in the opposite, through a loss of
-    which $L_\beta$ is the minimiser (`CertaintyEquivalentLoss`).
+    β is the optimism: 0 is soft Q-learning as published, β > 0 is optimistic about the dynamics, and β < 0 is
+    adversarial, through a loss whose minimiser is $L_\beta$ (`CertaintyEquivalentLoss`).
 
     Attributes:
         critic: the network of Q/τ, in nats.
-        sampler: the policy's network in a box; None for discrete actions.
+        sampler: the network of the policy in a box; None for discrete actions.
         prior: ρ, the action prior.
 
     References:
@@ -87,25 +88,27 @@ class SoftQLearning(Learner):
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
             temperature: τ > 0, in reward units per nat.
-            action_prior: ρ; uniform unless given. See `ActionPrior`.
+            action_prior: ρ; default: uniform. See `ActionPrior`.
             optimism: β.
-            discount: γ, the probability to survive a step.
-            hidden: units of each hidden layer; () is linear, on one-hot features a table.
-            learning_rate: of Adam, for all networks.
-            batch_size: transitions in an update.
-            capacity: transitions that are kept.
-            learning_starts: steps with actions of the prior, before the first update.
-            num_updates: for each round of steps, one in each environment.
-            target_rate: how far the target critic follows in an update.
-            num_particles: actions for each state, in a box: of the prior for the value, of the sampler for its update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits where the processor has them.
-            num_envs: copies of the environment side by side.
+            discount: γ, the probability of surviving a step.
+            hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
+                features.
+            learning_rate: the learning rate of Adam, for all networks.
+            batch_size: the number of transitions in an update.
+            capacity: the number of transitions that are kept.
+            learning_starts: the number of steps with actions from the prior, before the first update.
+            num_updates: the number of updates after each step in all copies.
+            target_rate: the fraction of the way that the target critic moves in an update.
+            num_particles: the number of actions for each state, in a box: from the prior for the value, and from the
+                sampler for its update.
+            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
 
         Raises:
-            InvalidArgument: naming the argument.
-            UnsupportedEnvironment: if there is no policy here for the spaces.
+            InvalidArgument: if an argument does not fit; the message names it.
+            UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         _check(temperature, discount, num_updates, num_particles, learning_rate, target_rate)
@@ -131,7 +134,7 @@ class SoftQLearning(Learner):
         self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, num_updates, products)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """A draw from the policy, or its most probable action (in a box, of some that are always the same draws)."""
+        """A sample from the policy, or its most probable action (in a box, the best of a fixed set of samples)."""
         if self.sampler is None:
             log_policy = self.log_policy(features)
             return log_policy.argmax(-1) if deterministic else torch.multinomial(log_policy.exp(), 1)[:, 0]
@@ -143,24 +146,24 @@ class SoftQLearning(Learner):
 
     @torch.no_grad()
     def log_policy(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
-        """Log-probabilities of all discrete actions, in nats."""
+        """The log-probabilities of all discrete actions, in nats."""
         return torch.log_softmax(self.prior.log_probabilities(features) + self.critic(features)[0], -1)
 
     @torch.no_grad()
     def soft_value(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
-        """V of the critic, in reward units; in a box an estimate, by torch's generator."""
+        """The soft value V of the critic, in reward units; in a box an estimate, sampled with torch's generator."""
         return self._temperature * self._message(self.critic, features)[0]
 
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
-        """Learn from other rewards than the environment's: a function of a batch, asked anew in each update."""
+        """Replace the environment's rewards by a function of a batch, which is called in each update."""
         self._experience.reward = reward
 
     def advance(self) -> Mapping[str, Tensor | float]:
-        """A step in each environment, and updates of everything."""
+        """Make a step in each environment, and update all networks."""
         return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
-        """All that learns."""
+        """All that is saved, by name."""
         found: dict[str, Any] = {
             "critic": self.critic,
             "target": self._target,
@@ -172,7 +175,7 @@ class SoftQLearning(Learner):
         return {**found, "experience": self._experience}
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
-        """The critic, the sampler, and last the target."""
+        """Update the critic, the sampler, and last the target."""
         with torch.no_grad():
             ahead, metrics = self._message(self._target, batch.next_observation)
             y = torch.addcmul(batch.reward / self._temperature, batch.goes_on, ahead, value=self._discount)
@@ -194,13 +197,13 @@ class SoftQLearning(Learner):
     def _message(
         self, critic: Network, features: Float[Tensor, "batch feature"]
     ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor | float]]:
-        """V/τ, in nats, and how good the estimate is."""
+        """The log message V/τ, in nats, and for an estimate its effective number of samples."""
         if self.sampler is None:
             return (self.prior.log_probabilities(features) + critic(features)[0]).logsumexp(-1), {}
         number = self._number
         actions = self.prior.sample(features.repeat_interleave(number, 0)).unflatten(0, (len(features), number))
         q = self._paired(critic, features, actions)
-        alike = torch.zeros_like(q)  # the prior proposes: the ratio of prior and proposal is 1
+        alike = torch.zeros_like(q)  # the proposal is the prior: their ratio is 1
         found = soft_value_of_samples(q, alike, alike, 1.0)
         return found.value, {"effective": found.effective.mean()}
 
@@ -230,7 +233,7 @@ class SoftQLearning(Learner):
 def _check(
     temperature: Any, discount: Any, num_updates: Any, num_particles: Any, learning_rate: Any, rate: Any
 ) -> None:
-    remedy = "Soft Q-learning has no temperature of its own to learn; SAC has."
+    remedy = "Soft Q-learning cannot learn its temperature; SAC can."
     positive("temperature", temperature, "number of reward units per nat", remedy=remedy)
     check_updates(discount, num_updates, learning_rate, rate)
     whole("num_particles", num_particles, 2)

@@ -1,3 +1,3 @@
-"""Networks and the policies made of them."""
+"""Neural networks, and policies made of them."""
 
 __all__: list[str] = []

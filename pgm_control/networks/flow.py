@@ -1,4 +1,4 @@
-"""A policy for boxes that can have several modes: a conditional normalising flow, by Pyro's splines.
+"""A policy for boxes that can have several modes: a conditional normalising flow of Pyro's splines.
 
 Sources:
     [dolatabadi2020] H. M. Dolatabadi, S. Erfani and C. Leckie, Invertible generative modeling using linear rational
@@ -25,7 +25,7 @@ from .mlp import Network
 from .squashed_gaussian import HALF_LOG_2PI, inside, log_jacobian, moments
 
 _BINS = 8
-_DRAWS = 32  # among which the most likely action is looked for
+_DRAWS = 32  # the number of draws from which the most likely action is taken
 _ONE = torch.Size()  # a single sample
 
 
@@ -36,8 +36,8 @@ class SquashedFlow(TorchDistribution):
     $$\log p(a) = \sum_i \log N(z_i; 0, 1) - \log \frac{\partial f_i}{\partial z_i} - \log \sigma_i
         - \log(1 - \tanh^2 u_i), \qquad u = \mu + \sigma f(z)$$
 
-    f is an increasing spline in each coordinate, the spline of a coordinate depending on those before it. Where f is
-    flat there is a mode; with f the identity it is a `SquashedGaussian`.
+    f is an increasing spline in each coordinate, which depends on the coordinates before it. The density has a mode
+    where f is flat. If f is the identity, the distribution is a `SquashedGaussian`.
 
     Attributes:
         loc, log_scale: μ, log σ.
@@ -56,14 +56,14 @@ class SquashedFlow(TorchDistribution):
         log_scale: Float[Tensor, "*batch action"],
         noise: Float[Tensor, "draw action"],
     ) -> None:
-        """Take the parts.
+        """Take the spline, its context, and the mean and scale.
 
         Args:
-            spline: from a context to f, a transform of Pyro.
-            context: what f is conditioned on.
+            spline: a function from a context to f, a transform of Pyro.
+            context: the features on which f is conditioned.
             loc: μ.
             log_scale: log σ.
-            noise: draws of z, of which `mode` takes the best.
+            noise: draws of z, from which `mode` takes the best.
         """
         self._spline, self._context, self._noise = spline, context, noise
         self.loc, self.log_scale = loc, log_scale
@@ -71,16 +71,16 @@ class SquashedFlow(TorchDistribution):
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        """Of a batch of means and scales, as torch asks."""
+        """The constraints of the parameters, which torch requires."""
         return {name: constraints.independent(constraints.real, 1) for name in ("loc", "log_scale")}
 
     @property
     def support(self) -> constraints.Constraint:
-        """The box."""
+        """The box [−1, 1]^d."""
         return constraints.independent(constraints.interval(-1.0, 1.0), 1)
 
     def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "SquashedFlow":
-        """The same for a larger batch."""
+        """The same distribution, expanded to a larger batch."""
         context, loc, log_scale = (
             x.expand(*batch_shape, x.shape[-1]) for x in (self._context, self.loc, self.log_scale)
         )
@@ -90,14 +90,14 @@ class SquashedFlow(TorchDistribution):
 
     @property
     def median(self) -> Float[Tensor, "*batch action"]:
-        """The image of z = 0: the median of the first coordinate, and of each other given those before it."""
+        """The image of z = 0: the median of the first coordinate, and of each other one given those before it."""
         return self._push(torch.zeros_like(self.loc))[0]
 
     @property
     def mode(self) -> Float[Tensor, "*batch action"]:
-        """The most likely of 33 actions: the median, and the images of 32 draws of z that are always the same.
+        """The most likely of 33 actions: the median, and the images of 32 fixed draws of z.
 
-        A median of two modes can lie between them, where no action is good.
+        The median of a distribution with two modes can lie between them, where actions may be bad.
         """
         some = torch.cat((torch.zeros_like(self._noise[:1]), self._noise))
         z = some.reshape(len(some), *(1,) * (self.loc.ndim - 1), -1).expand(-1, *self.loc.shape)
@@ -108,13 +108,13 @@ class SquashedFlow(TorchDistribution):
     def rsample_with_log_prob(
         self, sample_shape: Sequence[int] = _ONE
     ) -> tuple[Float[Tensor, "*sample action"], Float[Tensor, "*sample"]]:
-        r"""Samples and their log-densities, from the same noise: exact, where the action alone has been rounded.
+        r"""Samples and their log-densities, computed from the noise and so exact even where the action is rounded.
 
         Args:
-            sample_shape: of how many, in front of the batch.
+            sample_shape: the shape of the samples, in front of the batch shape.
 
         Returns:
-            Actions, and $\log p(a)$ in nats. Both carry gradients.
+            Actions, and $\log p(a)$ in nats. Both have gradients.
         """
         shape = (*sample_shape, *self.loc.shape)
         return self._push(torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device))
@@ -129,9 +129,9 @@ class SquashedFlow(TorchDistribution):
             return self.rsample(sample_shape)
 
     def log_prob(self, value: Float[Tensor, "*sample action"]) -> Float[Tensor, "..."]:
-        """The log-density of actions, in nats, by the inverse of the flow: d turns of its network.
+        """The log-density of actions, in nats, by the inverse of the flow, which takes d passes of its network.
 
-        Actions at ±1 count as the last float before. Near there u is known to a few per cent only.
+        Actions at ±1 are replaced by the last float before ±1. Near ±1 u is known only to a few per cent.
 
         Args:
             value: actions in [−1, 1].
@@ -144,14 +144,14 @@ class SquashedFlow(TorchDistribution):
     def _push(
         self, z: Float[Tensor, "*sample action"]
     ) -> tuple[Float[Tensor, "*sample action"], Float[Tensor, "*sample"]]:
-        """Actions made of noise, and their log-densities."""
+        """The actions that the noise z gives, and their log-densities."""
         spline = self._conditioned(z)
         moved = spline(z)
         u = torch.addcmul(self.loc, self.log_scale.exp(), moved)
         return inside(u.tanh()), self._log_density(spline, z, moved, u)
 
     def _conditioned(self, x: Float[Tensor, "*sample action"]) -> Any:
-        """f, for the context of each sample."""
+        """The spline f for the context of each sample."""
         return self._spline(self._context.expand(*x.shape[:-1], self._context.shape[-1]))
 
     def _log_density(self, spline: Any, z: Tensor, moved: Tensor, u: Tensor) -> Float[Tensor, "*sample"]:
@@ -163,7 +163,7 @@ class SquashedFlow(TorchDistribution):
 
 @final
 class FlowPolicy(torch.nn.Module):
-    """A `SquashedFlow` whose mean, scale and splines are those of networks. It starts near a squashed Gaussian."""
+    """A `SquashedFlow` whose mean, scale and splines are outputs of networks. It starts near a squashed Gaussian."""
 
     noise: Tensor
 
@@ -171,7 +171,7 @@ class FlowPolicy(torch.nn.Module):
         """Make the networks.
 
         Raises:
-            InvalidArgument: if they have no hidden layer, or one too small to keep the coordinates apart.
+            InvalidArgument: if there is no hidden layer, or one has fewer units than the action has coordinates.
         """
         super().__init__()
         if not hidden or min(hidden) < size:
@@ -189,6 +189,6 @@ class FlowPolicy(torch.nn.Module):
         return SquashedFlow(self.spline.condition, features, *moments(self.network(features)[0]), self.noise)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
-        """A draw, or the most likely of some that are always the same."""
+        """A sample, or the most likely action of a fixed set of draws."""
         policy = self(features)
         return policy.mode.detach() if deterministic else policy.sample()

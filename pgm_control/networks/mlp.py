@@ -1,4 +1,4 @@
-"""Networks: fully connected, several copies at once."""
+"""Fully connected networks, several copies at once."""
 
 import itertools
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from .precision import short_products
 
-_THIN = 32  # multiplied in bfloat16, it would not be faster
+_THIN = 32  # matrices thinner than this are not faster in bfloat16
 _Views = tuple[list[Tensor], list[Tensor]]
 
 
 @final
 class Network(torch.nn.Module):
-    """A fully connected network with rectifiers, or several of one shape side by side, multiplied together.
+    """A fully connected network with rectifiers, or several of the same shape, which are evaluated together.
 
-    Without hidden layers it is linear: on one-hot features, a table. All weights are one row of memory, which an
-    optimiser and a target network move in one operation, and the backward pass is written out: a step of the
-    soft actor-critic takes a sixth less time for it.
+    Without hidden layers it is linear, which on one-hot features is a table. All weights are one row of memory, which
+    an optimiser and a target network update in one operation, and the backward pass is explicit. This makes a step of
+    soft actor-critic a sixth faster.
 
     Attributes:
-        copies: how many networks.
-        flat: all that is learned, in one row.
+        copies: the number of networks.
+        flat: all parameters, in one row.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (256, 256), copies: int = 1) -> None:
-        """Start as torch's `Linear` does, uniformly within ±1/√inputs, by torch's generator; a table at zero."""
+        """Initialise as torch's `Linear`: uniformly within ±1/√inputs, from torch's generator; a table starts at 0."""
         super().__init__()
         self.copies = copies
         self._shape = _Shape(copies, (inputs, *hidden, outputs))
@@ -44,32 +44,32 @@ class Network(torch.nn.Module):
 
     @property
     def weights(self) -> list[Float[Tensor, "copies output input"]]:
-        """Of each layer, without gradients; what is written into them is learned from."""
+        """The weights of each layer, as views of `flat` without gradients; writing into them changes the parameters."""
         return self._views()[0]
 
     @property
     def biases(self) -> list[Float[Tensor, "copies 1 output"]]:
-        """Of each layer, likewise."""
+        """The biases of each layer, as views of `flat` without gradients."""
         return self._views()[1]
 
     def forward(
         self, x: Float[Tensor, "*copies batch input"], frozen: bool = False
     ) -> Float[Tensor, "copies batch output"]:
-        """The outputs of all copies, each of the same input.
+        """The outputs of all copies.
 
-        Within `products_in("bfloat16")` the wide products are in bfloat16, here and in the backward pass. All else
-        stays as it is: biases, rectifiers, thin layers and what comes out. Torch's `autocast` changes nothing.
+        Within `products_in("bfloat16")` the wide products are in bfloat16, here and in the backward pass. Biases,
+        rectifiers, thin layers and outputs keep their precision. Torch's `autocast` has no effect.
 
         Args:
-            x: the same for all copies, or an input for each.
-            frozen: give gradients to `x` alone.
+            x: one input for all copies, or one for each.
+            frozen: whether gradients flow to `x` alone, and not to the parameters.
         """
         flat = self.flat.detach() if frozen else self.flat
         with _as_written(flat.device.type):
             return _applied(x.expand(self.copies, *x.shape[-2:]), flat, self._views(), self._shape, short_products())
 
     def _views(self) -> "_Views":
-        """Weights and biases, looked up anew where the memory has moved."""
+        """The weights and biases as views, renewed if the memory has moved."""
         where = self.flat.data_ptr()
         if self._seen is None or self._seen[0] != where:
             self._seen = where, self._shape.split(self.flat.detach())
@@ -77,7 +77,7 @@ class Network(torch.nn.Module):
 
 
 class _Shape(NamedTuple):
-    """Of the layers, and how they lie in a row."""
+    """The sizes of the layers, and their positions in the row."""
 
     copies: int
     sizes: tuple[int, ...]
@@ -86,7 +86,7 @@ class _Shape(NamedTuple):
         return self.copies * sum((before + 1) * after for before, after in itertools.pairwise(self.sizes))
 
     def split(self, flat: Tensor) -> _Views:
-        """Weights (copies, output, input), then biases (copies, 1, output)."""
+        """The weights (copies, output, input) and the biases (copies, 1, output) of all layers, as views of `flat`."""
         copies, weights, biases, at = self.copies, [], [], flat.storage_offset()
         for before, after in itertools.pairwise(self.sizes):
             weights.append(flat.as_strided((copies, after, before), (after * before, before, 1), at))
@@ -97,7 +97,7 @@ class _Shape(NamedTuple):
 
 
 def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
-    """The layers; tensors that keep a record, as Pyro's do of what they depend on, are asked first."""
+    """The outputs of the layers. Tensors that override torch functions, as Pyro's do, are handled first."""
     if has_torch_function_unary(x):
         return handle_torch_function(_applied, (x,), x, flat, views, shape, short)
     if not torch.is_grad_enabled():
@@ -106,7 +106,7 @@ def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch
 
 
 def _outputs(x: Tensor, views: _Views, short: torch.dtype | None, kept: _Views | None = None) -> Tensor:
-    """What comes out; `kept` is given the weights and the inputs of each layer, as they were multiplied."""
+    """The outputs; the weights and inputs of each layer, as multiplied, are appended to `kept`."""
     h, last = x, len(views[0]) - 1
     for i, (weight, bias) in enumerate(zip(*views, strict=True)):
         weight = weight if short is None else _shortened(weight, short)
@@ -115,7 +115,7 @@ def _outputs(x: Tensor, views: _Views, short: torch.dtype | None, kept: _Views |
             kept[0].append(weight)
             kept[1].append(h)
         if weight.dtype != bias.dtype:
-            h = torch.bmm(h, weight.mT).to(bias.dtype).add_(bias)  # what is done number by number is slow in bfloat16
+            h = torch.bmm(h, weight.mT).to(bias.dtype).add_(bias)  # elementwise operations are slow in bfloat16
         elif len(h) == 1:
             h = torch.addmm(bias[0], h[0], weight[0].mT)[None]
         else:
@@ -125,9 +125,9 @@ def _outputs(x: Tensor, views: _Views, short: torch.dtype | None, kept: _Views |
 
 
 class _Layers(torch.autograd.Function):
-    r"""$h_{i + 1} = \max(h_i W_i^\top + b_i, 0)$, without the maximum at the end; the backward pass written out.
+    r"""$h_{i + 1} = \max(h_i W_i^\top + b_i, 0)$, without the maximum in the last layer; an explicit backward pass.
 
-    A product of which a side is thin is written as its transpose where that is an order of magnitude faster.
+    A product with a thin factor is computed as its transpose where that is an order of magnitude faster.
     """
 
     @staticmethod
@@ -156,9 +156,10 @@ class _Layers(torch.autograd.Function):
 def _densely(
     slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor], found: _Views | None, to_input: bool
 ) -> Tensor | None:
-    """The gradient of x, and those of weights and biases into what is found of them.
+    """The gradient of x, or None; the gradients of weights and biases are written into `found`.
 
-    That is memory of zeros, for it to be near: a product that is written where nobody has been takes a third longer.
+    `found` is zeroed beforehand, so that its memory is in the cache: writing a product to untouched memory takes a
+    third longer.
     """
     exact = slope.dtype
     for i in reversed(range(len(weights))):
@@ -180,9 +181,9 @@ def _densely(
 
 
 def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]) -> Tensor:
-    """The gradient of x, without the rows whose outputs nobody asked for: of two critics the larger does not count.
+    """The gradient of x, without the rows whose output gradient is 0, such as those of the larger of two critics.
 
-    In bfloat16 products cost too little for it.
+    In bfloat16 products are so cheap that this does not pay.
     """
     asked = slope.any(-1)
     rows, numbers = asked.flatten().nonzero()[:, 0], asked.sum(-1).tolist()
@@ -198,26 +199,26 @@ def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]
 
 
 def _pass_through(slope: Tensor, h: Tensor) -> None:
-    """Where the rectifier did, in place."""
+    """Set the gradient to 0, in place, where the rectifier's output is 0."""
     torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
 
 
 def _as_written(device: str) -> AbstractContextManager[Any]:
-    """Outside of torch's `autocast`, if this is inside of one."""
+    """A context that disables torch's `autocast`, if it is enabled."""
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _as(like: Tensor, x: Tensor) -> Tensor:
-    """Of the same dtype; asking is cheaper than `to`, which does nothing in most of the calls."""
+    """The tensor in the dtype of `like`. The comparison is cheaper than `to`, which is rarely needed."""
     return x if x.dtype == like.dtype else x.to(like.dtype)
 
 
 def _shortened(weight: Tensor, short: torch.dtype) -> Tensor:
-    """In fewer digits, unless a side is so thin that its products cost next to nothing."""
+    """The weight in the lower precision, unless it is so thin that its products cost almost nothing."""
     return weight if min(weight.shape[1:]) < _THIN else weight.to(short)
 
 
 @torch.no_grad()
 def follow(target: Network, source: Network, rate: float) -> None:
-    """Polyak averaging: the target moves by `rate` of the way to the source."""
+    """Polyak averaging: move the target by a fraction `rate` of the way to the source."""
     target.flat.lerp_(source.flat, rate)

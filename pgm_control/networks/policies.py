@@ -1,4 +1,4 @@
-"""Neural policies: one of several actions, or a squashed Gaussian in a box; and the choice among all there are."""
+"""Neural policies for discrete actions and for boxes, and the function that chooses among them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, Protocol, final, runtime_checkable
@@ -18,7 +18,7 @@ from .squashed_gaussian import SquashedGaussian, moments
 
 @final
 class DiscretePolicy(torch.nn.Module):
-    r"""$\pi(a|s) \propto \rho(a|s)\, e^{f_a(s)}$: a masked action stays masked."""
+    r"""The policy $\pi(a|s) \propto \rho(a|s)\, e^{f_a(s)}$ of discrete actions: a masked action stays masked."""
 
     def __init__(self, features: int, actions: int, hidden: Sequence[int], prior: ActionPrior) -> None:
         """Make the network f."""
@@ -27,11 +27,11 @@ class DiscretePolicy(torch.nn.Module):
         self._prior = prior
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
-        """Log-probabilities, in nats."""
+        """The log-probabilities of the actions, in nats."""
         return torch.log_softmax(self._prior.log_probabilities(features) + self.network(features).squeeze(0), -1)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Int[Tensor, " batch"]:
-        """A draw, or the most probable action."""
+        """A sample, or the most probable action."""
         log_policy = self(features)
         if deterministic:
             return log_policy.argmax(-1)
@@ -40,7 +40,7 @@ class DiscretePolicy(torch.nn.Module):
 
 @final
 class BoxPolicy(torch.nn.Module):
-    """A squashed Gaussian whose mean and scale are a network's."""
+    """A squashed Gaussian whose mean and scale are the outputs of a network."""
 
     def __init__(self, features: int, size: int, hidden: Sequence[int]) -> None:
         """Make the network."""
@@ -53,29 +53,29 @@ class BoxPolicy(torch.nn.Module):
 
     @torch.no_grad()
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
-        """A draw, or the median."""
+        """A sample, or the median."""
         policy = self(features)
         return policy.median if deterministic else policy.sample()
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """A module that is a policy: `DiscretePolicy`, `BoxPolicy`, `FlowPolicy`, or anybody's."""
+    """The protocol of policies: `DiscretePolicy`, `BoxPolicy`, `FlowPolicy`, or your own module."""
 
     def __call__(self, features: Tensor) -> Any:
-        """Log-probabilities of discrete actions, in nats; in a box a distribution that has `rsample_with_log_prob`."""
+        """The log-probabilities of discrete actions, in nats; in a box a distribution with `rsample_with_log_prob`."""
         ...
 
     def act(self, features: Tensor, deterministic: bool) -> Tensor:
-        """A draw without gradients, or the one action that is best taken surely."""
+        """A sample without gradients, or the action that a deterministic policy takes."""
         ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What is learned."""
+        """The parameters to be learned."""
         ...
 
     def to(self, device: torch.device) -> "Policy":
-        """Move to a device."""
+        """Move the policy to a device."""
         ...
 
 
@@ -85,16 +85,17 @@ PolicySource = Literal["gaussian", "flow"] | Callable[[int, Actions, Sequence[in
 def policy_of(
     source: PolicySource, features: int, actions: Actions, hidden: Sequence[int], prior: ActionPrior
 ) -> Policy:
-    """The one that fits the space.
+    """The policy that fits the action space.
 
     Args:
-        source: for discrete actions "gaussian", the default of learners, says nothing; in a box it is `BoxPolicy`, and
-            "flow" is `FlowPolicy`. Or a function of `features`, `actions` and `hidden` that makes a module as `Policy`
-            describes it; that of discrete actions must leave alone those that `prior` masks.
-        features: of an observation, how many.
-        actions: of the environment.
-        hidden: units of each hidden layer.
-        prior: ρ.
+        source: in a box "gaussian" is `BoxPolicy` and "flow" is `FlowPolicy`; for discrete actions "gaussian", the
+            default of learners, is `DiscretePolicy`. Or a function of `features`, `actions` and `hidden` that makes a
+            module with the protocol `Policy`; for discrete actions it must give probability 0 to those that `prior`
+            masks.
+        features: the number of features of an observation.
+        actions: the action space of the environment.
+        hidden: the number of units of each hidden layer.
+        prior: the action prior ρ.
 
     Raises:
         InvalidArgument: if there is no such policy for these actions.
@@ -104,7 +105,7 @@ def policy_of(
         if not isinstance(made, torch.nn.Module) or not isinstance(made, Policy):
             raise InvalidArgument(
                 f"`policy` must make a torch.nn.Module with a method act(features, deterministic), but made a "
-                f"{type(made).__name__}. Write the class as BoxPolicy is written."
+                f"{type(made).__name__}. Write the class like BoxPolicy."
             )
         return made
     if source not in ("gaussian", "flow") or (source == "flow" and actions.is_discrete):

@@ -1,4 +1,4 @@
-"""How exact matrix products are."""
+"""The precision of matrix products."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,20 +15,20 @@ _short: ContextVar[torch.dtype | None] = ContextVar("short", default=None)
 
 
 def products_in(precision: Precision) -> Callable[[], AbstractContextManager[Any]]:
-    """A context in which a `Network` multiplies wide matrices in this precision.
+    """A function that makes a context in which a `Network` multiplies wide matrices in this precision.
 
-    With bfloat16 factors and products have three digits, sums in between are of float32. It is not torch's `autocast`,
-    which costs more to enter and to leave than the small operations of an update.
+    With bfloat16 factors and products have three digits, and sums are accumulated in float32. It does not use torch's
+    `autocast`, because entering and leaving that costs more than the small operations of an update.
 
     Raises:
-        InvalidArgument: for another precision.
+        InvalidArgument: if there is no such precision.
     """
     one_of("products", precision, get_args(Precision))
     return partial(_products_in, None if precision == "float32" else torch.bfloat16)
 
 
 def short_products() -> torch.dtype | None:
-    """The dtype that wide matrices are rounded to here; None for none."""
+    """The dtype to which wide matrices are rounded in the current context, or None."""
     return _short.get()
 
 

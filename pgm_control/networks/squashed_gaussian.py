@@ -1,4 +1,4 @@
-"""A Gaussian squashed into the box of actions.
+"""A Gaussian distribution squashed into the box of actions.
 
 Sources:
     [haarnoja2018] T. Haarnoja et al., Soft actor-critic: off-policy maximum entropy deep reinforcement learning with a
@@ -18,10 +18,10 @@ from torch.autograd.function import once_differentiable
 from torch.distributions import constraints
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_LOG_SCALES = (-20.0, 2.0)  # as wide as anybody uses them
+_LOG_SCALES = (-20.0, 2.0)  # the usual bounds, as wide as in any implementation
 _ONE = torch.Size()  # a single sample
-_NODES = 257  # of the quadrature of the entropy
-_REACH = 9.0  # how many scales it goes to either side; what lies beyond has mass 2e-19
+_NODES = 257  # the number of nodes in the quadrature of the entropy
+_REACH = 9.0  # the range of the quadrature, in scales to either side; the mass beyond is 2e-19
 
 
 @final
@@ -31,11 +31,11 @@ class SquashedGaussian(TorchDistribution):
     $$\log p(a) = \sum_i \log N(u_i; \mu_i, \sigma_i) - \log(1 - \tanh^2 u_i), \qquad
     \log(1 - \tanh^2 u) = 2 (\log 2 - u - \log(1 + e^{-2u}))$$
 
-    A distribution over vectors: `event_dim` is 1. Arguments are not checked, for speed; with `has_rsample_(False)` its
-    samples carry no gradient, as a black-box world needs.
+    It is a distribution over vectors: `event_dim` is 1. Arguments are not checked, for speed. With
+    `has_rsample_(False)` its samples have no gradients, as a black-box environment requires.
 
-    Near ±1 a float cannot tell actions apart: float32 rounds everything beyond |u| = 9 to 1. Samples stop at the last
-    float before ±1, so that they are inside the box.
+    Near ±1 floats cannot distinguish actions: float32 rounds everything beyond |u| = 9 to 1. Samples are limited to the
+    last float before ±1, so that they are inside the box.
 
     Attributes:
         loc: μ.
@@ -48,22 +48,22 @@ class SquashedGaussian(TorchDistribution):
     has_rsample = True
 
     def __init__(self, loc: Float[Tensor, "*batch action"], log_scale: Float[Tensor, "*batch action"]) -> None:
-        """Take the mean of u and the logarithm of its standard deviation, of one shape."""
+        """Take the mean of u and the logarithm of its standard deviation, which must have the same shape."""
         self.loc, self.log_scale = loc, log_scale
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, constraints.Constraint]:
-        """Of a batch of means and scales, as torch asks."""
+        """The constraints of the parameters, which torch requires."""
         return {name: constraints.independent(constraints.real, 1) for name in ("loc", "log_scale")}
 
     @property
     def support(self) -> constraints.Constraint:
-        """The box."""
+        """The box [−1, 1]^d."""
         return constraints.independent(constraints.interval(-1.0, 1.0), 1)
 
     def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "SquashedGaussian":
-        """The same for a larger batch."""
+        """The same distribution, expanded to a larger batch."""
         shape = torch.Size((*batch_shape, *self.event_shape))
         wider = SquashedGaussian(self.loc.expand(shape), self.log_scale.expand(shape))
         wider.has_rsample = self.has_rsample
@@ -71,32 +71,32 @@ class SquashedGaussian(TorchDistribution):
 
     @property
     def scale(self) -> Float[Tensor, "*batch action"]:
-        """σ, the standard deviation of u."""
+        """The standard deviation of u, σ."""
         return self.log_scale.exp()
 
     @property
     def median(self) -> Float[Tensor, "*batch action"]:
-        r"""$\tanh \mu$, half of the mass on either side in every coordinate: the action that is best taken surely."""
+        r"""The median $\tanh \mu$ of every coordinate, which a deterministic policy takes."""
         return self.loc.tanh()
 
     @property
     def mode(self) -> Float[Tensor, "*batch action"]:
-        r"""$\tanh \mu$, the image of the Gaussian's mode, as policies use it.
+        r"""The image $\tanh \mu$ of the Gaussian's mode, as policies use it.
 
-        The density of a itself is largest elsewhere: for wide scales near ±1.
+        The density of a itself is largest elsewhere: near ±1 for wide scales.
         """
         return self.median
 
     def rsample_with_log_prob(
         self, sample_shape: Sequence[int] = _ONE
     ) -> tuple[Float[Tensor, "*sample action"], Float[Tensor, "*sample"]]:
-        r"""Samples and their log-densities, from the same noise: exact, where the action alone has been rounded.
+        r"""Samples and their log-densities, computed from the noise and so exact even where the action is rounded.
 
         Args:
-            sample_shape: of how many, in front of the batch.
+            sample_shape: the shape of the samples, in front of the batch shape.
 
         Returns:
-            Actions, and $\log p(a)$ in nats. Both carry gradients.
+            Actions, and $\log p(a)$ in nats. Both have gradients.
         """
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
         return _Squashed.apply(self.loc, self.log_scale, noise)  # pyright: ignore[reportReturnType]
@@ -112,16 +112,16 @@ class SquashedGaussian(TorchDistribution):
             return self.rsample(sample_shape)
 
     def log_prob(self, value: Float[Tensor, "*sample action"]) -> Float[Tensor, "*sample"]:
-        r"""The log-density of actions, in nats, by $u = \operatorname{artanh} a$.
+        r"""The log-density of actions, in nats, computed with $u = \operatorname{artanh} a$.
 
-        At the last float before ±1, and from there on, it is the mean density over all that is rounded there, from the
-        mass of the Gaussian's tail. So the score of an action that was rounded is right, where the density at any
-        one u in its stead would pull extreme means inwards. Just before that, u is known to a few per cent only.
+        From the last float before ±1 on, it is the mean density over all values that are rounded to it, from the mass
+        of the Gaussian's tail. So the score of a rounded action is correct; the density at any single u would pull
+        extreme means inwards. Just before that float, u is known only to a few per cent.
 
         Args:
             value: actions in [−1, 1].
         """
-        # What is rounded to the last float before 1 starts half a spacing (eps / 2) before it.
+        # The values rounded to the last float before 1 start half a spacing (eps / 2) before it.
         width = 0.75 * torch.finfo(value.dtype).eps
         edge = 0.5 * math.log((2 - width) / width)
         inner = value.abs() < 1 - 0.5 * torch.finfo(value.dtype).eps
@@ -134,8 +134,9 @@ class SquashedGaussian(TorchDistribution):
     def entropy(self) -> Float[Tensor, "*batch"]:
         """The differential entropy, in nats, by the trapezoidal rule in every coordinate.
 
-        In float64 exact to 1e-6 for scales up to 10, then worse: the integrand is smooth, so the rule converges
-        exponentially. It costs 257 evaluations; to train, use the sampled −log p of `rsample_with_log_prob`.
+        In float64 it is exact to 1e-6 for scales up to 10, and less exact beyond. The integrand is smooth, so the rule
+        converges exponentially. It costs 257 evaluations; for training, use the sampled −log p of
+        `rsample_with_log_prob`.
         """
         node = torch.linspace(-_REACH, _REACH, _NODES, dtype=self.loc.dtype, device=self.loc.device)
         weight = torch.softmax(-0.5 * node.square(), 0)
@@ -144,7 +145,7 @@ class SquashedGaussian(TorchDistribution):
 
 
 class _Squashed(torch.autograd.Function):
-    r"""Action and log-density of $u = \mu + \sigma \varepsilon$, with the gradients written out: a loss asks for both.
+    r"""Action and log-density of $u = \mu + \sigma \varepsilon$, with explicit gradients: a loss needs both.
 
     $$\frac{\partial a}{\partial u} = 1 - a^2, \qquad \frac{\partial \log p}{\partial u} = 2 a, \qquad
     \frac{\partial \log p}{\partial \log \sigma}\Big|_u = -1$$
@@ -170,17 +171,17 @@ class _Squashed(torch.autograd.Function):
 
 def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     r"""$\log \frac{d \tanh u}{d u} = \log(1 - \tanh^2 u)$, without cancellation for large |u|."""
-    softplus = torch.nn.functional.softplus(-2 * u, threshold=40)  # by default it is its argument from 20 on
+    softplus = torch.nn.functional.softplus(-2 * u, threshold=40)  # by default it is linear from 20 on
     return 2 * math.log(2) - 2 * (u + softplus)
 
 
 def moments(output: Float[Tensor, "batch both"]) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch action"]]:
-    """μ and log σ, from a network's output: d means, then d logarithms, held between bounds."""
+    """μ and log σ from a network's output: d means, then d logarithms, clamped between bounds."""
     loc, log_scale = output.chunk(2, -1)
     return loc, log_scale.clamp(*_LOG_SCALES)
 
 
 def inside(action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Actions held at the last float before ±1."""
+    """The actions, clamped to the last floats before ±1."""
     edge = 1 - 0.5 * torch.finfo(action.dtype).eps
     return action.clamp(-edge, edge)

@@ -1,4 +1,4 @@
-"""`check_against_env`: true tables pass, planted lies are found, and the statistic has the distribution it claims."""
+"""`check_against_env`: correct tables pass, planted errors are found, and the statistic has the stated distribution."""
 
 from collections import Counter
 
@@ -43,8 +43,8 @@ def altered(table, index, value):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("make", ENVIRONMENTS.values(), ids=ENVIRONMENTS.keys())
-def test_gymnasiums_tables_are_true(make):
-    """False alarm: 1e-4 an environment, by the definition of `ok`."""
+def test_the_tables_of_gymnasium_pass(make):
+    """False alarm: 1e-4 per environment, by the definition of `ok`."""
     env = make()
     check = check_against_env(TabularMDP.from_gymnasium(env, horizon=20), env, seed=0)
     assert check.ok, str(check)
@@ -53,13 +53,13 @@ def test_gymnasiums_tables_are_true(make):
 
 
 def test_events_that_occurred_are_tested(lake, mdp):
-    """Eleven states of four dice with two or three faces each: nearly all of them are thrown often enough."""
+    """Eleven states, with four actions of two or three outcomes each: nearly all are visited often enough."""
     assert check_against_env(mdp, lake, seed=0).degrees_of_freedom >= 60
     assert check_against_env(mdp, lake, total_steps=10, seed=0).degrees_of_freedom == 0
 
 
 @pytest.mark.statistical
-def test_p_values_are_uniform_for_a_true_table(lake, mdp):
+def test_p_values_are_uniform_for_a_correct_table(lake, mdp):
     """False alarm: 80 p-values, 16 expected in each fifth; fewer than 3 or more than 35 in any of them, 3e-5."""
     p = [check_against_env(mdp, lake, total_steps=1500, seed=seed).p_value for seed in range(80)]
     fifths, _ = np.histogram(p, bins=5, range=(0, 1))
@@ -68,7 +68,7 @@ def test_p_values_are_uniform_for_a_true_table(lake, mdp):
 
 
 def test_a_wrong_successor_is_impossible_and_named(lake, mdp):
-    """Going left from the start may go down to state 4; a table that says state 8 is caught."""
+    """Going left from the start may go down to state 4; a table with state 8 instead is found."""
     k = mdp.successor[0, 0].tolist().index(4)
     check = check_against_env(mdp.replace(successor=altered(mdp.successor, (0, 0, k), 8)), lake, seed=0)
     assert not check.ok
@@ -91,7 +91,7 @@ def test_a_wrong_reward_is_impossible(lake, mdp):
 
 
 def test_a_wrong_destination_of_termination_is_impossible():
-    """Trap 11: the goal instead of the absorbing state."""
+    """Trap 11: termination leads to the goal instead of the absorbing state."""
     env = gymnasium.make("FrozenLake-v1", is_slippery=False)
     mdp = TabularMDP.from_gymnasium(env)
     holes = mdp.successor.clone()
@@ -109,7 +109,7 @@ def test_a_wrong_start_is_impossible(lake, mdp):
 
 
 def test_a_wrong_frequency_is_improbable(lake, mdp):
-    """Right from the start: (1/3, 1/3, 1/3) in truth; .45, .10, .45 expects 10 σ less than what will be seen."""
+    """Action right in the start state: the true probabilities are (1/3, 1/3, 1/3); (.45, .10, .45) is off by 10 σ."""
     check = check_against_env(
         mdp.replace(probability=altered(mdp.probability, (0, 2), [0.45, 0.1, 0.45])), lake, seed=0
     )
@@ -129,7 +129,7 @@ def test_wrong_start_frequencies_are_improbable():
 
 
 def test_an_environment_that_changes_state_outside_its_table_is_found():
-    """Why `fickle_passenger` is refused: the table of the steady taxi against the fickle one."""
+    """The table of the default taxi fails with `fickle_passenger`, which is therefore refused."""
     steady = TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"))
     check = check_against_env(steady, gymnasium.make("Taxi-v4", fickle_passenger=True), total_steps=30_000, seed=0)
     assert check.impossible
@@ -151,7 +151,7 @@ def test_single_precision_tables_are_accepted():
     assert not check_against_env(off, env, total_steps=50, seed=0).ok
 
 
-def test_many_kinds_are_counted_not_listed(lake, mdp):
+def test_only_the_most_frequent_contradictions_are_listed(lake, mdp):
     check = check_against_env(mdp.replace(reward=mdp.reward + 1), lake, seed=0)
     assert len(check.impossible) > 20
     assert f"and {len(check.impossible) - 5} more kinds" in str(check)
@@ -160,7 +160,7 @@ def test_many_kinds_are_counted_not_listed(lake, mdp):
     assert counts == sorted(counts, reverse=True)
 
 
-def test_the_same_seed_gives_the_same_check_and_the_global_generator_is_left_alone(lake, mdp):
+def test_the_seed_determines_the_check_and_the_global_generator_does_not_change(lake, mdp):
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     first, again, other = (check_against_env(mdp, lake, total_steps=500, seed=seed) for seed in (3, 3, 4))
     assert first == again
@@ -184,7 +184,7 @@ def test_the_environment_stays_open():
         ({"env": gymnasium.make("CliffWalking-v1")}, ["`env.observation_space`", "16 elements", "has 48", "from_gymn"]),
     ],
 )
-def test_refusals_name_the_argument_and_the_remedy(lake, mdp, change, words):
+def test_errors_name_the_argument_and_the_remedy(lake, mdp, change, words):
     with pytest.raises(InvalidArgument) as caught:
         check_against_env(**({"mdp": mdp, "env": lake} | change))
     for word in words:
@@ -211,7 +211,7 @@ def test_an_environment_that_leaves_its_own_space_is_refused():
 
 
 def test_the_statistic_by_hand():
-    """60 and 40 heads in 100: χ² = 4. Cells expected below 5 join, first each other, then the least of the rest."""
+    """60 heads and 40 tails: χ² = 4. Cells expected below 5 are pooled, then joined with the smallest other cell."""
     fair = {"heads": 0.5, "tails": 0.5}
     row = _row("a coin", fair, Counter(heads=60, tails=40), str)
     assert (row.statistic, row.freedom) == (pytest.approx(4.0), 1)
@@ -225,19 +225,19 @@ def test_the_statistic_by_hand():
 
 
 @pytest.mark.parametrize(("statistic", "freedom"), [(3.841459, 1), (18.307038, 10), (124.342113, 100)])
-def test_p_values_of_the_textbook(statistic, freedom):
+def test_p_values_agree_with_tables(statistic, freedom):
     """The 5 % points of the χ² distribution."""
     assert _p_value(statistic, freedom) == pytest.approx(0.05, abs=1e-7)
 
 
-def test_without_degrees_of_freedom_the_text_says_so():
+def test_the_text_mentions_missing_degrees_of_freedom():
     check = EnvironmentCheck(5, 1, (), 0.0, 0, 1.0, "")
     assert check.ok
-    assert "no die was thrown often enough to be tested. If there are any, raise `total_steps`" in str(check)
+    assert "no row was visited often enough to be tested. If any is random, raise `total_steps`" in str(check)
 
 
 class Spinner(gymnasium.Env):
-    """A wheel: every action spins it, every spin pays the same, episodes start at a random face."""
+    """A wheel that every action spins. Every step has the same reward; episodes start at a random outcome."""
 
     def __init__(self, outcomes, weights, reward=1.0, claims=None, episode=10):
         self.observation_space = spaces.Discrete(claims or outcomes)

@@ -1,4 +1,4 @@
-"""Continuous environments in cells: the grid, the dice of a world that is known, and play in the live ones."""
+"""`discretise`: the grid of cells, the transitions of a known environment, and policies in the environments."""
 
 import math
 from typing import Any
@@ -26,9 +26,10 @@ from pgm_control.exchange import Chart, discretise
 
 
 class Strip(gymnasium.Env):
-    """A point on [0, 1]: action 0 goes a quarter to the left, 1 to the right; beyond the right end it is over.
+    """A point on [0, 1]: action 0 moves it 1/4 to the left, action 1 to the right; beyond the right end it terminates.
 
-    The reward is where it was, less 100 for every step since the last reset but one: state must be put back.
+    The reward is the position before the step, minus 100 for every earlier step since the reset: state must be
+    restored.
     """
 
     observation_space = Box(0.0, 1.0, (1,), np.float64)
@@ -52,7 +53,7 @@ class Strip(gymnasium.Env):
 
 
 class Pushed(Strip):
-    """The same, pushed by a force."""
+    """The same environment with a continuous action."""
 
     action_space = Box(-1.0, 1.0, (1,), np.float32)
 
@@ -65,15 +66,15 @@ def strip(bins=4, env=None, **arguments):
     return discretise(env or Strip(), bins, horizon=5, **{"num_samples": 8, "num_resets": 400, "seed": 0, **arguments})
 
 
-def test_a_world_that_is_known():
-    """A quarter is one cell of four: every step is certain, and the mean reward nearly that of the middle."""
+def test_the_table_of_a_known_environment():
+    """A step is the width of a cell: every transition is deterministic, and the mean reward near that of the centre."""
     found = strip()
     mdp = found.mdp
     assert mdp.state_names == ("x0 0.125", "x0 0.375", "x0 0.625", "x0 0.875", "ended")
     assert mdp.num_outcomes == 1
     assert mdp.successor[..., 0].tolist() == [[0, 1], [0, 2], [1, 3], [2, 4], [4, 4]]
     expected = np.repeat([[0.125], [0.375], [0.625], [0.875], [0.0]], 2, 1)
-    np.testing.assert_allclose(mdp.reward[..., 0], expected, atol=0.25 / 16)  # half a slice of eight in a cell
+    np.testing.assert_allclose(mdp.reward[..., 0], expected, atol=0.25 / 16)  # half of one of eight slices of a cell
     assert mdp.reward[4].abs().max() == 0
     assert (found.total_steps, mdp.horizon, mdp.discount) == (64, 5, 1.0)
     assert mdp.layout is None
@@ -81,20 +82,20 @@ def test_a_world_that_is_known():
     assert [found.state_of([x]) for x in (0.0, 0.24, 0.26, 0.99, 7.0)] == [0, 0, 1, 3, 3]
 
 
-def test_probabilities_are_the_share_of_a_cell():
-    """With three cells a quarter is three quarters of one; of 8 stratified points 6 go on, and outcomes stay apart."""
+def test_probabilities_are_fractions_of_a_cell():
+    """With three cells a step is 3/4 of a cell: of 8 stratified points 6 move on, and outcomes are not merged."""
     mdp = strip(3).mdp
     for s in range(3):
         p = {int(n): float(p) for p, n in zip(mdp.probability[s, 1], mdp.successor[s, 1], strict=True) if p > 0}
         assert p == {s: 0.25, s + 1: 0.75}
     stays, goes = mdp.reward[1, 1, :2]
-    assert float(stays) < 0.45 < float(goes)  # who goes on was further to the right
+    assert float(stays) < 0.45 < float(goes)  # the points that move on are further to the right
     noisy = strip(3, env=Strip(noise=0.2), num_samples=64).mdp
     assert noisy.num_outcomes > 2
     assert not torch.equal(strip(3, sampling="random").mdp.probability, mdp.probability)
 
 
-def test_seeds_progress_and_what_is_left_alone():
+def test_seeds_and_progress_and_no_global_state_changes():
     torch.manual_seed(0)
     state, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     seen = []
@@ -117,8 +118,8 @@ def test_seeds_progress_and_what_is_left_alone():
     assert "4 of position from -1.2 to 0.5" in repr(found)
 
 
-def test_a_player_knows_the_time():
-    """Left at even steps, right at odd ones; where an episode begins anew, step 0."""
+def test_a_player_counts_time():
+    """The policy goes left at even steps and right at odd ones; a new episode starts at step 0."""
     found = strip()
     by_time = np.eye(2)[np.arange(5) % 2][:, None].repeat(5, 1)
     player, seen = found.player(by_time), np.array([[0.1], [0.9]])
@@ -132,7 +133,7 @@ def test_a_player_knows_the_time():
 
 @laws
 @given(st.data())
-def test_cells_know_their_own(data):
+def test_centres_and_corners_are_in_their_cells(data):
     axes = data.draw(st.integers(1, 3))
     bins = [data.draw(st.one_of(st.integers(1, 4), st.just([-1.0, 0.5, 0.75, 2.0]))) for _ in range(axes)]
     wraps = [data.draw(st.booleans()) for _ in range(axes)]
@@ -152,7 +153,7 @@ def test_cells_know_their_own(data):
 
 
 def arrivals(mdp):
-    """Whether each state can be arrived in from a cell."""
+    """Whether each state is a successor of a cell."""
     reached = mdp.successor[:-1][mdp.probability[:-1] > 0]
     return torch.bincount(reached, minlength=mdp.num_states) > 0
 
@@ -166,7 +167,7 @@ def hard_policy(mdp, discount):
 
 
 def test_cart_pole():
-    """Hard optimum by value iteration, at most 500; random pushes hold the pole for some 22 steps."""
+    """The hard optimum from value iteration earns at most 500; random actions last some 22 steps."""
     found = discretise("CartPole-v1", bins=(1, 6, 10, 10), num_samples=8, seed=0)
     assert found.mdp.action_names == ("push left", "push right")
     live = play("CartPole-v1", found, hard_policy(found.mdp, discount=0.99), episodes=10)
@@ -176,8 +177,8 @@ def test_cart_pole():
     assert arrivals(found.mdp)[-1], "falling ends it"
 
 
-def test_two_coordinates_lie_as_in_a_phase_portrait():
-    """The first grows to the right, the second upwards, and what has ended lies nowhere."""
+def test_two_coordinates_have_the_layout_of_a_phase_portrait():
+    """The first coordinate grows to the right, the second upwards, and `ended` has no place."""
     found = discretise("MountainCar-v0", bins=(5, 3), num_samples=1, num_resets=1, seed=0)
     place = dict(enumerate(found.mdp.layout or ()))
     assert place.pop(15) is None
@@ -188,7 +189,7 @@ def test_two_coordinates_lie_as_in_a_phase_portrait():
 
 
 def test_mountain_car():
-    """Random pushes never get there in 200 steps; the policy of exact inference knows the time, and does."""
+    """Random actions never reach the goal in 200 steps; the time-dependent policy of exact inference does."""
     found = discretise("MountainCar-v0", bins=(25, 25), num_samples=8, seed=0)
     assert found.mdp.horizon == 200
     live = play("MountainCar-v0", found, infer(TabularModel(found.mdp, 0.02), 0.0), episodes=16)
@@ -198,7 +199,7 @@ def test_mountain_car():
 
 
 def test_pendulum():
-    """Once around is no wall; random torques earn about −1200, swinging up about −150."""
+    """The angle is periodic. Random torques earn about −1200, swinging up about −150."""
     found = discretise("Pendulum-v1", bins=(15, 15), actions=3, num_samples=8, seed=0)
     assert found.mdp.action_names == ("-2", "0", "2")
     assert found.actions.dtype == np.float32
@@ -211,9 +212,9 @@ def test_pendulum():
     assert not arrivals(found.mdp)[-1], "it never ends"
 
 
-def test_other_environments_are_described():
+def test_a_chart_describes_other_environments():
     class Hidden(Strip):
-        """Observes twice the place, and keeps it under another name."""
+        """An environment that observes twice the position, and stores it under another name."""
 
         place: Any = None
 
@@ -247,12 +248,12 @@ def test_other_environments_are_described():
     assert pushed.mdp.action_names == ("-0.5", "0.5")
 
 
-def test_what_cannot_be_cut_is_named():
+def test_errors_name_what_cannot_be_discretised():
     wrapped = gymnasium.wrappers.TransformReward(gymnasium.make("MountainCar-v0"), lambda r: r)
     dicts = Strip()
     dicts.action_space = Dict({})
     for env, arguments, kind, words in (
-        ("Acrobot-v1", {"bins": 3}, UnsupportedEnvironment, "AcrobotEnv does not observe.*Say how"),
+        ("Acrobot-v1", {"bins": 3}, UnsupportedEnvironment, "AcrobotEnv does not observe.*Define one"),
         ("FrozenLake-v1", {"bins": 3}, UnsupportedEnvironment, "does not observe"),
         (wrapped, {"bins": 3}, UnsupportedEnvironment, "TransformReward.*Pass env.unwrapped"),
         (dicts, {"bins": 3, "horizon": 1}, UnsupportedEnvironment, "action space"),

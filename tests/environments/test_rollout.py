@@ -1,4 +1,4 @@
-"""`rollout`: the exact return within its error, every autoreset mode, quotas, limits, seeds, and refusals."""
+"""`rollout`: exact returns within the error, every autoreset mode, quotas, limits, seeds and errors."""
 
 import math
 
@@ -39,12 +39,12 @@ def vector_of(make, mode, copies=4):
 
 @pytest.fixture(scope="module")
 def lake():
-    """The 4x4 lake and its clamped posterior at τ = .01, which reaches the goal in six episodes of ten."""
+    """The 4x4 lake and its clamped posterior at τ = .01, which reaches the goal in six of ten episodes."""
     mdp = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"))
     return mdp, infer(TabularModel(mdp, temperature=0.01), optimism=0.0)
 
 
-# The truth
+# Exact returns
 
 
 @pytest.mark.statistical
@@ -60,7 +60,7 @@ def test_the_mean_is_the_exact_return_of_the_clamped_posterior(lake):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize(("optimism", "known"), [(0.0, -49.8002), (1.0, -486.2090)])
-def test_the_slippery_cliff_has_no_time_limit_so_the_policy_cuts_at_its_horizon(optimism, known):
+def test_without_a_time_limit_the_horizon_of_the_policy_truncates(optimism, known):
     """DESIGN section 6. False alarm: 6e-7 each, five standard errors."""
     mdp = TabularMDP.from_gymnasium(gymnasium.make("CliffWalkingSlippery-v1"), horizon=50)
     result = rollout("CliffWalkingSlippery-v1", infer(TabularModel(mdp), optimism), num_episodes=600, seed=1)
@@ -70,7 +70,7 @@ def test_the_slippery_cliff_has_no_time_limit_so_the_policy_cuts_at_its_horizon(
 
 
 @pytest.mark.statistical
-def test_side_by_side_is_one_by_one_in_distribution():
+def test_parallel_and_single_copies_agree_in_distribution():
     """False alarm: about 1e-6 each: mean lengths and returns of a random walk on the lake, five standard errors."""
     walk = np.full((16, 4), 0.25)
     alone, together = (rollout("FrozenLake-v1", walk, num_episodes=1200, seed=2, num_envs=n) for n in (1, 16))
@@ -81,7 +81,7 @@ def test_side_by_side_is_one_by_one_in_distribution():
 
 
 class Race(gymnasium.Env):
-    """A fair coin: heads ends at once and pays 1, tails takes thirty steps and pays nothing."""
+    """A fair coin: heads ends at once with reward 1, tails takes thirty steps with reward 0."""
 
     observation_space = spaces.Discrete(2)
     action_space = spaces.Discrete(1)
@@ -106,7 +106,7 @@ def test_quotas_do_not_favour_short_episodes():
 
 
 def first_to_finish(copies, episodes):
-    """What a rollout without quotas would report."""
+    """The mean return of a rollout without quotas."""
     env, found = vector_of(Race, AutoresetMode.SAME_STEP, copies), []
     env.reset(seed=0)
     while len(found) < episodes:
@@ -115,11 +115,11 @@ def first_to_finish(copies, episodes):
     return np.mean(found[:episodes])
 
 
-# Autoreset, limits and ends
+# Autoreset, limits and ends of episodes
 
 
 class Count(gymnasium.Env):
-    """Counts its steps and pays 1 for each; ends after as many as its number says, by itself or by truncation."""
+    """An environment with reward 1 per step, whose observation is the step; it ends after its limit."""
 
     observation_space = spaces.Discrete(10)
     action_space = spaces.Discrete(2)
@@ -146,7 +146,7 @@ class Count(gymnasium.Env):
 
 
 class Recorder:
-    """An actor like those of Stable-Baselines3 that keeps what it was asked; its state counts its own steps."""
+    """An actor with the interface of Stable-Baselines3 that records its inputs; its state counts its own steps."""
 
     def __init__(self):
         self.calls = []
@@ -158,7 +158,7 @@ class Recorder:
 
 
 @every_mode
-def test_reset_steps_are_neither_counted_nor_paid(mode):
+def test_reset_steps_are_neither_counted_nor_rewarded(mode):
     result = rollout(vector_of(Count, mode), np.full((10, 2), 0.5), num_episodes=10, seed=0)
     assert result.returns.tolist() == [3.0] * 10
     assert result.lengths.tolist() == [3] * 10
@@ -167,7 +167,7 @@ def test_reset_steps_are_neither_counted_nor_paid(mode):
 
 @every_mode
 def test_an_actor_sees_each_episode_from_its_start(mode):
-    """Where the observation is t, the actor's own count is t as well, whatever the mode does between episodes."""
+    """When the observation is t, the actor's own count is also t, in every autoreset mode."""
     actor = Recorder()
     rollout(vector_of(Count, mode, 2), actor, num_episodes=6, seed=0)
     first_observation, first_state, first_start = actor.calls[0]
@@ -175,13 +175,13 @@ def test_an_actor_sees_each_episode_from_its_start(mode):
     assert first_start.all()
     for observation, state, start in actor.calls[1:]:
         step = np.where(start, 0, np.asarray(state))
-        acting = observation < 3  # 3 is seen where the next step only resets
+        acting = observation < 3  # 3 is observed where the next step only resets
         assert (step == observation)[acting].all()
     assert (first_observation == 0).all()
 
 
 def test_the_modes_agree_exactly():
-    """Each copy throws the same dice in every mode, so a deterministic policy plays the same episodes."""
+    """Each copy samples the same outcomes in every mode, so a deterministic policy has the same episodes."""
     mdp = TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"))
     best = infer(TabularModel(mdp, temperature=0.0), optimism=0.0)
     results = [
@@ -196,7 +196,7 @@ def test_the_modes_agree_exactly():
 
 
 @every_mode
-def test_the_modes_agree_where_the_rollout_itself_cuts(mode):
+def test_the_modes_agree_where_the_rollout_itself_truncates(mode):
     for steps, terminated in ((5, True), (6, False), (9, False)):
         result = rollout(
             vector_of(lambda n=steps: Count(n), mode, 3), TabularPolicy(np.full((5, 10, 2), 0.5)), 7, seed=0
@@ -208,13 +208,13 @@ def test_the_modes_agree_where_the_rollout_itself_cuts(mode):
 
 @every_mode
 def test_copies_of_different_lengths(mode):
-    """A copy that has played its quota runs on, and is not asked beyond the horizon of the policy."""
+    """A copy that has finished its quota continues, and the policy is not queried beyond its horizon."""
     env = SyncVectorEnv([lambda n=n: Count(n) for n in (1, 2, 5, 9)], autoreset_mode=mode)
     result = rollout(env, TabularPolicy(np.full((9, 10, 2), 0.5)), num_episodes=9, seed=0)
     assert result.lengths.tolist() == [1, 1, 2, 2, 5, 5, 9, 9, 9]
 
 
-def test_terminated_and_truncated_are_kept_apart():
+def test_terminated_and_truncated_are_distinguished():
     anything = np.full((10, 2), 0.5)
     assert rollout(Count(3), anything, 4, seed=0).terminated.all()
     assert not rollout(Count(3, terminates=False), anything, 4, seed=0).terminated.any()
@@ -225,7 +225,7 @@ def test_terminated_and_truncated_are_kept_apart():
     assert both.terminated.all()
 
 
-def test_an_episode_that_outlasts_the_policy_is_an_error_where_the_environment_has_a_limit_of_its_own():
+def test_an_episode_longer_than_the_horizon_of_the_policy_is_an_error():
     env = gymnasium.make("FrozenLake-v1", is_slippery=False)
     left = torch.zeros(5, 17, 4)
     left[..., 0] = 1
@@ -236,7 +236,7 @@ def test_an_episode_that_outlasts_the_policy_is_an_error_where_the_environment_h
     assert not cut.terminated.any()
 
 
-def test_a_limit_may_be_asked_for():
+def test_max_episode_steps_truncates():
     result = rollout("CliffWalking-v1", np.full((48, 4), 0.25), num_episodes=5, max_episode_steps=7, seed=0)
     assert result.lengths.tolist() == [7] * 5
 
@@ -245,7 +245,7 @@ def test_a_limit_may_be_asked_for():
 
 
 def test_copies_keep_arguments_wrappers_and_time_limit():
-    """Without slips, right-right-down-down-down-right reaches the goal of the 4x4 lake."""
+    """Without slipping, right-right-down-down-down-right reaches the goal of the 4x4 lake."""
     path = {0: 2, 1: 2, 2: 1, 6: 1, 10: 1, 14: 2}
     policy = np.eye(4)[[path.get(s, 0) for s in range(16)]]
     env = gymnasium.make("FrozenLake-v1", is_slippery=False)
@@ -267,14 +267,14 @@ def double(reward):
 
 
 class Bare(gymnasium.Wrapper):
-    """A wrapper that Gymnasium cannot make again, since it keeps no record of its arguments."""
+    """A wrapper that Gymnasium cannot make again, because it does not record its arguments."""
 
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, float(reward) + 10, terminated, truncated, info
 
 
-def test_an_environment_that_cannot_be_copied_is_itself_run():
+def test_an_environment_that_cannot_be_copied_is_run_itself():
     always_left = np.eye(4)[np.zeros(16, int)]
     env = Bare(gymnasium.make("FrozenLake-v1", is_slippery=False, max_episode_steps=2))
     assert rollout(env, always_left, 3, seed=0).returns.tolist() == [20.0] * 3
@@ -285,7 +285,7 @@ def test_an_environment_that_cannot_be_copied_is_itself_run():
     assert rollout(alone, always_left, 3, max_episode_steps=2, seed=0).lengths.tolist() == [2] * 3
 
 
-def test_what_is_passed_in_stays_open():
+def test_environments_passed_in_stay_open():
     env = Count()
     rollout(env, np.full((10, 2), 0.5), 2, seed=0)
     assert not env.closed
@@ -325,10 +325,10 @@ def test_observations_of_any_kind_reach_an_actor_that_can_predict():
     assert (result.lengths == result.returns).all()
 
 
-# Seeds, counts, words
+# Seeds, counts, texts
 
 
-def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(lake):
+def test_the_seed_determines_the_episodes(lake):
     _, posterior = lake
     first, again, other = (rollout("FrozenLake-v1", posterior, 30, seed=seed) for seed in (5, 5, 6))
     assert (first.returns == again.returns).all()
@@ -336,7 +336,7 @@ def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(lake):
     assert (first.lengths != other.lengths).any()
 
 
-def test_a_policy_with_numbers_of_its_own_is_neither_used_up_nor_decisive(lake):
+def test_the_random_state_of_a_given_policy_neither_changes_nor_matters(lake):
     _, posterior = lake
     policy, twin = TabularPolicy.of(posterior, seed=1), TabularPolicy.of(posterior, seed=1)
     first, again = (rollout("FrozenLake-v1", policy, 20, seed=5) for _ in range(2))
@@ -346,13 +346,13 @@ def test_a_policy_with_numbers_of_its_own_is_neither_used_up_nor_decisive(lake):
 
 
 def test_seeds_give_unrelated_outcomes():
-    """Copy i of seed s must not be copy i+1 of seed s−1, as it would be if copies were seeded s, s+1, …"""
+    """Copy i of seed s must differ from copy i+1 of seed s−1, unlike with seeds s, s+1, … for the copies."""
     walk = np.eye(4)[np.full(16, 1)]
     here, there = (rollout("FrozenLake-v1", walk, 64, seed=seed, num_envs=8).lengths.reshape(8, 8) for seed in (0, 1))
     assert (here[1:] != there[:-1]).any(1).all()
 
 
-def test_no_global_generator_is_touched(lake):
+def test_no_global_generator_changes(lake):
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     rollout("FrozenLake-v1", lake[1], 5, seed=0)
     assert (np.random.get_state()[1] == before[0]).all()  # noqa: NPY002
@@ -360,13 +360,13 @@ def test_no_global_generator_is_touched(lake):
 
 
 @pytest.mark.parametrize(("episodes", "num_envs"), [(1, None), (3, 5), (7, 3), (16, 16), (20, None)])
-def test_as_many_episodes_as_asked(episodes, num_envs):
+def test_the_number_of_episodes(episodes, num_envs):
     result = rollout("FrozenLake-v1", np.full((17, 4), 0.25), episodes, num_envs=num_envs, seed=0)
     assert result.returns.shape == result.lengths.shape == result.terminated.shape == (episodes,)
     assert (result.lengths > 0).all()
 
 
-def test_progress_reports_how_many_episodes_are_finished():
+def test_progress_reports_the_number_of_finished_episodes():
     heard = []
     rollout(
         vector_of(Count, AutoresetMode.NEXT_STEP, 2),
@@ -406,14 +406,14 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "words"), REFUSED.values(), ids=REFUSED.keys())
-def test_refusals_name_the_argument_and_the_remedy(changes, words):
+def test_errors_name_the_argument_and_the_remedy(changes, words):
     with pytest.raises(InvalidArgument) as caught:
         rollout(**({"env": "FrozenLake-v1", "policy": np.full((17, 4), 0.25)} | changes))
     for word in words:
         assert word in str(caught.value)
 
 
-def test_spaces_that_start_elsewhere_are_refused():
+def test_spaces_that_do_not_start_at_0_are_refused():
     class Shifted(Count):
         observation_space = spaces.Discrete(10, start=1)
 
@@ -421,7 +421,7 @@ def test_spaces_that_start_elsewhere_are_refused():
         rollout(Shifted(), np.full((10, 2), 0.5), 2, seed=0)
 
 
-def test_a_vector_that_does_not_say_when_it_resets_is_refused():
+def test_a_vector_without_an_autoreset_mode_is_refused():
     class Silent(VectorEnv):
         num_envs = 1
         metadata = {}  # noqa: RUF012

@@ -1,4 +1,4 @@
-"""Live environments: what they do agrees with the tables that they were made of, and Gymnasium accepts them."""
+"""Tabular environments: their steps agree with their tables, and Gymnasium accepts them."""
 
 import copy
 import math
@@ -50,7 +50,7 @@ def bare(env_id, **arguments) -> Any:
 
 
 def play(env, actions, seed=0) -> list[Any]:
-    """Observations and steps until the actions or the episode end."""
+    """The observations and steps until the actions or the episode end."""
     seen: list[Any] = [env.reset(seed=seed)]
     for action in actions:
         seen.append(env.step(action))
@@ -60,7 +60,7 @@ def play(env, actions, seed=0) -> list[Any]:
 
 
 def fixed(values) -> Any:
-    """A stand-in for `np_random` that throws the given numbers."""
+    """A substitute for `np_random` that returns the given numbers."""
     stream = iter(values)
     return type("Fixed", (), {"random": lambda self: next(stream)})()
 
@@ -80,11 +80,11 @@ def test_gymnasium_accepts_it_without_a_warning(name):
 
 
 @pytest.mark.parametrize("name", TABULAR)
-def test_gymnasium_accepts_it_with_the_time(name):
+def test_gymnasium_accepts_it_with_observed_time(name):
     check_env(bare(name, observe_time=True))
 
 
-def test_gymnasium_accepts_a_problem_of_ones_own():
+def test_gymnasium_accepts_a_problem_outside_the_zoo():
     check_env(to_gymnasium(random_mdp(0)))
     check_env(to_gymnasium(with_final_reward(), observe_time=True))
 
@@ -94,8 +94,8 @@ def test_gymnasium_accepts_a_problem_of_ones_own():
 
 @laws
 @given(problems(forbidden=False))
-def test_read_back_it_is_the_same_problem(problem):
-    """Through the dice alone if there is no final reward, and always with the time."""
+def test_the_table_read_back_is_the_same_problem(problem):
+    """Without observed time if there is no final reward, and always with observed time."""
     mdp = mdp_of(problem)
     for observe_time in [True] if mdp.final_reward is not None and mdp.final_reward.any() else [True, False]:
         env = to_gymnasium(mdp, observe_time)
@@ -108,8 +108,8 @@ def test_read_back_it_is_the_same_problem(problem):
 
 @every_problem
 @pytest.mark.parametrize("optimism", [0.0, 1.0])
-def test_the_zoo_read_back(name, optimism):
-    """By its id: the horizon is found there."""
+def test_the_zoo_read_back_from_its_environments_is_the_same(name, optimism):
+    """The id alone is enough: the horizon is in its spec."""
     again, mdp = TabularMDP.from_gymnasium(gymnasium.make(environment_id(name))), zoo_entry(name).build()
     assert again.horizon == mdp.horizon
     assert again.layout == (None if mdp.layout is None else (*mdp.layout, None))
@@ -120,7 +120,7 @@ def test_the_zoo_read_back(name, optimism):
 
 @pytest.mark.parametrize("optimism", [0.0, 1.0])
 @pytest.mark.parametrize("discount", [0.9, 1.0])
-def test_with_the_time_the_stationary_optimum_is_that_of_infer(optimism, discount):
+def test_with_observed_time_the_stationary_optimum_is_that_of_infer(optimism, discount):
     mdp = with_final_reward(discount, horizon=4)
     timed = TabularMDP.from_gymnasium(to_gymnasium(mdp, observe_time=True), discount=discount)
     stationary = value_iteration(TabularModel(timed, 0.7), optimism, tolerance=1e-10).v[:-1].reshape(5, 3)
@@ -129,7 +129,7 @@ def test_with_the_time_the_stationary_optimum_is_that_of_infer(optimism, discoun
     assert not stationary[4].any(), "the final reward was paid with the last step"
 
 
-def test_the_table_lists_possible_outcomes_with_what_is_terminal():
+def test_the_table_lists_possible_outcomes_and_marks_termination():
     table = bare(environment_id("restaurant")).P
     assert table[0][0] == [(0.2, 1, -10.0, True), (0.6, 2, 6.0, True), (0.2, 3, 8.0, True)]
     assert table[1] == {a: [(1.0, 1, 0.0, True)] for a in (0, 1)}
@@ -138,7 +138,7 @@ def test_the_table_lists_possible_outcomes_with_what_is_terminal():
     assert path[2][0] == [(1.0, 2, 1.0, False)], "the goal pays on: nothing has ended"
 
 
-def test_a_final_reward_is_in_no_table_of_states_alone():
+def test_a_final_reward_needs_observed_time_in_the_table():
     with pytest.raises(UnsupportedEnvironment, match=r"no table `P` .* final reward.*Make .* with observe_time=True"):
         TabularMDP.from_gymnasium(to_gymnasium(with_final_reward()), horizon=3)
 
@@ -148,7 +148,7 @@ def test_factored_dynamics_are_joined():
     assert parts.P == to_gymnasium(windy_bridge()).P
 
 
-# The dice
+# Outcomes
 
 
 @pytest.mark.statistical
@@ -157,8 +157,8 @@ def test_factored_dynamics_are_joined():
     [(random_mdp(1), ()), (random_mdp(2, states=5, outcomes=4), ()), (windy_bridge(), (15, 16))],
     ids=["three states", "five states", "bridge"],
 )
-def test_the_frequencies_of_outcomes_are_true(mdp, ended):
-    """False alarm: 1e-4 a problem, by the definition of `ok`. The table is the MDP's own, not by way of `P`."""
+def test_the_frequencies_of_outcomes_agree_with_the_table(mdp, ended):
+    """False alarm: 1e-4 per problem, by the definition of `ok`. The table is that of the MDP, not `P`."""
     p, successor, reward = mdp.probability.numpy(), mdp.successor.numpy(), mdp.reward.numpy()
     last, shape = mdp.num_states, (1, *p.shape[1:])
     expected = TabularMDP(
@@ -174,8 +174,8 @@ def test_the_frequencies_of_outcomes_are_true(mdp, ended):
 
 
 @pytest.mark.statistical
-def test_the_frequencies_of_outcomes_that_look_alike():
-    """Each face of one die within five standard errors: false alarm 6e-7 a face, four faces."""
+def test_the_frequencies_of_outcomes_with_equal_effects():
+    """Each of four outcomes is within five standard errors: false alarm 6e-7 each."""
     chances = [0.1, 0.2, 0.3, 0.4]
     mdp = TabularMDP([1.0], [[chances]], [[[0] * 4]], [[[1.0, 1.0, 2.0, 2.0]]], horizon=5000)
     env = to_gymnasium(mdp)
@@ -202,7 +202,7 @@ def test_a_step_is_an_outcome_of_the_table():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_rounding_never_draws_an_impossible_outcome(dtype):
-    """The smallest and the largest number a generator can give, where the first and the last face are impossible."""
+    """The smallest and the largest random number, where the first and the last outcome are impossible."""
     p = torch.tensor([0.0, *[1 / 7] * 7, 0.0, 0.0], dtype=dtype)
     mdp = TabularMDP(p, p.expand(10, 1, 10), torch.arange(10).expand(10, 1, 10), torch.zeros(10, 1, 10), horizon=9)
     env = TabularEnv(mdp)
@@ -213,7 +213,7 @@ def test_rounding_never_draws_an_impossible_outcome(dtype):
     assert env.step(0)[4]["outcome"] == 7
 
 
-def test_seeds_reproduce_and_differ():
+def test_the_seed_determines_the_outcomes():
     actions = [0, 1, 0, 1, 1, 0] * 3
     runs = [play(TabularEnv(random_mdp(5, horizon=18)), actions, seed) for seed in (0, 0, 1)]
     assert runs[0] == runs[1] != runs[2]
@@ -222,16 +222,16 @@ def test_seeds_reproduce_and_differ():
     assert ends[0] == ends[1] != ends[2]
 
 
-# The end
+# Ends of episodes
 
 
-def test_time_is_up_by_truncation_where_the_observation_does_not_know_it():
+def test_without_observed_time_the_horizon_truncates():
     """Trap 10."""
     steps = play(TabularEnv(risky_path(3)), [0, 0, 0, 0])[1:]
     assert [step[:4] for step in steps] == [(1, 0, False, False), (2, 0, False, False), (2, 1.0, False, True)]
 
 
-def test_time_is_up_by_termination_where_it_does():
+def test_with_observed_time_the_horizon_terminates():
     steps = play(TabularEnv(risky_path(3), observe_time=True), [0, 0, 0, 0])
     assert steps[0][0] == 0
     assert [step[:4] for step in steps[1:]] == [
@@ -242,7 +242,7 @@ def test_time_is_up_by_termination_where_it_does():
 
 
 @pytest.mark.parametrize("observe_time", [False, True])
-def test_an_ended_state_terminates_even_with_the_last_step(observe_time):
+def test_an_ended_state_terminates_also_in_the_last_step(observe_time):
     lake = zoo_environment("frozen_lake_twin", observe_time)
     *_, last = play(lake, [1, 1, 2, 2, 1, 2])
     assert (last[1:4], lake.time, lake.mdp.state_name(lake.state)) == ((1.0, True, False), 6, "ended")
@@ -250,8 +250,8 @@ def test_an_ended_state_terminates_even_with_the_last_step(observe_time):
     assert last[1:4] == (1.0, True, False)
 
 
-def test_what_pays_has_not_ended():
-    """A state that nothing leaves: with a reward, or with a final reward, the episode goes on."""
+def test_an_absorbing_state_with_a_reward_is_not_terminal():
+    """In an absorbing state with a reward or a final reward the episode continues."""
     stay = TabularMDP([0.0, 1.0], [[[1.0]], [[1.0]]], [[[0]], [[0]]], [[[0.0]], [[5.0]]], horizon=3)
     assert play(TabularEnv(stay), [0])[1][:4] == (0, 5.0, True, False)
     pays = stay.replace(reward=[[[0.5]], [[5.0]]])
@@ -266,7 +266,7 @@ def test_what_pays_has_not_ended():
 
 @pytest.mark.parametrize("observe_time", [False, True])
 def test_the_final_reward_comes_with_the_last_step_times_the_discount(observe_time):
-    """So that the return under the learner's own discounting is that of the MDP."""
+    """Then the return under the learner's own discounting is that of the MDP."""
     mdp = with_final_reward(0.9, horizon=4)
     env = TabularEnv(mdp, observe_time)
     state, _ = env.reset(seed=1)
@@ -279,8 +279,8 @@ def test_the_final_reward_comes_with_the_last_step_times_the_discount(observe_ti
 
 
 @pytest.mark.statistical
-def test_what_a_policy_earns_is_what_evaluate_says():
-    """Three thousand episodes, within five standard errors: false alarm 6e-7."""
+def test_the_mean_return_of_a_policy_is_that_of_evaluate():
+    """Three thousand episodes agree within five standard errors: false alarm 6e-7."""
     model = TabularModel(with_final_reward(1.0, horizon=4))
     posterior = infer(model, 0.0)
     found = rollout(to_gymnasium(model.mdp), posterior, num_episodes=3000, seed=0)
@@ -304,7 +304,7 @@ def test_a_step_needs_an_episode():
         point.step([0.0, 0.0])
 
 
-# Refusals
+# Errors
 
 
 def test_forbidden_outcomes_are_refused_and_the_remedy_works():
@@ -323,7 +323,7 @@ def test_forbidden_outcomes_are_refused_and_the_remedy_works():
         to_gymnasium(risky_path().replace(final_reward=[0.0, 0.0, 0.0, -math.inf]))
 
 
-def test_other_things_are_refused():
+def test_other_problems_and_render_modes_are_refused():
     with pytest.raises(InvalidArgument, match=r"`render_mode` must be ansi, rgb_array or None, but is 'human'"):
         to_gymnasium(risky_path(), render_mode="human")
     env = TabularEnv(risky_path())
@@ -350,7 +350,7 @@ def test_every_problem_of_the_zoo_is_registered_once():
     assert all(isinstance(gymnasium.spec(each).entry_point, str) for each in IDS)
 
 
-def test_arguments_go_to_the_problem_and_the_environment():
+def test_arguments_are_passed_to_the_problem_and_the_environment():
     env = gymnasium.make("pgm_control/RiskyPath-v0", horizon=7, observe_time=True)
     assert env.observation_space == gymnasium.spaces.Discrete(8 * 4)
     assert env.spec.max_episode_steps == 7
@@ -360,7 +360,7 @@ def test_arguments_go_to_the_problem_and_the_environment():
         gymnasium.make("pgm_control/RiskyPath-v0", horizn=7)
 
 
-def test_an_episode_is_cut_once_and_where_it_says():
+def test_an_episode_is_truncated_once_at_the_stated_limit():
     def length(env):
         return len(play(env, [0] * 99)) - 1
 
@@ -376,7 +376,7 @@ def test_an_episode_is_cut_once_and_where_it_says():
 
 
 @pytest.mark.parametrize(("wrong", "right"), [("RiskyPth", "RiskyPath"), ("MultiGaol", "MultiGoal")])
-def test_a_wrong_id_suggests_the_nearest(wrong, right):
+def test_a_wrong_id_suggests_the_nearest_one(wrong, right):
     with pytest.raises(NameNotFound, match=f"Did you mean: `{right}`"):
         gymnasium.make(f"pgm_control/{wrong}-v0")
     with pytest.raises(InvalidArgument, match="Did you mean 'risky_path'"):
@@ -386,7 +386,7 @@ def test_a_wrong_id_suggests_the_nearest(wrong, right):
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("name", ["pgm_control/WindyBridge-v0", MULTI_GOAL, None])
 def test_vectors_of_copies(name, mode):
-    """None: a problem of one's own, by the spec it carries."""
+    """None stands for a problem outside the zoo, copied from its spec."""
     envs = gymnasium.make_vec(to_gymnasium(random_mdp(0)).spec if name is None else name, 3, vectorization_mode=mode)
     try:
         envs.action_space.seed(0)
@@ -414,7 +414,7 @@ def test_copies_by_spec_share_the_tables():
     assert pickle.loads(pickle.dumps(env.spec)).make().observation_space == env.observation_space
 
 
-# Pictures and lines
+# Pictures and texts
 
 
 def test_the_line_names_state_action_reward_and_time():
@@ -449,21 +449,21 @@ def test_the_picture_puts_cells_where_the_layout_says():
         ((None, (2, 0), (0, 2), None, (1, 1)), (4, 3)),
     ],
 )
-def test_states_without_a_place_stand_in_rows_below(layout, shape):
-    names = [f"({s}, 0)" for s in range(5)]  # which say nothing
+def test_states_without_a_place_are_drawn_in_rows_below(layout, shape):
+    names = [f"({s}, 0)" for s in range(5)]  # which contain nothing
     mdp = random_mdp(0, states=5).replace(state_names=names, layout=layout)
     env = TabularEnv(mdp, render_mode="rgb_array")
     env.reset(seed=0)
     assert env.render().shape == (40 * shape[0], 40 * shape[1], 3)
 
 
-def test_many_states_stand_in_a_square():
+def test_many_states_are_drawn_in_a_square():
     env = TabularEnv(random_mdp(0, states=1000), render_mode="rgb_array")
     env.reset(seed=0)
     assert env.render().shape == (32 * 12, 32 * 12, 3)
 
 
-def test_drawing_needs_a_mode_and_an_episode():
+def test_rendering_needs_a_mode_and_an_episode():
     for make in (lambda mode: TabularEnv(risky_path(), render_mode=mode), lambda mode: MultiGoalEnv(render_mode=mode)):
         with pytest.warns(UserWarning, match="Make it with render_mode='ansi'"):
             assert make(None).render() is None
@@ -475,13 +475,13 @@ def test_drawing_needs_a_mode_and_an_episode():
 
 
 def walk(actions, **arguments) -> list[Any]:
-    """Steps from the very origin, until the actions or the episode end."""
+    """The steps from the exact origin, until the actions or the episode end."""
     env = MultiGoalEnv(start_noise=0.0, **arguments)
     return play(env, [np.asarray(action, np.float32) for action in actions])[1:]
 
 
 def test_multi_goal_known_answers():
-    """By hand, as its card says. At a distance of exactly 1 the goal is not reached."""
+    """The answers of the card, by hand. At a distance of exactly 1 the goal is not reached."""
     for goal in GOALS:
         steps = walk([goal / 5] * 9)
         assert [step[1] for step in steps] == [-46, -39, -34, -31, -20]
@@ -492,7 +492,7 @@ def test_multi_goal_known_answers():
     assert not any(step[3] for step in walk([(0, 0)] * 40)), "the time limit is Gymnasium's"
 
 
-def test_multi_goal_costs_what_its_arguments_say():
+def test_multi_goal_has_the_costs_of_its_arguments():
     (step,) = walk([(0.5, 0.0)], action_cost=2.0, distance_cost=3.0, goal_reward=7.0, goal_threshold=5.0)
     assert step[1:3] == (pytest.approx(-2 * 0.25 - 3 * 4.5**2 + 7), True)
 
@@ -505,7 +505,7 @@ def test_multi_goal_clips_steps_and_positions():
     assert corner.dtype == np.float32
 
 
-def test_multi_goal_is_cut_after_thirty_steps():
+def test_multi_goal_is_truncated_after_thirty_steps():
     env = gymnasium.make(MULTI_GOAL)
     steps = play(env, [np.zeros(2, np.float32)] * 40)[1:]
     assert len(steps) == 30
@@ -514,7 +514,7 @@ def test_multi_goal_is_cut_after_thirty_steps():
 
 @pytest.mark.statistical
 def test_multi_goal_noise():
-    """Mean and spread of 2000 starts and steps, both axes, within five standard errors: false alarm 6e-7 each."""
+    """Mean and standard deviation of 2000 starts and steps, within five standard errors: false alarm 6e-7 each."""
     env = MultiGoalEnv(start_noise=0.1, step_noise=0.3)
     starts, moves = [], []
     for i in range(2000):
@@ -526,14 +526,14 @@ def test_multi_goal_noise():
 
 
 @pytest.mark.parametrize("wrong", [(math.nan, 0.0), (1.0,), 0.5, ((0.0, 0.0),)])
-def test_multi_goal_refuses_what_is_no_step(wrong):
+def test_multi_goal_refuses_invalid_actions(wrong):
     env = MultiGoalEnv()
     env.reset(seed=0)
     with pytest.raises(InvalidArgument, match=r"`action` must be two numbers.*has diverged"):
         env.step(np.asarray(wrong))
 
 
-def test_multi_goal_refuses_odd_numbers():
+def test_multi_goal_refuses_invalid_arguments():
     with pytest.raises(InvalidArgument, match=r"`step_noise` must be a finite number, at least 0, but is -1"):
         MultiGoalEnv(step_noise=-1.0)
     with pytest.raises(InvalidArgument, match=r"`goal_reward` must be a finite number, but is nan"):
@@ -562,7 +562,7 @@ def test_multi_goal_is_drawn():
     )
 
 
-# Others train on them
+# Other libraries
 
 
 @pytest.mark.parametrize("name", ["pgm_control/FrozenLakeTwin-v0", MULTI_GOAL])

@@ -1,4 +1,4 @@
-"""Adam as a function, beside Adam as torch's class."""
+"""`Descent` compared with torch's Adam."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from pgm_control.learners.descent import Descent
 
 
 def losses(a, b):
-    """A few, of two parameters; the last leaves one of them alone."""
+    """A few losses of two parameters; the last depends on only one of them."""
     for i in range(20):
         yield ((a - i) ** 2).sum() + (a[0] * b).sin().sum()
     yield (b**3).sum()
@@ -29,16 +29,16 @@ def test_its_steps_are_those_of_adam():
         assert [each.grad for each in mine] == [None, None]
 
 
-def test_a_gradient_that_is_there_already_is_kept():
+def test_a_gradient_that_is_already_set_is_used():
     first, second = (torch.nn.Parameter(torch.zeros(())) for _ in range(2))
     second.grad = torch.tensor(-3.0)
     Descent([first, second], 1.0)(2 * first + 7 * second)
-    assert (first.item(), second.item()) == pytest.approx((-1.0, 1.0))  # of Adam's first step only the sign counts
+    assert (first.item(), second.item()) == pytest.approx((-1.0, 1.0))  # only the sign matters in Adam's first step
     assert first.grad is None
     assert second.grad is None
 
 
-def test_it_goes_on_where_it_was():
+def test_a_restored_state_continues():
     whole, parted = pair(), pair()
     one, two, three = (Descent(each, 0.1) for each in (whole, parted, parted))
     for i, (a, b) in enumerate(zip(losses(*whole), losses(*parted), strict=True)):

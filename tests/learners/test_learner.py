@@ -1,4 +1,4 @@
-"""What holds for every learner: it comes back bit for bit, is disturbed by nobody, and says what it cannot do."""
+"""Laws of every learner: it is restored bit for bit, has its own randomness, and reports what it cannot do."""
 
 import random
 import signal
@@ -33,7 +33,7 @@ def registered():
 
 @pytest.fixture
 def keyboard():
-    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    """Ctrl-C as at a terminal, also where the tests run in the background and ignore it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -52,8 +52,8 @@ CASES = {
 @pytest.mark.parametrize("kind", [SAC, SoftQLearning])
 @pytest.mark.parametrize("env", CASES)
 @pytest.mark.parametrize("cuts", [(1, 24, 25), (10, 11, 30)])
-def test_what_goes_on_is_what_never_stopped(tmp_path, env, cuts, kind):
-    settings = {**TINY, "capacity": 16, **CASES[env]}  # the oldest transitions are written over
+def test_a_resumed_learner_equals_one_that_never_stopped(tmp_path, env, cuts, kind):
+    settings = {**TINY, "capacity": 16, **CASES[env]}  # the oldest transitions are overwritten
     if kind is SoftQLearning:
         settings = {"temperature": 1.0, **settings}
         if env in ("Pendulum-v1", "learned/Noisy-v0"):
@@ -66,12 +66,12 @@ def test_what_goes_on_is_what_never_stopped(tmp_path, env, cuts, kind):
         learner.learn(cut, checkpoint=path, log_every=12)
         learner = kind.load(path)
         rows = learner.journal.log
-        learner.journal.log = [row for row in rows if row["step"] % 12 == 0]  # not the last of a shorter plan
+        learner.journal.log = [row for row in rows if row["step"] % 12 == 0]  # not the last row of a shorter run
     learner.learn(36, **plan)
     assert equal(whole(learner, path), whole(through, path))
 
 
-def test_it_depends_on_its_seed_alone(tmp_path):
+def test_learning_depends_only_on_the_seed(tmp_path):
     def learned(seed):
         return whole_of("learned/Noisy-v0", {**TINY, "seed": seed}, tmp_path)
 
@@ -88,13 +88,13 @@ def whole_of(env, settings, folder, **plan):
     return whole(learner, folder / "one.pt")
 
 
-def test_a_seed_that_was_not_given_is_kept():
+def test_a_seed_that_was_drawn_is_stored():
     one, two = SAC("learned/Noisy-v0", hidden=(8,)), SAC("learned/Noisy-v0", hidden=(8,))
     assert one.config["seed"] != two.config["seed"]
 
 
 @pytest.mark.parametrize("env", ["learned/Noisy-v0", "learned/Choice-v0"])
-def test_looking_changes_nothing(tmp_path, env):
+def test_observing_a_learner_changes_nothing(tmp_path, env):
     def look(info):
         torch.rand(3)
         info.learner.evaluate(2, seed=info.step)
@@ -109,9 +109,7 @@ def test_looking_changes_nothing(tmp_path, env):
     assert [each["step"] for each in facts["evaluations"]] == [7, 14, 21, 28, 30]
     assert [row["step"] for row in facts["log"]] == [5, 10, 15, 20, 25, 30]
     learner = SAC(env, **TINY)
-    learner.learn(
-        30, callbacks=[look], log_every=1000
-    )  # the callback may draw from torch's generator: it is the learner's
+    learner.learn(30, callbacks=[look], log_every=1000)  # inside a callback torch's generator has the learner's state
     assert equal(plain, whole(learner, tmp_path / "one.pt")[0])
 
 
@@ -125,7 +123,7 @@ def test_evaluations_in_the_log_are_those_of_evaluate():
     assert found.log == learner.log
 
 
-def test_the_generators_of_others_are_left_alone(tmp_path):
+def test_global_generators_do_not_change(tmp_path):
     def states():
         return torch.get_rng_state().tolist(), repr(np.random.get_state())  # noqa: NPY002
 
@@ -139,7 +137,7 @@ def test_the_generators_of_others_are_left_alone(tmp_path):
     assert states() == before
 
 
-def test_what_is_loaded_is_what_was_saved(tmp_path):
+def test_a_loaded_learner_equals_the_saved_one(tmp_path):
     learner = SAC("learned/Noisy-v0", num_envs=2, **{**TINY, "temperature": 0.3})
     learner.learn(31, evaluate_every=10, num_evaluation_episodes=2)
     learner.save(tmp_path / "one.pt")
@@ -152,7 +150,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_what_json_has_no_place_for_is_given_again(tmp_path):
+def test_arguments_that_json_cannot_represent_are_passed_again(tmp_path):
     def prior(features):
         return torch.tensor([0.5, 0.25, 0.25]).expand(len(features), 3)
 
@@ -172,7 +170,7 @@ def test_what_json_has_no_place_for_is_given_again(tmp_path):
 
 
 def transitions(learner):
-    """Observation, next, reward, goes on, of `Counting`."""
+    """The observation, next observation, reward and continuation flag of transitions of `Counting`."""
     rows = learner._experience.replay.state()["rows"]
     return rows[:, :2], rows[:, 2:4], rows[:, -2], rows[:, -1]
 
@@ -198,7 +196,7 @@ def test_every_transition_is_within_an_episode_and_only_termination_ends_its_val
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_a_vector_of_environments_goes_on_in_new_episodes(tmp_path, mode):
+def test_a_vector_of_environments_continues_in_new_episodes(tmp_path, mode):
     def made():
         return SyncVectorEnv([Counting] * 2, autoreset_mode=mode)
 
@@ -211,8 +209,8 @@ def test_a_vector_of_environments_goes_on_in_new_episodes(tmp_path, mode):
     assert len(before) == found.total_steps >= 70
 
 
-def test_a_vector_may_write_over_its_observations():
-    """Those of a dictionary as well; here the last of an episode would become the first of the next."""
+def test_a_vector_may_overwrite_its_observations():
+    """This includes dictionaries; otherwise the last observation of an episode would become the first of the next."""
     shown = spaces.Dict({"count": spaces.Box(-np.inf, np.inf, (2,))})
 
     def made():
@@ -225,7 +223,7 @@ def test_a_vector_may_write_over_its_observations():
         assert torch.equal(after[:, 1], before[:, 1] + 1)
 
 
-def test_copies_side_by_side():
+def test_parallel_copies():
     learner = SAC("CartPole-v1", **{**TINY, "num_envs": 3})
     observations = np.stack(learner.worlds.observations)
     assert len(np.unique(observations, axis=0)) == 3, "each copy has its own episodes"
@@ -251,7 +249,7 @@ DONE = {
 
 @pytest.mark.parametrize("done", DONE)
 @pytest.mark.parametrize("shown", SHOWN)
-def test_predict_takes_one_or_a_batch(shown, done):
+def test_predict_takes_one_observation_or_a_batch(shown, done):
     learner = SAC(lambda: Noisy(DONE[done], SHOWN[shown]), **TINY)
     learner.learn(14)
     batch = gymnasium.vector.utils.batch_space(SHOWN[shown], 5)
@@ -272,13 +270,13 @@ def test_predict_takes_one_or_a_batch(shown, done):
 
 @pytest.mark.filterwarnings("ignore:.*Casting input")
 @pytest.mark.parametrize("wrong", [np.zeros((2, 3)), "left", None, {"a": 1}])
-def test_predict_refuses_what_is_no_observation(wrong):
+def test_predict_refuses_invalid_observations(wrong):
     learner = SAC("learned/Noisy-v0", **TINY)
     with pytest.raises(InvalidArgument, match=r"`observation` must be of Box.*, or a batch of such, but is"):
         learner.predict(wrong)
 
 
-def test_actions_fill_their_box():
+def test_actions_cover_their_box():
     learner = SAC(lambda: Noisy(DONE["a box"]), **TINY)
     middle, half = np.array([0.5, 0.25]), np.array([2.5, 0.25])
     for corner in ([-1.0, 1.0], [0.0, 0.0], [1.0, -1.0]):
@@ -318,8 +316,8 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_an_environment_that_fails_is_reported_and_nothing_is_lost(tmp_path, trouble):
-    """The second of two fails; what is saved then is the state before the step, and mended it goes on."""
+def test_an_environment_failure_is_reported_and_nothing_is_lost(tmp_path, trouble):
+    """The second of two copies fails. The saved state is that before the step; once mended, it continues."""
     made = iter([Counting(4), Counting(4, trouble=trouble, at=14)])
     learner = SAC(lambda: next(made), **{**TINY, "num_envs": 2})
     with pytest.raises(EnvironmentFailure, match=f"(?s){TROUBLES[trouble]}"):
@@ -341,7 +339,7 @@ def test_an_environment_that_fails_is_reported_and_nothing_is_lost(tmp_path, tro
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_so_is_a_vector_in_trouble(mode, trouble):
+def test_a_failure_of_a_vector_is_reported(mode, trouble):
     env = SyncVectorEnv([Counting, lambda: Counting(4, trouble=trouble, at=14)], autoreset_mode=mode)
     learner = SAC(env, **TINY)
     with pytest.raises(EnvironmentFailure, match=r"raised an error|must be finite, but environment 1 gave"):
@@ -350,7 +348,7 @@ def test_so_is_a_vector_in_trouble(mode, trouble):
     assert torch.isfinite(torch.cat((before, after, reward[:, None]), -1)).all()
 
 
-def test_nan_within_a_dictionary_is_seen():
+def test_nan_in_a_dictionary_is_found():
     shown = spaces.Dict({"deep": spaces.Tuple((spaces.Box(-np.inf, np.inf, (2,)),))})
 
     def made():
@@ -363,7 +361,7 @@ def test_nan_within_a_dictionary_is_seen():
 
 @pytest.mark.parametrize("actions", [SQUARE, spaces.Discrete(3)], ids=["box", "choice"])
 @pytest.mark.parametrize("kind", [SAC, SoftQLearning])
-def test_a_learner_that_diverges_says_so_and_its_checkpoint_is_the_one_before(tmp_path, actions, kind):
+def test_divergence_is_reported_and_the_last_checkpoint_is_kept(tmp_path, actions, kind):
     path = tmp_path / "one.pt"
     fixed = {**TINY, "temperature": 1.0}
 
@@ -374,7 +372,7 @@ def test_a_learner_that_diverges_says_so_and_its_checkpoint_is_the_one_before(tm
     with pytest.raises(LearningDiverged, match="Lower the learning rate, or scale the rewards"):
         learner.learn(200, checkpoint=path, checkpoint_every=1, log_every=10)
     with pytest.raises(LearningDiverged, match="Lower the learning rate, or scale the rewards"):
-        kind(made, **fixed).learn(200)  # where it is the next action that cannot be drawn
+        kind(made, **fixed).learn(200)  # here the next action cannot be sampled
     good = kind.load(path, env=made)
     assert 29 <= good.total_steps <= learner.total_steps
     for part in good.parts().values():
@@ -382,7 +380,7 @@ def test_a_learner_that_diverges_says_so_and_its_checkpoint_is_the_one_before(tm
             assert all(torch.isfinite(each).all() for each in part.parameters())
 
 
-def test_ctrl_c_ends_after_the_step_in_hand(tmp_path, keyboard):
+def test_ctrl_c_ends_after_the_current_step(tmp_path, keyboard):
     def press(step, metrics):
         if step == 17:
             signal.raise_signal(signal.SIGINT)
@@ -399,7 +397,7 @@ def test_ctrl_c_ends_after_the_step_in_hand(tmp_path, keyboard):
         assert equal(whole(going_on, tmp_path / "two.pt"), whole(through, tmp_path / "three.pt"))
 
 
-def test_a_second_ctrl_c_is_at_once(tmp_path, keyboard):
+def test_a_second_ctrl_c_stops_at_once(tmp_path, keyboard):
     def press(step, metrics):
         if step == 17:
             signal.raise_signal(signal.SIGINT)
@@ -414,7 +412,7 @@ def test_a_second_ctrl_c_is_at_once(tmp_path, keyboard):
     assert equal(whole(learner, tmp_path / "two.pt"), whole(through, tmp_path / "three.pt"))
 
 
-def test_steps_of_several_copies_count_one_by_one(monkeypatch):
+def test_steps_of_all_copies_are_counted(monkeypatch):
     shown, saved = [], []
     learner = SAC("learned/Noisy-v0", **{**TINY, "num_envs": 4})
     monkeypatch.setattr(learner, "save", lambda path: saved.append(learner.total_steps))
@@ -449,7 +447,7 @@ def test_the_time_of_an_evaluation_does_not_count(monkeypatch):
     assert found.seconds == learner.seconds == 20.0
 
 
-def test_a_callback_stops():
+def test_a_callback_can_stop_learning():
     learner = SAC("learned/Noisy-v0", **TINY)
     found = learner.learn(40, log_every=6, callbacks=[lambda info: info.step >= 18])
     assert (found.status, found.total_steps) == (LearningStatus.stopped, 18)
@@ -466,7 +464,7 @@ def test_a_callback_stops():
         ({"checkpoint_every": 0}, "`checkpoint_every` must be a whole number"),
     ],
 )
-def test_wrong_plans(change, message):
+def test_wrong_arguments_of_learn(change, message):
     with pytest.raises(InvalidArgument, match=message):
         SAC("learned/Noisy-v0", **TINY).learn(**{"total_steps": 5, **change})
 
@@ -479,12 +477,12 @@ def test_wrong_plans(change, message):
         ({"env": Noisy(), "num_envs": 2}, "`num_envs` must be 1 for an environment without a spec.*pass a function"),
     ],
 )
-def test_wrong_arguments(change, message):
+def test_wrong_arguments_of_the_constructor(change, message):
     with pytest.raises(InvalidArgument, match=message):
         SAC(**{"env": "learned/Noisy-v0", "hidden": (8,), **change})
 
 
-def test_an_environment_without_an_id_is_reported_before_anything_is_learned():
+def test_an_environment_without_an_id_is_reported_before_learning():
     learner = SAC(Noisy(), **TINY)
     with pytest.raises(InvalidArgument, match=r"`env` must be given to evaluate in.*has no id"):
         learner.learn(20, evaluate_every=10)
@@ -492,7 +490,7 @@ def test_an_environment_without_an_id_is_reported_before_anything_is_learned():
     assert len(learner.evaluate(2, env=gymnasium.make("learned/Noisy-v0"), seed=0).returns) == 2
 
 
-def test_an_id_stands_for_what_it_makes_alone():
+def test_an_id_is_stored_only_if_it_makes_the_same_environment():
     assert SAC(gymnasium.make("learned/Noisy-v0"), **TINY).env_id == "learned/Noisy-v0"
     assert SAC(gymnasium.make("learned/Choice-v0"), **TINY).env_id == "learned/Choice-v0"
     assert SAC(gymnasium.make("learned/Noisy-v0", max_episode_steps=3), **TINY).env_id is None
@@ -511,7 +509,7 @@ def kept(tmp_path_factory, registered):
 
 @given(st.floats(0, 1, exclude_max=True))
 @settings(max_examples=40)
-def test_a_cut_file_is_refused(kept, share):
+def test_a_truncated_file_is_refused(kept, share):
     content = kept.read_bytes()
     path = kept.with_name("cut.pt")
     path.write_bytes(content[: int(share * len(content))])
@@ -536,7 +534,7 @@ def test_other_files_are_refused(kept, tmp_path):
         SoftQLearning.load(kept)
 
 
-def test_no_code_is_run_by_loading(tmp_path):
+def test_loading_runs_no_code(tmp_path):
     class Evil:
         def __reduce__(self):
             return (pytest.fail, ("code was run",))
@@ -560,7 +558,7 @@ def test_other_networks_and_numbers_of_copies_are_refused(kept):
 
 
 class Unsteady(Noisy):
-    """Random beyond its generator: after so many steps of all such environments it ends."""
+    """An environment with hidden randomness: it ends after a number of steps of all environments of this class."""
 
     steps = 0
 
@@ -639,8 +637,8 @@ print(kills, len(list(folder.glob(".*.partial"))))
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs processes that can be copied")
-def test_killed_two_dozen_times_it_is_as_if_it_never_was(tmp_path):
-    """A file being written when it is killed stays behind under a hidden name, and never in the place of the whole."""
+def test_a_learner_killed_24_times_equals_one_that_never_was(tmp_path):
+    """A file that was being written remains under a hidden name and never replaces the complete one."""
     seed = str(random.randrange(10**6))
     found = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), seed], capture_output=True, text=True, timeout=120
@@ -661,7 +659,7 @@ def test_a_learner_is_abstract():
         Learner("learned/Noisy-v0", 1, 0, "cpu", {})  # pyright: ignore[reportAbstractUsage]
 
 
-def test_our_environments_are_known_by_their_ids_whatever_was_imported_first():
+def test_our_environments_are_registered_in_any_order_of_imports():
     code = "from pgm_control.learners import SAC; SAC('pgm_control/RiskyPath-v0', hidden=(4,))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr

@@ -1,4 +1,4 @@
-"""What is freed is there again without a page fault, and in large pages where the system has them."""
+"""Freed memory is reused without a page fault, and in large pages where the system has them."""
 
 import platform
 import subprocess
@@ -22,8 +22,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - start) / 10)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep what they keep")
-def test_eight_blocks_are_taken_again_without_a_page_fault():
-    """Each is of half a megabyte; without the call it is a thousand faults each time."""
+def test_eight_blocks_are_reused_without_a_page_fault():
+    """Each block has half a megabyte; without the call there are a thousand faults each time."""
     found = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     assert float(found.stdout) < 50
 
@@ -46,6 +46,6 @@ print(megabytes_asked_for() - before)
     platform.libc_ver()[0] != "glibc" or not Path("/sys/kernel/mm/transparent_hugepage").exists(),
     reason="there are no large pages to ask for, or another C library",
 )
-def test_large_pages_are_asked_for():
+def test_large_pages_are_requested():
     found = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
     assert 8 <= float(found.stdout) <= 14

@@ -1,4 +1,4 @@
-"""Soft actor-critic as first published: a network for each message, and the dial exact in a box too."""
+"""Soft actor-critic as first published: a network for each message, and exact optimism in a box too."""
 
 import math
 
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.slow
 
 
 def twin(mdp, temperature=1.0, **options):
-    """A learner of the problem, whose networks are tables."""
+    """A learner of the problem whose networks are tables."""
     settings = {"learning_starts": 3000, "discount": mdp.discount, "seed": 0, "num_updates": 3, **TABLE, **options}
     return OriginalSAC(to_gymnasium(mdp, observe_time=True), temperature=temperature, **settings)
 
 
 @pytest.mark.parametrize(("optimism", "apart"), [(0.0, 0.1), (0.5, 0.3)])
 def test_it_finds_the_optimum_of_its_optimism(optimism, apart):
-    """Within .01 nats of the best policy and .15 nats of its value; of another β it is `apart`. Rewards are in 20 τ."""
+    """Within .01 nats of the best policy and .15 nats of its value; other β differ by `apart`. Rewards are in 20 τ."""
     mdp = risky_path(horizon=3)
     mdp = mdp.replace(reward=mdp.reward / 20)
     learner = learn(twin(mdp, optimism=optimism), 4_300)
@@ -37,8 +37,8 @@ def test_it_finds_the_optimum_of_its_optimism(optimism, apart):
     assert other.divergence > apart + found.divergence
 
 
-def test_fear_flips_a_preference():
-    """At β = −1.5 a certain 1 is better than a chance of .3 for 5; clamped it is not. Within .01 nats and .2 units."""
+def test_adversarial_dynamics_reverse_a_preference():
+    """At β = −1.5 a certain 1 is better than 5 with probability .3; clamped it is not. Within .01 nats and .2 units."""
     mdp = gamble(jackpot=5.0, probability=0.3)
     learner, model = learn(twin(mdp, optimism=-1.5), 4_300), TabularModel(mdp)
     found, clamped = compare(learner, model, -1.5), compare(learner, model, 0.0)
@@ -47,7 +47,7 @@ def test_fear_flips_a_preference():
     assert clamped.divergence > 0.1
 
 
-def test_dinner_at_another_temperature():
+def test_the_restaurant_at_another_temperature():
     """V differs from the free one by several units; it is found within .3."""
     learner, model = learn(twin(restaurant(), 2.0), 4_300), TabularModel(restaurant(), 2.0)
     found, free = compare(learner, model, 0.0), compare(learner, model, 1.0)
@@ -67,7 +67,7 @@ def test_a_prior_that_is_not_uniform_and_masks_an_action():
 
 
 class Doors(gymnasium.Env):
-    """A throw of the dice leads to one of two rooms, and in each an action pays. Nothing before it matters."""
+    """A random step leads to one of two rooms, where the action has a reward. The first action has no effect."""
 
     observation_space, action_space = Discrete(3), Box(-2.0, 2.0, (1,))
 
@@ -84,7 +84,7 @@ class Doors(gymnasium.Env):
 
     @staticmethod
     def pays(room, action):
-        """Two good actions in either room, far apart, where no Gaussian fits; the second room pays less by 1."""
+        """Each room has two good actions far from each other, so no Gaussian fits; the second room's is 1 lower."""
         return -2 * min(abs(action - 1.2), abs(action + 1.2)) - (room - 1)
 
 
@@ -99,7 +99,7 @@ def in_doors(kind, optimism, gathered):
 
 class TestBox:
     def test_the_soft_value_is_that_of_quadrature(self):
-        """V = τ log ∫ ρ exp(r/τ) bounds what a Gaussian reaches; without the prior it is τ log 4 = .69 higher."""
+        """V = τ log ∫ ρ exp(r/τ) is an upper bound for a Gaussian; without the prior it is τ log 4 = .69 higher."""
         learner = in_doors(OriginalSAC, 0.0, 200)
         nodes = np.linspace(-2, 2, 20001)
         best = [0.5 * math.log(np.mean([math.exp(Doors.pays(room, a) / 0.5) for a in nodes])) for room in (1, 2)]
@@ -109,11 +109,11 @@ class TestBox:
             assert v - 0.5 < found[1 + i] < v + 0.1
         assert found[0] == pytest.approx((found[1] + found[2]) / 2, abs=0.1)
 
-    def test_the_dial_is_exact(self):
-        r"""Q before the doors is $L_β$ of V behind them, although the policy is far from its optimum there.
+    def test_optimism_is_exact(self):
+        r"""Q before the rooms is $L_β$ of V in the rooms, although the policy there is far from its optimum.
 
-        In `SAC` it is L_β of the backup from one action, in which Q − τ log π/ρ is not the same for all: it takes that
-        spread for chance, and is off by .3 in the direction of β.
+        In `SAC` it is L_β of the backup from one action, where Q − τ log π/ρ differs between actions. `SAC` treats this
+        variance as randomness of the dynamics, and is off by .3 in the direction of β.
         """
         error, optimism = {}, 1.5
         for kind in (OriginalSAC, SAC):
@@ -125,7 +125,7 @@ class TestBox:
                 q = learner.critics(torch.tensor([[1.0, 0.0, 0.0, x] for x in (-0.9, -0.3, 0.3, 0.9)])).mean()
             scale = optimism / 0.5
             certain = float((torch.logsumexp(scale * behind, 0) - math.log(2)) / scale)
-            assert certain - float(behind.mean()) > 0.2  # the dial matters here
+            assert certain - float(behind.mean()) > 0.2  # optimism matters here
             error[kind] = float(q) - certain
         assert abs(error[OriginalSAC]) < 0.15
         assert error[SAC] > 0.15
@@ -134,7 +134,7 @@ class TestBox:
 
 @pytest.mark.parametrize(("ends", "value"), [(False, 2.0), (True, 1.0)])
 def test_truncation_bootstraps_and_termination_does_not(ends, value):
-    """A reward of 1 for ever, seen for four steps at a time: V = 1 / (1 − γ). With an end after each step, V = 1."""
+    """A reward of 1 in every step, truncated after four: V = 1 / (1 − γ). With termination after each step, V = 1."""
 
     class Wage(gymnasium.Env):
         observation_space, action_space = Discrete(1), Discrete(2)
@@ -153,7 +153,7 @@ def test_truncation_bootstraps_and_termination_does_not(ends, value):
         assert float(learner.soft_value(torch.ones(1, 1))) == pytest.approx(value, abs=0.1)
 
 
-def test_the_target_of_v_is_what_is_bootstrapped_from_and_follows_slowly():
+def test_backups_use_the_target_of_v_which_follows_slowly():
     learner = OriginalSAC(to_gymnasium(lottery(), observe_time=True), hidden=(), target_rate=0.25, seed=0)
     learner.learn(100)
     start = [each.clone() for each in learner._target.parameters()]
@@ -163,12 +163,12 @@ def test_the_target_of_v_is_what_is_bootstrapped_from_and_follows_slowly():
     mdp = risky_path(horizon=3)
     still = twin(mdp.replace(reward=torch.ones_like(mdp.reward)), target_rate=1e-6, learning_starts=320)
     learn(still, 320 + 16 * 40)
-    with torch.no_grad():  # of three rewards of 1 the first alone counts yet
+    with torch.no_grad():  # only the first of three rewards of 1 has an effect so far
         assert float(still.soft_value(torch.eye(16)[:1])) == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "flow"])
-def test_resumed_is_uninterrupted(tmp_path, kind):
+def test_a_resumed_learner_equals_an_uninterrupted_one(tmp_path, kind):
     settings = {"policy": kind, "hidden": (8, 8), "batch_size": 16, "learning_starts": 20, "seed": 3}
     whole, first = (OriginalSAC("Pendulum-v1", **settings) for _ in range(2))
     first.learn(31)
@@ -192,6 +192,6 @@ def test_resumed_is_uninterrupted(tmp_path, kind):
         ({"optimism": math.inf}, r"`optimism` must be a finite number"),
     ],
 )
-def test_arguments_that_make_no_sense(given, message):
+def test_invalid_arguments_are_refused(given, message):
     with pytest.raises(InvalidArgument, match=message):
         OriginalSAC(to_gymnasium(lottery(), observe_time=True), **given)

@@ -1,4 +1,4 @@
-"""`ToGoELBO` against exact gradients, Pyro's own estimators in a world outside of torch, and `MaxEntPolicyGradient`."""
+"""`ToGoELBO` and exact gradients, Pyro's own estimators in environments outside torch, and `MaxEntPolicyGradient`."""
 
 import math
 from typing import Any
@@ -41,7 +41,7 @@ TAU = 0.7
 
 
 class Reach(gymnasium.Env):
-    """One step from 0; the action a in [−1, 1] pays −scale (a − 1/2)² and leads to 1, where it ends or is cut."""
+    """One step from 0; the action a in [−1, 1] has reward −scale (a − 1/2)² and leads to 1, where the episode ends."""
 
     def __init__(self, scale=1.0, how="terminated"):
         self.scale, self.how = scale, how
@@ -58,7 +58,7 @@ class Reach(gymnasium.Env):
 
 
 class Reparameterised(torch.nn.Module):
-    """A guide as one would write it without knowing of trap 3: its actions carry their path."""
+    """A naive guide, which falls into trap 3: its actions are reparameterised."""
 
     def __init__(self, model, policy):
         super().__init__()
@@ -76,7 +76,7 @@ def flat_gradient(module):
 
 
 def gradients(loss, model, guide, number):
-    """So many estimates of the gradient of the ELBO, and of the ELBO."""
+    """A number of estimates of the gradient of the ELBO, and of the ELBO."""
     rows, values = [], []
     for _ in range(number):
         guide.zero_grad(set_to_none=True)
@@ -93,7 +93,7 @@ def same_seed_gradient(loss, model, guide):
 
 
 def require_unbiased(found, exact):
-    """Within five standard errors in every component, and 1e-4 for those that are hardly ever met."""
+    """Require every component within five standard errors, plus 1e-4 for those that are rarely visited."""
     error = found.std(0) / len(found) ** 0.5
     off = (found.mean(0) - exact).abs()
     varies = error > 1e-9
@@ -103,7 +103,7 @@ def require_unbiased(found, exact):
 
 
 def exact_gradient(mdp, guide, temperature=TAU):
-    """Of the ELBO of the tabular twin, by a policy that observes state and time, and the ELBO."""
+    """The gradient of the ELBO of the tabular twin, for a policy that observes state and time, and the ELBO."""
     tabular, steps = TabularModel(mdp, temperature), mdp.horizon
     table = guide.policy(torch.eye(guide.model.observations.features)).logits.double()
     policy = table[: steps * mdp.num_states].reshape(steps, mdp.num_states, mdp.num_actions).log_softmax(-1)
@@ -114,12 +114,12 @@ def exact_gradient(mdp, guide, temperature=TAU):
 
 
 def live(mdp):
-    """What makes environments of a problem, without the wrappers of gymnasium.make, which check every step."""
+    """A function that makes environments of a problem without the checking wrappers of gymnasium.make."""
     return lambda: to_gymnasium(mdp, observe_time=True)
 
 
 def twin(seed=3, discount=0.8, reward=1.0, num_envs=64, ends=False):
-    """A tabular problem, its live environment as a model, and a guide with some policy; `ends`: state 2 terminates."""
+    """A tabular problem, its environment as a model, and a guide with a policy; with `ends` state 2 terminates."""
     mdp = random_mdp(seed, horizon=3, discount=discount)
     if ends:
         here = torch.arange(3)[:, None, None] == 2
@@ -135,7 +135,7 @@ def twin(seed=3, discount=0.8, reward=1.0, num_envs=64, ends=False):
     torch.manual_seed(0)
     for parameter in guide.parameters():
         parameter.data.normal_()
-    if ends:  # in the tabular twin the policy is charged there too, unless it is the prior
+    if ends:  # in the tabular twin the policy pays its KL there too, unless it is the prior
         policy: Any = guide.policy
         (weight,), (bias,) = policy.network.weights, policy.network.biases
         weight[..., 2::3] = -bias.mT
@@ -149,12 +149,12 @@ def twin(seed=3, discount=0.8, reward=1.0, num_envs=64, ends=False):
 @pytest.mark.parametrize("with_baseline", [False, True])
 @pytest.mark.parametrize(("kind", "discount"), [(ClampedGuide, 1.0), (ClampedGuide, 0.8), (FreeGuide, 1.0)])
 def test_the_gradient_is_unbiased_for_any_program_of_this_layout(kind, discount, with_baseline):
-    """Every component within five standard errors. False alarm: 75 components at most, 4.3e-5 a case."""
+    """Every component is within five standard errors. False alarm: at most 75 components, 4.3e-5 per case."""
     mdp = random_mdp(3, horizon=3, discount=discount)
     model = TabularModel(mdp, TAU)
     guide = kind(model)
     for parameter in guide.parameters():
-        parameter.data.normal_(std=0.5)  # wilder ones meet some faces too rarely for a normal law of the mean
+        parameter.data.normal_(std=0.5)  # with larger ones some outcomes are too rare for a normal mean
     exact = elbo(model, guide.blocks())
     gradient = torch.cat([g.flatten() for g in torch.autograd.grad(exact, list(guide.parameters()))])
     baseline = torch.nn.Embedding(mdp.num_states + 1, 1).double() if with_baseline else None  # the last: ended
@@ -168,7 +168,7 @@ def test_the_gradient_is_unbiased_for_any_program_of_this_layout(kind, discount,
 @pytest.mark.parametrize(("discount", "ends"), [(1.0, False), (0.5, True)])
 @pytest.mark.parametrize("with_baseline", [False, True])
 def test_the_gradient_is_unbiased_in_a_live_environment(discount, ends, with_baseline):
-    """Against the exact gradient of the tabular twin. False alarm: 26 components, 1.5e-5 a case."""
+    """It agrees with the exact gradient of the tabular twin. False alarm: 26 components, 1.5e-5 per case."""
     mdp, model, guide = twin(discount=discount, ends=ends)
     exact, value = exact_gradient(mdp, guide)
     baseline = torch.nn.Linear(model.observations.features, 1) if with_baseline else None
@@ -179,10 +179,10 @@ def test_the_gradient_is_unbiased_in_a_live_environment(discount, ends, with_bas
 
 @pytest.mark.statistical
 def test_the_gradient_is_unbiased_for_actions_in_a_box():
-    """Against quadrature of the reward and the entropy. False alarm: 4 components, 2.3e-6."""
+    """It agrees with quadrature of the reward and the entropy. False alarm: 4 components, 2.3e-6."""
     model = SimulatorModel(Reach, 0.3, num_envs=200, horizon=1, seed=0)
     policy = SquashedGaussianPolicy(1, 1, hidden=())
-    policy.network.biases[0].fill_(0.4)  # the weights are zeros
+    policy.network.biases[0].fill_(0.4)  # the weights are zero
     guide = SimulatedGuide(model, policy)
     u = torch.linspace(-9, 9, 4001, dtype=torch.float64)
     squashed = policy(torch.zeros(1, 1))
@@ -199,7 +199,7 @@ def test_the_gradient_is_unbiased_for_actions_in_a_box():
 
 
 def test_the_baseline_lowers_the_variance():
-    """With a fitted baseline the total variance is below a half of that without; over 200 estimates, 0.21 and 3.4."""
+    """With a fitted baseline the total variance is less than half of that without; over 200 estimates, 0.21 and 3.4."""
     mdp, model, guide = twin(discount=1.0)
     model = SimulatorModel(live(mdp.replace(reward=mdp.reward + 2.0)), TAU, num_envs=32, seed=1)
     guide = SimulatedGuide(model, hidden=())
@@ -214,7 +214,7 @@ def test_the_baseline_lowers_the_variance():
 
 
 class Walk(gymnasium.Env):
-    """Counts its steps; pays the square of the count, and 1 for action 1; ends after `length` of them."""
+    """An environment whose reward is the squared step count, plus 1 for action 1; it ends after `length` steps."""
 
     def __init__(self, length, how):
         self.length, self.how, self.t = length, how, 0
@@ -234,8 +234,8 @@ class Walk(gymnasium.Env):
 
 @pytest.mark.parametrize("discount", [1.0, 0.7])
 @pytest.mark.parametrize("with_baseline", [False, True])
-def test_the_estimate_is_that_of_the_equation_for_episodes_of_all_lengths_and_ends(discount, with_baseline):
-    """Every term by a loop, from the values that were drawn: gradients of the policy and of the baseline."""
+def test_the_estimate_agrees_with_the_equation_for_episodes_of_all_lengths_and_ends(discount, with_baseline):
+    """Every term is computed by a loop from the sampled values: gradients of the policy and of the baseline."""
     ends = [(1, "ends"), (2, "cut"), (5, "cut"), (3, "ends"), (4, "cut")]
     horizon, left = 5, iter(ends)
     model = SimulatorModel(
@@ -270,11 +270,11 @@ def test_the_estimate_is_that_of_the_equation_for_episodes_of_all_lengths_and_en
         assert torch.allclose(learned, torch.cat([g.flatten() for g in wanted]), rtol=1e-4)
 
 
-# The traps
+# Known traps
 
 
-def test_trap_2_trace_graph_loses_the_reward_when_the_world_is_outside_of_torch():
-    """A hundred times the reward, the same draws: Pyro's estimator does not move, silently; ours does."""
+def test_trap_2_trace_graph_loses_the_reward_of_an_environment_outside_torch():
+    """With a hundred times the reward and the same samples, Pyro's estimate silently stays the same; ours changes."""
     once, many = (twin(reward=reward)[1:] for reward in (1.0, 100.0))
     lost = [same_seed_gradient(TraceGraph_ELBO(), *each) for each in (once, many)]
     assert torch.equal(*lost), "Pyro has mended this: the warning in the docs can go"
@@ -299,7 +299,7 @@ def test_trap_3_a_reparameterised_action_loses_the_reward_too():
 # The baseline
 
 
-def test_a_cut_episode_is_worth_what_the_baseline_says_and_a_terminated_one_nothing():
+def test_a_truncated_episode_is_bootstrapped_from_the_baseline_and_a_terminated_one_is_not():
     """One step: the two gradients differ by the score times γ b(s_1), and only where there is a baseline."""
     discount, worth = 0.9, 3.0
     baseline = torch.nn.Linear(1, 1)
@@ -337,7 +337,7 @@ def test_the_baseline_learns_what_is_still_to_come():
     last = TabularModel(mdp.replace(horizon=1), TAU)
     one_step_left = last.blocks().replace(log_initial=torch.eye(3).double().log()[1], log_policy=policy[2:])
     worth = elbo(last, one_step_left) - 0.0
-    start_is_sure = -math.log(float(mdp.initial[1]))  # the charge for a start that the model does not have
+    start_is_sure = -math.log(float(mdp.initial[1]))  # the cost of a start that the model does not have
     found = float(baseline(torch.eye(model.observations.features)).detach()[2 * mdp.num_states + 1])
     assert found == pytest.approx(float(worth.detach()) + start_is_sure, abs=0.15)
 
@@ -364,7 +364,7 @@ def test_svi_moves_guide_and_baseline_though_their_parameters_have_the_same_name
     assert all(bool((old != new).any()) for old, new in zip(before, both, strict=True))
 
 
-def test_what_cannot_be_judged_is_refused():
+def test_unsupported_models_and_guides_are_refused():
     model = TabularModel(random_mdp(1))
     guide = ClampedGuide(model)
     with pytest.raises(InvalidArgument, match=r"`baseline` must be a torch.nn.Module.*Linear"):
@@ -413,7 +413,7 @@ def test_what_cannot_be_judged_is_refused():
     [(restaurant(), 1.0, 150, 0.02, 0.06), (risky_path(3), 50.0, 80, 0.01, 0.05)],
 )
 def test_it_reaches_the_clamped_optimum_and_not_the_free_one(mdp, temperature, rounds, nats, probability):
-    """A fixed seed; of ten others all were within the tolerances too."""
+    """The seed is fixed; ten other seeds were also within the tolerances."""
     model = TabularModel(mdp, temperature)
     clamped, free = infer(model, 0.0), infer(model, 1.0)
     learner = MaxEntPolicyGradient(
@@ -449,7 +449,7 @@ def parameters(learner):
 
 
 @pytest.mark.parametrize(("env", "steps", "pauses"), [("CartPole-v1", 300, (1, 150)), (Reach, 40, (1, 12, 39))])
-def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, env, steps, pauses):
+def test_a_resumed_learner_equals_an_uninterrupted_one_bit_for_bit(tmp_path, env, steps, pauses):
     whole = small(env, horizon=50)
     one = whole.learn(steps)
     for pause in pauses:
@@ -457,7 +457,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, env, steps, pauses):
         broken.learn(pause)
         broken.save(tmp_path / "learner")
         again = MaxEntPolicyGradient.load(tmp_path / "learner", env=env)
-        torch.rand(3)  # what others draw does not matter
+        torch.rand(3)  # draws of other code do not matter
         two = again.learn(steps)
         assert torch.equal(parameters(whole), parameters(again))
         assert again.model.num_resets == whole.model.num_resets
@@ -465,7 +465,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(tmp_path, env, steps, pauses):
         assert two.log[-1]["elbo"] == one.log[-1]["elbo"]
 
 
-def test_another_seed_is_another_learner_and_the_global_generator_is_left_alone():
+def test_the_seed_determines_learning_and_the_global_generator_does_not_change():
     before = torch.get_rng_state()
     one = small()
     one.learn(50)
@@ -491,7 +491,7 @@ def test_it_predicts_evaluates_and_logs():
 
 @pytest.mark.statistical
 def test_it_learns_in_a_box():
-    """The optimum is ρ exp(r/τ), of mean tanh u about 1/2; a fixed seed."""
+    """The optimum is ρ exp(r/τ), with a mean action of about 1/2. The seed is fixed."""
     learner = MaxEntPolicyGradient(
         Reach, temperature=0.05, horizon=1, hidden=(), num_envs=64, learning_rate=0.03, seed=0, discount=1.0
     )
@@ -505,7 +505,7 @@ def test_it_learns_in_a_box():
     assert log_evidence - 0.1 < float(reached.mean()) < log_evidence + 5 * float(reached.std()) / 30**0.5
 
 
-def test_a_failure_of_the_world_leaves_the_learner_as_it_was():
+def test_a_failure_of_the_environment_leaves_the_learner_unchanged():
     class Fragile(Reach):
         breaks = False
 
@@ -526,7 +526,7 @@ def test_a_failure_of_the_world_leaves_the_learner_as_it_was():
     assert learner.model.num_resets == steady.model.num_resets == 4
 
 
-def test_divergence_and_bad_arguments_are_said():
+def test_divergence_and_bad_arguments_are_reported():
     learner = MaxEntPolicyGradient(Reach, horizon=1, hidden=(), num_envs=4, seed=0)
     next(learner.baseline.parameters()).data.fill_(math.nan)
     with pytest.warns(UserWarning, match="NaN"), pytest.raises(LearningDiverged, match="Lower the learning rate"):

@@ -1,4 +1,4 @@
-"""Soft actor-critic against the exact optimum of its tabular twin, quadrature and closed forms."""
+"""Soft actor-critic agrees with the exact optimum of its tabular twin, quadrature and closed forms."""
 
 import math
 
@@ -27,7 +27,7 @@ SEEN = Observations(Box(-1.0, 1.0, (2,)))
 
 
 def twin(mdp, temperature=1.0, **options):
-    """A learner of the problem, whose networks are tables."""
+    """A learner of the problem whose networks are tables."""
     settings = {"learning_starts": 3000, "discount": mdp.discount, "seed": 0, "num_updates": 3, **TABLE, **options}
     return SAC(to_gymnasium(mdp, observe_time=True), temperature=temperature, **settings)
 
@@ -38,7 +38,7 @@ def in_nats(mdp, temperature):
 
 
 class Bandit(gymnasium.Env):
-    """Steps that pay `reward(action)` each, the last of which terminates, or none."""
+    """An environment with the reward `reward(action)` in each step; the last step terminates, or none does."""
 
     observation_space = Discrete(2)
 
@@ -57,13 +57,13 @@ class Bandit(gymnasium.Env):
 
 
 class TestTwins:
-    """On one-hot observations that tell the time, and with tables for networks, SAC is a stochastic `infer`."""
+    """On one-hot observations that contain the time, with tables as networks, SAC is a stochastic `infer`."""
 
     @pytest.mark.parametrize(
         ("mdp", "temperature", "apart"), [(in_nats(risky_path(horizon=3), 20.0), 1.0, 0.3), (restaurant(), 2.0, 0.1)]
     )
     def test_it_finds_the_clamped_optimum_and_not_the_free_one(self, mdp, temperature, apart):
-        """Within .01 nats of the best objective there is, and .2 τ of its value; the free policy is `apart` off."""
+        """It is within .01 nats of the best objective and .2 τ of its value; the free policy differs by `apart`."""
         learner, model = learn(twin(mdp, temperature), 4_300), TabularModel(mdp, temperature)
         clamped, free = compare(learner, model, 0.0), compare(learner, model, 1.0)
         assert clamped.divergence < 0.01
@@ -81,7 +81,7 @@ class TestTwins:
         ids=["dinner", "gamble in fear", "path"],
     )
     def test_optimism_is_that_of_exact_inference(self, mdp, optimism):
-        """Tolerances as above. At β = 0 the policy is another one: in the gamble, for one, the preference flips."""
+        """The tolerances are as above. At β = 0 the policy differs: in the gamble the preference reverses."""
         learner, model = learn(twin(mdp, optimism=optimism), 4_300), TabularModel(mdp)
         found, plain = compare(learner, model, optimism), compare(learner, model, 0.0)
         assert found.divergence < 0.01
@@ -117,7 +117,7 @@ class TestTwins:
         ids=["lake", "cliff"],
     )
     def test_larger_twins(self, mdp, steps, seed):
-        """Five seeds, and more steps: `benchmarks/twins_of_learners.py`."""
+        """For five seeds and more steps see `benchmarks/twins_of_learners.py`."""
         learner, model = learn(twin(mdp, seed=seed, learning_starts=steps // 3), steps), TabularModel(mdp)
         clamped, free = compare(learner, model, 0.0), compare(learner, model, 1.0)
         assert clamped.divergence < 0.1
@@ -126,7 +126,7 @@ class TestTwins:
 
 
 class TestTruncation:
-    """A reward of 1 for ever, seen for four steps at a time: V = 1 / (1 − γ). With an end after each step, V = 1."""
+    """A reward of 1 in every step, truncated after four: V = 1 / (1 − γ). With termination after each step, V = 1."""
 
     @pytest.mark.parametrize(
         ("actions", "ends_after", "value"),
@@ -148,7 +148,7 @@ class TestTruncation:
 
 
 def uniform_policy(features, actions, hidden):
-    """A Gaussian that is squashed to nearly the uniform distribution, and stays there: σ = .95, 6e-3 nats off."""
+    """A Gaussian whose squashed distribution stays nearly uniform: σ = .95, 6e-3 nats off."""
 
     class Fixed(torch.nn.Module):
         def __init__(self):
@@ -167,13 +167,13 @@ def uniform_policy(features, actions, hidden):
 
 
 class TestBox:
-    """In a box densities are with respect to [−1, 1]^d, and so is the uniform prior: its log-volume counts."""
+    """In a box densities and the uniform prior are with respect to [−1, 1]^d: the log-volume matters."""
 
     @pytest.mark.parametrize(("low", "high"), [(-2.0, 2.0), (0.0, 10.0)])
     def test_the_soft_value_is_that_of_quadrature(self, low, high):
-        r"""V = τ log ∫ ρ exp(r/τ) over the box, and one step before γ V: within .1.
+        r"""V = τ log ∫ ρ exp(r/τ) over the box, and γ V one step earlier, within .1.
 
-        The policy is a squashed Gaussian, which comes near the truncated one of the optimum, but costs some hundredths.
+        The policy is a squashed Gaussian, which approximates the truncated one of the optimum up to some hundredths.
         Without the prior V would be τ log 2 = .35 higher, and γ V at the start .35 (1 + γ).
         """
         middle, width = low + 0.7 * (high - low), (high - low) / 8
@@ -204,7 +204,7 @@ class TestBox:
 
     @pytest.mark.parametrize("scale", [1e-3, 0.3, 1.0])
     def test_the_entropy_is_that_of_the_closed_form(self, scale):
-        """Within five standard errors of quadrature (false alarm 6e-7); narrow, of ½ log 2πe σ² + log(1 − tanh² μ)."""
+        """Within five standard errors of quadrature (false alarm 6e-7); narrow: of ½ log 2πe σ² + log(1 − tanh² μ)."""
         actions = Actions(Box(-1.0, 1.0, (2,), np.float64))
         policy, mean = BoxPolicy(1, 2, ()), torch.tensor([0.4, -0.8])
         policy.network.biases[0].copy_(torch.cat((mean, torch.full((2,), math.log(scale)))))
@@ -220,7 +220,7 @@ class TestBox:
             assert float(entropy) == pytest.approx(closed, abs=5 * spread / 20_000**0.5)
 
     def test_a_prior_in_a_box(self):
-        """With nothing to gain the policy becomes the prior, which is a squashed Gaussian here; V is 0."""
+        """Without reward the policy becomes the prior, which is a squashed Gaussian here, and V is 0."""
         from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
         def prior(features):
@@ -242,8 +242,8 @@ class TestBox:
 
 
 class TestTemperature:
-    def test_choices_meet_the_target_entropy(self):
-        """π = softmax(r / τ) has an entropy of .9 nats at one τ: bisection finds it, and so does SAC, to a tenth."""
+    def test_discrete_policies_reach_the_target_entropy(self):
+        """π = softmax(r / τ) has an entropy of .9 nats at one τ: bisection finds it, and SAC too, within a tenth."""
         pay = torch.tensor([0.0, 1.0, 2.0])
 
         def entropy(temperature):
@@ -264,7 +264,7 @@ class TestTemperature:
         assert -float((log_policy.exp() * log_policy).sum()) == pytest.approx(0.9, abs=0.02)
         assert learner.temperature == pytest.approx(low, rel=0.1)
 
-    def test_a_box_meets_the_target_entropy(self):
+    def test_policies_in_a_box_reach_the_target_entropy(self):
         def make():
             return Bandit(Box(-1.0, 1.0, (1,)), lambda _, action: -4 * (float(action[0]) - 0.2) ** 2)
 
@@ -280,7 +280,7 @@ class TestTemperature:
 
 
 def test_without_optimism_it_is_plain_soft_actor_critic_bit_for_bit():
-    """The squared loss in the place of the certainty equivalent: the same floats."""
+    """With the squared loss in place of the certainty equivalent the floats are the same."""
     env, settings = to_gymnasium(restaurant(), observe_time=True), {"temperature": 1.0, "seed": 5, "batch_size": 32}
     dialled, plain = (SAC(env, hidden=(16,), **settings, **extra) for extra in ({"optimism": 0.0}, {}))
     vars(plain)["_loss"] = lambda q, y: 0.5 * (y - q).square().mean(-1).sum()
@@ -294,8 +294,8 @@ def test_without_optimism_it_is_plain_soft_actor_critic_bit_for_bit():
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_the_policy_loss_of_choices_is_the_sum_it_says():
-    """−V̂ and the entropy, against sums by hand; a masked action counts nothing, whatever its Q."""
+def test_the_policy_loss_of_discrete_actions_is_the_sum_by_hand():
+    """−V̂ and the entropy agree with sums by hand; a masked action contributes 0 for any Q."""
     actions, prior = Actions(Discrete(3)), torch.tensor([0.7, 0.3, 0.0])
     policy = DiscretePolicy(2, 3, (8,), ActionPrior(prior, actions, SEEN, CPU))
     critics, features = Network(2, 3, (8,), copies=2), torch.randn(6, 2)
@@ -313,7 +313,7 @@ def test_the_policy_loss_of_choices_is_the_sum_it_says():
 
 
 def test_targets_follow_slowly():
-    """After one update at rate κ they have gone that share of the way; the backup is theirs, not the critics'."""
+    """After one update at rate κ they have moved that fraction of the way; the backup uses them, not the critics."""
     learner = SAC(to_gymnasium(restaurant(), observe_time=True), temperature=1.0, target_rate=0.25, hidden=(), seed=0)
     learner.learn(100)
     start = [each.clone() for each in learner._targets.parameters()]
@@ -326,9 +326,7 @@ def test_targets_follow_slowly():
         **{**TABLE, "target_rate": 1e-6}, learning_starts=64, num_updates=3,
     )  # fmt: skip
     learn(still, 64 + 16 * 40)
-    assert float(soft_value(still, mdp, 1.0)[0, 0]) == pytest.approx(
-        1.0, abs=0.05
-    )  # its second step counts nothing yet
+    assert float(soft_value(still, mdp, 1.0)[0, 0]) == pytest.approx(1.0, abs=0.05)  # its second step has no effect yet
 
 
 @pytest.mark.parametrize(
@@ -347,6 +345,6 @@ def test_targets_follow_slowly():
         ({"action_prior": [0.5, 0.6]}, r"`action_prior` must be probabilities that sum to 1"),
     ],
 )
-def test_arguments_that_make_no_sense(given, message):
+def test_invalid_arguments_are_refused(given, message):
     with pytest.raises(InvalidArgument, match=message):
         SAC(to_gymnasium(lottery(), observe_time=True), **given)

@@ -24,7 +24,7 @@ def gamble():
 
 
 def learned(mdp, steps, rate=0.1, **given):
-    """A table, learned first at a large rate, then at smaller ones: noise goes, not the answer."""
+    """A learner with a table, trained first at a large rate and then at smaller ones, so that the noise vanishes."""
     learner = SoftQLearning(
         lambda: to_gymnasium(mdp, observe_time=True), **{"discount": mdp.discount, "seed": 0, **TABLE, **given}
     )
@@ -35,14 +35,14 @@ def learned(mdp, steps, rate=0.1, **given):
 
 
 def tables(learner, mdp):
-    """Log-policy (T, S, A) and value (T, S) of all observations before the end."""
+    """The log-policy (T, S, A) and the value (T, S) of all observations before the end."""
     rows, shape = torch.eye((mdp.horizon + 1) * mdp.num_states)[: mdp.horizon * mdp.num_states], (mdp.horizon, -1)
     log_policy, v = learner.log_policy(rows), learner.soft_value(rows)
     return log_policy.double().reshape(*shape, mdp.num_actions)[:, : mdp.num_states], v.double().reshape(shape)
 
 
 def exact(mdp, optimism, temperature=1.0, prior=None):
-    """The optimum of β for the dice; the start is what it is."""
+    """The exact optimum for β of the dynamics, with the true initial distribution."""
     model = TabularModel(mdp, temperature, None if prior is None else torch.as_tensor(prior))
     return infer(model, Optimism(dynamics=optimism, initial=0.0))
 
@@ -63,9 +63,12 @@ def divergence(log_policy, posterior, mdp):
 
 
 @pytest.mark.parametrize("optimism", [0.0, 1.0, -1.0])
-def test_it_finds_the_optimum_of_its_optimism_and_no_other(optimism):
-    """Of the dice: 0 is clamped, 1 is free. Over five seeds the divergence was at most .0072 nats and the error of the
-    value at the start at most .14, as 4000 episodes allow; the other two optima were .17 nats and .76 away, or more."""
+def test_it_finds_the_optimum_of_its_optimism(optimism):
+    """β is that of the dynamics: 0 is clamped, 1 is free.
+
+    Over five seeds the divergence was at most .0072 nats and the error of the value at the start at most .14, as 4000
+    episodes allow; the other two optima were .17 nats and .76 away, or more.
+    """
     mdp = gamble()
     learner = learned(mdp, 12_000, optimism=optimism)
     log_policy, v = tables(learner, mdp)
@@ -81,7 +84,7 @@ def test_it_finds_the_optimum_of_its_optimism_and_no_other(optimism):
 
 
 def test_the_clamped_optimum_of_the_risky_path_and_not_the_free_one():
-    """A fall of −100 is 5 nats at τ = 20. Of five seeds at most .0046 nats and .15 off; the free one .35, 8.3."""
+    """A fall of −100 is 5 nats at τ = 20. Five seeds were off by at most .0046 nats and .15; free, .35 and 8.3."""
     mdp = risky_path(horizon=3)
     log_policy, v = tables(learned(mdp, 16_000, temperature=20.0), mdp)
     clamped, free = exact(mdp, 0.0, 20.0), exact(mdp, 1.0, 20.0)
@@ -90,8 +93,8 @@ def test_the_clamped_optimum_of_the_risky_path_and_not_the_free_one():
     assert float(mdp.initial @ (v[0] - clamped.v[0])) == pytest.approx(0.0, abs=0.6)
 
 
-def test_a_prior_masks_and_leans():
-    """The lottery's states have two actions; the prior leans to the ticket at four to one."""
+def test_a_prior_that_masks_and_is_not_uniform():
+    """The states of the lottery have two actions; the prior prefers the ticket by four to one."""
     mdp = lottery()
     prior = [0.8, 0.2]
     learner = learned(mdp, 6_000, action_prior=prior, temperature=5.0)
@@ -107,7 +110,7 @@ def test_a_prior_masks_and_leans():
 
 
 def test_truncation_is_not_the_end():
-    """A world that pays 1 for ever, cut after 5 steps: V = 1 / (1 − γ) = 5, and not what 5 steps pay."""
+    """A reward of 1 in every step, truncated after 5 steps: V = 1 / (1 − γ) = 5, not the return of 5 steps."""
     mdp = TabularMDP(
         torch.ones(1), torch.ones(1, 1, 1), torch.zeros(1, 1, 1, dtype=torch.int64), torch.ones(1, 1, 1), 5
     )
@@ -160,7 +163,7 @@ def test_zero_optimism_is_soft_q_learning_as_published(monkeypatch):
 
 
 def test_the_unit_of_rewards_does_not_matter():
-    """Sixteen times the rewards and the temperature: the same policy, and sixteen times V."""
+    """Sixteen times the rewards and the temperature give the same policy and sixteen times V."""
     mdp = gamble()
     small, large = (
         learned(mdp.replace(reward=scale * mdp.reward), 2_000, temperature=scale, optimism=0.5) for scale in (1.0, 16.0)
@@ -174,7 +177,7 @@ def test_the_unit_of_rewards_does_not_matter():
 
 
 def test_the_point_mass_visits_all_four_goals():
-    """The short form, 1000 updates of one seed; `benchmarks/multi_goal.py` is the long one: 20000, three seeds."""
+    """The short form: 1000 updates of one seed. `benchmarks/multi_goal.py` is the long one: 20000, three seeds."""
     learner = SoftQLearning(
         "pgm_control/MultiGoal-v0",
         temperature=10.0,
@@ -204,7 +207,7 @@ def test_the_point_mass_visits_all_four_goals():
 
 
 def bandit(centres=(-0.5, 0.6)):
-    """One step; two hills over a box of one dimension."""
+    """A problem of one step with two maxima of the reward in a box of one dimension."""
 
     class Hills(gymnasium.Env):
         observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
@@ -223,7 +226,7 @@ def bandit(centres=(-0.5, 0.6)):
     return Hills, height
 
 
-def test_in_a_box_value_and_policy_are_those_of_quadrature():
+def test_in_a_box_value_and_policy_agree_with_quadrature():
     make, height = bandit()
     learner = SoftQLearning(
         make,
@@ -256,7 +259,7 @@ def test_in_a_box_value_and_policy_are_those_of_quadrature():
 
 
 @pytest.mark.parametrize("box", [False, True])
-def test_stopped_and_loaded_it_goes_on_bit_for_bit(box, tmp_path):
+def test_a_loaded_learner_continues_bit_for_bit(box, tmp_path):
     """With β ≠ 0, so that the normaliser of the loss is part of it."""
     make = bandit()[0] if box else lambda: to_gymnasium(gamble(), observe_time=True)
     given = {"optimism": -0.5, "learning_starts": 20, "batch_size": 16, "seed": 4, "num_envs": 2}

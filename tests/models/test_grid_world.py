@@ -1,4 +1,4 @@
-"""Maps in text: Gymnasium's own grids, mirrors, walls, wind, and what is no map."""
+"""Maps in text: Gymnasium's own grids, mirrors, walls, wind, and invalid maps."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ CLIFF = {"C": Cell(reward=-99.0, back=True), "G": Cell(ends=True)}
 
 
 @pytest.mark.parametrize("size", LAKES)
-def test_the_frozen_lake_is_gymnasiums(size):
+def test_the_frozen_lake_is_that_of_gymnasium(size):
     mine, theirs = grid_world(LAKES[size], slip=2 / 3, horizon=10), frozen_lake(size, horizon=10)
     for table in ("initial", "probability", "successor", "reward"):
         torch.testing.assert_close(getattr(mine, table), getattr(theirs, table), rtol=0, atol=1e-15)
@@ -27,16 +27,16 @@ def test_the_frozen_lake_is_gymnasiums(size):
     assert mine.layout == theirs.layout
 
 
-def test_the_slippery_cliff_is_gymnasiums():
-    """Its cells over the cliff are laid out otherwise, but nobody gets there: the known answers at T = 50, τ = 1."""
+def test_the_slippery_cliff_is_that_of_gymnasium():
+    """The cells of the cliff differ, but are never visited: it has the known answers at T = 50, τ = 1."""
     mdp = grid_world(["." * 12] * 3 + ["SCCCCCCCCCCG"], slip=2 / 3, step_reward=-1.0, legend=CLIFF, horizon=50)
     model = TabularModel(mdp, 1.0)
     assert infer(model, 0.0).objective == pytest.approx(-68.9039, abs=1e-4)
     assert infer(model, 1.0).log_evidence == pytest.approx(-29.8087, abs=1e-4)
 
 
-def test_the_windy_bridge_is_the_zoos():
-    """Straight ahead in the wind, for with a step aside the rules differ: there a gust may hold back who is falling."""
+def test_the_windy_bridge_is_that_of_the_zoo():
+    """Steps ahead in the wind agree. For steps aside the rules differ: in the zoo a gust can prevent a fall."""
     legend = {"W": Cell(ends=True, reward=-30.0), "B": Cell(ends=True)}
     rows = ["BBBBB", *["W...W"] * 4, "W.S.W"]
     mdp = grid_world(rows, horizon=12, wind={"left": 0.15, "right": 0.15}, step_reward=-1.0, legend=legend)
@@ -64,7 +64,7 @@ def test_every_rule_on_one_small_map():
     successor, reward = (each[up, 1].unflatten(0, (3, 3)).tolist() for each in (mdp.successor, mdp.reward))
     assert successor == [[up, up, up], [down, up, ended], [up, up, up]]
     assert reward == [[-1, -1, -1], [-1, -1, 0], [-1, -1, -1]]
-    # right into the goal: arrived is arrived, whatever the wind; slipping turns down (border) or up
+    # right into the goal: the wind does not act there; slipping turns down (border) or up
     assert mdp.successor[down, 2].tolist() == [down, up, ended, ended, ended, ended, up, up, up]
     for s in (goal, ended):
         assert (mdp.successor[s] == ended).all()
@@ -73,8 +73,8 @@ def test_every_rule_on_one_small_map():
     assert infer(TabularModel(mdp), 0.0).value < freed < infer(TabularModel(mdp), 1.0).value
 
 
-def test_what_has_arrived_has_arrived():
-    """Neither from a goal nor from where one is sent back does the wind carry on; but it carries there."""
+def test_the_wind_does_not_act_after_an_end_or_a_return():
+    """The wind does not move the agent out of a goal or a cell that sends it back, but can move it into one."""
     pit = {"C": Cell(reward=-5.0, back=True)}
     mdp = grid_world("S..\nCG.", horizon=1, wind={"up": 0.25, "left": 0.25}, step_reward=-1.0, legend=pit)
     start, above, corner, ended = 0, 1, 2, 6
@@ -97,7 +97,7 @@ def maps(draw):
 
 @laws
 @given(maps(), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([{}, {"left": 0.3}, {"up": 0.5, "right": 0.5}]))
-def test_a_mirror_changes_no_answer(rows, slip, wind):
+def test_mirroring_the_map_changes_no_answer(rows, slip, wind):
     swap = {"left": "right", "right": "left"}
     settings = {"horizon": 4, "slip": slip, "step_reward": -0.5, "legend": {"r": Cell(reward=-2.0)}}
     mdp = grid_world(rows, wind=wind, **settings)
@@ -120,7 +120,7 @@ def test_maps_are_read_as_they_are_drawn():
     assert drawn.num_outcomes == 1
     assert grid_world("SS.G", horizon=1).initial.tolist() == [0.5, 0.5, 0.0, 0.0, 0.0]
     assert grid_world(" S G", horizon=1, discount=0.5).discount == 0.5
-    # a coin is paid for at every arrival, and staying at a wall is one
+    # the coin's reward is paid at every arrival, and staying at a wall counts as one
     coin = grid_world("Sr", horizon=1, legend={"r": Cell(reward=3.0)})
     assert coin.reward[:2, :, 0].tolist() == [[0, 0, 3, 0], [0, 3, 3, 3]]
 
@@ -141,6 +141,6 @@ def test_maps_are_read_as_they_are_drawn():
         ({"legend": {"G": Cell(reward=float("nan"))}}, r"`legend\['G'\].reward` must be"),
     ],
 )
-def test_what_is_no_map_is_named(arguments, message):
+def test_errors_name_what_is_wrong_with_a_map(arguments, message):
     with pytest.raises(InvalidArgument, match=message):
         grid_world(**{"rows": "S.G", "horizon": 1, **arguments})

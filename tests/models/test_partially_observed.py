@@ -1,4 +1,4 @@
-"""The model of a POMDP, and what every model calls its problem."""
+"""The model of a POMDP, and the attribute `problem` of every model."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_every_model_has_a_problem():
     assert models.PartiallyObservedModel is PartiallyObservedModel
 
 
-def test_what_it_holds():
+def test_the_attributes_of_the_model():
     pomdp = tiger()
     model = PartiallyObservedModel(pomdp, np.float32(5.0))
     assert (model.temperature, model.action_prior.tolist()) == (5.0, [1 / 3] * 3)
@@ -38,7 +38,7 @@ def test_what_it_holds():
     assert prior.dtype == pomdp.mdp.probability.dtype
 
 
-def test_a_memory_makes_it_a_tabular_model():
+def test_with_a_memory_it_is_a_tabular_model():
     model = PartiallyObservedModel(tiger(3), 5.0, np.array([0.8, 0.1, 0.1]))
     remembered = remember(model.problem, 2)
     by_hand = TabularModel(remembered.mdp, model.temperature, remembered.action_prior(model.action_prior))
@@ -72,7 +72,7 @@ def test_arguments_are_checked(arguments, message):
 
 
 @pytest.mark.slow  # the shapes of arguments are checked elsewhere
-def test_what_is_no_model_is_refused():
+def test_other_models_are_refused():
     with pytest.raises(InvalidProblem, match="`problem` must be a PartiallyObservedMDP, but is a TabularMDP"):
         PartiallyObservedModel(risky_path())  # pyright: ignore[reportArgumentType]
     for function in (history_optimum, WindowGuide, FreeWindowGuide):
@@ -81,8 +81,8 @@ def test_what_is_no_model_is_refused():
                 function(other)  # pyright: ignore[reportArgumentType]
 
 
-def test_the_discount_is_the_problems():
-    """Replaced in the MDP behind, it reaches the histories."""
+def test_the_discount_belongs_to_the_problem():
+    """A discount replaced in the underlying MDP also applies to the histories."""
     pomdp = tiger(3)
     behind = type(pomdp)(pomdp.mdp.replace(discount=0.5), pomdp.observation)
     found = history_optimum(PartiallyObservedModel(behind, 0.0))

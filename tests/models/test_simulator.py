@@ -1,4 +1,4 @@
-"""`SimulatorModel` and `SimulatedGuide`: the layout, the density, every kind of end, vectors, replays, and refusals."""
+"""`SimulatorModel` and `SimulatedGuide`: the layout, the density, every kind of end, vectors, replays, and errors."""
 
 import math
 from typing import Any
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 
 class Count(gymnasium.Env):
-    """Counts its steps; pays the count, more for action 1; ends after `length` steps in the way that is asked for."""
+    """An environment whose reward is the step count, more for action 1; it ends after `length` steps in a given way."""
 
     def __init__(self, length, how="terminated", log=None):
         self.length, self.how, self.log = length, how, [] if log is None else log
@@ -61,7 +61,7 @@ class Count(gymnasium.Env):
 
 
 class Square(gymnasium.Env):
-    """One step in a box of two sides; pays minus the squared distance of the action, from the middle."""
+    """One step in a box of two dimensions; the reward is minus the squared distance of the action from the middle."""
 
     def __init__(self):
         self.observation_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -79,7 +79,7 @@ class Square(gymnasium.Env):
 
 
 def traces(model, guide):
-    """The trace of the model, replayed against that of the guide, both with log-probabilities."""
+    """The trace of the model replayed against that of the guide, both with log-probabilities."""
     return get_importance_trace("flat", math.inf, model, guide, (), {})
 
 
@@ -89,7 +89,7 @@ def latent_and_factors(program):
 
 
 def table_of(guide):
-    """The log-probabilities of a policy, one row a feature."""
+    """The log-probabilities of a policy, one row per feature."""
     return guide.policy(torch.eye(guide.model.observations.features)).logits
 
 
@@ -106,8 +106,8 @@ def test_the_sites_are_those_of_the_tabular_model_in_its_order():
 
 @laws
 @given(problem=problems(forbidden=False), number=st.integers(1, 3), seed=st.integers(0, 9))
-def test_the_density_is_that_of_the_equation(problem, number, seed):
-    """log p~ of what was drawn, summed by hand from the values: γ^t (r/τ + log ρ), a mean over episodes."""
+def test_the_density_agrees_with_the_equation(problem, number, seed):
+    """log p~ of the sampled values is the sum by hand of γ^t (r/τ + log ρ), a mean over episodes."""
     mdp, tau, gamma = mdp_of(problem), problem.temperature, problem.discount
     prior = np.vstack([problem.prior])
     model = SimulatorModel(lambda: to_gymnasium(mdp), tau, prior, None, number, seed, gamma)
@@ -128,8 +128,8 @@ def test_the_density_is_that_of_the_equation(problem, number, seed):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("discount", [1.0, 0.7])
-def test_the_elbo_of_a_policy_is_the_exact_one_of_the_tabular_twin(discount):
-    """Weights γ^t or survival by dice: one objective. False alarm: 6e-7 each, five standard errors."""
+def test_the_elbo_of_a_policy_is_that_of_the_tabular_twin(discount):
+    """Weights γ^t and sampled survival have the same objective. False alarm: 6e-7 each, five standard errors."""
     mdp = random_mdp(seed=3, horizon=3, discount=discount)
     tabular = TabularModel(mdp, 0.7)
     model = SimulatorModel(lambda: to_gymnasium(mdp, observe_time=True), 0.7, num_envs=100, seed=0, discount=discount)
@@ -142,7 +142,7 @@ def test_the_elbo_of_a_policy_is_the_exact_one_of_the_tabular_twin(discount):
     assert abs(float(found.mean()) - exact) < 5 * float(found.std()) / 30**0.5
 
 
-def test_a_replayed_model_does_not_step_the_world_again():
+def test_a_replayed_model_does_not_step_the_environment_again():
     log = []
     model = SimulatorModel(lambda: Count(3, log=log), horizon=5)
     traces(model, SimulatedGuide(model))
@@ -151,7 +151,7 @@ def test_a_replayed_model_does_not_step_the_world_again():
     assert model.num_resets == 1
 
 
-def test_the_guide_cancels_the_world_and_starts_at_the_prior():
+def test_the_guide_cancels_the_dynamics_and_starts_at_the_prior():
     model = SimulatorModel(lambda: Count(3), 2.0, [0.2, 0.8], num_envs=3, horizon=9, seed=0)
     with torch.no_grad():
         p, q = traces(model, SimulatedGuide(model))
@@ -164,7 +164,7 @@ def test_the_guide_cancels_the_world_and_starts_at_the_prior():
     assert "state_4" not in q.nodes, "the program ends with the last episode"
 
 
-# Ends
+# Ends of episodes
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_guide_cancels_the_world_and_starts_at_the_prior():
         ("terminated", 2, False),
     ],
 )
-def test_only_what_the_environment_cuts_before_the_horizon_is_truncated(how, horizon, cut):
+def test_only_truncation_by_the_environment_before_the_horizon_counts(how, horizon, cut):
     model = SimulatorModel(lambda: Count(3, how), horizon=horizon)
     nodes: Any = poutine.trace(model).get_trace().nodes
     last = min(3, horizon)
@@ -208,7 +208,7 @@ def test_a_vector_is_the_same_as_its_copies_in_every_autoreset_mode(mode, how):
         guide = SimulatedGuide(model)
         p: Any = None
         q: Any = None
-        for _ in range(2):  # the second run begins in the midst of whatever the vector does
+        for _ in range(2):  # the second run begins while the vector is in the middle of episodes
             torch.manual_seed(0)
             with torch.no_grad():
                 p, q = traces(model, guide)
@@ -225,7 +225,7 @@ def test_a_vector_is_the_same_as_its_copies_in_every_autoreset_mode(mode, how):
 # Seeds
 
 
-def test_the_seed_and_the_number_of_resets_are_all_that_the_episodes_depend_on():
+def test_the_episodes_depend_only_on_the_seed_and_the_number_of_resets():
     env = to_gymnasium(random_mdp(seed=2, horizon=4))
     one, two = (SimulatorModel(env, num_envs=3, seed=5) for _ in range(2))
 
@@ -245,7 +245,7 @@ def test_the_seed_and_the_number_of_resets_are_all_that_the_episodes_depend_on()
 # Actions and observations
 
 
-def test_the_volume_of_a_box_is_counted_and_actions_are_stretched_to_it():
+def test_the_prior_contains_the_volume_of_the_box_and_actions_are_stretched_to_it():
     env = Square()
     model = SimulatorModel(lambda: env, 2.0, horizon=1, seed=0)
     p = poutine.trace(model).get_trace()
@@ -258,7 +258,7 @@ def test_the_volume_of_a_box_is_counted_and_actions_are_stretched_to_it():
     assert float(model.prior(torch.zeros(1, 3)).log_prob(torch.tensor([[1.1, 0.0]]))) == -math.inf
 
 
-def test_a_prior_may_be_a_function_of_what_is_observed():
+def test_a_prior_may_be_a_function_of_the_observation():
     def prior(observation):
         return dist.Categorical(logits=torch.cat((observation, -observation), -1))
 
@@ -310,7 +310,7 @@ def test_mixed_observations_become_features():
         assert state.shape == (2, 5)
 
 
-def test_policies_start_at_the_prior_or_near_it_and_have_no_path():
+def test_policies_start_at_the_prior_or_near_it_and_are_not_reparameterised():
     seen = torch.randn(4, 3)
     assert CategoricalPolicy(3, 2)(seen).probs.tolist() == [[0.5, 0.5]] * 4
     squashed = SquashedGaussianPolicy(3, 2)(seen)
@@ -329,11 +329,11 @@ def test_policies_start_at_the_prior_or_near_it_and_have_no_path():
         assert policy.log_prob(torch.zeros(4, 2)).requires_grad
 
 
-# Refusals
+# Errors
 
 
 class FreeOutcomes(torch.nn.Module):
-    """A free guide: outcomes of its own."""
+    """A free guide, which samples its own outcomes."""
 
     def __init__(self, model):
         super().__init__()
@@ -401,14 +401,14 @@ def test_arguments_that_do_not_fit_are_refused(arguments, message):
         SimulatorModel(lambda: Count(3), **{"horizon": 3, **arguments})
 
 
-def test_a_number_of_copies_that_cannot_be_is_refused():
+def test_an_impossible_number_of_copies_is_refused():
     with pytest.raises(InvalidArgument, match="`num_envs` must be 2, as in the vector"):
         SimulatorModel(SyncVectorEnv([lambda: Count(3)] * 2), num_envs=3, horizon=3)
     with pytest.raises(InvalidArgument, match="`num_envs` must be 1 for an environment without a spec"):
         SimulatorModel(Count(3), num_envs=2, horizon=3)
 
 
-def test_vectorised_particles_are_refused_but_one_after_the_other_are_not():
+def test_vectorised_particles_are_refused_and_sequential_ones_are_not():
     model = SimulatorModel(lambda: Count(3), horizon=3, num_envs=2)
     guide = SimulatedGuide(model)
     assert math.isfinite(Trace_ELBO(num_particles=2).loss(model, guide))
@@ -416,7 +416,7 @@ def test_vectorised_particles_are_refused_but_one_after_the_other_are_not():
         Trace_ELBO(num_particles=2, vectorize_particles=True, max_plate_nesting=1).loss(model, guide)
 
 
-def test_what_is_not_finite_is_never_carried_on():
+def test_numbers_that_are_not_finite_are_reported():
     class Broken(Count):
         reward, seen = math.nan, 0.0
 
@@ -444,16 +444,16 @@ def test_what_is_not_finite_is_never_carried_on():
         model.run(lambda seen: nowhere)
 
 
-def test_a_world_is_stepped_only_where_it_is():
+def test_steps_out_of_order_are_refused():
     model = SimulatorModel(lambda: Count(3), horizon=3)
     earlier = poutine.trace(model).get_trace()
     conditioned = poutine.condition(model, data={"state_0": earlier.nodes["state_0"]["value"]})
-    with pytest.raises(InvalidGuide, match=r"`outcome_0` must be drawn where the environment is.*one run"):
+    with pytest.raises(InvalidGuide, match=r"`outcome_0` must be drawn at the current step.*one run"):
         conditioned()
     poutine.replay(model, trace=earlier)()
 
 
-def test_closing_leaves_open_what_was_passed_in():
+def test_close_leaves_environments_passed_in_open():
     class Closing(Count):
         closed = 0
 

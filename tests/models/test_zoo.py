@@ -1,4 +1,4 @@
-"""The zoo: every card is complete and true, every twin is deterministic, every known answer is reproduced."""
+"""The zoo: every card is complete and correct, every twin is deterministic, every known answer is reproduced."""
 
 import inspect
 import re
@@ -38,7 +38,7 @@ every_entry = pytest.mark.parametrize("entry", zoo().values(), ids=zoo().keys())
 
 
 def prefers(mdp, optimism, temperature=1.0):
-    """The policy at the start."""
+    """The policy in the start state."""
     return infer(TabularModel(mdp, temperature), optimism).policy[0, 0]
 
 
@@ -46,11 +46,11 @@ def same_tables(one, other):
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in ("initial", "successor", "reward"))
 
 
-# The list
+# The entries
 
 
 @every_entry
-def test_an_entry_builds_and_says_what_it_is(entry):
+def test_an_entry_builds_and_has_a_summary(entry):
     assert re.fullmatch(r"[A-Z][^\n]*\.", entry.summary)
     mdp = entry.build()
     assert isinstance(mdp, TabularMDP)
@@ -63,7 +63,7 @@ def test_an_entry_builds_and_says_what_it_is(entry):
 
 
 @every_entry
-def test_an_entry_is_a_chance_or_a_twin(entry):
+def test_an_entry_is_random_or_a_deterministic_twin(entry):
     mdp = entry.build()
     if entry.twin is None:
         assert mdp.is_deterministic
@@ -77,7 +77,7 @@ def test_an_entry_is_a_chance_or_a_twin(entry):
 
 
 @every_entry
-def test_the_cells_of_a_grid_are_called_by_their_places(entry):
+def test_the_cells_of_a_grid_are_named_by_their_position(entry):
     mdp = entry.build()
     assert (mdp.layout is not None) == entry.name.startswith(("windy", "slippery", "frozen"))
     for cell, name in zip(mdp.layout or (), mdp.state_names or (), strict=False):
@@ -95,7 +95,7 @@ def test_free_and_clamped_differ_on_the_original_and_agree_on_the_twin(name):
     torch.testing.assert_close(free.policy, clamped.policy, rtol=0, atol=1e-12)
 
 
-def test_the_zoo_cannot_be_changed_and_its_names_are_its_own():
+def test_the_zoo_cannot_be_changed_and_its_names_are_those_of_the_entries():
     with pytest.raises(TypeError):
         zoo()["mine"] = zoo()["lottery"]  # pyright: ignore[reportIndexIssue]
     assert all(entry.name == name and isinstance(entry, ZooEntry) for name, entry in zoo().items())
@@ -106,7 +106,7 @@ def test_the_zoo_cannot_be_changed_and_its_names_are_its_own():
     ("wrong", "right"),
     [("resturant", "restaurant"), ("Risky-Path", "risky_path"), ("cliff", "slippery_cliff"), ("lotery", "lottery")],
 )
-def test_a_wrong_name_suggests_the_nearest(wrong, right):
+def test_a_wrong_name_suggests_the_nearest_one(wrong, right):
     with pytest.raises(
         InvalidArgument, match=rf"`name` must be one of the zoo, but is '{wrong}'. Did you mean '{right}'"
     ):
@@ -133,7 +133,7 @@ def test_a_card_has_its_headings(build):
 
 
 @pytest.mark.skipif(not MAP.exists(), reason="needs the source tree")
-def test_the_tables_of_the_map_are_true():
+def test_the_tables_of_the_readme_are_correct():
     text = MAP.read_text(encoding="utf8")
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, flags=re.MULTILINE)
     assert [name for name, _ in rows] == list(zoo())
@@ -193,7 +193,7 @@ def test_lottery():
         ({"price": -1.0}, "`price` must be at least 0, .* but is -1.0. Drop its sign"),
     ],
 )
-def test_lottery_refuses(arguments, message):
+def test_lottery_refuses_invalid_arguments(arguments, message):
     with pytest.raises(InvalidArgument, match=message):
         lottery(**arguments)
 
@@ -206,8 +206,8 @@ def test_risky_path(horizon, free, clamped):
     assert f"{prefers(risky_path(horizon), 0.0)[1]:.1e}" == clamped
 
 
-def test_risky_path_pays_for_the_state_that_a_step_is_taken_in():
-    """One trajectory of each kind, by hand: T = 5."""
+def test_the_reward_of_risky_path_depends_on_the_state_of_the_step():
+    """One trajectory of each kind by hand, at T = 5."""
     totals = {}
     for path in oracles.paths(problem_of(risky_path(5))):
         totals.setdefault(path.states, path.total)
@@ -220,7 +220,7 @@ def test_risky_path_pays_for_the_state_that_a_step_is_taken_in():
 
 @pytest.mark.parametrize(("optimism", "objective", "earned"), [(0.0, -68.9039, -49.8002), (1.0, -29.8087, -486.2090)])
 def test_slippery_cliff(optimism, objective, earned):
-    """The true return by an evaluation that shares no code."""
+    """The true return agrees with an evaluation that shares no code."""
     mdp = slippery_cliff()
     posterior = infer(TabularModel(mdp), optimism)
     assert f"{posterior.objective:.4f}" == f"{objective:.4f}"
@@ -242,7 +242,7 @@ def test_hard_optimum(mdp, best):
     assert f"{oracles.best_return(problem_of(mdp, 0.0)):.10f}" == best
 
 
-def test_frozen_lake_goes_to_its_infinite_horizon():
+def test_frozen_lake_converges_to_its_infinite_horizon():
     assert infer(TabularModel(frozen_lake(horizon=2000), 0.0), 0.0).value == pytest.approx(14 / 17, abs=1e-9)
 
 
@@ -271,8 +271,8 @@ def test_the_twins_of_small_problems():
     ],
     ids=["cliff", "4x4", "8x8"],
 )
-def test_the_twin_of_a_grid_is_gymnasiums_firm_one(slippery, twin, firm):
-    """The environment itself, and the intended outcome, listed second of three, of the slippery one."""
+def test_the_twin_of_a_grid_is_the_deterministic_one_of_gymnasium(slippery, twin, firm):
+    """It agrees with Gymnasium's, and with the intended outcome, listed second of three, of the slippery one."""
     assert same_tables(twin, TabularMDP.from_gymnasium(gymnasium.make(firm[0], **firm[1]), slippery.horizon))
     middle = (slippery.probability[..., 2:] > 0).long()  # the added state has one outcome, listed first
     assert torch.equal(slippery.successor.gather(-1, middle), twin.successor)
@@ -282,7 +282,7 @@ def test_the_twin_of_a_grid_is_gymnasiums_firm_one(slippery, twin, firm):
 
 
 def test_where_the_general_twin_of_a_grid_differs():
-    """Two slips that end alike are one event: between two holes, and inside the cliff. In any precision."""
+    """Two slips with the same end are one event: between two holes, and inside the cliff, in any precision."""
     for slippery, twin, cells in (
         (frozen_lake(), frozen_lake_twin(), {"(1, 2)"}),
         (frozen_lake("8x8"), frozen_lake_twin("8x8"), {"(3, 3)", "(6, 5)"}),
@@ -294,7 +294,7 @@ def test_where_the_general_twin_of_a_grid_differs():
         assert {slippery.state_name(int(s)) for s in differs.nonzero()} == cells
 
 
-def test_the_general_twin_pools_what_is_the_same_and_breaks_ties_in_the_middle():
+def test_the_general_twin_pools_equal_outcomes_and_takes_the_middle_of_ties():
     def one_row(probability, successor, reward):
         states = max(successor) + 1
         rest = [[1.0, *[0.0] * (len(probability) - 1)]]
@@ -334,13 +334,13 @@ def test_the_general_twin_keeps_a_likeliest_outcome_of_every_row(problem):
             assert events[kept] == pytest.approx(max(events.values()))
 
 
-# Dice in parts
+# Factored dynamics
 
 
 @pytest.mark.parametrize(
     ("own", "wind", "earned"), [(0.0, 0.0, -8.91), (1.0, 0.0, -9.07), (0.0, 1.0, -16.17), (1.0, 1.0, -16.30)]
 )
-def test_on_the_windy_bridge_optimism_costs_by_the_wind(own, wind, earned):
+def test_on_the_windy_bridge_optimism_about_the_wind_is_costly(own, wind, earned):
     model = TabularModel(windy_bridge())
     found = infer(model, Optimism({"own": own, "wind": wind}, 0.0))
     assert evaluate(model, found).true_return == pytest.approx(earned, abs=5e-3)

@@ -1,4 +1,4 @@
-"""Networks side by side, against layers of torch's own, one network after the other."""
+"""Several copies of a network agree with torch's own layers, one network after the other."""
 
 import itertools
 
@@ -21,7 +21,7 @@ SHORT = products_in("bfloat16")
 
 
 def by_layers(network, copy, x):
-    """The outputs of one copy, by `torch.nn.Linear`; and all its parameters, weights first."""
+    """The outputs of one copy, computed with `torch.nn.Linear`, and all its parameters, weights first."""
     layers = []
     for weight, bias in zip(network.weights, network.biases, strict=True):
         layer = torch.nn.Linear(weight.shape[2], weight.shape[1], dtype=x.dtype)
@@ -45,7 +45,7 @@ layers = st.lists(st.integers(1, 40), min_size=2, max_size=4).map(tuple)
 
 @laws
 @given(st.integers(1, 3), layers, st.integers(1, 50), st.integers(0, 99))
-def test_values_and_gradients_are_those_of_torchs_layers(copies, sizes, batch, seed):
+def test_values_and_gradients_agree_with_the_layers_of_torch(copies, sizes, batch, seed):
     network = made(copies, sizes, seed)
     x = torch.randn(batch, sizes[0], dtype=torch.float64, requires_grad=True)
     outer = torch.randn(copies, batch, sizes[-1], dtype=torch.float64)
@@ -62,7 +62,7 @@ def test_values_and_gradients_are_those_of_torchs_layers(copies, sizes, batch, s
     torch.testing.assert_close(to_x, expected)
 
 
-def test_each_copy_may_have_an_input_of_its_own():
+def test_each_copy_may_have_its_own_input():
     network = made(2, (3, 5, 2))
     x = torch.randn(2, 7, 3, dtype=torch.float64)
     for copy in range(2):
@@ -78,7 +78,7 @@ def test_frozen_gives_gradients_to_the_input_alone():
     torch.testing.assert_close(x.grad, torch.autograd.grad(free.sum(), x)[0])
 
 
-def test_weights_are_windows_into_what_is_learned():
+def test_weights_are_views_of_the_parameters():
     network, x = Network(2, 1, ()).requires_grad_(False), torch.ones(1, 2)
     assert float(network(x)) == 0  # a table starts at zero
     network.weights[0].fill_(2.0)
@@ -87,19 +87,19 @@ def test_weights_are_windows_into_what_is_learned():
     state = {name: each + 1 for name, each in network.state_dict().items()}
     network.load_state_dict(state)
     assert float(network(x)) == 7.5
-    network.double()  # the memory is another
+    network.double()  # the memory has changed
     assert float(network(x.double())) == 7.5
     network.weights[0].zero_()
     assert float(network(x.double())) == 1.5
 
 
-def test_layers_start_within_the_bounds_of_torchs_own():
+def test_layers_are_initialised_within_the_bounds_of_torch():
     network = Network(16, 4, (64,), copies=2)
     for values, inputs in zip((*network.weights, *network.biases), (16, 64, 16, 64), strict=True):
         assert 0.9 * inputs**-0.5 < float(values.abs().max()) <= inputs**-0.5
 
 
-def test_following_moves_by_the_rate():
+def test_follow_moves_by_the_rate():
     target, source = made(2, (3, 4, 1)), made(2, (3, 4, 1), seed=1)
     expected = 0.9 * target.flat.detach() + 0.1 * source.flat.detach()
     follow(target, source, 0.1)
@@ -107,8 +107,8 @@ def test_following_moves_by_the_rate():
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_short_products_are_near_and_all_else_stays_float32(copies):
-    """What the products of three digits are near: 1 % in values; gradients less so, for rectifiers switch."""
+def test_short_products_are_close_and_everything_else_stays_float32(copies):
+    """Products of three digits are accurate to 1 % in values, and less so in gradients, because rectifiers switch."""
     torch.manual_seed(0)
     network = Network(40, 3, (128, 64), copies)
     x = torch.randn(200, 40, requires_grad=True)
@@ -128,8 +128,8 @@ def test_short_products_are_near_and_all_else_stays_float32(copies):
         assert float(off.detach()) < (0.01 if mine is short else 0.15)
 
 
-def test_the_backward_pass_is_the_same_where_products_are_short_and_where_they_are_not():
-    """A learner asks for gradients within the context, which must not shorten the thin products of that pass."""
+def test_the_backward_pass_does_not_depend_on_the_current_precision():
+    """A learner computes gradients inside the context, which must not shorten the thin products of that pass."""
     torch.manual_seed(0)
     network, x = Network(3, 1, (64, 64), copies=2), torch.randn(50, 3, requires_grad=True)
     with SHORT():
@@ -143,11 +143,11 @@ def test_the_backward_pass_is_the_same_where_products_are_short_and_where_they_a
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_short_products_are_as_torchs_layers_make_them_by_hand(copies):
-    """Factors rounded to bfloat16, and what comes of them; biases, rectifiers and thin layers in float32."""
+def test_short_products_agree_with_rounded_layers_of_torch(copies):
+    """Factors and products are rounded to bfloat16; biases, rectifiers and thin layers are in float32."""
 
     def short(x):
-        return x + (x.detach().bfloat16().float() - x.detach())  # of which the gradient is that of x
+        return x + (x.detach().bfloat16().float() - x.detach())  # whose gradient is that of x
 
     torch.manual_seed(0)
     network, x = Network(3, 1, (64, 64), copies), torch.randn(50, 3, requires_grad=True)
@@ -167,8 +167,8 @@ def test_short_products_are_as_torchs_layers_make_them_by_hand(copies):
         assert float((mine - other).norm() / other.norm()) < 0.01  # slopes are rounded too
 
 
-def test_pyro_keeps_track_through_a_network():
-    """Its record of what depends on what wraps tensors, and a function of one's own would lose the gradient."""
+def test_provenance_tracking_of_pyro_passes_through_a_network():
+    """Pyro's provenance tracking wraps tensors, with which a custom autograd function would lose the gradient."""
     network, x = made(2, (3, 4, 1)), torch.randn(5, 3, dtype=torch.float64)
     y = network(track_provenance(x, frozenset({"site"})))
     assert get_provenance(y) == {"site"}
@@ -176,8 +176,8 @@ def test_pyro_keeps_track_through_a_network():
     torch.testing.assert_close(found, torch.autograd.grad(network(x).sum(), network.flat)[0])
 
 
-def test_torchs_autocast_changes_nothing():
-    """Not even where the gradient is asked for; it would shorten some products and not others."""
+def test_the_autocast_of_torch_has_no_effect():
+    """This includes the backward pass; it would shorten some products and not others."""
     network, x = Network(3, 1, (64, 64), copies=2), torch.randn(50, 3, requires_grad=True)
     exact = network(x)
     expected = torch.autograd.grad(exact.square().sum(), (x, network.flat))
@@ -187,7 +187,7 @@ def test_torchs_autocast_changes_nothing():
     torch.testing.assert_close((y, *found), (exact, *expected), atol=0, rtol=0)
 
 
-def test_thin_layers_are_exact_whatever_the_products():
+def test_thin_layers_are_exact_in_any_precision():
     network, x = Network(4, 1, (16,), copies=2), torch.randn(5, 4)
     with SHORT():
         assert torch.equal(network(x), network(x.clone()))
@@ -197,7 +197,7 @@ def test_thin_layers_are_exact_whatever_the_products():
 
 @pytest.mark.parametrize("agree", [False, True])
 def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd(agree):
-    """−V̂ of samples, through the smaller of two critics; where they agree, through both alike."""
+    """−V̂ of samples passes through the smaller of two critics; where they are equal, through both equally."""
     torch.manual_seed(0)
     features = torch.randn(30, 2)
     policy = BoxPolicy(2, 1, (8,))
@@ -220,7 +220,7 @@ def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd(agree):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("hidden", [(), (5,), (40, 40)])
-def test_rows_that_nobody_asks_for_are_left_out_of_a_frozen_gradient(share, hidden):
+def test_a_frozen_gradient_skips_rows_with_zero_output_gradient(share, hidden):
     torch.manual_seed(0)
     network = Network(3, 1, hidden, copies=2)
     with torch.no_grad():

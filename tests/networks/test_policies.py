@@ -1,4 +1,4 @@
-"""Policies as networks: their densities, their masks, and the modes that a flow has and a Gaussian has not."""
+"""Policies as networks: their densities, their masks, and the several modes that only a flow can have."""
 
 import math
 
@@ -25,7 +25,7 @@ BOX, CHOICES = Actions(Box(-1.0, 1.0, (2,), np.float64)), Actions(Discrete(3))
 
 
 def flow(size, seed=0, features=2, wild=1.5):
-    """A flow far from where it starts: every parameter is larger by a factor, so that splines bend."""
+    """A flow far from its initialisation: every parameter is larger by a factor, so that the splines are curved."""
     torch.manual_seed(seed)
     policy = FlowPolicy(features, size, (16, 16)).double()
     with torch.no_grad():
@@ -35,7 +35,7 @@ def flow(size, seed=0, features=2, wild=1.5):
 
 
 def grid(size, number):
-    """Midpoints of u = artanh a: a rule that reaches the edges of the box. Gives the actions, and da for each."""
+    """The midpoint rule in u = artanh a, which reaches the edges of the box: the actions, and da for each."""
     u = torch.linspace(-9.0, 9.0, number, dtype=torch.float64)
     points = torch.cartesian_prod(*[u] * size).reshape(-1, size)
     weight = (1 - points.tanh().square()).log().sum(-1) + size * math.log(float(u[1] - u[0]))
@@ -45,7 +45,7 @@ def grid(size, number):
 @pytest.mark.parametrize(("size", "number"), [(1, 4000), (2, 300)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_flow_is_a_density(size, number, seed):
-    """It integrates to one over the box, for every observation; the inverse of Pyro's spline is good to 1e-3 or so."""
+    """It integrates to 1 over the box for every observation; the inverse of Pyro's spline is accurate to about 1e-3."""
     policy = flow(size, seed)
     for features in torch.tensor([[0.0, 0.0], [1.5, -2.0]], dtype=torch.float64):
         actions, weight = grid(size, number)
@@ -63,12 +63,12 @@ def test_samples_come_with_their_density(size):
     assert actions.shape == (5, 64, size)
     assert log_prob.shape == (5, 64)
     close = (log_prob - again).abs() < 1e-3 * (1 + log_prob.abs())
-    assert close.double().mean() > 0.99  # the rest: near a knot Pyro's spline and its inverse take different pieces
+    assert close.double().mean() > 0.99  # the rest: near a knot Pyro's spline and its inverse use different pieces
 
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_density_of_a_sample_is_that_of_its_noise_over_the_jacobian(size):
-    """The determinant by autograd, which shares nothing with the formulas."""
+    """The determinant comes from autograd, which shares no code with the formulas."""
     policy, features = flow(size), torch.randn(1, 2, dtype=torch.float64)
     for seed in range(5):
         z = torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -81,7 +81,7 @@ def test_the_density_of_a_sample_is_that_of_its_noise_over_the_jacobian(size):
         assert action.abs().max() < 1
 
 
-def test_every_coordinate_sees_the_observation_and_those_before_it():
+def test_every_coordinate_depends_on_the_observation_and_the_coordinates_before_it():
     policy, features = flow(2), torch.tensor([[0.0, 0.0], [3.0, -3.0]], dtype=torch.float64)
     z = torch.zeros(2, 2, dtype=torch.float64)
     moved = [policy.spline.condition(features)(each) for each in (z, z + torch.tensor([1.0, 0.0]), z + 1.0)]
@@ -90,7 +90,7 @@ def test_every_coordinate_sees_the_observation_and_those_before_it():
     both = [bool(torch.isclose(moved[2][0, i], moved[1][0, i]).all()) for i in (0, 1)]
     assert True in depends
     assert both.count(True) <= 1
-    for parameter in policy.network.parameters():  # what is left is the spline
+    for parameter in policy.network.parameters():  # the remaining parameters are those of the spline
         parameter.data.zero_()
     assert (policy(features).median[0] != policy(features).median[1]).all()
 
@@ -135,7 +135,7 @@ def test_gradients_reach_every_parameter():
 
 
 class Valleys(gymnasium.Env):
-    """One step: an action in [−1, 1]. Two actions are equally good, what lies between is bad."""
+    """A problem of one step with an action in [−1, 1]. Two actions are equally good, those between them are bad."""
 
     observation_space, action_space = Box(0.0, 1.0, (1,)), Box(-1.0, 1.0, (1,))
     good = 0.6
@@ -150,14 +150,14 @@ class Valleys(gymnasium.Env):
 
 
 def valleys_lost(action, log_prob):
-    """What a policy of `Valleys` loses of the best objective at τ = .5, in nats: KL(π ‖ π*), from draws or nodes."""
+    """The gap of a policy of `Valleys` to the best objective at τ = .5, in nats: KL(π ‖ π*), from samples or nodes."""
     x = torch.linspace(-1, 1, 20001)
     v = math.log(2) + float(torch.logsumexp(-8 * (x.abs() - Valleys.good).abs(), 0)) - math.log(len(x))
     return log_prob + 8 * (action.abs() - Valleys.good).abs() + v
 
 
 def test_a_flow_covers_two_good_actions_and_no_gaussian_can():
-    """The optimum is a Laplace density around each of them, with .466 of the mass within .3 of each."""
+    """The optimum is a Laplace density around each action, with .466 of the mass within .3 of each."""
     learner = SAC(
         Valleys, policy="flow", temperature=0.5, learning_rate=1e-2, hidden=(32, 32), seed=0,
         batch_size=64, num_envs=16, learning_starts=3000,
@@ -180,14 +180,14 @@ def test_a_flow_covers_two_good_actions_and_no_gaussian_can():
     assert lost < 0.6 * float(density.min())
 
 
-def test_choices_leave_masked_actions_alone():
+def test_discrete_policies_never_take_masked_actions():
     prior = ActionPrior([0.75, 0.25, 0.0], CHOICES, SEEN, CPU)
     policy = DiscretePolicy(2, 3, (8,), prior)
     log_policy = policy(torch.randn(50, 2))
     assert torch.allclose(log_policy.exp().sum(-1), torch.ones(50))
     assert (log_policy[:, 2] == -torch.inf).all()
     assert not (policy.act(torch.randn(500, 2), False) == 2).any()
-    table = DiscretePolicy(2, 3, (), prior)  # starts at zero: the prior
+    table = DiscretePolicy(2, 3, (), prior)  # the table starts at zero, so the policy is the prior
     assert torch.allclose(table(torch.eye(2)).exp(), torch.tensor([0.75, 0.25, 0.0]))
 
 
@@ -201,7 +201,7 @@ def test_the_default_in_a_box_is_a_squashed_gaussian():
 
 
 class Anybody(nn.Module):
-    """A policy of one's own: uniform in a box that it learns nothing of."""
+    """A custom policy: uniform in a box, without learning."""
 
     def __init__(self, features, size):
         super().__init__()
@@ -216,7 +216,7 @@ class Anybody(nn.Module):
         return policy.median if deterministic else policy.sample()
 
 
-def test_a_policy_of_ones_own():
+def test_a_custom_policy():
     learner = SAC(Valleys, policy=lambda features, actions, _: Anybody(features, actions.size), seed=0, batch_size=8)
     own = learner.actor
     assert isinstance(own, Anybody)
@@ -226,7 +226,7 @@ def test_a_policy_of_ones_own():
     assert not torch.equal(before, learner.actor.layer.weight)
 
 
-def test_what_is_no_policy_is_refused():
+def test_invalid_policies_are_refused():
     box, choices = ActionPrior(None, BOX, SEEN, CPU), ActionPrior(None, CHOICES, SEEN, CPU)
     with pytest.raises(
         InvalidArgument, match=r'"gaussian", for a box "flow", .*but is \'flow\' for Discrete.*Leave it'

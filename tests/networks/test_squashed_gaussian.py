@@ -1,4 +1,4 @@
-"""The squashed Gaussian: its density against integration and differences, walls included, and what Pyro asks."""
+"""The squashed Gaussian: its density agrees with integrals and differences, also at ±1, and it works in Pyro."""
 
 import math
 
@@ -21,17 +21,17 @@ def gaussian(mean, scale, dtype=torch.float64):
 
 
 def mass_below(distribution, a):
-    """P(action ≤ a), by the Gaussian's own distribution function: no density, no Jacobian."""
+    """P(action ≤ a), from the distribution function of the Gaussian, without density and Jacobian."""
     return torch.special.ndtr((torch.atanh(a) - distribution.loc) / distribution.scale)
 
 
 @laws
 @given(means, scales)
 def test_the_density_integrates_to_one(mean, scale):
-    """Inside by quadrature in the action itself, dense towards the walls; the last cells by their width."""
+    """Inside by quadrature in the action, dense towards ±1; the last cells by their width."""
     d = gaussian(mean, scale)
     u = torch.linspace(-18.4, 18.4, 200001, dtype=torch.float64)
-    near = 2 * torch.sigmoid(-2 * u.abs())  # the distance to the nearer wall
+    near = 2 * torch.sigmoid(-2 * u.abs())  # the distance to the nearer of ±1
     a = (1 - near).copysign(u)
     a, near = a[a.abs() < 1 - 1e-13], near[a.abs() < 1 - 1e-13]
     density = d.log_prob(a[:, None]).exp()
@@ -43,10 +43,10 @@ def test_the_density_integrates_to_one(mean, scale):
 
 @laws
 @given(means, scales, st.floats(-2.0, 2.0))
-def test_the_density_is_the_slope_of_the_mass(mean, scale, away):
+def test_the_density_is_the_derivative_of_the_distribution_function(mean, scale, away):
     u = mean + scale * away
     if abs(u) > 9:
-        return  # there neighbouring floats are too far apart for a difference
+        return  # there the spacing of floats is too large for a difference
     d = gaussian(mean, scale)
     a = torch.tensor([math.tanh(u)], dtype=torch.float64)
     step = 1e-4 * scale * (1 - a.square())
@@ -56,8 +56,8 @@ def test_the_density_is_the_slope_of_the_mass(mean, scale, away):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("wall", [-1.0, 1.0])
-def test_what_is_rounded_to_a_wall_has_the_mass_of_the_tail(dtype, wall):
-    """Rounding by brute force: halfway between the last two floats before the wall begins the last cell."""
+def test_values_rounded_to_the_last_float_have_the_mass_of_the_tail(dtype, wall):
+    """The rounding by brute force: the last cell begins halfway between the last two floats before ±1."""
     eps = torch.finfo(dtype).eps
     width = 0.75 * eps
     d = gaussian(wall * 20.0, 2.0, dtype)
@@ -73,7 +73,7 @@ def test_what_is_rounded_to_a_wall_has_the_mass_of_the_tail(dtype, wall):
 
 @pytest.mark.statistical
 def test_the_score_of_rounded_actions_has_mean_zero():
-    """At a mean of 8 in float32 a seventh of the samples is rounded to the wall. False alarm: 6e-7."""
+    """At a mean of 8 in float32 a seventh of the samples is rounded to the last float. False alarm: 6e-7."""
     loc = torch.full((1,), 8.0, requires_grad=True)
     d = SquashedGaussian(loc.expand(200000, 1), torch.zeros(200000, 1))
     (score,) = torch.autograd.grad(d.log_prob(d.sample()).sum(), d.loc, retain_graph=True)
@@ -98,14 +98,14 @@ def test_everything_is_finite_everywhere(dtype, mean, scale):
 
 @laws
 @given(st.floats(-4.0, 4.0), scales)
-def test_a_sample_has_the_density_it_came_with(mean, scale):
+def test_the_returned_density_of_a_sample_is_its_log_prob(mean, scale):
     d = SquashedGaussian(*(torch.full((500, 3), x, dtype=torch.float64) for x in (mean, math.log(min(scale, 1.0)))))
     action, density = d.rsample_with_log_prob()
-    inside = action.abs().amax(-1) < 1 - 1e-9  # beyond, the action has lost u
+    inside = action.abs().amax(-1) < 1 - 1e-9  # beyond it the action no longer determines u
     torch.testing.assert_close(d.log_prob(action)[inside], density[inside], atol=1e-4, rtol=1e-6)
 
 
-def test_gradients_of_samples_are_those_of_the_formula():
+def test_gradients_of_samples_agree_with_the_formula():
     loc, scale = torch.tensor([0.3], requires_grad=True), torch.tensor([0.7], requires_grad=True)
     torch.manual_seed(3)
     action, density = SquashedGaussian(loc, scale.log()).rsample_with_log_prob()
@@ -129,15 +129,15 @@ def test_the_entropy_is_the_integral(mean, scale):
     assert float(gaussian(mean, scale).entropy()) == pytest.approx(float(torch.trapezoid(integrand, u)), abs=1e-6)
 
 
-def test_the_entropy_of_a_box_is_approached_and_never_passed():
-    """The uniform distribution on [−1, 1] has log 2, the most there is; σ = .8746 comes closest."""
+def test_the_entropy_stays_below_that_of_the_uniform_distribution():
+    """The uniform distribution on [−1, 1] has the largest entropy, log 2; σ = .8746 comes closest."""
     scale = torch.linspace(0.5, 1.5, 101, dtype=torch.float64)[:, None]
     entropy = SquashedGaussian(torch.zeros_like(scale), scale.log()).entropy()
     assert float(entropy.max()) < math.log(2)
     assert float(entropy.max()) == pytest.approx(math.log(2), abs=0.02)
 
 
-def test_entropies_of_coordinates_add_up():
+def test_the_entropies_of_coordinates_are_added():
     loc, log_scale = torch.randn(4, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     apart = sum(SquashedGaussian(loc[:, [i]], log_scale[:, [i]]).entropy() for i in range(3))
     torch.testing.assert_close(SquashedGaussian(loc, log_scale).entropy(), apart)
@@ -174,7 +174,7 @@ def test_a_pyro_program_samples_and_scores_it():
     assert (site["value"].abs() < 1).all()
 
 
-def test_without_rsample_a_sample_carries_no_gradient():
+def test_without_rsample_a_sample_has_no_gradient():
     d = SquashedGaussian(torch.zeros(2, requires_grad=True), torch.zeros(2))
     assert d().requires_grad
     d.has_rsample_(False)

@@ -21,11 +21,11 @@ _PROBES = 64
 
 @final
 class AmortisedSampler(torch.nn.Module):
-    r"""$u = \xi + f(\xi, s)$ with $\xi \sim N(0, I)$ of the dimension of the action, which is $a = \tanh u$.
+    r"""A sampler of actions $a = \tanh u$ with $u = \xi + f(\xi, s)$ and $\xi \sim N(0, I)$ of the action's dimension.
 
-    It can be sampled, at one pass of the network for an action, but has no density: any shape of distribution is
-    within its reach, several modes too. It begins wide, with actions all over the box, because particles that begin in
-    one place find one mode only.
+    It can be sampled, with one pass of the network per action, but has no density. It can represent distributions of
+    any shape, also with several modes. It starts with actions spread over the whole box, because particles that start
+    in one place find only one mode.
 
     References:
         [haarnoja2017], [wang2016]
@@ -34,18 +34,18 @@ class AmortisedSampler(torch.nn.Module):
     probes: Tensor
 
     def __init__(self, features: int, size: int, hidden: Sequence[int]) -> None:
-        """Make the network f, and the noise that stays the same for those who want the best action, surely."""
+        """Make the network f, and the fixed noise that `same` uses."""
         super().__init__()
         self.network = Network(features + size, size, hidden)
         self.register_buffer("probes", torch.randn(_PROBES, size))
 
     def forward(self, features: Float[Tensor, "batch feature"], number: int) -> Float[Tensor, "batch particle action"]:
-        """Particles u, `number` of fresh noise for each state."""
+        """Particles u from new noise, `number` for each state."""
         size = self.probes.shape[-1]
         return self._of(features, torch.randn(len(features), number, size, device=features.device))
 
     def same(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch particle action"]:
-        """Particles u of noise that is always the same."""
+        """Particles u from the fixed noise."""
         return self._of(features, self.probes.expand(len(features), -1, -1))
 
     def _of(self, features: Tensor, noise: Float[Tensor, "batch particle action"]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The dial for learners: a loss of sampled backups whose minimiser is their certainty equivalent.
+"""Optimism for learners: a loss of sampled backups whose minimiser is their certainty equivalent.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -17,40 +17,40 @@ from torch import Tensor
 from ...errors import InvalidArgument
 from ...runtime.arguments import finite
 
-_ONE = "Samples of a live environment are charged at one β; parts of a tabular model may have their own, by infer."
+_ONE = "Samples of an environment have one β; only the parts of a tabular model can each have their own, by infer."
 _SERIES = 0.1  # below it exp(u) − u − 1 loses digits
 
 
 @final
 class CertaintyEquivalentLoss(torch.nn.Module):
-    r"""A loss of Q from samples $y = r + \gamma V(s')$, least in expectation at $Q = L_\beta[y]$.
+    r"""A loss of Q on samples $y = r + \gamma V(s')$ whose expectation is minimal at $Q = L_\beta[y]$.
 
     $$\ell(Q) = \frac{\tau^2}{\beta^2} e^{-m} (e^u - u - 1), \quad u = \beta (y - Q) / \tau, \qquad
     \frac{d \ell}{d Q} = -\frac{\tau}{\beta} e^{-m} (e^u - 1), \qquad
     L_\beta[y] = \frac{\tau}{\beta} \log \mathbb{E}\, e^{\beta y / \tau}$$
 
-    At β = 0 it is $(y - Q)^2 / 2$ and nothing else, and near 0 it is close to that.
+    At β = 0 it is exactly $(y - Q)^2 / 2$, and near β = 0 it is close to that.
 
-    The expected gradient vanishes where $\mathbb{E}\, e^u = 1$, which is $Q = L_\beta[y]$, as long as $m$ does not
-    depend on the samples it multiplies. A maximum over the same batch does: it takes weight from just the batches with
-    large $u$, and Q comes out at the mean or even beyond. So m lags: it is a running maximum of $u$ over the batches
-    before, at least 0. A batch that surpasses it raises it for the next; otherwise it falls by `rate` of the way to the
-    maximum of the batch. The first batch of all sets it for itself.
+    The expected gradient vanishes where $\mathbb{E}\, e^u = 1$, which is $Q = L_\beta[y]$, if $m$ does not depend on
+    the samples that it multiplies. A maximum over the same batch would depend on them: it would reduce the weight of
+    exactly the batches with large $u$, and Q would converge to the mean or even beyond. So m is a running maximum of
+    $u$ over the previous batches, at least 0. A batch with a larger maximum raises m for the next batch; otherwise m
+    moves by a fraction `rate` towards the maximum of the batch. Only the first batch sets m for itself.
 
-    Where $u - m$ exceeds `cap`, the exponential goes on as a straight line, so that loss and gradient stay finite. That
-    biases Q towards the mean, by $L_\beta[y] - Q = \frac{\tau}{\beta} \log(1 + \varepsilon)$ with
-    $\varepsilon = \mathbb{E}\, (e^u - e^{m + \text{cap}})_+$ at Q. At $Q = L_\beta[y]$ an outcome of probability p has
-    $e^u \leq 1 / p$, so outcomes of probability above $e^{-\text{cap}}$ are never cut there, whatever m. `clipped`
-    counts the rest.
+    Where $u - m$ exceeds `cap`, the exponential is continued linearly, so that loss and gradient stay finite. This
+    biases Q towards the mean, by $L_\beta[y] - Q = \frac{\tau}{\beta} \log(1 + \varepsilon)$ with $\varepsilon =
+    \mathbb{E}\, (e^u - e^{m + \text{cap}})_+$ at Q. At $Q = L_\beta[y]$ an outcome of probability p has $e^u \leq 1 /
+    p$, so outcomes of probability above $e^{-\text{cap}}$ are never clipped there, for any m. `clipped` counts the
+    clipped samples.
 
     Attributes:
         temperature: τ, in reward units per nat.
         optimism: β.
-        cap: in nats.
-        rate: how fast m falls, a share of the way for each batch.
-        normaliser: m, in nats. A buffer, as are the next two, so that a checkpoint has them.
-        clipped: how many samples were beyond the cap so far.
-        seen: how many samples there were so far.
+        cap: the largest $u - m$ of the exponential, in nats.
+        rate: the fraction of the way that m falls with each batch.
+        normaliser: m, in nats. It and the next two are buffers, so that a checkpoint contains them.
+        clipped: the number of samples beyond the cap so far.
+        seen: the number of samples so far.
 
     References:
         [howard1972], [varian1975]
@@ -61,7 +61,7 @@ class CertaintyEquivalentLoss(torch.nn.Module):
     seen: Tensor
 
     def __init__(self, temperature: float, optimism: float = 0.0, cap: float = 5.0, rate: float = 0.01) -> None:
-        """Start with no batch seen.
+        """Start without samples.
 
         Raises:
             InvalidArgument: if a number is out of range.
@@ -82,11 +82,11 @@ class CertaintyEquivalentLoss(torch.nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def forward(self, q: Float[Tensor, "*copies batch"], y: Float[Tensor, "*#copies batch"]) -> Float[Tensor, ""]:
-        """The mean over the batch, summed over copies of the critic; and m moves on.
+        """The mean of the loss over the batch, summed over copies of the critic; the call also updates m.
 
         Args:
-            q: values of the critics, in reward units; carries the gradient.
-            y: sampled backups, in reward units; carries none.
+            q: the values of the critics, in reward units; gradients flow to them.
+            y: the sampled backups, in reward units; no gradients flow to them.
         """
         if self.optimism == 0:
             return torch.nn.functional.mse_loss(q, y.detach().expand_as(q), reduction="sum") / (2 * q.shape[-1])
@@ -102,12 +102,12 @@ class CertaintyEquivalentLoss(torch.nn.Module):
 
     @property
     def clipped_fraction(self) -> float:
-        """The share of all samples so far that were beyond the cap."""
+        """The fraction of all samples so far that were beyond the cap."""
         return float(self.clipped) / max(int(self.seen), 1)
 
 
 class _Exponential(torch.autograd.Function):
-    r"""The loss, with its gradient written out: by autograd, $e^u - 1$ would lose all digits of a small β."""
+    r"""The loss with an explicit gradient: with autograd, $e^u - 1$ would lose all digits for a small β."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, u: Tensor, m: Tensor, cap: float, scale: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What soft actor-critics have in common: a policy judged by a critic, the entropy relative to the prior included.
+"""The policy loss of soft actor-critics: the value of a policy by critics, with its entropy relative to the prior.
 
 Sources:
     [christodoulou2019] P. Christodoulou, Soft actor-critic for discrete action settings. 2019. arXiv:1910.07207
@@ -21,12 +21,12 @@ from ...networks.policies import Policy
 
 @final
 class SoftPolicyLoss:
-    r"""The value of a policy by critics, and its distance to the best policy there is for them.
+    r"""The value of a policy by critics, and its KL divergence to the optimal policy for these critics.
 
     $$\hat V(s) = \mathbb{E}_{a \sim \pi}\bigl[\min_i Q_i(s, a) - \tau \log \tfrac{\pi(a|s)}{\rho(a|s)}\bigr], \qquad
     \tau\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{(\min Q - V) / \tau}\bigr) = V(s) - \hat V(s)$$
 
-    For discrete actions the expectations are sums; in a box one draw of the policy stands for each.
+    For discrete actions the expectations are sums; in a box each is estimated from one sample of the policy.
 
     References:
         [haarnoja2018], [christodoulou2019]
@@ -39,7 +39,7 @@ class SoftPolicyLoss:
     def value(
         self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
     ) -> Float[Tensor, " batch"]:
-        """V̂, in reward units."""
+        """The value V̂, in reward units."""
         if self._is_discrete:
             log_policy, log_prior = self._actor(features), self._prior.log_probabilities(features)
             return _expect(log_policy, critics(features).amin(0) - temperature * _minus(log_policy, log_prior))
@@ -50,7 +50,7 @@ class SoftPolicyLoss:
     def taken(
         self, critics: Network, features: Float[Tensor, "batch feature"], action: Num[Tensor, "batch ..."]
     ) -> Float[Tensor, "copies batch"]:
-        """Q of what was done, in reward units, with gradients to the critics."""
+        """The Q-values of the given actions, in reward units, with gradients to the critics."""
         if self._is_discrete:
             return critics(features).gather(-1, action.expand(critics.copies, -1)[..., None])[..., 0]
         return critics(torch.cat((features, action), -1)).squeeze(-1)
@@ -58,7 +58,7 @@ class SoftPolicyLoss:
     def __call__(
         self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, ""]]:
-        """−V̂, in reward units, with gradients to the policy alone; and the mean entropy of the policy, in nats."""
+        """The loss −V̂, in reward units, with gradients to the policy alone, and the policy's mean entropy, in nats."""
         if self._is_discrete:
             log_policy, log_prior = self._actor(features), self._prior.log_probabilities(features)
             with torch.no_grad():
@@ -72,7 +72,7 @@ class SoftPolicyLoss:
 
 
 class _Shortfall(torch.autograd.Function):
-    r"""$\tau \log \pi / \rho - \min_i Q_i$, with the gradients written out."""
+    r"""$\tau \log \pi / \rho - \min_i Q_i$ with explicit gradients."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, log_ratio: Tensor, temperature: Tensor | float) -> Tensor:
@@ -89,12 +89,12 @@ class _Shortfall(torch.autograd.Function):
 
 
 def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:
-    """Σ π x, where a masked action counts nothing."""
+    """Σ π x, where masked actions contribute 0."""
     possible = log_policy > -torch.inf
     return torch.where(possible, log_policy.exp() * torch.where(possible, x, 0.0), 0.0).sum(-1)
 
 
 def _minus(log_policy: Float[Tensor, "batch action"], log_prior: Float[Tensor, "batch action"]) -> Tensor:
-    """log π/ρ, 0 where both are masked."""
+    """log π/ρ, or 0 where the action is masked."""
     possible = log_prior > -torch.inf
     return torch.where(possible, log_policy - torch.where(possible, log_prior, 0.0), 0.0)

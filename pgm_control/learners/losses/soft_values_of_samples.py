@@ -15,12 +15,12 @@ from ...runtime.arguments import positive
 
 
 class SampledValue(NamedTuple):
-    """What `soft_value_of_samples` gives."""
+    """The result of `soft_value_of_samples`."""
 
     value: Float[Tensor, "*batch"]
     """The soft value, in reward units."""
     effective: Float[Tensor, "*batch"]
-    """The effective number of samples, from 1 to n: the sum of the weights squared by the sum of their squares."""
+    """The effective number of samples, from 1 to n: (Σ w)² / Σ w² of the weights w."""
 
 
 def soft_value_of_samples(
@@ -29,13 +29,14 @@ def soft_value_of_samples(
     log_proposal: Float[Tensor, "*#batch particle"],
     temperature: float,
 ) -> SampledValue:
-    r"""The soft value by importance sampling, in log space.
+    r"""The soft value estimated by importance sampling, in log space.
 
     $$V(s) = \tau \log \mathbb{E}_{a \sim \rho}\, e^{Q(s, a) / \tau}
     \approx \tau \log \frac{1}{n} \sum_j \frac{\rho(a^j)}{q(a^j)} e^{Q(s, a^j) / \tau}, \qquad a^j \sim q$$
 
-    The mean inside is unbiased, so the value is too low on average, by about $\tau / 2$ times 1/effective − 1/n. It is
-    exact for any number of samples if $q \propto \rho\, e^{Q / \tau}$. The proposal must reach wherever the prior does.
+    The mean inside the logarithm is unbiased, so the value is too low on average, by about $\tau / 2$ times 1/effective
+    − 1/n. It is exact for any number of samples if $q \propto \rho\, e^{Q / \tau}$. The proposal must be positive
+    wherever the prior is.
 
     Args:
         q: $Q(s, a^j)$, in reward units.

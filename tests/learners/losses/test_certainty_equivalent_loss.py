@@ -1,4 +1,4 @@
-"""The loss of the dial: its minimiser is the certainty equivalent, without bias, and it stays finite."""
+"""The certainty-equivalent loss: its minimiser is the certainty equivalent, without bias, and it stays finite."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ dials = st.sampled_from([-2.0, -1.0, -0.3, 0.3, 1.0, 2.0])
 
 @st.composite
 def values_and_weights(draw):
-    """All outcomes of a small die, each as often as its probability says: the mean over this batch is exact."""
+    """All outcomes of a small random event in proportion to their probability: the mean over this batch is exact."""
     return torch.as_tensor(draw(st.lists(rewards, min_size=1, max_size=5)), dtype=torch.float64)
 
 
@@ -32,7 +32,7 @@ def equivalent(y, temperature, optimism):
 
 
 def lagging(temperature, optimism, m, cap=5.0):
-    """A loss that has seen a batch, with this normaliser."""
+    """A loss after its first batch, with this normaliser."""
     loss = CertaintyEquivalentLoss(temperature, optimism, cap=cap)
     loss.normaliser.fill_(m)
     loss.seen.fill_(1)
@@ -40,7 +40,7 @@ def lagging(temperature, optimism, m, cap=5.0):
 
 
 def slope(loss, q, y):
-    """The gradient at Q, times the size of the batch."""
+    """The gradient at Q times the batch size."""
     q = torch.as_tensor(q, dtype=y.dtype).expand(y.shape).clone().requires_grad_()
     loss(q, y).backward()
     assert q.grad is not None
@@ -54,7 +54,7 @@ def slope(loss, q, y):
 @given(values_and_weights(), temperatures, dials, st.floats(0.0, 3.0))
 def test_the_expected_gradient_vanishes_at_the_certainty_equivalent(y, temperature, optimism, m):
     best = equivalent(y, temperature, optimism)
-    assume(float((optimism * (y - best) / temperature).max()) < 5)  # nothing beyond the cap
+    assume(float((optimism * (y - best) / temperature).max()) < 5)  # no sample beyond the cap
     at = slope(lagging(temperature, optimism, m), best, y)
     assert abs(float(at.sum())) < 1e-6 * (1 + float(at.abs().sum()))
     for away, sign in ((0.1, 1), (-0.1, -1)):
@@ -63,7 +63,7 @@ def test_the_expected_gradient_vanishes_at_the_certainty_equivalent(y, temperatu
 
 @laws
 @given(values_and_weights(), temperatures, dials, st.floats(-3.0, 3.0), st.floats(0.0, 3.0))
-def test_the_gradient_is_that_of_the_value(y, temperature, optimism, q, m):
+def test_the_gradient_is_the_derivative_of_the_value(y, temperature, optimism, q, m):
     def value(at):
         return float(lagging(temperature, optimism, m)(torch.full_like(y, at), y))
 
@@ -81,7 +81,7 @@ def test_a_table_learns_the_certainty_equivalents_of_events_from_samples(optimis
     torch.manual_seed(1)
     y = torch.randint(-20, 21, (8, 4)) / 10
     weight = torch.rand(8, 4).softmax(-1)
-    y[0], weight[1] = y[0, 0], torch.tensor([0.97, 0.01, 0.01, 0.01])  # a sure one, a rare one
+    y[0], weight[1] = y[0, 0], torch.tensor([0.97, 0.01, 0.01, 0.01])  # a certain outcome, a rare outcome
     table = torch.zeros(8, requires_grad=True)
     loss, average, count = CertaintyEquivalentLoss(1.0, optimism), torch.zeros(8), 0
     descent = torch.optim.SGD([table], lr=2.0)
@@ -102,7 +102,7 @@ def test_a_table_learns_the_certainty_equivalents_of_events_from_samples(optimis
 
 @laws
 @given(values_and_weights(), temperatures, st.floats(-3.0, 3.0))
-def test_at_zero_it_is_the_squared_loss_and_nothing_else(y, temperature, q):
+def test_at_zero_it_is_the_squared_loss(y, temperature, q):
     plain = 0.5 * (y - q).square().mean()
     loss = CertaintyEquivalentLoss(temperature, 0.0)
     assert float(loss(torch.full_like(y, q), y)) == float(plain)
@@ -114,8 +114,8 @@ def test_at_zero_it_is_the_squared_loss_and_nothing_else(y, temperature, q):
 
 
 @pytest.mark.parametrize("optimism", [1e-2, -1e-4, 1e-6, -1e-8])
-def test_it_keeps_its_digits_in_float32(optimism):
-    """Where exp(u) − 1, written so, would have none."""
+def test_the_gradient_is_accurate_in_float32(optimism):
+    """A literal exp(u) − 1 would lose all digits here."""
     y = torch.linspace(-3, 3, 13)
     loss = lagging(1.0, optimism, 0.0)
     exact = [-math.expm1(optimism * each) / optimism for each in y.tolist()]
@@ -128,7 +128,7 @@ def test_it_keeps_its_digits_in_float32(optimism):
 
 
 def expected(gradient, chance, number):
-    """The exact mean of a gradient over all batches of coins that show 1 with this chance, else 0."""
+    """The exact mean of a gradient over all batches of coins that are 1 with this probability, else 0."""
     total = 0.0
     for coins in itertools.product((0.0, 1.0), repeat=number):
         probability = math.prod(chance if each else 1 - chance for each in coins)
@@ -136,9 +136,11 @@ def expected(gradient, chance, number):
     return total
 
 
-def test_a_maximum_over_the_same_batch_is_biased_and_ours_is_not():
-    """A coin that pays 3 with chance .2, β = τ = 1, batches of 4: L = log(.8 + .2 e³) = 1.572, but the maximum over the
-    same batch settles at .533, below even the mean of .6."""
+def test_a_maximum_over_the_same_batch_is_biased_but_the_running_maximum_is_not():
+    """A coin has reward 3 with probability .2; β = τ = 1 and batches of 4.
+
+    L = log(.8 + .2 e³) = 1.572, but the maximum over the same batch converges to .533, even below the mean of .6.
+    """
     chance, pay, number = 0.2, 3.0, 4
     best = math.log(1 - chance + chance * math.exp(pay))
 
@@ -171,7 +173,7 @@ def test_a_maximum_over_the_same_batch_is_biased_and_ours_is_not():
         assert ours(torch.tensor(first, dtype=torch.float64)) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_the_normaliser_is_a_running_maximum_of_the_batches_before():
+def test_the_normaliser_is_a_running_maximum_of_the_previous_batches():
     loss = CertaintyEquivalentLoss(1.0, 1.0, rate=0.1)
     q = torch.zeros(2)
     expectations = []
@@ -185,7 +187,7 @@ def test_the_normaliser_is_a_running_maximum_of_the_batches_before():
     assert q.shape == (2,)
 
 
-def test_it_moves_with_the_checkpoint():
+def test_a_checkpoint_contains_the_normaliser():
     loss, again = CertaintyEquivalentLoss(1.0, 1.0), CertaintyEquivalentLoss(1.0, 1.0)
     loss(torch.zeros(3), torch.tensor([1.0, 2.0, 3.0]))
     again.load_state_dict(loss.state_dict())
@@ -213,7 +215,7 @@ def test_value_and_gradient_are_finite_for_any_outlier(dtype, optimism, far):
 
 
 def test_the_bias_of_the_cap_is_the_stated_one():
-    """One in a hundred pays 8: e^u reaches 96 at L, and the cap of 2 takes away from that."""
+    """One outcome in a hundred has reward 8: e^u reaches 96 at L, and the cap of 2 reduces it."""
     y = torch.zeros(100, dtype=torch.float64)
     y[0] = 8.0
     best = equivalent(y, 1.0, 1.0)
@@ -232,8 +234,8 @@ def test_the_bias_of_the_cap_is_the_stated_one():
 
 @laws
 @given(values_and_weights(), temperatures, dials)
-def test_no_probable_outcome_is_cut_at_the_certainty_equivalent(y, temperature, optimism):
-    """A face of these dice has probability 1/5 at least."""
+def test_no_probable_outcome_is_clipped_at_the_certainty_equivalent(y, temperature, optimism):
+    """Every outcome has a probability of at least 1/5 here."""
     loss = lagging(temperature, optimism, 0.0, cap=math.log(5) + 1e-6)
     loss(torch.full_like(y, equivalent(y, temperature, optimism)), y)
     assert float(loss.clipped) == 0
@@ -242,7 +244,7 @@ def test_no_probable_outcome_is_cut_at_the_certainty_equivalent(y, temperature, 
 # Several critics
 
 
-def test_critics_learn_side_by_side_and_alone_alike():
+def test_critics_learn_the_same_together_and_alone():
     q, y = torch.tensor([[0.1, 0.5], [0.3, -1.0]]), torch.tensor([1.0, -0.4])
     for optimism in (0.0, 0.7):
         both = lagging(1.0, optimism, 1.2)
@@ -273,10 +275,10 @@ def test_critics_learn_side_by_side_and_alone_alike():
         ({"temperature": 1.0, "rate": 1.5}, "`rate` must be from 0 to 1"),
     ],
 )
-def test_errors_say_what_must_be(arguments, words):
+def test_errors_name_the_allowed_values(arguments, words):
     with pytest.raises(InvalidArgument, match=words):
         CertaintyEquivalentLoss(**arguments)
 
 
-def test_no_temperature_is_needed_at_zero_optimism():
+def test_the_temperature_may_be_zero_at_zero_optimism():
     assert float(CertaintyEquivalentLoss(0.0, 0.0)(torch.zeros(1), torch.ones(1))) == 0.5

@@ -1,4 +1,4 @@
-"""The sampled soft value: against quadrature, exact for the right proposal, never too high on average."""
+"""The sampled soft value: it agrees with quadrature, and is exact for the optimal proposal and else too low."""
 
 import math
 
@@ -14,7 +14,7 @@ from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
 
 def hill(a):
-    """A Q with two tops, in reward units."""
+    """A Q with two maxima, in reward units."""
     return 2 * torch.cos(3 * a) - a.square() + 0.5 * a
 
 
@@ -27,7 +27,7 @@ def by_quadrature(temperature):
 @pytest.mark.statistical
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 3.0])
 @pytest.mark.parametrize("proposal", ["uniform", "gaussian"])
-def test_it_is_the_integral(temperature, proposal):
+def test_it_agrees_with_the_integral(temperature, proposal):
     """50 estimates of 4000 draws, and the bias, at most τ / 2 / effective. False alarm: 6e-7 each."""
     if proposal == "uniform":
         a = torch.rand(50, 4000, dtype=torch.float64) * 2 - 1
@@ -44,7 +44,7 @@ def test_it_is_the_integral(temperature, proposal):
 
 @laws
 @given(temperatures, st.integers(1, 5), st.floats(-50.0, 50.0))
-def test_the_right_proposal_makes_it_exact_from_any_number_of_samples(temperature, number, value):
+def test_the_optimal_proposal_makes_it_exact_for_any_number_of_samples(temperature, number, value):
     """q = ρ exp((Q − V)/τ): every weight is the same."""
     q, log_prior = torch.randn(3, number, dtype=torch.float64), torch.randn(3, number, dtype=torch.float64)
     found = soft_value_of_samples(q, log_prior, log_prior + (q - value) / temperature, temperature)
@@ -54,7 +54,7 @@ def test_the_right_proposal_makes_it_exact_from_any_number_of_samples(temperatur
 
 @laws
 @given(temperatures, st.floats(-1e4, 1e4))
-def test_it_moves_with_q_and_does_not_overflow(temperature, shift):
+def test_it_shifts_with_q_and_does_not_overflow(temperature, shift):
     q, log_prior, log_proposal = torch.randn(3, 2, 8, dtype=torch.float64)
     here = soft_value_of_samples(q, log_prior, log_proposal, temperature)
     there = soft_value_of_samples(q + shift, log_prior, log_proposal, temperature)
@@ -62,7 +62,7 @@ def test_it_moves_with_q_and_does_not_overflow(temperature, shift):
     torch.testing.assert_close(there.effective, here.effective, rtol=1e-5, atol=0)
 
 
-def test_few_samples_are_too_low_on_average():
+def test_with_few_samples_it_is_too_low_on_average():
     a = torch.rand(20000, 4, dtype=torch.float64) * 2 - 1
     alike = torch.zeros_like(a)
     few = soft_value_of_samples(hill(a), alike, alike, 0.3)

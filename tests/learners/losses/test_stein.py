@@ -14,7 +14,7 @@ from pgm_control.learners.losses.stein import stein_direction, stein_loss
 
 
 def by_the_formula(u, score):
-    """φ of one set, pair by pair, with derivatives of the kernel by autograd: nothing of Pyro's."""
+    """φ of one set, pair by pair, with derivatives of the kernel by autograd and without Pyro."""
     number, size = u.shape
     pairs = [(i, j) for i in range(number) for j in range(i)]
     squares = torch.stack([(u[i] - u[j]) ** 2 for i, j in pairs])
@@ -31,7 +31,7 @@ def by_the_formula(u, score):
 
 @laws
 @given(st.integers(2, 6), st.integers(1, 3), st.integers(0, 10**6))
-def test_it_is_the_formula_for_each_state_by_itself(number, size, seed):
+def test_it_agrees_with_the_formula_for_each_state_separately(number, size, seed):
     generator = torch.Generator().manual_seed(seed)
     u, score = torch.randn(2, 3, number, size, dtype=torch.float64, generator=generator)
     together = stein_direction(u, score)
@@ -40,7 +40,7 @@ def test_it_is_the_formula_for_each_state_by_itself(number, size, seed):
         torch.testing.assert_close(together[i], by_the_formula(u[i], score[i]))
 
 
-def test_particles_without_a_score_go_apart():
+def test_particles_without_a_score_repel_each_other():
     u = torch.tensor([[-1.0], [0.5], [2.0]])
     moved = stein_direction(u, torch.zeros(3, 1))
     assert moved[0] < 0 < moved[2]
@@ -50,7 +50,7 @@ def test_particles_that_coincide_move_together():
     u, score = torch.zeros(4, 2), torch.tensor([[1.0, 0.0]] * 3 + [[5.0, 0.0]])
     torch.testing.assert_close(stein_direction(u, score), torch.tensor([[2.0, 0.0]] * 4))
     apart = u.clone()
-    apart[3] = 1.0  # alone; the median distance is still 0
+    apart[3] = 1.0  # a single other particle; the median distance is still 0
     moved = stein_direction(apart, score)
     torch.testing.assert_close(moved[:3], torch.tensor([[0.75, 0.0]] * 3))
     torch.testing.assert_close(moved[3], torch.tensor([1.25, 0.0]))
@@ -65,21 +65,21 @@ def test_one_particle_is_refused():
 
 
 def rest(log_density, u, steps=500, rate=0.05):
-    """Where the particles come to, as actions, and how far they still move."""
+    """The final particles, as actions, and the size of their last step."""
     u = u.clone().requires_grad_()
     ascent, size = torch.optim.Adam([u], lr=rate), math.inf
     for step in range(steps):
         ascent.param_groups[0]["lr"] = rate * (1 - step / steps)
         ascent.zero_grad()
         found = stein_loss(u, log_density)
-        (found.loss * len(u[..., 0].flatten())).backward()  # of the sum, so that Adam's floor is far
+        (found.loss * len(u[..., 0].flatten())).backward()  # of the sum, so that Adam's epsilon does not matter
         ascent.step()
         size = float(found.size)
     return u.detach().tanh(), size
 
 
-def test_particles_rest_on_both_modes_of_a_bimodal_energy():
-    """Peaks of standard deviation .1 at ±.5: means within .01, spreads within a tenth, a third of the particles or more
+def test_particles_converge_to_both_modes_of_a_bimodal_energy():
+    """Peaks of standard deviation .1 at ±.5: means within .01, deviations within a tenth, at least a third of particles
     on either."""
 
     def energy(a):
@@ -94,14 +94,14 @@ def test_particles_rest_on_both_modes_of_a_bimodal_energy():
         assert float(peak.std()) == pytest.approx(0.1, abs=0.01)
 
 
-def test_under_the_uniform_density_of_actions_they_fill_the_box():
-    """The Jacobian is all there is: without it they would flee to the walls, with the wrong sign even faster."""
+def test_particles_of_the_uniform_density_fill_the_box():
+    """Only the Jacobian acts: without it, or with the wrong sign, the particles would go to the boundary."""
     actions, _ = rest(lambda a: torch.zeros_like(a[..., 0]), torch.randn(1, 40, 1, dtype=torch.float64))
     ordered = actions[0, :, 0].sort().values
     torch.testing.assert_close(ordered, (torch.arange(40) + 0.5).to(ordered) / 20 - 1, atol=0.12, rtol=0)
 
 
-def test_a_density_that_rises_towards_a_wall_is_sampled():
+def test_a_density_that_rises_towards_the_boundary_is_sampled():
     """p ∝ e^{2a}: its mean and second moment, by quadrature."""
     actions, _ = rest(lambda a: 2 * a[..., 0], torch.randn(1, 40, 1, dtype=torch.float64))
     a = torch.linspace(-1, 1, 20001, dtype=torch.float64)
@@ -110,7 +110,7 @@ def test_a_density_that_rises_towards_a_wall_is_sampled():
         assert float((actions**power).mean()) == pytest.approx(float((weight * a**power).sum()), abs=0.03)
 
 
-def test_the_loss_carries_the_direction_back_through_the_sampler():
+def test_the_gradient_of_the_loss_is_the_direction_through_the_sampler():
     u = torch.randn(2, 5, 3, dtype=torch.float64)
     bent = u.clone().requires_grad_()
     found = stein_loss(bent * 2, lambda a: -a.square().sum(-1))
@@ -124,7 +124,7 @@ def test_the_loss_carries_the_direction_back_through_the_sampler():
 
 
 def test_a_network_learns_to_sample_one_density_for_each_state():
-    """Two peaks in one state, one in the other; the same network, fresh noise. From some starts it finds one peak."""
+    """One state has two peaks, the other one; the network is the same, the noise new. Some seeds find only one peak."""
     torch.manual_seed(4)
     sampler = AmortisedSampler(2, 1, (32, 32))
     states = torch.eye(2)
