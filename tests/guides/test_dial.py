@@ -255,7 +255,7 @@ def test_what_is_wrong_is_named():
     model = MODELS["random"]
     with pytest.raises(InvalidArgument, match=r"`optimism` of dynamics must broadcast"):
         DialGuide(model, Optimism(torch.rand(4, 4)))
-    with pytest.raises(InvalidArgument, match=r"`optimism` must be given, because Posterior|does not say its own"):
+    with pytest.raises(InvalidArgument, match=r"`optimism` must be given, because Posterior|does not define its own"):
         objective(model, TabularModel(model.mdp))
     with pytest.raises(InvalidArgument, match=r"whose sites are whole dice.*MarkovObjective"):
         with_optimism(
