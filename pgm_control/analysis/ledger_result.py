@@ -301,7 +301,9 @@ def _notes(ledger: Ledger) -> list[str]:
     if abs(delusion) > _rounding(ledger):  # false for nan, where the two returns are −inf
         notes.append(f"Delusion (imagined − true return): {amount(delusion)} reward units.")
     if ledger.events:
-        notes.append("\n".join(["Random events that the guide believes it controls:", *_event_lines(ledger, ledger.events)]))
+        notes.append(
+            "\n".join(["Random events that the guide believes it controls:", *_event_lines(ledger, ledger.events)])
+        )
     elif ledger.posterior_events:
         title = f"The guide has the true dynamics. Random events that the exact {_best(ledger)} believes it controls:"
         notes.append("\n".join([title, *_event_lines(ledger, ledger.posterior_events)]))
