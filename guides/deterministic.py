@@ -27,7 +27,8 @@ class DeterministicGuide(MarkovGuide):
 
     The policy has no entropy, so the ELBO is the expected return with the log action prior as a price,
     $E[\sum_t r_t/\tau + \log \rho(a_t \mid s_t)]$: risk-neutral control. With a uniform prior over all actions it is
-    the return of classical dynamic programming over τ, minus T log A. Hard value iteration finds the best policy.
+    the return of classical dynamic programming divided by τ, minus T log A. Hard value iteration finds the best
+    policy.
 
     The guide has no parameters for a gradient: fit it with `method="exact"`, or with `method="natural_gradient"`, which
     with step size 1 is policy iteration, exact after T steps.

@@ -201,7 +201,7 @@ class ImportanceGuide(ImprovedGuide):
 
 @final
 class SMCGuide(ImprovedGuide):
-    r"""Sequential Monte Carlo: resamples K trajectories after each step and keeps one in proportion to its weight.
+    r"""Sequential Monte Carlo: resamples K trajectories between steps and keeps one in proportion to its weight.
 
     Its `bound` is $E[\log \hat Z]$ of `smc`, and its ELBO is at least that bound [naesseth2018], [maddison2017].
 

@@ -23,8 +23,7 @@ class NeuralGuide(MarkovGuide):
     $$\pi_t(a \mid s) \propto \rho(a \mid s) \exp f_\theta(\phi(s), t/T)_a$$
 
     The policy is amortised: states with similar features get similar actions, and the number of parameters does not
-        grow
-    with T or S. With one-hot features and enough units it can represent `ClampedGuide`.
+    grow with T or S. With one-hot features and enough units it can represent `ClampedGuide`.
 
     Parameters: those of the network. A network needs a small learning rate: see the arguments of `fit` in the zoo.
     """

@@ -32,8 +32,7 @@ class WindowGuide(MarkovGuide):
         fit(guide.model, guide)
 
     A window of T is the whole history: the optimum is then `history_optimum`. Shorter windows do no better, and may
-        have
-    several local optima, because what a memory implies about the state depends on the earlier actions.
+    have several local optima, because what a memory implies about the state depends on the earlier actions.
 
     Parameters: `look.policy_logits` (T, M, A) for M memories, in nats relative to the action prior.
 
@@ -74,8 +73,7 @@ class FreeWindowGuide(MarkovGuide):
     Its policy cannot depend on the state. Its dynamics depend on the state and the memory, so it imagines that the
     state and the observations suit its actions. Its ELBO lies between those of `WindowGuide` and of the exact
     posterior, whose policy observes the state. It has several local optima. In a symmetric problem it starts at a
-    saddle point that a
-    fit does not leave: perturb the parameters first.
+    saddle point that a fit does not leave: perturb the parameters first.
 
     Parameters: `initial_logits` (S), `policy_logits` (T, M, A), `dynamics_logits` (T, S, A, K·O), in nats; S counts the
     pairs of state and memory.
