@@ -1,4 +1,4 @@
-"""Tests of guides with learned dynamics: mean field equals enumerated products; low rank lies between clamped and free."""
+"""Tests of guides with learned dynamics: mean field equals enumerated products; low rank, between clamped and free."""
 
 import itertools
 import math
