@@ -5,34 +5,34 @@ policy, of its dice. Here the account of the clamped guide on the slippery cliff
 right about the dice. The ledger says which die would have to be tilted, and how much a throw of it would be worth; the
 picture says when and where. Printed:
 
-The largest part of the gap is dice: 21.86 of 39.10 nats.
+The largest part of the gap is the dynamics: 21.86 of 39.10 nats.
 
-block    nats    share
-──────  ─────  ───────
-start       0    0.0 %
-policy  17.23   44.1 %
-dice    21.86   55.9 %
-gap     39.10  100.0 %
+block      nats    share
+────────  ─────  ───────
+start         0    0.0 %
+policy    17.23   44.1 %
+dynamics  21.86   55.9 %
+gap       39.10  100.0 %
 
 log p(O) = -29.81 nats, ELBO = -68.90 nats
 
-Where most of it is, summed over the steps:
-block   state   action   nats   share
-──────  ──────  ──────  ─────  ──────
-policy  (3, 0)          5.646  14.4 %
-dice    (3, 0)  left    2.498   6.4 %
-policy  (2, 1)          2.388   6.1 %
-dice    (2, 1)  up      1.730   4.4 %
-policy  (2, 2)          1.564   4.0 %
+Largest entries, summed over the steps:
+block     state   action   nats   share
+────────  ──────  ──────  ─────  ──────
+policy    (3, 0)          5.646  14.4 %
+dynamics  (3, 0)  left    2.498   6.4 %
+policy    (2, 1)          2.388   6.1 %
+dynamics  (2, 1)  up      1.730   4.4 %
+policy    (2, 2)          1.564   4.0 %
 
-Steps with most, in nats: step 0: 1.659; step 1: 1.432; step 2: 1.400; step 3: 1.346; step 4: 1.312.
+Largest steps, in nats: step 0: 1.659; step 1: 1.432; step 2: 1.400; step 3: 1.346; step 4: 1.312.
 
-The guide takes the dice as they are. Those that the exact posterior believes to control:
-  left in (2, 11): ended (reward -1), in truth 0.333, believed 0.980; 0.3354 nats
-  down in (2, 10): (2, 11) (reward -1), in truth 0.333, believed 0.9911; 0.3211 nats
-  down in (2, 9): (2, 10) (reward -1), in truth 0.333, believed 0.9909; 0.2968 nats
-  down in (2, 1): (2, 2) (reward -1), in truth 0.333, believed 0.988; 0.2943 nats
-  up in (3, 0): (2, 0) (reward -1), in truth 0.333, believed 0.899; 0.2892 nats
+The guide has the true dynamics. Random events that the exact posterior believes it controls:
+  left in (2, 11): ended (reward -1), truly 0.333, believed 0.980; 0.3354 nats
+  down in (2, 10): (2, 11) (reward -1), truly 0.333, believed 0.9911; 0.3211 nats
+  down in (2, 9): (2, 10) (reward -1), truly 0.333, believed 0.9909; 0.2968 nats
+  down in (2, 1): (2, 2) (reward -1), truly 0.333, believed 0.988; 0.2943 nats
+  up in (3, 0): (2, 0) (reward -1), truly 0.333, believed 0.899; 0.2892 nats
 all entries sum to 39.0953 nats, log p(O) - ELBO = 39.0953 nats
 """
 

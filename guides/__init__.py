@@ -1,4 +1,4 @@
-"""Guides: what the posterior is allowed to change."""
+"""Guides: variational families of distributions over trajectories, and the zoo of named guides."""
 
 from .markov import MarkovGuide as MarkovGuide
 from .free import FreeGuide as FreeGuide

@@ -1,4 +1,4 @@
-"""The clamped guide."""
+"""The clamped guide: a learned policy with the model's start and dynamics."""
 
 from typing import final
 
@@ -15,13 +15,13 @@ from .support import feasible_prior
 
 @final
 class ClampedGuide(MarkovGuide):
-    r"""Choose the actions; leave the start and the dynamics as they are.
+    r"""Learn the policy; keep the model's start and dynamics.
 
     $$q = p(s_0) \prod_t \pi_t(a_t \mid s_t)\, p(k_t \mid s_t, a_t)$$
 
-    The dynamics are named and equal to the model's, so they cancel in the ELBO, which becomes the max-ent objective
-    $E[\sum_t r_t/\tau - \log \pi_t/\rho]$. Leaving the dynamics out of the guide would not clamp them: a spurious
-    entropy of the dynamics would enter. Its best ELBO is `infer(model, 0.0).objective`.
+    The guide samples the dynamics, and they equal the model's, so they cancel in the ELBO, which is the max-ent
+    objective $E[\sum_t r_t/\tau - \log \pi_t/\rho]$. Leaving the dynamics out of the guide would not clamp them: a
+    spurious entropy of the dynamics would enter the ELBO. The best ELBO of this guide is `infer(model, 0.0).objective`.
 
     Parameters: `policy_logits` (T, S, A), in nats relative to the action prior.
     """
@@ -29,7 +29,7 @@ class ClampedGuide(MarkovGuide):
     optimism = Optimism(dynamics=0.0, initial=0.0, survival=0.0)
 
     def __init__(self, model: MarkovModel) -> None:
-        """Start at the action prior."""
+        """Initialise at the action prior."""
         super().__init__(model)
         self._log_prior = feasible_prior(model, optimism=0.0).log_policy
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._log_prior).contiguous())
@@ -40,13 +40,14 @@ class ClampedGuide(MarkovGuide):
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:
-        """Take the policy of these blocks; their start and dynamics are ignored.
+        """Set the policy to that of these blocks; their start and dynamics are ignored.
 
         Raises:
-            InvalidGuide: if it allows an action that may lead to a forbidden outcome, or does not fit the model.
+            InvalidGuide: if the policy allows an action that may lead to a forbidden outcome, or does not fit the
+                model.
         """
         self.policy_logits.copy_(logits_of("log_policy", blocks.log_policy, self._log_prior))
 
     def optimum(self) -> Blocks:
-        """The best of its kind."""
+        """The best blocks that this guide can represent."""
         return infer(self.model, self.optimism).blocks()

@@ -1,4 +1,4 @@
-"""The deterministic guide.
+"""The deterministic guide: one action for every time and state.
 
 Sources:
     [puterman1994] M. L. Puterman, Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994.
@@ -21,16 +21,17 @@ from .support import feasible_prior
 
 @final
 class DeterministicGuide(MarkovGuide):
-    r"""Decide on one action for every time and state; leave the start and the dynamics as they are.
+    r"""Choose one action for every time and state; keep the model's start and dynamics.
 
     $$q = p(s_0) \prod_t [a_t = \mu_t(s_t)]\, p(k_t \mid s_t, a_t)$$
 
-    It has no entropy to be paid for, so its ELBO is the expected return with the action prior as a price,
-    $E[\sum_t r_t/\tau + \log \rho(a_t \mid s_t)]$: risk-neutral control, and with a uniform prior over all actions the
-    return of classical dynamic programming less T log A. Its best is hard value iteration.
+    The policy has no entropy, so the ELBO is the expected return with the log action prior as a price,
+    $E[\sum_t r_t/\tau + \log \rho(a_t \mid s_t)]$: risk-neutral control. With a uniform prior over all actions it is
+    the return of classical dynamic programming divided by τ, minus T log A. Hard value iteration finds the best
+    policy.
 
-    There is nothing here for a gradient: fit it with `method="exact"`, or with `method="natural_gradient"`, which with
-    step size 1 is policy iteration, exact after T steps.
+    The guide has no parameters for a gradient: fit it with `method="exact"`, or with `method="natural_gradient"`, which
+    with step size 1 is policy iteration, exact after T steps.
 
     Buffer: `actions` (T, S), $\mu_t(s)$.
 
@@ -41,21 +42,22 @@ class DeterministicGuide(MarkovGuide):
     optimism = Optimism(dynamics=0.0, initial=0.0, survival=0.0)
 
     def __init__(self, model: MarkovModel) -> None:
-        """Start at the action that is most probable a priori, the first of equals."""
+        """Initialise at the action with the highest prior probability, the first of equals."""
         super().__init__(model)
         self._log_prior = feasible_prior(model, optimism=0.0).log_policy
         self.register_buffer("actions", self._log_prior.argmax(-1))
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and a policy without doubt."""
+        """The model's start and dynamics, and the deterministic policy."""
         return self._blocks_of(self._actions())
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:
-        """Take the most probable of the possible actions, the first of equals; start and dynamics are ignored.
+        """Set the actions to the most probable possible ones, the first of equals; start and dynamics are ignored.
 
         Raises:
-            InvalidGuide: if in some row no possible action has any mass, or the blocks do not fit the model.
+            InvalidGuide: if no possible action of some row has positive probability, or the blocks do not fit the
+                model.
         """
         logits_of("log_policy", blocks.log_policy, torch.zeros_like(self._log_prior))  # refuses other shapes and sums
         allowed = torch.where(self._log_prior > -torch.inf, blocks.log_policy, -torch.inf)
@@ -64,13 +66,13 @@ class DeterministicGuide(MarkovGuide):
             raise InvalidGuide(
                 f"`blocks.log_policy` must allow an action that is possible, but at time {t} in state {s} only allows "
                 "what the action prior or a reward of −inf forbids. Take the blocks of a guide, or of a posterior, "
-                "that clamps the dice: infer(model, 0.0)."
+                "that clamps the dynamics: infer(model, 0.0)."
             )
         self._actions().copy_(allowed.argmax(-1))
 
     @torch.no_grad()
     def optimum(self) -> Blocks:
-        r"""The best of its kind, by hard value iteration, in reward units.
+        r"""The best blocks that this guide can represent, by hard value iteration (values in reward units).
 
         $$V_t(s) = \max_a \Bigl[\tau \log \rho(a \mid s) + \sum_k p(k \mid s, a) (r + \gamma V_{t+1}(s'))\Bigr]$$
         """
@@ -80,7 +82,7 @@ class DeterministicGuide(MarkovGuide):
         for t in reversed(range(mdp.horizon)):
             ahead = torch.where(possible, mdp.reward + mdp.discount * v[mdp.successor], 0.0)
             q = torch.where(self._log_prior[t] > -torch.inf, price + (mdp.probability * ahead).sum(-1), -torch.inf)
-            # where all is lost whatever is done, the prior decides
+            # where every action has value −inf, the prior decides
             best = torch.where(torch.isneginf(q).all(-1, keepdim=True), self._log_prior[t], q).argmax(-1)
             v = q.gather(-1, best[:, None])[:, 0]
             chosen.append(best)

@@ -1,4 +1,4 @@
-"""The dial: every guide between free and clamped, and beyond.
+"""The dial guide: learned start, policy and dynamics, at a price 1/β for each nat of change of the dynamics.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -27,18 +27,18 @@ from .support import feasible_prior
 
 @final
 class DialGuide(MarkovGuide):
-    r"""Choose the actions, and throw the dice at a price.
+    r"""Learn the policy, and learn start and dynamics at a price.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
 
-    that maximises $J_\beta$ (see `infer`), in which a block costs $1/\beta$ times its KL from the model. β = 1 is
-    `FreeGuide`, β = 0 `ClampedGuide`. A negative β makes the block an adversary: the objective is a saddle, and the
-    gradient that reaches the logits of that block is turned around, so that any optimiser of `fit` goes to it. Its best
-    is `infer(model, optimism)`.
+    It maximises $J_\beta$ (see `infer`), in which a block costs $1/\beta$ times its KL from the model: β = 1 pays this
+    change at par, as `FreeGuide`; β → 0 forbids it, as `ClampedGuide`. A negative β makes the block adversarial: the
+    solution is then a saddle point, and the sign of the gradient of that block's logits is reversed, so that any
+    optimiser of `fit` finds it. The optimum is `infer(model, optimism)`.
 
-    Parameters: `policy_logits` (T, S, A), in nats relative to the action prior; and of each block that is not clamped
-    `initial_logits`, `dynamics_logits` (one table a factor, (T, S, A, K_1, …, K_i)), `survival_logits` (T, S): what a
-    face is thought to be worth, in nats, so that the dice are p exp(β · logits), normalised. In this unit all β are
+    Parameters: `policy_logits` (T, S, A), in nats relative to the action prior; and for each block that is not clamped
+    `initial_logits`, `dynamics_logits` (one table per factor, (T, S, A, K_1, …, K_i)), `survival_logits` (T, S). These
+    logits are the value of an outcome, in nats: the dynamics are p exp(β · logits), normalised. In this unit all β are
     equally easy to fit.
 
     References:
@@ -46,11 +46,11 @@ class DialGuide(MarkovGuide):
     """
 
     def __init__(self, model: MarkovModel, optimism: OptimismLike) -> None:
-        """Start at the prior of the model.
+        """Initialise at the prior of the model.
 
         Args:
             model: the model.
-            optimism: β of the start and the dice, or an `Optimism`: one a block, or apart for parts of a block.
+            optimism: β of the start and the dynamics, or an `Optimism` with one β per block or per part of a block.
 
         Raises:
             InvalidArgument: if parts of `optimism` do not fit the model.
@@ -87,10 +87,10 @@ class DialGuide(MarkovGuide):
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:
-        """Take these blocks, in what this guide may change; the rest is ignored.
+        """Set the blocks that this guide may change to these blocks; the rest is ignored.
 
         Raises:
-            InvalidGuide: if one of them allows what the model or a reward of −inf forbids, or does not fit the model.
+            InvalidGuide: if a block allows what the model or a reward of −inf forbids, or does not fit the model.
         """
         mdp, base = self.model.mdp, self._base
         policy = logits_of("log_policy", blocks.log_policy, base.log_policy)
@@ -112,7 +112,7 @@ class DialGuide(MarkovGuide):
             self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._betas.survival))
 
     def optimum(self) -> Blocks:
-        """The best of its kind."""
+        """The best blocks that this guide can represent."""
         return infer(self.model, self.optimism).blocks()
 
     def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, betas: list[Any]) -> Tensor:
@@ -141,13 +141,13 @@ def _sizes(factors: Factors | None, num_outcomes: int) -> tuple[int, ...]:
 
 
 def _tables(names: tuple[str, ...], chain: list[Tensor], betas: list[Any]) -> torch.nn.ParameterDict:
-    """Logits of the parts that are not clamped everywhere."""
+    """The logits of the factors that are not clamped everywhere, initialised at 0."""
     free = (each for each in zip(names, chain, betas, strict=True) if isinstance(each[2], Tensor) or each[2] != 0)
     return torch.nn.ParameterDict({name: torch.zeros_like(log_p).contiguous() for name, log_p, _ in free})
 
 
 class _SignedGradient(torch.autograd.Function):
-    """The same numbers, with the gradient times a sign."""
+    """The identity function, whose gradient is multiplied by a sign."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, sign: Number) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -160,7 +160,7 @@ class _SignedGradient(torch.autograd.Function):
 
 
 def _scaled(logits: Tensor, beta: Number) -> Tensor:
-    """β times the logits, with the gradient turned around where β is negative, so that what maximises minimises."""
+    """β times the logits, with reversed gradient where β is negative, so that ascent minimises there."""
     if isinstance(beta, Tensor):
         beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
         return torch.where(
@@ -170,7 +170,7 @@ def _scaled(logits: Tensor, beta: Number) -> Tensor:
 
 
 def _worth(logits: Tensor, beta: Number) -> Tensor:
-    """The inverse of `_scaled`, 0 where β is 0."""
+    """The logits divided by β, the inverse of `_scaled`; 0 where β is 0."""
     if isinstance(beta, Tensor):
         beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
         return torch.where(beta == 0, 0.0, logits / torch.where(beta == 0, 1.0, beta))

@@ -1,4 +1,4 @@
-"""The free guide."""
+"""The free guide: learned start, policy and dynamics."""
 
 from typing import final
 
@@ -15,13 +15,13 @@ from .support import feasible_prior
 
 @final
 class FreeGuide(MarkovGuide):
-    r"""Choose the actions and throw the dice as well.
+    r"""Learn the start, the policy and the dynamics.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
 
-    Every factor is a table of logits relative to the model's own, and starts there. Its best ELBO is log p(O), the
-    exact posterior: it believes that it controls chance. With a discount, survival stays clamped, and the best ELBO is
-    `infer(model, 1.0).objective`.
+    Every factor is a table of logits relative to the model's own factor, and is initialised there. The best ELBO is
+    log p(O), at the exact posterior, which believes that it controls the random events. With a discount, survival
+    stays clamped, and the best ELBO is `infer(model, 1.0).objective`.
 
     Parameters: `initial_logits` (S), `policy_logits` (T, S, A), `dynamics_logits` (T, S, A, K), in nats.
     """
@@ -29,7 +29,7 @@ class FreeGuide(MarkovGuide):
     optimism = Optimism(dynamics=1.0, initial=1.0, survival=0.0)
 
     def __init__(self, model: MarkovModel) -> None:
-        """Start at the prior of the model."""
+        """Initialise at the prior of the model."""
         super().__init__(model)
         self._base = feasible_prior(model, optimism=1.0)
         self.initial_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_initial))
@@ -47,7 +47,7 @@ class FreeGuide(MarkovGuide):
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:
-        """Take start, policy and dynamics of these blocks.
+        """Set start, policy and dynamics to those of these blocks.
 
         Raises:
             InvalidGuide: if one of them allows what the model or a reward of −inf forbids, or does not fit the model.
@@ -61,5 +61,5 @@ class FreeGuide(MarkovGuide):
         self.dynamics_logits.copy_(dynamics)
 
     def optimum(self) -> Blocks:
-        """The best of its kind."""
+        """The best blocks that this guide can represent."""
         return infer(self.model, self.optimism).blocks()

@@ -1,4 +1,4 @@
-"""Guides improved by weighing many of their trajectories and keeping one.
+"""Improved guides: draw several trajectories, weight them by the model, and keep one.
 
 Sources:
     [burda2016] Y. Burda, R. Grosse and R. Salakhutdinov, Importance weighted autoencoders. International Conference on
@@ -36,31 +36,31 @@ from pgm_control.runtime.randomness import generator_of
 from pgm_control.trajectories.blocks import MarkovModel
 from pgm_control.trajectories.samples import Occupancy, Trajectories
 
-_AT_ONCE = 2**18  # particles in memory
+_AT_ONCE = 2**18  # the most particles in memory
 
 
 class ImprovedGuide(abc.ABC):
-    r"""Draw K trajectories from a guide, weigh them by the model, and keep one by its weight.
+    r"""Draw K trajectories from a guide, weight them by the model, and keep one in proportion to its weight.
 
-    It can be drawn from, alone or as a Pyro program at the model's sites, and lies nearer to the posterior than the
-    guide does. Its density is a sum over all that might have been drawn and is not known, so it has no ELBO to compute:
-    asking for its log-probability, as every Pyro ELBO does, is an error (an `InvalidGuide`, or the ValueError that Pyro
-    makes of it), never a wrong number. `bound` is what its ELBO is not below. Nor is its choice of action given a
-    history known, hence no true return.
+    The result can be sampled, directly or as a Pyro program at the model's sites, and is closer to the posterior than
+    the guide. Its density is a sum over all possible draws and is not computed, so it has no ELBO: a request for its
+    log-probability, which every Pyro ELBO makes, is an error (an `InvalidGuide`, or the ValueError into which Pyro
+    turns it), never a wrong number. `bound` is a lower bound of its ELBO. Its policy given a history is not known
+    either, so it has no true return.
 
-    The proposal is neither copied nor fitted: fit it first.
+    The guide is neither copied nor fitted: fit it first.
     """
 
     def __init__(self, model: MarkovModel, guide: object, num_particles: int) -> None:
         """Improve a guide.
 
         Args:
-            model: the model by which trajectories are weighed.
-            guide: with `blocks()` or with a memory (`process()`).
-            num_particles: K, at least 1; 1 is the guide itself.
+            model: the model that weights the trajectories.
+            guide: a guide with `blocks()` or with a memory (`process()`).
+            num_particles: K, at least 1; K = 1 is the guide itself.
 
         Raises:
-            InvalidArgument: if the guide is another, or the temperature is 0.
+            InvalidArgument: if the guide has neither, or the temperature is 0.
         """
         proposal_of(model, guide)
         self.model = model
@@ -68,12 +68,12 @@ class ImprovedGuide(abc.ABC):
         self.num_particles = require_particles(num_particles)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """Move the model, and the guide that is improved, to another device or floating dtype; returns itself.
+        """Move the model and the guide that is improved to another device or floating dtype, and return this guide.
 
-        A guide that is a module of torch is moved in place, as its own `to` does.
+        A guide that is a torch module is moved in place, by its own `to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.model.mdp.initial, device, dtype)
         if isinstance(self.guide, torch.nn.Module):
@@ -84,13 +84,13 @@ class ImprovedGuide(abc.ABC):
 
     @abc.abstractmethod
     def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
-        """Independent sets of weighted trajectories."""
+        """Draw independent sets of weighted trajectories."""
 
     def __call__(self) -> None:
-        """Sample one trajectory as a Pyro program, at the model's sites; they refuse to tell their log-probability.
+        """Sample one trajectory as a Pyro program, at the model's sites, which have no log-probability.
 
         Raises:
-            InvalidGuide: if every particle met what is forbidden.
+            InvalidGuide: if every particle reached a forbidden outcome.
         """
         states, actions, outcomes = self.sample(1)
         pyro.sample("state_0", _Drawn(states[0, 0]))
@@ -100,19 +100,19 @@ class ImprovedGuide(abc.ABC):
             pyro.sample(f"state_{t + 1}", _Drawn(states[0, t + 1]))
 
     def __repr__(self) -> str:
-        """The guide that it improves, by its class, and the number of particles."""
+        """The class of the guide that is improved, and the number of particles."""
         return f"{type(self).__name__}({type(self.guide).__name__}, {self.num_particles} particles)"
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
-        """Draw independent trajectories, each from K particles of its own.
+        """Draw independent trajectories, each from its own K particles.
 
         Args:
-            num_samples: how many, at least 1.
+            num_samples: the number of trajectories, at least 1.
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: naming the argument.
-            InvalidGuide: if in one of these sets every particle met what is forbidden.
+            InvalidArgument: if an argument is invalid; the message names it.
+            InvalidGuide: if every particle of a set reached a forbidden outcome.
         """
         whole("num_samples", num_samples)
         parts, generator = [], self._generator(seed)
@@ -123,26 +123,27 @@ class ImprovedGuide(abc.ABC):
         return Trajectories(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
     def bound(self, num_samples: int = 1000, seed: int | torch.Generator | None = None) -> Estimate:
-        r"""$E[\log \hat Z]$, in nats, of which log p(O) is above, and the ELBO of this guide is between the two.
+        r"""An unbiased estimate of the lower bound $E[\log \hat Z]$, in nats.
 
-        The estimate is unbiased for this bound. −inf if all K particles may be forbidden at once.
+        The ELBO of this guide lies between the bound and log p(O). The bound is −inf if all K particles may be
+        forbidden at once.
 
         Args:
-            num_samples: how many sets of K particles are drawn, at least 2.
+            num_samples: the number of sets of K particles, at least 2.
             seed: an integer, a generator, or None for torch's global generator.
         """
         count = require_draws("num_samples", num_samples)
         return Estimate.of(torch.cat([found.log_evidence for found in self._batches(count, self._generator(seed))]))
 
     def imagined_return(self, num_samples: int = 1000, seed: int | torch.Generator | None = None) -> Estimate:
-        """The expected sum of rewards of its trajectories, in reward units, all K of a set counted by their weights.
+        """An estimate of the expected return of its trajectories, in reward units, from all weighted particles.
 
         Args:
-            num_samples: how many sets of K particles are drawn, at least 2.
+            num_samples: the number of sets of K particles, at least 2.
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidGuide: as `sample`.
+            InvalidGuide: as for `sample`.
         """
         values = []
         for found in self._batches(require_draws("num_samples", num_samples), self._generator(seed)):
@@ -152,14 +153,14 @@ class ImprovedGuide(abc.ABC):
         return Estimate.of(torch.cat(values))
 
     def marginals(self, num_samples: int = 1000, seed: int | torch.Generator | None = None) -> Occupancy:
-        """Estimates of its marginals, unbiased, all K of a set counted by their weights.
+        """Unbiased estimates of its marginals, from all weighted particles.
 
         Args:
-            num_samples: how many sets of K particles are drawn, at least 2.
+            num_samples: the number of sets of K particles, at least 2.
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidGuide: as `sample`.
+            InvalidGuide: as for `sample`.
         """
         parts = [
             weighted_marginals(self.model.mdp, _flat(found), self._shares(found).flatten() / num_samples)
@@ -177,7 +178,7 @@ class ImprovedGuide(abc.ABC):
     def _shares(self, found: Runs) -> Float[Tensor, "batch particle"]:
         if torch.isneginf(found.log_evidence).any():
             raise InvalidGuide(
-                f"All {self.num_particles} particles met what is forbidden, so none can be kept. Raise "
+                f"All {self.num_particles} particles reached a forbidden outcome, so none can be kept. Raise "
                 "`num_particles`, or improve a guide that avoids it, such as a fitted one."
             )
         return torch.softmax(found.log_weights, -1)
@@ -185,10 +186,10 @@ class ImprovedGuide(abc.ABC):
 
 @final
 class ImportanceGuide(ImprovedGuide):
-    r"""Sampling–importance–resampling: K whole trajectories, of which one is kept by its weight.
+    r"""Sampling–importance–resampling: draws K complete trajectories and keeps one in proportion to its weight.
 
-    Its `bound` is the importance-weighted bound of K particles [burda2016], and its ELBO is not below that
-    [cremer2017]. K to infinity is the exact posterior, if the guide can reach all of it.
+    Its `bound` is the importance-weighted bound of K particles [burda2016], and its ELBO is at least that bound
+    [cremer2017]. As K grows it converges to the exact posterior, if the support of the guide covers it.
 
     References:
         [burda2016], [cremer2017]
@@ -200,9 +201,9 @@ class ImportanceGuide(ImprovedGuide):
 
 @final
 class SMCGuide(ImprovedGuide):
-    r"""Sequential Monte Carlo: K trajectories that are resampled on the way, of which one is kept by its weight.
+    r"""Sequential Monte Carlo: resamples K trajectories between steps and keeps one in proportion to its weight.
 
-    Its `bound` is $E[\log \hat Z]$ of `smc`, and its ELBO is not below that [naesseth2018], [maddison2017].
+    Its `bound` is $E[\log \hat Z]$ of `smc`, and its ELBO is at least that bound [naesseth2018], [maddison2017].
 
     References:
         [naesseth2018], [maddison2017], [le2018], [piche2019]
@@ -237,7 +238,7 @@ def _flat(found: Runs) -> Trajectories:
 
 
 class _Drawn(TorchDistribution):
-    """A value that was drawn elsewhere, by a density that nobody can compute."""
+    """A value that was drawn elsewhere, with a density that is not computed."""
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012  # pyright: ignore  torch's own convention
     support = constraints.nonnegative_integer  # pyright: ignore  as above
@@ -255,7 +256,7 @@ class _Drawn(TorchDistribution):
         self._refuse("be drawn in a plate, where all draws would be one")
 
     def log_prob(self, value: Tensor) -> NoReturn:
-        self._refuse("tell its log-probability, which is a sum over all particles that might have been drawn")
+        self._refuse("give its log-probability, which is a sum over all particles that might have been drawn")
 
     def _refuse(self, what: str) -> NoReturn:
         raise InvalidGuide(

@@ -1,4 +1,4 @@
-"""The low-rank guide."""
+"""The low-rank guide: dynamics perturbed by a few factors shared across time."""
 
 import math
 from typing import final
@@ -16,33 +16,33 @@ from .support import feasible_prior
 
 @final
 class LowRankGuide(MarkovGuide):
-    r"""Choose the start and the actions, and bend the dice in a few ways that all times share.
+    r"""Learn the start, the policy, and a low-rank perturbation of the dynamics shared across time steps.
 
     $$q_t(k \mid s, a) \propto p(k \mid s, a) \exp\Bigl(\sum_{i=1}^{R} u_i(t)\, w_i(s, a, k)\Bigr)$$
 
-    The residual, log q/p, is a table of T × SAK numbers of rank R. Rank 0 is clamped dice, with a free start; a rank of
-    min(T, SAK) has room for any dice, as `FreeGuide`. What is between says how much of the posterior's luck is one
-    bias, how much changes with the time that is left.
+    The residual, log q/p, is a table of T × SAK numbers of rank R. Rank 0 gives clamped dynamics with a free start;
+    rank min(T, SAK) can represent any dynamics, as `FreeGuide`. Ranks between show how much of the posterior's optimism
+    is a bias that is constant in time, and how much changes with the remaining time.
 
     Parameters, in nats: `initial_logits` (S), `policy_logits` (T, S, A), relative to the model's own; `time_factors`
     (T, R), without unit; `dynamics_factors` (R, S, A, K).
     """
 
     def __init__(self, model: MarkovModel, rank: int = 1) -> None:
-        """Start at the prior of the model: the w are zero, the u cosines of rising frequency, of which no two agree.
+        """Initialise at the prior of the model: the w are zero, the u are cosines of rising, distinct frequencies.
 
         Args:
             model: the model.
-            rank: R, at least 0. More than T adds nothing, and T is taken.
+            rank: R, at least 0. A rank above T adds nothing, and T is used instead.
 
         Raises:
             InvalidArgument: if `rank` is not a whole number, 0 or more.
         """
         super().__init__(model)
-        rank = whole("rank", rank, 0, remedy="0 clamps the dice.")
+        rank = whole("rank", rank, 0, remedy="0 clamps the dynamics.")
         steps = model.mdp.horizon
         self.rank = min(rank, steps)
-        # With rank 0 nothing but an action can avoid a forbidden outcome.
+        # With rank 0 only the choice of action can avoid a forbidden outcome.
         self._base = base = feasible_prior(model, Optimism(dynamics=float(self.rank > 0), initial=1.0))
         self.initial_logits = torch.nn.Parameter(torch.zeros_like(base.log_initial))
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(base.log_policy).contiguous())
@@ -55,7 +55,7 @@ class LowRankGuide(MarkovGuide):
             )
 
     def blocks(self) -> Blocks:
-        """The model's start and policy, each tilted by its logits, and the bent dice."""
+        """The model's start and policy, each tilted by its logits, and the perturbed dynamics."""
         base, dynamics = self._base, self._base.log_dynamics
         if self.time_factors is not None and self.dynamics_factors is not None:
             dynamics = tilted(torch.tensordot(self.time_factors, self.dynamics_factors, 1), dynamics)

@@ -1,4 +1,4 @@
-"""The abstract guide of a tabular model: blocks in, a Pyro program out."""
+"""The abstract guide of a tabular model: turns blocks into a Pyro program."""
 
 import abc
 from collections.abc import Callable
@@ -16,25 +16,25 @@ from pgm_control.trajectories.program import run_program
 
 
 class AbstractPyroModule(type(PyroModule), abc.ABCMeta):
-    """PyroModule has a metaclass of its own; this one also refuses to build an abstract class."""
+    """The metaclass of PyroModule, which also refuses to instantiate an abstract class."""
 
 
 class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
-    """A guide of a tabular model: it holds the model whose sites it samples, and moves with it.
+    """A guide of a tabular model. It holds the model whose sites it samples, and moves together with it.
 
-    `guide.to(device=…, dtype=…)`, `guide.float()` and the like move the parameters in place, as those of any module of
-    torch, and with them what else the guide holds: tensors, blocks, and the model, which becomes another:
-    `guide.model`. Fit and score the guide with that.
+    `guide.to(device=…, dtype=…)`, `guide.float()` and similar methods move the parameters in place, as in any module of
+    torch. They also move the tensors and blocks that the guide holds, and replace `guide.model` by a moved copy. Fit
+    and score the guide with `guide.model`.
     """
 
     def __init__(self, model: MarkovModel) -> None:
-        """Remember the model whose sites this guide samples."""
+        """Store the model whose sites this guide samples."""
         require_model(model)
         super().__init__()
         self.model = model
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
-        """What `to` does, and all other methods of torch that move a module."""
+        """Move the guide and its model; torch calls this for `to` and every other method that moves a module."""
         old = self.model
         like = fn(old.mdp.initial)
         place = place_of(like, like.device, like.dtype)
@@ -42,7 +42,7 @@ class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         if Place.of(model.mdp.initial) != place:
             raise InvalidGuide(
                 f"`model` must have a method `to(device, dtype)` for its guide to be moved, but {type(model).__name__} "
-                "has none that moves it. Build the guide of a model that is there."
+                "has none that moves it. Build the guide from a model that is already there."
             )
         for each in self.modules():
             if isinstance(each, TabularGuide) and each.model is old:
@@ -54,26 +54,26 @@ class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         return super()._apply(fn, recurse)
 
 
-_OWN = frozenset(vars(PyroModule()))  # attributes of every module: parameters, buffers, hooks
+_OWN = frozenset(vars(PyroModule()))  # the attributes of every module: parameters, buffers, hooks
 
 
 class MarkovGuide(TabularGuide):
-    r"""A distribution over trajectories that factors as the model does.
+    r"""A distribution over trajectories with the same factorisation as the model.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
 
-    To write one, inherit, keep parameters as `torch.nn.Parameter` (or any `torch.nn.Module`), call
-    `super().__init__(model)` first, and return normalised log-probabilities from `blocks()`. The sites, the order
-    within a step and the enumeration are then right by construction. `ClampedGuide` is the example to read. The
-    parameters belong to the guide: nothing enters Pyro's global parameter store, so two guides never share by name.
+    To write a guide, inherit from this class, keep parameters as `torch.nn.Parameter` (or any `torch.nn.Module`), call
+    `super().__init__(model)` first, and return normalised log-probabilities from `blocks()`. The sites, their order
+    within a step and the enumeration are then correct by construction. Read `ClampedGuide` as an example. The
+    parameters belong to the guide: none enters Pyro's global parameter store, so two guides never share one by name.
     """
 
     @abc.abstractmethod
     def blocks(self) -> Blocks:
-        """The factors as normalised log-probabilities, freshly computed from the parameters, differentiable."""
+        """The factors as normalised log-probabilities, computed from the current parameters, differentiable."""
 
     def forward(self) -> None:
-        """Sample one trajectory at the model's sites."""
+        """Sample one trajectory at the model's sites, as a Pyro program."""
         announce_parameters(self)
         with pyro.settings.context(module_local_params=True):
             blocks = self.blocks()
@@ -81,13 +81,13 @@ class MarkovGuide(TabularGuide):
 
 
 def logits_of(name: str, log_probability: torch.Tensor, log_weight: torch.Tensor) -> torch.Tensor:
-    """The inverse of `tilted`: the logits that tilt these weights into these log-probabilities, in nats.
+    """The logits that tilt these weights into these log-probabilities, in nats; the inverse of `tilted`.
 
-    A face of probability zero has a logit of −inf, or 0 where the weight is zero as well.
+    An outcome of probability zero has the logit −inf, or 0 where the weight is zero as well.
 
     Raises:
-        InvalidGuide: naming the block, if its shape is another, a row is not normalised, or it puts mass where the
-            weight is zero.
+        InvalidGuide: if the block has another shape, a row is not normalised, or it has mass where the weight is zero;
+            the message names the block.
     """
     if log_probability.shape != log_weight.shape:
         raise InvalidGuide(

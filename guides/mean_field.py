@@ -1,4 +1,4 @@
-"""The mean-field guide.
+"""The mean-field guide: independent states and actions.
 
 Sources:
     [wainwright2008] M. J. Wainwright and M. I. Jordan, Graphical models, exponential families, and variational
@@ -21,32 +21,33 @@ from .view import SharedPolicy
 
 @final
 class MeanFieldGuide(MarkovGuide):
-    r"""Take states and actions for independent: each has a distribution of its own at each time.
+    r"""Model states and actions as independent, each with its own distribution at each time.
 
     $$q = q_0(s_0) \prod_t q_t(a_t)\, q_{t+1}(s_{t+1})\, q(k_t \mid s_t, a_t, s_{t+1}), \qquad
         q(k \mid s, a, s') \propto p(k \mid s, a) \exp(r/\tau)\, [s'(s,a,k) = s']$$
 
-    The last factor shares out a transition among the outcomes that make it, in the best way. Written as dice,
+    The last factor distributes a transition optimally over the outcomes that cause it. Written as dynamics,
 
     $$q_t(k \mid s, a) \propto q_{t+1}(s'(s,a,k))\; q(k \mid s, a, s'(s,a,k))$$
 
-    normalised over the states that can follow (s, a). Where every state can follow every (s, a), that is mean field to
-    the letter. Elsewhere a step cannot go where the model cannot, and is the part of $q_{t+1}$ that is possible:
-    without this mask a trajectory that the model calls impossible would have mass, and the ELBO would be −inf. A state
-    that follows (s, a) surely then follows surely, whatever $q_{t+1}$ says: in a deterministic world this is a plan.
+    normalised over the states that can follow (s, a). If every state can follow every (s, a), this is exactly mean
+    field. Otherwise $q_{t+1}$ is restricted to the states that can follow: without this mask, trajectories that are
+    impossible in the model would have mass, and the ELBO would be −inf. A state that follows (s, a) with certainty in
+    the model then does so in the guide, whatever $q_{t+1}$ is: in a deterministic world this guide is an open-loop
+    plan.
 
-    Parameters, in nats: `initial_logits` (S) and `state_logits` (T, S), of s_0 and of s_1 … s_T, relative to how often
-    the prior visits; `policy_logits` (T, A), relative to the geometric mean of the action priors.
+    Parameters, in nats: `initial_logits` (S) and `state_logits` (T, S), of s_0 and of s_1 … s_T, relative to the
+    visits of the prior; `policy_logits` (T, A), relative to the geometric mean of the action priors.
 
     References:
         [wainwright2008]
     """
 
     def __init__(self, model: MarkovModel) -> None:
-        """Start at the action prior and the marginals of the states under it.
+        """Initialise at the action prior and the marginals of the states under it.
 
         Raises:
-            InvalidProblem: if no action is possible in all states that may be met at one time.
+            InvalidProblem: if no action is possible in all states that may be visited at one time.
         """
         super().__init__(model)
         mdp, base = model.mdp, feasible_prior(model, optimism=1.0)
@@ -59,14 +60,14 @@ class MeanFieldGuide(MarkovGuide):
         shares = _shares(model)
         possible = (base.log_dynamics > -torch.inf) & (shares > -torch.inf)
         kept = torch.where(possible, shares, -torch.inf)
-        # where all is lost whatever comes up, the prior stays
+        # where every outcome is forbidden, the prior stays
         self._weights = torch.where(possible.any(-1, keepdim=True), kept, base.log_dynamics)
         self.initial_logits = torch.nn.Parameter(torch.zeros_like(base.log_initial))
         self.state_logits = torch.nn.Parameter(torch.zeros_like(self._marginals))
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._shared.log_weight))
 
     def blocks(self) -> Blocks:
-        """The product of marginals, as a start, a policy and dice."""
+        """The product of marginals, written as a start, a policy and dynamics."""
         mdp = self.model.mdp
         of_next = (self._marginals + self.state_logits).index_select(1, mdp.successor.flatten())
         return Blocks(
@@ -81,7 +82,7 @@ class MeanFieldGuide(MarkovGuide):
 
 
 def _shares(model: MarkovModel) -> Float[Tensor, "state action outcome"]:
-    r"""$\log q(k \mid s, a, s'(s,a,k))$: the share of each outcome among those that lead to the same state."""
+    r"""$\log q(k \mid s, a, s'(s,a,k))$, the share of each outcome among those that lead to the same state."""
     mdp = model.mdp
     weight = mdp.probability.log() + mdp.reward / model.temperature
     together = mdp.successor[..., :, None] == mdp.successor[..., None, :]

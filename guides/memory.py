@@ -1,4 +1,4 @@
-"""The abstract guide with a memory: a process in, a Pyro program out."""
+"""The abstract guide with a memory: turns a process into a Pyro program."""
 
 import abc
 
@@ -17,17 +17,17 @@ from .markov import TabularGuide
 
 
 class MemoryGuide(TabularGuide):
-    r"""A distribution over trajectories whose choices may depend on the past, $q(a_t \mid s_0, a_0, k_0, \dots, s_t)$.
+    r"""A distribution over trajectories whose actions may depend on the past, $q(a_t \mid s_0, a_0, k_0, \dots, s_t)$.
 
-    To write one, inherit, keep parameters as `torch.nn.Parameter`, call `super().__init__(model)` first, and return a
-    `Process` from `process()`: what it remembers, and the log-probabilities given that. `MixtureGuide` is the example
-    to read. Its density is exact, but no table holds it: it is fitted by sampling, and scored by `estimate`. It cannot
-    be enumerated in parallel, because its memory would have to be too.
+    To write a guide, inherit from this class, keep parameters as `torch.nn.Parameter`, call `super().__init__(model)`
+    first, and return a `Process` from `process()`: its memory and the log-probabilities given the memory. Read
+    `MixtureGuide` as an example. The density is exact, but does not fit into a table: the guide is fitted by sampling
+    and scored by `estimate`. It cannot be enumerated in parallel, because its memory cannot.
     """
 
     @abc.abstractmethod
     def process(self) -> Process:
-        """The distribution over trajectories, freshly computed from the parameters, differentiable."""
+        """The distribution over trajectories, computed from the current parameters, differentiable."""
 
     def forward(self) -> None:
         """Sample one trajectory at the model's sites, or one for each draw of a plate around it.
@@ -42,7 +42,7 @@ class MemoryGuide(TabularGuide):
         if mdp.discount < 1:
             first = torch.cat((first, first.new_full((1,), -torch.inf)))
         state = pyro.sample("state_0", dist.Categorical(logits=first))
-        memory = process.begin(state.flatten().clamp(max=mdp.num_states - 1))  # enumeration tries the end too
+        memory = process.begin(state.flatten().clamp(max=mdp.num_states - 1))  # enumeration also passes the end
         for t in range(mdp.horizon):
             alive = state.flatten() < mdp.num_states
             here = torch.where(alive, state.flatten(), 0)
@@ -58,7 +58,7 @@ class MemoryGuide(TabularGuide):
 def _sample_site(
     site: str, log_probability: Float[Tensor, "batch outcome"], alive: Bool[Tensor, " batch"], state: Int[Tensor, "..."]
 ) -> Int[Tensor, " batch"]:
-    """Sample an action or an outcome; face 0 for those who have ended."""
+    """Sample an action or an outcome; trajectories that have ended get index 0."""
     certain = torch.full_like(log_probability, -torch.inf)
     certain[:, 0] = 0.0
     logits = torch.where(alive[:, None], log_probability, certain)
@@ -74,7 +74,7 @@ def _sample_site(
 def _arrival(
     mdp: TabularMDP, arrived: Int[Tensor, " batch"], survival: Float[Tensor, " batch"] | None
 ) -> Float[Tensor, "batch next_state"]:
-    """Log-probability of each next state: the one arrived at (−1 if there is none) or, with a discount, the end."""
+    """Log-probability of each next state: the state reached (−1: none) or, with a discount, the end."""
     there = torch.arange(mdp.num_states, device=arrived.device) == arrived[:, None]
     if survival is None:
         return torch.where(there, 0.0, -torch.inf).to(mdp.initial)

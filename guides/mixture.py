@@ -1,4 +1,4 @@
-"""The mixture of guides: which of them it is, is drawn once per trajectory and then forgotten.
+"""The mixture of guides: one component is drawn per trajectory, and the choice is not recorded.
 
 Sources:
     [jaakkola1998] T. S. Jaakkola and M. I. Jordan, Improving the mean field approximation via the use of mixture
@@ -30,45 +30,46 @@ from .mixture_process import MixtureProcess
 
 @final
 class MixtureGuide(MemoryGuide):
-    r"""Draw one of several Markov guides at the start, and follow it without saying which.
+    r"""A mixture of Markov guides: one of them is drawn at the start and followed; the choice is not recorded.
 
     $$q(s_0, a_0, k_0, \dots) = \sum_z w_z\, q_z(s_0, a_0, k_0, \dots)$$
 
-    As a program it has the model's sites alone: every face is drawn from the prediction $\sum_z b(z)\, q_z(\cdot)$,
-    where the belief b(z) starts at the weights and is updated by what was drawn. So the choice of action depends on the
-    history, no table holds it, and the density is exact. Where the components are clamped, so is the mixture.
+    Its program has only the sites of the model: every value is drawn from the prediction $\sum_z b(z)\, q_z(\cdot)$,
+    where the belief b(z) starts at the weights and is updated by the values drawn. So the action depends on the history
+    and does not fit into a table, but the density is exact. If the components are clamped, so is the mixture.
 
-    Its ELBO is the mean of those of its components plus what a trajectory tells of its component [jaakkola1998]:
+    Its ELBO is the mean ELBO of its components plus the information of a trajectory about its component
+    [jaakkola1998]:
 
     $$\text{ELBO}(q) = \sum_z w_z\, \text{ELBO}(q_z) + I(z; \text{trajectory}), \qquad
         0 \le I \le -\sum_z w_z \log w_z$$
 
     since $E_q[\log \tilde p - \log q] = \sum_z w_z E_{q_z}[\log \tilde p - \log q_z] + \sum_z w_z E_{q_z}[\log q_z/q]$.
-    The first term is computed; the second is estimated, from the belief b after the whole trajectory, by
-    $E_q[KL(b \,\|\, w)]$, which is bounded, so that its noise is small.
+    The first term is computed exactly. The second is estimated, from the belief b after the whole trajectory, by
+    $E_q[KL(b \,\|\, w)]$, which is bounded, so its variance is small.
 
-    Mixing helps families that are too small. It cannot help the policies of `ClampedGuide`: given the dynamics no
-    choice by the history earns more than the best Markov policy, by backward induction on the objective of `infer`.
-    Nor `FreeGuide`, which holds the exact posterior. It does help open-loop and mean-field guides, whose actions cannot
-    be correlated: a mixture of plans can.
+    Mixing helps families that are too small. It cannot improve on `ClampedGuide`: for fixed dynamics no policy that
+    depends on the history has a better objective than the best Markov policy, by backward induction. It cannot improve
+    on `FreeGuide`, which contains the exact posterior. It does improve open-loop and mean-field guides, whose actions
+    are independent: a mixture makes them correlated.
 
     Parameters: `weight_logits` (C), in nats, and those of the components. Components that start equal get equal
-    gradients and never part: build them with `MixtureGuide.apart`. The ELBO is not concave: a component that starts
-    beside another may be left without weight. Fit from several seeds.
+    gradients and stay equal: build them with `MixtureGuide.apart`. The ELBO is not concave: a component that starts
+    close to another may end with weight 0. Fit from several seeds.
 
     References:
         [jaakkola1998]
     """
 
     def __init__(self, model: MarkovModel, guides: Sequence[MarkovGuide]) -> None:
-        """Mix guides of one model, equally at first.
+        """Mix guides of one model, with equal initial weights.
 
         Args:
             model: the model.
             guides: the components, which belong to the mixture from now on: fitting it changes them.
 
         Raises:
-            InvalidArgument: if there is none, one is no MarkovGuide of this model, or one is there twice.
+            InvalidArgument: if there is no guide, one is not a MarkovGuide of this model, or one occurs twice.
         """
         super().__init__(model)
         _check(model, guides)
@@ -84,13 +85,13 @@ class MixtureGuide(MemoryGuide):
         spread: float = 0.5,
         seed: int | torch.Generator | None = None,
     ) -> "MixtureGuide":
-        """Mix guides of one class that start a little apart.
+        """Return a mixture of guides of one class with slightly different initial parameters.
 
         Args:
             model: the model.
-            build: makes a component, such as `ClampedGuide`.
-            num_components: how many.
-            spread: standard deviation of the normal noise that is added to all their parameters, in nats for logits.
+            build: a function of the model that returns a component, such as `ClampedGuide`.
+            num_components: the number of components.
+            spread: the standard deviation of the normal noise added to all parameters, in nats for logits.
             seed: an integer, a generator, or None for torch's global generator.
         """
         guides = [build(model) for _ in range(whole("num_components", num_components))]
@@ -104,18 +105,18 @@ class MixtureGuide(MemoryGuide):
 
     @property
     def weights(self) -> Float[Tensor, " component"]:
-        """w, the probabilities of the components."""
+        """The probabilities of the components, w."""
         return torch.softmax(self.weight_logits.detach(), -1)
 
     def process(self) -> MixtureProcess:
-        """The components and their log-weights."""
+        """The process of the components and their log-weights."""
         return self._mix([guide.blocks() for guide in self.guides])
 
     def elbo(self, num_samples: int = 100, seed: int | torch.Generator | None = None) -> Estimate:
-        """The ELBO, in nats: that of the components exactly, what a trajectory tells of its component by sampling.
+        """An estimate of the ELBO, in nats: exact ELBOs of the components plus the sampled information term.
 
         Args:
-            num_samples: how many trajectories are drawn from each component, at least 2.
+            num_samples: the number of trajectories from each component, at least 2.
             seed: an integer, a generator, or None for torch's global generator.
         """
         with torch.no_grad():
@@ -128,12 +129,12 @@ class MixtureGuide(MemoryGuide):
         return Estimate(mean, error if mean > -torch.inf else 0.0, num_samples * len(weight))
 
     def surrogate(self, num_samples: int) -> Float[Tensor, ""]:
-        r"""An unbiased estimate of the ELBO, in nats, of which the gradient is unbiased for its gradient.
+        r"""An unbiased estimate of the ELBO, in nats, whose gradient is an unbiased estimate of its gradient.
 
         $$\sum_z w_z\,\text{ELBO}(q_z) + \sum_z w_z \frac1n \sum_{i} \bigl(f_i + (f_i - \bar f_{-i})\,
             \nabla \log q_z(x_i)\bigr), \qquad f_i = KL(b(x_i) \,\|\, w)$$
 
-        Each draw has the mean of the others of its component for a baseline.
+        The baseline of each draw is the mean over the other draws of its component.
         """
         known, process = self._parts()
         gain, log_own = process.information(self.model.mdp, require_draws("num_samples", num_samples))
@@ -142,7 +143,7 @@ class MixtureGuide(MemoryGuide):
         return known + (process.log_weight.exp() * (gain + score).mean(-1)).sum()
 
     def _parts(self) -> tuple[Float[Tensor, ""], MixtureProcess]:
-        """The mean of the components' ELBOs, in nats, and the process, from the same blocks."""
+        """The weighted mean of the components' ELBOs, in nats, and the process, from the same blocks."""
         blocks = [guide.blocks() for guide in self.guides]
         process = self._mix(blocks)
         return expect(process.log_weight, torch.stack([elbo(self.model, each) for each in blocks])), process
@@ -170,17 +171,17 @@ def _check(model: MarkovModel, guides: Sequence[object]) -> None:
                 "from the model that you pass here."
             )
         if any(guide is other for other in guides[:i]):
-            raise InvalidArgument(f"`guides[{i}]` must be a guide of its own, but is there twice. Build another.")
+            raise InvalidArgument(f"`guides[{i}]` must be a guide of its own, but occurs twice. Build another.")
 
 
 class MixtureELBO(ELBO):
-    """A Pyro loss for a `MixtureGuide`: an unbiased, quiet estimate of its ELBO and of the gradient.
+    """A Pyro loss for a `MixtureGuide`: an unbiased, low-variance estimate of its ELBO and of the gradient.
 
-    `fit(model, guide, loss=MixtureELBO())`. `Trace_ELBO` is unbiased too, with all the noise of the rewards.
+    Use it as `fit(model, guide, loss=MixtureELBO())`. `Trace_ELBO` is unbiased too, but has the noise of the rewards.
     """
 
     def __init__(self, num_samples: int = 32) -> None:
-        """Draw so many trajectories from each component, at least 2."""
+        """Set the number of trajectories that are drawn from each component, at least 2."""
         super().__init__()
         self.num_samples = require_draws("num_samples", num_samples)
 
@@ -197,7 +198,7 @@ class MixtureELBO(ELBO):
         """An estimate of −ELBO, in nats, whose gradient is unbiased.
 
         Raises:
-            InvalidGuide: if the guide is no mixture, or one of another model.
+            InvalidGuide: if the guide is not a mixture, or was built from another model.
         """
         if not isinstance(guide, MixtureGuide):
             raise InvalidGuide(
@@ -210,7 +211,7 @@ class MixtureELBO(ELBO):
         return -guide.surrogate(self.num_samples)
 
     def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
-        """An estimate of −ELBO, in nats; adds that of its gradient to the guide's parameters."""
+        """An estimate of −ELBO, in nats; adds the estimated gradient to the guide's parameters."""
         loss = self.differentiable_loss(model, guide)
         if loss.requires_grad:
             loss.backward()

@@ -1,4 +1,4 @@
-"""Prediction by several Markov processes of which one is at work."""
+"""The process of a mixture: predictions from several Markov processes, one of which generates the trajectory."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, final
@@ -15,7 +15,7 @@ from pgm_control.trajectories.samples import Trajectories
 
 
 class Information(NamedTuple):
-    """Trajectories drawn from each component: what they tell, KL(b ‖ w), and log q of their own component, in nats."""
+    """For trajectories from each component: the information KL(b ‖ w), and log q of that component, in nats."""
 
     gain: Float[Tensor, "component batch"]
     log_own: Float[Tensor, "component batch"]
@@ -25,18 +25,19 @@ class Information(NamedTuple):
 
 @final
 class MixtureProcess(Process):
-    r"""The prediction $\sum_z b(z)\, q_z(\cdot)$; its memory is log b, the belief in which of them it is.
+    r"""The prediction $\sum_z b(z)\, q_z(\cdot)$; its memory is log b, the belief about the component.
 
-    A history that no component allows, as the true world may hold for free components, leaves the belief as it was.
+    A history that no component allows leaves the belief unchanged; this may occur in the true world if the components
+    are free.
     """
 
     def __init__(self, log_weight: Float[Tensor, " component"], components: Sequence[MarkovProcess]) -> None:
-        """Keep the components and their log-weights, in nats."""
+        """Store the components and their log-weights, in nats."""
         self.log_weight = log_weight
         self.components = components
 
     def log_initial(self) -> Float[Tensor, " state"]:
-        """log Σ w q(s_0), in nats."""
+        """The log-probabilities of the start, log Σ w q(s_0), in nats."""
         return log_sum(self.log_weight + torch.stack([each.log_initial() for each in self.components], -1))
 
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch component"]:
@@ -47,7 +48,7 @@ class MixtureProcess(Process):
     def log_policy(
         self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch component"]
     ) -> Float[Tensor, "batch action"]:
-        """The prediction of the action."""
+        """The predictive log-probabilities of the actions."""
         return log_sum(memory[:, None] + self._policies(t, state))
 
     def log_dynamics(
@@ -57,7 +58,7 @@ class MixtureProcess(Process):
         action: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch component"],
     ) -> Float[Tensor, "batch outcome"]:
-        """The prediction of the outcome, by the belief after the action."""
+        """The predictive log-probabilities of the outcomes, under the belief after the action."""
         belief = updated(memory, chosen(self._policies(t, state), action))
         return log_sum(belief[:, None] + self._dynamics(t, state, action))
 
@@ -69,7 +70,7 @@ class MixtureProcess(Process):
         outcome: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch component"],
     ) -> Float[Tensor, " batch"]:
-        """The prediction of survival, by the belief after the outcome."""
+        """The predictive probability of survival, under the belief after the outcome."""
         belief = self._after(t, state, action, outcome, memory)
         return (belief.exp() * self._survivals(t, state, action, outcome)).sum(-1)
 
@@ -88,7 +89,7 @@ class MixtureProcess(Process):
         return updated(self._after(t, state, action, outcome, memory), log_survives)
 
     def information(self, mdp: TabularMDP, samples: int, generator: torch.Generator | None = None) -> Information:
-        """Draw so many trajectories from each component; what they tell of it is differentiable."""
+        """Draw trajectories from each component; the result is differentiable with the draws held fixed."""
         with torch.no_grad():
             drawn = [simulate(each, mdp, samples, generator) for each in self.components]
         together = Trajectories(*(torch.cat(parts) for parts in zip(*drawn, strict=True)))
@@ -117,14 +118,14 @@ class MixtureProcess(Process):
 def chosen(
     rows: Float[Tensor, "batch outcome component"], index: Int[Tensor, " batch"]
 ) -> Float[Tensor, "batch component"]:
-    """Of each row the entries of its face."""
+    """The entries of each row at its index."""
     return rows[torch.arange(len(index), device=index.device), index]
 
 
 def updated(
     belief: Float[Tensor, "batch component"], log_likelihood: Float[Tensor, "batch component"]
 ) -> Float[Tensor, "batch component"]:
-    """log b after an observation; as it was after one that is impossible under all."""
+    """The log belief after an observation; unchanged if no component allows the observation."""
     joint = belief + log_likelihood
     total = log_sum(joint)[:, None]
     known = total > -torch.inf
@@ -132,7 +133,7 @@ def updated(
 
 
 def log_sum(x: Float[Tensor, "*batch component"]) -> Float[Tensor, "*batch"]:
-    """log Σ exp over the last axis, whose gradient is 0, not nan, where every term is −inf."""
+    """log Σ exp over the last axis; its gradient is 0, not nan, where every term is −inf."""
     possible = (x > -torch.inf).any(-1)
     total = torch.logsumexp(torch.where(possible[..., None], x, 0.0), -1)
     return torch.where(possible, total, -torch.inf)

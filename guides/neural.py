@@ -1,4 +1,4 @@
-"""The neural guide."""
+"""The neural guide: a policy given by a network."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from .support import feasible_prior
 
 @final
 class NeuralGuide(MarkovGuide):
-    r"""Choose the actions by a network that sees features of the state and the time; leave the rest as it is.
+    r"""Learn a policy network of state features and time; keep the model's start and dynamics.
 
     $$\pi_t(a \mid s) \propto \rho(a \mid s) \exp f_\theta(\phi(s), t/T)_a$$
 
-    An amortised policy: states with like features get like actions, and the number of parameters does not grow with T
-    or S. With one-hot features and enough units it can be `ClampedGuide`.
+    The policy is amortised: states with similar features get similar actions, and the number of parameters does not
+    grow with T or S. With one-hot features and enough units it can represent `ClampedGuide`.
 
-    Parameters: those of the network. It is small steps that a network likes: see the arguments of `fit` in the zoo.
+    Parameters: those of the network. A network needs a small learning rate: see the arguments of `fit` in the zoo.
     """
 
     def __init__(
@@ -35,18 +35,19 @@ class NeuralGuide(MarkovGuide):
         network: torch.nn.Module | None = None,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
-        """Start at the action prior, unless a network is given that says otherwise.
+        """Initialise at the action prior, or at the policy of the given network.
 
         Args:
             model: the model.
-            features: φ(s), one row a state; one-hot unless given. Numbers of about size 1 suit a network.
+            features: φ(s), one row per state (default: one-hot). Values of about size 1 suit a network.
             network: any module from (…, D + 1), the features and t/T, to (…, A), logits in nats relative to the action
-                prior. It is taken to the dtype and the device of the model. Unless given, layers of tanh units, of
-                which the last starts at zero.
-            hidden: units a layer. The weights are drawn from torch's generator as it stands: seed it to repeat them.
+                prior. It is moved to the dtype and the device of the model. Default: layers of tanh units, with a last
+                layer that starts at zero.
+            hidden: the number of units of each hidden layer. The weights are drawn from torch's global generator: seed
+                it to reproduce them.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         super().__init__(model)
         mdp = model.mdp
@@ -81,7 +82,7 @@ def _checked_features(features: Tensor | None, states: int, like: Tensor) -> Flo
         return torch.eye(states).to(like)
     if features.ndim != 2 or len(features) != states or not bool(features.isfinite().all()):
         raise InvalidArgument(
-            f"`features` must have shape ({states}, D), one finite row a state, but has shape {tuple(features.shape)}"
+            f"`features` must have shape ({states}, D), one finite row per state, but has shape {tuple(features.shape)}"
             f"{'' if bool(features.isfinite().all()) else ' and entries that are nan or infinite'}. Leave it out for "
             "one-hot features."
         )
@@ -90,7 +91,7 @@ def _checked_features(features: Tensor | None, states: int, like: Tensor) -> Flo
 
 def _checked_hidden(hidden: Any) -> tuple[int, ...]:
     if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 1 for each in hidden):
-        raise InvalidArgument(f"`hidden` must be whole numbers of units, 1 or more a layer, but is {hidden!r}.")
+        raise InvalidArgument(f"`hidden` must be whole numbers of units, 1 or more per layer, but is {hidden!r}.")
     return tuple(hidden)
 
 
@@ -106,6 +107,6 @@ def _check_output(network: torch.nn.Module, inputs: Tensor, actions: int) -> Non
         ) from problem
     if shape != wanted:
         raise InvalidArgument(
-            f"`network` must give {wanted} from {tuple(inputs.shape)}, one logit an action, but gives {shape}. Check "
+            f"`network` must give {wanted} from {tuple(inputs.shape)}, one logit per action, but gives {shape}. Check "
             "its last layer."
         )

@@ -1,4 +1,4 @@
-"""The open-loop guide."""
+"""The open-loop guide: actions that do not depend on the state."""
 
 from typing import final
 
@@ -13,21 +13,21 @@ from .view import SharedPolicy
 
 @final
 class OpenLoopGuide(MarkovGuide):
-    r"""Choose the actions without looking; leave the start and the dynamics as they are.
+    r"""Learn a policy that depends on the time only; keep the model's start and dynamics.
 
     $$q = p(s_0) \prod_t \pi_t(a_t)\, p(k_t \mid s_t, a_t)$$
 
-    A plan, made beforehand, and random only as far as that pays. What it loses against `ClampedGuide` is the value of
-    looking.
+    This is an open-loop plan, and it is random only as far as that increases the ELBO. The ELBO of `ClampedGuide` minus
+    its own is the value of observing the state.
 
     Parameters: `policy_logits` (T, A), in nats relative to the geometric mean of the action priors of the states.
     """
 
     def __init__(self, model: MarkovModel) -> None:
-        """Start at the action prior, or the geometric mean of those of the states.
+        """Initialise at the geometric mean of the action priors of the states.
 
         Raises:
-            InvalidProblem: if no action is possible in all states that may be met at one time.
+            InvalidProblem: if no action is possible in all states that may be visited at one time.
         """
         super().__init__(model)
         steps, states = model.mdp.horizon, model.mdp.num_states

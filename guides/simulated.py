@@ -1,4 +1,4 @@
-"""The clamped guide of a simulated world, and policies for it."""
+"""The clamped guide of a simulator, and policies for it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,39 +17,38 @@ from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.networks.mlp import Network
 from pgm_control.networks.squashed_gaussian import SquashedGaussian
 
-_LEAST, _MOST = -5.0, 2.0  # bounds of log σ, beyond which floats cannot tell actions apart
+_LEAST, _MOST = -5.0, 2.0  # bounds of log σ; beyond them floats cannot distinguish actions
 
 
 @runtime_checkable
 class SimulatedWorld(Protocol):
-    """What this guide asks of its model; `SimulatorModel` is one."""
+    """The protocol that this guide requires of its model; `SimulatorModel` implements it."""
 
     observations: Observations
     actions: Actions
 
     def prior(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
-        """The action prior ρ of a batch of observations."""
+        """The action prior ρ for a batch of observations."""
         ...
 
     def to(self, device: torch.device | None, dtype: torch.dtype | None) -> object:
-        """Move the tensors to come."""
+        """Set the device and the dtype of future tensors."""
         ...
 
     def run(self, policy: Callable[[Tensor], Distribution], is_model: bool = False) -> None:
-        """The Pyro program of episodes in which this policy acts."""
+        """Run episodes with this policy, as a Pyro program."""
         ...
 
 
 @final
 class SimulatedGuide(torch.nn.Module):
-    r"""Choose the actions by a network; the world does what it does.
+    r"""Learn a policy network; keep the dynamics of the simulator.
 
     $$q = p(s_0) \prod_t \pi_\theta(a_t \mid s_t)\, p(s_{t+1}, r_t \mid s_t, a_t)$$
 
-    The guide steps the environment, by the very distribution that the model has, so that p cancels in the ELBO, which
-    is the max-ent objective $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$. Actions are not reparameterised:
-    through a world outside of torch the gradient of the reward along that way is zero, and nothing would say so. Fit it
-    with `ToGoELBO`.
+    The guide steps the environment with the same distribution as the model, so p cancels in the ELBO, which is the
+    max-ent objective $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$. Actions are not reparameterised: the gradient
+    of the reward through a simulator outside torch would silently be zero. Fit the guide with `ToGoELBO`.
 
     Attributes:
         policy: the module that maps observations to a distribution over actions.
@@ -58,20 +57,21 @@ class SimulatedGuide(torch.nn.Module):
     def __init__(
         self, model: SimulatedWorld, policy: torch.nn.Module | None = None, hidden: Sequence[int] = (64, 64)
     ) -> None:
-        """Take a policy, or make one.
+        """Set the policy, or create one.
 
         Args:
-            model: the model, whose sites this guide samples.
+            model: the model whose sites this guide samples.
             policy: any module from (batch, features) to a Pyro distribution over a batch of actions: indices, or points
-                of [−1, 1]^d. Unless given a `CategoricalPolicy` or a `SquashedGaussianPolicy`.
-            hidden: units a layer of that. Its weights are drawn from torch's generator as it stands.
+                of [−1, 1]^d. Default: a `CategoricalPolicy` or a `SquashedGaussianPolicy`.
+            hidden: the number of units of each hidden layer of the default policy. Its weights are drawn from torch's
+                global generator.
 
         Raises:
-            InvalidArgument: if the model is not simulated.
+            InvalidArgument: if the model is not a simulator.
         """
         super().__init__()
         require_simulated(model)
-        self._model = [model]  # in a list, so that nobody takes it for a part of this module
+        self._model = [model]  # in a list, so that torch does not register it as a submodule
         self.policy = default_policy(model, hidden) if policy is None else policy
 
     @property
@@ -80,7 +80,7 @@ class SimulatedGuide(torch.nn.Module):
         return self._model[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What `to` does, and all other methods of torch that move a module: the model moves as well, in place."""
+        """Move the guide and, in place, its model; torch calls this for every method that moves a module."""
         for parameter in self.parameters():
             like = fn(parameter.detach().flatten()[:0])
             self.model.to(like.device, like.dtype)
@@ -88,7 +88,7 @@ class SimulatedGuide(torch.nn.Module):
         return super()._apply(fn, recurse)
 
     def forward(self) -> None:
-        """Play episodes, as a Pyro program."""
+        """Run episodes, as a Pyro program."""
         announce_parameters(self)
         self.model.run(self._choose)
 
@@ -109,10 +109,10 @@ class SimulatedGuide(torch.nn.Module):
 
 
 def require_simulated(model: object) -> None:
-    """Refuse what is not a simulated model.
+    """Require a simulated model.
 
     Raises:
-        InvalidArgument: saying what it is, and the remedy.
+        InvalidArgument: if it is not; the message names what it is, and the remedy.
     """
     if not isinstance(model, SimulatedWorld):
         kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
@@ -123,18 +123,18 @@ def require_simulated(model: object) -> None:
 
 
 def without_path(distribution: Distribution) -> Distribution:
-    """The distribution, marked so that its samples carry no gradient, at the root of whatever wraps it."""
+    """The distribution, with its innermost base marked so that samples carry no gradient."""
     inner: Any = distribution
     while isinstance(
         getattr(type(inner), "has_rsample", None), property
-    ):  # Independent and transformed ones ask theirs
+    ):  # Independent and transformed distributions ask their base
         inner = inner.base_dist
     inner.has_rsample = False
     return distribution
 
 
 def default_policy(model: SimulatedWorld, hidden: Sequence[int] = (64, 64)) -> torch.nn.Module:
-    """Categorical or squashed Gaussian, as the actions ask for."""
+    """Return a categorical policy for discrete actions, a squashed Gaussian for continuous ones."""
     inputs, size = model.observations.features, model.actions.size
     if model.actions.is_discrete:
         return CategoricalPolicy(inputs, size, hidden, model.prior)
@@ -143,7 +143,7 @@ def default_policy(model: SimulatedWorld, hidden: Sequence[int] = (64, 64)) -> t
 
 @final
 class CategoricalPolicy(torch.nn.Module):
-    r"""$\pi(a \mid s) \propto \rho(a \mid s) \exp f_\theta(s)_a$: it starts at the prior, and obeys its masks."""
+    r"""$\pi(a \mid s) \propto \rho(a \mid s) \exp f_\theta(s)_a$; it starts at the prior and has its support."""
 
     def __init__(
         self,
@@ -152,20 +152,20 @@ class CategoricalPolicy(torch.nn.Module):
         hidden: Sequence[int] = (64, 64),
         prior: Callable[[Tensor], Distribution] | None = None,
     ) -> None:
-        """Make a network of these sizes; without hidden layers, a table of one-hot features.
+        """Build a network of these sizes; for one-hot features and no hidden layers it is a table.
 
         Args:
-            features: how many are observed.
-            actions: how many there are.
-            hidden: units a layer.
-            prior: ρ, a Categorical of a batch of observations; uniform unless given.
+            features: the number of features of an observation.
+            actions: the number of actions.
+            hidden: the number of units of each hidden layer.
+            prior: ρ, a function from a batch of observations to a Categorical (default: uniform).
         """
         super().__init__()
         self.network = _at_rest(Network(features, actions, hidden))
         self._prior = prior
 
     def forward(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
-        """The choice of action in each observation."""
+        """The distribution over actions for each observation."""
         logits = self.network(observation)[0]
         if self._prior is None:
             return Categorical(logits=logits)
@@ -175,28 +175,28 @@ class CategoricalPolicy(torch.nn.Module):
 
 @final
 class SquashedGaussianPolicy(torch.nn.Module):
-    """A squashed Gaussian of which a network gives mean and log-scale; it starts near the uniform prior."""
+    """A squashed Gaussian with mean and log-scale from a network; it starts near the uniform prior."""
 
     def __init__(self, features: int, size: int, hidden: Sequence[int] = (64, 64)) -> None:
-        """Make a network of these sizes.
+        """Build a network of these sizes.
 
         Args:
-            features: how many are observed.
-            size: d, the coordinates of an action.
-            hidden: units a layer.
+            features: the number of features of an observation.
+            size: the dimension of an action, d.
+            hidden: the number of units of each hidden layer.
         """
         super().__init__()
         self.network = _at_rest(Network(features, 2 * size, hidden))
 
     def forward(self, observation: Float[Tensor, "batch feature"]) -> Distribution:
-        """The choice of action in each observation."""
+        """The distribution over actions for each observation."""
         loc, raw = self.network(observation)[0].chunk(2, -1)
         log_scale = _LEAST + (_MOST - _LEAST) * torch.sigmoid(raw + math.log(-_LEAST / _MOST))  # 0 at 0
         return SquashedGaussian(loc, log_scale)
 
 
 def _at_rest(network: Network) -> Network:
-    """The network, with a last layer that gives zeros."""
+    """Set the last layer of a network to zero, and return the network."""
     torch.nn.init.zeros_(network.weights[-1])
     torch.nn.init.zeros_(network.biases[-1])
     return network

@@ -1,4 +1,4 @@
-"""The stationary guide."""
+"""The stationary guide: the same policy at all times."""
 
 from typing import final
 
@@ -13,21 +13,21 @@ from .view import SharedPolicy
 
 @final
 class StationaryGuide(MarkovGuide):
-    r"""Choose the actions by the state alone, at all times alike; leave the start and the dynamics as they are.
+    r"""Learn a policy that depends on the state only; keep the model's start and dynamics.
 
     $$q = p(s_0) \prod_t \pi(a_t \mid s_t)\, p(k_t \mid s_t, a_t)$$
 
-    What most reinforcement learning fits. What it loses against `ClampedGuide` is the price of not knowing how much
-    time is left.
+    Most reinforcement learning fits this family. The ELBO of `ClampedGuide` minus its own is the cost of not knowing
+    the remaining time.
 
     Parameters: `policy_logits` (S, A), in nats relative to the action prior.
     """
 
     def __init__(self, model: MarkovModel) -> None:
-        """Start at the action prior.
+        """Initialise at the action prior.
 
         Raises:
-            InvalidProblem: if a state has no action that is possible whenever the state may be met.
+            InvalidProblem: if a state has no action that is possible at every time at which the state may be visited.
         """
         super().__init__(model)
         steps, states = model.mdp.horizon, model.mdp.num_states

@@ -1,4 +1,4 @@
-"""What a guide must leave impossible."""
+"""The support of a guide: the outcomes and actions that must stay impossible."""
 
 import torch
 
@@ -9,12 +9,12 @@ from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 
 def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
-    """The model's own factors, with everything removed that a reward of −inf forbids.
+    """The model's own factors, restricted to what a reward of −inf does not forbid.
 
-    A guide that keeps a forbidden face possible has an ELBO of −inf and no gradient. Which faces are forbidden depends
-    on who moves the dice: a free guide (optimism 1) only avoids the face; a clamped one (0) must avoid every action
-    that may lead to it; so must one with an adversary (β < 0), whose dice stay possible. Only the support of the exact
-    answer is read, not its probabilities.
+    A guide that gives a forbidden outcome mass has an ELBO of −inf and no gradient. What is forbidden depends on β: a
+    free guide (β > 0) removes the outcome itself; a clamped guide (β = 0) must avoid every action that may lead to it;
+    so must a guide with an adversary (β < 0), whose outcomes stay possible. Only the support of the exact answer is
+    used, not its probabilities.
     """
     prior, mdp = model.blocks(), model.mdp
     last = mdp.final_reward

@@ -1,4 +1,4 @@
-"""The guide that sees only part of the state, and what it shares with others: one row of a policy for many states.
+"""The guide with a partial view of the state, and the policy with rows shared by several states and times.
 
 Sources:
     [littman1994] M. L. Littman, Memoryless policies: theoretical limitations and practical results. From Animals to
@@ -24,13 +24,13 @@ from .support import feasible_prior
 
 @final
 class ViewGuide(MarkovGuide):
-    r"""Choose the actions by what is seen of the state; leave the start and the dynamics as they are.
+    r"""Learn a policy that depends on a view of the state; keep the model's start and dynamics.
 
     $$q = p(s_0) \prod_t \pi_t(a_t \mid \mathrm{view}(s_t))\, p(k_t \mid s_t, a_t)$$
 
-    This is state aggregation, or partial observation without memory. With a view that tells all states apart it is
-    `ClampedGuide`, with one that tells none apart `OpenLoopGuide`. Its ELBO is not concave, and has no exact optimum
-    by a backward sweep: what a state is worth depends on how often the others that look like it are visited.
+    This is state aggregation, or partial observation without memory. With a view that distinguishes all states it is
+    `ClampedGuide`, with a view that distinguishes none `OpenLoopGuide`. The ELBO is not concave, and a backward sweep
+    does not find its optimum: the value of an action depends on how often each state with the same view is visited.
 
     Parameters: `policy_logits` (T, V, A) for V views, in nats relative to the geometric mean of the action priors.
 
@@ -39,15 +39,15 @@ class ViewGuide(MarkovGuide):
     """
 
     def __init__(self, model: MarkovModel, view: Int[Tensor, " state"] | Sequence[int]) -> None:
-        """Start at the action prior, or the geometric mean of those of the states that look alike.
+        """Initialise at the geometric mean of the action priors of the states with the same view.
 
         Args:
             model: the model.
-            view: what is seen in each state: numbers from 0, the same where states look alike.
+            view: one whole number from 0 for each state; states with the same number look the same.
 
         Raises:
-            InvalidArgument: if `view` is not one whole number a state.
-            InvalidProblem: if states look alike that have no possible action in common.
+            InvalidArgument: if `view` is not one whole number per state.
+            InvalidProblem: if states with the same view have no possible action in common.
         """
         super().__init__(model)
         views = _checked(view, model.mdp)
@@ -63,34 +63,34 @@ class ViewGuide(MarkovGuide):
 
 @final
 class SharedPolicy:
-    """A policy of which several times and states share a row, because they look alike.
+    """A policy in which several times and states share a row.
 
-    An action that is impossible in one of them is left out of the row, so that the guide never meets what the model or
-    a reward of −inf forbids. Only visits count: a state that the guide cannot reach forbids nothing to those that look
-    like it. Where such a state could not follow its row, it keeps the prior.
+    An action that is impossible in one of them is removed from the row, so the guide never reaches what the model or a
+    reward of −inf forbids. Only states that the guide can reach count: an unreachable state removes no action. If such
+    a state cannot follow its row, it keeps the prior.
 
     Attributes:
-        log_weight: where the rows start, normalised: the geometric mean of the priors of those that share the row.
+        log_weight: the initial rows, normalised: the geometric mean of the priors of the states that share the row.
     """
 
     def __init__(self, model: MarkovModel, row: Int[Tensor, "time state"], feasible: Blocks) -> None:
-        """Find what is possible for every row.
+        """Find the possible actions of every row.
 
         Args:
             model: the model.
-            row: of each time and state.
-            feasible: the model's factors without what is forbidden, with the start and the dice that the guide has.
+            row: the row of each time and state.
+            feasible: the model's factors without what is forbidden, with the start and the dynamics of the guide.
 
         Raises:
-            InvalidProblem: if a row that is met is left without an action.
+            InvalidProblem: if a row that is visited has no possible action.
         """
         possible = feasible.log_policy > -torch.inf
         blocked, visited = _blocked(model.mdp, row, feasible, possible)
         is_visited = torch.zeros_like(blocked[:, 0], dtype=torch.bool)
         is_visited[row[visited]] = True
-        counts = visited | ~is_visited[row]  # a row that is never met is shared by all that look like it
+        counts = visited | ~is_visited[row]  # in a row that is never visited, all states count
         blocked.index_add_(0, row[counts], (~possible[counts]).to(blocked.dtype))
-        allowed = (blocked == 0) | (blocked > 0).all(-1, keepdim=True)  # the latter only in a row that is never met
+        allowed = (blocked == 0) | (blocked > 0).all(-1, keepdim=True)  # the latter only in a row that is never visited
         log_prior = model.action_prior.log().expand(possible.shape)[counts]
         total = torch.zeros(allowed.shape, dtype=log_prior.dtype, device=row.device)
         total.index_add_(0, row[counts], torch.where(allowed[row[counts]] & possible[counts], log_prior, 0.0))
@@ -102,7 +102,7 @@ class SharedPolicy:
         self._alone = feasible.log_policy
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "SharedPolicy":
-        """The same on another device or in another floating dtype."""
+        """Return a copy on another device or in another floating dtype."""
         place = place_of(self.log_weight, device, dtype)
         return moved_copy(self, place, log_weight=moved_log_probability(self.log_weight, place))
 
@@ -115,10 +115,10 @@ class SharedPolicy:
 def _blocked(
     mdp: TabularMDP, row: Int[Tensor, "time state"], feasible: Blocks, possible: Bool[Tensor, "time state action"]
 ) -> tuple[Int[Tensor, "row action"], Bool[Tensor, "time state"]]:
-    """How often each action of a row is impossible where the guide comes, and where it comes.
+    """The number of visited times and states in which each action of a row is impossible, and the visited ones.
 
-    Forwards in time: what is left out early is met no more later. Rows that are shared over time may need it again,
-    until nothing more is left out.
+    The sweep goes forward in time, because actions that are removed early can make later states unreachable. It is
+    repeated until no more actions are removed, because rows may be shared over time.
     """
     possible_outcomes = feasible.log_dynamics > -torch.inf
     blocked = torch.zeros(int(row.max()) + 1, mdp.num_actions, dtype=torch.int64, device=row.device)
@@ -140,11 +140,12 @@ def _refusal(mdp: TabularMDP, t: int, row: Tensor, alike: Tensor) -> str:
     states = alike.nonzero()[:, 0].tolist()
     some = ", ".join(repr(mdp.state_names[s]) if mdp.state_names else str(s) for s in states[:4])
     more = f" and {len(states) - 4} more" if len(states) > 4 else ""
-    ties = "" if mdp.horizon == 1 or (row[0] != row[1]).any() else ", nor the times apart"
+    ties = "" if mdp.horizon == 1 or (row[0] != row[1]).any() else ", nor can it distinguish the times"
     return (
         f"`model` must leave this guide an action everywhere, but at time {t} none is possible in all of the states "
-        f"{some}{more}, which it cannot tell apart{ties}: each is masked by the action prior or may meet a reward of "
-        "−inf in one of them, sooner or later. Use a guide that tells them apart, or a large negative reward for −inf."
+        f"{some}{more}, which it cannot distinguish{ties}: each is masked by the action prior or may lead to a reward "
+        "of −inf in one of them, sooner or later. Use a guide that distinguishes them, or a large negative reward for "
+        "−inf."
     )
 
 
@@ -156,7 +157,7 @@ def _checked(view: Any, mdp: TabularMDP) -> Int[Tensor, " state"]:
     whole = not views.is_floating_point() and not views.is_complex() and views.dtype != torch.bool
     if not whole or views.shape != (mdp.num_states,) or bool((views < 0).any()):
         raise InvalidArgument(
-            f"`view` must be {mdp.num_states} whole numbers, 0 or more, one a state, but is {view!r}. Give states that "
-            "look alike the same number, such as torch.arange(S) // 2."
+            f"`view` must be {mdp.num_states} whole numbers, 0 or more, one per state, but is {view!r}. Give states "
+            "that look the same the same number, such as torch.arange(S) // 2."
         )
     return views.long()

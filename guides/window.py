@@ -1,4 +1,4 @@
-"""The guides of an agent that does not see the state, but remembers what it saw last.
+"""Guides for an agent that does not observe the state but remembers its last observations.
 
 Sources:
     [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
@@ -20,19 +20,19 @@ from .view import SharedPolicy, ViewGuide
 
 @final
 class WindowGuide(MarkovGuide):
-    r"""Choose the actions by the last w observations and the w − 1 actions between; leave all dice as they are.
+    r"""Learn a policy of the last w observations and the w − 1 actions between; keep the model's dynamics.
 
     $$q = p(s_0)\, p(o_0 \mid s_0) \prod_t \pi_t(a_t \mid o_{t-w+1}, a_{t-w+1}, \dots, o_t)\,
         p(k_t \mid s_t, a_t)\, p(o_{t+1} \mid a_t, s_{t+1})$$
 
-    It is `ViewGuide` on the problem with a memory: `guide.model` is that problem, `guide.remembered` says which of its
-    states is which memory. To compare windows on one model, take `ViewGuide(model, remembered.view(w))`.
+    It is `ViewGuide` on the problem with a memory: `guide.model` is the model of that problem, and `guide.remembered`
+    maps its states to memories. To compare windows on one model, use `ViewGuide(model, remembered.view(w))`.
 
         guide = WindowGuide(PartiallyObservedModel(tiger(horizon=4), temperature=5.0), window=2)
         fit(guide.model, guide)
 
-    A window of T is all of the past: then the best is `history_optimum`. Shorter ones do worse, and may have several
-    optima, since what a memory means depends on what was done before.
+    A window of T is the whole history: the optimum is then `history_optimum`. Shorter windows do no better, and may
+    have several local optima, because what a memory implies about the state depends on the earlier actions.
 
     Parameters: `look.policy_logits` (T, M, A) for M memories, in nats relative to the action prior.
 
@@ -41,16 +41,17 @@ class WindowGuide(MarkovGuide):
     """
 
     def __init__(self, model: PartiallyObservedModel, window: int | None = 2) -> None:
-        """Build the model, and start at the action prior.
+        """Build the model, and initialise at the action prior.
 
         Args:
-            model: the problem with its temperature and action prior. For a prior by memory take `ViewGuide` on a
-                `TabularModel` with `remembered.action_prior(ρ)`.
-            window: w, at least 1; None for all of the past.
+            model: the problem with its temperature and action prior. For a prior that depends on the memory, use
+                `ViewGuide` on a `TabularModel` with `remembered.action_prior(ρ)`.
+            window: w, at least 1; None for the whole history.
 
         Raises:
-            InvalidArgument: if `window` is none, or gives too many memories; if `model` is no `PartiallyObservedModel`.
-            InvalidProblem: if a memory leaves no action that is possible in all of the states it may be met in.
+            InvalidArgument: if `window` is not a valid window or gives too many memories; if `model` is not a
+                `PartiallyObservedModel`.
+            InvalidProblem: if a memory has no action that is possible in all of its states.
         """
         remembered, tabular = with_memory(model, window)
         super().__init__(tabular)
@@ -58,28 +59,28 @@ class WindowGuide(MarkovGuide):
         self.look = ViewGuide(self.model, remembered.memory_of_state)
 
     def blocks(self) -> Blocks:
-        """The model's start and dice, and the learned policy."""
+        """The model's start and dynamics, and the learned policy."""
         return self.look.blocks()
 
 
 @final
 class FreeWindowGuide(MarkovGuide):
-    r"""Choose the actions by the last w observations, and throw all dice as well: the state, and what is seen of it.
+    r"""Learn a policy of the last w observations, and the dynamics of both the state and the observations.
 
     $$q = q(s_0, o_0) \prod_t \pi_t(a_t \mid o_{t-w+1}, a_{t-w+1}, \dots, o_t)\,
         q_t(k_t, o_{t+1} \mid s_t, o_{t-w+1}, \dots, o_t, a_t)$$
 
-    An optimist that is honest about what it sees, but not about the world: it cannot act on the state, so it arranges
-    that the state is what it acts on, and that it hears what it needs to. Its dice know the state and the memory. Its
-    ELBO lies between those of `WindowGuide` and of the exact posterior, which sees the state too. It has several
-    optima, and where a problem is symmetric its start is a saddle that a fit does not leave: move the parameters first.
+    Its policy cannot depend on the state. Its dynamics depend on the state and the memory, so it imagines that the
+    state and the observations suit its actions. Its ELBO lies between those of `WindowGuide` and of the exact
+    posterior, whose policy observes the state. It has several local optima. In a symmetric problem it starts at a
+    saddle point that a fit does not leave: perturb the parameters first.
 
     Parameters: `initial_logits` (S), `policy_logits` (T, M, A), `dynamics_logits` (T, S, A, K·O), in nats; S counts the
     pairs of state and memory.
     """
 
     def __init__(self, model: PartiallyObservedModel, window: int | None = 2) -> None:
-        """Build the model, and start at its prior. Arguments and errors as in `WindowGuide`."""
+        """Build the model, and initialise at its prior. Arguments and errors are those of `WindowGuide`."""
         remembered, tabular = with_memory(model, window)
         super().__init__(tabular)
         self.remembered = remembered
@@ -93,7 +94,7 @@ class FreeWindowGuide(MarkovGuide):
         self.dynamics_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_dynamics).contiguous())
 
     def blocks(self) -> Blocks:
-        """The model's start and dice, each tilted by its logits, and the learned policy."""
+        """The model's start and dynamics, each tilted by its logits, and the learned policy."""
         return Blocks(
             self.model.mdp,
             tilted(self.initial_logits, self._base.log_initial),

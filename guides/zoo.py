@@ -1,4 +1,4 @@
-"""The zoo of guides: named ones, to compare on a model."""
+"""The zoo of guides: named guides to compare on a model."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -28,10 +28,10 @@ class GuideEntry:
     """A named guide.
 
     Attributes:
-        name: by which `guide_entry` finds it.
-        build: makes it for a model; its parameters have defaults.
-        summary: what it assumes, in one sentence.
-        fit: arguments for `fit(model, guide, …)` that suit it, such as {"method": "natural_gradient"}.
+        name: the name for `guide_entry`.
+        build: a function of the model that returns the guide.
+        summary: the assumptions of the guide, in one sentence.
+        fit: suitable arguments for `fit(model, guide, …)`, such as {"method": "natural_gradient"}.
     """
 
     name: str
@@ -48,7 +48,7 @@ class GuideEntry:
         summary: str,
         fit: Mapping[str, Any] | None = None,
     ) -> None:
-        """Name a guide; without `fit`, the defaults of `fit` suit it."""
+        """Name a guide; without `fit` the defaults of `fit` are used."""
         put = object.__setattr__  # the dataclass is frozen
         put(self, "name", name)
         put(self, "build", build)
@@ -57,44 +57,53 @@ class GuideEntry:
 
 
 _ENTRIES = (
-    GuideEntry("free", FreeGuide, "Start, policy and dice are its own: the exact posterior."),
-    GuideEntry("clamped", ClampedGuide, "The policy is its own; start and dice are the model's: max-ent control."),
-    GuideEntry("dial_mild", lambda model: DialGuide(model, 0.1), "Dice at ten times their price: a little optimism."),
+    GuideEntry("free", FreeGuide, "Free start, policy and dynamics: the exact posterior."),
+    GuideEntry("clamped", ClampedGuide, "Free policy; true start and dynamics: max-ent control."),
     GuideEntry(
-        "dial_robust", lambda model: DialGuide(model, -0.5), "Dice in the hands of an adversary, at twice the price."
+        "dial_mild", lambda model: DialGuide(model, 0.1), "Free dynamics at a price of 10 (β = 0.1): a little optimism."
     ),
-    GuideEntry("open_loop", OpenLoopGuide, "A plan: actions that do not depend on states; true start and dice."),
-    GuideEntry("stationary", StationaryGuide, "One policy for all times; true start and dice."),
+    GuideEntry(
+        "dial_robust",
+        lambda model: DialGuide(model, -0.5),
+        "Adversarial dynamics at a price of 2 (β = −0.5): robust control.",
+    ),
+    GuideEntry("open_loop", OpenLoopGuide, "A plan: actions do not depend on states; true start and dynamics."),
+    GuideEntry("stationary", StationaryGuide, "The same policy at all times; true start and dynamics."),
     GuideEntry(
         "deterministic",
         DeterministicGuide,
-        "One action for each time and state; true start and dice: risk-neutral control.",
+        "One action for each time and state; true start and dynamics: risk-neutral control.",
         {"method": "exact"},
     ),
     GuideEntry(
-        "neural", NeuralGuide, "A network is the policy; true start and dice.", {"method": "em", "num_steps": 200}
+        "neural", NeuralGuide, "The policy is a network; true start and dynamics.", {"method": "em", "num_steps": 200}
     ),
     GuideEntry("mean_field", MeanFieldGuide, "States and actions are independent of each other.", {"num_steps": 4000}),
     GuideEntry(
         "mixture",
         lambda model: MixtureGuide.apart(model, OpenLoopGuide),
-        "One of three plans, drawn once per trajectory: actions that are correlated without looking.",
+        "One of three plans is drawn per trajectory: actions are correlated, but do not depend on states.",
         {"loss": MixtureELBO(), "num_steps": 500},
     ),
-    GuideEntry("low_rank", LowRankGuide, "Dice are bent by one bias, more or less with time.", {"num_steps": 4000}),
+    GuideEntry(
+        "low_rank",
+        LowRankGuide,
+        "The dynamics are tilted by one bias, with a strength that varies in time.",
+        {"num_steps": 4000},
+    ),
 )
 
 
 def guide_zoo() -> Mapping[str, GuideEntry]:
-    """The named guides by name. Nothing is built yet."""
+    """The entries of all named guides, by name; no guide is built yet."""
     return MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
 
 def guide_entry(name: str) -> GuideEntry:
-    """The guide of that name.
+    """The entry of the guide with this name.
 
     Raises:
-        InvalidArgument: if there is none, with the nearest names.
+        InvalidArgument: if there is none; the message lists the nearest names.
     """
     entries = guide_zoo()
     if name in entries:

@@ -1,4 +1,4 @@
-"""The architecture: every import points down the list of floors, and nothing imports in a ring."""
+"""Tests of the architecture: every import points to a lower layer, and no imports are cyclic."""
 
 import ast
 import graphlib
@@ -9,7 +9,7 @@ import pytest
 import pgm_control
 
 PACKAGE = Path(pgm_control.__file__).parent
-FLOORS = (  # from the ground up; folders on one floor do not import each other
+FLOORS = (  # from the lowest layer up; folders of one layer do not import each other
     ("errors",),
     ("runtime", "kernels"),
     ("text", "chance"),
@@ -24,7 +24,9 @@ FLOORS = (  # from the ground up; folders on one floor do not import each other
     ("cli",),
 )
 HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-LINKED = tuple(PACKAGE / name for name in ("models", "guides"))  # rglob does not go into links; these grow by design
+LINKED = tuple(
+    PACKAGE / name for name in ("models", "guides")
+)  # rglob does not follow links; these folders grow by design
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for folder in (PACKAGE, *LINKED)
@@ -33,13 +35,13 @@ FILES = {
 TEXTS = {name: path.read_text(encoding="utf8") for name, path in FILES.items()}
 TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 MODULES_BY_NAME = {"import_module", "__import__"}
-MAY_IMPORT_BY_NAME = {"__init__", "benchmark.guides"}  # its lazy public names; a user's own `module:name`
+MAY_IMPORT_BY_NAME = {"__init__", "benchmark.guides"}  # lazy public names; a user's own `module:name`
 
 
 def taken(name, tree):
-    """Every (module, name) of the package that a file takes, anywhere in it and for types alone too.
+    """Yield every (module, name) of the package that a file imports, including imports for types only.
 
-    Modules are named from inside the package, which itself is "". `import pgm_control.x` takes x of None.
+    Modules are named relative to the package, which itself is "". `import pgm_control.x` yields (None, …).
     """
     is_package = name in FILES and FILES[name].name == "__init__.py"
     parts = [] if name == "__init__" else name.split(".")
@@ -64,26 +66,26 @@ def imported(name, tree=None):
 
 
 def folder_of(name):
-    """The folder that has a floor."""
+    """The folder that has a layer."""
     parts = name.split(".")
     return ".".join(parts[:2]) if parts[0] == "inference" else parts[0]
 
 
 def upward(name, tree=None):
-    """The imports that do not point down."""
+    """The imports that do not point to a lower layer."""
     mine = folder_of(name)
     others = {other for other in imported(name, tree) if folder_of(other) != mine}
     return sorted(other for other in others if HEIGHT[folder_of(other)] >= HEIGHT[mine])
 
 
 def misnamed(name, tree=None):
-    """What is not taken from the module that it lives in, in words."""
+    """Yield a message for each name that is not imported from the module that defines it."""
     tree = tree or TREES[name]
     for base, each in taken(name, tree):
         if base is None:
             yield f"`import {each}`: take names, as `from .module import name`"
         elif not base and name not in ("__main__", "__init__"):
-            yield f"`{each}` is taken from the top-level package"
+            yield f"`{each}` is imported from the top-level package"
         elif each.startswith("_"):
             yield f"`{each}` is private to {base}"
     used = {getattr(node, field, None) for node in ast.walk(tree) for field in ("id", "attr", "name")}
@@ -99,24 +101,24 @@ def test_imports_point_down():
     assert not {name: found for name in MODULES if (found := upward(name))}
 
 
-def test_names_are_taken_from_the_module_they_live_in():
+def test_names_are_imported_from_the_module_that_defines_them():
     assert not {name: found for name in FILES if (found := list(misnamed(name)))}
 
 
-def test_no_ring_of_files():
+def test_imports_of_files_are_acyclic():
     graphlib.TopologicalSorter({name: imported(name) for name in MODULES}).prepare()
 
 
-def test_no_ring_of_folders():
-    """A folder and its sub-folder import each other in one direction only; the names that a folder re-exports from a
-    sub-folder, for users, are no import of its modules."""
+def test_imports_of_folders_are_acyclic():
+    """A folder and its subfolder import each other in one direction only; the names that a folder re-exports from a
+    subfolder do not count as imports."""
     folders = {}
     for name in (name for name in MODULES if FILES[name].name != "__init__.py"):
         folders.setdefault(FILES[name].parent, set()).update(FILES[other].parent for other in imported(name))
     graphlib.TopologicalSorter({folder: others - {folder} for folder, others in folders.items()}).prepare()
 
 
-def test_every_folder_has_a_floor():
+def test_every_folder_has_a_layer():
     assert {folder_of(name) for name in FILES} - {"__init__", "__main__", "inference"} == set(HEIGHT)
 
 
@@ -129,7 +131,7 @@ def test_files_stay_small():
     assert not {name: lines for name, text in TEXTS.items() if (lines := len(text.splitlines())) > 350}
 
 
-def test_modules_open_with_a_sentence():
+def test_modules_have_a_docstring():
     assert not [name for name, tree in TREES.items() if not ast.get_docstring(tree)]
 
 
@@ -147,7 +149,7 @@ def test_init_files_hold_reexports_and_their_list_only():
             assert value == imported, f"the last line of {name} must be __all__, the names above in their order"
 
 
-def test_nothing_lies_beside_the_folders():
+def test_the_package_has_only_folders_and_five_files():
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
     assert files - {"README.md"} == {"__init__.py", "__main__.py", "errors.py", "py.typed", "references.bib"}
 
@@ -163,7 +165,7 @@ def test_nothing_lies_beside_the_folders():
         "from ..kernels.solve import solve\nfrom ..inference.exact.infer import infer",
     ],
 )
-def test_an_import_upwards_is_seen(planted):
+def test_an_upward_import_is_detected(planted):
     assert upward("problems.mdp", ast.parse(planted))
 
 
@@ -181,11 +183,11 @@ def test_an_import_upwards_is_seen(planted):
         "__import__('pgm_control.guides')",
     ],
 )
-def test_a_name_from_elsewhere_is_seen(planted):
+def test_a_name_from_another_module_is_detected(planted):
     assert list(misnamed("problems.mdp", ast.parse(planted)))
 
 
-def test_what_is_allowed_is_not_seen():
+def test_allowed_imports_are_not_reported():
     text = "import ast\nfrom ..errors import InvalidProblem\nfrom pgm_control.chance.operators import tilt\n"
     tree = ast.parse(text + "from . import grid")
     assert not upward("problems.mdp", tree)

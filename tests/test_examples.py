@@ -1,4 +1,4 @@
-"""Every example runs, prints what it says, and draws what is shown; and the miniature agrees with the library."""
+"""Tests of the examples: output and picture are those shown, and the miniature agrees with the library."""
 
 import ast
 import importlib.util
@@ -18,10 +18,10 @@ from pgm_control import TabularModel, evaluate, infer
 from pgm_control.inference.variational.elbo import elbo
 
 FOLDER = Path(__file__).parent.parent / "examples"
-EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # which has a test of its own
+EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # the notebook has its own test
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
-LONG = ("13_at_scale", "15_against_a_simulator")  # half a minute, and times or learning in the output
-FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide")  # where SVI stops depends on the processor
+LONG = ("13_at_scale", "15_against_a_simulator")  # these run for half a minute and print times or results of learning
+FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide")  # the step at which SVI stops depends on the processor
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package"),
@@ -30,8 +30,10 @@ NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|-?\.\d+")
 
 
 def run(path, folder):
-    """What an example prints, in a process of its own that takes warnings for errors."""
-    here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)}  # an uninstalled clone will do
+    """The output of an example, run in a process that turns warnings into errors."""
+    here = os.environ | {
+        "PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)
+    }  # also works in a clone that is not installed
     command = [sys.executable, "-W", "error", str(path)]
     result = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -39,7 +41,7 @@ def run(path, folder):
 
 
 def quoted(path):
-    """The output that the docstring quotes."""
+    """The output that the docstring of an example quotes."""
     words = ast.get_docstring(ast.parse(path.read_text(encoding="utf8")), clean=False) or ""
     return re.split(r"Printed[^\n]*:\n\n", words)[1]
 
@@ -51,7 +53,7 @@ def picture(path):
 
 
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem not in LONG], ids=lambda path: path.name)
-def test_an_example_prints_what_it_quotes_and_draws_what_is_shown(path, tmp_path):
+def test_an_example_prints_its_quoted_output_and_draws_its_picture(path, tmp_path):
     said, expected = (" ".join(text.split()) for text in (run(path, tmp_path), quoted(path)))
     assert NUMBER.sub("#", said) == NUMBER.sub("#", expected)
     relative = 3e-2 if path.stem in FITTED else 1e-6
@@ -63,7 +65,7 @@ def test_an_example_prints_what_it_quotes_and_draws_what_is_shown(path, tmp_path
         drawn, shown = picture(tmp_path / f"{path.stem}.png"), picture(FOLDER / "gallery" / f"{path.stem}.png")
         assert np.array(drawn.shape) == pytest.approx(np.array(shown.shape), rel=0.02)
         if drawn.shape == shown.shape:
-            assert np.abs(drawn - shown).mean() < 0.02, "the committed picture is of something else: run it again"
+            assert np.abs(drawn - shown).mean() < 0.02, "the committed picture differs: run the example again"
 
 
 def test_the_gallery_is_complete_and_in_order():
@@ -77,13 +79,13 @@ def test_the_gallery_is_complete_and_in_order():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_is_read_from_top_to_bottom_and_uses_what_is_public(path):
+def test_an_example_is_short_and_uses_public_names(path):
     text = path.read_text(encoding="utf8")
     assert len(text.splitlines()) <= 140
     assert not re.search(r"pgm_control\._|import _", text)
     if path in GALLERY:
         shown = FOLDER / "gallery" / f"{path.stem}.png"
-        assert shown.stat().st_size < 120_000, "a page with all of them should load in a moment"
+        assert shown.stat().st_size < 120_000, "a page with all pictures should load quickly"
         height, width = picture(shown).shape
         assert 700 <= width <= 1200
         assert height <= 1.2 * width
@@ -124,7 +126,7 @@ def test_the_miniature_imports_only_torch(mini):
     assert imported == {"argparse", "dataclasses", "torch"}
 
 
-def test_the_miniature_fits_what_it_computes(mini):
+def test_the_fit_of_the_miniature_reaches_its_exact_objective(mini):
     problem = mini.river(3)
     for free in (True, False):
         objective, *_ = mini.messages(problem, free)

@@ -1,4 +1,4 @@
-"""What `help`, `repr` and signatures show: public names, in short lines."""
+"""Tests of `help`, `repr` and signatures: they show public names in short lines."""
 
 import dataclasses
 import enum
@@ -33,7 +33,7 @@ LONGEST, LONGEST_PARAMETER = 1200, 400  # characters, with the modules of the ty
 
 
 def signatures():
-    """Those of public functions, and of the constructors, methods and properties of public classes."""
+    """Yield the signatures of public functions, and of constructors, methods and properties of public classes."""
     for path, each in PUBLIC.items():
         if not callable(each) or (inspect.isclass(each) and issubclass(each, Exception | enum.Enum)):
             continue
@@ -50,7 +50,7 @@ def signatures():
 SIGNATURES = dict(signatures())
 
 
-def test_signatures_show_no_private_name_and_no_address():
+def test_signatures_show_no_private_names_and_no_addresses():
     shown = {path: str(signature).replace("torch._C.", "torch.") for path, signature in SIGNATURES.items()}
     assert len(shown) > 400
     bad = {path: found for path, text in shown.items() if (found := re.findall(r"\b_\w+|<[^>]*>|0x[0-9a-f]+", text))}
@@ -64,7 +64,7 @@ def test_signatures_are_short():
 
 
 def test_types_in_signatures_are_public():
-    """Whatever a caller passes or gets. Constructors that dataclasses and named tuples generate show fields instead."""
+    """Types of arguments and results are public. Generated constructors of dataclasses and named tuples are exempt."""
     names, unknown = {path.rpartition(".")[2] for path in PUBLIC}, {}
     for path, signature in SIGNATURES.items():
         for name in re.findall(r"pgm_control\.[\w.]*?(\w+)(?![\w.])", str(signature)):
@@ -73,14 +73,14 @@ def test_types_in_signatures_are_public():
     assert not unknown
 
 
-def test_array_like_is_one_name():
+def test_type_aliases_are_shown_by_name():
     signature = inspect.signature(pgm_control.TabularMDP)
     assert str(signature.parameters["probability"]) == "probability: ArrayLike"
     assert str(inspect.signature(pgm_control.value_iteration).parameters["progress"]).endswith("Progress = silent")
 
 
-def test_classes_have_a_repr_of_their_own():
-    """The default of a dataclass or named tuple will do if its fields are plain, that of a torch module always."""
+def test_classes_define_a_repr():
+    """A dataclass or named tuple with plain fields may keep the default repr, and so may a torch module."""
     bare, rich = [], {}
     for path, each in CLASSES.items():
         if issubclass(each, Exception | enum.Enum | torch.nn.Module) or getattr(each, "_is_protocol", False):
@@ -91,12 +91,12 @@ def test_classes_have_a_repr_of_their_own():
             kinds = typing.get_type_hints(each).items()
             if found := [name for name, kind in kinds if re.search(r"Tensor|ndarray|Callable|Any\b", str(kind))]:
                 rich[path] = found
-    assert not bare, f"these print as an address, so give them a __repr__: {bare}"
-    assert not rich, f"these fields may be large, so set `__repr__ = one_line`: {rich}"
+    assert not bare, f"these print as an address; define a __repr__: {bare}"
+    assert not rich, f"these fields may be large; set `__repr__ = one_line`: {rich}"
 
 
 def examples():
-    """Instances that are quickly made."""
+    """Return instances that are quick to construct."""
     exchange, guides, learners = (MODULES[f"pgm_control.{name}"] for name in ("exchange", "guides", "learners"))
     model, tiger = pgm_control.TabularModel(models.risky_path(), 1.0), models.tiger()
     guide, posterior = pgm_control.FreeGuide(model), pgm_control.infer(model, 1.0)
@@ -143,8 +143,8 @@ def examples():
     ]
 
 
-def test_reprs_say_what_a_reader_wants():
-    """No address, no module, no private class, no table of numbers."""
+def test_reprs_are_short_and_readable():
+    """A repr has no address, no module name, no private class and no table of numbers."""
     for each in examples():
         text = repr(each)
         assert not re.search(r"0x[0-9a-f]{4}|pgm_control\.|\b_[a-z]|tensor\(|array\(| object at ", text), text
@@ -154,8 +154,8 @@ def test_reprs_say_what_a_reader_wants():
         assert len(text) < 1000, text
 
 
-def test_help_opens_with_what_a_user_calls():
-    """In the order of `__all__`, and every name is there."""
+def test_help_opens_with_the_public_names():
+    """The names are in the order of `__all__`, and all packages are listed."""
     text = pgm_control.__doc__
     parts = re.split(r"^(?=[AW][\w ,:]*$)", text[: text.index("Packages of their own")], flags=re.M)[1:]
     named = [re.findall(r"^    (\w+)  ", part, flags=re.M) for part in parts]
@@ -173,7 +173,7 @@ def test_the_example_in_help_runs(capsys):
     assert "Evaluation(" in capsys.readouterr().out
 
 
-def test_help_lists_public_names_alone():
+def test_help_lists_public_names_only():
     text = pydoc.plain(pydoc.render_doc(pgm_control))
     assert text.index("    TabularMDP  ") < text.index("PACKAGE CONTENTS")
     for name in ("register_environments", "import_module", "TYPE_CHECKING"):
@@ -182,7 +182,7 @@ def test_help_lists_public_names_alone():
     assert shown == sorted([*pgm_control.__all__, *PACKAGES])
 
 
-def test_packages_are_attributes_when_asked_for():
+def test_packages_are_imported_on_first_access():
     code = "import pgm_control, sys; print('torch' in sys.modules); print(pgm_control.guides.OpenLoopGuide.__name__)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "OpenLoopGuide"]
@@ -199,7 +199,7 @@ def test_the_version_is_that_of_the_distribution():
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(CORE).as_posix())
 def test_citations_resolve_in_help(path):
-    """The module lists what it cites, as the bibliography has it; `python -m tests.sources` writes the lists."""
+    """Each module lists its sources as in the bibliography; `python -m tests.sources` writes the lists."""
     text = path.read_text(encoding="utf8")
     assert not [key for key in cited(text) if key not in bibliography()]
     assert text == listed(text)
@@ -216,7 +216,7 @@ def test_every_source_is_complete_and_cited():
         assert fields.keys() & {"journal", "booktitle", "publisher", "school", "eprint"}, key
 
 
-def test_one_line_writes_small_things_out_and_large_ones_not():
+def test_one_line_prints_small_values_and_abbreviates_large_ones():
     from pgm_control.text.one_line import one_line
 
     @dataclasses.dataclass

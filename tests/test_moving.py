@@ -1,4 +1,4 @@
-"""`to`: problems, models, posteriors and guides in another dtype and on another device."""
+"""Tests of `to`: problems, models, posteriors and guides move to another dtype and device."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ from pgm_control import (
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.models import tiger, windy_bridge_in_parts
 
-SINGLE = 1e-5  # of results of size 1 in float32
+SINGLE = 1e-5  # tolerance of results of size 1 in float32
 PROBLEMS = {
     "tables": lambda: random_mdp(1, discount=0.8).replace(final_reward=[1.0, 0.0, -1.0]),
     "int32": lambda: TabularMDP([1.0], [[[0.5, 0.5]]], np.zeros((1, 1, 2), np.int32), [[[0.0, 1.0]]], 2),
@@ -56,11 +56,11 @@ cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUD
 
 
 def tensors(thing, seen=None):
-    """All tensors that a thing holds, by the way to them."""
+    """All tensors that an object holds, by their path."""
     seen = {} if seen is None else seen
     if isinstance(thing, torch.Tensor):
         return {"": thing}
-    if id(thing) in seen or isinstance(thing, type | Optimism):  # optimism is moved where it is used
+    if id(thing) in seen or isinstance(thing, type | Optimism):  # an optimism is moved where it is used
         return {}
     seen[id(thing)] = thing
     if isinstance(thing, dict):
@@ -94,12 +94,14 @@ def test_float32_and_back(build):
         assert after[name].dtype == wanted, name
         torch.testing.assert_close(after[name].to(table), table, rtol=SINGLE, atol=SINGLE, msg=name)
     assert not {each.dtype for each in tensors(single.to(dtype=torch.float64)).values()} & {torch.float32}
-    assert {each.dtype for each in before.values()} == {each.dtype for each in tensors(double).values()}, "a copy"
+    assert {each.dtype for each in before.values()} == {each.dtype for each in tensors(double).values()}, (
+        "the original is unchanged"
+    )
 
 
 @every_problem
 def test_another_device(build):
-    """On "meta", which has no memory: every table goes there."""
+    """Every table moves to the device "meta", which has no memory."""
     there = build().to("meta")
     assert all(each.is_meta for each in tensors(there).values())
     assert there.to("meta") is there
@@ -123,7 +125,7 @@ def test_arguments_are_refused_by_name(build):
                 build().to("cuda")
 
 
-def test_what_is_possible_stays_possible_and_rewards_stay_finite():
+def test_small_probabilities_stay_positive_and_rewards_stay_finite():
     mdp = TabularMDP([1.0], [[[1.0, 1e-60]]], [[[0, 0]]], [[[0.0, 1.0]]], horizon=1)
     single = mdp.to(dtype=torch.float32)
     assert (single.probability > 0).all()
@@ -140,7 +142,7 @@ def test_what_is_possible_stays_possible_and_rewards_stay_finite():
     )
 
 
-def test_inference_in_float32_is_that_of_float64_rounded():
+def test_inference_in_float32_agrees_with_float64():
     model = TabularModel(random_mdp(1, discount=0.8), 0.7)
     single = infer(model.to(dtype=torch.float32), 0.3)
     torch.testing.assert_close(single.q.double(), infer(model, 0.3).q, rtol=SINGLE, atol=SINGLE)
@@ -152,11 +154,11 @@ def test_inference_in_float32_is_that_of_float64_rounded():
 
 @every_guide
 @pytest.mark.parametrize("name", ["random, discounted", "restaurant"])
-def test_a_guide_moves_with_its_model_and_runs_from_end_to_end(row, name):
+def test_a_guide_moves_with_its_model_and_can_be_fitted(row, name):
     guide = shaken(row.build(MODELS[name]()))
     double, before = guide.model, elbo(guide.model, guide.blocks()).item()
     assert guide.to(dtype=torch.float32) is guide
-    assert double.mdp.initial.dtype == torch.float64, "the model of others stays"
+    assert double.mdp.initial.dtype == torch.float64, "the original model is unchanged"
     assert guide.model.mdp.initial.dtype == torch.float32
     left = [way for way, each in tensors(guide).items() if each.dtype == torch.float64]
     assert not left
@@ -189,7 +191,7 @@ def test_guides_inside_guides_share_the_moved_model():
     assert improved.sample(4).states.shape == (4, 4)
 
 
-def test_a_dial_with_tables_moves():
+def test_a_dial_guide_with_tables_of_optimism_moves():
     table = torch.tensor([[1.0], [0.0], [-0.5]], dtype=torch.float64)
     model = TabularModel(random_mdp(1, discount=0.8), 0.7)
     guide = shaken(DialGuide(model, Optimism(table, 0.3, 1.0)))
@@ -221,7 +223,7 @@ def test_a_model_that_cannot_move_is_refused_before_anything_moves():
         ClampedGuide(TabularModel(random_mdp(1))).half()
 
 
-def test_attributes_of_ones_own_guide_move():
+def test_attributes_of_a_user_defined_guide_move():
     class Own(MarkovGuide):
         def __init__(self, model):
             super().__init__(model)

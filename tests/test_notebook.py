@@ -1,4 +1,4 @@
-"""The gallery's live version: every cell runs without a browser, and shows what exact inference says."""
+"""Tests of the notebook: every cell runs without a browser and shows the results of exact inference."""
 
 import html
 import importlib.util
@@ -24,7 +24,7 @@ def app():
     pytest.importorskip("marimo")
     spec = importlib.util.spec_from_file_location("notebook", NOTEBOOK)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["notebook"] = module  # where the app looks for the class that is a cell of its own
+    sys.modules["notebook"] = module  # the app looks here for the class that is defined in a cell
     spec.loader.exec_module(module)
     yield module.app
     del sys.modules["notebook"]
@@ -43,9 +43,9 @@ MOVED = {"beta": -0.5, "temperature": 0.05, "jackpot_probability": 0.1, "problem
 @pytest.mark.parametrize(
     "moved",
     [{}, MOVED, {"beta": 2.0, "problem": "restaurant"}],
-    ids=["as it opens", "the lake, afraid", "the restaurant, beyond free"],
+    ids=["as it opens", "the lake, adversarial", "the restaurant, beyond free"],
 )
-def test_every_cell_shows_what_inference_says(app, moved):
+def test_every_cell_shows_the_results_of_inference(app, moved):
     outputs, found = app.run(defs=moved)
     assert {name: found[name] for name in START} == START | moved
 
@@ -70,7 +70,7 @@ def test_every_cell_shows_what_inference_says(app, moved):
     assert optimistic < free.objective
     if not moved:
         assert found["dinners"]["free"].policy[0, 0, 0] == pytest.approx(0.620749, abs=1e-6)
-        assert optimistic == pytest.approx(-54.155, abs=0.01)  # the number of the README
+        assert optimistic == pytest.approx(-54.155, abs=0.01)  # the number in the README
         assert clamped.objective < optimistic
 
     pages = [each.text for each in outputs if isinstance(getattr(each, "text", None), str)]
@@ -79,7 +79,7 @@ def test_every_cell_shows_what_inference_says(app, moved):
         assert sentence in shown
 
 
-def test_it_is_as_the_editor_would_write_it():
+def test_the_notebook_passes_the_checks_of_its_editor():
     pytest.importorskip("marimo")
     command = [sys.executable, "-m", "marimo", "check", "--strict", str(NOTEBOOK)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

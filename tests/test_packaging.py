@@ -1,4 +1,4 @@
-"""What is shipped, what may import what, and what documents promise: conventions held by a machine."""
+"""Tests of packaging: shipped files, importable names, and the lists in documents."""
 
 import importlib.util
 import re
@@ -17,7 +17,7 @@ in_repository = pytest.mark.skipif(not (ROOT / "models").is_dir(), reason="needs
 
 
 def test_generic_names_are_never_importable():
-    """Asked of a fresh interpreter outside of the repository: `models` and `guides` must not reach site-packages."""
+    """In a new interpreter outside the repository, `models` and `guides` are not importable."""
     code = "import importlib.util as u, pgm_control.models, pgm_control.guides, sys\n" + (
         "print([n for n in ('models', 'guides', 'tests', 'examples') if u.find_spec(n) or n in sys.modules])"
     )
@@ -25,7 +25,7 @@ def test_generic_names_are_never_importable():
     installed = "site-packages" in origin
     command = [sys.executable, "-c", code] if installed else [sys.executable, "-P", "-c", code]
     if not installed:
-        pytest.skip("pgm_control comes from the source tree here; .ci/run asks this of the wheel")
+        pytest.skip("pgm_control comes from the source tree here; .ci/run runs this test on the wheel")
     result = subprocess.run(command, cwd=Path(origin).parent.parent, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -36,7 +36,7 @@ def test_nothing_was_imported_under_a_bare_name():
 
 @in_repository
 def test_every_file_of_the_package_is_shipped():
-    """Asked of the wheel too, by .ci/run: maps in Markdown, for who reads the source, stay behind."""
+    """Every file except Markdown pages is in the package; .ci/run also runs this test on the wheel."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for path in map(Path, listed.splitlines()):
         if path.parts[0] in ("pgm_control", "models", "guides") and not (ROOT / path).is_symlink():
@@ -58,10 +58,12 @@ def test_the_top_level_is_as_designed():
     assert folders == {".ci", "docs", "examples", "guides", "models", "pgm_control", "tests"}
 
 
-def test_public_names_are_those_that_are_imported():
+def test_public_names_are_the_names_of_their_objects():
     for name in pgm_control.__all__:
         value = getattr(pgm_control, name)
-        assert getattr(value, "__name__", name) in (name, "Progress"), "each name is that of its function or class"
+        assert getattr(value, "__name__", name) in (name, "Progress"), (
+            "each public name equals the name of its function or class"
+        )
     assert len(set(pgm_control.__all__)) == len(pgm_control.__all__)
     assert set(pgm_control.__all__) <= set(dir(pgm_control))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -69,7 +71,7 @@ def test_public_names_are_those_that_are_imported():
 
 
 def test_no_folder_hides_a_public_name():
-    """Whichever is imported first: `pgm_control.x` is the public x, never a folder of that name."""
+    """For any order of imports, `pgm_control.x` is the public x, never a folder of that name."""
     folders = {path.parent.name for path in CORE.glob("*/__init__.py")}
     assert not folders & set(pgm_control.__all__)
 
@@ -117,7 +119,7 @@ def test_the_table_of_names_is_the_list_of_public_names():
 
 @in_repository
 def test_the_map_names_every_folder_and_no_other():
-    """A row of the table for each."""
+    """The table has one row for each folder."""
     text = (ROOT / "pgm_control" / "README.md").read_text(encoding="utf8")
     named = set(re.findall(r"^\| *\d* *\| `([\w/]+)/`", text, flags=re.MULTILINE))
     inits = [path for folder in (CORE, CORE / "models", CORE / "guides") for path in folder.rglob("*/__init__.py")]
@@ -127,7 +129,7 @@ def test_the_map_names_every_folder_and_no_other():
 
 
 def test_the_shape_checker_is_on(pytestconfig):
-    """Where it is asked for, as against the wheel: it takes two fifths of the time of the suite."""
+    """The checker is optional, because it takes two fifths of the time of the suite; .ci/run requests it."""
     if not pytestconfig.getoption("jaxtyping_packages"):
         pytest.skip("pytest --jaxtyping-packages=pgm_control,beartype.beartype checks the shapes of every call")
     import torch
@@ -138,7 +140,7 @@ def test_the_shape_checker_is_on(pytestconfig):
         certainty_equivalent(torch.zeros(2, 3), torch.zeros(3, 2), 1.0, 1.0)
 
 
-def test_help_answers_without_torch():
+def test_help_of_the_command_does_not_import_torch():
     code = (
         "import sys, pgm_control.cli.main; print(sorted({'torch', 'pyro', 'numba', 'matplotlib'} & set(sys.modules)))"
     )

@@ -1,4 +1,4 @@
-"""The front door is true: every code block of the README runs and prints what it says; its figures are measured."""
+"""Tests of the README: every code block runs and prints the quoted output; its figures of speed are measured."""
 
 import contextlib
 import io
@@ -20,13 +20,13 @@ README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf8") if README.exists() else ""
 RUN = ("python", "sh")
 READ = ("text", "bibtex")  # no code
-BY_CI = ("main", "test")  # commands that install: .ci/run runs them in empty environments
+BY_CI = ("main", "test")  # commands that install; .ci/run runs them in empty environments
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not TEXT, reason="the README is not shipped with the package")]
 
 
 class Block(NamedTuple):
-    """A fenced block: its mark for .ci/run, its language, its body, and whether it follows the one before at once."""
+    """A fenced block: its mark for .ci/run, its language, its body, and whether it directly follows another block."""
 
     mark: str
     language: str
@@ -46,17 +46,17 @@ def blocks(text):
 
 
 def outputs(text):
-    """Each block that is run, with the text that promises its output, or none."""
+    """Return each block that is run, with its quoted output, or an empty text."""
     found = blocks(text)
     for block in found:
         if block.language not in RUN + READ:
-            raise ValueError(f"a block of the README is {block.language!r}, which nobody runs: {block.body[:60]}")
+            raise ValueError(f"a block of the README is {block.language!r}, which no test runs: {block.body[:60]}")
     promised = [each.body if each.follows and each.language == "text" else "" for each in found[1:]] + [""]
     return [(block, said) for block, said in zip(found, promised, strict=True) if block.language in RUN]
 
 
 def assert_same(said, promised):
-    """The same words, and numbers that agree to one unit of the last digit that is promised."""
+    """Assert equal words, and numbers that agree to one unit of the last quoted digit."""
     words = [" ".join(NUMBER.sub("#", each).split()) for each in (said, promised)]
     assert words[0] == words[1], f"it prints\n{said}"
     for found, number in zip(NUMBER.findall(said), NUMBER.findall(promised), strict=True):
@@ -64,7 +64,7 @@ def assert_same(said, promised):
         assert float(found) == pytest.approx(float(number), abs=1.01 * unit), f"it prints\n{said}"
 
 
-def test_the_python_blocks_print_what_follows_them():
+def test_the_python_blocks_print_their_quoted_output():
     namespace: dict[str, object] = {}
     for block, promised in outputs(TEXT):
         if block.language == "python":
@@ -79,7 +79,7 @@ def test_the_first_example_is_short():
 
 
 def test_the_commands_run(tmp_path):
-    """As printed, in an empty folder."""
+    """The commands run as quoted, in an empty folder."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent), "PATH": path}
     for block, promised in outputs(TEXT):
@@ -99,7 +99,7 @@ def test_the_two_commands_that_install_are_run_by_ci():
         assert f'bash -euo pipefail -c "${mark}_command"' in script
 
 
-def test_no_code_hides_in_an_indented_block():
+def test_no_code_is_in_an_indented_block():
     outside = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert not [line for before, line in pairwise(outside.splitlines()) if not before and line.startswith("    ")]
 
@@ -107,16 +107,16 @@ def test_no_code_hides_in_an_indented_block():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("```ruby\nputs 1\n```\n", "nobody runs"),
-        ("```\nx\n```\n", "nobody runs"),
+        ("```ruby\nputs 1\n```\n", "no test runs"),
+        ("```\nx\n```\n", "no test runs"),
     ],
 )
-def test_a_language_that_is_not_known_is_refused(text, why):
+def test_an_unknown_language_is_refused(text, why):
     with pytest.raises(ValueError, match=why):
         outputs(text)
 
 
-def test_what_is_promised_is_held_to():
+def test_quoted_output_is_compared():
     assert_same("a  1.2345\n", "a 1.2344")
     for said in ("a 1.2347", "b 1.2345", "a 1.2345 2"):
         with pytest.raises(AssertionError):

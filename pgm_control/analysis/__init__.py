@@ -1,3 +1,3 @@
-"""What a guide believes, what it earns, and where the difference comes from."""
+"""Analyses of a guide: what it believes, what it earns, and where the difference comes from."""
 
 __all__: list[str] = []

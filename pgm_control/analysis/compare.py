@@ -1,4 +1,4 @@
-"""Free and clamped side by side: exact, fitted, scored and explained."""
+"""Comparison of free and clamped inference on one model: exact, fitted, scored and explained."""
 
 import json
 import math
@@ -31,17 +31,17 @@ _OTHER = 0.05  # of the true return
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """What `compare` found. Printing it prints the scorecard and the explanation.
+    """The result of `compare`. Printing it prints the scorecard and the explanation.
 
     Attributes:
         model: the model.
-        name: what to call it in titles.
+        name: the name of the problem in titles.
         free, clamped: the exact optimum of each guide.
-        fits: "free" and "clamped", as far as they came.
-        scorecard: exact and fitted side by side.
-        explanation: why they differ.
-        settings: what was asked for.
-        command: how to do it again, if it was said.
+        fits: the fits of "free" and "clamped", those that were run.
+        scorecard: the exact and the fitted guides side by side.
+        explanation: why the two guides differ.
+        settings: the settings of the call.
+        command: the command that reproduces this result, or None.
     """
 
     model: MarkovModel
@@ -56,14 +56,15 @@ class Comparison:
 
     @property
     def untrained(self) -> tuple[str, ...]:
-        """Guides whose fit reached the optimum, and yet earns something else in the true world than the optimum does.
+        """The guides whose fit reached the optimal ELBO, but not the true return of the optimum.
 
-        An ELBO is an average over what the guide imagines: where it never expects to be, its policy is not trained.
+        An ELBO is an average over the guide's own trajectories: its policy is not trained in states that it does not
+        expect to visit.
         """
         return tuple(name for name in self.fits if self.short_of_optimum(name) < _REACHED and self._earns_other(name))
 
     def short_of_optimum(self, name: str) -> float:
-        """How far the ELBO of the fit "free" or "clamped" is below the exact optimum of its guide, in nats."""
+        """The exact optimum minus the ELBO of the fit "free" or "clamped", in nats."""
         return self.scorecard.scores[f"{name}, exact"].elbo - self.scorecard.scores[f"{name}, fitted"].elbo
 
     def _earns_other(self, name: str) -> bool:
@@ -71,7 +72,7 @@ class Comparison:
         return abs(fitted - exact) > _OTHER * abs(exact)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the tables and the curves, for JSON. Infinities are the strings "inf" and "-inf"."""
+        """Return all results except tables and curves, for JSON. Infinities are the strings "inf" and "-inf"."""
         mdp = self.model.mdp
         explanation = asdict(self.explanation)
         for event in explanation["events"]:
@@ -96,7 +97,7 @@ class Comparison:
         return _plain(found)
 
     def save(self, path: str | Path) -> None:
-        """Write `to_dict()` as JSON, whole or not at all."""
+        """Write `to_dict()` as JSON; the file is written completely or not at all."""
         write_whole(path, (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode())
 
     def _fit_facts(self, name: str) -> dict[str, Any]:
@@ -110,15 +111,15 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        """The scorecard, then the explanation."""
+        """The text of the scorecard and of the explanation."""
         return f"{self.scorecard}\n\n{self.explanation}"
 
     def __repr__(self) -> str:
-        """The finding in one line."""
+        """The headline in one line."""
         return f"Comparison({self.name}: {self.explanation.headline})"
 
     def _repr_html_(self) -> str:
-        """Scorecard, explanation and fits, for a notebook."""
+        """The scorecard, the explanation and the fits as HTML, for a notebook."""
         fits = [
             f"{name}, fitted: {counted(found.num_steps, 'step')} in {found.seconds:.1f} s, "
             f"{amount(self.short_of_optimum(name))} nats below its optimum. {found.status.message}"
@@ -139,22 +140,22 @@ def compare(
     name: str = "this problem",
     command: str | None = None,
 ) -> Comparison:
-    """Fit the free and the clamped guide to a model, beside the exact optimum of each, and explain the difference.
+    """Compare the free and the clamped guide on a model: exact optima, fits and an explanation of the difference.
 
     Args:
         model: a tabular model of positive temperature.
-        num_steps: at most so many steps of `fit` for each guide.
+        num_steps: the maximum number of steps of `fit` for each guide.
         seed: an integer, the same for both fits; a generator; or None for torch's global generator.
         progress: called after every step with the number of steps of both fits so far and "free_elbo" or
             "clamped_elbo", in nats.
-        name: what to call the problem in titles.
-        command: how to do it again, to be kept with the results.
+        name: the name of the problem in titles.
+        command: the command that reproduces this result, stored with it.
 
     Returns:
-        A `Comparison`. Ctrl-C during a fit keeps what there is of it and leaves out the fit after it.
+        A `Comparison`. After Ctrl-C it holds the interrupted fit, and no fit that would have come after it.
 
     Raises:
-        InvalidArgument: at temperature 0, or naming the argument.
+        InvalidArgument: if the temperature is 0, or an argument is invalid; the message names it.
     """
     require_seed(seed)
     explanation = explain(model)
@@ -190,7 +191,7 @@ def compare(
 
 
 def _counted_on(progress: Progress, guide: str, before: int) -> Progress:
-    """The progress of one of several fits: steps counted on from those `before`, metrics with the guide's name."""
+    """The progress of one of several fits: step numbers start after `before`, metrics carry the guide's name."""
     return lambda step, metrics: progress(before + step, {f"{guide}_{name}": value for name, value in metrics.items()})
 
 

@@ -1,4 +1,4 @@
-"""The optimism at which an agent changes its mind."""
+"""The critical optimism: the β at which the preferred action changes."""
 
 from dataclasses import dataclass
 from typing import final
@@ -10,17 +10,17 @@ from ..inference.exact.infer import infer
 from ..text.wording import action_phrase, state_phrase
 from ..trajectories.blocks import MarkovModel, require_model
 
-_ROUNDINGS = 1000  # that a difference of two log-probabilities may have seen
+_ROUNDINGS = 1000  # the rounding errors that a difference of two log-probabilities may accumulate
 
 
 @final
 @dataclass(frozen=True)
 class CriticalOptimism:
-    """Where the preferred action flips; `float(…)` gives β.
+    """The β at which the preferred action changes; `float(…)` returns β.
 
     Attributes:
-        optimism: β.
-        before, after: the preferred action just below and just above.
+        optimism: the critical β.
+        before, after: the preferred action on either side of β; `before` holds on the side of `between[0]`.
     """
 
     optimism: float
@@ -28,7 +28,7 @@ class CriticalOptimism:
     after: int
 
     def __float__(self) -> float:
-        """β."""
+        """The critical β."""
         return self.optimism
 
 
@@ -42,21 +42,22 @@ def critical_optimism(
 ) -> CriticalOptimism:
     """The β at which the most probable action in a state changes, by bisection.
 
-    Actions whose log-probabilities differ by no more than rounding are equal, and of equals the first is preferred: two
-    actions that are alike do not flip.
+    Actions whose log-probabilities differ by no more than rounding count as equal, and the first of equal actions is
+    preferred. So two equal actions do not change places.
 
     Args:
         model: the tabular model.
-        state: its index or its name.
+        state: the index or the name of the state.
         t: the step, 0 … T−1.
-        between: two β that prefer different actions. If there are several flips between them, one is found.
-        tolerance: of β.
+        between: two β with different preferred actions. If the action changes several times between them, one of the
+            changes is found.
+        tolerance: the tolerance of β.
 
     Returns:
         A `CriticalOptimism`.
 
     Raises:
-        InvalidArgument: if there is no such state or step, or both ends prefer the same action.
+        InvalidArgument: if the state or the step does not exist, or both ends prefer the same action.
     """
     require_model(model, in_nats=True)
     mdp = model.mdp

@@ -1,4 +1,4 @@
-"""What a guide of an ensemble's joint problem believes of the members, does in each, and truly earns there."""
+"""Analysis of a guide of an ensemble's joint problem: its beliefs, policies and true returns by member."""
 
 import torch
 from jaxtyping import Float
@@ -11,12 +11,12 @@ from .evaluate import true_return
 
 
 def believed_weights(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, " member"]:
-    r"""The probabilities that a guide of the joint problem gives the members, $q(m) = \sum_s q(m, s_0 = s)$."""
+    r"""The probabilities that a guide of the joint problem assigns to the members, $q(m) = \sum_s q(m, s_0 = s)$."""
     return guide.blocks().log_initial.detach().exp().unflatten(0, (len(ensemble.members), -1)).sum(-1)
 
 
 def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Blocks:
-    """What a guide of the joint problem believes and does, once it has made up its mind for a member.
+    """The blocks of a guide of the joint problem, conditional on one member.
 
     Args:
         ensemble: the members.
@@ -24,11 +24,11 @@ def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Bl
         member: the name or the index of a member.
 
     Returns:
-        The blocks given the member, over its own states and faces. Where the guide rules the member out, the start is
-        the member's own.
+        The conditional blocks, over the member's own states and outcomes. If the guide gives the member probability 0,
+        the start is the member's own.
 
     Raises:
-        InvalidProblem: if there is no such member.
+        InvalidProblem: if the member does not exist.
     """
     members, names = ensemble.members, ensemble.names
     given = names.index(member) if member in names else member
@@ -46,7 +46,7 @@ def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Bl
 
 
 def member_returns(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, "member member"]:
-    """What the plan for each member (rows) truly earns in each member (columns), in reward units.
+    """The true return of the policy for each member (rows) in each member (columns), in reward units.
 
     An agent that draws the member it plans for from `believed_weights(ensemble, guide)` earns
     `believed_weights @ member_returns @ ensemble.weights` on average.

@@ -1,4 +1,4 @@
-"""What a guide believes it earns, and what its policy earns in the true world. Exact."""
+"""Exact evaluation: the return that a guide imagines, and the return of its policy in the true world."""
 
 from dataclasses import dataclass
 from typing import final
@@ -22,12 +22,13 @@ from ..trajectories.tabulate import tabulate
 @final
 @dataclass(frozen=True)
 class Evaluation:
-    """The exact account of a guide or a policy.
+    """The exact evaluation of a guide or a policy.
 
     Attributes:
-        true_return: $E_{p, π}[Σ_t γ^t r_t]$, its policy in the true world, in reward units; the final reward included.
+        true_return: $E_{p, π}[Σ_t γ^t r_t]$, the return of its policy in the true world, in reward units; it includes
+            the final reward.
         imagined_return: the same under the guide's own start and dynamics, in reward units.
-        policy_entropy: entropy of the policy summed over the steps, along true trajectories, in nats.
+        policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
         elbo: the guide's ELBO, in nats.
     """
 
@@ -38,7 +39,7 @@ class Evaluation:
 
     @property
     def delusion(self) -> float:
-        """Imagined minus true return, in reward units; 0 where they are equal, were it at −inf."""
+        """Imagined minus true return, in reward units; 0 if they are equal, even if both are −inf."""
         equal = self.imagined_return == self.true_return
         return 0.0 if equal else self.imagined_return - self.true_return
 
@@ -50,13 +51,14 @@ def evaluate(
     """Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
 
     Args:
-        model: the tabular model that says what is true.
+        model: the tabular model, which defines the true world.
         guide_or_policy: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
-            (time, state, action) or (state, action). A bare policy leaves the world as it is, so it imagines the truth.
+            (time, state, action) or (state, action). A bare policy comes with the true start and dynamics, so its
+            delusion is 0.
 
     Raises:
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
-        InvalidArgument: at temperature 0, where the ELBO is not defined.
+        InvalidArgument: if the temperature is 0, where the ELBO is not defined.
     """
     require_model(model, in_nats=True)
     with torch.no_grad():
@@ -72,7 +74,7 @@ def evaluate(
 
 
 def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> float:
-    """$E_{p, π}[Σ_t γ^t r_t]$, what a policy earns in this world, in reward units."""
+    """The return of a policy in this MDP, $E_{p, π}[Σ_t γ^t r_t]$, in reward units."""
     return _expected_return(mdp, _true_visits(mdp, log_policy))
 
 
@@ -82,30 +84,30 @@ def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]
 
 
 def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | None = None) -> float:
-    r"""The objective $J_\beta$ of a guide, in nats, exactly: what `infer(model, optimism)` makes largest.
+    r"""The exact objective $J_\beta$ of a guide, in nats; `infer(model, optimism)` maximises it.
 
     Args:
         model: the tabular model.
         guide: anything with `blocks()`.
-        optimism: β, a number or an `Optimism`; that of the guide unless given. A block with β = 0 is taken to be the
-            model's, and costs nothing.
+        optimism: β, a number or an `Optimism` (default: the guide's own). A block with β = 0 is taken to be the model's
+            and costs nothing.
 
     Raises:
-        InvalidArgument: if the guide does not say its optimism and none is given.
+        InvalidArgument: if the guide has no attribute `optimism` and none is given.
         InvalidGuide: if the guide does not fit the model.
     """
     require_model(model, in_nats=True)
     given = getattr(guide, "optimism", None) if optimism is None else optimism
     if given is None:
         raise InvalidArgument(
-            f"`optimism` must be given, because {type(guide).__name__} does not say its own. 1.0 gives the ELBO."
+            f"`optimism` must be given, because {type(guide).__name__} does not define its own. 1.0 gives the ELBO."
         )
     with torch.no_grad():
         return float(objective_of(model, tabulate(model, guide), Optimism.of(given)))
 
 
 def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
-    """Σ over all visits of their probability times their reward; impossible visits count nothing."""
+    """The expected return: the sum of probability times reward; outcomes of probability 0 add 0."""
     total = float(weighted(visits.outcome, mdp.reward).sum())
     if mdp.final_reward is None:
         return total

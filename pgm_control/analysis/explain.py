@@ -1,4 +1,4 @@
-"""Why free and clamped inference differ on a problem, in plain sentences with exact numbers."""
+"""Explanations of why free and clamped inference differ on a problem, in sentences with exact numbers."""
 
 from dataclasses import dataclass
 from typing import final
@@ -22,20 +22,20 @@ from .sentences import Choice
 @final
 @dataclass(frozen=True)
 class Explanation:
-    """Sentences, and the numbers that stand in them. Printing it prints the sentences.
+    """The result of `explain`: sentences and the numbers in them. Printing it prints the sentences.
 
     Attributes:
         sentences: the explanation.
         headline: the finding in one sentence.
-        differs: False where the two guides agree.
-        events: those that the guide tilts the most, one a state, the most tilted first; empty if none.
-        at_start: what each does first, in the most probable start.
-        choice: the choice to look at: `at_start`, or, if they nearly agree there, where they differ the most.
-        flip: the β between 0 and `optimism` at which the action preferred there changes; None if the two prefer the
-            same one, or if it was not asked for.
-        free, clamped: what each imagines, truly earns, and reaches as an ELBO, at its exact optimum. `free` is the
-            guide explained: the free one unless another optimism was asked for.
-        optimism: β of the guide explained.
+        differs: whether the two guides differ.
+        events: the random events that the guide tilts most, one per state, in descending order; empty if none.
+        at_start: the first choice of each guide, in the most probable start state.
+        choice: the most informative choice: `at_start`, or, if they nearly agree there, the one that differs most.
+        flip: the β between 0 and `optimism` at which the preferred action of `choice` changes; None if both prefer the
+            same action, or if it was not requested.
+        free, clamped: the evaluation of each guide at its exact optimum. `free` is the guide that is explained
+            (default: the free guide).
+        optimism: β of the guide that is explained.
     """
 
     sentences: tuple[str, ...]
@@ -51,16 +51,16 @@ class Explanation:
 
     @property
     def price_of_optimism(self) -> float:
-        """True return of the clamped guide minus that of the one explained, in reward units."""
+        """True return of the clamped guide minus that of the explained guide, in reward units."""
         return self.clamped.true_return - self.free.true_return
 
     @property
     def gap(self) -> float:
-        """ELBO of the guide minus that of the clamped one, in nats; never negative for the free guide."""
+        """ELBO of the explained guide minus that of the clamped guide, in nats; never negative for the free guide."""
         return self.free.elbo - self.clamped.elbo
 
     def __str__(self) -> str:
-        """The sentences, one a line."""
+        """The sentences, one per line."""
         return "\n".join(self.sentences)
 
     def __repr__(self) -> str:
@@ -68,28 +68,30 @@ class Explanation:
         return str(self)
 
     def _repr_html_(self) -> str:
-        """The headline and the sentences, for a notebook."""
+        """The headline and the sentences as HTML, for a notebook."""
         return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
 def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> Explanation:
-    r"""Say which dice a guide believes in, what it does about it, and what that costs in the true world.
+    r"""Explain the dynamics that a guide believes in, the actions that follow, and their cost in the true world.
 
-    The guide is the exact optimum of $J_\beta$ for one β, free unless asked for; it is held against the clamped one.
-    All numbers are exact: those of `infer(model, optimism)`, `infer(model, 0.0)`, `evaluate` and `critical_optimism`.
-    With a discount, survival is clamped in both.
+    The guide is the exact optimum of $J_\beta$ for one β (default: the free guide); it is compared with the clamped
+    guide. All numbers are exact: those of `infer(model, optimism)`, `infer(model, 0.0)`, `evaluate` and
+    `critical_optimism`. With a discount, survival is clamped in both.
 
     Args:
         model: a tabular model of positive temperature.
-        optimism: β of the start and the dice, a number, or an `Optimism` of one. A negative one believes in bad luck.
-        flip: whether to look for the β at which the preferred action changes, which is some thirty times the work of
-            `infer`.
+        optimism: β of the start and the dynamics, a number, or an `Optimism` with one number. A guide with a negative β
+            believes in bad luck.
+        flip: whether to search for the β at which the preferred action changes, which costs about thirty times as
+            much as `infer`.
 
     Raises:
-        InvalidArgument: at temperature 0, where free inference is not defined, or if `optimism` is not one number.
+        InvalidArgument: if the temperature is 0, where free inference is not defined, or if `optimism` is not one
+            number.
     """
     require_model(model, in_nats=True)
-    beta = Optimism.of(optimism).number("For others look at scorecard(model, {…: infer(model, optimism)}).")
+    beta = Optimism.of(optimism).number("For others use scorecard(model, {…: infer(model, optimism)}).")
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
     events = tilted_events(model, posterior)
@@ -137,19 +139,19 @@ def _choice(free: Posterior, clamped: Posterior, t: int, state: int) -> Choice:
 
 
 def _most_different(free: Posterior, clamped: Posterior) -> Choice:
-    """Where the policies differ the most, weighted by how often the two imagine to be there."""
+    """The choice where the policies differ most, weighted by the visits that the two guides imagine."""
     apart = (free.policy - clamped.policy).abs().amax(-1)
     visited = (free.marginals().state + clamped.marginals().state)[:-1] / 2
     return _choice(free, clamped, *divmod(int((visited * apart).argmax()), apart.shape[1]))
 
 
 def _flip(model: MarkovModel, choice: Choice, optimism: float) -> CriticalOptimism | None:
-    """Where the preferred action changes; None if both prefer the same, or all but the same."""
+    """The β at which the preferred action changes; None if both prefer the same action, or nearly agree."""
     if choice.apart < say.NEARLY_ALIKE or choice.free.index(max(choice.free)) == choice.clamped.index(
         max(choice.clamped)
     ):
         return None
     try:
         return critical_optimism(model, choice.state, choice.time, between=(0.0, optimism))
-    except InvalidArgument:  # equal up to rounding at one of the two
+    except InvalidArgument:  # the actions are equal up to rounding at one of the two β
         return None

@@ -1,4 +1,4 @@
-"""What optimism costs, and buys: the policies of a dial tried in the true world.
+"""The frontier: true returns of the optimal policies for a range of optimism β.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -32,15 +32,15 @@ GRID = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 @final
 @dataclass(frozen=True)
 class FrontierPoint:
-    """One optimism: what its policy imagines, and what it earns in the true world.
+    """The results for one optimism: the return that its policy imagines, and its true returns.
 
     Attributes:
-        optimism: β, a number or an `Optimism`, as it was given.
-        objective: the best $J_β$, in nats.
-        imagined_return: in reward units.
+        optimism: β, a number or an `Optimism`, as it was passed.
+        objective: the optimal $J_β$, in nats.
+        imagined_return: the imagined return, in reward units.
         mean, deviation: mean and standard deviation of the true return, in reward units.
-        cvar: mean of the worst share of true returns, in reward units; None if it was not asked for.
-        success: probability of a true return of at least the target; None without one.
+        cvar: the CVaR of the true return, in reward units; None if no level was given.
+        success: the probability of a true return of at least the target; None if no target was given.
     """
 
     optimism: float | Optimism
@@ -53,7 +53,7 @@ class FrontierPoint:
 
     @property
     def delusion(self) -> float:
-        """Imagined minus true mean return, in reward units; 0 where they are equal, were it at −inf."""
+        """Imagined minus true mean return, in reward units; 0 if they are equal, even if both are −inf."""
         return 0.0 if self.imagined_return == self.mean else self.imagined_return - self.mean
 
 
@@ -62,7 +62,7 @@ _HEADINGS = {
     "objective": ("objective", "[nats]"),
     "imagined_return": ("imagined return", "[reward]"),
     "mean": ("true mean", "[reward]"),
-    "deviation": ("deviation", "[reward]"),
+    "deviation": ("std. dev.", "[reward]"),
     "cvar": ("CVaR", "[reward]"),
     "success": ("success", ""),
 }
@@ -71,12 +71,12 @@ _HEADINGS = {
 @final
 @dataclass(frozen=True)
 class Frontier:
-    """The points of a dial, in the order given.
+    """The frontier points, in the order given.
 
     Attributes:
-        points: one an optimism.
-        cvar_level: the share of the worst returns that `cvar` is the mean of; None without it.
-        target: the return that counts as success; None without it.
+        points: one point for each optimism.
+        cvar_level: the share of the worst returns that `cvar` averages; None if CVaR was left out.
+        target: the return that counts as success; None if none was given.
     """
 
     points: tuple[FrontierPoint, ...]
@@ -85,39 +85,39 @@ class Frontier:
 
     @property
     def best(self) -> FrontierPoint:
-        """That of the highest true mean; of equals the first."""
+        """The point with the highest true mean; the first of equals."""
         return max(self.points, key=lambda point: point.mean)
 
     def __repr__(self) -> str:
-        """The number of points and the best of them."""
+        """The number of points and the best point."""
         best = self.best
         return f"Frontier({len(self.points)} points, best true mean {best.mean:.6g} at optimism {best.optimism})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; an `Optimism` as its text, infinities as text."""
+        """Return plain values; an `Optimism` and infinities become text."""
         return {"cvar_level": self.cvar_level, "target": self.target, "points": [_record(each) for each in self.points]}
 
     def save(self, path: str | Path) -> None:
-        """Write a .json of everything or a .csv with a line a point, whole or not at all.
+        """Write a .json with everything or a .csv with one row per point, completely or not at all.
 
         Raises:
-            InvalidArgument: for another suffix.
+            InvalidArgument: if the suffix is another one.
         """
         save_records(path, self.to_dict(), [_record(each) for each in self.points])
 
     def __str__(self) -> str:
-        """A table for a terminal."""
+        """The table as text, for a terminal."""
         return grid(*self._table())
 
     def _repr_html_(self) -> str:
-        """A table for a notebook."""
+        """The table as HTML, for a notebook."""
         return html_grid(*self._table())
 
     def _table(self) -> tuple[list[list[str]], list[list[str]]]:
         shown = [key for key in _HEADINGS if getattr(self.points[0], key) is not None]
         units = dict(_HEADINGS)
         if self.cvar_level is not None:
-            units["cvar"] = (f"worst {100 * self.cvar_level:g} %", "[reward]")
+            units["cvar"] = (f"CVaR {100 * self.cvar_level:g} %", "[reward]")
         if self.target is not None:
             units["success"] = (f"P(return ≥ {amount(self.target)})", "")
         head = [[units[key][line] for key in shown] for line in (0, 1)]
@@ -132,20 +132,20 @@ def frontier(
     target: float | None = None,
     resolution: float | None = None,
 ) -> Frontier:
-    """Turn the dial, and try each policy in the true world: mean, deviation, CVaR and success, exactly.
+    """Evaluate the optimal policy of each β in the true world: exact mean, deviation, CVaR and success rate.
 
     Args:
         model: the tabular model.
-        optimism: the β to try, numbers or `Optimism`s.
-        cvar_level: CVaR is the mean return of so large a share of the worst episodes; None leaves it out.
-        target: in reward units; a return of at least that much is a success. None leaves it out.
-        resolution: as in `return_distribution`, for rewards of which too many different sums are possible.
+        optimism: the values of β, numbers or `Optimism`s.
+        cvar_level: the share of the worst episodes over which CVaR averages the return; None leaves it out.
+        target: a return of at least this many reward units is a success; None leaves it out.
+        resolution: as in `return_distribution`, for rewards with too many different possible sums.
 
     Returns:
         A `Frontier`; print it, or show it in a notebook.
 
     Raises:
-        InvalidArgument: if `optimism` is empty, a level is no share, or there are too many different returns.
+        InvalidArgument: if `optimism` is empty, `cvar_level` is not a share, or there are too many different returns.
 
     References:
         [howard1972], [rockafellar2002]

@@ -1,4 +1,4 @@
-"""The ledger: how far a guide is from the exact answer, split into who is to blame.
+"""The ledger: the gap between a guide's ELBO and the log evidence, decomposed by block, step, state and action.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -32,8 +32,8 @@ from ..trajectories.samples import Occupancy
 from ..trajectories.tabulate import tabulate
 from .ledger_result import Ledger
 
-_EVENTS = 5  # that are kept
-_SLACK = 4096  # in units of rounding: how far a clamped block may be from the model's
+_EVENTS = 5  # the number of random events that are kept
+_SLACK = 4096  # units of rounding that a clamped block may differ from the model's
 
 
 @torch.no_grad()
@@ -42,33 +42,35 @@ def ledger(
     guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
     optimism: OptimismLike = FREE,
 ) -> Ledger:
-    r"""Split the gap between a guide and the exact posterior, exactly.
+    r"""Decompose the gap between a guide and the exact posterior, exactly.
 
     $$\log p(O) - \mathrm{ELBO}(q) = KL(q(s_0) \,\|\, q^*(s_0)) + \sum_t E_q\bigl[KL(\pi_t \,\|\, \pi^*_t)
         + KL(q_t(k) \,\|\, q^*_t(k)) + KL(\text{survival}_t \,\|\, \text{survival}^*_t)\bigr]$$
 
-    with $q^*$ the exact posterior, every block free, and the expectation over the guide's own trajectories. Both
-    sides are infinite where the guide goes and the posterior cannot. With a discount the posterior frees survival too;
-    a guide that does not pays for it. With another optimism the same identity holds for its objective,
+    Here $q^*$ is the exact posterior with every block free, and the expectation is over the guide's own trajectories.
+    Both sides are infinite if the guide reaches what the posterior cannot reach. With a discount the posterior frees
+    survival too, and a guide with clamped survival pays for it. For another optimism the same identity holds for its
+    objective,
 
     $$J_\beta^* - J_\beta(q) = \tfrac1{\beta_0} KL(q(s_0) \,\|\, q^*(s_0)) + \sum_t E_q\bigl[KL(\pi_t \,\|\, \pi^*_t)
         + \tfrac1\beta KL(q_t \,\|\, q^*_t) + \tfrac1{\beta_s} KL(\text{survival}_t \,\|\, \text{survival}^*_t)\bigr],$$
 
-    where a block with β = 0 must be the model's: its entry is then 0, else infinite. The entry of a block with β < 0 is
-    negative: an adversary that is not the worst. Parts of blocks with their own β, by table or by factor, are charged
-    alike. Where nothing is possible, log p(O) = −inf, every guide is as good as any other, and all entries are 0.
+    where a block with β = 0 must be the model's: its entry is 0 if it is, and infinite if not. The entry of a block
+    with β < 0 is negative or 0: the adversary of the guide is not the worst possible. Parts of blocks with their own β,
+    by table or by factor, are treated in the same way. If no trajectory is possible, log p(O) = −inf, every guide is as
+    good as any other, and all entries are 0.
 
     Args:
         model: a tabular model with a positive temperature.
-        guide: anything with `blocks()`, or a policy, which leaves the world as it is (see `evaluate`).
-        optimism: β of the objective. A bare number leaves survival clamped, as in `infer`.
+        guide: anything with `blocks()`, or a policy, which comes with the true start and dynamics (see `evaluate`).
+        optimism: β of the objective. A number leaves survival clamped, as in `infer`.
 
     Returns:
-        The entries, in nats; print them.
+        A `Ledger` with the entries in nats; print it.
 
     Raises:
-        InvalidArgument: if the temperature is 0, if parts of `optimism` do not fit the model, or if with a negative
-            β some entries are +inf and others −inf.
+        InvalidArgument: if the temperature is 0, if parts of `optimism` do not fit the model, or if a negative β makes
+            some entries +inf and others −inf.
         InvalidGuide: if the guide does not fit the model.
 
     References:
@@ -97,7 +99,7 @@ def ledger(
 
 
 def _entries(best: Posterior, betas: Betas, q: Blocks, p: Blocks, visits: Occupancy) -> list[Tensor]:
-    """Of start, policy, dynamics and survival: their KL from the optimum, times visits and price."""
+    """The entries of start, policy, dynamics and survival: KL from the optimum times visits and price 1/β."""
     mdp, top, weights = best.model.mdp, best.factors, betas.weights()
     starts = sizes_of(mdp.initial_factors, mdp.num_states, betas.initial)
     outcomes = sizes_of(mdp.factors, mdp.num_outcomes, betas.dynamics)
@@ -123,7 +125,7 @@ def _charge(
     sizes: Any,
     weights: Any,
 ) -> Float[Tensor, "*row outcome"]:
-    """Face by face: log q/q* over β, for every part of the die; where β is 0, infinite unless q is the truth."""
+    """log q/q* over β by outcome, summed over the factors; at β = 0, 0 if q is the model's and infinite if not."""
     chains = [conditionals(each, sizes) for each in (log_q, log_best, log_true)]
     total: Tensor | None = None
     for i, (q, optimal, true, weight) in enumerate(zip(*chains, weights, strict=True)):
@@ -138,12 +140,12 @@ def _charge(
 
 
 def _weighed(probability: Tensor, x: Tensor) -> Tensor:
-    """Where the guide never is, nothing is charged, were it infinite."""
+    """Probability times x; 0 where the probability is 0, even if x is infinite."""
     return probability * torch.where(probability > 0, x, 0.0)
 
 
 def _continuation(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_state continuation"]:
-    """Log-probabilities of living on and of ending, by the state that a step leads to."""
+    """Log-probabilities of surviving and of ending, by the state that a step leads to."""
     alive = blocks.log_survival
     if alive is None:
         return mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.horizon, mdp.num_states, 2)
@@ -151,25 +153,25 @@ def _continuation(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_s
 
 
 def _optimal_continuation(best: Posterior, betas: Betas) -> Float[Tensor, "time next_state continuation"]:
-    """From the values: of an end that is all but impossible log(1 − survival) has no digits."""
+    """The optimal `_continuation`, computed from values: log(1 − survival) has no digits if survival is nearly 1."""
     model = best.model
     return tilt(_after(best), _continuation(model.blocks(), model.mdp), model.temperature, betas.survival)
 
 
 def _after(best: Posterior) -> Float[Tensor, "time next_state continuation"]:
-    """What living on and ending are worth, in reward units."""
+    """The values of surviving and of ending, in reward units."""
     return torch.stack((best.v[1:], torch.zeros_like(best.v[1:])), -1)
 
 
 def _reached(model: MarkovModel, blocks: Blocks, optimism: Optimism, entries: list[Tensor]) -> float:
-    """The guide's objective; −inf where it goes and the optimum cannot, or where a clamped block is not the model's."""
+    """The guide's objective; −inf if it reaches what the optimum cannot, or a clamped block is not the model's."""
     undefined = bool(torch.stack([entry.sum() for entry in entries]).sum().isnan())
     found = math.nan if undefined else float(objective_of(model, blocks, optimism))
     excluded = any(bool((entry == torch.inf).any()) for entry in entries)
     if undefined or (math.isnan(found) and not excluded):
         raise InvalidArgument(
-            "`guide` must stay where the optimum can go, in blocks with β > 0 or in those with β < 0, but leaves it in "
-            "both: the gap is infinity minus infinity. Give the guide the optimum's blocks in one of them."
+            "`guide` must stay on the support of the optimum, in blocks with β > 0 or in those with β < 0, but leaves "
+            "it in both: the gap is infinity minus infinity. Give the guide the optimum's blocks in one of them."
         )
     return -math.inf if excluded else found
 
@@ -193,5 +195,5 @@ def _jensen(best: Posterior, betas: Betas) -> Float[Tensor, "time state action"]
 
 
 def _difference(one: Tensor, other: Tensor) -> Tensor:
-    """0 where both are −inf."""
+    """The difference; 0 where both are −inf."""
     return torch.where(one == other, 0.0, one - other)

@@ -1,4 +1,4 @@
-"""The ledger: its entries in arrays, words, tables and files."""
+"""The result of `ledger`: arrays, a headline, tables and files."""
 
 import csv
 import html
@@ -24,9 +24,9 @@ from ..text.tables import grid, html_grid
 from ..text.wording import action_label, amount, chance, reward_phrase, state_label
 from ..trajectories.beliefs import Event
 
-_NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "dice", "survival": "survival"}
-_SHORT = {"initial": "start", "policy": "policy", "dynamics": "dice", "survival": "survival"}
-_PLACES, _STEPS = 5, 5  # in print
+_NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "the dynamics", "survival": "survival"}
+_SHORT = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}
+_PLACES, _STEPS = 5, 5  # how many are printed
 
 
 class _Place(NamedTuple):
@@ -39,7 +39,7 @@ class _Place(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What each block adds to the gap, in nats."""
+    """The contribution of each block to the gap, in nats."""
 
     initial: float
     policy: float
@@ -50,28 +50,28 @@ class Totals(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Ledger:
-    r"""The account that `ledger` draws up. Printing it prints a table; it can be saved, and gives arrays for heat maps.
+    r"""The result of `ledger`: the entries of the gap. It prints as tables, can be saved, and has arrays for heatmaps.
 
-    All entries are in nats and weighted by how often the guide expects to be there, so that they sum to the totals and
-    these to the gap. An infinite entry is where the guide goes and the optimum cannot.
+    All entries are in nats and weighted by the visits that the guide expects, so the entries sum to the totals and the
+    totals to the gap. An infinite entry marks what the guide can reach and the optimum cannot.
 
     Attributes:
         mdp: the problem, for names.
-        optimism: β of the objective: 1 everywhere unless asked for, where the objective is the ELBO.
-        log_evidence: log p(O), the best that any guide reaches; of another optimism its $J_\beta^*$.
-        elbo: of the guide; of another optimism its $J_\beta$; −inf where the gap is infinite.
+        optimism: β of the objective (default: 1 for every block, where the objective is the ELBO).
+        log_evidence: log p(O), the highest ELBO of any guide; for another optimism, $J_\beta^*$.
+        elbo: the guide's ELBO; for another optimism, its $J_\beta$. It is −inf if the gap is infinite.
         initial_by_state: q(s_0) log q/q*. Single entries may be negative: their sum is the KL.
-        policy_by_state: by step and state.
-        dynamics_by_pair: by step, state and action.
-        survival_by_state: by step, and state that it leads to; 0 without a discount.
-        delusion_by_step: $E_q[r_t] - E_{p,\pi}[r_t]$, in reward units, the final reward last; they sum to the
-            delusion of `evaluate`. 0 at a step where both are −inf.
-        jensen: $\log E\, e^x - E\, x$ over the true die, of $x = (r + V_{t+1})/\tau$ with the values of the optimum:
-            what freeing this one throw is worth, in nats, on arriving there. Infinite where the die has a forbidden
-            face beside a possible one.
-        events: those that the guide believes to control, against the true ones; at most one a state, the largest
-            expected KL first.
-        posterior_events: those that the optimum believes to control.
+        policy_by_state: the entries of the policy, by step and state.
+        dynamics_by_pair: the entries of the dynamics, by step, state and action.
+        survival_by_state: the entries of survival, by step and by the state reached; 0 without a discount.
+        delusion_by_step: $E_q[r_t] - E_{p,\pi}[r_t]$, in reward units, with the final reward last; the entries sum to
+            the delusion of `evaluate`. 0 at a step where both are −inf.
+        jensen: $\log E\, e^x - E\, x$ under the true dynamics, for $x = (r + V_{t+1})/\tau$ with the values of the
+            optimum: the gain from freeing this one event, in nats, for an agent that is there. Infinite if some
+            outcomes are forbidden and others are not.
+        events: the random events that the guide believes it controls, beside the true probabilities; at most one a
+            state, the largest expected KL first.
+        posterior_events: the random events that the optimum believes it controls.
     """
 
     mdp: TabularMDP
@@ -89,28 +89,28 @@ class Ledger:
 
     @property
     def totals(self) -> Totals:
-        """What each block adds."""
+        """The contribution of each block."""
         blocks = self.initial_by_state, self.policy_by_state, self.dynamics_by_pair, self.survival_by_state
         return Totals(*(float(each.sum()) for each in blocks))
 
     @property
     def gap(self) -> float:
-        """The sum of the totals: log p(O) − ELBO, without the digits that the difference loses."""
+        """The gap log p(O) − ELBO, computed as the sum of the totals, which is more precise than the difference."""
         return sum(self.totals)
 
     @property
     def policy_by_step(self) -> Float[Tensor, " time"]:
-        """What the actions of each step add."""
+        """The contribution of the actions of each step."""
         return self.policy_by_state.sum(-1)
 
     @property
     def dynamics_by_step(self) -> Float[Tensor, " time"]:
-        """What the dice of each step add."""
+        """The contribution of the dynamics of each step."""
         return self.dynamics_by_pair.sum((-1, -2))
 
     @property
     def survival_by_step(self) -> Float[Tensor, " time"]:
-        """What living through each step adds."""
+        """The contribution of survival of each step."""
         return self.survival_by_state.sum(-1)
 
     @property
@@ -140,7 +140,7 @@ class Ledger:
         return f"{how_much} of the gap is {what}: {amount(nats)} of {amount(gap)} nats."
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers and lists, for JSON; infinities as "inf" and "-inf", which `float` reads."""
+        """Return everything as numbers and lists, for JSON; infinities are "inf" and "-inf", which `float` reads."""
         arrays = (
             *("policy_by_step", "dynamics_by_step", "survival_by_step", "initial_by_state", "policy_by_state"),
             *("dynamics_by_pair", "survival_by_state", "delusion_by_step", "jensen"),
@@ -161,15 +161,15 @@ class Ledger:
         return _plain(found)
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, whole or not at all.
+        """Write the ledger to a file, completely or not at all.
 
         Args:
-            path: the suffix says how. .json: everything in `to_dict`. .csv: a tidy table of the gap with the columns
-                step, state, action, block, nats, in which entries of 0 are left out; the state of survival is that
-                which the step leads to.
+            path: the suffix selects the format. .json: everything in `to_dict`. .csv: a tidy table of the gap with the
+                columns step, state, action, block, nats, without the entries that are 0; for survival the state is
+                the one that the step leads to.
 
         Raises:
-            InvalidArgument: for another suffix.
+            InvalidArgument: if the suffix is another one.
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".json":
@@ -188,22 +188,22 @@ class Ledger:
         write_whole(path, content.encode())
 
     def __str__(self) -> str:
-        """A sentence and tables for a terminal."""
+        """The headline and the tables as text, for a terminal."""
         title, *rows = _rows(self)
         parts = [self.headline, grid([title], rows), _account(self)]
         places = _place_rows(self)
         if places:
-            parts.append("Where most of it is, summed over the steps:\n" + grid([_PLACE_TITLES], places, left=3))
+            parts.append("Largest entries, summed over the steps:\n" + grid([_PLACE_TITLES], places, left=3))
         return "\n\n".join([*parts, *_notes(self)])
 
     def _repr_html_(self) -> str:
-        """The same for a notebook."""
+        """The same as HTML, for a notebook."""
         title, *rows = _rows(self)
         parts = [heading(self.headline), html_grid([title], rows)]
         parts.append(f"<p>{html.escape(_account(self))}</p>")
         places = _place_rows(self)
         if places:
-            parts += ["<p>Where most of it is, summed over the steps:</p>", html_grid([_PLACE_TITLES], places, left=3)]
+            parts += ["<p>Largest entries, summed over the steps:</p>", html_grid([_PLACE_TITLES], places, left=3)]
         parts += ["<p>" + html.escape(note).replace("\n", "<br>") + "</p>" for note in _notes(self)]
         return "".join(parts)
 
@@ -214,7 +214,7 @@ class Ledger:
 
 
 def _entries(ledger: Ledger) -> Iterator[tuple[int, str, str, str, float]]:
-    """Step, state, action, block and nats of all entries but those of 0. The start is step 0."""
+    """Yield step, state, action, block and nats of all entries that are not 0. The start has step 0."""
     mdp = ledger.mdp
     for block, table in _by_block(ledger).items():
         timed = table[None] if block == "initial" else table
@@ -233,20 +233,20 @@ def _by_block(ledger: Ledger) -> dict[str, Tensor]:
 
 
 def _best(ledger: Ledger) -> str:
-    """What the guide is compared with: the posterior, if all that chance decides is free."""
+    """The name of the reference: "posterior" if every random event is free, else "optimum"."""
     beta, survives = ledger.optimism, ledger.mdp.discount == 1
     free = Optimism(beta.dynamics, beta.initial, 1.0 if survives else beta.survival).is_free
     return "posterior" if free else "optimum"
 
 
 def _rounding(ledger: Ledger) -> float:
-    """Nats that are no more than rounding."""
+    """The size of rounding errors, in nats."""
     digits = 1e-9 if ledger.jensen.dtype == torch.float64 else 1e-5
     return digits * max(1.0, abs(ledger.log_evidence)) if math.isfinite(ledger.log_evidence) else digits
 
 
 def _rows(ledger: Ledger) -> list[tuple[str, ...]]:
-    """The blocks, one a row, under their titles."""
+    """The table of blocks: a head, one row per block, and the total."""
     totals = ledger.totals._asdict()
     if ledger.mdp.discount == 1 and totals["survival"] == 0:
         del totals["survival"]
@@ -258,7 +258,7 @@ def _account(ledger: Ledger) -> str:
     if _best(ledger) == "posterior":
         return f"log p(O) = {amount(ledger.log_evidence)} nats, ELBO = {amount(ledger.elbo)} nats"
     return (
-        f"objective at its optimum = {amount(ledger.log_evidence)} nats, of the guide = {amount(ledger.elbo)} nats, "
+        f"optimal objective = {amount(ledger.log_evidence)} nats, objective of the guide = {amount(ledger.elbo)} nats, "
         f"{ledger.optimism}"
     )
 
@@ -278,7 +278,7 @@ def _place_rows(ledger: Ledger) -> list[tuple[str, ...]]:
 
 
 def _places(ledger: Ledger) -> list[_Place]:
-    """The largest states and pairs of all blocks together."""
+    """The largest entries of all blocks, by state or by state and action."""
     found: list[_Place] = []
     for block, table in _by_block(ledger).items():
         summed = table if block == "initial" else table.sum(0)
@@ -291,19 +291,21 @@ def _places(ledger: Ledger) -> list[_Place]:
 
 
 def _notes(ledger: Ledger) -> list[str]:
-    """The steps, the delusion and the dice."""
+    """The notes on steps, delusion and random events."""
     notes, steps = [], ledger.policy_by_step + ledger.dynamics_by_step + ledger.survival_by_step
     largest = steps.abs().argsort(descending=True, stable=True)[:_STEPS].tolist()
     listed = "; ".join(f"step {t}: {amount(float(steps[t]))}" for t in largest if abs(steps[t]) > _rounding(ledger))
     if len(steps) > 1 and listed:
-        notes.append(f"Steps with most, in nats: {listed}.")
+        notes.append(f"Largest steps, in nats: {listed}.")
     delusion = float(ledger.delusion_by_step.sum())
     if abs(delusion) > _rounding(ledger):  # false for nan, where the two returns are −inf
         notes.append(f"Delusion (imagined − true return): {amount(delusion)} reward units.")
     if ledger.events:
-        notes.append("\n".join(["Dice that the guide believes to control:", *_event_lines(ledger, ledger.events)]))
+        notes.append(
+            "\n".join(["Random events that the guide believes it controls:", *_event_lines(ledger, ledger.events)])
+        )
     elif ledger.posterior_events:
-        title = f"The guide takes the dice as they are. Those that the exact {_best(ledger)} believes to control:"
+        title = f"The guide has the true dynamics. Random events that the exact {_best(ledger)} believes it controls:"
         notes.append("\n".join([title, *_event_lines(ledger, ledger.posterior_events)]))
     return notes
 
@@ -315,7 +317,7 @@ def _event_lines(ledger: Ledger, events: Sequence[Event]) -> list[str]:
         shown = f"{state_label(mdp, outcome.successor)} ({reward_phrase(outcome.reward)})"
         true = "impossible" if outcome.true == 0 else chance(outcome.true)
         lines.append(
-            f"  {where}: {shown}, in truth {true}, believed {chance(outcome.believed)}; {amount(event.tilt)} nats"
+            f"  {where}: {shown}, truly {true}, believed {chance(outcome.believed)}; {amount(event.tilt)} nats"
         )
     return lines
 
@@ -325,7 +327,7 @@ def _nats(ledger: Ledger, nats: float) -> str:
 
 
 def _share(ledger: Ledger, nats: float) -> str:
-    """Of the gap; of one that is infinite, negative or no gap there are no shares."""
+    """The share of the gap, or a dash if the gap is infinite or 0, or an entry is negative."""
     gap, totals = ledger.gap, ledger.totals
     if not math.isfinite(gap) or gap <= _rounding(ledger) or min(totals) < -_rounding(ledger):
         return "–"
@@ -333,7 +335,7 @@ def _share(ledger: Ledger, nats: float) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without infinities, which JSON does not know."""
+    """Return the value with infinities as text, because JSON has none."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

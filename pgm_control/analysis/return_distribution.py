@@ -1,4 +1,4 @@
-"""What a policy may earn in the true world: the whole distribution of its return, exactly.
+"""The exact distribution of the return of a policy in the true world.
 
 Sources:
     [rockafellar2002] R. T. Rockafellar and S. Uryasev, Conditional value-at-risk for general loss distributions.
@@ -26,8 +26,8 @@ from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.tabulate import tabulate
 
-_AT_ONCE = 2_000_000  # pairs of a state and a sum that are moved at a time
-_SAME = 1e-10  # of the largest return possible: sums of rewards that differ by less are one atom
+_AT_ONCE = 2_000_000  # pairs of a state and a sum that are processed at a time
+_SAME = 1e-10  # times the largest possible return: sums of rewards that differ by less are one atom
 
 Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
 
@@ -35,11 +35,11 @@ Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class ReturnDistribution:
-    r"""The distribution of $G = \sum_t r_t$ in the true world, the final reward included; atoms in rising order.
+    r"""The distribution of $G = \sum_t r_t$ in the true world, with the final reward; atoms in ascending order.
 
     Attributes:
-        values: the returns that are possible, in reward units; the first may be −inf.
-        probability: of each.
+        values: the possible returns, in reward units; the first may be −inf.
+        probability: the probability of each return.
     """
 
     values: Float[Tensor, " atom"]
@@ -47,12 +47,12 @@ class ReturnDistribution:
 
     @property
     def mean(self) -> float:
-        """E G, in reward units."""
+        """The mean, E G, in reward units."""
         return float((self.probability * self.values).sum())
 
     @property
     def variance(self) -> float:
-        """E (G − E G)², in squared reward units; nan where a return of −inf is possible."""
+        """The variance, E (G − E G)², in squared reward units; nan if a return of −inf is possible."""
         return float((self.probability * (self.values - self.mean) ** 2).sum())
 
     def quantile(self, level: float) -> float:
@@ -66,11 +66,11 @@ class ReturnDistribution:
         return float(self.values[int((below < level - 1e-12).sum().clamp(max=len(below) - 1))])
 
     def cvar(self, level: float) -> float:
-        r"""The mean of the worst `level` share of returns, in reward units; the mean of all at level 1.
+        r"""The conditional value at risk, the mean of the worst `level` share of returns, in reward units.
 
         $$\mathrm{CVaR}_\alpha = \tfrac1\alpha \int_0^\alpha F^{-1}(u)\, du$$
 
-        An atom that the level cuts in two counts by the part that is in.
+        An atom that the level splits counts with the part below the level. At level 1 it is the mean.
 
         Raises:
             InvalidArgument: unless 0 < level ≤ 1.
@@ -85,31 +85,31 @@ class ReturnDistribution:
         return float((share * counted).sum() / share.sum())
 
     def at_least(self, target: float) -> float:
-        """P(G ≥ target), where a target that is missed by rounding counts as met."""
+        """The probability P(G ≥ target), where a return that misses the target only by rounding counts."""
         finite = self.values[self.values.isfinite()].abs()
         slack = 1e-9 * max(abs(target), float(finite.max()) if len(finite) else 0.0) if math.isfinite(target) else 0.0
         return float(self.probability[self.values >= target - slack].sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Return plain numbers."""
         return {"values": self.values.tolist(), "probability": self.probability.tolist()}
 
     def _rows(self) -> list[tuple[str, str]]:
         shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
         rows = [("mean", amount(self.mean)), ("standard deviation", amount(math.sqrt(self.variance)))]
         rows += [(f"{100 * share:g} % quantile", amount(self.quantile(share))) for share in shares]
-        return [*rows, ("mean of the worst 10 %", amount(self.cvar(0.1)))]
+        return [*rows, ("CVaR 10 %", amount(self.cvar(0.1)))]
 
     def __str__(self) -> str:
-        """A table for a terminal."""
+        """The table as text, for a terminal."""
         return grid([("return", "reward")], self._rows())
 
     def _repr_html_(self) -> str:
-        """A table for a notebook."""
+        """The table as HTML, for a notebook."""
         return html_grid([("return", "reward")], self._rows())
 
     def __repr__(self) -> str:
-        """Moments, not atoms."""
+        """The number of atoms, the mean and the CVaR."""
         return f"ReturnDistribution({len(self.values)} atoms, mean {self.mean:.6g}, 10 % CVaR {self.cvar(0.1):.6g})"
 
 
@@ -120,24 +120,24 @@ def return_distribution(
     resolution: float | None = None,
     max_atoms: int = 500_000,
 ) -> ReturnDistribution:
-    r"""The exact distribution of the return of a policy in the true world, forwards over (state, sum so far).
+    r"""The exact distribution of the return of a policy in the true world, by a forward sweep over (state, sum so far).
 
     $$P_{t+1}(s', g) = \sum_{s,a,k} P_t(s, g - r)\, \pi_t(a \mid s)\, p(k \mid s,a)\, [s'(s,a,k) = s']$$
 
-    Whatever the guide believes, its policy is tried in the model's own start and dice; with a discount the episode ends
-    after each step with probability 1 − γ, so that the mean is `evaluate(…).true_return`. Sums of rewards that differ
-    by less than 1e-10 of the largest possible are one atom.
+    The policy of a guide is evaluated under the model's own start and dynamics, not under those of the guide. With a
+    discount the episode ends after each step with probability 1 − γ, so the mean is `evaluate(…).true_return`. Sums of
+    rewards that differ by less than 1e-10 of the largest possible sum are one atom.
 
     Args:
         model: the tabular model, or the MDP alone.
         guide_or_policy: as in `evaluate`.
-        resolution: in reward units; rewards are first rounded to multiples of it. This moves every return, and so
-            mean, quantiles and CVaR, by at most T/2 times as much, (T + 1)/2 with a final reward. Unless given nothing
-            is rounded.
-        max_atoms: the most pairs of a state and a sum to keep apart.
+        resolution: rewards are first rounded to multiples of it, in reward units (default: no rounding). This changes
+            every return, and so mean, quantiles and CVaR, by at most T/2 times the resolution, (T + 1)/2 times with a
+            final reward.
+        max_atoms: the maximum number of pairs of a state and a sum.
 
     Raises:
-        InvalidArgument: if there are more than that, or `resolution` or `max_atoms` is no positive number.
+        InvalidArgument: if there are more pairs, or `resolution` or `max_atoms` is not a positive number.
         InvalidGuide: if the policy does not fit the model.
     """
     mdp, policy = _in_the_true_world(model, guide_or_policy)
@@ -172,19 +172,19 @@ def return_distribution(
 
 
 class Moments(NamedTuple):
-    """Mean and variance of the return, in reward units and their square."""
+    """The mean and the variance of the return, in reward units and squared reward units."""
 
     mean: float
     variance: float
 
 
 def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> Moments:
-    r"""Mean and variance of the return of a policy in the true world, by one backward sweep, whatever its atoms.
+    r"""The mean and the variance of the return of a policy in the true world, by one backward sweep without atoms.
 
     $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
 
-    with $\ell$ = 1 if the step is survived, of probability γ. No squares are subtracted. The variance is nan where a
-    return of −inf is possible.
+    Here $\ell$ = 1 if the step is survived, which has probability γ. The recursion does not subtract squares, so it is
+    precise. The variance is nan if a return of −inf is possible.
 
     References:
         [sobel1982]
@@ -209,7 +209,7 @@ def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> M
 
 
 def _in_the_true_world(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> tuple[TabularMDP, np.ndarray]:
-    """The problem, and the policy, checked: (time, state, action)."""
+    """The problem, and the checked policy as an array (time, state, action)."""
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
     require_model(model)
@@ -230,14 +230,14 @@ class _Atoms(NamedTuple):
 
 
 class _Steps(NamedTuple):
-    """What one step can do: rows of (state, successor, reward), sorted by state, over which faces are pooled."""
+    """The transitions of one step: rows of (state, successor, reward), sorted by state, that pool outcomes."""
 
     state: np.ndarray
     successor: np.ndarray
     reward: np.ndarray
-    row: np.ndarray  # of every face that is possible and not forbidden
+    row: np.ndarray  # the row of every outcome that is possible and not forbidden
     pair: tuple[np.ndarray, np.ndarray]  # its (state, action)
-    probability: np.ndarray  # its own
+    probability: np.ndarray  # its probability
     forbidden: np.ndarray  # (state, action): probability of a reward of −inf
 
     @classmethod
@@ -255,7 +255,7 @@ class _Steps(NamedTuple):
 
 
 def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int, when: str) -> _Atoms:
-    """The pairs after one step, a few million at a time, so that memory stays in bounds."""
+    """The pairs after one step, computed a few million at a time to bound memory."""
     weight = np.bincount(steps.row, policy[steps.pair] * steps.probability, minlength=len(steps.state))
     row = np.flatnonzero(weight)
     width = np.bincount(steps.state[row], minlength=len(policy))
@@ -274,14 +274,14 @@ def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int
         if len(found.state) > most:
             raise InvalidArgument(
                 f"`max_atoms` is {most}, but after {when} there are {len(found.state)} pairs of a state and a sum of "
-                "rewards, or more. Raise it, or pass `resolution`, to which rewards are rounded; mean and variance "
-                "alone need no atoms, see return_moments."
+                "rewards, or more. Raise it, or pass `resolution`, to which rewards are rounded; return_moments gives "
+                "mean and variance without atoms."
             )
     return found
 
 
 def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
-    """Sorted by state and sum, with sums that are nearer than `gap` pooled, and none without mass."""
+    """The pairs sorted by state and sum; sums closer than `gap` are pooled, pairs without mass are dropped."""
     state, value, mass = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((value, state))
     order = order[mass[order] > 0]
@@ -294,10 +294,10 @@ def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
 
 
 def require_share(name: str, value: Any) -> None:
-    """Refuse what is no share of the probability, above 0 and at most 1.
+    """Require a share of the probability, above 0 and at most 1.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if it is not; the message names the argument.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
         raise InvalidArgument(

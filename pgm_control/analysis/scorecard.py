@@ -1,4 +1,4 @@
-"""Guides side by side: what each believes, what each earns, and how far each is from the exact posterior."""
+"""The scorecard: a table of guides with ELBO, gap to the exact posterior, imagined and true return."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,16 +19,17 @@ from .evaluate import evaluate
 @final
 @dataclass(frozen=True)
 class Score:
-    """One guide's row.
+    """The scores of one guide.
 
     Attributes:
-        elbo: in nats.
+        elbo: the ELBO, in nats.
         gap: log p(O) − ELBO, in nats; 0 for the exact posterior, never negative.
-        imagined_return: what the guide believes it earns, in reward units.
-        true_return: what its policy earns in the true world, in reward units.
+        imagined_return: the return under the guide's own start and dynamics, in reward units.
+        true_return: the return of its policy in the true world, in reward units.
         delusion: imagined − true return, in reward units.
-        policy_entropy: summed over the steps, along true trajectories, in nats.
-        dynamics_kl: KL of the dice the guide believes in from the true ones, summed over its own steps, in nats.
+        policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
+        dynamics_kl: the KL of the guide's dynamics from the true ones, summed over the guide's own trajectories, in
+            nats.
     """
 
     elbo: float
@@ -54,30 +55,30 @@ _HEADINGS = {
 @final
 @dataclass(frozen=True)
 class Scorecard:
-    """A table of scores by name, with the exact evidence they are measured against.
+    """A table of scores by name, with the exact evidence as the reference.
 
     Attributes:
-        log_evidence: log p(O), in nats, every block free.
-        scores: one `Score` a name.
+        log_evidence: log p(O), in nats, with every block free.
+        scores: one `Score` per name.
     """
 
     log_evidence: float
     scores: Mapping[str, Score]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON or a data frame."""
+        """Return plain numbers, for JSON or a data frame."""
         return {"log_evidence": self.log_evidence, "scores": {name: asdict(row) for name, row in self.scores.items()}}
 
     def __str__(self) -> str:
-        """A table for a terminal."""
+        """The table as text, for a terminal."""
         return "\n".join([grid(_head(), self._rows(), []), self._note()])
 
     def __repr__(self) -> str:
-        """The same."""
+        """The table as text."""
         return str(self)
 
     def _repr_html_(self) -> str:
-        """A table for a notebook."""
+        """The table as HTML, for a notebook."""
         return html_grid(_head(), self._rows(), caption=self._note())
 
     def _rows(self) -> list[list[str]]:
@@ -97,13 +98,13 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
 
     Args:
         model: the tabular model.
-        guides: by name; posteriors count as guides, so the exact answers can stand beside the fitted ones.
+        guides: the guides by name. A posterior counts as a guide, so exact and fitted ones can be compared.
 
     Returns:
         A `Scorecard`; print it, or show it in a notebook.
 
     Raises:
-        InvalidArgument: if there is no guide, or the temperature is 0.
+        InvalidArgument: if `guides` is empty, or the temperature is 0.
         InvalidGuide: if a guide's factors do not fit the model.
     """
     require_model(model, in_nats=True)
@@ -119,7 +120,7 @@ def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
         found = evaluate(model, guide)
         return Score(
             elbo=found.elbo,
-            gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # were both −inf
+            gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # 0 even if both are −inf
             imagined_return=found.imagined_return,
             true_return=found.true_return,
             delusion=found.delusion,
@@ -136,6 +137,6 @@ def _dynamics_kl(model: MarkovModel, blocks: Blocks) -> float:
 
 
 def _number(value: float) -> str:
-    """Four decimals, and no minus before a zero that rounding left."""
+    """The value with four decimals, without a minus sign before a rounded zero."""
     text = f"{value:.4f}" if abs(value) < 1e5 else f"{value:.6g}"
     return text.lstrip("-") if float(text) == 0 else text

@@ -1,4 +1,4 @@
-"""The sentences of an explanation: how its numbers are said."""
+"""The sentences of an explanation."""
 
 import math
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from ..trajectories.blocks import MarkovModel
 from .critical_optimism import CriticalOptimism
 from .evaluate import Evaluation
 
-NEARLY_ALIKE = 0.01  # difference in the probability of an action
+NEARLY_ALIKE = 0.01  # largest difference in the probability of an action
 _ALIKE = 1e-6
-_NAMED = 4  # of actions that are as good as each other
+_NAMED = 4  # the most equally good actions that are named
 
 
 @final
 @dataclass(frozen=True)
 class Choice:
-    """What the two do in one state at one step.
+    """The choices of the two guides in one state at one step.
 
     Attributes:
-        time, state: where.
-        free, clamped: probabilities of the actions, at the exact optimum of the guide explained and of the clamped one.
+        time, state: the step and the state.
+        free, clamped: the probabilities of the actions at the exact optimum of the explained and of the clamped guide.
     """
 
     time: int
@@ -34,22 +34,22 @@ class Choice:
 
     @property
     def change(self) -> tuple[float, ...]:
-        """Free minus clamped, an action."""
+        """Free minus clamped probability, by action."""
         return tuple(f - c for f, c in zip(self.free, self.clamped, strict=True))
 
     @property
     def apart(self) -> float:
-        """The largest difference that any action sees."""
+        """The largest difference in the probability of an action."""
         return max(map(abs, self.change))
 
 
 def guide_phrase(optimism: float) -> str:
-    """How the guide is called that is held against the clamped one."""
+    """The name of the guide that is compared with the clamped one."""
     return "The free guide" if optimism == 1 else f"The guide of β = {optimism:g}"
 
 
 def headline(optimism: float, free: Evaluation, clamped: Evaluation, differs: bool) -> str:
-    """The finding in one sentence, without the full stop."""
+    """The main result in one sentence, without the full stop."""
     if not differs:
         both = "free and clamped" if optimism == 1 else f"β = {optimism:g} and clamped"
         return f"No difference: {both} believe the same and truly earn {amount(free.true_return)}"
@@ -60,7 +60,7 @@ def headline(optimism: float, free: Evaluation, clamped: Evaluation, differs: bo
 
 
 def event_sentence(mdp: TabularMDP, event: Event, optimism: float, first: bool) -> str:
-    """What is believed of one die, beside the truth."""
+    """The sentence on the believed and the true probabilities of one random event."""
     verb = "pays" if len({outcome.successor for outcome in event.outcomes}) == 1 else "leads"
     averaged = " (averaged over an episode)" if mdp.horizon > 1 else ""
     belief = "luck" if optimism > 0 else "bad luck"
@@ -77,7 +77,7 @@ def event_sentence(mdp: TabularMDP, event: Event, optimism: float, first: bool) 
 
 
 def start_sentence(mdp: TabularMDP, posterior: Posterior, optimism: float, first: bool) -> str:
-    """What is believed of the start, beside the truth."""
+    """The sentence on the believed and the true probability of a start state."""
     state = int((posterior.initial - mdp.initial).argmax())
     belief = "a lucky start" if optimism > 0 else "an unlucky start"
     opening = f"{guide_phrase(optimism)} believes in {belief}" if first else f"It believes in {belief} as well"
@@ -86,7 +86,7 @@ def start_sentence(mdp: TabularMDP, posterior: Posterior, optimism: float, first
 
 
 def choice_sentence(mdp: TabularMDP, at_start: Choice, farthest: Choice) -> str:
-    """What the two do first; if that is nearly the same, where they differ the most."""
+    """The sentence on the first choice of both guides or, if they nearly agree, on where they differ most."""
     place = _start_phrase(mdp, at_start.state)
     if at_start.apart >= NEARLY_ALIKE:
         return f"{place} it therefore chooses {_choices(mdp, at_start)}"
@@ -100,7 +100,7 @@ def choice_sentence(mdp: TabularMDP, at_start: Choice, farthest: Choice) -> str:
 
 
 def flip_sentence(mdp: TabularMDP, flip: CriticalOptimism, optimism: float) -> str:
-    """Where on the way from clamped to this guide the preferred action changes."""
+    """The sentence on the β at which the preferred action changes."""
     before, after = (action_phrase(mdp, action) for action in (flip.before, flip.after))
     end = "1 (free)" if optimism == 1 else f"{optimism:g}"
     return (
@@ -110,7 +110,7 @@ def flip_sentence(mdp: TabularMDP, flip: CriticalOptimism, optimism: float) -> s
 
 
 def returns_sentence(free: Evaluation, clamped: Evaluation, optimism: float, noise: float) -> str:
-    """What each imagines that it earns, and truly earns, in reward units."""
+    """The sentence on the imagined and the true return of each guide, in reward units."""
     delusion = free.delusion
     if abs(delusion) <= noise * max(1.0, min(abs(free.imagined_return), abs(free.true_return))):
         earned = "and truly earns the same"
@@ -125,14 +125,14 @@ def returns_sentence(free: Evaluation, clamped: Evaluation, optimism: float, noi
 
 
 def price_sentence(model: MarkovModel, free: Evaluation, clamped: Evaluation, optimism: float, noise: float) -> str:
-    """What the belief costs in the true world."""
+    """The sentence on the cost of the belief in the true world."""
     price = clamped.true_return - free.true_return
     belief = "Optimism" if optimism > 0 else "Pessimism"
     policy = "the free policy" if optimism == 1 else "its policy"
     if not math.isfinite(clamped.true_return):
         return "No policy is safe here: a forbidden outcome cannot be avoided in the true world."
     if not math.isfinite(price):
-        return f"The price of {belief.lower()} is infinite: {policy} may meet a forbidden outcome in the true world."
+        return f"The price of {belief.lower()} is infinite: {policy} may reach a forbidden outcome in the true world."
     if abs(price) <= noise * max(1.0, abs(clamped.true_return)):
         return f"{belief} costs nothing here: both truly earn the same."
     if price > 0:
@@ -144,7 +144,7 @@ def price_sentence(model: MarkovModel, free: Evaluation, clamped: Evaluation, op
 
 
 def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation, clamped: Evaluation) -> str:
-    """How much better each explains that every step was optimal, in nats."""
+    """The sentence on the ELBO or objective of each guide, in nats."""
     mdp, beta = posterior.model.mdp, posterior.optimism.initial
     if beta != 1:
         return (
@@ -159,7 +159,7 @@ def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation
 
 
 def no_difference(mdp: TabularMDP, at_start: Choice, found: Evaluation, optimism: float) -> tuple[str, ...]:
-    """All sentences where the two agree, the reason first."""
+    """The sentences of an explanation in which the two guides agree, with the reason first."""
     both = "free and clamped inference" if optimism == 1 else f"β = {optimism:g} and clamped inference"
     return (
         f"There is no difference between {both}: {_reason(mdp, optimism)}.",
@@ -171,9 +171,9 @@ def no_difference(mdp: TabularMDP, at_start: Choice, found: Evaluation, optimism
 
 def _reason(mdp: TabularMDP, optimism: float) -> str:
     if optimism == 0:
-        return "with β = 0 nothing is believed but the truth"
+        return "with β = 0 a guide believes in the true dynamics"
     if not bool(((mdp.probability > 0).sum(-1) == 1).all()):
-        return "no face of any die that is thrown is worth more than another, so nothing is won by believing in luck"
+        return "no outcome of a random event is worth more than another, so nothing is won by believing in luck"
     alike = "" if int((mdp.initial > 0).sum()) == 1 else " and no start is worth more than another"
     return f"the dynamics are deterministic{alike}, so there is no luck to believe in"
 
@@ -188,13 +188,13 @@ def _likeliest(mdp: TabularMDP, probabilities: tuple[float, ...]) -> str:
 
 
 def _start_phrase(mdp: TabularMDP, state: int) -> str:
-    """Where the choice is made: the likeliest start, if there are several."""
+    """The phrase for the start state, the most probable one if there are several."""
     sure = int((mdp.initial > 0).sum()) == 1
     return f"At the start, in {state_phrase(mdp, state)}," if sure else f"Starting in {state_phrase(mdp, state)},"
 
 
 def _choices(mdp: TabularMDP, choice: Choice) -> str:
-    """The action that the guide prefers more than the clamped one does, and the one it prefers less."""
+    """The phrase on the two actions whose probability rises and falls most from the clamped guide to this one."""
     more, less = choice.change.index(max(choice.change)), choice.change.index(min(choice.change))
     named = action_phrase(mdp, more), action_phrase(mdp, less)
     return (
@@ -205,7 +205,7 @@ def _choices(mdp: TabularMDP, choice: Choice) -> str:
 
 
 def _outcome_phrase(mdp: TabularMDP, event: Event, outcome: Outcome) -> str:
-    """`to state "at home" (reward 8)`; where every face leads to the same state, the reward alone."""
+    """The phrase `to state "at home" (reward 8)`, or the reward alone if every outcome leads to the same state."""
     if len({each.successor for each in event.outcomes}) == 1:
         return amount(outcome.reward)
     target = f"to {state_phrase(mdp, outcome.successor)}"

@@ -1,4 +1,4 @@
-"""Exact evaluation: returns, entropy, bound; guides and bare policies; bad factors refused."""
+"""Tests of exact evaluation: returns, entropy and ELBO, of guides and policies; invalid factors are refused."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from pgm_control import (
 
 
 def returns_by_enumeration(mdp, initial, policy, dynamics, t=0, state=None):
-    """Σ over everything that can happen, by hand."""
+    """The expected return, as a sum over all trajectories."""
     if state is None:
         starts = range(mdp.num_states)
         return sum(initial[s] * returns_by_enumeration(mdp, initial, policy, dynamics, 0, s) for s in starts)
@@ -61,7 +61,7 @@ def test_max_ent_identity():
     assert found.delusion == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_bare_policy_leaves_the_world_as_it_is():
+def test_a_policy_is_evaluated_under_the_true_dynamics():
     model = TabularModel(random_mdp(seed=4, horizon=3), 0.7)
     free = infer(model, 1.0)
     expected = evaluate(model, free).true_return
@@ -73,8 +73,8 @@ def test_a_bare_policy_leaves_the_world_as_it_is():
     assert evaluate(model, stationary) == evaluate(model, stationary.expand(3, 3, 2))
 
 
-def test_freed_survival_is_imagined_too():
-    """With negative rewards the agent that controls its survival believes that it dies early."""
+def test_free_survival_changes_the_imagined_return():
+    """With negative rewards an agent that controls its survival imagines an early end."""
     mdp = gamble(horizon=30).replace(reward=[[[-1.0, 0.0], [-1.0, -1.0]]], discount=0.9)
     model = TabularModel(mdp)
     freed, clamped = (infer(model, Optimism(1.0, 1.0, survival)) for survival in (1.0, 0.0))
@@ -117,7 +117,7 @@ def test_factors_that_do_not_fit_are_refused():
         evaluate(TabularModel(gamble(), 0.0), infer(TabularModel(gamble(), 0.0), 0.0))
 
 
-def test_a_survival_that_is_none_is_refused_and_an_impossible_one_is_infinitely_wrong():
+def test_an_invalid_survival_is_refused_and_an_impossible_one_has_elbo_minus_infinity():
     model = TabularModel(gamble(horizon=2))
     blocks = infer(model, 1.0).blocks()
 

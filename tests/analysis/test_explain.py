@@ -1,4 +1,4 @@
-"""The sentences are grammatical, and every number in them is that of exact inference."""
+"""Tests of explanations: the sentences follow a grammar, and their numbers are those of exact inference."""
 
 import math
 import re
@@ -18,10 +18,10 @@ from pgm_control.models import deterministic_twin, lottery, restaurant, slippery
 from pgm_control.text.wording import action_phrase, amount, chance, state_phrase
 from pgm_control.trajectories.beliefs import believed_event, tilted_events
 
-pytestmark = pytest.mark.slow  # against the sources alone
+pytestmark = pytest.mark.slow  # run against the source tree only
 
 
-def test_restaurant_in_words():
+def test_the_sentences_of_the_restaurant():
     said = explain(TabularModel(restaurant()))
     assert said.sentences == (
         'The free guide believes in luck: "Italian" in state "hungry" leads to state "spectacular dinner" (reward 8) '
@@ -63,7 +63,7 @@ def test_the_numbers_are_those_of_exact_inference(mdp):
 
 
 @pytest.mark.parametrize("horizon", [1, 6])
-def test_events_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horizon):
+def test_events_are_pooled_over_time_and_ranked_by_tilt(horizon):
     model = TabularModel(random_mdp(5, states=4, horizon=horizon))
     free, mdp = infer(model, 1.0), model.mdp
     visits = free.marginals().state_action
@@ -88,7 +88,7 @@ def test_events_are_pooled_over_time_and_ranked_by_their_share_of_the_tilt(horiz
         assert sum(outcome.believed for outcome in event.outcomes) == pytest.approx(1.0)
 
 
-def test_a_clamped_guide_believes_the_truth():
+def test_a_clamped_guide_believes_the_true_probabilities():
     model = TabularModel(random_mdp(5))
     clamped = infer(model, 0.0)
     assert tilted_events(model, clamped) == ()
@@ -97,7 +97,7 @@ def test_a_clamped_guide_believes_the_truth():
     )
 
 
-def test_outcomes_that_share_successor_and_reward_are_one():
+def test_outcomes_with_the_same_successor_and_reward_are_pooled():
     mdp = TabularMDP(
         initial=[1.0, 0.0],
         probability=[[[0.25] * 4], [[1.0, 0.0, 0.0, 0.0]]],
@@ -140,7 +140,7 @@ def test_without_random_dynamics_there_is_no_difference(mdp):
     assert said.price_of_optimism == pytest.approx(0.0, abs=1e-10)
 
 
-def test_dynamics_that_do_not_matter_make_no_difference():
+def test_random_dynamics_that_do_not_affect_the_reward_make_no_difference():
     mdp = TabularMDP([1.0, 0.0], [[[0.5, 0.5]], [[0.5, 0.5]]], [[[0, 1]], [[0, 1]]], [[[1, 1]], [[1, 1]]], 5)
     said = explain(TabularModel(mdp))
     assert not said.differs
@@ -152,7 +152,7 @@ def test_single_precision_noise_is_no_difference():
     assert not explain(TabularModel(mdp, 0.05)).differs
 
 
-def test_a_tilt_of_the_start_alone():
+def test_only_the_start_is_tilted():
     mdp = TabularMDP.from_gymnasium(gymnasium.make("Taxi-v4"), horizon=12)
     model = TabularModel(mdp)
     said, start = explain(model), infer(model, 1.0).initial
@@ -167,14 +167,14 @@ def test_a_tilt_of_the_start_alone():
     assert "Optimism costs nothing here: both truly earn the same." in said.sentences
 
 
-def test_optimism_may_pay_and_then_has_no_price():
+def test_optimism_that_increases_the_true_return_has_no_price():
     said = explain(TabularModel(TabularMDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), horizon=20)))
     assert said.price_of_optimism < 0
     assert f"the free policy truly earns {amount(-said.price_of_optimism)} more" in str(said)
     assert "choose alike to within" in str(said)
 
 
-def test_where_the_start_is_alike_it_says_where_they_differ():
+def test_if_the_first_choices_agree_the_largest_difference_is_named():
     model = TabularModel(random_mdp(3))
     said = explain(model)
     assert said.at_start.apart < 0.01 <= said.choice.apart
@@ -182,7 +182,7 @@ def test_where_the_start_is_alike_it_says_where_they_differ():
 
 
 def forbidding(escape):
-    """Action 0 gambles on a forbidden outcome; action 1 is safe if there is an escape."""
+    """A problem where action 0 may lead to a forbidden outcome, and action 1 is safe if `escape`."""
     return TabularMDP(
         [1.0, 0.0],
         [[[0.5, 0.5], [0.5, 0.5]], [[1.0, 0.0]] * 2],
@@ -196,7 +196,7 @@ def test_forbidden_outcomes():
     said = explain(TabularModel(forbidding(escape=True)))
     assert "truly earns minus infinity" in str(said)
     assert "The price of optimism is infinite" in str(said)
-    assert "(forbidden)" not in said.sentences[0], "two faces: the first says all"
+    assert "(forbidden)" not in said.sentences[0], "of two outcomes only the first is named"
     said = explain(TabularModel(forbidding(escape=False)))
     assert "No policy is safe here" in str(said)
     assert "nan" not in str(said)
@@ -207,7 +207,7 @@ def test_temperature_zero_is_refused():
         explain(TabularModel(restaurant(), 0.0))
 
 
-def test_a_discounted_model_has_no_evidence_with_survival_clamped():
+def test_with_a_discount_the_sentences_do_not_mention_the_evidence():
     said = explain(TabularModel(random_mdp(3, discount=0.9)))
     assert "log p(O)" not in str(said)
     assert "The free guide reaches an ELBO of" in str(said)
@@ -232,7 +232,7 @@ def test_probabilities_never_round_to_certainty(probability, text):
     assert chance(probability) == text
 
 
-def test_probabilities_are_right_to_two_digits_from_either_end():
+def test_probabilities_have_two_correct_digits_near_0_and_1():
     random = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for rare in (random / 2).pow(3).clamp(min=1e-6).tolist():
         for p in (rare, 1 - rare):
@@ -249,7 +249,7 @@ def test_amounts(value, text):
     assert amount(value) == text
 
 
-def test_any_name_makes_a_noun():
+def test_any_name_gives_a_noun_phrase():
     names = ("state 5", "(3, 0)", "7", "at home", "é", "", "state of grace")
     mdp = random_mdp(0, states=7).replace(state_names=names, action_names=("pick up", "action 1"))
     assert [state_phrase(mdp, s) for s in range(7)] == [
@@ -258,7 +258,7 @@ def test_any_name_makes_a_noun():
     assert [action_phrase(mdp, a) for a in range(2)] == ['"pick up"', "action 1"]
 
 
-def test_sentences_end_as_sentences_do():
+def test_sentences_start_with_a_capital_and_end_with_a_full_stop():
     for mdp in (restaurant(), lottery(), random_mdp(3), deterministic_twin(lottery())):
         for sentence in explain(TabularModel(mdp)).sentences:
             assert re.fullmatch(r"[A-Z].*[^.]\.", sentence)
@@ -266,7 +266,7 @@ def test_sentences_end_as_sentences_do():
 
 
 class Solved:
-    """The exact optimum for one β and what it believes, earns and reaches, in plain numpy."""
+    """The exact optimum for one β with its beliefs, returns and objective, in numpy."""
 
     def __init__(self, problem, beta):
         p, tau, v = problem, problem.temperature, problem.final_reward
@@ -288,7 +288,7 @@ class Solved:
         self.elbo = self.imagined_undiscounted / tau - paid - float(self.tilt.sum()) - self.start_tilt
 
     def walk(self, start, dynamics):
-        """Return, and visits by (time, state, action, outcome) and by (time, state), while alive."""
+        """The return, and the visits by (time, state, action, outcome) and by (time, state), while alive."""
         p, here, visits, states = self.problem, start, [], [start]
         for policy, outcomes in zip(self.policy, dynamics, strict=True):
             visits.append(here[:, None, None] * policy[..., None] * outcomes)
@@ -302,7 +302,7 @@ class Solved:
 
 
 def mixed(weight, x, slope):
-    """(1/slope) log Σ w exp(slope x), and the mean at 0."""
+    """The certainty equivalent (1/slope) log Σ w exp(slope x); the mean at slope 0."""
     if slope == 0:
         return (weight * x).sum(-1)
     y = np.where(weight > 0, slope * x, -np.inf)
@@ -321,7 +321,7 @@ def relative_entropy(q, p):
     return np.where(q > 0, q * (np.log(np.where(q > 0, q, 1.0)) - np.log(np.where(p > 0, p, 1.0))), 0.0).sum(-1)
 
 
-N = r"(less than 1 in a million|more than 999,999 in a million|-?\d[\d.]*(?:e[+-]\d+)?)"  # a number, as it is said
+N = r"(less than 1 in a million|more than 999,999 in a million|-?\d[\d.]*(?:e[+-]\d+)?)"  # a number as it is printed
 PLACE = r"(?:At the start, in|Starting in) (?P<state>state .+?)"
 ACTS = (
     rf"chooses (?P<more>.+?) with probability {N} and (?P<less>.+?) with {N}; the clamped guide, which takes luck as "
@@ -360,7 +360,7 @@ GRAMMAR = {
 
 
 def parsed(sentence):
-    """Its kind, its names, and all of its numbers, as they are said."""
+    """The kind of a sentence, its names, and all of its numbers as they are printed."""
     fits = [(kind, match) for kind, rule in GRAMMAR.items() if (match := re.fullmatch(rule, sentence))]
     assert len(fits) == 1, f"{sentence!r} is {[kind for kind, _ in fits]}"
     kind, match = fits[0]
@@ -370,19 +370,19 @@ def parsed(sentence):
 
 
 def said_as(text, exact, noise=1e-9):
-    """True if the words or digits are those of this number, right in all digits that are shown."""
+    """True if the text is a correct rounding of the number, in words or digits."""
     if text == "less than 1 in a million":
         return exact < 1e-6 + noise
     if text == "more than 999,999 in a million":
         return exact > 1 - 1e-6 - noise
     digits = len(text.partition(".")[2])
-    short = len(text.lstrip("-0.").replace(".", "")) < 4 and digits < 3  # said in full
+    short = len(text.lstrip("-0.").replace(".", "")) < 4 and digits < 3  # printed in full
     slack = 5.1e-4 * abs(exact) if "e" in text else 0 if short else 0.5 * 10**-digits
     return abs(float(text) - exact) <= slack * (1 + 1e-9) + noise * max(1.0, abs(exact))
 
 
 def check_sentences(model, problem, beta, flips=1e-9, flip=True):
-    """Every name and number of every sentence, against the solutions in numpy."""
+    """Check every name and number of every sentence against the solutions in numpy."""
     mdp, said = model.mdp, explain(model, beta, flip=flip)
     guide, clamped = Solved(problem, beta), Solved(problem, 0.0)
     states = {state_phrase(mdp, s): s for s in range(mdp.num_states)}
@@ -402,7 +402,7 @@ def check_sentences(model, problem, beta, flips=1e-9, flip=True):
         agree(numbers, free[more], free[less], plain[more], plain[less])
 
     def outcomes(s, a, target, reward):
-        """Those that lead there with that reward, as far as they are said."""
+        """The outcomes with this successor and reward, if they are named."""
         rewards = mdp.reward[s, a].tolist()
         return [
             k
@@ -532,7 +532,7 @@ def check_sentences(model, problem, beta, flips=1e-9, flip=True):
 
 
 @pytest.mark.parametrize("name", list(zoo()))
-def test_every_number_said_of_the_zoo_is_exact(name):
+def test_every_number_in_the_sentences_on_the_zoo_is_exact(name):
     model = TabularModel(zoo()[name].build())
     said = check_sentences(model, problem_of(model.mdp), 1.0)
     assert said.differs != name.endswith("_twin")
@@ -543,14 +543,14 @@ def test_every_number_said_of_the_zoo_is_exact(name):
 @pytest.mark.parametrize(
     "name", ["restaurant", "lottery", "risky_path", "windy_bridge", "slippery_cliff", "frozen_lake"]
 )
-def test_every_number_along_the_dial_is_exact(name, beta):
+def test_every_number_is_exact_for_every_optimism(name, beta):
     mdp = zoo()[name].build(**({} if name in ("restaurant", "lottery") else {"horizon": 10}))
     check_sentences(TabularModel(mdp, 0.5), problem_of(mdp, 0.5), beta)
 
 
 @laws
 @given(problems(forbidden=False), st.sampled_from([1.0, 1.0, 0.25, -0.5, -3.0, 2.0]), st.integers(0, 2))
-def test_every_number_said_of_any_problem_is_exact(problem, beta, third):
+def test_every_number_in_the_sentences_on_random_problems_is_exact(problem, beta, third):
     check_sentences(model_of(problem), problem, beta, flips=1e-2, flip=third == 0)
 
 
@@ -560,10 +560,10 @@ def test_the_flip_of_the_restaurant():
     assert said.flip.optimism == pytest.approx(0.345580, abs=5e-7)
     assert (said.flip.before, said.flip.after) == (1, 0)
     assert explain(TabularModel(restaurant()), flip=False).flip is None
-    assert explain(TabularModel(restaurant()), 0.3).flip is None, "it has not flipped yet"
+    assert explain(TabularModel(restaurant()), 0.3).flip is None, "the critical optimism is larger"
 
 
-def test_actions_that_tie_are_all_named():
+def test_equally_good_actions_are_all_named():
     said = explain(TabularModel(deterministic_twin(restaurant())))
     assert '"Italian" or "French" with probability 0.5 each' in said.sentences[1]
     alike = TabularMDP([1.0], [[[1.0]] * 7], [[[0]] * 7], [[[0.0]] * 7], 1)
@@ -571,12 +571,12 @@ def test_actions_that_tie_are_all_named():
 
 
 @pytest.mark.parametrize("optimism", [math.inf, -math.inf, math.nan])
-def test_the_dial_is_finite(optimism):
+def test_an_optimism_that_is_not_finite_is_refused(optimism):
     with pytest.raises(InvalidArgument, match=r"`optimism` .* must be a finite number.*1 is free, 0 is clamped"):
         explain(TabularModel(restaurant()), optimism)
 
 
-def test_the_dial_is_one_number_however_it_is_written():
+def test_the_optimism_is_one_number_of_any_type():
     model = TabularModel(restaurant())
     wanted = str(explain(model, 0.25))
     for same in (np.float32(0.25), np.array(0.25), torch.tensor(0.25), Optimism(0.25, 0.25)):
@@ -586,7 +586,7 @@ def test_the_dial_is_one_number_however_it_is_written():
             explain(model, other)
 
 
-def test_the_adversary_and_what_is_forbidden():
+def test_adversarial_dynamics_with_forbidden_outcomes():
     text = str(explain(TabularModel(forbidding(escape=True)), -1.0))
     assert "nan" not in text
     assert "believes in bad luck" in text

@@ -1,4 +1,4 @@
-"""The dial in the true world: what each optimism earns, and where minds change."""
+"""Tests of the frontier of true returns by optimism, and of the critical optimism."""
 
 import csv
 import json
@@ -31,8 +31,8 @@ def test_the_price_of_optimism_on_the_cliff():
 
 
 def test_a_mild_optimism_helps_on_the_lake_but_not_beyond_the_best():
-    """Care costs nats as long as the walk lasts: the max-ent walker spends few, and soon falls into a hole. An optimist
-    thinks the goal nearly sure, and so worth the nats. In its own currency it loses; a colder walker earns more."""
+    """Avoiding holes costs nats in every step: the max-ent policy pays few and soon falls into a hole. An optimistic
+    policy expects to reach the goal and pays more. Its ELBO is lower; a lower temperature earns a higher return."""
     mdp = frozen_lake()
     model = TabularModel(mdp, 0.02)
     found = frontier(model, [0.0, 0.05, 0.2], target=1.0)
@@ -41,7 +41,7 @@ def test_a_mild_optimism_helps_on_the_lake_but_not_beyond_the_best():
     assert found.points[1].imagined_return == pytest.approx(0.8252, abs=5e-5)
     for beta, nats, steps in ((0.0, 4.404, 12.28), (0.05, 18.088, 24.93)):
         exact = infer(model, beta)
-        account = evaluate(model, exact.policy)  # in the true world: its bound is return / τ less the nats for care
+        account = evaluate(model, exact.policy)  # in the true world: its ELBO is return / τ minus the nats paid
         assert account.true_return / 0.02 - account.elbo == pytest.approx(nats, abs=5e-4)
         visits = model.blocks().replace(log_policy=exact.policy.log()).marginals()
         assert visits.state[:-1, :-1].sum().item() == pytest.approx(steps, abs=5e-3)  # the last state is "ended"
@@ -56,18 +56,18 @@ def test_a_mild_optimism_helps_on_the_lake_but_not_beyond_the_best():
     assert evaluate(TabularModel(model.mdp), infer(hard, 0.0)).true_return == pytest.approx(0.7441902878)
 
 
-def test_parts_of_blocks_may_be_dialled():
+def test_parts_of_blocks_may_have_their_own_optimism():
     wind = Optimism({"own": 0.0, "wind": 1.0}, 0.0)
     found = frontier(TabularModel(windy_bridge()), [0.0, wind], cvar_level=None)
     assert found.points[1].mean == pytest.approx(-16.17, abs=5e-3)
     assert found.points[0].cvar is None
 
 
-def test_it_is_written(tmp_path):
+def test_a_frontier_is_printed_and_saved(tmp_path):
     found = frontier(TabularModel(restaurant()), [0.0, Optimism(1.0)], target=6.0)
     lines = str(found).splitlines()
     assert len(lines) == 5
-    assert "worst 10 %" in lines[0]
+    assert "CVaR 10 %" in lines[0]
     assert "P(return ≥ 6)" in lines[0]
     assert found._repr_html_().count("<tr>") == 3
     found.save(tmp_path / "frontier.json")
@@ -81,7 +81,7 @@ def test_it_is_written(tmp_path):
         found.save(tmp_path / "frontier.txt")
 
 
-def test_the_restaurant_changes_over():
+def test_the_critical_optimism_of_the_restaurant():
     found = critical_optimism(TabularModel(restaurant()), "hungry")
     assert float(found) == pytest.approx(0.345580, abs=5e-7)
     assert (found.before, found.after) == (1, 0)
@@ -101,14 +101,14 @@ def test_the_restaurant_changes_over():
         ({"state": 0, "between": (0.0, 0.3)}, r'in state "hungry", but at 0 and at 0.3 it is "French". Widen it'),
     ],
 )
-def test_what_has_no_flip_is_refused(arguments, words):
+def test_invalid_arguments_of_critical_optimism_are_refused(arguments, words):
     with pytest.raises(InvalidArgument, match=words):
         critical_optimism(TabularModel(restaurant()), **arguments)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_actions_that_are_alike_do_not_flip(seed):
-    """The same faces in another order differ by rounding alone, which has no preference."""
+def test_equal_actions_do_not_flip(seed):
+    """The same outcomes in another order differ by rounding only, which does not change the preferred action."""
     rng = np.random.default_rng(seed)
     p, r, order = rng.dirichlet(np.ones(4)), 3.0 * rng.normal(size=4), rng.permutation(4)
     mdp = TabularMDP([1.0], [[p, p[order]]], np.zeros((1, 2, 4), int), [[r, r[order]]], horizon=3)
@@ -117,7 +117,7 @@ def test_actions_that_are_alike_do_not_flip(seed):
             critical_optimism(TabularModel(mdp, 0.5), 0, between=(low, low + 1.3))
 
 
-def test_a_dial_may_be_an_array():
+def test_the_optimism_may_be_an_array():
     model = TabularModel(restaurant())
     wanted = frontier(model, [0.0, 0.5, 1.0])
     assert frontier(model, np.linspace(0, 1, 3)) == frontier(model, torch.linspace(0, 1, 3)) == wanted
@@ -127,7 +127,7 @@ def test_a_dial_may_be_an_array():
         frontier(model, np.float64(0.3) * np.ones(0))
 
 
-def test_an_empty_dial_is_refused():
+def test_an_empty_frontier_is_refused():
     with pytest.raises(InvalidArgument, match="`optimism` must hold at least one β"):
         frontier(TabularModel(restaurant()), [])
     with pytest.raises(InvalidArgument, match="`cvar_level` must be a share"):

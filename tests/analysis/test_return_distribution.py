@@ -1,4 +1,4 @@
-"""Distributions of returns, against every trajectory."""
+"""Tests of the distribution of returns, by enumeration of all trajectories."""
 
 import math
 
@@ -26,7 +26,7 @@ from pgm_control.models import frozen_lake, slippery_cliff
 
 
 def by_enumeration(problem, policy):
-    """Returns and their probabilities, one trajectory after the other."""
+    """The returns and their probabilities, by enumeration of all trajectories."""
     found: dict[float, float] = {}
     for path in paths(problem):
         q, rho = 1.0, 1.0
@@ -77,7 +77,7 @@ def test_an_atom_at_the_level_is_split():
     assert (found.quantile(0.25), found.quantile(0.26), found.quantile(1.0)) == (0.0, 10.0, 10.0)
 
 
-def test_real_problems_are_quick_and_agree_with_their_moments():
+def test_the_distribution_of_real_problems_agrees_with_their_moments():
     for model in (TabularModel(slippery_cliff()), TabularModel(frozen_lake("8x8"), 0.01)):
         exact = infer(model, 0.3)
         found, moments = return_distribution(model, exact), return_moments(model, exact)
@@ -86,7 +86,7 @@ def test_real_problems_are_quick_and_agree_with_their_moments():
         assert moments.variance == pytest.approx(found.variance, rel=1e-8)
 
 
-def test_what_is_forbidden_is_minus_infinity():
+def test_a_forbidden_outcome_has_return_minus_infinity():
     mdp = TabularMDP([1.0], [[[0.9, 0.1]]], [[[0, 0]]], [[[1.0, -np.inf]]], horizon=2)
     found = return_distribution(TabularModel(mdp), np.ones((1, 1)))
     assert found.values.tolist() == [-np.inf, 2.0]
@@ -105,14 +105,14 @@ def test_too_many_sums_need_a_resolution():
     assert rough.cvar(0.1) == pytest.approx(whole.cvar(0.1), abs=0.5 * 7 * 0.01)
 
 
-def test_large_tables_of_real_rewards_are_refused_before_memory_is_full():
+def test_too_many_different_rewards_are_refused_before_memory_is_full():
     """6000 different rewards: two steps have 36 million sums, each in 300 states."""
     mdp = random_mdp(seed=0, states=300, actions=4, outcomes=5, horizon=3)
     with pytest.raises(InvalidArgument, match=r"`max_atoms` is 20000, but after 2 of 3 steps .* pass `resolution`"):
         return_distribution(mdp, np.full((300, 4), 0.25), max_atoms=20_000)
 
 
-def test_pieces_of_any_size_agree(monkeypatch):
+def test_the_result_does_not_depend_on_the_batch_size(monkeypatch):
     mdp = random_mdp(seed=3, horizon=4, discount=0.8)
     policy = infer(TabularModel(mdp), 0.5)
     whole = return_distribution(mdp, policy)
@@ -124,7 +124,7 @@ def test_pieces_of_any_size_agree(monkeypatch):
 
 @laws
 @given(problems(forbidden=False), st.sampled_from([0.07, 0.25, 1.0]))
-def test_a_resolution_moves_no_figure_by_more_than_it_says(problem, resolution):
+def test_a_resolution_changes_results_by_at_most_its_documented_bound(problem, resolution):
     model = model_of(problem)
     policy = infer(model, 0.0)
     exact, rough = return_distribution(model, policy), return_distribution(model, policy, resolution=resolution)
@@ -136,7 +136,7 @@ def test_a_resolution_moves_no_figure_by_more_than_it_says(problem, resolution):
     assert (rough.values / resolution).sub((rough.values / resolution).round()).abs().max() < 1e-9
 
 
-def test_only_the_size_relative_to_the_rewards_matters():
+def test_the_tolerance_is_relative_to_the_size_of_the_rewards():
     mdp = TabularMDP([1.0], [[[0.5, 0.5]]], [[[0, 0]]], [[[1.0, 3.0]]], horizon=2)
     tiny = mdp.replace(reward=mdp.reward * 1e-13)
     found = return_distribution(tiny, np.ones((1, 1)))
@@ -144,7 +144,7 @@ def test_only_the_size_relative_to_the_rewards_matters():
     assert found.at_least(-math.inf) == 1.0
 
 
-def test_an_mdp_alone_will_do():
+def test_an_mdp_is_accepted_instead_of_a_model():
     model = TabularModel(gamble(horizon=2))
     policy = infer(model, 1.0)
     alone, whole = return_distribution(model.mdp, policy), return_distribution(model, policy)
@@ -152,15 +152,15 @@ def test_an_mdp_alone_will_do():
     assert return_moments(model.mdp, policy) == return_moments(model, policy)
 
 
-def test_it_shows_itself():
+def test_the_distribution_is_printed_and_exported():
     found = return_distribution(TabularModel(gamble(horizon=2)), infer(TabularModel(gamble(horizon=2)), 1.0))
-    assert "mean of the worst 10 %" in str(found)
+    assert "CVaR 10 %" in str(found)
     assert found._repr_html_().count("<tr>") == len(str(found).splitlines()) - 1
     assert repr(found).startswith("ReturnDistribution(")
     assert sum(found.to_dict()["probability"]) == pytest.approx(1.0)
 
 
-def test_what_does_not_fit_is_refused():
+def test_invalid_arguments_are_refused():
     found = ReturnDistribution(torch.zeros(1).double(), torch.ones(1).double())
     for ask in (found.cvar, found.quantile):
         with pytest.raises(InvalidArgument, match="`level` must be a share above 0"):

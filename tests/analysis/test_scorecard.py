@@ -1,4 +1,4 @@
-"""The scorecard: consistent with its parts, legible, exportable."""
+"""Tests of the scorecard: its rows agree with `evaluate`, and it is printed and exported."""
 
 import json
 import math
@@ -33,8 +33,8 @@ def test_rows_agree_with_their_parts():
     assert card.scores["free"].dynamics_kl > 0.01
 
 
-def test_the_dynamics_pay_for_the_evidence():
-    """E[r]/τ − KL(policy) − KL(dynamics) − KL(start) = log p(O); one given start, so the ledger has two rows."""
+def test_the_elbo_is_the_imagined_return_minus_the_kl_terms():
+    """E[r]/τ − KL(policy) − KL(dynamics) − KL(start) = log p(O); the start is fixed, so its KL is 0."""
     model = TabularModel(gamble(horizon=2))
     row = scorecard(model, exact(model)).scores["free"]
     posterior = infer(model, 1.0)
@@ -49,7 +49,7 @@ def test_with_a_discount_the_evidence_frees_survival():
     assert card.scores["free"].gap > 0
 
 
-def test_it_reads_well():
+def test_the_table_has_aligned_columns_with_units():
     model = TabularModel(gamble())
     text = str(scorecard(model, {"free, exact": infer(model, 1.0), "clamped, fitted": FreeGuide(model)}))
     lines = text.splitlines()
@@ -62,7 +62,7 @@ def test_it_reads_well():
     assert "-0.0000" not in text
 
 
-def test_exports():
+def test_the_scorecard_is_exported_as_json_and_html():
     model = TabularModel(gamble())
     card = scorecard(model, {"<free>": infer(model, 1.0)})
     assert json.loads(json.dumps(card.to_dict()))["scores"]["<free>"]["gap"] == pytest.approx(0.0, abs=1e-9)

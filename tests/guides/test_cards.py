@@ -1,4 +1,4 @@
-"""The cards of the guides: each has an import line and a few lines of use, and they run."""
+"""Tests of the cards of the guides: each has an import line and a few lines of use, and the code runs."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The dial: two routes to every optimism, and the exact answer, agree."""
+"""Tests of the dial guide: two ways to fit every optimism agree with the exact answer."""
 
 import numpy as np
 import pytest
@@ -46,14 +46,14 @@ betas = st.sampled_from([-2.0, -0.3, 0.0, 0.4, 1.0, 3.0])
 
 @pytest.mark.parametrize("beta", some(BETAS))
 @pytest.mark.parametrize("name", MODELS)
-def test_two_routes_of_svi_and_the_exact_answer_agree(name, beta):
+def test_two_ways_of_svi_agree_with_the_exact_answer(name, beta):
     model = MODELS[name]
     exact = infer(model, beta)
     dialled = fit(model, DialGuide(model, beta), num_steps=2000)
     assert objective(model, dialled.guide) == pytest.approx(exact.objective, abs=1e-4)
     bounded = fit(model, ClampedGuide(model), MarkovRenyi(1 - beta), num_steps=2000)
     assert renyi_bound(model, bounded.guide, 1 - beta) == pytest.approx(exact.objective, abs=1e-4)
-    for guide in (dialled.guide, bounded.guide):  # where the policy matters they do the same, too
+    for guide in (dialled.guide, bounded.guide):  # in visited states the policies agree, too
         visited = exact.marginals().state[0] > 1e-3
         torch.testing.assert_close(
             guide.blocks().log_policy.exp()[0, visited], exact.policy[0, visited], atol=0.02, rtol=0
@@ -90,7 +90,7 @@ def test_the_exact_answer_can_be_assigned(problem, dynamics, initial, survival):
 
 @laws
 @given(problems(forbidden=False), betas, betas, betas)
-def test_the_objective_is_its_definition(problem, dynamics, initial, survival):
+def test_the_objective_equals_its_definition(problem, dynamics, initial, survival):
     model = model_of(problem)
     guide = DialGuide(model, Optimism(dynamics, initial, survival))
     for parameter in guide.parameters():
@@ -109,7 +109,7 @@ def test_the_objective_is_its_definition(problem, dynamics, initial, survival):
     assert objective(model, guide) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
 
 
-def test_free_and_clamped_are_its_ends():
+def test_free_and_clamped_guides_are_special_cases():
     model = MODELS["random"]
     for beta, kind in ((1.0, FreeGuide), (0.0, ClampedGuide)):
         guide, plain = DialGuide(model, beta), kind(model)
@@ -120,7 +120,7 @@ def test_free_and_clamped_are_its_ends():
         assert objective(model, guide) == pytest.approx(evaluate(model, guide).elbo)
 
 
-def test_a_negative_optimism_is_a_saddle():
+def test_the_optimum_of_a_negative_optimism_is_a_saddle_point():
     model = TabularModel(gamble(), 0.5)
     guide = DialGuide(model, -1.0)
     with torch.no_grad():
@@ -148,7 +148,7 @@ impossible_outcomes = pytest.mark.filterwarnings("ignore:Encountered .inf")  # â
     ],
     ids=["mild", "robust", "each block its own", "clamped", "by state and action"],
 )
-def test_pyro_enumerates_the_priced_programs_to_the_same_gradient(optimism, discount):
+def test_enumeration_in_pyro_gives_the_same_gradient(optimism, discount):
     model = TabularModel(random_mdp(seed=0, horizon=3, discount=discount), 0.7)
     guide = DialGuide(model, optimism)
     for parameter in guide.parameters():
@@ -166,8 +166,8 @@ def test_pyro_enumerates_the_priced_programs_to_the_same_gradient(optimism, disc
 
 
 @pytest.mark.statistical
-def test_pyro_samples_the_priced_programs():
-    """Fails by chance once in two million (five standard errors); the seed is fixed."""
+def test_sampling_in_pyro_gives_the_same_objective():
+    """The false-alarm rate is one in two million (five standard errors); the seed is fixed."""
     model, optimism = TabularModel(random_mdp(seed=0, horizon=2), 0.7), Optimism(0.4)
     guide = DialGuide(model, optimism)
     pair = with_optimism(model, model, optimism), with_optimism(guide, model, optimism)
@@ -176,7 +176,7 @@ def test_pyro_samples_the_priced_programs():
 
 
 @impossible_outcomes
-def test_svi_on_priced_programs_moves_to_the_exact_answer():
+def test_svi_in_pyro_converges_to_the_exact_answer():
     model, optimism = TabularModel(restaurant()), Optimism(-0.5)
     guide = DialGuide(model, optimism)
     optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": (0.9, 0.9)})
@@ -229,20 +229,20 @@ def test_the_order_one_is_the_elbo_and_zero_is_the_evidence():
     assert renyi_bound(model, infer(model, 1.0), 0.3) == pytest.approx(infer(model, 1.0).log_evidence)
 
 
-def test_the_second_route_is_refused_where_it_is_flat():
+def test_the_renyi_bound_is_refused_at_order_zero():
     with pytest.raises(InvalidArgument, match=r"`order` must not be 0, which is Î² = 1: .* whatever the policy"):
         MarkovRenyi(0.0)
     with pytest.raises(InvalidArgument, match=r"`order` must be a finite number"):
         MarkovRenyi(float("nan"))
 
 
-def test_the_dial_obeys_the_laws_and_says_what_it_frees():
+def test_the_dial_guide_satisfies_the_laws_and_its_free_blocks_are_found():
     model = TabularModel(random_mdp(seed=1, horizon=2, discount=0.8), 0.7)
     assert check_guide(model, DialGuide(model, Optimism(0.5, 0.0, 0.3)), seed=0).free == ("dynamics", "survival")
     assert check_guide(model, DialGuide(model, Optimism(0.0, -0.5)), seed=0).free == ("initial",)
 
 
-def test_it_is_copied_saved_and_resumed(tmp_path):
+def test_a_fit_is_saved_and_resumed(tmp_path):
     model = MODELS["random"]
     whole = fit(model, DialGuide(model, -0.3), num_steps=60, tolerance=0.0)
     half = fit(model, DialGuide(model, -0.3), num_steps=30, tolerance=0.0, checkpoint=tmp_path / "half.pt")
@@ -251,11 +251,11 @@ def test_it_is_copied_saved_and_resumed(tmp_path):
     assert half.num_steps == 30
 
 
-def test_what_is_wrong_is_named():
+def test_errors_name_the_argument():
     model = MODELS["random"]
     with pytest.raises(InvalidArgument, match=r"`optimism` of dynamics must broadcast"):
         DialGuide(model, Optimism(torch.rand(4, 4)))
-    with pytest.raises(InvalidArgument, match=r"`optimism` must be given, because Posterior|does not say its own"):
+    with pytest.raises(InvalidArgument, match=r"`optimism` must be given, because Posterior|does not define its own"):
         objective(model, TabularModel(model.mdp))
     with pytest.raises(InvalidArgument, match=r"whose sites are whole events.*MarkovObjective"):
         with_optimism(
@@ -263,7 +263,7 @@ def test_what_is_wrong_is_named():
         )
 
 
-def test_losses_are_what_they_say():
+def test_losses_equal_their_definitions():
     model = MODELS["random"]
     guide = FreeGuide(model)
     assert MarkovObjective(1.0).loss(model, guide) == MarkovELBO().loss(model, guide)

@@ -1,4 +1,4 @@
-"""The alternate guides against plain oracles: trajectories one by one, grids of policies, hard value iteration."""
+"""Tests of the other guides against oracles: enumerated trajectories, grids of policies, hard value iteration."""
 
 import dataclasses
 import itertools
@@ -62,17 +62,17 @@ def shaken(guide, seed=0):
 
 
 def best(model, build, starts=1, steps=400):
-    """The best ELBO of so many fits."""
+    """The best ELBO of several fits."""
     guides = [build(model) if seed == 0 else shaken(build(model), seed) for seed in range(starts)]
     return max(value(model, fit(model, guide, num_steps=steps).guide) for guide in guides)
 
 
-# What holds for all of them
+# Properties of all guides
 
 
 @laws
 @given(problems(), st.sampled_from(NAMES), st.booleans())
-def test_whatever_the_problem_the_bound_is_finite_where_it_can_be(problem, name, moved):
+def test_the_elbo_is_finite_if_the_optimum_is(problem, name, moved):
     model = model_of(problem)
     try:
         guide = guide_entry(name).build(model)
@@ -106,23 +106,23 @@ def test_the_arguments_of_the_zoo_fit_the_guide(name):
     assert value(model, fit(model, guide, **{**entry.fit, "num_steps": 30}).guide) > start + 0.1
 
 
-def test_every_guide_of_the_zoo_says_what_it_assumes():
+def test_every_entry_of_the_zoo_has_a_name_and_a_summary():
     assert set(NAMES) < set(guide_zoo())
     for name, entry in guide_zoo().items():
         assert (entry.name, entry.summary[-1]) == (name, ".")
 
 
-def test_an_unknown_guide_is_named_with_its_neighbours():
+def test_an_unknown_name_is_refused_with_the_nearest_names():
     with pytest.raises(InvalidArgument, match="Did you mean 'mean_field'"):
         guide_entry("Mean-Field")
 
 
-# Policies that are shared
+# Shared policies
 
 
 @laws
 @given(problems())
-def test_a_view_of_everything_is_the_clamped_guide_and_a_view_of_nothing_the_open_loop(problem):
+def test_a_full_view_is_the_clamped_guide_and_an_empty_view_the_open_loop_guide(problem):
     model = model_of(problem)
     states = model.mdp.num_states
     clamped, view = shaken(ClampedGuide(model)), ViewGuide(model, torch.arange(states))
@@ -141,7 +141,7 @@ def test_a_view_of_everything_is_the_clamped_guide_and_a_view_of_nothing_the_ope
 
 @laws
 @given(problems(forbidden=False), st.data())
-def test_states_that_look_alike_act_alike_wherever_the_guide_comes(problem, data):
+def test_visited_states_with_the_same_view_have_the_same_policy(problem, data):
     model = model_of(problem)
     view = data.draw(st.lists(st.integers(0, 2), min_size=model.mdp.num_states, max_size=model.mdp.num_states))
     try:
@@ -158,11 +158,11 @@ def test_states_that_look_alike_act_alike_wherever_the_guide_comes(problem, data
 
 
 def hard_to_plan():
-    """A problem in which seeing, and knowing the time, is worth something."""
+    """A problem in which observing the state and the time increases the ELBO."""
     return TabularModel(random_mdp(seed=0, states=4, actions=3, horizon=5), 0.5)
 
 
-def test_seeing_more_is_worth_more():
+def test_a_finer_view_has_a_higher_elbo():
     model = hard_to_plan()
     nothing, exact = best(model, OpenLoopGuide), infer(model, 0.0).objective
     half = best(model, lambda model: ViewGuide(model, [0, 0, 1, 1]))
@@ -174,8 +174,8 @@ def test_seeing_more_is_worth_more():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_an_open_loop_is_the_best_of_a_grid(seed):
-    """Two actions twice: the ELBO of every pair of probabilities, by adding up trajectories."""
+def test_the_open_loop_guide_reaches_the_best_of_a_grid(seed):
+    """With two actions at two steps: the ELBO of every pair of probabilities, summed over trajectories."""
     mdp = random_mdp(seed, states=3, actions=2, horizon=2)
     model, problem = TabularModel(mdp, 0.3), problem_of(mdp, 0.3)
     p = np.linspace(0, 1, 1001)[1:-1]
@@ -190,13 +190,13 @@ def test_an_open_loop_is_the_best_of_a_grid(seed):
     assert np.max(on_grid) - 1e-4 <= found <= np.max(on_grid) + 1e-4
 
 
-def test_one_step_is_all_the_same_to_a_stationary_guide():
+def test_at_one_step_the_stationary_guide_reaches_the_clamped_optimum():
     model = TabularModel(restaurant())
     assert best(model, StationaryGuide) == pytest.approx(infer(model, 0.0).objective, abs=1e-6)
 
 
 def cliff(reward=-np.inf, final=None):
-    """From the start 0 to 1 or 2, which forbid an action each: the first in 1, the second in 2."""
+    """A problem where state 0 leads to 1 or 2; action 0 is forbidden in state 1, action 1 in state 2."""
     return TabularMDP(
         initial=[1.0, 0.0, 0.0],
         probability=[[[0.5, 0.5], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [1.0, 0.0]]],
@@ -208,7 +208,7 @@ def cliff(reward=-np.inf, final=None):
     )
 
 
-def test_a_plan_that_cannot_be_made_is_refused_with_the_reason():
+def test_an_impossible_plan_is_refused_with_the_reason():
     model = TabularModel(cliff())
     pattern = r"at time 1 none is possible in all of the states 'left', 'right'.*large negative reward"
     for build in (OpenLoopGuide, lambda model: ViewGuide(model, [0, 1, 1])):
@@ -216,11 +216,13 @@ def test_a_plan_that_cannot_be_made_is_refused_with_the_reason():
             build(model)
     assert math.isfinite(value(model, ViewGuide(model, [0, 0, 1])))
     assert math.isfinite(value(model, StationaryGuide(model)))
-    with pytest.raises(InvalidProblem, match="none is possible"):  # dice of its own do not help: an action is sure
+    with pytest.raises(
+        InvalidProblem, match="none is possible"
+    ):  # free dynamics do not help: the reward of the action is certain
         MeanFieldGuide(model)
 
 
-def test_a_state_that_is_never_visited_forbids_nothing():
+def test_a_state_that_is_never_visited_removes_no_action():
     mask = torch.tensor([[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
     mdp = TabularMDP(
         initial=[1.0, 0.0, 0.0],
@@ -234,8 +236,8 @@ def test_a_state_that_is_never_visited_forbids_nothing():
     torch.testing.assert_close(plan[:, 1], mask[1].expand(2, 2))
 
 
-def test_a_stationary_guide_leaves_out_what_is_forbidden_at_any_time_it_comes():
-    """Going on is forbidden at the last step alone, by the reward of the state that it leads to."""
+def test_a_stationary_guide_removes_what_is_forbidden_at_any_visited_time():
+    """Action 1 is forbidden at the last step only, by the final reward of the state that it leads to."""
     mdp = TabularMDP(
         initial=[1.0, 0.0, 0.0],
         probability=np.ones((3, 2, 1)),
@@ -251,7 +253,7 @@ def test_a_stationary_guide_leaves_out_what_is_forbidden_at_any_time_it_comes():
     assert math.isfinite(value(model, guide))
 
 
-def test_different_priors_meet_in_their_geometric_mean():
+def test_different_priors_are_combined_by_their_geometric_mean():
     prior = torch.tensor([[0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
     mdp = random_mdp(seed=1, states=2, horizon=2)
     plan = OpenLoopGuide(TabularModel(mdp, 1.0, prior)).blocks().log_policy.exp()
@@ -259,17 +261,17 @@ def test_different_priors_meet_in_their_geometric_mean():
 
 
 @pytest.mark.parametrize("view", [[0, 1], [0, 1, -1], [0.0, 1.0, 1.0], ["a", "b", "c"], [True, False, True], 3])
-def test_a_view_that_is_none_is_refused(view):
+def test_an_invalid_view_is_refused(view):
     with pytest.raises(InvalidArgument, match=r"`view` must be 3 whole numbers.*torch.arange"):
         _checked(view, random_mdp(0))
 
 
-# One action for each time and state
+# The deterministic guide
 
 
 @laws
 @given(problems())
-def test_the_best_decisions_are_those_of_hard_value_iteration(problem):
+def test_the_optimal_actions_are_those_of_hard_value_iteration(problem):
     model = model_of(problem)
     guide = DeterministicGuide(model)
     with np.errstate(divide="ignore"):
@@ -281,7 +283,7 @@ def test_the_best_decisions_are_those_of_hard_value_iteration(problem):
 
 @laws
 @given(problems())
-def test_policy_iteration_decides_best_after_one_step_a_turn(problem):
+def test_policy_iteration_is_exact_after_as_many_steps_as_the_horizon(problem):
     model = model_of(problem)
     guide = DeterministicGuide(model)
     expected = elbo(model, guide.optimum()).item()
@@ -290,7 +292,7 @@ def test_policy_iteration_decides_best_after_one_step_a_turn(problem):
         assert value(model, guide) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-def test_a_uniform_prior_makes_it_classical_control():
+def test_with_a_uniform_prior_it_is_classical_control():
     mdp = gamble(horizon=4, jackpot=6.0)
     for temperature in (0.3, 2.0):
         model = TabularModel(mdp, temperature)
@@ -300,7 +302,7 @@ def test_a_uniform_prior_makes_it_classical_control():
         assert evaluate(model, found.guide).delusion == 0
 
 
-def test_decisions_are_the_first_of_equals_and_survive_a_copy():
+def test_actions_are_the_first_of_equals_and_are_kept_in_a_copy():
     model = TabularModel(random_mdp(seed=0, horizon=2))
     guide = DeterministicGuide(model)
     assert isinstance(guide, Assignable)
@@ -314,7 +316,7 @@ def test_decisions_are_the_first_of_equals_and_survive_a_copy():
     assert torch.equal(twin.blocks().log_policy, guide.blocks().log_policy)
 
 
-def test_an_impossible_decision_is_refused():
+def test_an_impossible_action_is_refused():
     model = TabularModel(cliff())
     guide = DeterministicGuide(model)
     assert guide.actions[1].tolist() == [0, 1, 0]
@@ -328,21 +330,21 @@ def test_an_impossible_decision_is_refused():
         guide.assign(TabularModel(cliff().replace(horizon=3)).blocks())
 
 
-# Networks
+# The neural guide
 
 
 NETWORKED = {"restaurant": lambda: TabularModel(restaurant()), "random": hard_to_plan}
 
 
 @pytest.mark.parametrize("build", NETWORKED.values(), ids=NETWORKED.keys())
-def test_a_network_comes_within_a_hundredth_of_the_clamped_optimum(build):
+def test_a_network_reaches_the_clamped_optimum_to_within_01_nats(build):
     model = build()
     found = value(model, fit(model, NeuralGuide(model, hidden=(32,)), optim=SLOW, num_steps=600).guide)
     exact = infer(model, 0.0).objective
     assert exact - 1e-2 <= found <= exact + 1e-9
 
 
-def test_a_network_starts_at_the_prior_and_follows_the_generator():
+def test_a_network_starts_at_the_prior_and_depends_on_the_seed():
     model = hard_to_plan()
     guides = []
     for seed in (0, 0, 1):
@@ -354,7 +356,7 @@ def test_a_network_starts_at_the_prior_and_follows_the_generator():
     assert not torch.equal(first, other)
 
 
-def test_states_with_one_feature_act_alike():
+def test_states_with_equal_features_have_the_same_policy():
     model = hard_to_plan()
     features = torch.tensor([[1.0], [0.0], [1.0], [-1.0]])
     policy = shaken(NeuralGuide(model, features)).blocks().log_policy
@@ -363,7 +365,7 @@ def test_states_with_one_feature_act_alike():
     assert not torch.allclose(policy[0], policy[1])
 
 
-def test_any_module_will_do_in_the_precision_of_the_model():
+def test_any_module_is_accepted_and_moved_to_the_dtype_of_the_model():
     model = TabularModel(random_mdp(seed=0, states=4, horizon=5).to(dtype=torch.float32), 0.5)
     network = torch.nn.Linear(5, 2, dtype=torch.float64)
     guide = NeuralGuide(model, network=network)
@@ -373,11 +375,11 @@ def test_any_module_will_do_in_the_precision_of_the_model():
     assert value(model, fit(model, guide, optim=SLOW, num_steps=20).guide) > value(model, NeuralGuide(model))
 
 
-def test_networks_that_do_not_fit_are_refused():
+def test_networks_of_the_wrong_shape_are_refused():
     model = TabularModel(random_mdp(seed=0))
     with pytest.raises(InvalidArgument, match=r"`network` must take 4 numbers.*first layer"):
         NeuralGuide(model, network=torch.nn.Linear(3, 2))
-    with pytest.raises(InvalidArgument, match=r"one logit an action.*last layer"):
+    with pytest.raises(InvalidArgument, match=r"one logit per action.*last layer"):
         NeuralGuide(model, network=torch.nn.Linear(4, 3))
     with pytest.raises(InvalidArgument, match=r"`features` must have shape \(3, D\)"):
         NeuralGuide(model, torch.zeros(2, 2))

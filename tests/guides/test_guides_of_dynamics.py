@@ -1,4 +1,4 @@
-"""The guides with dice of their own: mean field against products made by hand, low rank between clamped and free."""
+"""Tests of guides with learned dynamics: mean field equals enumerated products; low rank, between clamped and free."""
 
 import itertools
 import math
@@ -39,7 +39,7 @@ def best(model, build, steps=400):
 
 
 def dense(seed, states=3, actions=2, horizon=3, double=False):
-    """Every state can follow every (s, a); with `double`, by two outcomes of different reward."""
+    """A problem where every state can follow every (s, a); with `double`, by two outcomes with different rewards."""
     rng = np.random.default_rng(seed)
     outcomes = states * (1 + double)
     successor = np.broadcast_to(np.arange(outcomes) % states, (states, actions, outcomes))
@@ -54,7 +54,7 @@ def dense(seed, states=3, actions=2, horizon=3, double=False):
 
 
 def product_of_marginals(guide, problem):
-    """q_t(s_t) and q_t(a_t) from the guide's logits and the marginals of the prior, by adding up trajectories."""
+    """q_t(s_t) and q_t(a_t) from the guide's logits and the prior's marginals, by enumeration."""
     marginals = [Counter() for _ in range(problem.horizon + 1)]
     for path in paths(problem):
         for t, s in enumerate(path.states):
@@ -70,14 +70,14 @@ def product_of_marginals(guide, problem):
 
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_mean_field_is_a_product_with_the_elbo_of_one(seed, double):
+def test_mean_field_is_a_product_of_marginals(seed, double):
     mdp, tau = dense(seed, double=double), 0.7
     model, problem = TabularModel(mdp, tau), problem_of(mdp, tau)
     guide = shaken(MeanFieldGuide(model), seed)
     of_state, of_action = product_of_marginals(guide, problem)
 
     def q(path):
-        """A trajectory's probability, by hand: marginals, times the share of its outcomes in what they lead to."""
+        """The probability of a trajectory: its marginals times the share of each outcome in its transition."""
         found = math.prod(of_state[t][s] for t, s in enumerate(path.states))
         for t, (s, a, k) in enumerate(zip(path.states, path.actions, path.outcomes, strict=False)):
             ways = [outcome for outcome in problem.outcomes(s, a) if outcome[2] == path.states[t + 1]]
@@ -96,8 +96,8 @@ def test_mean_field_is_a_product_with_the_elbo_of_one(seed, double):
         np.testing.assert_allclose(joint.numpy(), product, atol=1e-12)
 
 
-def test_mean_field_reaches_what_its_own_free_energy_says():
-    """Coordinate ascent on the free energy of a product, in loops over its definition."""
+def test_mean_field_reaches_the_optimum_of_coordinate_ascent():
+    """Coordinate ascent on the free energy of a product, written as loops."""
     mdp, tau = dense(5), 0.7
     problem = problem_of(mdp, tau)
     steps, states, actions = problem.horizon, 3, 2
@@ -129,7 +129,7 @@ def test_mean_field_reaches_what_its_own_free_energy_says():
     assert found < infer(model, 1.0).objective - 0.01
 
 
-def test_where_a_step_is_sure_mean_field_is_a_plan():
+def test_with_deterministic_dynamics_mean_field_is_an_open_loop_plan():
     mdp = TabularMDP(
         initial=[1.0, 0.0],
         probability=np.ones((2, 2, 1)),
@@ -141,10 +141,10 @@ def test_where_a_step_is_sure_mean_field_is_a_plan():
     assert best(model, MeanFieldGuide) == pytest.approx(best(model, OpenLoopGuide), abs=1e-4)
 
 
-# Dice of low rank
+# Low-rank dynamics
 
 
-def test_rank_zero_clamps_the_dynamics_and_full_rank_holds_any():
+def test_rank_zero_clamps_the_dynamics_and_full_rank_represents_any():
     model = TabularModel(random_mdp(seed=0, horizon=4), 0.5)
     zero = shaken(LowRankGuide(model, 0))
     assert torch.equal(zero.blocks().log_dynamics, model.blocks().log_dynamics)
@@ -159,8 +159,8 @@ def test_rank_zero_clamps_the_dynamics_and_full_rank_holds_any():
         torch.testing.assert_close(getattr(full.blocks(), name).exp(), getattr(free.blocks(), name).exp())
 
 
-def test_rank_zero_avoids_by_actions_what_more_rank_avoids_by_dynamics():
-    """The first action of the start may fall off; only bent dice can take it and be sure."""
+def test_rank_zero_avoids_forbidden_outcomes_by_actions_higher_rank_by_dynamics():
+    """Action 0 may lead to a forbidden outcome; only a guide with perturbed dynamics can take it safely."""
     mdp = TabularMDP([1.0], [[[0.5, 0.5], [0.5, 0.5]]], [[[0, 0], [0, 0]]], [[[1.0, -np.inf], [0.0, 0.0]]], horizon=2)
     model = TabularModel(mdp)
     zero, one = LowRankGuide(model, 0), LowRankGuide(model, 1)
@@ -172,7 +172,7 @@ def test_rank_zero_avoids_by_actions_what_more_rank_avoids_by_dynamics():
     assert math.isfinite(value(model, one))
 
 
-def test_more_rank_is_worth_more():
+def test_a_higher_rank_has_a_higher_elbo():
     model = TabularModel(random_mdp(seed=3, horizon=4), 0.3)
     found = [best(model, lambda model, rank=rank: LowRankGuide(model, rank), steps=300) for rank in range(4)]
     assert found[0] == pytest.approx(infer(model, Optimism(0.0, 1.0)).objective, abs=1e-3)
@@ -182,13 +182,13 @@ def test_more_rank_is_worth_more():
 
 
 def test_every_factor_of_the_dynamics_is_used():
-    """Factors that start alike would stay alike, and any rank would be rank 1."""
+    """Factors that start equal would stay equal, and every rank would be rank 1."""
     model = TabularModel(random_mdp(seed=3, horizon=5), 0.3)
     guide = fit(model, LowRankGuide(model, 3), num_steps=100).guide
     residual = torch.tensordot(guide.time_factors, guide.dynamics_factors, 1).flatten(1)
     assert torch.linalg.matrix_rank(residual.detach()) == 3
 
 
-def test_a_rank_that_is_none_is_refused():
+def test_an_invalid_rank_is_refused():
     with pytest.raises(InvalidArgument, match=r"`rank` must be a whole number, at least 0, but is -1.*clamps"):
         LowRankGuide(TabularModel(random_mdp(0)), -1)

@@ -1,4 +1,4 @@
-"""The mixture of guides: its density, its ELBO and the gradient, by enumeration; what mixing can and cannot do."""
+"""Tests of the mixture of guides: density, ELBO and gradient by enumeration; which families a mixture improves."""
 
 import math
 
@@ -44,7 +44,7 @@ MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_r
 
 
 class Optimistic(MarkovGuide):
-    """A guide that believes to know when it dies."""
+    """A guide with learned survival."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -59,13 +59,13 @@ def seeded(seed=0):
 
 
 def batch_of(problem):
-    """All trajectories, as the library holds them."""
+    """All trajectories, in the format of the library."""
     paths = list(oracles.paths(problem))
     return Trajectories(*(torch.tensor([path[i] for path in paths]) for i in range(3)))
 
 
 def mixture_of(model, build=ClampedGuide, components=3, seed=0, spread=1.0):
-    """A mixture whose components and weights are all different."""
+    """A mixture with different components and weights."""
     mixture = MixtureGuide.apart(model, build, components, spread, seeded(seed))
     with torch.no_grad():
         mixture.weight_logits.add_(torch.randn(components, generator=seeded(seed + 1), dtype=torch.float64))
@@ -73,20 +73,20 @@ def mixture_of(model, build=ClampedGuide, components=3, seed=0, spread=1.0):
 
 
 def log_q_by_components(mixture, together):
-    """log Σ w q_z of trajectories, and log q_z of each: the definition."""
+    """log Σ w q_z of trajectories, and log q_z of each component, by definition."""
     parts = [MarkovProcess(guide.blocks()).log_probability(together) for guide in mixture.guides]
     log_q = torch.stack(parts, -1)
     return torch.logsumexp(torch.log_softmax(mixture.weight_logits, -1) + log_q, -1), log_q
 
 
 def exact_elbo(mixture, together):
-    """By enumeration, differentiable."""
+    """The ELBO by enumeration, differentiable."""
     log_q, _ = log_q_by_components(mixture, together)
     return (log_q.exp() * (log_target(mixture.model, together) - log_q)).sum()
 
 
 def two_ways(horizon=2):
-    """A corridor with an exit at either end: go the same way all the time. Only correlated actions pay."""
+    """A corridor with an exit at either end: only correlated actions, always in the same direction, reach an exit."""
     states = torch.arange(2 * horizon + 1)
     successor = torch.stack((states - 1, states + 1), -1).clamp(0, 2 * horizon)[..., None]
     final = torch.zeros(2 * horizon + 1, dtype=torch.float64)
@@ -98,8 +98,8 @@ def two_ways(horizon=2):
 
 @settings(laws, max_examples=25)
 @given(problems())
-def test_the_prediction_is_the_mixture(problem):
-    """Face by face with a belief, and Σ w q_z: the same density, which sums to one; clamped and free components."""
+def test_the_process_has_the_density_of_the_mixture(problem):
+    """The product of predictions equals Σ w q_z and sums to one, for clamped and free components."""
     model, together = model_of(problem), batch_of(problem)
     assume(infer(model, 0.0).value > -math.inf)
     for build in (ClampedGuide, FreeGuide, Optimistic):
@@ -141,8 +141,8 @@ def test_one_component_is_that_component(problem):
 
 @settings(laws, max_examples=25)
 @given(problems())
-def test_mixing_adds_what_a_trajectory_tells_of_its_component(problem):
-    """ELBO = Σ w ELBO_z + I, I within [0, entropy of w]; no mixture of the clamped beats their optimum, nor of free."""
+def test_the_elbo_is_the_mean_of_its_components_plus_the_information(problem):
+    """ELBO = Σ w ELBO_z + I, I within [0, entropy of w]; no mixture exceeds the optimum of clamped or free guides."""
     model, together = model_of(problem), batch_of(problem)
     assume(infer(model, 0.0).value > -math.inf)
     for build, best in ((ClampedGuide, infer(model, 0.0)), (FreeGuide, infer(model, 1.0))):
@@ -162,7 +162,7 @@ def test_mixing_adds_what_a_trajectory_tells_of_its_component(problem):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("build", [ClampedGuide, FreeGuide])
-def test_the_estimate_of_the_elbo_is_unbiased_and_quieter_than_log_weights(build):
+def test_the_estimate_of_the_elbo_is_unbiased_and_has_less_variance_than_log_weights(build):
     mixture = mixture_of(MODEL, build)
     with torch.no_grad():
         log_q, _ = log_q_by_components(mixture, batch_of(problem_of(MODEL.mdp, 0.7)))
@@ -184,7 +184,7 @@ def test_the_estimate_of_the_elbo_is_unbiased_and_quieter_than_log_weights(build
 @pytest.mark.statistical
 @pytest.mark.parametrize("build", [ClampedGuide, FreeGuide])
 def test_the_gradient_is_unbiased(build):
-    """300 estimates of eight draws a component; every entry within five standard errors of the enumerated gradient."""
+    """The mean of 300 estimates, of eight draws per component, is within five standard errors of the exact gradient."""
     mdp = random_mdp(seed=5, states=2, actions=2, outcomes=2, horizon=2, discount=0.9)
     model = TabularModel(mdp, 0.7)
     mixture, together = mixture_of(model, build, 2), batch_of(problem_of(mdp, 0.7))
@@ -201,7 +201,7 @@ def test_the_gradient_is_unbiased(build):
     assert ((gradients.mean(0) - exact).abs() <= 5 * error + 1e-9).all()
     assert float(exact.abs().max()) > 10 * float(error.max())
     step = 1e-5
-    with torch.no_grad():  # the enumerated gradient itself, by finite differences
+    with torch.no_grad():  # the enumerated gradient agrees with finite differences
         parameters[-1].view(-1)[0] += step
         above = float(exact_elbo(mixture, together))
         parameters[-1].view(-1)[0] -= 2 * step
@@ -211,7 +211,7 @@ def test_the_gradient_is_unbiased(build):
 
 
 def test_a_mixture_of_plans_is_strictly_better_than_a_plan():
-    """Two plans reach both exits; one plan must commit itself, and loses the entropy of the choice, log 2."""
+    """Two plans reach both exits; one plan must choose an exit, and loses the entropy of the choice, log 2."""
     model = two_ways()
     best = infer(model, 1.0).objective
     plan = fit(model, OpenLoopGuide(model), num_steps=1)
@@ -229,7 +229,7 @@ def test_a_mixture_of_plans_is_strictly_better_than_a_plan():
     np.testing.assert_allclose(mixture.weights, 0.5, atol=0.05)
 
 
-def test_equal_components_never_part_and_those_set_apart_do():
+def test_equal_components_stay_equal_and_perturbed_ones_do_not():
     model = two_ways()
     together = MixtureGuide(model, [OpenLoopGuide(model), OpenLoopGuide(model)])
     apart = MixtureGuide.apart(model, OpenLoopGuide, 2, seed=seeded())
@@ -246,7 +246,7 @@ def test_equal_components_never_part_and_those_set_apart_do():
 
 
 @pytest.mark.parametrize(("build", "free"), [(OpenLoopGuide, ()), (FreeGuide, ("initial", "dynamics"))])
-def test_it_passes_the_laws_of_guides(build, free):
+def test_the_mixture_satisfies_the_laws_of_guides(build, free):
     model = TabularModel(random_mdp(seed=5, horizon=2, discount=0.9), 0.7)
     assert check_guide(model, mixture_of(model, build, 2), seed=0).free == free
 
@@ -263,8 +263,8 @@ def test_forbidden_outcomes_and_masks_leave_gradients_finite():
 
 
 @pytest.mark.statistical
-def test_its_actions_in_the_true_world():
-    """Against the enumeration of its choices given the history; free components meet histories that they rule out."""
+def test_the_true_return_is_that_of_its_policy_given_the_history():
+    """The estimate agrees with enumeration; free components may reach histories that none of them allows."""
     mixture = mixture_of(MODEL)
     found = estimate(MODEL, mixture, 20_000, seeded())
     together = batch_of(problem_of(MODEL.mdp, 0.7))
@@ -272,7 +272,7 @@ def test_its_actions_in_the_true_world():
         log_q, _ = log_q_by_components(mixture, together)
     paths = list(oracles.paths(problem_of(MODEL.mdp.replace(), 0.7)))
     exact = float(log_q.exp() @ torch.tensor([path.total for path in paths], dtype=torch.float64))
-    for each in (found.true_return, found.imagined_return):  # it is clamped
+    for each in (found.true_return, found.imagined_return):  # equal, because the mixture is clamped
         assert abs(each.mean - exact) < 5 * each.standard_error
     model = TabularModel(gamble(horizon=3), 0.05)
     sure = MixtureGuide(model, [FreeGuide(model), FreeGuide(model)])
@@ -286,7 +286,7 @@ def test_its_actions_in_the_true_world():
 
 
 @pytest.mark.statistical
-def test_many_draws_in_a_plate_are_the_same_program():
+def test_draws_in_a_plate_give_the_same_elbo():
     mixture = mixture_of(MODEL)
     exact = float(exact_elbo(mixture, batch_of(problem_of(MODEL.mdp, 0.7))).detach())
     many = Trace_ELBO(num_particles=20_000, vectorize_particles=True, max_plate_nesting=0)
@@ -294,12 +294,12 @@ def test_many_draws_in_a_plate_are_the_same_program():
     assert abs(-many.loss(MODEL, mixture) - exact) < 5 * error
 
 
-def test_it_cannot_be_enumerated_and_says_so():
+def test_parallel_enumeration_is_refused():
     with pytest.raises(InvalidGuide, match=r"`action_0` of a guide with a memory cannot be enumerated.*MixtureELBO"):
         TraceEnum_ELBO(max_plate_nesting=0).loss(MODEL, config_enumerate(mixture_of(MODEL)))
 
 
-def test_svi_and_resuming_are_those_of_any_guide():
+def test_svi_and_resuming_work_as_for_other_guides():
     one, other = mixture_of(MODEL), mixture_of(MODEL)
     whole = fit(MODEL, one, loss=MixtureELBO(4), num_steps=20, seed=1, tolerance=0.0)
     half = fit(MODEL, other, loss=MixtureELBO(4), num_steps=10, seed=1, tolerance=0.0)
@@ -330,8 +330,12 @@ def test_draws_follow_the_weights():
         (lambda: _check(MODEL, [ClampedGuide]), InvalidArgument, r"`guides\[0\]` must be a MarkovGuide.*is the class"),
         (lambda: _check(MODEL, [infer(MODEL, 1.0)]), InvalidArgument, "but is a Posterior"),
         (lambda: MixtureGuide(MODEL, [ClampedGuide(two_ways())]), InvalidArgument, "built from another. Build all"),
-        (lambda: MixtureGuide(MODEL, [ClampedGuide(MODEL)] * 2), InvalidArgument, r"`guides\[1\]`.*there twice"),
-        (lambda: MixtureGuide.apart(MODEL, ClampedGuide, 0), InvalidArgument, "`components` must be a whole number"),
+        (lambda: MixtureGuide(MODEL, [ClampedGuide(MODEL)] * 2), InvalidArgument, r"`guides\[1\]`.*occurs twice"),
+        (
+            lambda: MixtureGuide.apart(MODEL, ClampedGuide, 0),
+            InvalidArgument,
+            "`num_components` must be a whole number",
+        ),
         (lambda: mixture_of(MODEL).elbo(1), InvalidArgument, "`num_samples` must be a whole number, at least 2"),
         (lambda: MixtureELBO(1), InvalidArgument, "`num_samples` must be a whole number, at least 2"),
         (lambda: MixtureELBO().loss(MODEL, ClampedGuide(MODEL)), InvalidGuide, "take MarkovELBO"),

@@ -427,7 +427,7 @@ def test_an_improved_guide_runs_at_the_models_sites():
 @pytest.mark.parametrize("kind", [ImportanceGuide, SMCGuide])
 def test_the_elbo_of_an_improved_guide_is_refused(kind):
     improved = kind(MODEL, ClampedGuide(MODEL), 4)
-    message = "cannot tell its log-probability.*take its `bound"
+    message = "cannot give its log-probability.*take its `bound"
     for loss in (Trace_ELBO(), TraceEnum_ELBO(), Trace_ELBO(num_particles=2)):
         with pytest.raises(ValueError, match=r"(?s)" + message):
             loss.loss(MODEL, improved)
@@ -443,7 +443,7 @@ def test_an_improved_guide_refuses_if_all_particles_have_weight_zero():
     improved = ImportanceGuide(ALL_FORBIDDEN, ALL_FORBIDDEN, 4)
     assert improved.bound(10) == Estimate(-math.inf, 0.0, 10)
     for call in (improved.sample, improved.marginals, improved.imagined_return):
-        with pytest.raises(InvalidGuide, match=r"All 4 particles .*forbidden.*Raise `num_particles`"):
+        with pytest.raises(InvalidGuide, match=r"All 4 particles reached a forbidden outcome.*Raise `num_particles`"):
             call(2)
 
 
