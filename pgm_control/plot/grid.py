@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _KINDS: Mapping[str, Kind] = {"G": "goal", "H": "hazard", "C": "hazard", "#": "wall", "W": "wall"}
-_BESIDE, _TALL = 0.2, 0.6  # in cells: the distance from the map to the boxes of the states beside it, and the height of a box
+_BESIDE, _TALL = 0.2, 0.6  # in cells: the distance from the map to the boxes beside it, and their height
 _MOST_BESIDE = 6
 _HAZARD = {"facecolor": "#8C8C8C", "hatch": "xxx", "edgecolor": "#404040"}
 _WALL = {"facecolor": "#202020", "edgecolor": "#202020"}
@@ -62,8 +62,8 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
     Args:
         mdp: the problem.
         layout: rows of text, one letter per cell: S start, G goal, H or C hazard (hole, cliff), # or W wall, any other
-            letter ground; or a `Layout`, which is checked and returned. The states of a problem without a `layout` lie
-            row by row from the top left; if there are fewer states than cells, they lie in the cells that are not walls.
+            letter ground; or a `Layout`, which is checked and returned. The states of a problem without a `layout` fill
+            the cells row by row from the top left; if there are fewer states than cells, they skip the walls.
 
     Raises:
         InvalidArgument: if there is no grid, or the grid does not fit.
@@ -115,8 +115,8 @@ def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | N
     chosen = every if len(every) <= mdp.num_states else open_ones
     if len(chosen) > mdp.num_states:
         raise InvalidArgument(
-            f"`layout` must have at most one cell per state, but has {len(chosen)} cells that are not walls, and there are "
-            f"{mdp.num_states} states. Mark walls by '#'."
+            f"`layout` must have at most one cell per state, but has {len(chosen)} cells that are not walls, and "
+            f"there are {mdp.num_states} states. Mark walls by '#'."
         )
     return (*chosen, *[None] * (mdp.num_states - len(chosen)))
 

@@ -128,7 +128,9 @@ def recovered_reward_maps(
     for panel, (name, shade) in zip(made, shades.items(), strict=True):
         last = stacked or panel is made[-1]
         label = "reward (reward units, equal means)"
-        draw_grid(panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last, missing="never visited")
+        draw_grid(
+            panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last, missing="never visited"
+        )
     return made
 
 

@@ -240,8 +240,7 @@ def _beta(optimism: float | Optimism) -> float:
         if isinstance(optimism.dynamics, float) and optimism.dynamics == optimism.initial:
             return optimism.dynamics
         raise InvalidArgument(
-            f"`found` must have numbers β, which make an axis, but has {optimism}. Call "
-            "frontier(model, [0.0, …, 1.0])."
+            f"`found` must have numbers β, which make an axis, but has {optimism}. Call frontier(model, [0.0, …, 1.0])."
         )
     return float(optimism)
 
