@@ -136,7 +136,7 @@ def report_page(
     parts = [
         f"<h1>{html.escape(name)}</h1><p>{about}</p><p><b>{html.escape(explanation.headline)}.</b></p>",
         f"<h2>In words</h2><ul>{sentences}</ul>",
-        f'<h2>Side by side</h2><div class="wide">{card._repr_html_()}</div>',
+        f'<h2>Scores</h2><div class="wide">{card._repr_html_()}</div>',
         "<h2>Plots</h2>",
         *(_figure(number, title, draw) for number, (title, draw) in enumerate(pictures)),
         "<h2>The gap to the exact posterior</h2>",
@@ -180,7 +180,7 @@ def _pictures(
             title = f"The gap to the exact posterior, by time step ({each})."
             yield title, lambda account=account: ledger_over_time(account)
     if small:
-        yield "True and imagined return of the optimal guide by optimism β (the dial).", lambda: dial_sweep(frontier(model))[0]
+        yield "True and imagined return by optimism β (the dial).", lambda: dial_sweep(frontier(model))[0]
         yield (
             "Cumulative distribution of the true return of each policy.",
             lambda: return_distributions({each: return_distribution(model, g) for each, g in guides.items()}),
