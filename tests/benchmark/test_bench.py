@@ -493,7 +493,7 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
         ({"jobs": 0}, InvalidArgument, "−1 for one per core"),
         ({"jobs": 2, "backend": "lokey"}, InvalidArgument, "one that joblib knows.*loky"),
         ({"temperature": 0.0}, InvalidArgument, "positive temperature"),
-        ({"temperature": -1.0}, InvalidProblem, "positive number"),
+        ({"temperature": -1.0}, InvalidProblem, "0 or more, but is -1.0"),
         ({"horizon": 0}, InvalidProblem, "`horizon` must be a whole number"),
         ({"guides": ["no_such_module:Guide"]}, InvalidArgument, "No module named 'no_such_module'.*current folder"),
         ({"guides": ["outside_guides:Stationery"]}, InvalidArgument, "Did you mean outside_guides:Stationary"),

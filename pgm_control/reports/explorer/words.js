@@ -143,7 +143,7 @@ const Words = (() => {
       return "No policy is safe here: a forbidden outcome cannot be avoided in the true world.";
     }
     if (!Number.isFinite(cost)) {
-      return `The price of ${belief.toLowerCase()} is infinite: ${policy} may meet a forbidden outcome in the true world.`;
+      return `The price of ${belief.toLowerCase()} is infinite: ${policy} may reach a forbidden outcome in the true world.`;
     }
     if (Math.abs(cost) <= NOISE * Math.max(1, Math.abs(clamped.trueReturn))) {
       return `${belief} costs nothing here: both truly earn the same.`;
@@ -174,8 +174,8 @@ const Words = (() => {
     const both = beta === 1 ? "free and clamped inference" : `β = ${plain(beta)} and clamped inference`;
     const alike = sureStart ? "" : " and no start is worth more than another";
     let reason = `the dynamics are deterministic${alike}, so there is no luck to believe in`;
-    if (isRandom) reason = "no face of any die that is thrown is worth more than another, so nothing is won by believing in luck";
-    if (beta === 0) reason = "with β = 0 nothing is believed but the truth";
+    if (isRandom) reason = "no outcome of a random event is worth more than another, so nothing is won by believing in luck";
+    if (beta === 0) reason = "with β = 0 a guide believes in the true dynamics";
     return [
       `There is no difference between ${both}: ${reason}.`,
       `${startPhrase(raw, explanation, atStart.state)} both choose ${likeliest(raw, atStart.guide)}.`,
@@ -211,8 +211,8 @@ const Words = (() => {
 
   /** The gap to the exact posterior, in one sentence. */
   function ledgerHeadline({ totals, gap, logEvidence }, gamma) {
-    const names = { initial: "the start", policy: "the policy", dynamics: "dice", survival: "survival" };
-    const short = { ...names, initial: "start", policy: "policy" };
+    const names = { initial: "the start", policy: "the policy", dynamics: "the dynamics", survival: "survival" };
+    const short = { ...names, initial: "start", policy: "policy", dynamics: "dynamics" };
     const rounding = 1e-12 * Math.max(1, Math.abs(logEvidence));
     if (logEvidence === -Infinity) return "No gap: nothing is possible here, so that every guide is as good as any other.";
     const counts = Object.keys(totals).filter((name) => Math.abs(totals[name]) > rounding);
