@@ -1,3 +1,3 @@
-"""Every guide on every problem: runs that are kept, resumed and shown on a page."""
+"""Benchmark of every guide on every problem: results are saved, resumed and shown on a page."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""The bench of guides: every guide on every problem, over seeds, in processes side by side."""
+"""The benchmark of guides: every guide on every problem, over seeds, in parallel processes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
 
 
 class _Settings(NamedTuple):
-    """What is the same for all jobs, and decides their results."""
+    """The settings that are the same for all jobs and affect their results."""
 
     num_seeds: int
     temperature: float
@@ -54,31 +54,31 @@ def bench(
     """Fit and score every guide on every problem, from several seeds.
 
     Args:
-        models: of the zoo by name, or entries; all of the zoo unless given.
-        guides: of the zoo by name, entries, or `module:name` for a class or function `MyGuide(model)`, or a
-            `GuideEntry`, of any module; all of the zoo unless given. Guides of other modules are held to the laws of
-            `check_guide` first.
-        num_seeds: how many: 0, 1, …
+        models: names in the zoo, or entries; default: the whole zoo.
+        guides: names in the zoo, entries, or `module:name` for a class or function `MyGuide(model)`, or a
+            `GuideEntry`, of any module; default: the whole zoo. Guides of other modules must first satisfy the laws of
+            `check_guide`.
+        num_seeds: the number of seeds: 0, 1, …
         temperature: τ, in reward units per nat.
-        horizon: number of actions, the same for all problems; each its own unless given.
-        num_steps: of each fit, at most. Unless given, as many as the entry of the guide says, or 2000.
-        num_samples: trajectories, for guides of which the scores can only be estimated.
-        jobs: processes side by side; −1 for one a core. More than one needs joblib.
-        backend: of joblib: "loky" unless given; "dask", or any that was registered, such as "ray".
-        out: a folder. Every finished job is a line in its results.jsonl, and a job that is there with the same
-            settings, code and versions is not run again, unless it failed; results.csv and page.md are written at the
-            end. Nothing is written unless given.
-        folder: where modules are looked for first.
-        progress: called at the beginning and after every job with the number of jobs that are done; "failed" is how
-            many of them failed, "left" how many are left.
-        command: how to do it again, to be kept on the page.
+        horizon: number of actions, the same for all problems; default: each problem's own.
+        num_steps: largest number of steps of each fit; default: the number in the guide's entry, or 2000.
+        num_samples: number of trajectories for guides whose scores can only be estimated.
+        jobs: parallel processes; −1 for one per core. More than one needs joblib.
+        backend: backend of joblib: "loky" (default), "dask", or any registered one, such as "ray".
+        out: a folder. Every finished job is a line in its results.jsonl. A job that is there with the same settings,
+            code and versions is not run again unless it failed; results.csv and page.md are written at the end.
+            Default: nothing is written.
+        folder: the first folder in which modules are searched.
+        progress: called at the beginning and after every job with the number of finished jobs; "failed" is the number
+            of failed jobs among them, "left" the number of jobs left.
+        command: the command that reproduces the result, shown on the page, or None.
 
     Returns:
-        A `Bench`. A job that fails is a row that says why. Ctrl-C ends it with what is finished.
+        A `Bench`. A job that fails is a row with the reason. Ctrl-C ends the run and keeps the finished jobs.
 
     Raises:
-        InvalidArgument: naming the argument, with the nearest names, before anything is run.
-        LawBroken: if a guide of another module breaks a law, before anything is run.
+        InvalidArgument: naming the argument, with the nearest names, before any job runs.
+        LawBroken: if a guide of another module breaks a law, before any job runs.
         MissingExtra: if joblib is needed and missing.
     """
     num_seeds, num_samples = whole("num_seeds", num_seeds), whole("num_samples", num_samples, 2)
@@ -95,7 +95,7 @@ def bench(
     done = {key: known[key] for key in keys if key in known}
     if file is not None:
         file.mend()
-    # The largest first, so that in the end no process is left alone with one.
+    # The largest first, so that no process starts a large job when the others are finished.
     todo = [job for job, size in sorted(planned, key=lambda pair: -pair[1]) if job.key not in done]
     status = BenchStatus.complete
 
@@ -136,7 +136,7 @@ def bench(
 def _taken(
     models: Sequence[str | ZooEntry] | None, guides: Sequence[str | GuideEntry] | None
 ) -> tuple[list[ZooEntry], list[GuideEntry]]:
-    """The entries that are meant, each once."""
+    """Return the chosen entries, without repetitions."""
     for name, value in (("models", models), ("guides", guides)):
         if isinstance(value, str):
             raise InvalidArgument(f"`{name}` must be a sequence of names, but is {value!r}. Write [{value!r}].")
@@ -159,7 +159,7 @@ def _once(argument: str, entries: list[Entry]) -> list[Entry]:
 def _planned(
     problems: list[ZooEntry], guides: list[GuideEntry], settings: _Settings, folder: str | None
 ) -> list[tuple[Job, int]]:
-    """The jobs in the order of the results, each with the size of its problem; guides of other modules checked."""
+    """Return the jobs in the order of the results, each with the size of its problem; check guides of other modules."""
     known_problems, known_guides = zoo(), guide_zoo()
     num_seeds, temperature, horizon, num_steps, num_samples = settings
     models = {}

@@ -1,4 +1,4 @@
-"""Who takes part in a bench: problems and guides by name, guides of other modules by `module:name`."""
+"""The participants of a benchmark: problems and guides by name, guides of other modules by `module:name`."""
 
 import difflib
 import functools
@@ -22,23 +22,23 @@ from ..runtime.versions import versions
 from ..testing.checks import check_guide
 from ..trajectories.blocks import MarkovModel
 
-_CHECKED_STEPS = 5  # of the problem on which a guide is held to the laws: enumeration is slow over many
+_CHECKED_STEPS = 5  # horizon of the problem on which a guide is checked: enumeration is slow over many steps
 
 
 def problem_of(problem: str | ZooEntry) -> ZooEntry:
-    """A problem of the zoo by name; an entry is itself.
+    """Return the problem in the zoo with this name; an entry is returned as it is.
 
     Raises:
-        InvalidArgument: if there is none, with the nearest names.
+        InvalidArgument: if there is no such problem, with the nearest names.
     """
     return zoo_entry(problem) if isinstance(problem, str) else problem
 
 
 def guide_of(guide: str | GuideEntry) -> GuideEntry:
-    """A guide of the zoo by name, or of any module by `module:name`; an entry is itself.
+    """Return the guide in the zoo with this name, or of any module by `module:name`; an entry is returned as it is.
 
     Raises:
-        InvalidArgument: if there is none, with the nearest names.
+        InvalidArgument: if there is no such guide, with the nearest names.
     """
     if not isinstance(guide, str):
         return guide
@@ -48,20 +48,20 @@ def guide_of(guide: str | GuideEntry) -> GuideEntry:
     if isinstance(found, GuideEntry):
         return GuideEntry(guide, found.build, found.summary, found.fit)
     said = (inspect.getdoc(found) or "").partition("\n")[0]
-    return GuideEntry(guide, found, said or "It does not say.")
+    return GuideEntry(guide, found, said or "No description.")
 
 
 def _imported(spec: str) -> Any:
-    """What `module:name` names: a GuideEntry, or what makes a guide of a model."""
+    """Return the object `module:name`: a GuideEntry, or a callable that makes a guide from a model."""
     module_name, _, name = spec.partition(":")
     if not module_name or not name:
         raise InvalidArgument(f"`guide` must be module:name, such as my_module:MyGuide, but is {spec!r}.")
     try:
         module = importlib.import_module(module_name)
-    except Exception as problem:  # whatever a module of somebody else does when it is run
+    except Exception as problem:  # a foreign module can raise any exception when it is imported
         raise InvalidArgument(
             f"`guide` must name a module that can be imported, but {spec!r} cannot: {type(problem).__name__}: "
-            f"{problem}. It is looked for in the current folder, then where Python looks."
+            f"{problem}. It is searched in the current folder, then on Python's path."
         ) from problem
     found: Any = module
     for part in name.split("."):
@@ -72,7 +72,7 @@ def _imported(spec: str) -> Any:
         found = getattr(found, part)
     if not callable(found) and not hasattr(found, "build"):
         raise InvalidArgument(
-            f"`guide` must name something that makes a guide of a model, but {spec!r} is a {type(found).__name__}. "
+            f"`guide` must name something that makes a guide from a model, but {spec!r} is a {type(found).__name__}. "
             "Name a class such as MyGuide, a function of the model, or a GuideEntry."
         )
     return found
@@ -80,7 +80,7 @@ def _imported(spec: str) -> Any:
 
 @contextmanager
 def importable(folder: str | None) -> Iterator[None]:
-    """Look for modules in this folder first, for now."""
+    """Search for modules in this folder first, within the context."""
     if folder is None or folder in sys.path:
         yield
         return
@@ -93,11 +93,11 @@ def importable(folder: str | None) -> Iterator[None]:
 
 
 def require_lawful(entry: GuideEntry, model: MarkovModel) -> None:
-    """Hold a guide to the laws, on the first steps of this model.
+    """Check the laws of a guide, on the first steps of this model.
 
     Raises:
         LawBroken: with every broken law.
-        InvalidArgument: if it cannot be built or run at all.
+        InvalidArgument: if the guide cannot be built or run at all.
     """
     short = TabularModel(model.mdp.replace(horizon=min(model.mdp.horizon, _CHECKED_STEPS)), model.temperature)
     try:
@@ -114,19 +114,19 @@ def require_lawful(entry: GuideEntry, model: MarkovModel) -> None:
 
 @functools.cache
 def library_digest() -> str:
-    """Of the versions that numbers depend on, and of the code of this library."""
+    """Return a digest of the versions that affect the numbers, and of the code of this library."""
     digest = hashlib.sha256(repr(sorted(versions().items())).encode())
     package = Path(__file__).parent.parent
-    for folder in (package, package / "models", package / "guides"):  # into links rglob does not go
+    for folder in (package, package / "models", package / "guides"):  # rglob does not follow links
         for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def source_digest(entry: GuideEntry) -> str:
-    """Of the module that makes the guide, and of how it is fitted: a guide that was changed is another.
+    """Return a digest of the guide's module and fit settings, so that a changed guide is fitted again.
 
-    It is the file that counts: Python does not read it again while it runs.
+    The digest reads the file of the module, which Python itself does not read again while it runs.
     """
     digest = hashlib.sha256(entry.name.encode())
     for name, value in sorted(entry.fit.items()):

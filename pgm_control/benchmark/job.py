@@ -1,4 +1,4 @@
-"""One job of a bench: one guide, fitted to one problem from one seed, and scored."""
+"""One job of a benchmark: one guide is fitted to one problem with one seed, and scored."""
 
 import copy
 import dataclasses
@@ -28,25 +28,25 @@ from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .guides import guide_of, importable, problem_of
 from .rows import FAILED, BenchRow, JobResult, Point
 
-_EVERY_STEP, _APART = 20, 1.02  # of a history: every step at first, then each so many times the one before
-_SMOOTHED = 50  # steps: of noisy reports the mean of so many counts
+_EVERY_STEP, _APART = 20, 1.02  # steps in a history: every step at first, then in geometric progression
+_SMOOTHED = 50  # steps: noisy reports are averaged over a window of this length
 _ONE_AT_A_TIME = threading.Lock()  # Pyro's handlers are global, and a cluster may run jobs in threads
 
 
 @final
 @dataclass(frozen=True)
 class Job:
-    """What to run, in plain values, for any process.
+    """The description of a job in plain values, for any process.
 
     Attributes:
-        key: by which its result is found again.
+        key: the key of the job's result.
         problem, guide: by name, `module:name` for a guide of another module; or an entry.
-        seed: of the fit, and of a guide that starts at random.
+        seed: the seed of the fit, and of a guide with a random initialisation.
         temperature: τ, in reward units per nat.
         horizon: number of actions; None for the problem's own.
-        num_steps: of the fit, at most; None for as many as the entry of the guide says.
-        num_samples: trajectories, for a guide of which the scores can only be estimated.
-        folder: in which modules are looked for first.
+        num_steps: largest number of steps of the fit; None for the number in the guide's entry.
+        num_samples: number of trajectories for a guide whose scores can only be estimated.
+        folder: the first folder in which modules are searched.
     """
 
     key: str
@@ -62,15 +62,15 @@ class Job:
 
 @runtime_checkable
 class _KnowsItsELBO(Protocol):
-    """A guide that estimates its ELBO with less noise than log-weights have, as a mixture does."""
+    """A guide that estimates its ELBO with less noise than the log-weights, such as a mixture."""
 
     def elbo(self, num_samples: int, seed: torch.Generator) -> Estimate:
-        """In nats."""
+        """Return the estimated ELBO, in nats."""
         ...
 
 
 def run_job(job: Job) -> tuple[str, JobResult]:
-    """The job's key, and what came of it; a failure is a row as well. Leaves torch and Pyro as they were."""
+    """Return the job's key and result; a failure is a row too. The states of torch and Pyro are restored."""
     problem = job.problem if isinstance(job.problem, str) else job.problem.name
     guide = job.guide if isinstance(job.guide, str) else job.guide.name
     row = BenchRow(problem, guide, job.seed, job.temperature, job.horizon, FAILED)
@@ -83,7 +83,7 @@ def run_job(job: Job) -> tuple[str, JobResult]:
 
 
 def run_in_worker(job: Job) -> tuple[str, JobResult]:
-    """The same in a process of ours, which leaves Ctrl-C to the one that asked."""
+    """Run a job in a worker process, which leaves Ctrl-C to the main process."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return run_job(job)
@@ -91,7 +91,7 @@ def run_in_worker(job: Job) -> tuple[str, JobResult]:
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """With one thread, for processes side by side must not fight for the cores; random numbers and parameters apart."""
+    """Use one thread, since parallel processes share the cores, and isolate random numbers and Pyro's parameters."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -106,7 +106,7 @@ def _measured(job: Job, row: BenchRow) -> JobResult:
     model = TabularModel(mdp if job.horizon is None else mdp.replace(horizon=job.horizon), job.temperature)
     row = dataclasses.replace(row, horizon=model.mdp.horizon)
     entry = guide_of(job.guide)
-    # What the first use costs, such as loading code, is not the guide's: it is run twice, the first time for a step.
+    # The cost of the first use, such as loading code, does not count: the fit runs twice, first for one step.
     for steps in (1, job.num_steps):
         found, watch = _run(model, entry, job.seed, steps)
         if found.status is FitStatus.interrupted:
@@ -119,8 +119,8 @@ def _measured(job: Job, row: BenchRow) -> JobResult:
 
 
 def _run(model: MarkovModel, entry: GuideEntry, seed: int, steps: int | None) -> "tuple[Fit[Any], _Watch]":
-    """Build and fit as the entry says, from this seed, with parameters of its own."""
-    settings: dict[str, Any] = copy.deepcopy(dict(entry.fit))  # a loss or an optimiser may remember its last fit
+    """Build and fit the guide as its entry says, with this seed and a new parameter store."""
+    settings: dict[str, Any] = copy.deepcopy(dict(entry.fit))  # a loss or an optimiser may have state from its last fit
     if steps is not None:
         settings["num_steps"] = steps
     pyro.clear_param_store()
@@ -134,14 +134,14 @@ def _run(model: MarkovModel, entry: GuideEntry, seed: int, steps: int | None) ->
 @final
 @dataclass(eq=False)
 class _Watch:
-    """Notes the time of every step, and the exact objective where the fit reports something else.
+    """A recorder of the time of every step, and of the exact objective where the fit does not report it.
 
     Attributes:
-        model: of the fit.
+        model: the model of the fit.
         is_needed: whether there is an exact objective that the fit does not report.
-        seconds: wall time after each step, without what the watch itself took.
-        objectives: in nats, after the steps that are kept.
-        spent: wall time of the watch.
+        seconds: wall time after each step, minus the time of the recorder itself.
+        objectives: the objective in nats after each recorded step.
+        spent: wall time of the recorder.
     """
 
     model: MarkovModel
@@ -151,7 +151,7 @@ class _Watch:
     spent: float = 0.0
 
     def note(self, step: FitStep) -> None:
-        """A callback of `fit`."""
+        """Record a step; a callback of `fit`."""
         self.seconds.append(step.seconds - self.spent)
         if self.is_needed and _is_kept(step.step):
             start = time.perf_counter()
@@ -160,19 +160,19 @@ class _Watch:
 
 
 def _is_kept(step: int) -> bool:
-    """Whether this step is in the history."""
+    """Return whether this step is in the history."""
     return step <= _EVERY_STEP or int(math.log(step, _APART)) > int(math.log(step - 1, _APART))
 
 
 @torch.no_grad()
 def _objective(model: MarkovModel, guide: HasBlocks) -> float:
-    """What the guide maximises, exactly, in nats."""
+    """Return the exact objective of the guide, in nats."""
     return float(objective_of(model, guide.blocks(), guide.optimism if isinstance(guide, Assignable) else FREE))
 
 
 def _history(found: Fit[Any], watch: _Watch, final: float | None) -> tuple[Point, ...]:
-    """The objective on the way, as exact as it is known, and at the end."""
-    reports = found.elbo_history.tolist()  # each of the parameters before the step
+    """Return the objective by step, exact if it is known, and the final objective."""
+    reports = found.elbo_history.tolist()  # each report belongs to the parameters before the step
     seconds = (0.0, *watch.seconds)
     if watch.is_needed:
         known = watch.objectives
@@ -189,7 +189,7 @@ def _history(found: Fit[Any], watch: _Watch, final: float | None) -> tuple[Point
 
 
 def _scores(model: MarkovModel, guide: Any, num_samples: int, generator: torch.Generator) -> dict[str, Any]:
-    """The fields of a row that are about the guide as it is now."""
+    """Return the fields of a row that describe the fitted guide."""
     evidence = infer(model, FREE).log_evidence
     if not isinstance(guide, HasBlocks):
         return _estimated(model, guide, num_samples, generator, evidence)
@@ -214,7 +214,7 @@ def _scores(model: MarkovModel, guide: Any, num_samples: int, generator: torch.G
 def _estimated(
     model: MarkovModel, guide: Any, num_samples: int, generator: torch.Generator, evidence: float
 ) -> dict[str, Any]:
-    """The same for a guide without tables, as far as it is known."""
+    """Return the fields of `_scores` that can be estimated for a guide without tables."""
     found = estimate(model, guide, num_samples, generator)
     elbo = guide.elbo(num_samples, generator) if isinstance(guide, _KnowsItsELBO) else found.elbo
     scores: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The rows of a bench brought together over seeds, one line for each guide on each problem, in words and digits."""
+"""The rows of a benchmark aggregated over seeds, one line for each guide on each problem, as text."""
 
 import statistics
 from collections import Counter
@@ -17,8 +17,8 @@ class Line:
     """One guide on one problem.
 
     Attributes:
-        rows: one a seed.
-        typical: that with the median objective, the lower of two; None if all failed.
+        rows: one per seed.
+        typical: the row with the median objective, the lower of two; None if all seeds failed.
     """
 
     rows: tuple[BenchRow, ...]
@@ -26,22 +26,22 @@ class Line:
 
     @property
     def model(self) -> str:
-        """The problem."""
+        """The name of the problem."""
         return self.rows[0].model
 
     @property
     def guide(self) -> str:
-        """The guide."""
+        """The name of the guide."""
         return self.rows[0].guide
 
     @property
     def failures(self) -> tuple[BenchRow, ...]:
-        """Those that failed."""
+        """The rows that failed."""
         return tuple(row for row in self.rows if row.status == FAILED)
 
 
 def lines_of(rows: Sequence[BenchRow]) -> list[Line]:
-    """A line for each guide on each problem, in the order of the rows."""
+    """Return a line for each guide on each problem, in the order of the rows."""
     groups: dict[tuple[str, str], list[BenchRow]] = {}
     for row in rows:
         groups.setdefault((row.model, row.guide), []).append(row)
@@ -54,7 +54,7 @@ def _typical(rows: Sequence[BenchRow]) -> BenchRow | None:
 
 
 def value(name: str, digits: int = 4) -> Callable[[Line], str]:
-    """That attribute of the typical row, with its standard error if it has one."""
+    """Return a function that formats this attribute of the typical row, with its standard error if it has one."""
 
     def text(line: Line) -> str:
         if line.typical is None:
@@ -66,7 +66,7 @@ def value(name: str, digits: int = 4) -> Callable[[Line], str]:
 
 
 def number(amount: float | None, digits: int = 4) -> str:
-    """Fixed decimals, and no minus before a zero that rounding left."""
+    """Return the number with fixed decimals; a number that rounds to zero has no minus sign."""
     if amount is None:
         return NOTHING
     text = f"{amount:.{digits}f}" if abs(amount) < 1e5 else f"{amount:.6g}"
@@ -74,7 +74,7 @@ def number(amount: float | None, digits: int = 4) -> str:
 
 
 def spread(line: Line) -> str:
-    """How far the ELBOs of the seeds lie apart, in nats."""
+    """Return the range of the ELBOs over seeds, in nats."""
     known = [row.elbo for row in line.rows if row.elbo is not None]
     if len(known) < 2:
         return NOTHING
@@ -82,7 +82,7 @@ def spread(line: Line) -> str:
 
 
 def median(name: str, show: Callable[[Any], str]) -> Callable[[Line], str]:
-    """The median over seeds, the lower of two. A seed that has none counts as infinite."""
+    """Return a function that formats the median over seeds, the lower of two. A missing value counts as infinite."""
 
     def text(line: Line) -> str:
         known = [getattr(row, name) for row in line.rows]
@@ -93,21 +93,21 @@ def median(name: str, show: Callable[[Any], str]) -> Callable[[Line], str]:
 
 
 def count(steps: int | float) -> str:
-    """A number of steps."""
+    """Return a number of steps as text."""
     return f"{steps:.0f}"
 
 
 def seconds(time: int | float) -> str:
-    """Two digits, for more would be noise."""
+    """Return a time with two digits; more digits would be noise."""
     return f"{time:.2g}" if time < 10 else f"{time:.0f}"
 
 
 def arrived(line: Line) -> str:
-    """How many of the seeds came to the optimum."""
+    """Return the number of seeds that reached the optimum, as text."""
     return f"{sum(row.steps_to_optimum is not None for row in line.rows)} of {len(line.rows)}"
 
 
 def statuses(line: Line) -> str:
-    """How the fits ended."""
+    """Return the final statuses of the fits, as text."""
     counts = Counter(row.status.replace("_", " ") for row in line.rows)
     return ", ".join(name if len(counts) == 1 else f"{count} {name}" for name, count in counts.items())

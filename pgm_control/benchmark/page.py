@@ -1,4 +1,4 @@
-"""What a bench found: as a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
+"""The result of a benchmark: a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ _SHORT: tuple[Column, ...] = (
 )
 _SCORES: tuple[Column, ...] = (
     ("ELBO", value("elbo")),
-    ("± seeds", spread),
+    ("range over seeds", spread),
     ("gap", value("gap")),
     *((name, value(name)) for name in PARTS),
     ("imagined return", value("imagined_return")),
@@ -39,50 +39,51 @@ _SCORES: tuple[Column, ...] = (
 _EFFORT: tuple[Column, ...] = (
     ("objective", value("objective")),
     ("own optimum", lambda line: _own_optimum(line)),
-    ("there", arrived),
-    ("steps to it", median("steps_to_optimum", count)),
-    ("seconds to it", median("seconds_to_optimum", seconds)),
+    ("seeds at optimum", arrived),
+    ("steps to within .01 nats", median("steps_to_optimum", count)),
+    ("seconds to within .01 nats", median("seconds_to_optimum", seconds)),
     ("steps", median("num_steps", count)),
     ("seconds", median("seconds", seconds)),
     ("fit", statuses),
 )
 
 _HOW_TO_READ = f"""\
-- **ELBO**, **gap** = log p(O) − ELBO, and its parts by block (*initial*, *policy*, *dynamics*, *survival*; one that is
-  zero throughout a table is left out), in nats. **Imagined return** is what the guide believes it earns, **true
-  return** what its policy earns in the true world, **delusion** the difference, in reward units.
-- Of several seeds the one with the median objective is shown; **± seeds** is how far the ELBOs of all lie apart,
-  highest less lowest. The scores of a guide without tables are estimated, ± their standard errors; its gap has no
-  known parts.
-- **objective** is what a guide maximises: the ELBO, unless its dice have a price. **own optimum** is the best that a
-  guide of its kind can do: computed, or, with a \\*, the best that any seed reached. **there**: how many seeds came
-  within {WITHIN:g} nats of it for good. **steps to it** and **seconds to it**, until then, and **steps** and
-  **seconds** of the whole fit are medians. Steps of different methods are not alike: one of SVI is a gradient, one of
-  the natural gradient a sweep, and `exact` makes a single one.
-- Seconds are wall time on one thread of one machine, shared with other work: noisy, to be read as orders of
+- **ELBO**, **gap** = log p(O) − ELBO, and the parts of the gap by block (*initial*, *policy*, *dynamics*, *survival*)
+  are in nats; a part that is zero throughout a table is left out. The **imagined return** is the mean return under the
+  guide's own dynamics, the **true return** is the mean return of its policy in the true world, and the **delusion** is
+  the imagined minus the true return, in reward units.
+- The scores are those of the seed with the median objective. The **range over seeds** is the highest minus the lowest
+  ELBO. The scores of a guide without tables are estimates, ± their standard errors; the parts of its gap are not known.
+- The **objective** is the quantity that a guide maximises: the ELBO, or, for a guide that pays 1/β for a nat of change
+  of its dynamics, the objective at that price. The **own optimum** is the best objective in the guide's family:
+  computed, or, with a \\*, the best that any seed reached. **Seeds at optimum** is the number of seeds that came within
+  {WITHIN:g} nats of it and stayed there. **Steps** and **seconds to within .01 nats** count until then, **steps** and
+  **seconds** are those of the whole fit; all are medians over seeds. Steps of different methods are not comparable: a
+  step of SVI is a gradient step, a step of the natural gradient is a sweep, and `exact` makes a single step.
+- Seconds are wall time on one thread of one machine that also did other work: they are noisy and indicate orders of
   magnitude."""
 
 
 class BenchStatus(Status):
-    """How a bench ended."""
+    """The final status of a benchmark."""
 
     complete = "Every job was run."
-    interrupted = "Interrupted by Ctrl-C. What was finished is kept in `out`: the same call goes on from there."
+    interrupted = "Interrupted by Ctrl-C. Finished jobs are kept in `out`: the same call resumes from there."
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Bench:
-    """What `bench` found. Printing it prints a table.
+    """The result of `bench`. Printing it prints a table.
 
     Attributes:
-        rows: one for each problem, guide and seed, in this order; those that failed too.
-        objective_histories: by (model, guide, seed): the objective on the way, to plot.
+        rows: one for each problem, guide and seed, in this order, including failures.
+        objective_histories: by (model, guide, seed): the objective by step, to plot.
         models, guides: the summaries, by name.
-        settings: what was asked for.
-        status: how it ended; `status.message` explains it.
-        left: how many jobs were not run.
-        command: how to do it again, if it was said.
+        settings: the settings of the call.
+        status: the final status; `status.message` explains it.
+        left: the number of jobs that were not run.
+        command: the command that reproduces this result, or None.
     """
 
     rows: tuple[BenchRow, ...]
@@ -95,7 +96,7 @@ class Bench:
     command: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON or a data frame. Infinities stay floats."""
+        """Return plain values, for JSON or a data frame. Infinities stay floats."""
         return {
             "settings": dict(self.settings),
             "versions": versions(),
@@ -106,34 +107,34 @@ class Bench:
         }
 
     def to_csv(self) -> str:
-        """One line a row, with a header; empty where a value is not known."""
+        """Return one line per row, with a header; unknown values are empty."""
         return csv_of(self.rows)
 
     def page(self) -> str:
-        """The page in Markdown, medians over seeds."""
+        """Return the page in Markdown, with medians over seeds."""
         return page_of(self)
 
     def save(self, folder: str | Path) -> None:
-        """Write results.csv and page.md, each whole or not at all."""
+        """Write results.csv and page.md, each atomically."""
         write_whole(Path(folder) / "results.csv", self.to_csv().encode())
         write_whole(Path(folder) / "page.md", self.page().encode())
 
     def __str__(self) -> str:
-        """A table for a terminal, medians over seeds."""
+        """Return a table for a terminal, with medians over seeds."""
         return table_of(self.rows)
 
     def __repr__(self) -> str:
-        """The number of runs and the message."""
+        """Return the number of runs and the message of the status."""
         what = f"{counted(len(self.guides), 'guide')} on {counted(len(self.models), 'problem')}"
         return f"Bench({counted(len(self.rows), 'run')} of {what}. {self.status.message})"
 
     def _repr_html_(self) -> str:
-        """A table for a notebook."""
+        """Return a table for a notebook."""
         return html_of(self.rows)
 
 
 def csv_of(rows: Sequence[BenchRow]) -> str:
-    """One line a row, with a header; empty where a value is not known."""
+    """Return one line per row, with a header; unknown values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(BenchRow)], lineterminator="\n")
     writer.writeheader()
@@ -142,12 +143,12 @@ def csv_of(rows: Sequence[BenchRow]) -> str:
 
 
 def table_of(rows: Sequence[BenchRow]) -> str:
-    """The most important columns, for a terminal; a problem is named once."""
+    """Return the most important columns, for a terminal; each problem is named once."""
     return grid([["", "", *(name for name, _ in _SHORT)]], _short(rows), left=2)
 
 
 def html_of(rows: Sequence[BenchRow]) -> str:
-    """The same for a notebook."""
+    """Return the most important columns, for a notebook."""
     return html_grid([["model", "guide", *(name for name, _ in _SHORT)]], _short(rows), left=2)
 
 
@@ -161,7 +162,7 @@ def _short(rows: Sequence[BenchRow]) -> list[list[str]]:
 
 
 def page_of(bench: Bench) -> str:
-    """The whole page in Markdown. It depends on nothing but the results."""
+    """Return the whole page in Markdown. It depends on the results only."""
     settings, lines = bench.settings, lines_of(bench.rows)
     about = [
         f"{len(bench.guides)} guides on {len(bench.models)} problems, {settings['num_seeds']} seeds each, at "
@@ -171,13 +172,13 @@ def page_of(bench: Bench) -> str:
         + ("." if settings["num_steps"] is None else f" with at most {settings['num_steps']} steps.")
     ]
     if bench.command is not None:
-        about += ["", "Made by", "", f"    {bench.command}"]
-    about += ["", "With " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "."]
+        about += ["", "Command:", "", f"    {bench.command}"]
+    about += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "."]
     if bench.left:
         about += ["", f"**Not complete**: {bench.left} of {bench.left + len(bench.rows)} jobs were not run."]
-    parts = ["# The bench of guides", "\n".join(about), "## How to read it", _HOW_TO_READ]
+    parts = ["# Benchmark of guides", "\n".join(about), "## How to read the tables", _HOW_TO_READ]
     parts += ["## The guides", "\n".join(f"- `{name}`: {summary}" for name, summary in bench.guides.items())]
-    parts += ["## At a glance", *_glance(bench, lines)]
+    parts += ["## Overview", *_glance(bench, lines)]
     for model in bench.models:
         mine = [line for line in lines if line.model == model]
         if mine:
@@ -228,7 +229,7 @@ def _own_optimum(line: Line) -> str:
 
 
 def _markdown(table: Sequence[Sequence[str]]) -> str:
-    """The first column to the left, the others to the right."""
+    """Return a table in Markdown, with the first column aligned left and the others aligned right."""
     rows = [[cell.replace("|", "\\|") for cell in row] for row in table]
     rows.insert(1, ["---", *["---:"] * (len(table[0]) - 1)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

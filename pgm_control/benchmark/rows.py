@@ -1,4 +1,4 @@
-"""What a bench measures: a row for each guide, problem and seed."""
+"""The measurements of a benchmark: a row for each guide, problem and seed."""
 
 import dataclasses
 import math
@@ -7,34 +7,35 @@ from dataclasses import dataclass
 from typing import NamedTuple, final
 
 FAILED = "failed"
-WITHIN = 1e-2  # nats from its own optimum, where a guide has arrived
-PARTS = ("initial", "policy", "dynamics", "survival")  # of the gap
+WITHIN = 1e-2  # nats: a guide within this distance of its own optimum has reached it
+PARTS = ("initial", "policy", "dynamics", "survival")  # the parts of the gap
 
 
 @final
 @dataclass(frozen=True)
 class BenchRow:
-    """One guide on one problem, from one seed. None is what is not known, or not defined for that guide.
+    """One guide on one problem, with one seed. Values that are unknown, or not defined for the guide, are None.
 
     Attributes:
-        model, guide, seed: which.
+        model, guide, seed: the names of the problem and the guide, and the seed.
         temperature: τ, in reward units per nat.
         horizon: number of actions.
-        status: how the fit ended, by the name of its `FitStatus`, or "failed".
-        message: what went wrong, of one that failed.
+        status: the final status of the fit, by the name of its `FitStatus`, or "failed".
+        message: the error of a failed job.
         log_evidence: log p(O), in nats.
-        elbo: in nats. Of a guide without tables estimated, as are its returns, each with its standard error beside it.
-        gap: log p(O) − ELBO, in nats, of which `initial`, `policy`, `dynamics` and `survival` are the parts.
-        imagined_return: what the guide believes it earns, in reward units.
-        true_return: what its policy earns in the true world, in reward units.
+        elbo: the ELBO, in nats. For a guide without tables, ELBO and returns are estimates with standard errors.
+        gap: log p(O) − ELBO, in nats; `initial`, `policy`, `dynamics` and `survival` are its parts.
+        imagined_return: the mean return that the guide believes in, in reward units.
+        true_return: the mean return of its policy in the true world, in reward units.
         delusion: imagined − true return, in reward units.
-        objective: what the guide maximises, in nats: the ELBO, unless its dice have a price, as those of `DialGuide`.
-        optimum: the best objective that a guide of its kind can reach, in nats.
-        optimum_is_exact: whether that was computed. Else it is the best that any seed reached.
-        num_steps: how many were made.
+        objective: the quantity that the guide maximises, in nats: the ELBO, unless a nat of change of its dynamics has
+            another price, as in `DialGuide`.
+        optimum: the best objective in the guide's family, in nats.
+        optimum_is_exact: whether the optimum was computed. If not, it is the best objective of any seed.
+        num_steps: the number of steps of the fit.
         seconds: wall time of the fit.
-        steps_to_optimum, seconds_to_optimum: until the objective came within 0.01 nats of the optimum for good; None if
-            it did not.
+        steps_to_optimum, seconds_to_optimum: steps and time until the objective comes within 0.01 nats of the optimum
+            and stays there; None if it never does.
     """
 
     model: str
@@ -68,14 +69,14 @@ class BenchRow:
 
     @property
     def short(self) -> float | None:
-        """How far the objective is from the optimum, in nats."""
+        """The optimum minus the objective, in nats."""
         if self.optimum is None or self.objective is None:
             return None
         return 0.0 if self.optimum == self.objective else self.optimum - self.objective
 
 
 class Point(NamedTuple):
-    """Where a fit was after so many steps: its objective in nats, and the wall time."""
+    """The objective of a fit after a number of steps, in nats, and the wall time."""
 
     step: int
     objective: float
@@ -85,14 +86,14 @@ class Point(NamedTuple):
 @final
 @dataclass(frozen=True)
 class JobResult:
-    """A row, and some points of the way there."""
+    """A row, and some points of the objective by step."""
 
     row: BenchRow
     objective_history: tuple[Point, ...] = ()
 
 
 def judged(results: Sequence[JobResult]) -> list[JobResult]:
-    """With the optimum of each and when it was reached; where none was computed, the best that any seed reached."""
+    """Return the results with their optimum (default: the best of all seeds) and the step at which it was reached."""
     best: dict[tuple[str, str], float] = {}
     for result in results:
         row = result.row
@@ -103,7 +104,7 @@ def judged(results: Sequence[JobResult]) -> list[JobResult]:
 
 
 def _reached(result: JobResult) -> Iterable[float]:
-    """Objectives on the way and at the end; of estimates the last alone, which is not the best of many tries."""
+    """Return the objectives by step and at the end; of estimates only the last, which is not the best of many."""
     objectives = [point.objective for point in result.objective_history] if result.row.elbo_error is None else []
     return [-math.inf if math.isnan(each) else each for each in (result.row.objective, *objectives) if each is not None]
 
@@ -114,7 +115,7 @@ def _arrived(result: JobResult, best: float | None) -> JobResult:
     if row.objective is None or optimum is None:
         return result
     row = dataclasses.replace(row, optimum=optimum)
-    if row.elbo_error is None or row.elbo_error <= WITHIN:  # else nobody can tell
+    if row.elbo_error is None or row.elbo_error <= WITHIN:  # with a larger error the distance is not known
         first = None
         for point in reversed(result.objective_history):
             if not _is_near(point.objective, optimum):

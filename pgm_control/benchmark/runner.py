@@ -1,4 +1,4 @@
-"""Jobs one after another, or in processes side by side by joblib."""
+"""Runners of jobs: one after another, or in parallel processes by joblib."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,21 +11,21 @@ Runner = Callable[[Sequence[Job]], Iterator[tuple[str, JobResult]]]
 
 
 def runner(jobs: int, backend: str | None) -> Runner:
-    """What runs jobs and gives each result when it is there, in any order.
+    """Return a function that runs jobs and yields each result when it is ready, in any order.
 
     Raises:
-        InvalidArgument: if `jobs` is no number of processes, or joblib does not know the backend.
+        InvalidArgument: if `jobs` is not a number of processes, or joblib does not know the backend.
         MissingExtra: if joblib is needed and missing, with the command that installs it.
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
-        raise InvalidArgument(f"`jobs` must be a number of processes, or −1 for one a core, but is {jobs!r}.")
+        raise InvalidArgument(f"`jobs` must be a number of processes, or −1 for one per core, but is {jobs!r}.")
     if jobs == 1 and backend is None:
         return lambda todo: map(run_job, todo)
     try:
         import joblib  # an extra
     except ImportError as problem:
         raise MissingExtra(
-            "Jobs side by side need joblib, which is missing: pip install 'pgm-control[sweep]'. jobs=1 goes without."
+            "Parallel jobs need joblib, which is missing: pip install 'pgm-control[sweep]'. jobs=1 works without it."
         ) from problem
     try:
         with joblib.parallel_config(backend=backend or "loky", n_jobs=jobs):
@@ -47,8 +47,8 @@ def _side_by_side(joblib: Any, parallel: Any, todo: Sequence[Job]) -> Iterator[t
         yield from found
     except joblib.externals.loky.process_executor.TerminatedWorkerError as problem:
         raise PGMControlError(
-            "A process of the bench died, perhaps for want of memory. What was finished is kept: run it again, with "
-            "fewer jobs."
+            "A process of the bench was killed, perhaps for lack of memory. Finished jobs are kept: run the bench "
+            "again, with fewer jobs."
         ) from problem
     finally:
         found.close()

@@ -1,4 +1,4 @@
-"""The results of a bench on disk: a line for each finished job, so that it goes on where it stopped."""
+"""The results of a benchmark on disk: a line for each finished job, so that an interrupted run can resume."""
 
 import dataclasses
 import json
@@ -18,17 +18,17 @@ _CHECK = fields({name: hinted(hint) for name, hint in get_type_hints(BenchRow).i
 
 @final
 class ResultFile:
-    """One file of lines, each a JSON object: the key of the job, its row, and its history.
+    """A file of lines, each a JSON object with the key of the job, its row, and its history.
 
-    Lines with keys that nobody asks for, of other settings or versions, are left alone.
+    Lines with other keys, from other settings or versions, are not changed.
     """
 
     def __init__(self, path: Path) -> None:
-        """Nothing is read or written yet."""
+        """Set the path; nothing is read or written yet."""
         self.path = path
 
     def results(self) -> dict[str, JobResult]:
-        """What is there, by key; of two the later. Lines that cannot be read, and jobs that failed, do not count."""
+        """Return the results by key; of two, the later one. Unreadable lines and failed jobs are skipped."""
         found = {}
         for line in self._lines():
             try:
@@ -39,13 +39,13 @@ class ResultFile:
         return {key: result for key, result in found.items() if result.row.status != FAILED}
 
     def mend(self) -> None:
-        """Cut off a last line that was not written to its end, and make the folder."""
+        """Cut off an incomplete last line, and create the folder if needed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists() and (content := self.path.read_bytes()) and not content.endswith(b"\n"):
             os.truncate(self.path, content.rfind(b"\n") + 1)
 
     def append(self, key: str, result: JobResult) -> None:
-        """Add a line, in one write, and see it on disk."""
+        """Append a line in one write, and flush it to disk."""
         with self.path.open("ab") as file:
             file.write(_encoded(key, result))
             file.flush()
@@ -70,7 +70,7 @@ def _decoded(line: Mapping[str, Any]) -> tuple[str, JobResult]:
     texts = ("model", "guide", "status", "message")
     row = {name: value if name in texts else _number(value) for name, value in row.items()}
     history = tuple(Point(int(step), _number(value), _number(when)) for step, value, when in line["objective_history"])
-    values = {name: 0.0 if isinstance(value, float) else value for name, value in row.items()}  # nan too is a number
+    values = {name: 0.0 if isinstance(value, float) else value for name, value in row.items()}  # nan is a number too
     numbers = [value for point in history for value in point]
     if _CHECK(values) is not None or not all(isinstance(each, int | float) for each in numbers):
         raise TypeError("a row of other kinds of values")
@@ -78,7 +78,7 @@ def _decoded(line: Mapping[str, Any]) -> tuple[str, JobResult]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinities: they are strings."""
+    """Return infinities and nan as strings, since JSON has none."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,3 +1,3 @@
-"""The commands."""
+"""The commands of the command line."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""The commands that a bench is made by, and that follow it."""
+"""The command that reproduces a bench, and the command to try next."""
 
 import shlex
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _DEFAULTS = {"temperature": 1.0, "jobs": 1}
 
 
 def command_of(asked: Mapping[str, Any]) -> str:
-    """The command line with these options, without those that say what is so anyway."""
+    """Return the command line with these options; default values are left out."""
     words = ["pgm-control", "bench"]
     for name, value in asked.items():
         if name == "guide":
@@ -29,7 +29,7 @@ def _flag(name: str) -> str:
 
 
 def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
-    """What to try now, and the command."""
+    """Return what to try next, and the command."""
     lines = lines_of(found.rows)
 
     def only(model: str, guide: str, **changes: Any) -> str:
@@ -37,7 +37,7 @@ def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
 
     for line in lines:
         if line.failures:
-            return f"see {line.guide} on {line.model} fail again, alone", only(line.model, line.guide, jobs=1)
+            return f"repeat the failure of {line.guide} on {line.model} alone", only(line.model, line.guide, jobs=1)
     short = [line for line in lines if line.typical is not None and line.typical.status == FitStatus.out_of_steps.name]
     missed = [line for line in short if line.typical and line.typical.steps_to_optimum is None]
     if missed:
@@ -45,4 +45,4 @@ def next_of(found: Bench, asked: Mapping[str, Any]) -> tuple[str, str]:
         steps = 2 * (line.typical.num_steps or 1) if line.typical else 1
         return f"give {line.guide} on {line.model} more steps", only(line.model, line.guide, num_steps=steps)
     worst = max((line.typical for line in lines if line.typical), key=lambda row: abs(row.delusion or 0.0))
-    return "see where the greatest delusion comes from", f"pgm-control compare {worst.model}"
+    return "see where the largest delusion comes from", f"pgm-control compare {worst.model}"

@@ -1,4 +1,4 @@
-"""What `pgm-control compare` and `pgm-control report` do."""
+"""The commands `pgm-control compare` and `pgm-control report`."""
 
 import shlex
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def compare(
     say: Callable[[str], None],
     bar_over: _BarOver,
 ) -> None:
-    """Fit, say, write and point to what is next; the arguments are those of the command."""
+    """Fit, print and write the results, and suggest the next command; the arguments are those of the command."""
     found = _compared("compare", name, horizon, temperature, num_steps, seed, bar_over)
     folder = _folder(name) if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,11 +56,11 @@ def report(
     say: Callable[[str], None],
     bar_over: _BarOver,
 ) -> None:
-    """Fit, and write it all on one page; the arguments are those of the command."""
+    """Fit, and write the results on one page; the arguments are those of the command."""
     found = _compared("report", name, horizon, temperature, num_steps, seed, bar_over)
     path = write_report(found, path=_folder(name) / "report.html" if out is None else out)
     say(f"{found.explanation.headline}.\n\nReport: {path}")
-    say(f"\nNext, move its settings:\n  pgm-control explore{f' {name}' if name in _zoo() else ''}")
+    say(f"\nNext, change its settings:\n  pgm-control explore{f' {name}' if name in _zoo() else ''}")
 
 
 def _compared(
@@ -87,7 +87,7 @@ def _zoo() -> Any:
 
 
 def _report(found: Comparison) -> str:
-    """The scorecard, the sentences, and what there is to know about the fits."""
+    """Return the scorecard, the explanation, and remarks on the fits."""
     mdp, temperature = found.model.mdp, found.model.temperature
     lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", str(found.scorecard), ""]
     lines += [wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
@@ -102,22 +102,22 @@ def _report(found: Comparison) -> str:
         earned = {kind: amount(found.scorecard.scores[f"{name}, {kind}"].true_return) for kind in ("exact", "fitted")}
         text = f"The fit of the {name} guide is within {amount(found.short_of_optimum(name))} nats of its optimum and "
         text += f"yet truly earns {earned['fitted']}, not {earned['exact']}: an ELBO is an average over what the guide "
-        lines += ["", wrapped(text + "imagines, so where it never expects to be its policy stays untrained.")]
+        lines += ["", wrapped(text + "imagines, so its policy stays untrained in states that it never expects.")]
     return "\n".join(lines)
 
 
 def _message(fit: Fit[Any]) -> str:
-    """That of the status, with the remedy that the command line has."""
+    """Return the message of the status, with the remedy in terms of the command line."""
     happened = fit.status.message.partition(". ")[0]
     if fit.status is FitStatus.out_of_steps:
         return f"{happened}. Try --num-steps\u00a0{2 * fit.num_steps}."
     if fit.status is FitStatus.interrupted:
-        return f"{happened}. For the whole fit run the command again."
+        return f"{happened}. For the whole fit, run the command again."
     return fit.status.message
 
 
 def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
-    """What to try now, and the command."""
+    """Return what to try next, and the command."""
     same_length = f" --horizon {horizon}" if horizon is not None else ""
     again = f"pgm-control compare {shlex.quote(name)}{same_length} --temperature"
     temperature = found.model.temperature
@@ -125,7 +125,7 @@ def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
     twin_of = next((each.name for each in _zoo().values() if each.twin == name), None)
     if not found.explanation.events:
         if twin_of is not None:
-            return "the same problem with its dice", f"pgm-control compare {twin_of}{same_length}"
+            return "the same problem with random outcomes", f"pgm-control compare {twin_of}{same_length}"
         return "a problem in which chance matters", "pgm-control compare slippery_cliff"
     if found.explanation.choice.apart < 0.01:
         return "let rewards weigh more against the action prior", f"{again} {temperature / 10:g}"

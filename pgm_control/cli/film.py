@@ -1,4 +1,4 @@
-"""A film of an episode, for environments that can draw themselves."""
+"""An animation of an episode, for environments that can render images."""
 
 import io
 from pathlib import Path
@@ -11,24 +11,24 @@ from ..runtime.files import write_whole
 from ..runtime.randomness import seeded
 
 _MOST = 1000  # frames
-_USUAL = 25.0  # frames a second, where the environment does not say
+_USUAL = 25.0  # frames per second, if the environment has no rate of its own
 
 
 def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str | Path) -> int:
-    """Write an episode as an animated GIF; of a longer one the beginning.
+    """Write an episode, or the beginning of a long one, as an animated GIF.
 
     Args:
-        learner: whose policy acts.
+        learner: the learner whose policy acts.
         env: the id of an environment with `render_mode="rgb_array"`.
-        seed: of the episode.
+        seed: the seed of the episode.
         deterministic: as in `Learner.predict`.
-        path: where to write it.
+        path: the file to write.
 
     Returns:
         The number of steps.
 
     Raises:
-        InvalidArgument: if the environment does not draw pictures.
+        InvalidArgument: if the environment does not render images.
         MissingExtra: without Pillow, which comes with matplotlib.
     """
     try:
@@ -36,7 +36,7 @@ def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str |
     except ImportError as problem:
         raise MissingExtra("A film needs Pillow, which is missing: pip install 'pgm-control[plot]'") from problem
     if "rgb_array" not in gymnasium.make(env).metadata.get("render_modes", ()):
-        raise InvalidArgument(f"`gif` is for environments that draw pictures, but {env} does not. Leave it out.")
+        raise InvalidArgument(f"`gif` is for environments that render images, but {env} does not. Leave it out.")
     drawn = gymnasium.make(env, render_mode="rgb_array")
     with seeded(seed, learner.device):
         observation, _ = drawn.reset(seed=seed)

@@ -1,4 +1,4 @@
-"""What `pgm-control learn-reward` does."""
+"""The command `pgm-control learn-reward`."""
 
 import csv
 import json
@@ -23,12 +23,12 @@ from ..text.wording import action_label, state_label
 from ..trajectories.blocks import MarkovModel
 from .named_problem import named_problem, sizes
 
-_SHOWN = 20  # rows of the table; the file has all
+_SHOWN = 20  # rows of the printed table; the file has all rows
 _OF = ("state", "state_action", "outcome")
 
 
 class _Row(NamedTuple):
-    """What a reward belongs to, and how often it was met in a demonstration."""
+    """A reward: the name of its state, action or outcome, its mean visits per demonstration, and its values."""
 
     name: str
     visits: float
@@ -41,7 +41,7 @@ def learn_reward(
     say: Callable[[str], None],
     bar_over: Callable[[int, str], AbstractContextManager[Progress]],
 ) -> None:
-    """Read or draw demonstrations, fit, say, write; `asked` are the options of the command by name."""
+    """Read or sample demonstrations, fit, print and write; `asked` holds the options of the command by name."""
     from ..models import TabularModel
 
     name, of = asked["name"], asked["of"]
@@ -71,11 +71,11 @@ def learn_reward(
         say(f"Picture: none. {problem}")
     other = "free" if asked["demonstrator"] != "free" else "clamped"
     again = _command({**asked, "demonstrator": other, "out": None})
-    say(f"\nNext, take the demonstrator for somebody else:\n  {again}")
+    say(f"\nNext, assume another model of the demonstrator:\n  {again}")
 
 
 def _demonstrator(option: str, text: str) -> Demonstrator:
-    """By name, or a number: β."""
+    """Return the demonstrator with this name, or the dial demonstrator with this number β."""
     if text in NAMED:
         return NAMED[text]
     try:
@@ -90,12 +90,12 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
 def _demonstrations(
     model: MarkovModel, asked: dict[str, Any], demonstrator: Demonstrator
 ) -> tuple[Demonstrations, str]:
-    """From a file, or drawn from a demonstrator who wants the problem's own reward."""
+    """Return demonstrations and their source: a file, or samples of a demonstrator of the problem's own reward."""
     file, number = asked["demonstrations"], asked["num_episodes"]
     if (file is None) == (number is None):
         raise InvalidArgument(
-            "Either `--demonstrations` FILE.npz or `--num-episodes` N must be given: what was seen, or how many "
-            "episodes to draw from a demonstrator of the problem's own reward."
+            "Either `--demonstrations` FILE.npz or `--num-episodes` N must be given: a file of demonstrations, "
+            "or the number of episodes to sample from a demonstrator of the problem's own reward."
         )
     if file is not None:
         found = from_episodes(model.mdp, _read(file))
@@ -107,7 +107,7 @@ def _demonstrations(
     last = model.mdp.final_reward
     last = torch.zeros_like(model.mdp.initial) if last is None else last
     behaviour = drawn_by.behaviour(model, model.mdp.reward, last, model.temperature)
-    # For one who is free the dice fall as it wishes.
+    # The outcomes follow the demonstrator's dynamics: a free demonstrator controls them.
     blocks = model.blocks().replace(log_policy=behaviour.log_policy, log_dynamics=behaviour.log_dynamics)
     drawn = blocks.sample(number, seed)
     by = asked["demonstrator"] if asked["by"] is None else asked["by"]
@@ -119,15 +119,15 @@ def _called(demonstrator: str) -> str:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """Episodes: rows obs (n, T+1) and acts (n, T), with `lengths` (n) where they are padded, and `terminal` (n)."""
+    """Return the episodes of a file: obs (n, T+1) and acts (n, T), with `lengths` (n) if padded, and `terminal` (n)."""
     try:
         with path.open("rb") as file:
             held = dict(np.load(file, allow_pickle=False))
     except FileNotFoundError:
         raise InvalidArgument(f"`demonstrations` must be a file, but there is no {path}.") from None
-    except Exception:  # bytes that are no such file end in nearly any error, and numpy's text advises to run code
+    except Exception:  # bytes of another format raise nearly any error, and numpy's message advises to run code
         raise InvalidArgument(
-            f"`demonstrations` must be a file of numpy that holds arrays of numbers, FILE.npz, but {path} is none. Use "
+            f"`demonstrations` must be a file of numpy that holds arrays of numbers, FILE.npz, but {path} is not. Use "
             "numpy.savez."
         ) from None
     missing = [each for each in ("obs", "acts") if each not in held]
@@ -135,7 +135,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         shapes = {name: array.shape for name, array in held.items()}
         raise InvalidArgument(
             "`demonstrations` must hold obs, the states (n, T + 1), and acts, the actions (n, T); and may hold lengths "
-            f"(n), the number of actions of each, and terminal (n), whether it is over. {path} holds {shapes}. Use "
+            f"(n), the number of actions of each, and terminal (n), whether it ended. {path} holds {shapes}. Use "
             "numpy.savez."
         )
     n, steps = held["acts"].shape
@@ -155,7 +155,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 def _rows(found: Inverse, of: str) -> list[_Row]:
-    """The learned reward beside the problem's own, moved to its mean over what was met."""
+    """Return the learned reward beside the problem's own, shifted to its mean over the visited entries."""
     mdp, counts = found.demonstrations.mdp, _outcome_counts(found.demonstrations)
     learned, own = found.table, torch.where(mdp.probability > 0, mdp.reward, 0.0)
     axes = tuple(range(1 + _OF.index(of), 3))
@@ -172,7 +172,7 @@ def _rows(found: Inverse, of: str) -> list[_Row]:
 
 
 def _outcome_counts(demonstrations: Demonstrations) -> torch.Tensor:
-    """How often each face of a die came up in a demonstration; where it was not seen, as often as it does."""
+    """Return the mean count of each outcome per demonstration; an unobserved outcome counts by its probability."""
     mdp, (_, s, a, to, _) = demonstrations.mdp, demonstrations.moves
     lands = (mdp.successor[s, a] == to[:, None]) | (to < 0)[:, None]
     share = torch.where(lands, mdp.probability[s, a], 0.0)
@@ -190,10 +190,10 @@ def _name(mdp: Any, place: tuple[int, ...]) -> str:
 
 
 def _table(rows: list[_Row], of: str) -> str:
-    """What was met most, first."""
+    """Return the table of the rewards, the most visited first."""
     most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
     lines = [(row.name, f"{row.visits:.4f}", f"{row.learned:.4f}", f"{row.true:.4f}") for row in most]
-    table = grid([(of.replace("_", ", "), "visits", "learned", "own")], lines, left=1)
+    table = grid([(of.replace("_", ", "), "visits", "learned", "true")], lines, left=1)
     left = len(rows) - len(most)
     return table + (f"\n… and {left} more, in the file" if left else "")
 
@@ -203,13 +203,14 @@ def _certificate(found: Inverse) -> str:
         f"log-likelihood {found.log_likelihood:.4f} nats, {found.log_likelihood / found.demonstrations.number:.4f} a "
         f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps; it predicts the "
         f"visits of every state to within {found.occupancy_error:.2g}.",
-        "Both rewards have one mean over what was met; what was never met is left out, and nobody can tell it.",
+        "Both rewards have the same mean, weighted by visits. What is never visited is omitted: its reward is not "
+        "identifiable.",
     ]
     message = found.status.message
     if found.status in (InverseStatus.out_of_steps, InverseStatus.not_finite):
         happened = message.partition(". ")[0]
         message = (
-            f"{happened}. If the reward grows and grows, the demonstrations never did what it forbids: give --prior."
+            f"{happened}. If the reward diverges, the demonstrations never contain some possible action: give --prior."
         )
     return "\n".join(wrapped(each) for each in (*lines, message))
 
@@ -242,7 +243,7 @@ def _command(asked: dict[str, Any]) -> str:
 
 
 def _picture(found: Inverse, rows: list[_Row], of: str, path: Path) -> None:
-    """A map, where there is one and rewards are of states; else a line a reward, of those that were met most."""
+    """Draw a map if rewards belong to states and there is a grid; else one line per reward, for the most visited."""
     mdp = found.demonstrations.mdp
     if of == "state" and has_layout(mdp):
         table = torch.full((3, mdp.num_states), torch.nan)
@@ -254,7 +255,7 @@ def _picture(found: Inverse, rows: list[_Row], of: str, path: Path) -> None:
         most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
         axes = recovered_reward(
             [row.true for row in most], {"learned": [row.learned for row in most]}, names=[row.name for row in most],
-            up_to_a_constant=False, title="The reward that was learned, and the problem's own",
+            up_to_a_constant=False, title="Learned and true reward",
         )  # fmt: skip
     figure: Any = axes.figure
     figure.savefig(path, dpi=150)

@@ -1,6 +1,6 @@
-"""The command line: `pgm-control compare NAME`, `report NAME`, `learn-reward NAME` and the others.
+"""The command line: `pgm-control compare NAME`, `report NAME`, `learn-reward NAME` and other commands.
 
-Whatever is slow to import is imported by the command that needs it, so that `--help` answers at once.
+Modules that are slow to import are imported by the command that needs them, so that `--help` is fast.
 """
 
 import io
@@ -16,20 +16,23 @@ from ..runtime.versions import VERSION
 from ..text.terminal import bar_over
 
 _DESCRIPTION = (
-    "Control as probabilistic inference: what a guide believes and earns that may change the dice (free), "
-    "beside one that may not (clamped). `pgm-control --version` prints the version."
+    "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
+    "not (clamped). `pgm-control --version` prints the version."
 )
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run a command; without `args`, the one that was typed.
+    """Run a command.
+
+    Args:
+        args: the command and its arguments; default: those of the process.
 
     Returns:
-        The exit status: 0, 2 for a mistake (said in one line on standard error), 130 for Ctrl-C outside of a fit.
+        The exit status: 0, 2 for a mistake (reported in one line on standard error), 130 for Ctrl-C outside of a fit.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? rather than a traceback
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? instead of a traceback
     if (sys.argv[1:] if args is None else list(args)) == ["--version"]:
         print(f"pgm-control {VERSION}")
         return 0
@@ -56,19 +59,19 @@ def compare(
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> None:
-    """Fit a free and a clamped guide to a problem by SVI, and say in numbers and a picture why they differ.
+    """Fit a free and a clamped guide to a problem by SVI, and explain how they differ, in numbers and in a picture.
 
-    Prints both guides, exact and fitted, side by side and explains the difference; writes comparison.png and
-    comparison.json. Ctrl-C ends a fit early and goes on with what there is.
+    Prints the scores of both guides, exact and fitted, and explains the difference; writes comparison.png and
+    comparison.json. Ctrl-C ends a fit early; the command continues with the partial fit.
 
     Args:
-        name: A problem of the zoo (`pgm-control zoo` lists them), or the id of a Gymnasium environment that has a
+        name: A problem in the zoo (`pgm-control zoo` lists them), or the id of a Gymnasium environment that has a
             transition table, such as FrozenLake-v1.
-        horizon: Number of actions in an episode. By default the problem's own; CliffWalking has none.
-        temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
-        num_steps: At most so many steps of SVI for each guide.
+        horizon: Number of actions in an episode. Default: the problem's own; CliffWalking has none.
+        temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
+        num_steps: Largest number of SVI steps for each guide.
         seed: Seed of the fits.
-        out: Folder for the picture and the JSON. By default pgm-control-out/NAME.
+        out: Folder for the picture and the JSON. Default: pgm-control-out/NAME.
     """
     from . import compare as command
 
@@ -83,15 +86,15 @@ def report(
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Write what `compare` finds, and more pictures, as one page of HTML that needs no other file.
+    """Write the results of `compare`, with more plots, as one page of HTML that needs no other file.
 
     Args:
-        name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
-        horizon: Number of actions in an episode. By default the problem's own.
+        name: A problem in the zoo, or the id of a Gymnasium environment that has a transition table.
+        horizon: Number of actions in an episode. Default: the problem's own.
         temperature: Reward units per nat, positive.
-        num_steps: At most so many steps of SVI for each guide.
+        num_steps: Largest number of SVI steps for each guide.
         seed: Seed of the fits.
-        out: The page. By default pgm-control-out/NAME/report.html.
+        out: The page. Default: pgm-control-out/NAME/report.html.
     """
     from . import compare as command
 
@@ -103,13 +106,13 @@ def explore(
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pgm-control-out/explorer.html"),
     browser: bool = True,
 ) -> None:
-    """Write the explorer, one page on which a problem is solved as you move its settings, and open it.
+    """Write the explorer, one page that solves a problem while you change its settings, and open it.
 
     Args:
-        name: What is shown first: a problem of the zoo, or the id of a small Gymnasium environment that has a
-            transition table. By default the first of the zoo.
+        name: The problem that is shown first: a problem in the zoo, or the id of a small Gymnasium environment that
+            has a transition table. Default: the first in the zoo.
         out: The page. It works offline, from the file.
-        browser: Open it.
+        browser: Open the page in the browser.
     """
     from ..models import zoo as entries
     from ..reports.explorer import explore as write_and_open
@@ -131,21 +134,21 @@ def bench(
     backend: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("pgm-control-out/bench"),
 ) -> None:
-    """Fit every guide to every problem, and say what each believes, earns and costs.
+    """Fit every guide to every problem, and report the ELBO, the returns and the cost of each.
 
-    Prints a table; writes results.csv and page.md. Every finished job is kept: after Ctrl-C the same command goes on.
+    Prints a table; writes results.csv and page.md. Every finished job is kept: after Ctrl-C the same command resumes.
 
     Args:
-        models: Problems of the zoo. By default all.
-        guides: Guides of the zoo. By default all.
+        models: Problems in the zoo. Default: all.
+        guides: Guides in the zoo. Default: all.
         guide: A guide of your own, such as my_module:MyGuide, a class or a function of the model, in the current folder
-            or installed. Can be given again and again.
+            or installed. Can be given several times.
         num_seeds: Number of seeds for each guide on each problem.
-        temperature: Reward units per nat, positive. Small: rewards decide; large: the action prior does.
-        horizon: Number of actions in an episode, the same for all problems. By default each problem's own.
-        num_steps: At most so many steps for each fit. By default what suits the guide.
-        jobs: Processes side by side, -1 for one a core. More than one needs joblib: pip install 'pgm-control[sweep]'.
-        backend: Of joblib: loky by default; dask, or one that is registered, such as ray.
+        temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
+        horizon: Number of actions in an episode, the same for all problems. Default: each problem's own.
+        num_steps: Largest number of steps for each fit. Default: as the guide's entry in the zoo says.
+        jobs: Parallel processes, -1 for one per core. More than one needs joblib: pip install 'pgm-control[sweep]'.
+        backend: Backend of joblib: loky (default), dask, or a registered one, such as ray.
         out: Folder for the results.
     """
     from ..benchmark.bench import bench as bench_guides
@@ -195,24 +198,24 @@ def train(
     checkpoint_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
-    """Learn a policy by interaction, with a clamped guide, and keep what it takes to go on, play and look.
+    """Learn a policy by interaction, with a clamped guide, and save the files to resume, play and inspect the run.
 
     Args:
         algorithm: sac, original_sac, soft_q or policy_gradient.
         env: The id of a Gymnasium environment, such as Pendulum-v1 or pgm_control/RiskyPath-v0.
-        total_steps: Steps of the environment, those before --resume included. 20000 unless given.
-        resume: Go on with the run in this folder. Nothing else is needed; --total-steps and --device can be given.
-        out: Folder for log, evaluations, curves, policy and checkpoint. By default pgm-control-out/ALGORITHM-ENV.
-        seed: Seed of everything random. By default a fresh one, which is kept.
-        temperature: Reward units per nat, positive. For sac by default auto, learned.
-        optimism: The dial: 0 is clamped, the algorithm as published; above it believes in luck. Needs a temperature.
-        num_envs: Copies of the environment side by side.
+        total_steps: Steps of the environment, including those before --resume. Default: 20000.
+        resume: Resume the run in this folder. No other option is needed; --total-steps and --device can be given.
+        out: Folder for log, evaluations, curves, policy and checkpoint. Default: pgm-control-out/ALGORITHM-ENV.
+        seed: Seed of all random numbers. Default: a fresh one, which is saved.
+        temperature: Reward units per nat, positive. Default for sac: auto, which is learned.
+        optimism: The dial β. 0: clamped, the algorithm as published; above 0: optimistic. Needs a temperature.
+        num_envs: Number of parallel copies of the environment.
         device: cpu or cuda.
-        option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists them all.
-        evaluate_every: Steps between evaluations, 0 for none. By default a twentieth of the steps.
-        num_evaluation_episodes: Episodes in each. 10 unless given.
-        checkpoint_every: Steps that a kill would lose. By default half of the steps, at most 10000.
-        tensorboard: Write the log for TensorBoard as well: pip install 'pgm-control[tensorboard]'.
+        option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists all of them.
+        evaluate_every: Steps between evaluations, 0 for none. Default: a twentieth of the steps.
+        num_evaluation_episodes: Episodes per evaluation. Default: 10.
+        checkpoint_every: Steps between checkpoints. Default: half of the steps, at most 10000.
+        tensorboard: Also write the log for TensorBoard: pip install 'pgm-control[tensorboard]'.
     """
     asked = dict(locals())
     from . import train as command
@@ -227,14 +230,14 @@ def play(
     stochastic: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> None:
-    """Evaluate the policy of a training run, beside what it earned in training.
+    """Evaluate the policy of a training run, and compare it with the last evaluation in training.
 
     Args:
-        folder: Of the run; `pgm-control train` says where.
+        folder: Folder of the run; `pgm-control train` prints it.
         num_episodes: Number of whole episodes.
         seed: Seed of the environments and the policy.
-        stochastic: Draw the actions, as in training, rather than take the most probable ones.
-        gif: Write a film of one episode, if the environment can draw itself.
+        stochastic: Sample the actions, as in training, instead of the most probable ones.
+        gif: Write an animation of one episode, if the environment can render images.
     """
     from . import train as command
 
@@ -257,24 +260,24 @@ def learn_reward(
 ) -> None:
     """Find the reward that explains what a demonstrator did, by maximum-entropy inverse reinforcement learning.
 
-    Prints the learned reward beside the problem's own, and how well it explains what was seen; writes reward.csv,
+    Prints the learned reward beside the problem's own, and how well it explains the demonstrations; writes reward.csv,
     reward.json and reward.png.
 
     Args:
-        name: A problem of the zoo, or the id of a Gymnasium environment that has a transition table.
-        demonstrations: What was seen: obs, the states (n, T + 1), and acts, the actions (n, T); where it is needed
-            lengths (n), the number of actions, and terminal (n), whether the environment ended it.
-        num_episodes: In place of a file, draw so many episodes from a demonstrator of the problem's own reward.
-        demonstrator: Who is taken to have acted: one who knows the dice (clamped), commands them (free), expects not
-            to err again (boltzmann), or plans by a number, the dial of optimism.
-        by: With --num-episodes, who does act. By default the one who is taken to.
-        of: What has a reward of its own.
-        prior: Standard deviation of a Gaussian prior of every reward, in reward units. By default none.
-        horizon: Number of actions in an episode. By default the problem's own.
+        name: A problem in the zoo, or the id of a Gymnasium environment that has a transition table.
+        demonstrations: File with obs, the states (n, T + 1), and acts, the actions (n, T); where needed, lengths (n),
+            the number of actions, and terminal (n), whether the environment ended the episode.
+        num_episodes: Instead of a file, number of episodes to sample from a demonstrator of the problem's own reward.
+        demonstrator: Assumed model of the demonstrator. clamped: it knows the dynamics. free: it believes that it
+            controls them. boltzmann: it expects no later errors of its own. A number: the optimism β of its plan.
+        by: With --num-episodes, the demonstrator that acts. Default: the assumed one.
+        of: The entries that have a reward of their own.
+        prior: Standard deviation of a Gaussian prior of every reward, in reward units. Default: no prior.
+        horizon: Number of actions in an episode. Default: the problem's own.
         temperature: Reward units per nat, positive.
-        num_steps: At most so many iterations.
-        seed: Of the episodes that are drawn.
-        out: Folder for table, numbers and picture. By default pgm-control-out/NAME-reward.
+        num_steps: Largest number of iterations.
+        seed: Seed of the sampled episodes.
+        out: Folder for table, numbers and picture. Default: pgm-control-out/NAME-reward.
     """
     asked = dict(locals())
     from . import learn_reward as command
@@ -293,5 +296,5 @@ def zoo() -> None:
         mdp = entry.build()
         print(f"{name:<{width}}  {sizes(mdp)}\n{wrapped(entry.summary, indent=width + 2)}")
     print()
-    print(wrapped(f"Gymnasium environments with a transition table serve as well: {', '.join(TABLE_IDS)}."))
+    print(wrapped(f"Gymnasium environments with a transition table work as well: {', '.join(TABLE_IDS)}."))
     print("\nNext:\n  pgm-control compare restaurant")

@@ -1,4 +1,4 @@
-"""Problems by their names, in the zoo or in Gymnasium."""
+"""Problems by name, from the zoo or from Gymnasium."""
 
 import difflib
 
@@ -8,14 +8,14 @@ from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 
 TABLE_IDS = ("FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1", "Taxi-v4")
-"""What Gymnasium has with a transition table."""
+"""The ids of the Gymnasium environments that have a transition table."""
 
 
 def named_problem(name: str, horizon: int | None) -> TabularMDP:
-    """From the zoo or from Gymnasium.
+    """Return the problem with this name, from the zoo or from Gymnasium.
 
     Raises:
-        InvalidArgument: if neither knows the name, with the nearest that they know.
+        InvalidArgument: if neither has the name, with the nearest names.
     """
     from ..models import zoo as entries
 
@@ -37,7 +37,7 @@ def named_problem(name: str, horizon: int | None) -> TabularMDP:
 
 
 def sizes(mdp: TabularMDP) -> str:
-    """In words."""
+    """Return the sizes of a problem in words."""
     return f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}"
 
 

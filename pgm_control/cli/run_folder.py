@@ -1,4 +1,4 @@
-"""What a training run keeps on disk: enough to go on, to play, and to look at."""
+"""The files of a training run: enough to resume it, to play its policy, and to inspect it."""
 
 import csv
 import io
@@ -52,34 +52,34 @@ _POLICY = fields(
 
 @final
 class RunFolder:
-    """One folder a run. Every file is written whole or not at all, from what the learner knows.
+    """The folder of one training run. Every file is written atomically, from the state of the learner.
 
-    | file | holds |
+    | file | contents |
     |---|---|
-    | `run.json` | the command, the settings, the versions, how it ended |
+    | `run.json` | the command, the settings, the versions, the final status |
     | `checkpoint.pt` | the whole learner, for `Learner.load` |
     | `policy.pt` | its networks alone, to play and to share |
     | `log.csv`, `log.jsonl` | the rows of the log |
     | `evaluations.csv` | the evaluations |
-    | `curve.png` | both, drawn |
+    | `curve.png` | a plot of the log and the evaluations |
 
-    A run that goes on from its checkpoint writes its log anew, so no row is there twice.
+    A run that is resumed from its checkpoint rewrites its log, so that no row appears twice.
 
     Attributes:
-        path: of the folder.
+        path: the path of the folder.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Nothing is read or written yet."""
+        """Set the path; nothing is read or written yet."""
         self.path = Path(path)
 
     @property
     def checkpoint(self) -> Path:
-        """Of the whole learner."""
+        """The path of the checkpoint of the whole learner."""
         return self.path / "checkpoint.pt"
 
     def facts(self) -> dict[str, Any]:
-        """What `run.json` holds.
+        """Return the contents of `run.json`.
 
         Raises:
             InvalidCheckpoint: if there is no run, or it cannot be read.
@@ -91,28 +91,28 @@ class RunFolder:
             missing = f"there is no {path}" if self.path.is_dir() else "there is no such folder"
             raise InvalidCheckpoint(
                 f"`{self.path}` must be the folder of a training run, but {missing}. `pgm-control train` makes one, "
-                "and says where."
+                "and prints its path."
             ) from problem
         except (OSError, ValueError, RecursionError) as problem:
             raise InvalidCheckpoint(
                 f"{path} cannot be read: {problem}. If checkpoint.pt is whole, `Learner.load` reads that alone."
             ) from problem
         if not isinstance(found, dict) or not {"algorithm", "env", "config", "learn"} <= set(found):
-            raise InvalidCheckpoint(f"{path} is not of a training run of this version. Start anew in another folder.")
+            raise InvalidCheckpoint(f"{path} is not from a training run of this version. Start anew in another folder.")
         require(path, "a training run", found, _FACTS, "Mend it, or start anew in another folder.")
         require_plain_id(path, found["env"])
         return found
 
     @property
     def go_on(self) -> str:
-        """The command that goes on with the run."""
+        """The command that resumes the run."""
         return f"pgm-control train --resume {shlex.quote(str(self.path))}"
 
     def require_new(self) -> None:
-        """Let no run be written over.
+        """Check that no run would be overwritten.
 
         Raises:
-            InvalidArgument: if there is one already.
+            InvalidArgument: if the folder holds a run already.
         """
         if (self.path / "run.json").exists():
             raise InvalidArgument(
@@ -121,25 +121,25 @@ class RunFolder:
             )
 
     def sweep(self) -> None:
-        """Remove what writing left behind where it was killed."""
+        """Remove the partial files of an interrupted write."""
         for partial in self.path.glob(".*.partial"):
             partial.unlink(missing_ok=True)
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
-        """Write `run.json`, with the versions of now; make the folder."""
+        """Write `run.json`, with the current versions; create the folder if needed."""
         versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
         text = json.dumps({**facts, "versions": versions}, indent=2, ensure_ascii=False)
         write_whole(self.path / "run.json", f"{text}\n".encode())
 
     def write_log(self, learner: Learner) -> None:
-        """Write all rows."""
+        """Write all rows of the log and the evaluations."""
         log = [{name: _short(value) for name, value in row.items()} for row in learner.log]
         self._write_csv("log.csv", log)
         write_whole(self.path / "log.jsonl", "".join(f"{json.dumps(row)}\n" for row in log).encode())
         self._write_csv("evaluations.csv", [asdict(each) for each in learner.evaluations])
 
     def last_evaluation(self) -> EvaluationPoint | None:
-        """Of the training, if there was one.
+        """Return the last evaluation of the training, or None.
 
         Raises:
             InvalidCheckpoint: if `evaluations.csv` cannot be read.
@@ -157,7 +157,7 @@ class RunFolder:
         return EvaluationPoint(**{**last, "step": int(last["step"])})
 
     def write_policy(self, learner: Learner) -> None:
-        """Write the networks, with what is needed to make them again."""
+        """Write the networks, with the arguments that are needed to rebuild them."""
         networks = {
             name: part.state_dict() for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)
         }
@@ -169,12 +169,12 @@ class RunFolder:
         write(self.path / "policy.pt", f"{type(learner).__name__} policy", networks, facts)
 
     def begun(self, kind: type[Learner], facts: Mapping[str, Any], device: str | None) -> Learner:
-        """The learner of a run that has no checkpoint yet, as it began.
+        """Return the learner of a run that has no checkpoint yet, in its initial state.
 
         Args:
-            kind: its class.
-            facts: of the run.
-            device: where it learns; by default as it began.
+            kind: the class of the learner.
+            facts: the contents of `run.json`.
+            device: the device; default: the original one.
 
         Raises:
             InvalidCheckpoint: if `run.json` does not hold its arguments.
@@ -185,13 +185,13 @@ class RunFolder:
         return made_again(kind, path, facts["env"], config, ours=device is None)
 
     def policy(self, kind: type[Learner]) -> Learner:
-        """A learner with these networks: it can act and be evaluated, but has no experience to learn on from.
+        """Return a learner with the saved networks: it can act and be evaluated, but has no experience to learn from.
 
         Args:
-            kind: the class that it was.
+            kind: the class of the saved learner.
 
         Raises:
-            InvalidCheckpoint: if there is none, it is not whole, or of another kind.
+            InvalidCheckpoint: if there is no policy, or it is incomplete or of another class.
         """
         path = self.path / "policy.pt"
         if self.path.is_dir() and not path.exists():
@@ -204,7 +204,7 @@ class RunFolder:
         require_arguments(kind, path, facts["config"])
         config = {**facts["config"], "device": "cpu", "num_envs": 1}
         if "capacity" in config:
-            config["capacity"] = 1  # nothing will be learned from
+            config["capacity"] = 1  # no learning follows
         learner = made_again(kind, path, facts["env"], config, ours=True)
         parts = {name: part for name, part in learner.parts().items() if isinstance(part, torch.nn.Module)}
         remedy = f"Has {facts['env']} changed since? {REMEDY}"
@@ -215,7 +215,7 @@ class RunFolder:
         return learner
 
     def _write_csv(self, name: str, rows: Sequence[Mapping[str, float | int]]) -> None:
-        """The columns of all rows, in the order in which they first appear."""
+        """Write the columns of all rows, in the order in which they first appear."""
         columns = list(dict.fromkeys(column for row in rows for column in row))
         file = io.StringIO()
         writer = csv.DictWriter(file, columns, lineterminator="\n")
@@ -226,5 +226,5 @@ class RunFolder:
 
 
 def _short(value: float) -> float | int:
-    """30 rather than 30.0."""
+    """Return a whole number as an int: 30, not 30.0."""
     return int(value) if value.is_integer() else value

@@ -10,14 +10,14 @@ from ..learners.learning import EvaluationPoint
 
 @final
 class TensorBoard:
-    """Writes what is new in the log and the evaluations."""
+    """A writer of the new rows of the log and the evaluations."""
 
     def __init__(self, path: Path, steps: int) -> None:
         """Start a file of events.
 
         Args:
-            path: of a folder.
-            steps: made so far; what earlier files say of later steps is struck out.
+            path: the folder.
+            steps: the number of steps so far; entries of earlier files for later steps are discarded.
 
         Raises:
             MissingExtra: without tensorboard, with the command that installs it.
@@ -27,7 +27,7 @@ class TensorBoard:
 
     @staticmethod
     def require() -> Any:
-        """The class that writes.
+        """Return TensorBoard's writer class.
 
         Raises:
             MissingExtra: without tensorboard, with the command that installs it.
@@ -41,7 +41,7 @@ class TensorBoard:
         return SummaryWriter
 
     def write(self, log: Sequence[Mapping[str, float]], evaluations: Sequence[EvaluationPoint]) -> None:
-        """Add the rows since the last time, and see them on disk."""
+        """Add the rows since the last call, and flush them to disk."""
         points = [{"step": each.step, "return": each.mean, "length": each.length} for each in evaluations]
         for name, rows in (("log", log), ("evaluations", points)):
             for row in rows:
@@ -53,5 +53,5 @@ class TensorBoard:
         self._writer.flush()
 
     def close(self) -> None:
-        """No more."""
+        """Close the file."""
         self._writer.close()

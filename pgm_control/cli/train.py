@@ -1,4 +1,4 @@
-"""What `pgm-control train` and `pgm-control play` do."""
+"""The commands `pgm-control train` and `pgm-control play`."""
 
 import difflib
 import inspect
@@ -28,19 +28,19 @@ ALGORITHMS: dict[str, type[Learner]] = {
     "soft_q": SoftQLearning,
     "policy_gradient": MaxEntPolicyGradient,
 }
-"""By name on the command line."""
+"""The learners by their names on the command line."""
 
 _STEPS = 20_000
-_ROWS, _MOST_APART = 20, 1000  # rows of the log, and steps from one to the next
+_ROWS, _MOST_APART = 20, 1000  # the number of rows of the log, and the largest number of steps between rows
 _WITH_RESUME = ("resume", "total_steps", "device")
-_SHOWN = 10  # evaluations
+_SHOWN = 10  # evaluations in the printed table
 _ON_THE_BAR = ("return", "evaluation")
 
 Say = Callable[[str], None]
 
 
 class _Run(NamedTuple):
-    """A learner, where its files are, and what `run.json` says of it."""
+    """A learner, the folder of its files, and the contents of its `run.json`."""
 
     folder: RunFolder
     learner: Learner
@@ -48,16 +48,16 @@ class _Run(NamedTuple):
 
 
 def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], AbstractContextManager[Progress]]) -> None:
-    """Learn, and keep everything in a folder.
+    """Learn, and save everything in a folder.
 
     Args:
-        asked: the options by name; None where none was given.
-        say: takes what is to be printed.
-        bar_over: as in the command line.
+        asked: the options by name; None for an option that is not given.
+        say: prints a text.
+        bar_over: returns a context with a progress bar over this number of steps, with this title.
 
     Raises:
         InvalidArgument: naming the option.
-        KeyboardInterrupt: after Ctrl-C, when everything is kept and it was said how to go on.
+        KeyboardInterrupt: after Ctrl-C, when everything is saved and the command to resume is printed.
     """
     run = _begun(asked) if asked["resume"] is None else _resumed(asked)
     folder, learner, facts = run
@@ -84,7 +84,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         learner.save(folder.checkpoint)
         raise EnvironmentFailure(f"{problem} To go on after step {learner.total_steps}: {folder.go_on}") from problem
     except PGMControlError as problem:
-        raise type(problem)(f"{problem} What there is of the run is in {folder.path}.") from problem
+        raise type(problem)(f"{problem} The files of the run so far are in {folder.path}.") from problem
     except KeyboardInterrupt:
         status = LearningStatus.interrupted.name
         say(f"Interrupted at once. To go on from the last checkpoint:\n  {folder.go_on}")
@@ -108,16 +108,16 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
 
     Args:
         path: the folder of the run.
-        num_episodes: how many.
-        seed: of environments and policy.
-        stochastic: draw the actions, as in training, rather than take the most probable ones.
-        gif: where to write a film of one episode.
-        say: takes what is to be printed.
+        num_episodes: the number of episodes.
+        seed: the seed of environments and policy.
+        stochastic: sample the actions, as in training, instead of taking the most probable ones.
+        gif: the file for an animation of one episode, or None.
+        say: prints a text.
     """
     folder = RunFolder(path)
     facts = folder.facts()
     policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
-    how = "actions drawn from the policy" if stochastic else "the most probable actions"
+    how = "actions sampled from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
     found = policy.evaluate(num_episodes, seed, deterministic=not stochastic)
     say(str(found))
@@ -140,8 +140,8 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     algorithm, env = asked["algorithm"], asked["env"]
     if algorithm is None or env is None:
         raise InvalidArgument(
-            "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`; or a run to go "
-            f"on with, --resume DIR. Algorithms: {', '.join(ALGORITHMS)}."
+            "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`; or a run to "
+            f"resume, --resume DIR. Algorithms: {', '.join(ALGORITHMS)}."
         )
     if ":" in env:
         raise InvalidArgument(
@@ -178,8 +178,8 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     more = [name for name, value in asked.items() if name not in _WITH_RESUME and value not in (None, False, ())]
     if more:
         raise InvalidArgument(
-            f"With --resume all is as the run began, so {_flag(more[0])} cannot be given; --total-steps and --device "
-            "can. For other settings start a run in another folder: --out DIR."
+            f"With --resume all settings are those of the run, so {_flag(more[0])} cannot be given; --total-steps and "
+            "--device can. For other settings start a run in another folder: --out DIR."
         )
     folder = RunFolder(asked["resume"])
     facts = folder.facts()
@@ -202,7 +202,7 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
 
 
 def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `learn`."""
+    """Return the arguments of `learn`."""
     total_steps = _STEPS if asked["total_steps"] is None else asked["total_steps"]
     part = max(1, total_steps // _ROWS)
     usual = {"evaluate_every": part, "num_evaluation_episodes": 10, "checkpoint_every": 10 * min(part, _MOST_APART)}
@@ -215,10 +215,10 @@ def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the learner that were given, by options of their own or as NAME=VALUE.
+    """Return the given arguments of the learner, from options of their own or from NAME=VALUE.
 
     Raises:
-        InvalidArgument: if the learner has no such argument, with those that it has.
+        InvalidArgument: if the learner has no such argument, with the arguments that it has.
     """
     parameters = inspect.signature(kind.__init__).parameters
     known = [name for name in parameters if name not in ("self", "env")]
@@ -247,7 +247,7 @@ def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> d
 
 
 def _value(text: object) -> Any:
-    """A number, several with commas, true, false, null; or the word as it is."""
+    """Return the value of a text: a number, a list if it has commas, true, false, null, or else the text itself."""
     for form in (f"{text}", f"[{text}]" if "," in f"{text}" else ""):
         try:
             return json.loads(form)
@@ -265,7 +265,7 @@ def _class_of(algorithm: str) -> type[Learner]:
 
 
 def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
-    """The class of a run."""
+    """Return the class of the learner of a run."""
     try:
         return _class_of(facts["algorithm"])
     except InvalidArgument as problem:
@@ -273,14 +273,14 @@ def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
 
 
 def _made(make: Callable[[], Any], env: str) -> Any:
-    """What it makes, or in one line why it cannot."""
+    """Return the result of `make`; an error becomes a message of one line."""
     try:
         return make()
     except PGMControlError:
         raise
     except (gymnasium.error.Error, ImportError) as problem:
         raise InvalidArgument(f"Gymnasium cannot make {env!r}: {problem}") from problem
-    except (TypeError, ValueError, RuntimeError) as problem:  # RuntimeError: of torch, for a device
+    except (TypeError, ValueError, RuntimeError) as problem:  # torch raises RuntimeError for a device
         raise InvalidArgument(f"The options do not fit {env}: {problem}") from problem
 
 
@@ -289,14 +289,14 @@ def _on_the_bar(bar: Progress) -> Progress:
 
 
 def _table(learner: Learner) -> str:
-    """Some of the evaluations, the last among them."""
+    """Return a table of at most ten evaluations, including the last."""
     points = learner.evaluations
     apart = math.ceil(len(points) / _SHOWN)
     rows = [
         (str(each.step), f"{each.mean:.6g}", f"{each.standard_error:.2g}", f"{each.length:.1f}", f"{each.seconds:.1f}")
         for each in points[(len(points) - 1) % apart :: apart]
     ]
-    return grid([("step", "return", "± error", "length", "seconds")], rows, left=0)
+    return grid([("step", "return", "± s.e.", "length", "seconds")], rows, left=0)
 
 
 def _files(folder: RunFolder, name: str, learner: Learner) -> str:
@@ -310,17 +310,17 @@ def _files(folder: RunFolder, name: str, learner: Learner) -> str:
 
 
 def _beside_training(found: Rollout, folder: RunFolder, stochastic: bool) -> str:
-    """How far it is from the last evaluation of training, in standard errors."""
+    """Return the difference from the last evaluation of training, in standard errors, in words."""
     last = folder.last_evaluation()
     if last is None:
-        return "It was never evaluated in training."
+        return "The policy was never evaluated in training."
     said = f"{last.mean:.6g} ± {last.standard_error:.2g} after {last.step} steps"
     error = math.hypot(found.standard_error, last.standard_error)
     if 0 < error < math.inf:
         apart = (found.mean - last.mean) / error
         side = "above" if apart > 0 else "below"
         said += f"; this is {abs(apart):.1f} standard errors {side}"
-    drawn = " There it took the most probable actions." if stochastic else ""
+    drawn = " There the policy took its most probable actions." if stochastic else ""
     return f"The last evaluation of training: {said}.{drawn}"
 
 

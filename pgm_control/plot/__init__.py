@@ -1,24 +1,24 @@
-"""Pictures of problems, guides and what came of them, by matplotlib (extra `plot`).
+"""Plots of problems, guides and results, drawn by matplotlib (extra `plot`).
 
-Every function draws into the Axes it is given, `ax=` or `axes=`, or else into those of a new figure, and returns them:
+Every function draws into the given Axes, `ax=` or `axes=`, or into a new figure, and returns the Axes:
 
     from pgm_control import plot
     plot.policy_maps(model, style="slide")[0].figure.savefig("lake.png")
 
-Nothing global is touched: no pyplot, no style. Where you give Axes, let their figure have layout="constrained", so
-that the words around them find room. `style="slide"` has larger type and thicker lines. Names of states and actions are
-those of the MDP; colours are Okabe's and Ito's, and hatches, markers and kinds of line say the same without colour.
+No global state changes: no pyplot, no style. If you pass Axes, create their figure with layout="constrained", so that
+the labels have room. `style="slide"` has larger type and thicker lines. Names of states and actions are those of the
+MDP. Colours are from the Okabe-Ito palette; hatches, markers and line styles carry the same information without colour.
 
 | picture | functions |
 |---|---|
 | grid worlds | `policy_maps`, `policy_map`, `state_map`; `layout_of`, `Layout` |
-| what is believed | `outcomes` |
+| believed dynamics | `outcomes` |
 | over time | `value_heatmap`, `q_heatmap`, `policy_heatmap`, `occupancy_heatmap`, `message_heatmap` |
 | the gap | `ledger_over_time`, `ledger_map`, `ledger_bars` |
 | returns | `imagined_and_true`, `return_distributions` |
-| sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any number |
+| sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any parameter |
 | learned rewards | `recovered_reward`, `recovered_reward_maps` |
-| progress | `elbo_curves`, `learning_curves` |
+| training | `elbo_curves`, `learning_curves` |
 """
 
 from .maps import policy_maps as policy_maps

@@ -1,6 +1,6 @@
-"""What every picture stands on: sizes for paper and slides, looks with and without colour, the axes to draw into.
+"""The basis of every plot: sizes for paper and slides, looks with and without colour, and the Axes to draw into.
 
-Axes are those that were given, or those of a new figure that nothing global knows of.
+The Axes are the given ones, or those of a new figure that is not registered with pyplot.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Style(NamedTuple):
-    """Sizes, all in points but `inches`.
+    """Sizes, in points except `inches`.
 
     Attributes:
-        title, text, small: of type: titles, names of axes, numbers and labels.
+        title, text, small: font sizes of titles, of axis labels, and of tick numbers and other labels.
         line, edge, marker: widths of curves and of outlines, and the size of markers.
-        dense: at most so many signs of a hatch, which has one size on paper and slide.
-        inches: width and height of one panel of a figure that a function makes itself.
+        dense: the largest number of characters of a hatch pattern, whose size is the same on paper and slide.
+        inches: width and height of one panel of a new figure.
     """
 
     title: float
@@ -41,10 +41,10 @@ _STYLES = {
 
 
 def style_of(style: str) -> Style:
-    """The style of that name.
+    """Return the style with this name.
 
     Raises:
-        InvalidArgument: if there is none.
+        InvalidArgument: if there is no such style.
     """
     if style not in _STYLES:
         raise InvalidArgument(
@@ -54,7 +54,7 @@ def style_of(style: str) -> Style:
 
 
 class Look(NamedTuple):
-    """One thing in every picture: an Okabe-Ito colour for the colour-blind; hatch, line and marker for no colour."""
+    """The look of one item in all plots: an Okabe-Ito colour, and hatch, line and marker for print without colour."""
 
     color: str
     hatch: str
@@ -76,7 +76,9 @@ _OTHERS = (
 
 
 def looks_of(names: list[str]) -> list[Look]:
-    """One look a name: that of the free and of the clamped guide for the first whose name begins so, then the others.
+    """Return one look for each name.
+
+    The first name that begins with "free" or "clamped" has the look of that guide; the others have the remaining looks.
 
     Raises:
         InvalidArgument: if there are more names than looks.
@@ -88,7 +90,7 @@ def looks_of(names: list[str]) -> list[Look]:
         look = special.pop(own) if own is not None else next(rest, None)
         if look is None:
             raise InvalidArgument(
-                f"At most {len(_OTHERS)} things beside free and clamped can be told apart in one picture, but there "
+                f"At most {len(_OTHERS)} items beside free and clamped can be distinguished in one picture, but there "
                 f"are {len(names)} in all: {', '.join(names)}. Draw them in several pictures."
             )
         found.append(look)
@@ -96,10 +98,10 @@ def looks_of(names: list[str]) -> list[Look]:
 
 
 def one_panel(ax: Any, style: Style, inches: tuple[float, float] | None = None) -> "Axes":
-    """The given Axes, or the one of a new figure.
+    """Return the given Axes, or the Axes of a new figure.
 
     Raises:
-        InvalidArgument: if `ax` is something else.
+        InvalidArgument: if `ax` is not Axes.
         MissingExtra: without matplotlib, with the command that installs it.
     """
     if ax is None:
@@ -112,12 +114,12 @@ def one_panel(ax: Any, style: Style, inches: tuple[float, float] | None = None) 
 def panels(
     axes: Any, count: int, style: Style, columns: int | None = None, inches: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """So many Axes, as a flat array: those given, or those of a new figure with so many columns.
+    """Return `count` Axes as a flat array: the given ones, or those of a new figure with `columns` columns.
 
-    A new figure has matplotlib's constrained layout, which gives all text its room, and is not known to pyplot.
+    A new figure has matplotlib's constrained layout, which makes room for all text, and is not registered with pyplot.
 
     Raises:
-        InvalidArgument: if `axes` are not so many Axes.
+        InvalidArgument: if `axes` does not hold `count` Axes.
         MissingExtra: without matplotlib.
     """
     require_matplotlib()
@@ -146,10 +148,10 @@ def panels(
 
 
 def require_matplotlib() -> None:
-    """It is an extra, and slow to import.
+    """Check that matplotlib, an extra that is slow to import, is installed.
 
     Raises:
-        MissingExtra: without it, with the command that installs it.
+        MissingExtra: without matplotlib, with the command that installs it.
     """
     try:
         import matplotlib.figure  # noqa: F401
@@ -158,7 +160,7 @@ def require_matplotlib() -> None:
 
 
 def size_in_points(axes: "Axes") -> tuple[float, float]:
-    """Width and height of the panel, before the layout makes room for what stands around it."""
+    """Return the width and height of the panel before the layout makes room for the text around it."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     box = axes.get_window_extent()
@@ -166,7 +168,7 @@ def size_in_points(axes: "Axes") -> tuple[float, float]:
 
 
 def settle(axes: "Axes") -> None:
-    """Lay the figure out, twice: where cells must be square, once does not suffice."""
+    """Lay out the figure twice: where cells must be square, one pass is not enough."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     engine = figure.get_layout_engine()
@@ -175,15 +177,15 @@ def settle(axes: "Axes") -> None:
 
 
 def ink(axes: "Axes") -> Any:
-    """The colour that these Axes write in: black, unless the caller's style says otherwise."""
+    """Return the text colour of these Axes (default: black; the caller's style can change it)."""
     return axes.xaxis.label.get_color()
 
 
 def named(rows: Any, kind: type, name: str) -> dict[str, Any]:
-    """One result under its own name, or a mapping of them.
+    """Return a mapping from names to results; a single result has the name "".
 
     Raises:
-        InvalidArgument: if it is neither.
+        InvalidArgument: if `rows` is neither a result nor a mapping of results.
     """
     found = dict(rows) if isinstance(rows, Mapping) else {"": rows}
     wrong: Sequence[Any] = [each for each in found.values() if not isinstance(each, kind)]

@@ -1,4 +1,4 @@
-"""One picture of a comparison: what each guide believes, does and earns, and how well SVI found it."""
+"""One picture of a comparison: the beliefs, actions and returns of each guide, and the convergence of SVI."""
 
 import io
 import math
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_BARS = 15  # in a panel
+_MOST_BARS = 15  # per panel
 _TITLE, _TEXT, _SMALL = 10.5, 9.5, 8.5  # points
 _INCHES = (11.5, 8.4)
-_ZOOM = 1e-5  # nats; below it the axis of the fits is linear
+_ZOOM = 1e-5  # nats; below this value the axis of the fits is linear
 
 
 class _Look(NamedTuple):
-    """Okabe-Ito colours for the colour-blind, hatches for black and white."""
+    """The look of one kind of bar: an Okabe-Ito colour for the colour-blind, a hatch for black and white."""
 
     label: str
     color: str
@@ -32,7 +32,7 @@ class _Look(NamedTuple):
 
 
 class _Bars(NamedTuple):
-    """One bar a row, and the same number of a fitted guide as a mark, if there is one."""
+    """One bar per row, and the value of the fitted guide as a mark if there is one."""
 
     look: _Look
     values: Sequence[float]
@@ -46,13 +46,13 @@ _MARK: Mapping[str, Any] = {"marker": "D", "markersize": 5, "markerfacecolor": "
 
 
 def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
-    """Draw a comparison in four panels: the dice, the first choice, the returns and the two fits.
+    """Draw a comparison in four panels: the outcome probabilities, the first choice, the returns and the two fits.
 
-    Nothing global is touched: no pyplot, no style, no backend.
+    No global state changes: no pyplot, no style, no backend.
 
     Args:
         comparison: from `compare`.
-        path: where to write it as well; the suffix (.png, .pdf, .svg) says how.
+        path: a file to write the picture to; the suffix (.png, .pdf, .svg) is the format. Default: no file.
 
     Raises:
         MissingExtra: without matplotlib, with the command that installs it.
@@ -75,7 +75,7 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     headline = textwrap.fill(comparison.explanation.headline + ".", 110)
     figure.suptitle(title + headline, fontsize=12, fontweight="bold")
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may hold a dollar sign
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may contain a dollar sign
     if path is not None:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
@@ -84,7 +84,7 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
 
 
 def _draw_outcomes(axes: "Axes", comparison: Comparison) -> None:
-    """The most tilted die; if only the start is tilted, the start; if nothing is, the die thrown first."""
+    """Draw the most tilted event; if only the start is tilted, the start; if nothing is tilted, the first event."""
     mdp, explanation, free = comparison.model.mdp, comparison.explanation, comparison.free
     fit = comparison.fits.get("free")
     if explanation.differs and not explanation.events:
@@ -96,7 +96,7 @@ def _draw_outcomes(axes: "Axes", comparison: Comparison) -> None:
             _Bars(_CLAMPED, true.tolist(), None),
         ]
         _draw_rows(axes, labels, bars, short_chance)
-        _name(axes, "Where each believes that the episode starts", "probability")
+        _name(axes, "True and believed start of the episode", "probability")
         return
     first = explanation.at_start
     pair = (
@@ -118,12 +118,12 @@ def _draw_outcomes(axes: "Axes", comparison: Comparison) -> None:
     ]
     _draw_rows(axes, outcome_labels(mdp, event), bars, short_chance)
     averaged = ", averaged over the episode" if mdp.horizon > 1 else ""
-    title = f"What each expects of {action_phrase(mdp, event.action)} in {state_phrase(mdp, event.state)}"
+    title = f"True and believed outcomes of {action_phrase(mdp, event.action)} in {state_phrase(mdp, event.state)}"
     _name(axes, title, f"probability{averaged}")
 
 
 def _draw_choice(axes: "Axes", comparison: Comparison) -> None:
-    """What each does first or, if that is nearly the same, where they differ the most."""
+    """Draw the first choice of each guide or, if the guides nearly agree there, the choice that differs the most."""
     mdp, choice = comparison.model.mdp, comparison.explanation.choice
 
     def fitted(name: str) -> Sequence[float] | None:
@@ -133,12 +133,12 @@ def _draw_choice(axes: "Axes", comparison: Comparison) -> None:
     labels = [action_label(mdp, a) for a in range(mdp.num_actions)]
     bars = [_Bars(_FREE, choice.free, fitted("free")), _Bars(_CLAMPED, choice.clamped, fitted("clamped"))]
     _draw_rows(axes, labels, bars, short_chance)
-    when = "first" if choice.time == 0 else f"at t = {choice.time}"
-    _name(axes, f"What each does {when}, in {state_phrase(mdp, choice.state)}", "probability")
+    when = "at the first step" if choice.time == 0 else f"at t = {choice.time}"
+    _name(axes, f"Policy {when}, in {state_phrase(mdp, choice.state)}", "probability")
 
 
 def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
-    """What each imagines that it earns, and what it truly earns."""
+    """Draw the imagined and the true return of each guide."""
     scores = comparison.scorecard.scores
 
     def returns(name: str) -> Sequence[float] | None:
@@ -148,15 +148,15 @@ def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
         _Bars(look, returns(f"{name}, exact") or (), returns(f"{name}, fitted"))
         for name, look in (("free", _FREE), ("clamped", _CLAMPED))
     ]
-    _draw_rows(axes, ["imagines", "truly earns"], bars, amount)
+    _draw_rows(axes, ["imagined", "true"], bars, amount)
     unit = "return of an episode (reward units)"
     if comparison.untrained:
-        unit += "\nA mark off its bar: SVI leaves a policy untrained where its guide never expects to be."
-    _name(axes, "What each imagines to earn, and truly earns", unit)
+        unit += "\nMark off its bar: SVI does not train a policy in states its guide never expects."
+    _name(axes, "Imagined and true return", unit)
 
 
 def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
-    """How far below the optimum of its own guide each fit was; the optimum is the line at the top."""
+    """Draw the distance of each fit below the optimum of its own guide; the optimum is the line at the top."""
     bound = "log p(O)" if comparison.model.mdp.discount == 1 else "free optimum"
     optima = {"free": comparison.free.objective, "clamped": comparison.clamped.objective}
     names = {"free": f"free guide; {bound} = {amount(optima['free'])} nats"}
@@ -179,11 +179,11 @@ def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
     axes.grid(axis="y", color="0.9")
     axes.tick_params(labelsize=_SMALL)
     axes.legend(loc="best", fontsize=_SMALL, framealpha=0.9)
-    _name(axes, "How close SVI comes to each exact optimum", "step of SVI")
+    _name(axes, "Distance of the SVI fits from the exact optima", "step of SVI")
 
 
 def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text: Callable[[float], str]) -> None:
-    """Horizontal bars in groups: one group a label, one bar a kind, its number at the end, long lists cut short."""
+    """Draw groups of bars: one group per label, one bar per kind with its number at the end; long lists are cut."""
     rows = _rows_to_show(bars)
     height, longest = 0.8 / len(bars), 0
     drawn = [value for each in bars for row in rows if (value := abs(_total(each.values, row))) < math.inf]
@@ -210,7 +210,7 @@ def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text:
     axes.set_yticks(range(len(rows)), labels=shown, fontsize=_TEXT)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     low, high = (0.0, 1.0) if text is short_chance else axes.dataLim.intervalx
-    share = min(0.5, 0.04 + 0.017 * longest)  # of the panel's width, for the numbers beyond the bars
+    share = min(0.5, 0.04 + 0.017 * longest)  # the share of the panel's width for the numbers beyond the bars
     room = (max(high, 0.0) - min(low, 0.0) or 1.0) * share / (1 - share)
     axes.set_xlim(low - room if low < 0 else 0.0, high + room if high > 0 or low == 0 else 0.0)
     if text is short_chance:
@@ -220,7 +220,7 @@ def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text:
 
 
 def _rows_to_show(bars: Sequence[_Bars]) -> list[list[int]]:
-    """Indices a row: all of them, or the largest in their order and one row for the rest together."""
+    """Return the indices of each row: one index per row, or, of many, the largest in order and one row for the rest."""
     count, most = len(bars[0].values), _MOST_BARS // len(bars)
     if count <= most:
         return [[i] for i in range(count)]
@@ -234,7 +234,7 @@ def _total(values: Sequence[float], row: Sequence[int]) -> float:
 
 
 def _wrapped(label: str, lines: int, width: int = 20) -> str:
-    """At most so many short lines."""
+    """Return the label in at most `lines` short lines."""
     split = [piece for line in label.split("\n") for piece in textwrap.wrap(line, width)]
     return "\n".join(split if len(split) <= lines else [*split[: lines - 1], f"{split[lines - 1][: width - 1]}…"])
 

@@ -1,4 +1,4 @@
-"""Curves over one number: how answers move as one thing is changed."""
+"""Curves of several quantities over one parameter."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Numbers = Sequence[float | int] | Float[Tensor, " number"] | Float[np.ndarray, " number"]
 
-_MARKS = 12  # at most so many markers on a curve
+_MARKS = 12  # the largest number of markers on a curve
 
 
 def curves(
@@ -31,21 +31,21 @@ def curves(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Draw numbers against another one, a curve a name, each named at its end.
+    """Draw one curve for each row of numbers over `x`, labelled at its end.
 
     Args:
-        x: what was changed, in rising order.
-        rows: by name, one number for each of `x`; what is not finite is a gap, and what stands alone a mark. Names
-            that begin with "free" and with "clamped" have the looks of these guides in all pictures.
-        across, up: what the two axes are, with units, such as "temperature τ (reward units per nat)".
-        title: above the panel.
-        levels: by name, numbers that do not change: dotted lines over the whole width.
-        logarithmic: which axes are: "", "x", "y" or "xy".
-        ax: where to draw; a new figure unless given.
+        x: the values of the parameter, in increasing order.
+        rows: by name, one number for each value of `x`. Numbers that are not finite are gaps; an isolated number is
+            a mark. Names that begin with "free" and "clamped" have the looks of these guides in all plots.
+        across, up: labels of the two axes, with units, such as "temperature τ (reward units per nat)".
+        title: the title of the panel.
+        levels: by name, constants, drawn as dotted lines over the whole width.
+        logarithmic: the logarithmic axes: "", "x", "y" or "xy".
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes; their lines, which bear the names, hold the numbers.
+        The Axes; their lines, which have the names as labels, hold the numbers.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -61,7 +61,7 @@ def curves(
     wrong = [name for name, row in values.items() if row.shape != at.shape]
     if wrong or not values:
         held = f"{wrong[0]!r} has shape {values[wrong[0]].shape}" if wrong else "it is empty"
-        raise InvalidArgument(f"`rows` must hold {len(at)} numbers a name, as `x` does, but {held}.")
+        raise InvalidArgument(f"`rows` must hold {len(at)} numbers per name, as `x` does, but {held}.")
     drawn = {name: np.where(np.isfinite(row), row, np.nan) for name, row in values.items()}
     for axis, numbers in (("x", [at]), ("y", [*drawn.values(), np.array(list(levels.values()))])):
         if axis in logarithmic and any((each <= 0).any() for each in numbers):

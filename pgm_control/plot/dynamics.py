@@ -1,4 +1,4 @@
-"""What the dice do, beside what a guide believes that they do."""
+"""The true dynamics beside the dynamics that a guide believes in."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ from .labels import finish, headline, name_axes, wrapped
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_OUTCOMES = 8  # of a die
+_MOST_OUTCOMES = 8  # per event
 
 
 def outcomes(
@@ -31,24 +31,24 @@ def outcomes(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    r"""Draw each outcome of a die twice: how probable it truly is, and how probable a guide believes it to be.
+    r"""Draw the true probability of each outcome beside the probability that a guide assigns to it.
 
-    A die is a state and an action, averaged over the steps at which the guide expects to throw it; outcomes that lead
-    to the same state with the same reward are one bar. Of all dice those are drawn that the guide tilts, the largest
-    expected $KL(q_t(k \mid s,a) \,\|\, p(k \mid s,a))$ first, at most one a state. If it tilts none, the die that it
-    throws first.
+    An event is a state and an action, averaged over the steps at which the guide expects it. Outcomes that lead to the
+    same state with the same reward are one bar. The events drawn are those that the guide tilts, at most one per
+    state, in decreasing order of the expected $KL(q_t(k \mid s,a) \,\|\, p(k \mid s,a))$. If the guide tilts none, its
+    most probable first event is drawn.
 
     Args:
         model: the tabular model.
-        guide: a guide or posterior; the exact free answer unless given.
-        state, action: one die to draw instead, both of them, by index.
-        max_rows: at most so many dice, fewer where the Axes are too small for them.
-        name: of the guide, for the legend.
-        ax: where to draw; a new figure unless given.
+        guide: a guide or posterior; default: the exact free posterior.
+        state, action: the indices of one event to draw instead; both or neither.
+        max_rows: the largest number of events; fewer are drawn where the Axes are too small.
+        name: the name of the guide in the legend.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes; their first container holds the true probabilities, the second those believed.
+        The Axes; their first container holds the true probabilities, the second the believed ones.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -57,12 +57,12 @@ def outcomes(
     """
     require_model(model)
     sizes, mdp = style_of(style), model.mdp
-    whole("max_rows", max_rows, remedy="It counts dice.")
+    whole("max_rows", max_rows, remedy="It counts events.")
     for argument, index, count in (("state", state, mdp.num_states), ("action", action, mdp.num_actions)):
         if (state is None) != (action is None) or (index is not None and not 0 <= index < count):
             raise InvalidArgument(
                 f"`{argument}` must be 0 to {count - 1}, and `state` and `action` given together, but state is {state} "
-                f"and action is {action}. Leave out both for the dice that are tilted the most."
+                f"and action is {action}. Leave out both for the events with the largest tilt."
             )
     blocks = tabulate(model, infer(model, 1.0) if guide is None else guide)
     if state is not None and action is not None:
@@ -124,7 +124,7 @@ def _lines(rows: Sequence[tuple[str, Sequence[_Bar]]]) -> int:
 
 
 def _bars(mdp: TabularMDP, event: Event) -> list[_Bar]:
-    """The outcomes, the most raised first; of a long list the largest, and the others together."""
+    """Return the outcomes, the most raised first; of a long list, the largest ones and the sum of the others."""
     labels = outcome_labels(mdp, event)
     every = [_Bar(label, outcome.true, outcome.believed) for label, outcome in zip(labels, event.outcomes, strict=True)]
     if len(every) <= _MOST_OUTCOMES:
@@ -141,7 +141,7 @@ def _title(mdp: TabularMDP, event: Event) -> str:
 
 
 def _first(model: MarkovModel, blocks: Blocks) -> Event:
-    """The die thrown first: the most probable start and action."""
+    """Return the first event: the most probable start and action."""
     start = int(blocks.log_initial.argmax())
     return believed_event(model, blocks, start, int(blocks.log_policy[0, start].argmax()))
 
@@ -149,7 +149,7 @@ def _first(model: MarkovModel, blocks: Blocks) -> Event:
 def _legend(name: str, style: Style) -> list[Any]:
     from matplotlib.patches import Patch
 
-    looks = ((TRUE, "true dice"), (FREE, f"as the {name} believes"))
+    looks = ((TRUE, "true"), (FREE, f"believed by the {name}"))
     return [
         Patch(facecolor=look.color, hatch=look.hatch[: style.dense], edgecolor="black", label=label)
         for look, label in looks

@@ -1,4 +1,4 @@
-"""Maps: where the states of a problem lie, and a map drawn cell by cell, with walls, hazards, goal and start."""
+"""Maps of grid worlds: the cell of each state, and a drawing of the cells with walls, hazards, goal and start."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _KINDS: Mapping[str, Kind] = {"G": "goal", "H": "hazard", "C": "hazard", "#": "wall", "W": "wall"}
-_BESIDE, _TALL = 0.2, 0.6  # cells: between the map and the boxes of the states beside it, and their height
+_BESIDE, _TALL = 0.2, 0.6  # in cells: the distance from the map to the boxes beside it, and their height
 _MOST_BESIDE = 6
 _HAZARD = {"facecolor": "#8C8C8C", "hatch": "xxx", "edgecolor": "#404040"}
 _WALL = {"facecolor": "#202020", "edgecolor": "#202020"}
-_EM = 0.62  # of a letter, in heights of the type
+_EM = 0.62  # width of a letter, in font sizes
 
 
 @final
 @dataclass(frozen=True)
 class Layout:
-    """A map.
+    """The map of a grid world.
 
     Attributes:
-        rows, columns: of the grid.
+        rows, columns: the size of the grid.
         cells: (row, column) of each state, from the top left; None for a state that is not on the grid.
-        kinds: "goal", "hazard" (a hole, a cliff) or "wall", by cell; ground is left out.
-        starts: cells where an episode may begin.
+        kinds: "goal", "hazard" (a hole, a cliff) or "wall", by cell; ground has no entry.
+        starts: cells where an episode can begin.
     """
 
     rows: int
@@ -50,23 +50,23 @@ class Layout:
 
     @property
     def beside(self) -> tuple[int, ...]:
-        """States that are not on the grid, such as the end of an episode."""
+        """The states that are not on the grid, such as the end of an episode."""
         return tuple(s for s, cell in enumerate(self.cells) if cell is None)
 
 
 def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> Layout:
-    """The map of a problem, by its own `layout` and what its tables say, or by rows of text.
+    """Return the map of a problem, from its own `layout` and its tables, or from rows of text.
 
-    Without text, what is a goal, a hazard or a wall is read off the tables (see `terrain`).
+    Without text, goals, hazards and walls are inferred from the tables (see `terrain`).
 
     Args:
         mdp: the problem.
-        layout: rows of text, one letter a cell: S start, G goal, H or C hazard (hole, cliff), # or W wall, anything
-            else ground; or a `Layout`, which is checked and returned. The states of a problem without a `layout` lie
-            row by row from the top left, in the cells that are no wall if there are too few of them for all.
+        layout: rows of text, one letter per cell: S start, G goal, H or C hazard (hole, cliff), # or W wall, any other
+            letter ground; or a `Layout`, which is checked and returned. The states of a problem without a `layout` fill
+            the cells row by row from the top left; if there are fewer states than cells, they skip the walls.
 
     Raises:
-        InvalidArgument: if there is no grid, or it does not fit.
+        InvalidArgument: if there is no grid, or the grid does not fit.
     """
     if isinstance(layout, Layout):
         if len(layout.cells) != mdp.num_states:
@@ -79,15 +79,15 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
         if mdp.layout is None:
             raise InvalidArgument(
                 "`layout` must be given for this problem, which has none of its own: pass rows of text, such as "
-                "layout=['SF', 'HG'], say where the states lie by mdp.replace(layout=…), or use a picture that needs "
-                "no grid."
+                "layout=['SF', 'HG'], give the cells of the states by mdp.replace(layout=…), or use a picture that "
+                "needs no grid."
             )
         size = grid_of(mdp.layout)
         return Layout(size.rows, size.columns, mdp.layout, terrain(mdp, mdp.layout), _starts(mdp, mdp.layout))
     if isinstance(layout, str) or not all(isinstance(row, str) for row in layout) or len(set(map(len, layout))) != 1:
         raise InvalidArgument(
             f"`layout` must be rows of text of equal length, such as ['SF', 'HG'], but is {layout!r}. Write one letter "
-            "a cell."
+            "per cell."
         )
     grid = {(i, j): letter for i, row in enumerate(layout) for j, letter in enumerate(row)}
     cells = mdp.layout if mdp.layout is not None else _cells_in_order(mdp, grid)
@@ -105,7 +105,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
 
 
 def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
-    """True if `layout_of` finds a map."""
+    """Return True if `layout_of` finds a map."""
     return layout is not None or mdp.layout is not None
 
 
@@ -115,8 +115,8 @@ def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | N
     chosen = every if len(every) <= mdp.num_states else open_ones
     if len(chosen) > mdp.num_states:
         raise InvalidArgument(
-            f"`layout` must have at most one cell a state, but has {len(chosen)} cells that are no wall, and there are "
-            f"{mdp.num_states} states. Mark walls by '#'."
+            f"`layout` must have at most one cell per state, but has {len(chosen)} cells that are not walls, and "
+            f"there are {mdp.num_states} states. Mark walls by '#'."
         )
     return (*chosen, *[None] * (mdp.num_states - len(chosen)))
 
@@ -138,19 +138,19 @@ def draw_grid(
     bar: bool = True,
     missing: str = "unknown",
 ) -> None:
-    """Draw the map. What the shade says of hazards and walls is left out: nobody is there.
+    """Draw the map. Hazards and walls, where no state acts, are not shaded.
 
     Args:
-        axes: to draw into.
+        axes: the Axes to draw into.
         mdp: the problem, for names.
-        layout: its map.
-        shade: a number a state; what is not finite stays white. None leaves all white.
+        layout: the map of the problem.
+        shade: one number per state; numbers that are not finite stay white. None leaves all cells white.
         style: sizes.
-        title: above.
-        label: what the shade is, with its unit.
-        limits: of the shade; unless given, those of the states that are shown.
+        title: the title.
+        label: the meaning of the shade, with its unit.
+        limits: the limits of the shade; default: those of the states on the map.
         bar: whether to add the colour bar.
-        missing: what is written in the box of a state beside the map whose shade is nan.
+        missing: the text in the box of a state beside the map whose shade is nan.
     """
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
@@ -202,7 +202,7 @@ def draw_grid(
 
 
 def limits_of(mdp: TabularMDP, layout: Layout, shade: Float[np.ndarray, " state"] | None) -> tuple[float, float]:
-    """The least and the largest number shown; a little more if they are the same."""
+    """Return the smallest and the largest number shown, slightly apart if they are equal."""
     if shade is None:
         return 0.0, 1.0
     shown = [s for s, cell in enumerate(layout.cells) if cell is not None and cell not in layout.kinds]
@@ -212,7 +212,7 @@ def limits_of(mdp: TabularMDP, layout: Layout, shade: Float[np.ndarray, " state"
 
 
 def inches_of(layout: Layout, style: Style, bar: bool = True) -> tuple[float, float]:
-    """A panel in which cells are as large as a page allows, with room for the words around it."""
+    """Return the size of a panel whose cells are as large as a page allows, with room for the text around it."""
     width = max(0.6 * style.inches[0], min(1.6 * style.inches[0], 0.055 * style.text * layout.columns))
     around = (0.16 if bar else 0.08) * style.text, 0.14 * style.text  # inches
     tall = layout.rows + (1.2 if layout.beside else 0.0)
@@ -220,7 +220,7 @@ def inches_of(layout: Layout, style: Style, bar: bool = True) -> tuple[float, fl
 
 
 def _of_box(mdp: TabularMDP, s: int, shade: Float[np.ndarray, " state"] | None, missing: str) -> str:
-    """Name and number: the scale of the map is that of its cells, and what lies beside it may be far off."""
+    """Return the name and the number of a state beside the map: its number may lie outside the colour scale."""
     name = wrapped(state_label(mdp, s), 12, 1)
     if shade is None:
         return name
@@ -235,7 +235,7 @@ def _places_beside(
     style: Style,
     missing: str,
 ) -> list[tuple[float, float, float, int]]:
-    """(left, top, width, state) of boxes in rows beneath the map; none if there are too many."""
+    """Return (left, top, width, state) of the boxes in rows below the map; no boxes if there are too many."""
     if len(layout.beside) > _MOST_BESIDE:
         return []
     cell = _cell_points(axes, layout)
@@ -251,13 +251,13 @@ def _places_beside(
 
 
 def _cell_points(axes: "Axes", layout: Layout) -> float:
-    """The side of a cell, about."""
+    """Return the approximate side of a cell, in points."""
     width, height = size_in_points(axes)
     return 0.85 * min(width / layout.columns, height / (layout.rows + 1.2))
 
 
 def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
-    """S and G in a corner of their cells, which have thick borders: a goal's is double."""
+    """Write S in a corner and G in the middle of their cells, with thick borders; the border of a goal is double."""
     from matplotlib.patches import Rectangle
 
     size = min(style.small, 0.4 * _cell_points(axes, layout))
@@ -281,7 +281,7 @@ def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
 
 
 def _name_cells(axes: "Axes", layout: Layout, style: Style) -> None:
-    """Rows and columns by number, as in the names of the states, and what the signs mean."""
+    """Number rows and columns, as in the names of the states, and add a key to the signs."""
     cell = _cell_points(axes, layout)
     for axis, count in ((axes.xaxis, layout.columns), (axes.yaxis, layout.rows)):
         stride = max(1, math.ceil(2.0 * style.small / cell))

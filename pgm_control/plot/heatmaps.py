@@ -1,4 +1,4 @@
-"""Values, messages, policies and visits as pictures of state against time."""
+"""Heatmaps of values, messages, policies and occupancies over states and time."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,12 @@ def value_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str 
     r"""Draw the soft values $V_t(s)$, in reward units, over states and t = 0 … T.
 
     Args:
-        posterior: an exact answer.
-        ax: where to draw; a new figure unless given.
+        posterior: an exact posterior.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes; their image holds the numbers, a row a state. What is not finite stays white.
+        The Axes; their image holds the numbers, one row per state. Numbers that are not finite stay white.
 
     Raises:
         InvalidArgument: for another `ax` or `style`.
@@ -45,16 +45,16 @@ def value_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str 
 def q_heatmap(
     posterior: Posterior, *, actions: Sequence[int] | None = None, axes: Any = None, style: str = "paper"
 ) -> np.ndarray:
-    r"""Draw the soft action values $Q_t(s, a)$, in reward units, one panel an action, on one scale.
+    r"""Draw the soft action values $Q_t(s, a)$, in reward units, one panel per action, on one scale.
 
     Args:
-        posterior: an exact answer.
-        actions: of which, by index; all unless given.
-        axes: one an action; a new figure unless given.
+        posterior: an exact posterior.
+        actions: indices of the actions; default: all.
+        axes: one for each action; default: a new figure.
         style: as in `value_heatmap`.
 
     Returns:
-        The Axes, an array; their images hold the numbers, a row a state.
+        The Axes, an array; their images hold the numbers, one row per state.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -66,13 +66,13 @@ def q_heatmap(
 def policy_heatmap(
     posterior: Posterior, *, actions: Sequence[int] | None = None, axes: Any = None, style: str = "paper"
 ) -> np.ndarray:
-    r"""Draw the policy $\pi_t(a \mid s)$, one panel an action, from 0 to 1.
+    r"""Draw the policy $\pi_t(a \mid s)$, one panel per action, on a scale from 0 to 1.
 
     Args:
         posterior, actions, axes, style: as in `q_heatmap`.
 
     Returns:
-        The Axes, an array; their images hold the probabilities, a row a state.
+        The Axes, an array; their images hold the probabilities, one row per state.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -82,13 +82,13 @@ def policy_heatmap(
 
 
 def occupancy_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
-    r"""Draw how probable the answer believes each state to be, $q(s_t)$, t = 0 … T; shades by square root.
+    r"""Draw the believed probability of each state, $q(s_t)$, t = 0 … T; the shade is its square root.
 
     Args:
         posterior, ax, style: as in `value_heatmap`.
 
     Returns:
-        The Axes; their image holds the probabilities, a row a state.
+        The Axes; their image holds the probabilities, one row per state.
 
     Raises:
         InvalidArgument: for another `ax` or `style`.
@@ -98,7 +98,7 @@ def occupancy_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: 
     axes, visits = one_panel(ax, sizes, _inches(mdp, sizes)), posterior.marginals().state
     from matplotlib.colors import PowerNorm
 
-    _draw(axes, mdp, visits, "where it expects to be", "probability", sizes, norm=PowerNorm(0.5, 0.0, 1.0))
+    _draw(axes, mdp, visits, "believed state occupancy", "probability", sizes, norm=PowerNorm(0.5, 0.0, 1.0))
     return axes
 
 
@@ -106,12 +106,12 @@ def message_heatmap(posterior: Posterior, *, axes: Any = None, style: str = "pap
     r"""Draw the log forward and backward messages and their sum, $\log p(s_t \mid O) + \log p(O)$, in nats.
 
     Args:
-        posterior: an exact posterior, every block free.
-        axes: three; a new figure unless given.
+        posterior: an exact posterior with every block free.
+        axes: three; default: a new figure.
         style: as in `value_heatmap`.
 
     Returns:
-        The three Axes, an array; their images hold the numbers, a row a state. What is −inf stays white.
+        The three Axes, an array; their images hold the numbers, one row per state. Entries of −inf stay white.
 
     Raises:
         InvalidArgument: unless every block is free, or for other `axes`.
@@ -120,7 +120,7 @@ def message_heatmap(posterior: Posterior, *, axes: Any = None, style: str = "pap
     sizes, mdp = style_of(style), posterior.model.mdp
     forward, backward = posterior.forward, posterior.v / posterior.model.temperature
     made = panels(axes, 3, sizes, columns=3, inches=_inches(mdp, sizes))
-    messages = (("forward message", forward), ("backward message", backward), ("their sum", forward + backward))
+    messages = (("forward message", forward), ("backward message", backward), ("sum of both", forward + backward))
     for panel, (title, table) in zip(made, messages, strict=True):
         _draw(panel, mdp, table, title, "nats", sizes)
     return made
@@ -176,6 +176,6 @@ def _draw(
 
 
 def _inches(mdp: TabularMDP, style: Style) -> tuple[float, float]:
-    """Taller for many states."""
+    """Return the size of a panel, which is taller for many states."""
     width, height = style.inches
     return width, min(1.6 * height, max(height, 0.02 * style.text * mdp.num_states))

@@ -1,4 +1,4 @@
-"""Words and numbers around a panel, placed so that none lies upon another; colours that stand for numbers."""
+"""Text and numbers around a panel, placed without overlap; colour maps."""
 
 import math
 import textwrap
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.colors import Colormap
 
-_EM = 0.58  # mean width of a character, in heights of the type
-_LINE = 1.3  # from line to line
-_LEGEND = 0.7  # of a panel, for the legend: it may not be wider when the names at the left have taken their room
-_SHRINKS = 0.8  # of a panel, at least, is left when the layout has made room around it
+_EM = 0.58  # mean width of a character, in font sizes
+_LINE = 1.3  # distance between lines, in font sizes
+_LEGEND = 0.7  # share of a panel's width for the legend: the tick labels at the left take the rest
+_SHRINKS = 0.8  # share of a panel that remains, at least, when the layout has made room around it
 
 
 class End(NamedTuple):
-    """Where a curve ends, and what it is called."""
+    """The end point and the name of a curve."""
 
     x: float
     y: float
@@ -30,13 +30,13 @@ class End(NamedTuple):
 
 
 def wrapped(label: str, width: int = 20, lines: int = 2) -> str:
-    """At most so many short lines; the rest is an ellipsis."""
+    """Return the label in at most `lines` short lines; an ellipsis replaces the rest."""
     split = [piece for line in label.split("\n") for piece in textwrap.wrap(line, width)] or [""]
     return "\n".join(split if len(split) <= lines else [*split[: lines - 1], f"{split[lines - 1][: width - 1]}…"])
 
 
 def headline(axes: "Axes", title: str, style: Style, handles: Sequence[Any] = ()) -> None:
-    """A title above the panel, wrapped to its width, and between the two the legend, if there are handles."""
+    """Write a title above the panel, wrapped to its width, and put the legend of the handles between the two."""
     width = size_in_points(axes)[0]
     pad = 6.0
     if handles:
@@ -55,24 +55,24 @@ def headline(axes: "Axes", title: str, style: Style, handles: Sequence[Any] = ()
 
 
 def name_axes(axes: "Axes", x: str, y: str, style: Style) -> None:
-    """What the axes show, with the unit in brackets."""
+    """Label the axes; the labels have the unit in brackets."""
     axes.set_xlabel(x, fontsize=style.text)
     axes.set_ylabel(y, fontsize=style.text)
     axes.tick_params(labelsize=style.small, width=style.edge)
 
 
 def numbered(axis: "Axis", most: int = 5, whole: bool = False) -> None:
-    """Few ticks, their numbers written out, without an offset or a power that stands elsewhere."""
+    """Set a few ticks, with their numbers written in full, without a separate offset or power."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-    fewest = 1 if whole else 2  # of one column, the middle alone is whole
+    fewest = 1 if whole else 2  # for one column, only the middle is a whole number
     axis.set_major_locator(MaxNLocator(most, integer=whole, min_n_ticks=fewest, steps=[1, 2, 2.5, 5, 10]))
     axis.set_major_formatter(FuncFormatter(written))
     axis.set_minor_formatter(NullFormatter())
 
 
 def decades(axis: "Axis", low: float, high: float, most: int = 7) -> None:
-    """Ticks of a logarithmic axis, written out."""
+    """Set the ticks of a logarithmic axis, with their numbers written in full."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -86,13 +86,13 @@ def decades(axis: "Axis", low: float, high: float, most: int = 7) -> None:
 
 
 def written(value: float, position: int | None = None) -> str:
-    """A number at a tick."""
+    """Return the text of a number at a tick."""
     text = f"{value:.6g}" if abs(value) < 1e6 else f"{value:.3g}"
     return text.replace("-", "−") if "e" not in text else text
 
 
 def name_ticks(axes: "Axes", labels: Sequence[str], style: Style, vertical: bool = True) -> None:
-    """The names of positions 0, 1, … of an axis, as many as have room."""
+    """Name the positions 0, 1, … of an axis; names without room are left out."""
     width, height = size_in_points(axes)
     lines = 2 if len(labels) * 2 * _LINE * style.small < _SHRINKS * height else 1
     shown = [wrapped(label, 20 if vertical else 14, lines) for label in labels]
@@ -107,7 +107,7 @@ def name_ticks(axes: "Axes", labels: Sequence[str], style: Style, vertical: bool
 
 
 def label_ends(axes: "Axes", ends: Sequence[End], style: Style) -> None:
-    """The name of each curve to the right of its end, moved up or down where two would meet. Limits must be final."""
+    """Write the name of each curve to the right of its end, moved to avoid overlap. The axis limits must be final."""
     if not ends:
         return
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -121,18 +121,18 @@ def label_ends(axes: "Axes", ends: Sequence[End], style: Style) -> None:
             fontsize=style.small, color=ink(axes), annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-", "color": end.color, "linewidth": style.edge, "shrinkA": 1, "shrinkB": 3,
-                "relpos": (0.0, 0.5),  # the first letter: towards the middle, lines cross other names
+                "relpos": (0.0, 0.5),  # at the first letter: lines to the middle would cross other names
             },
         )  # fmt: skip
 
 
 def spread(positions: Sequence[float], apart: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
-    """The nearest positions, in squares, that keep the order, lie between the bounds and are at least so far apart.
+    """Return the nearest positions, in least squares, that keep the order, the bounds and the distance `apart`.
 
-    Where they are too many for the bounds, the upper one gives way.
+    If there are too many positions for the bounds, the upper bound is exceeded.
     """
     order = sorted(range(len(positions)), key=lambda i: positions[i])
-    blocks: list[list[float]] = []  # sum and size of runs that touch, after k times `apart` was taken off each
+    blocks: list[list[float]] = []  # sum and size of runs that touch, after subtracting k times `apart` from the k-th
     for k, i in enumerate(order):
         blocks.append([positions[i] - k * apart, 1])
         while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
@@ -148,7 +148,7 @@ def spread(positions: Sequence[float], apart: float, low: float = -math.inf, hig
 
 
 def finish(axes: "Axes") -> None:
-    """Names may hold dollar signs: no text of this panel is mathematics."""
+    """Switch off mathematics in all text of this panel: names may contain dollar signs."""
     from matplotlib.text import Text
 
     for text in axes.findobj(Text):
@@ -156,21 +156,21 @@ def finish(axes: "Axes") -> None:
 
 
 def pale() -> "Colormap":
-    """White to sky blue: darker is more, and black lines and letters remain legible on all of it."""
+    """Return a colour map from white to sky blue: larger is darker, and black lines and letters remain legible."""
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("pale", ["#FFFFFF", "#9BD2F3", "#3E9BD0"])
 
 
 def full() -> "Colormap":
-    """Cividis, made for the colour-blind, whose grey rises steadily; what has no number stays white."""
+    """Return cividis, made for the colour-blind, whose grey level increases steadily; nan stays white."""
     from matplotlib import colormaps
 
     return colormaps["cividis"].with_extremes(bad="white")
 
 
 def colour_bar(axes: "Axes", mappable: Any, label: str, style: Style) -> None:
-    """A bar at the right of the panel, inside its own Axes so that no other panel loses room."""
+    """Add a colour bar at the right of the panel, in Axes of its own so that no other panel loses room."""
     bar = axes.inset_axes((1.03, 0.0, 0.045, 1.0))
     figure = axes.get_figure()
     assert figure is not None

@@ -1,4 +1,4 @@
-"""The ledger in pictures: when the gap arises, and where."""
+"""Plots of the ledger: the gap by time step and by state."""
 
 import math
 from collections.abc import Sequence
@@ -30,17 +30,17 @@ _WORDS = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survi
 
 
 def ledger_over_time(account: Ledger, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
-    """Draw what each step adds to the gap, in nats, the blocks one upon the other; the start stands before step 0.
+    """Draw the gap by time step, in nats, as stacked blocks; the start is drawn before step 0.
 
-    Negative entries, of an adversary, hang below zero. A step with an infinite entry is hatched over the whole height.
+    Negative entries are drawn below zero. A step with an infinite entry is hatched over the whole height.
 
     Args:
         account: from `ledger`.
-        ax: where to draw; a new figure unless given.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes; their patches are `StepPatch`es, one a block, whose data are the entries and what they stand on.
+        The Axes; their patches are `StepPatch`es, one per block, whose data are the tops and the baselines.
 
     Raises:
         InvalidArgument: for another `ax` or `style`.
@@ -89,7 +89,7 @@ def ledger_over_time(account: Ledger, *, ax: "Axes | None" = None, style: str = 
     numbered(axes.xaxis, whole=True)
     numbered(axes.yaxis)
     axes.spines[["top", "right"]].set_visible(False)
-    headline(axes, f"When the gap of {_nats(account.gap)} arises", sizes, handles)
+    headline(axes, f"Gap by time step ({_nats(account.gap)} in total)", sizes, handles)
     finish(axes)
     return axes
 
@@ -102,7 +102,7 @@ def ledger_map(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Shade every cell of a grid world by what its state adds to the gap over the whole episode, in nats.
+    """Shade every cell of a grid world by its state's part of the gap, summed over the episode, in nats.
 
     Args:
         account: from `ledger`.
@@ -121,19 +121,19 @@ def ledger_map(
     if block != "all" and block not in parts:
         raise InvalidArgument(f"`block` must be 'all' or one of {', '.join(parts)}, but is {block!r}. 'all' sums them.")
     values = sum(parts.values()) if block == "all" else parts[block]
-    total = f" of {_nats(float(np.sum(values)))}"
-    title = f"Where the gap{total} arises" if block == "all" else f"Where the {_WORDS[block]}'s part{total} arises"
+    total = f" ({_nats(float(np.sum(values)))} in total)"
+    title = f"Gap by state{total}" if block == "all" else f"Gap by state, {_WORDS[block]} block{total}"
     return state_map(
         account.mdp, torch.as_tensor(values), "part of the gap (nats)", title=title, layout=layout, ax=ax, style=style
     )
 
 
 def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
-    """Draw what each state adds to the gap over the whole episode, in nats, the largest first, by block.
+    """Draw each state's part of the gap, summed over the episode, in nats, split by block, the largest first.
 
     Args:
         account: from `ledger`.
-        max_states: at most so many states; the others are one bar together.
+        max_states: the largest number of bars; the last one is the sum of the other states.
         ax, style: as in `ledger_over_time`.
 
     Returns:
@@ -178,13 +178,13 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
     numbered(axes.xaxis, most=4)
     axes.axvline(0, color=ink(axes), linewidth=sizes.edge)
     axes.spines[["top", "right"]].set_visible(False)
-    headline(axes, f"Where the gap of {_nats(account.gap)} arises", sizes, axes.get_legend_handles_labels()[0])
+    headline(axes, f"Gap by state ({_nats(account.gap)} in total)", sizes, axes.get_legend_handles_labels()[0])
     finish(axes)
     return axes
 
 
 def by_state(account: Ledger) -> dict[str, Float[np.ndarray, " state"]]:
-    """What each block adds in each state over the whole episode, in nats; of survival, the state a step leads to."""
+    """Return the gap by block and state, summed over the episode, in nats; survival counts at the state reached."""
     tables = {
         "initial": account.initial_by_state,
         "policy": account.policy_by_state.sum(0),

@@ -1,4 +1,4 @@
-"""Policies and numbers on the map of a grid world."""
+"""Policies and values on the map of a grid world."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ from .terrain import directions
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LENGTH = 0.46  # cells: an arrow of probability 1
-_SEEN = 0.05  # less probable actions have no arrow
+_LENGTH = 0.46  # in cells: the length of an arrow of probability 1
+_SEEN = 0.05  # actions with a smaller probability have no arrow
 _SHADES = ("auto", "value", "imagined visits", "true visits", "none")
 
 Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
@@ -40,15 +40,15 @@ def state_map(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Shade every cell by a number of its state.
+    """Shade every cell by the value of its state.
 
     Args:
         mdp: the problem.
-        values: a number a state, such as `posterior.v[0]`; what is not finite stays white.
-        label: what the numbers are, with their unit, such as "soft value (reward units)".
-        title: above the map.
+        values: one number per state, such as `posterior.v[0]`; numbers that are not finite stay white.
+        label: the meaning of the numbers, with their unit, such as "soft value (reward units)".
+        title: the title of the map.
         layout: as in `layout_of`.
-        ax: where to draw; a new figure unless given.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
@@ -81,23 +81,23 @@ def policy_map(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Draw a policy as arrows, one an action: half a cell long if it is certain, else as the root of its probability.
+    """Draw a policy as arrows, one per action; the length is the square root of the probability, half a cell for 1.
 
-    Actions less probable than .05 have none, and one that goes nowhere is a ring. Which way an action goes is read off
-    the tables (see `directions`).
+    Actions with a probability below .05 have no arrow, and an action that does not move is a ring. The direction of an
+    action is computed from the tables (see `directions`).
 
     Args:
         model: the tabular model.
         guide: a guide, a posterior or a policy, as in `evaluate`.
-        t: the step of which the policy is drawn, 0 … T−1.
-        shade: "value", the soft value at that step, in reward units, of a posterior; "imagined visits" or "true
-            visits", how many steps of an episode are spent in a state, as the guide believes or in the true world;
+        t: the step whose policy is drawn, 0 … T−1.
+        shade: "value", the soft value at that step, in reward units, for a posterior; "imagined visits" or "true
+            visits", the number of steps of an episode spent in a state, believed by the guide or in the true world;
             "none"; "auto" is the value if there is one, else the imagined visits.
-        title: above the map; the step is added.
+        title: the title of the map; the step is added.
         layout, ax, style: as in `state_map`.
 
     Returns:
-        The Axes. Their first image holds the shade, and their quivers the arrows, one an action.
+        The Axes. Their first image holds the shade, and their quivers the arrows, one quiver per action.
 
     Raises:
         InvalidArgument: if the problem has no grid, or naming the argument.
@@ -120,19 +120,19 @@ def policy_maps(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    """Draw several policies as in `policy_map`, side by side, with one scale of shades.
+    """Draw several policies as in `policy_map`, side by side, on one colour scale.
 
     Args:
         model: the tabular model.
-        guides: by name; unless given the exact free and clamped answers.
+        guides: by name; default: the exact free and clamped posteriors.
         t, shade, layout, style: as in `policy_map`.
-        axes: as many Axes as guides; a new figure unless given.
+        axes: as many Axes as guides; default: a new figure.
 
     Returns:
         The Axes, an array.
 
     Raises:
-        InvalidArgument: as `policy_map`, or if `axes` are not so many.
+        InvalidArgument: as in `policy_map`, or if the number of `axes` is wrong.
         InvalidGuide: if a guide does not fit the model.
         MissingExtra: without matplotlib.
     """
@@ -171,7 +171,7 @@ def _draw_policy(
     when = f"{title}, t = {t}" if mdp.horizon > 1 else title
     draw_grid(
         axes, mdp, grid, _shade(model, guide, t, name), style, title=when,
-        label=label.get(name, f"{name} (steps of an episode)"), limits=limits, bar=bar,
+        label=label.get(name, f"{name} (steps per episode)"), limits=limits, bar=bar,
     )  # fmt: skip
     policy = tabulate(model, guide).log_policy[t].detach().exp().double().cpu().numpy()
     for action, (down, right) in enumerate(directions(mdp, grid.cells)):

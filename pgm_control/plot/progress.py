@@ -1,4 +1,4 @@
-"""Progress: what learners earn while they learn, the ELBO of fits step by step, and a training run in one picture."""
+"""Training curves: returns of learners, the ELBO of fits by step, and one picture of a training run."""
 
 import io
 import math
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LEAST = 1e-12  # nats: what is nearer to the optimum than this is rounding
-_APART = ("step", "seconds", "episodes", "return", "length")  # columns that are not the learner's own
-_MOST = 4  # panels beside the returns
-_EVALUATED, _TRAINED = "#0072B2", "#999999"  # of Okabe and Ito, for the colour-blind
+_LEAST = 1e-12  # nats: a smaller distance from the optimum is a rounding error
+_APART = ("step", "seconds", "episodes", "return", "length")  # columns that every learner has
+_MOST = 4  # the largest number of panels beside the returns
+_EVALUATED, _TRAINED = "#0072B2", "#999999"  # from the Okabe-Ito palette, for the colour-blind
 _TEXT, _SMALL = 9.5, 8.5  # points
 
 
@@ -41,17 +41,17 @@ def learning_curves(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Draw what the policy earns against the steps made: the evaluations, with one standard error, else the training.
+    """Draw the return of the policy over steps: the evaluations with one standard error, or else the training returns.
 
     Args:
         learnings: from `learn`, one or by name.
-        exact: the return that exact inference reaches, in reward units, to compare with; as a level line.
-        ax: where to draw; a new figure unless given.
+        exact: the return of the exact optimum, in reward units, drawn as a horizontal line for comparison.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes. The lines that bear the names hold the mean returns of the evaluations, or, where there were none, of
-        the last 100 episodes of training.
+        The Axes. The lines that have the names as labels hold the mean returns of the evaluations or, without
+        evaluations, of the last 100 episodes of training.
 
     Raises:
         InvalidArgument: if there is nothing to draw, or naming the argument.
@@ -64,7 +64,7 @@ def learning_curves(
     looks, curves = looks_of(list(every)), {name: _curve(each) for name, each in every.items()}
     if not any(len(steps) for steps, _, _ in curves.values()):
         raise InvalidArgument(
-            "`learnings` must hold evaluations or returns of training, but hold none: no episode ended. Learn for "
+            "`learnings` must hold evaluations or training returns, but hold none: no episode ended. Learn for "
             "longer, or build the learner with `evaluate_every`."
         )
     width, height = sizes.inches
@@ -91,14 +91,14 @@ def learning_curves(
     axes.grid(color="0.9", linewidth=sizes.edge)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    headline(axes, "What the policy earns while it is learned", sizes)
+    headline(axes, "Return during training", sizes)
     label_ends(axes, ends, sizes)
     finish(axes)
     return axes
 
 
 def _curve(learning: Learning) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, mean returns and their standard errors, 0 where unknown."""
+    """Return the steps, the mean returns and their standard errors (0 where unknown)."""
     if learning.evaluations:
         rows = [(each.step, each.mean, each.standard_error) for each in learning.evaluations]
     else:
@@ -114,20 +114,20 @@ def elbo_curves(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    """Draw the ELBO of every step of a fit, below the exact optimum, and how far below it is, by powers of ten.
+    """Draw the ELBO of fits by step with the exact optimum, and the distance from it on a logarithmic scale.
 
-    The optimum of a guide whose blocks can be assigned, such as `FreeGuide` or `ClampedGuide`, is that of its own kind:
-    log p(O) or the clamped optimum, say. That of any other guide is log p(O).
+    The optimum of a guide whose blocks can be assigned, such as `FreeGuide` or `ClampedGuide`, is the optimum of its
+    family: log p(O) or the clamped optimum, for example. The optimum of any other guide is log p(O).
 
     Args:
-        model: the tabular model that was fitted to.
+        model: the tabular model of the fits.
         fits: one, or by name, or a `Comparison`.
-        axes: two, for the ELBO and for the distance; a new figure unless given.
+        axes: two, for the ELBO and for the distance; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The two Axes, an array. The lines called by the names of the fits hold the ELBO and the distance, in nats, from
-        step 1; "optimum of NAME" is a level line. A distance below rounding, or above the optimum by noise, is a gap.
+        The two Axes, an array. The lines with the names of the fits hold the ELBO and the distance, in nats, from
+        step 1; "optimum of NAME" is a horizontal line. A distance below rounding, or negative by noise, is a gap.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -138,7 +138,7 @@ def elbo_curves(
     every = {name or "fit": each for name, each in every.items()}
     if not any(len(each.elbo_history) for each in every.values()):
         raise InvalidArgument(
-            "`fits` must hold a fit of at least one step, but none was made. Call fit(…, num_steps=…)."
+            "`fits` must hold a fit of at least one step, but has no steps. Call fit(…, num_steps=…)."
         )
     sizes, looks = style_of(style), looks_of(list(every))
     width, height = sizes.inches
@@ -168,10 +168,10 @@ def elbo_curves(
         if math.isfinite(best):
             ends.append(End(last * 1.02, best, f"{name}:\n{what} {amount(best)} nats".replace("-", "−"), look.color))
     name_axes(curves, "step of the fit", "ELBO (nats)", sizes)
-    name_axes(distances, "step of the fit", "below its optimum (nats)", sizes)
+    name_axes(distances, "step of the fit", "optimum − ELBO (nats)", sizes)
     numbered(curves.yaxis)
     _distance_axis(distances)
-    for panel, title in ((curves, "ELBO and exact optimum"), (distances, "What is left of the gap")):
+    for panel, title in ((curves, "ELBO and exact optimum"), (distances, "Distance from the optimum")):
         numbered(panel.xaxis, whole=True)
         panel.grid(color="0.9", linewidth=sizes.edge)
         panel.set_axisbelow(True)
@@ -185,7 +185,7 @@ def elbo_curves(
 
 
 def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
-    """What the best of its kind reaches, in nats, and what to call it."""
+    """Return the label and the value of the best objective of the guide's family, in nats."""
     bound = infer(model, Optimism(1.0, 1.0, 1.0)).objective
     if not isinstance(guide, Assignable):
         return "log p(O) =", bound
@@ -196,7 +196,7 @@ def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
 
 
 def _distance_axis(axes: Any) -> None:
-    """By powers of ten, where there is anything to show."""
+    """Make the axis of the distances logarithmic, if there are any distances."""
     values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -214,15 +214,15 @@ def curve(
     evaluations: Sequence[EvaluationPoint],
     path: str | Path | None = None,
 ) -> "Figure":
-    """Draw the returns over the steps, evaluated and while learning, and each other number of the log in small.
+    """Draw the returns of evaluation and training over steps, and every other column of the log in a small panel.
 
-    Nothing global is touched: no pyplot, no style, no backend.
+    No global state changes: no pyplot, no style, no backend.
 
     Args:
-        title: above all.
+        title: the title of the figure.
         log: rows, as in `Learning`.
         evaluations: as in `Learning`.
-        path: where to write it as well; the suffix (.png, .pdf, .svg) says how.
+        path: a file to write the picture to; the suffix (.png, .pdf, .svg) is the format. Default: no file.
 
     Raises:
         MissingExtra: without matplotlib, with the command that installs it.
@@ -242,7 +242,7 @@ def curve(
         _draw_number(figure.add_subplot(grid[i, 1]), name, log, last=i == len(names) - 1)
     figure.suptitle(title, fontsize=12, fontweight="bold")
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may hold a dollar sign
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may contain a dollar sign
     if path is not None:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=130)
@@ -253,7 +253,7 @@ def curve(
 def _draw_returns(axes: "Axes", log: Sequence[Mapping[str, float]], evaluations: Sequence[EvaluationPoint]) -> None:
     rows = [row for row in log if "return" in row]
     if rows:
-        label = "while learning: actions drawn, mean of the last 100 episodes"
+        label = "training: sampled actions, mean of the last 100 episodes"
         axes.plot([row["step"] for row in rows], [row["return"] for row in rows], "--", color=_TRAINED, label=label)
     if evaluations:
         steps, means = [each.step for each in evaluations], [each.mean for each in evaluations]
@@ -261,7 +261,7 @@ def _draw_returns(axes: "Axes", log: Sequence[Mapping[str, float]], evaluations:
         low, high = ([m + side * e for m, e in zip(means, errors, strict=True)] for side in (-1, 1))
         axes.fill_between(steps, low, high, color=_EVALUATED, alpha=0.2, linewidth=0)
         axes.plot(
-            steps, means, "-o", color=_EVALUATED, markersize=3.5, label="evaluated: most probable actions, ± 1 error"
+            steps, means, "-o", color=_EVALUATED, markersize=3.5, label="evaluation: most probable actions, ± 1 s.e."
         )
     if rows or evaluations:
         axes.legend(loc="best", fontsize=_SMALL)

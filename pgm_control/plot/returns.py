@@ -1,4 +1,4 @@
-"""Returns: what guides imagine that they earn and what they truly earn, and the whole distribution of the latter."""
+"""Plots of returns: imagined and true mean returns of guides, and the distribution of the true return."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from .labels import finish, headline, name_axes, numbered, wrapped
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_EM = 0.6  # width of a digit, in heights of the type
+_EM = 0.6  # width of a digit, in font sizes
 _IMAGINED: Mapping[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "black"}
 _TRUE: Mapping[str, Any] = {"marker": "D", "markerfacecolor": "black", "markeredgecolor": "black"}
 
@@ -29,16 +29,16 @@ def imagined_and_true(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Draw a line a guide from the return it truly earns to the one it imagines: its delusion.
+    """Draw one line per guide from its true return to its imagined return; the difference is its delusion.
 
     Args:
-        rows: from `compare` or `scorecard`, or by name what `evaluate` gives.
-        ax: where to draw; a new figure unless given.
+        rows: from `compare` or `scorecard`, or results of `evaluate` by name.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes. Of each row, the line "delusion of NAME" goes from the true return to the imagined one; a return of
-        −inf is a word at the left.
+        The Axes. For each row, the line "delusion of NAME" goes from the true return to the imagined one; a return of
+        −inf is written as a word at the left.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -54,7 +54,7 @@ def imagined_and_true(
     wrong = [type(each).__name__ for each in scores.values() if not isinstance(each, Evaluation | Score)]
     if wrong:
         raise InvalidArgument(
-            f"`rows` must hold what `evaluate` or `scorecard` gives, but holds a {wrong[0]}. Pass "
+            f"`rows` must hold results of `evaluate` or `scorecard`, but holds a {wrong[0]}. Pass "
             "{name: evaluate(model, guide)}."
         )
     sizes = style_of(style)
@@ -94,13 +94,13 @@ def imagined_and_true(
     axes.grid(axis="x", color="0.9", linewidth=sizes.edge)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    headline(axes, "What each imagines to earn, and truly earns", sizes, _legend(sizes.marker, sizes.edge))
+    headline(axes, "Imagined and true return", sizes, _legend(sizes.marker, sizes.edge))
     finish(axes)
     return axes
 
 
 def _room(axes: "Axes", points: float) -> float:
-    """For so much text at either side, in spans of the data."""
+    """Return the room for text of this width at either side, in spans of the data."""
     share = min(0.35, points / (0.75 * size_in_points(axes)[0]))
     return share / (1 - 2 * share)
 
@@ -124,16 +124,16 @@ def return_distributions(
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Draw for every policy how probable a true return of at most so much is; its mean is a mark on its curve.
+    """Draw the cumulative distribution of the true return of each policy; a mark on the curve is the mean.
 
     Args:
         distributions: from `return_distribution`, one or by name.
-        ax: where to draw; a new figure unless given.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes. The line of a policy, which bears its name, rises at each possible return by its probability; a
-        probability of −inf is there from the left edge on.
+        The Axes. The line of a policy, labelled by its name, rises at each possible return by its probability. The
+        probability of a return of −inf is the height at the left edge.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -148,7 +148,7 @@ def return_distributions(
     finite = np.concatenate([each[np.isfinite(each)] for each in values.values()])
     if not len(finite):
         raise InvalidArgument(
-            "`distributions` must have a finite return to draw, but every one is minus infinity. Forbid less."
+            "`distributions` must have a finite return to draw, but every one is minus infinity. Forbid fewer outcomes."
         )
     low, high = float(finite.min()), float(finite.max())
     room = 0.06 * (high - low) or max(1.0, 0.06 * abs(low))
@@ -172,7 +172,7 @@ def return_distributions(
             )  # fmt: skip
     axes.set_xlim(left, right)
     axes.set_ylim(-0.03, 1.03)
-    name_axes(axes, "return of an episode (reward units)", "probability of at most so much", sizes)
+    name_axes(axes, "return of an episode (reward units)", "cumulative distribution", sizes)
     numbered(axes.xaxis)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(color="0.9", linewidth=sizes.edge)
@@ -187,6 +187,6 @@ def return_distributions(
         )
         for _, name, mean, look in handles
     ]  # fmt: skip
-    headline(axes, "What each truly earns", sizes, marked)
+    headline(axes, "Distribution of the true return", sizes, marked)
     finish(axes)
     return axes

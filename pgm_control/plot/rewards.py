@@ -1,4 +1,4 @@
-"""Rewards that were learned beside the true one."""
+"""Plots of learned rewards beside the true reward."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,27 +29,27 @@ def recovered_reward(
     names: Sequence[str],
     weights: Numbers | None = None,
     up_to_a_constant: bool = True,
-    title: str = "The reward that was learned, and the true one",
+    title: str = "Learned and true reward",
     ax: "Axes | None" = None,
     style: str = "paper",
 ) -> "Axes":
-    """Draw what each thing is taken to be worth beside what it is worth, a line a thing.
+    """Draw learned rewards beside the true ones, one line per state, outcome or feature.
 
     Args:
         true: the true rewards, in reward units.
-        recovered: by name, as many that were learned. Names that begin with "free" and with "clamped" have the looks of
-            these guides in all pictures.
-        names: of the things: states, outcomes, features.
-        weights: how much each counts for the constant, such as visits; all alike unless given. What counts nothing may
-            be nan, and is not drawn.
-        up_to_a_constant: no behaviour tells a constant in the reward of every step of a fixed number of steps: each row
-            is moved so that its mean is the true one.
-        title: above the panel.
-        ax: where to draw; a new figure unless given.
+        recovered: learned rewards by name, as many as in `true`. Names that begin with "free" and "clamped" have the
+            looks of these guides in all plots.
+        names: names of the states, outcomes or features.
+        weights: weights in the mean, such as numbers of visits; default: equal. Rewards of weight 0 may be nan; nan is
+            not drawn.
+        up_to_a_constant: shift each learned row to the true mean. With a fixed number of steps, behaviour does not
+            identify a constant that is added to the reward of every step.
+        title: the title of the panel.
+        ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes. Its lines "true" and those named as in `recovered` hold the numbers, as they were moved.
+        The Axes. The line "true" and the lines named as in `recovered` hold the numbers after the shift.
 
     Raises:
         InvalidArgument: naming the argument.
@@ -73,7 +73,7 @@ def recovered_reward(
         truth, places, linestyle="none", markersize=0.8 * sizes.marker, zorder=3, label="true", **_TRUE
     )
     axes.set_ylim(len(truth) - 0.4, -0.6)
-    moved = ", moved to the true mean" if up_to_a_constant else ""
+    moved = ", shifted to the true mean" if up_to_a_constant else ""
     name_axes(axes, f"reward (reward units{moved})", "", sizes)
     name_ticks(axes, names, sizes)
     axes.tick_params(axis="y", length=0)
@@ -94,16 +94,17 @@ def recovered_reward_maps(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    """Shade the map of a grid world by the true reward of each state and, beside it, by those that were learned.
+    """Shade the map of a grid world by the true reward of each state, and maps beside it by the learned rewards.
 
-    All have one scale of shades. Hazards, walls and goals, where nobody acts, are not shaded; nor are states whose
-    reward is nan, because they were never met.
+    All maps have one colour scale. Hazards, walls and goals, where no action is taken, are not shaded; nor are states
+    whose reward is nan because they were never visited.
 
     Args:
         mdp: the problem.
-        true, recovered, weights: as in `recovered_reward`, a number a state; each is moved to the true mean.
+        true, recovered, weights: as in `recovered_reward`, one number per state; learned rewards are shifted to the
+            true mean.
         layout, style: as in `state_map`.
-        axes: as many Axes as rewards, the true one first; a new figure unless given.
+        axes: as many Axes as rewards, the true one first; default: a new figure.
 
     Returns:
         The Axes, an array; the first image of each holds its numbers.
@@ -126,18 +127,20 @@ def recovered_reward_maps(
     limits = min(low for low, _ in every), max(high for _, high in every)
     for panel, (name, shade) in zip(made, shades.items(), strict=True):
         last = stacked or panel is made[-1]
-        label = "reward (reward units, of one mean)"
-        draw_grid(panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last, missing="never met")
+        label = "reward (reward units, equal means)"
+        draw_grid(
+            panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last, missing="never visited"
+        )
     return made
 
 
 def _checked(
     true: Numbers, recovered: Mapping[str, Numbers], weights: Numbers | None, up_to_a_constant: bool
 ) -> tuple[Float[np.ndarray, " number"], dict[str, Float[np.ndarray, " number"]]]:
-    """As arrays, moved."""
+    """Return the true rewards and the learned ones, shifted, as arrays."""
     truth = _array(true)
     if not isinstance(recovered, Mapping) or not recovered:
-        raise InvalidArgument("`recovered` must name at least one reward that was learned: pass {name: numbers}.")
+        raise InvalidArgument("`recovered` must name at least one learned reward: pass {name: numbers}.")
     rows = {name: _array(row) for name, row in recovered.items()}
     share = np.ones(len(truth)) if weights is None else _array(weights)
     if share.shape != truth.shape or not (np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0):

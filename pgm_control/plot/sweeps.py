@@ -1,4 +1,4 @@
-"""Sweeps over one number: what each optimism promises and earns; return and entropy against the temperature."""
+"""Sweeps over one parameter: returns and objective by optimism; return and entropy by temperature."""
 
 import math
 from collections.abc import Sequence
@@ -36,22 +36,22 @@ def dial_sweep(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    r"""Draw a dial: true mean return with a band for the risk, imagined return, and the objective $J_\beta$, against β.
+    r"""Draw the true mean return with a risk band, the imagined return, and the objective $J_\beta$, against β.
 
     Args:
-        found: from `frontier`, of numbers β.
-        critical: β at which a preference flips, to be marked.
-        band: "cvar", from the mean of the worst share of returns up to the mean; "deviation", one standard deviation
-            to either side; "none"; "auto" is the first that there is.
-        axes: two, for the returns and for the objective; a new figure unless given.
+        found: from `frontier`, whose optimisms are single numbers β.
+        critical: values of β at which the preferred action changes, to be marked.
+        band: "cvar", from the CVaR up to the mean; "deviation", one standard deviation on either side; "none"; "auto"
+            is "cvar" if the frontier has a CVaR, else "deviation".
+        axes: two, for the returns and for the objective; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The two Axes, an array. Their lines "true mean", "imagined" and "objective" hold the numbers, by rising β; what
-        is not finite is a gap.
+        The two Axes, an array. Their lines "true mean", "imagined" and "objective" hold the numbers, by increasing β;
+        numbers that are not finite are gaps.
 
     Raises:
-        InvalidArgument: if an optimism is no single number, or naming the argument.
+        InvalidArgument: if an optimism is not a single number, or naming the argument.
         MissingExtra: without matplotlib.
     """
     sizes = style_of(style)
@@ -73,8 +73,8 @@ def dial_sweep(
     label = _draw_band(returns, points, x, mean, band, found.cvar_level)
     _line(objective, x, _finite([point.objective for point in points]), _OBJECTIVE, "objective", sizes)
     for panel, title, unit in (
-        (returns, "What each optimism earns, and imagines", "return (reward units)"),
-        (objective, "What each optimism maximises", "objective (nats)"),
+        (returns, "True and imagined return by optimism", "return (reward units)"),
+        (objective, "Optimal objective by optimism", "objective (nats)"),
     ):
         handles: list[Any] = []
         if panel is returns and label is not None:
@@ -85,7 +85,7 @@ def dial_sweep(
                 rule.set_label(f"preference flips at β = {flip:.4g}")
                 handles += [rule] if i < 4 else []
         _beta_axis(panel, x, flips, sizes)
-        name_axes(panel, "optimism β (0 clamped, 1 free)", unit, sizes)
+        name_axes(panel, "optimism β (0: clamped, 1: free)", unit, sizes)
         numbered(panel.yaxis)
         panel.grid(color="0.9", linewidth=sizes.edge)
         panel.set_axisbelow(True)
@@ -109,13 +109,13 @@ def temperature_sweep(
 
     Args:
         model: the tabular model; its own temperature is marked.
-        temperatures: to try, in reward units per nat; unless given, from a thirtieth to thirty times the model's own.
-        axes: two, for the return and for the entropy; a new figure unless given.
+        temperatures: temperatures in reward units per nat; default: from 1/30 to 30 times the model's own.
+        axes: two, for the return and for the entropy; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The two Axes, an array. Their lines "free" and "clamped" hold the numbers of `infer` and `evaluate`, by rising
-        temperature; what is not finite is a gap.
+        The two Axes, an array. Their lines "free" and "clamped" hold the numbers of `infer` and `evaluate`, by
+        increasing temperature; numbers that are not finite are gaps.
 
     Raises:
         InvalidArgument: if a temperature is not positive, or naming the argument.
@@ -138,8 +138,8 @@ def temperature_sweep(
         for name, optimism in (("free", 1.0), ("clamped", 0.0)):
             found[name].append(evaluate(other, infer(other, optimism)))
     for panel, key, title, unit in (
-        (made[0], "true_return", "What the policy truly earns", "return (reward units)"),
-        (made[1], "policy_entropy", "How much it leaves to chance", "entropy of an episode (nats)"),
+        (made[0], "true_return", "True return of the policy", "return (reward units)"),
+        (made[1], "policy_entropy", "Entropy of the policy", "entropy per episode (nats)"),
     ):
         ends = []
         panel.set_xscale("log")
@@ -184,12 +184,12 @@ def _line(axes: "Axes", x: np.ndarray, values: np.ndarray, look: Look, name: str
 def _draw_band(
     axes: "Axes", points: Sequence[Any], x: np.ndarray, mean: np.ndarray, band: str, level: float | None
 ) -> Any:
-    """The band, as a handle for the legend; None without one."""
+    """Draw the band and return it as a handle for the legend; None without a band."""
     if band == "none":
         return None
     if band == "cvar":
         low, high = _finite([point.cvar for point in points]), mean
-        label = f"down to the mean of the worst {100 * (level or 0):g} %"
+        label = f"CVaR at {100 * (level or 0):g} % to the mean"
     else:
         deviation = _finite([point.deviation for point in points])
         low, high, label = mean - deviation, mean + deviation, "± one standard deviation"
@@ -212,7 +212,7 @@ def _band(found: Frontier, band: str) -> str:
 
 
 def _beta_axis(axes: "Axes", x: np.ndarray, flips: Sequence[float], style: Style) -> None:
-    """Linear for a dial from −1 to 1; a wide one is logarithmic outside. As many of the usual β as have room."""
+    """Set the axis of β: linear, but logarithmic outside −1 … 1 for a wide range, with as many usual β as have room."""
     from matplotlib.ticker import NullLocator
 
     low, high = min([*x, *flips]), max([*x, *flips])
@@ -240,8 +240,7 @@ def _beta(optimism: float | Optimism) -> float:
         if isinstance(optimism.dynamics, float) and optimism.dynamics == optimism.initial:
             return optimism.dynamics
         raise InvalidArgument(
-            f"`found` must be of numbers β, which make an axis, but has {optimism}. Call "
-            "frontier(model, [0.0, …, 1.0])."
+            f"`found` must have numbers β, which make an axis, but has {optimism}. Call frontier(model, [0.0, …, 1.0])."
         )
     return float(optimism)
 

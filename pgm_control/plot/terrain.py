@@ -1,4 +1,4 @@
-"""What the tables of a grid world say about its cells: which way actions go, what is a goal, a hazard, a wall."""
+"""Properties of the cells of a grid world, inferred from its tables: directions of actions, goals, hazards, walls."""
 
 import math
 from collections import Counter
@@ -16,14 +16,14 @@ from ..problems.mdp import TabularMDP
 Kind = Literal["goal", "hazard", "wall"]
 
 _STEPS = ((-1, 0), (0, 1), (1, 0), (0, -1))
-_MOVES = 0.05  # cells: an action that moves less on average stays
+_MOVES = 0.05  # in cells: an action whose mean step is shorter stays
 _SAME = 1e-9
 
 
 def directions(mdp: TabularMDP, cells: Sequence[Cell | None]) -> list[Cell]:
-    """Where each action goes, in rows and columns from −1 to 1: its mean step over the grid, to the nearest of eight.
+    """Return the direction of each action, (down, right) from −1 to 1: its mean step, rounded to the nearest of eight.
 
-    Jumps, to states that are no neighbours, do not count; (0, 0) stays.
+    Jumps to states that are not neighbours do not count; (0, 0) means that the action stays.
     """
     row, column = _coordinates(cells)
     known = ~np.isnan(row)
@@ -42,11 +42,11 @@ def directions(mdp: TabularMDP, cells: Sequence[Cell | None]) -> list[Cell]:
 
 
 def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
-    """What each cell is, as far as the tables tell; ground is left out.
+    """Return the kind of each cell, as far as the tables determine it; ground has no entry.
 
-    A cell that stepping towards does not reach, but something else instead, is a goal if what is reached is worth at
-    least what being next to it is (reward and hard optimal value), else a hazard. So is one that is reached and never
-    left. One that only holds walkers back is a wall, and so is one without a state.
+    A cell is a goal or a hazard if a step towards it ends in another state instead, or if it is reached and never left.
+    It is a goal if reward plus hard optimal value there are at least the value beside it, else a hazard. A cell is a
+    wall if steps towards it stay in place, or if it has no state.
     """
     rows, columns, state_at = grid_of(cells)
     found: dict[Cell, Kind] = {(i, j): "wall" for i in range(rows) for j in range(columns) if (i, j) not in state_at}
@@ -81,9 +81,9 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
 
 
 def _event_of_step(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int, float] | None:
-    """What a step meets, as (successor, reward): the event that the action that way has and its opposite has not.
+    """Return the (successor, reward) that the action in this direction has and the opposite action has not.
 
-    Sideways slips are common to the two, so they drop out. None where the two are alike.
+    Sideways slips are common to both actions and cancel. None if the two actions have equal outcomes.
     """
 
     apart: dict[tuple[int, float], float] = {}
@@ -99,7 +99,7 @@ def _event_of_step(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) ->
 
 
 def _hard_values(mdp: TabularMDP, rows: int, columns: int) -> Float[np.ndarray, " state"]:
-    """The best return from each state, in reward units, with time enough to cross the grid and back."""
+    """Return the hard optimal value of each state, in reward units, with enough time to cross the grid and back."""
     longer = mdp.replace(horizon=max(mdp.horizon, 4 * (rows + columns)))
     return infer(TabularModel(longer, temperature=0.0), optimism=0.0).v[0].double().cpu().numpy()
 

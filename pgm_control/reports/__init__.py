@@ -1,3 +1,3 @@
-"""A result on one page: the HTML report, the graph of a model, the explorer."""
+"""Results on one page: the HTML report, the graph of a model, the explorer."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""The graph of a model and of guides, drawn: as an image where Graphviz is there, else as Mermaid text."""
+"""Drawings of the graphs of a model and of guides: an image if Graphviz is installed, else Mermaid text."""
 
 import re
 import shutil
@@ -21,14 +21,14 @@ from ..trajectories.tabulate import tabulate
 
 _TEXTS, _IMAGES = (".mmd", ".md", ".gv", ".dot"), (".svg", ".png", ".pdf")
 _LEGEND = "bold: clamped to the model; dashed: certain given the sites before"
-_SLACK = 1e-6  # of a probability: how far a block that counts as clamped may be from the model's
+_SLACK = 1e-6  # tolerance in probability within which a block counts as equal to the model's, hence clamped
 _REST = "…"
 
 
 @final
 @dataclass(frozen=True, repr=False)
 class Drawing:
-    """Graphs side by side. A notebook shows them; printing gives Mermaid text, which many sites and editors draw.
+    """Graphs side by side. A notebook displays them; printing gives Mermaid text, which many sites and editors render.
 
     Attributes:
         mermaid: a Mermaid flowchart.
@@ -39,11 +39,11 @@ class Drawing:
     dot: str
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file, whole or not at all.
+        """Write the drawing to a file, atomically.
 
         Args:
-            path: the suffix says how. .mmd is Mermaid and .md the same in a code block; .gv or .dot is Graphviz's
-                language; .svg, .png and .pdf are images, for which Graphviz must be installed.
+            path: the file; its suffix is the format. .mmd is Mermaid and .md the same in a code block; .gv or .dot is
+                Graphviz's language; .svg, .png and .pdf are images, for which Graphviz must be installed.
 
         Raises:
             InvalidArgument: for another suffix.
@@ -72,26 +72,26 @@ class Drawing:
         return graphviz.Source(self.dot).pipe(format=kind)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """An image where Graphviz is there, else the text, which JupyterLab draws."""
+        """Return an image if Graphviz is installed, else the text, which JupyterLab renders."""
         if not has_graphviz():
             return {"text/vnd.mermaid": self.mermaid, "text/plain": self.mermaid}
         image = self._image("svg").decode()
         return {"image/svg+xml": image[image.index("<svg") :], "text/plain": self.mermaid}
 
     def __str__(self) -> str:
-        """The Mermaid text."""
+        """Return the Mermaid text."""
         return self.mermaid
 
     def __repr__(self) -> str:
-        """What there is, and what to do with it."""
+        """Return the number of graphs, and how to display them."""
         graphs = self.mermaid.count("subgraph ") or 1
         return f"Drawing({graphs} graph{'' if graphs == 1 else 's'}; print it for Mermaid text, or save it as .svg)"
 
 
 class _Graph(NamedTuple):
-    """Sites of one program, with the sites that each depends on.
+    """The sites of one program, with the parents of each.
 
-    `clamped` sites are the model's own in a guide; those that are `certain` follow from the sites before.
+    The `clamped` sites of a guide are equal to the model's; the `certain` sites are determined by the sites before.
     """
 
     title: str
@@ -107,19 +107,19 @@ def render(
     *,
     horizon: int = 2,
 ) -> Drawing:
-    """Draw the graph of a model, and beside it the graphs of guides, with what they clamp in bold.
+    """Draw the graph of a model and, beside it, the graphs of guides, with the clamped sites in bold.
 
-    The sites and their edges are those that Pyro finds in the program. The graph of a step is that of every other, so
-    that only the first few are drawn; it does not depend on the sizes of the tables either. Observed sites are grey (in
-    Mermaid text: rectangles), bold edges lead to what a guide leaves as it is in the model, dashed ones to what is
-    certain given the sites before.
+    The sites and their edges are those that Pyro finds in the program. The graphs of all steps are equal and do not
+    depend on the sizes of the tables, so only the first few steps are drawn. Observed sites are grey (in Mermaid text:
+    rectangles). Bold edges lead to sites that a guide clamps to the model, dashed edges to sites that are certain given
+    the sites before.
 
     Args:
         model: a tabular model.
-        guides: by name: anything with `blocks()`, or just its optimism. A guide clamps what its `optimism` says has
-            β = 0; if it has none, what is equal to the model's in its blocks. Unless given: free and clamped. Empty:
-            the model alone.
-        horizon: how many steps are drawn; the rest is "…".
+        guides: by name: an object with `blocks()`, or an optimism. A guide clamps the blocks with β = 0 in its
+            `optimism`; without an `optimism`, the blocks that are equal to the model's. Default: free and clamped.
+            Empty: the model alone.
+        horizon: the number of steps that are drawn; "…" stands for the rest.
 
     Returns:
         A `Drawing`.
@@ -141,7 +141,7 @@ def render(
 
 
 def has_graphviz() -> bool:
-    """True if images can be made: both the package and its program `dot` are installed."""
+    """Return True if images can be made: the package and its program `dot` are both installed."""
     return _has_package() and shutil.which("dot") is not None
 
 
@@ -155,10 +155,10 @@ def _has_package() -> bool:
 
 @final
 class _Smallest:
-    """A model of one state, one action and one outcome, whose program has the sites of every other.
+    """A model with one state, one action and one outcome, whose program has the same sites as any other model.
 
     Attributes:
-        mdp, temperature: as those of any model.
+        mdp, temperature: as in any model.
     """
 
     def __init__(self, mdp: TabularMDP) -> None:
@@ -178,7 +178,7 @@ class _Smallest:
 
 
 def _smallest(mdp: TabularMDP, horizon: int) -> TabularMDP:
-    """One state, as many steps as are drawn, a final reward where it is drawn, and a discount if there is one."""
+    """Return a problem with one state and the drawn steps, and with a final reward and a discount as in `mdp`."""
     ends_here = mdp.horizon <= horizon
     last = None if mdp.final_reward is None or not ends_here else [0.0]
     one, nowhere = torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, 1, dtype=torch.int64)
@@ -192,7 +192,7 @@ def _graph(
     clamped: frozenset[str] = frozenset(),
     certain: frozenset[str] = frozenset(),
 ) -> _Graph:
-    """What Pyro finds in a program, and the rest."""
+    """Return the graph that Pyro finds in a program, with an ellipsis for the steps that are not drawn."""
     found = get_model_relations(program)
     parents = {site: list(above) for site, above in found["sample_sample"].items()}
     observed = frozenset(found["observed"])
@@ -206,7 +206,7 @@ def _last_state(parents: Mapping[str, Any]) -> str:
 
 
 def _clamped(model: MarkovModel, name: str, guide: object, small: TabularMDP) -> frozenset[str]:
-    """The sites of chance that a guide leaves to the model: start, dice, survival."""
+    """Return the random sites that a guide clamps to the model: start, outcomes, survival."""
     initial, dynamics, survival = _kept(model, name, guide)
     sites = {"state_0"} if initial else set()
     for t in range(small.horizon):
@@ -216,7 +216,7 @@ def _clamped(model: MarkovModel, name: str, guide: object, small: TabularMDP) ->
 
 
 def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
-    """Whether start, dice and survival are clamped."""
+    """Return whether start, dynamics and survival are clamped."""
     given = Optimism.of(guide) if is_number(guide) else getattr(guide, "optimism", guide)
     if isinstance(given, Optimism):
         initial, dynamics, survival = (
@@ -238,12 +238,12 @@ def _equal(q: torch.Tensor, p: torch.Tensor) -> bool:
 
 
 def _certain(small: TabularMDP) -> frozenset[str]:
-    """States after the first follow from what was thrown, if the episode cannot end before its time."""
+    """Return the states that the outcomes determine: all after the first, if the episode cannot end early."""
     return frozenset(f"state_{t}" for t in range(1, small.horizon + 1)) if small.discount == 1 else frozenset()
 
 
 def _dot(graphs: list[_Graph]) -> str:
-    """Graphviz's language: one cluster a program."""
+    """Return the graphs in Graphviz's language, one cluster per program."""
     lines = ["digraph {", "  node [shape=ellipse]"]
     for i, graph in enumerate(graphs):
         quoted = graph.title.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
@@ -262,7 +262,7 @@ def _dot(graphs: list[_Graph]) -> str:
 
 
 def _mermaid(graphs: list[_Graph]) -> str:
-    """A Mermaid flowchart: one subgraph a program. Observed sites are rectangles, so that no colour is needed."""
+    """Return a Mermaid flowchart, one subgraph per program. Observed sites are rectangles, so no colour is needed."""
     lines = ["flowchart TB"]
     for i, graph in enumerate(graphs):
         lines.append(f'  subgraph g{i}["{_escaped(graph.title)}"]')
@@ -284,5 +284,5 @@ def _id(site: str) -> str:
 
 
 def _escaped(title: str) -> str:
-    """As Mermaid writes what would end a label: `#quot;`."""
+    """Return the title with Mermaid's codes, such as `#34;`, for the characters that would end a label."""
     return re.sub(r'["#&<>\n]', lambda found: " " if found[0] == "\n" else f"#{ord(found[0])};", title)

@@ -1,4 +1,4 @@
-"""One problem on one page of HTML: words, numbers and pictures, with all that is needed to make it again."""
+"""One problem on one page of HTML: text, numbers and plots, with all that is needed to reproduce it."""
 
 import html
 import io
@@ -37,8 +37,8 @@ from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CURVES = 200_000  # entries of (time, state, action, outcome) up to which the dial is turned and returns are listed
-_SAME = 1e-9  # nats: no gap to draw
+_CURVES = 200_000  # most entries (time, state, action, outcome) for the sweep over β and the distribution of returns
+_SAME = 1e-9  # nats: a smaller gap is not drawn
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
@@ -74,22 +74,22 @@ def report(
     settings: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> Path:
-    """Write one page that needs no other file and no network: open it, print it, send it.
+    """Write one HTML page that needs no other file and no network, for reading, printing and sending.
 
-    It has the explanation in sentences, the scorecard, the policies on a map or over time, the dice as they are and as
-    they are believed, imagined against true returns, the ledger, the dial, and, of fits, how they went; at the end the
-    settings, the versions and the command.
+    The page has the explanation in sentences, the scorecard, the policies on a map or over time, the true and believed
+    dynamics, imagined and true returns, the ledger, a sweep over optimism and, for fits, their ELBO by step. The
+    settings, the versions and the command are at the end.
 
     Args:
-        found: what `compare` gave, whose guides, settings and command are taken; or a tabular model.
-        guides: guides or fits, by name; with a model unless given the exact free and clamped answers.
-        path: where to write.
-        name: what to call a model in titles.
-        settings: what a reader needs to know, such as the seed; shown as a table.
-        command: how to do it again.
+        found: the result of `compare`, whose guides, settings and command are used; or a tabular model.
+        guides: guides or fits, by name; default for a model: the exact free and clamped posteriors.
+        path: the file to write.
+        name: the name of a model in titles.
+        settings: settings that a reader needs, such as the seed; shown as a table.
+        command: the command that reproduces the page, or None.
 
     Returns:
-        The path. An existing file is replaced, whole or not at all.
+        The path. An existing file is replaced atomically.
 
     Raises:
         InvalidArgument: for a model of temperature 0, or guides beside a comparison.
@@ -111,7 +111,7 @@ def report_page(
     settings: Mapping[str, Any] | None = None,
     command: str | None = None,
 ) -> str:
-    """The page that `report` writes. Same arguments and errors."""
+    """Return the page that `report` writes. Arguments and errors are those of `report`."""
     if isinstance(found, Comparison):
         if guides is not None:
             raise InvalidArgument("`guides` must be left out with a comparison, which has its own. Or pass its model.")
@@ -136,15 +136,15 @@ def report_page(
     parts = [
         f"<h1>{html.escape(name)}</h1><p>{about}</p><p><b>{html.escape(explanation.headline)}.</b></p>",
         f"<h2>In words</h2><ul>{sentences}</ul>",
-        f'<h2>Side by side</h2><div class="wide">{card._repr_html_()}</div>',
-        "<h2>In pictures</h2>",
+        f'<h2>Scores</h2><div class="wide">{card._repr_html_()}</div>',
+        "<h2>Plots</h2>",
         *(_figure(number, title, draw) for number, (title, draw) in enumerate(pictures)),
-        "<h2>Where the gap comes from</h2>",
+        "<h2>The gap to the exact posterior</h2>",
         *(
             f'<h3>{html.escape(each)}</h3><div class="wide">{account._repr_html_()}</div>'
             for each, account in accounts.items()
         ),
-        "<h2>How this was made</h2>",
+        "<h2>How to reproduce it</h2>",
         _facts(settings),
         f"<pre>{html.escape(command)}</pre>" if command else "",
     ]
@@ -163,7 +163,7 @@ def _pictures(
     accounts: Mapping[str, Ledger],
     fits: Mapping[str, Fit[Any]],
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Captions, and what draws each picture; those that suit the problem."""
+    """Yield the caption and the drawing function of each plot that suits the problem."""
     mdp = model.mdp
     small = mdp.horizon * mdp.probability.numel() <= _CURVES
     exact = {each: guide for each, guide in guides.items() if isinstance(guide, Posterior)}
@@ -173,20 +173,20 @@ def _pictures(
         for each, guide in exact.items():
             yield f"The policy over time, {each}.", lambda guide=guide: policy_heatmap(guide)[0]
     first, guide = next(iter(guides.items()))
-    yield f"The dice, as they are and as the guide believes ({first}).", lambda: outcomes(model, guide, name=first)
-    yield "What each guide imagines, and what it truly earns.", lambda: imagined_and_true(card)
+    yield f"True and believed outcome probabilities ({first}).", lambda: outcomes(model, guide, name=first)
+    yield "Imagined and true mean return of each guide.", lambda: imagined_and_true(card)
     for each, account in accounts.items():
         if abs(account.gap) > _SAME:
-            title = f"The distance from the exact posterior, by step ({each})."
+            title = f"The gap to the exact posterior, by time step ({each})."
             yield title, lambda account=account: ledger_over_time(account)
     if small:
-        yield "The dial: what each optimism imagines and earns.", lambda: dial_sweep(frontier(model))[0]
+        yield "True and imagined return by optimism β (the dial).", lambda: dial_sweep(frontier(model))[0]
         yield (
-            "What a policy may earn in the true world.",
+            "Cumulative distribution of the true return of each policy.",
             lambda: return_distributions({each: return_distribution(model, g) for each, g in guides.items()}),
         )
     if fits:
-        yield "How the fits went.", lambda: elbo_curves(model, fits)[0]
+        yield "The ELBO of the fits by step.", lambda: elbo_curves(model, fits)[0]
 
 
 def _figure(number: int, title: str, draw: Callable[[], Any]) -> str:
@@ -194,7 +194,7 @@ def _figure(number: int, title: str, draw: Callable[[], Any]) -> str:
 
 
 def _svg(figure: "Figure", salt: str) -> str:
-    """The figure as SVG to stand in a page: names that no other figure has, no addresses, the same every time."""
+    """Return the figure as SVG for a page: its ids are unique on the page, it has no URLs, and it is reproducible."""
     import matplotlib
 
     buffer = io.StringIO()

@@ -1,4 +1,4 @@
-"""The bench of guides: right numbers, whatever is interrupted, broken, run side by side or brought from outside."""
+"""The benchmark of guides: numbers, interruption, failures, parallel processes and guides of other modules."""
 
 import csv
 import dataclasses
@@ -61,14 +61,14 @@ TINY = {"models": ["restaurant", "lottery"], "guides": ["clamped"], "num_seeds":
 TIMES = ("seconds", "seconds_to_optimum")
 
 OUTSIDE = '''
-"""A module that the library knows nothing of."""
+"""A module outside the library."""
 
 import torch
 from pgm_control import Blocks, MarkovGuide
 
 
 class Stationary(MarkovGuide):
-    """One policy for all times."""
+    """One policy for all time steps."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -80,7 +80,7 @@ class Stationary(MarkovGuide):
 
 
 class Dreamer(Stationary):
-    """Its dice come up as it likes, also where the model says never."""
+    """A guide that assigns positive probability to impossible outcomes."""
 
     def blocks(self):
         prior = self.model.blocks()
@@ -89,7 +89,7 @@ class Dreamer(Stationary):
 
 
 class Speechless(Stationary):
-    """It never samples."""
+    """A guide whose program has no sample sites."""
 
     def forward(self):
         pass
@@ -115,7 +115,7 @@ def outside(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """What SMALL finds, and the folder it is in."""
+    """The result of SMALL, and its folder."""
     folder = tmp_path_factory.mktemp("small")
     return bench(**SMALL, out=folder, command="pgm-control bench --num-seeds 2"), folder
 
@@ -125,7 +125,7 @@ def timeless(rows):
 
 
 def jobs_that_run(monkeypatch):
-    """A list that grows by every job that is run."""
+    """Return a list to which every job that runs is appended."""
     ran, whole = [], bench_module.runner
 
     def counting(jobs, backend):
@@ -140,10 +140,10 @@ def jobs_that_run(monkeypatch):
     return ran
 
 
-# What a row says
+# Rows
 
 
-def test_rows_are_what_fit_evaluate_and_ledger_say(small):
+def test_rows_equal_the_results_of_fit_evaluate_and_ledger(small):
     found, _ = small
     assert found.status is BenchStatus.complete
     assert [(row.model, row.guide, row.seed) for row in found.rows] == [
@@ -170,8 +170,8 @@ def test_rows_are_what_fit_evaluate_and_ledger_say(small):
     assert any(row.steps_to_optimum is None for row in found.rows)
 
 
-def test_each_fit_goes_as_its_entry_says():
-    """The deterministic guide is fitted exactly; a price on the dice makes the objective another than the ELBO."""
+def test_each_fit_has_the_settings_of_its_entry():
+    """The deterministic guide is fitted exactly; with a price on the dynamics, the objective is not the ELBO."""
     dial = GuideEntry("half", lambda model: DialGuide(model, 0.5), "Half.", {"method": "natural_gradient"})
     found = bench(["risky_path"], ["deterministic", dial], num_seeds=1)
     rows: Any = found.rows
@@ -184,7 +184,7 @@ def test_each_fit_goes_as_its_entry_says():
     assert half.steps_to_optimum <= half.num_steps < 20
 
 
-def test_a_loss_that_samples_is_watched_exactly():
+def test_the_exact_objective_is_recorded_for_a_sampling_loss():
     entry = GuideEntry("sampled", FreeGuide, "By Trace_ELBO.", {"loss": Trace_ELBO()})
     found = bench(["restaurant"], [entry], num_seeds=1, num_steps=30)
     model = TabularModel(restaurant())
@@ -199,7 +199,7 @@ def test_a_loss_that_samples_is_watched_exactly():
 
 
 def program(model):
-    """A guide by hand, with its parameters in Pyro's store."""
+    """A hand-written guide, with its parameters in Pyro's store."""
 
     def guide():
         start = pyro.param("start", torch.zeros(4, dtype=torch.float64))
@@ -228,7 +228,7 @@ def test_guides_without_tables_are_estimated():
         assert row.elbo <= row.log_evidence + 5 * row.elbo_error
         assert (row.elbo_error > 0, row.true_return_error > 0, row.delusion_error > 0) == (True, True, True)
         assert (row.policy, row.optimum_is_exact) == (None, False)
-        assert abs(row.delusion) < 6 * row.delusion_error, "their dice are the true ones"
+        assert abs(row.delusion) < 6 * row.delusion_error, "their dynamics are the true ones"
         mine = [each for each in rows if each.guide == row.guide]
         assert row.optimum == max(each.objective for each in mine)
         if row.elbo_error > WITHIN:
@@ -238,7 +238,7 @@ def test_guides_without_tables_are_estimated():
     assert " ± " in found.page()
 
 
-def test_torch_and_pyro_stay_as_they_were():
+def test_the_states_of_torch_and_pyro_are_restored():
     torch.set_num_threads(2)
     before = torch.get_rng_state()
     bench(
@@ -281,7 +281,7 @@ def test_without_an_exact_optimum_it_is_the_best_of_all_seeds(tries):
         assert result.row.seconds_to_optimum == (None if expected is None else expected / 10)
 
 
-def test_estimates_do_not_compete_by_their_highest_value():
+def test_the_optimum_of_estimates_ignores_intermediate_values():
     high = [JobResult(row_of(-1.0, seed=seed, error=0.001), history_of([0.0, -1.0])) for seed in (0, 1)]
     assert [each.row.optimum for each in judged(high)] == [-1.0, -1.0]
 
@@ -294,7 +294,7 @@ def test_an_adversarial_optimum_is_reached_from_either_side():
 # On disk
 
 
-def test_it_goes_on_where_it_stopped(small, tmp_path, monkeypatch):
+def test_a_bench_resumes_where_it_stopped(small, tmp_path, monkeypatch):
     first, folder = small
     shutil.copy(folder / "results.jsonl", tmp_path)
     file = tmp_path / "results.jsonl"
@@ -328,7 +328,7 @@ def test_other_settings_are_other_jobs(tmp_path, monkeypatch, change):
     assert len(ran) == 1
 
 
-def test_more_seeds_guides_and_models_are_added_to_what_is_there(tmp_path, monkeypatch):
+def test_more_seeds_guides_and_models_are_added_to_earlier_results(tmp_path, monkeypatch):
     bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=5, out=tmp_path)
     ran = jobs_that_run(monkeypatch)
     bench(["lottery", "restaurant"], ["free", "clamped"], num_seeds=2, num_steps=5, out=tmp_path)
@@ -336,19 +336,19 @@ def test_more_seeds_guides_and_models_are_added_to_what_is_there(tmp_path, monke
     assert ("restaurant", "clamped", 0) not in ran
 
 
-def test_a_guide_that_was_changed_is_another(outside, monkeypatch):
+def test_a_changed_guide_is_fitted_again(outside, monkeypatch):
     asked = {"models": ["restaurant"], "guides": ["outside_guides:Stationary"], "num_seeds": 1, "num_steps": 3}
     bench(**asked, out=outside / "out", folder=outside)
     ran = jobs_that_run(monkeypatch)
     bench(**asked, out=outside / "out", folder=outside)
     assert ran == []
     (outside / "outside_guides.py").write_text(OUTSIDE.replace("One policy", "One and the same policy"))
-    del sys.modules["outside_guides"]  # as in the next run of a program
+    del sys.modules["outside_guides"]  # as in a new process
     bench(**asked, out=outside / "out", folder=outside)
     assert len(ran) == 1
 
 
-def test_a_library_that_was_changed_runs_everything_again(tmp_path, monkeypatch):
+def test_a_changed_library_runs_everything_again(tmp_path, monkeypatch):
     asked = {"models": ["restaurant"], "guides": ["clamped"], "num_seeds": 1, "num_steps": 3}
     bench(**asked, out=tmp_path)
     ran = jobs_that_run(monkeypatch)
@@ -377,7 +377,7 @@ points = st.lists(st.builds(Point, st.integers(0, 99), st.floats(allow_nan=False
 
 
 @given(st.lists(st.tuples(rows, points), min_size=1, max_size=4), st.data())
-def test_a_file_that_is_cut_anywhere_loses_the_cut_line_alone(tmp_path_factory, content, data):
+def test_a_truncated_file_loses_its_last_line_only(tmp_path_factory, content, data):
     file = ResultFile(tmp_path_factory.mktemp("cut") / "results.jsonl")
     expected, ends = {}, [0]
     for n, (row, history) in enumerate(content):
@@ -395,7 +395,7 @@ def test_a_file_that_is_cut_anywhere_loses_the_cut_line_alone(tmp_path_factory, 
     assert file.results() == {str(n): expected[str(n)] for n in range(whole)} | {"new": expected["0"]}
 
 
-def test_lines_that_are_no_results_are_passed_over(tmp_path):
+def test_lines_that_are_not_results_are_skipped(tmp_path):
     file = ResultFile(tmp_path / "results.jsonl")
     file.append("a", JobResult(row_of(-1.0)))
     for line in (b"{}", b"not json", b"[1, 2]", b'{"key": "b", "row": {"model": "m"}, "history": []}', b"\xff", b"3"):
@@ -404,7 +404,7 @@ def test_lines_that_are_no_results_are_passed_over(tmp_path):
     assert set(file.results()) == {"a", "c"}
 
 
-# What goes wrong
+# Failures
 
 
 def failing(model):
@@ -441,14 +441,14 @@ def test_a_guide_that_fails_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
 
 @pytest.fixture
 def keyboard():
-    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    """Restore the Ctrl-C handler of a terminal, also if the tests run in the background and ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 def pressing_at(done):
-    """Progress during which Ctrl-C is pressed."""
+    """A progress function that presses Ctrl-C."""
 
     def report(step, metrics):
         if step == done:
@@ -457,7 +457,7 @@ def pressing_at(done):
     return report
 
 
-def test_ctrl_c_between_jobs_keeps_what_is_done(tmp_path, monkeypatch, keyboard):
+def test_ctrl_c_between_jobs_keeps_the_finished_jobs(tmp_path, monkeypatch, keyboard):
     found = bench(**TINY, out=tmp_path, progress=pressing_at(2))
     assert (found.status, len(found.rows), found.left) == (BenchStatus.interrupted, 2, 4)
     assert "**Not complete**: 4 of 6 jobs" in (tmp_path / "page.md").read_text()
@@ -490,7 +490,7 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
         ({"num_seeds": 0}, InvalidArgument, "`num_seeds` must be a whole number, at least 1, but is 0"),
         ({"num_steps": 0}, InvalidArgument, "`num_steps` must be a whole number, at least 1"),
         ({"num_samples": 1}, InvalidArgument, "`num_samples` must be a whole number, at least 2"),
-        ({"jobs": 0}, InvalidArgument, "−1 for one a core"),
+        ({"jobs": 0}, InvalidArgument, "−1 for one per core"),
         ({"jobs": 2, "backend": "lokey"}, InvalidArgument, "one that joblib knows.*loky"),
         ({"temperature": 0.0}, InvalidArgument, "positive temperature"),
         ({"temperature": -1.0}, InvalidProblem, "`temperature` must be a number of reward units per nat, 0 or more"),
@@ -526,12 +526,12 @@ def test_without_joblib_one_process_is_enough(monkeypatch):
             bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=2, **needs)
 
 
-# Guides from outside, and processes
+# Guides of other modules, and processes
 
 
 @pytest.mark.slow
-def test_a_guide_from_outside_is_checked_and_joins(outside):
-    """As its author would: `check_guide`, then the bench, and the library knows nothing of it."""
+def test_a_guide_of_another_module_is_checked_and_fitted(outside):
+    """The steps of an author: `check_guide`, then the benchmark, without a change of the library."""
     code = (
         "from outside_guides import Stationary\n"
         "from pgm_control import TabularModel\n"
@@ -563,7 +563,7 @@ def test_a_guide_from_outside_is_checked_and_joins(outside):
     assert one.steps_to_optimum > 0
 
 
-def test_an_entry_of_another_module_says_how_to_fit(outside):
+def test_an_entry_of_another_module_sets_the_fit(outside):
     more = "\nfrom pgm_control.guides.zoo import GuideEntry\n"
     more += "ENTRY = GuideEntry('x', Stationary, 'Mine.', {'num_steps': 7})\n"
     (outside / "outside_guides.py").write_text(OUTSIDE + more)
@@ -573,7 +573,7 @@ def test_an_entry_of_another_module_says_how_to_fit(outside):
 
 
 @pytest.mark.slow
-def test_two_processes_find_what_one_finds(outside):
+def test_two_processes_and_one_give_the_same_results(outside):
     pytest.importorskip("joblib")
     asked = {
         "models": SMALL["models"],
@@ -590,7 +590,7 @@ def test_two_processes_find_what_one_finds(outside):
     assert {key: [point[:2] for point in history] for key, history in together.objective_histories.items()} == points
 
 
-# What is written
+# Files
 
 
 def test_the_table_is_tidy(small):
@@ -624,7 +624,7 @@ def test_the_page_has_every_guide_on_every_problem(small):
         for guide in SMALL["guides"]:
             row = next(row for row in found.rows if (row.model, row.guide) == (model, guide))
             assert f"| `{guide}` | {row.elbo:.4f} |" in section
-            assert f"| {guide} " in page.partition("## At a glance")[2]
+            assert f"| {guide} " in page.partition("## Overview")[2]
         assert "| policy | dynamics |" in tables[0]
         assert "initial" not in tables[0], "it is zero throughout"
     text = str(found)
@@ -632,7 +632,7 @@ def test_the_page_has_every_guide_on_every_problem(small):
     assert found._repr_html_().count("<tr>") == 1 + 6
 
 
-def test_of_several_seeds_the_middle_one_is_shown():
+def test_the_seed_with_the_median_objective_is_shown():
     rows = [row_of(objective, seed=seed) for seed, objective in enumerate([-3.0, -1.0, -2.0, -4.0])]
     steps = [dataclasses.replace(row, steps_to_optimum=n) for row, n in zip(rows, [5, None, 9, None], strict=True)]
     (line,) = lines_of(steps)
@@ -641,10 +641,10 @@ def test_of_several_seeds_the_middle_one_is_shown():
 
     assert (arrived(line), median("steps_to_optimum", count)(line), spread(line)) == ("2 of 4", "9", "3.0000")
     (line,) = lines_of(steps[1:])
-    assert median("steps_to_optimum", count)(line) == "—", "most did not get there"
+    assert median("steps_to_optimum", count)(line) == "—", "most seeds did not reach the optimum"
 
 
-def test_commands_say_what_is_needed_and_no_more():
+def test_commands_leave_out_default_options():
     asked = {
         "models": (),
         "guides": (),
@@ -661,8 +661,8 @@ def test_commands_say_what_is_needed_and_no_more():
     )
 
 
-def test_its_page_names_no_two_things_alike():
-    """A law of the zoo that the bench relies on: names are keys, and never look like module:name."""
+def test_names_in_the_zoo_are_unique_and_have_no_colon():
+    """A property of the zoo that the benchmark needs: names are keys without a colon, unlike module:name."""
     assert all(":" not in name for name in (*zoo(), *guide_zoo()))
     assert issubclass(ClampedGuide, MarkovGuide)
     assert isinstance(ClampedGuide(TabularModel(restaurant())).blocks(), Blocks)

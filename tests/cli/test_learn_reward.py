@@ -1,4 +1,4 @@
-"""`pgm-control learn-reward`: what it prints, writes and refuses."""
+"""`pgm-control learn-reward`: its output, its files and its error messages."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def seen(tmp_path):
-    """Thirty episodes in a file, as numpy writes it, and the same in the library's own form."""
+    """Thirty episodes in a file of numpy, and the same episodes in the library's own form."""
     mdp = risky_path()
     found = infer(TabularModel(mdp, 2.0), 0.0).sample(30, torch.Generator().manual_seed(0))
     path = tmp_path / "seen.npz"
@@ -52,7 +52,7 @@ def test_help_imports_nothing_slow():
         assert option in found.stdout
 
 
-def test_it_finds_what_the_library_finds_from_the_same_file(capsys, tmp_path, seen):
+def test_the_command_and_the_library_agree_on_the_same_file(capsys, tmp_path, seen):
     path, demonstrations = seen
     asked = ("risky_path", "--demonstrations", str(path), "--temperature", "2", "--prior", "5", "--out", "there")
     status, out, err = run(capsys, *asked)
@@ -94,7 +94,7 @@ def test_its_commands_can_be_run_again(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(("of", "name"), [("state_action", "(3, 0), up"), ("outcome", "(3, 0), up, to (2, 0)")])
-def test_rewards_of_actions_and_of_outcomes_by_a_gambler(capsys, of, name):
+def test_rewards_of_actions_and_of_outcomes_by_an_optimistic_demonstrator(capsys, of, name):
     args = (
         "--num-episodes",
         "30",
@@ -115,8 +115,8 @@ def test_rewards_of_actions_and_of_outcomes_by_a_gambler(capsys, of, name):
     assert name in out
 
 
-def test_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
-    """They win with the ticket that wins once in a hundred; and what came up is counted, not what should have."""
+def test_observed_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
+    """The ticket that wins with probability .01 wins here: observed outcomes are counted, not expected ones."""
     run(capsys, "lottery", "--num-episodes", "50", "--demonstrator", "free", "--of", "outcome", "--prior", "1")
     held = json.loads((tmp_path / "pgm-control-out/lottery-reward/reward.json").read_text(encoding="utf8"))
     visits = {row["name"]: row["visits"] for row in held["reward"]}

@@ -1,4 +1,4 @@
-"""The command line: what it prints, writes, refuses, and does not import."""
+"""The command line: its output, its files, its error messages, and its imports."""
 
 import contextlib
 import json
@@ -64,7 +64,7 @@ def test_python_m_is_the_same_command():
     assert "usage: pgm-control" in found.stdout
 
 
-def test_compare_prints_explains_writes_and_says_what_next(capsys, tmp_path):
+def test_compare_prints_explains_writes_and_suggests_the_next_command(capsys, tmp_path):
     status, out, err = run(capsys, "compare", "restaurant")
     assert (status, err) == (0, "")
     for row in ("free, exact", "free, fitted", "clamped, exact", "clamped, fitted"):
@@ -82,7 +82,7 @@ def test_compare_prints_explains_writes_and_says_what_next(capsys, tmp_path):
     assert max(map(len, words.splitlines())) <= 80
 
 
-def test_the_json_holds_the_numbers_and_how_to_get_them_again(capsys, tmp_path):
+def test_the_json_holds_the_numbers_and_the_command(capsys, tmp_path):
     args = [
         "compare",
         "lottery",
@@ -217,7 +217,7 @@ def test_arguments_of_the_wrong_kind_are_refused_by_the_parser(capsys):
 
 
 def interrupting(guide_to_interrupt):
-    """Progress during which Ctrl-C is pressed."""
+    """A progress function that presses Ctrl-C."""
 
     @contextlib.contextmanager
     def bar_over(total, label):
@@ -248,7 +248,7 @@ def test_ctrl_c_keeps_the_partial_fit(capsys, tmp_path, monkeypatch, guide, rows
     assert (tmp_path / "pgm-control-out" / "restaurant" / "comparison.png").exists()
 
 
-def test_ctrl_c_elsewhere_is_no_traceback(capsys, monkeypatch):
+def test_ctrl_c_outside_of_a_fit_prints_no_traceback(capsys, monkeypatch):
     def pressed(*_):
         raise KeyboardInterrupt
 
@@ -267,8 +267,8 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_an_optimum_that_svi_reaches_without_its_policy(capsys, monkeypatch):
-    """The ELBO does not see a pit that the guide never expects to be in; the true world does."""
+def test_an_untrained_policy_at_the_optimal_elbo_is_reported(capsys, monkeypatch):
+    """The ELBO does not depend on a pit that the guide never expects to enter; the true return does."""
     pit = TabularMDP(
         initial=[1.0, 0.0, 0.0],
         probability=[[[0.5, 0.5]] * 2, [[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2],
@@ -310,7 +310,7 @@ def test_the_environments_it_names_have_tables():
         assert hasattr(gymnasium.make(name).unwrapped, "P")
 
 
-def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
+def test_a_bar_is_shown_on_a_terminal_only(capsys, monkeypatch):
     run(capsys, "compare", "restaurant", "--num-steps", "2")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     _, _, err = run(capsys, "compare", "restaurant", "--num-steps", "2")
@@ -324,7 +324,7 @@ from pgm_control import Blocks, MarkovGuide
 
 
 class Still(MarkovGuide):
-    """The prior, warmed by one number."""
+    """The action prior, changed by one parameter."""
 
     def __init__(self, model):
         super().__init__(model)
@@ -339,7 +339,7 @@ class Still(MarkovGuide):
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-    """A module in the current folder."""
+    """The `module:name` of a guide in the current folder."""
     (tmp_path / "mine_own.py").write_text(MINE)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     yield "mine_own:Still"
@@ -347,7 +347,7 @@ def mine(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
+def test_bench_prints_writes_and_suggests_the_next_command(capsys, tmp_path, mine):
     args = ["--models", "lottery", "restaurant", "--guides", "free", "clamped", "--guide", mine, "--num-seeds", "1"]
     status, out, err = run(capsys, "bench", *args)
     assert (status, err) == (0, "")
@@ -367,7 +367,7 @@ def test_bench_prints_writes_and_says_what_next(capsys, tmp_path, mine):
         f"    pgm-control bench --models lottery restaurant --guides free clamped --guide {mine} --num-seeds 1\n"
         in page
     )
-    assert out.endswith("Next, see where the greatest delusion comes from:\n  pgm-control compare lottery\n")
+    assert out.endswith("Next, see where the largest delusion comes from:\n  pgm-control compare lottery\n")
     whole = (folder / "results.jsonl").read_bytes()
     assert run(capsys, "bench", *args)[1] == out
     assert (folder / "results.jsonl").read_bytes() == whole, "nothing was run again"
@@ -388,7 +388,7 @@ def test_bench_without_names_means_all(capsys, monkeypatch):
     assert asked["command"] == "pgm-control bench --guide a:B --guide c:D --num-seeds 3"
 
 
-def test_bench_proposes_more_steps(capsys, tmp_path):
+def test_bench_suggests_more_steps(capsys, tmp_path):
     _, out, _ = run(
         capsys, "bench", "--models", "risky_path", "--guides", "free", "--num-seeds", "1", "--num-steps", "30"
     )
@@ -399,13 +399,13 @@ def test_bench_proposes_more_steps(capsys, tmp_path):
 
 @pytest.fixture
 def keyboard():
-    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    """Restore the Ctrl-C handler of a terminal, also if the tests run in the background and ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_during_a_bench_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
+def test_ctrl_c_during_a_bench_prints_the_command_to_resume(capsys, tmp_path, monkeypatch, keyboard):
     @contextlib.contextmanager
     def bar_over(total, label):
         def press(step, metrics):
@@ -449,7 +449,7 @@ def test_mistakes_in_a_bench_are_one_line_too(capsys, tmp_path, mine, args, mess
     assert not (tmp_path / "pgm-control-out").exists()
 
 
-def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
+def test_a_bar_over_jobs_is_shown_on_a_terminal_only(capsys, monkeypatch):
     args = ["--models", "restaurant", "--guides", "clamped", "--num-seeds", "2", "--num-steps", "2"]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     _, _, err = run(capsys, "bench", *args)
@@ -457,7 +457,7 @@ def test_a_bar_over_jobs_on_a_terminal_alone(capsys, monkeypatch):
     assert "2/2" in err
 
 
-# The page, and the explorer
+# The report and the explorer
 
 
 def test_report_writes_one_page(capsys, tmp_path):

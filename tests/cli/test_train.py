@@ -1,4 +1,4 @@
-"""`pgm-control train` and `play`: what they write, print, refuse, and how a run goes on."""
+"""`pgm-control train` and `play`: their files, output and error messages, and how a run is resumed."""
 
 import contextlib
 import csv
@@ -42,7 +42,7 @@ PLAIN = [*NOISY, "--evaluate-every", "0"]
 
 
 class Painted(Noisy):
-    """It can draw itself."""
+    """An environment that renders images."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  as in Gymnasium
 
@@ -55,7 +55,7 @@ class Painted(Noisy):
 
 
 class Absent(gymnasium.Env):
-    """Needs what is not installed."""
+    """An environment that needs a missing package."""
 
     def __init__(self, render_mode=None):
         raise gymnasium.error.DependencyNotInstalled('Physics is not installed, run `pip install "physics"`')
@@ -81,7 +81,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """A second for each picture is too long, and so is waiting for the disk: no test cuts the power."""
+    """Skip the pictures, which take a second each, and the flushes to disk, which only matter in a power failure."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setattr(_train_command, "curve", lambda title, log, points, path: path.write_bytes(b"drawn"))
 
@@ -93,7 +93,7 @@ def drawn(quick, monkeypatch):
 
 @pytest.fixture
 def keyboard():
-    """Ctrl-C as it is at a terminal, also where the tests run in the background and ignore it."""
+    """Restore the Ctrl-C handler of a terminal, also if the tests run in the background and ignore Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -114,7 +114,7 @@ def without_time(path):
 
 
 def pressing(*at):
-    """Progress during which Ctrl-C is pressed: once at each of these steps, together if they are the same."""
+    """A progress function that presses Ctrl-C once at each of these steps, twice if a step is repeated."""
 
     @contextlib.contextmanager
     def bar_over(total, label):
@@ -128,7 +128,7 @@ def pressing(*at):
     return bar_over
 
 
-def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
+def test_train_writes_prints_and_suggests_the_next_command(capsys, tmp_path, drawn):
     status, out, err = run(
         capsys, *NOISY, "--total-steps", "60", "--evaluate-every", "20", "--num-evaluation-episodes", "3"
     )
@@ -146,7 +146,7 @@ def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
     points = rows(folder / "evaluations.csv")
     assert [int(point["step"]) for point in points] == [20, 40, 60]
     table = [line.split() for line in out.split("\n\n")[1].splitlines()]
-    assert table[0] == ["step", "return", "±", "error", "length", "seconds"]
+    assert table[0] == ["step", "return", "±", "s.e.", "length", "seconds"]
     assert [line[:2] for line in table[2:]] == [[p["step"], f"{float(p['mean']):.6g}"] for p in points]
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     facts = json.loads((folder / "run.json").read_text())
@@ -157,7 +157,7 @@ def test_train_writes_prints_and_says_what_next(capsys, tmp_path, drawn):
     assert (folder / "policy.pt").stat().st_size < (folder / "checkpoint.pt").stat().st_size
 
 
-def test_it_is_the_library(capsys, tmp_path):
+def test_the_command_and_the_library_agree(capsys, tmp_path):
     run(
         capsys,
         *PLAIN,
@@ -194,7 +194,7 @@ def test_its_command_reproduces_it(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("algorithm", _train_command.ALGORITHMS)
-def test_every_algorithm_trains_goes_on_and_plays(capsys, tmp_path, algorithm):
+def test_every_algorithm_trains_resumes_and_plays(capsys, tmp_path, algorithm):
     temperature = [] if algorithm == "sac" else ["--temperature", "0.5"]
     small = ["--option", "hidden=8"] if algorithm == "policy_gradient" else TINY
     args = ["train", algorithm, "FrozenLake-v1", *small, *temperature, "--seed", "1", "--out", "x"]
@@ -225,7 +225,7 @@ def test_help_names_every_algorithm(capsys):
         assert option in flat
 
 
-def test_ctrl_c_keeps_everything_and_says_how_to_go_on(capsys, tmp_path, monkeypatch, keyboard):
+def test_ctrl_c_saves_everything_and_prints_the_command_to_resume(capsys, tmp_path, monkeypatch, keyboard):
     args = [*NOISY, "--total-steps", "60", "--evaluate-every", "20", "--num-evaluation-episodes", "2"]
     assert run(capsys, *args, "--out", "through")[0] == 0
     with monkeypatch.context() as pressed:
@@ -278,7 +278,7 @@ def test_resume_can_make_more_steps_and_is_idle_when_all_are_made(capsys, tmp_pa
     assert json.loads((tmp_path / "x" / "run.json").read_text())["learn"]["total_steps"] == 70
 
 
-def test_play_says_what_it_earns_beside_training(capsys, tmp_path):
+def test_play_compares_the_return_with_training(capsys, tmp_path):
     run(capsys, *NOISY, "--total-steps", "40", "--evaluate-every", "40", "--out", "x", "--num-evaluation-episodes", "3")
     last = rows("x/evaluations.csv")[-1]
     status, out, err = run(capsys, "play", "x", "--num-episodes", "5")
@@ -291,15 +291,16 @@ def test_play_says_what_it_earns_beside_training(capsys, tmp_path):
     assert out.endswith("Next, let it learn longer:\n  pgm-control train --resume x --total-steps 80\n")
     drawn = run(capsys, "play", "x", "--num-episodes", "5", "--stochastic")[1]
     assert (
-        f"actions drawn from the policy:\n\n{SAC.load('x/checkpoint.pt').evaluate(5, 0, deterministic=False)}" in drawn
+        f"actions sampled from the policy:\n\n{SAC.load('x/checkpoint.pt').evaluate(5, 0, deterministic=False)}"
+        in drawn
     )
     assert run(capsys, "play", "x", "--num-episodes", "5", "--seed", "1")[1] != out
     run(capsys, "play", "x", "--num-episodes", "1")
     (tmp_path / "x" / "evaluations.csv").unlink()
-    assert "It was never evaluated in training." in run(capsys, "play", "x", "--num-episodes", "1")[1]
+    assert "The policy was never evaluated in training." in run(capsys, "play", "x", "--num-episodes", "1")[1]
 
 
-def test_play_of_an_unfinished_run_proposes_to_finish_it(capsys, monkeypatch, keyboard):
+def test_play_of_an_unfinished_run_suggests_to_finish_it(capsys, monkeypatch, keyboard):
     with monkeypatch.context() as pressed:
         pressed.setattr(cli, "bar_over", pressing(34))
         run(capsys, *PLAIN, "--total-steps", "60", "--out", "x")
@@ -307,7 +308,7 @@ def test_play_of_an_unfinished_run_proposes_to_finish_it(capsys, monkeypatch, ke
     assert out.endswith("Next, let it learn the 26 steps that are left:\n  pgm-control train --resume x\n")
 
 
-def test_play_makes_a_film(capsys, tmp_path):
+def test_play_writes_an_animation(capsys, tmp_path):
     run(capsys, "train", "sac", "test/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
     status, out, _ = run(capsys, "play", "x", "--num-episodes", "1", "--gif", "x.gif")
     assert status == 0
@@ -319,7 +320,7 @@ def test_play_makes_a_film(capsys, tmp_path):
     assert "`gif` is for environments that draw pictures, but test/Noisy-v0 does not" in err
 
 
-def test_a_film_without_pillow(monkeypatch):
+def test_an_animation_without_pillow_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
         film(SAC("test/Painted-v0", hidden=(8,)), "test/Painted-v0", 0, True, "x.gif")
@@ -359,7 +360,10 @@ def test_a_film_without_pillow(monkeypatch):
         (["--resume", "nowhere"], "`nowhere` must be the folder of a training run, but there is no such folder"),
         (["--resume", "."], "must be the folder of a training run, but there is no run.json"),
         (["--resume", "taken"], "`taken` must be the folder of a training run"),
-        (["--resume", "nowhere", "--seed", "3"], "With --resume all is as the run began, so --seed cannot be given"),
+        (
+            ["--resume", "nowhere", "--seed", "3"],
+            "With --resume all settings are those of the run, so --seed cannot be given",
+        ),
         (
             ["sac", "test/Noisy-v0", "--resume", "nowhere"],
             "so an algorithm cannot be given; --total-steps and --device can",
@@ -384,12 +388,12 @@ def test_a_device_that_torch_does_not_know_is_one_line(capsys):
 
 @pytest.fixture
 def made(capsys, tmp_path):
-    """A finished run."""
+    """The folder of a finished run."""
     run(capsys, *NOISY, "--total-steps", "40", "--evaluate-every", "0", "--out", "x")
     return tmp_path / "x"
 
 
-def test_a_run_is_never_written_over(capsys, made):
+def test_a_run_is_never_overwritten(capsys, made):
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     status, out, err = run(capsys, *NOISY, "--total-steps", "40", "--out", "x")
     assert (status, out) == (2, "")
@@ -447,7 +451,7 @@ def test_a_policy_of_another_kind_is_refused(capsys, made):
     assert "of kind 'SoftQLearning', but holds one of kind 'SAC'" in run(capsys, "train", "--resume", "x")[2]
 
 
-def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
+def test_a_failure_during_training_keeps_the_files(capsys, tmp_path):
     args = [
         *TINY,
         "--seed",
@@ -472,7 +476,7 @@ def test_trouble_on_the_way_keeps_what_there_is(capsys, tmp_path):
     status, _, err = run(capsys, "train", "sac", "test/Huge-v0", *args)
     assert (status, err.count("\n")) == (2, 1)
     assert "Lower the learning rate, or scale the rewards" in err
-    assert "What there is of the run is in y." in err
+    assert "The files of the run so far are in y." in err
     good = SAC.load("y/checkpoint.pt")
     assert 60 <= good.total_steps < 120
     assert all(torch.isfinite(each).all() for each in good.actor.parameters())
@@ -489,7 +493,7 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch, drawn):
 
 
 class Board:
-    """In the place of TensorBoard's writer."""
+    """A replacement of TensorBoard's writer."""
 
     def __init__(self, path, purge_step):
         self.path, self.purge, self.points = path, purge_step, []
@@ -534,7 +538,7 @@ def test_tensorboard_that_is_missing_is_reported_first(capsys, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
+def test_a_bar_is_shown_on_a_terminal_only(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     _, _, err = run(capsys, *NOISY, "--total-steps", "40", "--evaluate-every", "20", "--out", "x")
     assert "40/40" in err
@@ -542,7 +546,7 @@ def test_a_bar_is_shown_on_a_terminal_alone(capsys, monkeypatch):
     assert "evaluation=" in err
 
 
-def test_the_curve_draws_what_there_is(tmp_path):
+def test_the_curve_draws_the_available_columns(tmp_path):
     points = [EvaluationPoint(5, 0.1, 1.0, 0.5, 3.0), EvaluationPoint(10, 0.2, 2.0, float("inf"), 3.0)]
     log = [{"step": 5.0, "seconds": 0.1, "episodes": 0.0}, {"step": 10.0, "return": 1.5, "elbo": 2.0, "$x$": 1.0}]
     returns, *others = curve("a $ title", log, points, tmp_path / "x.svg").axes
@@ -553,7 +557,7 @@ def test_the_curve_draws_what_there_is(tmp_path):
     assert len(curve("nothing", [], []).axes) == 1
 
 
-def test_a_folder_plays_what_was_learned(capsys, made):
+def test_a_folder_plays_the_learned_policy(capsys, made):
     learner, policy = SAC.load(made / "checkpoint.pt"), RunFolder(made).policy(SAC)
     assert policy.total_steps == 40
     for name in ("actor", "critics"):

@@ -1,4 +1,4 @@
-"""The picture is a file that opens, touches nothing global, and has no text upon text."""
+"""The picture is a valid file, changes no global state, and has no overlapping text."""
 
 import itertools
 import sys
@@ -15,7 +15,7 @@ def compared(mdp, name="a problem", steps=30, temperature=1.0):
 
 
 def many(states=12, actions=9):
-    """Many faces and many actions, with names that are long, hold markup, or cannot be broken."""
+    """Many outcomes and many actions, with names that are long, contain markup, or cannot be broken."""
     names = [f"the {i}-th waiting room of the $second$ _floor_ & its corridor" for i in range(states - 1)]
     mdp = random_mdp(1, states=states, actions=actions, outcomes=states, horizon=4)
     return mdp.replace(
@@ -25,7 +25,7 @@ def many(states=12, actions=9):
 
 
 def worst_case():
-    """The extremes of length: rewards of many digits and both signs."""
+    """A problem with long labels: rewards of many digits and both signs."""
     mdp = gamble(3)
     return mdp.replace(reward=mdp.reward * 123456.789 - 7.0)
 
@@ -41,7 +41,7 @@ def forbidden():
 
 
 def texts(figure):
-    """What can be read, with the rectangle that it fills, in points of the canvas."""
+    """Return the visible texts, with their rectangles in points of the canvas."""
     from matplotlib.text import Text
 
     figure.canvas.draw()
@@ -79,14 +79,14 @@ def test_no_text_overlaps_and_none_leaves_the_page(problem):
     found = texts(figure)
     assert len(found) > 20
     for (one, box), (other, another) in itertools.combinations(found, 2):
-        assert not box.padded(-1.0).overlaps(another.padded(-1.0)), f"{one!r} lies on {other!r}"
+        assert not box.padded(-1.0).overlaps(another.padded(-1.0)), f"{one!r} overlaps {other!r}"
     page = figure.bbox
     for text, box in found:
         inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
         assert inside, f"{text!r} leaves the page"
 
 
-def test_it_writes_a_png_and_touches_nothing_global(tmp_path):
+def test_it_writes_a_png_and_changes_no_global_state(tmp_path):
     import matplotlib
     from matplotlib._pylab_helpers import Gcf
 
@@ -97,7 +97,7 @@ def test_it_writes_a_png_and_touches_nothing_global(tmp_path):
     assert content.endswith(b"IEND\xaeB`\x82")
     assert [path.name for path in tmp_path.iterdir()] == ["restaurant.png"]
     assert dict(matplotlib.rcParams) == before
-    assert not Gcf.get_all_fig_managers(), "pyplot has been told of the figure"
+    assert not Gcf.get_all_fig_managers(), "the figure is registered with pyplot"
 
 
 @pytest.mark.parametrize(("suffix", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
@@ -106,7 +106,7 @@ def test_the_suffix_chooses_the_format(tmp_path, suffix, start):
     assert (tmp_path / f"restaurant.{suffix}").read_bytes().startswith(start)
 
 
-def test_it_shows_the_numbers_that_it_names():
+def test_the_picture_shows_the_exact_numbers():
     found = compared(restaurant(), "restaurant", steps=2000)
     said = [text for text, _ in texts(picture(found))]
     assert f"restaurant (T = 1, τ = 1)\n{found.explanation.headline}." in said
@@ -114,10 +114,10 @@ def test_it_shows_the_numbers_that_it_names():
         assert number in said
     assert "spectacular dinner\nreward 8" in said
     assert "free guide; log p(O) = 6.515 nats" in said
-    assert not any("◇" in text for text in said), "the fitted guides are where the exact ones are"
+    assert not any("◇" in text for text in said), "the fitted guides agree with the exact ones"
 
 
-def test_a_fit_that_is_elsewhere_is_reported():
+def test_a_fit_away_from_the_exact_value_is_marked():
     said = [text for text, _ in texts(picture(compared(restaurant(), steps=2)))]
     assert any("(◇ " in text for text in said)
 
@@ -131,7 +131,7 @@ def test_bars_end_at_the_exact_numbers():
     ]
 
 
-def test_long_lists_are_cut_short_and_lose_no_probability():
+def test_long_lists_are_cut_and_keep_the_total_probability():
     axes = picture(compared(many())).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) == 5

@@ -1,4 +1,4 @@
-"""Every picture shows the exact numbers, draws where it is told to, touches nothing global, and has no text on text."""
+"""Every plot shows the exact numbers, draws into the given Axes only, and has no overlapping text."""
 
 import itertools
 import math
@@ -54,11 +54,11 @@ from pgm_control.text.wording import state_label
 from pgm_control.trajectories.beliefs import believed_event, tilted_events
 from pgm_control.trajectories.tabulate import tabulate
 
-pytestmark = pytest.mark.slow  # against the sources alone
+pytestmark = pytest.mark.slow  # run against the sources only
 
 
 def many(states=12, actions=4):
-    """Many faces and many actions, with names that are long, hold markup, or cannot be broken."""
+    """Many outcomes and many actions, with names that are long, contain markup, or cannot be broken."""
     names = [f"the {i}-th waiting room of the $second$ _floor_ & its corridor" for i in range(states - 1)]
     mdp = random_mdp(1, states=states, actions=actions, outcomes=states, horizon=4)
     return mdp.replace(
@@ -69,7 +69,7 @@ def many(states=12, actions=4):
 
 
 def forbidden():
-    """Some outcomes are forbidden: values, returns and the ledger hold infinities."""
+    """Some outcomes are forbidden: values, returns and the ledger contain infinities."""
     return TabularMDP(
         [1.0, 0.0],
         [[[0.5, 0.5], [0.5, 0.5]], [[1.0, 0.0]] * 2],
@@ -80,7 +80,7 @@ def forbidden():
 
 
 def worst_case():
-    """The extremes of length: rewards of many digits and both signs."""
+    """A problem with long labels: rewards of many digits and both signs."""
     mdp = gamble(3)
     return mdp.replace(reward=mdp.reward * 123456.789 - 7.0)
 
@@ -102,7 +102,7 @@ PROBLEMS = {
 
 
 def learning(level, evaluated=True):
-    """A made-up course of learning."""
+    """An artificial training run."""
     steps = range(0, 5001, 500)
     points = [EvaluationPoint(n, 1.0, level - 30 * math.exp(-n / 2000), 1.5, 20.0) for n in steps] if evaluated else []
     log = tuple({"step": float(n), "return": level - n / 100, "loss": 1.0} for n in steps)
@@ -110,7 +110,7 @@ def learning(level, evaluated=True):
 
 
 def _curves(model, **to):
-    """Free, clamped and half way, all the way of two decades of temperature, beside a level."""
+    """Values at β = 0, 0.5 and 1 over two decades of temperature, with a constant level."""
     x, rows = np.geomspace(0.1, 10, 7), {"clamped guide": [], "half way between the two": [], "free guide": []}
     for scale in x:
         other = TabularModel(model.mdp, scale * model.temperature)
@@ -123,7 +123,7 @@ def _curves(model, **to):
 
 
 def pictures(name):
-    """Every function, ready to be called with `style` and with `ax` or `axes`; with how many Axes it draws into."""
+    """Return every plot function, to be called with `style` and `ax` or `axes`, and its number of Axes."""
     build, tau = PROBLEMS[name]
     model = TabularModel(build(), tau)
     mdp, free, clamped = model.mdp, infer(model, 1.0), infer(model, 0.0)
@@ -136,8 +136,8 @@ def pictures(name):
     returns = {each: return_distribution(model, guide) for each, guide in (("free", free), ("clamped", clamped))}
     returns["half way between the two"] = return_distribution(model, infer(model, 0.5))
     learnings = {"soft actor-critic": learning(-9.0), "soft Q-learning": learning(-8.9), "free": learning(-9.1, False)}
-    values = torch.nan_to_num(clamped.v[0], neginf=0.0)  # in place of rewards of states: as many, and as long
-    learned = {"clamped": values + 3.0, "free": 0.8 * values, "someone else with a long name": -values}
+    values = torch.nan_to_num(clamped.v[0], neginf=0.0)  # instead of rewards of states
+    learned = {"clamped": values + 3.0, "free": 0.8 * values, "another one with a long name": -values}
     names = [state_label(mdp, s) for s in range(mdp.num_states)]
     found = {
         "recovered_reward": (1, lambda **to: plot.recovered_reward(values, learned, names=names, **to)),
@@ -169,7 +169,7 @@ def pictures(name):
 
 
 def texts(figure):
-    """What can be read, with the rectangle that it fills, in dots of the canvas."""
+    """Return the visible texts, with their rectangles in dots of the canvas."""
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
@@ -185,7 +185,7 @@ def texts(figure):
                     ticks |= {tick.label1, tick.label2}
     found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
     shown = {id(text): text for text in found if text not in ticks}
-    # of an annotation without its arrow
+    # the rectangle of an annotation, without its arrow
     return [(text.get_text(), Text.get_window_extent(text, renderer)) for text in shown.values()]
 
 
@@ -193,7 +193,7 @@ def check_words(figure, what):
     found = texts(figure)
     assert len(found) > 5, what
     for (one, box), (other, another) in itertools.combinations(found, 2):
-        assert not box.padded(-1.0).overlaps(another.padded(-1.0)), f"{what}: {one!r} lies on {other!r}"
+        assert not box.padded(-1.0).overlaps(another.padded(-1.0)), f"{what}: {one!r} overlaps {other!r}"
     page = figure.bbox.padded(1.0)
     for text, box in found:
         inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
@@ -201,13 +201,13 @@ def check_words(figure, what):
 
 
 def drawn(name, picture, **to):
-    """The Axes of a picture, as a list."""
+    """Return the Axes of a plot, as a list."""
     return list(np.ravel(np.asarray(pictures(name)[picture][1](**to), dtype=object)))
 
 
 @pytest.mark.parametrize(("problem", "style"), [*zip(PROBLEMS, itertools.cycle(("slide", "paper")), strict=False)])
 def test_no_text_overlaps_and_none_leaves_the_page(problem, style):
-    every = {"many": 1, "frozen_lake_8x8": 2}.get(problem, 3)  # of most problems every third picture, in turn
+    every = {"many": 1, "frozen_lake_8x8": 2}.get(problem, 3)  # for most problems every third plot, in turn
     for what, (count, draw) in list(pictures(problem).items())[list(PROBLEMS).index(problem) // 2 % every :: every]:
         panels = list(np.ravel(np.asarray(draw(style=style), dtype=object)))
         assert len(panels) == count
@@ -217,7 +217,7 @@ def test_no_text_overlaps_and_none_leaves_the_page(problem, style):
             assert panel.get_title(loc="left"), f"{what} has no title"
 
 
-def test_it_draws_into_the_axes_given_and_no_others():
+def test_plots_draw_into_the_given_axes_only():
     import matplotlib
     from matplotlib._pylab_helpers import Gcf
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -235,7 +235,7 @@ def test_it_draws_into_the_axes_given_and_no_others():
         if count > 1:
             check_words(figure, what)
     assert dict(matplotlib.rcParams) == before
-    assert not Gcf.get_all_fig_managers(), "pyplot has been told of a figure"
+    assert not Gcf.get_all_fig_managers(), "a figure is registered with pyplot"
 
 
 def _takes_one(what):
@@ -265,7 +265,7 @@ def cliff():
 # Learned rewards ----------------------------------------------------------------------------------------------------
 
 
-def test_a_learned_reward_is_moved_to_the_true_mean_of_what_counts():
+def test_a_learned_reward_is_shifted_to_the_weighted_true_mean():
     axes = plot.recovered_reward([1.0, 2.0, 6.0], {"clamped": [11.0, 12.0, 0.0]}, names="abc", weights=[1.0, 1.0, 0.0])
     rows = {line.get_label(): np.asarray(line.get_xdata(), dtype=float) for line in axes.lines}
     np.testing.assert_allclose(rows["true"], [1.0, 2.0, 6.0])
@@ -274,7 +274,7 @@ def test_a_learned_reward_is_moved_to_the_true_mean_of_what_counts():
     assert list(kept.lines[0].get_xdata()) == [5.0, 5.0]
 
 
-def test_maps_of_learned_rewards_share_their_shades(lake):
+def test_maps_of_learned_rewards_share_one_colour_scale(lake):
     true = torch.arange(17.0)
     axes = plot.recovered_reward_maps(lake.mdp, true, {"learned": 2 * true})
     limits = {each.images[0].get_clim() for each in axes}
@@ -289,7 +289,7 @@ def test_a_state_that_is_never_visited_is_marked(lake):
     weights = torch.isfinite(learned).double()
     axes = plot.recovered_reward_maps(lake.mdp, true, {"learned": learned}, weights=weights)
     of_end = [next(text.get_text() for text in each.texts if "ended" in text.get_text()) for each in axes]
-    assert of_end == ["ended: 16", "ended: never met"]
+    assert of_end == ["ended: 16", "ended: never visited"]
 
 
 # Maps ---------------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_a_state_that_is_never_visited_is_marked(lake):
 
 @pytest.mark.parametrize("size", ["4x4", "8x8"])
 @pytest.mark.parametrize("build", [frozen_lake, frozen_lake_twin])
-def test_holes_and_goals_are_read_off_the_tables_of_lakes(size, build):
+def test_holes_and_goals_of_lakes_are_inferred_from_the_tables(size, build):
     found = plot.layout_of(build(size, horizon=3))
     rows = [row.tobytes().decode() for row in gymnasium.make("FrozenLake-v1", map_name=size).unwrapped.desc]  # pyright: ignore[reportAttributeAccessIssue]
     letters = {"H": "hazard", "G": "goal"}
@@ -308,14 +308,14 @@ def test_holes_and_goals_are_read_off_the_tables_of_lakes(size, build):
 
 
 @pytest.mark.parametrize("build", [slippery_cliff, slippery_cliff_twin])
-def test_the_cliff_is_a_hazard_and_its_end_the_goal(build):
+def test_the_cliff_is_a_hazard_and_the_cell_after_it_is_the_goal(build):
     found = plot.layout_of(build(5))
     assert dict(found.kinds) == {(3, 11): "goal", **{(3, j): "hazard" for j in range(1, 11)}}
     assert found.starts == {(3, 0)}
     assert (found.rows, found.columns) == (4, 12)
 
 
-def test_actions_go_where_the_tables_take_them():
+def test_directions_of_actions_follow_the_tables():
     for mdp, expected in (
         (frozen_lake(horizon=2), [(0, -1), (1, 0), (0, 1), (-1, 0)]),
         (slippery_cliff(2), [(-1, 0), (0, 1), (1, 0), (0, -1)]),
@@ -324,8 +324,8 @@ def test_actions_go_where_the_tables_take_them():
         assert directions(mdp, plot.layout_of(mdp).cells) == expected
 
 
-def test_a_cell_that_only_holds_walkers_back_is_a_wall_and_an_action_may_stay():
-    """A corridor of four cells, of which nobody enters the third; the last action waits."""
+def test_a_cell_that_is_never_entered_is_a_wall_and_an_action_can_stay():
+    """A corridor of four cells: the third is never entered, and the last action waits."""
     to = [[0, 1, 0], [0, 1, 1], [2, 2, 2], [3, 3, 3]]
     mdp = TabularMDP.from_dense(
         [1.0, 0.0, 0.0, 0.0],
@@ -343,8 +343,8 @@ def test_a_cell_that_only_holds_walkers_back_is_a_wall_and_an_action_may_stay():
     assert len(rings) == 1
 
 
-def test_a_map_is_drawn_by_the_layout_whatever_states_are_called():
-    """Turned by a quarter and called otherwise, all that is drawn turns with it."""
+def test_a_map_follows_the_layout_and_not_the_state_names():
+    """If the layout is rotated by 90 degrees and states are renamed, the drawing rotates too."""
     mdp = frozen_lake(horizon=3)
     assert mdp.layout is not None
     cells = tuple(cell and (cell[1], 7 - cell[0]) for cell in mdp.layout)
@@ -357,7 +357,7 @@ def test_a_map_is_drawn_by_the_layout_whatever_states_are_called():
     assert not plot.has_layout(mdp.replace(layout=None))
 
 
-def test_text_says_what_the_cells_of_a_layout_are():
+def test_text_gives_the_kinds_of_the_cells_of_a_layout():
     found = plot.layout_of(risky_path().replace(layout=[(0, 1), (0, 0), (1, 1), (1, 0)]), ["FS", "HG"])
     assert found.cells == ((0, 1), (0, 0), (1, 1), (1, 0))
     assert found.kinds == {(1, 0): "hazard", (1, 1): "goal"}
@@ -375,7 +375,7 @@ def test_worlds_of_an_ensemble_are_drawn_side_by_side():
     assert found.kinds == {**alone.kinds, **apart, **beside}
 
 
-def test_the_map_may_be_given_as_text():
+def test_the_map_can_be_given_as_text():
     mdp = risky_path()
     found = plot.layout_of(mdp, ["SF", "#G", "F#"])
     assert found.cells == ((0, 0), (0, 1), (1, 1), (2, 0))
@@ -393,12 +393,12 @@ def test_the_map_may_be_given_as_text():
         (["SFFF", "FFFG"], "Mark walls by '#'"),
     ],
 )
-def test_a_problem_without_a_grid_says_what_to_do(layout, words):
+def test_the_error_for_a_problem_without_a_grid_names_the_remedy(layout, words):
     with pytest.raises(InvalidArgument, match=words):
         plot.layout_of(risky_path(), layout)
 
 
-def test_arrows_are_roots_of_probabilities_and_the_shade_is_the_value(lake):
+def test_arrow_lengths_are_roots_of_probabilities_and_the_shade_is_the_value(lake):
     clamped = infer(lake, 0.0)
     axes, grid = plot.policy_map(lake, clamped, t=3), plot.layout_of(lake.mdp)
     image = axes.images[0].get_array()
@@ -428,7 +428,7 @@ def test_free_and_clamped_share_one_scale(lake):
 
 
 @pytest.mark.parametrize("shade", ["imagined visits", "true visits"])
-def test_visits_are_those_imagined_or_true(lake, shade):
+def test_the_shade_is_the_imagined_or_the_true_visits(lake, shade):
     free, grid = infer(lake, 1.0), plot.layout_of(lake.mdp)
     image = plot.policy_map(lake, free, shade=shade).images[0].get_array()
     guide = free if shade == "imagined visits" else TabularPolicy.of(free)
@@ -438,7 +438,7 @@ def test_visits_are_those_imagined_or_true(lake, shade):
             assert float(image[cell]) == pytest.approx(float(visits[s]), abs=1e-12)
 
 
-def test_what_lies_beside_the_map_is_named_with_its_number():
+def test_states_beside_the_map_are_named_with_their_numbers():
     model = TabularModel(windy_bridge())
     clamped = infer(model, 0.0)
     said = [text for text, _ in texts(plot.policy_map(model, clamped, shade="true visits").figure)]
@@ -450,7 +450,7 @@ def test_what_lies_beside_the_map_is_named_with_its_number():
 
 
 @pytest.mark.parametrize("build", [restaurant, slippery_cliff, many])
-def test_bars_are_the_true_and_the_believed_probabilities_the_most_tilted_event_first(build):
+def test_bars_are_true_and_believed_probabilities_with_the_most_tilted_event_first(build):
     model = TabularModel(build())
     events = tilted_events(model, infer(model, 1.0), 2)
     true, believed = plot.outcomes(model, max_rows=2).containers
@@ -465,7 +465,7 @@ def test_bars_are_the_true_and_the_believed_probabilities_the_most_tilted_event_
     assert [event.tilt for event in events] == sorted((event.tilt for event in events), reverse=True)
 
 
-def test_one_event_may_be_asked_for():
+def test_one_event_can_be_chosen():
     model = TabularModel(restaurant())
     axes = plot.outcomes(model, state=0, action=1)
     outcomes = believed_event(model, infer(model, 1.0), 0, 1).outcomes
@@ -499,7 +499,7 @@ def test_heatmaps_hold_the_tables(lake):
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5, 40])
-def test_time_has_whole_steps(horizon):
+def test_ticks_of_time_are_whole_steps(horizon):
     lake = frozen_lake(horizon=horizon)
     for axes in plot.policy_heatmap(infer(TabularModel(lake, 0.1), 0.0), actions=[0]):
         axes.figure.draw_without_rendering()
@@ -514,7 +514,7 @@ def test_time_has_whole_steps(horizon):
 
 
 def _stairs(axes):
-    """What the patches of a picture over time hold: values, edges, baseline."""
+    """Return the data of the patches of a plot over time: values, edges, baseline."""
     return [patch.get_data() for patch in axes.patches]
 
 
@@ -522,7 +522,7 @@ def _heights(axes):
     return [each.values - each.baseline for each in _stairs(axes)]
 
 
-def test_steps_stacked_are_the_gap_of_each_step(cliff):
+def test_stacked_blocks_sum_to_the_gap_of_each_step(cliff):
     account = ledger(cliff, infer(cliff, 0.0))
     axes = plot.ledger_over_time(account)
     heights = _heights(axes)
@@ -533,7 +533,7 @@ def test_steps_stacked_are_the_gap_of_each_step(cliff):
     assert second.baseline == pytest.approx(first.values)
 
 
-def test_a_start_that_is_tilted_and_survival_are_drawn_too():
+def test_the_start_and_survival_blocks_are_drawn():
     model = TabularModel(random_mdp(2, states=4, horizon=6, discount=0.8))
     account = ledger(model, infer(model, 0.0))
     axes = plot.ledger_over_time(account)
@@ -545,7 +545,7 @@ def test_a_start_that_is_tilted_and_survival_are_drawn_too():
     )
 
 
-def test_infinite_entries_are_said_to_be():
+def test_infinite_entries_are_labelled():
     model = TabularModel(forbidden())
     account = ledger(model, infer(model, 0.0))
     assert account.gap == math.inf
@@ -555,7 +555,7 @@ def test_infinite_entries_are_said_to_be():
 
 
 @pytest.mark.parametrize("block", ["all", "policy", "dynamics"])
-def test_the_map_and_the_bars_of_the_ledger_sum_to_it(cliff, block):
+def test_the_map_and_the_bars_of_the_ledger_sum_to_the_gap(cliff, block):
     account = ledger(cliff, infer(cliff, 0.0))
     total = account.gap if block == "all" else getattr(account.totals, block)
     grid = plot.layout_of(cliff.mdp)
@@ -585,7 +585,7 @@ def test_lines_of_delusion_go_from_true_to_imagined():
     assert {"7.104", "3.996", "5.071"} <= set(said)
 
 
-def test_a_comparison_is_drawn_whole():
+def test_all_guides_of_a_comparison_are_drawn():
     found = compare(TabularModel(restaurant()), num_steps=3, seed=0)
     labels = [label.get_text() for label in plot.imagined_and_true(found).get_yticklabels()]
     assert labels == list(found.scorecard.scores)
@@ -593,7 +593,7 @@ def test_a_comparison_is_drawn_whole():
     assert {"free", "clamped"} <= {line.get_label() for line in curves.get_lines()}
 
 
-def test_the_dial_shows_the_frontier_in_rising_order():
+def test_the_dial_sweep_shows_the_frontier_by_increasing_beta():
     model = TabularModel(restaurant())
     found = frontier(model, [1.0, 0.0, 0.3, -1.0])
     flip = critical_optimism(model, "hungry")
@@ -614,14 +614,14 @@ def test_the_dial_shows_the_frontier_in_rising_order():
         assert any(np.allclose(vertex, (point.optimism, point.mean)) for vertex in path)
 
 
-def test_the_band_may_be_a_deviation_or_none():
+def test_the_band_can_be_a_deviation_or_none():
     found = frontier(TabularModel(restaurant()), [0.0, 1.0], cvar_level=None)
     path = plot.dial_sweep(found)[0].collections[0].get_paths()[0].vertices
     assert any(np.allclose(each, (0.0, found.points[0].mean - found.points[0].deviation)) for each in path)
     assert not plot.dial_sweep(found, band="none")[0].collections
 
 
-def test_temperatures_show_what_inference_and_evaluation_say():
+def test_the_temperature_sweep_equals_inference_and_evaluation():
     model = TabularModel(restaurant())
     returns, entropy = plot.temperature_sweep(model, [2.0, 0.5, 1.0])
     for name, optimism in (("free", 1.0), ("clamped", 0.0)):
@@ -664,7 +664,7 @@ def test_the_curve_of_a_distribution_rises_by_its_probabilities():
     assert list(mark.get_xdata()) == [found.mean]
 
 
-def test_a_return_that_may_be_minus_infinity_stands_at_the_left():
+def test_a_return_of_minus_infinity_is_drawn_at_the_left_edge():
     found = return_distribution(TabularModel(forbidden()), infer(TabularModel(forbidden()), 0.5))
     assert found.values[0] == -math.inf
     axes = plot.return_distributions(found)
@@ -672,7 +672,7 @@ def test_a_return_that_may_be_minus_infinity_stands_at_the_left():
     assert heights[:-1] == pytest.approx(found.probability.cumsum(0).numpy())
 
 
-def test_learning_is_what_was_evaluated_or_else_trained():
+def test_learning_curves_show_evaluations_or_else_training_returns():
     both = {"SAC": learning(-9.0), "other": learning(-8.0, evaluated=False)}
     axes = plot.learning_curves(both, exact=-8.8)
     lines = {line.get_label(): line for line in axes.get_lines()}
@@ -692,7 +692,7 @@ def test_looks_differ_without_colour():
     assert looks[:2] == [FREE, CLAMPED]
 
 
-def test_colours_of_numbers_are_greys_that_rise():
+def test_colour_maps_have_monotone_grey_levels():
     from pgm_control.plot.labels import full, pale
 
     weights = np.array([0.2126, 0.7152, 0.0722])
@@ -709,7 +709,7 @@ def test_slides_have_larger_type_and_thicker_lines():
     assert float(large.get_lines()[0].get_linewidth()) > 1.5 * float(small.get_lines()[0].get_linewidth())
 
 
-def test_names_are_not_mathematics():
+def test_names_are_not_rendered_as_mathematics():
     mdp = restaurant().replace(state_names=("$a_1$", "$b$", "$c$", "$d"))
     axes = plot.value_heatmap(infer(TabularModel(mdp), 1.0))
     label = next(text for text, _ in texts(axes.figure) if "a_1" in text)
@@ -719,7 +719,7 @@ def test_names_are_not_mathematics():
 
 @laws
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.01, 0.3))
-def test_labels_are_moved_apart_in_order_and_no_further(positions, apart):
+def test_labels_are_moved_apart_in_order_by_the_least_amount(positions, apart):
     found = spread(positions, apart)
     order = sorted(range(len(positions)), key=lambda i: positions[i])
     rising = [found[i] for i in order]
@@ -764,7 +764,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.policy_maps(m, {}), "`guides` must name at least one"),
         (lambda m: plot.state_map(m.mdp, torch.zeros(3), "x"), "one number for each of the 17 states"),
         (lambda m: plot.ledger_map(ledger(m, infer(m, 1.0)), block="reward"), "`block` must be 'all' or one of"),
-        (lambda m: plot.ledger_bars(ledger(m, infer(m, 1.0)), max_states=0), "`most` must be a whole number"),
+        (lambda m: plot.ledger_bars(ledger(m, infer(m, 1.0)), max_states=0), "`max_states` must be a whole number"),
         (lambda m: plot.imagined_and_true({}), "not empty"),
         (lambda m: plot.recovered_reward([1.0], {}, names=["a"]), "`recovered` must name at least one"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0, 2.0]}, names=["a"]), "`recovered\\['x'\\]` must be a row"),
@@ -797,7 +797,7 @@ def test_curves_hold_the_numbers_and_gaps_and_keep_the_looks_of_guides():
     assert list(free.get_xdata()) == x
     assert np.array_equal(free.get_ydata(), [1.0, math.nan, 3.0], equal_nan=True)
     assert list(other.get_ydata()) == [1.0, 2.0, 3.0]
-    assert (free.get_markevery(), other.get_markevery()) == ([0, 2], [0, 1, 2]), "what stands alone is a mark"
+    assert (free.get_markevery(), other.get_markevery()) == ([0, 2], [0, 1, 2]), "an isolated number is a mark"
     assert set(best.get_ydata()) == {5.0}
     assert (free.get_color(), free.get_marker()) == (FREE.color, FREE.marker)
     assert [each.get_label() for each in axes.get_lines()] == ["free guide", "other", "best"]
@@ -828,7 +828,7 @@ def test_curves_on_logarithmic_axes(logarithmic):
         ({"logarithmic": "y"}, "`rows` and `levels` must be positive"),
     ],
 )
-def test_curves_say_what_is_wrong(wrong, words):
+def test_curves_refuse_wrong_arguments(wrong, words):
     given: Any = {"x": [1.0, 2.0], "rows": {"a": [0.0, 1.0]}, "across": "x", "up": "y"} | wrong
     with pytest.raises(InvalidArgument, match=words):
         plot.curves(**given)

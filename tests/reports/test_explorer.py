@@ -1,4 +1,4 @@
-"""The page has the answers of the Python package, works without a mouse or a network, and fits."""
+"""The page has the results of the Python package, works without a mouse or a network, and fits the screen."""
 
 import base64
 import json
@@ -38,12 +38,12 @@ from pgm_control.reports.explorer import page as _explore
 from pgm_control.reports.explorer.problem_data import coded, problem_data
 
 AGREE = 1e-9
-SETTINGS = 210  # in all, of the zoo and of random problems
+SETTINGS = 210  # in total, for the zoo and random problems
 DRAWN = "a grid that you draw"
 
 
 def random_problem(seed):
-    """Impossible faces, masked actions, forbidden outcomes, a discount and a final reward, each in some."""
+    """A random problem, with impossible or forbidden outcomes, masked actions, a discount or a final reward in some."""
     r = np.random.default_rng(seed)
     states, actions, outcomes = (int(r.integers(1, most)) for most in (7, 4, 5))
     shape = (states, actions, outcomes)
@@ -69,7 +69,7 @@ def random_problem(seed):
 
 
 class Reader(HTMLParser):
-    """Elements with their attributes, and the text of the data element."""
+    """A parser that records elements with their attributes, and the text of the data element."""
 
     def __init__(self):
         super().__init__()
@@ -95,7 +95,7 @@ def parsed(page):
 # Without a browser
 
 
-def test_page_holds_everything_it_needs_and_names_no_address():
+def test_the_page_is_self_contained_and_has_no_url():
     page = explorer_page()
     assert len(page.encode()) < 300_000
     assert not re.search(r"\b(?:https?|ftp|wss?)://|[\"'(]//[\w.-]+\.\w{2,}/|@import|url\((?!#)", page)
@@ -107,7 +107,7 @@ def test_page_holds_everything_it_needs_and_names_no_address():
     assert "default-src 'none'" in page
 
 
-def test_every_script_of_the_folder_is_in_the_page_and_readable_in_one_go():
+def test_every_script_of_the_folder_is_in_the_page_and_short():
     folder = Path(_explore.__file__).parent
     assert sorted(_explore._SCRIPTS) == sorted(each.name for each in folder.glob("*.js"))
     assert all(len(each.read_text().splitlines()) <= 300 for each in folder.glob("*.js"))
@@ -117,7 +117,7 @@ def test_a_name_cannot_end_the_data_or_become_markup():
     awful = "<!--<script </script ></script><img src=x onerror=alert(1)>&amp;\u2028{{script}}"
     mdp = restaurant().replace(action_names=(awful, "b"), state_names=("a", awful, "c", "d"))
     reader = parsed(explorer_page(mdp, name=awful))
-    assert not set("<>&") & set(reader.data)  # what browsers make of half a tag differs
+    assert not set("<>&") & set(reader.data)  # browsers treat incomplete tags differently
     data = json.loads(reader.data)
     assert data["start"] == awful
     assert data["problems"][0]["stateNames"][1] == awful
@@ -125,7 +125,7 @@ def test_a_name_cannot_end_the_data_or_become_markup():
     assert sum(tag == "script" for tag, _ in reader.elements) == 2
 
 
-def test_the_zoo_is_there_and_an_own_problem_comes_first():
+def test_the_page_contains_the_zoo_and_starts_with_the_given_problem():
     data = json.loads(parsed(explorer_page(lottery(), name="lottery")).data)
     assert [each["name"] for each in data["problems"]] == ["lottery (yours)", *zoo()]
     assert json.loads(parsed(explorer_page("risky_path")).data)["start"] == "risky_path"
@@ -142,7 +142,7 @@ def test_coded_tables_are_the_tables(name):
     assert coded(torch.tensor([1.5, -torch.inf, 1.5]))["values"] == [1.5, "-Infinity"]
 
 
-def test_the_map_is_that_of_the_layout():
+def test_the_map_follows_the_layout():
     mdp = windy_bridge().replace(state_names=None)
     assert mdp.layout is not None
     found = problem_data("bridge", mdp, "")["layout"]
@@ -157,7 +157,7 @@ def test_the_map_is_that_of_the_layout():
     assert problem_data("bridge", mdp.replace(layout=[(20, 20), *[None] * 16]), "")["layout"] is None, "too large"
 
 
-def test_what_is_too_large_or_unknown_is_refused_with_the_remedy():
+def test_problems_that_are_too_large_or_unknown_are_refused_with_the_remedy():
     states = 700
     large = TabularMDP.from_dense(
         np.eye(states)[0], np.roll(np.eye(states), 1, 1)[:, None], np.random.default_rng(0).random((states, 1)), 5
@@ -212,7 +212,7 @@ def url(tmp_path_factory):
 
 @pytest.fixture
 def open_page(browser, url):
-    """Opens the page; at the end nothing may have been asked of the network or said on the console."""
+    """Open the page; at the end there must be no network request and no console message."""
     contexts, asked, said = [], [], []
 
     def opened(address=url, **options):
@@ -243,8 +243,8 @@ SEND = """(settings) => {
   const { problem, guides, of, ledger } = explorer.now;
   const flat = (array) => btoa(Array.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
     (each) => String.fromCharCode(each)).join(""));
-  const { q, v, logPolicy, logDice, logInitial, objective } = guides.beta;
-  const tables = { q, v, logPolicy, logDice, logInitial, policyByStep: ledger.beta.byStep.policy,
+  const { q, v, logPolicy, logDynamics, logInitial, objective } = guides.beta;
+  const tables = { q, v, logPolicy, logDynamics, logInitial, policyByStep: ledger.beta.byStep.policy,
     dynamicsByStep: ledger.beta.byStep.dynamics, survivalByStep: ledger.beta.byStep.survival };
   const numbers = (each) => [each.imagined, each.trueReturn, each.delusion, each.entropy, each.elbo];
   return {
@@ -258,7 +258,7 @@ INJECT = "(data) => { explorer.problems.set(data.name, Problems.read(data)); exp
 
 
 def until(page, condition):
-    """Waits for it; Playwright's own way is refused by the page, which lets no text be run as a program."""
+    """Wait for the condition; the page's policy forbids the evaluation of text, which Playwright's own method needs."""
     for _ in range(400):
         if page.evaluate(condition):
             return
@@ -283,7 +283,7 @@ def alike(ours, theirs, what):
 
 
 def same_answers(found, model, beta, kinds=("beta", "free", "clamped")):
-    """The page's numbers are those of `infer`, `evaluate` and `ledger`."""
+    """Check that the page's numbers are those of `infer`, `evaluate` and `ledger`."""
     mdp, guide = model.mdp, infer(model, beta)
     tables, possible = found["tables"], (mdp.probability > 0).flatten()
     dynamics = guide.dynamics.flatten(1)[:, possible]
@@ -297,7 +297,7 @@ def same_answers(found, model, beta, kinds=("beta", "free", "clamped")):
         alike(tables[name], table.flatten(), name)
     alike(np.exp(tables["logPolicy"]), guide.policy.flatten(), "policy")
     alike(np.exp(tables["logInitial"]), guide.initial, "initial")
-    ours = np.exp(tables["logDice"])
+    ours = np.exp(tables["logDynamics"])
     alike(np.tile(ours, len(dynamics)) if len(ours) == dynamics.shape[1] else ours, dynamics.flatten(), "dynamics")
     alike(found["objective"], guide.objective, "objective")
     alike(found["totals"], account.totals, "totals")
@@ -308,7 +308,7 @@ def same_answers(found, model, beta, kinds=("beta", "free", "clamped")):
         alike(found["scores"][kind], numbers, f"scores of {kind}")
 
 
-def test_hundreds_of_random_settings_have_the_answers_of_python(open_page):
+def test_hundreds_of_random_settings_have_the_results_of_python(open_page):
     page, r, done = open_page(), np.random.default_rng(6), 0
     steady = (-1.0, 0.0, 1.0, 1e-7, -1e-4)
     entries = [(name, None) for name in zoo() if "8x8" not in name for _ in range(5)]
@@ -334,7 +334,7 @@ def test_hundreds_of_random_settings_have_the_answers_of_python(open_page):
 
 
 @pytest.mark.parametrize("name", ["frozen_lake_8x8", "slippery_cliff"])
-def test_the_longest_problems_have_the_answers_of_python(open_page, name):
+def test_the_longest_problems_have_the_results_of_python(open_page, name):
     page = open_page()
     page.select_option("#problem", name)
     mdp = zoo()[name].build()
@@ -343,7 +343,7 @@ def test_the_longest_problems_have_the_answers_of_python(open_page, name):
 
 
 def slips(build, slip):
-    """The grids of Gymnasium, slipping to each side with half of this probability."""
+    """A grid of Gymnasium with this probability of slipping, half to each side."""
     mdp = build()
     weights = torch.tensor([slip / 2, 1 - slip, slip / 2], dtype=torch.float64)
     return mdp.replace(probability=torch.where(mdp.probability[..., 1:2] > 0, weights, mdp.probability))
@@ -357,7 +357,7 @@ def pits(value, success):
 
 
 def bridge(gust, slip, fall):
-    """The package's bridge has the gust as an argument; foot and cost are put in here."""
+    """The bridge with this gust, an argument of the package's function, and with slip and cost replaced here."""
     mdp = windy_bridge_in_parts(gust=gust).joint()
     own = torch.tensor([(1 - slip) / 0.9, slip / 0.1], dtype=torch.float64)
     probability = (mdp.probability.unflatten(-1, (2, 3)) * own[:, None]).flatten(-2)
@@ -387,7 +387,7 @@ MOVED = (
 )
 
 
-def test_the_problems_own_numbers_move_its_tables(open_page):
+def test_the_parameters_of_a_problem_change_its_tables(open_page):
     page = open_page()
     for name, given, mdp in MOVED:
         page.select_option("#problem", name)
@@ -415,7 +415,7 @@ def test_one_event_can_be_changed_by_hand(open_page):
 
 
 def grid_of(lines, slip, step, hole, goal, horizon):
-    """The drawn grid, written anew: left, down, right, up; a slip goes to a side."""
+    """The drawn grid, implemented independently: left, down, right, up; a slip goes to a side."""
     free = [(i, j) for i, line in enumerate(lines) for j, sign in enumerate(line) if sign in ".S"]
     ended, moves = len(free), [(0, -1), (1, 0), (0, 1), (-1, 0)]
     shape = (len(free) + 1, 4, 3)
@@ -438,7 +438,7 @@ def grid_of(lines, slip, step, hole, goal, horizon):
     return TabularMDP(starts / starts.sum(), probability, successor, reward, horizon)
 
 
-def test_a_grid_drawn_by_mouse_and_by_keys_has_the_answers_of_python(open_page):
+def test_a_grid_drawn_by_mouse_and_by_keys_has_the_results_of_python(open_page):
     page = open_page()
     page.select_option("#problem", DRAWN)
     lines = page.evaluate("Editor.drawing.map")
@@ -465,7 +465,7 @@ def test_a_grid_drawn_by_mouse_and_by_keys_has_the_answers_of_python(open_page):
     same_answers(found, TabularModel(grid_of(lines, 0.35, -0.3, -4.0, 6.0, 9), 0.5), -0.7)
 
 
-def test_a_grid_without_a_start_says_so_and_recovers(open_page):
+def test_a_grid_without_a_start_shows_an_error_and_recovers(open_page):
     page = open_page()
     page.select_option("#problem", DRAWN)
     page.check("input[name=brush][value='.']")
@@ -493,7 +493,7 @@ def test_the_sentences_are_those_of_explain(open_page):
             shown = page.evaluate(
                 "[...document.querySelectorAll('#sentences p:not([id])')].map((node) => node.textContent)"
             )
-            # the bridge is symmetric: which of two mirrored dice is named first is a matter of rounding
+            # the bridge is symmetric: rounding decides which of two mirrored events is named first
             mirrored = " leads to state " if name == "windy_bridge" else "in no sentence"
             kept = [
                 [each for each in sentences if mirrored not in each] for sentences in (shown, explanation.sentences)
@@ -505,7 +505,7 @@ def test_the_sentences_are_those_of_explain(open_page):
             assert page.inner_text("#ledger-words") == f"At β = {beta:g}: {headline}".replace("-", "−")
 
 
-def test_the_flip_is_found_once_nothing_moves(open_page):
+def test_the_flip_is_found_after_a_pause(open_page):
     page = open_page()
     for name in ("restaurant", "lottery", "risky_path"):
         page.select_option("#problem", name)
@@ -519,8 +519,8 @@ def test_the_flip_is_found_once_nothing_moves(open_page):
         assert not page.is_visible("#flip")
 
 
-def test_sampled_episodes_earn_what_is_expected(open_page):
-    """A mean of 4000 lies within five standard errors; the seeds are fixed, so that this passes always or never."""
+def test_the_mean_return_of_sampled_episodes_is_the_expected_return(open_page):
+    """A mean of 4000 lies within five standard errors; the seeds are fixed, so the result is deterministic."""
     page = open_page()
     for name in ("windy_bridge", "lottery"):
         page.select_option("#problem", name)
@@ -540,7 +540,7 @@ def test_sampled_episodes_earn_what_is_expected(open_page):
     assert one == two
 
 
-def test_everything_can_be_reached_and_moved_by_keys_alone(open_page):
+def test_all_controls_can_be_used_by_keys_alone(open_page):
     page = open_page()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -621,9 +621,9 @@ def test_nothing_overlaps_or_leaves_the_page(open_page, width, scheme):
               const frame = root.getBoundingClientRect();
               const out = texts.filter(([, box]) => box.left < frame.left - 1 || box.right > frame.right + 1);
               const pairs = texts.flatMap((one, i) => texts.slice(i + 1).map((other) => [one, other]));
-              const met = pairs.filter(([[, a], [, b]]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+              const hits = pairs.filter(([[, a], [, b]]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
                 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2);
-              return [...out.map(([text]) => `out: ${text}`), ...met.map(([[a], [b]]) => `${a} on ${b}`)];
+              return [...out.map(([text]) => `out: ${text}`), ...hits.map(([[a], [b]]) => `${a} on ${b}`)];
             })"""
         )
         assert not clashes, name
@@ -634,8 +634,8 @@ def test_nothing_overlaps_or_leaves_the_page(open_page, width, scheme):
     assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
 
 
-def test_a_move_of_a_slider_is_quick(open_page, request):
-    """Medians are recorded, not held to the target, since the machine may be busy: 50 ms, and half a second."""
+def test_a_change_of_a_slider_is_fast(open_page, request):
+    """Medians are recorded; the targets, 50 ms and half a second, are not checked on a busy machine."""
     page = open_page()
     page.select_option("#problem", "frozen_lake")  # 16 cells
     answers(page, T=20)

@@ -1,4 +1,4 @@
-"""Drawings have the edges that Pyro finds, bold where a guide is clamped, with and without Graphviz."""
+"""Drawings have the edges that Pyro finds, and bold sites where a guide is clamped, with and without Graphviz."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ from pgm_control.guides import MeanFieldGuide, OpenLoopGuide, StationaryGuide
 from pgm_control.models import restaurant, slippery_cliff
 from pgm_control.reports.graph import has_graphviz
 
-pytestmark = pytest.mark.slow  # against the sources alone
+pytestmark = pytest.mark.slow  # run against the sources only
 
 NODE = re.compile(r'    g(\d+)_(\w+)(\(\["|\[")([\w…]+)("\]\)|"\])')
 EDGE = re.compile(r"    g(\d+)_(\w+) (-->|==>|-\.->) g(\d+)_(\w+)")
@@ -34,7 +34,7 @@ DOT_EDGE = re.compile(r"    g(\d+)_(\w+) -> g(\d+)_(\w+)(?: \[(.*)\])?")
 
 
 def mermaid(drawing):
-    """By graph: title, nodes {site: opening}, edges {(from, to): arrow}; and the bold nodes. Every line is known."""
+    """Return, per graph, title, nodes {site: opening} and edges {(from, to): arrow}; and the bold nodes."""
     lines = drawing.mermaid.splitlines()
     assert lines[0] == "flowchart TB"
     assert re.fullmatch(r"  %% .+", lines[1])
@@ -66,7 +66,7 @@ def mermaid(drawing):
 
 
 def dot(drawing):
-    """The same from Graphviz's language, as (nodes, edges) a graph: with their looks."""
+    """Return (nodes, edges) of each graph, with their looks, from Graphviz's language."""
     graphs = []
     for line in drawing.dot.splitlines():
         if line.startswith("  subgraph cluster_"):
@@ -113,7 +113,7 @@ def test_all_edges_are_those_that_pyro_finds_in_the_true_programs(name):
 
 
 def clamped_sites(model, guide, steps=2):
-    """Bold nodes and the sites that bold edges lead to, the same in both texts."""
+    """Return the bold sites, which are the same in both texts, and the targets of bold edges."""
     drawing = render(model, {"it": guide}, horizon=steps)
     graphs, bold = mermaid(drawing)
     assert {graph for graph, _ in bold} <= {1}, "the model clamps nothing"
@@ -124,7 +124,7 @@ def clamped_sites(model, guide, steps=2):
     nodes, lines = dot(drawing)[1]
     assert {site for site, look in nodes.items() if "penwidth=3" in look} == {site for _, site in bold}
     assert {site for (_, site), look in lines.items() if look == "penwidth=3"} == thick
-    assert thick == {site for _, site in bold} - {"state_0"}, "nothing leads to the start"
+    assert thick == {site for _, site in bold} - {"state_0"}, "no edge leads to the start"
     return {site for _, site in bold}
 
 
@@ -142,10 +142,12 @@ def test_bold_is_what_a_guide_clamps():
     assert clamped_sites(model, 0) == {"state_0"} | outcomes
     some = torch.zeros(3, 1)
     some[0] = 1.0
-    assert clamped_sites(model, Optimism(dynamics=some, initial=1.0)) == set(), "only some of the dice are clamped"
+    assert clamped_sites(model, Optimism(dynamics=some, initial=1.0)) == set(), (
+        "only some steps of the dynamics are clamped"
+    )
 
 
-def test_a_guide_that_does_not_say_its_optimism_is_compared_with_the_model():
+def test_a_guide_without_optimism_is_compared_with_the_model():
     model = TabularModel(random_mdp(1))
     for guide in (OpenLoopGuide(model), StationaryGuide(model)):
         assert clamped_sites(model, guide) == {"state_0", "outcome_0", "outcome_1"}
@@ -156,21 +158,21 @@ def test_a_guide_that_does_not_say_its_optimism_is_compared_with_the_model():
     assert clamped_sites(model, moved) == set()
 
 
-def test_survival_is_bold_only_where_there_is_some_to_clamp():
+def test_survival_is_bold_only_with_a_discount():
     model = TabularModel(random_mdp(1, discount=0.9))
     survival = {"state_1", "state_2"}
     assert clamped_sites(model, FreeGuide(model)) == survival
     assert clamped_sites(model, Optimism(1.0, 1.0, 1.0)) == set()
     assert clamped_sites(model, 0.0) == {"state_0", "outcome_0", "outcome_1"} | survival
     graphs, _ = mermaid(render(model, {"it": Optimism(1.0, 1.0, 1.0)}))
-    assert "-.->" not in graphs[1][2].values(), "a state is not certain where the episode may end"
+    assert "-.->" not in graphs[1][2].values(), "a state is not certain if the episode can end"
     graphs, _ = mermaid(render(TabularModel(random_mdp(1))))
     for _, _, edges in graphs:
         assert {site for (_, site), arrow in edges.items() if arrow == "-.->"} == {"state_1", "state_2"}
 
 
 @pytest.mark.parametrize(("steps", "rest"), [(1, True), (2, True), (3, False), (9, False)])
-def test_the_rest_is_an_ellipsis(steps, rest):
+def test_an_ellipsis_stands_for_the_other_steps(steps, rest):
     model = TabularModel(random_mdp(1))
     for drawing in (render(model, {}, horizon=steps), render(model, horizon=steps)):
         for _, nodes, edges in mermaid(drawing)[0]:
@@ -180,7 +182,7 @@ def test_the_rest_is_an_ellipsis(steps, rest):
         assert ("…" in drawing.dot) == rest
 
 
-def test_unless_given_the_guides_are_free_and_clamped_and_a_model_is_drawn_alone():
+def test_the_default_guides_are_free_and_clamped_and_a_model_can_be_drawn_alone():
     model = TabularModel(random_mdp(1))
     assert render(model) == render(model, {"free": 1.0, "clamped": 0.0})
     assert len(mermaid(render(model, {}))[0]) == 1
@@ -257,7 +259,7 @@ def test_a_large_problem_is_drawn_as_fast_as_a_small_one():
 
 
 @pytest.mark.parametrize("guide", [object(), True, "free"])
-def test_what_is_no_guide_is_refused(guide):
+def test_objects_that_are_not_guides_are_refused(guide):
     with pytest.raises(InvalidArgument, match=r"`guides` must have blocks\(\), or be an optimism, but 'it' is a"):
         render(TabularModel(restaurant()), {"it": guide})
 

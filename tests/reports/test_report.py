@@ -1,4 +1,4 @@
-"""The report: one page, whole, with the numbers of the exact answers and nothing from elsewhere."""
+"""The report: one valid, self-contained page with the numbers of the exact posteriors."""
 
 import html
 import re
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 class Balance(HTMLParser):
-    """What is open, the ids, and where attributes point."""
+    """A parser that records open elements, ids, and the targets of attributes."""
 
     def __init__(self, page):
         super().__init__()
@@ -59,7 +59,7 @@ def page():
     )
 
 
-def test_it_is_whole_and_needs_nothing_from_elsewhere(page):
+def test_the_page_is_valid_and_self_contained(page):
     found = Balance(page)
     assert (found.open, found.wrong) == ([], [])
     assert len(set(found.ids)) == len(found.ids)
@@ -71,7 +71,7 @@ def test_it_is_whole_and_needs_nothing_from_elsewhere(page):
     assert "say &#x27;hello&#x27; &amp; &lt;more&gt;" in page
 
 
-def test_words_numbers_and_settings_are_there(page):
+def test_the_page_contains_sentences_numbers_and_settings(page):
     model = TabularModel(restaurant())
     for sentence in explain(model).sentences:
         assert html.escape(sentence) in page
@@ -82,20 +82,20 @@ def test_words_numbers_and_settings_are_there(page):
     assert re.search(r"torch</th><td>2", page)
 
 
-def test_the_same_question_gives_the_same_page(page):
+def test_the_same_arguments_give_the_same_page(page):
     again = report_page(
         TabularModel(restaurant()), name="dinner <for> two", command="say 'hello' & <more>", settings={"seed": 7}
     )
     assert again == page
 
 
-def test_a_comparison_brings_its_fits_and_command(tmp_path):
+def test_the_report_of_a_comparison_has_its_fits_and_command(tmp_path):
     found = compare(TabularModel(lottery()), num_steps=40, seed=3, name="lottery", command="pgm-control report lottery")
     path = report(found, path=tmp_path / "new" / "page.html")
     page = path.read_text()
     for row in ("free, exact", "free, fitted", "clamped, exact", "clamped, fitted"):
         assert row in page
-    assert "How the fits went." in page
+    assert "The ELBO of the fits by step." in page
     assert "pgm-control report lottery" in page
     assert re.search(r"seed</th><td>3<", page)
     with pytest.raises(InvalidArgument, match="`guides` must be left out"):
@@ -107,19 +107,19 @@ def test_guides_of_your_own_and_fits():
     guides = {"mine": ClampedGuide(model), "fitted": fit(model, FreeGuide(model), num_steps=5)}
     page = report_page(model, guides)
     assert "<h3>mine</h3>" in page
-    assert "How the fits went." in page
+    assert "The ELBO of the fits by step." in page
 
 
 @pytest.mark.parametrize("name", ["slippery_cliff", "restaurant_twin", "frozen_lake"])
-def test_maps_where_there_is_one_and_no_gap_where_there_is_none(name):
+def test_maps_are_drawn_for_grids_and_gaps_only_if_not_zero(name):
     page = report_page(TabularModel(zoo()[name].build().replace(horizon=6)))
     found = Balance(page)
     assert (found.open, found.wrong) == ([], [])
     assert ("The policies at the first step." in page) is (name != "restaurant_twin")
-    assert "by step (free)" not in page
+    assert "by time step (free)" not in page
 
 
-def test_mistakes_are_named(tmp_path):
+def test_mistakes_raise_errors_and_write_nothing(tmp_path):
     with pytest.raises(InvalidArgument, match="positive temperature"):
         report(TabularModel(slippery_cliff(), 0.0), path=tmp_path / "page.html")
     assert not list(tmp_path.iterdir())

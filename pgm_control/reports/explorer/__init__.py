@@ -1,4 +1,4 @@
-"""The explorer: one static page on which a problem is solved as its settings are moved."""
+"""The explorer: one static page that solves a problem while its settings are changed."""
 
 from .page import explore as explore
 from .page import explorer_page as explorer_page

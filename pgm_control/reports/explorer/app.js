@@ -1,8 +1,8 @@
-/* The page itself: what is chosen, what follows from it, and when it is drawn. */
+/* The page: its settings, their results, and the schedule of drawing. */
 const explorer = (() => {
   const { el } = Draw;
   const SWEEP = { range: [-2, 2], step: 0.1 };
-  const PATIENCE = 300; // ms without a change before the sentences are read aloud and the dial is swept
+  const PATIENCE = 300; // ms without a change before the sentences are read aloud and the returns by optimism are computed
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const problems = new Map(data.problems.map((each) => [each.name, Problems.read(each)]));
@@ -14,7 +14,7 @@ const explorer = (() => {
 
   const rawOf = (name) => (name === Editor.NAME ? Editor.problem() : problems.get(name));
 
-  /** Choose a problem, as it is. */
+  /** Choose a problem, with its original settings. */
   function choose(name) {
     const raw = rawOf(name);
     Object.assign(now, { name, raw, theta: {}, dynamics: {}, tau: raw.temperature, T: raw.horizon, gamma: raw.discount });
@@ -32,7 +32,7 @@ const explorer = (() => {
     return draw();
   }
 
-  /** Look at a state, an action or a step. */
+  /** Show a state, an action or a step. */
   function select(place) {
     Object.assign(now, place);
     const { state, action, time } = now;
@@ -45,7 +45,7 @@ const explorer = (() => {
     Cards.places(now);
   }
 
-  /** Solve what has changed: free and clamped do not depend on this guide's optimism. */
+  /** Solve again what has changed: the free and clamped guides do not depend on this guide's optimism. */
   function solve() {
     const { raw, theta, dynamics, tau, T, gamma } = now;
     now.error = Array.from(raw.initial).some((p) => p > 0) ? "" : "The grid needs a start: paint one.";
@@ -69,7 +69,7 @@ const explorer = (() => {
     now.of = { ...of, beta: Solver.evaluate(problem, beta) };
     now.ledger = { clamped: ledger, beta: Solver.ledger(problem, best, beta, now.of.beta.visits) };
     if (![free, clamped, beta].every((each) => each.value < Infinity)) {
-      now.error = "Rewards divided by this temperature exceed what numbers can hold: raise the temperature.";
+      now.error = "Rewards divided by this temperature overflow: raise the temperature.";
     }
   }
 
@@ -84,7 +84,7 @@ const explorer = (() => {
     patience = setTimeout(settle, PATIENCE);
   }
 
-  /** Nothing has moved for a while: see where the preference flips, let it be read aloud, and sweep the dial. */
+  /** After a pause without changes: find the β at which the preferred action changes, read aloud, sweep over β. */
   function settle() {
     const { problem, guides, explanation, tau, T, gamma } = now;
     const settings = { tau, T, gamma };
@@ -100,7 +100,7 @@ const explorer = (() => {
     else spoken();
   }
 
-  /** Solve for many optimisms. */
+  /** Solve for many values of β. */
   function sweep(settings) {
     const { problem } = now;
     const [low, high] = SWEEP.range;
@@ -116,7 +116,7 @@ const explorer = (() => {
     });
   }
 
-  /** Long work, a little at a time: `step` until it returns true, then `done`; given up when no longer `wanted`. */
+  /** Long work in slices: call `step` until it returns true, then `done`; stop when no longer `wanted`. */
   function slice(step, wanted, done) {
     const until = performance.now() + 12;
     while (performance.now() < until) if (step()) return done();
@@ -133,7 +133,7 @@ const explorer = (() => {
     byId("timing").textContent = `Solved in this page, exactly, in ${now.milliseconds.toFixed(1)} ms.`;
   }
 
-  /** Solve and draw with the next frame, however many changes come before it. */
+  /** Solve and draw once in the next frame, after any number of changes. */
   const soon = () => {
     if (!pending) pending = requestAnimationFrame(update);
   };
@@ -161,7 +161,7 @@ const explorer = (() => {
     byId("settings").replaceChildren(byId("settings").firstElementChild, sliders.tau.node);
     const high = Math.max(30, raw.horizon);
     slider(byId("settings"), { id: "T", label: "horizon T, in steps", low: 1, high, step: 1, value: now.T, integer: true, most: Math.max(200, high), change: setting("T") });
-    slider(byId("settings"), { id: "gamma", label: "discount γ, the chance to survive a step", low: 0.5, high: 1, step: 0.01, value: now.gamma, least: 0.001, change: setting("gamma") });
+    slider(byId("settings"), { id: "gamma", label: "discount γ, the probability of surviving a step", low: 0.5, high: 1, step: 0.01, value: now.gamma, least: 0.001, change: setting("gamma") });
     byId("parameters").hidden = !raw.parameters.length;
     byId("parameters").replaceChildren(byId("parameters").firstElementChild);
     for (const { name, label, low, high: top, step, value, logarithmic } of raw.parameters) {
@@ -188,7 +188,7 @@ const explorer = (() => {
     sliders.time.node.hidden = now.T === 1;
   }
 
-  /** A slider for each face of the die that is looked at. */
+  /** A slider for each outcome of the action that is shown. */
   function dieSliders() {
     const { raw, state, action } = now;
     const key = Problems.pairKey(state, action);
@@ -212,11 +212,11 @@ const explorer = (() => {
         },
       }),
     );
-    const only = el("p", { class: "note" }, "It has one face only: what it does is certain.");
+    const only = el("p", { class: "note" }, "This action has one outcome only, which is certain.");
     byId("dynamics-sliders").replaceChildren(...(possible.length > 1 ? made.map((each) => each.node) : [only]));
   }
 
-  /** The grid that is drawn has changed: solve it as it is set. */
+  /** Solve the drawn grid again after a change, with the current settings. */
   function redraw() {
     const raw = Editor.problem();
     Object.assign(now, { raw, dynamics: {}, state: Math.min(now.state, raw.states - 1) });
@@ -227,7 +227,7 @@ const explorer = (() => {
     update();
   }
 
-  /** The controls that are the same for all problems. */
+  /** Create the controls that are the same for all problems. */
   function start() {
     const twin = (name) => name.endsWith("_twin") && problems.has(name.slice(0, -5));
     const option = (name) => ({ value: name, label: name.replaceAll("_", " ") });
@@ -237,8 +237,8 @@ const explorer = (() => {
       { label: "Deterministic twins", options: names.filter(twin).map(option) },
     ]);
     byId("problem").addEventListener("change", () => choose(byId("problem").value));
-    slider(byId("optimism"), { id: "beta", label: "β, of start and dice", low: -2, high: 2, step: 0.01, value: now.beta, least: -1000, most: 1000, change: setting("beta") });
-    const marks = [[-1, "robust −1"], [0, "clamped 0"], [1, "free 1"]];
+    slider(byId("optimism"), { id: "beta", label: "β, of start and dynamics", low: -2, high: 2, step: 0.01, value: now.beta, least: -1000, most: 1000, change: setting("beta") });
+    const marks = [[-1, "adversarial −1"], [0, "clamped 0"], [1, "free 1"]];
     const press = (value) => () => {
       sliders.beta.show(value);
       setting("beta")(value);
@@ -263,7 +263,7 @@ const explorer = (() => {
     window.addEventListener("resize", () => width !== window.innerWidth && ((width = window.innerWidth), soon()));
   }
 
-  /** After the first paint, which so need not wait for the first answer. */
+  /** Start after the first paint, which does not wait for the first solution. */
   const ready = new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(start()))));
   return { now, choose, update, problems, ready };
 })();

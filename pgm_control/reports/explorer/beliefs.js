@@ -1,4 +1,4 @@
-/* What a guide believes and does, beside what is true and what the clamped guide does: the facts behind the sentences. */
+/* The facts behind the sentences: beliefs and choices of a guide beside the truth and the clamped guide. */
 const Beliefs = (() => {
   const { relative, eventKl } = Solver;
   const WORTH_SAYING = 0.05; // of the largest tilt
@@ -7,10 +7,10 @@ const Beliefs = (() => {
   const ROUNDINGS = 1000;
   const FLIP_GRAIN = 1e-6; // of beta
 
-  /** The largest of a list, the first of equals. */
+  /** The index of the largest entry; of equal entries the first. */
   const argmax = (values) => values.reduce((best, each, i) => (each > values[best] ? i : best), 0);
 
-  /** Expected KL of the believed from the true die, summed over the steps, by (s, a); and how often each is thrown. */
+  /** Expected KL of the believed from the true outcomes by (s, a), summed over the steps; and expected counts of (s, a). */
   function tilts(problem, guide, visits) {
     const { S, A, F, first, logP } = problem;
     const tilt = new Float64Array(S * A);
@@ -27,7 +27,7 @@ const Beliefs = (() => {
     return { tilt, eventVisits };
   }
 
-  /** The dice that the guide tilts, at most one a state, the most tilted first. */
+  /** The events that the guide tilts, at most one per state, the most tilted first. */
   function tiltedEvents(problem, guide, visits, most = KEPT) {
     const { S, A } = problem;
     const { tilt, eventVisits } = tilts(problem, guide, visits);
@@ -41,7 +41,7 @@ const Beliefs = (() => {
       .map((s) => believedEvent(problem, guide, visits, s, actions[s], eventVisits[s * A + actions[s]]));
   }
 
-  /** What the guide believes of one die, averaged over the steps at which it throws it; alike faces are put together. */
+  /** The believed outcomes of one event, averaged over the steps of its visits; equal outcomes are merged. */
   function believedEvent(problem, guide, visits, state, action, eventVisits) {
     const { A, F, first, successor, reward, p } = problem;
     const pair = state * A + action;
@@ -60,7 +60,7 @@ const Beliefs = (() => {
     return { state, action, eventVisits, outcomes: found, raised: found[0], denied: found[argmax(found.map(surprise))] };
   }
 
-  /** What guide and clamped guide do in a state at a step. */
+  /** The policies of the guide and of the clamped guide in a state at a step. */
   function choice(problem, guide, clamped, time, state) {
     const { S, A } = problem;
     const at = (time * S + state) * A;
@@ -70,7 +70,7 @@ const Beliefs = (() => {
     return { time, state, guide: one, clamped: other, change, apart: Math.max(...change.map(Math.abs)) };
   }
 
-  /** Where the policies differ the most, weighted by how often the two imagine to be there. */
+  /** The state and step at which the policies differ the most, weighted by the mean of the two believed occupancies. */
   function mostDifferent(problem, guide, clamped, visits, clampedVisits) {
     const { S, A } = problem;
     let best = 0;
@@ -86,7 +86,7 @@ const Beliefs = (() => {
     return choice(problem, guide, clamped, Math.floor(best / S), best % S);
   }
 
-  /** Everything the sentences say of `guide`, beside `clamped`; `of` and `ofClamped` are their evaluations. */
+  /** The facts of the sentences about `guide` beside `clamped`; `of` and `ofClamped` are their evaluations. */
   function explanation(problem, guide, clamped, of, ofClamped) {
     const events = tiltedEvents(problem, guide, of.visits);
     const allTilts = tilts(problem, guide, of.visits).tilt;
@@ -118,7 +118,7 @@ const Beliefs = (() => {
     };
   }
 
-  /** The action preferred in a state at a step; of those equal up to rounding the first. */
+  /** The most probable action in a state at a step; of actions equal up to rounding, the first. */
   function preferred({ S, A }, guide, time, state) {
     const at = (time * S + state) * A;
     const log = guide.logPolicy.subarray(at, at + A);
@@ -128,7 +128,7 @@ const Beliefs = (() => {
     return log.findIndex((each) => each >= best - slack);
   }
 
-  /** The choice to look at: the first one, or, if they nearly agree there, where they differ the most. */
+  /** The choice to explain: the first one or, if the guides nearly agree there, the one that differs the most. */
   const telling = ({ atStart, farthest }) =>
     atStart.apart < NEARLY_ALIKE && farthest.apart >= NEARLY_ALIKE ? farthest : atStart;
 
@@ -141,7 +141,7 @@ const Beliefs = (() => {
     return found.before === found.after ? null : { ...found, of };
   }
 
-  /** Half the interval once more. */
+  /** One step of bisection; true when the interval is small enough. */
   function flipStep(problem, search, settings) {
     const middle = 0.5 * (search.low + search.high);
     const found = search.of(Solver.solve(problem, { ...settings, beta: middle }));

@@ -1,4 +1,4 @@
-/* The cards: each draws one side of the answers, from the object that `app.js` keeps in `now`. */
+/* The cards: each draws one part of the results, from the object that `app.js` keeps in `now`. */
 const Cards = (() => {
   const { el } = Draw;
   const GUIDES = [
@@ -9,7 +9,7 @@ const Cards = (() => {
   const BLOCKS = [
     ["initial", "start"],
     ["policy", "policy"],
-    ["dynamics", "dice"],
+    ["dynamics", "dynamics"],
     ["survival", "survival"],
   ];
   const MOST_ROWS = 150;
@@ -27,7 +27,7 @@ const Cards = (() => {
 
   const betaText = (beta) => `β = ${minus(Words.plain(beta))}`;
 
-  /** The guide's swatch and name. */
+  /** The swatch and the name of a guide. */
   const named = (now, kind, text) => el("span", {}, swatch(kind), kind === "beta" ? betaText(now.beta) : text);
 
   function words(now) {
@@ -40,7 +40,7 @@ const Cards = (() => {
     byId("legend-beta").textContent = `this guide, ${betaText(now.beta)}`;
   }
 
-  /** Where the preference flips, once that is found. */
+  /** Show the β at which the preferred action changes, once it is found. */
   function flip(now) {
     byId("flip").hidden = false;
     byId("flip").textContent = Words.flipSentence(now.raw, now.flip, now.beta);
@@ -54,7 +54,7 @@ const Cards = (() => {
     table(byId("scores-table"), ["", "imagined", "true return", "delusion", "ELBO"], rows);
     const exact = now.gamma < 1 ? " with survival freed as well" : "";
     byId("scores").querySelector(".note").textContent =
-      `Returns in reward units; the delusion is what is imagined less what is truly earned. The exact posterior${exact} ` +
+      `Returns in reward units; the delusion is the imagined minus the true return. The exact posterior${exact} ` +
       `reaches log p(O) = ${amount(now.ledger.beta.logEvidence)} nats, which no ELBO exceeds.`;
   }
 
@@ -67,7 +67,7 @@ const Cards = (() => {
     const outcomes = Array.from({ length: problem.first[pair + 1] - from }, (_, i) => from + i);
     const event = { outcomes: outcomes.map((f) => ({ successor: problem.successor[f], reward: problem.reward[f] })) };
     const believed = (kind, f) => Math.exp(now.guides[kind].logDynamics[time * now.guides[kind].stride + f]);
-    byId("dynamics").querySelector(".place").textContent = `${Words.actionPhrase(raw, action)} in ${place(now)}: what happens`;
+    byId("dynamics").querySelector(".place").textContent = `${Words.actionPhrase(raw, action)} in ${place(now)}: probabilities of the outcomes`;
     const groups = outcomes.map((f, i) => ({
       label: minus(Words.outcomePhrase(raw, event, event.outcomes[i])),
       bars: [
@@ -82,7 +82,7 @@ const Cards = (() => {
   function policy(now) {
     const { raw, problem, state, time } = now;
     const { S, A } = problem;
-    byId("policy").querySelector(".place").textContent = `In ${place(now)}: what each does`;
+    byId("policy").querySelector(".place").textContent = `In ${place(now)}: probabilities of the actions`;
     const at = (time * S + state) * A;
     const groups = raw.actionNames.map((_, a) => ({
       label: Words.actionLabel(raw, a),
@@ -115,8 +115,8 @@ const Cards = (() => {
       const parts = series(found);
       const heights = Array.from(found.byStep.policy, (_, t) => parts.reduce((sum, { values }) => sum + values[t], 0));
       const high = Math.max(...heights.filter(Number.isFinite));
-      const label = `${kind === "beta" ? betaText(now.beta) : "clamped"}: the gap by step, ${nats(found.gap)} nats in all`;
-      const caption = el("span", {}, named(now, kind, "clamped"), `: ${nats(found.gap)} nats by step`);
+      const label = `${kind === "beta" ? betaText(now.beta) : "clamped"}: gap by time step, ${nats(found.gap)} nats in total`;
+      const caption = el("span", {}, named(now, kind, "clamped"), `: gap by time step, ${nats(found.gap)} nats in total`);
       const node = figure(byId("ledger-charts"), kind, caption);
       Draw.columns(node, { series: parts, high: high > 1e-9 ? high : 1, xLabel: "step t", yLabel: "nats", label });
     }
@@ -124,7 +124,7 @@ const Cards = (() => {
 
   const nats = (value) => (Math.abs(value) < 1e-9 ? "0" : minus(Words.amount(value)));
 
-  /** The place of a chart with its caption, made once. */
+  /** The element of a chart, with its caption; it is created once. */
   function figure(node, key, caption) {
     let found = node.querySelector(`[data-key="${key}"]`);
     if (!found) {
@@ -135,7 +135,7 @@ const Cards = (() => {
     return found.lastChild;
   }
 
-  /** Buttons of states, made once a problem: maps where there is a grid, else a table. */
+  /** Create the buttons of the states, once per problem: maps if there is a grid, else a table. */
   function build(now, select) {
     const { raw } = now;
     const listed = raw.stateNames.map((_, s) => s).filter((s) => !raw.layout?.cells.includes(s));
@@ -161,9 +161,9 @@ const Cards = (() => {
     for (const { state, node } of now.stateButtons) node.setAttribute("aria-pressed", state === now.state);
     if (!raw.layout) {
       byId("maps-note").textContent =
-        `Values at step t = ${time}, and how probable it is to be there. Choose a state to see its policy and dice.` +
+        `Values at step t = ${time}, and occupancy, the probability of being in the state. Choose a state to see its policy and dice.` +
         (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
-      const heads = GUIDES.flatMap(([kind, text]) => [named(now, kind, text), "there"]);
+      const heads = GUIDES.flatMap(([kind, text]) => [named(now, kind, text), "occupancy"]);
       const rows = now.stateButtons.map(({ state, node }) => [
         node,
         ...GUIDES.flatMap(([kind]) => [amount(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
@@ -183,7 +183,7 @@ const Cards = (() => {
       now.maps[kind].show({ policy: steps, values: values(kind), low, high, selected: now.state });
     });
     byId("maps-note").textContent =
-      `At step t = ${time}: arrows are the policy, longer the likelier; colour is the value V, from ${amount(low)} (pale) to ` +
+      `At step t = ${time}: arrows are the policy, longer if more probable; colour is the value V, from ${amount(low)} (pale) to ` +
       `${amount(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
     if (!byId("states").hasChildNodes() && now.stateButtons.length) {
       byId("states").append(el("div", { class: "off" }, "Off the map:", ...now.stateButtons.map((each) => each.node)));
@@ -193,8 +193,8 @@ const Cards = (() => {
   function samples(now) {
     const { raw, problem, count, seed } = now;
     const kinds = [
-      ["beta", "as it imagines them", now.guides.beta],
-      ["true", "the same policy in the true world", Solver.inTruth(problem, now.guides.beta)],
+      ["beta", "in the believed dynamics", now.guides.beta],
+      ["true", "same policy in the true world", Solver.inTruth(problem, now.guides.beta)],
     ];
     const drawn = kinds.map(([, , guide]) => Solver.sample(problem, guide, count, seed));
     const visited = new Set(drawn.flat().flatMap(({ states }) => states));

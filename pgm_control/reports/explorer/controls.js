@@ -1,8 +1,8 @@
-/* Sliders with a number beside them: drag, type or use the arrow keys. */
+/* Sliders with a number field: drag, type or use the arrow keys. */
 const Controls = (() => {
   const { el } = Draw;
 
-  /** A slider from low to high and a number that may lie beyond, within [least, most]. `change` gets every new value. */
+  /** A slider from low to high, and a number field within [least, most]. `change` is called with every new value. */
   function slider({ id, label, low, high, step, value, logarithmic = false, least = low, most = high, integer = false, change }) {
     const toRange = (x) => (logarithmic ? Math.log10(x) : x);
     const fromRange = (x) => (logarithmic ? Number((10 ** x).toPrecision(3)) : x);
@@ -45,7 +45,7 @@ const Controls = (() => {
     return { node, show };
   }
 
-  /** A choice from a list: options [{value, label}] or groups [{label, options}]. */
+  /** Fill a list of choices with options [{value, label}] or groups [{label, options}]. */
   function choices(select, options) {
     const option = ({ value, label }) => el("option", { value }, label);
     select.replaceChildren(
@@ -53,7 +53,7 @@ const Controls = (() => {
     );
   }
 
-  /** A labelled choice. */
+  /** A labelled list of choices. */
   function choice({ id, label, options, change }) {
     const select = el("select", { id, onchange: () => change(select.value) });
     choices(select, options);

@@ -1,4 +1,4 @@
-/* Elements, bars and small charts. Text is only ever set as text, so that a name cannot be markup. */
+/* Elements, bars and small charts. All text is set as text, so that a name cannot be markup. */
 const Draw = (() => {
   const SPACE = document.querySelector("svg").namespaceURI;
 
@@ -41,7 +41,7 @@ const Draw = (() => {
     );
   }
 
-  /** A probability in little room. */
+  /** A probability in a short form. */
   function short(p) {
     if (p === 0 || p === 1) return String(p);
     if (p < 0.001) return "< .001";
@@ -61,7 +61,7 @@ const Draw = (() => {
 
   const tickText = (value) => String(Number(value.toPrecision(6))).replace("-", "−");
 
-  /** An empty chart as wide as its place: axes with ticks, and the scales x and y. */
+  /** An empty chart as wide as its element: axes with ticks, and the scales x and y. */
   function frame(node, { height, xs, ys, xLabel, yLabel, label, xTicks }) {
     const width = Math.max(220, Math.round(node.clientWidth) || 320);
     const yTicks = ticks(...ys);
@@ -88,7 +88,7 @@ const Draw = (() => {
     return { root, x, y, width };
   }
 
-  /** Stacked columns, one a step: series [{kind, values}], not negative. */
+  /** Stacked columns, one per step: series [{kind, values}], not negative. */
   function columns(node, { series, high, xLabel, yLabel, label, height = 170 }) {
     const T = series[0].values.length;
     const xTicks = ticks(0, T - 1, Math.min(T, 6)).filter(Number.isInteger);
@@ -124,7 +124,7 @@ const Draw = (() => {
     }
   }
 
-  /** Trajectories over time: [[state, ...], ...], rows of the chart named from the top. */
+  /** Trajectories over time: [[state, ...], ...], with the rows of the chart named from the top. */
   function timelines(node, { paths, rows, kind, T, label }) {
     const width = Math.max(220, Math.round(node.clientWidth) || 320);
     const longest = Math.max(...rows.map((each) => each.name.length));

@@ -1,4 +1,4 @@
-/* The grid that is drawn by hand: its cells, what they pay, and how slippery it is. */
+/* The editor of a grid: its cells, their rewards, and the probability of slipping. */
 const Editor = (() => {
   const { el } = Draw;
   const drawing = { map: [...Problems.DRAWN], brush: "H", slip: 0.2, step: -0.1, hole: -10, goal: 10 };
@@ -21,7 +21,7 @@ const Editor = (() => {
     changed();
   }
 
-  /** Cells that are cut off are gone; new ones are floor. */
+  /** Change the size of the grid. Cells outside are lost; new cells are floor. */
   function resize(rows, columns) {
     const sign = (row, column) => drawing.map[row]?.[column] ?? ".";
     const line = (row) => Array.from({ length: columns }, (_, column) => sign(row, column)).join("");
@@ -30,7 +30,7 @@ const Editor = (() => {
     changed();
   }
 
-  /** Make its controls; `then` is called after every change. */
+  /** Create the controls; `then` is called after every change. */
   function build(then) {
     changed = then;
     for (const { sign, name } of Problems.KINDS) {

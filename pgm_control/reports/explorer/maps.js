@@ -1,9 +1,9 @@
-/* Maps of grid problems: policies as arrows on the values, trajectories, and the grid that is drawn by hand. */
+/* Maps of grid problems: policies as arrows over the values, trajectories, and the grid of the editor. */
 const Maps = (() => {
   const { el, svg } = Draw;
   const MARKS = { S: "start", G: "goal", H: "hole", C: "cliff", "#": "wall" };
 
-  /** Lets arrow keys walk over buttons that lie in rows; only one of them is a stop of the Tab key. */
+  /** Move the focus over rows of buttons by arrow keys; the Tab key stops at one of them only. */
   function roving(buttons, columns) {
     const stop = (at) => buttons.forEach((each, i) => each && (each.tabIndex = i === at ? 0 : -1));
     stop(buttons.findIndex(Boolean));
@@ -102,7 +102,7 @@ const Maps = (() => {
     node.replaceChildren(root);
   }
 
-  /** The grid that is drawn: a button a cell. `paint(row, column)` is called for each click or key. */
+  /** The grid of the editor, one button per cell. `paint(row, column)` is called for each click or key. */
   function editor(node, map, paint) {
     const columns = map[0].length;
     const buttons = [...map.join("")].map((sign, i) => {

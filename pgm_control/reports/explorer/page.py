@@ -16,7 +16,7 @@ from ...trajectories.blocks import MarkovModel
 from .problem_data import problem_data, zoo_data
 
 MOST_BYTES = 300_000
-MOST_OUTCOMES = 1_000_000  # T · S · A · K: some tenths of a second in a browser
+MOST_OUTCOMES = 1_000_000  # T · S · A · K: a few tenths of a second in a browser
 
 _SCRIPTS = (
     *("solver.js", "problems.js", "words.js", "beliefs.js", "draw.js"),
@@ -36,23 +36,23 @@ def explore(
 ) -> Path:
     """Write the explorer, one static page that needs neither a server nor a network, and open it.
 
-    On the page optimism, temperature, horizon, discount and the problem's own numbers are moved, and the posterior
-    dice, the policies, the ledger, the sentences and sampled trajectories follow at once. The page solves the problem
-    itself, in JavaScript; its answers are those of `infer`, `evaluate` and `ledger`.
+    The user changes optimism, temperature, horizon, discount and the problem's own parameters on the page. The believed
+    dynamics, the policies, the ledger, the explanation and sampled trajectories follow at once. The page solves the
+    problem itself, in JavaScript; its results equal those of `infer`, `evaluate` and `ledger`.
 
     Args:
-        problem: which one is shown first: a name of the zoo, a `TabularMDP`, or a model, which brings its temperature
-            and its action prior. The zoo is on the page in any case, and grids can be drawn there.
-        path: where to write it; by default pgm-control-out/explorer.html.
-        open_browser: open it in the default browser.
-        name: what a problem that is not of the zoo is called on the page.
+        problem: the problem that is shown first: a name in the zoo, a `TabularMDP`, or a model with its temperature and
+            action prior. The page always contains the zoo, and grids can be drawn on it.
+        path: the file to write; default: pgm-control-out/explorer.html.
+        open_browser: whether to open the page in the default browser.
+        name: the name on the page of a problem that is not in the zoo.
 
     Returns:
-        Where it was written.
+        The path of the page.
 
     Raises:
-        InvalidArgument: if no problem of the zoo has that name, with the nearest; if the problem is too large for a
-            page.
+        InvalidArgument: if no problem in the zoo has that name, with the nearest name; if the problem is too large for
+            a page.
     """
     page = explorer_page(problem, name)
     target = Path("pgm-control-out/explorer.html") if path is None else Path(path)
@@ -63,10 +63,10 @@ def explore(
 
 
 def explorer_page(problem: str | TabularMDP | MarkovModel | None = None, name: str = "your problem") -> str:
-    """The page that `explore` writes.
+    """Return the page that `explore` writes.
 
     Raises:
-        InvalidArgument: as `explore`.
+        InvalidArgument: as in `explore`.
     """
     problems = zoo_data()
     if isinstance(problem, str):
@@ -93,7 +93,7 @@ def _mdp_of(problem: Any) -> TabularMDP:
     mdp = getattr(problem, "mdp", None)
     if not isinstance(mdp, TabularMDP):
         raise InvalidArgument(
-            f"`problem` must be a name of the zoo, a TabularMDP or a tabular model, but is a {type(problem).__name__}. "
+            f"`problem` must be a name in the zoo, a TabularMDP or a tabular model, but is a {type(problem).__name__}. "
             "Make a TabularMDP from arrays or by TabularMDP.from_gymnasium(env)."
         )
     return mdp
@@ -109,7 +109,7 @@ def _require_small(mdp: TabularMDP) -> None:
 
 
 def _filled(data: dict[str, Any]) -> str:
-    """The template with style, scripts and data in their places, which no text of theirs can be taken for."""
+    """Return the template with style, scripts and data filled in, in one pass: inserted text is never a placeholder."""
     folder = resources.files("pgm_control.reports.explorer")
 
     def text(file: str) -> str:
@@ -125,6 +125,6 @@ def _filled(data: dict[str, Any]) -> str:
 
 
 def _json(data: dict[str, Any]) -> str:
-    """JSON that cannot end the element it stands in, whatever a name holds."""
+    """Return JSON that cannot end the HTML element around it, whatever characters a name contains."""
     plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,4 +1,4 @@
-"""A problem as data for the page: its tables with every number written once, its map, and its numbers to move."""
+"""A problem as data for the page: its tables with every number written once, its map, and its adjustable parameters."""
 
 import math
 from collections.abc import Iterable
@@ -24,20 +24,20 @@ _MOST_CELLS = 400
 @final
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    r"""One number θ, on which probabilities and rewards depend linearly.
+    r"""One parameter θ, on which probabilities and rewards depend linearly.
 
     $$p(k \mid s, a) = \prod_\theta (c_\theta + m_\theta \theta), \qquad
         r(s, a, k) = r_0 + \sum_\theta d_\theta (\theta - \theta_0)$$
 
-    for the dice that any parameter moves; others keep their table.
+    for the events (s, a) that any parameter changes; the others keep their table.
 
     Attributes:
-        name: as the argument of the problem's function is called, where it has one.
-        label: what the page calls it.
-        low, high, step, value: its range, its grain, and the θ of the problem as it is.
-        logarithmic: whether the slider is.
-        constant, slope: c and m; None where it moves no probability.
-        reward_slope: d; None where it moves no reward.
+        name: the name of the corresponding argument of the problem's function, if there is one.
+        label: the label on the page.
+        low, high, step, value: its range, its step, and its value θ in the original problem.
+        logarithmic: whether the slider is logarithmic.
+        constant, slope: c and m; None if it changes no probability.
+        reward_slope: d; None if it changes no reward.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Parameter:
     reward_slope: Table | None = None
 
     def data(self) -> dict[str, Any]:
-        """As `problems.js` reads it."""
+        """Return the parameter in the form that `problems.js` reads."""
 
         def table(values: Table | None) -> dict[str, Any] | None:
             return None if values is None else coded(torch.from_numpy(values))
@@ -63,7 +63,7 @@ class Parameter:
 
 
 def zoo_data() -> list[dict[str, Any]]:
-    """Every problem of the zoo."""
+    """Return the data of every problem in the zoo."""
     found = []
     for entry in zoo().values():
         mdp = entry.build()
@@ -82,7 +82,7 @@ def problem_data(
     model: MarkovModel | None = None,
     parameters: Iterable[Parameter] = (),
 ) -> dict[str, Any]:
-    """The tables of a problem, flat and in the order (state, action, outcome), as `problems.js` reads them."""
+    """Return the tables of a problem, flat, in the order (state, action, outcome), as `problems.js` reads them."""
     return {
         "name": name,
         "summary": summary,
@@ -106,7 +106,7 @@ def problem_data(
 
 
 def coded(table: Tensor) -> dict[str, Any]:
-    """The different numbers of a table, and for each entry the place of its number; −inf as a string."""
+    """Return the distinct numbers of a table, and for each entry the index of its number; −inf is a string."""
     entries = table.flatten().tolist()
     values = list(dict.fromkeys(entries))
     place = {value: i for i, value in enumerate(values)}
@@ -115,9 +115,9 @@ def coded(table: Tensor) -> dict[str, Any]:
 
 
 def _layout(mdp: TabularMDP) -> dict[str, Any] | None:
-    """Rows and columns of the grid, the state in each cell or −1, and the direction of each action; None if too large.
+    """Return the size of the grid, the state in each cell (or −1) and the direction of each action; None if too large.
 
-    A direction is [down, right], each −1, 0 or 1; None stays.
+    A direction is [down, right], each −1, 0 or 1, or None if the action stays.
     """
     if mdp.layout is None:
         return None
@@ -130,7 +130,7 @@ def _layout(mdp: TabularMDP) -> dict[str, Any] | None:
 
 
 def _marks(name: str) -> str | None:
-    """What the cells of a grid of the zoo are: S start, G goal, H hole, C cliff, else a dot."""
+    """Return the kinds of the cells of a grid in the zoo: S start, G goal, H hole, C cliff, a dot for others."""
     if name.startswith("frozen_lake"):
         from gymnasium.envs.toy_text.frozen_lake import MAPS
 
@@ -141,7 +141,7 @@ def _marks(name: str) -> str | None:
 
 
 def parameters_of(name: str, mdp: TabularMDP) -> list[Parameter]:
-    """Those of a problem of the zoo; none for one that is not known here."""
+    """Return the parameters of a problem in the zoo; an empty list for any other problem."""
     reward, some = mdp.reward.numpy(), mdp.probability.numpy()
     ones, zeros = np.ones_like(some), np.zeros_like(some)
 
@@ -209,7 +209,7 @@ def parameters_of(name: str, mdp: TabularMDP) -> list[Parameter]:
 
 
 def _sideways(probability: Table) -> tuple[Table, Table]:
-    """Faces left, ahead, right of a slippery step are θ/2, 1 − θ, θ/2; other dice are left alone."""
+    """Return c and m for slippery steps, whose outcomes left, ahead, right have probabilities θ/2, 1 − θ, θ/2."""
     slippery = (probability[..., 1:2] > 0) & np.ones_like(probability, dtype=bool)
     ahead = slippery * np.asarray([0.0, 1.0, 0.0])
     sides = slippery * np.asarray([1.0, 0.0, 1.0])

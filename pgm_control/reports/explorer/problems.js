@@ -1,12 +1,12 @@
-/* The problems on the page: decoding their tables, moving their own numbers and dice, and grids drawn by hand. */
+/* The problems on the page: decoding tables, changing parameters and outcome probabilities, and grids drawn by hand. */
 const Problems = (() => {
-  /** From the different numbers and their places to the table. */
+  /** The table, from its distinct numbers and the index of each entry. */
   const decode = (coded) => {
     const values = coded.values.map(Number);
     return Float64Array.from(coded.at, (i) => values[i]);
   };
 
-  /** A problem as Python wrote it, with flat arrays in place of the coded tables. */
+  /** A problem as Python wrote it, with flat arrays instead of the coded tables. */
   function read(data) {
     const table = (coded) => (coded ? decode(coded) : null);
     return {
@@ -27,7 +27,7 @@ const Problems = (() => {
 
   const pairKey = (state, action) => `${state},${action}`;
 
-  /** The tables with parameters at `theta` (by name) and some dice replaced: `dynamics` maps "s,a" to K probabilities. */
+  /** The tables at parameters `theta` (by name), with some events replaced: `dynamics` maps "s,a" to K probabilities. */
   function tables(raw, theta, dynamics) {
     const { states, actions, outcomes: K } = raw;
     const reward = raw.reward.slice();
@@ -47,7 +47,7 @@ const Problems = (() => {
     return { ...raw, probability, reward };
   }
 
-  /** p = product over theta of (constant + slope theta), for the dice that any parameter moves. */
+  /** p = product over theta of (constant + slope theta), for the events that any parameter changes. */
   function product(raw, theta) {
     const factors = raw.parameters.filter((each) => each.slope);
     const K = raw.outcomes;
@@ -64,7 +64,7 @@ const Problems = (() => {
     return p;
   }
 
-  /** One face of a die set to `value`: the others share the rest as before, or alike if they had nothing. */
+  /** Set the probability of one outcome to `value`: the others share the rest as before, or equally if all were 0. */
   function withOutcome(probability, possible, k, value) {
     const rest = possible.filter((each) => each !== k);
     const before = rest.reduce((total, each) => total + probability[each], 0);
@@ -82,7 +82,7 @@ const Problems = (() => {
     { name: "up", step: [-1, 0] },
   ];
 
-  /** What a drawn cell may be: the sign in the map, and its name. */
+  /** The kinds of a drawn cell: the sign in the map, and the name. */
   const KINDS = [
     { sign: ".", name: "floor" },
     { sign: "#", name: "wall" },

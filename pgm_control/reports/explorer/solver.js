@@ -1,9 +1,9 @@
-/* Exact inference for small problems: the backups of the Python package, in the same symbols and with the same limits.
+/* Exact inference for small problems: the backups of the Python package, with the same symbols and limits.
    Q_t(s,a) = L_beta[ r + gamma V_{t+1}(s') ]           V_t(s) = tau log sum_a rho(a|s) exp(Q_t(s,a) / tau)
    L_beta[x] = (tau / beta) log sum_k p_k exp(beta x_k / tau),   L_0[x] = sum_k p_k x_k
 
-   A die is a run of faces: those of (s, a) are first[s * A + a] up to, and without, first[s * A + a + 1]. Faces of
-   probability zero are left out by `prepare`. Tables are flat: q and logPolicy (T, S, A), v (T + 1, S), logDynamics (T, F).
+   The outcomes of (s, a) have the indices from first[s * A + a] up to, excluding, first[s * A + a + 1]. `prepare` leaves
+   out those of probability zero. Tables are flat: q and logPolicy (T, S, A), v (T + 1, S), logDynamics (T, F).
    Values and returns are in reward units; the objective, the evidence and the ledger are in nats. */
 const Solver = (() => {
   const NO_DIGITS = 2.2250738585072014e-308 / 2.220446049250313e-16;
@@ -35,13 +35,13 @@ const Solver = (() => {
     for (let k = from; k < to; k++) if (weight[k] > 0) total += Math.exp(logWeight[k] + scale * x[k] - highest);
     const far = (highest + Math.log(total)) / scale;
     if (!(Math.abs(scale * far) < 1)) return far;
-    // L[x] = c + L[x - c] gives back the digits that a far face took at small beta.
+    // L[x] = c + L[x - c] restores the digits that a distant outcome costs at small beta.
     let rest = 0;
     for (let k = from; k < to; k++) if (weight[k] > 0) rest += weight[k] * Math.expm1(scale * (x[k] - far));
     return Math.abs(rest) < 0.5 ? far + Math.log1p(rest) / scale : far;
   }
 
-  /** Writes to out[at + k] the log-probabilities that attain the certainty equivalent. */
+  /** Write to out[at + k] the log-probabilities that attain the certainty equivalent. */
   function tilt(x, logWeight, from, to, tau, beta, out, at) {
     if (isMean(beta, tau)) {
       for (let k = from; k < to; k++) out[at + k] = logWeight[k];
@@ -53,7 +53,7 @@ const Solver = (() => {
     let top = -Infinity;
     for (let k = from; k < to; k++) {
       const y = scale * x[k];
-      // +inf: an adversary takes the forbidden faces; -inf: all are forbidden. Either way these faces are alike.
+      // +inf: an adversary chooses the forbidden outcomes; -inf: all are forbidden. In both cases these outcomes are equal.
       const gain = Number.isFinite(highest) ? y - highest : y === highest ? 0 : -Infinity;
       out[at + k] = logWeight[k] > -Infinity ? logWeight[k] + gain : -Infinity;
       top = Math.max(top, out[at + k]);
@@ -64,7 +64,7 @@ const Solver = (() => {
     for (let k = from; k < to; k++) out[at + k] -= norm;
   }
 
-  /** From dense tables (arrays over S, S * A or S * A * K) to runs of possible faces, each die rescaled to sum to 1. */
+  /** From dense tables (arrays over S, S * A or S * A * K) to lists of possible outcomes, rescaled to sum to 1 per (s, a). */
   function prepare({ states, actions, outcomes, initial, prior, probability, successor, reward, finalReward }) {
     const pairs = states * actions;
     const first = new Int32Array(pairs + 1);
@@ -100,7 +100,7 @@ const Solver = (() => {
     };
   }
 
-  /** The exact optimum of J_beta, by one sweep backwards. `frees` is beta of survival: 0 unless it is freed too. */
+  /** The exact optimum of J_beta, by one backward sweep. `frees` is the beta of survival (default: 0, clamped). */
   function solve(problem, { beta, tau, T, gamma }, frees = 0) {
     const { S, A, F, first, p, logP, successor, reward, prior, logPrior } = problem;
     const clamped = isMean(beta, tau);
@@ -130,11 +130,11 @@ const Solver = (() => {
     const logInitial = new Float64Array(S);
     tilt(start, problem.logInitial, 0, S, tau, beta, logInitial, 0);
     const value = equivalent(start, problem.initial, problem.logInitial, 0, S, tau, beta);
-    const stride = clamped ? 0 : F; // the true dice are the same at all times
+    const stride = clamped ? 0 : F; // the true dynamics are the same at all times
     return { beta, tau, T, gamma, q, v, logPolicy, logDynamics, stride, logInitial, value, objective: value / tau };
   }
 
-  /** What the next state is worth before it is known whether the step is survived. */
+  /** The value of the next state before it is known whether the step is survived. */
   function survive(v, gamma, tau, beta) {
     if (gamma === 1) return v;
     const continuation = [gamma, 1 - gamma];
@@ -142,10 +142,10 @@ const Solver = (() => {
     return v.map((each) => equivalent([each, 0], continuation, logContinuation, 0, 2, tau, beta));
   }
 
-  /** A guide that follows the answer's policy and leaves start and dice as they are. */
+  /** A guide with the policy of the answer, and the true start and dynamics. */
   const inTruth = (problem, answer) => ({ ...answer, logInitial: problem.logInitial, logDynamics: problem.logP, stride: 0 });
 
-  /** How often the guide is in each state, (T + 1, S), and sees each face, (T, F), by a sweep forwards. */
+  /** The occupancy of each state, (T + 1, S), and of each outcome, (T, F), by a forward sweep. */
   function occupancy(problem, guide) {
     const { S, A, F, first, successor } = problem;
     const { T, gamma, logPolicy, logDynamics, stride } = guide;
@@ -166,7 +166,7 @@ const Solver = (() => {
     return { state, outcome };
   }
 
-  /** Expected return of visits; impossible visits count nothing. */
+  /** The expected return of the occupancies; impossible outcomes do not count. */
   function expectedReturn(problem, visits, T) {
     const { S, F, reward, finalReward } = problem;
     let total = 0;
@@ -183,7 +183,7 @@ const Solver = (() => {
     return q > 0 ? q * (logQ - logP) : 0;
   };
 
-  /** What the guide imagines, what its policy earns in the true world, and its ELBO. */
+  /** The imagined return of a guide, the true return of its policy, and its ELBO. */
   function evaluate(problem, guide) {
     const { S, A, first } = problem;
     const { T, tau, logPolicy } = guide;
@@ -210,20 +210,20 @@ const Solver = (() => {
     return { imagined, trueReturn, delusion: minus(imagined, trueReturn), entropy, elbo, visits, truly };
   }
 
-  /** KL of the guide's die, the faces from..to-1 at time t, from those in `log` at the given offset. */
+  /** KL of the guide's outcomes from..to-1 at time t from those in `log` at the given offset. */
   function eventKl(guide, t, from, to, log, offset) {
     let kl = 0;
     for (let f = from; f < to; f++) kl += relative(guide.logDynamics[t * guide.stride + f], log[offset + f]);
     return kl;
   }
 
-  /** The gap to the best, split by block and step, in nats. `best` is the exact posterior, with every block free. */
+  /** The gap to `best`, by block and step, in nats. `best` is the exact posterior, with every block free. */
   function ledger(problem, best, guide, visits) {
     const { S, A, F, first, successor } = problem;
     const { T, gamma, tau } = guide;
     const byStep = { policy: new Float64Array(T), dynamics: new Float64Array(T), survival: new Float64Array(T) };
     const nothing = { initial: 0, policy: 0, dynamics: 0, survival: 0 };
-    // Where nothing is possible every guide is as good as any other.
+    // If no trajectory is possible, all guides are equally good.
     if (best.objective === -Infinity) return { logEvidence: best.objective, totals: nothing, gap: 0, byStep };
     let initial = 0;
     for (let s = 0; s < S; s++) initial += relative(guide.logInitial[s], best.logInitial[s]);
@@ -253,7 +253,7 @@ const Solver = (() => {
     return { logEvidence: best.objective, totals, gap, byStep };
   }
 
-  /** Uniform numbers in [0, 1) from a whole number, always the same ones (mulberry32). */
+  /** A generator of uniform numbers in [0, 1), determined by the seed (mulberry32). */
   function random(seed) {
     let state = seed >>> 0;
     return () => {
@@ -264,7 +264,7 @@ const Solver = (() => {
     };
   }
 
-  /** Draws n trajectories: states (S: ended), actions, returns in reward units. */
+  /** Draw n trajectories: states (S: ended), actions, returns in reward units. */
   function sample(problem, guide, n, seed) {
     const { S, A, F, first, successor, reward, finalReward } = problem;
     const uniform = random(seed);

@@ -1,4 +1,4 @@
-/* Numbers and names as the Python package writes them, and the sentences that say what a guide makes of a problem. */
+/* Numbers and names as the Python package writes them, and the sentences that explain a guide's answer to a problem. */
 const Words = (() => {
   const MILLIONTH = 1e-6;
   const NEARLY_ALIKE = 0.01;
@@ -6,14 +6,14 @@ const Words = (() => {
   const NAMED = 4;
   const NOISE = Math.sqrt(Number.EPSILON);
 
-  /** Fixed decimals; trailing zeros go only where they hide nothing. */
+  /** A number with fixed decimals; trailing zeros are removed only if the number is exact. */
   function decimals(value, digits) {
     const text = value.toFixed(digits);
     const exact = Math.abs(Number(text) - value) <= 1e-12 * Math.max(1, Math.abs(value));
     return exact && text.includes(".") ? text.replace(/0+$/, "").replace(/\.$/, "") : text;
   }
 
-  /** A probability that never rounds to certainty. */
+  /** A probability that never rounds to 0 or 1. */
   function chance(probability) {
     if (probability < MILLIONTH) return "less than 1 in a million";
     if (probability > 1 - MILLIONTH) return "more than 999,999 in a million";
@@ -21,7 +21,7 @@ const Words = (() => {
     return decimals(probability, Math.max(3, 1 - Math.floor(Math.log10(rarer))));
   }
 
-  /** Four digits or more, at least two of them decimals unless the number is shorter. */
+  /** A number with four digits or more, at least two of them decimals unless the number is shorter. */
   function amount(value) {
     if (Number.isNaN(value)) return "nan";
     if (!Number.isFinite(value)) return value > 0 ? "infinity" : "minus infinity";
@@ -31,14 +31,14 @@ const Words = (() => {
     return decimals(value, Math.max(2, 3 - Math.floor(Math.log10(size))));
   }
 
-  /** So many significant digits, with an exponent where the number is long: Python's `:.4g`. */
+  /** A number with `count` significant digits, with an exponent if the number is long: Python's `:.4g`. */
   function significant(value, count) {
     const [digits, power] = value.toExponential(count - 1).split("e");
     if (value === 0 || (Number(power) >= -4 && Number(power) < count)) return String(Number(value.toPrecision(count)));
     return `${Number(digits)}e${power[0]}${power.slice(1).padStart(2, "0")}`;
   }
 
-  /** A setting: Python's `:g`. */
+  /** A setting in Python's format `:g`. */
   const plain = (value) => significant(value, 6);
 
   const whole = (name) => /^\d+$/.test(name);
@@ -55,14 +55,14 @@ const Words = (() => {
   const actionPhrase = (raw, a) => noun("action", raw.actionNames[a], true);
   const rewardPhrase = (reward) => (reward === -Infinity ? "forbidden" : `reward ${amount(reward)}`);
 
-  /** `to state "at home" (reward 8)`; where every face leads to the same state, the reward alone. */
+  /** `to state "at home" (reward 8)`; if every outcome leads to the same state, the reward alone. */
   function outcomePhrase(raw, event, outcome) {
     if (new Set(event.outcomes.map((each) => each.successor)).size === 1) return amount(outcome.reward);
     const target = `to ${statePhrase(raw, outcome.successor)}`;
     return new Set(event.outcomes.map((each) => each.reward)).size === 1 ? target : `${target} (${rewardPhrase(outcome.reward)})`;
   }
 
-  /** How the guide is called that is held against the clamped one. */
+  /** The name of the guide that is compared with the clamped one. */
   const called = (beta) => (beta === 1 ? "The free guide" : `The guide of β = ${plain(beta)}`);
   const but = ({ imagined, trueReturn }) => (imagined > trueReturn ? "but" : "and");
   const startPhrase = (raw, { sureStart }, s) => `${sureStart ? "At the start, in" : "Starting in"} ${statePhrase(raw, s)},`;
@@ -113,7 +113,7 @@ const Words = (() => {
     );
   }
 
-  /** Where on the way from clamped to this guide the preferred action changes. */
+  /** The β between 0 and this guide's at which the preferred action changes. */
   function flipSentence(raw, { before, after, optimism }, beta) {
     const end = beta === 1 ? "1 (free)" : plain(beta);
     return (
@@ -211,8 +211,8 @@ const Words = (() => {
 
   /** The gap to the exact posterior, in one sentence. */
   function ledgerHeadline({ totals, gap, logEvidence }, gamma) {
-    const names = { initial: "the start", policy: "the policy", dynamics: "dice", survival: "survival" };
-    const short = { ...names, initial: "start", policy: "policy" };
+    const names = { initial: "the start", policy: "the policy", dynamics: "the dynamics", survival: "survival" };
+    const short = { ...names, initial: "start", policy: "policy", dynamics: "dynamics" };
     const rounding = 1e-12 * Math.max(1, Math.abs(logEvidence));
     if (logEvidence === -Infinity) return "No gap: nothing is possible here, so that every guide is as good as any other.";
     const counts = Object.keys(totals).filter((name) => Math.abs(totals[name]) > rounding);
