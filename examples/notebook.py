@@ -316,7 +316,7 @@ class OptimisticGuide(MarkovGuide):
 def _(model):
     checked = check_guide(model, OptimisticGuide(model))  # raises if it breaks a law
     mo.md(
-        f"The guide obeys the laws: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
+        f"The laws hold: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
     )
     return (checked,)
 
