@@ -1,9 +1,10 @@
-"""One decision, by hand and by machine: where does an optimist eat?
+"""Where does an optimist eat? One decision, solved by hand and by the library.
 
-The Italian place is bad, good or spectacular (utilities −10, 6, 8) with probabilities .2, .6, .2; the French one with
-.05, .9, .05. Conditioned on "the dinner was optimal", the exact posterior moves the cook's dice as well as the choice,
-and goes to the Italian. Clamp the dice and the safe French kitchen wins. The picture shows the two kitchens' dice, as
-they are and as the free posterior believes them to be. Printed:
+A dinner at the Italian restaurant is bad, good or spectacular (utilities −10, 6, 8) with probabilities .2, .6, .2; at
+the French one with .05, .9, .05. We call each such distribution of outcomes a die. The exact posterior conditions on
+"the dinner was optimal". It changes the dice as well as the choice, and prefers the Italian restaurant. If the dice are
+clamped, the safe French restaurant wins. The picture shows both dice: the true probabilities, and those that the free
+posterior believes. Printed:
 
                        P(French)     nats
 free, by hand           0.379251   6.514996
@@ -29,16 +30,16 @@ ITALIAN, FRENCH = (0.2, 0.6, 0.2), (0.05, 0.9, 0.05)
 
 @dataclass
 class Args:
-    """Where the picture goes."""
+    """Options of the example."""
 
     picture: Path = Path("01_restaurant.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
-    """nothing to shorten: it is a moment's work"""
+    """no effect: the example takes only a moment"""
 
 
 def by_hand() -> None:
-    """Free: log E exp of the utility of each place. Clamped: its mean. Then a softmax of the two, with prior 1/2."""
+    """Print the softmax, with prior 1/2, of the two values: log E exp(utility) if free, E utility if clamped."""
     free = [log(sum(p * exp(u) for p, u in zip(place, UTILITY, strict=True))) for place in (ITALIAN, FRENCH)]
     clamped = [sum(p * u for p, u in zip(place, UTILITY, strict=True)) for place in (ITALIAN, FRENCH)]
     for name, (italian, french) in (("free", free), ("clamped", clamped)):
@@ -47,7 +48,7 @@ def by_hand() -> None:
 
 
 def main(args: Args) -> None:
-    """Compare the two ways, then look at the dice."""
+    """Compare the answers by hand with those of `infer`, then draw the dice."""
     model = TabularModel(restaurant())
     italian, french = 0, 1
     print("                       P(French)     nats")
@@ -61,7 +62,7 @@ def main(args: Args) -> None:
     for place, name, panel in zip((italian, french), ("Italian", "French"), figure.subplots(2, 1), strict=True):
         plot.outcomes(model, free, state=0, action=place, ax=panel, style="slide")
         by_free, by_clamped = (float(each.policy[0, 0, place]) for each in (free, clamped))
-        title = f"{name}: chosen with {by_free:.2f} if free, {by_clamped:.2f} if clamped"
+        title = f"{name}: chosen with probability {by_free:.2f} if free, {by_clamped:.2f} if clamped"
         panel.set_title(title, loc="left", fontsize=19, pad=66)  # points: room for the legend
     figure.savefig(args.picture)
 

@@ -1,9 +1,8 @@
-"""A ticket or a day's work: a free posterior buys a lottery ticket and is sure to win.
+"""A ticket or a day's work: the free posterior buys a lottery ticket and believes that it will win.
 
-A ticket costs 1 and wins a jackpot once in a hundred; a day's work pays 3. Free inference credits the ticket with
-log E exp(reward), in which a jackpot of 12 outweighs everything. The mean, which clamped inference looks at, is −.87.
-So the free guide buys, and is sure to win. How large must the jackpot be before they buy? Eight are enough for hope;
-sense wants four hundred. Printed:
+A ticket costs 1 and wins a jackpot with probability 1/100; a day's work pays 3. Free inference values the ticket at log
+E exp(reward), which a jackpot of 12 dominates. Clamped inference values it at the mean, −.87. So the free guide buys,
+and is almost certain to win. The free guide buys from a jackpot of 8, the clamped one from 400. Printed:
 
 jackpot 12            P(ticket)  P(win | ticket)   imagined       true
 free                     0.9878           0.9998    11.8874    -0.8228
@@ -27,18 +26,18 @@ CHOOSING, TICKET, WIN = 0, 0, 0
 
 @dataclass
 class Args:
-    """How finely to look."""
+    """Options of the example."""
 
     jackpots: int = 60
-    """to try"""
+    """number of jackpots in the picture"""
     picture: Path = Path("02_lottery.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
-    """a few jackpots only, to see that it runs"""
+    """only a few jackpots, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """One jackpot looked at closely, then many."""
+    """Print the answers for one jackpot, then draw the choice for many."""
     model = TabularModel(lottery(jackpot=12.0))
     print("jackpot 12            P(ticket)  P(win | ticket)   imagined       true")
     for name, optimism in (("free", 1.0), ("clamped", 0.0)):
@@ -46,7 +45,7 @@ def main(args: Args) -> None:
         score = evaluate(model, found)
         buys, wins = found.policy[0, CHOOSING, TICKET], found.dynamics[0, CHOOSING, TICKET, WIN]
         print(f"{name:<20} {buys:>10.4f} {wins:>16.4f} {score.imagined_return:>10.4f} {score.true_return:>10.4f}")
-    # Where a ticket is worth the wage of 3.
+    # The jackpots from which a ticket is worth the wage of 3.
     optimist, planner = log((exp(3) - 0.99 * exp(-1)) / 0.01), (3 + 0.99) / 0.01
     print(f"the free guide buys from a jackpot of {optimist:.1f}, the clamped one from {planner:.0f}")
 
@@ -62,7 +61,7 @@ def main(args: Args) -> None:
         bought,
         across="jackpot, won once in a hundred (reward units)",
         up="probability of buying a ticket",
-        title="Hope buys a ticket at a jackpot of 8, sense at 400",
+        title="The free guide buys from a jackpot of 8, the clamped one from 400",
         logarithmic="x",
         ax=figure.subplots(),
         style="slide",

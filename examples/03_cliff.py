@@ -1,13 +1,13 @@
-"""The same model, two guides: one of them walks along the edge of the cliff.
+"""Along the cliff: two guides of one model. The free guide walks along the edge.
 
-CliffWalkingSlippery: from the left end of a cliff to the right one; every step costs 1, a fall costs 100 and a restart,
-and each step slips sideways two times in three. The free guide believes that it will not slip.
+CliffWalkingSlippery leads from the left end of a cliff to the right one. Every step costs 1, a fall costs 100 and
+returns to the start, and each step slips sideways with probability 2/3. The free guide believes that it will not slip.
 
-Both are fitted by SVI, beside the exact answers, and the exact policies then walk in the live environment. The fitted
-free guide has the ELBO of the exact posterior to four digits, but not its return in the true world: an ELBO says
-nothing about states where the guide believes that it never comes, and its policy there is still close to the prior. The
-true world takes it there. How far it then falls depends on the step at which SVI stops: -228.7 on the machine that
-printed this, -231.2 on another processor. Printed (T = 50, τ = 1):
+The script fits both guides by SVI, compares them with the exact answers, and runs the exact policies in the live
+environment. The fitted free guide has the ELBO of the exact posterior to four digits, but not its return in the true
+world. An ELBO does not depend on the policy in states that the guide believes it never visits, and its policy there is
+still close to the prior. The true dynamics lead there. The return then depends on the step at which SVI stops: -228.7
+on the machine that printed this, -231.2 on another processor. Printed (T = 50, τ = 1):
 
 free     ELBO -29.8088 nats. The ELBO stopped improving.
 clamped  ELBO -68.9041 nats. The ELBO stopped improving.
@@ -35,24 +35,24 @@ from pgm_control.models import slippery_cliff
 
 @dataclass
 class Args:
-    """Which cliff, and how long to climb."""
+    """Options of the example."""
 
     horizon: int = 50
     """number of actions"""
     temperature: float = 1.0
     """reward units per nat"""
     num_steps: int = 2000
-    """SVI steps a guide, at most"""
+    """maximum number of SVI steps for each guide"""
     num_episodes: int = 200
-    """episodes to walk in the live environment"""
+    """number of episodes in the live environment"""
     picture: Path = Path("03_cliff.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a small cliff walk, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Fit both guides, put them beside the exact answers, then let both policies walk."""
+    """Fit both guides, compare them with the exact answers, then run both exact policies in the live environment."""
     if args.smoke:
         args.horizon, args.num_steps, args.num_episodes = 12, 20, 5
     model = TabularModel(slippery_cliff(horizon=args.horizon), args.temperature)

@@ -1,11 +1,11 @@
-"""Deterministic twins: where there are no dice, free and clamped are the same, and so is every optimism between.
+"""Deterministic twins: with deterministic dynamics, free, clamped and every optimism between them are the same.
 
-All that a free posterior may do more than a clamped one is to tilt dice. Each problem of the zoo has a twin without
-dice, in which one outcome always happens, and there the two have one objective and one policy. So what is wrong with
-planning as inference is wrong with it in stochastic worlds alone. The picture makes the ice of the frozen lake slippery
-bit by bit: what the free guide imagines stays where it was, and what it earns does not. Printed:
+A free posterior differs from a clamped one only in that it may change the dynamics. Each problem of the zoo has a twin
+in which every action has one outcome, and there the two have the same objective and the same policy. So planning as
+inference is biased in stochastic worlds only. The picture makes the ice of the frozen lake slippery bit by bit: the
+return that the free guide imagines stays the same, and the return that it earns does not. Printed:
 
-free and clamped apart by:   objective [nats]   policy [probability]
+free and clamped differ by:  objective [nats]   policy [probability]
 restaurant                             1.7926              0.5117
 restaurant_twin                        0.0000              0.0000
 lottery                                4.3867              0.9674
@@ -32,23 +32,23 @@ from pgm_control import TabularMDP, TabularModel, evaluate, infer, plot, zoo
 
 @dataclass
 class Args:
-    """Which lake."""
+    """Options of the example."""
 
     horizon: int = 100
     """number of actions"""
     temperature: float = 0.05
     """reward units per nat"""
     picture: Path = Path("05_deterministic_twins.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short walk, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Compare the guides on problems and their twins; then let the ice become slippery."""
-    print("free and clamped apart by:   objective [nats]   policy [probability]")
+    """Compare the guides on problems and their twins, then on lakes with more and more slipping."""
+    print("free and clamped differ by:  objective [nats]   policy [probability]")
     for name, entry in zoo().items():
-        if "8x8" in name:  # more of the same
+        if "8x8" in name:  # a larger version of the same problem
             continue
         model = TabularModel(entry.build())
         free, clamped = infer(model, optimism=1.0), infer(model, optimism=0.0)
@@ -73,7 +73,7 @@ def main(args: Args) -> None:
         rows,
         across="probability of slipping (Gymnasium's lake: 0.67)",
         up="probability of reaching the goal",
-        title="Without dice there is nothing to be wrong about",
+        title="Without slips the free guide earns what it imagines",
         ax=figure.subplots(),
         style="slide",
     )

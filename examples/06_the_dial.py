@@ -1,10 +1,11 @@
-"""Between free and clamped, and beyond: one number β turns the exact posterior into max-ent control and past it.
+"""The dial: one number β leads from adversarial dynamics through max-ent control to the exact posterior.
 
-β is what tilting the dice costs: 1/β nats for a nat. At 1 it is free inference, at 0 nothing may be tilted, and below 0
-the dice belong to an adversary. On the slippery cliff every policy of the dial is tried in the true world, exactly:
-from 0 up, the more an agent hopes, the more it imagines to earn, and the less it earns. In the restaurant the
-preference flips at one β, found by bisection. Then a guide at β = 0.3 is fitted by two routes that share nothing: its
-own dice at a price of 1/β, and no dice at all under a Rényi bound of order 1 − β. Printed:
+1/β is the price of a nat of change of the dynamics. β = 1 pays it at par, which is free inference; β → 0 forbids any
+change, which is clamped inference; at β < 0 an adversary chooses the dynamics. On the slippery cliff the policy of each
+β is evaluated in the true world, exactly: from 0 up, a higher optimism raises the imagined return and lowers the true
+one. In the restaurant the preference flips at one β, found by bisection. Then a guide at β = 0.3 is fitted in two ways
+that share nothing: with dynamics of its own at the price 1/β, and without them under a Rényi bound of order 1 − β.
+Printed:
 
 The slippery cliff
 optimism  objective  imagined return  true mean  std. dev.  CVaR 10 %
@@ -22,7 +23,7 @@ optimism  objective  imagined return  true mean  std. dev.  CVaR 10 %
 
 The restaurant: French below, Italian above β = 0.345580
 
-β = 0.3 on the restaurant, in nats: exact 5.9292, dice at a price 5.9292, Rényi bound 5.9292
+β = 0.3 on the restaurant, in nats: exact 5.9292, priced dynamics 5.9292, Rényi bound 5.9292
 """
 
 from dataclasses import dataclass
@@ -48,18 +49,18 @@ from pgm_control.models import restaurant, slippery_cliff
 
 @dataclass
 class Args:
-    """How long the fits may take."""
+    """Options of the example."""
 
     num_steps: int = 2000
-    """SVI steps a guide, at most"""
+    """maximum number of SVI steps for each guide"""
     picture: Path = Path("06_the_dial.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short problem and a few steps, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Turn the dial on two problems, then fit it by two routes."""
+    """Vary β on two problems, then fit one β in two ways."""
     horizon, steps = (6, 20) if args.smoke else (50, args.num_steps)
     found = frontier(TabularModel(slippery_cliff(horizon)), [-1.0, -0.5, 0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0])
     print(f"The slippery cliff\n{found}")
@@ -76,7 +77,7 @@ def main(args: Args) -> None:
         dinner, fit(dinner, ClampedGuide(dinner), MarkovRenyi(1 - beta), num_steps=steps).guide, 1 - beta
     )
     print(f"\nβ = {beta} on the restaurant, in nats: exact {exact:.4f}, ", end="")
-    print(f"dice at a price {by_dial:.4f}, Rényi bound {bound:.4f}")
+    print(f"priced dynamics {by_dial:.4f}, Rényi bound {bound:.4f}")
 
     axes = plot.dial_sweep(found, style="slide")
     axes[0].figure.savefig(args.picture, dpi=80)

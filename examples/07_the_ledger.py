@@ -1,9 +1,9 @@
-"""The ledger: how far a guide is from the exact posterior, and who is to blame, exactly, to the last nat.
+"""The ledger: the gap between a guide's ELBO and the log evidence, by block, step, state and action, exactly.
 
-The gap log p(O) − ELBO of a guide is a sum of KL divergences, one for each step and each state: of its start, of its
-policy, of its dice. Here the account of the clamped guide on the slippery cliff. Its 39 nats are the price of being
-right about the dice. The ledger says which die would have to be tilted, and how much a throw of it would be worth; the
-picture says when and where. Printed:
+The gap log p(O) − ELBO of a guide is a sum of KL divergences, one for each step and each state: of its start, its
+policy and its dynamics. This is the ledger of the clamped guide on the slippery cliff. Its 39 nats are the price of
+keeping the true dynamics. The text lists the largest entries, and the random events that the exact posterior believes
+it controls; the picture shows when and where. Printed:
 
 The largest part of the gap is the dynamics: 21.86 of 39.10 nats.
 
@@ -48,18 +48,18 @@ from pgm_control.models import slippery_cliff
 
 @dataclass
 class Args:
-    """How long a walk."""
+    """Options of the example."""
 
     horizon: int = 50
     """number of actions"""
     picture: Path = Path("07_the_ledger.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short walk, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Draw up the account, and show it over time and on the map."""
+    """Print the ledger, then draw it over time and on the map."""
     model = TabularModel(slippery_cliff(10 if args.smoke else args.horizon))
     account = ledger(model, infer(model, optimism=0.0))
     print(account)

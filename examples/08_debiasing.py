@@ -1,28 +1,29 @@
-"""De-biasing: which pessimism about the world makes up for the optimism of conditioning on success?
+"""De-biasing: a model changed so that its exact free posterior has the true dynamics and the clamped policy.
 
-A free posterior tilts the dice towards luck. Tilt them the other way beforehand, and it returns them to where they
-were: in a model with such dice, and a bonus for every throw, exact free inference has the clamped policy, the true dice
-and the clamped objective. The dice of that model are those that an adversary would throw. This solves nothing, since
-the clamped answer must be known; it says in the language of dice what clamping does. Printed:
+A free posterior shifts the dynamics towards good outcomes. If the model shifts them towards bad outcomes beforehand,
+the posterior returns them to the truth: in a model with such dynamics, and a bonus for every action, exact free
+inference has the clamped policy, the true dynamics and the clamped objective. The dynamics of that model are those that
+an adversary would choose. This solves nothing, since it needs the clamped answer; it expresses what clamping does as a
+change of the model. Printed:
 
                           P(French)  objective [nats]
 free                       0.379251          6.514996
 clamped                    0.890903          4.722372
-free in the cured model    0.890903          4.722372
+free, de-biased model      0.890903          4.722372
 
 Italian:                                       bad          good   spectacular
-in truth                                    0.2000        0.6000        0.2000
-hoped for by the free posterior             0.0000        0.2888        0.7112
-in the cured model, an adversary's          1.0000        0.0000        0.0000
-hoped for in the cured model                0.2000        0.6000        0.2000
-bonus for the throw                        11.5906 (reward units)
+true                                        0.2000        0.6000        0.2000
+believed by the free posterior              0.0000        0.2888        0.7112
+de-biased model (adversarial)               1.0000        0.0000        0.0000
+believed in the de-biased model             0.2000        0.6000        0.2000
+bonus for the action                       11.5906 (reward units)
 
 French:                                        bad          good   spectacular
-in truth                                    0.0500        0.9000        0.0500
-hoped for by the free posterior             0.0000        0.7090        0.2910
-in the cured model, an adversary's          1.0000        0.0000        0.0000
-hoped for in the cured model                0.0500        0.9000        0.0500
-bonus for the throw                        12.3043 (reward units)
+true                                        0.0500        0.9000        0.0500
+believed by the free posterior              0.0000        0.7090        0.2910
+de-biased model (adversarial)               1.0000        0.0000        0.0000
+believed in the de-biased model             0.0500        0.9000        0.0500
+bonus for the action                       12.3043 (reward units)
 
 On the windy bridge the policies differ by at most 0.00000000.
 """
@@ -44,35 +45,35 @@ PLACES, DINNERS = ("Italian", "French"), ("bad", "good", "spectacular")
 
 @dataclass
 class Args:
-    """Where the picture goes."""
+    """Options of the example."""
 
     horizon: int = 12
     """number of steps on the bridge"""
     picture: Path = Path("08_debiasing.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short bridge, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """The restaurant in all detail, then the policy of the windy bridge."""
+    """Print all tables of the restaurant, then compare the policies on the windy bridge."""
     model = TabularModel(restaurant())
     cured = debias(model)
     free, clamped, free_cured = infer(model, optimism=1.0), infer(model, optimism=0.0), infer(cured.model, optimism=1.0)
     print("                          P(French)  objective [nats]")
-    for name, found in (("free", free), ("clamped", clamped), ("free in the cured model", free_cured)):
+    for name, found in (("free", free), ("clamped", clamped), ("free, de-biased model", free_cured)):
         print(f"{name:<25}{found.policy[0, 0, 1]:>10.6f}{found.objective:>18.6f}")
     dynamics = {
-        "in truth": clamped.dynamics[0, 0],
-        "hoped for by the free posterior": free.dynamics[0, 0],
-        "in the cured model, an adversary's": cured.probability[0, 0],
-        "hoped for in the cured model": cured.folded(free_cured).blocks().log_dynamics[0, 0].exp(),
+        "true": clamped.dynamics[0, 0],
+        "believed by the free posterior": free.dynamics[0, 0],
+        "de-biased model (adversarial)": cured.probability[0, 0],
+        "believed in the de-biased model": cured.folded(free_cured).blocks().log_dynamics[0, 0].exp(),
     }
     for place, name in enumerate(PLACES):
         print(f"\n{name + ':':<36}" + "".join(f"{dinner:>14}" for dinner in DINNERS))
         for which, table in dynamics.items():
             print(f"{which:<36}" + "".join(f"{p:>14.4f}" for p in table[place].tolist()))
-        print(f"{'bonus for the throw':<36}{float(cured.bonus[0, 0, place]):>14.4f} (reward units)")
+        print(f"{'bonus for the action':<36}{float(cured.bonus[0, 0, place]):>14.4f} (reward units)")
 
     bridge = TabularModel(windy_bridge(6 if args.smoke else args.horizon))
     there = debias(bridge)
@@ -84,7 +85,7 @@ def main(args: Args) -> None:
 
 
 def draw(dynamics: Mapping[str, Tensor], path: Path) -> None:
-    """A panel a kitchen: what is true, what is hoped for, and what must be told to be believed right."""
+    """Draw a panel for each restaurant: both models' dynamics, and what each posterior believes."""
     looks = [("#BBBBBB", ""), ("#E69F00", "//"), ("#0072B2", "xx"), ("#FFFFFF", "//")]
     with matplotlib.rc_context({"font.size": 17, "axes.titlesize": 19}):
         figure = Figure(figsize=(12, 6.6), layout="constrained")
@@ -98,7 +99,7 @@ def draw(dynamics: Mapping[str, Tensor], path: Path) -> None:
             panel.spines[["top", "right"]].set_visible(False)
         figure.axes[0].set_ylabel("probability")
         figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-        figure.suptitle("In a model that fears the worst, hope gets the dice right", fontsize=21)
+        figure.suptitle("The posterior of the de-biased model has the true dynamics", fontsize=21)
         figure.savefig(path, dpi=80)
 
 

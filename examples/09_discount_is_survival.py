@@ -1,16 +1,17 @@
-"""A discount is a probability of surviving, and who may change it lives for ever.
+"""Discount as survival: a posterior that may change survival becomes immortal as long as living pays.
 
-To discount by γ = .9 is to die with probability .1 after every step. That is chance like the dice, and a block of its
-own. An inn pays 1 at once; a treasure of 5 lies 20 steps down the road, where one in eight arrives. Clamped, survival
-is a risk, and the agent goes to the inn. Freed, it is a choice: the agent is certain to live until it is paid. Through
-a desert that costs .1 a step it believes the contrary, that it will soon be released. Without a horizon, a reward of
-.2 a step is then worth more than any number: the agent is immortal. Printed:
+A discount of γ = .9 means that the episode ends with probability .1 after every step. Survival is a random event like
+the dynamics, and a block of its own. An inn pays 1 at once; a treasure of 5 lies 20 steps down the road, and an agent
+lives to reach it with probability 1/8. If survival is clamped, the agent accounts for this risk and goes to the inn. If
+it is freed, the agent believes that it surely lives until it is paid. In a desert that costs .1 a step it believes the
+opposite: that the episode will soon end. Without a horizon, a reward of .2 a step is then worth more than any number.
+Printed:
 
 survival    P(road)   imagined       true
 clamped      0.1724     0.9324     0.9324
 freed        1.0000     5.0000     0.6079
 
-For ever, at temperature 1:
+Without a horizon, at temperature 1:
 -1.0 a step is worth -10.00 clamped,  -2.90 freed: bounded
  0.2 a step is worth   2.00 clamped,    inf freed: unbounded
 """
@@ -31,20 +32,20 @@ MORTAL, IMMORTAL = Optimism(0.0, 0.0, survival=0.0), Optimism(0.0, 0.0, survival
 
 @dataclass
 class Args:
-    """How far, and how decided."""
+    """Options of the example."""
 
     steps: int = 20
-    """to the treasure"""
+    """number of steps to the treasure"""
     temperature: float = 0.25
     """reward units per nat"""
     picture: Path = Path("09_discount_is_survival.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short road, to see that it runs"""
 
 
 def road(rewards: Sequence[float], inn: float, start: int) -> TabularMDP:
-    """States 0 … N of a road, then its end. At 0 there is an inn; walking on from n pays rewards[n]."""
+    """A road with states 0 … N and an end. State 0 has an inn; walking on from state n pays rewards[n]."""
     end = len(rewards)
     initial = torch.zeros(end + 1, dtype=torch.float64)
     initial[start] = 1.0
@@ -62,7 +63,7 @@ def road(rewards: Sequence[float], inn: float, start: int) -> TabularMDP:
 
 
 def main(args: Args) -> None:
-    """Choose between inn and treasure; look at who believes to be alive; then let the road be endless."""
+    """Solve the choice, then a problem without a horizon; draw the believed probability of being alive."""
     steps = 5 if args.smoke else args.steps
     treasure, desert = [0.0] * steps + [5.0], [-0.1] * (steps + 1)
     model = TabularModel(road(treasure, inn=1.0, start=0), args.temperature)
@@ -72,7 +73,7 @@ def main(args: Args) -> None:
         score = evaluate(model, found)
         print(f"{name:<9}{found.policy[0, 0, 1]:>10.4f}{score.imagined_return:>11.4f}{score.true_return:>11.4f}")
 
-    print("\nFor ever, at temperature 1:")
+    print("\nWithout a horizon, at temperature 1:")
     for reward in (-1.0, 0.2):
         endless = TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[reward]]], horizon=1, discount=SURVIVAL))
         freed = freed_survival(endless)
@@ -81,7 +82,7 @@ def main(args: Args) -> None:
 
     walks = {
         "freed: to a treasure": (treasure, IMMORTAL),
-        "clamped: the truth": (treasure, MORTAL),
+        "clamped: the true probability": (treasure, MORTAL),
         "freed: through a desert": (desert, IMMORTAL),
     }
     alive = {}
@@ -94,7 +95,7 @@ def main(args: Args) -> None:
         alive,
         across="time t (steps)",
         up="believed probability of being alive",
-        title="Freed survival: immortal, as long as it pays",
+        title="With freed survival the agent is immortal as long as living pays",
         ax=figure.subplots(),
         style="slide",
     )

@@ -1,9 +1,9 @@
-"""Write your own guide: one class, one method, and the library tells you what it is.
+"""Your own guide: one class with one method.
 
-`StationaryGuide` clamps the dynamics and uses one policy for all times. It says what it may change by returning blocks:
-log-probabilities of the start, the policy and the dynamics. `check_guide` then holds it to the laws (it names every
-site, draws them in the safe order, its ELBO never exceeds log p(O), …), `fit` fits it, and `scorecard` and the picture
-show the price of forgetting the time: .16 nats on the frozen lake. Printed:
+`StationaryGuide` clamps the dynamics and has one policy for all time steps. It declares what it may change by returning
+blocks: log-probabilities of the start, the policy and the dynamics. `check_guide` tests it against the laws of guides
+(it samples every site in the required order, its ELBO never exceeds log p(O), …), `fit` fits it, and `scorecard` and
+the picture show the ELBO lost by a policy that ignores the time: .16 nats on the frozen lake. Printed:
 
 GuideReport(free=(), elbo=0.6222412146144057, log_evidence=45.61354953799836)
                    ELBO      gap  imagined return  true return  delusion  policy entropy  KL of dynamics
@@ -45,22 +45,22 @@ class StationaryGuide(MarkovGuide):
 
 @dataclass
 class Args:
-    """How long, how cold."""
+    """Options of the example."""
 
     horizon: int = 20
     """number of actions"""
     temperature: float = 0.02
     """reward units per nat"""
     num_steps: int = 2000
-    """SVI steps a guide, at most"""
+    """maximum number of SVI steps for each guide"""
     picture: Path = Path("11_your_own_guide.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a few steps, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Check it, fit it, score it."""
+    """Check the guide, fit it, and compare it with others."""
     if args.smoke:
         args.horizon, args.num_steps = 8, 20
     model = TabularModel(frozen_lake(horizon=args.horizon), args.temperature)
@@ -72,15 +72,15 @@ def main(args: Args) -> None:
     exact = {"clamped, exact": infer(model, optimism=0.0), "free, exact": infer(model, optimism=1.0)}
     print(scorecard(model, {name: each.guide for name, each in fits.items()} | exact))
 
-    best = exact["clamped, exact"].objective  # of all guides that take the dice as they are
+    best = exact["clamped, exact"].objective  # the highest ELBO of any guide with the true dynamics
     shown = min(len(each.elbo_history) for each in fits.values())
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     plot.curves(
         range(1, shown + 1),
         {name: best - each.elbo_history[:shown] for name, each in fits.items()},
         across="step of the fit",
-        up="below the clamped optimum (nats)",
-        title="The price of forgetting the time",
+        up="ELBO below the clamped optimum (nats)",
+        title="The ELBO lost by a policy that ignores the time",
         logarithmic="y",
         ax=figure.subplots(),
         style="slide",

@@ -1,10 +1,10 @@
-"""A thousand temperatures in one call, with derivatives: what an agent pays to leave its habits.
+"""A thousand temperatures solved in two calls, with derivatives: the KL that an agent spends on leaving its prior.
 
 `soft_values` solves one problem for a whole batch of settings, and its answers can be differentiated. The derivative of
-the soft value by the temperature is, but for its sign, the KL in nats that the answer spends: how far it leaves its
-prior. On the frozen lake the whole curve takes two calls. A free agent never spends more than 4.27 nats, which is −log
-of the chance that the prior arrives: it bends dice and actions towards the goal, and is done. A clamped agent, who must
-walk there, spends fourteen times as much when it is cold, and next to nothing when it is warm. Printed:
+the soft value by the temperature is, up to its sign, the KL of the optimum from the prior, in nats. On the frozen lake
+the whole curve takes two calls. A free agent never spends more than 4.27 nats, which is −log of the probability that
+the prior reaches the goal: it changes dynamics and actions until the goal is certain. A clamped agent has to walk
+there. It spends fourteen times as much at a low temperature, and almost nothing at a high one. Printed:
 
 temperature      value [reward]         spent [nats]
                  free  clamped         free  clamped
@@ -28,20 +28,20 @@ from pgm_control.models import frozen_lake
 
 @dataclass
 class Args:
-    """How many temperatures, for how long a walk."""
+    """Options of the example."""
 
     temperatures: int = 1000
-    """to solve for"""
+    """number of temperatures"""
     horizon: int = 100
     """number of actions"""
     picture: Path = Path("14_a_thousand_temperatures.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short walk at few temperatures, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Solve, differentiate, draw."""
+    """Solve for all temperatures, differentiate, and draw."""
     if args.smoke:
         args.temperatures, args.horizon = 10, 10
     model = TabularModel(frozen_lake(horizon=args.horizon))

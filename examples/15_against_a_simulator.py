@@ -1,10 +1,10 @@
 """Against a simulator: the clamped guide needs samples of the dynamics, not their probabilities.
 
-In the ELBO of a clamped guide the dynamics stand above and below the line and cancel. What is left can be estimated in
-any Gymnasium environment: by the score function, which is policy gradient, or from its own optimality conditions, which
-is soft Q-learning. Here both act in the restaurant, which they know by visits alone, beside the exact answer of
-`infer`. The dial works as well: a loss whose minimiser is the certainty equivalent stands in for the squared one, and
-the learner takes luck for choice just as the exact β-posterior does. Printed, with the defaults:
+In the ELBO of a clamped guide the dynamics of the model and of the guide cancel. The rest can be estimated in any
+Gymnasium environment: by the score function, which is policy gradient, or from its optimality conditions, which is soft
+Q-learning. Here both learn the restaurant from visits alone, and are compared with the exact answer of `infer`. Other β
+work as well: a loss whose minimiser is the certainty equivalent replaces the squared one, and the learner is then as
+optimistic as the exact β-posterior. Printed, with the defaults:
 
 P(Italian) after 20,000 visits, by soft Q-learning, and exactly
   β = -1.0  learned 0.2050   exact 0.2000
@@ -36,19 +36,19 @@ RESTAURANT = "pgm_control/Restaurant-v0"
 
 @dataclass
 class Args:
-    """How long to learn."""
+    """Options of the example."""
 
     visits: int = 20_000
-    """to the restaurants"""
+    """number of visits to the restaurants"""
     seed: int = 0
     picture: Path = Path("15_against_a_simulator.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a short run, to see that it runs"""
 
 
 def by_soft_q_learning(optimism: float, args: Args) -> float:
-    """P(Italian) of a table of Q, learned from single visits."""
+    """P(Italian) from a table of Q, learned from single visits."""
     learner = SoftQLearning(
         RESTAURANT,
         optimism=optimism,
@@ -65,7 +65,7 @@ def by_soft_q_learning(optimism: float, args: Args) -> float:
 
 
 def by_policy_gradient(args: Args) -> float:
-    """The same by `pyro.infer.SVI`: a simulated model, a clamped guide, and a loss that looks at what comes after."""
+    """P(Italian) from `pyro.infer.SVI`, with a simulated model, a clamped guide, and a loss that sums rewards to go."""
     pyro.set_rng_seed(args.seed)
     model = SimulatorModel(RESTAURANT, num_envs=100, seed=args.seed)
     guide = SimulatedGuide(model, hidden=())
@@ -77,7 +77,7 @@ def by_policy_gradient(args: Args) -> float:
 
 
 def main(args: Args) -> None:
-    """Learn with and without optimism; compare with the exact answers."""
+    """Learn for several β, and compare with the exact answers."""
     if args.smoke:
         args.visits = 500
     model = TabularModel(restaurant())

@@ -1,18 +1,16 @@
-"""Misreading a gambler: she believes in her luck, and whoever takes her for sober concludes that she loves to gamble.
+"""Misreading a gambler: if an optimist is modelled as a max-ent demonstrator, she seems to love gambling.
 
-Every day one of five shops offers her a ticket for 1, or she works for 3. A win is worth 12 to her, and buying as such
-nothing; but she plans as if luck could be had at the price β = .5, and buys where sense would not. From 5000 days we
-learn what a win is worth to her, and how much she likes to buy. Taken for sober, she likes it nearly as much as a day's
-wage, and a win is worth eight times what it is: such a gambler would buy where there is nothing to win. At the right β
-both are right within two standard errors. Her days tell the readings apart, by 33 nats and more: who does not know her
-β, and asks for its posterior, knows after a month that she is an optimist. Printed:
+Every day one of five shops offers her a ticket for 1, or she works for 3. A win is worth 12 to her, buying itself
+nothing, but her optimism is β = .5. We learn both values from 5000 days. Modelled as max-ent (β = 0), she seems to like
+buying nearly as much as a day's wage, and a win eight times too much. With the true β both values are right within two
+standard errors, and the log-likelihood is 33 nats higher or more. The posterior of β finds it in 30 days. Printed:
 
-read as               a win is worth    buying as such  log-likelihood
-β = 0.0  sober         101.84 ± 3.85        2.58 ± 0.06        -1667.42
+modelled with         a win is worth    buying as such  log-likelihood
+β = 0.0  max-ent       101.84 ± 3.85        2.58 ± 0.06        -1667.42
 β = 0.25                15.97 ± 0.25        1.66 ± 0.11        -1544.26
-β = 0.5  what she is    11.56 ± 0.31        0.34 ± 0.26        -1510.89
+β = 0.5  the truth      11.56 ± 0.31        0.34 ± 0.26        -1510.89
 truth                   12.00               0.00
-where nothing can be won she buys with 0.018; taken for sober, she would with 0.194
+where nothing can be won she buys with 0.018; the max-ent model of her, with 0.194
 is she an optimist? after  3 days: β = 0.3 ± 0.8, yes with probability 0.8
 is she an optimist? after 30 days: β = 0.4 ± 0.3, yes with probability 1.0
 """
@@ -35,7 +33,7 @@ PRICE, WAGE, PRIZE, OPTIMISM = 1.0, 3.0, 12.0, 0.5
 
 
 def shops(odds: list[float], prize: float) -> TabularMDP:
-    """A day: a shop by chance, then a ticket (action 0; its faces are win and loss) or work (action 1)."""
+    """One day: a random shop, then a ticket (action 0, with the outcomes win and loss) or work (action 1)."""
     n = len(odds)
     chance = [[[p, 1 - p], [1.0, 0.0]] for p in odds] + [[[1.0, 0.0]] * 2]
     paid = [[[prize, -PRICE], [WAGE, 0.0]]] * n + [[[0.0, 0.0]] * 2]
@@ -44,7 +42,7 @@ def shops(odds: list[float], prize: float) -> TabularMDP:
 
 @final
 class Taste(RewardModel):
-    """Money is known; what winning is worth and what buying is worth are not."""
+    """A reward with known money and two unknown weights: the value of winning, and that of buying itself."""
 
     money: torch.Tensor
     win: torch.Tensor
@@ -64,14 +62,14 @@ class Taste(RewardModel):
 
 @dataclass
 class Args:
-    """How long she is watched."""
+    """Options of the example."""
 
     days: int = 5000
-    """number of days"""
+    """number of demonstrated days"""
     seed: int = 0
-    """of these days"""
+    """seed of the sampled days"""
     picture: Path = Path("16_misreading_a_gambler.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
     """a few days, to see that it runs"""
 
@@ -89,14 +87,14 @@ def errors(taste: Taste, found: Inverse) -> list[float]:
 
 
 def main(args: Args) -> None:
-    """Watch her, and read her by one β after the other."""
+    """Sample her days, and learn her reward for several β of the demonstrator."""
     mdp = shops(ODDS, PRIZE)
     model, n = TabularModel(mdp), 300 if args.smoke else args.days
     days = infer(model, optimism=Optimism(OPTIMISM, initial=0.0)).sample(n, torch.Generator().manual_seed(args.seed))
     seen = Demonstrations.from_trajectories(mdp, days)
-    print("read as               a win is worth    buying as such  log-likelihood")
+    print("modelled with         a win is worth    buying as such  log-likelihood")
     readings = {}
-    for beta, name in ((0.0, "sober"), (0.25, ""), (OPTIMISM, "what she is")):
+    for beta, name in ((0.0, "max-ent"), (0.25, ""), (OPTIMISM, "the truth")):
         taste = Taste(mdp)
         found = inverse(model, seen, taste, DialDemonstrator(beta))
         readings[beta] = taste.weight.tolist()
@@ -106,7 +104,7 @@ def main(args: Args) -> None:
 
     without_prize = (WAGE + PRICE, WAGE + PRICE - readings[0.0][1])
     does, would = (float(torch.sigmoid(torch.tensor(-each))) for each in without_prize)
-    print(f"where nothing can be won she buys with {does:.3f}; taken for sober, she would with {would:.3f}")
+    print(f"where nothing can be won she buys with {does:.3f}; the max-ent model of her, with {would:.3f}")
 
     for n in (3, 30):
         first = Demonstrations.from_trajectories(mdp, days.states[:n], days.actions[:n])
@@ -124,16 +122,16 @@ def main(args: Args) -> None:
     others = torch.logspace(-3, -0.5, 40).tolist()
     shelf = TabularModel(shops(others, PRIZE))
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
-    buys = {"what she does": infer(shelf, optimism=Optimism(OPTIMISM, initial=0.0)).policy[0, :-1, 0]}
-    for beta, name in ((0.0, "taken for sober, β = 0"), (OPTIMISM, "at the right β, .5")):
+    buys = {"her policy": infer(shelf, optimism=Optimism(OPTIMISM, initial=0.0)).policy[0, :-1, 0]}
+    for beta, name in ((0.0, "modelled as max-ent, β = 0"), (OPTIMISM, "modelled with the true β, .5")):
         win, bonus = readings[beta]
         paid = shops(others, win).reward
         paid[:-1, 0] += bonus
         learned = TabularModel(shops(others, win).replace(reward=paid))
         buys[name] = infer(learned, optimism=Optimism(beta, initial=0.0)).policy[0, :-1, 0]
     plot.curves(
-        others, buys, across="chance of winning", up="probability that she buys", logarithmic="x",
-        title="Taken for sober, she would buy hopeless tickets", ax=figure.subplots(), style="slide",
+        others, buys, across="probability of winning", up="probability that she buys", logarithmic="x",
+        title="The max-ent model of her buys hopeless tickets", ax=figure.subplots(), style="slide",
     )  # fmt: skip
     figure.savefig(args.picture)
 

@@ -1,15 +1,15 @@
-"""What does she want who swings the pendulum? From a few swings to the weights of her reward, and back to the pendulum.
+"""What the pendulum wants: the weights of a reward from twenty demonstrations, and a policy learned from it.
 
-Pendulum-v1 is cut into cells by stepping it, and a demonstrator plans in them: she is sober, and wants what Pendulum
-pays, −(angle² + .1 speed² + .001 torque²) a step. Twenty of her swings are watched. The reward is taken to be linear in
-the same three squares; the weights are learned, with standard errors. The policy of the learned reward then swings the
-real pendulum, beside hers and one that wants nothing. Printed:
+Pendulum-v1 is discretised into cells by stepping it. A max-ent demonstrator plans in these cells with the reward of
+Pendulum, −(angle² + .1 speed² + .001 torque²) a step. We learn a reward that is linear in the same three squares from
+twenty of its swings, with standard errors. The policy of the learned reward then swings the real pendulum, beside the
+policies of the demonstrator and of no reward. Printed:
 
 20 swings of 60 steps in 625 cells; converged
 angle²     learned  -0.9990 ± 0.0705   true  -1.000
 speed²     learned  -0.0965 ± 0.0112   true  -0.100
 torque²    learned  -0.0190 ± 0.0206   true  -0.001
-the policy hers                   earns  -133.0 ± 10.7 on the real pendulum
+the policy of the demonstrator    earns  -133.0 ± 10.7 on the real pendulum
 the policy of the learned reward  earns  -133.2 ± 10.7 on the real pendulum
 the policy of no reward           earns  -350.8 ± 12.0 on the real pendulum
 """
@@ -30,7 +30,7 @@ NAMES, TRUE = ("angle²", "speed²", "torque²"), (-1.0, -0.1, -0.001)
 
 
 def squares(found: Discretised) -> torch.Tensor:
-    """Of angle and speed in the middle of each cell, and of the torque; shape (S, A, 3). What has ended has none."""
+    """The squares of angle and speed at the centre of each cell, and of the torque, (S, A, 3); 0 after termination."""
     low, high = (torch.as_tensor(each) for each in found.cells.bounds())
     middle = (low + high) / 2
     torque = torch.as_tensor(found.actions).double()
@@ -54,24 +54,24 @@ def errors(found: Inverse, reward: LinearReward) -> torch.Tensor:
 
 @dataclass
 class Args:
-    """How finely, how long, and how often she is watched."""
+    """Options of the example."""
 
     bins: int = 25
     """cells along each coordinate"""
     horizon: int = 60
-    """number of actions in a swing that is watched"""
+    """number of actions in a demonstration"""
     swings: int = 20
-    """that are watched"""
+    """number of demonstrations"""
     num_episodes: int = 50
-    """on the real pendulum"""
+    """number of episodes on the real pendulum"""
     picture: Path = Path("17_what_the_pendulum_wants.png")
-    """file to draw into"""
+    """output file of the picture"""
     smoke: bool = False
-    """few of everything, to see that it runs"""
+    """small numbers, to see that it runs"""
 
 
 def main(args: Args) -> None:
-    """Watch, learn, and swing."""
+    """Sample demonstrations, learn the weights, and run the policies on the real pendulum."""
     if args.smoke:
         args.bins, args.horizon, args.swings, args.num_episodes = 9, 20, 5, 2
     found = discretise("Pendulum-v1", args.bins, actions=5, num_samples=16, horizon=args.horizon, seed=0)
@@ -86,7 +86,11 @@ def main(args: Args) -> None:
     for name, weight, error, true in zip(*columns, strict=True):
         print(f"{name:<10} learned {weight:8.4f} ± {error:.4f}   true {true:7.3f}")
     nothing = infer(TabularModel(found.mdp.replace(reward=0.0 * found.mdp.reward)), optimism=0.0)
-    policies = {"hers": hers, "of the learned reward": infer(learned.model, optimism=0.0), "of no reward": nothing}
+    policies = {
+        "of the demonstrator": hers,
+        "of the learned reward": infer(learned.model, optimism=0.0),
+        "of no reward": nothing,
+    }
     for name, policy in policies.items():
         player = found.player(policy, seed=0)
         score = rollout("Pendulum-v1", player, args.num_episodes, seed=0, max_episode_steps=args.horizon)
@@ -102,8 +106,8 @@ def main(args: Args) -> None:
     angle, speed, _ = torch.stack(weights).T
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     plot.curves(
-        numbers, {"of angle²": angle, "ten times that of speed²": 10 * speed}, across="swings that were watched",
-        up="learned weight (reward units)", title="What the pendulum's demonstrator wants", levels={"true": -1.0},
+        numbers, {"angle²": angle, "speed², ten times": 10 * speed}, across="number of demonstrations",
+        up="learned weight (reward units)", title="Learned weights by number of demonstrations", levels={"true": -1.0},
         logarithmic="x", ax=figure.subplots(), style="slide",
     )  # fmt: skip
     figure.savefig(args.picture)

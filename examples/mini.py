@@ -1,7 +1,7 @@
-"""The whole idea in one file and nothing but torch: trajectories, exp(reward), two guides, the ELBO, exact messages.
+"""The whole idea in one file that uses only torch: trajectories, exp(reward), two guides, the ELBO, exact messages.
 
-Home is across the river. Walking round takes two steps at a cost of 1 each. Swimming takes one: three times in ten you
-arrive, else the current puts you back on the bank and the cold costs 4. Printed:
+Home is across the river. Walking round takes two steps that cost 1 each. Swimming takes one step: with probability .3
+you arrive, otherwise the current returns you to the bank and the cold costs 4. Printed:
 
 guide      exact nats  fitted nats  P(swim)  believes swim succeeds  imagined  true return
 free          -1.5183      -1.5184    0.691                   0.991    -0.648       -4.131
@@ -19,7 +19,7 @@ WALK, SWIM = 0, 1
 
 @dataclass
 class Problem:
-    """p(s_0), p(k|s,a), s'(s,a,k), r(s,a,k): doing a in s throws a die; face k pays r and leads to s'."""
+    """p(s_0), p(k|s,a), s'(s,a,k), r(s,a,k): we call each p(k|s,a) a die; outcome k pays r and leads to s'."""
 
     initial: torch.Tensor  # (S,)
     probability: torch.Tensor  # (S, A, K)
@@ -30,7 +30,7 @@ class Problem:
 
 
 def river(horizon: int) -> Problem:
-    """The story above."""
+    """The problem described above."""
     sure, chance = [1.0, 0.0], [0.3, 0.7]
     return Problem(
         initial=torch.tensor([1.0, 0.0, 0.0]),
@@ -42,15 +42,15 @@ def river(horizon: int) -> Problem:
 
 
 def messages(problem: Problem, free: bool):
-    """The exact optimum, backwards in time. The two kinds of guide differ in one line: how dice are summed out."""
+    """The exact optimum, backwards in time. Free and clamped differ in one line: how the dice are summed out."""
     tau, log_prior = problem.temperature, -torch.log(torch.tensor(float(problem.reward.shape[1])))
     v, policy, dynamics = torch.zeros(len(problem.initial)), [], []
     for _ in range(problem.horizon):
         x = problem.reward + v[problem.successor]  # (S, A, K)
-        if free:  # the dice may be tilted: log E exp, and face k is believed in as p exp(x / tau)
+        if free:  # the dice may change: log E exp, and outcome k is believed in proportion to p exp(x / tau)
             tilted = problem.probability.log() + x / tau
             q, believed = tau * tilted.logsumexp(-1), tilted.softmax(-1)
-        else:  # the dice are what they are: the mean
+        else:  # the dice are the true ones: the mean
             q, believed = (problem.probability * x).sum(-1), problem.probability
         v = tau * (log_prior + q / tau).logsumexp(-1)
         policy.insert(0, (q / tau).softmax(-1))
@@ -62,7 +62,7 @@ def messages(problem: Problem, free: bool):
 
 
 def elbo(problem: Problem, initial, policy, dynamics):
-    """E_q[Σ r/τ − log π/ρ − log q(k)/p(k)] − KL(q(s_0) ‖ p(s_0)): what any guide earns, in nats."""
+    """E_q[Σ r/τ − log π/ρ − log q(k)/p(k)] − KL(q(s_0) ‖ p(s_0)): the objective of any guide, in nats."""
     p, actions = problem.probability, problem.reward.shape[1]
     w = torch.zeros(len(problem.initial))
     for pi, q in zip(policy.flip(0), dynamics.flip(0), strict=True):  # backwards in time
@@ -72,12 +72,12 @@ def elbo(problem: Problem, initial, policy, dynamics):
 
 
 def log_ratio(q, p):
-    """log q/p, and 0 where p is 0: there q is 0 too."""
+    """log q/p, and 0 where p is 0, since q is 0 there too."""
     return (torch.where(p > 0, q, 1.0) / torch.where(p > 0, p, 1.0)).log()
 
 
 def expected_return(problem: Problem, initial, policy, dynamics):
-    """E[Σ r] when this policy meets these dice."""
+    """E[Σ r] of this policy under these dice."""
     w = torch.zeros(len(problem.initial))
     for pi, q in zip(policy.flip(0), dynamics.flip(0), strict=True):
         w = (pi * (q * (problem.reward + w[problem.successor])).sum(-1)).sum(-1)
@@ -85,7 +85,7 @@ def expected_return(problem: Problem, initial, policy, dynamics):
 
 
 def fit(problem: Problem, free: bool, steps: int):
-    """Climb the ELBO. A clamped guide owns a policy; a free one owns the dice and the start as well."""
+    """Maximise the ELBO. A clamped guide has a policy; a free one also has dice and a start of its own."""
     time, (states, actions, outcomes) = problem.horizon, problem.reward.shape
     choices = torch.zeros(time, states, actions, requires_grad=True)
     tilt = torch.zeros(time, states, actions, outcomes, requires_grad=free)

@@ -1,4 +1,4 @@
-"""The gallery, live: sliders from the restaurant over the cliff, the dial and the ledger to a guide of your own.
+"""The lecture as a notebook with sliders: restaurant, lottery, cliff, dial, ledger, and a guide of your own.
 
 pip install ".[notebook,fast]" -c constraints.txt
 marimo edit examples/notebook.py
@@ -38,14 +38,15 @@ def _():
     # Free and clamped
 
     A control problem is a graphical model. At each step an optimality variable has the likelihood
-    $\exp(\text{reward} / \tau)$. Condition on "every step was optimal", and read off a policy.
+    $\exp(\text{reward} / \tau)$. Conditioning on "every step was optimal" gives a posterior, and the posterior gives a
+    policy. We call the distribution $p(k \mid s, a)$ of the outcomes of an action a die.
 
-    - **free**: the posterior may change the dice as well as the actions. It is an optimist.
-    - **clamped**: the dice stay as they are. This is the maximum-entropy policy.
-    - **the dial**: to tilt a die costs $1/\beta$ nats for each nat. $\beta = 1$ is free, $\beta = 0$ clamped;
-      below 0 the dice belong to an adversary.
+    - **free**: the posterior may change the dice as well as the actions. It is optimistic.
+    - **clamped**: the dice stay true. This gives the maximum-entropy policy.
+    - **the dial**: $1/\beta$ is the price of a nat of change of the dice. $\beta = 1$ pays it at par (free),
+      $\beta \to 0$ forbids it (clamped), and $\beta < 0$ gives the dice to an adversary.
 
-    Move a slider, and all that depends on it is computed again, exactly.
+    When you move a slider, everything that depends on it is computed again, exactly.
     """)
     return
 
@@ -79,7 +80,7 @@ def _(temperature_slider):
 @app.cell
 def _(beta):
     def three(model):
-        """Free, dial and clamped, exactly."""
+        """The exact posteriors: free, dial and clamped."""
         return {
             "free": infer(model, optimism=1.0),
             f"dial, β = {beta:g}": infer(model, optimism=beta),
@@ -128,7 +129,7 @@ def _():
     mo.md(f"""
     ## 2. A ticket or a day's work
 
-    A ticket costs 1 and may win 12; work pays 3. How rare may the jackpot be before hope stops buying?
+    A ticket costs 1 and may win 12; work pays 3. How rare must the jackpot be before the free agent stops buying?
 
     {jackpot_slider}
     """)
@@ -187,9 +188,9 @@ def _(beta_slider, horizon_slider, problem_choice, temperature_slider):
     mo.md(f"""
     ## 3. The cliff
 
-    Every step costs 1, a fall 100 and a new start, and each step slips sideways two times in three. The free posterior
-    walks along the edge, sure not to slip. Choose another problem of the zoo, and a temperature that suits it: a frozen
-    lake, on which the goal pays 1, wants τ = 0.05.
+    Every step costs 1, a fall costs 100 and returns to the start, and each step slips sideways with probability 2/3.
+    The free posterior walks along the edge, almost certain not to slip. Choose another problem of the zoo, and a
+    suitable temperature: for a frozen lake, where the goal pays 1, take τ = 0.05.
 
     {mo.hstack([problem_choice, horizon_slider], justify="start", gap=3)}
     {mo.hstack([beta_slider, temperature_slider], justify="start", gap=3)}
@@ -200,7 +201,7 @@ def _(beta_slider, horizon_slider, problem_choice, temperature_slider):
 @app.cell
 def _(horizon, problem, temperature):
     mdp = zoo()[problem].build()
-    if mdp.horizon > 1:  # dinner is one decision, however long you wait
+    if mdp.horizon > 1:  # the restaurant is always one decision
         mdp = mdp.replace(horizon=horizon)
     model = TabularModel(mdp, temperature)
     model
@@ -226,7 +227,7 @@ def _(model, posteriors):
 
 @app.cell
 def _(beta, model):
-    mo.vstack([explain(model), mo.md(f"And with the dial at β = {beta:g}:"), explain(model, beta)])
+    mo.vstack([explain(model), mo.md(f"With the dial at β = {beta:g}:"), explain(model, beta)])
     return
 
 
@@ -241,7 +242,7 @@ def _(beta_slider):
     mo.md(f"""
     ## 4. The dial
 
-    What each optimism imagines, and what its policy earns in the true world.
+    The imagined return for each β, and the return of its policy in the true world.
 
     {beta_slider}
     """)
@@ -267,7 +268,7 @@ def _():
     mo.md("""
     ## 5. The ledger
 
-    How far the clamped guide is from the exact posterior, and where each nat of it comes from.
+    The gap between the ELBO of the clamped guide and the log evidence, by time step, state and action.
     """)
     return
 
@@ -290,8 +291,9 @@ def _():
     mo.md("""
     ## 6. Your own guide
 
-    A guide says what it may change by returning its blocks: log-probabilities of start, actions and dice. In this one a
-    single number tilts every die towards what it pays at once. Change it, and see what it believes and earns.
+    A guide declares what it may change by returning its blocks: log-probabilities of start, actions and dice. In this
+    guide a single number tilts every die towards its immediate rewards. Edit the class to see what it believes and
+    earns.
     """)
     return
 
@@ -314,7 +316,7 @@ class OptimisticGuide(MarkovGuide):
 def _(model):
     checked = check_guide(model, OptimisticGuide(model))  # raises if it breaks a law
     mo.md(
-        f"It obeys the laws: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
+        f"The laws hold: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
     )
     return (checked,)
 

@@ -1,11 +1,11 @@
-"""Control as probabilistic inference: a problem, a guide, and the inference that brings the two together.
+"""Control as probabilistic inference: a problem, a guide, and an inference method that fits one to the other.
 
     from pgm_control import ClampedGuide, TabularModel, evaluate, explain, fit, infer
     from pgm_control.models import restaurant
 
     model = TabularModel(restaurant(), temperature=1.0)
     free = infer(model, optimism=1.0)  # the exact posterior: it may change the dynamics too
-    clamped = infer(model, optimism=0.0)  # the max-ent policy: it may change the actions alone
+    clamped = infer(model, optimism=0.0)  # the max-ent policy: it may change the actions only
     guide = fit(model, ClampedGuide(model), method="exact").guide  # the same as a Pyro guide
     print(evaluate(model, guide), explain(model), sep="\\n")
 
@@ -17,24 +17,24 @@ A problem
 
 A guide: what the posterior may change
     FreeGuide             the start, the policy and the dynamics; its optimum is the exact posterior
-    ClampedGuide          the policy alone; its optimum is the max-ent policy
-    DialGuide             anything between the two, and beyond, by the number `optimism`
+    ClampedGuide          the policy only; its optimum is the max-ent policy
+    DialGuide             any optimism β: between the two, beyond them, or adversarial (β < 0)
     guide_zoo             all guides by name
 
 An inference
-    infer                 exact, up to a horizon: values, policy, believed dynamics, log p(O)
+    infer                 exact, with a horizon: values, policy, believed dynamics, log p(O)
     soft_values           the same values, differentiable in rewards and settings
     value_iteration       exact, without a horizon, with a certified error
-    fit                   a guide by stochastic variational inference, or by exact steps
+    fit                   fits a guide by stochastic variational inference, or by exact steps
     smc                   sequential Monte Carlo, with any guide as the proposal
 
-What a guide believes, what it earns, and why the two differ
+Evaluation: what a guide believes, what it earns, and why the two differ
     evaluate              true and imagined return, entropy and ELBO of one guide
     scorecard             several guides side by side, against log p(O)
     ledger                the gap log p(O) − ELBO by block, step, state and action
-    frontier              the true return of every optimism
-    explain               the difference between free and clamped in words
-    compare               all of it, for the free and the clamped guide, exact and fitted
+    frontier              the true return for each optimism β
+    explain               the difference between free and clamped, in words
+    compare               all of these for the free and the clamped guide, exact and fitted
     bench                 every guide on every problem
     report                a comparison on one page of HTML
     rollout               a policy in a live Gymnasium environment
@@ -42,15 +42,15 @@ What a guide believes, what it earns, and why the two differ
 Packages of their own
     models                problems of the zoo, and models of simulators
     guides                guides, and the base class to write others
-    learners              soft actor-critic and other learners against a simulator
-    inverse_rl            the reward that explains demonstrations
+    learners              soft actor-critic and others, which learn in a simulator
+    inverse_rl            inverse reinforcement learning: the reward that explains demonstrations
     plot                  pictures on matplotlib's Axes
     exchange              to and from xarray, ArviZ, QuantEcon, pymdptoolbox, pymdp and seals
-    testing               the laws that models and guides obey, to run on your own
+    testing               the laws of models and guides, as tests for your own
 
-A key such as [levine2018] in a docstring stands for a source, which the docstring of its module lists at its end:
-`help("pgm_control.inference.exact.infer")`. Names are loaded when first used, so that the command line can answer
-before torch is there. Importing the package registers its environments with Gymnasium.
+A key such as [levine2018] in a docstring cites a source. The docstring of the module lists its sources at the end, as
+in `help("pgm_control.inference.exact.infer")`. Names are imported on first use, so that the command line can answer
+without waiting for torch. Importing the package registers its environments with Gymnasium.
 
 Sources:
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -177,7 +177,7 @@ if TYPE_CHECKING:
     from .inference.sampling.smc import conditional_smc as conditional_smc
     from .inference.sampling.smc import SMC as SMC
 
-    # What came of it
+    # Evaluation
     from .analysis.evaluate import evaluate as evaluate
     from .analysis.evaluate import Evaluation as Evaluation
     from .analysis.evaluate import objective as objective
@@ -221,7 +221,7 @@ if TYPE_CHECKING:
     from .environments.rollout import rollout as rollout
     from .environments.rollout import Rollout as Rollout
 
-    # What went wrong
+    # Exceptions
     from .errors import PGMControlError as PGMControlError
     from .errors import InvalidProblem as InvalidProblem
     from .errors import InvalidGuide as InvalidGuide
@@ -233,7 +233,7 @@ if TYPE_CHECKING:
     from .errors import LawBroken as LawBroken
     from .errors import MissingExtra as MissingExtra
 
-    # Types that signatures name
+    # Types in signatures
     from .runtime.array_like import ArrayLike as ArrayLike
     from .runtime.progress import Progress as Progress
     from .chance.factors import Factors as Factors
@@ -254,7 +254,7 @@ if TYPE_CHECKING:
 
 
 def _homes() -> dict[str, str | None]:
-    """The module of each public name, None for a package: the imports above, read and not run."""
+    """The module of each public name, None for a package: parsed from the imports above, which are not run."""
     tree = ast.parse(Path(__file__).read_text(encoding="utf8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]

@@ -1,6 +1,6 @@
-"""Many settings of FrozenLake 8x8, T = 100, each with its own temperature, optimism and reward.
+"""Time of many settings of FrozenLake 8x8, T = 100, each with its own temperature, optimism and reward.
 
-All Q and V, the objectives and their gradients by the rewards.
+Each contestant computes all Q and V, the objectives and their gradients by the rewards.
 
 python -m tests.benchmarks.batch [--settings N] [--rounds N]
 """
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
 
 
 def settings(model: TabularModel, count: int) -> Settings:
-    """Temperatures from .1 to 1, a fifth clamped and the others up to free, the rewards scaled and shaken."""
+    """Random settings: temperatures in .1 to 1, a fifth clamped, the others up to free; rewards scaled, with noise."""
     random = np.random.default_rng(0)
     temperature, optimism = random.uniform(0.1, 1.0, count), random.uniform(0.0, 1.0, count)
     optimism[::5] = 0.0

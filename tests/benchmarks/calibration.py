@@ -1,10 +1,11 @@
-"""Does the posterior over optimism hold the truth as often as it says, and does the evidence pick who was watched?
+"""Calibration of the posterior over optimism, and accuracy of the evidence in identifying the demonstrator.
 
 python -m tests.benchmarks.calibration [--sets N] [--nuts N] [--problems N]
 
-Rewards of three of four states and β are unknown. A set: the rewards from their prior, and β from its prior or fixed;
-100 demonstrations at that β; 39 draws of the posterior that are as good as independent. The rank of the true β among
-them is one of 40, all equally probable if the posterior is right and β was drawn from the prior.
+The rewards of three of four states and β are unknown. In a data set the rewards are drawn from their prior and β is
+drawn from its prior or fixed. It has 100 demonstrations at this β and 39 nearly independent draws of the posterior. The
+rank of the true β among them takes 40 values, all equally probable if the posterior is right and β was drawn from its
+prior.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from pgm_control.inverse_rl import (
     reward_posterior,
 )
 
-LEVELS = {0.5: (10, 29), 0.8: (4, 35), 0.9: (2, 37), 0.95: (1, 38)}  # ranks from 0 to 39 within the central interval
+LEVELS = {0.5: (10, 29), 0.8: (4, 35), 0.9: (2, 37), 0.95: (1, 38)}  # the ranks, of 0 to 39, in each central interval
 BETAS = (-0.5, 0.0, 0.3, 1.0)
 SIGMA, WIDTH, TAU = 2.0, 1.0, 0.7
 DEMONSTRATORS = {
@@ -41,7 +42,7 @@ DEMONSTRATORS = {
 
 
 def problem(seed: int, weight: np.ndarray) -> TabularMDP:
-    """Four states, three actions, three faces, five steps; rewards of states."""
+    """A random problem: four states, three actions, three outcomes, five steps; rewards belong to states."""
     rng = np.random.default_rng(seed)
     probability = rng.dirichlet(np.ones(3), (4, 3))
     reward = np.broadcast_to(weight[:, None, None], (4, 3, 3))
@@ -49,7 +50,7 @@ def problem(seed: int, weight: np.ndarray) -> TabularMDP:
 
 
 def demonstrations(model: TabularModel, demonstrator: Demonstrator, number: int, seed: int) -> Demonstrations:
-    """Of a demonstrator, in the dice that are its own."""
+    """Demonstrations of a demonstrator under its own dynamics."""
     mdp, generator = model.mdp, torch.Generator().manual_seed(seed)
     behaviour = demonstrator.behaviour(model, mdp.reward, torch.zeros_like(mdp.initial), model.temperature)
     policy, dynamics = behaviour.log_policy.exp(), behaviour.log_dynamics.exp()
@@ -64,7 +65,7 @@ def demonstrations(model: TabularModel, demonstrator: Demonstrator, number: int,
 
 
 def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
-    """Of the true β among 39 draws; and the deviation of the posterior."""
+    """The rank of the true β among 39 draws, and the standard deviation of the posterior."""
     rng = np.random.default_rng(10_000 + seed)
     weight = np.append(SIGMA * rng.normal(size=3), 0.0)
     truth = WIDTH * rng.normal() if beta is None else beta
@@ -87,7 +88,7 @@ def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
 
 
 def coverage(ranks: np.ndarray) -> str:
-    """Of the four intervals, each with its binomial error if it is right."""
+    """The coverage of the four intervals in per cent, with the binomial errors of a calibrated posterior."""
     cells = []
     for level, (low, high) in LEVELS.items():
         share = np.mean((ranks >= low) & (ranks <= high))
@@ -96,7 +97,7 @@ def coverage(ranks: np.ndarray) -> str:
 
 
 def chi_square(ranks: np.ndarray) -> str:
-    """Of ten groups of four ranks, and how probable one as large is."""
+    """The chi-square statistic of ten groups of four ranks, with its p-value."""
     counts, expected = np.bincount(ranks // 4, minlength=10), len(ranks) / 10
     statistic = ((counts - expected) ** 2 / expected).sum()
     p = float(torch.special.gammaincc(torch.tensor(4.5), torch.tensor(statistic / 2)))
@@ -104,7 +105,7 @@ def chi_square(ranks: np.ndarray) -> str:
 
 
 def calibrate(sets: int, by_nuts: int) -> None:
-    print("| β | method | sets | 50 % | 80 % | 90 % | 95 % | deviation | ranks: chi-square of 9 degrees | seconds |")
+    print("| β | method | sets | 50 % | 80 % | 90 % | 95 % | std. dev. | ranks: chi-square of 9 degrees | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     rows = [
         ("laplace", None, 5 * sets),
@@ -127,7 +128,7 @@ def calibrate(sets: int, by_nuts: int) -> None:
 
 
 def confuse(problems: int) -> None:
-    """Who was watched, and who was picked."""
+    """Print the confusion tables of true and selected demonstrators."""
     for number in (20, 160, 1280):
         counts = {name: dict.fromkeys(DEMONSTRATORS, 0) for name in DEMONSTRATORS}
         for seed, (name, demonstrator) in itertools.product(range(problems), DEMONSTRATORS.items()):
@@ -136,7 +137,7 @@ def confuse(problems: int) -> None:
             seen = demonstrations(model, demonstrator, number, seed)
             found = compare_demonstrators(model, seen, "state", DEMONSTRATORS, prior=SIGMA, seed=0)
             counts[name][found.best] += 1
-        print(f"\n| watched ({number} demonstrations, {problems} problems) | picked {' | '.join(DEMONSTRATORS)} |")
+        print(f"\n| true ({number} demonstrations, {problems} problems) | selected {' | '.join(DEMONSTRATORS)} |")
         print("|---" * (len(DEMONSTRATORS) + 1) + "|")
         for name, row in counts.items():
             print(f"| {name} | {' | '.join(map(str, row.values()))} |", flush=True)
@@ -148,9 +149,9 @@ if __name__ == "__main__":
         "--sets",
         type=int,
         default=200,
-        help="a fifth of those with drawn β, half of those with each fixed β",
+        help="data sets: five times as many with drawn β, twice as many with each fixed β",
     )
-    parser.add_argument("--nuts", type=int, default=200, help="data sets by NUTS")
+    parser.add_argument("--nuts", type=int, default=200, help="data sets for NUTS")
     parser.add_argument("--problems", type=int, default=30, help="problems for the comparison of demonstrators")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

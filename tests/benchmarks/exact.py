@@ -1,4 +1,4 @@
-"""Exact inference on FrozenLake: all Q and V, the objective and its gradient by the reward.
+"""Time of exact inference on FrozenLake: all Q and V, the objective and its gradient by the reward.
 
 python -m tests.benchmarks.exact [--rounds N] [--seconds S]
 """
@@ -46,7 +46,7 @@ def limits(model: TabularModel, free: bool) -> dict[str, peers.Solve]:
     }
     if free:
         linear = Limit(model, LINEAR)
-        found["C, messages themselves, not their logs"] = lambda: (linear.solve(array), linear.gradient)
+        found["C, messages instead of their logs"] = lambda: (linear.solve(array), linear.gradient)
     return found
 
 
@@ -62,7 +62,7 @@ def contestants(model: TabularModel, free: bool) -> dict[str, peers.Solve]:
         "torch loop, autograd": peers.torch_loop(model, free),
     }
     if free:
-        found["Pyro TraceEnum_ELBO (log p(O) and gradient alone)"] = peers.pyro_enumeration(model)
+        found["Pyro TraceEnum_ELBO (log p(O) and gradient only)"] = peers.pyro_enumeration(model)
     return {name: solve for name, solve in found.items() if solve is not None}
 
 
@@ -73,7 +73,7 @@ def fitted(model: TabularModel, method: Any) -> Callable[[], object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.15, help="of each contestant in each round")
+    parser.add_argument("--seconds", type=float, default=0.15, help="time of each contestant in each round")
     options = parser.parse_args()
     pyro.enable_validation(False)
     print(versions(("torch", "pyro-ppl", "jax", "numba", "numpy")))

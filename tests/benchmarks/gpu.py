@@ -1,4 +1,4 @@
-"""The torch back end on a GPU: FrozenLake alone and in batches, with and without a captured CUDA graph.
+"""Time of the torch back end on a GPU: FrozenLake alone and in batches, with and without a CUDA graph.
 
 python -m tests.benchmarks.gpu [--device cuda] [--settings N]     (--device cpu tries the script out)
 """
@@ -18,7 +18,7 @@ from .harness import SIZES, backend, lake, race, require_close, versions
 def gradient(
     model: TabularModel, optimism: float | Tensor, reward: Tensor, temperature: Tensor | None
 ) -> Callable[[], Tensor]:
-    """The objective and its gradient by the reward, as one tensor of both sums; waits for the device."""
+    """The call that computes the objective and its gradient by the reward, and returns both sums as one tensor."""
 
     def call() -> Tensor:
         leaf = reward.detach().requires_grad_()
@@ -40,7 +40,7 @@ def waiting(call: Callable[[], Tensor], device: torch.device) -> Callable[[], Te
 
 
 def captured(call: Callable[[], Tensor], device: torch.device) -> Callable[[], Tensor] | None:
-    """The same kernels replayed from a CUDA graph; None, with a line, where they cannot be captured."""
+    """The call replayed from a CUDA graph; None, after printing why, if it cannot be captured."""
     if device.type != "cuda":
         return None
     try:

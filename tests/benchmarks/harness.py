@@ -1,4 +1,4 @@
-"""Contestants side by side in one process: interleaved rounds, medians, and ratios taken round by round."""
+"""Timing of several contestants in one process: interleaved rounds, medians, and ratios taken round by round."""
 
 import importlib
 import os
@@ -14,21 +14,22 @@ import torch
 from pgm_control import TabularModel
 from pgm_control.models import frozen_lake
 
-SIZES = {"4x4": 20, "8x8": 100}  # FrozenLake: the map and its horizon
+SIZES = {"4x4": 20, "8x8": 100}  # the maps of FrozenLake and their horizons
 
 
 def race(
     contestants: Mapping[str, Callable[[], object]], rounds: int = 7, seconds: float = 0.15, again: bool = False
 ) -> dict[str, float]:
-    """Print the median time of a call and the median ratio to the first contestant; give the medians, in seconds.
+    """Print the median time of a call and the median ratio to the first contestant; return the medians, in seconds.
 
-    Every round runs each contestant for about `seconds`, so that a slow hour of a shared machine slows them all alike.
-    With `again` each first has a call that is not timed, so that none pays for memory that the one before gave back.
+    Every round runs each contestant for about `seconds`, so that other load on the machine slows all of them equally.
+    With `again`, each turn starts with a call that is not timed, so that memory released by the previous contestant
+    does not count.
     """
     torch.set_num_threads(1)
     calls = {}
     for name, call in contestants.items():
-        call()  # compiles, allocates
+        call()  # compiles and allocates
         start = time.perf_counter()
         call()
         calls[name] = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))
@@ -49,7 +50,7 @@ def race(
 
 
 def readable(seconds: float) -> str:
-    """With three digits and a unit."""
+    """The time with three digits and a unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -57,13 +58,13 @@ def readable(seconds: float) -> str:
 
 
 def lake(size: str, temperature: float) -> TabularModel:
-    """FrozenLake of that size, in float64."""
+    """The model of FrozenLake of this size, in float64."""
     return TabularModel(frozen_lake(size, SIZES[size]), temperature)
 
 
 @contextmanager
 def backend(name: str) -> Any:
-    """Our loops compiled ("auto") or in torch ("torch"), within the block."""
+    """Select the library's back end within the block: compiled loops ("auto") or torch ("torch")."""
     before = os.environ.get("PGM_CONTROL_BACKEND")
     os.environ["PGM_CONTROL_BACKEND"] = name
     try:
@@ -76,7 +77,7 @@ def backend(name: str) -> Any:
 
 
 def on(name: str, call: Callable[[], object]) -> Callable[[], object]:
-    """The call with that back end."""
+    """The call with this back end selected."""
 
     def wrapped() -> object:
         with backend(name):
@@ -86,7 +87,7 @@ def on(name: str, call: Callable[[], object]) -> Callable[[], object]:
 
 
 def optional(name: str, extra: str = "bench") -> Any:
-    """The module, or None with a line that says how to get it."""
+    """The module, or None after printing how to install it."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -95,8 +96,8 @@ def optional(name: str, extra: str = "bench") -> Any:
 
 
 def jax_in_float64() -> Any:
-    """JAX on one thread and in float64, or None."""
-    os.environ.setdefault("NPROC", "1")  # XLA's threads
+    """The module JAX, set to one thread and float64, or None if it is missing."""
+    os.environ.setdefault("NPROC", "1")  # the threads of XLA
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     jax = optional("jax")
     if jax is not None:
@@ -106,14 +107,14 @@ def jax_in_float64() -> Any:
 
 
 def require_close(what: str, found: Any, expected: Any, tolerance: float = 1e-6) -> None:
-    """Refuse to time a contestant that computes something else."""
+    """Raise AssertionError if a contestant computes a different answer."""
     off = np.abs(np.asarray(found, dtype=np.float64) - np.asarray(expected, dtype=np.float64)).max()
     if not off <= tolerance:
         raise AssertionError(f"{what} is off by {off:.3g}.")
 
 
 def versions(names: Iterable[str]) -> str:
-    """The installed versions of these distributions."""
+    """The installed versions of these distributions, as text."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = []

@@ -1,10 +1,10 @@
-"""Time to an occupancy error of 1e-3, imitation's own stopping rule: `inverse` beside imitation's MCE-IRL.
+"""Time to an occupancy error of 1e-3, the stopping rule of imitation: `inverse` beside MCE-IRL of imitation.
 
-Each on its own Gymnasium: imitation answers from the environment that `--python` names (see `imitation_numbers.py`).
-The same visits are to be met, by a reward that is linear in the same observations. Ours starts at 0, imitation at the
-weights that its own test draws. Seconds are those of the processor, on one thread each: others are at work on the
-machine. Whether an answer is right is judged by a recursion in numpy, outside of the clock, in imitation's own measure,
-which counts the state after the last action too.
+The two need different versions of Gymnasium, so imitation runs in the environment that `--python` names (see
+`imitation_numbers.py`). Both match the same occupancies, by a reward that is linear in the same observations. Ours
+starts at 0, imitation at the weights that its own test draws. Seconds are CPU time of one thread each, since the
+machine is shared. A recursion in numpy, which is not timed, checks each answer by the measure of imitation, which also
+counts the state after the last action.
 """
 
 import json
@@ -28,25 +28,25 @@ from pgm_control.inverse_rl import ClampedDemonstrator, Demonstrations, Inverse,
 
 from .harness import readable
 
-SEED = 715298  # of imitation's test
+SEED = 715298  # the seed of imitation's test
 ERROR = 1e-3
-CALLS = 20  # of ours in a round: one alone would mostly measure a cold cache
+CALLS = 20  # our calls per round: a single call would mostly measure a cold cache
 
 
 @dataclass
 class Options:
-    """What to run."""
+    """Options of the benchmark."""
 
     python: Path
-    """of the environment with imitation 1.0.1"""
+    """the interpreter of the environment with imitation 1.0.1"""
     rounds: int = 7
     problems: tuple[str, ...] = ("test fixture", "ReasonablePOMDP", "seals/Random-v0")
     tolerance: float = 1e-3
-    """of ours: the largest derivative, of a reward of states the largest difference of visits"""
+    """tolerance of `inverse`: the largest derivative; for a reward of states, the largest difference of visits"""
 
 
 class Theirs:
-    """A process that fits when asked."""
+    """A process that runs fits of imitation on request."""
 
     def __init__(self, python: Path, problem: str) -> None:
         server = str(Path(__file__).parent / "imitation_server.py")
@@ -67,7 +67,7 @@ class Theirs:
 
 
 def visits(dynamics: np.ndarray, reward: np.ndarray, start: np.ndarray, horizon: int) -> np.ndarray:
-    """Of T + 1 states, by the max-ent policy of a reward of states."""
+    """Expected visits of states at T + 1 times, under the max-ent policy of a reward of states."""
     v, policies = np.zeros(len(reward)), []
     for _ in range(horizon):
         q = reward[:, None] + dynamics @ v
@@ -83,12 +83,12 @@ def visits(dynamics: np.ndarray, reward: np.ndarray, start: np.ndarray, horizon:
 def fits(
     mdp: TabularMDP, occupancies: np.ndarray, seen: np.ndarray, tolerance: float
 ) -> dict[str, Callable[[], Inverse]]:
-    """Ours, by name."""
+    """Our contestants, by name."""
     model, demonstrator = TabularModel(mdp), ClampedDemonstrator("matching")
 
     def features() -> Inverse:
         demonstrations = Demonstrations.from_occupancies(mdp, occupancies)
-        # a derivative by the weight of a feature is visits times the feature, and differences may cancel in the sum
+        # a derivative by the weight of a feature is a sum of visits times the feature, in which differences may cancel
         largest = 0.5 * tolerance * float(np.abs(seen).max())
         return inverse(model, demonstrations, LinearReward(mdp, seen), demonstrator, tolerance=largest)
 
@@ -100,7 +100,7 @@ def fits(
 
 
 def first(dynamics: np.ndarray, start: np.ndarray, horizon: int, *given: Any) -> tuple[float, float]:
-    """Seconds on the wall, and of the processor, of the first fit in this process; imports are over."""
+    """Wall time and CPU time, in seconds, of the first fit in this process, after all imports."""
     mdp = TabularMDP.from_dense(start, dynamics, np.zeros(dynamics.shape[:2]), horizon)
     call = next(iter(fits(mdp, *given).values()))
     wall, processor = time.perf_counter(), time.process_time()
@@ -109,22 +109,22 @@ def first(dynamics: np.ndarray, start: np.ndarray, horizon: int, *given: Any) ->
 
 
 def print_first_calls(*arguments: Any) -> None:
-    """In two processes of their own: with nothing compiled yet, and with what the first left in numba's cache."""
+    """Print the times of first fits in two new processes: with an empty cache of numba, and with a filled one."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["NUMBA_CACHE_DIR"] = cache
-        for state in ("with nothing compiled yet", "compiled by an earlier process"):
+        for state in ("with an empty cache", "with a filled cache"):
             with multiprocessing.get_context("spawn").Pool(1) as fresh:
                 wall, processor = fresh.apply(first, arguments)
-            print(f"  our first call, {state}: {readable(wall)}, of which the processor works {readable(processor)}")
+            print(f"  our first call, {state}: {readable(wall)}, CPU time {readable(processor)}")
         del os.environ["NUMBA_CACHE_DIR"]
 
 
 def race(options: Options, name: str) -> None:
-    """Print a table of one problem."""
+    """Print the table of one problem."""
     theirs = Theirs(options.python, name)
     horizon = theirs.problem.pop("horizon")
     dynamics, seen, reward, start = (np.array(each, dtype=np.float64) for each in theirs.problem.values())
-    dynamics, start = dynamics / dynamics.sum(-1, keepdims=True), start / start.sum()  # theirs were in float32
+    dynamics, start = dynamics / dynamics.sum(-1, keepdims=True), start / start.sum()  # imitation stores float32
     mdp = TabularMDP.from_dense(start, dynamics, np.repeat(reward[:, None], dynamics.shape[1], 1), horizon)
     occupancies = infer(TabularModel(mdp), 0.0).marginals().state_action.numpy()
     ours = fits(mdp, occupancies, seen, options.tolerance)
@@ -149,7 +149,7 @@ def race(options: Options, name: str) -> None:
     for each, seconds in times.items():
         ratio = statistics.median(a / b for a, b in zip(times["imitation"][1:], seconds[1:], strict=True))
         median = statistics.median(seconds[1:])
-        reached = "" if errors[each] <= ERROR else "  NOT MET"
+        reached = "" if errors[each] <= ERROR else "  ERROR TOO LARGE"
         print(f"  {each:<34} {readable(median):>9} {ratio:>7.0f} x  error {errors[each]:.1e}{reached}")
     if name == options.problems[0]:
         print_first_calls(dynamics, start, horizon, occupancies, seen, options.tolerance)

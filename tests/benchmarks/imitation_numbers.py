@@ -1,6 +1,6 @@
-"""What imitation's maximum causal entropy says of its own fixtures: the numbers that the tests hold ours to.
+"""Reference values from imitation: maximum causal entropy on its own fixtures, which our tests compare with.
 
-It pins a Gymnasium of long ago, so it lives in an environment of its own, in which only this file and its neighbour
+imitation pins an old version of Gymnasium, so it needs a separate environment, in which only this file and
 `imitation_server.py` run:
 
     python3 -m venv THERE && THERE/bin/pip install imitation==1.0.1
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def reasonable():
-    """The `ReasonablePOMDP` of imitation's tests/algorithms/test_mce_irl.py, which is not in its package."""
+    """The `ReasonablePOMDP` of imitation's tests/algorithms/test_mce_irl.py, which its package does not include."""
     transition = np.zeros((5, 3, 5))
     transition[0, 0, [1, 2]] = 0.9, 0.1
     transition[0, 2, [1, 2]] = 0.1, 0.9

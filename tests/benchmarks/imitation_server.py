@@ -1,6 +1,6 @@
-"""MCE-IRL of imitation, in an environment of its own: for every seed that is read one fit, its seconds are written.
+"""A server for MCE-IRL of imitation, for a separate environment: it reads seeds, and writes the CPU time of each fit.
 
-`imitation_mce.py` starts it and asks it. Seconds are those of the processor.
+`imitation_mce.py` starts this process and sends the seeds.
 """
 
 import json
@@ -15,18 +15,18 @@ PROBLEMS = import_module("imitation_numbers").PROBLEMS
 mce_irl, reward_nets, logger = (
     import_module(f"imitation.{name}") for name in ("algorithms.mce_irl", "rewards.reward_nets", "util.logger")
 )
-MOST = 10_000  # iterations; from some starts it never ends
+MOST = 10_000  # iterations; from some starts it does not converge
 
 
 def net(env):
-    """The linear reward of imitation's own test."""
+    """The linear reward from imitation's own test."""
     return reward_nets.BasicRewardNet(
         env.observation_space, env.action_space, use_action=False, use_next_state=False, use_done=False, hid_sizes=[]
     )
 
 
 def main() -> None:
-    """First the problem, then its fits."""
+    """Write the problem, then one line for each fit."""
     set_num_threads(1)
     env = PROBLEMS[sys.argv[1]]()
     _, _, policy = mce_irl.mce_partition_fh(env)

@@ -1,4 +1,4 @@
-"""Problems without a horizon: a Bellman sweep, a solve to 1e-6, slowly mixing families, peak memory.
+"""Problems without a horizon: time of a sweep and of a solution to 1e-6, slowly mixing problems, peak memory.
 
 python -m tests.benchmarks.infinite [--states N ...] [--full] [--parts sweep solve slow memory]
 """
@@ -31,7 +31,7 @@ PARTS = ("sweep", "solve", "slow", "memory")
 
 
 def sweeps(problem: Arrays, seconds: float) -> None:
-    """One sweep, hard and soft, as a multiple of C on one thread."""
+    """Time one sweep, hard and soft, as a multiple of C on one thread."""
     v, mdp, half = np.random.default_rng(1).normal(size=problem.states), problem.mdp(), problem.half()
     half_mdp = half.mdp()
     for temperature in (0.0, SOFT):
@@ -57,7 +57,7 @@ def sweeps(problem: Arrays, seconds: float) -> None:
 
 
 def solvers(problem: Arrays, big: bool, threads: int = 2) -> dict[str, peers.Solve | None]:
-    """All that can solve it with a hard maximum to the tolerance."""
+    """The solvers that reach the tolerance with a hard maximum."""
     found: dict[str, peers.Solve | None] = {}
     mdp = problem.mdp()
     if available():
@@ -68,7 +68,7 @@ def solvers(problem: Arrays, big: bool, threads: int = 2) -> dict[str, peers.Sol
         if problem.states >= 100_000:
             found[f"C, k = 5, {threads} threads"] = lambda: kernel.solve(evaluations=5, threads=threads)[0]
     for method in ("auto", "value_iteration", "modified_policy_iteration", "gauss_seidel", "anderson"):
-        if method != "gauss_seidel" or problem.states <= 100_000:  # minutes, where states are many and mix
+        if method != "gauss_seidel" or problem.states <= 100_000:  # takes minutes for many states that mix
             found[f"pgm-control, {method}"] = peers.ours(mdp, TOLERANCE, method)
     found[f"pgm-control, auto, {threads} threads"] = peers.ours(mdp, TOLERANCE, threads=threads)
     found["quantecon, modified policy iteration, k = 20"] = peers.quantecon(
@@ -101,15 +101,15 @@ def solve(problem: Arrays, full: bool) -> None:
 
 
 def timed(solves: Mapping[str, peers.Solve | None], rounds: int, cap: float = 30.0) -> None:
-    """Each once a round, but not again once it has had `cap` seconds; equal values or no row."""
+    """Time each solver once a round, until it has used `cap` seconds; raise AssertionError if values differ."""
     present = {name: each for name, each in solves.items() if each is not None}
     torch.set_num_threads(1)
     reference: np.ndarray | None = None
     times: dict[str, list[float]] = {name: [] for name in present}
-    for round_ in range(rounds + 1):  # the first compiles
+    for round_ in range(rounds + 1):  # the first round compiles
         for name, call in present.items():
             if round_ > 0 and sum(times[name]) > (cap if round_ > 1 else cap / 3):
-                continue  # what took so long the first time did not compile for most of it
+                continue  # so long a first call was not mostly compilation
             start = time.perf_counter()
             values = np.asarray(call())
             seconds = call.seconds if isinstance(call, peers.MdpSolver) else time.perf_counter() - start
@@ -161,7 +161,7 @@ def _called(call: Callable[[], Any] | None) -> Any:
 
 
 def memory(problem: Arrays) -> None:
-    """The peak of a process that loads the arrays and solves, above what it had before; as a multiple of the arrays."""
+    """Print the peak memory of a process that loads the arrays and solves, above its start, relative to the arrays."""
     print(f"{problem.name}: peak memory, arrays included ({problem.bytes / 1e6:.0f} MB)")
     with tempfile.TemporaryDirectory() as folder:
         for name in ("p", "successor", "reward"):
@@ -177,7 +177,7 @@ def memory(problem: Arrays) -> None:
 
 
 def child(name: str, folder: str) -> None:
-    """Run once on a small problem, which compiles, and then on the one in the folder."""
+    """Run on a small problem, which compiles, then on the one in the folder; print the growth of the peak memory."""
     torch.set_num_threads(1)
     if "mdp_from_blocks" in name:
         peers.ours(garnet(5000).mdp(), TOLERANCE)()
@@ -195,7 +195,7 @@ def child(name: str, folder: str) -> None:
 
 
 def read_in_pieces(folder: Path, size: int = 4096) -> Iterator[Any]:
-    """The number of states, and then the blocks that `mdp_from_blocks` takes."""
+    """Yield the number of states, then the blocks for `mdp_from_blocks`."""
     with ExitStack() as files:
         tables = []
         for name in ("p", "successor", "reward"):
@@ -215,9 +215,9 @@ def read_in_pieces(folder: Path, size: int = 4096) -> Iterator[Any]:
 
 
 def peak(reset: bool = False) -> float:
-    """The most bytes that this process held, or, to start counting anew, those that it holds now.
+    """The peak memory of this process, in bytes; with `reset`, the peak is first set to the present memory.
 
-    What the operating system tells about a finished process counts in the size of its parent before it began.
+    The operating system's figure for a finished process includes the size of its parent at the start.
     """
     status = Path("/proc/self/status")
     if not status.exists():

@@ -1,4 +1,4 @@
-"""Does memory grow? Resident memory over many fits in one process, after the first tenth.
+"""Growth of resident memory over many fits in one process, after the first tenth.
 
 python -m tests.benchmarks.memory [--fits N]
 """
@@ -15,11 +15,11 @@ from pgm_control import ClampedGuide, FreeGuide, TabularModel, fit
 from pgm_control.models import frozen_lake
 
 SVI_STEPS = 3
-EVERY = 5  # fits by which one is by SVI
+EVERY = 5  # one fit in so many uses SVI
 
 
 def resident() -> float:
-    """Megabytes now; where the system does not tell, the most there ever were."""
+    """The resident memory in megabytes; the peak, on systems that report only that."""
     table = Path("/proc/self/statm")
     if table.exists():
         return int(table.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

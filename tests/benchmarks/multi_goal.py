@@ -1,4 +1,4 @@
-"""Which of the four goals soft Q-learning walks to, as it learns."""
+"""The goals that soft Q-learning reaches in MultiGoal-v0, by the number of steps learned."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ ENV = "pgm_control/MultiGoal-v0"
 
 @dataclass
 class Options:
-    """What to run."""
+    """Options of the benchmark."""
 
     steps: int = 20_000
     every: int = 5_000
@@ -23,7 +23,7 @@ class Options:
 
 
 def goals(learner, episodes):
-    """How many episodes end at each goal, in 30 steps at most."""
+    """The number of episodes that end at each goal, within at most 30 steps."""
     torch.manual_seed(0)
     envs = [gymnasium.make(ENV) for _ in range(episodes)]
     position = np.stack([env.reset(seed=i)[0] for i, env in enumerate(envs)])
@@ -39,7 +39,7 @@ def goals(learner, episodes):
 
 
 def quarters(learner):
-    """Which share of the critic's own distribution of the first action points to each goal."""
+    """The shares of the critic's distribution of the first action that point to each goal."""
     line = torch.linspace(-0.98, 0.98, 40)
     actions = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).reshape(1, -1, 2)
     with torch.no_grad():
@@ -52,7 +52,7 @@ def quarters(learner):
 def main() -> None:
     options = tyro.cli(Options)
     torch.set_num_threads(1)
-    print("| seed | steps | episodes that end at each goal | what the critic wants |\n|---|---|---|---|")
+    print("| seed | steps | episodes that end at each goal | first actions by the critic |\n|---|---|---|---|")
     for seed in range(options.seeds):
         learner = SoftQLearning(
             ENV, temperature=10.0, hidden=(128, 128), batch_size=128, learning_starts=1000, seed=seed

@@ -1,7 +1,7 @@
-"""What others would write for exact inference with a horizon: each gives (objective, gradient by the reward).
+"""Other implementations of exact inference with a horizon; each returns (objective, gradient by the reward).
 
-All Q and V are computed on the way. Every peer works in its own kind of array and keeps its constants ready. The reward
-is (S, A, K), and there are two optima: free (β = 1) and clamped (β = 0).
+All Q and V are computed on the way. Every implementation uses its own kind of array and prepares its constants
+beforehand. The reward is (S, A, K), and there are two optima: free (β = 1) and clamped (β = 0).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Solve = Callable[[], tuple[Any, Any]]
 
 
 def numpy_loop(model: TabularModel, free: bool) -> Solve:
-    """Vectorised over states, actions and outcomes, with the gradient by hand."""
+    """Numpy, vectorised over states, actions and outcomes, with the gradient by hand."""
     mdp, tau = model.mdp, model.temperature
     p, reward, initial = mdp.probability.numpy(), mdp.reward.numpy(), mdp.initial.numpy()
     successor, prior, steps = mdp.successor.numpy(), model.action_prior.numpy(), mdp.horizon
@@ -63,7 +63,7 @@ def numpy_loop(model: TabularModel, free: bool) -> Solve:
 
 
 def torch_loop(model: TabularModel, free: bool) -> Solve:
-    """Tensor by tensor, with autograd."""
+    """A loop over time in torch, with autograd."""
     mdp, tau = model.mdp, model.temperature
     log_p, log_prior, log_initial = mdp.probability.log(), model.action_prior.log(), mdp.initial.log()
 
@@ -86,7 +86,7 @@ def torch_loop(model: TabularModel, free: bool) -> Solve:
 
 
 def jax_scan(model: TabularModel, free: bool) -> Solve | None:
-    """`lax.scan`, `value_and_grad`, jitted."""
+    """JAX: `value_and_grad` of `lax.scan`, jitted."""
     jax = jax_in_float64()
     if jax is None:
         return None
@@ -101,7 +101,7 @@ def jax_scan(model: TabularModel, free: bool) -> Solve | None:
 
 
 def jax_objective(jax: Any, model: TabularModel) -> Callable[..., Any]:
-    """reward, temperature, optimism → objective and (Q, V): True is free, False clamped, a traced number any β ≥ 0."""
+    """The function of reward, temperature and optimism (True: free, False: clamped, or β ≥ 0): objective and (Q, V)."""
     np_, mdp, average = jax.numpy, model.mdp, jax.nn.logsumexp
     p, successor = np_.asarray(mdp.probability.numpy()), np_.asarray(mdp.successor.numpy())
     prior, initial = np_.asarray(model.action_prior.numpy()), np_.asarray(mdp.initial.numpy())
@@ -127,7 +127,7 @@ def jax_objective(jax: Any, model: TabularModel) -> Callable[..., Any]:
 
 
 def numba_loop(model: TabularModel, free: bool) -> Solve | None:
-    """Bare loops over the outcomes that are possible."""
+    """Numba: plain loops over states, actions and outcomes."""
     numba = optional("numba", "fast")
     if numba is None:
         return None
@@ -198,7 +198,7 @@ def _loops(
 
 
 def pyro_enumeration(model: TabularModel) -> Solve:
-    """log p(O) alone (no Q, no V): two sites and a factor a step, the dice summed out beforehand, `TraceEnum_ELBO`."""
+    """log p(O) only (no Q, no V) by `TraceEnum_ELBO`: two sites and a factor a step, outcomes summed out beforehand."""
     import pyro
     import pyro.distributions as dist
     from pyro.infer import TraceEnum_ELBO, config_enumerate

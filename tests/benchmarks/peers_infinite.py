@@ -1,6 +1,7 @@
-"""What others do with an endless problem: one Bellman sweep, or a whole solve to a tolerance.
+"""Other implementations for problems without a horizon: one Bellman sweep, or a whole solution to a tolerance.
 
-A factory gives the call to time, or None where the peer is missing or has no such thing. Sweeps give the new values.
+Each function returns the call to time, or None if the library is missing or has no such method. Sweeps return the new
+values.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def limit_sweep(problem: Arrays, v: np.ndarray, temperature: float, threads: int
 
 
 def our_sweep(mdp: TabularMDP, v: np.ndarray, temperature: float, threads: int = 1) -> Sweep:
-    """The operator that `value_iteration` repeats, with its bounds of the change."""
+    """The operator that `value_iteration` repeats, with the bounds on its change."""
     bellman = InfiniteHorizonProblem.of(TabularModel(mdp, temperature), 0.0).bellman(threads)
     given = torch.from_numpy(v)
     out = torch.empty_like(given)
@@ -50,7 +51,7 @@ def our_sweep(mdp: TabularMDP, v: np.ndarray, temperature: float, threads: int =
 
 
 def maximum(q: np.ndarray, temperature: float) -> np.ndarray:
-    """Over the last axis, hard or soft with a uniform prior."""
+    """The maximum over the last axis, hard, or soft with a uniform prior."""
     top = q.max(-1)
     if temperature == 0:
         return top
@@ -120,7 +121,7 @@ def ours(mdp: TabularMDP, tolerance: float, method: Any = "auto", temperature: f
 
 
 def quantecon(problem: Arrays, tolerance: float, method: str) -> Solve | None:
-    """Its value iteration stops by the largest change, its modified policy iteration by the span."""
+    """quantecon: value iteration stops by the largest change, modified policy iteration by the span."""
     found = quantecon_problem(problem)
     options = {"k": MPI_STEPS} if method == "modified_policy_iteration" else {}
     if found is None:
@@ -129,12 +130,12 @@ def quantecon(problem: Arrays, tolerance: float, method: str) -> Solve | None:
 
 
 class MdpSolver:
-    """mdpsolver reads Python lists; a solved object starts from its old values, so every solve has a new one."""
+    """mdpsolver, with Python lists. A solved object restarts from its old values, so each call makes a new one."""
 
     def __init__(self, problem: Arrays, tolerance: float, algorithm: str) -> None:
         self.lists = problem.reward.tolist(), problem.p.tolist(), problem.successor.tolist()
         self.tolerance, self.algorithm, self.discount = tolerance, algorithm, problem.discount
-        self.seconds = 0.0  # that the solver itself took, without reading the lists
+        self.seconds = 0.0  # the time of the solver itself, without reading the lists
 
     def __call__(self) -> np.ndarray:
         model = optional("mdpsolver").model()
@@ -147,7 +148,7 @@ class MdpSolver:
 
 
 def hiive(problem: Arrays, tolerance: float) -> Solve | None:
-    """Its constructor takes time quadratic in S and is part of the call; its values are right up to a constant."""
+    """hiive: the call includes its constructor, which is quadratic in S; its values are right up to a constant."""
     sparse, toolbox = optional("scipy.sparse"), optional("hiive.mdptoolbox.mdp")
     if sparse is None or toolbox is None:
         return None

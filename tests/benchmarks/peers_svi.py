@@ -1,4 +1,4 @@
-"""What others would write to fit the tables of a guide by Adam, on an exact ELBO or on what Pyro enumerates."""
+"""Other implementations of fitting the tables of a guide by Adam, with an exact ELBO or with enumeration by Pyro."""
 
 import time
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from pgm_control import ClampedGuide, FreeGuide, TabularModel
 from .harness import jax_in_float64, optional
 from .limit.elbo import ElboLimit
 
-RATE, DECAY = 0.1, (0.9, 0.9)  # of Adam: the default of `fit` for exact losses, given to every contestant
+RATE, DECAY = 0.1, (0.9, 0.9)  # Adam as in the default of `fit` for exact losses, for every contestant
 Guide = FreeGuide | ClampedGuide
 
 
 class Run(NamedTuple):
-    """Seconds after compiling, steps made, the ELBO reached, and seconds for compiling."""
+    """The result of a fit: seconds without compilation, number of steps, ELBO reached, seconds of compilation."""
 
     seconds: float
     steps: int
@@ -37,7 +37,7 @@ def guide_of(model: TabularModel, free: bool) -> Guide:
 
 
 def single_site(size: int) -> Callable[[], object]:
-    """One sample site and as many parameters as a clamped guide: what a step of Pyro costs by itself."""
+    """A step with one sample site and as many parameters as a clamped guide: the minimal cost of a step in Pyro."""
     start = torch.zeros(size)
 
     def model() -> None:
@@ -55,12 +55,12 @@ def enumeration(model: TabularModel, guide: Guide) -> Callable[[], Any]:
 
 
 def limit_step(model: TabularModel, free: bool) -> Callable[[], object]:
-    """The ELBO and its gradient in C, alone: no optimiser."""
+    """The ELBO and its gradient in C, without an optimiser."""
     return ElboLimit(model, free).evaluate
 
 
 def limit_with_adam(model: TabularModel, free: bool) -> Callable[[], float]:
-    """The same in C, and Adam on its arrays in torch: a step."""
+    """A step of the same C with Adam from torch on its arrays."""
     limit = ElboLimit(model, free)
     arrays = [(limit.policy, limit.by_policy), *([(limit.dynamics, limit.by_dynamics)] if free else [])]
     parameters = [torch.nn.Parameter(torch.from_numpy(each)) for each, _ in arrays]
@@ -77,7 +77,7 @@ def limit_with_adam(model: TabularModel, free: bool) -> Callable[[], float]:
 
 
 def jax_elbo(jax: Any, model: TabularModel, free: bool) -> tuple[Callable[[Any], Any], dict[str, Any]]:
-    """The exact ELBO of logits, and where they start."""
+    """The exact ELBO as a function of logits, and their initial values."""
     np_, mdp = jax.numpy, model.mdp
     p, successor = np_.asarray(mdp.probability.numpy()), np_.asarray(mdp.successor.numpy())
     gain, initial = np_.asarray(mdp.reward.numpy()) / model.temperature, np_.asarray(mdp.initial.numpy())
@@ -107,7 +107,7 @@ def jax_elbo(jax: Any, model: TabularModel, free: bool) -> tuple[Callable[[Any],
 
 
 def jax_fit(model: TabularModel, free: bool) -> Callable[[float, int], Run] | None:
-    """Adam of optax, the whole fit in one jitted `while_loop` that stops at a target: the least that JAX can do."""
+    """A whole fit by Adam of optax in one jitted `while_loop` that stops at a target: the fastest form in JAX."""
     jax, optax = jax_in_float64(), optional("optax")
     if jax is None or optax is None:
         return None
@@ -142,7 +142,7 @@ def _timed(run: Callable[[float, int], Any]) -> Callable[[float, int], Run]:
 
 
 def numpyro_step(model: TabularModel, free: bool) -> Callable[[], Callable[[], float]] | None:
-    """`SVI.update` of NumPyro, jitted, with one exact factor: gives a new fit, whose every call is a step."""
+    """A function that starts a new fit by a jitted `SVI.update` of NumPyro, one exact factor; each call is a step."""
     jax, numpyro = jax_in_float64(), optional("numpyro")
     if jax is None or numpyro is None or optional("optax") is None:
         return None

@@ -1,4 +1,4 @@
-"""Endless problems as flat arrays: random Garnets, which mix fast, and two families that do not."""
+"""Problems without a horizon as flat arrays: random Garnets, which mix fast, and two families that mix slowly."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pgm_control import TabularMDP
 
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Dice p (S, 4, W) to `successor`, and r (S, 4)."""
+    """A problem with dynamics p (S, 4, W), outcomes leading to `successor`, and rewards r (S, 4)."""
 
     name: str
     p: np.ndarray
@@ -34,13 +34,13 @@ class Arrays:
         return TabularMDP(torch.from_numpy(start), *tables, horizon=1, discount=self.discount)
 
     def half(self) -> "Arrays":
-        """In float32."""
+        """The same problem in float32."""
         p, reward = self.p.astype(np.float32), self.reward.astype(np.float32)
         return Arrays(self.name, p, self.successor, reward, self.discount)
 
 
 def garnet(states: int, seed: int = 0) -> Arrays:
-    """5 distinct random successors, Dirichlet probabilities, normal rewards, discount .99."""
+    """A random problem: 5 distinct successors, Dirichlet probabilities, normal rewards, discount .99."""
     random = np.random.default_rng(seed)
     successor = random.integers(0, states, (states * 4, 5), dtype=np.int32)
     while True:
@@ -54,7 +54,7 @@ def garnet(states: int, seed: int = 0) -> Arrays:
 
 
 def corridor(length: int, discount: float = 0.999) -> Arrays:
-    """Two moves back and two forth, which slip; a reward at the far end alone."""
+    """A corridor with two moves back and two forth, which slip; only the far end has a reward."""
     here = np.arange(length)
     moves = np.array([[-1, 0, 1], [-2, -1, 0], [1, 0, -1], [2, 1, 0]])
     successor = np.clip(here[:, None, None] + moves, 0, length - 1).astype(np.int32)
@@ -65,7 +65,7 @@ def corridor(length: int, discount: float = 0.999) -> Arrays:
 
 
 def grid(side: int, discount: float = 0.999) -> Arrays:
-    """Four moves on a square that slip to the sides; a cost a step, noise on the ground, a prize in the middle."""
+    """A square grid with four moves that slip to the sides; each cell has a random cost, the centre a prize."""
     row, column = np.divmod(np.arange(side * side), side)
     steps = [(-1, 0), (0, 1), (1, 0), (0, -1)]
 

@@ -1,4 +1,4 @@
-"""What soft actor-critic earns after a budget of steps, ours beside Stable-Baselines3's, with the same settings."""
+"""Returns of soft actor-critic by number of steps, ours beside that of Stable-Baselines3, with the same settings."""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from pgm_control.learners import SAC
 
 @dataclass
 class Options:
-    """What to run."""
+    """Options of the benchmark."""
 
     env: str = "Pendulum-v1"
     steps: int = 20_000
@@ -57,7 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     contestants = [Ours] + ([Theirs] if find_spec("stable_baselines3") else [])
     if len(contestants) == 1:
-        print("stable-baselines3 is not installed: ours alone.")
+        print("stable-baselines3 is not installed: only ours is measured.")
     marks = list(range(options.every, options.steps + 1, options.every))
     earned = {each.name: np.zeros((options.seeds, len(marks))) for each in contestants}
     seconds = dict.fromkeys(earned, 0.0)

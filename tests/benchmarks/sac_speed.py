@@ -1,7 +1,7 @@
-"""A step of soft actor-critic, one update included: ours beside that of Stable-Baselines3, with the same settings.
+"""Time of a step of soft actor-critic with one update, ours beside Stable-Baselines3, with the same settings.
 
-Each contestant learns in a process of its own, as its users would have it: what one of them does to the memory of the
-process neither helps nor hinders another. They take turns, so that a busy machine is busy for all.
+Each contestant learns in its own process, as in normal use, so that the memory use of one does not affect another. They
+take turns, so that other load on the machine affects all of them equally.
 """
 
 import multiprocessing
@@ -22,7 +22,7 @@ THEIRS = "stable-baselines3"
 
 @dataclass
 class Options:
-    """What to run."""
+    """Options of the benchmark."""
 
     env: str = "Pendulum-v1"
     steps: int = 100
@@ -50,7 +50,7 @@ class Theirs:
 
 
 class Products:
-    """The sixteen products of 256 x 256 matrices in an update, and nothing else: what no way of writing it can beat."""
+    """Only the sixteen products of 256 x 256 matrices in an update: a lower bound on the time of any implementation."""
 
     def __init__(self, env, products):
         del env
@@ -64,10 +64,10 @@ class Products:
 
 
 def alone(kind, env, products, pipe):
-    """In a process: learn as many steps as asked, and answer with the CPU time of one."""
+    """In a new process: learn as many steps as requested, and send back the CPU time of one step."""
     torch.set_num_threads(1)
     learner = kind(env, products)
-    learner.learn(300)  # beyond the steps before the first update, and warm
+    learner.learn(300)  # past the first updates, so that everything is warm
     while steps := pipe.recv():
         start = time.process_time()
         learner.learn(steps)
@@ -75,7 +75,7 @@ def alone(kind, env, products, pipe):
 
 
 def contestant(kind, env, products):
-    """A pipe to its process."""
+    """Start the process of a contestant, and return the pipe to it."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     context.Process(target=alone, args=(kind, env, products, theirs), daemon=True).start()
@@ -89,9 +89,9 @@ def asked(pipe, steps):
 
 def main() -> None:
     options = tyro.cli(Options)
-    kinds = {THEIRS: Theirs, "pgm-control": Ours, "products alone": Products}
+    kinds = {THEIRS: Theirs, "pgm-control": Ours, "matrix products only": Products}
     if not find_spec("stable_baselines3"):
-        print(f"{THEIRS} is not installed: ours alone.")
+        print(f"{THEIRS} is not installed: only ours is measured.")
         del kinds[THEIRS]
     contestants = {
         f"{name}, {products}": contestant(kind, options.env, products)

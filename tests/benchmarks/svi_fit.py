@@ -1,9 +1,9 @@
-"""Time to within 1e-3 nats of the exact optimum: fits of both guides on FrozenLake, temperature 0.05.
+"""Time of fits of both guides on FrozenLake, temperature 0.05, to within 1e-3 nats of the exact optimum.
 
 python -m tests.benchmarks.svi_fit [--cap SECONDS] [--sizes 4x4 8x8]
 
-Adam everywhere has learning rate 0.1 and betas (0.9, 0.9). Where a cap is reached the time is extrapolated, and marked
-~: TraceEnum_ELBO has the gradient of MarkovELBO, so it needs as many steps as that took, each as long as those made.
+Adam always has learning rate 0.1 and betas (0.9, 0.9). If the cap is reached, the time is extrapolated and marked ~:
+TraceEnum_ELBO has the same gradient as MarkovELBO, so it is assumed to need as many steps, each of the median duration.
 """
 
 import argparse
@@ -27,7 +27,7 @@ STEPS = 100_000
 
 
 def ours(model: TabularModel, free: bool, method: Any, target: float) -> Callable[[], peers.Run]:
-    """`fit` as a user calls it: the guide is new, and the clock covers all checks of the arguments."""
+    """`fit` as a user calls it, with a new guide; the time includes all checks of the arguments."""
 
     def reached(step: FitStep) -> bool:
         return step.elbo >= target
@@ -58,7 +58,7 @@ def limit(model: TabularModel, free: bool) -> Callable[[], peers.Run]:
 
 
 def stepping(new: Callable[[], Callable[[], float]], target: float) -> Callable[[], peers.Run]:
-    """A step at a time until the ELBO before a step is close enough; the first step, which may compile, apart."""
+    """Single steps until the ELBO before a step is close enough; the first, which may compile, is timed separately."""
 
     def call() -> peers.Run:
         step, count = new(), 1
@@ -74,7 +74,7 @@ def stepping(new: Callable[[], Callable[[], float]], target: float) -> Callable[
 
 
 def enumerated(model: TabularModel, free: bool, target: float, cap: float) -> Callable[[], tuple[peers.Run, float]]:
-    """Pyro, for at most `cap` seconds, and how long one step takes."""
+    """A fit by Pyro for at most `cap` seconds, and the median time of a step."""
 
     def call() -> tuple[peers.Run, float]:
         step = peers.enumeration(model, peers.guide_of(model, free))
@@ -112,7 +112,7 @@ def compare(model: TabularModel, free: bool, cap: float, rounds: int) -> None:
     if numpyro is not None:
         calls["NumPyro SVI, one exact factor, jit"] = stepping(numpyro, target)
     runs: dict[str, list[peers.Run]] = {name: [] for name in calls}
-    for name, call in calls.items():  # compiles
+    for name, call in calls.items():  # the first call compiles
         first = call()
         runs[name].append(first)
         if not first.elbo >= target:
@@ -138,7 +138,7 @@ def compare(model: TabularModel, free: bool, cap: float, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cap", type=float, default=60.0, help="seconds for Pyro's enumeration, in each of the cases")
+    parser.add_argument("--cap", type=float, default=60.0, help="seconds for enumeration by Pyro, in each case")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""One step of a fit on FrozenLake: SVI with the exact ELBO, beside the limit, JAX, torch and enumeration by Pyro.
+"""Time of one step of a fit on FrozenLake: SVI with the exact ELBO, beside C, NumPyro, torch and enumeration by Pyro.
 
 python -m tests.benchmarks.svi_step [--rounds N] [--seconds S]
 """
@@ -24,7 +24,7 @@ def contestants(model: TabularModel, free: bool) -> dict[str, Callable[[], objec
     size = model.mdp.horizon * model.mdp.num_states * model.mdp.num_actions
     found: dict[str, Callable[[], object]] = {"Pyro, one site (floor of SVI.step)": peers.single_site(size)}
     if available():
-        found["C, ELBO and gradient alone (limit)"] = peers.limit_step(model, free)
+        found["C, ELBO and gradient only (limit)"] = peers.limit_step(model, free)
         found["C, and fused Adam of torch"] = peers.limit_with_adam(model, free)
     found["pgm-control, MarkovELBO, compiled"] = on("auto", step(model, free))
     found["pgm-control, MarkovELBO, torch"] = on("torch", step(model, free))
@@ -38,7 +38,7 @@ def contestants(model: TabularModel, free: bool) -> dict[str, Callable[[], objec
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.15, help="of each contestant in each round")
+    parser.add_argument("--seconds", type=float, default=0.15, help="time of each contestant in each round")
     options = parser.parse_args()
     pyro.enable_validation(False)
     print(versions(("torch", "pyro-ppl", "jax", "numpyro", "optax", "numba")))

@@ -1,4 +1,4 @@
-"""What learners find on tabular problems, beside the exact answers: the clamped optimum, and not the free one.
+"""Policies of learners on tabular problems, beside the exact answers: they find the clamped optimum, not the free one.
 
 python -m tests.benchmarks.twins_of_learners [--seeds N] [--brief]
 """
@@ -19,11 +19,11 @@ from ..learned import TABLE, compare, learn
 
 @dataclass
 class Twin:
-    """A problem at τ = 1, its rewards divided by the temperature meant, and how it is learned.
+    """A problem at τ = 1, with its rewards divided by the intended temperature, and the settings of learning.
 
     Attributes:
-        starts: steps with actions of the prior.
-        steps: all together.
+        starts: number of initial steps with actions from the prior.
+        steps: total number of steps.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Twin:
 
 
 def in_nats(mdp: TabularMDP, temperature: float) -> TabularMDP:
-    """Rewards in units of τ: the same policies, and learning rates that mean the same everywhere."""
+    """The problem with rewards in units of τ: the policies are the same, and learning rates are comparable."""
     return mdp.replace(reward=mdp.reward / temperature)
 
 
@@ -47,7 +47,7 @@ def twins(brief: bool) -> list[Twin]:
 
 
 def run(kind: type, twin: Twin, seed: int) -> list[float]:
-    """KL to the clamped and to the free optimum, and the error of the value, all in nats; and seconds."""
+    """KL to the clamped and to the free optimum, and the error of the value, all in nats; then the seconds."""
     start = time.perf_counter()
     learner = kind(
         to_gymnasium(twin.mdp, observe_time=True), temperature=1.0, discount=twin.mdp.discount,

@@ -11,7 +11,7 @@ INLINE double outcome_value(int row, int b, const int32_t *successor, const doub
     return reward[row * L + b] * inverse + ahead[successor[row] * L + b];
 }
 
-/* Q(s, a) in nats and the shares of its faces; the mean and p themselves where `mean` is 1. */
+/* Q(s, a) in nats and the shares of its outcomes; the mean and p themselves if `mean` is 1. */
 INLINE Row event(int row, int b, const int32_t *successor, const double *p, const double *log_p, const double *reward,
                const double *ahead, double inverse, double tilt, double untilt, double mean) {
     row *= K;

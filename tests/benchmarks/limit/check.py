@@ -1,4 +1,4 @@
-"""Every kernel in C against the library or numpy.
+"""Comparison of every kernel in C with the library or with numpy.
 
 python -m tests.benchmarks.limit.check
 """
@@ -35,7 +35,7 @@ def finite(model: TabularModel) -> None:
         close("V", kernel.v[..., :states], expected.v.detach().numpy())
         close("gradient", kernel.gradient, reward.grad.numpy())
         marginals = infer(model, optimism).marginals()
-        close("marginals by the gradient", kernel.gradient * model.temperature, marginals.outcome.sum(0).numpy())
+        close("marginals from the gradient", kernel.gradient * model.temperature, marginals.outcome.sum(0).numpy())
 
 
 def elbo(model: TabularModel) -> None:
@@ -55,7 +55,7 @@ def elbo(model: TabularModel) -> None:
         if isinstance(guide, FreeGuide):
             assert guide.dynamics_logits.grad is not None
             found = kernel.by_dynamics[..., :states].transpose(0, 3, 2, 1)
-            close("by dice logits", found, -guide.dynamics_logits.grad.numpy())
+            close("by dynamics logits", found, -guide.dynamics_logits.grad.numpy())
 
 
 def batch(model: TabularModel, count: int = 32) -> None:

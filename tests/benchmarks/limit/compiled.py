@@ -1,4 +1,4 @@
-"""The C sources of this folder, compiled for this machine when first asked for."""
+"""The C sources of this folder, compiled for this machine on first use."""
 
 import ctypes
 import functools
@@ -13,25 +13,25 @@ import numpy as np
 
 HERE = Path(__file__).parent
 FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
-if platform.machine() == "x86_64":  # scalar loads beat the gather instruction where this was written
+if platform.machine() == "x86_64":  # scalar loads were faster than the gather instruction where this was written
     FLAGS += ["-mprefer-vector-width=512", "-mtune-ctrl=^use_gather"]
 
 
 class NoCompiler(RuntimeError):
-    """gcc is not installed, or refused a source."""
+    """gcc is not installed, or failed on a source."""
 
 
 @functools.cache
 def library(name: str, *options: str) -> ctypes.CDLL:
-    """The compiled source of that name, with options such as -DREAL=float.
+    """The compiled library from the source of this name, with options such as -DREAL=float.
 
     Raises:
-        NoCompiler: if there is no gcc, or it fails; the message says what it said.
+        NoCompiler: if there is no gcc, or it fails; the message includes the output of gcc.
     """
     gcc = shutil.which("gcc")
     if gcc is None:
         raise NoCompiler("gcc is not on the PATH: install it to measure against the limit in C.")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must not take a busy machine's cores
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not occupy the cores of a busy machine
     folder = Path(tempfile.mkdtemp(prefix="pgm-control-limit-"))
     target = folder / f"{name}.so"
     command = [gcc, *FLAGS, *options, "-o", str(target), str(HERE / f"{name}.c"), "-lm"]
@@ -45,7 +45,7 @@ def library(name: str, *options: str) -> ctypes.CDLL:
 
 
 def available() -> bool:
-    """Whether the limit can be measured; says why where it cannot."""
+    """Whether the limit can be measured; if not, print why."""
     try:
         library("finite")
     except NoCompiler as problem:
@@ -55,6 +55,6 @@ def available() -> bool:
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:
-    """Where a contiguous array begins; the array must outlive the call."""
+    """The pointer to a contiguous array; the array must outlive the call."""
     assert array.flags.c_contiguous
     return ctypes.c_void_p(array.ctypes.data)

@@ -1,12 +1,12 @@
-/* The exact ELBO of a guide and its gradient by policy logits (T, A, P) and dice logits (T, K, A, P), in nats.
+/* The exact ELBO of a guide and its gradient by policy logits (T, A, P) and dynamics logits (T, K, A, P), in nats.
 
    Lanes as in finite.c: tables (outcome, action, lane), P lanes of which S are states. Logits tilt the prior and the true
-   dice, so that 0 is the model itself. `free` 0 leaves the dice as they are. `flow` (T, K, A, P) is scratch. */
+   dynamics, so that 0 is the model itself. `free` 0 keeps the true dynamics. `flow` (T, K, A, P) is scratch. */
 #include "lanes.h"
 
 typedef struct { double w, l0, l1, l2, f0, f1, f2; } Event3;
 
-/* E over three tilted faces of x - log q/p, the derivatives by their logits (of one visit), and the faces. */
+/* E over three tilted outcomes of x - log q/p, the derivatives by their logits (for one visit), and their probabilities. */
 INLINE Event3 tilted3(double t0, double t1, double t2, double p0, double p1, double p2, double x0, double x1, double x2) {
     Row q = soft3(t0 + p0, t1 + p1, t2 + p2);
     x0 -= t0 - q.x;

@@ -1,4 +1,4 @@
-"""The limit of the exact ELBO and its gradient: `elbo.c` on a tabular model."""
+"""The limit for the exact ELBO and its gradient: `elbo.c` on a tabular model."""
 
 import ctypes
 
@@ -12,7 +12,7 @@ from .finite import CLAMPED, FREE, Limit
 
 
 class ElboLimit:
-    """A guide of logits, all zero at first: `policy` (T, A, P) and, of a free guide, `dynamics` (T, K, A, P)."""
+    """A guide of logits, initially zero: `policy` (T, A, P) and, for a free guide, `dynamics` (T, K, A, P)."""
 
     def __init__(self, model: TabularModel, free: bool) -> None:
         tables = {kind: Limit(model, kind) for kind in (FREE, CLAMPED)}
@@ -30,7 +30,7 @@ class ElboLimit:
         self.evaluate = lambda: call(int(free), steps, self.states, width, *arrays)
 
     def take(self, policy: Tensor, dynamics: Tensor | None = None) -> None:
-        """Take logits as the guides keep them: (T, S, A) and (T, S, A, K)."""
+        """Set the logits, given in the layout of the guides: (T, S, A) and (T, S, A, K)."""
         self.policy[..., : self.states] = policy.detach().permute(0, 2, 1).numpy()
         if dynamics is not None:
             self.dynamics[..., : self.states] = dynamics.detach().permute(0, 3, 2, 1).numpy()

@@ -16,7 +16,7 @@ INLINE double outcome_value(int k, int a, int P, int s, Index successor, In gain
     return gain[(k * A + a) * P + s] + ahead[successor[(k * A + a) * P + s]];
 }
 
-/* Q(s, a) in nats and the shares of its faces. */
+/* Q(s, a) in nats and the shares of its outcomes. */
 INLINE Row event(int optimistic, int a, int P, int s, Index successor, In p, In gain, In ahead) {
     double y0 = outcome_value(0, a, P, s, successor, gain, ahead), y1 = outcome_value(1, a, P, s, successor, gain, ahead);
     double y2 = outcome_value(2, a, P, s, successor, gain, ahead);
@@ -97,7 +97,7 @@ static void push(int T, int P, Index successor, In flow, Out visits, Out total) 
             sent[j * P + s] = here[s] * f[j * P + s];
             total[j * P + s] += sent[j * P + s];
         }
-        for (int j = 0; j < A * P; j++) { /* the faces into tables of their own, so that none waits for another's store */
+        for (int j = 0; j < A * P; j++) { /* a table for each outcome, so that none waits for another's store */
             next[successor[j]] += sent[j];
             other[successor[A * P + j]] += sent[A * P + j];
             third[successor[2 * A * P + j]] += sent[2 * A * P + j];

@@ -1,4 +1,4 @@
-"""The limit of exact inference with a horizon: `finite.c` and `batch.c` on a tabular model."""
+"""The limit for exact inference with a horizon: `finite.c` and `batch.c` on a tabular model."""
 
 import ctypes
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from pgm_control import TabularModel
 
 from .compiled import library, pointer
 
-FREE, CLAMPED, LINEAR = 1, 0, 2  # LINEAR: free, with messages that must fit a double
+FREE, CLAMPED, LINEAR = 1, 0, 2  # LINEAR: free, with messages instead of their logs, which must fit a double
 _LANES = 8
 _FORBIDDEN = -1e6  # log of probability 0, as in lanes.h
 
 
 @dataclass(eq=False)
 class Limit:
-    """One model and one β, with every buffer ready; `solve` takes a reward and fills them."""
+    """A solver for one model and one β with buffers allocated beforehand, which `solve` fills for a reward."""
 
     model: TabularModel
     kind: int
@@ -61,11 +61,11 @@ class Limit:
         self._call = lambda reward: call(*before, ctypes.c_void_p(reward), *after)
 
     def solve(self, reward: np.ndarray) -> float:
-        """The objective, in nats; Q, V and the gradient are in `q` (T, A, P), `v` (T+1, P) and `gradient` (S, A, K)."""
+        """The objective, in nats. Fills `q` (T, A, P), `v` (T+1, P) and `gradient` (S, A, K)."""
         return self._call(reward.ctypes.data)
 
     def wrapped(self) -> Any:
-        """The same as one torch.autograd.Function: reward to (objective, q, v)."""
+        """The solver as one torch.autograd.Function from the reward to (objective, q, v)."""
         states = self.model.mdp.num_states
 
         class Solve(torch.autograd.Function):
@@ -85,7 +85,7 @@ class Limit:
 
 
 class BatchLimit:
-    """Many settings of one model in lanes of 8: their number must be a multiple of that."""
+    """A solver for many settings of one model in lanes of 8; the number of settings must be a multiple of 8."""
 
     def __init__(self, model: TabularModel, temperature: np.ndarray, optimism: np.ndarray, reward: np.ndarray) -> None:
         mdp = model.mdp
@@ -112,7 +112,7 @@ class BatchLimit:
         self.sizes = (_LANES, len(temperature), mdp.horizon, states)
 
     def solve(self) -> np.ndarray:
-        """The objectives, in nats; the rest is in `q`, `v` and `gradient`."""
+        """The objectives, in nats. Fills `q`, `v` and `gradient`."""
         results = (self.q, self.v, self.objective, self.gradient)
         if library("batch").solve_batch(*self.sizes, *map(pointer, self.given), *map(pointer, results)):
             raise MemoryError("The batch limit found no memory for its scratch.")

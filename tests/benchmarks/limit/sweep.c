@@ -1,6 +1,6 @@
-/* Value iteration without a horizon: dice of W faces, r(s, a), hard or soft maximum, bounds of the change on the way.
+/* Value iteration without a horizon: events of W outcomes, r(s, a), hard or soft maximum, bounds of the change on the way.
 
-   REAL is the type of p, r and V; rows are (state, action, face). Sums are in REAL. */
+   REAL is the type of p, r and V; rows are (state, action, outcome). Sums are in REAL. */
 #include "lanes.h"
 #include <stdlib.h>
 

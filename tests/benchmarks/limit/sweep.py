@@ -1,4 +1,4 @@
-"""The limit of value iteration without a horizon: `sweep.c` on arrays of one width."""
+"""The limit for value iteration without a horizon: `sweep.c` on arrays of one width."""
 
 import ctypes
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .compiled import library, pointer
 
 @dataclass(eq=False)
 class SweepLimit:
-    """Dice (S, 4, W) with r (S, 4), in the precision of `p`; successors in int32."""
+    """A solver for dynamics (S, 4, W) and rewards (S, 4) in the precision of `p`, with successors in int32."""
 
     p: np.ndarray
     successor: np.ndarray
@@ -25,7 +25,7 @@ class SweepLimit:
         self._tables = tuple(map(pointer, (self.p, self.successor, self.reward)))
 
     def sweep(self, v: np.ndarray, out: np.ndarray, temperature: float = 0.0, threads: int = 1) -> np.ndarray:
-        """out = the Bellman operator of v; gives the bounds of the change."""
+        """Write the Bellman operator of v to `out`; return the bounds of the change."""
         bounds = np.empty(2)
         size, numbers = len(v), (ctypes.c_double(self.discount), ctypes.c_double(temperature))
         self.library.once(threads, size, *numbers, *self._tables, *map(pointer, (v, out, bounds)))
@@ -34,7 +34,7 @@ class SweepLimit:
     def solve(
         self, temperature: float = 0.0, tolerance: float = 1e-6, evaluations: int = 0, threads: int = 1
     ) -> tuple[np.ndarray, int]:
-        """The fixed point by value or modified policy iteration, and how many sweeps it took; -1 if too many."""
+        """The fixed point by value or modified policy iteration, and the number of sweeps, -1 if too many."""
         v = np.zeros(len(self.p), self.p.dtype)
         numbers = map(ctypes.c_double, (self.discount, temperature, tolerance))
         return v, self.library.iterate(threads, len(v), *numbers, evaluations, 1_000_000, *self._tables, pointer(v))
