@@ -138,7 +138,7 @@ def test_errors_name_what_cannot_be_converted(monkeypatch):
     assert to_arviz(Bare(), blocks.model, num_samples=2)["posterior"].state.shape == (4, 2, 2)
     with pytest.raises(InvalidArgument, match=r"pyro.infer.Predictive"):
         to_arviz(lambda: None)
-    with pytest.raises(InvalidArgument, match="`draws` must be a whole number, at least 1"):
+    with pytest.raises(InvalidArgument, match="`num_samples` must be a whole number, at least 1"):
         to_arviz(blocks, num_samples=0)
     monkeypatch.setitem(sys.modules, "xarray", None)
     with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[analysis\]'"):
