@@ -61,7 +61,7 @@ def main(args: Args) -> None:
         bought,
         across="jackpot, won once in a hundred (reward units)",
         up="probability of buying a ticket",
-        title="The free guide buys from a jackpot of 8, the clamped one from 400",
+        title="Free buys from a jackpot of 8, clamped from 400",
         logarithmic="x",
         ax=figure.subplots(),
         style="slide",
