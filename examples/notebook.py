@@ -315,9 +315,7 @@ class OptimisticGuide(MarkovGuide):
 @app.cell
 def _(model):
     checked = check_guide(model, OptimisticGuide(model))  # raises if it breaks a law
-    mo.md(
-        f"The laws hold: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats."
-    )
+    mo.md(f"The laws hold: before the fit its ELBO is {checked.elbo:.4g}, log p(O) {checked.log_evidence:.4g} nats.")
     return (checked,)
 
 
