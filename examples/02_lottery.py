@@ -2,7 +2,7 @@
 
 A ticket costs 1 and wins a jackpot with probability 1/100; a day's work pays 3. Free inference values the ticket at log
 E exp(reward), which a jackpot of 12 dominates. Clamped inference values it at the mean, −.87. So the free guide buys,
-and is almost certain to win. The free guide buys from a jackpot of 8, the clamped one from 400. Printed:
+and believes that it almost surely wins. It buys from a jackpot of 8, the clamped guide from 400. Printed:
 
 jackpot 12            P(ticket)  P(win | ticket)   imagined       true
 free                     0.9878           0.9998    11.8874    -0.8228
@@ -61,7 +61,7 @@ def main(args: Args) -> None:
         bought,
         across="jackpot, won once in a hundred (reward units)",
         up="probability of buying a ticket",
-        title="The free guide buys from a jackpot of 8, the clamped one from 400",
+        title="Free buys from a jackpot of 8, clamped from 400",
         logarithmic="x",
         ax=figure.subplots(),
         style="slide",

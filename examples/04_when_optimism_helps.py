@@ -6,8 +6,8 @@ At a higher temperature it cannot. At τ = .02 the optimal policy spends 60 nats
 leaves the ice after 12 steps, mostly through a hole. With a *little* optimism the goal looks nearly certain, and so is
 worth more care. Optimism adds effort but distorts the beliefs, so there is a best amount, and it rises with the
 temperature. Full optimism beats max-ent only from τ = .1 on, where both rarely arrive, and at τ = .02 with T = 6, where
-arriving is luck. No optimism beats the optimal policy: a lower temperature helps more. Printed (P(goal) in the true
-world):
+arriving is luck. No optimism beats the optimal policy: a lower temperature helps more.
+Printed (P(goal) in the true world):
 
 T = 100     β = 0  β = 0.02  β = 0.05   β = 0.1   β = 0.2   β = 0.3     β = 1    best
 τ = 0.005  0.7212    0.6533    0.5151    0.2737    0.1067    0.0708    0.0312    β = 0

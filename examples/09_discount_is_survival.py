@@ -82,7 +82,7 @@ def main(args: Args) -> None:
 
     walks = {
         "freed: to a treasure": (treasure, IMMORTAL),
-        "clamped: the true probability": (treasure, MORTAL),
+        "clamped: true risk": (treasure, MORTAL),
         "freed: through a desert": (desert, IMMORTAL),
     }
     alive = {}
@@ -95,7 +95,7 @@ def main(args: Args) -> None:
         alive,
         across="time t (steps)",
         up="believed probability of being alive",
-        title="With freed survival the agent is immortal as long as living pays",
+        title="Freed survival: immortal as long as living pays",
         ax=figure.subplots(),
         style="slide",
     )

@@ -2,7 +2,7 @@
 
 In the ELBO of a clamped guide the dynamics of the model and of the guide cancel. The rest can be estimated in any
 Gymnasium environment: by the score function, which is policy gradient, or from its optimality conditions, which is soft
-Q-learning. Here both learn the restaurant from visits alone, and are compared with the exact answer of `infer`. Other β
+Q-learning. Here both learn the restaurant from visits only, and are compared with the exact answer of `infer`. Other β
 work as well: a loss whose minimiser is the certainty equivalent replaces the squared one, and the learner is then as
 optimistic as the exact β-posterior. Printed, with the defaults:
 

@@ -123,7 +123,7 @@ def main(args: Args) -> None:
     shelf = TabularModel(shops(others, PRIZE))
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     buys = {"her policy": infer(shelf, optimism=Optimism(OPTIMISM, initial=0.0)).policy[0, :-1, 0]}
-    for beta, name in ((0.0, "modelled as max-ent, β = 0"), (OPTIMISM, "modelled with the true β, .5")):
+    for beta, name in ((0.0, "max-ent model, β = 0"), (OPTIMISM, "at the true β, .5")):
         win, bonus = readings[beta]
         paid = shops(others, win).reward
         paid[:-1, 0] += bonus

@@ -28,7 +28,7 @@ An inference
     fit                   fits a guide by stochastic variational inference, or by exact steps
     smc                   sequential Monte Carlo, with any guide as the proposal
 
-Evaluation: what a guide believes, what it earns, and why the two differ
+What a guide believes, what it earns, and why the two differ
     evaluate              true and imagined return, entropy and ELBO of one guide
     scorecard             several guides side by side, against log p(O)
     ledger                the gap log p(O) − ELBO by block, step, state and action
