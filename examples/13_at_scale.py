@@ -76,7 +76,7 @@ def main(args: Args) -> None:
     mdp = mdp_from_blocks(rows(args.size, args.wind), states, 4, 3, 1, args.discount, initial)
     print(f"{states:,} states, made in {time.perf_counter() - begin:.1f} s")
     model, visits = TabularModel(mdp, args.temperature), {}
-    for name, optimism in (("fear", -1.0), ("sense", 0.0), ("hope", 1.0)):
+    for name, optimism in (("adversarial", -1.0), ("clamped", 0.0), ("optimistic", 1.0)):
         found = value_iteration(model, optimism=optimism, tolerance=1e-6)
         true = policy_evaluation(model, found.policy, tolerance=1e-6)
         believed, worth = found.v[start].item(), true.v[start].item()
@@ -93,10 +93,10 @@ def main(args: Args) -> None:
         for panel, (name, steps) in zip(panels, visits.items(), strict=True):
             shown = steps[:high].clamp(min=1e-3).numpy()
             panel.imshow(shown, origin="lower", aspect="auto", cmap="cividis", norm=norm)
-            panel.set_title(f"Where {name} spends its life", loc="left")
+            panel.set_title(f"The {name} agent", loc="left")
             panel.set_ylabel("rows above\nthe cliff")
         panels[-1].set_xlabel("column (the start is at the left end of the cliff, the goal at the right)")
-        figure.colorbar(panels[0].images[0], ax=panels, label="steps in a cell, of a life")
+        figure.colorbar(panels[0].images[0], ax=panels, label="expected steps in each cell")
         figure.savefig(args.picture, dpi=80)
 
 
