@@ -83,7 +83,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "neural_em": on(bridge, lambda model: NeuralGuide(model, hidden=(16,)), method="em", num_steps=5),
         "mean_field": on(path, MeanFieldGuide),
         "low_rank": on(bridge, lambda model: LowRankGuide(model, 2)),
-        "mixture": on(path, lambda model: MixtureGuide.apart(model, OpenLoopGuide), loss=MixtureELBO(), steps=30),
+        "mixture": on(path, lambda model: MixtureGuide.apart(model, OpenLoopGuide), loss=MixtureELBO(), num_steps=30),
         "window": lambda: _own_model(WindowGuide(PartiallyObservedModel(tiger(horizon=3), 5.0), 2)),
         "free_window": lambda: _own_model(FreeWindowGuide(PartiallyObservedModel(tiger(horizon=3), 5.0), 2)),
         "simulated": _simulated,
