@@ -55,7 +55,7 @@ class Args:
 
 def row(name: str, found: Frontier) -> str:
     """A line with the true return of each β, and the best β; the return is 1 at the goal and 0 in a hole."""
-    numbers = "".join(f"{point.mean:>10.4f}" for point in found.points)
+    numbers = "".join(f"{point.true_return:>10.4f}" for point in found.points)
     return f"{name:<9}{numbers[2:]}    β = {found.best.optimism:g}"
 
 
@@ -84,7 +84,7 @@ def main(args: Args) -> None:
     figure = Figure(figsize=(10.8, 5.8), layout="constrained")
     plot.curves(
         temperatures,
-        {name: [each.points[i].mean for each in found.values()] for i, name in names.items()},
+        {name: [each.points[i].true_return for each in found.values()] for i, name in names.items()},
         across="temperature τ (reward units per nat)",
         up="probability of reaching the goal",
         title="At a high temperature a little optimism helps",

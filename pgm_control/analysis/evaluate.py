@@ -46,13 +46,13 @@ class Evaluation:
 
 def evaluate(
     model: MarkovModel,
-    guide_or_policy: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+    guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
 ) -> Evaluation:
     """Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
 
     Args:
         model: the tabular model, which defines the true world.
-        guide_or_policy: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
+        guide: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
             (time, state, action) or (state, action). A bare policy comes with the true start and dynamics, so its
             delusion is 0.
 
@@ -62,7 +62,7 @@ def evaluate(
     """
     require_model(model, in_nats=True)
     with torch.no_grad():
-        believed = tabulate(model, guide_or_policy)
+        believed = tabulate(model, guide)
         visits = _true_visits(model.mdp, believed.log_policy)
         entropy = -expect(believed.log_policy, believed.log_policy)
         return Evaluation(

@@ -38,7 +38,7 @@ class FrontierPoint:
         optimism: β, a number or an `Optimism`, as it was passed.
         objective: the optimal $J_β$, in nats.
         imagined_return: the imagined return, in reward units.
-        mean, deviation: mean and standard deviation of the true return, in reward units.
+        true_return, deviation: mean and standard deviation of the true return, in reward units.
         cvar: the CVaR of the true return, in reward units; None if no level was given.
         success: the probability of a true return of at least the target; None if no target was given.
     """
@@ -46,7 +46,7 @@ class FrontierPoint:
     optimism: float | Optimism
     objective: float
     imagined_return: float
-    mean: float
+    true_return: float
     deviation: float
     cvar: float | None
     success: float | None
@@ -54,14 +54,14 @@ class FrontierPoint:
     @property
     def delusion(self) -> float:
         """Imagined minus true mean return, in reward units; 0 if they are equal, even if both are −inf."""
-        return 0.0 if self.imagined_return == self.mean else self.imagined_return - self.mean
+        return 0.0 if self.imagined_return == self.true_return else self.imagined_return - self.true_return
 
 
 _HEADINGS = {
     "optimism": ("optimism", ""),
     "objective": ("objective", "[nats]"),
     "imagined_return": ("imagined return", "[reward]"),
-    "mean": ("true mean", "[reward]"),
+    "true_return": ("true mean", "[reward]"),
     "deviation": ("std. dev.", "[reward]"),
     "cvar": ("CVaR", "[reward]"),
     "success": ("success", ""),
@@ -86,12 +86,12 @@ class Frontier:
     @property
     def best(self) -> FrontierPoint:
         """The point with the highest true mean; the first of equals."""
-        return max(self.points, key=lambda point: point.mean)
+        return max(self.points, key=lambda point: point.true_return)
 
     def __repr__(self) -> str:
         """The number of points and the best point."""
         best = self.best
-        return f"Frontier({len(self.points)} points, best true mean {best.mean:.6g} at optimism {best.optimism})"
+        return f"Frontier({len(self.points)} points, best true mean {best.true_return:.6g} at optimism {best.optimism})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; an `Optimism` and infinities become text."""

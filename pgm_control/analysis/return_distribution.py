@@ -115,7 +115,7 @@ class ReturnDistribution:
 
 def return_distribution(
     model: MarkovModel | TabularMDP,
-    guide_or_policy: Guide,
+    guide: Guide,
     *,
     resolution: float | None = None,
     max_atoms: int = 500_000,
@@ -130,7 +130,7 @@ def return_distribution(
 
     Args:
         model: the tabular model, or the MDP alone.
-        guide_or_policy: as in `evaluate`.
+        guide: as in `evaluate`.
         resolution: rewards are first rounded to multiples of it, in reward units (default: no rounding). This changes
             every return, and so mean, quantiles and CVaR, by at most T/2 times the resolution, (T + 1)/2 times with a
             final reward.
@@ -140,7 +140,7 @@ def return_distribution(
         InvalidArgument: if there are more pairs, or `resolution` or `max_atoms` is not a positive number.
         InvalidGuide: if the policy does not fit the model.
     """
-    mdp, policy = _in_the_true_world(model, guide_or_policy)
+    mdp, policy = _in_the_true_world(model, guide)
     if resolution is not None:
         remedy = "Rewards are rounded to its multiples; None rounds nothing."
         positive("resolution", resolution, "number of reward units", remedy=remedy)
@@ -178,7 +178,7 @@ class Moments(NamedTuple):
     variance: float
 
 
-def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> Moments:
+def return_moments(model: MarkovModel | TabularMDP, guide: Guide) -> Moments:
     r"""The mean and the variance of the return of a policy in the true world, by one backward sweep without atoms.
 
     $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
@@ -189,7 +189,7 @@ def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> M
     References:
         [sobel1982]
     """
-    mdp, table = _in_the_true_world(model, guide_or_policy)
+    mdp, table = _in_the_true_world(model, guide)
     policy = torch.from_numpy(table).to(mdp.probability.device)
     p, r, gamma = mdp.probability.double(), mdp.reward.double(), mdp.discount
     v = torch.zeros_like(mdp.initial).double() if mdp.final_reward is None else mdp.final_reward.double()
@@ -208,13 +208,13 @@ def return_moments(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> M
     return Moments(float(mean), float((start[reached] * (spread[reached] + (v[reached] - mean) ** 2)).sum()))
 
 
-def _in_the_true_world(model: MarkovModel | TabularMDP, guide_or_policy: Guide) -> tuple[TabularMDP, np.ndarray]:
+def _in_the_true_world(model: MarkovModel | TabularMDP, guide: Guide) -> tuple[TabularMDP, np.ndarray]:
     """The problem, and the checked policy as an array (time, state, action)."""
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
     require_model(model)
     with torch.no_grad():
-        return model.mdp, tabulate(model, guide_or_policy).log_policy.exp().double().cpu().numpy()
+        return model.mdp, tabulate(model, guide).log_policy.exp().double().cpu().numpy()
 
 
 class _Atoms(NamedTuple):

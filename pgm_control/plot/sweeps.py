@@ -64,7 +64,7 @@ def dial_sweep(
     flips = [float(each) for each in (critical if isinstance(critical, Sequence) else [critical]) if each is not None]
     width, height = sizes.inches
     returns, objective = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
-    mean = _finite([point.mean for point in points])
+    mean = _finite([point.true_return for point in points])
     lines: list[tuple[Look, str, np.ndarray]] = [
         (_TRUE, "true mean", mean), (_IMAGINED, "imagined", _finite([point.imagined_return for point in points])),
     ]  # fmt: skip

@@ -115,7 +115,7 @@ class ReturnConditioned:
 
 
 def condition_on_return(
-    model: MarkovModel | TabularMDP, at_least: float, *, max_states: int = 50_000
+    model: MarkovModel | TabularMDP, target: float, *, max_states: int = 50_000
 ) -> ReturnConditioned:
     r"""The exact solution of an agent that conditions its actions on a return of at least g.
 
@@ -129,7 +129,7 @@ def condition_on_return(
         model: the tabular model, whose action prior is the behaviour, or an MDP, for which the behaviour is uniform.
             With a discount an episode ends after each step with probability 1 − γ, and its return is the sum until
             then.
-        at_least: the target g, in reward units.
+        target: the target g, in reward units.
         max_states: the maximum number of pairs of a state and a return so far.
 
     Raises:
@@ -142,19 +142,19 @@ def condition_on_return(
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
     require_model(model)
-    finite("at_least", at_least, "number of reward units")
+    finite("target", target, "number of reward units")
     mdp = model.mdp
     games = return_distribution(model, model)
-    if games.at_least(at_least) == 0:
+    if games.at_least(target) == 0:
         raise InvalidProblem(
-            f"`at_least` must be a return that some episode has, but is {at_least:g}: under the action prior no return "
+            f"`target` must be a return that some episode has, but is {target:g}: under the action prior no return "
             f"is above {float(games.values[-1]):.6g}. Lower it, or pass an action prior that reaches it."
         )
     pairs = _pairs(mdp, max_states)
     done = pairs.so_far if mdp.final_reward is None else pairs.so_far + _final(mdp, pairs)
     largest = float(done[done.isfinite()].abs().max())
-    slack = 1e-9 * max(abs(at_least), largest)
-    success = done >= at_least - slack
+    slack = 1e-9 * max(abs(target), largest)
+    success = done >= target - slack
     alive = pairs.state.clamp(min=0)
     prior = model.action_prior.double().cpu()[alive]
 
@@ -166,7 +166,7 @@ def condition_on_return(
     paying, chances, hard = ending_with(done, 1.0), ending_with(success, 1.0), ending_with(success, 0.0)
     earned = evaluate(paying, posterior)
     return ReturnConditioned(
-        target=float(at_least),
+        target=float(target),
         problem=wanted.mdp,
         state=pairs.state,
         so_far=pairs.so_far,

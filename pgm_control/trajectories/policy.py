@@ -51,26 +51,26 @@ class TabularPolicy:
             self._random = np.random.default_rng(own_seed(integer_of(seed)))
 
     @classmethod
-    def of(cls, guide_or_policy: object, seed: int | torch.Generator | None = None) -> "TabularPolicy":
+    def of(cls, guide: object, seed: int | torch.Generator | None = None) -> "TabularPolicy":
         """The policy of a guide, a posterior or a table.
 
         Args:
-            guide_or_policy: anything with `blocks()`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
+            guide: anything with `blocks()`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
                 is returned as it is or, with a seed, as a copy with its own random numbers.
             seed: as in `TabularPolicy`.
 
         Raises:
             InvalidArgument: if it is none of these, or not a policy.
         """
-        if isinstance(guide_or_policy, TabularPolicy):
-            return guide_or_policy if seed is None else cls(guide_or_policy.probability, seed)
-        if isinstance(guide_or_policy, HasBlocks):
-            return cls(guide_or_policy.blocks().log_policy.detach().exp(), seed)
-        if isinstance(guide_or_policy, Tensor | np.ndarray):
-            return cls(guide_or_policy, seed)
+        if isinstance(guide, TabularPolicy):
+            return guide if seed is None else cls(guide.probability, seed)
+        if isinstance(guide, HasBlocks):
+            return cls(guide.blocks().log_policy.detach().exp(), seed)
+        if isinstance(guide, Tensor | np.ndarray):
+            return cls(guide, seed)
         raise InvalidArgument(
-            "`guide_or_policy` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
-            f"of action probabilities, but is {type(guide_or_policy).__name__}. Pass infer(model, optimism=0), for "
+            "`guide` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
+            f"of action probabilities, but is {type(guide).__name__}. Pass infer(model, optimism=0), for "
             "example, or numpy.asarray(…) of the probabilities."
         )
 

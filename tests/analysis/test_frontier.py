@@ -22,7 +22,7 @@ from pgm_control.models import frozen_lake, restaurant, slippery_cliff, windy_br
 
 def test_the_price_of_optimism_on_the_cliff():
     found = frontier(TabularModel(slippery_cliff()), [-1.0, 0.0, 0.1, 0.3, 1.0])
-    earned = [point.mean for point in found.points]
+    earned = [point.true_return for point in found.points]
     assert earned == pytest.approx([-49.88, -49.80, -74.40, -300.93, -486.21], abs=5e-3)
     assert found.best.optimism == 0.0
     assert [point.delusion >= -1e-9 for point in found.points] == [False, True, True, True, True]
@@ -59,7 +59,7 @@ def test_a_mild_optimism_helps_on_the_lake_but_not_beyond_the_best():
 def test_parts_of_blocks_may_have_their_own_optimism():
     wind = Optimism({"own": 0.0, "wind": 1.0}, 0.0)
     found = frontier(TabularModel(windy_bridge()), [0.0, wind], cvar_level=None)
-    assert found.points[1].mean == pytest.approx(-16.17, abs=5e-3)
+    assert found.points[1].true_return == pytest.approx(-16.17, abs=5e-3)
     assert found.points[0].cvar is None
 
 
@@ -71,7 +71,9 @@ def test_a_frontier_is_printed_and_saved(tmp_path):
     assert "P(return ≥ 6)" in lines[0]
     assert found._repr_html_().count("<tr>") == 3
     found.save(tmp_path / "frontier.json")
-    assert json.loads((tmp_path / "frontier.json").read_text())["points"][0]["mean"] == found.points[0].mean
+    assert (
+        json.loads((tmp_path / "frontier.json").read_text())["points"][0]["true_return"] == found.points[0].true_return
+    )
     found.save(tmp_path / "frontier.csv")
     with open(tmp_path / "frontier.csv") as file:
         rows = list(csv.DictReader(file))

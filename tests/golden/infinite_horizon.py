@@ -30,7 +30,7 @@ def cases() -> dict[str, Callable[[], Any]]:
     ) -> dict[str, Any]:
         model = TabularModel(mdp.replace(discount=discount), temperature, prior)
         found = value_iteration(model, optimism, **options)
-        return attributes(found, "v q policy error_bound sweeps status history")
+        return attributes(found, "v q policy error_bound sweeps status span_history")
 
     def lake_of(discount: float, temperature: float = 1.0) -> TabularModel:
         return TabularModel(lake.replace(discount=discount), temperature)

@@ -601,7 +601,7 @@ def test_the_dial_sweep_shows_the_frontier_by_increasing_beta():
     lines = {line.get_label(): line for line in (*returns.get_lines(), *objective.get_lines())}
     points = sorted(found.points, key=lambda point: float(point.optimism))  # pyright: ignore[reportArgumentType]
     assert list(lines["true mean"].get_xdata()) == [-1.0, 0.0, 0.3, 1.0]
-    assert list(lines["true mean"].get_ydata()) == [point.mean for point in points]
+    assert list(lines["true mean"].get_ydata()) == [point.true_return for point in points]
     assert list(lines["imagined"].get_ydata()) == [point.imagined_return for point in points]
     assert list(lines["objective"].get_ydata()) == [point.objective for point in points]
     marked = next(line for label, line in lines.items() if label.startswith("preference flips"))
@@ -611,13 +611,13 @@ def test_the_dial_sweep_shows_the_frontier_by_increasing_beta():
     path = band.get_paths()[0].vertices
     for point in points:
         assert any(np.allclose(vertex, (point.optimism, point.cvar)) for vertex in path)
-        assert any(np.allclose(vertex, (point.optimism, point.mean)) for vertex in path)
+        assert any(np.allclose(vertex, (point.optimism, point.true_return)) for vertex in path)
 
 
 def test_the_band_can_be_a_deviation_or_none():
     found = frontier(TabularModel(restaurant()), [0.0, 1.0], cvar_level=None)
     path = plot.dial_sweep(found)[0].collections[0].get_paths()[0].vertices
-    assert any(np.allclose(each, (0.0, found.points[0].mean - found.points[0].deviation)) for each in path)
+    assert any(np.allclose(each, (0.0, found.points[0].true_return - found.points[0].deviation)) for each in path)
     assert not plot.dial_sweep(found, band="none")[0].collections
 
 

@@ -139,9 +139,9 @@ def test_the_return_so_far_is_part_of_the_state():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"at_least": 100.0}, InvalidProblem, "is above 8. Lower it"),
-        ({"at_least": math.nan}, InvalidArgument, "`at_least` must be a finite number"),
-        ({"at_least": 6.0, "max_states": 2}, InvalidArgument, "`max_states` must be enough"),
+        ({"target": 100.0}, InvalidProblem, "is above 8. Lower it"),
+        ({"target": math.nan}, InvalidArgument, "`target` must be a finite number"),
+        ({"target": 6.0, "max_states": 2}, InvalidArgument, "`max_states` must be enough"),
     ],
 )
 def test_mistakes_are_named(arguments, error, message):

@@ -49,7 +49,7 @@ class ValueIteration:
         sweeps: the number of full passes over the dynamics, including those before a resume.
         status: how the iteration ended; `status.message` explains it.
         seconds: the time it took.
-        history: the span of the changes in the sweep of each iteration, in reward units.
+        span_history: the span of the changes in the sweep of each iteration, in reward units.
         checkpoint: the state from which `value_iteration(…, resume=…)` continues.
         model: the model that was solved.
         optimism: the `Optimism` that was requested.
@@ -63,7 +63,7 @@ class ValueIteration:
     sweeps: int
     status: ValueStatus
     seconds: float
-    history: Float[Tensor, " iteration"]
+    span_history: Float[Tensor, " iteration"]
     checkpoint: SweepCheckpoint
     model: MarkovModel
     optimism: Optimism
@@ -157,7 +157,7 @@ def value_iteration(
         sweeps=found.sweeps,
         status=found.status,
         seconds=found.seconds,
-        history=found.checkpoint.history,
+        span_history=found.checkpoint.history,
         checkpoint=found.checkpoint,
         model=model,
         optimism=Optimism.of(optimism),

@@ -174,7 +174,7 @@ def test_a_warm_start_converges_at_once(method):
     model = endless(garnet(seed=4), 0.3)
     first = value_iteration(model, 0.0, method=method)
     again = value_iteration(model, 0.0, method=method, initial_value=first.v)
-    assert len(again.history) <= 2
+    assert len(again.span_history) <= 2
     assert again.status is ValueStatus.converged
 
 
@@ -258,7 +258,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(method, temperature, tmp_path
         rest = value_iteration(model, 0.0, method=method, resume=resume)
         assert torch.equal(rest.v, whole.v)
         assert torch.equal(rest.policy, whole.policy)
-        assert torch.equal(rest.history, whole.history)
+        assert torch.equal(rest.span_history, whole.span_history)
         assert (rest.error_bound, rest.sweeps) == (whole.error_bound, whole.sweeps)
     with pytest.raises(InvalidCheckpoint, match="its temperature was"):
         value_iteration(TabularModel(model.mdp, temperature + 1), 0.0, method=method, resume=part)
@@ -285,14 +285,14 @@ def test_ctrl_c_keeps_the_last_iterate():
 
     part = value_iteration(model, 0.0, method="value_iteration", progress=press)
     assert part.status is ValueStatus.interrupted
-    assert len(part.history) == 5
+    assert len(part.span_history) == 5
     assert np.isfinite(part.error_bound)
     shown = []
     rest = value_iteration(
         model, 0.0, method="value_iteration", resume=part, progress=lambda step, metrics: shown.append(step)
     )
     assert torch.equal(rest.v, whole.v)
-    assert shown == list(range(6, len(whole.history) + 1))
+    assert shown == list(range(6, len(whole.span_history) + 1))
 
 
 def test_progress_sees_every_iteration():
@@ -303,7 +303,7 @@ def test_progress_sees_every_iteration():
         method="value_iteration",
         progress=lambda step, metrics: seen.append((step, metrics["span"])),
     )
-    assert [span for _, span in seen] == found.history.tolist()
+    assert [span for _, span in seen] == found.span_history.tolist()
 
 
 def test_too_large_rewards_are_a_status_and_not_a_nan():
