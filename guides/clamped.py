@@ -49,5 +49,5 @@ class ClampedGuide(MarkovGuide):
         self.policy_logits.copy_(logits_of("log_policy", blocks.log_policy, self._log_prior))
 
     def optimum(self) -> Blocks:
-        """The best blocks that this guide can represent."""
+        """The blocks with the largest objective among those that this guide can represent."""
         return infer(self.model, self.optimism).blocks()

@@ -72,7 +72,7 @@ class DeterministicGuide(MarkovGuide):
 
     @torch.no_grad()
     def optimum(self) -> Blocks:
-        r"""The best blocks that this guide can represent, by hard value iteration (values in reward units).
+        r"""The blocks with the largest objective that this guide can represent, by value iteration in reward units.
 
         $$V_t(s) = \max_a \Bigl[\tau \log \rho(a \mid s) + \sum_k p(k \mid s, a) (r + \gamma V_{t+1}(s'))\Bigr]$$
         """

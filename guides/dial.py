@@ -112,7 +112,7 @@ class DialGuide(MarkovGuide):
             self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._betas.survival))
 
     def optimum(self) -> Blocks:
-        """The best blocks that this guide can represent."""
+        """The blocks with the largest objective among those that this guide can represent."""
         return infer(self.model, self.optimism).blocks()
 
     def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, betas: list[Any]) -> Tensor:

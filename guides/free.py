@@ -61,5 +61,5 @@ class FreeGuide(MarkovGuide):
         self.dynamics_logits.copy_(dynamics)
 
     def optimum(self) -> Blocks:
-        """The best blocks that this guide can represent."""
+        """The blocks with the largest objective among those that this guide can represent."""
         return infer(self.model, self.optimism).blocks()

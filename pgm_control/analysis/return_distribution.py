@@ -281,7 +281,7 @@ def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int
 
 
 def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
-    """The pairs sorted by state and sum; sums closer than `gap` are pooled, pairs without mass are dropped."""
+    """The atoms, sorted by state and sum; sums closer than `gap` are merged, atoms of probability 0 are dropped."""
     state, value, mass = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((value, state))
     order = order[mass[order] > 0]

@@ -149,8 +149,8 @@ def record(
     spaces = (live.observation_space, live.action_space)
     if player is None and not all(isinstance(each, Discrete) and each.start == 0 for each in spaces):
         raise InvalidArgument(
-            f"`env` must have discrete states and actions, from 0, but has {spaces[0]} and {spaces[1]}. Use "
-            "`exchange.discretise`, and its player as the policy."
+            f"`env` must have discrete states and actions, numbered from 0, but has {spaces[0]} and {spaces[1]}. "
+            "Use `exchange.discretise`, and its player as the policy."
         )
     limit = actor.horizon if max_episode_steps is None else max_episode_steps
     found = []
@@ -183,7 +183,7 @@ def _state(player: CellPlayer | None, seen: Any) -> int:
 
 
 def _part(i: int, each: Any, name: str) -> Any:
-    """The attribute of an object, or the entry of a mapping."""
+    """The part `name` of episode i: an entry of a mapping, or an attribute of another object."""
     found = each.get(name) if isinstance(each, Mapping) else getattr(each, name, None)
     if found is None:
         raise InvalidArgument(f"`episodes[{i}]` must have {name}, but is a {type(each).__name__} without it.")

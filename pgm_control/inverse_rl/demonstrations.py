@@ -170,8 +170,8 @@ class Demonstrations:
         for i in range(len(s)):
             if to[i] >= 0 and int(to[i]) not in possible[s[i], a[i]]:
                 raise InvalidArgument(
-                    f"Transition {i} must be possible, but action {a[i]} leads from state {s[i]} to state {to[i]}, "
-                    "which has probability 0. Correct the recording, or give the outcome a probability."
+                    f"Transition {i} must have positive probability, but the one from state {s[i]} to state {to[i]} under "
+                    f"action {a[i]} has probability 0. Correct the recording, or give the outcome a probability."
                 )
         if len(s) % mdp.horizon:
             raise InvalidArgument(

@@ -287,7 +287,7 @@ def _returns(
 def _padded(
     recordings: Sequence[Recording], observations: Observations, actions: Actions, horizon: int | None
 ) -> Episodes:
-    """Return the recordings as a batch of episodes in features."""
+    """Return the recordings as a batch of episodes in features, cut to `horizon` and padded to a common length."""
     if len(recordings) == 0:
         raise InvalidArgument("`recordings` must be at least one, but are none.")
     for i, each in enumerate(recordings):

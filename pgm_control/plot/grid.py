@@ -281,7 +281,7 @@ def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
 
 
 def _name_cells(axes: "Axes", layout: Layout, style: Style) -> None:
-    """Number rows and columns, as in the names of the states, and add a key to the signs."""
+    """Number rows and columns, as in the names of the states, and add a legend that explains the symbols."""
     cell = _cell_points(axes, layout)
     for axis, count in ((axes.xaxis, layout.columns), (axes.yaxis, layout.rows)):
         stride = max(1, math.ceil(2.0 * style.small / cell))

@@ -193,13 +193,18 @@ def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...]
     often = Counter(result).most_common(1)[0]
     if often[1] > 1:
         raise InvalidProblem(
-            f"`{name}` must be distinct, but {often[0]!r} stands {often[1]} times. Number the names that repeat."
+            f"`{name}` must be distinct, but {often[0]!r} occurs {often[1]} times. Make repeated names "
+            "distinct, for example by a number."
         )
     return result
 
 
 def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> Places | None:
-    """The cell of each state, or None. No two states share a cell: a picture shows one number and one policy in it."""
+    """Return the grid cell of each state, or None if there is no layout.
+
+    Raises:
+        InvalidProblem: if two states share a cell, since a picture shows one state in a cell, or a place is invalid.
+    """
     if value is None:
         return None
     given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()

@@ -1,4 +1,4 @@
-"""The laws of models and guides. Each check returns one sentence per violation; an empty list means success."""
+"""The laws: requirements on models and guides. Each check returns a sentence per violation, none on success."""
 
 import math
 import re

@@ -93,7 +93,7 @@ REFUSED = {
     "discount nan": ({"discount": float("nan")}, ["`discount`", "is nan"]),
     "state names": ({"state_names": ("home",)}, ["`state_names`", "2 names", "('home',)", "list of strings"]),
     "action names": ({"action_names": ("a", "b", "c")}, ["`action_names`", "2 names", "('a', 'b', 'c')"]),
-    "repeated names": ({"state_names": ("x", "x")}, ["`state_names`", "distinct", "'x' stands 2 times", "Number"]),
+    "repeated names": ({"state_names": ("x", "x")}, ["`state_names`", "distinct", "'x' occurs 2 times", "by a number"]),
 }
 
 

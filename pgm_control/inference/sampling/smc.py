@@ -198,8 +198,8 @@ def conditional_smc(
             transition.survives
         ):
             raise InvalidArgument(
-                f"`reference` must follow its outcomes, but that of step {transition.t} does not lead to state "
-                f"{int(reference.states[0, transition.t + 1])}. Take one from a run of smc(model, guide, …)."
+                f"The states of `reference` must agree with its outcomes, but the outcome at step {transition.t} does not "
+                f"lead to state {int(reference.states[0, transition.t + 1])}. Take one from a run of smc(model, guide, …)."
             )
     found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead, reference)
     return _only(model, found)

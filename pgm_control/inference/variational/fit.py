@@ -261,7 +261,7 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
     except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
         before.restore(guide, None)
         raise InvalidCheckpoint(
-            f"`resume` does not fit this guide: with its parameters {problem} Fit afresh without `resume`."
+            f"`resume` does not fit this guide. The error with its parameters is: {problem} Start a new fit without `resume`."
         ) from problem
     past.restore(guide, optim)
 

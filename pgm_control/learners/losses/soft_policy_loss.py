@@ -72,7 +72,7 @@ class SoftPolicyLoss:
 
 
 class _Shortfall(torch.autograd.Function):
-    r"""$\tau \log \pi / \rho - \min_i Q_i$ with explicit gradients."""
+    r"""An autograd function that computes $\tau \log \pi / \rho - \min_i Q_i$, with explicit gradients."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, log_ratio: Tensor, temperature: Tensor | float) -> Tensor:
