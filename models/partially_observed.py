@@ -90,7 +90,7 @@ class PartiallyObservedModel:
             dtype: torch.float64 or torch.float32; default: the present one.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place = place_of(self.action_prior, device, dtype)

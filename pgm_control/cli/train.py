@@ -56,7 +56,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         bar_over: returns a context with a progress bar over this number of steps, with this title.
 
     Raises:
-        InvalidArgument: naming the option.
+        InvalidArgument: if an option is invalid; the message names it.
         KeyboardInterrupt: after Ctrl-C, when everything is saved and the command to resume is printed.
     """
     run = _begun(asked) if asked["resume"] is None else _resumed(asked)

@@ -76,7 +76,8 @@ def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
             obs, the n + 1 states; acts, the n actions; terminal, whether the episode is over.
 
     Raises:
-        InvalidArgument: naming the episode, if a part is missing, has another shape, or is impossible.
+        InvalidArgument: if a part of an episode is missing, has another shape, or is impossible; the message names the
+            episode.
     """
     if isinstance(episodes, Mapping) or not isinstance(episodes, Sequence):
         raise InvalidArgument(
@@ -139,7 +140,7 @@ def record(
             the horizon of a policy that depends on time.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     whole("num_episodes", num_episodes)
     env_seed, policy_seed = two_seeds(seed)

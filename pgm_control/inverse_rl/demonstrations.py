@@ -85,7 +85,8 @@ class Demonstrations:
             actions: the actions of each demonstration, at most as many as the horizon of the problem.
 
         Raises:
-            InvalidArgument: naming the demonstration and the time, if it is empty, unknown, impossible or too long.
+            InvalidArgument: if a demonstration is empty, unknown, impossible or too long; the message names it and the
+                time.
         """
         if isinstance(states, Trajectories):
             states, actions = states.states, states.actions
@@ -154,8 +155,8 @@ class Demonstrations:
             times: the time of each transition, from 0.
 
         Raises:
-            InvalidArgument: naming the transition that is unknown or impossible; or if the transitions do not make up
-                a whole number of demonstrations.
+            InvalidArgument: if a transition is unknown or impossible, which the message names, or if the transitions do
+                not make up a whole number of demonstrations.
         """
         s, a = _indices(states, "`states`"), _indices(actions, "`actions`")
         to = np.full(len(s), -1) if successors is None else _indices(successors, "`successors`")
@@ -170,8 +171,8 @@ class Demonstrations:
         for i in range(len(s)):
             if to[i] >= 0 and int(to[i]) not in possible[s[i], a[i]]:
                 raise InvalidArgument(
-                    f"Transition {i} must have positive probability, but the one from state {s[i]} to state {to[i]} under "
-                    f"action {a[i]} has probability 0. Correct the recording, or give the outcome a probability."
+                    f"Transition {i} must have positive probability, but the one from state {s[i]} to state {to[i]} "
+                    f"under action {a[i]} has probability 0. Correct the recording, or give the outcome a probability."
                 )
         if len(s) % mdp.horizon:
             raise InvalidArgument(

@@ -169,7 +169,8 @@ def inverse(
         callbacks: called with an `InverseStep`; one that returns True stops the search.
 
     Raises:
-        InvalidArgument: naming the argument, or the impossible part of the demonstrations.
+        InvalidArgument: if an argument is invalid, or the demonstrations are impossible; the message names the argument
+            or the part.
 
     References:
         [ziebart2008], [ziebart2010], [gleave2022]

@@ -153,7 +153,8 @@ def inverse_in_simulator(
         progress: called with the round and its numbers.
 
     Raises:
-        InvalidArgument: naming the argument, or the recording that is empty or too short, or does not fit the spaces.
+        InvalidArgument: if an argument is invalid, or a recording is empty, too short, or does not fit the spaces; the
+            message names it.
 
     References:
         [finn2016], [ziebart2010], [haarnoja2017]

@@ -51,7 +51,7 @@ def outcomes(
         The Axes; their first container holds the true probabilities, the second the believed ones.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         InvalidGuide: if the guide does not fit the model.
         MissingExtra: without matplotlib.
     """

@@ -100,7 +100,7 @@ class Remembered:
         """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.mdp.probability, device, dtype)
         return self if place == Place.of(self.mdp.probability) else moved_copy(self, place)

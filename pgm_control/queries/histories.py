@@ -66,7 +66,7 @@ class HistoryOptimum:
         The result is rounded, not recomputed.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.q, device, dtype)
         if place == Place.of(self.q):

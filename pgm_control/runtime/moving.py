@@ -32,7 +32,7 @@ def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype
         dtype: torch.float64 or torch.float32.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     if dtype not in (None, torch.float32, torch.float64):
         raise InvalidArgument(f"`dtype` must be torch.float64 or torch.float32, but is {dtype!r}.")

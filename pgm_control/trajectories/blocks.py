@@ -53,7 +53,7 @@ class Blocks:
         """A copy on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.log_initial, device, dtype)
         if place == Place.of(self.log_initial) == Place.of(self.mdp.initial):
@@ -107,7 +107,7 @@ class Blocks:
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         whole("num_samples", num_samples)
         mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)

@@ -46,7 +46,7 @@ class ClampedProcess(Process):
             memory_size: how many numbers the memory of a trajectory has initially, all zero.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         require_model(model)
         self.prior = model.blocks()

@@ -66,7 +66,7 @@ class Posterior:
         The tables are rounded, not recomputed.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.q, device, dtype)
         if place == Place.of(self.q):

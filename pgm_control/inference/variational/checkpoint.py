@@ -69,7 +69,7 @@ class Checkpoint:
         """Check that the checkpoint belongs to this fit, and its tensors to this guide and optimiser.
 
         Raises:
-            InvalidCheckpoint: naming what differs.
+            InvalidCheckpoint: if the checkpoint does not fit; the message names what differs.
         """
         same = f"Build the same model, guide, loss and optimiser, with the same method. {_REMEDY}"
         require_same(where, self.description, description, same)

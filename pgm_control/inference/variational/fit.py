@@ -171,7 +171,7 @@ def fit(
         A `Fit`. Ctrl-C ends the fit after the current step and returns the result so far.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
     """
     _check_pair(model, guide, loss, optim)
@@ -261,7 +261,8 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
     except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
         before.restore(guide, None)
         raise InvalidCheckpoint(
-            f"`resume` does not fit this guide. The error with its parameters is: {problem} Start a new fit without `resume`."
+            f"`resume` does not fit this guide. The error with its parameters is: {problem} Start a new fit "
+            "without `resume`."
         ) from problem
     past.restore(guide, optim)
 

@@ -191,8 +191,8 @@ def _steps(model_trace: Trace, guide_trace: Trace) -> list[_Site]:
     if order != list(guide):
         other = next((here for here, there in zip(guide, [*order, None], strict=False) if here != there), None)
         raise InvalidGuide(
-            f"The guide must sample the model's sites in the model's order, but {other!r} is at another position or not "
-            "in the model. Sample the sites in the same order in both: a choice is credited with the sites after it."
+            f"The guide must sample the model's sites in the model's order, but {other!r} is at another position or "
+            "not in the model. Use one order in both: the gradient of a choice depends on the sites after it."
         )
     steps = [_site(name, site, guide.get(name)) for name, site in model.items()]
     shapes = {step.gain.shape: step.name for step in steps}

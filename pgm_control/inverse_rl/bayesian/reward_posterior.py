@@ -254,7 +254,7 @@ def reward_posterior(
         progress: called with the step and its acceptance probability; "laplace" does not call it.
 
     Raises:
-        InvalidArgument: naming the argument; or if Laplace finds no peak.
+        InvalidArgument: if an argument is invalid, which the message names, or if Laplace finds no peak.
 
     References:
         [ramachandran2007], [delmoral2006], [hoffman2014]
