@@ -155,7 +155,7 @@ class MixtureGuide(MemoryGuide):
 
     @property
     def guides(self) -> tuple[MarkovGuide, ...]:
-        """The components."""
+        """The components of the mixture, in the order of `weights`."""
         return tuple(guide for guide in self.components if isinstance(guide, MarkovGuide))
 
 
@@ -172,7 +172,9 @@ def _check(model: MarkovModel, guides: Sequence[object]) -> None:
                 "from the model that you pass here."
             )
         if any(guide is other for other in guides[:i]):
-            raise InvalidArgument(f"`guides[{i}]` must be a guide of its own, but occurs twice. Build another.")
+            raise InvalidArgument(
+                f"`guides[{i}]` must differ from the other guides, but the same object occurs twice. Build another."
+            )
 
 
 class MixtureELBO(ELBO):

@@ -77,7 +77,7 @@ class PartiallyObservedModel:
         else:
             kind = Kind(mdp.probability.dtype, mdp.probability.device)
             prior = table("action_prior", action_prior, {1: "action"}, kind)
-            shape("action_prior", prior, (mdp.num_actions,), "one probability an action, whatever the state")
+            shape("action_prior", prior, (mdp.num_actions,), "one probability for each action, the same in all states")
             self.action_prior = normalised("action_prior", prior, ())
 
     def to(

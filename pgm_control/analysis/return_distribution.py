@@ -91,7 +91,7 @@ class ReturnDistribution:
         return float(self.probability[self.values >= target - slack].sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers."""
+        """Return values and probabilities as lists of Python numbers."""
         return {"values": self.values.tolist(), "probability": self.probability.tolist()}
 
     def _rows(self) -> list[tuple[str, str]]:

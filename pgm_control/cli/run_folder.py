@@ -98,8 +98,10 @@ class RunFolder:
                 f"{path} cannot be read: {problem}. If checkpoint.pt is whole, `Learner.load` reads that alone."
             ) from problem
         if not isinstance(found, dict) or not {"algorithm", "env", "config", "learn"} <= set(found):
-            raise InvalidCheckpoint(f"{path} is not from a training run of this version. Start anew in another folder.")
-        require(path, "a training run", found, _FACTS, "Mend it, or start anew in another folder.")
+            raise InvalidCheckpoint(
+                f"{path} is not from a training run of this version. Start a new run in another folder."
+            )
+        require(path, "a training run", found, _FACTS, "Correct it, or start a new run in another folder.")
         require_plain_id(path, found["env"])
         return found
 

@@ -194,8 +194,8 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     if total_steps is not None:
         if total_steps < learner.total_steps:
             raise InvalidArgument(
-                f"`total_steps` must be at least the {learner.total_steps} that were made already, but is "
-                f"{total_steps}. Give more, --total-steps {2 * learner.total_steps} say, or leave it out."
+                f"`total_steps` must be at least {learner.total_steps}, the steps made already, but is "
+                f"{total_steps}. Give a larger number, such as --total-steps {2 * learner.total_steps}, or omit it."
             )
         facts["learn"]["total_steps"] = total_steps
     return _Run(folder, learner, facts)
@@ -234,8 +234,8 @@ def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> d
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f" Did you mean {near[0]}?" if near else ""
             raise InvalidArgument(
-                f"{algorithm} has no option {name}.{remedy} It has: {', '.join(known)}. Those without an option of "
-                "their own are given as --option NAME=VALUE."
+                f"{algorithm} has no option {name}.{remedy} It has: {', '.join(known)}. Give those "
+                "that are not options of the command as --option NAME=VALUE."
             )
         if isinstance(parameters[name].default, tuple) and not isinstance(value, list):
             given[name] = [] if value == "" else [value]

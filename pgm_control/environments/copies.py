@@ -59,7 +59,7 @@ def name_of(env: gymnasium.Env) -> str:
 
 
 def id_of(source: WorldSource) -> str | None:
-    """The id from which Gymnasium makes the same environment, or None."""
+    """The id from which Gymnasium makes the same environment, or None if there is no such id."""
     if isinstance(source, str):
         return source
     spec = None if isinstance(source, VectorEnv) else getattr(source, "spec", None)

@@ -170,7 +170,7 @@ class Unknown(TorchDistribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """The real vectors."""
+        """The constraint that samples are real vectors."""
         return constraints.independent(constraints.real, 1)
 
     def sample(self, sample_shape: _size = _ONCE) -> Float[Tensor, "batch column"]:

@@ -151,7 +151,7 @@ def record(
     if player is None and not all(isinstance(each, Discrete) and each.start == 0 for each in spaces):
         raise InvalidArgument(
             f"`env` must have discrete states and actions, numbered from 0, but has {spaces[0]} and {spaces[1]}. "
-            "Use `exchange.discretise`, and its player as the policy."
+            "Use `exchange.discretise`, and `discretised.player(policy)` as the policy."
         )
     limit = actor.horizon if max_episode_steps is None else max_episode_steps
     found = []

@@ -94,7 +94,7 @@ class Demonstrations:
             raise InvalidArgument("`actions` must be given with `states`: pass the actions of each demonstration.")
         if len(states) != len(actions) or len(actions) == 0:
             raise InvalidArgument(
-                f"`states` and `actions` must be of the same demonstrations, at least one, but are of {len(states)} "
+                f"`states` and `actions` must belong to the same demonstrations, at least one, but are {len(states)} "
                 f"and {len(actions)}."
             )
         moves, ends, starts = [], [], np.zeros(mdp.num_states)
@@ -252,7 +252,7 @@ class Demonstrations:
         if not self.is_timed:
             raise InvalidArgument(
                 "`demonstrations` must give the time of each transition for this demonstrator: its policy depends on "
-                'it. Pass `times`, or use ClampedDemonstrator("matching").'
+                'the time. Pass `times`, or use ClampedDemonstrator("matching").'
             )
         return self.moves
 

@@ -230,7 +230,7 @@ def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
 
 
 def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
-    """Return the demonstrator that the argument denotes."""
+    """Return the demonstrator with this name, or the argument itself if it is a demonstrator."""
     if isinstance(demonstrator, str) and demonstrator in NAMED:
         return NAMED[demonstrator]
     if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):

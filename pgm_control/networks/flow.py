@@ -124,7 +124,7 @@ class SquashedFlow(TorchDistribution):
         return self.rsample_with_log_prob(sample_shape)[0]
 
     def sample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
-        """Samples without gradients."""
+        """Samples that are not differentiable."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 

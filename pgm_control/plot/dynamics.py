@@ -84,7 +84,7 @@ def outcomes(
 
 
 class _Bar(NamedTuple):
-    """One outcome."""
+    """One outcome in the plot: its label and its probabilities."""
 
     label: str
     true: float

@@ -78,7 +78,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
     if layout is None:
         if mdp.layout is None:
             raise InvalidArgument(
-                "`layout` must be given for this problem, which has none of its own: pass rows of text, such as "
+                "`layout` must be given for this problem, which has none: pass rows of text, such as "
                 "layout=['SF', 'HG'], give the cells of the states by mdp.replace(layout=…), or use a picture that "
                 "needs no grid."
             )

@@ -94,7 +94,7 @@ class FactoredMDP:
             pay = pay.expand(target.shape)
         except RuntimeError:
             raise InvalidProblem(
-                f"`reward` must broadcast against the shape of `successor`, {tuple(target.shape)}, but has shape "
+                f"`reward` must broadcast to the shape of `successor`, {tuple(target.shape)}, but has shape "
                 f"{tuple(pay.shape)}."
             ) from None
         put = object.__setattr__  # the dataclass is frozen

@@ -222,7 +222,7 @@ def _require_room(mdp: TabularMDP, num_outcomes: int) -> None:
 def _require_digits(
     model: MarkovModel, dynamics: Float[Tensor, "time state action outcome"], start: Float[Tensor, " state"]
 ) -> None:
-    """Raise InvalidArgument if a possible outcome would become impossible or lose digits to underflow."""
+    """Raise InvalidArgument if a possible outcome would become impossible or lose precision to underflow."""
     mdp, least = model.mdp, torch.finfo(dynamics.dtype).tiny
     lost, lost_start = (true_dynamics(mdp) > 0) & (dynamics < least), (mdp.initial > 0) & (start < least)
     if not lost.any() and not lost_start.any():

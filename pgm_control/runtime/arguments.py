@@ -56,7 +56,7 @@ def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -
 
 
 def finite(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
-    """Require a finite number, of Python or numpy; the message calls it `what`, as in "return".
+    """Require a finite number, of Python or numpy; `what` is the noun for it in the message, such as "return".
 
     Raises:
         InvalidArgument: if the argument is invalid; the message names it.

@@ -37,7 +37,7 @@ def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype
     if dtype not in (None, torch.float32, torch.float64):
         raise InvalidArgument(f"`dtype` must be torch.float64 or torch.float32, but is {dtype!r}.")
     if isinstance(device, torch.dtype):
-        raise InvalidArgument(f"`device` must be one of torch's, but is a dtype. Pass dtype={device}.")
+        raise InvalidArgument(f"`device` must be a device of torch, but is a dtype. Pass dtype={device}.")
     return Place(like.device if device is None else device_of(device), dtype or like.dtype)
 
 

@@ -127,7 +127,7 @@ def _integer_of(seed: int | torch.Generator | None) -> int:
 
 @contextmanager
 def _kept(guide: object) -> Iterator[None]:
-    """Restore the guide's parameters and Pyro's settings at the end."""
+    """A context with Pyro's validation on; at its end the guide's parameters and Pyro's settings are restored."""
     state = copy.deepcopy(guide.state_dict()) if isinstance(guide, torch.nn.Module) else None
     with pyro.validation_enabled(True):
         try:

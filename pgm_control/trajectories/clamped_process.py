@@ -79,7 +79,7 @@ class ClampedProcess(Process):
         outcome: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, " batch"]:
-        """The discount γ."""
+        """The survival probability of a step, the discount γ."""
         return self._world.survival(t, state, action, outcome, memory)
 
     @abc.abstractmethod

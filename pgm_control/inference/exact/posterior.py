@@ -94,7 +94,7 @@ class Posterior:
         """The optimum of $J_β$, in nats.
 
         Raises:
-            InvalidArgument: at temperature 0, where a nat is worth nothing; read `value` instead.
+            InvalidArgument: at temperature 0, because rewards cannot be converted to nats there; use `value`.
         """
         if self.model.temperature == 0:
             raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")

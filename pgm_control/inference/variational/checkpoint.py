@@ -19,7 +19,7 @@ from ...trajectories.blocks import MarkovModel
 from .parameters import check_of_state, load_state, parameters_of, state_of
 
 _KIND = "fit"
-_REMEDY = "Fit afresh without `resume`."
+_REMEDY = "Start a new fit without `resume`."
 
 
 @final

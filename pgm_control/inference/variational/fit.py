@@ -163,7 +163,7 @@ def fit(
             global generators; with an integer or a generator they are seeded during the fit and restored afterwards.
         progress: called after every step, e.g. `PrintEvery(100)`.
         callbacks: called after every step with a `FitStep`; one that returns True stops the fit.
-        checkpoint: a path, written every `checkpoint_every` steps and when the fit ends, for whatever reason.
+        checkpoint: a path, written every `checkpoint_every` steps and when the fit ends, for any reason.
         checkpoint_every: the number of steps between checkpoints.
         resume: a fit, or the path of its checkpoint, to continue as if it had never stopped.
 

@@ -1,4 +1,4 @@
-"""Rényi bounds of the evidence: optimism for a clamped guide, without dynamics of its own.
+"""Rényi bounds of the evidence: optimism for a clamped guide, whose dynamics are those of the model.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science

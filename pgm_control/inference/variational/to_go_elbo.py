@@ -47,7 +47,7 @@ class ToGoELBO(ELBO):
     gradient of the log-density that contains it.
 
     The baseline b is fitted together with the guide; its loss is the mean square of $G_t - b(s_t)$ over the steps that
-    were taken, in nats². If `infer["truncated"]` of `state_t` says that an episode was truncated there, b stands for
+    were taken, in nats². If `infer["truncated"]` of `state_t` says that an episode was truncated there, b replaces
     the rest of the return, so the gradient is only as good as b is there. Without a baseline the episode is treated as
     ended, and the objective has a finite horizon. `loss` returns the value of the episodes without this correction.
 
