@@ -21,7 +21,7 @@ from .support import feasible_prior
 
 @final
 class DeterministicGuide(MarkovGuide):
-    r"""Choose one action for every time and state; keep the model's start and dynamics.
+    r"""Choose one action for every time and state; keep the model's start distribution and dynamics.
 
     $$q = p(s_0) \prod_t [a_t = \mu_t(s_t)]\, p(k_t \mid s_t, a_t)$$
 
@@ -48,7 +48,7 @@ class DeterministicGuide(MarkovGuide):
         self.register_buffer("actions", self._log_prior.argmax(-1))
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the deterministic policy."""
+        """The model's start distribution and dynamics, and the deterministic policy."""
         return self._blocks_of(self._actions())
 
     @torch.no_grad()

@@ -37,7 +37,7 @@ class MixtureProcess(Process):
         self.components = components
 
     def log_initial(self) -> Float[Tensor, " state"]:
-        """The log-probabilities of the start, log Σ w q(s_0), in nats."""
+        """The log-probabilities of the start states, log Σ w q(s_0), in nats."""
         return log_sum(self.log_weight + torch.stack([each.log_initial() for each in self.components], -1))
 
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch component"]:

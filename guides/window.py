@@ -94,7 +94,7 @@ class FreeWindowGuide(MarkovGuide):
         self.dynamics_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_dynamics).contiguous())
 
     def blocks(self) -> Blocks:
-        """The learned policy, and the model's start and dynamics, reweighted by the exponential of their logits."""
+        """The learned policy, and the model's start distribution and dynamics, reweighted by exp(logits)."""
         return Blocks(
             self.model.mdp,
             tilted(self.initial_logits, self._base.log_initial),

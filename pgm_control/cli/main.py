@@ -175,7 +175,9 @@ def bench(
         print(f"{text}\n")
     if found.left:
         kept = {"jobs": jobs, "backend": backend, "out": out}
-        print(f"{found.left} of {found.left + len(found.rows)} jobs are left. To go on:\n  {command_of(asked | kept)}")
+        print(
+            f"{found.left} of {found.left + len(found.rows)} jobs are left. To continue:\n  {command_of(asked | kept)}"
+        )
         raise KeyboardInterrupt
     reason, following = next_of(found, asked)
     print(f"Next, {reason}:\n  {following}")

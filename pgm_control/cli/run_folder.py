@@ -118,7 +118,7 @@ class RunFolder:
         """
         if (self.path / "run.json").exists():
             raise InvalidArgument(
-                f"`out` must be a folder without a run, but {self.path} holds one. To go on with it: {self.go_on}; or "
+                f"`out` must be a folder without a run, but {self.path} holds one. To continue it: {self.go_on}; or "
                 "give another --out."
             )
 
@@ -198,7 +198,7 @@ class RunFolder:
         path = self.path / "policy.pt"
         if self.path.is_dir() and not path.exists():
             raise InvalidCheckpoint(
-                f"There is no policy in {self.path} yet: one is written with the first row of the log. To go on: "
+                f"There is no policy in {self.path} yet: one is written with the first row of the log. To continue: "
                 f"{self.go_on}"
             )
         networks, facts = read(path, f"{kind.__name__} policy", mapping(anything), _POLICY, REMEDY)

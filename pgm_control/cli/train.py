@@ -64,7 +64,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
     plan, name = facts["learn"], f"{facts['algorithm']} on {facts['env']}"
     board = TensorBoard(folder.path / "tensorboard", learner.total_steps) if facts["tensorboard"] else None
     folder.write_facts({**facts, "status": "running"})
-    begins = f"goes on after {learner.total_steps} of" if learner.total_steps else "makes"
+    begins = f"continues after {learner.total_steps} of" if learner.total_steps else "makes"
     seed, total = learner.config["seed"], plan["total_steps"]
     say(f"{name}, seed {seed}: {begins} {total} steps. Ctrl-C stops it and loses nothing.\n")
 
@@ -82,12 +82,12 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         keep()
     except EnvironmentFailure as problem:
         learner.save(folder.checkpoint)
-        raise EnvironmentFailure(f"{problem} To go on after step {learner.total_steps}: {folder.go_on}") from problem
+        raise EnvironmentFailure(f"{problem} To continue after step {learner.total_steps}: {folder.go_on}") from problem
     except PGMControlError as problem:
         raise type(problem)(f"{problem} The files of the run so far are in {folder.path}.") from problem
     except KeyboardInterrupt:
         status = LearningStatus.interrupted.name
-        say(f"Interrupted at once. To go on from the last checkpoint:\n  {folder.go_on}")
+        say(f"Interrupted immediately. To continue from the last checkpoint:\n  {folder.go_on}")
         raise
     finally:
         folder.write_log(learner)
@@ -98,7 +98,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         say(f"{_table(learner)}\n")
     say(f"{_files(folder, name, learner)}\n")
     if found.status is LearningStatus.interrupted:
-        say(f"Interrupted after {learner.total_steps} of {plan['total_steps']} steps. To go on:\n  {folder.go_on}")
+        say(f"Interrupted after {learner.total_steps} of {plan['total_steps']} steps. To continue:\n  {folder.go_on}")
         raise KeyboardInterrupt
     say(f"Next, see what the policy earns:\n  pgm-control play {shlex.quote(str(folder.path))}")
 
@@ -146,7 +146,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     if ":" in env:
         raise InvalidArgument(
             f"`env` must be an id without a module, but is {env!r}: a run's folder must not choose what is imported "
-            "when it goes on. Register the environment in a package that Gymnasium knows, or learn in Python."
+            "when it is resumed. Register the environment in a package that Gymnasium knows, or learn in Python."
         )
     kind = _class_of(algorithm)
     options = _options(algorithm, kind, asked)

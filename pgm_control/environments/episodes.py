@@ -102,7 +102,7 @@ class _Copies(Episodes):
             except Exception as problem:
                 raise EnvironmentFailure(
                     f"{self.name} raised an error in an episode that began with reset(seed={self._seeds[i]}), for the "
-                    f"action {actions[i]!r}: {problem!r}. What was learned so far is kept; mend the environment."
+                    f"action {actions[i]!r}: {problem!r}. What was learned so far is kept; correct the environment."
                 ) from problem
         return Stepped(self._last, reward, terminated, truncated)
 

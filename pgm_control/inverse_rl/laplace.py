@@ -59,7 +59,7 @@ class Laplace:
 
 
 def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
-    """Return the Laplace approximation at the mode that L-BFGS finds from a start.
+    """Return the Laplace approximation at the mode that L-BFGS finds from a given point.
 
     Raises:
         InvalidArgument: if the log-density is not concave where the search ends.
@@ -91,7 +91,7 @@ def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Lap
 
 
 def standard(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
-    """Return a Gaussian of standard deviation 1 around a start, for use if no Laplace approximation exists."""
+    """Return a Gaussian of standard deviation 1 around a given point, for use if no Laplace approximation exists."""
     return Laplace(log_density, start, torch.eye(len(start)).to(start), math.nan, math.nan)
 
 

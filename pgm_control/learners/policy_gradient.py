@@ -113,7 +113,7 @@ class MaxEntPolicyGradient(Learner):
         if not math.isfinite(loss) or not all(bool(each.isfinite().all()) for each in self._parameters()):
             raise LearningDiverged(
                 f"The objective or a parameter is not finite after {self.total_steps} steps. Lower the learning rate, "
-                "or scale the rewards, and go on from the last checkpoint."
+                "or scale the rewards, and continue from the last checkpoint."
             )
         for total, length in zip(self.model.returns, self.model.lengths, strict=True):
             self.journal.ended(float(total), int(length))

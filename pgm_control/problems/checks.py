@@ -225,8 +225,9 @@ def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> 
     for s, cell in enumerate(result):
         if cell is not None and grid.state_at[cell] != s:
             raise InvalidProblem(
-                f"{_entry(name, (s,), (names,))} must differ from the cells of other states, but is {cell}, as is "
-                f"that of state {grid.state_at[cell]}. Lay such states out side by side, as maps in a row, or write None."
+                f"{_entry(name, (s,), (names,))} must differ from the cells of other states, but is {cell}, as "
+                f"is that of state {grid.state_at[cell]}. Lay such states out side by side, as maps in a "
+                "row, or write None."
             )
     return result
 

@@ -166,7 +166,7 @@ def _memory_name(pomdp: PartiallyObservedMDP, memory: Memory) -> str:
 
 
 class _Reached(NamedTuple):
-    """The pairs that can be reached, those of the start first, and the successors of the pairs that still act."""
+    """The pairs that can be reached, start pairs first, and the successors of the pairs that still act."""
 
     pairs: list[tuple[int, Memory]]
     starts: int

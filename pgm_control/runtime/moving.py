@@ -51,7 +51,7 @@ def device_of(device: torch.device | str) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError) as problem:
         raise InvalidArgument(
-            f'`device` must be one of torch\'s, such as "cpu" or "cuda", but is {device!r}.'
+            f'`device` must be a device of torch, such as "cpu" or "cuda", but is {device!r}.'
         ) from problem
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InvalidArgument(f'`device` must be there, but torch sees no CUDA device for {device!r}. Take "cpu".')

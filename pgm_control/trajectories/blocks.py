@@ -63,7 +63,7 @@ class Blocks:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """The start, q(s_0), as probabilities."""
+        """The start distribution, q(s_0), as probabilities."""
         return self.log_initial.exp()
 
     @property

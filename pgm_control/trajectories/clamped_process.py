@@ -11,7 +11,7 @@ from .process import MarkovProcess, Process
 
 
 class ClampedProcess(Process):
-    r"""A policy that depends on the history; the start, the dynamics and survival are the model's.
+    r"""A policy that depends on the history; start distribution, dynamics and survival are the model's.
 
     $$q = p(s_0) \prod_t \pi(a_t \mid s_0, a_0, k_0, \dots, s_t)\, p(k_t \mid s_t, a_t)$$
 

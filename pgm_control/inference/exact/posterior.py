@@ -76,7 +76,7 @@ class Posterior:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """The start, q(s_0), as probabilities."""
+        """The start distribution, q(s_0), as probabilities."""
         return self.factors.initial
 
     @property
