@@ -1,4 +1,4 @@
-"""The dial guide: learned start distribution, policy and dynamics, at 1/β for each nat of change of the dynamics.
+"""The dial guide: learned start distribution, policy and dynamics; a nat of change of the dynamics costs 1/β.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science

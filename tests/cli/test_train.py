@@ -415,7 +415,7 @@ def test_a_run_is_never_overwritten(capsys, made):
             None,
             None,
             ["train", "--resume", "x", "--total-steps", "39"],
-            "`total_steps` must be at least the 40 that were made",
+            "`total_steps` must be at least 40, the steps made already",
         ),
         (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
         (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
