@@ -82,7 +82,7 @@ def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Lap
     root, failed = torch.linalg.cholesky_ex(-second_derivatives(log_density, peak))
     if not math.isfinite(height) or int(failed):
         raise InvalidArgument(
-            "`method` must not be Laplace's here: where the search from the present parameters ended, the posterior "
+            '`method` must not be "laplace" here: where the search from the present parameters ended, the posterior '
             f"has no peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g}). Use "
             'method="tempering".'
         )

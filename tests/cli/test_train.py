@@ -408,8 +408,8 @@ def test_a_run_is_never_overwritten(capsys, made):
         ("policy.pt", 0.5, ["play", "x"], "is not a whole checkpoint of kind 'SAC policy'"),
         ("policy.pt", None, ["play", "x"], "There is no policy in x yet"),
         ("run.json", 0.5, ["play", "x"], "run.json cannot be read"),
-        ("run.json", b"[1]", ["train", "--resume", "x"], "is not of a training run of this version"),
-        ("run.json", b"{}", ["play", "x"], "is not of a training run of this version"),
+        ("run.json", b"[1]", ["train", "--resume", "x"], "is not from a training run of this version"),
+        ("run.json", b"{}", ["play", "x"], "is not from a training run of this version"),
         ("evaluations.csv", b"step,me\n1,a\n", ["play", "x"], "evaluations.csv cannot be read"),
         (
             None,
