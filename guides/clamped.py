@@ -1,4 +1,4 @@
-"""The clamped guide: a learned policy with the model's start and dynamics."""
+"""The clamped guide: a learned policy with the model's start distribution and dynamics."""
 
 from typing import final
 
@@ -15,7 +15,7 @@ from .support import feasible_prior
 
 @final
 class ClampedGuide(MarkovGuide):
-    r"""Learn the policy; keep the model's start and dynamics.
+    r"""Learn the policy; keep the model's start distribution and dynamics.
 
     $$q = p(s_0) \prod_t \pi_t(a_t \mid s_t)\, p(k_t \mid s_t, a_t)$$
 
@@ -35,7 +35,7 @@ class ClampedGuide(MarkovGuide):
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._log_prior).contiguous())
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the learned policy."""
+        """The model's start distribution and dynamics, and the learned policy."""
         return self.model.blocks().replace(log_policy=tilted(self.policy_logits, self._log_prior))
 
     @torch.no_grad()
@@ -49,5 +49,5 @@ class ClampedGuide(MarkovGuide):
         self.policy_logits.copy_(logits_of("log_policy", blocks.log_policy, self._log_prior))
 
     def optimum(self) -> Blocks:
-        """The best blocks that this guide can represent."""
+        """The blocks with the largest objective among those that this guide can represent."""
         return infer(self.model, self.optimism).blocks()

@@ -21,7 +21,7 @@ from .support import feasible_prior
 
 @final
 class DeterministicGuide(MarkovGuide):
-    r"""Choose one action for every time and state; keep the model's start and dynamics.
+    r"""Choose one action for every time and state; keep the model's start distribution and dynamics.
 
     $$q = p(s_0) \prod_t [a_t = \mu_t(s_t)]\, p(k_t \mid s_t, a_t)$$
 
@@ -48,7 +48,7 @@ class DeterministicGuide(MarkovGuide):
         self.register_buffer("actions", self._log_prior.argmax(-1))
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the deterministic policy."""
+        """The model's start distribution and dynamics, and the deterministic policy."""
         return self._blocks_of(self._actions())
 
     @torch.no_grad()
@@ -72,7 +72,7 @@ class DeterministicGuide(MarkovGuide):
 
     @torch.no_grad()
     def optimum(self) -> Blocks:
-        r"""The best blocks that this guide can represent, by hard value iteration (values in reward units).
+        r"""The blocks with the largest objective that this guide can represent, by value iteration in reward units.
 
         $$V_t(s) = \max_a \Bigl[\tau \log \rho(a \mid s) + \sum_k p(k \mid s, a) (r + \gamma V_{t+1}(s'))\Bigr]$$
         """

@@ -1,4 +1,4 @@
-"""The dial guide: learned start, policy and dynamics, at a price 1/β for each nat of change of the dynamics.
+"""The dial guide: learned start distribution, policy and dynamics; a nat of change of the dynamics costs 1/β.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -27,7 +27,7 @@ from .support import feasible_prior
 
 @final
 class DialGuide(MarkovGuide):
-    r"""Learn the policy, and learn start and dynamics at a price.
+    r"""Learn the policy, and learn start distribution and dynamics at a price.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
 
@@ -112,7 +112,7 @@ class DialGuide(MarkovGuide):
             self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._betas.survival))
 
     def optimum(self) -> Blocks:
-        """The best blocks that this guide can represent."""
+        """The blocks with the largest objective among those that this guide can represent."""
         return infer(self.model, self.optimism).blocks()
 
     def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, betas: list[Any]) -> Tensor:

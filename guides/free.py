@@ -1,4 +1,4 @@
-"""The free guide: learned start, policy and dynamics."""
+"""The free guide: learned start distribution, policy and dynamics."""
 
 from typing import final
 
@@ -15,7 +15,7 @@ from .support import feasible_prior
 
 @final
 class FreeGuide(MarkovGuide):
-    r"""Learn the start, the policy and the dynamics.
+    r"""Learn the start distribution, the policy and the dynamics.
 
     $$q = q(s_0) \prod_t \pi_t(a_t \mid s_t)\, q_t(k_t \mid s_t, a_t)$$
 
@@ -61,5 +61,5 @@ class FreeGuide(MarkovGuide):
         self.dynamics_logits.copy_(dynamics)
 
     def optimum(self) -> Blocks:
-        """The best blocks that this guide can represent."""
+        """The blocks with the largest objective among those that this guide can represent."""
         return infer(self.model, self.optimism).blocks()

@@ -126,7 +126,7 @@ class ImprovedGuide(abc.ABC):
         r"""An unbiased estimate of the lower bound $E[\log \hat Z]$, in nats.
 
         The ELBO of this guide lies between the bound and log p(O). The bound is −inf if all K particles may be
-        forbidden at once.
+        forbidden at the same time.
 
         Args:
             num_samples: the number of sets of K particles, at least 2.

@@ -16,7 +16,7 @@ from .support import feasible_prior
 
 @final
 class LowRankGuide(MarkovGuide):
-    r"""Learn the start, the policy, and a low-rank perturbation of the dynamics shared across time steps.
+    r"""Learn the start distribution, the policy, and a low-rank perturbation of the dynamics shared across time steps.
 
     $$q_t(k \mid s, a) \propto p(k \mid s, a) \exp\Bigl(\sum_{i=1}^{R} u_i(t)\, w_i(s, a, k)\Bigr)$$
 
@@ -55,7 +55,7 @@ class LowRankGuide(MarkovGuide):
             )
 
     def blocks(self) -> Blocks:
-        """The model's start and policy, each tilted by its logits, and the perturbed dynamics."""
+        """The model's start distribution and policy, each tilted by its logits, and the perturbed dynamics."""
         base, dynamics = self._base, self._base.log_dynamics
         if self.time_factors is not None and self.dynamics_factors is not None:
             dynamics = tilted(torch.tensordot(self.time_factors, self.dynamics_factors, 1), dynamics)

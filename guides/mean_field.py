@@ -67,7 +67,7 @@ class MeanFieldGuide(MarkovGuide):
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._shared.log_weight))
 
     def blocks(self) -> Blocks:
-        """The product of marginals, written as a start, a policy and dynamics."""
+        """The product of marginals, written as a start distribution, a policy and dynamics."""
         mdp = self.model.mdp
         of_next = (self._marginals + self.state_logits).index_select(1, mdp.successor.flatten())
         return Blocks(

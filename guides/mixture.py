@@ -35,11 +35,12 @@ class MixtureGuide(MemoryGuide):
     $$q(s_0, a_0, k_0, \dots) = \sum_z w_z\, q_z(s_0, a_0, k_0, \dots)$$
 
     Its program has only the sites of the model: every value is drawn from the prediction $\sum_z b(z)\, q_z(\cdot)$,
-    where the belief b(z) starts at the weights and is updated by the values drawn. So the action depends on the history
-    and does not fit into a table, but the density is exact. If the components are clamped, so is the mixture.
+    where the belief b(z) starts at the weights and is updated by the values drawn. The action therefore
+    depends on the history, and no table over time and state represents the policy, but the density is exact. If every
+    component is clamped, the mixture is clamped.
 
-    Its ELBO is the mean ELBO of its components plus the information of a trajectory about its component
-    [jaakkola1998]:
+    Its ELBO is the weighted mean of the ELBOs of its components plus the mutual information between trajectory and
+    component [jaakkola1998]:
 
     $$\text{ELBO}(q) = \sum_z w_z\, \text{ELBO}(q_z) + I(z; \text{trajectory}), \qquad
         0 \le I \le -\sum_z w_z \log w_z$$
@@ -53,9 +54,9 @@ class MixtureGuide(MemoryGuide):
     on `FreeGuide`, which contains the exact posterior. It does improve open-loop and mean-field guides, whose actions
     are independent: a mixture makes them correlated.
 
-    Parameters: `weight_logits` (C), in nats, and those of the components. Components that start equal get equal
-    gradients and stay equal: build them with `MixtureGuide.apart`. The ELBO is not concave: a component that starts
-    close to another may end with weight 0. Fit from several seeds.
+    Parameters: `weight_logits`, one per component, in nats, and those of the components. Components that start equal
+    get equal gradients and stay equal: build them with `MixtureGuide.apart`. The ELBO is not concave: a component that
+    starts close to another may end with weight 0. Fit from several seeds.
 
     References:
         [jaakkola1998]
@@ -154,7 +155,7 @@ class MixtureGuide(MemoryGuide):
 
     @property
     def guides(self) -> tuple[MarkovGuide, ...]:
-        """The components."""
+        """The components of the mixture, in the order of `weights`."""
         return tuple(guide for guide in self.components if isinstance(guide, MarkovGuide))
 
 
@@ -171,13 +172,16 @@ def _check(model: MarkovModel, guides: Sequence[object]) -> None:
                 "from the model that you pass here."
             )
         if any(guide is other for other in guides[:i]):
-            raise InvalidArgument(f"`guides[{i}]` must be a guide of its own, but occurs twice. Build another.")
+            raise InvalidArgument(
+                f"`guides[{i}]` must differ from the other guides, but the same object occurs twice. Build another."
+            )
 
 
 class MixtureELBO(ELBO):
     """A Pyro loss for a `MixtureGuide`: an unbiased, low-variance estimate of its ELBO and of the gradient.
 
-    Use it as `fit(model, guide, loss=MixtureELBO())`. `Trace_ELBO` is unbiased too, but has the noise of the rewards.
+    Use it as `fit(model, guide, loss=MixtureELBO())`. `Trace_ELBO` is unbiased too, but its
+    variance includes that of the rewards.
     """
 
     def __init__(self, num_samples: int = 32) -> None:

@@ -15,7 +15,7 @@ from pgm_control.trajectories.samples import Trajectories
 
 
 class Information(NamedTuple):
-    """For trajectories from each component: the information KL(b ‖ w), and log q of that component, in nats."""
+    """The information KL(b ‖ w) of trajectories sampled from each component, and log q of that component, in nats."""
 
     gain: Float[Tensor, "component batch"]
     log_own: Float[Tensor, "component batch"]
@@ -37,7 +37,7 @@ class MixtureProcess(Process):
         self.components = components
 
     def log_initial(self) -> Float[Tensor, " state"]:
-        """The log-probabilities of the start, log Σ w q(s_0), in nats."""
+        """The log-probabilities of the start states, log Σ w q(s_0), in nats."""
         return log_sum(self.log_weight + torch.stack([each.log_initial() for each in self.components], -1))
 
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch component"]:
@@ -83,7 +83,7 @@ class MixtureProcess(Process):
         survives: Bool[Tensor, " batch"],
         memory: Float[Tensor, "batch component"],
     ) -> Float[Tensor, "batch component"]:
-        """The belief after the step."""
+        """The belief about the component after the step."""
         survival = self._survivals(t, state, action, outcome)
         log_survives = torch.where(survives[:, None], survival, 1.0 - survival).log()
         return updated(self._after(t, state, action, outcome, memory), log_survives)

@@ -18,7 +18,7 @@ from .support import feasible_prior
 
 @final
 class NeuralGuide(MarkovGuide):
-    r"""Learn a policy network of state features and time; keep the model's start and dynamics.
+    r"""Learn a policy network of state features and time; keep the model's start distribution and dynamics.
 
     $$\pi_t(a \mid s) \propto \rho(a \mid s) \exp f_\theta(\phi(s), t/T)_a$$
 
@@ -61,7 +61,7 @@ class NeuralGuide(MarkovGuide):
         _check_output(self.network, inputs, mdp.num_actions)
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the policy of the network."""
+        """The model's start distribution and dynamics, and the policy of the network."""
         policy = tilted(self.network(self.get_buffer("inputs")), self._log_prior)
         return self.model.blocks().replace(log_policy=policy)
 

@@ -13,7 +13,7 @@ from .view import SharedPolicy
 
 @final
 class StationaryGuide(MarkovGuide):
-    r"""Learn a policy that depends on the state only; keep the model's start and dynamics.
+    r"""Learn a policy that depends on the state only; keep the model's start distribution and dynamics.
 
     $$q = p(s_0) \prod_t \pi(a_t \mid s_t)\, p(k_t \mid s_t, a_t)$$
 
@@ -36,5 +36,5 @@ class StationaryGuide(MarkovGuide):
         self.policy_logits = torch.nn.Parameter(torch.zeros_like(self._shared.log_weight))
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the learned policy at every time."""
+        """The model's start distribution and dynamics, and the learned policy at every time."""
         return self.model.blocks().replace(log_policy=self._shared.policy(self.policy_logits))

@@ -24,7 +24,7 @@ from .support import feasible_prior
 
 @final
 class ViewGuide(MarkovGuide):
-    r"""Learn a policy that depends on a view of the state; keep the model's start and dynamics.
+    r"""Learn a policy that depends on a view of the state; keep the model's start distribution and dynamics.
 
     $$q = p(s_0) \prod_t \pi_t(a_t \mid \mathrm{view}(s_t))\, p(k_t \mid s_t, a_t)$$
 
@@ -57,7 +57,7 @@ class ViewGuide(MarkovGuide):
         self.policy_logits = torch.nn.Parameter(self._shared.log_weight.new_zeros(steps, count, model.mdp.num_actions))
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the learned policy."""
+        """The model's start distribution and dynamics, and the learned policy."""
         return self.model.blocks().replace(log_policy=self._shared.policy(self.policy_logits.flatten(0, 1)))
 
 

@@ -59,7 +59,7 @@ class WindowGuide(MarkovGuide):
         self.look = ViewGuide(self.model, remembered.memory_of_state)
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, and the learned policy."""
+        """The model's start distribution and dynamics, and the learned policy."""
         return self.look.blocks()
 
 
@@ -94,7 +94,7 @@ class FreeWindowGuide(MarkovGuide):
         self.dynamics_logits = torch.nn.Parameter(torch.zeros_like(self._base.log_dynamics).contiguous())
 
     def blocks(self) -> Blocks:
-        """The model's start and dynamics, each tilted by its logits, and the learned policy."""
+        """The learned policy, and the model's start distribution and dynamics, reweighted by exp(logits)."""
         return Blocks(
             self.model.mdp,
             tilted(self.initial_logits, self._base.log_initial),

@@ -77,7 +77,7 @@ class PartiallyObservedModel:
         else:
             kind = Kind(mdp.probability.dtype, mdp.probability.device)
             prior = table("action_prior", action_prior, {1: "action"}, kind)
-            shape("action_prior", prior, (mdp.num_actions,), "one probability an action, whatever the state")
+            shape("action_prior", prior, (mdp.num_actions,), "one probability for each action, the same in all states")
             self.action_prior = normalised("action_prior", prior, ())
 
     def to(
@@ -90,7 +90,7 @@ class PartiallyObservedModel:
             dtype: torch.float64 or torch.float32; default: the present one.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place = place_of(self.action_prior, device, dtype)

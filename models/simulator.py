@@ -246,7 +246,7 @@ class SimulatorModel:
         if not np.isfinite(reward[on]).all():
             copy = int(np.flatnonzero(on & ~np.isfinite(reward))[0])
             raise EnvironmentFailure(
-                f"The reward must be finite, but is {reward[copy]} in step {t} of episode {copy}. Mend the "
+                f"The reward must be finite, but is {reward[copy]} in step {t} of episode {copy}. Correct the "
                 "environment, or wrap it with gymnasium.wrappers.TransformReward."
             )
         reward = np.where(on, reward, 0.0)
@@ -261,7 +261,7 @@ class SimulatorModel:
         features = self.observations(observation).to(self.device, self.dtype)
         if not bool(features.isfinite().all()):
             raise EnvironmentFailure(
-                "The observation must be finite, but holds nan or an infinity. Mend the environment, or wrap it with "
+                "The observation must be finite, but holds nan or an infinity. Correct the environment or wrap it with "
                 "gymnasium.wrappers.TransformObservation."
             )
         return features

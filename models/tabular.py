@@ -87,7 +87,7 @@ class TabularModel:
 
     @property
     def problem(self) -> TabularMDP:
-        """The problem."""
+        """The problem, an MDP; the same as `mdp`."""
         return self.mdp
 
     def __call__(self) -> None:

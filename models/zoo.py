@@ -116,7 +116,7 @@ _ENTRIES = (
 
 
 def zoo() -> Mapping[str, ZooEntry]:
-    """The named problems by name, each followed by its deterministic twin. Nothing is built yet."""
+    """A mapping from names to entries; each problem is followed by its deterministic twin. This builds no problem."""
     return MappingProxyType({entry.name: entry for entry in _ENTRIES})
 
 

@@ -28,7 +28,7 @@ class CriticalOptimism:
     after: int
 
     def __float__(self) -> float:
-        """The critical β."""
+        """The critical β as a Python number."""
         return self.optimism
 
 

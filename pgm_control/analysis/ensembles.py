@@ -25,7 +25,7 @@ def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Bl
 
     Returns:
         The conditional blocks, over the member's own states and outcomes. If the guide gives the member probability 0,
-        the start is the member's own.
+        the start distribution is the member's own.
 
     Raises:
         InvalidProblem: if the member does not exist.

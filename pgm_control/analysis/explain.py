@@ -64,7 +64,7 @@ class Explanation:
         return "\n".join(self.sentences)
 
     def __repr__(self) -> str:
-        """The sentences."""
+        """The sentences of the explanation, one per line."""
         return str(self)
 
     def _repr_html_(self) -> str:

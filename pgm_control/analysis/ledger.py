@@ -153,7 +153,7 @@ def _continuation(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_s
 
 
 def _optimal_continuation(best: Posterior, betas: Betas) -> Float[Tensor, "time next_state continuation"]:
-    """The optimal `_continuation`, computed from values: log(1 − survival) has no digits if survival is nearly 1."""
+    """The optimal `_continuation`, computed from values: log(1 − survival) is imprecise if survival is near 1."""
     model = best.model
     return tilt(_after(best), _continuation(model.blocks(), model.mdp), model.temperature, betas.survival)
 

@@ -208,7 +208,7 @@ class Ledger:
         return "".join(parts)
 
     def __repr__(self) -> str:
-        """The totals."""
+        """The gap and its parts, in nats, in one line."""
         parts = ", ".join(f"{name} {nats:.6g}" for name, nats in self.totals._asdict().items())
         return f"Ledger(gap {self.gap:.6g} nats: {parts})"
 

@@ -91,7 +91,7 @@ class ReturnDistribution:
         return float(self.probability[self.values >= target - slack].sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers."""
+        """Return values and probabilities as lists of Python numbers."""
         return {"values": self.values.tolist(), "probability": self.probability.tolist()}
 
     def _rows(self) -> list[tuple[str, str]]:
@@ -281,7 +281,7 @@ def _moved(steps: _Steps, policy: np.ndarray, now: _Atoms, gap: float, most: int
 
 
 def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
-    """The pairs sorted by state and sum; sums closer than `gap` are pooled, pairs without mass are dropped."""
+    """The atoms, sorted by state and sum; sums closer than `gap` are merged, atoms of probability 0 are dropped."""
     state, value, mass = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.lexsort((value, state))
     order = order[mass[order] > 0]

@@ -74,7 +74,7 @@ class Scorecard:
         return "\n".join([grid(_head(), self._rows(), []), self._note()])
 
     def __repr__(self) -> str:
-        """The table as text."""
+        """The scorecard as a table for a terminal."""
         return str(self)
 
     def _repr_html_(self) -> str:

@@ -77,7 +77,7 @@ def bench(
         A `Bench`. A job that fails is a row with the reason. Ctrl-C ends the run and keeps the finished jobs.
 
     Raises:
-        InvalidArgument: naming the argument, with the nearest names, before any job runs.
+        InvalidArgument: if an argument is invalid, before any job runs; the message names it, with the nearest names.
         LawBroken: if a guide of another module breaks a law, before any job runs.
         MissingExtra: if joblib is needed and missing.
     """

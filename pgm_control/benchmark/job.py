@@ -70,7 +70,7 @@ class _KnowsItsELBO(Protocol):
 
 
 def run_job(job: Job) -> tuple[str, JobResult]:
-    """Return the job's key and result; a failure is a row too. The states of torch and Pyro are restored."""
+    """Run a job and return its key and result; a failure gives a row too. The states of torch and Pyro are restored."""
     problem = job.problem if isinstance(job.problem, str) else job.problem.name
     guide = job.guide if isinstance(job.guide, str) else job.guide.name
     row = BenchRow(problem, guide, job.seed, job.temperature, job.horizon, FAILED)

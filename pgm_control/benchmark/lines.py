@@ -26,7 +26,7 @@ class Line:
 
     @property
     def model(self) -> str:
-        """The name of the problem."""
+        """The name of the problem, `BenchRow.model`."""
         return self.rows[0].model
 
     @property

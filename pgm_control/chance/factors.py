@@ -35,7 +35,7 @@ class Factors:
         """The factors of an axis of `num_outcomes` outcomes, checked.
 
         Raises:
-            InvalidProblem: naming the argument.
+            InvalidProblem: if an argument is invalid; the message names it.
         """
         if factors is None or isinstance(factors, Factors):
             given = factors

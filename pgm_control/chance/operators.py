@@ -93,7 +93,7 @@ def is_mean(optimism: float, temperature: float, dtype: torch.dtype) -> bool: ..
 @overload
 def is_mean(optimism: Any, temperature: Any, dtype: torch.dtype) -> Any: ...
 def is_mean(optimism: Any, temperature: Any, dtype: torch.dtype) -> Any:
-    """Whether β is 0, or so near 0 that β x/τ has no digits left: there the certainty equivalent is the mean.
+    """Whether β is 0, or so near 0 that β x/τ underflows: there the certainty equivalent is the mean.
 
     The arguments are numbers, tensors or arrays.
     """

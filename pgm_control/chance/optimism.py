@@ -58,7 +58,7 @@ class Optimism:
 
     @classmethod
     def of(cls, optimism: "OptimismLike") -> "Optimism":
-        """The `Optimism` of an argument: a bare number sets the start and the dynamics; survival stays clamped.
+        """The `Optimism` of an argument: a single number sets start distribution and dynamics; survival stays clamped.
 
         Raises:
             InvalidArgument: if it is neither a finite number nor an `Optimism`.

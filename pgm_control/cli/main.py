@@ -141,8 +141,8 @@ def bench(
     Args:
         models: Problems in the zoo. Default: all.
         guides: Guides in the zoo. Default: all.
-        guide: A guide of your own, such as my_module:MyGuide, a class or a function of the model, in the current folder
-            or installed. Can be given several times.
+        guide: Your own guide as module:name, such as my_module:MyGuide: a class or function that takes the model. The
+            module is installed or in the current folder. Can be given several times.
         num_seeds: Number of seeds for each guide on each problem.
         temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
         horizon: Number of actions in an episode, the same for all problems. Default: each problem's own.
@@ -175,7 +175,9 @@ def bench(
         print(f"{text}\n")
     if found.left:
         kept = {"jobs": jobs, "backend": backend, "out": out}
-        print(f"{found.left} of {found.left + len(found.rows)} jobs are left. To go on:\n  {command_of(asked | kept)}")
+        print(
+            f"{found.left} of {found.left + len(found.rows)} jobs are left. To continue:\n  {command_of(asked | kept)}"
+        )
         raise KeyboardInterrupt
     reason, following = next_of(found, asked)
     print(f"Next, {reason}:\n  {following}")

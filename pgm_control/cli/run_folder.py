@@ -98,8 +98,10 @@ class RunFolder:
                 f"{path} cannot be read: {problem}. If checkpoint.pt is whole, `Learner.load` reads that alone."
             ) from problem
         if not isinstance(found, dict) or not {"algorithm", "env", "config", "learn"} <= set(found):
-            raise InvalidCheckpoint(f"{path} is not from a training run of this version. Start anew in another folder.")
-        require(path, "a training run", found, _FACTS, "Mend it, or start anew in another folder.")
+            raise InvalidCheckpoint(
+                f"{path} is not from a training run of this version. Start a new run in another folder."
+            )
+        require(path, "a training run", found, _FACTS, "Correct it, or start a new run in another folder.")
         require_plain_id(path, found["env"])
         return found
 
@@ -116,7 +118,7 @@ class RunFolder:
         """
         if (self.path / "run.json").exists():
             raise InvalidArgument(
-                f"`out` must be a folder without a run, but {self.path} holds one. To go on with it: {self.go_on}; or "
+                f"`out` must be a folder without a run, but {self.path} holds one. To continue it: {self.go_on}; or "
                 "give another --out."
             )
 
@@ -196,7 +198,7 @@ class RunFolder:
         path = self.path / "policy.pt"
         if self.path.is_dir() and not path.exists():
             raise InvalidCheckpoint(
-                f"There is no policy in {self.path} yet: one is written with the first row of the log. To go on: "
+                f"There is no policy in {self.path} yet: one is written with the first row of the log. To continue: "
                 f"{self.go_on}"
             )
         networks, facts = read(path, f"{kind.__name__} policy", mapping(anything), _POLICY, REMEDY)

@@ -56,7 +56,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         bar_over: returns a context with a progress bar over this number of steps, with this title.
 
     Raises:
-        InvalidArgument: naming the option.
+        InvalidArgument: if an option is invalid; the message names it.
         KeyboardInterrupt: after Ctrl-C, when everything is saved and the command to resume is printed.
     """
     run = _begun(asked) if asked["resume"] is None else _resumed(asked)
@@ -64,7 +64,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
     plan, name = facts["learn"], f"{facts['algorithm']} on {facts['env']}"
     board = TensorBoard(folder.path / "tensorboard", learner.total_steps) if facts["tensorboard"] else None
     folder.write_facts({**facts, "status": "running"})
-    begins = f"goes on after {learner.total_steps} of" if learner.total_steps else "makes"
+    begins = f"continues after {learner.total_steps} of" if learner.total_steps else "makes"
     seed, total = learner.config["seed"], plan["total_steps"]
     say(f"{name}, seed {seed}: {begins} {total} steps. Ctrl-C stops it and loses nothing.\n")
 
@@ -82,12 +82,12 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         keep()
     except EnvironmentFailure as problem:
         learner.save(folder.checkpoint)
-        raise EnvironmentFailure(f"{problem} To go on after step {learner.total_steps}: {folder.go_on}") from problem
+        raise EnvironmentFailure(f"{problem} To continue after step {learner.total_steps}: {folder.go_on}") from problem
     except PGMControlError as problem:
         raise type(problem)(f"{problem} The files of the run so far are in {folder.path}.") from problem
     except KeyboardInterrupt:
         status = LearningStatus.interrupted.name
-        say(f"Interrupted at once. To go on from the last checkpoint:\n  {folder.go_on}")
+        say(f"Interrupted immediately. To continue from the last checkpoint:\n  {folder.go_on}")
         raise
     finally:
         folder.write_log(learner)
@@ -98,7 +98,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         say(f"{_table(learner)}\n")
     say(f"{_files(folder, name, learner)}\n")
     if found.status is LearningStatus.interrupted:
-        say(f"Interrupted after {learner.total_steps} of {plan['total_steps']} steps. To go on:\n  {folder.go_on}")
+        say(f"Interrupted after {learner.total_steps} of {plan['total_steps']} steps. To continue:\n  {folder.go_on}")
         raise KeyboardInterrupt
     say(f"Next, see what the policy earns:\n  pgm-control play {shlex.quote(str(folder.path))}")
 
@@ -146,7 +146,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     if ":" in env:
         raise InvalidArgument(
             f"`env` must be an id without a module, but is {env!r}: a run's folder must not choose what is imported "
-            "when it goes on. Register the environment in a package that Gymnasium knows, or learn in Python."
+            "when it is resumed. Register the environment in a package that Gymnasium knows, or learn in Python."
         )
     kind = _class_of(algorithm)
     options = _options(algorithm, kind, asked)
@@ -194,8 +194,8 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     if total_steps is not None:
         if total_steps < learner.total_steps:
             raise InvalidArgument(
-                f"`total_steps` must be at least the {learner.total_steps} that were made already, but is "
-                f"{total_steps}. Give more, --total-steps {2 * learner.total_steps} say, or leave it out."
+                f"`total_steps` must be at least {learner.total_steps}, the steps made already, but is "
+                f"{total_steps}. Give a larger number, such as --total-steps {2 * learner.total_steps}, or omit it."
             )
         facts["learn"]["total_steps"] = total_steps
     return _Run(folder, learner, facts)
@@ -234,8 +234,8 @@ def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> d
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f" Did you mean {near[0]}?" if near else ""
             raise InvalidArgument(
-                f"{algorithm} has no option {name}.{remedy} It has: {', '.join(known)}. Those without an option of "
-                "their own are given as --option NAME=VALUE."
+                f"{algorithm} has no option {name}.{remedy} It has: {', '.join(known)}. Give those "
+                "that are not options of the command as --option NAME=VALUE."
             )
         if isinstance(parameters[name].default, tuple) and not isinstance(value, list):
             given[name] = [] if value == "" else [value]

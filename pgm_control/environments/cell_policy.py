@@ -17,7 +17,7 @@ class CellPlayer:
     def __init__(
         self, policy: TabularPolicy, cells: Cells, chart: Chart, actions: Num[np.ndarray, "action ..."]
     ) -> None:
-        """Combine the parts; `Discretised.player` calls this.
+        """Combine the parts. `Discretised.player` calls this.
 
         Args:
             policy: a policy over the cells and the state `ended`, in which no action is ever taken.

@@ -31,8 +31,8 @@ def copies_of(source: WorldSource, number: int) -> list[gymnasium.Env]:
         if number == 1:
             return [source]
         raise InvalidArgument(
-            f"`num_envs` must be 1 for an environment without a spec to make copies from, but is {number}. Register it "
-            "and pass its id, or pass a function that makes one."
+            f"`num_envs` must be 1 for an environment without a spec to make copies from, but is {number}. Register "
+            "the environment and pass its id, or pass a function that makes the environment."
         )
     if callable(source):
         made: Any = source
@@ -59,7 +59,7 @@ def name_of(env: gymnasium.Env) -> str:
 
 
 def id_of(source: WorldSource) -> str | None:
-    """The id from which Gymnasium makes the same environment, or None."""
+    """The id from which Gymnasium makes the same environment, or None if there is no such id."""
     if isinstance(source, str):
         return source
     spec = None if isinstance(source, VectorEnv) else getattr(source, "spec", None)
@@ -88,6 +88,6 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     if not isinstance(mode, AutoresetMode):
         raise InvalidArgument(
             f"`env.metadata['autoreset_mode']` must be a gymnasium.vector.AutoresetMode, but is {mode!r}. Without it "
-            "resets and steps look alike; set it to what the environment does."
+            "a reset cannot be distinguished from a step. Set it to the mode that the environment uses."
         )
     return mode

@@ -73,7 +73,7 @@ class Discretised:
         if (table.num_states, table.num_actions) != sizes:
             raise InvalidArgument(
                 f"`policy` must have {sizes[0]} states and {sizes[1]} actions, but has {table.num_states} and "
-                f"{table.num_actions}. Solve `discretised.mdp`."
+                f"{table.num_actions}. Pass a policy computed for `discretised.mdp`."
             )
         return CellPlayer(table, self.cells, self.chart, self.actions)
 

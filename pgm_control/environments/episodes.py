@@ -102,7 +102,7 @@ class _Copies(Episodes):
             except Exception as problem:
                 raise EnvironmentFailure(
                     f"{self.name} raised an error in an episode that began with reset(seed={self._seeds[i]}), for the "
-                    f"action {actions[i]!r}: {problem!r}. What was learned so far is kept; mend the environment."
+                    f"action {actions[i]!r}: {problem!r}. What was learned so far is kept; correct the environment."
                 ) from problem
         return Stepped(self._last, reward, terminated, truncated)
 
@@ -170,7 +170,7 @@ class Unknown(TorchDistribution):
 
     @property
     def support(self) -> constraints.Constraint:
-        """The real vectors."""
+        """The constraint that samples are real vectors."""
         return constraints.independent(constraints.real, 1)
 
     def sample(self, sample_shape: _size = _ONCE) -> Float[Tensor, "batch column"]:

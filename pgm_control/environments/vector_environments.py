@@ -91,7 +91,7 @@ class Worlds:
         """
         if self._failed:
             raise EnvironmentFailure(
-                "An environment failed in an earlier step, and its state is unknown. Save the learner, mend the "
+                "An environment failed in an earlier step, and its state is unknown. Save the learner, correct the "
                 "environment, and load the learner."
             )
         self._failed = True
@@ -203,7 +203,7 @@ class Worlds:
         except Exception as problem:
             raise EnvironmentFailure(
                 f"{name_of(env)} raised an error at step {self.lengths[i]} of an episode, for the action {action!r}: "
-                f"{problem!r}. What was learned so far is kept; save it, and mend the environment."
+                f"{problem!r}. What was learned so far is kept; save it, and correct the environment."
             ) from problem
 
     def _step_copies(self, actions: np.ndarray) -> Step:
@@ -268,7 +268,7 @@ def _require_finite(observation: Any, i: int, when: str) -> None:
     elif isinstance(observation, np.ndarray | np.floating | float) and not np.isfinite(observation).all():
         raise EnvironmentFailure(
             f"The observation must be finite, but environment {i} gave {observation} {when}. What was learned so far "
-            "is kept; mend the environment."
+            "is kept; correct the environment."
         )
 
 

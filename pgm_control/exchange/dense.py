@@ -177,7 +177,7 @@ def require_held(mdp: TabularMDP, layout: str, discount: bool = True) -> None:
     """Refuse a final reward and, for some layouts, a discount, which the arrays cannot hold.
 
     Raises:
-        InvalidArgument: naming the part that cannot be held, with the remedy.
+        InvalidArgument: if the layout cannot hold a part of the problem; the message names the part and the remedy.
     """
     if not isinstance(mdp, TabularMDP):
         raise InvalidArgument(f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one first.")

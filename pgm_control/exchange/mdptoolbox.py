@@ -132,7 +132,8 @@ def _rewards(reward: Any, s: np.ndarray, successor: np.ndarray, actions: int) ->
         return table[a, s, successor]
     raise InvalidProblem(
         f"`reward` must have shape ({states},), ({states}, {actions}) or ({actions}, {states}, {states}), but has "
-        f"shape {np.shape(dense) if not _is_ragged(dense) else 'of unequal rows'}. Two axes are state, action."
+        f"shape {np.shape(dense) if not _is_ragged(dense) else 'of unequal rows'}. "
+        "With two axes they are state and action."
     )
 
 

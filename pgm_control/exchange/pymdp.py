@@ -182,7 +182,10 @@ def _joint(
     sizes = tuple(each.shape[1] for each in moves)
     for f, each in enumerate(moves):
         if each.shape[0] != each.shape[1]:
-            raise InvalidProblem(f"`B[{f}]` must have shape (next state, state, action), but has {each.shape}.")
+            raise InvalidProblem(
+                f"`B[{f}]` must have shape (next state, state, action), but has {each.shape}. Its first two axes "
+                "must have the same length."
+            )
     starts = (
         [np.full(n, 1 / n) for n in sizes] if start is None else [_array(f"D[{f}]", d, 1) for f, d in enumerate(start)]
     )

@@ -76,7 +76,8 @@ def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
             obs, the n + 1 states; acts, the n actions; terminal, whether the episode is over.
 
     Raises:
-        InvalidArgument: naming the episode, if a part is missing, has another shape, or is impossible.
+        InvalidArgument: if a part of an episode is missing, has another shape, or is impossible; the message names the
+            episode.
     """
     if isinstance(episodes, Mapping) or not isinstance(episodes, Sequence):
         raise InvalidArgument(
@@ -139,7 +140,7 @@ def record(
             the horizon of a policy that depends on time.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     whole("num_episodes", num_episodes)
     env_seed, policy_seed = two_seeds(seed)
@@ -149,8 +150,8 @@ def record(
     spaces = (live.observation_space, live.action_space)
     if player is None and not all(isinstance(each, Discrete) and each.start == 0 for each in spaces):
         raise InvalidArgument(
-            f"`env` must have discrete states and actions, from 0, but has {spaces[0]} and {spaces[1]}. Use "
-            "`exchange.discretise`, and its player as the policy."
+            f"`env` must have discrete states and actions, numbered from 0, but has {spaces[0]} and {spaces[1]}. "
+            "Use `exchange.discretise`, and `discretised.player(policy)` as the policy."
         )
     limit = actor.horizon if max_episode_steps is None else max_episode_steps
     found = []
@@ -183,7 +184,7 @@ def _state(player: CellPlayer | None, seen: Any) -> int:
 
 
 def _part(i: int, each: Any, name: str) -> Any:
-    """The attribute of an object, or the entry of a mapping."""
+    """The part `name` of episode i: an entry of a mapping, or an attribute of another object."""
     found = each.get(name) if isinstance(each, Mapping) else getattr(each, name, None)
     if found is None:
         raise InvalidArgument(f"`episodes[{i}]` must have {name}, but is a {type(each).__name__} without it.")

@@ -85,7 +85,8 @@ class Demonstrations:
             actions: the actions of each demonstration, at most as many as the horizon of the problem.
 
         Raises:
-            InvalidArgument: naming the demonstration and the time, if it is empty, unknown, impossible or too long.
+            InvalidArgument: if a demonstration is empty, unknown, impossible or too long; the message names it and the
+                time.
         """
         if isinstance(states, Trajectories):
             states, actions = states.states, states.actions
@@ -93,7 +94,7 @@ class Demonstrations:
             raise InvalidArgument("`actions` must be given with `states`: pass the actions of each demonstration.")
         if len(states) != len(actions) or len(actions) == 0:
             raise InvalidArgument(
-                f"`states` and `actions` must be of the same demonstrations, at least one, but are of {len(states)} "
+                f"`states` and `actions` must belong to the same demonstrations, at least one, but are {len(states)} "
                 f"and {len(actions)}."
             )
         moves, ends, starts = [], [], np.zeros(mdp.num_states)
@@ -154,8 +155,8 @@ class Demonstrations:
             times: the time of each transition, from 0.
 
         Raises:
-            InvalidArgument: naming the transition that is unknown or impossible; or if the transitions do not make up
-                a whole number of demonstrations.
+            InvalidArgument: if a transition is unknown or impossible, which the message names, or if the transitions do
+                not make up a whole number of demonstrations.
         """
         s, a = _indices(states, "`states`"), _indices(actions, "`actions`")
         to = np.full(len(s), -1) if successors is None else _indices(successors, "`successors`")
@@ -170,8 +171,8 @@ class Demonstrations:
         for i in range(len(s)):
             if to[i] >= 0 and int(to[i]) not in possible[s[i], a[i]]:
                 raise InvalidArgument(
-                    f"Transition {i} must be possible, but action {a[i]} leads from state {s[i]} to state {to[i]}, "
-                    "which has probability 0. Correct the recording, or give the outcome a probability."
+                    f"Transition {i} must have positive probability, but the one from state {s[i]} to state {to[i]} "
+                    f"under action {a[i]} has probability 0. Correct the recording, or give the outcome a probability."
                 )
         if len(s) % mdp.horizon:
             raise InvalidArgument(
@@ -251,7 +252,7 @@ class Demonstrations:
         if not self.is_timed:
             raise InvalidArgument(
                 "`demonstrations` must give the time of each transition for this demonstrator: its policy depends on "
-                'it. Pass `times`, or use ClampedDemonstrator("matching").'
+                'the time. Pass `times`, or use ClampedDemonstrator("matching").'
             )
         return self.moves
 

@@ -105,7 +105,7 @@ class ClampedDemonstrator:
     infinite_horizon: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an unknown criterion."""
+        """Raise an error if `criterion` is not one of the choices."""
         if self.criterion not in ("likelihood", "matching"):
             raise InvalidArgument(f'`criterion` must be "likelihood" or "matching", but is {self.criterion!r}.')
 
@@ -203,7 +203,7 @@ class DialDemonstrator:
     __repr__ = one_line
 
     def __post_init__(self) -> None:
-        """Refuse unknown dynamics and a β that is not finite."""
+        """Raise an error if `dynamics` is not one of the choices, or β is not finite."""
         if self.dynamics not in ("world", "believed"):
             raise InvalidArgument(f'`dynamics` must be "world" or "believed", but is {self.dynamics!r}.')
         if isinstance(self.optimism, Tensor):

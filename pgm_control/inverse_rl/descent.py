@@ -96,7 +96,7 @@ class CurvatureHistory:
         self._ways, self._changes = np.empty((_HISTORY, size)), np.empty((_HISTORY, size))  # A and Y
 
     def forget(self) -> None:
-        """Drop all pairs."""
+        """Drop all stored pairs of steps and gradient changes."""
         self.count, self._scale = 0, 1.0
 
     def update(self, move: Vector, change: Vector) -> None:

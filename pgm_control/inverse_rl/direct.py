@@ -24,12 +24,13 @@ Spread = Float[Array, "..."]
 
 @final
 class Direct:
-    r"""A log-likelihood of the rewards of outcomes and of the last state, with its derivatives, in numpy.
+    r"""The log-likelihood of demonstrations as a function of the rewards, with its derivatives, in numpy.
 
     $$\ell = \frac1\tau \bigl(c_r \cdot r + c_Q \cdot Q + c_V \cdot V\bigr) + \text{const}$$
 
-    The coefficients do not depend on the reward, so that the cotangents of the forward sweep are known before the
-    backward sweep. Rewards may have any shape that broadcasts to that of the table.
+    r are the rewards of outcomes, Q and V the soft values. The coefficients c depend on the demonstrations but not on
+    the reward, so that the cotangents of the forward sweep are known before the backward sweep. Rewards may have any
+    shape that broadcasts to that of the table.
     """
 
     def __init__(

@@ -90,7 +90,7 @@ class Identification:
             ),
             (self.constant, "adds a constant to every reward"),
             (self.shaping, "shape the reward by a potential: they pay for progress and take it back"),
-            (self.action_independent, "pay the same whatever the actions"),
+            (self.action_independent, "pay the same for all actions"),
         )
         for directions, what in groups:
             if len(directions):
@@ -108,7 +108,7 @@ class Identification:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        """The sentences."""
+        """The result in sentences, as `str` gives it."""
         return str(self)
 
     def _of(self, directions: Tensor) -> str:
@@ -242,7 +242,7 @@ def _flat_for_all(
 def _action_independent(
     mdp: TabularMDP, paid: Tensor, last: Tensor, reached: Bool[Tensor, "time state"], live: Tensor, by_mean: bool
 ) -> Float[Tensor, "parameter direction"]:
-    """Return the directions along which all actions in a state gain the same at every time, by backward recursion."""
+    """Return the reward directions that change all actions of a state equally at every time, by backward recursion."""
     basis, gain = torch.eye(last.shape[1]).to(last), last
     for t in reversed(range(mdp.horizon)):
         if basis.shape[1] == 0:

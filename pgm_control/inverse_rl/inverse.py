@@ -169,7 +169,8 @@ def inverse(
         callbacks: called with an `InverseStep`; one that returns True stops the search.
 
     Raises:
-        InvalidArgument: naming the argument, or the impossible part of the demonstrations.
+        InvalidArgument: if an argument is invalid, or the demonstrations are impossible; the message names the argument
+            or the part.
 
     References:
         [ziebart2008], [ziebart2010], [gleave2022]
@@ -229,7 +230,7 @@ def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
 
 
 def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
-    """Return the demonstrator that the argument denotes."""
+    """Return the demonstrator with this name, or the argument itself if it is a demonstrator."""
     if isinstance(demonstrator, str) and demonstrator in NAMED:
         return NAMED[demonstrator]
     if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):

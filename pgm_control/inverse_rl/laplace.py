@@ -59,7 +59,7 @@ class Laplace:
 
 
 def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
-    """Return the Laplace approximation at the mode that L-BFGS finds from a start.
+    """Return the Laplace approximation at the mode that L-BFGS finds from a given point.
 
     Raises:
         InvalidArgument: if the log-density is not concave where the search ends.
@@ -82,15 +82,16 @@ def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Lap
     root, failed = torch.linalg.cholesky_ex(-second_derivatives(log_density, peak))
     if not math.isfinite(height) or int(failed):
         raise InvalidArgument(
-            '`method` must be "tempering" here: where the search from the present parameters ended, the posterior has '
-            f"no peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g})."
+            '`method` must not be "laplace" here: where the search from the present parameters ended, the posterior '
+            f"has no peak that a Gaussian fits (log-density {height:g} nats, largest derivative {gradient:g}). Use "
+            'method="tempering".'
         )
     log_evidence = height + 0.5 * len(peak) * math.log(2 * math.pi) - float(root.diagonal().log().sum())
     return Laplace(log_density, peak, root, log_evidence, gradient)
 
 
 def standard(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Laplace:
-    """Return a Gaussian of standard deviation 1 around a start, for use if no Laplace approximation exists."""
+    """Return a Gaussian of standard deviation 1 around a given point, for use if no Laplace approximation exists."""
     return Laplace(log_density, start, torch.eye(len(start)).to(start), math.nan, math.nan)
 
 

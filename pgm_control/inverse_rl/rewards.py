@@ -64,7 +64,7 @@ class LinearForm:
 
 
 class RewardModel(torch.nn.Module):
-    """A reward with parameters ψ. A call returns r(s, a, k), in reward units, with gradients.
+    """A reward with parameters ψ. A call returns r(s, a, k), in reward units, differentiable in ψ.
 
     Attributes:
         pays_last: whether a reward of states is paid for the last state as well.
@@ -253,7 +253,7 @@ class NetworkReward(RewardModel):
 
 
 def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return the values broadcast to the shape of rewards of outcomes."""
+    """Return the values, broadcast to `shape`: (states, actions, outcomes)."""
     return values.reshape(*values.shape, *[1] * (3 - values.ndim)).expand(shape)
 
 

@@ -153,7 +153,8 @@ def inverse_in_simulator(
         progress: called with the round and its numbers.
 
     Raises:
-        InvalidArgument: naming the argument, or the recording that is empty or too short, or does not fit the spaces.
+        InvalidArgument: if an argument is invalid, or a recording is empty, too short, or does not fit the spaces; the
+            message names it.
 
     References:
         [finn2016], [ziebart2010], [haarnoja2017]
@@ -287,7 +288,7 @@ def _returns(
 def _padded(
     recordings: Sequence[Recording], observations: Observations, actions: Actions, horizon: int | None
 ) -> Episodes:
-    """Return the recordings as a batch of episodes in features."""
+    """Return the recordings as a batch of episodes in features, cut to `horizon` and padded to a common length."""
     if len(recordings) == 0:
         raise InvalidArgument("`recordings` must be at least one, but are none.")
     for i, each in enumerate(recordings):

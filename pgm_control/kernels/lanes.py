@@ -33,11 +33,11 @@ class Room(NamedTuple):
 
 @compiled
 def soften(x: Array, chances: Chances, value: Array, share: Array, room: Room) -> None:
-    """Write `certainty_equivalent` of each lane over its outcomes into `value`, β not 0; each lane is exact by itself.
+    """Write `certainty_equivalent` of each lane over its outcomes into `value`, for β other than 0.
 
-    `x` and `share` are (outcome, lane); the tilt is written into `share`. The loops are short, because only loops over
-    few arrays are vectorised: each checks at its start that they do not overlap. Bundles are made once for many calls,
-    since making one costs a few atomic reference counts.
+    `x` and `share` have shape (outcome, lane); the tilt is written into `share`. Each lane is shifted by its own
+    maximum. The loops are short, because only loops over few arrays are vectorised: each checks at its start that they
+    do not overlap. Bundles are made once for many calls, since making one costs a few atomic reference counts.
     """
     weight, count, scale, temperature = chances
     norm, y, work = room

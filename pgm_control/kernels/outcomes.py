@@ -118,7 +118,7 @@ def dot(x: Array, y: Array) -> float:
 
 @compiled
 def narrow_range(value: Array, scale: Array, spread: Array, widest: Array, shift: Array, z: Array) -> bool:
-    """Whether exp(β V/τ − shift), written into z, can represent the values: nothing underflows and no digits are lost.
+    """Whether exp(β V/τ − shift), written into z, can represent the values: no underflow, no loss of precision.
 
     `value` and `z` are (state, setting); `spread` and `widest` are those of `factors`; `shift` is written here, for
     each state lane. The best reward of a row may lead to the lowest values, or to −inf, so the two ranges are added.

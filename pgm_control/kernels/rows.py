@@ -11,7 +11,7 @@ _BLOCK = 256  # rows processed at a time, transposed so that each outcome is a l
 
 @entry
 def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> None:
-    """Write out = log softmax(log weight + logits) and its exponential, over the last of three axes.
+    """Store log softmax(log weight + logits), over the last axis, in `out`, and its exponential in `probability`.
 
     The weights have the shape of the logits, or a first axis of 1.
     """

@@ -80,7 +80,7 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
 def begin(
     values: Array, initial: Array, temperature: float, optimism: float, visits: Array, log_start: Array, slope: Array
 ) -> float:
-    """The objective of one setting, L over the start divided by τ; where τ = 0, the mean value itself.
+    """The objective of one setting, L over the start distribution divided by τ; where τ = 0, the mean value itself.
 
     Its derivatives with respect to the values are written into `visits`, and those with respect to temperature,
     optimism of the dynamics and optimism of the start into `slope`, unless `slope` is empty.

@@ -30,7 +30,7 @@ def require_finite(parts: Mapping[str, Any], steps: int) -> None:
         if isinstance(part, torch.nn.Module) and not all(bool(p.isfinite().all()) for p in part.parameters()):
             raise LearningDiverged(
                 f"The {name} has parameters that are not finite after {steps} steps. Lower the learning rate, or scale "
-                "the rewards, and go on from the last checkpoint."
+                "the rewards, and continue from the last checkpoint."
             )
 
 
@@ -39,5 +39,5 @@ def require_finite_actions(actions: Tensor, steps: int) -> None:
     if not actions.sum().isfinite():  # takes a tenth of the time that numpy does
         raise LearningDiverged(
             f"An action is not finite after {steps} steps: {actions.tolist()}. Lower the learning rate, or scale the "
-            "rewards, and go on from the last checkpoint."
+            "rewards, and continue from the last checkpoint."
         )

@@ -28,7 +28,7 @@ class LearningStatus(Status):
 
     complete = "All steps were made."
     stopped = "A callback asked to stop."
-    interrupted = "Interrupted by Ctrl-C. Nothing is lost: call learn(…) again, or load the checkpoint and go on."
+    interrupted = "Interrupted by Ctrl-C. Nothing is lost: call learn(…) again, or load the checkpoint and continue."
 
 
 @final
@@ -114,7 +114,7 @@ class Journal:
             if not np.isfinite(value):
                 raise LearningDiverged(
                     f"`{name}` is {value} after {steps} steps. Lower the learning rate, or scale the rewards, and "
-                    "go on from the last checkpoint."
+                    "continue from the last checkpoint."
                 )
         self.log.append(row)
         return row

@@ -41,7 +41,7 @@ class MaxEntPolicyGradient(Learner):
     Each step of SVI uses one new episode from each copy of the environment. The guide is clamped, so the objective is
     $E[\sum_t \gamma^t (r_t/\tau - \log \pi_t/\rho)]$. It is maximised by REINFORCE with reward to go, entropy to go and
     a baseline. Each episode is used once, so this needs many more episodes than `SAC`, but no critic. Its gradient is
-    unbiased, except where the baseline stands for the remainder of truncated episodes.
+    unbiased, except where the baseline replaces the remainder of truncated episodes.
 
     Attributes:
         model: the environment as a Pyro program.
@@ -113,7 +113,7 @@ class MaxEntPolicyGradient(Learner):
         if not math.isfinite(loss) or not all(bool(each.isfinite().all()) for each in self._parameters()):
             raise LearningDiverged(
                 f"The objective or a parameter is not finite after {self.total_steps} steps. Lower the learning rate, "
-                "or scale the rewards, and go on from the last checkpoint."
+                "or scale the rewards, and continue from the last checkpoint."
             )
         for total, length in zip(self.model.returns, self.model.lengths, strict=True):
             self.journal.ended(float(total), int(length))

@@ -98,7 +98,7 @@ class Replay:
             return Problem(("rows",), problem.text)
         goes_on, end = state["rows"][:, -1], 2 * self._features + self._action_size
         if not bool(((goes_on == 0) | (goes_on == 1)).all()):
-            return Problem(("rows",), "must mark by 0 or 1 whether a transition goes on, but does not")
+            return Problem(("rows",), "must mark by 0 or 1 whether the episode continues, but holds other numbers")
         actions = state["rows"][:, 2 * self._features : end]
         if self._size is not None and not bool(((actions >= 0) & (actions < self._size) & (actions % 1 == 0)).all()):
             return Problem(("rows",), f"must hold actions from 0 to {self._size - 1}, but holds others")

@@ -29,7 +29,7 @@ from ..runtime.checkpoint_checks import (
 )
 
 _Made = TypeVar("_Made")
-REMEDY = "Load a copy that is whole, or learn anew."
+REMEDY = "Load an intact copy, or start a new training run."
 _TENSORS = fields(
     {
         "parts": mapping(anything),

@@ -159,7 +159,7 @@ class SAC(Learner):
         return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
-        """All that is saved, by name."""
+        """The objects that a checkpoint saves, by name."""
         return {
             "actor": self.actor,
             "critics": self.critics,

@@ -222,7 +222,7 @@ class SoftQLearning(Learner):
     def _log_density(
         self, features: Float[Tensor, "batch feature"], actions: Float[Tensor, "batch particle action"]
     ) -> Float[Tensor, "batch particle"]:
-        """Q/τ + log ρ, in nats, with gradients to the actions alone."""
+        """Q/τ + log ρ, in nats, differentiable in the actions only."""
         q = self._paired(self.critic, features, actions, frozen=True)
         number = actions.shape[1]
         prior = self.prior.log_density(features.repeat_interleave(number, 0), actions.flatten(0, 1))

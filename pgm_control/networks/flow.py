@@ -120,11 +120,11 @@ class SquashedFlow(TorchDistribution):
         return self._push(torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device))
 
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
-        """Samples with gradients."""
+        """Reparameterised samples, differentiable in the parameters of the distribution."""
         return self.rsample_with_log_prob(sample_shape)[0]
 
     def sample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
-        """Samples without gradients."""
+        """Samples that are not differentiable."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 
@@ -151,7 +151,7 @@ class SquashedFlow(TorchDistribution):
         return inside(u.tanh()), self._log_density(spline, z, moved, u)
 
     def _conditioned(self, x: Float[Tensor, "*sample action"]) -> Any:
-        """The spline f for the context of each sample."""
+        """The spline f conditioned on the context of each sample, for samples of the shape of x."""
         return self._spline(self._context.expand(*x.shape[:-1], self._context.shape[-1]))
 
     def _log_density(self, spline: Any, z: Tensor, moved: Tensor, u: Tensor) -> Float[Tensor, "*sample"]:

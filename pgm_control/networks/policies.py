@@ -53,7 +53,7 @@ class BoxPolicy(torch.nn.Module):
 
     @torch.no_grad()
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Float[Tensor, "batch action"]:
-        """A sample, or the median."""
+        """Return actions: the median of the policy if `deterministic`, otherwise a sample."""
         policy = self(features)
         return policy.median if deterministic else policy.sample()
 

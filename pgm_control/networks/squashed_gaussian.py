@@ -102,12 +102,12 @@ class SquashedGaussian(TorchDistribution):
         return _Squashed.apply(self.loc, self.log_scale, noise)  # pyright: ignore[reportReturnType]
 
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
-        """Samples with gradients."""
+        """Reparameterised samples, differentiable in the parameters of the distribution."""
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
         return inside(torch.addcmul(self.loc, self.scale, noise).tanh())
 
     def sample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
-        """Samples without gradients."""
+        """Samples that are not differentiable."""
         with torch.no_grad():
             return self.rsample(sample_shape)
 

@@ -138,7 +138,7 @@ def _draw_choice(axes: "Axes", comparison: Comparison) -> None:
 
 
 def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
-    """Draw the imagined and the true return of each guide."""
+    """Draw the mean return of each guide in its own dynamics (imagined) and in those of the model (true)."""
     scores = comparison.scorecard.scores
 
     def returns(name: str) -> Sequence[float] | None:

@@ -48,7 +48,7 @@ def curves(
         The Axes; their lines, which have the names as labels, hold the numbers.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     sizes, levels = style_of(style), dict(levels or {})

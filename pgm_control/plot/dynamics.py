@@ -51,7 +51,7 @@ def outcomes(
         The Axes; their first container holds the true probabilities, the second the believed ones.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         InvalidGuide: if the guide does not fit the model.
         MissingExtra: without matplotlib.
     """
@@ -84,7 +84,7 @@ def outcomes(
 
 
 class _Bar(NamedTuple):
-    """One outcome."""
+    """One outcome in the plot: its label and its probabilities."""
 
     label: str
     true: float

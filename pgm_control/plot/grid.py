@@ -78,7 +78,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
     if layout is None:
         if mdp.layout is None:
             raise InvalidArgument(
-                "`layout` must be given for this problem, which has none of its own: pass rows of text, such as "
+                "`layout` must be given for this problem, which has none: pass rows of text, such as "
                 "layout=['SF', 'HG'], give the cells of the states by mdp.replace(layout=…), or use a picture that "
                 "needs no grid."
             )
@@ -281,7 +281,7 @@ def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
 
 
 def _name_cells(axes: "Axes", layout: Layout, style: Style) -> None:
-    """Number rows and columns, as in the names of the states, and add a key to the signs."""
+    """Number rows and columns, as in the names of the states, and add a legend that explains the symbols."""
     cell = _cell_points(axes, layout)
     for axis, count in ((axes.xaxis, layout.columns), (axes.yaxis, layout.rows)):
         stride = max(1, math.ceil(2.0 * style.small / cell))

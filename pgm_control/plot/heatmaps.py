@@ -57,7 +57,7 @@ def q_heatmap(
         The Axes, an array; their images hold the numbers, one row per state.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     return _by_action(posterior, posterior.q, "soft value of", "reward units", actions, axes, style)
@@ -75,7 +75,7 @@ def policy_heatmap(
         The Axes, an array; their images hold the probabilities, one row per state.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     return _by_action(posterior, posterior.policy, "", "probability", actions, axes, style, (0.0, 1.0))

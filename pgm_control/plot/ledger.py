@@ -114,7 +114,7 @@ def ledger_map(
         The Axes; their first image holds the numbers. A state with an infinite entry stays white.
 
     Raises:
-        InvalidArgument: if the problem has no grid, or naming the argument.
+        InvalidArgument: if the problem has no grid, or an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     parts = by_state(account)
@@ -140,7 +140,7 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
         The Axes; their containers are the blocks.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     whole("max_states", max_states, remedy="It counts states.")

@@ -100,7 +100,7 @@ def policy_map(
         The Axes. Their first image holds the shade, and their quivers the arrows, one quiver per action.
 
     Raises:
-        InvalidArgument: if the problem has no grid, or naming the argument.
+        InvalidArgument: if the problem has no grid, or an argument is invalid; the message names it.
         InvalidGuide: if the guide does not fit the model.
         MissingExtra: without matplotlib.
     """

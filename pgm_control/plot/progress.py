@@ -54,7 +54,7 @@ def learning_curves(
         evaluations, of the last 100 episodes of training.
 
     Raises:
-        InvalidArgument: if there is nothing to draw, or naming the argument.
+        InvalidArgument: if there is nothing to draw, or an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     every, sizes = named(learnings, Learning, "learnings"), style_of(style)
@@ -130,7 +130,7 @@ def elbo_curves(
         step 1; "optimum of NAME" is a horizontal line. A distance below rounding, or negative by noise, is a gap.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     require_model(model, in_nats=True)

@@ -41,7 +41,7 @@ def imagined_and_true(
         −inf is written as a word at the left.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     found = rows.scorecard if isinstance(rows, Comparison) else rows
@@ -136,7 +136,7 @@ def return_distributions(
         probability of a return of −inf is the height at the left edge.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     every, sizes = named(distributions, ReturnDistribution, "distributions"), style_of(style)

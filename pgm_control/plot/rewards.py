@@ -52,7 +52,7 @@ def recovered_reward(
         The Axes. The line "true" and the lines named as in `recovered` hold the numbers after the shift.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     truth, rows = _checked(true, recovered, weights, up_to_a_constant)
@@ -110,7 +110,7 @@ def recovered_reward_maps(
         The Axes, an array; the first image of each holds its numbers.
 
     Raises:
-        InvalidArgument: if the problem has no grid, or naming the argument.
+        InvalidArgument: if the problem has no grid, or an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     sizes, grid = style_of(style), layout_of(mdp, layout)

@@ -51,7 +51,7 @@ def dial_sweep(
         numbers that are not finite are gaps.
 
     Raises:
-        InvalidArgument: if an optimism is not a single number, or naming the argument.
+        InvalidArgument: if an optimism is not a single number, or another argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     sizes = style_of(style)
@@ -118,7 +118,7 @@ def temperature_sweep(
         increasing temperature; numbers that are not finite are gaps.
 
     Raises:
-        InvalidArgument: if a temperature is not positive, or naming the argument.
+        InvalidArgument: if a temperature is not positive, or another argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
     require_model(model, in_nats=True)

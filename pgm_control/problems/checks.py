@@ -188,25 +188,30 @@ def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...]
     result = tuple(str(each) for each in value)
     if isinstance(value, str) or len(result) != count:
         raise InvalidProblem(
-            f"`{name}` must hold {count} names, one an index, but is {value!r}. Pass a list of strings, or None."
+            f"`{name}` must hold {count} names, one for each index, but is {value!r}. Pass a list of strings, or None."
         )
     often = Counter(result).most_common(1)[0]
     if often[1] > 1:
         raise InvalidProblem(
-            f"`{name}` must be distinct, but {often[0]!r} stands {often[1]} times. Number the names that repeat."
+            f"`{name}` must be distinct, but {often[0]!r} occurs {often[1]} times. Make repeated names "
+            "distinct, for example by a number."
         )
     return result
 
 
 def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> Places | None:
-    """The cell of each state, or None. No two states share a cell: a picture shows one number and one policy in it."""
+    """Return the grid cell of each state, or None if there is no layout.
+
+    Raises:
+        InvalidProblem: if two states share a cell, since a picture shows one state in a cell, or a place is invalid.
+    """
     if value is None:
         return None
     given = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else ()
     if len(given) != count:
         raise InvalidProblem(
-            f"`{name}` must hold {count} places, one a state, but holds {len(given)}. Write None for a state that is "
-            "not on the grid."
+            f"`{name}` must hold {count} places, one for each state, but holds {len(given)}. Write None for "
+            "a state that is not on the grid."
         )
     result = tuple(None if each is None else _cell(name, s, each, names) for s, each in enumerate(given))
     if not any(result):
@@ -214,14 +219,15 @@ def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> 
     grid = grid_of(result)
     if grid.rows * grid.columns > _MOST_CELLS * count:
         raise InvalidProblem(
-            f"`{name}` must be a grid of at most {_MOST_CELLS} cells a state, but has {grid.rows} rows and "
+            f"`{name}` must be a grid of at most {_MOST_CELLS} cells for each state, but has {grid.rows} rows and "
             f"{grid.columns} columns for {count} states. Number them from 0, without gaps."
         )
     for s, cell in enumerate(result):
         if cell is not None and grid.state_at[cell] != s:
             raise InvalidProblem(
-                f"{_entry(name, (s,), (names,))} must be a cell of its own, but is {cell}, as is that of state "
-                f"{grid.state_at[cell]}. Lay such states out side by side, as maps in a row, or write None."
+                f"{_entry(name, (s,), (names,))} must differ from the cells of other states, but is {cell}, as "
+                f"is that of state {grid.state_at[cell]}. Lay such states out side by side, as maps in a "
+                "row, or write None."
             )
     return result
 

@@ -65,7 +65,7 @@ class Ensemble:
             names: the names of the members, for tables and messages; default: "world 0" and so on.
 
         Raises:
-            InvalidProblem: naming the argument, the member that disagrees and the remedy.
+            InvalidProblem: if an argument is invalid; the message names it, the member that disagrees and the remedy.
         """
         members = tuple(members)
         if not members or not all(isinstance(each, TabularMDP) for each in members):
@@ -100,7 +100,7 @@ class Ensemble:
         """The ensemble on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place = place_of(self.weights, device, dtype)

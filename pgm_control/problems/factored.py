@@ -70,7 +70,8 @@ class FactoredMDP:
         (outcomes,).
 
         Raises:
-            InvalidProblem: naming the argument, the offending index and value, and the remedy.
+            InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
+                remedy.
         """
         if not isinstance(factors, Mapping) or not factors:
             raise InvalidProblem(
@@ -93,7 +94,7 @@ class FactoredMDP:
             pay = pay.expand(target.shape)
         except RuntimeError:
             raise InvalidProblem(
-                f"`reward` must broadcast against the shape of `successor`, {tuple(target.shape)}, but has shape "
+                f"`reward` must broadcast to the shape of `successor`, {tuple(target.shape)}, but has shape "
                 f"{tuple(pay.shape)}."
             ) from None
         put = object.__setattr__  # the dataclass is frozen
@@ -118,7 +119,7 @@ class FactoredMDP:
         """The problem on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place = place_of(self.reward, device, dtype)

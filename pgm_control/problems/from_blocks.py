@@ -81,7 +81,8 @@ def _tables_of_blocks(
         dtype: of probabilities and rewards.
 
     Raises:
-        InvalidProblem: naming the argument, the offending entry and the block, or the number of states given.
+        InvalidProblem: if an argument is invalid; the message names it, the offending entry and the block, or the
+            number of states given.
     """
     found = _empty(num_states, num_actions, num_outcomes, dtype)
     kind, first = checks.Kind(dtype, torch.device("cpu")), 0
@@ -138,7 +139,7 @@ def _tables_of_rows(
         dtype: of probabilities and rewards.
 
     Raises:
-        InvalidProblem: naming the argument, the offending entry and the remedy.
+        InvalidProblem: if an argument is invalid; the message names it, the offending entry and the remedy.
     """
     found = _empty(num_states, num_actions, num_outcomes, dtype)
     for table in found:

@@ -90,7 +90,8 @@ class TabularMDP:
         Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one up to rounding.
 
         Raises:
-            InvalidProblem: naming the argument, the offending index and value, and the remedy.
+            InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
+                remedy.
         """
         kind = checks.kind(probability)
         p = checks.table("probability", probability, 3, kind)
@@ -141,7 +142,7 @@ class TabularMDP:
             horizon, discount, final_reward, state_names, action_names, layout: as in `TabularMDP`.
 
         Raises:
-            InvalidProblem: as `TabularMDP`, naming `transition` or `reward`.
+            InvalidProblem: as `TabularMDP`; the message names `transition` or `reward`.
         """
         kind = checks.kind(transition)
         p = checks.table("transition", transition, {3: "state, action, next_state"}, kind)
@@ -259,7 +260,7 @@ class TabularMDP:
             dtype: torch.float64 or torch.float32; default: unchanged.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place = place_of(self.probability, device, dtype)

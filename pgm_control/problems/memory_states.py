@@ -100,7 +100,7 @@ class Remembered:
         """The same on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.mdp.probability, device, dtype)
         return self if place == Place.of(self.mdp.probability) else moved_copy(self, place)
@@ -166,7 +166,7 @@ def _memory_name(pomdp: PartiallyObservedMDP, memory: Memory) -> str:
 
 
 class _Reached(NamedTuple):
-    """The pairs that can be reached, those of the start first, and the successors of the pairs that still act."""
+    """The pairs that can be reached, start pairs first, and the successors of the pairs that still act."""
 
     pairs: list[tuple[int, Memory]]
     starts: int

@@ -73,7 +73,8 @@ class PartiallyObservedMDP:
             observation_names: distinct names, one for each observation.
 
         Raises:
-            InvalidProblem: naming the argument, the offending index and value, and the remedy.
+            InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
+                remedy.
         """
         if not isinstance(mdp, TabularMDP):
             raise InvalidProblem(
@@ -101,7 +102,7 @@ class PartiallyObservedMDP:
         """The problem on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
             InvalidProblem: if a reward exceeds the range of the dtype.
         """
         place, first = place_of(self.observation, device, dtype), self.initial_observation

@@ -222,7 +222,7 @@ def _require_room(mdp: TabularMDP, num_outcomes: int) -> None:
 def _require_digits(
     model: MarkovModel, dynamics: Float[Tensor, "time state action outcome"], start: Float[Tensor, " state"]
 ) -> None:
-    """Raise InvalidArgument if a possible outcome would become impossible or lose digits to underflow."""
+    """Raise InvalidArgument if a possible outcome would become impossible or lose precision to underflow."""
     mdp, least = model.mdp, torch.finfo(dynamics.dtype).tiny
     lost, lost_start = (true_dynamics(mdp) > 0) & (dynamics < least), (mdp.initial > 0) & (start < least)
     if not lost.any() and not lost_start.any():
@@ -237,7 +237,7 @@ def _require_digits(
         )
     raise InvalidArgument(
         f"`model` must have outcomes whose values differ by at most about {-math.log(least):.0f} nats, but {where} "
-        f"would have a modified probability below {least:.1e}, the smallest of {dynamics.dtype}: it is too much better "
-        f"than its alternatives at temperature {model.temperature:g}. Raise the temperature, scale the rewards down, "
-        "or shorten the horizon."
+        f"would need a modified probability below {least:.1e}, the smallest number of {dynamics.dtype}. Its value "
+        f"exceeds those of its alternatives by too much at temperature {model.temperature:g}. Raise the temperature, "
+        "scale the rewards down, or shorten the horizon."
     )

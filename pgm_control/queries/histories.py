@@ -1,4 +1,4 @@
-"""The optimum over all policies that see only the past: exact inference over histories, with beliefs about the state.
+"""The optimum over all policies that depend on the history alone: exact inference, with beliefs about the state.
 
 Sources:
     [kaelbling1998] L. P. Kaelbling, M. L. Littman and A. R. Cassandra, Planning and acting in partially observable
@@ -29,15 +29,16 @@ _ROWS = 20  # rows of a printed table
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class HistoryOptimum:
-    """The max-ent optimum of a POMDP over all policies of the past, with the start and the dynamics clamped.
+    """The maximum-entropy optimum of a POMDP over all policies that depend on the whole history h.
 
-    Calling it runs its Pyro program on `model`, so that it is a guide; `blocks()` returns its factors.
+    The start distribution and the dynamics are those of the model (clamped). The object is a Pyro guide: calling it
+    runs its program on `model`, and `blocks()` returns its factors.
 
     Attributes:
-        remembered: the problem with the whole past as memory; the tables below have one row per memory.
+        remembered: the problem whose memory is the whole history h; the tables below have one row for each h.
         model: its tabular model.
-        belief: $b_t(s \\mid h)$ of each pair (s, h), probabilities; 0 if the memory cannot occur at that time.
-        q: $Q_t(h, a)$, in reward units. If the memory cannot occur at that time it is 0, and the policy is the prior.
+        belief: $b_t(s \\mid h)$ of each pair (s, h), probabilities; 0 if h cannot occur at that time.
+        q: $Q_t(h, a)$, in reward units. If h cannot occur at that time it is 0, and the policy is the prior.
         v: $V_t(h)$, in reward units.
         value: $E[V_0]$ over the first observation, in reward units.
         log_policy: $\\log π_t(a \\mid h)$.
@@ -65,7 +66,7 @@ class HistoryOptimum:
         The result is rounded, not recomputed.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.q, device, dtype)
         if place == Place.of(self.q):
@@ -85,7 +86,7 @@ class HistoryOptimum:
         """The ELBO, in nats.
 
         Raises:
-            InvalidArgument: at temperature 0, where a nat has no value in reward; read `value` instead.
+            InvalidArgument: at temperature 0, because rewards cannot be converted to nats there; use `value`.
         """
         if self.model.temperature == 0:
             raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")

@@ -98,16 +98,16 @@ class ReturnConditioned:
         return "always" if self.best_success > _SURE else f"with probability {chance(self.best_success)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Return the numbers of the result by name, as Python numbers."""
         names = ("target", "behaviour", "success", "best_success", "imagined_return", "true_return", "delusion")
         return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        """The sentences."""
+        """The sentences of the result, one per line."""
         return "\n".join(self.sentences)
 
     def __repr__(self) -> str:
-        """The numbers."""
+        """The main numbers of the result in one line."""
         return (
             f"ReturnConditioned(target={self.target:g}, success={self.success:.4g} of {self.best_success:.4g}, "
             f"imagined {self.imagined_return:.6g}, true {self.true_return:.6g})"

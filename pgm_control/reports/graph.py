@@ -119,7 +119,7 @@ def render(
         guides: by name: an object with `blocks()`, or an optimism. A guide clamps the blocks with β = 0 in its
             `optimism`; without an `optimism`, the blocks that are equal to the model's. Default: free and clamped.
             Empty: the model alone.
-        horizon: the number of steps that are drawn; "…" stands for the rest.
+        horizon: the number of steps that are drawn; "…" replaces the rest.
 
     Returns:
         A `Drawing`.

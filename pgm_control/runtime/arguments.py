@@ -24,7 +24,7 @@ def whole(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int:
         The number as a Python int.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if the argument is invalid; the message names it.
     """
     if not is_whole(value) or value < least:
         raise InvalidArgument(_text(name, f"a whole number, at least {least}{_below(value)}", value, remedy))
@@ -35,7 +35,7 @@ def whole_or_none(name: str, value: Any, least: int = 1, *, remedy: str = "") ->
     """Require None, or a whole number as in `whole`.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if the argument is invalid; the message names it.
     """
     if value is None:
         return None
@@ -48,7 +48,7 @@ def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -
     """Require a positive finite number, of Python or numpy; the message calls it `what`, as in "standard deviation".
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if the argument is invalid; the message names it.
     """
     if not is_number(value) or not 0 < value < math.inf:
         raise InvalidArgument(_text(name, f"a positive {what}", value, remedy))
@@ -56,10 +56,10 @@ def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -
 
 
 def finite(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
-    """Require a finite number, of Python or numpy; the message calls it `what`, as in "return".
+    """Require a finite number, of Python or numpy; `what` is the noun for it in the message, such as "return".
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if the argument is invalid; the message names it.
     """
     if not is_number(value) or not math.isfinite(value):
         raise InvalidArgument(_text(name, f"a finite {what}", value, remedy))
@@ -70,7 +70,7 @@ def fraction(name: str, value: Any, *, remedy: str = "") -> float:
     """Require a number above 0 and at most 1, such as a rate.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if the argument is invalid; the message names it.
     """
     if not is_number(value) or not 0 < value <= 1:
         raise InvalidArgument(_text(name, "a number above 0 and at most 1", value, remedy))
@@ -81,7 +81,7 @@ def probability(name: str, value: Any, *, remedy: str = "") -> float:
     """Require a probability, from 0 to 1.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if the argument is invalid; the message names it.
     """
     if not is_number(value) or not 0 <= value <= 1:
         raise InvalidArgument(_text(name, "a probability", value, remedy))
@@ -92,7 +92,7 @@ def one_of(name: str, value: Any, choices: Collection[str], *, remedy: str = "")
     """Require one of a few names.
 
     Raises:
-        InvalidArgument: naming the argument and the choices.
+        InvalidArgument: if the argument is none of the choices; the message names it and the choices.
     """
     if not isinstance(value, str) or value not in choices:
         raise InvalidArgument(_text(name, f"one of {', '.join(choices)}", value, remedy))

@@ -83,7 +83,7 @@ def require_same(where: object, past: Mapping[str, Any], here: Mapping[str, Any]
         remedy: a sentence for the end of the message.
 
     Raises:
-        InvalidCheckpoint: naming the property that differs.
+        InvalidCheckpoint: if a property differs; the message names it.
     """
     for key in {**here, **past}:
         if past.get(key) != here.get(key):

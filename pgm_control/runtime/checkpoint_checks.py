@@ -44,7 +44,7 @@ def require(where: object, whole: str, found: Any, check: Check, remedy: str) ->
         remedy: a sentence for the end of the message.
 
     Raises:
-        InvalidCheckpoint: naming the entry, what it must be, what it is, and the remedy.
+        InvalidCheckpoint: if an entry is invalid; the message names it, what it must be, what it is, and the remedy.
     """
     problem = check(found)
     if problem is not None:

@@ -10,7 +10,7 @@ from typing import final
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether Ctrl-C was pressed. A second press interrupts at once, as usual.
+    """Yield a function that returns whether Ctrl-C was pressed. A second press interrupts immediately, as usual.
 
     A deferral inside another passes the press on when it ends. Signals reach only the main thread; in other threads
     the function always returns False.

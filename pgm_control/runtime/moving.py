@@ -32,12 +32,12 @@ def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype
         dtype: torch.float64 or torch.float32.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     if dtype not in (None, torch.float32, torch.float64):
         raise InvalidArgument(f"`dtype` must be torch.float64 or torch.float32, but is {dtype!r}.")
     if isinstance(device, torch.dtype):
-        raise InvalidArgument(f"`device` must be one of torch's, but is a dtype. Pass dtype={device}.")
+        raise InvalidArgument(f"`device` must be a device of torch, but is a dtype. Pass dtype={device}.")
     return Place(like.device if device is None else device_of(device), dtype or like.dtype)
 
 
@@ -51,7 +51,7 @@ def device_of(device: torch.device | str) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError) as problem:
         raise InvalidArgument(
-            f'`device` must be one of torch\'s, such as "cpu" or "cuda", but is {device!r}.'
+            f'`device` must be a device of torch, such as "cpu" or "cuda", but is {device!r}.'
         ) from problem
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InvalidArgument(f'`device` must be there, but torch sees no CUDA device for {device!r}. Take "cpu".')

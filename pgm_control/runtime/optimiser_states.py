@@ -50,7 +50,7 @@ def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
 
 
 def _check_now(found: Any) -> Check:
-    """The check for the present structure and settings, except the settings that schedulers and callbacks change."""
+    """Return a check of saved states: structure and settings as in `found`, but for those that change during a fit."""
     if is_scheduler(found):
         return fields({"scheduler": alike(found.state_dict()), "optimizer": _check_settings(found.optimizer, True)})
     return _check_settings(found, False)

@@ -19,7 +19,7 @@ class Silent:
     """Progress that shows nothing; `silent` is the one instance."""
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show nothing."""
+        """Ignore the metrics: nothing is shown."""
 
     def __repr__(self) -> str:
         """The public name, as signatures show it."""

@@ -25,7 +25,7 @@ def generator_of(
         The value for the argument `generator` of torch's functions.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     require_seed(seed, name=name)
     if seed is None:
@@ -50,7 +50,7 @@ def integer_of(seed: int | torch.Generator | None, *, name: str = "seed") -> int
         name: the name of the argument, for the message.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     require_seed(seed, name=name)
     if seed is None or isinstance(seed, torch.Generator):
@@ -70,7 +70,7 @@ def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu
         device: the device on which the random numbers are drawn.
 
     Raises:
-        InvalidArgument: naming `seed`.
+        InvalidArgument: if `seed` is invalid.
     """
     if seed is None:
         yield
@@ -90,7 +90,7 @@ def require_seed(seed: object, *, name: str = "seed") -> None:
     """Require an integer from 0 to 2**63 − 1, of Python or numpy, a generator, or None.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     if seed is None or isinstance(seed, torch.Generator) or (is_whole(seed) and seed >= 0):
         return

@@ -1,4 +1,4 @@
-"""Checks of the laws that every model and guide must satisfy, to run on your own class.
+"""Checks of the laws, the requirements that every model and guide must satisfy, to run on your own class.
 
     from pgm_control.testing import check_guide, check_model
     check_guide(model, MyGuide(model))
@@ -49,7 +49,10 @@ class GuideReport:
 
 
 def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -> ModelReport:
-    """Check the laws of a tabular model: sites and their order, factors, reproducible seeds, exact evidence.
+    """Check that a tabular model satisfies the laws, the requirements that the library relies on.
+
+    The Pyro sites must come in the right order, their factors must be those of the blocks, equal seeds must give equal
+    samples, and the evidence must be exact.
 
     If the problem is small enough, the evidence of the Pyro program by enumeration must equal that of `infer`.
 
@@ -70,7 +73,10 @@ def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -
 
 
 def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.Generator | None = None) -> GuideReport:
-    """Check the laws of a guide: sites and their order, finite gradients, reproducible seeds, ELBO ≤ log p(O).
+    """Check that a guide satisfies the laws, the requirements that the library relies on.
+
+    The Pyro sites must be those of the model, in the right order, gradients must be finite, equal seeds must give equal
+    samples, and the ELBO must be at most log p(O).
 
     Each law is checked at the guide's parameters and, if it is a module, at randomly perturbed ones; the parameters are
     restored afterwards. Any Pyro guide can be checked. If it has `blocks()`, they must be normalised and agree with
@@ -121,7 +127,7 @@ def _integer_of(seed: int | torch.Generator | None) -> int:
 
 @contextmanager
 def _kept(guide: object) -> Iterator[None]:
-    """Restore the guide's parameters and Pyro's settings at the end."""
+    """A context with Pyro's validation on; at its end the guide's parameters and Pyro's settings are restored."""
     state = copy.deepcopy(guide.state_dict()) if isinstance(guide, torch.nn.Module) else None
     with pyro.validation_enabled(True):
         try:

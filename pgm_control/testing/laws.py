@@ -1,4 +1,4 @@
-"""The laws of models and guides. Each check returns one sentence per violation; an empty list means success."""
+"""The laws: requirements on models and guides. Each check returns a sentence per violation, none on success."""
 
 import math
 import re
@@ -137,7 +137,10 @@ def evidence(model: MarkovModel, expected: float) -> list[str]:
 
 
 def freedom(model: MarkovModel, guide: Program, seed: int) -> tuple[set[str], list[str]]:
-    """The blocks of chance in which the guide differs from the model, in its tables or on its own trajectories."""
+    """Return the blocks other than the policy in which the guide differs from the model, and the violations found.
+
+    They are compared in the guide's tables and on trajectories that the guide samples.
+    """
     free = _free_blocks(model, guide)
     for offset in range(_TRAJECTORIES):
         believed, true = play(guide, seed + offset), play(guide, seed + offset, along=model)

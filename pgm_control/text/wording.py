@@ -21,9 +21,9 @@ class HasNames(Protocol):
 
 
 def chance(probability: float) -> str:
-    """A probability in words, never rounded to certainty: "0.711", "0.99960", "less than 1 in a million".
+    """Return a probability as text, never rounded to 0 or 1: "0.711", "0.99960", "less than 1 in a million".
 
-    Even exactly 0 and 1 are not written as certain, since floating point may have rounded them.
+    Exact 0 and 1 are not written as certain either, since floating point may have rounded them.
     """
     if probability < _A_MILLIONTH:
         return "less than 1 in a million"
@@ -58,22 +58,22 @@ def reward_phrase(reward: float) -> str:
 
 
 def state_phrase(mdp: HasNames, state: int) -> str:
-    """A noun phrase for a state, whatever its name: `state (3, 0)`, `state 5`, `state "at home"`."""
+    """A noun phrase for a state, for any kind of name: `state (3, 0)`, `state 5`, `state "at home"`."""
     return _noun("state", mdp.state_name(state), quoted_alone=False)
 
 
 def action_phrase(mdp: HasNames, action: int) -> str:
-    """A noun phrase for an action, whatever its name: `"pick up"`, `action 2`."""
+    """A noun phrase for an action, for any kind of name: `"pick up"`, `action 2`."""
     return _noun("action", mdp.action_name(action), quoted_alone=True)
 
 
 def state_label(mdp: HasNames, state: int) -> str:
-    """The name of a state where it stands alone: `(3, 0)`, `at home`, `state 5`."""
+    """The name of a state, for use without a noun: `(3, 0)`, `at home`, `state 5`."""
     return _alone("state", mdp.state_name(state))
 
 
 def action_label(mdp: HasNames, action: int) -> str:
-    """The name of an action where it stands alone: `pick up`, `action 2`."""
+    """The name of an action, for use without a noun: `pick up`, `action 2`."""
     return _alone("action", mdp.action_name(action))
 
 

@@ -53,7 +53,7 @@ class Blocks:
         """A copy on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.log_initial, device, dtype)
         if place == Place.of(self.log_initial) == Place.of(self.mdp.initial):
@@ -63,7 +63,7 @@ class Blocks:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """The start, q(s_0), as probabilities."""
+        """The start distribution, q(s_0), as probabilities."""
         return self.log_initial.exp()
 
     @property
@@ -107,7 +107,7 @@ class Blocks:
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         whole("num_samples", num_samples)
         mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
@@ -201,7 +201,7 @@ class Assignable(HasBlocks, Protocol):
         """Set the parameters so that `blocks()` returns these; blocks that the guide may not change are ignored.
 
         Raises:
-            InvalidGuide: if a block puts mass where the guide has none.
+            InvalidGuide: if a block gives mass to an event that the guide gives none.
         """
         ...
 
@@ -216,7 +216,7 @@ class MarkovModel(HasBlocks, Protocol):
 
     @property
     def mdp(self) -> TabularMDP:
-        """The problem."""
+        """The problem, an MDP."""
         ...
 
     @property
@@ -248,6 +248,7 @@ def require_model(model: object, in_nats: bool = False) -> None:
     _models.add(type(model))
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
-            "`model` must have a positive temperature, but has 0, where a nat is worth nothing. Use a small one, or "
-            "evaluate the policy in TabularModel(mdp, temperature) with another: its returns are the same."
+            "`model` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
+            "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
+            "returns are the same."
         )

@@ -11,7 +11,7 @@ from .process import MarkovProcess, Process
 
 
 class ClampedProcess(Process):
-    r"""A policy that depends on the history; the start, the dynamics and survival are the model's.
+    r"""A policy that depends on the history; start distribution, dynamics and survival are the model's.
 
     $$q = p(s_0) \prod_t \pi(a_t \mid s_0, a_0, k_0, \dots, s_t)\, p(k_t \mid s_t, a_t)$$
 
@@ -46,7 +46,7 @@ class ClampedProcess(Process):
             memory_size: how many numbers the memory of a trajectory has initially, all zero.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         require_model(model)
         self.prior = model.blocks()
@@ -79,7 +79,7 @@ class ClampedProcess(Process):
         outcome: Int[Tensor, " batch"],
         memory: Float[Tensor, "batch memory"],
     ) -> Float[Tensor, " batch"]:
-        """The discount γ."""
+        """The survival probability of a step, the discount γ."""
         return self._world.survival(t, state, action, outcome, memory)
 
     @abc.abstractmethod

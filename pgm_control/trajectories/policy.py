@@ -40,7 +40,8 @@ class TabularPolicy:
                 from those of an environment reset with the same seed: actions do not correlate with transitions.
 
         Raises:
-            InvalidArgument: naming the argument, or the entry that offends, its value and the remedy.
+            InvalidArgument: if an argument is invalid; the message names it, or the offending entry, its value and the
+                remedy.
         """
         table = checks.table("probability", probability, _AXES, checks.kind(probability), InvalidArgument)
         self.probability = checks.normalised("probability", table, (), InvalidArgument)
@@ -225,7 +226,7 @@ def two_seeds(seed: int | torch.Generator | None) -> tuple[int, int]:
     """Two integer seeds of 31 bits, for an environment and for the policy that acts in it.
 
     Raises:
-        InvalidArgument: naming `seed`.
+        InvalidArgument: if `seed` is invalid.
     """
     one, two = np.random.SeedSequence(integer_of(seed)).generate_state(2) >> 1
     return int(one), int(two)

@@ -79,7 +79,7 @@ class MarkovProcess(Process):
     """The process of `Blocks`, which has no memory."""
 
     def __init__(self, blocks: Blocks) -> None:
-        """Keep the factors."""
+        """Store the factors of the process."""
         self.blocks = blocks
         self.successor = blocks.mdp.successor.long()
         self._survival = blocks.survival
@@ -90,7 +90,7 @@ class MarkovProcess(Process):
         return self.blocks.log_initial
 
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch memory"]:
-        """An empty memory."""
+        """An empty memory, since a Markov process has none."""
         return self.blocks.log_initial.new_zeros(len(state), 0)
 
     def log_policy(

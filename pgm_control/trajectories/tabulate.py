@@ -37,8 +37,8 @@ def tabulate(
 
     Raises:
         InvalidArgument: if the model is not tabular, or the policy is not one.
-        InvalidGuide: if tables cannot represent the guide, saying what to use instead; if its factors do not fit the
-            model, naming the factor and the remedy.
+        InvalidGuide: if tables cannot represent the guide, or its factors do not fit the model; the message names the
+            factor and the remedy, or what to use instead.
     """
     require_model(model)
     truth = model.blocks()

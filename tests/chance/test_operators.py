@@ -176,7 +176,7 @@ def test_a_large_penalty_costs_no_digits(dtype, penalty):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("optimism", [1e-320, -1e-320, 1e-300, 1e-40, -1e-46, 1e-36])
 def test_vanishing_optimism_gives_the_mean(dtype, optimism):
-    """The cases are those where β or β x/τ has no digits left, or τ/β overflows."""
+    """The cases are those where β or β x/τ underflows, or τ/β overflows."""
     x, weight = torch.tensor([-3.0, 1.0, 2.0], dtype=dtype), torch.tensor([0.25, 0.5, 0.25], dtype=dtype)
     for temperature in (1e-3, 1.0, 1e3):
         assert float(certainty_equivalent(x, weight.log(), temperature, optimism)) == pytest.approx(0.25, rel=1e-6)

@@ -420,7 +420,7 @@ def test_ctrl_c_during_a_bench_prints_the_command_to_resume(capsys, tmp_path, mo
         status, out, err = run(capsys, "bench", *args, "--out", "a b")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     following = shlex.join(["pgm-control", "bench", *args, "--out", "a b"])
-    assert out.endswith(f"2 of 4 jobs are left. To go on:\n  {following}\n")
+    assert out.endswith(f"2 of 4 jobs are left. To continue:\n  {following}\n")
     before = (tmp_path / "a b" / "results.jsonl").read_bytes()
     assert run(capsys, *shlex.split(following)[1:])[0] == 0
     after = (tmp_path / "a b" / "results.jsonl").read_bytes()

@@ -233,7 +233,7 @@ def test_ctrl_c_saves_everything_and_prints_the_command_to_resume(capsys, tmp_pa
         status, out, err = run(capsys, *args, "--out", "a b")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
     following = "pgm-control train --resume 'a b'"
-    assert out.endswith(f"Interrupted after 34 of 60 steps. To go on:\n  {following}\n")
+    assert out.endswith(f"Interrupted after 34 of 60 steps. To continue:\n  {following}\n")
     folder = tmp_path / "a b"
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert json.loads((folder / "run.json").read_text())["status"] == "interrupted"
@@ -241,7 +241,7 @@ def test_ctrl_c_saves_everything_and_prints_the_command_to_resume(capsys, tmp_pa
     (folder / "log.csv").write_text("torn")
     status, out, _ = run(capsys, *shlex.split(following)[1:])
     assert status == 0
-    assert "goes on after 34 of 60 steps" in out
+    assert "continues after 34 of 60 steps" in out
     assert sorted(path.name for path in folder.iterdir()) == FILES
     for name in ("log.csv", "evaluations.csv"):
         assert without_time(folder / name) == without_time(tmp_path / "through" / name)
@@ -254,7 +254,7 @@ def test_ctrl_c_twice_leaves_the_last_checkpoint(capsys, tmp_path, monkeypatch, 
     monkeypatch.setattr(cli, "bar_over", pressing(34, 34))
     status, out, err = run(capsys, *PLAIN, "--total-steps", "60", "--checkpoint-every", "10", "--out", "x")
     assert (status, err) == (130, "pgm-control: interrupted.\n")
-    assert out.endswith("To go on from the last checkpoint:\n  pgm-control train --resume x\n")
+    assert out.endswith("To continue from the last checkpoint:\n  pgm-control train --resume x\n")
     assert SAC.load(tmp_path / "x" / "checkpoint.pt").total_steps == 30
 
 
@@ -397,9 +397,7 @@ def test_a_run_is_never_overwritten(capsys, made):
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     status, out, err = run(capsys, *NOISY, "--total-steps", "40", "--out", "x")
     assert (status, out) == (2, "")
-    assert (
-        "`out` must be a folder without a run, but x holds one. To go on with it: pgm-control train --resume x" in err
-    )
+    assert "`out` must be a folder without a run, but x holds one. To continue it: pgm-control train --resume x" in err
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
@@ -410,14 +408,14 @@ def test_a_run_is_never_overwritten(capsys, made):
         ("policy.pt", 0.5, ["play", "x"], "is not a whole checkpoint of kind 'SAC policy'"),
         ("policy.pt", None, ["play", "x"], "There is no policy in x yet"),
         ("run.json", 0.5, ["play", "x"], "run.json cannot be read"),
-        ("run.json", b"[1]", ["train", "--resume", "x"], "is not of a training run of this version"),
-        ("run.json", b"{}", ["play", "x"], "is not of a training run of this version"),
+        ("run.json", b"[1]", ["train", "--resume", "x"], "is not from a training run of this version"),
+        ("run.json", b"{}", ["play", "x"], "is not from a training run of this version"),
         ("evaluations.csv", b"step,me\n1,a\n", ["play", "x"], "evaluations.csv cannot be read"),
         (
             None,
             None,
             ["train", "--resume", "x", "--total-steps", "39"],
-            "`total_steps` must be at least the 40 that were made",
+            "`total_steps` must be at least 40, the steps made already",
         ),
         (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
         (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
@@ -468,7 +466,7 @@ def test_a_failure_during_training_keeps_the_files(capsys, tmp_path):
     status, _, err = run(capsys, "train", "sac", "test/Nan-v0", *args)
     assert (status, err.count("\n")) == (2, 1)
     assert "reward must be finite" in err
-    assert "To go on after step 69: pgm-control train --resume x" in err
+    assert "To continue after step 69: pgm-control train --resume x" in err
     assert SAC.load("x/checkpoint.pt").total_steps == 69
     assert json.loads(Path("x/run.json").read_text())["status"] == "failed"
     assert int(rows("x/log.csv")[-1]["step"]) == 66

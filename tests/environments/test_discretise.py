@@ -274,7 +274,9 @@ def test_errors_name_what_cannot_be_discretised():
     with pytest.raises(InvalidArgument, match=r"`low` must hold one entry for each of the 1 names"):
         Chart(("x",), (0.0, 1.0), (1.0,))
     found = strip()
-    with pytest.raises(InvalidArgument, match=r"must have 5 states and 2 actions.*Solve `discretised.mdp`"):
+    with pytest.raises(
+        InvalidArgument, match=r"must have 5 states and 2 actions.*Pass a policy computed for `discretised.mdp`"
+    ):
         found.player(np.full((4, 2), 0.5))
     with pytest.raises(InvalidArgument, match="1 finite coordinates"):
         found.state_of([math.nan])

@@ -298,7 +298,7 @@ def test_errors_name_invalid_arrays():
         (lambda: from_quantecon([1.0], p[0], 0.9, [0, 1], [0, 1], horizon=1), "one entry per pair"),
         (lambda: from_quantecon([1.0, 1.0], [[0, 1.0], [0, 0]], 0.9, [0, 1], [0, 0], horizon=1), "nothing but zeros"),
         (lambda: from_mdptoolbox(np.full((2, 2, 3), 1 / 3), r, horizon=1), r"one \(S, S\) matrix for each action"),
-        (lambda: from_mdptoolbox(p, np.zeros(3), horizon=1), "Two axes are state, action"),
+        (lambda: from_mdptoolbox(p, np.zeros(3), horizon=1), "two axes they are state and action"),
         (lambda: from_mdptoolbox(p, [[1.0], [1.0, 2.0]], horizon=1), "unequal rows"),
         (lambda: from_seals(p, np.zeros(3), 1), r"\(S\,\), \(S, A\) or \(S, A, S\)"),
         (lambda: from_seals(p, r, None), "`horizon` must be given"),

@@ -306,7 +306,7 @@ def test_spaces_without_a_policy_are_refused(shown, done, message, kind):
 
 
 TROUBLES = {
-    "raises": r"Counting raised an error at step \d of an episode, for the action .*no floor.*save it, and mend",
+    "raises": r"Counting raised an error at step \d of an episode, for the action .*no floor.*save it, and correct",
     "raises at reset": "Counting raised an error at reset: .*no floor",
     "nan reward": r"reward must be finite, but environment 1 gave nan at step \d.*use a large negative reward",
     "infinite reward": "reward must be finite, but environment 1 gave -inf",

@@ -383,7 +383,7 @@ def test_unsupported_models_and_guides_are_refused():
         return lambda: program(mine, True), lambda: program(theirs)
 
     loss = ToGoELBO(torch.nn.Linear(1, 1))
-    with pytest.raises(InvalidGuide, match="in the model's order, but 'action_0' stands elsewhere"):
+    with pytest.raises(InvalidGuide, match="in the model's order, but 'action_0' is at another position"):
         ToGoELBO().loss_and_grads(*pair(["state_0", "action_0"], ["action_0", "state_0"]))
     with pytest.raises(InvalidGuide, match=r"no site 'state_0'.*leave the baseline out"):
         loss.loss_and_grads(*pair(["action_0"], ["action_0"]))

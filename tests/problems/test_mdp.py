@@ -93,7 +93,7 @@ REFUSED = {
     "discount nan": ({"discount": float("nan")}, ["`discount`", "is nan"]),
     "state names": ({"state_names": ("home",)}, ["`state_names`", "2 names", "('home',)", "list of strings"]),
     "action names": ({"action_names": ("a", "b", "c")}, ["`action_names`", "2 names", "('a', 'b', 'c')"]),
-    "repeated names": ({"state_names": ("x", "x")}, ["`state_names`", "distinct", "'x' stands 2 times", "Number"]),
+    "repeated names": ({"state_names": ("x", "x")}, ["`state_names`", "distinct", "'x' occurs 2 times", "by a number"]),
 }
 
 
@@ -137,7 +137,7 @@ def test_a_string_is_refused_as_a_list_of_names():
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ([(0, 0)], ["`layout`", "2 places, one a state, but holds 1", "Write None"]),
+        ([(0, 0)], ["`layout`", "2 places, one for each state, but holds 1", "Write None"]),
         (7, ["2 places", "holds 0"]),
         ([None, None], ["must place a state", "Pass None instead"]),
         ([(0, 0), (0, -1)], ["`layout[1]` (state 'away')", "two whole numbers from 0", "is (0, -1)", "Count both"]),
@@ -146,8 +146,20 @@ def test_a_string_is_refused_as_a_list_of_names():
         ([(0, 0, 0), None], ["`layout[0]`", "(0, 0, 0)"]),
         (["(0, 0)", None], ["`layout[0]`", "'(0, 0)'"]),
         ([5, None], ["`layout[0]`", "is 5"]),
-        ([(1, 2), (1, 2)], ["`layout[0]` (state 'home')", "a cell of its own", "(1, 2)", "of state 1", "side by side"]),
-        ([(0, 0), (0, 2000)], ["at most 1000 cells a state", "1 rows and 2001 columns for 2 states", "without gaps"]),
+        (
+            [(1, 2), (1, 2)],
+            [
+                "`layout[0]` (state 'home')",
+                "must differ from the cells of other states",
+                "(1, 2)",
+                "of state 1",
+                "side by side",
+            ],
+        ),
+        (
+            [(0, 0), (0, 2000)],
+            ["at most 1000 cells for each state", "1 rows and 2001 columns for 2 states", "without gaps"],
+        ),
     ],
 )
 def test_a_layout_is_a_cell_for_each_state_or_none(value, words):

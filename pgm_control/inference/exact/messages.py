@@ -24,7 +24,7 @@ from .recursion import backward
 
 
 class Messages(NamedTuple):
-    """Soft values, in reward units, and the log-probabilities that attain them."""
+    """Soft values, in reward units, and the optimal log-probabilities of start, policy, dynamics and survival."""
 
     q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]

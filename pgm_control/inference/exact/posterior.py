@@ -66,7 +66,7 @@ class Posterior:
         The tables are rounded, not recomputed.
 
         Raises:
-            InvalidArgument: naming the argument.
+            InvalidArgument: if an argument is invalid; the message names it.
         """
         place = place_of(self.q, device, dtype)
         if place == Place.of(self.q):
@@ -76,7 +76,7 @@ class Posterior:
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
-        """The start, q(s_0), as probabilities."""
+        """The start distribution, q(s_0), as probabilities."""
         return self.factors.initial
 
     @property
@@ -94,7 +94,7 @@ class Posterior:
         """The optimum of $J_β$, in nats.
 
         Raises:
-            InvalidArgument: at temperature 0, where a nat is worth nothing; read `value` instead.
+            InvalidArgument: at temperature 0, because rewards cannot be converted to nats there; use `value`.
         """
         if self.model.temperature == 0:
             raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")

@@ -82,7 +82,7 @@ def soft_values(
         `SoftValues`, on the device and in the dtype of the model.
 
     Raises:
-        InvalidArgument: naming the argument, if a shape does not fit, or a temperature is not positive.
+        InvalidArgument: if a shape does not fit, or a temperature is not positive; the message names the argument.
 
     References:
         [levine2018], [ziebart2010], [howard1972]

@@ -101,7 +101,7 @@ def average_reward(
         An `AverageReward`. The bounds converge to one number if all states reach one another under the policy.
 
     Raises:
-        InvalidArgument: naming the argument and the remedy.
+        InvalidArgument: if an argument is invalid; the message names it and the remedy.
 
     References:
         [schweitzer1971], [odoni1969], [puterman1994]

@@ -89,7 +89,7 @@ class Bellman:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
-        """End the threads."""
+        """Stop the worker threads, if there are any."""
         if self._pool is not None:
             self._pool.shutdown()
 

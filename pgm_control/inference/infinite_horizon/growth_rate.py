@@ -76,7 +76,7 @@ def growth_rate(
         A `GrowthRate`, in nats per step.
 
     Raises:
-        InvalidArgument: naming the argument and the remedy.
+        InvalidArgument: if an argument is invalid; the message names it and the remedy.
 
     References:
         [todorov2007], [wielandt1950]

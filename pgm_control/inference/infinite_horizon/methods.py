@@ -64,7 +64,7 @@ class Jacobi:
     """Plain value iteration: every state is updated from the values of the last sweep."""
 
     def __init__(self, bellman: Bellman, state: State) -> None:
-        """Start from state["v"]."""
+        """Store the Bellman operator, and start from the value state["v"]."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         self._other = torch.empty_like(self.v)
         self._relative = bellman.tables.slack > 1e-12  # rows sum to 1 only to float32 precision
@@ -91,7 +91,7 @@ class GaussSeidel:
     """Sweeps in place in alternating directions, then one that can be certified."""
 
     def __init__(self, bellman: Bellman, state: State) -> None:
-        """Start from state["v"]."""
+        """Store the Bellman operator, and start from the value state["v"]."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         self._other = torch.empty_like(self.v)
 
@@ -133,7 +133,7 @@ class ModifiedPolicyIteration:
     """
 
     def __init__(self, bellman: Bellman, state: State) -> None:
-        """Start from state["v"]."""
+        """Store the Bellman operator, and start from the value state["v"]."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         self._other = torch.empty_like(self.v)
         self._soft = bellman.temperature > 0

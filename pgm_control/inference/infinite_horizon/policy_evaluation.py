@@ -78,7 +78,7 @@ def policy_evaluation(
         A `PolicyValue`.
 
     Raises:
-        InvalidArgument: naming the argument and the remedy.
+        InvalidArgument: if an argument is invalid; the message names it and the remedy.
 
     References:
         [geist2019]
@@ -168,7 +168,7 @@ def stationary_distribution(
         A `StationaryDistribution`.
 
     Raises:
-        InvalidArgument: naming the argument and the remedy.
+        InvalidArgument: if an argument is invalid; the message names it and the remedy.
 
     References:
         [puterman1994]

@@ -51,7 +51,7 @@ class InfiniteHorizonProblem:
             discount: γ; default: the discount of the model's problem.
 
         Raises:
-            InvalidArgument: naming the argument and the remedy.
+            InvalidArgument: if an argument is invalid; the message names it and the remedy.
         """
         require_model(model)
         mdp, temperature = model.mdp, model.temperature
@@ -94,7 +94,7 @@ class InfiniteHorizonProblem:
         """The initial values, with 0 in place of None or −inf.
 
         Raises:
-            InvalidArgument: naming the argument, if it is not one number per state.
+            InvalidArgument: if an argument is not one number per state; the message names it.
         """
         kind = Kind(torch.float64, self.mdp.probability.device)
         if value is None:
@@ -140,7 +140,7 @@ def limits(tolerance: Any, max_sweeps: Any) -> tuple[float, int]:
     """The tolerance (positive) and the maximum number of sweeps (at least 1), as Python numbers.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
     """
     remedy = "The rounding error is about 1e-14 of the largest value, divided by 1 − discount."
     return positive("tolerance", tolerance, remedy=remedy), whole("max_sweeps", max_sweeps)

@@ -31,7 +31,7 @@ def _expected(v: Tensor, tables: SweepTables, discount: float, b: int, n: int) -
 
 
 def _equivalent(v: Tensor, tables: SweepTables, numbers: SweepNumbers, b: int, n: int) -> Tensor:
-    """L_β[r + γ v(s')] for a block of n states that starts at b, with scale = β/τ."""
+    """The certainty equivalent L_β[r + γ v(s')] for each action in the n states from b on; `numbers` hold β/τ."""
     p, successor, reward, pay, rows, width, longest, prior = tables
     discount, _, scale = numbers
     actions = prior.shape[1]
@@ -60,7 +60,7 @@ def sweep(
     block: int,
     backwards: bool,
 ) -> tuple[float, float, bool]:
-    """The result of `kernels.infinite_horizon.sweep`; here the probabilities may also be a dense matrix (S A, S)."""
+    """As `kernels.infinite_horizon.sweep`; here the probabilities may also be a dense matrix (S A, S)."""
     v, out, q_out, choice = values
     discount, temperature, scale = numbers
     prior, policy = tables.prior, fixed.policy
@@ -99,7 +99,7 @@ def _settle(value: Tensor, v: Tensor, out: Tensor) -> tuple[float, float, bool]:
 def follow(
     tables: SweepTables, discount: float, values: SweepValues, first: int, last: int
 ) -> tuple[float, float, bool]:
-    """The result of `kernels.infinite_horizon.follow`; here the probabilities may also be a dense matrix."""
+    """As `kernels.infinite_horizon.follow`; here the probabilities may also be a dense matrix."""
     p, successor, _, pay, rows, width, _, _ = tables
     v, out, _, choice = values
     actions = pay.shape[1]

@@ -130,7 +130,7 @@ def value_iteration(
         A `ValueIteration`. Ctrl-C ends the run after the current iteration and returns the result so far.
 
     Raises:
-        InvalidArgument: naming the argument and the remedy.
+        InvalidArgument: if an argument is invalid; the message names it and the remedy.
         InvalidCheckpoint: if `resume` cannot be read or belongs to another problem or method.
 
     References:

@@ -47,7 +47,7 @@ def log_weights(
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
-        InvalidArgument: at temperature 0, or naming the argument.
+        InvalidArgument: at temperature 0, or if an argument is invalid; the message names it.
         InvalidGuide: if the guide does not sample the sites of the model, or has no density.
 
     References:

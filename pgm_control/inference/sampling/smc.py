@@ -65,7 +65,7 @@ class SMC:
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: naming the argument, or if every particle has weight 0.
+            InvalidArgument: if an argument is invalid, which the message names, or if every particle has weight 0.
         """
         generator = generator_of(seed, self.log_weights.device)
         if self.log_evidence == -math.inf:
@@ -142,7 +142,7 @@ def smc(
             None means 0 everywhere.
 
     Raises:
-        InvalidArgument: naming the argument, or at temperature 0.
+        InvalidArgument: if an argument is invalid, which the message names, or at temperature 0.
 
     References:
         [doucet2001], [kitagawa1996], [piche2019]
@@ -198,8 +198,9 @@ def conditional_smc(
             transition.survives
         ):
             raise InvalidArgument(
-                f"`reference` must follow its outcomes, but that of step {transition.t} does not lead to state "
-                f"{int(reference.states[0, transition.t + 1])}. Take one from a run of smc(model, guide, …)."
+                f"The states of `reference` must agree with its outcomes, but the outcome at step {transition.t} "
+                f"does not lead to state {int(reference.states[0, transition.t + 1])}. Take one from a run of "
+                "smc(model, guide, …)."
             )
     found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead, reference)
     return _only(model, found)

@@ -19,7 +19,7 @@ from ...trajectories.blocks import MarkovModel
 from .parameters import check_of_state, load_state, parameters_of, state_of
 
 _KIND = "fit"
-_REMEDY = "Fit afresh without `resume`."
+_REMEDY = "Start a new fit without `resume`."
 
 
 @final
@@ -69,7 +69,7 @@ class Checkpoint:
         """Check that the checkpoint belongs to this fit, and its tensors to this guide and optimiser.
 
         Raises:
-            InvalidCheckpoint: naming what differs.
+            InvalidCheckpoint: if the checkpoint does not fit; the message names what differs.
         """
         same = f"Build the same model, guide, loss and optimiser, with the same method. {_REMEDY}"
         require_same(where, self.description, description, same)

@@ -44,7 +44,7 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
 
     and $J_\beta = \sum_s q(s_0)\,(W_0 - \tfrac1{\beta_0} \log q(s_0)/p(s_0))$. If survival is free, its KL from γ is
     charged too. Each factor of an event is charged at its own price. A block with β = 0 must be the model's, and is not
-    charged. $J_\beta$ is differentiable in the blocks. An outcome of probability zero contributes nothing, whatever its
+    charged. $J_\beta$ is differentiable in the blocks. An outcome of probability zero contributes nothing, for any
     reward.
 
     References:

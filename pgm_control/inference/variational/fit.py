@@ -163,7 +163,7 @@ def fit(
             global generators; with an integer or a generator they are seeded during the fit and restored afterwards.
         progress: called after every step, e.g. `PrintEvery(100)`.
         callbacks: called after every step with a `FitStep`; one that returns True stops the fit.
-        checkpoint: a path, written every `checkpoint_every` steps and when the fit ends, for whatever reason.
+        checkpoint: a path, written every `checkpoint_every` steps and when the fit ends, for any reason.
         checkpoint_every: the number of steps between checkpoints.
         resume: a fit, or the path of its checkpoint, to continue as if it had never stopped.
 
@@ -171,7 +171,7 @@ def fit(
         A `Fit`. Ctrl-C ends the fit after the current step and returns the result so far.
 
     Raises:
-        InvalidArgument: naming the argument.
+        InvalidArgument: if an argument is invalid; the message names it.
         InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
     """
     _check_pair(model, guide, loss, optim)
@@ -261,7 +261,8 @@ def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: P
     except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
         before.restore(guide, None)
         raise InvalidCheckpoint(
-            f"`resume` does not fit this guide: with its parameters {problem} Fit afresh without `resume`."
+            f"`resume` does not fit this guide. The error with its parameters is: {problem} Start a new fit "
+            "without `resume`."
         ) from problem
     past.restore(guide, optim)
 

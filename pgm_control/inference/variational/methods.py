@@ -40,7 +40,7 @@ class Method:
 
 
 def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
-    """A step of `pyro.infer.SVI`; its ELBO is an estimate if the loss samples.
+    """Fitting by steps of `pyro.infer.SVI`; the ELBO is a Monte Carlo estimate if the loss is computed from samples.
 
     Raises:
         InvalidArgument: if the guide has no parameters.

@@ -55,7 +55,7 @@ def parameters_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
 
 
 def state_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
-    """The state for `load_state`: a module's parameters and buffers, or the unconstrained tensors in Pyro's store."""
+    """The state for `load_state`: parameters and buffers of a module, or the unconstrained tensors in the store."""
     return dict(guide.state_dict()) if isinstance(guide, torch.nn.Module) else parameters_of(guide)
 
 

@@ -1,4 +1,4 @@
-"""Rényi bounds of the evidence: optimism for a clamped guide, without dynamics of its own.
+"""Rényi bounds of the evidence: optimism for a clamped guide, whose dynamics are those of the model.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -46,7 +46,9 @@ def renyi_bound(model: MarkovModel, guide: HasBlocks, order: float) -> float:
 
 
 def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]:
-    r"""`renyi_bound`, differentiable in the blocks, by a backward recursion.
+    r"""Return the bound of `renyi_bound` as a tensor, differentiable in the blocks; α is `order`.
+
+    It is computed by a backward recursion:
 
     $$W_t(s) = \frac1\beta \log \sum_{a,k} \pi_t\, q_t(k)
         \exp \beta\Bigl(\tfrac r\tau - \log\tfrac{\pi_t}\rho - \log\tfrac{q_t(k)}{p(k)} + W_{t+1}(s')\Bigr),

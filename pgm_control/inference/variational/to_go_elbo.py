@@ -47,7 +47,7 @@ class ToGoELBO(ELBO):
     gradient of the log-density that contains it.
 
     The baseline b is fitted together with the guide; its loss is the mean square of $G_t - b(s_t)$ over the steps that
-    were taken, in nats². If `infer["truncated"]` of `state_t` says that an episode was truncated there, b stands for
+    were taken, in nats². If `infer["truncated"]` of `state_t` says that an episode was truncated there, b replaces
     the rest of the return, so the gradient is only as good as b is there. Without a baseline the episode is treated as
     ended, and the objective has a finite horizon. `loss` returns the value of the episodes without this correction.
 
@@ -94,13 +94,13 @@ class ToGoELBO(ELBO):
     def differentiable_loss(
         self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Float[Tensor, ""]:
-        """Minus the estimate of the ELBO, in nats, with the gradients of guide, model and baseline."""
+        """Return minus an estimate of the ELBO, in nats, differentiable in guide, model and baseline."""
         announce_parameters(self._named)  # by a name that no parameter of the guide has
         losses = [self._differentiable(*pair) for pair in self._get_traces(model, guide, args, kwargs)]
         return torch.stack(losses).sum() / self.num_particles
 
     def loss_and_grads(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
-        """Minus the estimate of the ELBO, in nats; adds the gradients to the parameters."""
+        """Return minus an estimate of the ELBO, in nats, and add its gradients to the `.grad` of the parameters."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
         warn_if_nan(loss, "loss")
         if loss.requires_grad:
@@ -191,8 +191,8 @@ def _steps(model_trace: Trace, guide_trace: Trace) -> list[_Site]:
     if order != list(guide):
         other = next((here for here, there in zip(guide, [*order, None], strict=False) if here != there), None)
         raise InvalidGuide(
-            f"The guide must sample the model's sites in the model's order, but {other!r} stands elsewhere or is not "
-            "in the model. A choice is weighed by the sites after it."
+            f"The guide must sample the model's sites in the model's order, but {other!r} is at another position or "
+            "not in the model. Use one order in both: the gradient of a choice depends on the sites after it."
         )
     steps = [_site(name, site, guide.get(name)) for name, site in model.items()]
     shapes = {step.gain.shape: step.name for step in steps}

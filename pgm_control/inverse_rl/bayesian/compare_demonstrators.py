@@ -65,7 +65,7 @@ class DemonstratorComparison:
         return html_grid(_HEAD, self._rows())
 
     def __repr__(self) -> str:
-        """The table."""
+        """The comparison as a table for a terminal."""
         return str(self)
 
 

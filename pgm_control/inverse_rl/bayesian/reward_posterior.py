@@ -101,7 +101,7 @@ class RewardPosterior:
 
     @property
     def optimism(self) -> Float[Tensor, " draw"]:
-        """Draws of β."""
+        """The posterior draws of the demonstrator's optimism β."""
         return self.samples["optimism"].flatten()
 
     @property
@@ -206,7 +206,7 @@ class RewardPosterior:
         return f"{html_grid(_HEAD, self._rows())}<p>{notes}</p>"
 
     def __repr__(self) -> str:
-        """The table."""
+        """The posterior as a table for a terminal."""
         return str(self)
 
 
@@ -254,7 +254,7 @@ def reward_posterior(
         progress: called with the step and its acceptance probability; "laplace" does not call it.
 
     Raises:
-        InvalidArgument: naming the argument; or if Laplace finds no peak.
+        InvalidArgument: if an argument is invalid, which the message names, or if Laplace finds no peak.
 
     References:
         [ramachandran2007], [delmoral2006], [hoffman2014]

@@ -61,7 +61,7 @@ class CertaintyEquivalentLoss(torch.nn.Module):
     seen: Tensor
 
     def __init__(self, temperature: float, optimism: float = 0.0, cap: float = 5.0, rate: float = 0.01) -> None:
-        """Start without samples.
+        """Define the loss; its running maximum m and its counts start at zero.
 
         Raises:
             InvalidArgument: if a number is out of range.

@@ -50,7 +50,7 @@ class SoftPolicyLoss:
     def taken(
         self, critics: Network, features: Float[Tensor, "batch feature"], action: Num[Tensor, "batch ..."]
     ) -> Float[Tensor, "copies batch"]:
-        """The Q-values of the given actions, in reward units, with gradients to the critics."""
+        """The Q-values of the given actions, in reward units, differentiable in the critics."""
         if self._is_discrete:
             return critics(features).gather(-1, action.expand(critics.copies, -1)[..., None])[..., 0]
         return critics(torch.cat((features, action), -1)).squeeze(-1)
@@ -58,7 +58,7 @@ class SoftPolicyLoss:
     def __call__(
         self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
     ) -> tuple[Float[Tensor, " batch"], Float[Tensor, ""]]:
-        """The loss −V̂, in reward units, with gradients to the policy alone, and the policy's mean entropy, in nats."""
+        """The loss −V̂, in reward units, differentiable in the policy only, and the policy's mean entropy, in nats."""
         if self._is_discrete:
             log_policy, log_prior = self._actor(features), self._prior.log_probabilities(features)
             with torch.no_grad():
@@ -72,7 +72,7 @@ class SoftPolicyLoss:
 
 
 class _Shortfall(torch.autograd.Function):
-    r"""$\tau \log \pi / \rho - \min_i Q_i$ with explicit gradients."""
+    r"""An autograd function that computes $\tau \log \pi / \rho - \min_i Q_i$, with explicit gradients."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, log_ratio: Tensor, temperature: Tensor | float) -> Tensor:

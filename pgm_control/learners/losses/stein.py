@@ -83,7 +83,7 @@ def stein_loss(
     not vanish at the boundary, where particles would have to be held.
 
     Args:
-        u: the particles of the sampler, with gradients to its parameters.
+        u: the particles of the sampler, differentiable in its parameters.
         log_density: $\log p_a$ of actions in $(-1, 1)^d$, in nats, up to a constant: $Q(s, a) / \tau + \log \rho(a|s)$.
 
     References:

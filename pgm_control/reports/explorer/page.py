@@ -125,6 +125,6 @@ def _filled(data: dict[str, Any]) -> str:
 
 
 def _json(data: dict[str, Any]) -> str:
-    """Return JSON that cannot end the HTML element around it, whatever characters a name contains."""
+    """Return JSON that cannot end the HTML element around it, even if a name contains special characters."""
     plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -465,7 +465,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
         ),
         (
             lambda: conditional_smc(MODEL, MODEL, REFERENCE._replace(states=(REFERENCE.states + 1) % 3), 2),
-            "must follow its outcomes.*Take one from a run of smc",
+            "must agree with its outcomes.*Take one from a run of smc",
         ),
         (
             lambda: conditional_smc(ALL_FORBIDDEN, ALL_FORBIDDEN, ALL_FORBIDDEN_PATH, 2),
