@@ -554,7 +554,7 @@ def test_a_guide_of_another_module_is_checked_and_fitted(outside):
     found = bench(["risky_path", "lottery"], guides, num_seeds=1, num_steps=400, folder=outside)
     assert sys.path == before
     by_name: dict[Any, Any] = {(row.model, row.guide): row for row in found.rows}
-    assert found.guides["outside_guides:Stationary"] == "One policy for all times."
+    assert found.guides["outside_guides:Stationary"] == "One policy for all time steps."
     one, best = by_name["lottery", "outside_guides:Stationary"], by_name["lottery", "clamped"]
     assert one.elbo == pytest.approx(best.elbo, abs=1e-3), "with one step there is but one time"
     one, best = by_name["risky_path", "outside_guides:Stationary"], by_name["risky_path", "clamped"]

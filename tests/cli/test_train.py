@@ -317,7 +317,7 @@ def test_play_writes_an_animation(capsys, tmp_path):
     run(capsys, *PLAIN, "--total-steps", "20", "--out", "y")
     status, _, err = run(capsys, "play", "y", "--num-episodes", "1", "--gif", "y.gif")
     assert status == 2
-    assert "`gif` is for environments that draw pictures, but test/Noisy-v0 does not" in err
+    assert "`gif` is for environments that render images, but test/Noisy-v0 does not" in err
 
 
 def test_an_animation_without_pillow_names_the_extra(monkeypatch):

@@ -572,7 +572,7 @@ def test_an_environment_that_cannot_be_restored_is_reported(tmp_path):
     learner = SAC(Unsteady, **TINY)
     learner.learn(18)
     learner.save(tmp_path / "one.pt")
-    with pytest.raises(InvalidCheckpoint, match=r"does not come back.*random beyond its own np_random"):
+    with pytest.raises(InvalidCheckpoint, match=r"cannot be restored.*random beyond its own np_random"):
         SAC.load(tmp_path / "one.pt", env=Unsteady)
 
 

@@ -279,7 +279,7 @@ def test_a_loaded_learner_continues_bit_for_bit(box, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"temperature": 0.0}, "`temperature` must be a positive number.*SAC has"),
+        ({"temperature": 0.0}, "`temperature` must be a positive number.*SAC can"),
         ({"temperature": float("inf")}, "`temperature` must be a positive number.*but is inf"),
         ({"discount": 1.5}, "`discount` must be a probability"),
         ({"num_updates": 0}, "`num_updates` must be a whole number, at least 1"),

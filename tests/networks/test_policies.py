@@ -232,7 +232,7 @@ def test_invalid_policies_are_refused():
         InvalidArgument, match=r'"gaussian", for a box "flow", .*but is \'flow\' for Discrete.*Leave it'
     ):
         policy_of("flow", 2, CHOICES, (8,), choices)
-    with pytest.raises(InvalidArgument, match=r"a method act.*but made a Linear\. Write the class as BoxPolicy"):
+    with pytest.raises(InvalidArgument, match=r"a method act.*but made a Linear\. Write the class like BoxPolicy"):
         policy_of(lambda *_: nn.Linear(2, 2), 2, BOX, (8,), box)
     with pytest.raises(InvalidArgument, match=r"`hidden` must have at least one layer.*Take \(64, 64\)"):
         policy_of("flow", 2, BOX, (), box)

@@ -340,7 +340,9 @@ def test_meaningful_infinities_are_restored(tmp_path):
     written(tmp_path / "fit.pt", spoilt)
     guide = FreeGuide(model)
     before = copy.deepcopy(guide.state_dict())
-    with pytest.raises(InvalidCheckpoint, match="with its parameters `log_policy` of the guide must hold normalised"):
+    with pytest.raises(
+        InvalidCheckpoint, match="with its parameters is: `log_policy` of the guide must hold normalised"
+    ):
         fit(model, guide, method="natural_gradient", resume=tmp_path / "fit.pt")
     assert all(torch.equal(value, before[name]) for name, value in guide.state_dict().items())
 
@@ -595,7 +597,7 @@ def test_files_of_other_versions_are_refused_by_name(tmp_path):
         content = opened(path)
         earlier = {**content["tensors"], "json": {"format": 1, **content["json"]["facts"]}}
         written(path, earlier)
-        with pytest.raises(InvalidCheckpoint, match=r"was written by an earlier version, whose .*(afresh|anew)"):
+        with pytest.raises(InvalidCheckpoint, match=r"was written by an earlier version, whose .*(again|a new)"):
             load(path)
         for version in (1, 3, "x", None):
             written(path, set_to(content, ("json", "format"), version))

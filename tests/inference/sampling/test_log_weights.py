@@ -233,8 +233,16 @@ def talkative():
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (lambda: log_weights(MODEL, MODEL, 0), InvalidArgument, "`n` must be a whole number, at least 1, but is 0"),
-        (lambda: log_weights(MODEL, incomplete, 0), InvalidArgument, "`n` must be a whole number, at least 1"),
+        (
+            lambda: log_weights(MODEL, MODEL, 0),
+            InvalidArgument,
+            "`num_samples` must be a whole number, at least 1, but is 0",
+        ),
+        (
+            lambda: log_weights(MODEL, incomplete, 0),
+            InvalidArgument,
+            "`num_samples` must be a whole number, at least 1",
+        ),
         (lambda: log_weights(MODEL, incomplete, 3), InvalidGuide, "`action_0` is missing.*check_guide says more"),
         (lambda: log_weights(MODEL, talkative, 3), InvalidGuide, "`mood` is extra"),
         (lambda: log_weights(TabularModel(gamble(), 0.0), MODEL, 3), InvalidArgument, "positive temperature"),

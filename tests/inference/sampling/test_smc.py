@@ -473,7 +473,7 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
         ),
         (lambda: ImportanceGuide(MODEL, lambda: None, 2), "`guide` must propose one step at a time"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`num_samples` must be a whole number, at least 2"),
-        (lambda: ImportanceGuide(MODEL, MODEL, 2).sample(0), "`n` must be a whole number, at least 1"),
+        (lambda: ImportanceGuide(MODEL, MODEL, 2).sample(0), "`num_samples` must be a whole number, at least 1"),
     ],
 )
 def test_errors_name_the_argument_and_the_remedy(wrong, message):

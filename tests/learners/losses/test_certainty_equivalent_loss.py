@@ -269,7 +269,7 @@ def test_critics_learn_the_same_together_and_alone():
         ({"temperature": -1.0}, "`temperature` must be positive"),
         (
             {"temperature": 1.0, "optimism": math.nan},
-            "`optimism` must be a finite number, but is nan. Samples of a live environment are charged at one β",
+            "`optimism` must be a finite number, but is nan. Samples of an environment have one β",
         ),
         ({"temperature": 1.0, "cap": 0.0}, "`cap` must be positive"),
         ({"temperature": 1.0, "rate": 1.5}, "`rate` must be from 0 to 1"),
