@@ -16,7 +16,7 @@ Sources:
 """
 
 import abc
-from typing import Any, NoReturn, Self, final
+from typing import Any, NoReturn, final
 
 import pyro
 import torch
@@ -67,7 +67,7 @@ class ImprovedGuide(abc.ABC):
         self.guide = guide
         self.num_particles = require_particles(num_particles)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "ImprovedGuide":
         """Move the model and the guide that is improved to another device or floating dtype, and return this guide.
 
         A guide that is a torch module is moved in place, by its own `to`.

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Self
+from typing import Any
 
 import pyro
 import torch
@@ -33,7 +33,7 @@ class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         super().__init__()
         self.model = model
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
         """Move the guide and its model; torch calls this for `to` and every other method that moves a module."""
         old = self.model
         like = fn(old.mdp.initial)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -79,7 +79,7 @@ class SimulatedGuide(torch.nn.Module):
         """The model whose sites this guide samples."""
         return self._model[0]
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SimulatedGuide":
         """Move the guide and, in place, its model; torch calls this for every method that moves a module."""
         for parameter in self.parameters():
             like = fn(parameter.detach().flatten()[:0])

@@ -8,7 +8,7 @@ Sources:
 import math
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import pyro
@@ -127,7 +127,7 @@ class SimulatorModel:
         self.returns, self.lengths = np.zeros(self.num_envs), np.zeros(self.num_envs, np.int64)
         self._made: dict[int, list[weakref.ref[Tensor]]] = {}
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "SimulatorModel":
         """Put all tensors sampled from now on onto another device, or into another floating dtype.
 
         The environment is stepped as before. The model is changed in place, as torch modules are.

@@ -25,8 +25,10 @@ def fresh_world():
     assert not dict(pyro.get_param_store()), "the library must leave Pyro's global parameter store empty"
 
 
-def pytest_collection_modifyitems(items):
-    """Mark the tests that open a browser as slow."""
+def pytest_collection_modifyitems(config, items):
+    """Mark the tests that open a browser as slow; skip wrong types where annotations are checked."""
     for item in items:
         if "open_page" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+        if config.getoption("jaxtyping_packages") and item.get_closest_marker("wrong_types"):
+            item.add_marker(pytest.mark.skip(reason="a checker of annotations would refuse the wrong types first"))

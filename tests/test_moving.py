@@ -44,8 +44,8 @@ PROBLEMS = {
     "ensemble": lambda: Ensemble([random_mdp(1), random_mdp(2)], [0.3, 0.7]),
     "partial": lambda: tiger(horizon=3),
     "memories": lambda: remember(tiger(horizon=3), 2),
-    "model": lambda: TabularModel(random_mdp(1), 0.7, [[0.2, 0.8], [1.0, 0.0], [0.5, 0.5]]),
-    "partially observed model": lambda: PartiallyObservedModel(tiger(horizon=3), 5.0, [0.25, 0.25, 0.5]),
+    "model": lambda: TabularModel(random_mdp(1), 0.7, np.array([[0.2, 0.8], [1.0, 0.0], [0.5, 0.5]])),
+    "partially observed model": lambda: PartiallyObservedModel(tiger(horizon=3), 5.0, np.array([0.25, 0.25, 0.5])),
     "posterior": lambda: infer(TabularModel(random_mdp(1, discount=0.8), 0.7), Optimism(1.0, 1.0, 1.0)),
     "blocks": lambda: TabularModel(random_mdp(1), 0.7).blocks(),
     "best of histories": lambda: history_optimum(PartiallyObservedModel(tiger(horizon=3), 5.0)),
@@ -108,6 +108,7 @@ def test_another_device(build):
     assert build().to("meta", torch.float32).to(dtype=torch.float32).to("meta") is not None
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("build", [*PROBLEMS.values(), lambda: ClampedGuide(PROBLEMS["model"]())])
 def test_arguments_are_refused_by_name(build):
     for dtype in (torch.int64, torch.float16, "float32"):

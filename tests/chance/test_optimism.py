@@ -131,6 +131,7 @@ def test_numbers_of_any_type_are_accepted():
         assert torch.equal(call(np.int64(1)), call(1.0))
 
 
+@pytest.mark.wrong_types
 def test_a_table_without_a_block_is_refused_with_the_block_named():
     with pytest.raises(InvalidArgument, match=r"write Optimism\(dynamics=table, initial=…\)"):
         infer(TabularModel(random_mdp(0)), torch.eye(3, 2))

@@ -70,7 +70,7 @@ def test_terminal_without_a_time_limit_in_infos_counts_as_terminated(lake):
         for each in (None, [{}, {"TimeLimit.truncated": True}])
     )
     assert from_episodes(mdp, [over]).ends.state.tolist() == [16]
-    with pytest.raises(InvalidArgument, match=r"from state 4 to state 5 under action . has probability 0"):
+    with pytest.raises(InvalidArgument, match=r"action . leads from state 4 to state 5, which has probability 0"):
         from_episodes(mdp, [cut])
 
 

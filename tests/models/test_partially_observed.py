@@ -56,6 +56,7 @@ def test_with_a_memory_it_is_a_tabular_model():
     )
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -94,6 +94,7 @@ def numbers(found):
     return found.detach().numpy().copy() if isinstance(found, torch.Tensor) else np.array(found)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("name", CALLS)
 def test_integers_and_generators_repeat_the_numbers_and_keep_the_global_state(name):
     call, before, legacy = CALLS[name], torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
@@ -120,6 +121,7 @@ def test_none_draws_from_the_global_generator_of_torch(name):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("name", [*CALLS, "compare", "check_model", "check_guide"])
 @pytest.mark.parametrize("seed", ["a", -1, True, 0.5, 2**63])
 def test_invalid_seeds_are_refused(name, seed):

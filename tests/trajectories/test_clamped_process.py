@@ -106,6 +106,7 @@ def test_a_guide_that_returns_the_process_is_fitted():
     assert guide.logit.dtype == guide.process().prior.log_policy.dtype == torch.float32
 
 
+@pytest.mark.wrong_types
 def test_it_requires_two_methods():
     with pytest.raises(TypeError, match=r"log_policy.*remember"):
         ClampedProcess(MODEL)  # pyright: ignore[reportAbstractUsage]

@@ -147,6 +147,7 @@ def test_guides_of_partially_observed_models_are_tabulated():
     assert tabulate(best.model, best).marginals().state[-1].sum() == pytest.approx(1.0)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("guide", "message"),
     [
@@ -166,6 +167,7 @@ def test_guides_that_tables_cannot_represent_are_refused_with_a_remedy(guide, me
         tabulate(MODEL, guide())
 
 
+@pytest.mark.wrong_types
 def test_errors_name_the_argument():
     with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
         tabulate(MDP, FreeGuide(MODEL))

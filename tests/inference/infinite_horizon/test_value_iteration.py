@@ -348,6 +348,7 @@ def test_a_result_has_its_model():
     assert (found.optimism, found.method) == (Optimism(0.3, 0.3), "anderson")
 
 
+@pytest.mark.wrong_types
 def test_an_mdp_instead_of_a_model_is_refused():
     with pytest.raises(InvalidArgument, match=r"`model` must be a tabular model, such as TabularModel\(mdp, temp"):
         InfiniteHorizonProblem.of(random_mdp(1), 0.0)  # pyright: ignore[reportArgumentType]
