@@ -63,7 +63,7 @@ def test_with_a_memory_it_is_a_tabular_model():
         ({"temperature": -1.0}, "`temperature` must be a number of reward units per nat, 0 or more, but is -1.0"),
         ({"temperature": float("nan")}, "`temperature` must be a number of reward units per nat"),
         ({"temperature": True}, "`temperature` must be a number of reward units per nat"),
-        ({"action_prior": np.ones(2) / 2}, r"`action_prior` must have shape \(3,\) \(one probability an action"),
+        ({"action_prior": np.ones(2) / 2}, r"`action_prior` must have shape \(3,\) \(one probability for each action"),
         ({"action_prior": np.array([0.5, 0.4, 0.0])}, "`action_prior` must sum to 1"),
     ],
 )
