@@ -426,7 +426,8 @@ def test_steps_callbacks_progress_and_ctrl_c(method):
         assert float(demonstrations.number * info.gradient) >= 0
 
     if method == "lbfgs":
-        assert ended()[0] is InverseStatus.no_progress  # the gradient is not exactly 0
+        # The gradient is not exactly 0. Whether the last digits stop improving first depends on the processor.
+        assert ended()[0] in (InverseStatus.no_progress, InverseStatus.out_of_steps)
     assert ended(num_steps=0) == (InverseStatus.out_of_steps, 1)
     assert ended(num_steps=3, callbacks=[look]) == (InverseStatus.out_of_steps, 4)
     assert shown == looked
