@@ -11,15 +11,12 @@ from .arguments import is_whole
 _BITS = 31  # of a drawn integer seed: environments may store theirs in 32 bits with a sign
 
 
-def generator_of(
-    seed: int | torch.Generator | None, device: torch.device | str = "cpu", *, name: str = "seed"
-) -> torch.Generator | None:
+def generator_of(seed: int | torch.Generator | None, device: torch.device | str = "cpu") -> torch.Generator | None:
     """The generator that an argument `seed` specifies.
 
     Args:
         seed: an integer makes a new generator; a generator is used as it is; None means torch's global generator.
         device: the device on which the random numbers are drawn.
-        name: the name of the argument, for the message.
 
     Returns:
         The value for the argument `generator` of torch's functions.
@@ -27,7 +24,7 @@ def generator_of(
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
     """
-    require_seed(seed, name=name)
+    require_seed(seed)
     if seed is None:
         return None
     where = torch.device(device).type
@@ -35,24 +32,23 @@ def generator_of(
         return torch.Generator(device).manual_seed(int(seed))
     if seed.device.type != where:
         raise InvalidArgument(
-            f"`{name}` must be a generator on {where}, where the numbers are drawn, but is one on {seed.device.type}. "
+            f"`seed` must be a generator on {where}, where the numbers are drawn, but is one on {seed.device.type}. "
             f"Pass torch.Generator({where!r}), or an integer."
         )
     return seed
 
 
-def integer_of(seed: int | torch.Generator | None, *, name: str = "seed") -> int:
+def integer_of(seed: int | torch.Generator | None) -> int:
     """An integer seed, for libraries that accept nothing else: Gymnasium, NumPy and Pyro.
 
     Args:
         seed: an integer is used as it is; otherwise one is drawn, from the generator or, for None, from torch's global
             generator.
-        name: the name of the argument, for the message.
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
     """
-    require_seed(seed, name=name)
+    require_seed(seed)
     if seed is None or isinstance(seed, torch.Generator):
         where = "cpu" if seed is None else seed.device
         return int(torch.randint(2**_BITS, (), generator=seed, device=where))
@@ -86,7 +82,7 @@ def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu
         yield
 
 
-def require_seed(seed: object, *, name: str = "seed") -> None:
+def require_seed(seed: object) -> None:
     """Require an integer from 0 to 2**63 − 1, of Python or numpy, a generator, or None.
 
     Raises:
@@ -95,6 +91,6 @@ def require_seed(seed: object, *, name: str = "seed") -> None:
     if seed is None or isinstance(seed, torch.Generator) or (is_whole(seed) and seed >= 0):
         return
     raise InvalidArgument(
-        f"`{name}` must be a whole number, at least 0 and below 2**63, a torch.Generator, or None, but is {seed!r}. "
+        f"`seed` must be a whole number, at least 0 and below 2**63, a torch.Generator, or None, but is {seed!r}. "
         "With None the numbers are drawn from torch's global generator, which torch.manual_seed seeds."
     )

@@ -1,8 +1,6 @@
 """Policies with a memory, in the model's own dynamics."""
 
-import abc
-
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..runtime.arguments import whole
@@ -81,21 +79,3 @@ class ClampedProcess(Process):
     ) -> Float[Tensor, " batch"]:
         """The survival probability of a step, the discount γ."""
         return self._world.survival(t, state, action, outcome, memory)
-
-    @abc.abstractmethod
-    def log_policy(
-        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch memory"]
-    ) -> Float[Tensor, "batch action"]:
-        """log π(a_t|h_t), in nats, normalised."""
-
-    @abc.abstractmethod
-    def remember(
-        self,
-        t: int,
-        state: Int[Tensor, " batch"],
-        action: Int[Tensor, " batch"],
-        outcome: Int[Tensor, " batch"],
-        survives: Bool[Tensor, " batch"],
-        memory: Float[Tensor, "batch memory"],
-    ) -> Float[Tensor, "batch memory"]:
-        """The memory after step t, computed from the step and the memory before it."""
