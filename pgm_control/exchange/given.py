@@ -9,6 +9,8 @@ from jaxtyping import Float
 
 from ..errors import InvalidProblem
 from ..problems import checks
+from ..runtime.arguments import shown
+from ..runtime.array_like import rounding
 
 _DOUBLE = checks.Kind(torch.float64, torch.device("cpu"))
 
@@ -59,7 +61,7 @@ def normalised(name: str, table: Float[np.ndarray, "..."], given: Any) -> Float[
 
 def slack_of(given: Any, many: int) -> float:
     """Return how far the sum of that many probabilities of an argument may be from one."""
-    return float(checks.slack(checks.rounding(given), many))
+    return float(checks.slack(rounding(given), many))
 
 
 def listed(name: str, value: Any, what: str) -> Sequence[Any]:
@@ -73,5 +75,5 @@ def listed(name: str, value: Any, what: str) -> Sequence[Any]:
     except TypeError:
         found = []
     if not found or isinstance(value, str | bytes | Mapping):
-        raise InvalidProblem(f"`{name}` must be a list of {what}, but is {checks.shown(value)}.")
+        raise InvalidProblem(f"`{name}` must be a list of {what}, but is {shown(value)}.")
     return found

@@ -12,6 +12,7 @@ from ..problems import checks
 from ..problems.mdp import TabularMDP
 from ..problems.partially_observed import PartiallyObservedMDP
 from ..runtime.arguments import positive
+from ..runtime.array_like import numbers
 from ..text.one_line import one_line
 from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
@@ -223,7 +224,7 @@ def _joint(
 
 def _array(name: str, value: Any, axes: Mapping[int, str], check: Callable[..., np.ndarray]) -> np.ndarray:
     """Return an array after its check, with a message of its own for arrays of pymdp that have other axes."""
-    shape = tuple(checks.numbers(name, value).shape)
+    shape = tuple(numbers(name, value).shape)
     if len(shape) not in axes:
         wanted = " or ".join(f"{count} axes ({called})" for count, called in axes.items())
         raise InvalidProblem(

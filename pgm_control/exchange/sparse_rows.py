@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from ..errors import InvalidProblem, MissingExtra
 from ..problems import checks
+from ..runtime.array_like import rounding
 from .given import numbers
 
 
@@ -59,7 +60,7 @@ def transitions_of(name: str, matrix: Any) -> Entries:
         raise InvalidProblem(
             f"`{name}[{empty}]` must sum to 1, but holds nothing but zeros. Every row is a distribution over states."
         )
-    off = np.flatnonzero(~(np.abs(total - 1) <= checks.slack(checks.rounding(given), lengths)))
+    off = np.flatnonzero(~(np.abs(total - 1) <= checks.slack(rounding(given), lengths)))
     if len(off):
         raise InvalidProblem(
             f"`{name}[{off[0]}]` must sum to 1, but sums to {total[off[0]]:.10g}. Divide by the sum, or correct "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InvalidProblem
 from ..runtime.arguments import shown, whole_number
-from ..runtime.array_like import ArrayLike
+from ..runtime.array_like import ArrayLike, real_array, rounding
 from ..runtime.zero_pages import zeros
 from . import checks
 from .mdp import TabularMDP
@@ -182,14 +182,14 @@ def _tables_of_rows(
                 f"`num_outcomes` must be at least the number of outcomes of any (state, action), but is {num_outcomes} "
                 f"and (state, action) {full} has more. Raise it."
             )
-        narrowest = max(narrowest, outcome[0], key=checks.rounding)
+        narrowest = max(narrowest, outcome[0], key=rounding)
         for table, given in zip(flat, outcome, strict=True):
             table[row * num_outcomes + place] = given[order]
     return _checked(found, narrowest)
 
 
 def _vector(name: str, value: Any) -> np.ndarray:
-    found = np.atleast_1d(checks.real_array(f"{name}` in `blocks", value, InvalidProblem))
+    found = np.atleast_1d(real_array(f"{name}` in `blocks", value, InvalidProblem))
     if found.ndim > 1:
         raise InvalidProblem(f"`{name}` in `blocks` must be a number or a vector, but has shape {found.shape}.")
     return found
