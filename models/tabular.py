@@ -83,7 +83,9 @@ class TabularModel:
         else:
             prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
             shape("action_prior", prior, rows, "one row a state, one probability an action")
-            self.action_prior = normalised("action_prior", prior, (mdp.state_names, mdp.action_names))
+            self.action_prior = normalised(
+                "action_prior", prior, (mdp.state_names, mdp.action_names), given=action_prior
+            )
 
     @property
     def problem(self) -> TabularMDP:

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..runtime.arguments import is_number
+from ..runtime.arguments import is_number, shown
+from ..runtime.array_like import numbers
 
 Number = float | Tensor
 Table = Float[Tensor, "..."] | Bool[Tensor, "..."] | Float[np.ndarray, "..."] | Bool[np.ndarray, "..."]
@@ -175,7 +176,7 @@ def broadcast(value: Number, shape: Sequence[int], block: str) -> Number:
 def _checked(name: str, value: Any) -> Number:
     """A float, or a table of floats that are not all equal; a mask becomes a table of 1 and 0."""
     if isinstance(value, Tensor | np.ndarray):
-        table = torch.as_tensor(value).detach()
+        table = numbers(f"optimism` of `{name}" if name else "optimism", value, InvalidArgument)
         table = table if table.dtype in (torch.float32, torch.float64) else table.double()
         if table.numel() and bool(table.isfinite().all()):
             first = table.flatten()[0]
@@ -185,7 +186,7 @@ def _checked(name: str, value: Any) -> Number:
         return float(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
-        f"but is {value!r}. 1 is free, 0 is clamped, negative is adversarial."
+        f"but is {value if isinstance(value, str) else shown(value)}. 1 is free, 0 is clamped, negative is adversarial."
     )
 
 

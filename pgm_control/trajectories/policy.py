@@ -35,7 +35,8 @@ class TabularPolicy:
 
         Args:
             probability: (state, action), or (time, state, action) with t = 0 … T−1. Rows must sum to one, within 1e-8
-                in float64. A floating tensor keeps its dtype; anything else becomes float64.
+                in float64 and within the rounding of a narrower dtype. A tensor of float32 or float64 keeps its dtype;
+                anything else becomes float64.
             seed: an integer, a generator, or None for torch's global generator. The random numbers of an integer differ
                 from those of an environment reset with the same seed: actions do not correlate with transitions.
 
@@ -44,7 +45,7 @@ class TabularPolicy:
                 remedy.
         """
         table = checks.table("probability", probability, _AXES, checks.kind(probability), InvalidArgument)
-        self.probability = checks.normalised("probability", table, (), InvalidArgument)
+        self.probability = checks.normalised("probability", table, (), InvalidArgument, given=probability)
         self._table = self.probability.cpu().numpy()
         if seed is None or isinstance(seed, torch.Generator):
             self._random = generator_of(seed)
