@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
 from pgm_control.errors import InvalidArgument
+from pgm_control.runtime.randomness import seeded
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
 from .markov import MarkovGuide
@@ -34,6 +35,7 @@ class NeuralGuide(MarkovGuide):
         features: Float[Tensor, "state feature"] | None = None,
         network: torch.nn.Module | None = None,
         hidden: Sequence[int] = (64, 64),
+        seed: int | torch.Generator | None = None,
     ) -> None:
         """Initialise at the action prior, or at the policy of the given network.
 
@@ -43,8 +45,8 @@ class NeuralGuide(MarkovGuide):
             network: any module from (…, D + 1), the features and t/T, to (…, A), logits in nats relative to the action
                 prior. It is moved to the dtype and the device of the model. Default: layers of tanh units, with a last
                 layer that starts at zero.
-            hidden: the number of units of each hidden layer. The weights are drawn from torch's global generator: seed
-                it to reproduce them.
+            hidden: the number of units of each hidden layer.
+            seed: an integer, a generator, or None for torch's global generator: for the weights of the default network.
 
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
@@ -57,7 +59,8 @@ class NeuralGuide(MarkovGuide):
         inputs = torch.cat((table.expand(mdp.horizon, *table.shape), time.expand(-1, mdp.num_states, 1)), -1)
         self.register_buffer("inputs", inputs, persistent=False)
         units = (inputs.shape[-1], *_checked_hidden(hidden), mdp.num_actions)
-        self.network = (_layers(units) if network is None else network).to(inputs)
+        with seeded(seed):
+            self.network = (_layers(units) if network is None else network).to(inputs)
         _check_output(self.network, inputs, mdp.num_actions)
 
     def blocks(self) -> Blocks:

@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, ClassVar, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from pyro.distributions import Categorical
-from pyro.distributions.torch_distribution import TorchDistributionMixin
+from pyro.distributions.torch_distribution import TorchDistribution, TorchDistributionMixin
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from pgm_control.environments.spaces import Actions, Observations
 from pgm_control.errors import InvalidArgument, InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.networks.mlp import Network
 from pgm_control.networks.squashed_gaussian import SquashedGaussian
+from pgm_control.runtime.randomness import seeded
 
+_ONE = torch.Size()  # a single sample
 _LEAST, _MOST = -5.0, 2.0  # bounds of log σ; beyond them floats cannot distinguish actions
 
 
@@ -55,7 +57,11 @@ class SimulatedGuide(torch.nn.Module):
     """
 
     def __init__(
-        self, model: SimulatedWorld, policy: torch.nn.Module | None = None, hidden: Sequence[int] = (64, 64)
+        self,
+        model: SimulatedWorld,
+        policy: torch.nn.Module | None = None,
+        hidden: Sequence[int] = (64, 64),
+        seed: int | torch.Generator | None = None,
     ) -> None:
         """Set the policy, or create one.
 
@@ -63,16 +69,22 @@ class SimulatedGuide(torch.nn.Module):
             model: the model whose sites this guide samples.
             policy: any module from (batch, features) to a Pyro distribution over a batch of actions: indices, or points
                 of [−1, 1]^d. Default: a `CategoricalPolicy` or a `SquashedGaussianPolicy`.
-            hidden: the number of units of each hidden layer of the default policy. Its weights are drawn from torch's
-                global generator.
+            hidden: the number of units of each hidden layer of the default policy.
+            seed: an integer, a generator, or None for torch's global generator: for the weights of the default policy.
 
         Raises:
-            InvalidArgument: if the model is not a simulator.
+            InvalidArgument: if the model is not a simulator, or the policy is not a module.
         """
         super().__init__()
         require_simulated(model)
+        if policy is not None and not isinstance(policy, torch.nn.Module):
+            raise InvalidArgument(
+                f"`policy` must be a torch.nn.Module, whose parameters are fitted, but is {shown(policy)}. Put it into "
+                "the `forward` of a module."
+            )
         self._model = [model]  # in a list, so that torch does not register it as a submodule
-        self.policy = default_policy(model, hidden) if policy is None else policy
+        with seeded(seed):
+            self.policy = default_policy(model, hidden) if policy is None else policy
 
     @property
     def model(self) -> SimulatedWorld:
@@ -105,7 +117,7 @@ class SimulatedGuide(torch.nn.Module):
                 f"shape {event}, but gives a {type(found).__name__} with {shapes[0]} and {shapes[1]}. Call "
                 ".to_event(1) on one that has its coordinates in the batch."
             )
-        return without_path(found)
+        return WithoutPath(found) if found.has_rsample else found
 
 
 def require_simulated(model: object) -> None:
@@ -122,15 +134,35 @@ def require_simulated(model: object) -> None:
         )
 
 
-def without_path(distribution: Distribution) -> Distribution:
-    """The distribution, with its innermost base marked so that samples carry no gradient."""
-    inner: Any = distribution
-    while isinstance(
-        getattr(type(inner), "has_rsample", None), property
-    ):  # Independent and transformed distributions ask their base
-        inner = inner.base_dist
-    inner.has_rsample = False
-    return distribution
+@final
+class WithoutPath(TorchDistribution):
+    """Any distribution, but its samples carry no gradient; expanding it keeps this property."""
+
+    has_rsample = False
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+
+    def __init__(self, base: Any) -> None:
+        """Wrap a distribution."""
+        self.base = base
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The support of the distribution."""
+        return self.base.support
+
+    def expand(self, batch_shape: Sequence[int], _instance: None = None) -> "WithoutPath":
+        """The same distribution, expanded to a larger batch."""
+        return WithoutPath(self.base.expand(torch.Size(batch_shape)))
+
+    def sample(self, sample_shape: Sequence[int] = _ONE) -> Tensor:
+        """Samples that are not differentiable."""
+        with torch.no_grad():
+            return self.base.sample(torch.Size(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log-density, in nats, differentiable in the parameters."""
+        return self.base.log_prob(value)
 
 
 def default_policy(model: SimulatedWorld, hidden: Sequence[int] = (64, 64)) -> torch.nn.Module:

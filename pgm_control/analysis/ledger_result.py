@@ -1,8 +1,6 @@
 """The result of `ledger`: arrays, a headline, tables and files."""
 
-import csv
 import html
-import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..runtime.files import write_whole
+from ..text.csv_table import csv_table
 from ..text.html import heading
 from ..text.tables import grid, html_grid
 from ..text.wording import action_label, amount, chance, reward_phrase, state_label
@@ -175,11 +174,7 @@ class Ledger:
         if suffix == ".json":
             content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         elif suffix == ".csv":
-            file = io.StringIO(newline="")
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("step", "state", "action", "block", "nats"))
-            writer.writerows(_entries(self))
-            content = file.getvalue()
+            content = csv_table(("step", "state", "action", "block", "nats"), _entries(self))
         else:
             raise InvalidArgument(
                 f"`path` must end in .json or .csv, but is {str(path)!r}. Take .json for everything, or .csv for a "

@@ -1,16 +1,15 @@
 """The result of a benchmark: a tidy table, a page in Markdown, and tables for a terminal and a notebook."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, final
 
 from ..runtime.files import write_whole
 from ..runtime.status import Status
 from ..runtime.versions import versions
+from ..text.csv_table import csv_table
 from ..text.html import counted
 from ..text.tables import grid, html_grid
 from .lines import Line, arrived, count, lines_of, median, number, seconds, spread, statuses, value
@@ -135,11 +134,7 @@ class Bench:
 
 def csv_of(rows: Sequence[BenchRow]) -> str:
     """Return one line per row, with a header; unknown values are empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(BenchRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
+    return csv_table([field.name for field in fields(BenchRow)], map(astuple, rows))
 
 
 def table_of(rows: Sequence[BenchRow]) -> str:

@@ -1,6 +1,5 @@
 """The command `pgm-control learn-reward`."""
 
-import csv
 import json
 import math
 import shlex
@@ -16,7 +15,9 @@ from ..errors import InvalidArgument, MissingExtra
 from ..inverse_rl import Demonstrations, DialDemonstrator, Inverse, InverseStatus, from_episodes, inverse
 from ..inverse_rl.demonstrators import NAMED, Demonstrator
 from ..plot import has_layout, recovered_reward, recovered_reward_maps
+from ..runtime.files import write_whole
 from ..runtime.progress import Progress
+from ..text.csv_table import csv_table
 from ..text.tables import grid
 from ..text.terminal import wrapped
 from ..text.wording import action_label, state_label
@@ -216,10 +217,7 @@ def _certificate(found: Inverse) -> str:
 
 
 def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]) -> None:
-    with (folder / "reward.csv").open("w", newline="", encoding="utf8") as file:
-        writer = csv.writer(file)
-        writer.writerow(_Row._fields)
-        writer.writerows(rows)
+    write_whole(folder / "reward.csv", csv_table(_Row._fields, rows).encode())
     numbers = {
         "command": _command(asked),
         "status": found.status.name,
@@ -231,7 +229,7 @@ def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]
         "seconds": found.seconds,
         "reward": [row._asdict() for row in rows],
     }
-    (folder / "reward.json").write_text(json.dumps(numbers, indent=1, ensure_ascii=False), encoding="utf8")
+    write_whole(folder / "reward.json", json.dumps(numbers, indent=1, ensure_ascii=False).encode())
 
 
 def _command(asked: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """The files of a training run: enough to resume it, to play its policy, and to inspect it."""
 
 import csv
-import io
 import json
 import platform
 import shlex
@@ -20,6 +19,7 @@ from ..learners.saved import REMEDY, check_of, made_again, require_arguments, re
 from ..runtime.checkpoint import read, write
 from ..runtime.checkpoint_checks import anything, either, fields, flag, mapping, nothing, number, require, text
 from ..runtime.files import write_whole
+from ..text.csv_table import csv_table
 
 _PACKAGES = ("pgm-control", "torch", "gymnasium", "numpy", "pyro-ppl")
 _COUNT = number(1, whole=True)
@@ -219,12 +219,8 @@ class RunFolder:
     def _write_csv(self, name: str, rows: Sequence[Mapping[str, float | int]]) -> None:
         """Write the columns of all rows, in the order in which they first appear."""
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        file = io.StringIO()
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        if columns:
-            writer.writeheader()
-        writer.writerows(rows)
-        write_whole(self.path / name, file.getvalue().encode())
+        content = csv_table(columns, [[row.get(column) for column in columns] for row in rows]) if columns else ""
+        write_whole(self.path / name, content.encode())
 
 
 def _short(value: float) -> float | int:

@@ -1,8 +1,11 @@
-"""Checkpoint files: tensors and JSON, loadable without running code, written completely or not at all."""
+"""Checkpoint files: tensors and JSON with a checksum, loadable without running code, written whole or not at all.
 
+A file is an archive of `torch.save` whose comment, at the end, is the SHA-256 digest of the archive without it.
+"""
+
+import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,8 @@ from ..errors import InvalidCheckpoint
 from .checkpoint_checks import Check, anything, fields, require
 from .files import write_whole
 
-FORMAT = 2
+FORMAT = 3
+_HEX = 64  # characters of a digest
 _SHOWN = 200  # the most characters of a value in a message
 
 
@@ -28,13 +32,14 @@ def write(path: str | Path, kind: str, tensors: Mapping[str, Any], facts: Mappin
     """
     description = json.dumps({"kind": kind, "format": FORMAT, "facts": facts})
     buffer = io.BytesIO()
-    checksums = torch.serialization.get_crc32_options()
-    torch.serialization.set_crc32_options(True)  # `read` compares them
-    try:
-        torch.save({"tensors": tensors, "json": description}, buffer)
-    finally:
-        torch.serialization.set_crc32_options(checksums)
-    write_whole(path, buffer.getvalue())
+    torch.save({"tensors": tensors, "json": description}, buffer)
+    write_whole(path, sealed(buffer.getvalue()))
+
+
+def sealed(archive: bytes) -> bytes:
+    """The archive with its digest as its comment, which other programs that read archives ignore."""
+    digest = hashlib.sha256(archive).hexdigest()
+    return b"".join((memoryview(archive)[:-2], _HEX.to_bytes(2, "little"), digest.encode()))
 
 
 def read(
@@ -50,14 +55,10 @@ def read(
         remedy: a sentence on what to do without this file.
 
     Raises:
-        InvalidCheckpoint: if there is no such file; the file is incomplete, or a bit of it has changed; it is of
-            another kind or format; or a check finds a problem.
+        InvalidCheckpoint: if there is no such file; the file is incomplete, or was changed after it was written; it
+            is of another kind or format; or a check finds a problem.
     """
     content, described = _loaded(path, kind, remedy)
-    if "kind" not in described and "format" in described:
-        raise InvalidCheckpoint(
-            f"{path} was written by an earlier version, whose files this version does not read. {remedy}"
-        )
     if described.get("kind") != kind:
         raise InvalidCheckpoint(
             f"{path} must hold a checkpoint of kind {kind!r}, but holds one of kind {described.get('kind')!r}. Load it "
@@ -95,20 +96,18 @@ def require_same(where: object, past: Mapping[str, Any], here: Mapping[str, Any]
 
 def _loaded(path: str | Path, kind: str, remedy: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The content of a file as torch loads it, and the content of its JSON entry."""
-    reason = ""
+    reason = "is incomplete, was changed after it was written, or was written by another program or version"
     try:
-        with open(path, "rb") as file:
-            # The file is an archive with a checksum of each entry, which torch writes but does not compare.
-            if zipfile.ZipFile(file).testzip() is None:
-                file.seek(0)
-                content = torch.load(file, weights_only=True, map_location="cpu")
-                described = json.loads(content.pop("json"))
-                if isinstance(content, dict) and isinstance(described, dict):
-                    return content, described
+        found = Path(path).read_bytes()
+        if sealed(found[: -2 - _HEX] + bytes(2)) == found:
+            content = torch.load(io.BytesIO(found), weights_only=True, map_location="cpu")
+            described = json.loads(content.pop("json"))
+            if isinstance(content, dict) and isinstance(described, dict):
+                return content, described
     except FileNotFoundError:
         raise InvalidCheckpoint(f"There is no checkpoint at {path}. {remedy}") from None
     except OSError as problem:
-        reason = f" ({problem.strerror})"
+        reason = f"cannot be read ({problem.strerror})"
     except Exception:
-        pass  # invalid bytes raise nearly any error, and torch's message advises to load without safety
-    raise InvalidCheckpoint(f"{path} is not a whole checkpoint of kind {kind!r}, or cannot be read{reason}. {remedy}")
+        pass  # a forged file raises nearly any error, and torch's message advises to load without safety
+    raise InvalidCheckpoint(f"{path} is not a whole checkpoint of kind {kind!r}: it {reason}. {remedy}")

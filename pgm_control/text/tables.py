@@ -1,8 +1,6 @@
 """Tables of text for a terminal, a notebook or a file."""
 
-import csv
 import html
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidArgument
 from ..runtime.files import write_whole
+from .csv_table import csv_table
 
 PADDED = "padding:.2em .6em"  # set in each cell, since some notebooks remove all padding
 
@@ -59,11 +58,7 @@ def save_records(path: str | Path, everything: Mapping[str, Any], records: Seque
     if suffix == ".json":
         text = json.dumps(everything, indent=2, ensure_ascii=False)
     elif suffix == ".csv":
-        file = io.StringIO()
-        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: "" if value is None else value for key, value in each.items()} for each in records)
-        text = file.getvalue()
+        text = csv_table(list(records[0]), [list(each.values()) for each in records])
     else:
         raise InvalidArgument(f"`path` must end in .json or .csv, but is {str(path)!r}. The suffix selects the format.")
     write_whole(path, (text.rstrip("\n") + "\n").encode())

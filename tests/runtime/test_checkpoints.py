@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import io
 import json
 import math
 import random
@@ -40,6 +41,7 @@ from pgm_control.cli.main import main
 from pgm_control.cli.run_folder import RunFolder
 from pgm_control.guides import DeterministicGuide, NeuralGuide
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
+from pgm_control.runtime.checkpoint import sealed
 
 TINY = {"hidden": (4,), "batch_size": 4, "learning_starts": 4, "capacity": 20, "seed": 5}
 UNSAFE = ("weights_only", "allow_pickle")
@@ -62,7 +64,10 @@ def opened(path):
 
 
 def written(path, content):
-    torch.save({**content, **({"json": json.dumps(content["json"])} if "json" in content else {})}, path)
+    """Write any content as the library would, with a checksum that fits."""
+    archive = io.BytesIO()
+    torch.save({**content, **({"json": json.dumps(content["json"])} if "json" in content else {})}, archive)
+    path.write_bytes(sealed(archive.getvalue()))
 
 
 def places(content, at=()):
@@ -547,32 +552,27 @@ def written_by_all(folder):
     }
 
 
-def equal(one, two):
-    if isinstance(one, Tensor):
-        return isinstance(two, Tensor) and one.dtype == two.dtype and torch.equal(one, two)
-    if isinstance(one, dict):
-        return list(one) == list(two) and all(equal(one[key], two[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return type(one) is type(two) and len(one) == len(two) and all(map(equal, one, two))
-    return type(one) is type(two) and one == two
-
-
-def test_no_flipped_bit_changes_what_is_read(tmp_path):
-    """200 bits of each file are flipped, one at a time: the file is refused, or its content is unchanged."""
-    chance, refused = random.Random(0), 0
+def test_a_flipped_bit_is_found(tmp_path):
+    """200 bits of each file are flipped, one at a time."""
+    chance = random.Random(0)
     for path, load in written_by_all(tmp_path).items():
-        whole, content = path.read_bytes(), opened(path)
+        whole = path.read_bytes()
         for place in chance.sample(range(8 * len(whole)), 200):
             flipped = bytearray(whole)
             flipped[place // 8] ^= 1 << place % 8
             path.write_bytes(flipped)
-            try:
+            with pytest.raises(InvalidCheckpoint, match="it is incomplete, was changed after it was written, or was"):
                 load(path)
-            except InvalidCheckpoint:
-                refused += 1
-            else:
-                assert equal(opened(path), content), (path.name, place)
-    assert refused > 200
+
+
+def test_an_edit_by_hand_is_found(tmp_path):
+    """Even one that changes nothing: the file is no longer what the library wrote."""
+    for path, load in written_by_all(tmp_path).items():
+        torch.save(torch.load(path, weights_only=True), path)
+        with pytest.raises(InvalidCheckpoint, match="was changed after it was written") as caught:
+            load(path)
+        said = "".join(traceback.format_exception(caught.value))
+        assert not any(word in said for word in UNSAFE)
 
 
 def test_checksums_are_written_for_any_setting_of_torch(tmp_path):
@@ -580,7 +580,6 @@ def test_checksums_are_written_for_any_setting_of_torch(tmp_path):
     try:
         for path, load in written_by_all(tmp_path).items():
             load(path)
-        assert not torch.serialization.get_crc32_options()
     finally:
         torch.serialization.set_crc32_options(True)
 
@@ -588,13 +587,9 @@ def test_checksums_are_written_for_any_setting_of_torch(tmp_path):
 def test_files_of_other_versions_are_refused_by_name(tmp_path):
     for path, load in written_by_all(tmp_path).items():
         content = opened(path)
-        earlier = {**content["tensors"], "json": {"format": 1, **content["json"]["facts"]}}
-        written(path, earlier)
-        with pytest.raises(InvalidCheckpoint, match=r"was written by an earlier version, whose .*(again|a new)"):
-            load(path)
-        for version in (1, 3, "x", None):
+        for version in (2, 4, "x", None):
             written(path, set_to(content, ("json", "format"), version))
-            message = f"has checkpoint format {version!r}, but this version reads 2. Load it with the version that"
+            message = f"has checkpoint format {version!r}, but this version reads 3. Load it with the version that"
             with pytest.raises(InvalidCheckpoint, match=message):
                 load(path)
         written(path, set_to(content, ("json", "kind"), "other"))
