@@ -10,7 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from ..errors import InvalidArgument
-from ..problems.gymnasium_table import time_limit
+from ..problems.gymnasium_envs import made, time_limit
 
 WorldSource = str | EnvSpec | gymnasium.Env | VectorEnv | Callable[[], gymnasium.Env]
 
@@ -22,12 +22,12 @@ def copies_of(source: WorldSource, number: int) -> list[gymnasium.Env]:
         InvalidArgument: if `source` is none of these, or an environment without a spec would have to be copied.
     """
     if isinstance(source, str | EnvSpec):
-        return [gymnasium.make(source) for _ in range(number)]
+        return [made(source) for _ in range(number)]
     if isinstance(source, gymnasium.Env):
         spec = source.spec
         whole = spec is not None and all(wrapper.kwargs is not None for wrapper in spec.additional_wrappers)
         if spec is not None and whole:
-            return [gymnasium.make(spec) for _ in range(number)]
+            return [made(spec) for _ in range(number)]
         if number == 1:
             return [source]
         raise InvalidArgument(
@@ -35,8 +35,8 @@ def copies_of(source: WorldSource, number: int) -> list[gymnasium.Env]:
             "the environment and pass its id, or pass a function that makes the environment."
         )
     if callable(source):
-        made: Any = source
-        return [made() for _ in range(number)]
+        make: Any = source
+        return [make() for _ in range(number)]
     raise InvalidArgument(
         f"`env` must be the id of an environment, an environment, a vector of them, or a function that makes one, but "
         f"is a {type(source).__name__}."
@@ -51,11 +51,6 @@ def split_observations(space: gymnasium.Space, observations: Any) -> list[Any]:
 def _kept(observation: Any) -> Any:
     """A copy of the observation, because vector environments may overwrite theirs."""
     return observation.copy() if isinstance(observation, np.ndarray) else copy.deepcopy(observation)
-
-
-def name_of(env: gymnasium.Env) -> str:
-    """The id of an environment, or the name of its class if it has none, for messages."""
-    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
 
 
 def id_of(source: WorldSource) -> str | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
 from ..problems.grid import Places
-from ..problems.gymnasium_table import changing_wrapper, time_limit
+from ..problems.gymnasium_envs import changing_wrapper, time_limit
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import one_of, whole
 from ..runtime.progress import Progress, silent

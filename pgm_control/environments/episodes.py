@@ -15,7 +15,7 @@ from torch.distributions import constraints
 from torch.types import _size
 
 from ..errors import EnvironmentFailure, InvalidArgument
-from ..problems.gymnasium_table import time_limit
+from ..problems.gymnasium_envs import time_limit
 from ..runtime.arguments import whole
 from .copies import WorldSource, autoreset_mode, copies_of, name_of, split_observations, vector_time_limit
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..problems.gymnasium_table import time_limit
+from ..problems.gymnasium_envs import time_limit
 from ..runtime.arguments import whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..text.one_line import one_line

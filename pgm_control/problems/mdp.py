@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..chance.factors import Factors
-from ..errors import InvalidProblem
+from ..errors import InvalidArgument, InvalidProblem
 from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from ..text.html import ROWS, counted, heading, left_out, share
@@ -25,7 +25,8 @@ from ..text.tables import html_grid
 from ..text.wording import action_label, reward_phrase, state_label
 from . import checks
 from .grid import Places
-from .gymnasium_table import outcome_table, time_limit
+from .gymnasium_envs import made, time_limit
+from .gymnasium_table import outcome_table
 
 _MOST_OUTCOMES = 4  # the most outcomes of a (state, action) that a page shows
 _NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.horizon, "discount": checks.discount}
@@ -173,23 +174,34 @@ class TabularMDP:
         )
 
     @classmethod
-    def from_gymnasium(cls, env: gymnasium.Env, horizon: int | None = None, discount: float = 1.0) -> "TabularMDP":
+    def from_gymnasium(
+        cls, env: str | gymnasium.Env, horizon: int | None = None, discount: float = 1.0
+    ) -> "TabularMDP":
         """Read the transition table `env.unwrapped.P` of a Gymnasium environment.
 
         Outcomes stay as listed; duplicates are not merged. A terminated outcome leads to one absorbing state with zero
-        reward, added last; the rows of Gymnasium's own terminal states need not be absorbing. A time limit is not in
-        the table: it becomes the horizon. Grids have a layout. That of Taxi is 20 maps: a row for each of five places
-        of the passenger, and in each row a map for each of four destinations.
+        reward, added last; the rows of Gymnasium's own terminal states need not be absorbing, and may be missing. An
+        action that a state does not list has reward −inf there, which forbids it. A time limit is not in the table: it
+        becomes the horizon. Grids have a layout. That of Taxi is 20 maps: a row for each of five places of the
+        passenger, and in each row a map for each of four destinations.
 
         Args:
-            env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4.
+            env: an environment with a table, such as FrozenLake-v1, CliffWalking-v1 or Taxi-v4, or its id.
             horizon: number of actions; default: the time limit of the environment (`env.spec.max_episode_steps`).
             discount: γ, in (0, 1].
 
         Raises:
-            UnsupportedEnvironment: if there is no table, or the environment or a wrapper deviates from the table.
+            UnsupportedEnvironment: if there is no table, it has another form, or the environment or a wrapper deviates
+                from the table.
             InvalidProblem: if `horizon` is needed and missing.
+            InvalidArgument: if `env` is neither an environment nor the id of one.
         """
+        if isinstance(env, str):
+            env = made(env)
+        if not isinstance(env, gymnasium.Env):
+            raise InvalidArgument(
+                f"`env` must be a Gymnasium environment or the id of one, but is a {type(env).__name__}."
+            )
         table = outcome_table(env)
         horizon = time_limit(env) if horizon is None else horizon
         if horizon is None:

@@ -5,12 +5,12 @@ import re
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium import wrappers
+from gymnasium import spaces, wrappers
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
 
-from pgm_control import InvalidProblem, TabularMDP, UnsupportedEnvironment
+from pgm_control import InvalidArgument, InvalidProblem, TabularMDP, TabularModel, UnsupportedEnvironment, infer
 
 ENVIRONMENTS = {
     "frozen lake": lambda: gymnasium.make("FrozenLake-v1"),
@@ -241,3 +241,132 @@ def test_a_table_that_is_not_normalised_is_refused():
     broken.P = {0: {0: [(0.5, 0, 0.0, False)]}}
     with pytest.raises(InvalidProblem, match=r"`probability\[0, 0\]` \(state '0', action '0'\) must sum to 1"):
         TabularMDP.from_gymnasium(broken, horizon=2)
+
+
+class Listed(gymnasium.Env):
+    """An environment that is only its table."""
+
+    def __init__(self, table, initial=(1.0, 0.0), states=2, actions=2):
+        self.P, self.initial_state_distrib = table, list(initial)
+        self.observation_space, self.action_space = (
+            each if isinstance(each, spaces.Space) else spaces.Discrete(each) for each in (states, actions)
+        )
+
+
+END = [(1.0, 1, 0.5, True)]
+
+
+def both(row):
+    """The table of two states with this row for each of two actions."""
+    return {s: {a: row for a in range(2)} for s in range(2)}
+
+
+def best(mdp):
+    return float(infer(TabularModel(mdp, temperature=0.0), 0.0).v[0, 0])
+
+
+def test_all_actions_are_read_where_states_have_different_ones():
+    """The second action of the second state pays 10; the first state does not have it."""
+    table = {
+        0: {0: [(1.0, 1, 0.0, False)]},
+        1: {0: [(1.0, 2, 0.0, True)], 1: [(1.0, 2, 10.0, True)]},
+        2: {0: [(1.0, 2, 0.0, True)], 1: [(1.0, 2, 0.0, True)]},
+    }
+    mdp = TabularMDP.from_gymnasium(Listed(table, (1.0, 0.0, 0.0), 3), horizon=2)
+    assert mdp.num_actions == 2
+    assert best(mdp) == 10.0
+    assert infer(TabularModel(mdp), 0.0).policy[0, 0].tolist() == [1.0, 0.0], "a missing action is impossible"
+    last_only = {0: {1: [(1.0, 1, 3.0, True)]}}
+    assert best(TabularMDP.from_gymnasium(Listed(last_only), horizon=1)) == 3.0
+
+
+@pytest.mark.parametrize("row", [None, {}, {0: []}])
+def test_the_row_of_a_terminal_state_may_be_missing_or_empty(row):
+    table = {0: {0: [(1.0, 1, 1.0, True)]}} | ({} if row is None else {1: row})
+    mdp = TabularMDP.from_gymnasium(Listed(table, actions=1), horizon=2)
+    assert (mdp.num_states, best(mdp)) == (3, 1.0)
+    assert infer(TabularModel(mdp), 0.0).objective == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("table", "initial"),
+    [({0: {0: [(1.0, 1, 1.0, False)]}}, (1.0, 0.0)), ({0: {0: [(1.0, 0, 1.0, False)]}}, (0.5, 0.5))],
+)
+def test_a_state_that_is_entered_must_have_a_row(table, initial):
+    with pytest.raises(UnsupportedEnvironment, match=r"`P` of Listed must list an action of state 1, because"):
+        TabularMDP.from_gymnasium(Listed(table, initial, actions=1), horizon=2)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [(1.0, 1, 0.5, True)],
+        [[1, np.int32(1), np.float32(0.5), np.bool_(True)]],
+        [(np.array(1.0), np.array(1), np.array([0.5]), 1)],
+    ],
+)
+def test_numbers_of_numpy_and_lists_are_read(row):
+    listed = [[row, row], [row, row]]
+    for table in (both(row), listed, {np.int64(s): listed[s] for s in range(2)}):
+        assert best(TabularMDP.from_gymnasium(Listed(table), horizon=1)) == 0.5
+
+
+FORM = r"must list \(probability, next state, reward, terminated\)"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (both([(*END[0], {})]), rf"`P\[0\]\[0\]\[0\]` of Listed is .*{FORM}"),
+        (both([END[0][:3]]), FORM),
+        (both([1.0]), FORM),
+        (both([(1.0, 1.5, 0.0, True)]), FORM),
+        (both([(1.0, 1, np.zeros(2), True)]), FORM),
+        (both([(1.0, 1, "0", True)]), FORM),
+        (both([(1.0, 1, 0.0, None)]), FORM),
+        (both(None), "must list an action of state 0"),
+        (both({"p": 1}), rf"is a dict, but .*{FORM}"),
+        (both("word"), rf"is a str, but .*{FORM}"),
+        (both([(1.0, 2, 0.0, False)]), r"next state of `P\[0\]\[0\]\[0\]` of Listed must be from 0 to 1.* but is 2"),
+        (both([(1.0, -1, 0.0, False)]), "must be from 0 to 1.* but is -1"),
+        (np.full((2, 2, 2), 0.5), r"`P` of Listed must be a dictionary or a list of its 2 states, but is a ndarray"),
+        (
+            {"a": {0: END, 1: END}, "b": {0: END, 1: END}},
+            "must be numbered from 0 to 1, its states, but has the key 'a'",
+        ),
+        ({1: {0: END}, 2: {0: END}}, "must be numbered from 0 to 1, its states, but has the key 2"),
+        ({0: {0: END, 5: END}}, r"`P\[0\]` of Listed must be numbered from 0 to 1, its actions, but has the key 5"),
+        ([[END, END]] * 3, "list of its 2 states, but is a list of 3 entries"),
+        ({0: [END]}, r"list of its 2 actions, but is a list of 1 entries"),
+    ],
+)
+def test_tables_of_another_form_are_refused_in_words(table, message):
+    with pytest.raises(UnsupportedEnvironment, match=f"(?s){message}"):
+        TabularMDP.from_gymnasium(Listed(table), horizon=2)
+
+
+@pytest.mark.parametrize("initial", [(1.0,), (1.0, 0.0, 0.0), ("a", "b"), 1.0])
+def test_initial_probabilities_must_be_one_for_each_state(initial):
+    env = Listed(both(END))
+    env.initial_state_distrib = initial
+    with pytest.raises(UnsupportedEnvironment, match="`initial_state_distrib` of Listed, .*must hold 2 probabilities"):
+        TabularMDP.from_gymnasium(env, horizon=2)
+
+
+@pytest.mark.parametrize("space", [spaces.Discrete(2, start=1), spaces.MultiDiscrete([2]), None])
+def test_spaces_that_do_not_number_from_0_are_refused(space):
+    env = Listed(both(END))
+    env.observation_space = space
+    with pytest.raises(UnsupportedEnvironment, match="must have a Discrete `observation_space` that starts at 0"):
+        TabularMDP.from_gymnasium(env, horizon=2)
+
+
+def test_an_id_is_read_and_anything_else_is_refused():
+    mdp = TabularMDP.from_gymnasium("FrozenLake-v1")
+    assert (mdp.num_states, mdp.horizon) == (17, 100)
+    for wrong in (None, 5, FrozenLakeEnv, [gymnasium.make("FrozenLake-v1")]):
+        with pytest.raises(InvalidArgument, match="`env` must be a Gymnasium environment or the id of one, but is a"):
+            TabularMDP.from_gymnasium(wrong)
+    for name in ("Nowhere-v0", "FrozenLake-v9", "not an id", "nowhere:FrozenLake-v1"):
+        with pytest.raises(InvalidArgument, match=f"Gymnasium cannot make '{name}', which `env` names"):
+            TabularMDP.from_gymnasium(name)

@@ -1,0 +1,57 @@
+"""Gymnasium environments: making them from ids, their names, wrappers and time limits."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium
+from gymnasium import wrappers
+from gymnasium.envs.registration import EnvSpec
+
+from ..errors import InvalidArgument
+
+_ONLY_WATCHES = (  # a wrapper's step may do anything, so those that do not change the problem are listed
+    wrappers.TimeLimit,
+    wrappers.OrderEnforcing,
+    wrappers.PassiveEnvChecker,
+    wrappers.RecordEpisodeStatistics,
+    wrappers.RecordVideo,
+    wrappers.RenderCollection,
+    wrappers.HumanRendering,
+)
+
+
+def made(source: str | EnvSpec, **options: Any) -> gymnasium.Env:
+    """The environment of an id or a spec.
+
+    Raises:
+        InvalidArgument: if Gymnasium does not make it, because the id is not registered or a package is missing.
+    """
+    try:
+        return gymnasium.make(source, **options)
+    except (gymnasium.error.Error, ImportError) as problem:
+        name = source if isinstance(source, str) else source.id
+        raise InvalidArgument(f"Gymnasium cannot make {name!r}, which `env` names: {problem}") from problem
+
+
+def name_of(env: gymnasium.Env) -> str:
+    """The id of an environment, or the name of its class if it has none, for messages."""
+    return env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+
+
+def layers(env: gymnasium.Env) -> Iterator[gymnasium.Wrapper]:
+    """The wrappers, from the outermost in."""
+    while isinstance(env, gymnasium.Wrapper):
+        yield env
+        env = env.env
+
+
+def changing_wrapper(env: gymnasium.Env) -> gymnasium.Wrapper | None:
+    """The outermost wrapper that may change rewards, observations or actions, or None if there is none."""
+    return next((layer for layer in layers(env) if not isinstance(layer, _ONLY_WATCHES)), None)
+
+
+def time_limit(env: gymnasium.Env) -> int | None:
+    """The number of steps after which the environment truncates an episode (its tightest limit), or None."""
+    limits = [layer._max_episode_steps for layer in layers(env) if isinstance(layer, wrappers.TimeLimit)]
+    limits += [spec.max_episode_steps for spec in (env.spec, env.unwrapped.spec) if spec is not None]
+    return min((each for each in limits if each is not None), default=None)
