@@ -3,6 +3,8 @@
 import functools
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from torch import Tensor
@@ -15,9 +17,7 @@ def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
     step. With one step torch is as fast, and the first call takes some seconds to compile. PGM_CONTROL_BACKEND=torch
     in the environment always selects torch.
     """
-    if steps == 1 or table.device.type != "cpu" or os.environ.get("PGM_CONTROL_BACKEND") == "torch":
-        return None
-    return _finite_horizon()
+    return None if steps == 1 or table.device.type != "cpu" or _torch_is_selected() else _finite_horizon()
 
 
 def sweeps_for(table: Tensor) -> ModuleType | None:
@@ -25,9 +25,31 @@ def sweeps_for(table: Tensor) -> ModuleType | None:
     return None if kernels_for(table, steps=2) is None else _infinite_horizon()
 
 
+@contextmanager
+def before_compiling(say: Callable[[], None]) -> Iterator[None]:
+    """Within this context, call `say` once before a loop is compiled; loops that are read from a cache do not count."""
+    if _torch_is_selected() or not _numba_is_installed():
+        yield
+        return
+    from numba.core.event import install_listener
+
+    from .compiling import Notice
+
+    with install_listener("numba:compile", Notice(say)):
+        yield
+
+
+def _torch_is_selected() -> bool:
+    return os.environ.get("PGM_CONTROL_BACKEND") == "torch"
+
+
+def _numba_is_installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
 @functools.cache
 def _finite_horizon() -> ModuleType | None:
-    if importlib.util.find_spec("numba") is None:
+    if not _numba_is_installed():
         return None
     from . import finite_horizon
 

@@ -1,0 +1,80 @@
+"""How loops are compiled: the options, the cache on disk, and a notice before a loop is compiled for the first time."""
+
+import functools
+import hashlib
+import inspect
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+import numba
+from numba.core.event import Event, Listener
+
+from . import bundles as _bundles
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile the unwrapped function: the shape checker of the tests wraps it, and a wrapper cannot be compiled.
+
+    A product and a sum may be rounded once instead of twice ("contract"); nothing else may be reordered.
+    """
+    return numba.njit(**_OPTIONS, fastmath={"contract"})(inspect.unwrap(function))
+
+
+def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `compiled` does; sums may also be reordered, so that several terms are added side by side."""
+    return numba.njit(**_OPTIONS, fastmath={"contract", "reassoc"})(inspect.unwrap(function))
+
+
+def entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `compiled` does, and cache on disk under a name that changes with any file here or with the bundles.
+
+    Numba's cache looks only at the file of the function itself, and would keep an old copy of the functions it calls.
+    Where no folder can be written, as in a read-only installation without a home, there is no cache; a warning says so
+    once.
+    """
+    bare = inspect.unwrap(function)
+    bare.__qualname__ += f"_{_sources()}"
+    try:
+        return numba.njit(**_OPTIONS, fastmath={"contract"}, cache=True)(bare)
+    except RuntimeError:  # "no locator available"
+        _warn_of_no_cache()
+        return compiled(bare)
+
+
+@functools.cache
+def _warn_of_no_cache() -> None:
+    warnings.warn(
+        "There is no folder for compiled loops that can be written, so every process compiles them again. Set the "
+        "environment variable NUMBA_CACHE_DIR to such a folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+@functools.cache
+def _sources() -> str:
+    files = sorted({*Path(__file__).parent.glob("*.py"), Path(_bundles.__file__)})
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+@final
+class Notice(Listener):
+    """A listener of numba that calls a function once, before the first of these loops is compiled."""
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        """Take the function."""
+        self._say: Callable[[], None] | None = say
+
+    def on_start(self, event: Event) -> None:
+        """Call the function, the first time. A loop that is read from the cache starts no event."""
+        compiled_now = (event.data or {})["dispatcher"].py_func
+        if self._say is not None and compiled_now.__module__.startswith(f"{__package__}."):
+            say, self._say = self._say, None
+            say()
+
+    def on_end(self, event: Event) -> None:
+        """Ignore the end."""
