@@ -12,6 +12,7 @@ from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import shown, whole
+from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
 from .samples import Occupancy, Trajectories, Trajectory
@@ -92,6 +93,11 @@ class Blocks:
 
         times the probability of surviving if there is a discount. They are differentiable in the blocks.
         """
+        require_room(
+            "model", f"the probabilities of all outcomes in {self.mdp.horizon:,} steps",
+            2 * self.mdp.horizon * self.mdp.probability.numel(), self.log_initial.element_size(),
+            "Shorten the horizon, mdp.replace(horizon=…).",
+        )  # fmt: skip
         survival, policy, target = self.survival, self.policy, self.mdp.successor.flatten()
         states, outcomes = [self.initial], []
         for t in range(self.mdp.horizon):
@@ -277,6 +283,19 @@ def require_model(model: object, in_nats: bool = False) -> None:
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
             "returns are the same."
         )
+
+
+def require_room_for_policy(model: MarkovModel) -> None:
+    """Refuse a model whose policy, a table by time, state and action, does not fit into memory.
+
+    Raises:
+        InvalidArgument: with the size in words.
+    """
+    mdp = model.mdp
+    require_room(
+        "model", f"the action probabilities of {mdp.horizon:,} steps", mdp.horizon * mdp.num_states * mdp.num_actions,
+        mdp.initial.element_size(), "Shorten the horizon, mdp.replace(horizon=…).",
+    )  # fmt: skip
 
 
 def trusted_blocks(kind: type) -> type:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_phrase, state_phrase
-from .blocks import Blocks, HasBlocks, MarkovModel, blocks_of, require_model
+from .blocks import Blocks, HasBlocks, MarkovModel, blocks_of, require_model, require_room_for_policy
 from .policy import TabularPolicy
 
 
@@ -43,6 +43,7 @@ def tabulate(
             factor and the remedy, or what to use instead.
     """
     require_model(model)
+    require_room_for_policy(model)
     truth = model.blocks()
     if isinstance(guide, Blocks):
         return _checked(guide, truth)
