@@ -344,8 +344,9 @@ def test_guides_of_the_wrong_signature_are_named():
             estimate_elbo(MODEL, guide, 2)
 
     def wide():
-        with pyro.plate("many", 3):
-            run_program(MODEL.blocks())
+        for kind, count in (("state", 4), ("action", 3), ("outcome", 3)):
+            for t in range(count):
+                pyro.sample(f"{kind}_{t}", dist.OneHotCategorical(logits=torch.zeros(3)))
 
     with pytest.raises(InvalidGuide, match=r"must draw one number at `state_0`, but draws a tensor of shape \(3,\)"):
         estimate_elbo(MODEL, wide, 2)
