@@ -16,6 +16,8 @@ from pgm_control.errors import InvalidArgument, InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.networks.mlp import Network
 from pgm_control.networks.squashed_gaussian import SquashedGaussian
+from pgm_control.runtime.arguments import shown
+from pgm_control.runtime.programs import require_callable
 from pgm_control.runtime.randomness import seeded
 
 _ONE = torch.Size()  # a single sample
@@ -82,6 +84,8 @@ class SimulatedGuide(torch.nn.Module):
                 f"`policy` must be a torch.nn.Module, whose parameters are fitted, but is {shown(policy)}. Put it into "
                 "the `forward` of a module."
             )
+        if policy is not None:
+            require_callable("policy", policy, "the observations")
         self._model = [model]  # in a list, so that torch does not register it as a submodule
         with seeded(seed):
             self.policy = default_policy(model, hidden) if policy is None else policy

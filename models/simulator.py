@@ -242,8 +242,8 @@ class SimulatorModel:
             )
         if not self.actions.is_discrete and bool((action[alive].abs() > 1).any()):
             raise InvalidGuide(
-                f"`action_{t}` must be in [−1, 1]^{self.actions.size}, which is mapped onto the action space, but has a "
-                f"coordinate of {action[alive].flatten()[action[alive].abs().argmax()]:.3g}. Squash it, as "
+                f"`action_{t}` must be in [−1, 1]^{self.actions.size}, which is mapped onto the action space, but has "
+                f"a coordinate of {action[alive].flatten()[action[alive].abs().argmax()]:.3g}. Squash it, as "
                 "SquashedGaussianPolicy does, or take a distribution on [−1, 1], such as a scaled Beta."
             )
         on = alive.cpu().numpy()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro.distributions import Categorical
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
@@ -193,41 +193,41 @@ def _in_the_true_world(
 
 
 class _TrueWorld(Messenger):
-    """A handler that replaces the states and outcomes of a guide by draws from the model, given the guide's actions."""
+    """A handler that replaces the states and outcomes of a guide by draws from the model, given the guide's actions.
+
+    It never branches on a value, so that runs can be made side by side.
+    """
 
     def __init__(self, model: MarkovModel) -> None:
         super().__init__()
         self.mdp, self.truth = model.mdp, model.blocks()
-        self.survival = self.truth.survival
-        self.state, self.action, self.arrived = 0, 0, 0
+        self.survival, self.end = self.truth.survival, torch.tensor(model.mdp.num_states)
+        self.state = self.action = self.arrived = self.end
 
     def _pyro_sample(self, msg: Any) -> None:
         kind, _, t = str(msg["name"]).partition("_")
-        ended = self.state == self.mdp.num_states
         if kind == "state":
-            self.state = self._next_state(int(t)) if t != "0" else self._draw(self.truth.log_initial)
-            self._settle(msg, self.state)
+            self.state = self._next_state(int(t)) if t != "0" else _draw(self.truth.log_initial)
+            msg["value"], msg["done"] = self.state, True
         elif kind == "outcome":
-            row = None if ended else self.truth.log_dynamics[int(t), self.state, self.action]
-            outcome = 0 if row is None else self._draw(row)
-            self.arrived = self.state if ended else int(self.mdp.successor[self.state, self.action, outcome])
-            self._settle(msg, outcome)
+            ended = self.state == self.end
+            here = torch.where(ended, 0, self.state)
+            outcome = torch.where(ended, 0, _draw(self.truth.log_dynamics[int(t)][here, self.action]))
+            self.arrived = torch.where(ended, self.end, self.mdp.successor[here, self.action, outcome])
+            msg["value"], msg["done"] = outcome, True
 
     def _pyro_post_sample(self, msg: Any) -> None:
         if str(msg["name"]).startswith("action_"):
-            self.action = int(msg["value"])
+            self.action = msg["value"]
 
-    def _next_state(self, t: int) -> int:
+    def _next_state(self, t: int) -> Tensor:
         """The successor of the last outcome, or the end."""
-        if self.arrived == self.mdp.num_states or self.mdp.discount == 1:
+        if self.mdp.discount == 1:
             return self.arrived
-        return (
-            self.arrived if float(torch.rand(())) < float(self.survival[t - 1, self.arrived]) else self.mdp.num_states
-        )
+        ended = self.arrived == self.end
+        survival = self.survival[t - 1][torch.where(ended, 0, self.arrived)]
+        return torch.where(ended | (torch.rand_like(survival) >= survival), self.end, self.arrived)
 
-    def _settle(self, msg: Any, value: int) -> None:
-        msg["value"], msg["done"] = self.mdp.successor.new_tensor(value, dtype=torch.int64), True
 
-    @staticmethod
-    def _draw(log_probability: Tensor) -> int:
-        return int(Categorical(logits=log_probability).sample())
+def _draw(log_probability: Float[Tensor, " value"]) -> Int[Tensor, ""]:
+    return Categorical(logits=log_probability).sample()

@@ -8,18 +8,22 @@ Sources:
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import pyro
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro import poutine
 from torch import Tensor
 
 from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
+from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
+
+_REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
 
 
 class Weighted(NamedTuple):
@@ -30,7 +34,10 @@ class Weighted(NamedTuple):
 
 
 def log_weights(
-    model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, seed: int | torch.Generator | None = None
+    model: MarkovModel,
+    guide: Callable[[], Any] | Process,
+    num_samples: int = 1000,
+    seed: int | torch.Generator | None = None,
 ) -> Float[Tensor, " batch"]:
     r"""The log-weights of independent draws from a guide, in nats.
 
@@ -41,8 +48,8 @@ def log_weights(
 
     Args:
         model: the tabular model.
-        guide: any guide. One with `blocks()` or with a memory (`process()`) is sampled in one batch; any other Pyro
-            guide is run once per draw.
+        guide: any guide. One with `blocks()` or with a memory (`process()`) is sampled in one batch. Any other Pyro
+            guide is run once per draw, all runs side by side if its code does not branch on the values drawn.
         num_samples: the number of draws, at least 1.
         seed: an integer, a generator, or None for torch's global generator.
 
@@ -99,34 +106,79 @@ class Traced(NamedTuple):
 
 
 def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None) -> Traced:
-    """Draws from a Pyro guide, which is run once per draw.
+    """Draws from a Pyro guide: independent runs, all at once by `torch.vmap` if its code allows it.
 
     Raises:
-        InvalidGuide: if it samples other sites than the model's.
+        InvalidArgument: if the guide cannot be called without arguments.
+        InvalidGuide: if it samples other sites than the model's, or several numbers at one site.
     """
     whole("num_samples", num_samples)
+    require_callable("guide", guide)
+    drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
+    run, like = _run(guide, model.mdp.horizon), model.mdp.initial
+    seed = None if drawn is None else int(drawn)
+    with seeded(seed, like.device):
+        runs = _all_at_once(run, like.new_zeros(num_samples))
+    if runs is None:
+        with seeded(seed, like.device):
+            runs = tuple(map(torch.stack, zip(*(run() for _ in range(num_samples)), strict=True)))
+    values, log_q, log_policy = runs
     steps = model.mdp.horizon
+    trajectories = Trajectories(*values.to(model.mdp.successor.device).split([steps + 1, steps, steps], 1))
+    return Traced(trajectories, log_q.to(like), log_policy.to(like))
+
+
+_Run = tuple[Int[Tensor, " site"], Float[Tensor, ""], Float[Tensor, ""]]
+
+
+def _run(guide: Callable[[], Any], steps: int) -> Callable[..., _Run]:
+    """A function that runs the guide, with values of its sites if any are given.
+
+    It returns the values of the sites, their log-probability and that of the actions.
+    """
     counts = {"state": steps + 1, "action": steps, "outcome": steps}
     due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
-    rows, densities = [], []
-    drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
-    with seeded(None if drawn is None else int(drawn), model.mdp.initial.device):
-        for _ in range(num_samples):
-            trace = poutine.trace(guide).get_trace()
-            try:
-                trace.compute_log_prob()
-            except ValueError as problem:  # Pyro turns the error of a guide without a density into this one
-                raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
-            everything: dict[str, Any] = dict(trace.nodes)
-            nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}
-            if odd := sorted(set(due) ^ set(nodes)):
+
+    def run(given: Int[Tensor, " site"] | None = None) -> _Run:
+        program = guide if given is None else poutine.condition(guide, dict(zip(due, given, strict=True)))
+        trace = poutine.trace(program).get_trace()
+        try:
+            trace.compute_log_prob()
+        except ValueError as problem:  # Pyro turns the error of a guide without a density into this one
+            raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
+        everything: dict[str, Any] = dict(trace.nodes)
+        nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}
+        if odd := sorted(set(due) ^ set(nodes)):
+            raise InvalidGuide(
+                f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
+                f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
+            )
+        values = {name: torch.as_tensor(nodes[name]["value"]) for name in due}
+        for name, value in values.items():
+            if value.numel() != 1:
                 raise InvalidGuide(
-                    f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
-                    f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
+                    f"`guide` must draw one number at `{name}`, but draws a tensor of shape {tuple(value.shape)}. Use "
+                    "Categorical, without a plate."
                 )
-            rows.append([int(nodes[name]["value"]) for name in due])
-            log_q = {name: float(nodes[name]["log_prob_sum"]) for name in due}
-            densities.append((sum(log_q.values()), sum(log_q[f"action_{t}"] for t in range(steps))))
-    states, actions, outcomes = torch.tensor(rows, device=model.mdp.successor.device).split(list(counts.values()), 1)
-    log_q, log_policy = model.mdp.initial.new_tensor(densities).unbind(-1)
-    return Traced(Trajectories(states, actions, outcomes), log_q, log_policy)
+        log_q = {name: torch.as_tensor(nodes[name]["log_prob_sum"]) for name in due}
+        actions = [log_q[f"action_{t}"] for t in range(steps)]
+        rows = torch.stack([value.reshape(()).long() for value in values.values()])
+        return rows, torch.stack(list(log_q.values())).sum(), torch.stack(actions).sum()
+
+    return run
+
+
+def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _Run | None:
+    """Independent runs side by side, or None if that fails; one by one, each then gives its result or its own error.
+
+    `torch.vmap` gives every run its own random numbers, and raises where Python code would branch on a value. Random
+    numbers from outside of torch would be shared by all runs. They show where the density of the same values changes.
+    """
+    try:
+        with pyro.validation_enabled(False):  # which branches on values
+            found = torch.func.vmap(lambda _: run(), randomness="different")(batch)
+            first = found[0][:_REPEATED]
+            again = [torch.func.vmap(run, randomness="different")(first)[1] for _ in range(_REPEATS)]
+    except Exception:
+        return None
+    return found if all(torch.allclose(each, found[1][:_REPEATED]) for each in again) else None

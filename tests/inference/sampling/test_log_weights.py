@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 
 import numpy as np
 import oracles
@@ -30,6 +31,7 @@ from pgm_control import (
 )
 from pgm_control.inference.sampling.log_weights import log_target, returns, traced
 from pgm_control.trajectories.process import MarkovProcess, log_transition, policy_entropy, simulate, transitions
+from pgm_control.trajectories.program import run_program
 from pgm_control.trajectories.samples import Trajectories
 
 pytestmark = pytest.mark.slow
@@ -259,3 +261,92 @@ def talkative():
 def test_errors_name_the_argument_and_the_remedy(wrong, error, message):
     with pytest.raises(error, match=message):
         wrong()
+
+
+def program_of(blocks, choose=lambda logits, state: logits):
+    """A guide function for a problem without a discount; `choose` may change the logits of the actions."""
+
+    def guide():
+        logits = blocks.log_initial
+        for t in range(blocks.mdp.horizon):
+            state = pyro.sample(f"state_{t}", dist.Categorical(logits=logits))
+            policy = choose(blocks.log_policy[t][state], state)
+            action = pyro.sample(f"action_{t}", dist.Categorical(logits=policy))
+            outcome = pyro.sample(f"outcome_{t}", dist.Categorical(logits=blocks.log_dynamics[t][state, action]))
+            arrived = blocks.mdp.successor[state, action, outcome]
+            logits = torch.where(torch.arange(blocks.mdp.num_states) == arrived, 0.0, -torch.inf)
+        pyro.sample(f"state_{blocks.mdp.horizon}", dist.Categorical(logits=logits))
+
+    return guide
+
+
+def branching(logits, state):
+    return logits.flip(-1) if int(state) == 0 else logits
+
+
+def without_branch(logits, state):
+    return torch.where(state == 0, logits.flip(-1), logits)
+
+
+def over_the_batch(logits, state):
+    """Right for one run; for a batch in a plate the sum would be over all runs."""
+    return logits + (state == 0).sum() * (logits.flip(-1) - logits)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("choose", [branching, without_branch, over_the_batch])
+def test_functions_are_estimated_right_whether_they_can_run_side_by_side_or_not(choose, monkeypatch):
+    model = TabularModel(random_mdp(seed=2, horizon=3), 0.7)
+    blocks = moved(ClampedGuide(model)).blocks()
+    flipped = blocks.log_policy.clone()
+    flipped[:, 0] = flipped[:, 0].flip(-1)
+    exact = evaluate(model, blocks.replace(log_policy=flipped))
+    found = estimate(model, program_of(blocks, choose), 400, seed=0)
+    for name in ("elbo", "imagined_return", "true_return", "policy_entropy"):
+        within(getattr(found, name), getattr(exact, name))
+
+
+def test_a_function_without_branches_runs_once_for_all_draws():
+    runs, blocks = [], moved(FreeGuide(MODEL)).blocks()
+
+    def guide():
+        runs.append(1)
+        run_program(blocks)
+
+    found = estimate_elbo(MODEL, guide, 2000, seed=0)
+    within(found, evaluate(MODEL, blocks).elbo)
+    assert len(runs) < 10
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.default_rng(0).random, np.random.random])
+def test_random_numbers_from_elsewhere_differ_between_runs(draw):
+    """A guide with an unrecorded coin: the log-weights of all draws must not share one throw."""
+    model = TabularModel(gamble(), 1.0)
+    blocks = model.blocks()
+    runs = []
+
+    def choose(logits, state):
+        runs.append(1)
+        return logits + torch.tensor([0.0, 3.0]) * (draw() < 0.5)
+
+    actions = traced(model, program_of(blocks, choose), 400, None).trajectories.actions
+    assert len(runs) >= 400
+    assert 0.6 < float(actions.double().mean()) < 0.85  # (.5 + .953) / 2 = .726
+
+
+def test_guides_of_the_wrong_signature_are_named():
+    for guide, message in (
+        (lambda state: None, "missing a required argument: 'state'"),
+        (3, "but is 3"),
+        (None, "but"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"`guide` must be a function that can be called without .*{message}"):
+            estimate_elbo(MODEL, guide, 2)
+
+    def wide():
+        for kind, count in (("state", 4), ("action", 3), ("outcome", 3)):
+            for t in range(count):
+                pyro.sample(f"{kind}_{t}", dist.OneHotCategorical(logits=torch.zeros(3)))
+
+    with pytest.raises(InvalidGuide, match=r"must draw one number at `state_0`, but draws a tensor of shape \(3,\)"):
+        estimate_elbo(MODEL, wide, 2)
