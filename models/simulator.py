@@ -7,7 +7,7 @@ Sources:
 
 import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -22,15 +22,11 @@ from pgm_control.environments.action_prior import Chooser, action_prior_of
 from pgm_control.environments.copies import WorldSource
 from pgm_control.environments.episodes import Episodes, Unknown
 from pgm_control.environments.spaces import Actions, Observations
-from pgm_control.errors import (
-    EnvironmentFailure,
-    InvalidArgument,
-    InvalidGuide,
-    InvalidProblem,
-    UnsupportedEnvironment,
-)
+from pgm_control.environments.statistics import check_of_statistics, restore_statistics, statistics_of
+from pgm_control.errors import InvalidArgument, InvalidGuide, InvalidProblem, UnsupportedEnvironment
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.runtime.arguments import whole_or_none
+from pgm_control.runtime.checkpoint_checks import Problem, fields, number
 from pgm_control.runtime.moving import place_of
 from pgm_control.runtime.randomness import integer_of
 
@@ -160,7 +156,8 @@ class SimulatorModel:
 
         Raises:
             InvalidGuide: if a replayed outcome does not come from the environment, or an action is nan.
-            EnvironmentFailure: if the environment raises an error, or returns nan or infinite numbers.
+            EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's
+                interface.
         """
         alive: Any = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         width = self.observations.features
@@ -200,6 +197,25 @@ class SimulatorModel:
             "A SimulatorModel samples its dynamics by stepping the environment and has no density of them that a free "
             f"guide could tilt: only clamped guides fit it. {remedy}"
         )
+
+    def state(self) -> dict[str, Any]:
+        """What the next episodes depend on besides the seed, for a checkpoint between episodes.
+
+        These are the number of resets, and the running statistics of normalising wrappers in each copy.
+        """
+        statistics = {str(i): statistics_of(each) for i, each in enumerate(self._world.copies)}
+        return {"num_resets": self.num_resets, "statistics": statistics}
+
+    def check(self, state: Any) -> Problem | None:
+        """The problem with a state, or None."""
+        copies = {str(i): check_of_statistics(each) for i, each in enumerate(self._world.copies)}
+        return fields({"num_resets": number(0, whole=True), "statistics": fields(copies)})(state)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore a state that `state` returned."""
+        self.num_resets = state["num_resets"]
+        for i, each in enumerate(self._world.copies):
+            restore_statistics(each, state["statistics"][str(i)])
 
     def close(self) -> None:
         """Close the environments that this model made; those passed in stay open."""
@@ -249,12 +265,6 @@ class SimulatorModel:
         on = alive.cpu().numpy()
         observation, reward, terminated, truncated = self._world.step(self.actions.to_environment(action), on)
         self._clock += 1
-        if not np.isfinite(reward[on]).all():
-            copy = int(np.flatnonzero(on & ~np.isfinite(reward))[0])
-            raise EnvironmentFailure(
-                f"The reward must be finite, but is {reward[copy]} in step {t} of episode {copy}. Correct the "
-                "environment, or wrap it with gymnasium.wrappers.TransformReward."
-            )
         reward = np.where(on, reward, 0.0)
         self.returns, self.lengths = self.returns + reward, self.lengths + on
         facts = torch.from_numpy(np.stack((reward, terminated & on, truncated & on), -1))
@@ -264,13 +274,7 @@ class SimulatorModel:
         return made
 
     def _features(self, observation: Any) -> Float[Tensor, "batch feature"]:
-        features = self.observations(observation).to(self.device, self.dtype)
-        if not bool(features.isfinite().all()):
-            raise EnvironmentFailure(
-                "The observation must be finite, but holds nan or an infinity. Correct the environment or wrap it with "
-                "gymnasium.wrappers.TransformObservation."
-            )
-        return features
+        return self.observations(observation).to(self.device, self.dtype)
 
     def _require_made(self, t: int, outcome: Tensor) -> None:
         """Refuse outcomes that the environment did not produce: the density of other dynamics would not cancel."""

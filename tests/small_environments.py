@@ -18,18 +18,19 @@ FLAT = spaces.Box(-10.0, 10.0, (1,))
 
 
 class Counting(gymnasium.Env):
-    """An environment that observes its episode and step; it ends after `limit` steps in a given way, or fails."""
+    """An environment that observes its episode, by a random number, and its step; it ends after `limit` steps in a
+    given way, or fails."""
 
     def __init__(self, limit=4, terminates=True, trouble=None, at=math.inf, actions=SQUARE, render_mode=None):
         self.observation_space, self.action_space = spaces.Box(-np.inf, np.inf, (2,)), actions
         self.limit, self.terminates, self.trouble, self.at = limit, terminates, trouble, at
-        self.episode, self.time, self.total = -1, 0, 0
+        self.episode, self.time, self.total = 0, 0, 0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         if self.trouble == "raises at reset" and self.total >= self.at:
             raise ZeroDivisionError("no floor")
-        self.episode, self.time = self.episode + 1, 0
+        self.episode, self.time = int(self.np_random.integers(1, 1 << 20)), 0
         observation = self.seen()
         if self.trouble == "nan at reset" and self.total >= self.at:
             observation[1] = np.nan

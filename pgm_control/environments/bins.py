@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from ..errors import InvalidArgument, UnsupportedEnvironment
 from ..text.one_line import one_line
+from .checked import Checked
 
 
 @final
@@ -119,7 +120,7 @@ def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Seque
 def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None) -> Chart:
     """The chart of an environment whose state is a vector that it observes."""
     name, space = type(bare).__name__, bare.observation_space
-    observation, _ = bare.reset()
+    observation, _ = Checked(bare).reset()
     state = getattr(bare, "state", None)
     try:
         seen = isinstance(space, Box) and np.allclose(np.asarray(state, np.float64), observation, rtol=1e-5, atol=1e-6)

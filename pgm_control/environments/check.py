@@ -15,6 +15,7 @@ from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.randomness import integer_of
 from ..trajectories.policy import own_seed
+from .checked import Checked
 
 _FALSE_ALARM = 1e-4  # the probability that `ok` is False for a correct table, if many steps are simulated
 _RARE = 5.0  # cells with a smaller expected count are pooled: the χ² distribution would be a poor approximation
@@ -126,6 +127,7 @@ def check_against_env(
 
     Raises:
         InvalidArgument: if the spaces do not fit the table, or `total_steps` or `seed` is invalid.
+        EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     total_steps, number = whole("total_steps", total_steps), integer_of(seed)
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
@@ -183,25 +185,17 @@ def _simulate(mdp: TabularMDP, env: gymnasium.Env, total_steps: int, seed: int) 
     """The counts of starts and transitions, over successive episodes."""
     last = mdp.num_states - 1
 
-    def index(observation: Any) -> int:
-        state = int(observation)
-        if not 0 <= state < last:
-            raise InvalidArgument(
-                f"`env` must return states 0 to {last - 1}, as its observation_space says, but returned {state}. "
-                "Correct the environment; gymnasium.utils.env_checker.check_env(env) may help."
-            )
-        return state
-
+    env = Checked(env)
     actions = np.random.default_rng(own_seed(seed)).integers(mdp.num_actions, size=total_steps)
     starts, transitions = Counter(), {}
     state = None
     for number, action in enumerate(actions.tolist()):
         if state is None:
-            state = index(env.reset(seed=seed if number == 0 else None)[0])
+            state = int(env.reset(seed=seed if number == 0 else None)[0])
             starts[state] += 1
         observation, reward, terminated, truncated, _ = env.step(action)
-        arrived = last if terminated else index(observation)
-        transitions.setdefault((state, action), Counter())[arrived, float(reward)] += 1
+        arrived = last if terminated else int(observation)
+        transitions.setdefault((state, action), Counter())[arrived, reward] += 1
         state = None if terminated or truncated else arrived
     return _Seen(starts, transitions)
 

@@ -79,10 +79,17 @@ def autoreset_mode(env: VectorEnv) -> AutoresetMode:
     Raises:
         InvalidArgument: if its metadata do not contain it.
     """
-    mode = env.metadata.get("autoreset_mode")
-    if not isinstance(mode, AutoresetMode):
-        raise InvalidArgument(
-            f"`env.metadata['autoreset_mode']` must be a gymnasium.vector.AutoresetMode, but is {mode!r}. Without it "
-            "a reset cannot be distinguished from a step. Set it to the mode that the environment uses."
-        )
-    return mode
+    given = env.metadata.get("autoreset_mode")
+    text = getattr(given, "value", given)  # the member of another enumeration, such as EnvPool's
+    if isinstance(text, str):
+        for mode in AutoresetMode:
+            if _plain(text) in (_plain(mode.value), _plain(mode.name)):
+                return mode
+    raise InvalidArgument(
+        f"`env.metadata['autoreset_mode']` must be a gymnasium.vector.AutoresetMode, or its name, but is {given!r}. "
+        "Without it a reset cannot be distinguished from a step. Set it to the mode that the environment uses."
+    )
+
+
+def _plain(text: str) -> str:
+    return text.replace("_", "").replace("-", "").lower()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
 from ..problems.grid import Places
-from ..problems.gymnasium_envs import changing_wrapper, time_limit
+from ..problems.gymnasium_envs import changing_wrapper, made, time_limit
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import one_of, whole
 from ..runtime.progress import Progress, silent
@@ -25,6 +25,7 @@ from ..trajectories.policy import TabularPolicy, own_seed
 from .bins import Chart, chart_of
 from .cell_policy import CellPlayer
 from .cells import Cells, cells_of
+from .checked import Checked
 
 Sampling = Literal["stratified", "random"]
 _MOST = 100_000_000  # the largest number of steps of an environment
@@ -134,21 +135,21 @@ def discretise(
     Raises:
         UnsupportedEnvironment: if the state cannot be set, or spaces or wrappers are not supported.
         InvalidArgument: if an argument does not fit; the message names it.
-        EnvironmentFailure: if the environment returns nan or infinite numbers.
+        EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     _check(num_samples, num_resets, sampling)
     number = integer_of(seed)
-    made = _copy(env)
+    copy = _copy(env)
     try:
-        bare: Any = made.unwrapped
-        _require_bare(made)
-        limit = time_limit(made) if horizon is None else horizon
+        bare: Any = copy.unwrapped
+        _require_bare(copy)
+        limit = time_limit(copy) if horizon is None else horizon
         if limit is None:
             raise InvalidArgument(
                 "`horizon` must be given, because this environment has no time limit. Pass the number of actions."
             )
-        bare.reset(seed=number)
-        where = chart_of(made, low, high) if chart is None else chart
+        Checked(bare).reset(seed=number)
+        where = chart_of(copy, low, high) if chart is None else chart
         choices, names = _actions(bare.action_space, actions, where)
         periodic = where.periodic or (False,) * len(where.names)
         cells = cells_of(bins, where.low, where.high, periodic, where.names)
@@ -161,8 +162,8 @@ def discretise(
         random = np.random.default_rng(own_seed(number))
         found = _sampled(bare, where, cells, choices, _points(cells, num_samples, sampling, random), progress)
     finally:
-        if made is not env:
-            made.close()
+        if copy is not env:
+            copy.close()
     probability, successor, reward = _tables(found, cells.count)
     mdp = TabularMDP(
         start,
@@ -197,19 +198,21 @@ def _sampled(
     count, samples, _ = points.shape
     shape = (count, len(actions), samples)
     successor, reward = np.empty(shape, np.int64), np.empty(shape)
+    checked = Checked(bare, is_bounded=False)  # cells may lie outside the bounds
     fresh = dict(vars(bare))  # step counters and so on, as after a reset; the random stream continues
     for c in range(count):
         seen, over = [], np.empty((len(actions), samples), bool)
         for (a, action), i in itertools.product(enumerate(actions), range(samples)):
             vars(bare).update(fresh)
             chart.place(bare, points[c, i])
-            observation, reward[c, a, i], over[a, i], _, _ = bare.step(action)
+            try:
+                observation, reward[c, a, i], over[a, i], _, _ = checked.step(action)
+            except EnvironmentFailure as problem:
+                raise EnvironmentFailure(
+                    f"{problem} It was put into the cell {cells.cell_names()[c]!r}. Choose `low` and `high` where its "
+                    "equations hold."
+                ) from (problem.__cause__ or problem)
             seen.append(np.asarray(observation, np.float64))
-        if not (np.isfinite(reward[c]).all() and np.isfinite(seen).all()):
-            raise EnvironmentFailure(
-                f"The environment must give finite rewards and observations, but does not from the cell "
-                f"{cells.cell_names()[c]!r}. Choose `low` and `high` where its equations hold."
-            )
         successor[c] = np.where(over, count, cells.index(chart.points(np.stack(seen))).reshape(over.shape))
         progress(c + 1, {"steps": float((c + 1) * over.size)})
     vars(bare).update(fresh)
@@ -229,7 +232,8 @@ def _points(
 
 
 def _starts(bare: Any, chart: Chart, cells: Cells, num_resets: int, seed: int) -> Float[np.ndarray, " state"]:
-    observations = [bare.reset(seed=seed)[0], *(bare.reset()[0] for _ in range(num_resets - 1))]
+    checked = Checked(bare)
+    observations = [checked.reset(seed=seed)[0], *(checked.reset()[0] for _ in range(num_resets - 1))]
     index = cells.index(chart.points(np.stack(observations)))
     return np.bincount(index, minlength=cells.count + 1) / num_resets
 
@@ -286,13 +290,13 @@ def _actions(space: Any, wanted: Any, chart: Chart) -> tuple[Num[np.ndarray, "ac
 
 def _copy(env: str | gymnasium.Env) -> gymnasium.Env:
     if isinstance(env, str):
-        return gymnasium.make(env)
+        return made(env)
     if not isinstance(env, gymnasium.Env):
         raise InvalidArgument(f"`env` must be an id or a Gymnasium environment, but is a {type(env).__name__}.")
     spec = env.spec
     if not isinstance(spec, EnvSpec) or any(wrapper.kwargs is None for wrapper in spec.additional_wrappers):
         return env
-    return gymnasium.make(spec, max_episode_steps=time_limit(env), render_mode=None)
+    return made(spec, max_episode_steps=time_limit(env), render_mode=None)
 
 
 def _require_bare(env: gymnasium.Env) -> None:

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.types import _size
 
-from ..errors import EnvironmentFailure, InvalidArgument
-from ..problems.gymnasium_envs import time_limit
+from ..errors import InvalidArgument
+from ..problems.gymnasium_envs import name_of, time_limit
 from ..runtime.arguments import whole
-from .copies import WorldSource, autoreset_mode, copies_of, name_of, split_observations, vector_time_limit
+from .checked import Checked, CheckedVector
+from .copies import WorldSource, copies_of, split_observations, vector_time_limit
 
 _ONCE = torch.Size()
 
@@ -40,6 +41,7 @@ class Episodes(abc.ABC):
         limit: the environment's own time limit; None if it has none or it is not known.
         name: the name of the environment, for messages.
         first: the first copy, or None if there is none in this process.
+        copies: the copies, if they are stepped one by one; empty for a vector.
     """
 
     num_envs: int
@@ -48,6 +50,7 @@ class Episodes(abc.ABC):
     limit: int | None
     name: str
     first: gymnasium.Env | None
+    copies: list[gymnasium.Env]
 
     @staticmethod
     def of(env: WorldSource, num_envs: int | None) -> "Episodes":
@@ -78,37 +81,30 @@ class _Copies(Episodes):
     """Copies that are stepped one after the other; those whose episode has ended are not stepped."""
 
     def __init__(self, source: Any, num_envs: int) -> None:
-        self._envs = copies_of(source, whole("num_envs", num_envs))
-        self._given = source
-        self.first = self._envs[0]
+        self.copies, self._given = copies_of(source, whole("num_envs", num_envs)), source
+        self._envs = [Checked(each) for each in self.copies]
+        self.first = self.copies[0]
         self.num_envs, self.limit = num_envs, time_limit(self.first)
         self.observation_space, self.action_space = self.first.observation_space, self.first.action_space
         self.name = name_of(self.first)
-        self._seeds, self._last = [0] * num_envs, [None] * num_envs
+        self._last: list[Any] = [None] * num_envs
 
     def reset(self, seeds: list[int]) -> list[Any]:
         """Reset one copy after the other."""
-        self._seeds = seeds
         self._last = [env.reset(seed=seed)[0] for env, seed in zip(self._envs, seeds, strict=True)]
         return self._last
 
     def step(self, actions: np.ndarray, alive: Bool[np.ndarray, " batch"]) -> Stepped:
-        """Step the copies that are alive; the message of an error contains the seed and action that reproduce it."""
+        """Step the copies that are alive."""
         reward = np.zeros(self.num_envs)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         for i in np.flatnonzero(alive):
-            try:
-                self._last[i], reward[i], terminated[i], truncated[i], _ = self._envs[i].step(actions[i])
-            except Exception as problem:
-                raise EnvironmentFailure(
-                    f"{self.name} raised an error in an episode that began with reset(seed={self._seeds[i]}), for the "
-                    f"action {actions[i]!r}: {problem!r}. What was learned so far is kept; correct the environment."
-                ) from problem
+            self._last[i], reward[i], terminated[i], truncated[i], _ = self._envs[i].step(actions[i])
         return Stepped(self._last, reward, terminated, truncated)
 
     def close(self) -> None:
         """Close the environments made here."""
-        for env in self._envs:
+        for env in self.copies:
             if env is not self._given:
                 env.close()
 
@@ -123,30 +119,25 @@ class _Vector(Episodes):
                 f"`num_envs` must be {env.num_envs}, as in the vector `env`, or None, but is {num_envs}. To choose it, "
                 "pass the id of the environment."
             )
-        self._env, self._mode = env, autoreset_mode(env)
+        self._env = CheckedVector(env)
         self.num_envs, self.limit = env.num_envs, vector_time_limit(env)
         self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
-        self.name = type(env.unwrapped).__name__ if env.spec is None else env.spec.id
+        self.name = self._env.name
         self.first = next(iter(getattr(env.unwrapped, "envs", ())), None)
-        self._ended = np.zeros(env.num_envs, bool)
+        self.copies, self._ended = [], np.zeros(env.num_envs, bool)
 
     def reset(self, seeds: list[int]) -> list[Any]:
-        """Reset all at once. Vectors of separate copies get the list of seeds; any other vector gets the first seed."""
+        """Reset all at once; see `CheckedVector.reset` for the seeds that are used."""
         self._ended = np.zeros(self.num_envs, bool)
-        seed: Any = seeds if hasattr(self._env.unwrapped, "env_fns") else seeds[0]
-        return split_observations(self._env.observation_space, self._env.reset(seed=seed)[0])
+        return split_observations(self._env.observation_space, self._env.reset(seed=seeds)[0])
 
     def step(self, actions: np.ndarray, alive: Bool[np.ndarray, " batch"]) -> Stepped:
         """Step all copies. The last observation of an episode is returned in every autoreset mode."""
-        if self._mode is AutoresetMode.DISABLED and self._ended.any():
+        if self._env.mode is AutoresetMode.DISABLED and self._ended.any():
             self._env.reset(options={"reset_mask": self._ended})  # it refuses to step an episode that has ended
         observation, reward, terminated, truncated, info = self._env.step(actions)
-        self._ended = np.asarray(terminated | truncated)
-        seen = split_observations(self._env.observation_space, observation)
-        if self._mode is AutoresetMode.SAME_STEP:
-            for i in np.flatnonzero(self._ended):
-                seen[i] = info["final_obs"][i]
-        return Stepped(seen, np.asarray(reward, np.float64), np.asarray(terminated), np.asarray(truncated))
+        self._ended = terminated | truncated
+        return Stepped(self._env.reached(observation, self._ended, info), reward, terminated, truncated)
 
     def close(self) -> None:
         """Do nothing: the vector was passed in and stays open."""

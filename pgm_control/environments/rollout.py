@@ -16,12 +16,13 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..problems.gymnasium_envs import time_limit
+from ..problems.gymnasium_envs import made, time_limit
 from ..runtime.arguments import whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy, two_seeds
+from .checked import Checked, CheckedVector
 from .copies import autoreset_mode, vector_time_limit
 
 _COPIES = 16  # the default number of parallel environments
@@ -115,6 +116,7 @@ def rollout(
 
     Raises:
         InvalidArgument: if an argument does not fit, or an episode outlasts a policy that depends on time.
+        EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     whole("num_episodes", num_episodes)
     whole_or_none("num_envs", num_envs)
@@ -125,11 +127,11 @@ def rollout(
         if isinstance(actor, TabularPolicy):
             _require_fit(actor, copies)
         limit = _step_limit(actor, copies, max_episode_steps)
-        return _play(copies, actor, num_episodes, env_seed, deterministic, limit, progress)
+        return _play(CheckedVector(copies), actor, num_episodes, env_seed, deterministic, limit, progress)
 
 
 def _play(
-    env: VectorEnv,
+    env: CheckedVector,
     policy: Predictor,
     episodes: int,
     seed: int,
@@ -138,7 +140,7 @@ def _play(
     progress: Progress,
 ) -> Rollout:
     """Run the episodes. Every copy has a quota; after it the copy continues, and its steps are not counted."""
-    mode, copies = autoreset_mode(env), env.num_envs
+    mode, copies = env.mode, env.num_envs
     quota = (episodes + np.arange(copies)) // copies
     place = np.cumsum(quota) - quota  # where the next episode of each copy is written
     end = place + quota
@@ -155,7 +157,7 @@ def _play(
         # Time does not advance in uncounted steps, so that a policy is never queried beyond its horizon.
         action, state = policy.predict(observation, state, begins | ~counts, deterministic)
         observation, reward, ended, cut, _ = env.step(action)
-        total[counts] += np.asarray(reward)[counts]
+        total[counts] += reward[counts]
         length += counts
         done = ended | cut
         too_long = counts & ~done & (length >= (math.inf if limit is None else limit))
@@ -199,14 +201,14 @@ def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, ep
     if spec is not None:
         limit = None if isinstance(env, str) else time_limit(env)
         count = min(_COPIES if num_envs is None else num_envs, episodes)
-        copies = [lambda: gymnasium.make(spec, max_episode_steps=limit)] * count
+        copies = [lambda: Checked(made(spec, max_episode_steps=limit))] * count
         vector = SyncVectorEnv(copies, autoreset_mode=AutoresetMode.DISABLED)
         try:
             yield vector
         finally:
             vector.close()
     elif isinstance(env, gymnasium.Env) and num_envs in (None, 1):
-        alone = env
+        alone = Checked(env)
         yield SyncVectorEnv([lambda: alone], autoreset_mode=AutoresetMode.DISABLED)
     else:
         raise InvalidArgument(

@@ -1,5 +1,6 @@
 """Parallel environments, each of which can be restored to the state it was in."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, final
 
@@ -8,10 +9,17 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from ..errors import EnvironmentFailure, InvalidCheckpoint
+from ..problems.gymnasium_envs import name_of
 from ..runtime.checkpoint_checks import Problem, every, fields, mapping, number, tensor
-from .copies import WorldSource, copies_of, name_of, split_observations
+from .checked import Checked, CheckedVector
+from .copies import WorldSource, copies_of, split_observations
+from .spaces import Observations
+from .statistics import check_of_statistics, restore_statistics, statistics_of
+
+_KEPT = "What was learned so far is kept; save it, and correct the environment."
 
 
 class Step(NamedTuple):
@@ -39,14 +47,15 @@ class Worlds:
     """Copies of an environment. Every episode is reset with its own seed.
 
     So an environment whose only randomness is its own generator can be restored in mid-episode from the same seed and
-    the same actions: `state` returns these and `restore` repeats them. A vector environment that resets its copies
-    itself cannot be seeded for every episode; `is_exact` is False for it, and it is restored to the start of an
-    episode.
+    the same actions: `state` returns these and `restore` repeats them, from the running statistics that normalising
+    wrappers had at the start of the episode. A vector environment that resets its copies itself cannot be seeded for
+    every episode; `is_exact` is False for it, and it is restored to the start of an episode. So is a copy that does not
+    repeat its episode, with a warning.
 
     Attributes:
         number: the number of copies.
         observation_space, action_space: those of one copy.
-        is_exact: whether `restore` restores the exact state.
+        is_exact: whether `restore` restores the exact state, as far as is known.
         returns: the sum of rewards of each copy's current episode so far, in reward units.
         lengths: the number of steps of that episode so far.
     """
@@ -66,8 +75,8 @@ class Worlds:
             EnvironmentFailure: if an environment cannot be reset.
         """
         self._seed = seed
-        self._vector = source if isinstance(source, VectorEnv) else None
-        self._envs = [] if isinstance(source, VectorEnv) else copies_of(source, number)
+        self._vector = CheckedVector(source) if isinstance(source, VectorEnv) else None
+        self._envs = [] if isinstance(source, VectorEnv) else [Checked(each) for each in copies_of(source, number)]
         self.number = len(self._envs) if self._vector is None else self._vector.num_envs
         if self._vector is None:
             self.observation_space, self.action_space = self._envs[0].observation_space, self._envs[0].action_space
@@ -77,8 +86,8 @@ class Worlds:
         self.is_exact = self._vector is None
         self._episodes = [0] * self.number
         self._actions: list[list[np.ndarray]] = [[] for _ in range(self.number)]
+        self._statistics: list[dict[str, Tensor]] = [{} for _ in self._envs]
         self.returns, self.lengths = np.zeros(self.number), np.zeros(self.number, np.int64)
-        self._resets = np.zeros(self.number, bool)
         self._failed = False
         self.observations = self._first()
 
@@ -86,8 +95,8 @@ class Worlds:
         """Take the actions, one in each copy; after the end of an episode the next one begins.
 
         Raises:
-            EnvironmentFailure: if an environment raises an error, or returns numbers that are not finite. `state` then
-                still returns the state before this step, and no further step is possible without `restore`.
+            EnvironmentFailure: if an environment fails; see `Checked`. `state` then still returns the state before this
+                step, and no further step is possible without `restore`.
         """
         if self._failed:
             raise EnvironmentFailure(
@@ -95,7 +104,10 @@ class Worlds:
                 "environment, and load the learner."
             )
         self._failed = True
-        found = self._step_vector(actions) if self._vector is not None else self._step_copies(actions)
+        try:
+            found = self._step_copies(actions) if self._vector is None else self._step_vector(self._vector, actions)
+        except EnvironmentFailure as problem:
+            raise EnvironmentFailure(f"{problem} {_KEPT}") from (problem.__cause__ or problem)
         self._failed = False
         done = (found.terminated | found.truncated) & found.counts
         self.returns = np.where(done, 0.0, self.returns + np.where(found.counts, found.reward, 0.0))
@@ -104,9 +116,22 @@ class Worlds:
         return found
 
     def state(self) -> dict[str, Any]:
-        """The data that `restore` needs: the index of each copy's episode, and its actions so far."""
+        """The data that `restore` needs.
+
+        These are the index of each copy's episode; of copies that can be restored exactly also its actions so far, the
+        statistics of normalising wrappers at its start, and what it leads to: the features of the observation, and the
+        return.
+        """
         actions = {str(i): _stacked(each) for i, each in enumerate(self._actions) if each}
-        return {"episodes": list(self._episodes), "actions": actions}
+        statistics = {str(i): dict(each) for i, each in enumerate(self._statistics)}
+        seen, paid = self._reached() if self._vector is None else (torch.empty(0, 0), torch.empty(0).double())
+        return {
+            "episodes": list(self._episodes),
+            "actions": actions,
+            "statistics": statistics,
+            "observed": seen,
+            "returns": paid,
+        }
 
     def check(self, state: Any) -> Problem | None:
         """The problem with a state, or None. `restore` compares the number of copies."""
@@ -118,46 +143,91 @@ class Worlds:
                 return Problem((), f"must hold actions of {self.action_space}, but holds others")
             return problem
 
-        copies = set(map(str, range(self.number if self.is_exact else 0)))
-        problem = fields({"episodes": every(number(0, whole=True)), "actions": mapping(possible)})(state)
-        if problem is None and not state["actions"].keys() <= copies:
+        copies = set(map(str, range(len(self._envs))))
+        normal = check_of_statistics(self._envs[0]) if self._envs else fields({})
+        problem = fields(
+            {
+                "episodes": every(number(0, whole=True)),
+                "actions": mapping(possible),
+                "statistics": mapping(normal),
+                "observed": tensor((None, None), torch.float32),
+                "returns": tensor((None,), torch.float64),
+            }
+        )(state)
+        if problem is None and not (state["actions"].keys() | state["statistics"].keys()) <= copies:
             return Problem(("actions",), f"must be of the {self.number} copies that are here, but are not")
+        for name in ("observed", "returns") if problem is None else ():
+            if len(state[name]) != (len(state["episodes"]) if len(state["observed"]) else 0):
+                return Problem((name,), "must have an entry for each copy, but has not")
         return problem
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore the copies to a state that `state` returned.
+        """Restore the copies to a state that `state` returned; a copy that does not repeat its episode begins another.
 
         Raises:
-            InvalidCheckpoint: if the number of copies differs, or an environment does not reproduce its episode.
-            EnvironmentFailure: if an environment raises an error.
+            InvalidCheckpoint: if the number of copies differs.
+            EnvironmentFailure: if an environment fails; see `Checked`.
         """
         if len(state["episodes"]) != self.number:
             raise InvalidCheckpoint(
                 f"The checkpoint was made with {len(state['episodes'])} environments side by side, but here are "
                 f"{self.number}. Pass as many."
             )
-        self._episodes = [int(each) for each in state["episodes"]]
+        is_exact = self._vector is None and len(state["observed"]) == self.number
+        self.begin([int(each) + (not is_exact) for each in state["episodes"]], state["statistics"])
+        if not is_exact:
+            return
+        repeated = [self._repeat(i, state["actions"].get(str(i), ())) for i in range(self.number)]
+        there = state["observed"], state["returns"]
+        for i, found in enumerate(zip(*self._reached(), *there, strict=True)):
+            if not (repeated[i] and _alike(found[0], found[2]) and _alike(found[1], found[3])):
+                self._begin_another(i)
+
+    def begin(self, episodes: Sequence[int], statistics: Mapping[str, Mapping[str, Tensor]] | None = None) -> None:
+        """Begin the episodes of these indices, one in each copy.
+
+        Args:
+            episodes: the index of the episode of each copy.
+            statistics: those of normalising wrappers before the episode, by the number of the copy; default: as now.
+        """
+        for i, env in enumerate(self._envs):
+            if str(i) in (statistics or {}):
+                restore_statistics(env, (statistics or {})[str(i)])
+        self._episodes = list(episodes)
         self._actions = [[] for _ in range(self.number)]
         self.returns, self.lengths = np.zeros(self.number), np.zeros(self.number, np.int64)
         self._failed = False
-        if not self.is_exact:
-            self._episodes = [each + 1 for each in self._episodes]
-            self.observations = self._first()
-            return
         self.observations = self._first()
-        for i, env in enumerate(self._envs):
-            for action in state["actions"].get(str(i), ()):
-                taken = action.numpy() if hasattr(action, "numpy") else action
-                observation, reward, terminated, truncated, _ = self._step_copy(i, taken)
-                if terminated or truncated:
-                    raise InvalidCheckpoint(
-                        f"{name_of(env)} cannot be restored: with the same seed and actions an episode "
-                        "now ends earlier. Either it has changed since, or it is random beyond its own np_random."
-                    )
-                self._actions[i].append(taken)
-                self.observations[i] = observation
-                self.returns[i] += float(reward)
-                self.lengths[i] += 1
+
+    def _repeat(self, i: int, actions: Sequence[Any]) -> bool:
+        """Repeat the actions of a copy's episode; return False if the episode ends before all were taken."""
+        for action in actions:
+            taken = action.numpy()
+            observation, reward, terminated, truncated, _ = self._envs[i].step(self._as_action(taken))
+            if terminated or truncated:
+                return False
+            self._actions[i].append(taken)
+            self.observations[i] = observation
+            self.returns[i] += reward
+            self.lengths[i] += 1
+        return True
+
+    def _begin_another(self, i: int) -> None:
+        """Begin a new episode in a copy that did not repeat its own, and say so."""
+        warnings.warn(
+            f"{name_of(self._envs[i].env)} does not repeat its episode from the same seed and actions: it has changed, "
+            "or it is random or has a state beyond its own np_random. Learning continues in a new episode, not exactly "
+            "as if it had never stopped; `worlds.is_exact` is False.",
+            stacklevel=2,
+        )
+        self.is_exact = False
+        self._episodes[i] += 1
+        self._actions[i], self.returns[i], self.lengths[i] = [], 0.0, 0
+        self.observations[i], self._statistics[i] = self._reset(i, self._episodes[i])
+
+    def _reached(self) -> tuple[Tensor, Tensor]:
+        """The features of the present observation of each copy, and the return of its episode so far."""
+        return Observations(self.observation_space)(self.observations), torch.from_numpy(self.returns.copy())
 
     def close(self) -> None:
         """Close the copies; a vector that was passed in stays open."""
@@ -166,29 +236,17 @@ class Worlds:
 
     def _first(self) -> list[Any]:
         if self._vector is not None:
-            self._resets = np.zeros(self.number, bool)
-            return self._reset_vector(seed=[self._episode_seed(i, self._episodes[i]) for i in range(self.number)])
-        return [self._reset(i, self._episodes[i]) for i in range(self.number)]
+            seeds = [self._episode_seed(i, self._episodes[i]) for i in range(self.number)]
+            seen, _ = self._vector.reset(seed=seeds)
+            return split_observations(self._vector.observation_space, seen)
+        begun = [self._reset(i, self._episodes[i]) for i in range(self.number)]
+        self._statistics = [statistics for _, statistics in begun]
+        return [observation for observation, _ in begun]
 
-    def _reset(self, i: int, episode: int) -> Any:
-        try:
-            observation = self._envs[i].reset(seed=self._episode_seed(i, episode))[0]
-        except Exception as problem:
-            raise EnvironmentFailure(f"{name_of(self._envs[i])} raised an error at reset: {problem!r}") from problem
-        _require_finite(observation, i, "at reset")
-        return observation
-
-    def _reset_vector(self, **how: Any) -> list[Any]:
-        env = self._vector
-        assert env is not None
-        try:
-            seen, _ = env.reset(**how)
-        except Exception as problem:
-            raise EnvironmentFailure(f"{env} raised an error at reset: {problem!r}") from problem
-        observations = split_observations(env.observation_space, seen)
-        for i, observation in enumerate(observations):
-            _require_finite(observation, i, "at reset")
-        return observations
+    def _reset(self, i: int, episode: int) -> tuple[Any, dict[str, Tensor]]:
+        """Begin an episode in a copy; return its first observation, and the statistics before it."""
+        before = statistics_of(self._envs[i])
+        return self._envs[i].reset(seed=self._episode_seed(i, episode))[0], before
 
     def _episode_seed(self, i: int, episode: int) -> int:
         return int(np.random.SeedSequence((self._seed, i, episode)).generate_state(1)[0] >> 1)  # 31 bits
@@ -196,80 +254,37 @@ class Worlds:
     def _as_action(self, action: Any) -> Any:
         return int(action) if isinstance(self.action_space, gymnasium.spaces.Discrete) else action
 
-    def _step_copy(self, i: int, action: Any) -> Any:
-        env = self._envs[i]
-        try:
-            return env.step(self._as_action(action))
-        except Exception as problem:
-            raise EnvironmentFailure(
-                f"{name_of(env)} raised an error at step {self.lengths[i]} of an episode, for the action {action!r}: "
-                f"{problem!r}. What was learned so far is kept; save it, and correct the environment."
-            ) from problem
-
     def _step_copies(self, actions: np.ndarray) -> Step:
-        results = [self._step_copy(i, actions[i]) for i in range(self.number)]
+        results = [env.step(self._as_action(actions[i])) for i, env in enumerate(self._envs)]
         reached = [each[0] for each in results]
-        reward = np.array([float(each[1]) for each in results])
-        terminated = np.array([bool(each[2]) for each in results])
-        truncated = np.array([bool(each[3]) for each in results])
-        self._require_finite(reward, reached)
+        reward, terminated, truncated = (np.array(each) for each in list(zip(*results, strict=True))[1:4])
         ended = np.flatnonzero(terminated | truncated).tolist()
         fresh = {i: self._reset(i, self._episodes[i] + 1) for i in ended}
+        observations = list(reached)
         for i in range(self.number):  # no error can occur from here on
             if i in fresh:
                 self._episodes[i] += 1
                 self._actions[i] = []
+                observations[i], self._statistics[i] = fresh[i]
             else:
                 self._actions[i].append(np.array(actions[i]))
-        observations = [fresh.get(i, each) for i, each in enumerate(reached)]
         return Step(reward, observations, reached, terminated, truncated, np.ones(self.number, bool))
 
-    def _step_vector(self, actions: np.ndarray) -> Step:
-        env = self._vector
-        assert env is not None
-        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        counts = ~self._resets
-        try:
-            seen, reward, terminated, truncated, info = env.step(actions)
-        except Exception as problem:
-            raise EnvironmentFailure(f"{env} raised an error: {problem!r}") from problem
-        observations = split_observations(env.observation_space, seen)
-        reached, done = list(observations), (terminated | truncated) & counts
-        reward = np.asarray(reward, dtype=np.float64)
-        if mode is AutoresetMode.SAME_STEP:
-            for i in np.flatnonzero(done):
-                reached[i] = info["final_obs"][i]
-        elif mode is AutoresetMode.DISABLED and done.any():
-            observations = self._reset_vector(options={"reset_mask": done})
-        self._resets = done if mode is AutoresetMode.NEXT_STEP else np.zeros(self.number, bool)
-        self._require_finite(np.where(counts, reward, 0.0), reached)
-        if mode is AutoresetMode.SAME_STEP:
-            for i in np.flatnonzero(done):
-                _require_finite(observations[i], int(i), "at reset")
+    def _step_vector(self, env: CheckedVector, actions: np.ndarray) -> Step:
+        seen, reward, terminated, truncated, info = env.step(actions)
+        done = terminated | truncated
+        reached = env.reached(seen, done, info)
+        counts = env.counts
+        if env.mode is AutoresetMode.DISABLED and done.any():
+            seen, _ = env.reset(options={"reset_mask": done})
         for i in np.flatnonzero(done):
             self._episodes[i] += 1
-        return Step(reward, observations, reached, terminated & counts, truncated & counts, counts)
-
-    def _require_finite(self, reward: np.ndarray, reached: Sequence[Any]) -> None:
-        for i in np.flatnonzero(~np.isfinite(reward)):
-            raise EnvironmentFailure(
-                f"The reward must be finite, but environment {i} gave {reward[i]} at step {self.lengths[i]} of an "
-                "episode. What was learned so far is kept. For what must never happen use a large negative reward."
-            )
-        for i, observation in enumerate(reached):
-            _require_finite(observation, i, f"at step {self.lengths[i]} of an episode")
+        return Step(reward, split_observations(env.observation_space, seen), reached, terminated, truncated, counts)
 
 
-def _require_finite(observation: Any, i: int, when: str) -> None:
-    """Require all numbers of an observation, also those in dictionaries and tuples, to be finite."""
-    if isinstance(observation, Mapping | tuple):
-        for part in observation.values() if isinstance(observation, Mapping) else observation:
-            _require_finite(part, i, when)
-    elif isinstance(observation, np.ndarray | np.floating | float) and not np.isfinite(observation).all():
-        raise EnvironmentFailure(
-            f"The observation must be finite, but environment {i} gave {observation} {when}. What was learned so far "
-            "is kept; correct the environment."
-        )
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors agree but for the last digits, which depend on the processor."""
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def _stacked(actions: Sequence[np.ndarray]) -> Any:

@@ -12,7 +12,9 @@ from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 
 from ..environments.cell_policy import CellPlayer
+from ..environments.checked import Checked
 from ..errors import InvalidArgument
+from ..problems.gymnasium_envs import made
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.progress import Progress, silent
@@ -145,12 +147,13 @@ def record(
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
+        EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     whole("num_episodes", num_episodes)
     env_seed, policy_seed = two_seeds(seed)
     player = policy if isinstance(policy, CellPlayer) else None
     actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed)
-    live: gymnasium.Env = gymnasium.make(env) if isinstance(env, str) else env
+    live = Checked(made(env) if isinstance(env, str) else env)
     spaces = (live.observation_space, live.action_space)
     if player is None and not all(isinstance(each, Discrete) and each.start == 0 for each in spaces):
         raise InvalidArgument(
@@ -172,9 +175,9 @@ def record(
                 over = player is not None and terminated
                 obs.append(player.cells.count if over and player is not None else _state(player, seen))
                 acts.append(int(action))
-                rews.append(float(reward))
+                rews.append(reward)
                 truncated = truncated or (limit is not None and len(acts) >= limit and not terminated)
-            found.append(Episode(np.array(obs), np.array(acts), np.array(rews), bool(terminated), bool(truncated)))
+            found.append(Episode(np.array(obs), np.array(acts), np.array(rews), terminated, truncated))
             progress(len(found), {"return": math.fsum(rews), "length": float(len(acts))})
     finally:
         if isinstance(env, str):

@@ -231,7 +231,7 @@ def sample_episodes(worlds: Worlds, learner: SoftQLearning | SAC, length: int, t
         turn: the number of the episode in these worlds; episodes with the same number have the same start.
     """
     number = worlds.number
-    worlds.restore({"episodes": [turn] * number, "actions": {}})
+    worlds.begin([turn] * number)
     features = learner.observations(worlds.observations)
     running, rows, total = torch.ones(number, dtype=torch.bool), [], torch.zeros(number)
     for _ in range(length):

@@ -27,7 +27,7 @@ from ..inference.variational.to_go_elbo import ToGoELBO
 from ..models.simulator import SimulatorModel
 from ..networks.mlp import Network
 from ..runtime.arguments import positive
-from ..runtime.checkpoint_checks import Problem, fields, number
+from ..runtime.checkpoint_checks import Problem
 from ..runtime.optimiser_states import check_of, restored, states_of
 from .learner import Learner
 from .randomness import generator_states, set_generators
@@ -103,11 +103,11 @@ class MaxEntPolicyGradient(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """Run whole episodes, and make a step of SVI."""
-        resets, random = self.model.num_resets, generator_states(self.device)
+        episodes, random = self.model.state(), generator_states(self.device)
         try:
             loss = float(self._svi.step())  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
         except Exception:
-            self.model.num_resets = resets
+            self.model.restore(episodes)
             set_generators(random, self.device)
             raise
         if not math.isfinite(loss) or not all(bool(each.isfinite().all()) for each in self._parameters()):
@@ -135,7 +135,7 @@ class MaxEntPolicyGradient(Learner):
             "guide": self.guide,
             "baseline": self.baseline,
             "optimisers": self._optimisers,
-            "episodes": _Episodes(self.model),
+            "episodes": self.model,
         }
 
     def _parameters(self) -> list[torch.nn.Parameter]:
@@ -176,23 +176,3 @@ class _Optimisers:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore a state that `state` returned."""
         restored(self._optim, self._parameters, state)
-
-
-@final
-class _Episodes:
-    """The state of the episodes: the number of resets so far determines the next ones."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def state(self) -> dict[str, int]:
-        """The number of resets, for a checkpoint."""
-        return {"num_resets": self._model.num_resets}
-
-    def check(self, state: Any) -> Problem | None:
-        """The problem with a state, or None."""
-        return fields({"num_resets": number(0, whole=True)})(state)
-
-    def restore(self, state: Mapping[str, int]) -> None:
-        """Restore the number of resets."""
-        self._model.num_resets = state["num_resets"]

@@ -34,7 +34,7 @@ _TENSORS = fields(
     {
         "parts": mapping(anything),
         "random": anything,
-        "worlds": fields({"episodes": every(anything), "actions": anything}),
+        "worlds": fields({"episodes": every(anything)}, others=True),
     }
 )
 """The checks of the tensors in a file that are possible before the learner exists."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from pgm_control import EnvironmentCheck, InvalidArgument, TabularMDP, check_against_env
+from pgm_control import EnvironmentCheck, EnvironmentFailure, InvalidArgument, TabularMDP, check_against_env
 from pgm_control.environments.check import ImpossibleStart, ImpossibleTransition, _p_value, _row
 
 ENVIRONMENTS = {
@@ -206,7 +206,7 @@ def test_other_actions_are_refused(lake, mdp):
 
 
 def test_an_environment_that_leaves_its_own_space_is_refused():
-    with pytest.raises(InvalidArgument, match=r"`env` must return states 0 to 1, .* but returned 2"):
+    with pytest.raises(EnvironmentFailure, match=r"observation of Spinner must be .* Discrete\(2\), but is 2 at reset"):
         check_against_env(spinner_table(), Spinner(outcomes=3, weights=(0.0, 0.0, 1.0), claims=2), seed=0)
 
 

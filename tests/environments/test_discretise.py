@@ -258,7 +258,12 @@ def test_errors_name_what_cannot_be_discretised():
         (wrapped, {"bins": 3}, UnsupportedEnvironment, "TransformReward.*Pass env.unwrapped"),
         (dicts, {"bins": 3, "horizon": 1}, UnsupportedEnvironment, "action space"),
         (Strip(), {"bins": 3}, InvalidArgument, "`horizon` must be given"),
-        (Strip(reward=math.nan), {"bins": 3, "horizon": 1}, EnvironmentFailure, "finite rewards.*'x0 0.167'"),
+        (
+            Strip(reward=math.nan),
+            {"bins": 3, "horizon": 1},
+            EnvironmentFailure,
+            "one finite number, but is nan.*'x0 0.167'",
+        ),
         ("MountainCar-v0", {"bins": (3,)}, InvalidArgument, "one entry for each of position, velocity"),
         ("MountainCar-v0", {"bins": (3, 0)}, InvalidArgument, "at least 1, but is 0 for velocity"),
         ("MountainCar-v0", {"bins": (3, [0.0, -1.0])}, InvalidArgument, "increasing edges"),
