@@ -16,6 +16,7 @@ from .lottery import lottery
 from .restaurant import restaurant
 from .risky_path import risky_path
 from .slippery_cliff import slippery_cliff
+from .tabular import TabularModel
 from .twins import (
     frozen_lake_twin,
     lottery_twin,
@@ -49,6 +50,12 @@ class ZooEntry:
     temperature: float = 1.0
 
     __repr__ = one_line
+
+    def model(self, horizon: int | None = None, temperature: float | None = None) -> TabularModel:
+        """The problem as a model; default: at its own horizon and temperature."""
+        mdp = self.build()
+        mdp = mdp if horizon is None else mdp.replace(horizon=horizon)
+        return TabularModel(mdp, self.temperature if temperature is None else temperature)
 
 
 def _frozen_lake_8x8(horizon: int | None = None) -> TabularMDP:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from torch import Tensor
+from .bundles import Table
+
+_notices: list[Callable[[], None]] = []
 
 
-def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
+def kernels_for(table: Table, steps: int) -> ModuleType | None:
     """The module of compiled loops, or None for torch.
 
     The loops are compiled if numba is installed (extra `fast`), the table is on the CPU, and there is more than one
@@ -20,23 +22,25 @@ def kernels_for(table: Tensor, steps: int) -> ModuleType | None:
     return None if steps == 1 or table.device.type != "cpu" or _torch_is_selected() else _finite_horizon()
 
 
-def sweeps_for(table: Tensor) -> ModuleType | None:
+def sweeps_for(table: Table) -> ModuleType | None:
     """The module of compiled sweeps over all states of a large problem, or None for torch, by the same rule."""
     return None if kernels_for(table, steps=2) is None else _infinite_horizon()
 
 
 @contextmanager
 def before_compiling(say: Callable[[], None]) -> Iterator[None]:
-    """Within this context, call `say` once before a loop is compiled; loops that are read from a cache do not count."""
-    if _torch_is_selected() or not _numba_is_installed():
+    """Within this context, call `say` once before a loop is compiled. Loops that are read from a cache do not count."""
+    _notices.append(say)
+    try:
         yield
-        return
-    from numba.core.event import install_listener
+    finally:
+        _notices[:] = [each for each in _notices if each is not say]
 
-    from .compiling import Notice
 
-    with install_listener("numba:compile", Notice(say)):
-        yield
+def compilation_begins() -> None:
+    """Make the calls of `before_compiling`."""
+    while _notices:
+        _notices.pop()()
 
 
 def _torch_is_selected() -> bool:

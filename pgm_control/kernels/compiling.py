@@ -1,4 +1,4 @@
-"""How loops are compiled: the options, the cache on disk, and a notice before a loop is compiled for the first time."""
+"""How loops are compiled: the options, the cache on disk, and a notice before the first is compiled."""
 
 import functools
 import hashlib
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, final
 
 import numba
-from numba.core.event import Event, Listener
+from numba.core.event import Event, Listener, register
 
 from . import bundles as _bundles
+from .backend import compilation_begins
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -62,19 +63,16 @@ def _sources() -> str:
 
 
 @final
-class Notice(Listener):
-    """A listener of numba that calls a function once, before the first of these loops is compiled."""
-
-    def __init__(self, say: Callable[[], None]) -> None:
-        """Take the function."""
-        self._say: Callable[[], None] | None = say
+class _Listener(Listener):
+    """A listener of numba that announces the compilation of these loops. A loop that is cached starts no event."""
 
     def on_start(self, event: Event) -> None:
-        """Call the function, the first time. A loop that is read from the cache starts no event."""
-        compiled_now = (event.data or {})["dispatcher"].py_func
-        if self._say is not None and compiled_now.__module__.startswith(f"{__package__}."):
-            say, self._say = self._say, None
-            say()
+        function = (event.data or {})["dispatcher"].py_func
+        if function.__module__.startswith(f"{__package__}."):
+            compilation_begins()
 
     def on_end(self, event: Event) -> None:
-        """Ignore the end."""
+        pass
+
+
+register("numba:compile", _Listener())
