@@ -143,7 +143,7 @@ class WithoutPath(TorchDistribution):
     """Any distribution, but its samples carry no gradient; expanding it keeps this property."""
 
     has_rsample = False
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, base: Any) -> None:
         """Wrap a distribution."""

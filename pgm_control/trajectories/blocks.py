@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Protocol, final, runtime_checkable
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -257,6 +257,8 @@ def blocks_of(guide: HasBlocks, name: str = "guide") -> Blocks:
     return found
 
 
+M = TypeVar("M")
+
 _models: set[type] = set()  # those that passed: checking a protocol takes longer than solving a small problem
 _trusted: set[type] = set()  # those whose blocks are the tables of their problem by definition
 
@@ -270,7 +272,8 @@ def require_model(model: object, in_nats: bool = False) -> None:
     """
     if isinstance(model, type) or (type(model) not in _models and not isinstance(model, MarkovModel)):
         kind = shown(model) if model is None or isinstance(model, type) else f"a {type(model).__name__}"
-        reason = f" {model.why_clamped()}" if hasattr(model, "why_clamped") else ""  # pyright: ignore[reportAttributeAccessIssue]
+        explain: Any = getattr(model, "why_clamped", None)
+        reason = "" if explain is None else f" {explain()}"
         raise InvalidArgument(
             f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
@@ -298,7 +301,7 @@ def require_room_for_policy(model: MarkovModel) -> None:
     )  # fmt: skip
 
 
-def trusted_blocks(kind: type) -> type:
+def trusted_blocks(kind: type[M]) -> type[M]:
     """Exempt a class of models from the check of its blocks: they are the tables of its problem by definition."""
     _trusted.add(kind)
     return kind

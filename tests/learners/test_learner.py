@@ -306,8 +306,8 @@ def test_spaces_without_a_policy_are_refused(shown, done, message, kind):
 
 
 TROUBLES = {
-    "raises": r"Counting raised an error at step \d of an episode that began with reset\(seed=\d+\), for the action .*no "
-    "floor.*save it, and correct",
+    "raises": r"Counting raised an error at step \d of an episode that began with reset\(seed=\d+\), for the action "
+    r".*no floor.*save it, and correct",
     "raises at reset": r"Counting raised an error at reset\(seed=\d+\): .*no floor",
     "nan reward": r"reward of Counting must be one finite number, but is nan at step \d.*use a large negative reward",
     "infinite reward": "reward of Counting must be one finite number, but is -inf",
