@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Generic, TypeVar, final
 
 from .interrupt import deferred_interrupt
-from .progress import Progress, silent
+from .progress import Progress, passes, silent
 from .status import Status
 
 S = TypeVar("S", bound=Status)
@@ -124,8 +124,3 @@ class Loop(Generic[S]):
     def end(self, status: S) -> None:
         """End the loop with this status."""
         self.status, self.over = status, True
-
-
-def passes(before: int, now: int, every: int) -> bool:
-    """Whether a multiple of `every` lies above `before` and not above `now`."""
-    return before // every < now // every

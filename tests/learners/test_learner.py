@@ -290,8 +290,11 @@ def test_actions_cover_their_box():
         (FLAT, spaces.MultiDiscrete([2, 2]), "must be Discrete or a Box of floats.*number the combinations"),
         (FLAT, spaces.MultiBinary(2), "must be Discrete or a Box of floats"),
         (FLAT, spaces.Box(0, 5, (1,), np.int64), "must be Discrete or a Box of floats"),
-        (FLAT, spaces.Box(-np.inf, np.inf, (1,)), "must be bounded.*ClipAction or RescaleAction"),
+        (FLAT, spaces.Box(-np.inf, np.inf, (1,)), r"must be bounded.*TransformAction\(env, f, box\)"),
         (FLAT, spaces.Box(0.0, np.inf, (1,)), "must be bounded"),
+        (FLAT, spaces.Box(0.0, 0.0, (1,)), "positive and finite width along each"),
+        (FLAT, spaces.Box(-1.7e308, 1.7e308, (1,), np.float64), "positive and finite width along each"),
+        (FLAT, spaces.Box(0.0, 1.0, (0,)), "at least one axis"),
         (FLAT, spaces.Dict({"a": SQUARE}), "must be Discrete or a Box of floats"),
         (spaces.Box(0, 255, (8, 8, 3), np.uint8), SQUARE, "images it seems.*FlattenObservation"),
         (spaces.Text(5), SQUARE, "must be made of Box, Discrete.*TransformObservation"),
@@ -306,8 +309,8 @@ def test_spaces_without_a_policy_are_refused(shown, done, message, kind):
 
 
 TROUBLES = {
-    "raises": r"Counting raised an error at step \d of an episode that began with reset\(seed=\d+\), for the action .*no "
-    "floor.*save it, and correct",
+    "raises": r"Counting raised an error at step \d of an episode that began with reset\(seed=\d+\), for the action "
+    ".*no floor.*save it, and correct",
     "raises at reset": r"Counting raised an error at reset\(seed=\d+\): .*no floor",
     "nan reward": r"reward of Counting must be one finite number, but is nan at step \d.*use a large negative reward",
     "infinite reward": "reward of Counting must be one finite number, but is -inf",

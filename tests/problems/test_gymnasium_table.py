@@ -258,7 +258,7 @@ END = [(1.0, 1, 0.5, True)]
 
 def both(row):
     """The table of two states with this row for each of two actions."""
-    return {s: {a: row for a in range(2)} for s in range(2)}
+    return {s: dict.fromkeys(range(2), row) for s in range(2)}
 
 
 def best(mdp):
@@ -349,7 +349,7 @@ def test_tables_of_another_form_are_refused_in_words(table, message):
 def test_initial_probabilities_must_be_one_for_each_state(initial):
     env = Listed(both(END))
     env.initial_state_distrib = initial
-    with pytest.raises(UnsupportedEnvironment, match="`initial_state_distrib` of Listed, .*must hold 2 probabilities"):
+    with pytest.raises(UnsupportedEnvironment, match=r"`initial_state_distrib` of Listed, .*must hold 2 probabilities"):
         TabularMDP.from_gymnasium(env, horizon=2)
 
 
