@@ -35,8 +35,7 @@ def require_options(options: Mapping[str, Any], *, file: str = "", folder: str =
     Raises:
         InvalidArgument: if a value is invalid; the message names the option.
     """
-    given: Mapping[str, Any] = options
-    for name, value in given.items():
+    for name, value in options.items():
         if value is None:
             continue
         if name in _LEAST and not _LEAST[name] <= value < 2**63:
@@ -44,7 +43,7 @@ def require_options(options: Mapping[str, Any], *, file: str = "", folder: str =
         if name in _POSITIVE and isinstance(value, float) and not 0 < value < math.inf:
             raise InvalidArgument(f"`{name}` must be a positive {_POSITIVE[name]}, but is {value:g}.")
         if name in (file, folder):
-            _require_path(name, Path(value), is_folder=name == folder)
+            _require_path(name, Path(str(value)), is_folder=name == folder)
     if options.get("name") is not None:
         require_name(options["name"])
 

@@ -12,8 +12,10 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from ..errors import InvalidArgument, UnsupportedEnvironment
+from .membership import Membership
 
 _IMAGE = 3  # an array with this many axes is probably an image
+_EDGE = 1 + 1e-6  # the largest coordinate of an action, with rounding
 
 
 @final
@@ -40,6 +42,7 @@ class Observations:
         """
         _require_known(space, "observation")
         self.space = space
+        self._membership = Membership(space, is_bounded=False)
         self.features: int = spaces.flatdim(space)
 
     def __call__(self, observations: Sequence[Any]) -> Float[Tensor, "batch feature"]:
@@ -60,21 +63,20 @@ class Observations:
             InvalidArgument: if it is not such a batch.
         """
         try:
-            each = list(iterate(batch_space(self.space, _length(observations)), observations))
-            features = self(each)
-            if features.shape[-1] != self.features:
-                raise ValueError(f"{features.shape[-1]} features instead of {self.features}")
-            return features
-        except Exception as problem:
+            number = _length(observations)
+            problem = self._membership.problem(observations, (number,))
+        except (TypeError, LookupError, StopIteration):  # no batch at all
+            number, problem = 0, f"is {observations!r}"
+        if problem is not None or number == 0:
             raise InvalidArgument(
-                f"`observation` must be of {self.space}, or a batch of such, but is {observations!r}."
-            ) from problem
+                f"`observation` must be of {self.space} and finite in float32, or a batch of such, but "
+                f"{problem or 'is an empty batch'}."
+            )
+        return self(list(iterate(batch_space(self.space, number), observations)))
 
     def is_single(self, observation: Any) -> bool:
-        """Whether `observation` is a single observation and not a batch."""
-        return self.space.contains(observation) or (
-            isinstance(self.space, spaces.Box) and np.shape(observation) == self.space.shape
-        )
+        """Whether `observation` is a single observation and not a batch; the bounds of boxes do not matter."""
+        return self._membership.problem(observation) is None
 
 
 @final
@@ -109,23 +111,52 @@ class Actions:
         if not space.is_bounded():
             raise UnsupportedEnvironment(
                 f"The action space must be bounded, but is {space}: nothing is uniform on it, so there is no action "
-                "prior. Wrap the environment with gymnasium.wrappers.ClipAction or RescaleAction, or give it bounds."
+                "prior. Wrap the environment with gymnasium.wrappers.TransformAction(env, f, box), where f maps the "
+                "bounded `box` to the actions, such as lambda a: 10 * a on Box(-1, 1, shape)."
             )
         self.size = int(np.prod(space.shape))
         self._low, self._high = (each.astype(np.float64).reshape(1, -1) for each in (space.low, space.high))
-        self._middle, self._half = (self._high + self._low) / 2, (self._high - self._low) / 2
+        with np.errstate(over="ignore"):
+            self._middle, self._half = (self._high + self._low) / 2, (self._high - self._low) / 2
+        if self.size == 0 or not ((self._half > 0) & np.isfinite(self._half)).all():
+            raise UnsupportedEnvironment(
+                f"The action space must have at least one axis, and a positive and finite width along each, but is "
+                f"{space}. Leave out the coordinates of an action that are fixed, by "
+                "gymnasium.wrappers.TransformAction."
+            )
 
     def __repr__(self) -> str:
         """The space of the environment."""
         return f"Actions({self.space})"
 
     def to_environment(self, actions: Num[Tensor, "batch ..."]) -> np.ndarray:
-        """A batch of actions in the form the environment takes."""
+        """A batch of actions in the form the environment takes.
+
+        Raises:
+            InvalidArgument: if an action is outside $[-1, 1]^d$ or is no index of an action, or has another shape.
+        """
         array = actions.detach().cpu().numpy()
+        self._require_actions(array)
         if isinstance(self.space, spaces.Discrete):
             return array.astype(self.space.dtype) + self.space.start
         stretched = np.minimum(np.maximum(self._middle + self._half * array, self._low), self._high)
         return stretched.reshape(len(array), *(self.space.shape or ())).astype(self.space.dtype)
+
+    def _require_actions(self, found: np.ndarray) -> None:
+        """Refuse actions that are not those of this space; nan passes, because its cause is that learning diverged."""
+        if self.is_discrete:
+            is_in, wanted = found.ndim == 1 and found.dtype.kind in "iu", f"whole numbers from 0 to {self.size - 1}"
+            wrong = (found < 0) | (found >= self.size) if is_in else np.ones(1, bool)
+        else:
+            is_in, wanted = found.ndim == 2 and found.shape[1] == self.size, f"rows of [-1, 1]^{self.size}"
+            wrong = np.abs(found) > _EDGE if is_in else np.ones(1, bool)
+        if wrong.any():
+            shown = found[wrong.reshape(len(found), -1).any(-1)][0] if is_in else f"an array of shape {found.shape}"
+            stretched = "" if self.is_discrete else ", which is stretched to the box of the environment"
+            raise InvalidArgument(
+                f"Actions must be {wanted}{stretched}, but there is {shown}. Give `policy` or `action_prior` a "
+                "distribution on these; in a box a SquashedGaussian, say."
+            )
 
     def from_environment(self, actions: np.ndarray) -> Num[Tensor, "batch ..."]:
         """The inverse of `to_environment`: indices, or points of $[-1, 1]^d$."""

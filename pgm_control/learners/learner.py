@@ -22,9 +22,9 @@ from ..errors import InvalidArgument, InvalidCheckpoint
 from ..runtime.arguments import whole, whole_or_none
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
-from ..runtime.loop import Loop, passes
+from ..runtime.loop import Loop
 from ..runtime.moving import device_of
-from ..runtime.progress import Progress, silent
+from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described

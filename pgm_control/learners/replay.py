@@ -68,7 +68,9 @@ class Replay:
         flat = action.reshape(number, -1).to(torch.float32)
         goes_on = (~terminated).to(torch.float32)
         rows = torch.cat((observation, next_observation, flat, reward[:, None], goes_on[:, None]), -1)
-        start = self.count % self.capacity
+        self.count += max(0, number - self.capacity)  # those that would be overwritten at once
+        rows = rows[-self.capacity :]
+        number, start = len(rows), self.count % self.capacity
         first = min(number, self.capacity - start)
         self._rows[start : start + first] = rows[:first]
         if first < number:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, final
 
 from .arguments import functions
 from .interrupt import deferred_interrupt
-from .progress import Progress, require_progress, silent
+from .progress import Progress, passes, require_progress, silent
 from .status import Status
 
 S = TypeVar("S", bound=Status)
@@ -129,8 +129,3 @@ class Loop(Generic[S]):
     def end(self, status: S) -> None:
         """End the loop with this status."""
         self.status, self.over = status, True
-
-
-def passes(before: int, now: int, every: int) -> bool:
-    """Whether a multiple of `every` lies above `before` and not above `now`."""
-    return before // every < now // every

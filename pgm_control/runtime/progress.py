@@ -1,7 +1,7 @@
 """Progress of long computations: a function of the step and its metrics. Default: silent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO, final, runtime_checkable
 
 from ..errors import InvalidArgument
@@ -46,29 +46,35 @@ silent = Silent()
 
 
 @final
-@dataclass(frozen=True)
+@dataclass
 class PrintEvery:
-    """Progress that prints one line every `every` steps.
+    """Progress that prints a line whenever the number of steps has passed a multiple of `every`.
+
+    Several steps may be made at once, as by a learner with several copies of its environment.
 
     Attributes:
         every: the number of steps between lines.
         file: the file to print to; default: standard output.
+
+    Raises:
+        InvalidArgument: if `every` is not a positive whole number.
     """
 
     every: int = 100
     file: TextIO | None = None
+    _before: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check the interval.
-
-        Raises:
-            InvalidArgument: if `every` is not a whole number, at least 1.
-        """
-        object.__setattr__(self, "every", whole("every", self.every))
+        """Check the number of steps."""
+        self.every = whole("every", self.every)
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Print the metrics."""
-        if step % self.every == 0:
+        before = self._before
+        if before is None or before >= step:  # a run begins, perhaps after a resume
+            before = step - 1
+        self._before = step
+        if passes(before, step, self.every):
             numbers = "  ".join(f"{name} {value:.6g}" for name, value in metrics.items())
             print(f"{step:>7}  {numbers}", file=self.file)
 
@@ -124,3 +130,8 @@ class ProgressBar:
         """Fill the bar: the computation has come to its end, in fewer steps than it might have taken."""
         self._bar.bar_format, self._bar.total = _COUNTED, self._bar.n
         self._bar.refresh()
+
+
+def passes(before: int, now: int, every: int) -> bool:
+    """Whether a multiple of `every` lies above `before` and not above `now`."""
+    return before // every < now // every
