@@ -184,14 +184,15 @@ class MixtureELBO(ELBO):
     variance includes that of the rewards.
     """
 
-    def __init__(self, num_samples: int = 32) -> None:
+    objective_name = "ELBO"
+
+    def __init__(self, num_particles: int = 32) -> None:
         """Set the number of trajectories that are drawn from each component, at least 2."""
-        super().__init__()
-        self.num_samples = require_draws("num_samples", num_samples)
+        super().__init__(num_particles=require_draws("num_particles", num_particles))
 
     def __repr__(self) -> str:
         """The number of trajectories of each component."""
-        return f"MixtureELBO({self.num_samples})"
+        return f"MixtureELBO({self.num_particles})"
 
     def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """An estimate of −ELBO, in nats."""
@@ -212,7 +213,7 @@ class MixtureELBO(ELBO):
         if guide.model is not model:
             raise InvalidGuide("The mixture must be of this model, but was built from another. Pass guide.model.")
         announce_parameters(guide)
-        return -guide.surrogate(self.num_samples)
+        return -guide.surrogate(self.num_particles)
 
     def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """An estimate of −ELBO, in nats; adds the estimated gradient to the guide's parameters."""

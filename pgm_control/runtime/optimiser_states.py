@@ -5,10 +5,30 @@ from typing import Any
 
 import torch
 from pyro.optim import PyroOptim
+from pyro.optim.lr_scheduler import PyroLRScheduler
 from pyro.optim.optim import _get_state_dict, _load_state_dict, is_scheduler
 from torch import Tensor
 
 from .checkpoint_checks import Check, alike, either, fields, number, one_of, row, tensor
+
+
+def described_optimiser(optim: PyroOptim) -> str:
+    """The name of an optimiser, of its scheduler if it has one, and their settings."""
+    parts = [(optim.pt_optim_constructor, optim.pt_optim_args), ("clip", optim.pt_clip_args)]
+    if isinstance(optim, PyroLRScheduler):
+        parts.append((optim.pt_scheduler_constructor, optim.kwargs))
+    return ", ".join(f"{_described(each)}({_described(settings)})" for each, settings in parts if settings != {})
+
+
+def step_schedulers(optim: PyroOptim, loss: float) -> None:
+    """Let the schedulers of an optimiser, if it has some, set the learning rates of the next step."""
+    if isinstance(optim, PyroLRScheduler):
+        for scheduler in optim.optim_objs.values():
+            _step(scheduler, loss)
+
+
+def _step(scheduler: Any, loss: float) -> None:
+    scheduler.step(*((loss,) if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) else ()))
 
 
 def states_of(optim: PyroOptim, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -36,6 +56,17 @@ def check_of(optim: PyroOptim, parameters: Mapping[str, Tensor], states: Any) ->
     return fields({name: _check_of(optim, each) for name, each in parameters.items() if name in there})
 
 
+def _described(value: Any) -> str:
+    """A setting as text that is the same in every process."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_described(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_described, value))})"
+    if isinstance(value, bool | int | float | Tensor | None):
+        return repr(value)
+    return value if isinstance(value, str) else getattr(value, "__qualname__", type(value).__name__)
+
+
 def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
     """The check for the state before the first step, which a parameter without a gradient keeps, or after a step."""
     found: Any = optim._get_optim(parameter)
@@ -46,7 +77,11 @@ def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
     optimiser.param_groups[0]["params"] = [copy]
     with torch.random.fork_rng(devices=[]):
         optimiser.step()
-    return either(fresh, _check_now(found))
+    stepped = _check_now(found)
+    if not is_scheduler(found):
+        return either(fresh, stepped)
+    _step(found, 0.0)
+    return either(fresh, stepped, _check_now(found))
 
 
 def _check_now(found: Any) -> Check:

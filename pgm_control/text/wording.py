@@ -93,3 +93,11 @@ def _decimals(value: float, digits: int) -> str:
     """A number with fixed decimals; trailing zeros are removed only where no digit is lost."""
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if abs(float(text) - value) <= 1e-12 * max(1.0, abs(value)) else text
+
+
+def plus_minus(mean: float, error: float) -> str:
+    """The mean ± its standard error with two significant digits, such as "-1.234 ± 0.012"."""
+    if error == 0 or not math.isfinite(error):
+        return f"{mean:.6g} ± {error:g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{mean:.{digits}f} ± {error:.{digits}f}"

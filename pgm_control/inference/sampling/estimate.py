@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of
+from ...text.wording import plus_minus
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, policy_entropy, process_of, simulate
 from ...trajectories.samples import Trajectories
@@ -51,10 +52,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """The mean ± its standard error with two significant digits, such as "-1.234 ± 0.012"."""
-        if self.standard_error == 0 or not math.isfinite(self.standard_error):
-            return f"{self.mean:.6g} ± {self.standard_error:g}"
-        digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
-        return f"{self.mean:.{digits}f} ± {self.standard_error:.{digits}f}"
+        return plus_minus(self.mean, self.standard_error)
 
 
 _ROWS = {

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
+from ...runtime.own_parameters import own_parameters
 from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.blocks import MarkovModel, require_model
@@ -117,10 +118,10 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
     run, like = _run(guide, model.mdp.horizon), model.mdp.initial
     seed = None if drawn is None else int(drawn)
-    with seeded(seed, like.device):
+    with seeded(seed, like.device), own_parameters(guide):
         runs = _all_at_once(run, like.new_zeros(num_samples))
     if runs is None:
-        with seeded(seed, like.device):
+        with seeded(seed, like.device), own_parameters(guide):
             runs = tuple(map(torch.stack, zip(*(run() for _ in range(num_samples)), strict=True)))
     values, log_q, log_policy = runs
     steps = model.mdp.horizon

@@ -20,6 +20,7 @@ from .parameters import check_of_state, load_state, parameters_of, state_of
 
 _KIND = "fit"
 _REMEDY = "Start a new fit without `resume`."
+_ELSEWHERE = "parameters elsewhere"
 
 
 @final
@@ -53,7 +54,11 @@ class Checkpoint:
         description: dict[str, Any],
     ) -> "Checkpoint":
         """Copy the current state; `optim` is None for a method that has no state of its own."""
-        states = {} if optim is None else states_of(optim, parameters_of(guide))
+        parameters = parameters_of(guide)
+        states = {} if optim is None else states_of(optim, parameters)
+        known = set(parameters.values())
+        if optim is not None and not known.issuperset(optim.optim_objs):
+            description = {**description, _ELSEWHERE: True}
         return cls(
             _copied(state_of(guide)),
             _copied(states),
@@ -72,6 +77,11 @@ class Checkpoint:
             InvalidCheckpoint: if the checkpoint does not fit; the message names what differs.
         """
         same = f"Build the same model, guide, loss and optimiser, with the same method. {_REMEDY}"
+        if _ELSEWHERE in self.description:
+            raise InvalidCheckpoint(
+                f"{where} does not hold all that was fitted: there were parameters in Pyro's store, or of modules in "
+                "the loss, besides those of the guide. Make them attributes of the guide, a torch.nn.Module."
+            )
         require_same(where, self.description, description, same)
         require(where, "this guide", self.parameters, check_of_state(guide), _REMEDY)
         optimisers = fields({}) if optim is None else check_of(optim, parameters_of(guide), self.optimiser)

@@ -8,24 +8,27 @@ from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from jaxtyping import Float
-from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
-from ...runtime.arguments import fraction, one_of, whole
+from ...runtime.arguments import fraction, one_of, shown, whole
 from ...runtime.loop import Loop
+from ...runtime.own_parameters import own_parameters
+from ...runtime.programs import require_callable
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import require_seed, seeded
 from ...runtime.status import Status
 from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
-from ...text.wording import amount
+from ...text.wording import plus_minus
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
-from .methods import Method, default_loss, exact, expectation_maximisation, natural_gradient, svi
+from .losses import Loss, require_loss
+from .methods import WINDOW, Method, default_loss, exact, expectation_maximisation, natural_gradient, noise, svi
+from .parameters import together
 
 G = TypeVar("G", bound=Callable[[], Any])
 MethodName = Literal["svi", "natural_gradient", "em", "exact"]
@@ -78,13 +81,15 @@ class Fit(Generic[G]):
 
     Attributes:
         guide: the guide that was passed in, now fitted.
-        elbo_history: the ELBO that each step reported, in nats: that of the parameters before the step's update.
+        elbo_history: the ELBO that each step reported, in nats: that of the parameters before the step's update. For a
+            loss that is no ELBO it holds minus the loss, whose name is `objective_name`.
         elbo: the exact ELBO of the fitted guide, in nats; None if it can only be estimated, because the model or the
-            guide has no `blocks()`.
+            guide has no `blocks()`: see `estimate`.
         status: how the fit ended; `status.message` explains it.
         num_steps: the number of steps, including those before a resume.
         seconds: the time they took.
         checkpoint: the state from which `fit(…, resume=…)` continues.
+        objective_name: what `elbo_history` holds, such as "ELBO".
     """
 
     guide: G
@@ -94,35 +99,49 @@ class Fit(Generic[G]):
     num_steps: int
     seconds: float
     checkpoint: Checkpoint
+    objective_name: str = "ELBO"
+
+    @property
+    def estimate(self) -> tuple[float, float] | None:
+        """The mean of the last 100 entries of `elbo_history`, or of all if there are fewer, and its standard error.
+
+        It is an estimate for the fitted guide if the parameters hardly changed in these steps. The error is that of the
+        noise, without trends, and infinite for a single entry. None if there is no entry.
+        """
+        last = self.elbo_history[-WINDOW:]
+        if not len(last):
+            return None
+        return float(last.mean()), float((noise(last) / len(last)).sqrt()) if len(last) > 1 else math.inf
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint atomically; `fit(model, guide, resume=path)` continues from it, bit for bit."""
         self.checkpoint.save(path)
 
     def __repr__(self) -> str:
-        """The last ELBO and the message of the status."""
-        last = self._last()
-        reached = "no ELBO" if last is None else f"ELBO {last:.6f} nats"
-        return f"Fit({reached} after {self.num_steps} steps, {self.seconds:.1f} s. {self.status.message})"
+        """The exact ELBO, or the estimate from the last steps, and the message of the status."""
+        return f"Fit({self._reached()} after {self.num_steps} steps, {self.seconds:.1f} s. {self.status.message})"
 
     def _repr_html_(self) -> str:
         """The status and the curve of the ELBO, for a notebook."""
-        last = self._last()
-        kind = "exact" if self.elbo is not None else "last estimate"
-        reached = "no ELBO" if last is None else f"ELBO = {amount(last)} nats ({kind})"
         about = f"{counted(self.num_steps, 'step')} in {self.seconds:.1f} s: {self.status.name}. {self.status.message}"
         title = f"Fit of {type(self.guide).__name__}"
-        return heading(title, reached, about) + curve(self.elbo_history.tolist(), "ELBO", "nats")
+        return heading(title, self._reached(), about) + curve(self.elbo_history.tolist(), self.objective_name, "nats")
 
-    def _last(self) -> float | None:
-        """The exact ELBO, or the last that was reported."""
-        return self.elbo if self.elbo is not None or not len(self.elbo_history) else float(self.elbo_history[-1])
+    def _reached(self) -> str:
+        """The exact ELBO, or the estimate and where it is from."""
+        if self.elbo is not None:
+            return f"ELBO {self.elbo:.6f} nats"
+        found, count = self.estimate, min(WINDOW, len(self.elbo_history))
+        if found is None:
+            return f"no {self.objective_name}"
+        mean = f"{self.objective_name} {plus_minus(*found)} nats"
+        return f"{mean}, estimated by the mean of the last {counted(count, 'step')},"
 
 
 def fit(
     model: Callable[[], Any],
     guide: G,
-    loss: ELBO | None = None,
+    loss: Loss | None = None,
     optim: PyroOptim | None = None,
     *,
     method: MethodName = "svi",
@@ -146,10 +165,12 @@ def fit(
         model: a Pyro model, such as `TabularModel(mdp)`.
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
-        loss: for SVI: any Pyro ELBO. Default: the exact `MarkovELBO()` if model and guide have `blocks()`, otherwise
-            the sampled `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are enumerated.
-        optim: for SVI: any Pyro optimiser. Default: Adam with learning rate 0.1. Its betas are (0.9, 0.9) for the exact
-            loss, so that the scale of the first gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
+        loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
+            exact `MarkovELBO()` if model and guide have `blocks()`, otherwise the sampled `Trace_ELBO()`. With
+            `TraceEnum_ELBO` the sites of the guide are enumerated.
+        optim: for SVI: any Pyro optimiser; a scheduler of learning rates makes a step after every step. Default: Adam
+            with learning rate 0.1. Its betas are (0.9, 0.9) for the exact loss, so that the scale of the first
+            gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
         method: "svi"; "natural_gradient", mirror descent on the exact objective; "em", which computes such a step as if
             the guide were a table and fits its parameters to the result; or "exact", which in one step sets the guide
             to `guide.optimum()`.
@@ -165,35 +186,38 @@ def fit(
         callbacks: called after every step with a `FitStep`; one that returns True stops the fit.
         checkpoint: a path, written every `checkpoint_every` steps and when the fit ends, for any reason.
         checkpoint_every: the number of steps between checkpoints.
-        resume: a fit, or the path of its checkpoint, to continue as if it had never stopped.
+        resume: a fit, or the path of its checkpoint, to continue as if it had never stopped. The model, the guide, the
+            method, the loss, the optimiser and their settings must be the same.
 
     Returns:
         A `Fit`. Ctrl-C ends the fit after the current step and returns the result so far.
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
-        InvalidCheckpoint: if `resume` cannot be read or belongs to another model, guide, method or optimiser.
+        InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
+        InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
     _check_pair(model, guide, loss, optim)
     _check(guide, num_steps, checkpoint_every, tolerance, seed, resume)
-    way = _way(method, model, guide, loss, optim, step_size)
-    about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
     elbo: list[float] = []
     seconds = 0.0
     own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
 
     def now() -> Checkpoint:
-        return Checkpoint.take(guide, way.optim, elbo, loop.seconds, about)
+        return Checkpoint.take(learned, way.optim, elbo, loop.seconds, about)
 
     def save() -> None:
         if checkpoint is not None:
             now().save(checkpoint)
 
-    with own_randomness:
+    with own_randomness, own_parameters(guide):
+        way = _way(method, model, guide, loss, optim, step_size)
+        learned = together(guide, model, loss)
+        about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
         if resume is not None:
             past = resume.checkpoint if isinstance(resume, Fit) else Checkpoint.load(resume)
-            past.require(about, guide, way.optim, "`resume`" if isinstance(resume, Fit) else resume)
-            _restore(past, model, guide, way.optim)
+            past.require(about, learned, way.optim, "`resume`" if isinstance(resume, Fit) else resume)
+            _restore(past, model, guide, learned, way.optim)
             torch.set_rng_state(past.random)
             elbo, seconds = past.elbo_history.tolist(), past.seconds
         loop = Loop(
@@ -216,18 +240,17 @@ def fit(
             except KeyboardInterrupt:  # a second Ctrl-C: the result of the unfinished step is kept
                 loop.end(FitStatus.interrupted)
             if loop.status is FitStatus.not_finite:
-                good.restore(guide, way.optim)
+                good.restore(learned, way.optim)
             else:
                 good = now()
     if checkpoint is not None:
         good.save(checkpoint)
-    return Fit(
-        guide, good.elbo_history, _exactly(model, guide), loop.status, len(good.elbo_history), good.seconds, good
-    )
+    exact, history = _exactly(model, guide), good.elbo_history
+    return Fit(guide, history, exact, loop.status, len(history), good.seconds, good, way.objective_name)
 
 
 def _way(
-    method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO | None, optim: Any, step_size: Any
+    method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: Loss | None, optim: Any, step_size: Any
 ) -> Method:
     """The method of this name, after checking its arguments."""
     one_of("method", method, get_args(MethodName))
@@ -238,7 +261,7 @@ def _way(
         )
     step_size = fraction("step_size", step_size)
     if method == "svi":
-        return svi(model, guide, loss or default_loss(model, guide), optim)
+        return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim)
     for name, value in (("loss", loss), ("optim", optim)):
         if value is not None:
             raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
@@ -247,24 +270,26 @@ def _way(
     return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
 
 
-def _restore(past: Checkpoint, model: object, guide: Callable[[], Any], optim: PyroOptim | None) -> None:
+def _restore(
+    past: Checkpoint, model: object, guide: object, learned: Callable[[], Any], optim: PyroOptim | None
+) -> None:
     """Restore a checkpoint, unless the guide would no longer be a distribution.
 
     Raises:
         InvalidCheckpoint: saying why it would not be. The guide and the optimiser are unchanged.
     """
-    before, fitted = Checkpoint.take(guide, None, [], 0.0, {}), guide
-    past.restore(guide, None)
+    before = Checkpoint.take(learned, None, [], 0.0, {})
+    past.restore(learned, None)
     try:
-        if isinstance(model, MarkovModel) and isinstance(fitted, HasBlocks):
-            tabulate(model, fitted)
+        if isinstance(model, MarkovModel) and isinstance(guide, HasBlocks):
+            tabulate(model, guide)
     except (InvalidGuide, RuntimeError, IndexError) as problem:  # a buffer of indices may be out of range
-        before.restore(guide, None)
+        before.restore(learned, None)
         raise InvalidCheckpoint(
             f"`resume` does not fit this guide. The error with its parameters is: {problem} Start a new fit "
             "without `resume`."
         ) from problem
-    past.restore(guide, optim)
+    past.restore(learned, optim)
 
 
 def _exactly(model: object, guide: object) -> float | None:
@@ -278,13 +303,15 @@ def _exactly(model: object, guide: object) -> float | None:
 def _check_pair(model: object, guide: object, loss: object, optim: object) -> None:
     if isinstance(guide, MarkovModel):
         raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
-    for name, value in (("guide", guide), ("loss", loss), ("optim", optim)):
-        if isinstance(value, type):
-            raise InvalidArgument(f"`{name}` must be an object, but is the class {value.__name__}. Call it first.")
+    require_callable("model", model, remedy="Pass a Pyro model, such as TabularModel(mdp, temperature).")
+    require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
+    if loss is not None:
+        require_loss(loss)
     if optim is not None and not isinstance(optim, PyroOptim):
         raise InvalidArgument(
-            f"`optim` must be a Pyro optimiser, but is a {type(optim).__name__}. Write "
-            'pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 0.1}).'
+            f"`optim` must be a Pyro optimiser, but is {shown(optim)}. Write pyro.optim.PyroOptim(torch.optim.Adam, "
+            '{"lr": 0.1}), or with a scheduler pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": '
+            '{"lr": 0.1}, "gamma": 0.99}).'
         )
     if isinstance(model, MarkovModel):
         require_model(model, in_nats=True)

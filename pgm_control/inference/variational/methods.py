@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from jaxtyping import Float
 from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
+from torch import Tensor
 
 from ...errors import InvalidArgument
+from ...runtime.optimiser_states import described_optimiser, step_schedulers
 from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .elbo import objective_of
 from .em import em_parameters, em_step
+from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
 from .natural_gradient import improved
 from .parameters import announced
 from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
 
-_WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
+WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
 
 
 @final
@@ -31,19 +35,21 @@ class Method:
         has_converged: whether the fit has converged, given the ELBOs so far and a tolerance in nats.
         description: what a resumed fit must have in common with this one.
         optim: the optimiser whose state the next step depends on; None if it depends only on the guide.
+        objective_name: what `update` returns.
     """
 
     update: Callable[[], float]
     has_converged: Callable[[list[float], float], bool]
     description: dict[str, str]
     optim: PyroOptim | None = None
+    objective_name: str = "ELBO"
 
 
-def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: PyroOptim | None) -> Method:
+def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: PyroOptim | None) -> Method:
     """Fitting by steps of `pyro.infer.SVI`; the ELBO is a Monte Carlo estimate if the loss is computed from samples.
 
     Raises:
-        InvalidArgument: if the guide has no parameters.
+        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have.
     """
     if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
         raise InvalidArgument(
@@ -53,15 +59,27 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: ELBO, optim: P
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
         optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
+    if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
+        raise InvalidArgument(
+            "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
+            "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
+        )
     program = guide if isinstance(loss, MarkovLoss) else announced(guide)
-    step = SVI(model, config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program, optim, loss=loss).step
-    optimiser = getattr(optim.pt_optim_constructor, "__name__", "optimiser")
-    return Method(
-        update=lambda: -float(step()),  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
-        has_converged=_is_flat,
-        description={"method": "svi", "loss": type(loss).__name__, "optimiser": optimiser},
-        optim=optim,
-    )
+    step = SVI(
+        model,
+        config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program,
+        optim,
+        loss=checked_loss(loss),
+    ).step
+
+    def update() -> float:
+        value = objective_value(loss, step())
+        if math.isfinite(value):
+            step_schedulers(optim, -value)
+        return value
+
+    description = {"method": "svi", "loss": described_loss(loss), "optimiser": described_optimiser(optim)}
+    return Method(update, _is_flat, description, optim, objective_name(loss))
 
 
 def natural_gradient(model: object, guide: object, step_size: float) -> Method:
@@ -157,10 +175,16 @@ def _rests(history: list[float], tolerance: float) -> bool:
 
 def _is_flat(history: list[float], tolerance: float) -> bool:
     """True if the means of the last two windows differ by less than the tolerance, with an allowance for noise."""
-    if tolerance == 0 or len(history) < 2 * _WINDOW:
+    if tolerance == 0 or len(history) < 2 * WINDOW:
         return False
-    recent = torch.tensor(history[-2 * _WINDOW :], dtype=torch.float64)
-    change = recent[_WINDOW:].mean() - recent[:_WINDOW].mean()
-    # Successive differences see noise but hardly any trend; their mean square is twice the variance of one estimate.
-    variance = recent.diff().square().mean() / 2
-    return bool(change.abs() + 2 * (2 * variance / _WINDOW).sqrt() < tolerance)
+    recent = torch.tensor(history[-2 * WINDOW :], dtype=torch.float64)
+    change = recent[WINDOW:].mean() - recent[:WINDOW].mean()
+    return bool(change.abs() + 2 * (2 * noise(recent) / WINDOW).sqrt() < tolerance)
+
+
+def noise(history: Float[Tensor, " step"]) -> Float[Tensor, ""]:
+    """The variance of one estimate among the steps of a fit.
+
+    Successive differences see noise but hardly any trend; their mean square is twice the variance of one estimate.
+    """
+    return history.diff().square().mean() / 2

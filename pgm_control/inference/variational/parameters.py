@@ -47,6 +47,19 @@ def _statement(parameter: torch.nn.Parameter, **_: object) -> torch.nn.Parameter
     return parameter
 
 
+def together(guide: Callable[[], Any], model: object, loss: object) -> Callable[[], Any]:
+    """The guide; or, if the model or the loss has modules with parameters too, a module of all that are fitted."""
+    if not isinstance(guide, torch.nn.Module):
+        return guide
+    others = {"model": model, **{f"loss_{name}": each for name, each in getattr(loss, "__dict__", {}).items()}}
+    modules = {
+        name: each
+        for name, each in others.items()
+        if isinstance(each, torch.nn.Module) and not name.startswith("loss__") and any(True for _ in each.parameters())
+    }
+    return torch.nn.ModuleDict({"guide": guide, **modules}) if modules else guide
+
+
 def parameters_of(guide: Callable[[], Any]) -> dict[str, Tensor]:
     """The tensors that an optimiser updates, by name: a module's, or for a guide function those in Pyro's store."""
     if isinstance(guide, torch.nn.Module):

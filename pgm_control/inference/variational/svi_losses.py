@@ -20,7 +20,12 @@ class MarkovLoss(ELBO, abc.ABC):
     """A Pyro loss for a model and a guide with factors: an exact bound and its exact gradient.
 
     Use it as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. To write one, inherit and define `bound`.
+
+    Attributes:
+        objective_name: the name of the bound, for messages.
     """
+
+    objective_name = "bound"
 
     @abc.abstractmethod
     def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
@@ -62,6 +67,8 @@ class MarkovLoss(ELBO, abc.ABC):
 class MarkovELBO(MarkovLoss):
     """The exact ELBO. It equals `TraceEnum_ELBO` on the same pair."""
 
+    objective_name = "ELBO"
+
     def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
         """The ELBO, in nats."""
         return elbo(model, guide.blocks())
@@ -73,6 +80,8 @@ class MarkovObjective(MarkovLoss):
 
     A `DialGuide` has the same β and reverses the gradient of the dynamics where β is negative, so that they minimise.
     """
+
+    objective_name = "objective"
 
     def __init__(self, optimism: OptimismLike) -> None:
         """Store β, which must be that of the guide, so that blocks that it clamps are not charged."""
@@ -91,6 +100,8 @@ class MarkovRenyi(MarkovLoss):
     The best clamped guide has the policy of `infer(model, Optimism(β, β, β))`, although its dynamics are the true ones:
     the order of the bound supplies the optimism. For β > 1 the bound is an upper one and is minimised.
     """
+
+    objective_name = "Rényi bound"
 
     def __init__(self, order: float) -> None:
         """Store the order.

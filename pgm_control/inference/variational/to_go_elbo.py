@@ -57,6 +57,8 @@ class ToGoELBO(ELBO):
         [williams1992], [sutton2000], [levine2018]
     """
 
+    objective_name = "ELBO"
+
     def __init__(self, baseline: Callable[..., Any] | None = None, num_particles: int = 1, **arguments: Any) -> None:
         """Store the baseline.
 
@@ -214,7 +216,7 @@ def _site(name: str, site: Any, guided: Any) -> _Site:
     if guided["value"].requires_grad:
         raise InvalidGuide(
             f"`{name}` must not be reparameterised: outside of torch that path has no gradient, which would go "
-            "unnoticed. Call has_rsample_(False) on its distribution."
+            "unnoticed. Call has_rsample_(False) on its distribution, or on the base before .to_event(1)."
         )
     log_q = scale_and_mask(guided["unscaled_log_prob"], 1.0, guided["mask"])
     own, own_gain = (x if x is None else x * (site["scale"] / guided["scale"]) for x in (own, own_gain))

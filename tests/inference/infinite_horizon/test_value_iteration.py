@@ -271,7 +271,7 @@ def test_invalid_checkpoints_are_refused(tmp_path):
     with pytest.raises(InvalidCheckpoint, match="no checkpoint"):
         value_iteration(model, 0.0, resume=tmp_path / "nothing")
     (tmp_path / "junk").write_bytes(b"junk")
-    with pytest.raises(InvalidCheckpoint, match="cannot be read"):
+    with pytest.raises(InvalidCheckpoint, match="is not a whole checkpoint"):
         value_iteration(model, 0.0, resume=tmp_path / "junk")
 
 

@@ -1,0 +1,55 @@
+"""The parameters of Pyro modules: made before they are needed, and not shared through Pyro's global store."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.nn import PyroModule
+from torch.nn.parameter import is_lazy
+
+from ..errors import InvalidGuide
+
+
+@contextmanager
+def own_parameters(guide: object) -> Iterator[None]:
+    """Make the parameters of a guide, and keep those of a `PyroModule` its own inside the context and afterwards.
+
+    Some guides make their parameters on the first call, such as Pyro's AutoGuides and those with lazy layers of torch:
+    they are run once. Whenever a `PyroModule` runs, Pyro puts its parameters into a global store, from which another
+    module with parameters of the same names would take them as its own. Therefore the names of this module are freed
+    there, before and after. All modules keep their parameters. Guide functions, whose parameters are in the store, are
+    not affected.
+
+    Raises:
+        InvalidGuide: if the guide cannot run; the message holds its error.
+    """
+    if not isinstance(guide, torch.nn.Module):
+        yield
+        return
+    parameters = list(guide.parameters())
+    if parameters and not isinstance(guide, PyroModule) and not any(map(is_lazy, parameters)):
+        yield
+        return
+    store = pyro.get_param_store()
+    try:
+        with store.scope() as made, poutine.block():
+            guide()
+    except Exception as problem:  # of the user's code, or of Pyro about the user's model
+        raise InvalidGuide(
+            f"`guide` must run without arguments, to make its parameters, but {type(guide).__name__} raises "
+            f"{type(problem).__name__}: {problem}"
+        ) from problem
+    try:
+        _free(set(made["params"]))
+        yield
+    finally:
+        own = set(map(id, guide.parameters()))
+        _free({name for name, parameter in store.named_parameters() if id(parameter) in own})
+
+
+def _free(names: set[str]) -> None:
+    store = pyro.get_param_store()
+    for name in names & set(store.keys()):
+        del store[name]
