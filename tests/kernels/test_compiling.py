@@ -26,7 +26,7 @@ from pgm_control.kernels.backend import before_compiling
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
 
-from pgm_control.kernels import compiling, finite_horizon  # noqa: E402  after the check above
+from pgm_control.kernels import compiling, finite_horizon
 
 
 def use(model):

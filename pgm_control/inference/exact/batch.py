@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...kernels.bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
 from ...problems.mdp import TabularMDP
+from ...runtime.memory import require_memory
 
 _ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
 _FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
@@ -50,6 +51,18 @@ def solved(
     answers, parts = arranged(kernels, mdp, given, wants, cotangents, logs)
     _in_parallel(parts)
     return answers
+
+
+def require_tables(mdp: TabularMDP, settings: int = 1) -> None:
+    """Require that the values of all steps fit in memory.
+
+    Raises:
+        InvalidArgument: if they do not, with their size.
+    """
+    numbers = settings * mdp.horizon * mdp.num_states * (mdp.num_actions + 1)
+    require_memory(
+        "horizon", mdp.horizon, numbers, "Take a smaller one, or value_iteration, whose values have no time."
+    )
 
 
 def arranged(

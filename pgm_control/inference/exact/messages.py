@@ -19,7 +19,7 @@ from ...kernels.backend import kernels_for
 from ...kernels.bundles import Logs, Settings
 from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
-from .batch import last_reward, solved
+from .batch import last_reward, require_tables, solved
 from .recursion import backward
 
 
@@ -41,6 +41,7 @@ def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
     With a discount, $V_{t+1}$ is first replaced by $L$ over surviving and ending, which is worth 0. See `infer`.
     """
     betas = Betas.of(model.mdp, beta, model.temperature)
+    require_tables(model.mdp)
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if betas.is_whole else None
     return _in_torch(model, betas) if kernels is None else _compiled(kernels, model, betas)
 

@@ -26,7 +26,7 @@ from ...kernels.bundles import Cotangents, Settings
 from ...runtime.arguments import is_number
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
-from .batch import last_reward, solved
+from .batch import last_reward, require_tables, solved
 from .recursion import backward, derivatives
 
 
@@ -120,6 +120,7 @@ def soft_values(
     if tables[2] is not None:
         tables[2] = tables[2] / tables[2].sum(-1, keepdim=True)
     flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
+    require_tables(mdp, batch.numel())
     kernels = kernels_for(like, mdp.horizon)
     return SoftValues(*_SoftValues.apply(kernels, model, survival, batch, *tables, *flat))
 
