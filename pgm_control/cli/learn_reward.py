@@ -103,8 +103,6 @@ def _demonstrations(
         return found, f"{found.number:g} demonstrations from {file}"
     drawn_by = demonstrator if asked["by"] is None else _demonstrator("by", asked["by"])
     seed = asked["seed"]
-    if number < 1 or seed < 0:
-        raise InvalidArgument(f"`num_episodes` must be at least 1 and `seed` at least 0, but are {number} and {seed}.")
     last = model.mdp.final_reward
     last = torch.zeros_like(model.mdp.initial) if last is None else last
     behaviour = drawn_by.behaviour(model, model.mdp.reward, last, model.temperature)

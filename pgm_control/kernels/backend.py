@@ -19,7 +19,9 @@ def kernels_for(table: Table, steps: int) -> ModuleType | None:
     step. With one step torch is as fast, and the first call takes some seconds to compile. PGM_CONTROL_BACKEND=torch
     in the environment always selects torch.
     """
-    return None if steps == 1 or table.device.type != "cpu" or _torch_is_selected() else _finite_horizon()
+    if steps == 1 or table.device.type != "cpu" or os.environ.get("PGM_CONTROL_BACKEND") == "torch":
+        return None
+    return _finite_horizon()
 
 
 def sweeps_for(table: Table) -> ModuleType | None:
@@ -37,26 +39,18 @@ def before_compiling(say: Callable[[], None]) -> Iterator[None]:
         _notices[:] = [each for each in _notices if each is not say]
 
 
-def compilation_begins() -> None:
-    """Make the calls of `before_compiling`."""
+def _compilation_begins() -> None:
     while _notices:
         _notices.pop()()
 
 
-def _torch_is_selected() -> bool:
-    return os.environ.get("PGM_CONTROL_BACKEND") == "torch"
-
-
-def _numba_is_installed() -> bool:
-    return importlib.util.find_spec("numba") is not None
-
-
 @functools.cache
 def _finite_horizon() -> ModuleType | None:
-    if not _numba_is_installed():
+    if importlib.util.find_spec("numba") is None:
         return None
-    from . import finite_horizon
+    from . import compiling, finite_horizon
 
+    compiling.announce(_compilation_begins)
     return finite_horizon
 
 

@@ -12,7 +12,6 @@ import numba
 from numba.core.event import Event, Listener, register
 
 from . import bundles as _bundles
-from .backend import compilation_begins
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -62,17 +61,22 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
+def announce(say: Callable[[], None]) -> None:
+    """Call `say` before any of these loops is compiled; one that is read from the cache is not announced."""
+    register("numba:compile", _Listener(say))
+
+
 @final
 class _Listener(Listener):
-    """A listener of numba that announces the compilation of these loops. A loop that is cached starts no event."""
+    """A listener of numba that calls a function when the compilation of one of these loops begins."""
+
+    def __init__(self, say: Callable[[], None]) -> None:
+        self._say = say
 
     def on_start(self, event: Event) -> None:
         function = (event.data or {})["dispatcher"].py_func
         if function.__module__.startswith(f"{__package__}."):
-            compilation_begins()
+            self._say()
 
     def on_end(self, event: Event) -> None:
         pass
-
-
-register("numba:compile", _Listener())

@@ -11,7 +11,7 @@ MDP. Colours are from the Okabe-Ito palette; hatches, markers and line styles ca
 
 | picture | functions |
 |---|---|
-| grid worlds | `policy_maps`, `policy_map`, `state_map`; `layout_of`, `Layout` |
+| grid worlds | `policy_maps`, `policy_map`, `episode_maps`, `state_map`; `layout_of`, `Layout` |
 | believed dynamics | `outcomes` |
 | over time | `value_heatmap`, `q_heatmap`, `policy_heatmap`, `occupancy_heatmap`, `message_heatmap` |
 | the gap | `ledger_over_time`, `ledger_map`, `ledger_bars` |
@@ -24,6 +24,7 @@ MDP. Colours are from the Okabe-Ito palette; hatches, markers and line styles ca
 from .maps import policy_maps as policy_maps
 from .maps import policy_map as policy_map
 from .maps import state_map as state_map
+from .episodes import episode_maps as episode_maps
 from .grid import layout_of as layout_of
 from .grid import has_layout as has_layout
 from .grid import Layout as Layout
@@ -50,6 +51,7 @@ __all__ = [
     "policy_maps",
     "policy_map",
     "state_map",
+    "episode_maps",
     "layout_of",
     "has_layout",
     "Layout",

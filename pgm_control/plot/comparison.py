@@ -12,11 +12,15 @@ from ..errors import MissingExtra
 from ..runtime.files import write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
 from ..trajectories.beliefs import believed_event, outcome_labels
+from .canvas import style_of
+from .episodes import episode_maps
+from .grid import has_layout, inches_of, layout_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_MOST_CELLS = 400  # of a map
 _MOST_BARS = 15  # per panel
 _TITLE, _TEXT, _SMALL = 10.5, 9.5, 8.5  # points
 _INCHES = (11.5, 8.4)
@@ -48,7 +52,8 @@ _MARK: Mapping[str, Any] = {"marker": "D", "markersize": 5, "markerfacecolor": "
 def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     """Draw a comparison in four panels: the outcome probabilities, the first choice, the returns and the two fits.
 
-    No global state changes: no pyplot, no style, no backend.
+    For a problem on a grid two maps come first, with an imagined and a true episode of each guide; see `episode_maps`.
+    Their seed is that of the comparison. No global state changes: no pyplot, no style, no backend.
 
     Args:
         comparison: from `compare`.
@@ -63,14 +68,21 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
         from matplotlib.text import Text
     except ImportError as problem:
         raise MissingExtra("A picture needs matplotlib, which is missing: pip install matplotlib") from problem
-    figure = Figure(figsize=_INCHES, layout="constrained")
+    maps = _inches_of_maps(comparison)
+    figure = Figure(figsize=(_INCHES[0], _INCHES[1] + maps), layout="constrained")
     FigureCanvasAgg(figure)
-    (outcomes, choice), (returns, fits) = figure.subplots(2, 2)
+    if maps > 0:
+        top, (outcomes, choice), (returns, fits) = figure.subplots(3, 2, height_ratios=[maps, *[_INCHES[1] / 2] * 2])
+    else:
+        (outcomes, choice), (returns, fits) = figure.subplots(2, 2)
     _draw_outcomes(outcomes, comparison)
     _draw_choice(choice, comparison)
     _draw_returns(returns, comparison)
     _draw_fits(fits, comparison)
     _legend(figure, fitted=bool(comparison.fits))
+    if maps > 0:
+        guides = {"free guide, exact": comparison.free, "clamped guide, exact": comparison.clamped}
+        episode_maps(comparison.model, guides, seed=comparison.settings["seed"] or 0, axes=top)
     title = f"{comparison.name} (T = {comparison.model.mdp.horizon}, τ = {comparison.model.temperature:g})\n"
     headline = textwrap.fill(comparison.explanation.headline + ".", 110)
     figure.suptitle(title + headline, fontsize=12, fontweight="bold")
@@ -81,6 +93,16 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
         figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
         write_whole(path, buffer.getvalue())
     return figure
+
+
+def _inches_of_maps(comparison: Comparison) -> float:
+    """Return the height of the row of maps; 0 if the problem has no map, or too large a one."""
+    mdp = comparison.model.mdp
+    if not has_layout(mdp):
+        return 0.0
+    grid = layout_of(mdp)
+    width, height = inches_of(grid, style_of("paper"))
+    return 0.0 if grid.rows * grid.columns > _MOST_CELLS else min(5.0, height * _INCHES[0] / 2 / width) + 0.6
 
 
 def _draw_outcomes(axes: "Axes", comparison: Comparison) -> None:

@@ -137,7 +137,7 @@ def draw_grid(
     limits: tuple[float, float] | None = None,
     bar: bool = True,
     missing: str = "unknown",
-) -> None:
+) -> dict[int, tuple[float, float]]:
     """Draw the map. Hazards and walls, where no state acts, are not shaded.
 
     Args:
@@ -151,6 +151,9 @@ def draw_grid(
         limits: the limits of the shade; default: those of the states on the map.
         bar: whether to add the colour bar.
         missing: the text in the box of a state beside the map whose shade is nan.
+
+    Returns:
+        The middle of the upper side of the box of each state beside the map, (down, right), in cells.
     """
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
@@ -199,6 +202,7 @@ def draw_grid(
         colour_bar(axes, shown, label, style)
     finish(axes)
     settle(axes)
+    return {s: (y, x + width / 2) for x, y, width, s in beside}
 
 
 def limits_of(mdp: TabularMDP, layout: Layout, shade: Float[np.ndarray, " state"] | None) -> tuple[float, float]:
@@ -238,7 +242,7 @@ def _places_beside(
     """Return (left, top, width, state) of the boxes in rows below the map; no boxes if there are too many."""
     if len(layout.beside) > _MOST_BESIDE:
         return []
-    cell = _cell_points(axes, layout)
+    cell = cell_points(axes, layout)
     places, x, y = [], -0.5, layout.rows - 0.5 + _BESIDE
     for s in layout.beside:
         letters = len(_of_box(mdp, s, shade, missing)) + 1.5
@@ -250,7 +254,7 @@ def _places_beside(
     return places
 
 
-def _cell_points(axes: "Axes", layout: Layout) -> float:
+def cell_points(axes: "Axes", layout: Layout) -> float:
     """Return the approximate side of a cell, in points."""
     width, height = size_in_points(axes)
     return 0.85 * min(width / layout.columns, height / (layout.rows + 1.2))
@@ -260,7 +264,7 @@ def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
     """Write S in a corner and G in the middle of their cells, with thick borders; the border of a goal is double."""
     from matplotlib.patches import Rectangle
 
-    size = min(style.small, 0.4 * _cell_points(axes, layout))
+    size = min(style.small, 0.4 * cell_points(axes, layout))
     ends: list[tuple[Cell, str]] = [(cell, "G") for cell, kind in layout.kinds.items() if kind == "goal"]
     ends += [(cell, "S") for cell in sorted(layout.starts)] if len(layout.starts) < layout.rows * layout.columns else []
     for (i, j), letter in ends:
@@ -282,7 +286,7 @@ def _mark_ends(axes: "Axes", layout: Layout, style: Style) -> None:
 
 def _name_cells(axes: "Axes", layout: Layout, style: Style) -> None:
     """Number rows and columns, as in the names of the states, and add a legend that explains the symbols."""
-    cell = _cell_points(axes, layout)
+    cell = cell_points(axes, layout)
     for axis, count in ((axes.xaxis, layout.columns), (axes.yaxis, layout.rows)):
         stride = max(1, math.ceil(2.0 * style.small / cell))
         axis.set_ticks(range(0, count, stride), labels=list(map(str, range(0, count, stride))), fontsize=style.small)

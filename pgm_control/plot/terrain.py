@@ -60,7 +60,7 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
             target = (i + step[0], j + step[1])
             if target not in state_at or step not in ways:
                 continue
-            event = _event_of_step(mdp, s, ways, step)
+            event = event_of_step(mdp, s, ways, step)
             if event is None:
                 continue
             to, reward = event
@@ -80,7 +80,7 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
     return found
 
 
-def _event_of_step(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int, float] | None:
+def event_of_step(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> tuple[int, float] | None:
     """Return the (successor, reward) that the action in this direction has and the opposite action has not.
 
     Sideways slips are common to both actions and cancel. None if the two actions have equal outcomes.

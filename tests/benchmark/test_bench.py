@@ -522,7 +522,7 @@ def test_without_joblib_one_process_is_enough(monkeypatch):
     monkeypatch.setitem(sys.modules, "joblib", None)
     assert len(bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=2).rows) == 1
     for needs in ({"jobs": 2}, {"backend": "dask"}):
-        with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[sweep\]'"):
+        with pytest.raises(MissingExtra, match=r"pip install joblib"):
             bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=2, **needs)
 
 
@@ -650,7 +650,7 @@ def test_commands_leave_out_default_options():
         "guides": (),
         "guide": (),
         "num_seeds": 3,
-        "temperature": 1.0,
+        "temperature": None,
         "horizon": None,
         "num_steps": None,
     }

@@ -17,8 +17,10 @@ from pgm_control.analysis import compare as _compare
 from pgm_control.benchmark import bench as _bench
 from pgm_control.cli import compare as _compare_command
 from pgm_control.cli import main as cli
-from pgm_control.cli.named_problem import TABLE_IDS, sizes
+from pgm_control.cli.named_problem import TABLE_IDS, named_model, sizes
+from pgm_control.cli.options import in_options
 from pgm_control.models import restaurant
+from pgm_control.problems.named import ENVIRONMENTS
 
 ROOT = Path(cli.__file__).parent.parent.parent
 
@@ -57,6 +59,85 @@ def test_help_imports_nothing_slow(args):
             assert option in found.stdout
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["zoo"],
+        ["compare", "resturant"],
+        ["compare", "restaurant", "--temperature", "0"],
+        ["report", "Taxi-v3"],
+        ["bench", "--num-seeds", "0"],
+        ["train", "sac", "Pendulum-v1", "--total-steps", "0"],
+        ["learn-reward", "restaurant", "--prior", "-1"],
+        ["play", "run", "--num-episodes", "0"],
+    ],
+)
+def test_a_list_and_a_rejected_value_do_not_wait_for_torch(args):
+    code = (
+        "import sys\n"
+        "from pgm_control.cli.main import main\n"
+        f"status = main({args})\n"
+        "print('slow:', sorted({'torch', 'pyro', 'numba', 'matplotlib'} & set(sys.modules)), status)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"slow: [] {0 if args == ['zoo'] else 2}" in found.stdout
+    assert "Warning" not in found.stderr
+    assert found.stderr.count("\n") == (0 if args == ["zoo"] else 1)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("`num_steps` must be 1.", "--num-steps must be 1."),
+        ("`name` must be one of the zoo.", "NAME must be one of the zoo."),
+        ("Pass horizon=…, the number of actions.", "Pass --horizon …, the number of actions."),
+        ("Use mdp.replace(horizon=…), or reset(seed=3).", "Use mdp.replace(horizon=…), or reset(seed=3)."),
+        ("`reward` must be finite.", "`reward` must be finite."),
+    ],
+)
+def test_messages_name_options_as_they_are_typed(message, said):
+    assert in_options(message, cli.compare) == said
+
+
+def test_the_suggested_commands_never_lead_in_a_circle(capsys):
+    """From any problem, at its own temperature or at another, the suggestions end at the explorer."""
+
+    def following(args):
+        _, out, _ = run(capsys, *args, "--num-steps", "1")
+        return shlex.split(out.splitlines()[-1])[1:]
+
+    for args in (["compare", "frozen_lake", "--temperature", "1"], ["compare", "FrozenLake-v1", "--temperature", "10"]):
+        seen = []
+        while args[0] == "compare" and len(seen) < 6:
+            assert args not in seen
+            seen.append(args)
+            args = following(args)
+        assert args[0] in ("report", "explore")
+
+
+@pytest.mark.parametrize("name", TABLE_IDS)
+def test_every_environment_that_it_names_has_a_horizon_and_a_temperature(name):
+    model = named_model(name, None, None)
+    assert model.temperature == ENVIRONMENTS[name].temperature
+    assert model.mdp.horizon == ENVIRONMENTS[name].horizon
+
+
+def test_a_warning_is_one_line_without_a_path(capsys):
+    cli._show_warning(DeprecationWarning("It is old.\nUse the new one."), DeprecationWarning, "path.py", 3)
+    assert capsys.readouterr().err == "pgm-control: It is old. Use the new one.\n"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_too_little_memory_is_said_in_words(capsys, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(_compare_command, "named_model", full)
+    status, out, err = run(capsys, "compare", "restaurant")
+    assert (status, out) == (2, "")
+    assert err == "pgm-control: There is not enough memory for this problem. Give a smaller one.\n"
+
+
 def test_python_m_is_the_same_command():
     found = subprocess.run(
         [sys.executable, "-m", "pgm_control", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -78,7 +159,7 @@ def test_compare_prints_explains_writes_and_suggests_the_next_command(capsys, tm
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert out.endswith("  pgm-control compare restaurant_twin\n")
     table, _, words = out.partition("log p(O)")
-    assert max(map(len, table.splitlines())) <= 110
+    assert max(map(len, table.splitlines())) <= 80
     assert max(map(len, words.splitlines())) <= 80
 
 

@@ -23,7 +23,7 @@ from pgm_control import (
     scorecard,
 )
 from pgm_control.exchange import to_arviz, to_xarray
-from pgm_control.models import restaurant
+from pgm_control.models import restaurant, windy_bridge
 
 xarray = pytest.importorskip("xarray")
 pytest.importorskip("arviz_base")
@@ -114,6 +114,18 @@ def test_ledger_scorecard_and_comparison_become_datasets():
     assert found.attrs["name"] == "dinner"
     assert found.attrs["num_steps"] == 5
     np.testing.assert_array_equal(found.fit_elbo_history.sel(fit="clamped"), comparison.fits["clamped"].elbo_history)
+
+
+def test_draws_are_written_to_a_file_and_read_again(tmp_path):
+    pytest.importorskip("h5netcdf")
+    from xarray import open_datatree
+
+    found = to_arviz(infer(TabularModel(windy_bridge()), 1.0), num_samples=3, seed=0)
+    found.to_netcdf(tmp_path / "draws.nc")
+    again = open_datatree(tmp_path / "draws.nc").load()
+    again.close()
+    for group in ("posterior", "sample_stats", "prior", "constant_data"):
+        assert again[group].to_dataset().equals(found[group].to_dataset())
 
 
 def test_errors_name_what_cannot_be_converted(monkeypatch):

@@ -30,6 +30,7 @@ from pgm_control.models import (
     windy_bridge,
     zoo_entry,
 )
+from pgm_control.problems.named import PROBLEMS
 
 MAP = Path(__file__).parent.parent.parent / "models" / "README.md"
 STOCHASTIC = [name for name, entry in zoo().items() if entry.twin is not None]
@@ -118,6 +119,29 @@ def test_a_name_like_no_other_gets_the_whole_list():
         zoo_entry("zzz")
 
 
+@pytest.mark.parametrize("facts", PROBLEMS, ids=lambda facts: facts.name)
+def test_what_is_said_without_building_a_problem_is_true(facts):
+    entry = zoo_entry(facts.name)
+    mdp = entry.build()
+    assert (facts.num_states, facts.num_actions) == (mdp.num_states, mdp.num_actions)
+    assert facts.settings == (entry.temperature, mdp.horizon)
+    assert (facts.summary, facts.twin) == (entry.summary, entry.twin)
+    if facts.environment is not None:
+        table = TabularMDP.from_gymnasium(gymnasium.make(facts.environment), mdp.horizon)
+        for name in ("initial", "probability", "successor", "reward"):
+            assert torch.equal(getattr(table, name), getattr(mdp, name))
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_at_its_own_temperature_a_problem_shows_what_its_guides_do(name):
+    """The free guide earns less than the clamped one, which earns half of what the best policy adds to the worst."""
+    model = zoo_entry(name).model()
+    free, clamped = (evaluate(model, infer(model, optimism)).true_return for optimism in (1.0, 0.0))
+    hard = infer(TabularModel(model.mdp, 0.0), 0.0)
+    best = float(hard.v[0] @ model.mdp.initial)
+    assert clamped - free > 0.5 * (best - free) > 0.1
+
+
 # The cards
 
 
@@ -138,7 +162,8 @@ def test_the_tables_of_the_readme_are_correct():
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", text, flags=re.MULTILINE)
     assert [name for name, _ in rows] == list(zoo())
     for name, temperature in rows:
-        model = TabularModel(zoo_entry(name).build(), float(temperature))
+        model = zoo_entry(name).model()
+        assert model.temperature == float(temperature)
         free, clamped = (infer(model, optimism) for optimism in (1.0, 0.0))
         imagined, cautious = evaluate(model, free), evaluate(model, clamped)
         numbers = (

@@ -143,5 +143,5 @@ def test_without_matplotlib_it_names_the_extra(monkeypatch):
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install matplotlib"):
         picture(compared(restaurant()))

@@ -743,7 +743,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for _, draw in ready.values():
-        with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
+        with pytest.raises(MissingExtra, match=r"pip install matplotlib"):
             draw()
 
 

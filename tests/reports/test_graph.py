@@ -227,7 +227,7 @@ def test_without_graphviz_there_is_text(monkeypatch, tmp_path, missing):
     model = TabularModel(slippery_cliff())
     for drawing in (render(model, {}), render(model)):
         assert drawing._repr_mimebundle_() == {"text/vnd.mermaid": drawing.mermaid, "text/plain": drawing.mermaid}
-        with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[render\]', and the program `dot`"):
+        with pytest.raises(MissingExtra, match=r"pip install graphviz, and the program `dot`"):
             drawing.save(tmp_path / "it.png")
         drawing.save(tmp_path / "it.dot")
         assert "digraph" in drawing.dot
