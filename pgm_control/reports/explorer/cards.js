@@ -200,7 +200,7 @@ const Cards = (() => {
     const { raw, problem, count, seed } = now;
     const kinds = [
       ["beta", "in the believed dynamics", now.guides.beta],
-      ["true", "same policy in the true world", Solver.inTruth(problem, now.guides.beta)],
+      ["true", "in the true world", Solver.inTruth(problem, now.guides.beta)],
     ];
     const drawn = kinds.map(([, , guide]) => Solver.sample(problem, guide, count, seed));
     const visited = new Set(drawn.flat().flatMap(({ states }) => states));

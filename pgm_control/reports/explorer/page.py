@@ -122,7 +122,10 @@ def _filled(data: dict[str, Any]) -> str:
     script = "\n".join(['"use strict";', *map(text, _SCRIPTS)])
     parts = {
         "title": html.escape("The pgm-control explorer"),
-        **{"style": style, "style_hash": _hash(style), "script": script, "script_hash": _hash(script)},
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
         "data": _json(data),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text("page.html"))
