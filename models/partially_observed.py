@@ -78,7 +78,7 @@ class PartiallyObservedModel:
             kind = Kind(mdp.probability.dtype, mdp.probability.device)
             prior = table("action_prior", action_prior, {1: "action"}, kind)
             shape("action_prior", prior, (mdp.num_actions,), "one probability for each action, the same in all states")
-            self.action_prior = normalised("action_prior", prior, ())
+            self.action_prior = normalised("action_prior", prior, (), given=action_prior)
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None

@@ -21,11 +21,12 @@ from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.mdp import TabularMDP, mdp_page
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
-from pgm_control.trajectories.blocks import Blocks
+from pgm_control.trajectories.blocks import Blocks, trusted_blocks
 from pgm_control.trajectories.program import run_program
 
 
 @final
+@trusted_blocks
 class TabularModel:
     r"""A distribution over trajectories, with an optimality variable of likelihood $\exp(r/\tau)$ at every step.
 
@@ -83,7 +84,9 @@ class TabularModel:
         else:
             prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
             shape("action_prior", prior, rows, "one row a state, one probability an action")
-            self.action_prior = normalised("action_prior", prior, (mdp.state_names, mdp.action_names))
+            self.action_prior = normalised(
+                "action_prior", prior, (mdp.state_names, mdp.action_names), given=action_prior
+            )
 
     @property
     def problem(self) -> TabularMDP:

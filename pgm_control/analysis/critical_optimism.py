@@ -1,5 +1,6 @@
 """The critical optimism: the β at which the preferred action changes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -7,6 +8,7 @@ import torch
 
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
+from ..runtime.arguments import finite, index, positive, shown
 from ..text.wording import action_phrase, state_phrase
 from ..trajectories.blocks import MarkovModel, require_model
 
@@ -57,7 +59,8 @@ def critical_optimism(
         A `CriticalOptimism`.
 
     Raises:
-        InvalidArgument: if the state or the step does not exist, or both ends prefer the same action.
+        InvalidArgument: if the state or the step does not exist, `between` is not a pair of numbers, or both ends
+            prefer the same action.
     """
     require_model(model, in_nats=True)
     mdp = model.mdp
@@ -68,12 +71,11 @@ def critical_optimism(
                 f"`state` must be the name of a state, or its index, but is {state!r}; the MDP {known}."
             )
         state = mdp.state_names.index(state)
-    if not isinstance(state, int) or not 0 <= state < mdp.num_states:
-        raise InvalidArgument(f"`state` must be 0 to {mdp.num_states - 1}, or a name, but is {state}.")
-    if not isinstance(t, int) or not 0 <= t < mdp.horizon:
-        raise InvalidArgument(f"`t` must be a step, 0 to {mdp.horizon - 1}, but is {t}.")
-    if not tolerance > 0:
-        raise InvalidArgument(f"`tolerance` must be positive, but is {tolerance!r}.")
+    state = index("state", state, mdp.num_states, "the name or the index of a state")
+    t = index("t", t, mdp.horizon, "a step")
+    positive("tolerance", tolerance)
+    if not isinstance(between, Sequence) or len(between) != 2:
+        raise InvalidArgument(f"`between` must be a pair of two β, such as (0.0, 1.0), but is {shown(between)}.")
 
     def preferred(beta: float) -> int:
         exact = infer(model, beta)
@@ -82,7 +84,7 @@ def critical_optimism(
         best = log_policy >= log_policy.max() - _ROUNDINGS * torch.finfo(q.dtype).eps * size
         return int(best.int().argmax())
 
-    low, high = (float(each) for each in between)
+    low, high = (finite("between", each, "β") for each in between)
     before, after = preferred(low), preferred(high)
     if before == after:
         raise InvalidArgument(

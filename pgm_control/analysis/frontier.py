@@ -20,6 +20,7 @@ from torch import Tensor
 from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
+from ..runtime.arguments import ordered, shown
 from ..text.tables import grid, html_grid, save_records
 from ..text.wording import amount
 from ..trajectories.blocks import MarkovModel, require_model
@@ -145,7 +146,8 @@ def frontier(
         A `Frontier`; print it, or show it in a notebook.
 
     Raises:
-        InvalidArgument: if `optimism` is empty, `cvar_level` is not a share, or there are too many different returns.
+        InvalidArgument: if `optimism` is empty, `cvar_level` is not a share, `target` is not a number, or there are too
+            many different returns.
 
     References:
         [howard1972], [rockafellar2002]
@@ -153,9 +155,11 @@ def frontier(
     require_model(model, in_nats=True)
     dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
     if isinstance(dial, str) or not isinstance(dial, Sequence) or not len(dial):
-        raise InvalidArgument(f"`optimism` must hold at least one β, but is {optimism!r}. Pass a list of numbers.")
+        raise InvalidArgument(f"`optimism` must hold at least one β, but is {shown(optimism)}. Pass a list of numbers.")
     if cvar_level is not None:
-        require_share("cvar_level", cvar_level)
+        cvar_level = require_share("cvar_level", cvar_level)
+    if target is not None:
+        target = ordered("target", target, "return")
     return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
 
 

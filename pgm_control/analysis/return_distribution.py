@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..models import TabularModel
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import positive, whole
+from ..runtime.arguments import number, ordered, positive, shown, whole
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
@@ -61,7 +61,7 @@ class ReturnDistribution:
         Raises:
             InvalidArgument: unless 0 < level ≤ 1.
         """
-        require_share("level", level)
+        level = require_share("level", level)
         below = self.probability.cumsum(0)
         return float(self.values[int((below < level - 1e-12).sum().clamp(max=len(below) - 1))])
 
@@ -78,14 +78,19 @@ class ReturnDistribution:
         References:
             [rockafellar2002]
         """
-        require_share("level", level)
+        level = require_share("level", level)
         above = self.probability.cumsum(0) - self.probability
         share = torch.minimum(self.probability, (level - above).clamp(min=0.0))
         counted = torch.where(share > 0, self.values, 0.0)
         return float((share * counted).sum() / share.sum())
 
     def at_least(self, target: float) -> float:
-        """The probability P(G ≥ target), where a return that misses the target only by rounding counts."""
+        """The probability P(G ≥ target), where a return that misses the target only by rounding counts.
+
+        Raises:
+            InvalidArgument: if `target` is not a number; it may be infinite.
+        """
+        target = ordered("target", target, "return")
         finite = self.values[self.values.isfinite()].abs()
         slack = 1e-9 * max(abs(target), float(finite.max()) if len(finite) else 0.0) if math.isfinite(target) else 0.0
         return float(self.probability[self.values >= target - slack].sum())
@@ -143,8 +148,8 @@ def return_distribution(
     mdp, policy = _in_the_true_world(model, guide)
     if resolution is not None:
         remedy = "Rewards are rounded to its multiples; None rounds nothing."
-        positive("resolution", resolution, "number of reward units", remedy=remedy)
-    whole("max_atoms", max_atoms, remedy="Leave it out for half a million.")
+        resolution = positive("resolution", resolution, "number of reward units", remedy=remedy)
+    max_atoms = whole("max_atoms", max_atoms, remedy="Leave it out for half a million.")
 
     def rounded(table: Tensor) -> np.ndarray:
         rewards = table.double().cpu().numpy()
@@ -293,13 +298,15 @@ def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
     return _Atoms(state[first], value[first], np.add.reduceat(mass, np.flatnonzero(first)))
 
 
-def require_share(name: str, value: Any) -> None:
+def require_share(name: str, value: Any) -> float:
     """Require a share of the probability, above 0 and at most 1.
 
     Raises:
         InvalidArgument: if it is not; the message names the argument.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+    found = number(value)
+    if not 0 < found <= 1:
         raise InvalidArgument(
-            f"`{name}` must be a share above 0 and at most 1, but is {value!r}; 0.1 is the worst tenth."
+            f"`{name}` must be a share above 0 and at most 1, but is {shown(value)}; 0.1 is the worst tenth."
         )
+    return found

@@ -1,17 +1,19 @@
 """The arrays of pymdptoolbox: transitions P(a, s, s') and rewards of three shapes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import InvalidProblem
+from ..problems.from_blocks import mdp_from_blocks
 from ..problems.mdp import TabularMDP
 from ..runtime.array_like import ArrayLike
 from ..text.one_line import one_line
 from .dense import RewardForm, in_double, require_held, reward_table, transition_matrix
-from .sparse_rows import Rows, entries_of, is_sparse, rows_of
+from .given import listed, rewards
+from .sparse_rows import entries_of, is_sparse, transitions_of
 
 
 class MDPToolboxArrays(NamedTuple):
@@ -54,31 +56,23 @@ def from_mdptoolbox(
     Raises:
         InvalidProblem: if the arrays do not fit together.
     """
-    matrices = list(transitions)
+    matrices = listed("transitions", transitions, "matrices, one for each action")
     actions = len(matrices)
-    shapes = [tuple(np.shape(each) if not is_sparse(each) else each.shape) for each in matrices]
-    states = shapes[0][0] if shapes and shapes[0] else 0
-    if not shapes or any(shape != (states, states) for shape in shapes):
+    shapes = [tuple(each.shape) if is_sparse(each) else np.shape(each) for each in matrices]
+    states = shapes[0][0] if shapes[0] else 0
+    if not states or any(shape != (states, states) for shape in shapes):
         raise InvalidProblem(
             f"`transitions` must hold one (S, S) matrix for each action, but has the shapes {shapes}. Transitions by "
             "state first are for TabularMDP.from_dense or from_quantecon."
         )
-    parts = [rows_of(f"transitions[{a}]", each) for a, each in enumerate(matrices)]
-    rows = _side_by_side(parts)
-    shape = (states, actions, rows.probability.shape[-1])
-    s = np.broadcast_to(np.arange(states)[:, None, None], shape)
-    start = np.full(states, 1.0 / states) if initial is None else initial
-    return TabularMDP(
-        start,
-        rows.probability,
-        rows.successor,
-        _rewards(reward, s, rows.successor, actions),
-        horizon,
-        discount,
-        None,
-        state_names,
-        action_names,
-    )
+    found = [transitions_of(f"transitions[{a}]", each) for a, each in enumerate(matrices)]
+    pay = _rewards(reward, states, actions)
+    return mdp_from_blocks(
+        ((each.row, np.full(len(each.row), a), each.probability, each.column, pay(a, each.row, each.column))
+         for a, each in enumerate(found)),
+        states, actions, max(each.width for each in found), horizon, discount, initial,
+        of_rows=True, state_names=state_names, action_names=action_names,
+    )  # fmt: skip
 
 
 def to_mdptoolbox(mdp: TabularMDP, rewards: RewardForm = "transition", merge: bool = False) -> MDPToolboxArrays:
@@ -104,46 +98,36 @@ def to_mdptoolbox(mdp: TabularMDP, rewards: RewardForm = "transition", merge: bo
     return MDPToolboxArrays(transition_matrix(mdp).transpose(1, 0, 2).copy(), reward, mdp.discount)
 
 
-def _side_by_side(parts: list[Rows]) -> Rows:
-    """Return the rows of all actions, padded to the same width, as (state, action, outcome)."""
-    width = max(each.probability.shape[1] for each in parts)
-
-    def stacked(tables: list[np.ndarray]) -> np.ndarray:
-        return np.stack([np.pad(each, ((0, 0), (0, width - each.shape[1]))) for each in tables], 1)
-
-    return Rows(stacked([each.probability for each in parts]), stacked([each.successor for each in parts]))
-
-
-def _rewards(reward: Any, s: np.ndarray, successor: np.ndarray, actions: int) -> Float[np.ndarray, "..."]:
-    """Return r(s, a, k) from a reward of any of the shapes."""
-    states = len(s)
-    if isinstance(reward, list | tuple) and len(reward) == actions and all(_axes(each) == 2 for each in reward):
-        shapes = {tuple(each.shape) if is_sparse(each) else np.shape(each) for each in reward}
-        if shapes == {(states, states)}:
-            return np.stack([entries_of(each, s[:, a], successor[:, a]) for a, each in enumerate(reward)], 1)
-    dense: Any = reward.todense() if is_sparse(reward) else reward  # pyright: ignore[reportAttributeAccessIssue]
-    table = np.asarray(dense, dtype=np.float64) if not _is_ragged(dense) else np.empty(0)
-    a = np.arange(actions)[None, :, None]
+def _rewards(reward: Any, states: int, actions: int) -> Callable[[int, np.ndarray, np.ndarray], np.ndarray]:
+    """Return the function (action, states, next states) → rewards that an array of any of the shapes defines."""
+    axes = {1: "state", 2: "state, action", 3: "action, state, next_state"}
+    if isinstance(reward, list | tuple) and any(map(is_sparse, reward)):
+        shapes = [tuple(each.shape) if is_sparse(each) else np.shape(each) for each in reward]
+        if shapes != [(states, states)] * actions:
+            raise InvalidProblem(
+                f"`reward` must hold one ({states}, {states}) matrix for each of the {actions} actions, but has the "
+                f"shapes {shapes}."
+            )
+        return lambda a, s, n: _paid(f"reward[{a}]", reward[a], s, n)
+    dense: Any = reward.toarray() if is_sparse(reward) else reward  # pyright: ignore[reportAttributeAccessIssue]
+    table = rewards("reward", dense, axes)
     if table.shape == (states,):
-        return np.broadcast_to(table[:, None, None], s.shape)
+        return lambda a, s, n: table[s]
     if table.shape == (states, actions):
-        return np.broadcast_to(table[..., None], s.shape)
+        return lambda a, s, n: table[s, a]
     if table.shape == (actions, states, states):
-        return table[a, s, successor]
+        return lambda a, s, n: table[a, s, n]
     raise InvalidProblem(
         f"`reward` must have shape ({states},), ({states}, {actions}) or ({actions}, {states}, {states}), but has "
-        f"shape {np.shape(dense) if not _is_ragged(dense) else 'of unequal rows'}. "
-        "With two axes they are state and action."
+        f"shape {table.shape}. With two axes they are state and action."
     )
 
 
-def _axes(value: Any) -> int:
-    return len(value.shape) if is_sparse(value) else np.ndim(value)
-
-
-def _is_ragged(value: Any) -> bool:
-    try:
-        np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        return True
-    return False
+def _paid(name: str, matrix: Any, s: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Return the rewards of transitions from a matrix, checked."""
+    found = entries_of(matrix, s, n)
+    wrong = np.flatnonzero(~(found < np.inf))
+    if len(wrong):
+        i = wrong[0]
+        rewards(f"{name}[{s[i]}, {n[i]}]", found[i], {0: ""})
+    return found

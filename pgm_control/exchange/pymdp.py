@@ -1,22 +1,25 @@
 """The arrays of pymdp: likelihoods A, transitions B, log-preferences C and an initial distribution D."""
 
 import functools
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from ..errors import InvalidArgument, InvalidProblem
+from ..problems import checks
 from ..problems.mdp import TabularMDP
 from ..problems.partially_observed import PartiallyObservedMDP
-from ..runtime.arguments import is_number, positive
+from ..runtime.arguments import positive
+from ..runtime.array_like import numbers
 from ..text.one_line import one_line
 from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
+from .given import distributions, listed, rewards
 
 _LAYOUT = "pymdp"
+_first = functools.partial(distributions, last=0)  # pymdp has the random variable first
 
 
 class PymdpArrays(NamedTuple):
@@ -80,13 +83,12 @@ def from_pymdp(
 
     Raises:
         InvalidProblem: if the arrays do not fit together, or are batched.
+        InvalidArgument: if the temperature is not a positive number.
     """
     seen, move, like, start = _joint(A, B, C, D)
-    if not is_number(temperature) or not 0 < temperature < math.inf:
-        raise InvalidProblem(f"`temperature` must be a positive number, but is {temperature!r}.")
+    temperature = positive("temperature", temperature)
     states = seen.shape[1]
-    if state_names is not None and len(state_names) != states:
-        raise InvalidProblem(f"`state_names` must hold {states} names, but holds {len(state_names)}.")
+    called = checks.names("state_names", state_names, states)
     possible = np.where(seen > 0, like[:, None], 0.0)
     if merge:
         value = (np.where(seen > 0, seen, 0.0) * possible).sum(0)
@@ -103,9 +105,8 @@ def from_pymdp(
     observation = np.stack([np.where(members, seen[:, s], 0.0) for s, _, members in classes]) / chance[:, None]
     reward = np.array([temperature * value for _, value, _ in classes])
     transition = move.transpose(1, 2, 0)[np.ix_(of, np.arange(move.shape[2]), of)] * chance
-    names = state_names and [
-        str(state_names[s]) + ("" if alone[i] else f", preference {value:.6g}")
-        for i, (s, value, _) in enumerate(classes)
+    names = called and [
+        called[s] + ("" if alone[i] else f", preference {value:.6g}") for i, (s, value, _) in enumerate(classes)
     ]
     mdp = TabularMDP.from_dense(
         start[of] * chance,
@@ -136,7 +137,7 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
     """
     mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else problem
     require_held(mdp, _LAYOUT, discount=False)
-    positive("temperature", temperature)
+    temperature = positive("temperature", temperature)
     seen = _sensor(problem)
     mdp = in_double(mdp)
     transition, reward = transition_matrix(mdp), reward_table(mdp, "transition", f"{_LAYOUT}'s C", merge=False)
@@ -178,7 +179,10 @@ def _joint(
     Float[np.ndarray, " state"],
 ]:
     """Return the arrays of the joint factor and the joint modality, after checks of each."""
-    moves = [_array(f"B[{f}]", each, 3) for f, each in enumerate(transitions)]
+    moves = [
+        _array(f"B[{f}]", each, {3: "next state, state, action"}, _first)
+        for f, each in enumerate(listed("B", transitions, "arrays, one for each factor"))
+    ]
     sizes = tuple(each.shape[1] for each in moves)
     for f, each in enumerate(moves):
         if each.shape[0] != each.shape[1]:
@@ -186,23 +190,27 @@ def _joint(
                 f"`B[{f}]` must have shape (next state, state, action), but has {each.shape}. Its first two axes "
                 "must have the same length."
             )
-    starts = (
-        [np.full(n, 1 / n) for n in sizes] if start is None else [_array(f"D[{f}]", d, 1) for f, d in enumerate(start)]
-    )
+    starts = [np.full(n, 1 / n) for n in sizes]
+    if start is not None:
+        given = listed("D", start, "vectors, one for each factor")
+        starts = [_array(f"D[{f}]", each, {1: "state"}, distributions) for f, each in enumerate(given)]
     if tuple(map(len, starts)) != sizes:
         raise InvalidProblem(f"`D` must hold vectors of lengths {sizes}, but has {tuple(map(len, starts))}.")
-    sensors = [_array(f"A[{m}]", each, 1 + len(sizes)) for m, each in enumerate(likelihoods)]
+    axes = {1 + len(sizes): f"observation, {'state' if len(sizes) == 1 else 'states of all factors'}"}
+    sensors = [
+        _array(f"A[{m}]", each, axes, _first)
+        for m, each in enumerate(listed("A", likelihoods, "arrays, one for each modality"))
+    ]
     for m, each in enumerate(sensors):
         if each.shape[1:] != sizes:
             raise InvalidProblem(
                 f"`A[{m}]` must have shape (observation, {', '.join(map(str, sizes))}), but has {each.shape}. Give "
                 "every modality an axis for every factor, even if it does not depend on it."
             )
-    likes = (
-        [np.zeros(len(each)) for each in sensors]
-        if preferences is None
-        else [_array(f"C[{m}]", each, 1) for m, each in enumerate(preferences)]
-    )
+    likes = [np.zeros(len(each)) for each in sensors]
+    if preferences is not None:
+        given = listed("C", preferences, "vectors, one for each modality")
+        likes = [_array(f"C[{m}]", each, {1: "observation"}, rewards) for m, each in enumerate(given)]
     if [len(each) for each in likes] != [len(each) for each in sensors]:
         raise InvalidProblem("`C` must hold one preference for each observation of each modality in `A`.")
     flat = [each.reshape(len(each), -1) for each in sensors]
@@ -214,14 +222,16 @@ def _joint(
     )
 
 
-def _array(name: str, value: Any, axes: int) -> np.ndarray:
-    found = np.asarray(value, dtype=np.float64)
-    if found.ndim != axes:
+def _array(name: str, value: Any, axes: Mapping[int, str], check: Callable[..., np.ndarray]) -> np.ndarray:
+    """Return an array after its check, with a message of its own for arrays of pymdp that have other axes."""
+    shape = tuple(numbers(name, value).shape)
+    if len(shape) not in axes:
+        wanted = " or ".join(f"{count} axes ({called})" for count, called in axes.items())
         raise InvalidProblem(
-            f"`{name}` must have {axes} axes, but has shape {found.shape}. Take one element of a batch. Expand by "
-            "hand an array that depends on some factors only, or that changes with time."
+            f"`{name}` must have {wanted}, but has shape {shape}. Take one element of a batch. Expand by hand an array "
+            "that depends on some factors only, or that changes with time."
         )
-    return found
+    return check(name, value, axes)
 
 
 def _sensor(problem: PartiallyObservedMDP | TabularMDP) -> Float[np.ndarray, "state observation"]:

@@ -8,12 +8,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from ..problems.from_blocks import mdp_from_blocks
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import one_of
+from ..runtime.arguments import one_of, shown
 from ..runtime.array_like import ArrayLike
 from ..text.one_line import one_line
 from .dense import array, in_double, require_held, reward_table, transition_matrix
-from .sparse_rows import csr, is_sparse, rows_of
+from .given import normalised, numbers, rewards, slack_of
+from .sparse_rows import csr, is_sparse, transitions_of
 
 Form = Literal["product", "pairs", "sparse"]
 _LAYOUT = "QuantEcon's R(s, a)"
@@ -79,19 +81,23 @@ def from_quantecon(
         r, p = _product(reward, transition)
         start = np.full(len(r), 1.0 / len(r)) if initial is None else initial
         return TabularMDP.from_dense(start, p, r, horizon, discount, None, state_names, action_names)
-    rows, r = rows_of("transition", transition), np.asarray(reward, dtype=np.float64)
-    s, a = (np.asarray(each) for each in (state_indices, action_indices))
-    states, pairs = int(transition.shape[1] if is_sparse(transition) else np.shape(transition)[1]), len(r)
-    _check_pairs(s, a, states, pairs, len(rows.probability), r)
-    actions, width = int(a.max()) + 1, rows.probability.shape[1]
-    probability = np.zeros((states, actions, width))
-    probability[..., 0] = 1.0  # unlisted actions are forbidden, so their successor is arbitrary
-    successor = np.repeat(np.arange(states), actions * width).reshape(probability.shape)
-    rewards = np.full(probability.shape, -np.inf)
-    probability[s, a], successor[s, a], rewards[s, a] = rows.probability, rows.successor, r[:, None]
-    start = np.full(states, 1.0 / states) if initial is None else initial
-    return TabularMDP(
-        start, probability, successor, rewards, horizon, discount, None, state_names, action_names
+    found, r = transitions_of("transition", transition), rewards("reward", reward, {1: "pair"})
+    s, a = (
+        _indices(name, each) for name, each in (("state_indices", state_indices), ("action_indices", action_indices))
+    )
+    rows, states = transition.shape if is_sparse(transition) else np.shape(transition)
+    _check_pairs(s, a, states, len(r), rows, r)
+    actions = int(a.max()) + 1
+    unlisted = np.ones((states, actions), bool)
+    unlisted[s, a] = False
+    forbidden = np.nonzero(unlisted)  # their successor is arbitrary
+    blocks = [
+        (s[found.row], a[found.row], found.probability, found.column, r[found.row]),
+        (*forbidden, np.ones(len(forbidden[0])), forbidden[0], np.full(len(forbidden[0]), -np.inf)),
+    ]
+    return mdp_from_blocks(
+        blocks, states, actions, found.width, horizon, discount, initial,
+        of_rows=True, state_names=state_names, action_names=action_names,
     )  # fmt: skip
 
 
@@ -129,20 +135,25 @@ def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -
 
 def _product(reward: ArrayLike, transition: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return R and Q; an infeasible pair whose row of Q is not a distribution gets its own state as successor."""
-    r, p = (np.array(each, dtype=np.float64) for each in (_numbers(reward), _numbers(transition)))
+    r = rewards("reward", reward, {1: "pair", 2: "state, action"})
+    p = numbers("transition", transition, {2: "pair, next_state", 3: "state, action, next_state"})
     if r.ndim != 2 or p.shape != (*r.shape, len(r)):
         raise InvalidProblem(
             f"`reward` and `transition` must have shapes (n, m) and (n, m, n), but have {r.shape} and {p.shape}. A "
             "list of pairs, (L,) and (L, n), needs state_indices and action_indices."
         )
     _require_feasible(r > -np.inf)
-    s, a = np.nonzero((r == -np.inf) & ((np.abs(p.sum(-1) - 1) > 1e-8) | (p < 0).any(-1)))
+    slack = slack_of(transition, len(r))
+    s, a = np.nonzero((r == -np.inf) & (~(np.abs(p.sum(-1) - 1) <= slack) | ~(p >= 0).all(-1)))
     p[s, a] = np.eye(len(r))[s]
-    return r, p
+    return r, normalised("transition", p, transition)
 
 
-def _numbers(value: Any) -> Any:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+def _indices(name: str, value: Any) -> np.ndarray:
+    found = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+        raise InvalidProblem(f"`{name}` must be a vector of whole numbers, but is {shown(value)}.")
+    return found
 
 
 def _check_pairs(s: np.ndarray, a: np.ndarray, states: int, pairs: int, rows: int, r: np.ndarray) -> None:
@@ -152,10 +163,10 @@ def _check_pairs(s: np.ndarray, a: np.ndarray, states: int, pairs: int, rows: in
             f"shapes {r.shape}, ({rows}, …), {s.shape} and {a.shape}."
         )
     for name, index, most in (("state_indices", s, states), ("action_indices", a, np.inf)):
-        if not np.issubdtype(index.dtype, np.integer) or index.min() < 0 or index.max() >= most:
+        if index.min() < 0 or index.max() >= most:
             raise InvalidProblem(
                 f"`{name}` must hold whole numbers, at least 0" + (f" and below {states}" if most == states else "")
-                + f", but holds {index.min()} to {index.max()} of dtype {index.dtype}."
+                + f", but holds {index.min()} to {index.max()}."
             )  # fmt: skip
     feasible = np.zeros((states, int(a.max()) + 1), np.int64)
     np.add.at(feasible, (s, a), 1)

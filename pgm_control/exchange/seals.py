@@ -11,6 +11,7 @@ from ..problems.mdp import TabularMDP
 from ..runtime.array_like import ArrayLike
 from ..text.one_line import one_line
 from .dense import RewardForm, array, in_double, require_held, reward_table, transition_matrix
+from .given import distributions, rewards
 
 
 class SealsArrays(NamedTuple):
@@ -62,8 +63,9 @@ def from_seals(
     Raises:
         InvalidProblem: if the arrays do not fit together, or there is no horizon.
     """
-    p, r = np.asarray(transition_matrix, dtype=np.float64), np.asarray(reward_matrix, dtype=np.float64)
-    if p.ndim != 3 or r.ndim not in (1, 2, 3) or r.shape != p.shape[: r.ndim]:
+    p = distributions("transition_matrix", transition_matrix, {3: "state, action, next_state"})
+    r = rewards("reward_matrix", reward_matrix, {1: "state", 2: "state, action", 3: "state, action, next_state"})
+    if p.shape[2] != len(p) or r.shape != p.shape[: r.ndim]:
         raise InvalidProblem(
             "`transition_matrix` and `reward_matrix` must have shapes (S, A, S) and (S,), (S, A) or (S, A, S), but "
             f"have {p.shape} and {r.shape}."
@@ -73,7 +75,11 @@ def from_seals(
             "`horizon` must be given, but is None, which is an endless episode in seals. Pass a number of actions, "
             "such as env.spec.max_episode_steps; `value_iteration` does not use it."
         )
-    start = np.eye(len(p))[0] if initial_state_dist is None else initial_state_dist
+    start = np.eye(len(p))[0]
+    if initial_state_dist is not None:
+        start = distributions("initial_state_dist", initial_state_dist, {1: "state"})
+    if start.shape != (len(p),):
+        raise InvalidProblem(f"`initial_state_dist` must have shape ({len(p)},), but has shape {start.shape}.")
     by_pair = np.repeat(r[:, None], p.shape[1], 1) if r.ndim == 1 else r
     return TabularMDP.from_dense(start, p, by_pair, horizon, discount, None, state_names, action_names)
 

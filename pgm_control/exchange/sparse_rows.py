@@ -6,13 +6,22 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import InvalidProblem, MissingExtra
+from ..problems import checks
+from ..runtime.array_like import rounding
+from .given import numbers
 
 
-class Rows(NamedTuple):
-    """Rows of outcomes, padded with probability 0."""
+class Entries(NamedTuple):
+    """The nonzero entries of a matrix of transitions, sorted by row and column."""
 
-    probability: Float[np.ndarray, "row outcome"]
-    successor: Int[np.ndarray, "row outcome"]
+    row: Int[np.ndarray, " entry"]
+    column: Int[np.ndarray, " entry"]
+    probability: Float[np.ndarray, " entry"]
+
+    @property
+    def width(self) -> int:
+        """The most entries of a row."""
+        return int(np.bincount(self.row).max())
 
 
 def is_sparse(value: object) -> bool:
@@ -20,37 +29,45 @@ def is_sparse(value: object) -> bool:
     return hasattr(value, "tocsr") and hasattr(value, "shape")
 
 
-def rows_of(name: str, matrix: Any) -> Rows:
-    """Return the nonzero entries of a sparse or dense matrix, row by row, in the order of their columns.
+def transitions_of(name: str, matrix: Any) -> Entries:
+    """Return the nonzero entries of a sparse or dense matrix whose rows are distributions, normalised.
 
     Raises:
-        InvalidProblem: if it is not a matrix, or is empty, or a row has only zeros.
+        InvalidProblem: if it is not a matrix, or a row is not a distribution.
     """
     if is_sparse(matrix):
-        entries = matrix.tocsr().tocoo()  # the conversion to CSR adds duplicate entries
-        row, column, value = (np.asarray(each) for each in (entries.row, entries.col, entries.data))
-        count = int(entries.shape[0])
+        found = matrix.tocsr().tocoo()  # the conversion to CSR adds duplicate entries
+        row, column = (np.asarray(each, dtype=np.int64) for each in (found.row, found.col))
+        value, given, count = (
+            numbers(name, found.data, {1: "entry"}) if len(row) else np.zeros(0),
+            found.data,
+            matrix.shape[0],
+        )
     else:
-        dense = np.asarray(matrix, dtype=np.float64)
-        if dense.ndim != 2:
-            raise InvalidProblem(f"`{name}` must be a matrix, but has shape {dense.shape}. Pass two axes.")
+        dense, given = numbers(name, matrix, {2: "row, next state"}), matrix
         row, column = np.nonzero(dense)
         value, count = dense[row, column], len(dense)
     kept = value != 0
-    row, column, value = row[kept], column[kept], value[kept].astype(np.float64)
-    order = np.lexsort((column, row))
-    row, column, value = row[order], column[order], value[order]
-    lengths = np.bincount(row, minlength=count)
-    if not len(lengths) or lengths.min() == 0:
-        empty = int(np.argmin(lengths)) if len(lengths) else 0
+    order = np.lexsort((column[kept], row[kept]))
+    row, column, value = row[kept][order], column[kept][order], value[kept][order]
+    wrong = np.flatnonzero(~(value > 0))
+    if len(wrong):
+        i = wrong[0]
+        raise InvalidProblem(f"`{name}[{row[i]}, {column[i]}]` must be a probability, but is {value[i]:g}.")
+    lengths, total = np.bincount(row, minlength=count), np.bincount(row, value, count)
+    if not lengths.all():
+        empty = int(np.argmin(lengths)) if count else 0
         raise InvalidProblem(
             f"`{name}[{empty}]` must sum to 1, but holds nothing but zeros. Every row is a distribution over states."
         )
-    place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    probability = np.zeros((count, int(lengths.max())))
-    successor = np.zeros(probability.shape, np.int64)
-    probability[row, place], successor[row, place] = value, column
-    return Rows(probability, successor)
+    off = np.flatnonzero(~(np.abs(total - 1) <= checks.slack(rounding(given), lengths)))
+    if len(off):
+        raise InvalidProblem(
+            f"`{name}[{off[0]}]` must sum to 1, but sums to {total[off[0]]:.10g}. Divide by the sum, or correct "
+            "an entry."
+        )
+    exact = np.abs(total - 1) <= np.finfo(np.float64).eps * lengths
+    return Entries(row, column, value / np.where(exact, 1.0, total)[row])
 
 
 def entries_of(matrix: Any, row: Int[np.ndarray, "*shape"], column: Int[np.ndarray, "*shape"]) -> np.ndarray:

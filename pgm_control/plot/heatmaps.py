@@ -10,6 +10,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import shown, whole_number
 from ..text.wording import action_label, state_label
 from .canvas import Style, one_panel, panels, style_of
 from .labels import colour_bar, finish, full, headline, name_axes, name_ticks, numbered
@@ -138,9 +139,9 @@ def _by_action(
 ) -> np.ndarray:
     sizes, mdp = style_of(style), posterior.model.mdp
     chosen = list(range(mdp.num_actions)) if actions is None else list(actions)
-    if not chosen or not all(isinstance(a, int) and 0 <= a < mdp.num_actions for a in chosen):
+    if not chosen or not all(whole_number(a) in range(mdp.num_actions) for a in chosen):
         raise InvalidArgument(
-            f"`actions` must be indices from 0 to {mdp.num_actions - 1}, but is {actions!r}. Leave it out for all."
+            f"`actions` must be indices from 0 to {mdp.num_actions - 1}, but is {shown(actions)}. Leave it out for all."
         )
     made = panels(axes, len(chosen), sizes, columns=_COLUMNS, inches=_inches(mdp, sizes))
     from matplotlib.colors import Normalize

@@ -13,6 +13,7 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import index
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.tabulate import tabulate
@@ -197,8 +198,7 @@ def _draw_policy(
 
 def _checked(model: MarkovModel, layout: Layout | Sequence[str] | None, style: str, t: int) -> tuple[Style, Layout]:
     require_model(model)
-    if isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < model.mdp.horizon:
-        raise InvalidArgument(f"`t` must be a step, 0 to {model.mdp.horizon - 1}, but is {t!r}. The first is 0.")
+    index("t", t, model.mdp.horizon, "a step", remedy="The first is 0.")
     return style_of(style), layout_of(model.mdp, layout)
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InvalidArgument, InvalidProblem
-from ..runtime.arguments import is_number
+from ..errors import InvalidProblem
+from ..runtime.arguments import is_encodable, number, shown, whole_number
+from ..runtime.array_like import Refusal, numbers, real_array, rounding
 from .grid import Places, grid_of
 
 _AXES = ("state", "action", "outcome")
+_MOST_OFF = 0.01  # of any sum of probabilities from 1, in narrow dtypes too
 _MOST_CELLS = 1000  # the most cells of a grid for each state
-Refusal = type[InvalidProblem] | type[InvalidArgument]
 Names = Sequence[tuple[str, ...] | None]
 
 
@@ -28,14 +29,10 @@ class Kind:
 
 
 def kind(value: Any) -> Kind:
-    """The dtype and device of a floating tensor; float64 on the CPU for anything else."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point() and value.dtype not in (torch.float32, torch.float64):
-            raise InvalidProblem(
-                f"Tables must be torch.float64 or torch.float32, but are {value.dtype}. Pass them as `.double()`."
-            )
-        return Kind(value.dtype if value.is_floating_point() else torch.float64, value.device)
-    return Kind(torch.float64, torch.device("cpu"))
+    """The dtype and device of a tensor of float64 or float32; float64, on the CPU if it is no tensor, otherwise."""
+    if not isinstance(value, Tensor):
+        return Kind(torch.float64, torch.device("cpu"))
+    return Kind(value.dtype if value.dtype in (torch.float32, torch.float64) else torch.float64, value.device)
 
 
 def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, error: Refusal = InvalidProblem) -> Tensor:
@@ -52,17 +49,17 @@ def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, erro
     wanted = " or ".join(f"{n} axes ({called})" for n, called in allowed.items())
     if value is None:
         raise error(f"`{name}` must be given, but is None. Pass an array with {wanted}.")
-    try:
-        given = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, dtype=np.float64))
-    except (TypeError, ValueError) as problem:
-        raise error(f"`{name}` must be a rectangular array of numbers: {problem}. Pad short rows.") from problem
-    if given.is_complex():
-        raise error(f"`{name}` must hold real numbers, but has dtype {given.dtype}. Pass its real part.")
+    given = numbers(name, value, error)
     if given.ndim not in allowed:
         raise error(f"`{name}` must have {wanted}, but has shape {tuple(given.shape)}. Reshape it.")
     if given.numel() == 0:
         raise error(f"`{name}` must not be empty, but has shape {tuple(given.shape)}. Every axis needs an entry.")
     return given.to(dtype=kind.dtype, device=kind.device, copy=True)
+
+
+def slack(eps: float, many: Any) -> Any:
+    """How far the sum of that many probabilities may be from one, for numbers of relative precision `eps`."""
+    return np.minimum(np.maximum(1e-8, 16 * eps * np.sqrt(many)), _MOST_OFF)
 
 
 def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> None:
@@ -74,10 +71,19 @@ def shape(name: str, value: Tensor, expected: tuple[int, ...], meaning: str) -> 
         )
 
 
-def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidProblem) -> Tensor:
+def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidProblem, given: Any = None) -> Tensor:
     """The probabilities `value`, checked and rescaled to sum to one over the last axis up to rounding.
 
-    Rows that already sum to one are kept bit for bit, so that a copy of an MDP is identical to it.
+    How far a sum may be from one depends on the dtype of the argument from which the table was made: in float64 by
+    1e-8, in a narrower one by its rounding. Rows that already sum to one are kept bit for bit, so that a copy of an MDP
+    is identical to it.
+
+    Args:
+        name: the name of the argument, for messages.
+        value: the table.
+        names: the names of the states and actions, for messages.
+        error: the class of error to raise.
+        given: the argument itself; default: the table.
     """
     at = _first(torch.isnan(value))
     if at is not None:
@@ -89,15 +95,15 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
             "Probabilities lie in [0, 1]; if these are log-probabilities, pass their exponentials."
         )
     total = value.sum(-1)
-    tolerance = 1e-8 if value.dtype == torch.float64 else 16 * torch.finfo(value.dtype).eps * value.shape[-1] ** 0.5
+    tolerance = slack(max(torch.finfo(value.dtype).eps, rounding(value if given is None else given)), value.shape[-1])
     at = _first(~((total - 1).abs() <= tolerance))
     if at is not None:
         raise error(
             f"{_entry(name, at, names)} must sum to 1 over its last axis, but sums to {total[at].item():.10g}. "
             "Divide by the sum, or correct an entry."
         )
-    off = (total - 1).abs()[..., None] > torch.finfo(value.dtype).eps * value.shape[-1]
-    return torch.where(off, value / total[..., None], value)
+    off = (total - 1).abs() > torch.finfo(value.dtype).eps * value.shape[-1]
+    return torch.where(off[..., None], value / total[..., None], value) if off.any() else value
 
 
 def rewards(name: str, value: Tensor, names: Names) -> None:
@@ -130,10 +136,10 @@ def same_infinities(name: str, before: Tensor | None, after: Tensor | None) -> N
 
 def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
     """A copy of `value` as state indices, checked to be in range. 32-bit integers keep their dtype."""
-    try:
-        given = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
-    except ValueError as problem:
-        raise InvalidProblem(f"`{name}` must be a rectangular array: {problem}. Pad short rows.") from problem
+    given = value if isinstance(value, Tensor) else real_array(name, value, InvalidProblem)
+    if isinstance(given, Tensor):
+        numbers(name, given)
+        given = given.detach().cpu().numpy()
     if not np.issubdtype(given.dtype, np.integer):
         raise InvalidProblem(
             f"`{name}` must hold integers (indices of states), but has dtype {given.dtype}. Cast it to int64."
@@ -153,43 +159,52 @@ def successors(name: str, value: Any, probability: Tensor, names: Names, num_sta
 
 def horizon(name: str, value: Any) -> int:
     """The horizon, checked to be a positive whole number of actions."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    found = whole_number(value)
+    if found is None or found < 1:
         raise InvalidProblem(
-            f"`{name}` must be a whole number of actions, at least 1, but is {value!r}. "
+            f"`{name}` must be a whole number of actions, at least 1, but is {shown(value)}. "
             "An infinite horizon is approximated by a long horizon, or by a discount below 1."
         )
-    return int(value)
+    return found
 
 
 def discount(name: str, value: Any) -> float:
     """The discount, checked to be a probability of surviving a step."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value <= 1:
+    found = number(value)
+    if not 0 < found <= 1:
         raise InvalidProblem(
-            f"`{name}` must be the probability of surviving a step, more than 0 and at most 1, but is {value!r}. "
+            f"`{name}` must be the probability of surviving a step, more than 0 and at most 1, but is {shown(value)}. "
             "For an agent that looks one step ahead set horizon=1."
         )
-    return float(value)
+    return found
 
 
 def temperature(name: str, value: Any, dtype: torch.dtype) -> float:
     """The temperature in reward units per nat, checked to be 0 or more and finite in the dtype of the tables."""
-    if not is_number(value) or not 0 <= float(value) < torch.finfo(dtype).max:
+    if isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled():
+        numbers(name, value)
+    found = number(value)
+    if not 0 <= found < torch.finfo(dtype).max:
         raise InvalidProblem(
-            f"`{name}` must be a number of reward units per nat, 0 or more, but is {value!r}. "
+            f"`{name}` must be a number of reward units per nat, 0 or more, but is {shown(value)}. "
             "Only its size relative to the rewards matters."
         )
-    return float(value)
+    return found
 
 
 def names(name: str, value: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
     """The names as a tuple, checked to be distinct and one for each index."""
     if value is None:
         return None
-    result = tuple(str(each) for each in value)
+    result = tuple(str(each) for each in value) if isinstance(value, Iterable) else ()
     if isinstance(value, str) or len(result) != count:
         raise InvalidProblem(
-            f"`{name}` must hold {count} names, one for each index, but is {value!r}. Pass a list of strings, or None."
+            f"`{name}` must hold {count} names, one for each index, but is {shown(value)}. Pass a list of strings, or "
+            "None."
         )
+    for i, each in enumerate(result):
+        if not is_encodable(each):
+            raise InvalidProblem(f"`{name}[{i}]` must be a string of valid Unicode, but is {each!r}. Change it.")
     often = Counter(result).most_common(1)[0]
     if often[1] > 1:
         raise InvalidProblem(
@@ -234,8 +249,8 @@ def layout(name: str, value: Any, names: tuple[str, ...] | None, count: int) -> 
 
 def _cell(name: str, state: int, value: Any, names: tuple[str, ...] | None) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, Iterable) else ()
-    whole = all(isinstance(each, int | np.integer) and not isinstance(each, bool) and each >= 0 for each in pair)
-    if len(pair) != 2 or not whole:
+    whole = [whole_number(each) for each in pair]
+    if len(pair) != 2 or any(each is None or each < 0 for each in whole):
         raise InvalidProblem(
             f"{_entry(name, (state,), (names,))} must be (row, column), two whole numbers from 0, or None, but is "
             f"{value!r}. Count both from the upper left corner."

@@ -92,7 +92,7 @@ class Ensemble:
         checks.shape("weights", table, (len(members),), "one probability a member")
         put = object.__setattr__  # the dataclass is frozen
         put(self, "members", members)
-        put(self, "weights", checks.normalised("weights", table, ()))
+        put(self, "weights", checks.normalised("weights", table, (), given=given))
         called = [f"world {i}" for i in range(len(members))] if names is None else names
         put(self, "names", checks.names("names", called, len(members)))
 

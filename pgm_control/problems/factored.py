@@ -195,4 +195,4 @@ def _table(name: str, given: ArrayLike, rows: tuple[int, ...], sizes: tuple[int,
             f"`{name}` must broadcast against {(*rows, *sizes)} (state, action, factors so far), but has shape "
             f"{tuple(table.shape)}."
         ) from None
-    return checks.normalised(name, table, ())
+    return checks.normalised(name, table, (), given=given)

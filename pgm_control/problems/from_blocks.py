@@ -1,5 +1,6 @@
 """Large problems, built piece by piece, so that peak memory is little more than their tables."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,10 +10,14 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from ..errors import InvalidProblem
-from ..runtime.array_like import ArrayLike
+from ..runtime.arguments import shown, whole_number
+from ..runtime.array_like import ArrayLike, real_array, rounding
+from ..runtime.memory import require_room
+from ..runtime.zero_pages import zeros
 from . import checks
 from .mdp import TabularMDP
 
+_OF_ROW = "state", "action", "probability", "successor", "reward"
 _PIECE = 1 << 18  # the number of outcomes that are checked at once
 
 
@@ -28,8 +33,13 @@ def mdp_from_blocks(
     of_rows: bool = False,
     dtype: torch.dtype = torch.float64,
     layout: Sequence[Sequence[int] | None] | None = None,
+    state_names: Sequence[str] | None = None,
+    action_names: Sequence[str] | None = None,
 ) -> TabularMDP:
     """Make a large MDP piece by piece: memory peaks at little more than its tables, 20 bytes for each outcome.
+
+    With `of_rows`, the system provides memory only for those parts of the tables that hold outcomes, so that a few
+    states may have many more outcomes than the others.
 
     Args:
         blocks: an iterable, such as a generator, of (probability, successor, reward) of consecutive states, each of
@@ -40,24 +50,32 @@ def mdp_from_blocks(
         initial: p(s_0); default: uniform over the states.
         of_rows: whether `blocks` gives outcomes in any order instead of consecutive states.
         dtype: of the tables, torch.float64 or torch.float32.
-        layout: as in `TabularMDP`.
+        layout, state_names, action_names: as in `TabularMDP`.
 
     Raises:
         InvalidProblem: as in `TabularMDP`; the message also names the block.
     """
     fill = _tables_of_rows if of_rows else _tables_of_blocks
+    if not isinstance(blocks, Iterable) or isinstance(blocks, str | bytes):
+        raise InvalidProblem(f"`blocks` must be an iterable of tuples of arrays, but is {shown(blocks)}.")
     found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
     given = torch.full((num_states,), 1.0 / num_states, dtype=dtype) if initial is None else initial
     start = checks.table("initial", given, 1, checks.Kind(dtype, found.probability.device))
     checks.shape("initial", start, (num_states,), "one probability a state")
     mdp = object.__new__(TabularMDP)  # __init__ would copy the tables
     put = object.__setattr__
-    put(mdp, "initial", checks.normalised("initial", start, (None,)))
+    put(mdp, "initial", checks.normalised("initial", start, (None,), given=given))
     for name, table in found._asdict().items():
         put(mdp, name, table)
     put(mdp, "horizon", checks.horizon("horizon", horizon))
     put(mdp, "discount", checks.discount("discount", discount))
-    put(mdp, "layout", checks.layout("layout", layout, None, num_states))
+    names = (
+        checks.names("state_names", state_names, num_states),
+        checks.names("action_names", action_names, num_actions),
+    )
+    put(mdp, "state_names", names[0])
+    put(mdp, "action_names", names[1])
+    put(mdp, "layout", checks.layout("layout", layout, names[0], num_states))
     return mdp
 
 
@@ -84,7 +102,7 @@ def _tables_of_blocks(
         InvalidProblem: if an argument is invalid; the message names it, the offending entry and the block, or the
             number of states given.
     """
-    found = _empty(num_states, num_actions, num_outcomes, dtype)
+    found = _zeros(num_states, num_actions, num_outcomes, dtype)
     kind, first = checks.Kind(dtype, torch.device("cpu")), 0
     for block in blocks:
         try:
@@ -119,9 +137,7 @@ def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int
     checks.rewards("reward", reward, (None, None))
     successor = checks.successors("successor", block[1], p, (None, None), num_states=states)
     here, width = slice(first, first + len(p)), p.shape[2]
-    for table in found:
-        table[here, :, width:] = 0
-    found.probability[here, :, :width] = checks.normalised("probability", p, (None, None))
+    found.probability[here, :, :width] = checks.normalised("probability", p, (None, None), given=block[0])
     found.successor[here, :, :width] = successor
     found.reward[here, :, :width] = torch.where(p > 0, reward, torch.zeros_like(reward))
     return len(p)
@@ -141,21 +157,20 @@ def _tables_of_rows(
     Raises:
         InvalidProblem: if an argument is invalid; the message names it, the offending entry and the remedy.
     """
-    found = _empty(num_states, num_actions, num_outcomes, dtype)
-    for table in found:
-        table.zero_()
+    found = _zeros(num_states, num_actions, num_outcomes, dtype, of_rows=True)
     flat = [table.view(-1).numpy() for table in found]
     taken = np.zeros(num_states * num_actions, dtype=np.int32)
+    narrowest = np.zeros(0)
     for chunk in rows:
         if not isinstance(chunk, tuple | list) or len(chunk) != 5:
-            raise InvalidProblem("`rows` must give (state, action, probability, successor, reward), five each time.")
-        state, action, *outcome = (np.atleast_1d(np.asarray(each)) for each in chunk)
+            raise InvalidProblem("`blocks` must give (state, action, probability, successor, reward), five each time.")
+        state, action, *outcome = (_vector(name, each) for name, each in zip(_OF_ROW, chunk, strict=True))
         _in_range("state", state, num_states)
         _in_range("action", action, num_actions)
         _in_range("successor", outcome[1], num_states)
         lengths = {len(each) for each in (state, action, *outcome)}
         if len(lengths) != 1:
-            raise InvalidProblem(f"`rows` must give vectors of one length, but gave lengths {sorted(lengths)}.")
+            raise InvalidProblem(f"`blocks` must give vectors of one length, but gave lengths {sorted(lengths)}.")
         row = state.astype(np.int64) * num_actions + action
         order = np.argsort(row, kind="stable")
         row = row[order]
@@ -169,42 +184,57 @@ def _tables_of_rows(
                 f"`num_outcomes` must be at least the number of outcomes of any (state, action), but is {num_outcomes} "
                 f"and (state, action) {full} has more. Raise it."
             )
+        narrowest = max(narrowest, outcome[0], key=rounding)
         for table, given in zip(flat, outcome, strict=True):
             table[row * num_outcomes + place] = given[order]
-    return _checked(found)
+    return _checked(found, narrowest)
 
 
-def _empty(states: int, actions: int, outcomes: int, dtype: torch.dtype) -> OutcomeTables:
+def _vector(name: str, value: Any) -> np.ndarray:
+    found = np.atleast_1d(real_array(f"{name}` in `blocks", value, InvalidProblem))
+    if found.ndim > 1:
+        raise InvalidProblem(f"`{name}` in `blocks` must be a number or a vector, but has shape {found.shape}.")
+    return found
+
+
+def _zeros(states: int, actions: int, outcomes: int, dtype: torch.dtype, of_rows: bool = False) -> OutcomeTables:
     for name, size in (("num_states", states), ("num_actions", actions), ("num_outcomes", outcomes)):
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 1 <= size < 2**31:
-            raise InvalidProblem(f"`{name}` must be a whole number from 1 to 2^31 − 1, but is {size!r}.")
+        found = whole_number(size)
+        if found is None or not 1 <= found < 2**31:
+            raise InvalidProblem(f"`{name}` must be a whole number from 1 to 2^31 − 1, but is {shown(size)}.")
     if dtype not in (torch.float64, torch.float32):
         raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {dtype}.")
     shape = (states, actions, outcomes)
-    return OutcomeTables(
-        torch.empty(shape, dtype=dtype), torch.empty(shape, dtype=torch.int32), torch.empty(shape, dtype=dtype)
-    )
+    if not of_rows:
+        require_room(
+            "num_states", f"the tables of {states:,} states, {actions} actions and {outcomes} outcomes",
+            math.prod(shape), 4 + 2 * torch.empty(0, dtype=dtype).element_size(), "Take dtype=torch.float32, or fewer.",
+        )  # fmt: skip
+    return OutcomeTables(zeros(shape, dtype), zeros(shape, torch.int32), zeros(shape, dtype))
 
 
-def _checked(found: OutcomeTables) -> OutcomeTables:
-    """Check and normalise filled tables in place, some states at a time."""
+def _checked(found: OutcomeTables, given: np.ndarray) -> OutcomeTables:
+    """Check and normalise filled tables in place, some states at a time; `given` has the dtype of the probabilities."""
     states, actions, outcomes = found.probability.shape
     step = max(1, _PIECE // (actions * outcomes))
     for first in range(0, states, step):
         here = slice(first, first + step)
         try:
-            p = checks.normalised("probability", found.probability[here], (None, None))
+            p = checks.normalised("probability", found.probability[here], (None, None), given=given)
             checks.rewards("reward", found.reward[here], (None, None))
         except InvalidProblem as problem:
             raise InvalidProblem(f"{problem} States are counted from {first} here.") from None
-        found.probability[here] = p
-        found.reward[here] = torch.where(p > 0, found.reward[here], torch.zeros_like(found.reward[here]))
+        impossible = (p == 0) & (found.reward[here] != 0)
+        if not torch.equal(p, found.probability[here]):  # what is not written stays without memory
+            found.probability[here] = p
+        if bool(impossible.any()):
+            found.reward[here].masked_fill_(impossible, 0.0)
     return found
 
 
 def _in_range(name: str, index: np.ndarray, size: int) -> None:
     if not np.issubdtype(index.dtype, np.integer) or (len(index) and not (index.min() >= 0 and index.max() < size)):
         raise InvalidProblem(
-            f"`{name}` in `rows` must hold whole numbers from 0 to {size - 1}, but has dtype {index.dtype} and values "
-            f"from {index.min()} to {index.max()}."
+            f"`{name}` in `blocks` must hold whole numbers from 0 to {size - 1}, but has dtype {index.dtype} and "
+            f"values from {index.min()} to {index.max()}."
         )

@@ -86,8 +86,9 @@ class TabularMDP:
     ) -> None:
         """Check and store the arrays.
 
-        A floating tensor keeps its dtype and device (those of `probability` decide); anything else becomes float64.
-        Rows must sum to one within 1e-8 (float64); they are then rescaled to sum to one up to rounding.
+        A tensor of float32 or float64 keeps its dtype and device (those of `probability` decide); anything else becomes
+        float64. Rows must sum to one, within 1e-8 in float64 and within the rounding of a narrower dtype; they are then
+        rescaled to sum to one up to rounding.
 
         Raises:
             InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
@@ -107,8 +108,8 @@ class TabularMDP:
             checks.rewards("final_reward", last, names[:1])
         checks.rewards("reward", r, names)
         put = object.__setattr__  # the dataclass is frozen
-        put(self, "initial", checks.normalised("initial", start, names[:1]))
-        put(self, "probability", checks.normalised("probability", p, names))
+        put(self, "initial", checks.normalised("initial", start, names[:1], given=initial))
+        put(self, "probability", checks.normalised("probability", p, names, given=probability))
         put(self, "successor", checks.successors("successor", successor, p, names))
         put(self, "reward", torch.where(p > 0, r, torch.zeros_like(r)))
         put(self, "horizon", checks.horizon("horizon", horizon))
@@ -149,7 +150,7 @@ class TabularMDP:
         states, actions, _ = p.shape
         checks.shape("transition", p, (states, actions, states), "state, action, next_state")
         names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
-        p = checks.normalised("transition", p, names)
+        p = checks.normalised("transition", p, names, given=transition)
         r = checks.table("reward", reward, {2: "state, action", 3: "state, action, next_state"}, kind)
         expected = (states, actions) if r.ndim == 2 else (states, actions, states)
         checks.shape("reward", r, expected, "state, action" if r.ndim == 2 else "state, action, next_state")

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem
-from ..runtime.arguments import whole
+from ..runtime.arguments import shown, whole, whole_number
 from ..runtime.moving import Place, moved_copy, place_of
 from . import checks
 from .mdp import TabularMDP
@@ -59,14 +59,14 @@ class Remembered:
             model = TabularModel(remembered.mdp, temperature, remembered.action_prior([0.8, 0.1, 0.1]))
 
         Args:
-            action_prior: ρ(a), shape (action,), or ρ(a | memory), shape (memory, action), probabilities, which the
-                model checks. No action can be masked by the state.
+            action_prior: ρ(a), shape (action,), or ρ(a | memory), shape (memory, action), probabilities. No action can
+                be masked by the state.
 
         Returns:
             One row for each pair: that of its memory.
 
         Raises:
-            InvalidProblem: if the shape is wrong.
+            InvalidProblem: if the shape is wrong, or a row is no distribution.
         """
         kind = checks.Kind(self.mdp.probability.dtype, self.mdp.probability.device)
         prior = checks.table("action_prior", action_prior, {1: "action", 2: "memory, action"}, kind)
@@ -74,6 +74,7 @@ class Remembered:
             checks.shape("action_prior", prior, (self.mdp.num_actions,), "one probability an action")
         else:
             checks.shape("action_prior", prior, (self.num_memories, self.mdp.num_actions), "one row a memory")
+        prior = checks.normalised("action_prior", prior, (), given=action_prior)
         return prior.expand(self.num_memories, -1)[self.memory_of_state]
 
     def view(self, window: int) -> Int[Tensor, " state"]:
@@ -87,13 +88,14 @@ class Remembered:
         Raises:
             InvalidArgument: if `window` is not such a number.
         """
-        if isinstance(window, bool) or not isinstance(window, int | np.integer) or not 1 <= window <= self.window:
+        found = whole_number(window)
+        if found is None or not 1 <= found <= self.window:
             raise InvalidArgument(
-                f"`window` must be a whole number of observations, 1 to {self.window}, but is {window!r}. More is not "
-                "remembered here: make it by remember(pomdp, window=…)."
+                f"`window` must be a whole number of observations, 1 to {self.window}, but is {shown(window)}. More is "
+                "not remembered here: make it by remember(pomdp, window=…)."
             )
         number: dict[Memory, int] = {}
-        shorter = [number.setdefault(_last(memory, int(window)), len(number)) for memory in self.memories]
+        shorter = [number.setdefault(_last(memory, found), len(number)) for memory in self.memories]
         return torch.tensor(shorter, device=self.memory_of_state.device)[self.memory_of_state]
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Remembered":
@@ -134,12 +136,10 @@ def remember(pomdp: PartiallyObservedMDP, window: int | None = None, *, max_stat
             "what is seen of its state: PartiallyObservedMDP(mdp, observation)."
         )
     window = pomdp.mdp.horizon if window is None else window
-    if isinstance(window, bool) or not isinstance(window, int | np.integer) or window < 1:
-        raise InvalidArgument(
-            f"`window` must be a whole number of observations, at least 1, but is {window!r}. An agent that sees "
-            "nothing has one observation: observation=torch.ones(S, 1). None remembers everything."
-        )
-    window = int(window)
+    window = whole(
+        "window", window, remedy="An agent that sees nothing has one observation: observation=torch.ones(S, 1). None "
+        "remembers everything.",
+    )  # fmt: skip
     reached = _reach(pomdp, window, whole("max_states", max_states))
     memories = list(dict.fromkeys(memory for _, memory in reached.pairs))
     number = {memory: i for i, memory in enumerate(memories)}

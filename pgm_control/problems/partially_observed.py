@@ -86,12 +86,12 @@ class PartiallyObservedMDP:
         seen = checks.table("observation", observation, axes, kind)
         expected = (states, seen.shape[-1]) if seen.ndim == 2 else (actions, states, seen.shape[-1])
         checks.shape("observation", seen, expected, axes[seen.ndim])
-        seen = checks.normalised("observation", seen, (mdp.state_names,) if seen.ndim == 2 else ())
+        seen = checks.normalised("observation", seen, (mdp.state_names,) if seen.ndim == 2 else (), given=observation)
         first = seen if seen.ndim == 2 else None
         if initial_observation is not None:
             first = checks.table("initial_observation", initial_observation, {2: axes[2]}, kind)
             checks.shape("initial_observation", first, (states, seen.shape[-1]), axes[2])
-            first = checks.normalised("initial_observation", first, (mdp.state_names,))
+            first = checks.normalised("initial_observation", first, (mdp.state_names,), given=initial_observation)
         put = object.__setattr__  # the dataclass is frozen
         put(self, "mdp", mdp)
         put(self, "observation", seen if seen.ndim == 3 else seen.expand(actions, -1, -1))

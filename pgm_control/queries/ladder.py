@@ -199,7 +199,7 @@ def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:
         [lazaro2024], [levine2018], [howard1972]
     """
     require_model(model, in_nats=True)
-    whole("max_nodes", max_nodes, remedy="The search visits 200_000 in seconds.")
+    max_nodes = whole("max_nodes", max_nodes, remedy="The search visits 200_000 in seconds.")
     free, clamped = infer(model, Optimism(1.0, 1.0, 1.0)), infer(model, Optimism(0.0, 0.0, 0.0))
     planned, neutral = _best_policy(model, 1.0), _best_policy(model, 0.0)
     mode = free.mode()

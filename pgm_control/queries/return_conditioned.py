@@ -24,7 +24,7 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..models import TabularModel
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import finite
+from ..runtime.arguments import finite, whole
 from ..text.wording import amount, chance
 from ..trajectories.blocks import MarkovModel, require_model
 from .unrolled import true_dynamics
@@ -142,7 +142,7 @@ def condition_on_return(
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
     require_model(model)
-    finite("target", target, "number of reward units")
+    target, max_states = finite("target", target, "number of reward units"), whole("max_states", max_states)
     mdp = model.mdp
     games = return_distribution(model, model)
     if games.at_least(target) == 0:
@@ -166,7 +166,7 @@ def condition_on_return(
     paying, chances, hard = ending_with(done, 1.0), ending_with(success, 1.0), ending_with(success, 0.0)
     earned = evaluate(paying, posterior)
     return ReturnConditioned(
-        target=float(target),
+        target=target,
         problem=wanted.mdp,
         state=pairs.state,
         so_far=pairs.so_far,

@@ -1,8 +1,11 @@
-"""Checks of arguments: numbers and choices, with one message for each kind."""
+"""Checks of arguments: numbers, choices and names, with one message for each kind.
+
+A number may be one of Python or numpy, or an array or tensor without axes. True and False are not numbers.
+"""
 
 import math
-from collections.abc import Collection
-from typing import Any, TypeGuard
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +13,11 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 
+_LONGEST = 200  # characters of a value in a message
+
 
 def whole(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int:
-    """Require a whole number, of Python or numpy, that is at least `least`.
+    """Require a whole number that is at least `least`.
 
     Args:
         name: the name of the argument, for the message.
@@ -26,9 +31,10 @@ def whole(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int:
     Raises:
         InvalidArgument: if the argument is invalid; the message names it.
     """
-    if not is_whole(value) or value < least:
+    found = whole_number(value)
+    if found is None or found < least:
         raise InvalidArgument(_text(name, f"a whole number, at least {least}{_below(value)}", value, remedy))
-    return int(value)
+    return found
 
 
 def whole_or_none(name: str, value: Any, least: int = 1, *, remedy: str = "") -> int | None:
@@ -39,31 +45,58 @@ def whole_or_none(name: str, value: Any, least: int = 1, *, remedy: str = "") ->
     """
     if value is None:
         return None
-    if not is_whole(value) or value < least:
+    found = whole_number(value)
+    if found is None or found < least:
         raise InvalidArgument(_text(name, f"a whole number, at least {least}{_below(value)}, or None", value, remedy))
-    return int(value)
+    return found
 
 
 def positive(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
-    """Require a positive finite number, of Python or numpy; the message calls it `what`, as in "standard deviation".
+    """Require a positive finite number; the message calls it `what`, as in "standard deviation".
 
     Raises:
         InvalidArgument: if the argument is invalid; the message names it.
     """
-    if not is_number(value) or not 0 < value < math.inf:
+    found = number(value)
+    if not 0 < found < math.inf:
         raise InvalidArgument(_text(name, f"a positive {what}", value, remedy))
-    return float(value)
+    return found
 
 
 def finite(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
-    """Require a finite number, of Python or numpy; `what` is the noun for it in the message, such as "return".
+    """Require a finite number; `what` is the noun for it in the message, such as "return".
 
     Raises:
         InvalidArgument: if the argument is invalid; the message names it.
     """
-    if not is_number(value) or not math.isfinite(value):
+    found = number(value)
+    if not math.isfinite(found):
         raise InvalidArgument(_text(name, f"a finite {what}", value, remedy))
-    return float(value)
+    return found
+
+
+def ordered(name: str, value: Any, what: str = "number", *, remedy: str = "") -> float:
+    """Require a number, which may be infinite but not nan; `what` is the noun for it in the message.
+
+    Raises:
+        InvalidArgument: if the argument is invalid; the message names it.
+    """
+    found = number(value)
+    if math.isnan(found):
+        raise InvalidArgument(_text(name, f"a {what}, and not nan", value, remedy))
+    return found
+
+
+def index(name: str, value: Any, count: int, what: str, *, remedy: str = "") -> int:
+    """Require an index, a whole number from 0 to `count` − 1; `what` says of what, as in "a state".
+
+    Raises:
+        InvalidArgument: if the argument is invalid; the message names it.
+    """
+    found = whole_number(value)
+    if found is None or not 0 <= found < count:
+        raise InvalidArgument(_text(name, f"{what}, 0 to {count - 1}", value, remedy))
+    return found
 
 
 def fraction(name: str, value: Any, *, remedy: str = "") -> float:
@@ -72,9 +105,10 @@ def fraction(name: str, value: Any, *, remedy: str = "") -> float:
     Raises:
         InvalidArgument: if the argument is invalid; the message names it.
     """
-    if not is_number(value) or not 0 < value <= 1:
+    found = number(value)
+    if not 0 < found <= 1:
         raise InvalidArgument(_text(name, "a number above 0 and at most 1", value, remedy))
-    return float(value)
+    return found
 
 
 def probability(name: str, value: Any, *, remedy: str = "") -> float:
@@ -83,9 +117,10 @@ def probability(name: str, value: Any, *, remedy: str = "") -> float:
     Raises:
         InvalidArgument: if the argument is invalid; the message names it.
     """
-    if not is_number(value) or not 0 <= value <= 1:
+    found = number(value)
+    if not 0 <= found <= 1:
         raise InvalidArgument(_text(name, "a probability", value, remedy))
-    return float(value)
+    return found
 
 
 def one_of(name: str, value: Any, choices: Collection[str], *, remedy: str = "") -> None:
@@ -98,16 +133,113 @@ def one_of(name: str, value: Any, choices: Collection[str], *, remedy: str = "")
         raise InvalidArgument(_text(name, f"one of {', '.join(choices)}", value, remedy))
 
 
-def is_whole(value: Any) -> TypeGuard[int | np.integer]:
-    """Whether `value` is a whole number of Python or numpy that a tensor can hold; True and False are not."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and abs(int(value)) < 2**63
+def flag(name: str, value: Any, *, remedy: str = "") -> bool:
+    """Require True or False, of Python or numpy.
+
+    Raises:
+        InvalidArgument: if the argument is invalid; the message names it.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidArgument(_text(name, "True or False", value, remedy))
+    return bool(value)
 
 
-def is_number(value: Any) -> TypeGuard[float | np.floating | Tensor]:
-    """Whether `value` is a real number of Python or numpy, or a tensor without axes; nan is a number, True is not."""
+def called(name: str, value: Any, *, remedy: str = "") -> str:
+    """Require a name that files and terminals can hold: a string that has a UTF-8 encoding.
+
+    Raises:
+        InvalidArgument: if the argument is invalid; the message names it.
+    """
+    if not isinstance(value, str) or not is_encodable(value):
+        raise InvalidArgument(_text(name, "a string of valid Unicode", value, remedy))
+    return value
+
+
+def named(name: str, value: Any, *, least: int = 1) -> dict[str, Any]:
+    """Require a mapping from names to guides, with at least `least` of them.
+
+    Raises:
+        InvalidArgument: if it is anything else, such as a list, or a name is no string that files can hold.
+    """
+    if not isinstance(value, Mapping) or len(value) < least:
+        found = "empty" if isinstance(value, Mapping) else shown(value)
+        few = ", at least one" if least else ""
+        raise InvalidArgument(f"`{name}` must map names to guides{few}, but is {found}: pass {{'name': guide}}.")
+    return {called(f"{name}: {key!r}" if isinstance(key, str) else name, key): each for key, each in value.items()}
+
+
+def functions(name: str, value: Any) -> tuple[Callable[..., Any], ...]:
+    """Require a sequence of functions.
+
+    Raises:
+        InvalidArgument: if it is anything else, such as one function, or a sequence that holds a class.
+    """
+    found = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
+    if found is None or any(isinstance(each, type) or not callable(each) for each in found):
+        raise InvalidArgument(_text(name, "a list of functions", value, ""))
+    return found
+
+
+def is_encodable(value: str) -> bool:
+    """Whether a string has a UTF-8 encoding; one with half of a surrogate pair, such as "\\ud800", has none."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def whole_number(value: Any) -> int | None:
+    """The whole number that `value` is, if a tensor can hold it; None for anything else."""
+    found = _plain(value)
+    return int(found) if isinstance(found, int) and abs(found) < 2**63 else None
+
+
+def number(value: Any) -> float:
+    """The real number that `value` is, which may be infinite; nan for anything else."""
+    found = _plain(value)
+    if found is None:
+        return math.nan
+    try:
+        return float(found)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf if found > 0 else -math.inf
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number, nan and infinities included."""
+    return _plain(value) is not None
+
+
+def shown(value: Any) -> str:
+    """The value as messages show it: arrays and tensors by kind and shape, classes by name, anything long cut short."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, Tensor | np.ndarray) and (value.ndim or not is_number(value)):
+        sparse = "sparse " if isinstance(value, Tensor) and value.layout is not torch.strided else ""
+        dtype = str(value.dtype).removeprefix("torch.")
+        return f"a {sparse}{'tensor' if isinstance(value, Tensor) else 'array'} of {dtype}, shape {tuple(value.shape)}"
+    try:
+        text = repr(value)
+    except Exception:  # the repr of another library's object
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _plain(value: Any) -> int | float | None:
+    """The number of Python that `value` is or holds, or None; True and False are not numbers."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, int | float):
+        return value
     if isinstance(value, Tensor):
-        return value.ndim == 0 and value.dtype is not torch.bool and not value.is_complex()
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        real = value.dtype is not torch.bool and not value.is_complex()
+        held = value.ndim == 0 and value.layout is torch.strided and not value.is_meta
+        return value.item() if real and held else None
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "__array__"):  # of numpy or another library
+        array = np.asarray(value)
+        return {"i": int, "u": int, "f": float}.get(array.dtype.kind, lambda _: None)(array)
+    return None
 
 
 def _below(value: Any) -> str:
@@ -115,4 +247,4 @@ def _below(value: Any) -> str:
 
 
 def _text(name: str, wanted: str, value: Any, remedy: str) -> str:
-    return f"`{name}` must be {wanted}, but is {value!r}.{' ' if remedy else ''}{remedy}"
+    return f"`{name}` must be {wanted}, but is {shown(value)}.{' ' if remedy else ''}{remedy}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from ..errors import InvalidArgument
-from .arguments import is_whole
+from .arguments import shown, whole_number
 
 _BITS = 31  # of a drawn integer seed: environments may store theirs in 32 bits with a sign
 
@@ -88,9 +88,12 @@ def require_seed(seed: object) -> None:
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
     """
-    if seed is None or isinstance(seed, torch.Generator) or (is_whole(seed) and seed >= 0):
+    if seed is None or isinstance(seed, torch.Generator):
+        return
+    number = whole_number(seed)
+    if number is not None and number >= 0:
         return
     raise InvalidArgument(
-        f"`seed` must be a whole number, at least 0 and below 2**63, a torch.Generator, or None, but is {seed!r}. "
+        f"`seed` must be a whole number, at least 0 and below 2**63, a torch.Generator, or None, but is {shown(seed)}. "
         "With None the numbers are drawn from torch's global generator, which torch.manual_seed seeds."
     )

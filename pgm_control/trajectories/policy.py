@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems import checks
+from ..runtime.arguments import shown
 from ..runtime.randomness import generator_of, integer_of
 from ..text.html import ROWS, HeatmapCell, counted, heading, heatmap, left_out, share
-from .blocks import HasBlocks
+from .blocks import HasBlocks, blocks_of
 
 _AXES = {2: "state, action", 3: "time, state, action"}
 _COLUMNS = 8  # the most actions that a table in a notebook shows
@@ -35,7 +36,8 @@ class TabularPolicy:
 
         Args:
             probability: (state, action), or (time, state, action) with t = 0 … T−1. Rows must sum to one, within 1e-8
-                in float64. A floating tensor keeps its dtype; anything else becomes float64.
+                in float64 and within the rounding of a narrower dtype. A tensor of float32 or float64 keeps its dtype;
+                anything else becomes float64.
             seed: an integer, a generator, or None for torch's global generator. The random numbers of an integer differ
                 from those of an environment reset with the same seed: actions do not correlate with transitions.
 
@@ -44,7 +46,7 @@ class TabularPolicy:
                 remedy.
         """
         table = checks.table("probability", probability, _AXES, checks.kind(probability), InvalidArgument)
-        self.probability = checks.normalised("probability", table, (), InvalidArgument)
+        self.probability = checks.normalised("probability", table, (), InvalidArgument, given=probability)
         self._table = self.probability.cpu().numpy()
         if seed is None or isinstance(seed, torch.Generator):
             self._random = generator_of(seed)
@@ -65,13 +67,13 @@ class TabularPolicy:
         """
         if isinstance(guide, TabularPolicy):
             return guide if seed is None else cls(guide.probability, seed)
-        if isinstance(guide, HasBlocks):
-            return cls(guide.blocks().log_policy.detach().exp(), seed)
+        if isinstance(guide, HasBlocks) and not isinstance(guide, type):
+            return cls(blocks_of(guide).log_policy.detach().exp(), seed)
         if isinstance(guide, Tensor | np.ndarray):
             return cls(guide, seed)
         raise InvalidArgument(
             "`guide` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
-            f"of action probabilities, but is {type(guide).__name__}. Pass infer(model, optimism=0), for "
+            f"of action probabilities, but is {shown(guide)}. Pass infer(model, optimism=0), for "
             "example, or numpy.asarray(…) of the probabilities."
         )
 

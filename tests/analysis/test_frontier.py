@@ -96,10 +96,10 @@ def test_the_critical_optimism_of_the_restaurant():
     ("arguments", "words"),
     [
         ({"state": "full"}, r"`state` must be the name of a state, .* but is 'full'; the MDP has hungry"),
-        ({"state": 9}, r"`state` must be 0 to 3, or a name, but is 9"),
-        ({"state": 4}, r"`state` must be 0 to 3, or a name, but is 4"),
+        ({"state": 9}, r"`state` must be the name or the index of a state, 0 to 3, but is 9"),
+        ({"state": 4}, r"`state` must be the name or the index of a state, 0 to 3, but is 4"),
         ({"state": 0, "t": 1}, r"`t` must be a step, 0 to 0, but is 1"),
-        ({"state": 0, "tolerance": 0.0}, r"`tolerance` must be positive"),
+        ({"state": 0, "tolerance": 0.0}, r"`tolerance` must be a positive number"),
         ({"state": 0, "between": (0.0, 0.3)}, r'in state "hungry", but at 0 and at 0.3 it is "French". Widen it'),
     ],
 )

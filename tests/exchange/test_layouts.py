@@ -3,6 +3,8 @@
 import importlib.util
 import inspect
 import math
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -41,8 +43,8 @@ from pgm_control.models import frozen_lake, risky_path, tiger
 class Coordinates:
     """The part of the interface of a scipy.sparse matrix that the library uses."""
 
-    def __init__(self, dense):
-        self.dense, self.shape = np.asarray(dense, float), np.shape(dense)
+    def __init__(self, dense, dtype=float):
+        self.dense, self.shape = np.asarray(dense, dtype), np.shape(dense)
 
     def tocsr(self):
         return self
@@ -299,12 +301,88 @@ def test_errors_name_invalid_arrays():
         (lambda: from_quantecon([1.0, 1.0], [[0, 1.0], [0, 0]], 0.9, [0, 1], [0, 0], horizon=1), "nothing but zeros"),
         (lambda: from_mdptoolbox(np.full((2, 2, 3), 1 / 3), r, horizon=1), r"one \(S, S\) matrix for each action"),
         (lambda: from_mdptoolbox(p, np.zeros(3), horizon=1), "two axes they are state and action"),
-        (lambda: from_mdptoolbox(p, [[1.0], [1.0, 2.0]], horizon=1), "unequal rows"),
+        (lambda: from_mdptoolbox(p, [[1.0], [1.0, 2.0]], horizon=1), "rectangular array of numbers.*Pad short rows"),
         (lambda: from_seals(p, np.zeros(3), 1), r"\(S\,\), \(S, A\) or \(S, A, S\)"),
         (lambda: from_seals(p, r, None), "`horizon` must be given"),
     ):
         with pytest.raises(InvalidProblem, match=words):
             wrong()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_arrays_normalised_in_a_narrow_dtype_are_read(dtype):
+    p, start, r = np.full((7, 2, 7), 1 / 7, dtype), np.full(7, 1 / 7, dtype), np.zeros((7, 2), dtype)
+    pairs = p.reshape(14, 7), 0.9, np.repeat(np.arange(7), 2), np.tile([0, 1], 7)
+    read = [
+        from_mdptoolbox(p.transpose(1, 0, 2), r, 0.9, horizon=3, initial=start),
+        from_mdptoolbox([Coordinates(each, dtype) for each in p.transpose(1, 0, 2)], r, 0.9, horizon=3, initial=start),
+        from_quantecon(r, p, 0.9, horizon=3, initial=start),
+        from_quantecon(r.ravel(), *pairs, horizon=3, initial=start),
+        from_seals(p, r, 3, start, discount=0.9),
+        from_pymdp([np.eye(7, dtype=dtype)], [p.transpose(2, 0, 1)], D=[start], horizon=3).mdp.replace(discount=0.9),
+    ]
+    exact = TabularMDP.from_dense(np.full(7, 1 / 7), np.full((7, 2, 7), 1 / 7), np.zeros((7, 2)), 3, 0.9)
+    for mdp in read:
+        same_problem(mdp, exact)
+
+
+@pytest.mark.wrong_types
+def test_errors_name_the_arrays_that_were_passed():
+    p, r, bad = np.full((2, 2, 2), 0.5), np.zeros((2, 2)), np.array([[0.0, np.nan], [0.0, 0.0]])
+    eye, stay = np.eye(2), np.stack([np.eye(2)] * 2, -1)
+    indices = [0, 0, 1, 1], [0, 1, 0, 1]
+    for wrong, name in (
+        (lambda: from_pymdp([np.array([[0.9, 0.3], [0.9, 0.3]])], [stay], horizon=2), "A[0][0]"),
+        (lambda: from_pymdp([eye], [0.9 * stay], horizon=2), "B[0][0, 0]"),
+        (lambda: from_pymdp([eye], [stay], [[0.0, np.nan]], horizon=2), "C[0][1]"),
+        (lambda: from_pymdp([eye], [stay], None, [[1.0, 1.0]], horizon=2), "D[0]"),
+        (lambda: from_pymdp([eye], [stay], 3, horizon=2), "C"),
+        (lambda: from_mdptoolbox(0.9 * p, r, horizon=2), "transitions[0][0]"),
+        (lambda: from_mdptoolbox([Coordinates(eye), Coordinates(-eye)], r, horizon=2), "transitions[1][0, 0]"),
+        (lambda: from_mdptoolbox(3, r, horizon=2), "transitions"),
+        (lambda: from_mdptoolbox(p, bad, horizon=2), "reward[0, 1]"),
+        (lambda: from_mdptoolbox(p, [Coordinates(bad), Coordinates(r)], horizon=2), "reward[0][0, 1]"),
+        (lambda: from_quantecon(bad, p, 0.9, horizon=2), "reward[0, 1]"),
+        (lambda: from_quantecon(r, 0.9 * p, 0.9, horizon=2), "transition[0, 0]"),
+        (lambda: from_quantecon(r.ravel(), 0.9 * p.reshape(4, 2), 0.9, *indices, horizon=2), "transition[0]"),
+        (lambda: from_quantecon(r.ravel(), p.reshape(4, 2), 0.9, [0.5] * 4, indices[1], horizon=2), "state_indices"),
+        (lambda: from_seals(0.9 * p, r, 2), "transition_matrix[0, 0]"),
+        (lambda: from_seals(p, bad, 2), "reward_matrix[0, 1]"),
+        (lambda: from_seals(p, r, 2, [0.5, 0.6]), "initial_state_dist"),
+        (lambda: from_seals(p, r, 2, [1.0]), "initial_state_dist"),
+    ):
+        with pytest.raises(InvalidProblem, match="^" + re.escape(f"`{name}`")):
+            wrong()
+
+
+class Jump:
+    """A sparse matrix: from each state to the next, and from the last one to any."""
+
+    def __init__(self, states):
+        self.shape = states, states
+        self.row = np.append(np.arange(states - 1), np.full(states, states - 1))
+        self.col = np.append(np.arange(1, states), np.arange(states))
+        self.data = np.append(np.ones(states - 1), np.full(states, 1 / states))
+
+    def tocsr(self):
+        return self
+
+    def tocoo(self):
+        return self
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory in the units of Linux")
+def test_one_dense_row_of_a_sparse_matrix_takes_little_memory():
+    """The tables are as wide as the widest row, 20 bytes for each of 18 million places, most of which hold nothing."""
+    import resource
+
+    states = 3000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    mdp = from_mdptoolbox([Jump(states), Jump(states)], np.zeros((states, 2)), 0.9, horizon=3)
+    used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert mdp.probability.shape == (states, 2, states)
+    assert int((mdp.probability > 0).sum()) == 2 * (2 * states - 1)
+    assert used < 200, f"{used:.0f} MiB"
 
 
 def test_the_sparse_form_agrees_with_scipy_or_needs_it():
@@ -467,7 +545,7 @@ def test_errors_name_invalid_arrays_of_pymdp():
     ):
         with pytest.raises(InvalidProblem, match=words):
             from_pymdp(*arrays, horizon=1)
-    with pytest.raises(InvalidProblem, match="`temperature`"):
+    with pytest.raises(InvalidArgument, match="`temperature`"):
         from_pymdp(A, B, horizon=1, temperature=-1.0)
     with pytest.raises(InvalidProblem, match="2 names"):
         from_pymdp(A, B, horizon=1, state_names=["one"])

@@ -125,8 +125,8 @@ def test_errors_of_rows():
     for rows, message in (
         ([(0, 0, 0.5, 0, 0.0)], "must sum to 1"),
         ([(0, 0, 0.5, 0, 0.0), (0, 0, 0.5, 0, 0.0)], "`num_outcomes` must be at least"),
-        ([(1, 0, 1.0, 0, 0.0)], "`state` in `rows`"),
-        ([(0, 0, 1.0, 5, 0.0)], "`successor` in `rows`"),
+        ([(1, 0, 1.0, 0, 0.0)], "`state` in `blocks`"),
+        ([(0, 0, 1.0, 5, 0.0)], "`successor` in `blocks`"),
         ([(0, 0, 1.0, 0)], "five each time"),
         ([([0, 0], [0, 0], [1.0], [0, 0], [0.0, 0.0])], "one length"),
     ):

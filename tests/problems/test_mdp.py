@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgm_control import InvalidArgument, InvalidProblem, TabularMDP
+from pgm_control import InvalidArgument, InvalidProblem, TabularMDP, TabularModel, TabularPolicy
 from pgm_control.problems import checks
 
 STATES, ACTIONS = ("home", "away"), ("stay", "go")
@@ -377,10 +377,65 @@ def test_read_only_arrays_are_copied_without_a_warning():
     assert mdp.probability.shape == (2, 2, 2)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_refused(dtype):
-    half = torch.tensor([[[1.0]]], dtype=dtype)
-    with pytest.raises(InvalidProblem, match=r"must be torch\.float64 or torch\.float32"):
-        TabularMDP([1.0], half, [[[0]]], [[[0.0]]], horizon=1)
+NARROW = [np.float32, np.float16, torch.float32, torch.float16, torch.bfloat16]
+
+
+def narrowed(table, dtype):
+    """The table in a narrower dtype, of numpy or torch."""
+    return torch.tensor(table, dtype=dtype) if isinstance(dtype, torch.dtype) else np.asarray(table, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_rows_that_sum_to_one_in_a_narrow_dtype_are_normalised(dtype):
+    p, start = narrowed(np.full((7, 2, 7), 1 / 7), dtype), narrowed(np.full(7, 1 / 7), dtype)
+    mdp = TabularMDP.from_dense(start, p, np.zeros((7, 2)), 3)
+    model = TabularModel(mdp, action_prior=narrowed(np.full((7, 2), 0.5), dtype))
+    policy = TabularPolicy(narrowed(np.full((7, 3), 1 / 3), dtype))
+    wide = torch.float32 if dtype is torch.float32 else torch.float64
+    eps = torch.finfo(wide).eps
+    for table in (mdp.probability, mdp.initial, model.action_prior, policy.probability):
+        assert table.dtype is wide
+        assert torch.allclose(table.sum(-1), torch.ones((), dtype=wide), rtol=0, atol=8 * eps)
+
+
+def test_no_mdp_has_narrower_tables_than_float32():
     with pytest.raises(InvalidArgument, match=r"`dtype` must be torch\.float64"):
-        TabularMDP([1.0], half.double(), [[[0]]], [[[0.0]]], horizon=1).to(dtype=dtype)
+        TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], horizon=1).to(dtype=torch.float16)
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+def test_rows_that_do_not_sum_to_one_are_refused_in_every_dtype(dtype):
+    with pytest.raises(InvalidProblem, match=r"`transition\[0, 0\]` .*must sum to 1"):
+        TabularMDP.from_dense([1.0, 0.0], narrowed([[[0.5, 0.45]], [[0.5, 0.5]]], dtype), np.zeros((2, 1)), 3)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (np.ma.masked_array([[[0.5, 0.5]]], [[[False, True]]]), "masked entries"),
+        (np.array([[[0.5, 0.5j]]]), "real numbers.*real part"),
+        (torch.tensor([[[0.5, 0.5]]], dtype=torch.complex64), "real numbers.*real part"),
+        (torch.tensor([[[0.5, 0.5]]]).to_sparse(), "dense tensor.*to_dense"),
+        (torch.tensor([[[0.5, 0.5]]], requires_grad=True), "not require a gradient.*soft_values"),
+        ([[["0.5", "0.5"]]], "array of numbers"),
+        ([[[10**400, 0]]], "array of numbers"),
+        ({"a": 1}, "array of numbers"),
+    ],
+)
+@pytest.mark.wrong_types
+def test_tables_that_would_lose_a_part_are_refused(table, message):
+    with pytest.raises(InvalidProblem, match=f"^`probability` must .*{message}"):
+        TabularMDP([1.0], table, [[[0, 0]]], [[[0.0, 0.0]]], 1)
+
+
+def test_tensors_with_gradients_are_taken_where_gradients_are_off():
+    with torch.no_grad():
+        reward = torch.zeros(1, 1, 1, dtype=torch.float64, requires_grad=True)
+        assert not TabularMDP([1.0], [[[1.0]]], [[[0]]], reward, 1).reward.requires_grad
+    with pytest.raises(InvalidProblem, match="`temperature` must not require a gradient"):
+        TabularModel(TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1), torch.tensor(1.0, requires_grad=True))
+
+
+def test_names_that_no_file_can_hold_are_refused():
+    with pytest.raises(InvalidProblem, match=r"`state_names\[0\]` must be a string of valid Unicode"):
+        TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1, state_names=["\ud800"])

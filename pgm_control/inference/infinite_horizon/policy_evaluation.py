@@ -252,4 +252,4 @@ def _policy(name: str, value: Any, mdp: TabularMDP) -> Float[Tensor, "state acti
             f"`{name}` must have shape {rows} (one row per state, one probability per action), but has shape "
             f"{tuple(given.shape)}. Check the order of its axes."
         )
-    return normalised(name, given, (mdp.state_names, mdp.action_names), InvalidArgument)
+    return normalised(name, given, (mdp.state_names, mdp.action_names), InvalidArgument, given=value)

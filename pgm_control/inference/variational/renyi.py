@@ -35,12 +35,14 @@ def renyi_bound(model: MarkovModel, guide: HasBlocks, order: float) -> float:
         order: α, any real number.
 
     Raises:
+        InvalidArgument: if the order is not a finite number.
         InvalidGuide: if the guide does not fit the model.
 
     References:
         [li2016], [howard1972]
     """
     require_model(model, in_nats=True)
+    order = finite("order", order, "number, 1 − β")
     with torch.no_grad():
         return float(renyi(model, tabulate(model, guide), order))
 
