@@ -8,6 +8,7 @@ from typing import final
 
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.problems.named import PROBLEMS
 from pgm_control.text.one_line import one_line
 
 from .frozen_lake import frozen_lake
@@ -15,6 +16,7 @@ from .lottery import lottery
 from .restaurant import restaurant
 from .risky_path import risky_path
 from .slippery_cliff import slippery_cliff
+from .tabular import TabularModel
 from .twins import (
     frozen_lake_twin,
     lottery_twin,
@@ -37,14 +39,23 @@ class ZooEntry:
             `horizon=…`.
         summary: a description in one sentence.
         twin: the name of its deterministic twin; None for a twin.
+        temperature: the temperature at which commands and pages show it, in reward units per nat: one at which the
+            returns of free and clamped guides differ, and the clamped one earns much of the best return.
     """
 
     name: str
     build: Callable[..., TabularMDP]
     summary: str
     twin: str | None = None
+    temperature: float = 1.0
 
     __repr__ = one_line
+
+    def model(self, horizon: int | None = None, temperature: float | None = None) -> TabularModel:
+        """The problem as a model; default: at its own horizon and temperature."""
+        mdp = self.build()
+        mdp = mdp if horizon is None else mdp.replace(horizon=horizon)
+        return TabularModel(mdp, self.temperature if temperature is None else temperature)
 
 
 def _frozen_lake_8x8(horizon: int | None = None) -> TabularMDP:
@@ -55,63 +66,25 @@ def _frozen_lake_8x8_twin(horizon: int | None = None) -> TabularMDP:
     return frozen_lake_twin("8x8", horizon)
 
 
-def _pair(
-    name: str, build: Callable[..., TabularMDP], summary: str, build_twin: Callable[..., TabularMDP], of_twin: str
-) -> tuple[ZooEntry, ZooEntry]:
-    twin = f"{name}_twin"
-    return ZooEntry(name, build, summary, twin), ZooEntry(twin, build_twin, of_twin)
+_BUILD: Mapping[str, Callable[..., TabularMDP]] = {
+    "restaurant": restaurant,
+    "restaurant_twin": restaurant_twin,
+    "lottery": lottery,
+    "lottery_twin": lottery_twin,
+    "risky_path": risky_path,
+    "risky_path_twin": risky_path_twin,
+    "windy_bridge": windy_bridge,
+    "windy_bridge_twin": windy_bridge_twin,
+    "slippery_cliff": slippery_cliff,
+    "slippery_cliff_twin": slippery_cliff_twin,
+    "frozen_lake": frozen_lake,
+    "frozen_lake_twin": frozen_lake_twin,
+    "frozen_lake_8x8": _frozen_lake_8x8,
+    "frozen_lake_8x8_twin": _frozen_lake_8x8_twin,
+}
 
-
-_ENTRIES = (
-    *_pair(
-        "restaurant",
-        restaurant,
-        "Choose between an erratic kitchen and a dependable one: one decision.",
-        restaurant_twin,
-        "Both kitchens always serve a good dinner.",
-    ),
-    *_pair(
-        "lottery",
-        lottery,
-        "Choose between a ticket with a rare jackpot and a sure wage: one decision.",
-        lottery_twin,
-        "The ticket always loses.",
-    ),
-    *_pair(
-        "risky_path",
-        risky_path,
-        "Choose between a safe path of two steps and a jump with an even chance of goal or pit.",
-        risky_path_twin,
-        "The risky jump always arrives at the goal.",
-    ),
-    *_pair(
-        "windy_bridge",
-        windy_bridge,
-        "A narrow bridge in gusts of wind: slips of the own foot and the wind are separate random events.",
-        windy_bridge_twin,
-        "The foot never slips and there is no wind.",
-    ),
-    *_pair(
-        "slippery_cliff",
-        slippery_cliff,
-        "Gymnasium's CliffWalkingSlippery-v1: the way along the edge is short, and every step may slip sideways.",
-        slippery_cliff_twin,
-        "Gymnasium's CliffWalking-v1: every step goes as intended.",
-    ),
-    *_pair(
-        "frozen_lake",
-        frozen_lake,
-        "Gymnasium's FrozenLake-v1, 4x4: cross slippery ice with holes in it.",
-        frozen_lake_twin,
-        "The 4x4 lake without slipping.",
-    ),
-    *_pair(
-        "frozen_lake_8x8",
-        _frozen_lake_8x8,
-        "Gymnasium's FrozenLake8x8-v1: the same on a larger lake.",
-        _frozen_lake_8x8_twin,
-        "The 8x8 lake without slipping.",
-    ),
+_ENTRIES = tuple(
+    ZooEntry(each.name, _BUILD[each.name], each.summary, each.twin, each.settings.temperature) for each in PROBLEMS
 )
 
 

@@ -9,7 +9,7 @@ from ..errors import InvalidArgument
 from ..guides.zoo import GuideEntry, guide_zoo
 from ..inference.variational.checkpoint import identity
 from ..inference.variational.fit import FitStatus
-from ..models import TabularModel, zoo
+from ..models import zoo
 from ..models.zoo import ZooEntry
 from ..runtime.arguments import whole
 from ..runtime.progress import Progress, silent
@@ -29,7 +29,7 @@ class _Settings(NamedTuple):
     """The settings that are the same for all jobs and affect their results."""
 
     num_seeds: int
-    temperature: float
+    temperature: float | None
     horizon: int | None
     num_steps: int | None
     num_samples: int
@@ -40,7 +40,7 @@ def bench(
     guides: Sequence[str | GuideEntry] | None = None,
     *,
     num_seeds: int = 3,
-    temperature: float = 1.0,
+    temperature: float | None = None,
     horizon: int | None = None,
     num_steps: int | None = None,
     num_samples: int = 1000,
@@ -59,7 +59,7 @@ def bench(
             `GuideEntry`, of any module; default: the whole zoo. Guides of other modules must first satisfy the laws of
             `check_guide`.
         num_seeds: the number of seeds: 0, 1, …
-        temperature: τ, in reward units per nat.
+        temperature: τ, in reward units per nat, the same for all problems; default: that of each problem's entry.
         horizon: number of actions, the same for all problems; default: each problem's own.
         num_steps: largest number of steps of each fit; default: the number in the guide's entry, or 2000.
         num_samples: number of trajectories for guides whose scores can only be estimated.
@@ -164,8 +164,7 @@ def _planned(
     num_seeds, temperature, horizon, num_steps, num_samples = settings
     models = {}
     for entry in problems:
-        mdp = entry.build()
-        models[entry.name] = TabularModel(mdp if horizon is None else mdp.replace(horizon=horizon), temperature)
+        models[entry.name] = entry.model(horizon, temperature)
         require_model(models[entry.name], in_nats=True)
     sizes = {name: model.mdp.probability.numel() * model.mdp.horizon for name, model in models.items()}
     for guide in guides:
@@ -179,6 +178,7 @@ def _planned(
             for seed in range(num_seeds):
                 key = hashlib.sha256(repr((problem.name, guide.name, seed, *about)).encode()).hexdigest()[:16]
                 shown = problem.name if known_problems.get(problem.name) is problem else problem
-                job = Job(key, shown, guide.name if by_name else guide, seed, *settings[1:], folder)
+                tau, chosen = models[problem.name].temperature, guide.name if by_name else guide
+                job = Job(key, shown, chosen, seed, tau, horizon, num_steps, num_samples, folder)
                 planned.append((job, sizes[problem.name]))
     return planned

@@ -21,7 +21,6 @@ from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import Estimate, estimate
 from ..inference.variational.elbo import FREE, objective_of
 from ..inference.variational.fit import Fit, FitStatus, FitStep, fit
-from ..models import TabularModel
 from ..models.zoo import ZooEntry
 from ..runtime.randomness import seeded
 from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel
@@ -102,8 +101,7 @@ def _apart() -> Iterator[None]:
 
 
 def _measured(job: Job, row: BenchRow) -> JobResult:
-    mdp = problem_of(job.problem).build()
-    model = TabularModel(mdp if job.horizon is None else mdp.replace(horizon=job.horizon), job.temperature)
+    model = problem_of(job.problem).model(job.horizon, job.temperature)
     row = dataclasses.replace(row, horizon=model.mdp.horizon)
     entry = guide_of(job.guide)
     # The cost of the first use, such as loading code, does not count: the fit runs twice, first for one step.

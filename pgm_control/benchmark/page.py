@@ -164,9 +164,10 @@ def _short(rows: Sequence[BenchRow]) -> list[list[str]]:
 def page_of(bench: Bench) -> str:
     """Return the whole page in Markdown. It depends on the results only."""
     settings, lines = bench.settings, lines_of(bench.rows)
+    tau = settings["temperature"]
     about = [
         f"{len(bench.guides)} guides on {len(bench.models)} problems, {settings['num_seeds']} seeds each, at "
-        f"temperature {settings['temperature']:g}"
+        + ("the problem's own temperature" if tau is None else f"temperature {tau:g}")
         + ("" if settings["horizon"] is None else f" and horizon {settings['horizon']}")
         + ", by `fit`"
         + ("." if settings["num_steps"] is None else f" with at most {settings['num_steps']} steps.")
@@ -201,7 +202,10 @@ def _glance(bench: Bench, lines: Sequence[Line]) -> list[str]:
 
 def _section(model: str, summary: str, lines: Sequence[Line]) -> list[str]:
     known = next((line.typical for line in lines if line.typical is not None), None)
-    size = "" if known is None else f" T = {known.horizon}, log p(O) = {number(known.log_evidence, 6)} nats."
+    size = ""
+    if known is not None:
+        evidence = number(known.log_evidence, 6)
+        size = f" T = {known.horizon}, τ = {known.temperature:g}, log p(O) = {evidence} nats."
     none = [name for name in PARTS if all(_is_zero(line, name) for line in lines)]
     scores = [column for column in _SCORES if column[0] not in none]
     parts = [f"## {model}", f"{summary}{size}"]

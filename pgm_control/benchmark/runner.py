@@ -25,7 +25,7 @@ def runner(jobs: int, backend: str | None) -> Runner:
         import joblib  # an extra
     except ImportError as problem:
         raise MissingExtra(
-            "Parallel jobs need joblib, which is missing: pip install 'pgm-control[sweep]'. jobs=1 works without it."
+            "Parallel jobs need joblib, which is missing: pip install joblib. jobs=1 works without it."
         ) from problem
     try:
         with joblib.parallel_config(backend=backend or "loky", n_jobs=jobs):

@@ -8,7 +8,7 @@ from ..benchmark.lines import lines_of
 from ..benchmark.page import Bench
 from ..inference.variational.fit import FitStatus
 
-_DEFAULTS = {"temperature": 1.0, "jobs": 1}
+_DEFAULTS = {"jobs": 1}
 
 
 def command_of(asked: Mapping[str, Any]) -> str:

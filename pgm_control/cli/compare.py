@@ -13,17 +13,18 @@ from ..inference.variational.fit import Fit, FitStatus
 from ..plot.comparison import picture
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress
-from ..text.terminal import wrapped
+from ..text.terminal import fill, folded, wrapped
 from ..text.wording import amount
-from .named_problem import named_problem, sizes
+from .named_problem import named_model, own_temperature, sizes
 
+_ALIKE = 0.01  # difference in probability of an action
 _BarOver = Callable[[int, str], AbstractContextManager[Progress]]
 
 
 def compare(
     name: str,
     horizon: int | None,
-    temperature: float,
+    temperature: float | None,
     num_steps: int,
     seed: int,
     out: Path | None,
@@ -49,7 +50,7 @@ def compare(
 def report(
     name: str,
     horizon: int | None,
-    temperature: float,
+    temperature: float | None,
     num_steps: int,
     seed: int,
     out: Path | None,
@@ -64,16 +65,17 @@ def report(
 
 
 def _compared(
-    verb: str, name: str, horizon: int | None, temperature: float, num_steps: int, seed: int, bar_over: _BarOver
+    verb: str, name: str, horizon: int | None, temperature: float | None, num_steps: int, seed: int, bar_over: _BarOver
 ) -> Comparison:
-    from ..models import TabularModel
-
-    model = TabularModel(named_problem(name, horizon), temperature)
-    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}"]
+    model = named_model(name, horizon, temperature)
+    given = [f"--horizon {model.mdp.horizon}", f"--temperature {model.temperature:g}"]
     given += [f"--num-steps {num_steps}", f"--seed {seed}"]
     command = " ".join([f"pgm-control {verb}", shlex.quote(name), *given])
     with bar_over(2 * num_steps, verb) as bar:
-        return compare_guides(model, num_steps=num_steps, seed=seed, progress=bar, name=name, command=command)
+        found = compare_guides(model, num_steps=num_steps, seed=seed, progress=bar, name=name, command=command)
+        if not any(fit.status is FitStatus.interrupted for fit in found.fits.values()):
+            fill(bar)
+    return found
 
 
 def _folder(name: str) -> Path:
@@ -89,7 +91,7 @@ def _zoo() -> Any:
 def _report(found: Comparison) -> str:
     """Return the scorecard, the explanation, and remarks on the fits."""
     mdp, temperature = found.model.mdp, found.model.temperature
-    lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", str(found.scorecard), ""]
+    lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", folded(str(found.scorecard)), ""]
     lines += [wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
     for name, fit in found.fits.items():
         if fit.status is not FitStatus.converged:
@@ -117,18 +119,22 @@ def _message(fit: Fit[Any]) -> str:
 
 
 def _next(found: Comparison, name: str, horizon: int | None) -> tuple[str, str]:
-    """Return what to try next, and the command."""
+    """Return what to try next, and the command: later in the zoo, or at a lower temperature, so never in a circle."""
     same_length = f" --horizon {horizon}" if horizon is not None else ""
-    again = f"pgm-control compare {shlex.quote(name)}{same_length} --temperature"
-    temperature = found.model.temperature
-    twin = _zoo()[name].twin if name in _zoo() else None
-    twin_of = next((each.name for each in _zoo().values() if each.twin == name), None)
-    if not found.explanation.events:
-        if twin_of is not None:
-            return "the same problem with random outcomes", f"pgm-control compare {twin_of}{same_length}"
+    again = f"pgm-control compare {shlex.quote(name)}{same_length}"
+    temperature, own = found.model.temperature, own_temperature(name)
+    names = list(_zoo())
+    if found.explanation.events and found.explanation.choice.apart < _ALIKE:
+        if temperature > own:
+            return "see it at a temperature at which the two differ", again
+        return "let rewards weigh more against the action prior", f"{again} --temperature {temperature / 10:g}"
+    if name not in names and not found.explanation.events:
         return "a problem in which chance matters", "pgm-control compare slippery_cliff"
-    if found.explanation.choice.apart < 0.01:
-        return "let rewards weigh more against the action prior", f"{again} {temperature / 10:g}"
-    if twin is not None:
-        return "the same problem without chance, where the two agree", f"pgm-control compare {twin}{same_length}"
-    return "let rewards weigh less against the action prior", f"{again} {temperature * 10:g}"
+    if name not in names:
+        return "see more of it on a page", f"pgm-control report {shlex.quote(name)}{same_length}"
+    if _zoo()[name].twin is not None:
+        return "the same problem without chance, where the two agree", f"pgm-control compare {name}_twin{same_length}"
+    following = names[names.index(name) + 1 :]
+    if following:
+        return "another problem in which chance matters", f"pgm-control compare {following[0]}"
+    return "change the settings of a problem", "pgm-control explore"

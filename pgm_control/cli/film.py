@@ -34,7 +34,7 @@ def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str |
     try:
         from PIL import Image
     except ImportError as problem:
-        raise MissingExtra("A film needs Pillow, which is missing: pip install 'pgm-control[plot]'") from problem
+        raise MissingExtra("A film needs Pillow, which is missing: pip install matplotlib") from problem
     if "rgb_array" not in gymnasium.make(env).metadata.get("render_modes", ()):
         raise InvalidArgument(f"`gif` is for environments that render images, but {env} does not. Leave it out.")
     drawn = gymnasium.make(env, render_mode="rgb_array")

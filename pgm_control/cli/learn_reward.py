@@ -18,10 +18,10 @@ from ..inverse_rl.demonstrators import NAMED, Demonstrator
 from ..plot import has_layout, recovered_reward, recovered_reward_maps
 from ..runtime.progress import Progress
 from ..text.tables import grid
-from ..text.terminal import wrapped
+from ..text.terminal import fill, folded, wrapped
 from ..text.wording import action_label, state_label
 from ..trajectories.blocks import MarkovModel
-from .named_problem import named_problem, sizes
+from .named_problem import named_model, sizes
 
 _SHOWN = 20  # rows of the printed table; the file has all rows
 _OF = ("state", "state_action", "outcome")
@@ -42,19 +42,19 @@ def learn_reward(
     bar_over: Callable[[int, str], AbstractContextManager[Progress]],
 ) -> None:
     """Read or sample demonstrations, fit, print and write; `asked` holds the options of the command by name."""
-    from ..models import TabularModel
-
     name, of = asked["name"], asked["of"]
     if of not in _OF:
         raise InvalidArgument(f"`of` must be {', '.join(_OF)}, but is {of!r}.")
     demonstrator = _demonstrator("demonstrator", asked["demonstrator"])
-    model = TabularModel(named_problem(name, asked["horizon"]), asked["temperature"])
+    model = named_model(name, asked["horizon"], asked["temperature"])
     demonstrations, whence = _demonstrations(model, asked, demonstrator)
     num_steps = asked["num_steps"]
     with bar_over(num_steps, "reward") as bar:
         found = inverse(
             model, demonstrations, of, demonstrator, prior=asked["prior"], num_steps=num_steps, progress=bar
         )
+        if found.status is not InverseStatus.interrupted:
+            fill(bar)
     say(f"{name}: {sizes(model.mdp)}, temperature {model.temperature:g}; {whence}\n")
     rows = _rows(found, of)
     say(_table(rows, of))
@@ -195,7 +195,7 @@ def _table(rows: list[_Row], of: str) -> str:
     lines = [(row.name, f"{row.visits:.4f}", f"{row.learned:.4f}", f"{row.true:.4f}") for row in most]
     table = grid([(of.replace("_", ", "), "visits", "learned", "true")], lines, left=1)
     left = len(rows) - len(most)
-    return table + (f"\n… and {left} more, in the file" if left else "")
+    return folded(table) + (f"\n… and {left} more, in the file" if left else "")
 
 
 def _certificate(found: Inverse) -> str:

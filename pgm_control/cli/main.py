@@ -5,6 +5,7 @@ Modules that are slow to import are imported by the command that needs them, so 
 
 import io
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +13,16 @@ from typing import Annotated, Any
 import tyro
 
 from ..errors import PGMControlError
+from ..kernels.backend import before_compiling
 from ..runtime.versions import VERSION
-from ..text.terminal import bar_over
+from ..text.terminal import bar_over, folded, note, wrapped
+from .options import in_options, require_options
 
 _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
     "not (clamped). `pgm-control --version` prints the version."
 )
+_COMPILES = "Compiling loops, once after an installation: about 40 s on one core."
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -33,28 +37,42 @@ def main(args: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? instead of a traceback
-    if (sys.argv[1:] if args is None else list(args)) == ["--version"]:
+    args = sys.argv[1:] if args is None else list(args)
+    if args == ["--version"]:
         print(f"pgm-control {VERSION}")
         return 0
     commands: dict[str, Callable[..., Any]] = {
         each.__name__.replace("_", "-"): each
         for each in (compare, report, explore, bench, train, play, learn_reward, zoo)
     }
+    command = commands.get(next(iter(args), ""), main)
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+        with before_compiling(lambda: note(_COMPILES)), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
     except (PGMControlError, OSError) as problem:
-        print(f"pgm-control: {' '.join(str(problem).split())}", file=sys.stderr)
+        note(f"pgm-control: {in_options(' '.join(str(problem).split()), command)}")
+        return 2
+    except (MemoryError, RuntimeError) as problem:  # torch has no error of its own for memory
+        if not isinstance(problem, MemoryError) and "allocate" not in str(problem):
+            raise
+        note("pgm-control: There is not enough memory for this problem. Give a smaller one.")
         return 2
     except KeyboardInterrupt:
-        print("pgm-control: interrupted.", file=sys.stderr)
+        note("pgm-control: interrupted.")
         return 130
     return 0
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    """Print a warning in one line, without the path and the source line of the code that gave it."""
+    note(f"pgm-control: {' '.join(str(message).split())}")
 
 
 def compare(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    temperature: float = 1.0,
+    temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -67,12 +85,15 @@ def compare(
     Args:
         name: A problem in the zoo (`pgm-control zoo` lists them), or the id of a Gymnasium environment that has a
             transition table, such as FrozenLake-v1.
-        horizon: Number of actions in an episode. Default: the problem's own; CliffWalking has none.
+        horizon: Number of actions in an episode. Default: the problem's own. Times states, actions and outcomes it may
+            make at most 10 million.
         temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
+            Default: one at which the problem shows something; 1 for a problem that `pgm-control zoo` does not list.
         num_steps: Largest number of SVI steps for each guide.
-        seed: Seed of the fits.
+        seed: Seed of the fits, and of the episodes in the picture.
         out: Folder for the picture and the JSON. Default: pgm-control-out/NAME.
     """
+    require_options(locals(), folder="out")
     from . import compare as command
 
     command.compare(name, horizon, temperature, num_steps, seed, out, print, bar_over)
@@ -81,7 +102,7 @@ def compare(
 def report(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    temperature: float = 1.0,
+    temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -91,11 +112,12 @@ def report(
     Args:
         name: A problem in the zoo, or the id of a Gymnasium environment that has a transition table.
         horizon: Number of actions in an episode. Default: the problem's own.
-        temperature: Reward units per nat, positive.
+        temperature: Reward units per nat, positive. Default: as in `compare`.
         num_steps: Largest number of SVI steps for each guide.
         seed: Seed of the fits.
         out: The page. Default: pgm-control-out/NAME/report.html.
     """
+    require_options(locals(), file="out")
     from . import compare as command
 
     command.report(name, horizon, temperature, num_steps, seed, out, print, bar_over)
@@ -114,6 +136,7 @@ def explore(
         out: The page. It works offline, from the file.
         browser: Open the page in the browser.
     """
+    require_options(locals(), file="out")
     from ..models import zoo as entries
     from ..reports.explorer import explore as write_and_open
     from .named_problem import named_problem
@@ -127,7 +150,7 @@ def bench(
     guides: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
     guide: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="MODULE:NAME")] = (),
     num_seeds: int = 3,
-    temperature: float = 1.0,
+    temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     num_steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     jobs: int = 1,
@@ -144,18 +167,22 @@ def bench(
         guide: Your own guide as module:name, such as my_module:MyGuide: a class or function that takes the model. The
             module is installed or in the current folder. Can be given several times.
         num_seeds: Number of seeds for each guide on each problem.
-        temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
+        temperature: Reward units per nat, positive, the same for all problems. Default: each problem's own.
         horizon: Number of actions in an episode, the same for all problems. Default: each problem's own.
         num_steps: Largest number of steps for each fit. Default: as the guide's entry in the zoo says.
-        jobs: Parallel processes, -1 for one per core. More than one needs joblib: pip install 'pgm-control[sweep]'.
+        jobs: Parallel processes, -1 for one per core. More than one needs joblib: pip install joblib.
         backend: Backend of joblib: loky (default), dask, or a registered one, such as ray.
         out: Folder for the results.
     """
+    require_options(locals(), folder="out")
     from ..benchmark.bench import bench as bench_guides
     from ..guides.zoo import guide_zoo
     from ..models import zoo as entries
     from .bench import command_of, next_of
+    from .named_problem import named_problem
 
+    for name in {*(models or entries())} & {*entries()}:
+        named_problem(name, horizon)  # refuses a problem that is too large
     settings = {"num_seeds": num_seeds, "temperature": temperature, "horizon": horizon, "num_steps": num_steps}
     asked = {"models": models, "guides": guides, "guide": guide, **settings}
     chosen = (*(guides or guide_zoo()), *guide)
@@ -171,7 +198,7 @@ def bench(
             progress=bar,
             command=command_of(asked),
         )
-    for text in (str(found), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
+    for text in (folded(str(found), left=2), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
         print(f"{text}\n")
     if found.num_left:
         kept = {"jobs": jobs, "backend": backend, "out": out}
@@ -216,9 +243,10 @@ def train(
         evaluate_every: Steps between evaluations, 0 for none. Default: a twentieth of the steps.
         num_evaluation_episodes: Episodes per evaluation. Default: 10.
         checkpoint_every: Steps between checkpoints. Default: half of the steps, at most 10000.
-        tensorboard: Also write the log for TensorBoard: pip install 'pgm-control[tensorboard]'.
+        tensorboard: Also write the log for TensorBoard: pip install tensorboard.
     """
     asked = dict(locals())
+    require_options(asked, folder="out")
     from . import train as command
 
     command.train(asked, print, bar_over)
@@ -240,6 +268,7 @@ def play(
         stochastic: Sample the actions, as in training, instead of the most probable ones.
         gif: Write an animation of one episode, if the environment can render images.
     """
+    require_options(locals(), file="gif")
     from . import train as command
 
     command.play(folder, num_episodes, seed, stochastic, gif, print)
@@ -254,7 +283,7 @@ def learn_reward(
     of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
     prior: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    temperature: float = 1.0,
+    temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     num_steps: int = 500,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -275,27 +304,28 @@ def learn_reward(
         of: The entries that have a reward of their own.
         prior: Standard deviation of a Gaussian prior of every reward, in reward units. Default: no prior.
         horizon: Number of actions in an episode. Default: the problem's own.
-        temperature: Reward units per nat, positive.
+        temperature: Reward units per nat, positive. Default: as in `compare`.
         num_steps: Largest number of iterations.
         seed: Seed of the sampled episodes.
         out: Folder for table, numbers and picture. Default: pgm-control-out/NAME-reward.
     """
     asked = dict(locals())
+    require_options(asked, folder="out")
     from . import learn_reward as command
 
     command.learn_reward(asked, print, bar_over)
 
 
 def zoo() -> None:
-    """List the named problems, with their sizes."""
-    from ..models import zoo as entries
-    from ..text.terminal import wrapped
-    from .named_problem import TABLE_IDS, sizes
+    """List the named problems, with their sizes, and the temperatures at which the commands show them."""
+    from ..problems.named import PROBLEMS
+    from .named_problem import TABLE_IDS, in_words
 
-    width = max(map(len, entries()))
-    for name, entry in entries().items():
-        mdp = entry.build()
-        print(f"{name:<{width}}  {sizes(mdp)}\n{wrapped(entry.summary, indent=width + 2)}")
+    width = max(len(each.name) for each in PROBLEMS)
+    for each in PROBLEMS:
+        size = in_words(each.num_states, each.num_actions, each.settings.horizon)
+        print(f"{each.name:<{width}}  {size}, τ = {each.settings.temperature:g}")
+        print(wrapped(each.summary, indent=width + 2))
     print()
     print(wrapped(f"Gymnasium environments with a transition table work as well: {', '.join(TABLE_IDS)}."))
     print("\nNext:\n  pgm-control compare restaurant")

@@ -1,44 +1,102 @@
 """Problems by name, from the zoo or from Gymnasium."""
 
 import difflib
+from typing import TYPE_CHECKING
 
 import gymnasium
 
 from ..errors import InvalidArgument
-from ..problems.mdp import TabularMDP
+from ..problems.named import ENVIRONMENTS, PROBLEMS
 
-TABLE_IDS = ("FrozenLake-v1", "FrozenLake8x8-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1", "Taxi-v4")
-"""The ids of the Gymnasium environments that have a transition table."""
+if TYPE_CHECKING:
+    from ..models import TabularModel
+    from ..problems.mdp import TabularMDP
+
+TABLE_IDS = tuple(sorted(ENVIRONMENTS))
+_ZOO = {each.name: each.settings for each in PROBLEMS}
+_MOST = 10_000_000  # numbers in a table of the dynamics at all steps: two fits by SVI take a quarter of an hour
 
 
-def named_problem(name: str, horizon: int | None) -> TabularMDP:
-    """Return the problem with this name, from the zoo or from Gymnasium.
+def require_name(name: str) -> None:
+    """Require the name of a problem, as far as it can be known without importing other modules.
 
     Raises:
-        InvalidArgument: if neither has the name, with the nearest names.
+        InvalidArgument: if neither the zoo nor Gymnasium has the name, with the nearest names.
     """
-    from ..models import zoo as entries
-
-    if name in entries():
-        mdp = entries()[name].build()
-        return mdp if horizon is None else mdp.replace(horizon=horizon)
+    if name in _ZOO or ":" in name:  # module:id is known when the module has been imported
+        return
     try:
-        env = gymnasium.make(name)
-    except gymnasium.error.DependencyNotInstalled as problem:
-        raise InvalidArgument(f"Gymnasium cannot make {name!r}: {problem}") from problem
-    except (gymnasium.error.Error, ImportError) as problem:
-        known = {_plain(each): each for each in (*entries(), *TABLE_IDS)}
-        near = difflib.get_close_matches(_plain(name), known, n=2, cutoff=0.5)
-        remedy = f" Did you mean {' or '.join(known[each] for each in near)}?" if near else ""
+        gymnasium.spec(name)
+    except gymnasium.error.Error as problem:
+        raise _unknown(name) from problem
+
+
+def named_problem(name: str, horizon: int | None) -> "TabularMDP":
+    """Return the problem with this name, from the zoo or from Gymnasium; default: at its own horizon.
+
+    Raises:
+        InvalidArgument: if neither has the name, if a horizon must be given, or if the problem is too large.
+        UnsupportedEnvironment: if the environment has no transition table.
+    """
+    from ..models import zoo
+    from ..problems.gymnasium_table import time_limit
+    from ..problems.mdp import TabularMDP
+
+    require_name(name)
+    if name in _ZOO:
+        mdp = zoo()[name].build()
+        mdp = mdp if horizon is None else mdp.replace(horizon=horizon)
+    else:
+        try:
+            env = gymnasium.make(name)
+        except gymnasium.error.DependencyNotInstalled as problem:
+            raise InvalidArgument(f"Gymnasium cannot make {name!r}: {problem}") from problem
+        except (gymnasium.error.Error, ImportError) as problem:
+            raise _unknown(name) from problem
+        if horizon is None:
+            horizon = ENVIRONMENTS[name].horizon if name in ENVIRONMENTS else time_limit(env)
+        mdp = TabularMDP.from_gymnasium(env, horizon)
+    entries = mdp.horizon * mdp.probability.numel()
+    if entries > _MOST:
         raise InvalidArgument(
-            f"There is no problem {name!r}, in the zoo or in Gymnasium.{remedy} `pgm-control zoo` lists them all."
-        ) from problem
-    return TabularMDP.from_gymnasium(env, horizon)
+            f"`horizon` must make a problem of at most {_MOST:,} numbers, steps times states times actions times "
+            f"outcomes, but {mdp.horizon} makes {entries:,}, {entries / 2**27:,.1f} GiB a table. Give a smaller one, "
+            "or solve it in Python, with infer or value_iteration."
+        )
+    return mdp
 
 
-def sizes(mdp: TabularMDP) -> str:
+def named_model(name: str, horizon: int | None, temperature: float | None) -> "TabularModel":
+    """Return the problem with this name as a model; default: at its own horizon and temperature."""
+    from ..models import TabularModel
+
+    mdp = named_problem(name, horizon)
+    return TabularModel(mdp, own_temperature(name) if temperature is None else temperature)
+
+
+def own_temperature(name: str) -> float:
+    """Return the temperature at which a problem shows what its guides do; 1 for one of which that is not known."""
+    known = _ZOO.get(name) or ENVIRONMENTS.get(name)
+    return 1.0 if known is None else known.temperature
+
+
+def sizes(mdp: "TabularMDP") -> str:
     """Return the sizes of a problem in words."""
-    return f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}"
+    return in_words(mdp.num_states, mdp.num_actions, mdp.horizon)
+
+
+def in_words(num_states: int, num_actions: int, horizon: int) -> str:
+    """Return these sizes of a problem in words."""
+    return f"{num_states} states, {num_actions} actions, T = {horizon}"
+
+
+def _unknown(name: str) -> InvalidArgument:
+    known = {_plain(each): each for each in (*_ZOO, *ENVIRONMENTS)}
+    near = difflib.get_close_matches(_plain(name), known, n=2, cutoff=0.5)
+    remedy = f" Did you mean {' or '.join(known[each] for each in near)}?" if near else ""
+    return InvalidArgument(
+        f"There is no problem {name!r}, in the zoo or in Gymnasium.{remedy} `pgm-control zoo` lists them all."
+    )
 
 
 def _plain(name: str) -> str:

@@ -2,17 +2,9 @@
 
 import gymnasium
 
+from ..problems.named import PROBLEMS
+
 NAMESPACE = "pgm_control"
-PROBLEMS = (
-    "restaurant",
-    "lottery",
-    "risky_path",
-    "windy_bridge",
-    "slippery_cliff",
-    "frozen_lake",
-    "frozen_lake_8x8",
-)
-"""The names in the zoo, without the twins. They are written out because importing the zoo would load torch."""
 _MULTI_GOAL, _MULTI_GOAL_STEPS = f"{NAMESPACE}/MultiGoal-v0", 30
 
 
@@ -32,7 +24,7 @@ def register_environments() -> tuple[str, ...]:
     Returns:
         The ids, in the order of the zoo.
     """
-    ids = {word_of(name): name for problem in PROBLEMS for name in (problem, f"{problem}_twin")}
+    ids = {word_of(each.name): each.name for each in PROBLEMS}
     for each, name in ids.items():
         if each not in gymnasium.registry:
             entry = "pgm_control.models.environments:zoo_environment"

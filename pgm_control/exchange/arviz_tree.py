@@ -56,7 +56,7 @@ def to_arviz(
         from xarray import DataTree
     except ImportError as problem:
         raise MissingExtra(
-            "Draws for ArviZ need arviz-base, which is missing: pip install 'pgm-control[analysis]'"
+            "Draws for ArviZ need arviz-base, which is missing: pip install arviz-base xarray"
         ) from problem
     for name, value in (("num_samples", num_samples), ("num_chains", num_chains)):
         whole(name, value)

@@ -58,9 +58,7 @@ def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
     try:
         import xarray  # an extra, and slow to import
     except ImportError as problem:
-        raise MissingExtra(
-            "Labelled arrays need xarray, which is missing: pip install 'pgm-control[analysis]'"
-        ) from problem
+        raise MissingExtra("Labelled arrays need xarray, which is missing: pip install xarray") from problem
     for kind, build in _BUILDERS.items():
         if isinstance(result, kind):
             variables, attributes, names = build(result, mdp)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .bundles import Plain
-from .vector_math import entry
+from .compiling import entry
 
 Array = np.ndarray
 

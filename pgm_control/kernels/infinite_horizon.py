@@ -12,8 +12,8 @@ import numpy as np
 
 from . import components as _components
 from .bundles import Plain, SweepNumbers, SweepTables, SweepValues
+from .compiling import compiled, entry
 from .infinite_horizon_blocks import average, best_actions, equivalents, means, soften
-from .vector_math import compiled, entry
 
 Array = np.ndarray
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from .bundles import SweepNumbers, SweepTables
-from .vector_math import compiled, exp_and_expm1, log
+from .compiling import compiled
+from .vector_math import exp_and_expm1, log
 
 Array = np.ndarray
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .vector_math import compiled, exp_and_expm1, log
+from .compiling import compiled
+from .vector_math import exp_and_expm1, log
 
 Array = np.ndarray
 

@@ -7,7 +7,8 @@ table, needs no look-up.
 
 import numpy as np
 
-from .vector_math import compiled, compiled_in_any_order, exp, log
+from .compiling import compiled, compiled_in_any_order
+from .vector_math import exp, log
 
 Array = np.ndarray
 

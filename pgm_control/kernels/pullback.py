@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .bundles import Cotangents, Outcomes
+from .compiling import compiled
 from .lanes import Chances, Room, soften, spread_out
 from .outcomes import carry, lookahead
 from .sweep import Lanes, Scales, Swept, Values, discounted, live
-from .vector_math import compiled
 
 Array = np.ndarray
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .vector_math import entry, exp, log
+from .compiling import entry
+from .vector_math import exp, log
 
 Array = np.ndarray
 

@@ -3,10 +3,11 @@
 import numpy as np
 
 from .bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
+from .compiling import compiled, entry
 from .lanes import Chances, Room, everywhere, outcomes_of, priors_of, soften
 from .pullback import Gradients, moments, pullback
 from .sweep import Lanes, Scales, Values, sweep
-from .vector_math import compiled, entry, log
+from .vector_math import log
 
 Array = np.ndarray
 

@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .bundles import Logs, Outcomes
+from .compiling import compiled
 from .lanes import Chances, Room, everywhere, harden, soften, spread_out
 from .outcomes import factors, lookahead, mix, narrow_range, undo
-from .vector_math import compiled, log
+from .vector_math import log
 
 Array = np.ndarray
 

@@ -4,19 +4,13 @@ They use polynomials and bit patterns only, without branches, so that a loop ove
 instructions on any machine. Each result is within 2 units in the last place of the exact answer.
 """
 
-import functools
-import hashlib
-import inspect
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from . import bundles as _bundles
+from .compiling import compiled
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum is ln 2 to 86 bits
@@ -25,35 +19,6 @@ _ROUND_BITS = np.int64(0x4338000000000000)
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 _ONE_BITS = np.int64(0x3FF0000000000000)
 _TINY = 2.2250738585072014e-308  # the smallest number with all its digits
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile the unwrapped function: the shape checker of the tests wraps it, and a wrapper cannot be compiled.
-
-    A product and a sum may be rounded once instead of twice ("contract"); nothing else may be reordered.
-    """
-    return numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})(inspect.unwrap(function))
-
-
-def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile as `compiled` does; sums may also be reordered, so that several terms are added side by side."""
-    return numba.njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})(inspect.unwrap(function))
-
-
-def entry(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile as `compiled` does, and cache on disk under a name that changes with any file here or with the bundles.
-
-    Numba's cache looks only at the file of the function itself, and would keep an old copy of the functions it calls.
-    """
-    bare = inspect.unwrap(function)
-    bare.__qualname__ += f"_{_sources()}"
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(bare)
-
-
-@functools.cache
-def _sources() -> str:
-    files = sorted({*Path(__file__).parent.glob("*.py"), Path(_bundles.__file__)})
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _to_bits(typing_context: Any, x: Any) -> Any:

@@ -156,7 +156,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as problem:
-        raise MissingExtra("A plot needs matplotlib, which is missing: pip install 'pgm-control[plot]'") from problem
+        raise MissingExtra("A plot needs matplotlib, which is missing: pip install matplotlib") from problem
 
 
 def size_in_points(axes: "Axes") -> tuple[float, float]:

@@ -62,7 +62,7 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
         from matplotlib.figure import Figure
         from matplotlib.text import Text
     except ImportError as problem:
-        raise MissingExtra("A picture needs matplotlib, which is missing: pip install 'pgm-control[plot]'") from problem
+        raise MissingExtra("A picture needs matplotlib, which is missing: pip install matplotlib") from problem
     figure = Figure(figsize=_INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     (outcomes, choice), (returns, fits) = figure.subplots(2, 2)

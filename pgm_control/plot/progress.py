@@ -232,7 +232,7 @@ def curve(
         from matplotlib.figure import Figure
         from matplotlib.text import Text
     except ImportError as problem:
-        raise MissingExtra("A picture needs matplotlib, which is missing: pip install 'pgm-control[plot]'") from problem
+        raise MissingExtra("A picture needs matplotlib, which is missing: pip install matplotlib") from problem
     names = list(dict.fromkeys(name for row in log for name in row if name not in _APART))[:_MOST]
     figure = Figure(figsize=(10.5 if names else 7, 5), layout="constrained")
     FigureCanvasAgg(figure)

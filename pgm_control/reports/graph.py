@@ -65,7 +65,7 @@ class Drawing:
     def _image(self, kind: str) -> bytes:
         if not has_graphviz():
             raise MissingExtra(
-                "An image of a graph needs Graphviz: pip install 'pgm-control[render]', and the program `dot` "
+                "An image of a graph needs Graphviz: pip install graphviz, and the program `dot` "
                 "(apt-get install graphviz, brew install graphviz). Without it save(….mmd) writes Mermaid text."
             )
         import graphviz

@@ -73,12 +73,21 @@ class PrintEvery:
             print(f"{step:>7}  {numbers}", file=self.file)
 
 
+_COUNTED = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+_ESTIMATED = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}, at most {remaining} left{postfix}]"
+_KNOWN = 0.02  # the share of the steps after which the rest can be estimated
+
+
 @final
 class ProgressBar:
-    """A progress bar for terminals and notebooks, by tqdm (which comes with Pyro). Use it in a `with` statement."""
+    """A progress bar for terminals and notebooks, by tqdm (which comes with Pyro). Use it in a `with` statement.
+
+    The time that is left is estimated after some steps only. The first step does not count: it may compile loops, or
+    report the steps of an earlier run.
+    """
 
     def __init__(self, total: int, label: str = "") -> None:
-        """Start an empty bar over `total` steps.
+        """Start an empty bar over at most `total` steps.
 
         Raises:
             InvalidArgument: if `total` is not a whole number, at least 0.
@@ -86,12 +95,18 @@ class ProgressBar:
         total = whole("total", total, 0)
         from tqdm.auto import tqdm
 
-        self._bar: Any = tqdm(total=total, desc=label, leave=True)
+        self._bar: Any = tqdm(total=total, desc=label, leave=True, bar_format=_COUNTED)
 
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Move to `step`."""
-        self._bar.update(step - self._bar.n)
-        self._bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()}, refresh=False)
+        bar = self._bar
+        if bar.n == 0:
+            bar.n = bar.initial = step
+            bar.unpause()
+        if step - bar.initial > _KNOWN * bar.total:
+            bar.bar_format = _ESTIMATED
+        bar.set_postfix({name: f"{value:.4f}" for name, value in metrics.items()}, refresh=False)
+        bar.update(step - bar.n)
 
     def __repr__(self) -> str:
         """The position of the bar."""
@@ -104,3 +119,8 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         """Close the bar, and leave it visible."""
         self._bar.close()
+
+    def finish(self) -> None:
+        """Fill the bar: the computation has come to its end, in fewer steps than it might have taken."""
+        self._bar.bar_format, self._bar.total = _COUNTED, self._bar.n
+        self._bar.refresh()

@@ -17,7 +17,7 @@ from pgm_control.analysis import compare as _compare
 from pgm_control.benchmark import bench as _bench
 from pgm_control.cli import compare as _compare_command
 from pgm_control.cli import main as cli
-from pgm_control.cli.named_problem import TABLE_IDS
+from pgm_control.cli.named_problem import TABLE_IDS, sizes
 from pgm_control.models import restaurant
 
 ROOT = Path(cli.__file__).parent.parent.parent
@@ -141,15 +141,15 @@ def test_a_gymnasium_environment(capsys, tmp_path):
     assert status == 0
     assert (tmp_path / "pgm-control-out" / "CliffWalkingSlippery-v1" / "comparison.json").exists()
     last = out.splitlines()[-1].strip()
-    assert last == "pgm-control compare CliffWalkingSlippery-v1 --horizon 15 --temperature 10"
+    assert last == "pgm-control report CliffWalkingSlippery-v1 --horizon 15"
 
 
 @pytest.mark.parametrize(
     ("args", "following"),
     [
-        (["restaurant_twin"], "pgm-control compare restaurant"),
+        (["restaurant_twin"], "pgm-control compare lottery"),
         (["risky_path", "--horizon", "4"], "pgm-control compare risky_path_twin --horizon 4"),
-        (["frozen_lake", "--horizon", "9"], "pgm-control compare frozen_lake --horizon 9 --temperature 0.1"),
+        (["frozen_lake", "--horizon", "9", "--temperature", "1"], "pgm-control compare frozen_lake --horizon 9"),
         (["CliffWalking-v1", "--horizon", "3"], "pgm-control compare slippery_cliff"),
     ],
 )
@@ -187,17 +187,18 @@ def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
     ("args", "message"),
     [
         (["CartPole-v1"], "CartPole-v1 has no transition table"),
-        (["CliffWalking-v1"], "`horizon` must be given"),
         (["qqq"], "`pgm-control zoo` lists them"),
         (["no_such_module:Env-v0"], "There is no problem"),
         ([""], "There is no problem"),
-        (["restaurant", "--temperature", "0"], "`model` must have a positive temperature"),
-        (["restaurant", "--temperature", "-1"], "`temperature` must be a number of reward units per nat, 0 or more"),
-        (["restaurant", "--temperature", "nan"], "`temperature` must be a number of reward units per nat, 0 or more"),
-        (["restaurant", "--horizon", "0"], "`horizon` must be a whole number"),
-        (["restaurant", "--num-steps", "0"], "`num_steps` must be a whole number"),
-        (["restaurant", "--seed", "-1"], "`seed` must be a whole number"),
-        (["restaurant", "--out", "taken"], "taken"),
+        (["restaurant", "--temperature", "0"], "--temperature must be a positive number of reward units per nat"),
+        (["restaurant", "--temperature", "-1"], "--temperature must be a positive number of reward units per nat"),
+        (["restaurant", "--temperature", "nan"], "--temperature must be a positive number of reward units per nat"),
+        (["restaurant", "--horizon", "0"], "--horizon must be a whole number"),
+        (["restaurant", "--num-steps", "0"], "--num-steps must be a whole number"),
+        (["restaurant", "--seed", "-1"], "--seed must be a whole number"),
+        (["restaurant", "--out", "taken"], "--out must be a folder, but taken is a file"),
+        (["restaurant", "--out", "taken/deeper"], "--out must be in a folder, but"),
+        (["restaurant", "--horizon", "1000000000"], "1000000000 makes 24,000,000,000, 178.8 GiB a table"),
     ],
 )
 def test_mistakes_are_one_line_on_standard_error(capsys, tmp_path, args, message):
@@ -252,7 +253,7 @@ def test_ctrl_c_outside_of_a_fit_prints_no_traceback(capsys, monkeypatch):
     def pressed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_compare_command, "named_problem", pressed)
+    monkeypatch.setattr(_compare_command, "named_model", pressed)
     assert run(capsys, "compare", "restaurant") == (130, "", "pgm-control: interrupted.\n")
 
 
@@ -262,7 +263,7 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "2")
     assert status == 0
-    assert "pip install 'pgm-control[plot]'" in out
+    assert "pip install matplotlib" in out
     assert [path.name for path in (tmp_path / "pgm-control-out" / "restaurant").iterdir()] == ["comparison.json"]
 
 
@@ -284,8 +285,8 @@ def test_an_untrained_policy_at_the_optimal_elbo_is_reported(capsys, monkeypatch
         return found
 
     monkeypatch.setattr(_compare, "fit", fit_that_learns_nothing_in_the_pit)
-    monkeypatch.setattr(_compare_command, "named_problem", lambda name, horizon: pit)
-    _, out, _ = run(capsys, "compare", "pit")
+    monkeypatch.setattr(_compare_command, "named_model", lambda *_: TabularModel(pit))
+    _, out, _ = run(capsys, "compare", "restaurant")
     flat = " ".join(out.split())
     assert re.search(
         r"fit of the free guide is within \S+ nats of its optimum and yet truly earns -62\.5\d*, not -50:", flat
@@ -300,7 +301,7 @@ def test_zoo_lists_names_summaries_and_sizes(capsys):
     flat = " ".join(out.split())
     for name, entry in zoo().items():
         mdp = entry.build()
-        assert f"{name} {mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon} {entry.summary}" in flat
+        assert f"{name} {sizes(mdp)}, τ = {entry.temperature:g} {entry.summary}" in flat
     assert out.endswith("  pgm-control compare restaurant\n")
     assert max(map(len, out.splitlines())) <= 80
 
@@ -384,7 +385,7 @@ def test_bench_without_names_means_all(capsys, monkeypatch):
     assert run(capsys, "bench", "--guide", "a:B", "--guide", "c:D", "--jobs", "2")[0] == 130
     assert asked["models"] is None
     assert asked["guides"] == (*guide_zoo(), "a:B", "c:D")
-    assert (asked["jobs"], asked["num_seeds"], asked["temperature"], asked["num_steps"]) == (2, 3, 1.0, None)
+    assert (asked["jobs"], asked["num_seeds"], asked["temperature"], asked["num_steps"]) == (2, 3, None, None)
     assert asked["command"] == "pgm-control bench --guide a:B --guide c:D --num-seeds 3"
 
 
@@ -435,9 +436,9 @@ def test_ctrl_c_during_a_bench_prints_the_command_to_resume(capsys, tmp_path, mo
         (["--guides", "clampt"], "Did you mean 'clamped'"),
         (["--guide", "mine_own:Stil"], "Did you mean mine_own:Still?"),
         (["--guide", "yours:Guide"], "No module named 'yours'"),
-        (["--num-seeds", "0"], "`num_seeds` must be a whole number"),
-        (["--jobs", "0"], "`jobs` must be a number of processes"),
-        (["--temperature", "0"], "`model` must have a positive temperature"),
+        (["--num-seeds", "0"], "--num-seeds must be a whole number"),
+        (["--jobs", "0"], "--jobs must be a number of processes"),
+        (["--temperature", "0"], "--temperature must be a positive number"),
         (["--out", "mine_own.py"], "mine_own.py"),
     ],
 )

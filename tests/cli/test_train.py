@@ -486,7 +486,7 @@ def test_without_matplotlib_it_carries_on(capsys, tmp_path, monkeypatch, drawn):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     status, out, _ = run(capsys, *PLAIN, "--total-steps", "20", "--out", "x")
     assert status == 0
-    assert "pip install 'pgm-control[plot]'" in out
+    assert "pip install matplotlib" in out
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [name for name in FILES if name != "curve.png"]
 
 
@@ -532,7 +532,7 @@ def test_tensorboard_that_is_missing_is_reported_first(capsys, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     status, out, err = run(capsys, *NOISY, "--tensorboard")
     assert (status, out) == (2, "")
-    assert "pip install 'pgm-control[tensorboard]'" in err
+    assert "pip install tensorboard" in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -145,8 +145,9 @@ def _outcomes(mdp: TabularMDP) -> Outcomes:
     counts = (count > np.arange(shape[0])[:, None]).sum(1)
     wide = int((counts > 0).sum())  # the most possible outcomes of an event
     place = (state * mdp.num_actions + action) * mdp.num_outcomes + outcome[:wide]
-    successor = mdp.successor.reshape(-1).numpy()[place].astype(np.int64)
+    successor = mdp.successor.reshape(-1).numpy()[place]
     common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])
     ordered = bool((lane == np.arange(len(lane))).all())
-    place, counts, lane = (each.astype(np.int64) for each in (place, counts[:wide], lane))
-    return Outcomes(successor, place, counts, common, lane, ordered)
+    # Picking columns gives transposed arrays, except for one outcome; the loops are compiled for each order in memory.
+    tables = (np.ascontiguousarray(each, dtype=np.int64) for each in (successor, place, counts[:wide]))
+    return Outcomes(*tables, common, lane.astype(np.int64), ordered)

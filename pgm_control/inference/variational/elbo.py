@@ -96,11 +96,12 @@ def _tables(
     """The tables that the compiled loops read."""
     mdp, guide = model.mdp, GuideTables(log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
     true = prior.log_policy[0], prior.log_dynamics[0]
-    return guide, ModelTables(*true, mdp.reward / model.temperature, mdp.successor, _last(model))
+    return guide, ModelTables(*true, mdp.reward / model.temperature, mdp.successor.long(), _last(model))
 
 
 def _arrays(tables: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
-    return tuple([table.detach().numpy() for table in tables])
+    """The tables in one order in memory, since the loops are compiled for each order."""
+    return tuple([table.detach().contiguous().numpy() for table in tables])
 
 
 def _recursion(

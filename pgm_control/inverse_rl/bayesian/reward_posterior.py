@@ -140,7 +140,7 @@ class RewardPosterior:
             import arviz_base  # an extra, and slow to import
         except ImportError as problem:
             raise MissingExtra(
-                "Draws for ArviZ need arviz-base, which is missing: pip install 'pgm-control[analysis]'"
+                "Draws for ArviZ need arviz-base, which is missing: pip install arviz-base xarray"
             ) from problem
         groups = {"posterior": {name: each.cpu().numpy() for name, each in self.samples.items()}}
         return arviz_base.from_dict(

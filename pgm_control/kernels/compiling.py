@@ -1,0 +1,78 @@
+"""How loops are compiled: the options, the cache on disk, and a notice before the first is compiled."""
+
+import functools
+import hashlib
+import inspect
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+import numba
+from numba.core.event import Event, Listener, register
+
+from . import bundles as _bundles
+from .backend import compilation_begins
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile the unwrapped function: the shape checker of the tests wraps it, and a wrapper cannot be compiled.
+
+    A product and a sum may be rounded once instead of twice ("contract"); nothing else may be reordered.
+    """
+    return numba.njit(**_OPTIONS, fastmath={"contract"})(inspect.unwrap(function))
+
+
+def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `compiled` does; sums may also be reordered, so that several terms are added side by side."""
+    return numba.njit(**_OPTIONS, fastmath={"contract", "reassoc"})(inspect.unwrap(function))
+
+
+def entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as `compiled` does, and cache on disk under a name that changes with any file here or with the bundles.
+
+    Numba's cache looks only at the file of the function itself, and would keep an old copy of the functions it calls.
+    Where no folder can be written, as in a read-only installation without a home, there is no cache; a warning says so
+    once.
+    """
+    bare = inspect.unwrap(function)
+    bare.__qualname__ += f"_{_sources()}"
+    try:
+        return numba.njit(**_OPTIONS, fastmath={"contract"}, cache=True)(bare)
+    except RuntimeError:  # "no locator available"
+        _warn_of_no_cache()
+        return compiled(bare)
+
+
+@functools.cache
+def _warn_of_no_cache() -> None:
+    warnings.warn(
+        "There is no folder for compiled loops that can be written, so every process compiles them again. Set the "
+        "environment variable NUMBA_CACHE_DIR to such a folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+@functools.cache
+def _sources() -> str:
+    files = sorted({*Path(__file__).parent.glob("*.py"), Path(_bundles.__file__)})
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+@final
+class _Listener(Listener):
+    """A listener of numba that announces the compilation of these loops. A loop that is cached starts no event."""
+
+    def on_start(self, event: Event) -> None:
+        function = (event.data or {})["dispatcher"].py_func
+        if function.__module__.startswith(f"{__package__}."):
+            compilation_begins()
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+register("numba:compile", _Listener())
