@@ -39,28 +39,53 @@ if TYPE_CHECKING:
 
 _CURVES = 200_000  # most entries (time, state, action, outcome) for the sweep over β and the distribution of returns
 _SAME = 1e-9  # nats: a smaller gap is not drawn
+_BROAD = 7.0  # inches: a wider figure has a row of its own
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { line-height: 1.2; margin-bottom: .2rem; }
-h2 { margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
+:root { color-scheme: light dark; --back: #fff; --card: #fff; --ink: #1a1a1a; --soft: #4a4a4a; --rule: #ccc; }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); margin: 0; }
+main { max-width: 110rem; margin: 0 auto; padding: 1.5rem 1.25rem; overflow-wrap: break-word; }
+h1 { line-height: 1.2; margin: 0 0 .2rem; }
+h2 { margin: 2rem 0 .8rem; border-bottom: 1px solid var(--rule); }
+h3 { margin: 0 0 .4rem; }
+main > p, main > ul { max-width: 62rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .2rem .7rem; text-align: right; }
+th, td { padding: .2rem .7rem; text-align: right; vertical-align: top; }
 th[scope=row], table.facts td { text-align: left; }
-tbody tr { border-top: 1px solid #ddd; }
+table.facts td { overflow-wrap: anywhere; }
+tbody tr { border-top: 1px solid var(--rule); }
 caption { caption-side: bottom; text-align: left; padding-top: .3rem; }
-figure { margin: 1rem 0; }
-figcaption { color: #444; font-size: .92rem; }
-svg { max-width: 100%; height: auto; }
+.scroll, figure { overflow-x: auto; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1rem; }
+.grid > * { margin: 0; min-width: 0; padding: .8rem; }
+.grid > * { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
+.broad { grid-column: 1 / -1; }
+figcaption { color: var(--soft); font-size: .92rem; position: sticky; left: 0; }
+svg { display: block; max-width: 100%; height: auto; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9rem; }
-pre { background: #f4f4f4; padding: .7rem; white-space: pre-wrap; }
-.wide { overflow-x: auto; }
+pre { border: 1px solid var(--rule); border-radius: 6px; padding: .7rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --back: #121416; --card: #1a1a1a; --ink: #eceae4; --soft: #b3b0a8; --rule: #3b4047; }
+  figure svg { filter: invert(.9) hue-rotate(180deg); }
+}
+@media (max-width: 760px) {
+  main { padding: .75rem; }
+  h1 { font-size: 1.5rem; }
+  th, td { padding: .2rem .4rem; }
+  table { font-size: .84rem; }
+}
 @media print {
-  body { margin: 0; max-width: none; font-size: 11pt; }
+  body { font-size: 11pt; }
+  main { max-width: none; padding: 0; }
+  .grid { display: block; }
+  .grid > * { border: 0; }
   figure, table, li { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  .wide { overflow: visible; }
+  .scroll, figure { overflow: visible; }
+  figure svg { min-width: 0 !important; }
 }
 """
 
@@ -136,22 +161,23 @@ def report_page(
     parts = [
         f"<h1>{html.escape(name)}</h1><p>{about}</p><p><b>{html.escape(explanation.headline)}.</b></p>",
         f"<h2>In words</h2><ul>{sentences}</ul>",
-        f'<h2>Scores</h2><div class="wide">{card._repr_html_()}</div>',
-        "<h2>Plots</h2>",
+        f'<h2>Scores</h2><div class="scroll">{card._repr_html_()}</div>',
+        '<h2>Plots</h2><div class="grid">',
         *(_figure(number, title, draw) for number, (title, draw) in enumerate(pictures)),
-        "<h2>The gap to the exact posterior</h2>",
+        '</div><h2>The gap to the exact posterior</h2><div class="grid">',
         *(
-            f'<h3>{html.escape(each)}</h3><div class="wide">{account._repr_html_()}</div>'
+            f'<section class="scroll"><h3>{html.escape(each)}</h3>{account._repr_html_()}</section>'
             for each, account in accounts.items()
         ),
-        "<h2>How to reproduce it</h2>",
-        _facts(settings),
+        "</div><h2>How to reproduce it</h2>",
+        f'<div class="scroll">{_facts(settings)}</div>',
         f"<pre>{html.escape(command)}</pre>" if command else "",
     ]
     head = f"<title>{html.escape(name)}: free and clamped</title><style>{_STYLE}</style>"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f"{head}</head><body><main>{''.join(parts)}</main></body></html>\n"
     )
 
@@ -180,7 +206,10 @@ def _pictures(
             title = f"The gap to the exact posterior, by time step ({each})."
             yield title, lambda account=account: ledger_over_time(account)
     if small:
-        yield "True and imagined return by optimism β (the dial).", lambda: dial_sweep(frontier(model))[0]
+        yield (
+            "True and imagined return, and the optimal objective, by optimism β.",
+            lambda: dial_sweep(frontier(model))[0],
+        )
         yield (
             "Cumulative distribution of the true return of each policy.",
             lambda: return_distributions({each: return_distribution(model, g) for each, g in guides.items()}),
@@ -190,7 +219,12 @@ def _pictures(
 
 
 def _figure(number: int, title: str, draw: Callable[[], Any]) -> str:
-    return f"<figure>{_svg(draw().figure, f'figure{number}')}<figcaption>{html.escape(title)}</figcaption></figure>"
+    """Return the figure, which shrinks with the page to four fifths of its size and then scrolls."""
+    figure = draw().figure
+    width = figure.get_size_inches()[0]
+    svg = _svg(figure, f"figure{number}").replace("<svg", f'<svg style="min-width:{0.8 * width:g}in"', 1)
+    broad = ' class="broad"' if width > _BROAD else ""
+    return f"<figure{broad}>{svg}<figcaption>{html.escape(title)}</figcaption></figure>"
 
 
 def _svg(figure: "Figure", salt: str) -> str:

@@ -19,7 +19,7 @@ from pgm_control import (
     report,
     zoo,
 )
-from pgm_control.models import lottery, restaurant, slippery_cliff
+from pgm_control.models import frozen_lake, lottery, restaurant, slippery_cliff
 from pgm_control.reports.report import report_page
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,9 @@ def test_the_page_is_valid_and_self_contained(page):
     assert (found.open, found.wrong) == ([], [])
     assert len(set(found.ids)) == len(found.ids)
     assert set(found.pointed) <= set(found.ids)
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
+    assert "Content-Security-Policy\" content=\"default-src 'none'; style-src" in page
     assert "<script" not in page
     assert "@import" not in page
     assert "dinner &lt;for&gt; two" in page
@@ -123,3 +125,26 @@ def test_mistakes_raise_errors_and_write_nothing(tmp_path):
     with pytest.raises(InvalidArgument, match="positive temperature"):
         report(TabularModel(slippery_cliff(), 0.0), path=tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_the_page_fits_wide_and_narrow_windows_light_and_dark(browser, tmp_path, width, scheme):
+    name = "dinner " + "x" * 200 + "</script><img src=x onerror=alert(1)>"
+    guides = {"free": infer(TabularModel(frozen_lake()), 1.0), "a" * 60: infer(TabularModel(frozen_lake()), 0.0)}
+    path = report(TabularModel(frozen_lake()), guides, tmp_path / "page.html", name=name, command="y" * 300)
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page, said, asked = context.new_page(), [], []
+    page.on("console", lambda message: said.append(message.text))  # such as what the content security policy blocks
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelectorAll('image').length") > 0
+    assert page.inner_text("h1") == name
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
+    assert page.evaluate("getComputedStyle(document.querySelector('figure svg')).filter !== 'none'") == (
+        scheme == "dark"
+    )
+    context.close()
+    assert not said
+    assert all(each.startswith(("file:", "data:")) for each in asked)

@@ -2,11 +2,11 @@
 const explorer = (() => {
   const { el } = Draw;
   const SWEEP = { range: [-2, 2], step: 0.1 };
-  const PATIENCE = 300; // ms without a change before the sentences are read aloud and the returns by optimism are computed
+  const PATIENCE = 300; // ms without a change before sentences are read aloud and returns by optimism are computed
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("data").textContent);
   const problems = new Map(data.problems.map((each) => [each.name, Problems.read(each)]));
-  const now = { beta: 0.5, seed: 1, count: 12, sweep: { points: [], range: SWEEP.range } };
+  const now = { drawing: Editor.drawing, sweep: { points: [], range: SWEEP.range } };
   const sliders = {};
   let known = {};
   let pending = 0;
@@ -14,22 +14,40 @@ const explorer = (() => {
 
   const rawOf = (name) => (name === Editor.NAME ? Editor.problem() : problems.get(name));
 
-  /** Choose a problem, with its original settings. */
-  function choose(name) {
+  /** Show a problem with its original settings, or with those of a link; optimism and episodes stay if `keep`. */
+  function show(name, { values = {}, drawing, dynamics = {}, place = {}, keep = false } = {}) {
+    if (name === Editor.NAME && !keep) Editor.draw(drawing);
     const raw = rawOf(name);
-    Object.assign(now, { name, raw, theta: {}, dynamics: {}, tau: raw.temperature, T: raw.horizon, gamma: raw.discount });
-    for (const { name: key, value } of raw.parameters) now.theta[key] = value;
-    Object.assign(now, { time: 0, state: Beliefs.argmax(raw.initial), action: 0 });
+    Object.assign(now, { name, raw, theta: {}, dynamics, time: 0, state: Beliefs.argmax(raw.initial), action: 0 });
+    now.fields = Settings.fields(raw, data.largest);
+    for (const field of now.fields) {
+      const stays = field.of === "drawing" || (keep && ["beta", "count", "seed"].includes(field.key));
+      if (!stays) Settings.set(now, field, values[field.id] ?? field.value);
+    }
+    document.title = `${name.replaceAll("_", " ")} – the pgm-control explorer`;
     byId("problem").value = name;
     byId("summary").textContent = raw.summary;
     byId("editor").hidden = name !== Editor.NAME;
+    byId("link-error").textContent = "";
     solve();
-    if (now.error) return draw();
-    const [event] = Beliefs.tiltedEvents(now.problem, now.guides.free, now.of.free.visits, 1);
-    if (event) Object.assign(now, { state: event.state, action: event.action });
+    const [event] = now.error ? [] : Beliefs.tiltedEvents(now.problem, now.guides.free, now.of.free.visits, 1);
+    Object.assign(now, event && { state: event.state, action: event.action }, place);
     Cards.build(now, (state) => select({ state }));
     showSettings();
-    return draw();
+    draw();
+  }
+
+  /** Choose a problem, or the same one again with its original settings: a new entry in the browser's history. */
+  const choose = (name, options = { keep: true }) => Address.enter(now, () => show(name, options));
+
+  /** Follow the address: a link that was opened, a step back or forward, or nothing, which is the first problem. */
+  function follow() {
+    const found = Link.read(location.hash, problems, data.largest);
+    const refused = found?.fault;
+    Address.forget();
+    if (!refused || !now.name) show(refused || !found ? data.start : found.name, refused || !found ? {} : found);
+    byId("link-error").textContent = refused ?? "";
+    if (!found) Address.soon(now);
   }
 
   /** Show a state, an action or a step. */
@@ -40,9 +58,11 @@ const explorer = (() => {
     byId("action").value = action;
     sliders.time.show(time);
     dieSliders();
+    if (now.error) return;
     Cards.dynamics(now);
     Cards.policy(now);
     Cards.places(now);
+    Address.soon(now);
   }
 
   /** Solve again what has changed: the free and clamped guides do not depend on this guide's optimism. */
@@ -59,6 +79,7 @@ const explorer = (() => {
       const best = gamma === 1 ? free : Solver.solve(problem, { ...settings, beta: 1 }, 1);
       const of = { free: Solver.evaluate(problem, free), clamped: Solver.evaluate(problem, clamped) };
       const ledger = Solver.ledger(problem, best, clamped, of.clamped.visits);
+      now.best = BestPolicy.value(problem, settings);
       known = { raw, key, problem, free, clamped, best, of, ledger };
       now.sweep = { points: [], range: SWEEP.range };
     }
@@ -75,8 +96,8 @@ const explorer = (() => {
 
   function draw() {
     byId("problem-error").textContent = now.error;
-    for (const card of document.querySelectorAll(".card:not(#words, #editor)")) card.hidden = Boolean(now.error);
-    byId("sentences").hidden = Boolean(now.error);
+    for (const card of document.querySelectorAll(".card:not(#editor)")) card.hidden = Boolean(now.error);
+    for (const id of ["sentences", "headline"]) byId(id).hidden = Boolean(now.error);
     if (now.error) return;
     byId("sentences").setAttribute("aria-busy", "true");
     for (const card of ["words", "scores", "dynamics", "policy", "ledger", "places", "samples", "sweep"]) Cards[card](now);
@@ -129,6 +150,7 @@ const explorer = (() => {
     pending = 0;
     solve();
     draw();
+    Address.soon(now);
     now.milliseconds = performance.now() - start;
     byId("timing").textContent = `Solved in this page, exactly, in ${now.milliseconds.toFixed(1)} ms.`;
   }
@@ -138,13 +160,18 @@ const explorer = (() => {
     if (!pending) pending = requestAnimationFrame(update);
   };
 
-  const setting = (name) => (value) => {
-    now[name] = value;
-    if (name === "T") {
+  /** Change a setting, and solve again. */
+  const change = (field) => (value) => {
+    Settings.set(now, field, value);
+    if (field.key === "count" || field.key === "seed") {
+      Cards.samples(now);
+      return Address.soon(now);
+    }
+    if (field.key === "T") {
       now.time = Math.min(now.time, value - 1);
       timeSlider();
     }
-    soon();
+    return soon();
   };
 
   function slider(node, options) {
@@ -153,29 +180,28 @@ const explorer = (() => {
     node.append(made.node);
   }
 
-  /** The controls that depend on the problem. */
+  /** The sliders of the settings. */
   function showSettings() {
     const { raw } = now;
-    sliders.beta.show(now.beta);
-    sliders.tau.show(now.tau);
-    byId("settings").replaceChildren(byId("settings").firstElementChild, sliders.tau.node);
-    const high = Math.max(30, raw.horizon);
-    slider(byId("settings"), { id: "T", label: "horizon T, in steps", low: 1, high, step: 1, value: now.T, integer: true, most: Math.max(200, high), change: setting("T") });
-    slider(byId("settings"), { id: "gamma", label: "discount γ, the probability of surviving a step", low: 0.5, high: 1, step: 0.01, value: now.gamma, least: 0.001, change: setting("gamma") });
-    byId("parameters").hidden = !raw.parameters.length;
-    byId("parameters").replaceChildren(byId("parameters").firstElementChild);
-    for (const { name, label, low, high: top, step, value, logarithmic } of raw.parameters) {
-      const change = (to) => {
-        now.theta[name] = to;
-        soon();
-      };
-      slider(byId("parameters"), { id: `parameter-${name}`, label, low, high: top, step, value, logarithmic, change });
+    const parents = { beta: "beta-setting", count: "samples-settings", seed: "samples-settings", theta: "parameters-settings" };
+    for (const id of ["settings-settings", ...new Set(Object.values(parents))]) byId(id).replaceChildren();
+    for (const field of now.fields.filter(({ of }) => of !== "drawing")) {
+      const parent = byId(parents[field.of ?? field.key] ?? "settings-settings");
+      slider(parent, { ...field, value: Settings.get(now, field), change: change(field) });
     }
-    const names = (labels) => labels.map((label, value) => ({ value, label }));
-    Controls.choices(byId("state"), names(raw.stateNames.map((_, s) => Words.stateLabel(raw, s))));
-    Controls.choices(byId("action"), names(raw.actionNames.map((_, a) => Words.actionLabel(raw, a))));
-    byId("state").value = now.state;
-    byId("action").value = now.action;
+    byId("parameters").hidden = !raw.parameters.length;
+    showPlace();
+  }
+
+  /** The choices of what is shown. */
+  function showPlace() {
+    const { raw } = now;
+    const choices = (id, labels) => {
+      Controls.choices(byId(id), labels.map((label, value) => ({ value, label })));
+      byId(id).value = now[id];
+    };
+    choices("state", raw.stateNames.map((_, s) => Words.stateLabel(raw, s)));
+    choices("action", raw.actionNames.map((_, a) => Words.actionLabel(raw, a)));
     timeSlider();
     dieSliders();
   }
@@ -221,13 +247,11 @@ const explorer = (() => {
     const raw = Editor.problem();
     Object.assign(now, { raw, dynamics: {}, state: Math.min(now.state, raw.states - 1) });
     Cards.build(now, (state) => select({ state }));
-    Controls.choices(byId("state"), raw.stateNames.map((label, value) => ({ value, label })));
-    byId("state").value = now.state;
-    dieSliders();
+    showPlace();
     update();
   }
 
-  /** Create the controls that are the same for all problems. */
+  /** Create the controls that are the same for all problems, and follow the address. */
   function start() {
     const twin = (name) => name.endsWith("_twin") && problems.has(name.slice(0, -5));
     const option = (name) => ({ value: name, label: name.replaceAll("_", " ") });
@@ -237,28 +261,26 @@ const explorer = (() => {
       { label: "Deterministic twins", options: names.filter(twin).map(option) },
     ]);
     byId("problem").addEventListener("change", () => choose(byId("problem").value));
-    slider(byId("optimism"), { id: "beta", label: "β, of start and dynamics", low: -2, high: 2, step: 0.01, value: now.beta, least: -1000, most: 1000, change: setting("beta") });
     const marks = [[-1, "adversarial −1"], [0, "clamped 0"], [1, "free 1"]];
     const press = (value) => () => {
       sliders.beta.show(value);
-      setting("beta")(value);
+      change({ key: "beta" })(value);
     };
     byId("optimism").append(el("div", { class: "marks" }, ...marks.map(([value, text]) => el("button", { type: "button", onclick: press(value) }, text))));
-    slider(byId("settings"), { id: "tau", label: "temperature τ, reward units per nat", low: 0.01, high: 100, logarithmic: true, value: 1, least: 1e-6, most: 1e6, change: setting("tau") });
     const look = (id, label) => byId("place").append(Controls.choice({ id, label, options: [], change: (value) => select({ [id]: Number(value) }) }).node);
     look("state", "state");
     look("action", "action");
-    const resample = (name) => (value) => {
-      now[name] = value;
-      Cards.samples(now);
-    };
-    slider(byId("samples-settings"), { id: "count", label: "episodes", low: 1, high: 40, step: 1, value: now.count, integer: true, change: resample("count") });
-    slider(byId("samples-settings"), { id: "seed", label: "seed", low: 1, high: 100, step: 1, value: now.seed, integer: true, least: 0, most: 4294967295, change: resample("seed") });
-    byId("reset").addEventListener("click", () => choose(now.name));
+    byId("reset").addEventListener("click", () => choose(now.name, {}));
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address holds the settings
+      byId("cards").focus();
+    });
     byId("controls").addEventListener("submit", (event) => event.preventDefault());
     byId("more").open = !window.matchMedia("(max-width: 760px)").matches;
     Editor.build(redraw);
-    choose(data.start);
+    follow();
+    window.addEventListener("hashchange", follow);
+    window.addEventListener("pagehide", () => Address.save(now));
     let width = window.innerWidth;
     window.addEventListener("resize", () => width !== window.innerWidth && ((width = window.innerWidth), soon()));
   }

@@ -36,7 +36,8 @@ const Cards = (() => {
     now.explanation = explanation;
     now.flip = undefined;
     const flip = el("p", { id: "flip", hidden: true });
-    byId("sentences").replaceChildren(el("p", { id: "headline" }, `${headline}.`), ...rest.map((each) => el("p", {}, each)), flip);
+    byId("headline").textContent = `${headline}.`;
+    byId("sentences").replaceChildren(...rest.map((each) => el("p", {}, each)), flip);
     byId("legend-beta").textContent = `this guide, ${betaText(now.beta)}`;
   }
 
@@ -51,11 +52,13 @@ const Cards = (() => {
       const { imagined, trueReturn, delusion, elbo } = now.of[kind];
       return [named(now, kind, text), ...[imagined, trueReturn, delusion, elbo].map(amount)];
     });
+    rows.push(["best policy", amount(now.best), amount(now.best), amount(0), "–"]);
     table(byId("scores-table"), ["", "imagined", "true return", "delusion", "ELBO"], rows);
     const exact = now.gamma < 1 ? " with survival freed as well" : "";
     byId("scores").querySelector(".note").textContent =
       `Returns in reward units; the delusion is the imagined minus the true return. The exact posterior${exact} ` +
-      `reaches log p(O) = ${amount(now.ledger.beta.logEvidence)} nats, which no ELBO exceeds.`;
+      `reaches log p(O) = ${amount(now.ledger.beta.logEvidence)} nats, which no ELBO exceeds. The best policy has the ` +
+      "highest expected true return of all: risk-neutral, exact, without a temperature.";
   }
 
   const place = (now) => `${Words.statePhrase(now.raw, now.state)}, step t = ${now.time}`;
@@ -152,6 +155,9 @@ const Cards = (() => {
       node: el("button", { type: "button", onclick: () => select(s) }, Words.stateLabel(raw, s)),
     }));
     byId("states").replaceChildren();
+    // Maps and episodes come first; without a map, the table of states comes after the returns.
+    if (raw.layout) byId("samples").before(byId("places"));
+    else byId("cards").append(byId("places"));
   }
 
   function places(now) {
@@ -161,7 +167,7 @@ const Cards = (() => {
     for (const { state, node } of now.stateButtons) node.setAttribute("aria-pressed", state === now.state);
     if (!raw.layout) {
       byId("maps-note").textContent =
-        `Values at step t = ${time}, and occupancy, the probability of being in the state. Choose a state to see its policy and dice.` +
+        `Values V at step t = ${time}, and occupancy, the probability of being in the state. Choose a state to see its policy and dice.` +
         (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
       const heads = GUIDES.flatMap(([kind, text]) => [named(now, kind, text), "occupancy"]);
       const rows = now.stateButtons.map(({ state, node }) => [
@@ -194,7 +200,7 @@ const Cards = (() => {
     const { raw, problem, count, seed } = now;
     const kinds = [
       ["beta", "in the believed dynamics", now.guides.beta],
-      ["true", "same policy in the true world", Solver.inTruth(problem, now.guides.beta)],
+      ["true", "in the true world", Solver.inTruth(problem, now.guides.beta)],
     ];
     const drawn = kinds.map(([, , guide]) => Solver.sample(problem, guide, count, seed));
     const visited = new Set(drawn.flat().flatMap(({ states }) => states));
@@ -218,12 +224,13 @@ const Cards = (() => {
       series: [
         { kind: "beta", points: of("imagined") },
         { kind: "true", points: of("trueReturn") },
+        { kind: "best", points: now.sweep.range.map((beta) => [beta, now.best]) },
       ],
       mark: now.beta,
       xs: now.sweep.range,
       xLabel: "optimism β",
       yLabel: "return",
-      label: `Imagined and true return by optimism, from ${now.sweep.range[0]} to ${now.sweep.range[1]}`,
+      label: `Imagined and true return by optimism, from ${now.sweep.range[0]} to ${now.sweep.range[1]}; the best policy earns ${amount(now.best)}`,
     });
   }
 

@@ -1,31 +1,35 @@
-/* Sliders with a number field: drag, type or use the arrow keys. */
+/* Sliders with a number field: drag, type or use the arrow keys. A number that is refused is said beside its field. */
 const Controls = (() => {
   const { el } = Draw;
 
-  /** A slider from low to high, and a number field within [least, most]. `change` is called with every new value. */
-  function slider({ id, label, low, high, step, value, logarithmic = false, least = low, most = high, integer = false, change }) {
+  /** A slider from low to high, and a number field within [least, most]; `change` is called with every new value. A
+      text that is refused leaves the value as it is, and the reason stays beside the field until the next good one. */
+  function slider(options) {
+    const { id, label, low, high, step, value, logarithmic = false, integer = false, change } = options;
     const toRange = (x) => (logarithmic ? Math.log10(x) : x);
     const fromRange = (x) => (logarithmic ? Number((10 ** x).toPrecision(3)) : x);
-    const grain = logarithmic ? 0.01 : step;
-    const range = el("input", { id, type: "range", min: toRange(low), max: toRange(high), step: grain });
+    const range = el("input", { id, type: "range", min: toRange(low), max: toRange(high), step: logarithmic ? 0.01 : step });
     const number = el("input", {
       id: `${id}-number`,
-      type: "number",
-      min: least === -Infinity ? null : least,
-      max: most === Infinity ? null : most,
-      step: integer ? 1 : "any",
+      type: "text",
+      autocomplete: "off",
       "aria-label": `${label}, as a number`,
-      inputmode: integer ? "numeric" : "decimal",
+      "aria-describedby": `${id}-fault`,
+      inputmode: integer ? "numeric" : "text",
     });
-    const node = el("div", { class: "slider" }, el("label", { for: id }, label), range, number);
+    const reason = el("p", { id: `${id}-fault`, class: "fault", role: "alert" });
+    const node = el("div", { class: "slider" }, el("label", { for: id }, label), range, number, reason);
     let current = value;
+
+    const written = (to) => String(Number(to.toPrecision(5)));
 
     function show(to) {
       current = to;
       range.value = toRange(to);
       range.setAttribute("aria-valuetext", String(to));
-      if (Number(number.value) !== to || number.value === "") number.value = Number(to.toPrecision(5));
+      if (Settings.parse(number.value, options).value !== to) number.value = written(to);
       number.removeAttribute("aria-invalid");
+      reason.textContent = "";
     }
 
     function take(to) {
@@ -35,12 +39,16 @@ const Controls = (() => {
 
     range.addEventListener("input", () => take(fromRange(Number(range.value))));
     number.addEventListener("input", () => {
-      const to = Number(number.value);
-      const fits = number.value !== "" && to >= least && to <= most && Number.isFinite(to);
-      if (fits && (!integer || Number.isInteger(to))) take(to);
-      else number.setAttribute("aria-invalid", "true");
+      const { value: to, fault } = Settings.parse(number.value, options);
+      if (!fault) return take(to);
+      number.setAttribute("aria-invalid", "true");
+      reason.textContent = `It ${fault}. ${written(current)} is kept.`;
     });
-    number.addEventListener("change", () => number.hasAttribute("aria-invalid") && ((number.value = ""), show(current)));
+    number.addEventListener("change", () => {
+      if (!number.hasAttribute("aria-invalid")) return;
+      number.value = written(current);
+      number.removeAttribute("aria-invalid");
+    });
     show(value);
     return { node, show };
   }

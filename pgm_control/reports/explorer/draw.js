@@ -1,5 +1,6 @@
 /* Elements, bars and small charts. All text is set as text, so that a name cannot be markup. */
 const Draw = (() => {
+  const TALLEST = 420; // pixels, of a chart of trajectories
   const SPACE = document.querySelector("svg").namespaceURI;
 
   function fill(node, attributes, children) {
@@ -130,7 +131,9 @@ const Draw = (() => {
     const longest = Math.max(...rows.map((each) => each.name.length));
     const left = Math.min(width * 0.4, 16 + 7.9 * longest);
     const cut = Math.floor((left - 12) / 7.9);
-    const [gap, top, bottom] = [26, 8, 38];
+    const gap = Math.min(26, Math.max(1, Math.floor(TALLEST / rows.length)));
+    const every = Math.ceil(14 / gap); // rows that have a name
+    const [top, bottom] = [8, 38];
     const height = top + gap * rows.length + bottom;
     const place = new Map(rows.map(({ state }, i) => [state, top + gap * (i + 0.5)]));
     const x = (t) => left + 8 + (t / Math.max(1, T)) * (width - left - 24);
@@ -138,6 +141,7 @@ const Draw = (() => {
     rows.forEach(({ name }, i) => {
       const middle = top + gap * (i + 0.5);
       const text = name.length > cut ? `${name.slice(0, Math.max(1, cut - 1))}…` : name;
+      if (i % every) return;
       root.append(
         svg("line", { class: "rule", x1: left, x2: width - 8, y1: middle, y2: middle }),
         svg("text", { x: left - 6, y: middle + 4, "text-anchor": "end" }, text),
@@ -149,7 +153,7 @@ const Draw = (() => {
     }
     root.append(svg("text", { x: (left + width) / 2, y: height - 5, "text-anchor": "middle" }, "step t"));
     paths.forEach((states, n) => {
-      const shift = paths.length > 1 ? (n / (paths.length - 1) - 0.5) * 14 : 0;
+      const shift = paths.length > 1 ? (n / (paths.length - 1) - 0.5) * 0.55 * gap : 0;
       const points = states.map((s, t) => `${x(t).toFixed(1)},${(place.get(s) + shift).toFixed(1)}`);
       root.append(svg("polyline", { class: `line thin ${kind}`, points: points.join(" ") }));
     });

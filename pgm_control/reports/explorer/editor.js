@@ -1,8 +1,10 @@
 /* The editor of a grid: its cells, their rewards, and the probability of slipping. */
 const Editor = (() => {
   const { el } = Draw;
-  const drawing = { map: [...Problems.DRAWN], brush: "H", slip: 0.2, step: -0.1, hole: -10, goal: 10 };
   const byId = (id) => document.getElementById(id);
+  const drawing = { ...Problems.DRAWN };
+  const sliders = {};
+  let brush = "H";
   let changed = () => {};
 
   /** The drawn grid as a problem. */
@@ -10,13 +12,21 @@ const Editor = (() => {
 
   function show() {
     Maps.editor(byId("editor-grid"), drawing.map, paint);
+    for (const { key } of Settings.OF_GRID) sliders[key].show(drawing[key]);
+    sliders.rows.show(drawing.map.length);
+    sliders.columns.show(drawing.map[0].length);
+  }
+
+  /** Replace the drawing; default: the one that is drawn at first. */
+  function draw(to = Problems.DRAWN) {
+    Object.assign(drawing, to);
+    show();
   }
 
   function paint(row, column) {
     const line = [...drawing.map[row]];
-    line[column] = drawing.brush;
-    drawing.map[row] = line.join("");
-    show();
+    line[column] = brush;
+    draw({ map: drawing.map.map((each, i) => (i === row ? line.join("") : each)) });
     byId("editor-grid").children[row * line.length + column].focus();
     changed();
   }
@@ -25,8 +35,7 @@ const Editor = (() => {
   function resize(rows, columns) {
     const sign = (row, column) => drawing.map[row]?.[column] ?? ".";
     const line = (row) => Array.from({ length: columns }, (_, column) => sign(row, column)).join("");
-    drawing.map = Array.from({ length: rows }, (_, row) => line(row));
-    show();
+    draw({ map: Array.from({ length: rows }, (_, row) => line(row)) });
     changed();
   }
 
@@ -34,29 +43,26 @@ const Editor = (() => {
   function build(then) {
     changed = then;
     for (const { sign, name } of Problems.KINDS) {
-      const onchange = () => (drawing.brush = sign);
-      const input = el("input", { type: "radio", name: "brush", value: sign, checked: sign === drawing.brush, onchange });
+      const onchange = () => (brush = sign);
+      const input = el("input", { type: "radio", name: "brush", value: sign, checked: sign === brush, onchange });
       byId("brushes").append(el("label", {}, input, ` ${name}`));
     }
-    const add = (options) => byId("editor-settings").append(Controls.slider(options).node);
-    const number = (id, label, low, high, step) => {
+    const add = (key, options) => {
+      sliders[key] = Controls.slider({ id: `grid-${key}`, ...options });
+      byId("editor-settings").append(sliders[key].node);
+    };
+    for (const field of Settings.OF_GRID) {
       const change = (value) => {
-        drawing[id] = value;
+        drawing[field.key] = value;
         changed();
       };
-      add({ id: `grid-${id}`, label, low, high, step, value: drawing[id], change });
-    };
-    number("slip", "probability of slipping sideways", 0, 1, 0.01);
-    number("step", "reward of a step", -2, 1, 0.1);
-    number("hole", "reward of a hole", -50, 0, 1);
-    number("goal", "reward of the goal", 0, 50, 1);
-    const size = { low: 1, high: 10, step: 1, integer: true };
-    const [rows, columns] = [drawing.map.length, drawing.map[0].length];
-    const change = (across) => (value) => (across ? resize(drawing.map.length, value) : resize(value, drawing.map[0].length));
-    add({ ...size, id: "grid-rows", label: "rows", value: rows, change: change(false) });
-    add({ ...size, id: "grid-columns", label: "columns", value: columns, change: change(true) });
+      add(field.key, { ...field, change });
+    }
+    const { map } = drawing;
+    add("rows", { ...Settings.SIZE, label: "rows", value: map.length, change: (to) => resize(to, drawing.map[0].length) });
+    add("columns", { ...Settings.SIZE, label: "columns", value: map[0].length, change: (to) => resize(drawing.map.length, to) });
     show();
   }
 
-  return { NAME: Problems.GRID, problem, build, drawing };
+  return { NAME: Problems.GRID, problem, build, draw, drawing };
 })();

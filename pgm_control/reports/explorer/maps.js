@@ -1,6 +1,7 @@
 /* Maps of grid problems: policies as arrows over the values, trajectories, and the grid of the editor. */
 const Maps = (() => {
   const { el, svg } = Draw;
+  const TALLEST = 200; // pixels, of a map of trajectories
   const MARKS = { S: "start", G: "goal", H: "hole", C: "cliff", "#": "wall" };
 
   /** Move the focus over rows of buttons by arrow keys; the Tab key stops at one of them only. */
@@ -75,7 +76,7 @@ const Maps = (() => {
   /** Trajectories over the cells. */
   function paths(node, raw, trajectories, kind, label) {
     const { rows, columns, cells, marks } = raw.layout;
-    const size = Math.max(18, Math.min(46, Math.floor((node.clientWidth || 320) / columns)));
+    const size = Math.max(18, Math.min(46, Math.floor((node.clientWidth || 320) / columns), Math.floor(TALLEST / rows)));
     const [width, height] = [columns * size, rows * size];
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
     const place = new Map(cells.map((s, i) => [s, i]));

@@ -1,5 +1,7 @@
 """Writing the explorer, one self-contained page, and opening it."""
 
+import base64
+import hashlib
 import html
 import json
 import re
@@ -19,9 +21,10 @@ MOST_BYTES = 300_000
 MOST_OUTCOMES = 1_000_000  # T · S · A · K: a few tenths of a second in a browser
 
 _SCRIPTS = (
-    *("solver.js", "problems.js", "words.js", "beliefs.js", "draw.js"),
-    *("maps.js", "controls.js", "cards.js", "editor.js", "app.js"),
+    *("solver.js", "best_policy.js", "problems.js", "settings.js", "link.js", "address.js", "words.js", "beliefs.js"),
+    *("draw.js", "maps.js", "controls.js", "cards.js", "editor.js", "app.js"),
 )
+_DRAWN = "a grid that you draw"  # the name in problems.js
 _REMEDY = (
     "Shorten its horizon by mdp.replace(horizon=…), take a smaller version of it, or stay in Python: "
     "infer(model, optimism) and ledger(model, guide) have no such limit."
@@ -76,11 +79,11 @@ def explorer_page(problem: str | TabularMDP | MarkovModel | None = None, name: s
     else:
         mdp = problem if isinstance(problem, TabularMDP) else _mdp_of(problem)
         _require_small(mdp)
-        known = {each["name"] for each in problems}
+        known = {_DRAWN, *(each["name"] for each in problems)}
         start = name if name not in known else f"{name} (yours)"
         model = None if isinstance(problem, TabularMDP) else problem
         problems.insert(0, problem_data(start, mdp, "A problem of your own.", model))
-    page = _filled({"start": start, "problems": problems})
+    page = _filled({"start": start, "largest": MOST_OUTCOMES, "problems": problems})
     if len(page.encode()) > MOST_BYTES:
         raise InvalidArgument(
             f"`problem` must fit into a page of {MOST_BYTES:,} bytes, but makes one of {len(page.encode()):,}. "
@@ -115,16 +118,25 @@ def _filled(data: dict[str, Any]) -> str:
     def text(file: str) -> str:
         return folder.joinpath(file).read_text(encoding="utf-8")
 
+    style = text("style.css")
+    script = "\n".join(['"use strict";', *map(text, _SCRIPTS)])
     parts = {
         "title": html.escape("The pgm-control explorer"),
-        "style": text("style.css"),
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
         "data": _json(data),
-        "script": "\n".join(text(file) for file in _SCRIPTS),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], text("page.html"))
 
 
+def _hash(text: str) -> str:
+    """Return the source by which a content security policy allows this text alone as a script or a style sheet."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
 def _json(data: dict[str, Any]) -> str:
     """Return JSON that cannot end the HTML element around it, even if a name contains special characters."""
-    plain = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    plain = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

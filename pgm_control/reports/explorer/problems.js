@@ -93,7 +93,8 @@ const Problems = (() => {
 
   const GRID = "a grid that you draw";
 
-  const DRAWN = ["......", ".####.", "S....G", "#HHHH#"];
+  /** The grid that is drawn at first. */
+  const DRAWN = { map: ["......", ".####.", "S....G", "#HHHH#"], slip: 0.2, step: -0.1, hole: -10, goal: 10 };
 
   /** The problem of a drawn map. A step slips to either side with probability slip / 2; holes and goals end it. */
   function grid({ map, slip, step, hole, goal }) {

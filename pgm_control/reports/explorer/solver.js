@@ -103,7 +103,7 @@ const Solver = (() => {
   /** The exact optimum of J_beta, by one backward sweep. `frees` is the beta of survival (default: 0, clamped). */
   function solve(problem, { beta, tau, T, gamma }, frees = 0) {
     const { S, A, F, first, p, logP, successor, reward, prior, logPrior } = problem;
-    const clamped = isMean(beta, tau);
+    const clamped = isMean(beta, tau) || F === S * A; // one outcome for each action: nothing can be tilted
     const q = new Float64Array(T * S * A);
     const v = new Float64Array((T + 1) * S);
     const logPolicy = new Float64Array(T * S * A);
@@ -116,7 +116,7 @@ const Solver = (() => {
       const ahead = survive(v.subarray((t + 1) * S, (t + 2) * S), gamma, tau, frees);
       for (let f = 0; f < F; f++) x[f] = reward[f] + ahead[successor[f]];
       for (let pair = 0; pair < S * A; pair++) {
-        here[pair] = equivalent(x, p, logP, first[pair], first[pair + 1], tau, beta);
+        here[pair] = equivalent(x, p, logP, first[pair], first[pair + 1], tau, clamped ? 0 : beta);
         if (!clamped) tilt(x, logP, first[pair], first[pair + 1], tau, beta, logDynamics, t * F);
       }
       for (let s = 0; s < S; s++) {
