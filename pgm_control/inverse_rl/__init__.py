@@ -4,9 +4,10 @@ from pgm_control.inverse_rl import Demonstrations, inverse
 """
 
 from .inverse import inverse as inverse
-from .inverse import Inverse as Inverse
-from .inverse import InverseStatus as InverseStatus
-from .inverse import InverseStep as InverseStep
+from .result import Inverse as Inverse
+from .result import InverseStatus as InverseStatus
+from .result import InverseStep as InverseStep
+from .optima import RunnerUp as RunnerUp
 from .demonstrations import Demonstrations as Demonstrations
 from .data import from_episodes as from_episodes
 from .data import to_episodes as to_episodes
@@ -43,6 +44,7 @@ __all__ = [
     "Inverse",
     "InverseStatus",
     "InverseStep",
+    "RunnerUp",
     "Demonstrations",
     "from_episodes",
     "to_episodes",

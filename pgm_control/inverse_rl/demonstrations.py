@@ -151,7 +151,7 @@ class Demonstrations:
             mdp: the problem; its horizon is that of the demonstrations.
             states: the state of each transition.
             actions: the action of each transition.
-            successors: the next state of each transition.
+            successors: the next state of each transition; −1 if it was not observed. Default: none was.
             times: the time of each transition, from 0.
 
         Raises:
@@ -167,6 +167,11 @@ class Demonstrations:
             )
         for name, each, size in (("states", s, mdp.num_states), ("actions", a, mdp.num_actions)):
             _require_known(f"`{name}`", each, size)
+        for i in np.flatnonzero((to < -1) | (to >= mdp.num_states)):
+            raise InvalidArgument(
+                f"`successors` must be numbers from 0 to {mdp.num_states - 1}, or -1 for a state that was not "
+                f"observed, but number {i} is {to[i]}."
+            )
         possible = _possible(mdp)
         for i in range(len(s)):
             if to[i] >= 0 and int(to[i]) not in possible[s[i], a[i]]:
@@ -193,7 +198,7 @@ class Demonstrations:
             Ends(*_counted(ends, 3, mdp)),
             float(number),
             is_timed=times is not None,
-            has_outcomes=successors is not None,
+            has_outcomes=bool((to >= 0).any()),
         )
 
     @classmethod

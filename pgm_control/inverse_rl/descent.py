@@ -17,6 +17,7 @@ _HISTORY = 50
 _TRIES = 30  # points along a line, at most
 _LOWER, _FLATTER = 1e-4, 0.9  # Wolfe's two conditions
 _ROUNDING = 1e-14
+_FIRST = 10.0  # the longest first step, in units
 
 Vector = Float[np.ndarray, " parameter"]
 Matrix = Float[np.ndarray, "parameter parameter"]
@@ -31,18 +32,20 @@ class Point(NamedTuple):
     slope: Vector
 
 
-def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iterator[Point]:
+def descend(function: Function, x: Vector, metric: Matrix | None = None, unit: Vector | None = None) -> Iterator[Point]:
     """Yield the points of L-BFGS, each lower than the one before; end when no step decreases the function.
 
     A step takes one evaluation of the function and its gradient if the first step length is accepted. Nothing is
-    evaluated twice.
+    evaluated twice. No step is longer than 10 units and the way from the start: where the function levels off towards
+    infinity, a longer one would lose the digits of the coordinates that have an optimum.
 
     Args:
         function: returns the value and the gradient at a point; a value that is not finite counts as too high.
         x: the start, which is the first point.
         metric: an approximation of the inverse Hessian, up to a factor, if one is known.
+        unit: the unit of each coordinate; default: 1.
     """
-    here = Point(x, *function(x))
+    here, unit = Point(x, *function(x)), np.ones(len(x)) if unit is None else unit
     yield here
     history = CurvatureHistory(len(x), metric)
     while True:
@@ -52,7 +55,8 @@ def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iter
             if history.count or metric is not None
             else min(1.0, 10.0 / max(float(np.abs(here.slope).sum()), 1e-300))
         )
-        there = _along(function, here, direction, length)
+        longest = (_FIRST + distance(here.x - x, unit)) / max(distance(direction, unit), 1e-300)
+        there = _along(function, here, direction, min(length, longest), longest)
         if there is not None:
             history.update(there.x - here.x, there.slope - here.slope)
             here = there
@@ -61,6 +65,11 @@ def descend(function: Function, x: Vector, metric: Matrix | None = None) -> Iter
             history.forget()  # the estimated curvature may be wrong: try once more along the gradient
         else:
             return
+
+
+def distance(move: Vector, unit: Vector) -> float:
+    """Return the largest change of a coordinate, in its unit."""
+    return float(np.abs(move / unit).max())
 
 
 def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]:
@@ -128,30 +137,30 @@ class CurvatureHistory:
         return slope if self._metric is None else self._metric @ slope
 
 
-def _along(function: Function, here: Point, direction: Vector, length: float) -> Point | None:
+def _along(function: Function, here: Point, direction: Vector, length: float, longest: float) -> Point | None:
     """Return a point on the line that fulfils both Wolfe conditions, else the lowest point found, else None.
 
-    None means that no point on the line is lower than the start.
+    None means that no point on the line is lower than the start. At the longest step the first condition suffices.
     """
     steepness = float(here.slope @ direction)
     if not steepness < 0:
         return None
-    low, high, best = (0.0, here.value, steepness), None, None
+    low, high, best, noise = (0.0, here.value, steepness), None, None, _ROUNDING * abs(here.value)
     for _ in range(_TRIES):
         x = here.x + length * direction
         there = Point(x, *function(x))
         tilt = float(there.slope @ direction)
-        within_rounding = there.value <= here.value + _ROUNDING * abs(here.value) and abs(tilt) < -steepness
+        within_rounding = there.value <= here.value + noise and abs(tilt) < -steepness
         lower = there.value <= here.value + _LOWER * length * steepness or within_rounding
-        if lower and abs(tilt) <= -_FLATTER * steepness:
+        if lower and (abs(tilt) <= -_FLATTER * steepness or (length >= longest and tilt < 0)):
             return there
         if lower and there.value < here.value and (best is None or there.value < best.value):
             best = there
-        if not lower or there.value > low[1] or tilt > 0:
+        if not lower or there.value > low[1] + noise or tilt > 0:
             high = (length, there.value, tilt)
         else:
             low = (length, there.value, tilt)
-        length = 4.0 * length if high is None else _between(low, high)
+        length = min(4.0 * length, longest) if high is None else _between(low, high)
     return best
 
 

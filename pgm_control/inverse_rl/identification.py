@@ -8,7 +8,7 @@ Sources:
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,18 +18,22 @@ from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
-from .inverse import Inverse
 from .laplace import second_derivatives
 from .objective import RewardFunction
+from .optima import TIE
+from .rewards import RewardModel
 
 _SCALED = 1.1  # any factor but 1
 _SHOWN = 8
+_AT_ONCE = 4_000_000  # values in memory at a time
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Identification:
     r"""Directions of ψ along which the behaviour of the demonstrator does not change. Printing it prints sentences.
+
+    The result is local: a reward far away may explain the demonstrations as well, see `Inverse.runners_up`.
 
     The first five groups are known before any demonstration is given: they follow by exact linear algebra from the
     states that can be reached. Each row is a direction. No direction is in two groups, and all rows are orthonormal.
@@ -42,7 +46,8 @@ class Identification:
         constant: adds the same number to every reward.
         shaping: adds $\gamma \phi(s') - \phi(s)$, and $-\phi$ to the last reward, if there is one.
         action_independent: adds rewards that do not depend on the actions and are in none of the groups above.
-        unobserved: further directions in which the likelihood of these demonstrations is flat.
+        unobserved: further directions in which the likelihood of these demonstrations is flat near ψ: a change of the
+            rewards by one temperature changes it by less than 1e-9 nats.
         information: the negative Hessian of the log-likelihood, in nats, with the reward linearised.
         scale_trades: whether a larger reward with a larger temperature explains the demonstrations equally well.
         optimism_deviation: the standard deviation of β by the likelihood alone, if all else is fitted; infinite if the
@@ -80,7 +85,8 @@ class Identification:
         """Sentences that say what is not identified."""
         num_identified = len(self.names) - len(self.free_directions)
         lines = [
-            f"{num_identified} of {len(self.names)} directions of the reward are identified by the demonstrations."
+            f"{num_identified} of {len(self.names)} directions of the reward are identified by the demonstrations, "
+            "near these parameters."
         ]
         groups = (
             (self.unreachable, "belong to outcomes or states that cannot be reached"),
@@ -118,15 +124,41 @@ class Identification:
         return ", ".join(chosen[:_SHOWN]) + (", …" if len(chosen) > _SHOWN else "")
 
 
-def identification(found: Inverse) -> Identification:
+@runtime_checkable
+class LearnedReward(Protocol):
+    """A reward with the demonstrations behind it, such as `Inverse`."""
+
+    @property
+    def reward(self) -> RewardModel:
+        """The learned reward."""
+        ...
+
+    @property
+    def given_model(self) -> MarkovModel:
+        """The model with which it was learned."""
+        ...
+
+    @property
+    def demonstrator(self) -> Demonstrator:
+        """The model of the demonstrator."""
+        ...
+
+    @property
+    def demonstrations(self) -> Demonstrations:
+        """The demonstrations."""
+        ...
+
+
+def identification(found: LearnedReward) -> Identification:
     """Return what the demonstrations behind a learned reward do not identify about it.
 
     References:
         [ng1999], [cao2021]
     """
-    function = RewardFunction(found.reward, found.model.mdp)
+    model = found.given_model
+    function = RewardFunction(found.reward, model.mdp)
     return identified(
-        found.model, found.demonstrations, function, function.start, found.demonstrator, found.model.temperature
+        model, found.demonstrations, function, function.start, found.demonstrator, float(model.temperature)
     )
 
 
@@ -144,23 +176,31 @@ def identified(
     by_psi, last_by_psi = slopes
 
     def log_likelihood(z: Tensor) -> Tensor:
-        """Return the log-likelihood as a function of a step from ψ, with the reward linearised, and of β."""
-        step = z[: len(psi)]
-        actor = replace(demonstrator, optimism=z[-1]) if isinstance(demonstrator, DialDemonstrator) else demonstrator
-        end = last + last_by_psi @ step if bool(last_by_psi.any()) else last
-        return actor.log_likelihood(model, demonstrations, reward + by_psi @ step, end, tau)
+        """Return the log-likelihood of steps from ψ, with the reward linearised, and of β."""
+        step = z[..., : len(psi)]
+        actor = (
+            replace(demonstrator, optimism=z[..., -1]) if isinstance(demonstrator, DialDemonstrator) else demonstrator
+        )
+        end = last + step @ last_by_psi.mT if bool(last_by_psi.any()) else last
+        table = reward + torch.einsum("sakp,...p->...sak", by_psi, step)
+        return actor.log_likelihood(model, demonstrations, table, end, tau)
 
     z = torch.zeros_like(psi)
     if isinstance(demonstrator, DialDemonstrator):
         z = torch.cat([z, torch.as_tensor(demonstrator.optimism).detach().to(psi).reshape(1)])
-    information = -second_derivatives(log_likelihood, z)
+    mdp = model.mdp
+    at_once = max(1, _AT_ONCE // (mdp.horizon * mdp.probability.numel()))
+    information = -second_derivatives(log_likelihood, z, at_once)
     of_psi = information[: len(psi), : len(psi)]
     small = torch.finfo(psi.dtype).eps ** 0.6  # smaller differences in likelihood and information are rounding
     rounding = small * float(demonstrations.moves.weight.sum())
 
     kinds = _flat_for_all(model, demonstrations, by_psi, last_by_psi, demonstrator)
     sizes, vectors = torch.linalg.eigh(of_psi)
-    kinds.append(vectors[:, sizes.abs() <= small * sizes.abs().sum()])
+    paid = [(each @ vectors).abs().flatten(0, -2).amax(0) for each in (by_psi, last_by_psi)]
+    reach = tau / torch.maximum(*paid).clamp_min(torch.finfo(psi.dtype).tiny)  # no reward changes by more than τ
+    is_flat = (sizes.abs() <= small * sizes.abs().sum()) | (0.5 * sizes.abs() * reach.square() <= TIE)
+    kinds.append(vectors[:, is_flat])
     groups = [psi.new_zeros(len(psi), 0)]
     for kind in kinds:
         basis = torch.cat(groups, 1)

@@ -11,9 +11,7 @@ Sources:
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,111 +19,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..models import TabularModel
-from ..runtime.arguments import positive, whole
+from ..runtime.arguments import positive, whole, whole_or_none
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
-from ..runtime.status import Status
-from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel, require_model
 from .demonstrations import Demonstrations
-from .demonstrators import NAMED, Behaviour, Demonstrator
-from .descent import Point, adam, descend
-from .objective import Objective, tables
+from .demonstrators import NAMED, Demonstrator
+from .descent import Point, Vector, adam, descend
+from .objective import Objective
+from .optima import RunnerUp, settled, starts, tie
+from .result import Inverse, InverseStatus, InverseStep
 from .rewards import LinearReward, RewardModel, TabularReward
-
-
-class InverseStatus(Status):
-    """How `inverse`, or `inverse_in_simulator`, ended."""
-
-    converged = "The gradient vanished: the reward is at a stationary point of the objective."
-    no_progress = "No step along the gradient improved the objective any further; rounding is the limit."
-    out_of_steps = (
-        "`num_steps` was reached before the gradient vanished. Continue with inverse(…, reward=the same), whose "
-        "parameters are kept. If the reward keeps growing, the demonstrations never do what it penalises: "
-        "give a `prior`."
-    )
-    stopped = "A callback asked to stop."
-    interrupted = "Interrupted by Ctrl-C. Nothing is lost: the reward has its best parameters so far."
-    not_finite = "The likelihood became nan or infinite; the reward has its best parameters so far. Give a `prior`."
-
-
-class InverseStep(NamedTuple):
-    """The argument of a callback after each step."""
-
-    step: int
-    log_likelihood: float
-    """Of the demonstrations, in nats, without the prior."""
-    gradient: float
-    """The largest derivative of the objective by a parameter, per demonstration."""
-    reward: RewardModel
-
-    __repr__ = one_line
-
 
 InverseCallback = Callable[[InverseStep], bool | None]
 
-
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class Inverse:
-    """A reward learned from demonstrations, with measures of how well it explains them.
-
-    Attributes:
-        reward: the reward that was passed in, now fitted.
-        given_model: the model that was passed in.
-        demonstrator: the model of the demonstrator.
-        demonstrations: the demonstrations.
-        log_likelihood: of the demonstrations, in nats, as the demonstrator defines it.
-        log_prior: of the parameters, in nats; 0 without a prior.
-        gradient: the largest derivative of the objective by a parameter, per demonstration.
-        occupancy_error: the largest difference between the observed and predicted visits of a state, per demonstration.
-        objective_history: the log-likelihood and log-prior together after every step, in nats.
-        status: how the search ended; `status.message` explains it.
-        seconds: the time that it took.
-    """
-
-    reward: RewardModel
-    given_model: MarkovModel
-    demonstrator: Demonstrator
-    demonstrations: Demonstrations
-    log_likelihood: float
-    log_prior: float
-    gradient: float
-    occupancy_error: float
-    objective_history: Float[Tensor, " step"]
-    status: InverseStatus
-    seconds: float
-
-    @property
-    def table(self) -> Float[Tensor, "state action outcome"]:
-        """The reward of every outcome, in reward units."""
-        return self.reward().detach()
-
-    @cached_property
-    def model(self) -> MarkovModel:
-        """The model with the learned reward, to be solved by `infer`."""
-        given = self.given_model
-        with torch.no_grad():
-            table, last = tables(self.reward, given.mdp)
-        paid = torch.where(given.mdp.probability > 0, table, 0.0)
-        mdp = replace(given.mdp, reward=paid, final_reward=last if self.reward.pays_last else None)
-        return TabularModel(mdp, given.temperature, given.action_prior)
-
-    @property
-    def behaviour(self) -> Behaviour:
-        """The predicted behaviour of the demonstrator under the learned reward."""
-        with torch.no_grad():
-            reward, last = tables(self.reward, self.given_model.mdp)
-            return self.demonstrator.behaviour(self.given_model, reward, last, self.given_model.temperature)
-
-    def __repr__(self) -> str:
-        """The measures and the message."""
-        return (
-            f"Inverse(log-likelihood {self.log_likelihood:.6f} nats of {self.demonstrations.number:g} demonstrations, "
-            f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, "
-            f"{len(self.objective_history) - 1} steps, {self.seconds:.2f} s. {self.status.message})"
-        )
+_STARTS = 8  # searches, if the likelihood may have several optima
 
 
 def inverse(
@@ -137,6 +45,7 @@ def inverse(
     prior: float | None = None,
     method: str = "lbfgs",
     num_steps: int = 500,
+    num_starts: int | None = None,
     learning_rate: float = 0.05,
     tolerance: float = 1e-6,
     progress: Progress = silent,
@@ -151,6 +60,10 @@ def inverse(
     less simple gradient. All expectations are exact. The reward is found up to the directions that no behaviour
     identifies: see `identification`.
 
+    A likelihood that is not concave may have several optima. The search is then repeated from other starts, the same at
+    every call, and the best optimum is kept. Of optima that tie within 1e-9 nats the result is the one nearest to the
+    parameters of `reward`; the others are `runners_up`. There may be optima that no search found.
+
     Args:
         model: the problem with its temperature and action prior; its rewards are ignored.
         demonstrations: demonstrations of the same problem.
@@ -161,7 +74,8 @@ def inverse(
         prior: σ, standard deviation of a Gaussian prior of mean 0 on every parameter; default: no prior.
         method: "lbfgs" with a line search, which needs at most a hundred steps if the likelihood is concave; or
             "adam", for networks.
-        num_steps: the largest number of steps.
+        num_steps: the largest number of steps, of all searches together.
+        num_starts: the largest number of searches; default: 1 if the likelihood is certainly concave, else 8.
         learning_rate: the learning rate of Adam.
         tolerance: the search ends when no derivative per demonstration is larger; for a reward of states the
             derivatives are visits divided by τ.
@@ -179,38 +93,98 @@ def inverse(
     made = chosen_reward(model, reward)
     actor = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
-    _check(prior, method, num_steps, tolerance, learning_rate)
+    _check(prior, method, num_steps, num_starts, tolerance, learning_rate)
+    objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
+    start, metric, unit = objective.start, objective.metric(), objective.unit()
     # The point where the search starts is step 0.
     loop = Loop(InverseStatus.out_of_steps, limit=num_steps, begin=-1, progress=progress, callbacks=callbacks)
-    objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
-    start = objective.start
-    if method == "lbfgs":
-        points = descend(objective, start, objective.metric())
-    else:
-        points = adam(objective, start, learning_rate)
-    best, gradient, trace = Point(start, math.inf, start), math.inf, []
-    with loop:
+
+    def search(x: Vector) -> _Search:
+        """Return the lowest point of a search, and how it ended by itself; None if the loop ended it."""
+        points = descend(objective, x, metric, unit) if method == "lbfgs" else adam(objective, x, learning_rate)
+        best, trace = Point(x, math.inf, np.full(len(x), math.inf)), []
         for step, point in zip(loop, points, strict=False):
             slope = float(np.abs(point.slope).max())
             if not (math.isfinite(point.value) and math.isfinite(slope)):
-                loop.end(InverseStatus.not_finite)
-                break
+                return _Search(best, trace, InverseStatus.not_finite)
             trace.append(-number * point.value)
-            if point.value < best.value:
-                best, gradient = point, slope
+            best = min(best, point, key=lambda each: each.value)
             if callbacks:
                 objective.assign(point.x)  # the last evaluation may have been at another point
             likelihood = trace[-1] - objective.log_prior(point.x)
-            ending = InverseStatus.converged if slope <= tolerance else None
             metrics = {"log_likelihood": likelihood, "gradient": slope}
-            loop.report(metrics, InverseStep(step, likelihood, slope, made), ending)
-        if not loop.over:  # no further points
-            loop.end(InverseStatus.no_progress)
-    objective.assign(best.x)
-    of_prior, error = objective.log_prior(best.x), objective.occupancy_error(best.x)
-    numbers = -number * best.value - of_prior, of_prior, gradient, error
-    kept = torch.tensor(trace, dtype=torch.float64)
-    return Inverse(made, model, actor, demonstrations, *numbers, kept, loop.status, loop.seconds)
+            loop.report(metrics, InverseStep(step, likelihood, slope, made))
+            if slope <= tolerance and loop.status is InverseStatus.out_of_steps:
+                return _Search(best, trace, InverseStatus.converged)
+            if loop.over:
+                return _Search(best, trace, None)
+        return _Search(best, trace, InverseStatus.no_progress)  # no further points
+
+    with loop:
+        searches = [search(start)]
+        wanted = num_starts or (1 if objective.is_concave else _STARTS)
+        planned = wanted
+        if wanted > 1 and not loop.over:
+            more = starts(objective, start, searches[0].best.x, unit, wanted - 1)
+            planned = 1 + len(more)
+            while len(searches) < planned and not loop.over:
+                searches.append(search(more[len(searches) - 1]))
+        chosen = min(searches, key=lambda each: each.best.value)
+        ended = [each for each in searches if each.is_stationary]
+        result, others, far = chosen.best, (), None
+        uncut = loop.status is InverseStatus.out_of_steps  # neither a callback nor Ctrl-C
+        if uncut and chosen.is_stationary and (prior is None or len(ended) > 1):
+            tied = tie(number * result.value) / number
+            ends = [each.best for each in ended]
+            i, result, others, far = settled(
+                objective, ends, start, tolerance, tied, metric, unit, may_diverge=prior is None
+            )
+            chosen = ended[i]
+    all_ended = len(searches) == planned and None not in [each.status for each in searches]
+    status = loop.status
+    if uncut and all_ended and chosen.status is not None:
+        status = chosen.status if far is None else InverseStatus.unbounded
+    objective.assign(result.x)
+    of_prior, error = objective.log_prior(result.x), objective.occupancy_error(result.x)
+    runners_up = tuple(
+        RunnerUp(
+            _parameters(made, each.x),
+            -number * each.value - objective.log_prior(each.x),
+            number * (result.value - each.value),
+        )
+        for each in others
+    )
+    return Inverse(
+        made,
+        model,
+        actor,
+        demonstrations,
+        log_likelihood=-number * result.value - of_prior,
+        log_prior=of_prior,
+        gradient=float(np.abs(result.slope).max()),
+        occupancy_error=error,
+        objective_history=torch.tensor(chosen.trace, dtype=torch.float64),
+        num_starts=len(searches),
+        runners_up=runners_up,
+        direction=None if far is None else _parameters(made, (far.x - result.x) / np.abs(far.x - result.x).max()),
+        status=status,
+        seconds=loop.seconds,
+    )
+
+
+class _Search(NamedTuple):
+    best: Point
+    trace: list[float]
+    status: InverseStatus | None
+    """How the search ended by itself; None if a callback, Ctrl-C or the number of steps ended it."""
+
+    @property
+    def is_stationary(self) -> bool:
+        return self.status in (InverseStatus.converged, InverseStatus.no_progress)
+
+
+def _parameters(reward: RewardModel, x: Vector) -> Float[Tensor, " parameter"]:
+    return torch.from_numpy(x.copy()).to(next(reward.parameters()))
 
 
 def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
@@ -272,11 +246,12 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
         )
 
 
-def _check(prior: Any, method: Any, num_steps: Any, tolerance: Any, learning_rate: Any) -> None:
+def _check(prior: Any, method: Any, num_steps: Any, num_starts: Any, tolerance: Any, learning_rate: Any) -> None:
     if prior is not None:
         positive("prior", prior, "standard deviation, or None for none")
     if method not in ("lbfgs", "adam"):
         raise InvalidArgument(f'`method` must be "lbfgs" or "adam", but is {method!r}.')
     whole("num_steps", num_steps, 0)
+    whole_or_none("num_starts", num_starts)
     positive("tolerance", tolerance)
     positive("learning_rate", learning_rate)

@@ -8,7 +8,7 @@ Sources:
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -96,8 +96,17 @@ def standard(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> La
 
 
 def second_derivatives(
-    of: Callable[[Tensor], Tensor], at: Float[Tensor, " coordinate"]
+    of: LogDensity, at: Float[Tensor, " coordinate"], at_once: int = 1000
 ) -> Float[Tensor, "coordinate coordinate"]:
-    """Return the Hessian of a scalar function of one vector."""
-    found: Any = torch.autograd.functional.hessian(of, at)
+    """Return the Hessian of a function that takes a batch of vectors, with `at_once` rows in memory at a time."""
+    rows = []
+    for ways in torch.eye(len(at)).to(at).split(at_once):
+        points = at.detach().expand(len(ways), -1).clone().requires_grad_()
+        (slopes,) = torch.autograd.grad(of(points).sum(), points, create_graph=True)
+        # A function that is linear in all coordinates has no second derivative in the graph.
+        along = (slopes * ways).sum()
+        rows.append(
+            torch.autograd.grad(along, points, materialize_grads=True)[0] if along.requires_grad else 0.0 * ways
+        )
+    found = torch.cat([*rows, at.new_zeros(0, len(at))])
     return (found + found.T) / 2

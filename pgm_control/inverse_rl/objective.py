@@ -12,8 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import MarkovModel
+from .concavity import is_concave
 from .demonstrations import Demonstrations
 from .demonstrators import Behaviour, Demonstrator
 from .descent import Matrix, Vector
@@ -23,6 +25,7 @@ from .rewards import RewardModel
 _MOST_FEATURES = 300  # a matrix of their products is inverted once
 _LEAST = 1e-2  # of the mean count, for places that were never visited
 _ALIKE = 1e-8  # added to the correlations, so that features may be collinear
+_NUDGE = 1e-4  # of a parameter, to see how much the rewards change
 
 
 @final
@@ -46,6 +49,8 @@ class Objective:
     ) -> None:
         """Prepare everything that does not depend on the parameters."""
         self.parameters = [each for each in reward.parameters() if each.requires_grad]
+        if not any(each.numel() for each in self.parameters):
+            raise InvalidArgument("`reward` must have parameters that can be learned, but has none.")
         self._model, self._reward, self._demonstrator, self._demonstrations = (
             model,
             reward,
@@ -67,9 +72,7 @@ class Objective:
         return -(likelihood + self.log_prior(x)) / self._number, slope * (-1.0 / self._number)
 
     def _through_torch(self, x: Vector) -> tuple[float, Vector]:
-        self.assign(x)
-        with torch.no_grad():
-            table, last = tables(self._reward, self._model.mdp)
+        table, last = self._tables_at(x)
         if self._direct is None:
             pays_last = self._reward.last() is not None
             found = by_autograd(self._demonstrator, self._model, self._demonstrations, table, last, pays_last)
@@ -96,6 +99,33 @@ class Objective:
         """Return the log-density of the prior, in nats; 0 without a prior."""
         return 0.0 if self._prior is None else _log_density(float(x @ x), len(x), self._prior)
 
+    @property
+    def is_concave(self) -> bool:
+        """Whether the log-likelihood is certainly concave in the parameters."""
+        return is_concave(self._demonstrator, self._model, self._demonstrations, self._linear)
+
+    def unit(self) -> Vector:
+        """Return the change of each parameter by which the largest change of a reward is one temperature.
+
+        For a reward that is not linear, all parameters have one unit, measured along a random direction.
+        """
+        tau, x = float(self._model.temperature), self.start
+        if self._linear is None:
+            move = np.random.default_rng(0).standard_normal(len(x)) * _NUDGE
+            before = self._tables_at(x)[0].clone()
+            changed = float((self._tables_at(x + move)[0] - before).abs().max()) / _NUDGE
+            self.assign(x)
+            return np.full(len(x), tau / changed if changed > 0 else 1.0)
+        if self._linear.features is None:
+            return np.full(len(x), tau)
+        sizes = np.abs(self._linear.features).max(0)
+        return tau / np.where(sizes > 0, sizes, 1.0)
+
+    def _tables_at(self, x: Vector) -> tuple[Tensor, Tensor]:
+        self.assign(x)
+        with torch.no_grad():
+            return tables(self._reward, self._model.mdp)
+
     def metric(self) -> Matrix | None:
         r"""Return an approximate inverse Hessian, $(F^\top N F / \tau^2 + 1 / \sigma^2)^{-1}$ per demonstration.
 
@@ -120,9 +150,8 @@ class Objective:
     def occupancy_error(self, x: Vector) -> float:
         """Return the largest difference between the observed and predicted visits of a state, per demonstration."""
         if self._direct is None or self._linear is None:
-            self.assign(x)
+            table, last = self._tables_at(x)
             with torch.no_grad():
-                table, last = tables(self._reward, self._model.mdp)
                 behaviour = self._demonstrator.behaviour(self._model, table, last, self._model.temperature)
             predicted = predicted_visits(behaviour, self._demonstrations).numpy(force=True)
         else:

@@ -31,8 +31,8 @@ from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..runtime.randomness import integer_of, seeded
 from ..text.one_line import one_line
-from .inverse import InverseStatus
 from .objective import log_prior
+from .result import InverseStatus
 
 
 class Recording(NamedTuple):

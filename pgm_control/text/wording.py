@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 _A_MILLIONTH = 1e-6
@@ -75,6 +76,12 @@ def state_label(mdp: HasNames, state: int) -> str:
 def action_label(mdp: HasNames, action: int) -> str:
     """The name of an action, for use without a noun: `pick up`, `action 2`."""
     return _alone("action", mdp.action_name(action))
+
+
+def listed(parts: Sequence[str], most: int = 8) -> str:
+    """The parts with commas; from the ninth on only their number is given."""
+    left = len(parts) - most
+    return ", ".join(parts[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 def _alone(kind: str, name: str) -> str:

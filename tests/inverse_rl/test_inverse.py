@@ -641,5 +641,5 @@ def test_a_custom_reward_model_can_be_learned():
 
     mdp = corridor()
     found = inverse(TabularModel(mdp), Demonstrations.from_trajectories(mdp, [[0, 1, 2, 2]], [[1, 1, 0]]), Slope())
-    assert found.status is InverseStatus.converged
+    assert found.status is InverseStatus.unbounded  # the one demonstration always does what pays most
     assert float(found.table[1, 0, 0]) > 0

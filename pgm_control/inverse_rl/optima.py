@@ -1,0 +1,152 @@
+"""Several optima of one function: where to start, which ends are one optimum, and which optima lie at infinity."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from ..text.one_line import one_line
+from .descent import Function, Matrix, Point, Vector, descend, distance
+
+TIE = 1e-9  # nats
+_ROUNDING = 1e-13  # of a log-likelihood
+_SAMPLED = 128  # points on all lines together
+_LINES = 4
+_NEAREST, _FARTHEST = 2.0**-6, 2.0**10  # distances from the start along a line, in units
+_BETWEEN = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, 34)[1:-1])  # shares of a segment, denser towards its ends
+_FINER, _STEPS = 1e-4, 60  # the tolerance of a refined optimum, relative to that of the search, and its most steps
+_MOVED, _FAR, _LEFT = 1e-2, 1e3, 0.5  # units, units, and the share of the way that is left
+
+
+class RunnerUp(NamedTuple):
+    """Another optimum, which explains the demonstrations nearly or equally well."""
+
+    parameters: Float[Tensor, " parameter"]
+    log_likelihood: float
+    """Of the demonstrations, in nats."""
+    difference: float
+    """The log-likelihood, with the log-prior if there is one, minus that of the result, in nats. 0 is a tie."""
+
+    __repr__ = one_line
+
+
+class Optima(NamedTuple):
+    """The optima behind the ends of several searches."""
+
+    chosen: int
+    """The number of the search whose end is the result."""
+    result: Point
+    others: tuple[Point, ...]
+    """The other optima, the lowest first."""
+    far: Point | None
+    """A point far away that is as low as the result, if the optimum is at infinity."""
+
+
+def starts(function: Function, x: Vector, optimum: Vector, unit: Vector, number: int) -> list[Vector]:
+    """Return points from which to search for other optima, the lowest first.
+
+    The function is sampled on at most four orthogonal lines through x, at distances that grow by a constant factor. The
+    first line leads to the optimum that is known, the others have random directions, the same at every call. The
+    points are the local minima of these samples.
+    """
+    size = min(_LINES, len(x))
+    directions = np.random.default_rng(0).standard_normal((len(x), size))
+    way = (optimum - x) / unit
+    if way.any():
+        directions[:, 0] = way
+    directions = np.linalg.qr(directions)[0]
+    half = _SAMPLED // (2 * size)
+    reach = np.geomspace(_NEAREST, _FARTHEST, half)
+    reach = np.concatenate([-reach[::-1], [0.0], reach])
+    found = []
+    for direction in directions.T:
+        points = [x + each * unit * direction / np.abs(direction).max() for each in reach]
+        values = np.array([function(each)[0] for each in points])
+        values = np.where(np.isfinite(values), values, np.inf)
+        around = np.concatenate([[np.inf], values, [np.inf]])
+        lowest = (values < np.inf) & (values <= around[:-2]) & (values <= around[2:])
+        found += [(values[i], points[i]) for i in np.flatnonzero(lowest) if i != half]
+    return [point for _, point in sorted(found, key=lambda each: each[0])[:number]]
+
+
+def refined(function: Function, point: Point, tolerance: float, metric: Matrix | None, unit: Vector) -> Point:
+    """Return the point that further steps reach, with a smaller gradient by a factor of 10⁴ if rounding allows it."""
+    return _lowest(descend(function, point.x, metric, unit), tolerance * _FINER)
+
+
+def _lowest(points: Iterable[Point], tolerance: float) -> Point:
+    """Return the point with the smallest gradient among the lowest, which rounding does not tell apart."""
+    found: list[Point] = []
+    for each in islice(points, _STEPS):
+        found.append(each)
+        if np.abs(each.slope).max() <= tolerance:
+            break
+    least = min(each.value for each in found)
+    lowest = [each for each in found if each.value <= least + _ROUNDING * abs(least)]
+    return min(lowest, key=lambda each: float(np.abs(each.slope).max()))
+
+
+def tie(value: float) -> float:
+    """Return the difference below which two log-likelihoods are a tie, in nats: 10⁻⁹, or their rounding error."""
+    return max(TIE, _ROUNDING * abs(value))
+
+
+def are_apart(function: Function, one: Point, other: Point, tolerance: float) -> bool:
+    """Whether the function is higher somewhere between two points than at both: they are then two optima."""
+    barrier = max(one.value, other.value) + tolerance
+    return any(function(one.x + share * (other.x - one.x))[0] > barrier for share in _BETWEEN)
+
+
+def beyond(
+    function: Function, before: Point, point: Point, tolerance: float, metric: Matrix | None, unit: Vector, tied: float
+) -> Point | None:
+    """Return a point 1000 units away that is as low, if the optimum is at infinity; None if it is not.
+
+    `point` is `before`, refined. At an optimum the refinement moves it by almost nothing. If the function only levels
+    off, it moves on; it is then continued far along the same direction, where the coordinates that do have an optimum
+    are fitted again. Nothing is higher far away if the function never rises.
+    """
+    moved = point.x - before.x
+    length = distance(moved, unit)
+    if length < _MOVED:
+        return None
+    far = point.x + moved * (_FAR / length)
+    end = _lowest(descend(function, far, metric, unit), tolerance * _FINER)
+    is_there = distance(end.x - point.x, unit) >= _LEFT * _FAR
+    return end if is_there and end.value <= point.value + tied else None
+
+
+def settled(
+    function: Function,
+    ends: Sequence[Point],
+    start: Vector,
+    tolerance: float,
+    tied: float,
+    metric: Matrix | None,
+    unit: Vector,
+    may_diverge: bool,
+) -> Optima:
+    """Return the optima that these ends of searches approach.
+
+    The result is the lowest one, or of those that tie with it the nearest to the start. Ends without a barrier between
+    them are one optimum.
+    """
+    fine = [refined(function, each, tolerance, metric, unit) for each in ends]
+    near = sorted(range(len(fine)), key=lambda i: float(np.linalg.norm(fine[i].x - start)))
+    least = min(each.value for each in fine)
+    lowest = next(each for each in fine if each.value == least)
+    chosen, far = next(i for i in near if fine[i].value <= least + tied), None
+    for i in near if may_diverge else ():
+        end = beyond(function, ends[i], fine[i], tolerance, metric, unit, tied)
+        if end is not None and (end.value <= least + tied or not are_apart(function, lowest, fine[i], tied)):
+            chosen, far = i, end
+            break
+    found = [fine[chosen]]
+    for each in sorted(fine, key=lambda each: each.value):
+        if all(are_apart(function, one, each, tied) for one in found):
+            found.append(each)
+    others = found[1:] if far is None else [far, *found[1:]]
+    return Optima(chosen, found[0], tuple(others), far)
