@@ -29,13 +29,13 @@ class Evaluation:
             the final reward.
         imagined_return: the same under the guide's own start and dynamics, in reward units.
         policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
-        elbo: the guide's ELBO, in nats.
+        elbo: the guide's ELBO, in nats; None at temperature 0, where rewards have no nats.
     """
 
     true_return: float
     imagined_return: float
     policy_entropy: float
-    elbo: float
+    elbo: float | None
 
     @property
     def delusion(self) -> float:
@@ -58,9 +58,9 @@ def evaluate(
 
     Raises:
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
-        InvalidArgument: if the temperature is 0, where the ELBO is not defined.
+        InvalidArgument: if the model is not tabular.
     """
-    require_model(model, in_nats=True)
+    require_model(model)
     with torch.no_grad():
         believed = tabulate(model, guide)
         visits = _true_visits(model.mdp, believed.log_policy)
@@ -69,7 +69,7 @@ def evaluate(
             true_return=_expected_return(model.mdp, visits),
             imagined_return=_expected_return(model.mdp, believed.marginals()),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
-            elbo=float(elbo(model, believed)),
+            elbo=float(elbo(model, believed)) if model.temperature > 0 else None,
         )
 
 
@@ -89,8 +89,8 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
     Args:
         model: the tabular model.
         guide: anything with `blocks()`.
-        optimism: β, a number or an `Optimism` (default: the guide's own). A block with β = 0 is taken to be the model's
-            and costs nothing.
+        optimism: β, a number, a `Risk` or an `Optimism` (default: the guide's own). A block with β = 0 is taken to be
+            the model's and costs nothing.
 
     Raises:
         InvalidArgument: if the guide has no attribute `optimism` and none is given.

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..chance.risk import beta_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
@@ -152,7 +153,7 @@ def identified(
 
     z = torch.zeros_like(psi)
     if isinstance(demonstrator, DialDemonstrator):
-        z = torch.cat([z, torch.as_tensor(demonstrator.optimism).detach().to(psi).reshape(1)])
+        z = torch.cat([z, torch.as_tensor(beta_of(demonstrator.optimism, tau)).detach().to(psi).reshape(1)])
     information = -second_derivatives(log_likelihood, z)
     of_psi = information[: len(psi), : len(psi)]
     small = torch.finfo(psi.dtype).eps ** 0.6  # smaller differences in likelihood and information are rounding
@@ -195,7 +196,7 @@ def identified(
 def _minds_the_mean(demonstrator: Demonstrator) -> bool:
     """Whether the demonstrator depends on rewards of outcomes only by their mean."""
     if isinstance(demonstrator, DialDemonstrator):
-        return float(demonstrator.optimism) == 0 and demonstrator.dynamics == "world"
+        return float(beta_of(demonstrator.optimism, 1.0)) == 0 and demonstrator.dynamics == "world"
     return isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
 
 

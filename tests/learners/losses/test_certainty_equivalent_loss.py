@@ -264,7 +264,7 @@ def test_critics_learn_the_same_together_and_alone():
     [
         (
             {"temperature": 0.0, "optimism": 1.0},
-            "`temperature` must be positive and finite, but is 0.0.*optimism 0 only",
+            "`temperature` must be positive and finite, but is 0.0.*optimism 0 or with Risk",
         ),
         ({"temperature": -1.0}, "`temperature` must be positive"),
         (
