@@ -112,8 +112,8 @@ def temperature_for(
     has_range = 1e-12 * abs(best) < best - worst < math.inf
     if name == "share_of_best" and not has_range:
         raise InvalidArgument(
-            f"`share_of_best` must have a best policy that earns more than the action prior, and not infinitely more, but "
-            f"they earn {amount(best)} and {amount(worst)} reward units. Use entropy=…, in nats a decision."
+            "`share_of_best` must divide the range from the return of the action prior to the best one, but these are "
+            f"{amount(worst)} and {amount(best)} reward units. Use entropy=…, in nats a decision."
         )
     decisions = sum(mdp.discount**t for t in range(mdp.horizon))
 
@@ -139,8 +139,8 @@ def temperature_for(
             raise InvalidArgument(
                 f"`{name}` must be within reach of optimism {optimism}, but no temperature from {low:.3g} to "
                 f"{high:.3g} reaches {wanted:g}. The nearest is {nearest.temperature:.4g}, with a share of "
-                f"{nearest.share:.6g} of the best return and an entropy of {nearest.entropy:.6g} nats a decision, those "
-                "in absorbing states included. Ask for less, or for another optimism."
+                f"{nearest.share:.6g} of the best return and an entropy of {nearest.entropy:.6g} nats a decision "
+                "(decisions in absorbing states count). Ask for less, or for another optimism."
             )
     scanned = below.temperature, high
     while above.temperature > (1 + tolerance) * below.temperature:
