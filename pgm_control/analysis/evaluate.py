@@ -63,11 +63,11 @@ def evaluate(
     require_model(model)
     with torch.no_grad():
         believed = tabulate(model, guide)
-        visits = _true_visits(model.mdp, believed.log_policy)
+        visits = true_visits(model.mdp, believed.log_policy)
         entropy = -expect(believed.log_policy, believed.log_policy)
         return Evaluation(
-            true_return=_expected_return(model.mdp, visits),
-            imagined_return=_expected_return(model.mdp, believed.marginals()),
+            true_return=expected_return(model.mdp, visits),
+            imagined_return=expected_return(model.mdp, believed.marginals()),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
             elbo=float(elbo(model, believed)) if model.temperature > 0 else None,
         )
@@ -75,10 +75,11 @@ def evaluate(
 
 def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> float:
     """The return of a policy in this MDP, $E_{p, π}[Σ_t γ^t r_t]$, in reward units."""
-    return _expected_return(mdp, _true_visits(mdp, log_policy))
+    return expected_return(mdp, true_visits(mdp, log_policy))
 
 
-def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
+def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
+    """How often a policy visits each state, action and outcome of this MDP, by time."""
     log_p = mdp.probability.log()
     return Blocks(mdp, mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)).marginals()
 
@@ -106,7 +107,7 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
         return float(objective_of(model, tabulate(model, guide), Optimism.of(given)))
 
 
-def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
+def expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
     """The expected return: the sum of probability times reward; outcomes of probability 0 add 0."""
     total = float(weighted(visits.outcome, mdp.reward).sum())
     if mdp.final_reward is None:

@@ -4,6 +4,11 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from ..chance.log_space import expect
 from ..chance.optimism import OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
@@ -13,7 +18,7 @@ from ..runtime.arguments import finite, positive, whole
 from ..text.one_line import one_line
 from ..text.wording import amount
 from ..trajectories.blocks import MarkovModel, require_model
-from .evaluate import evaluate, true_return
+from .evaluate import expected_return, true_return, true_visits
 
 _LOWEST, _HIGHEST = 1e-6, 1e4  # of the scan, in units of the largest reward; the highest also times the horizon
 
@@ -33,7 +38,8 @@ class ChosenTemperature:
         true_return: the true return of the optimal policy at τ, in reward units.
         share_of_best: where this return lies between that of the action prior, 0, and that of the best policy, 1; nan
             if these two are equal or infinite.
-        entropy: the entropy of the policy, averaged over the decisions of true trajectories, in nats.
+        entropy: the entropy of the policy, averaged over the decisions of true trajectories, in nats. A state whose
+            allowed actions have equal outcomes, such as the end of an episode, is not a decision.
         prior_return, best_return: the true returns of the action prior and of the best policy (temperature 0, optimism
             0), in reward units.
     """
@@ -72,9 +78,10 @@ def temperature_for(
 
     where c is the share, R(ρ) the true return of the action prior and R* that of the best policy (temperature 0,
     optimism 0). With `entropy` it is the largest τ whose policy has at most this entropy, averaged over the decisions
-    of true trajectories. A scan of log τ goes down from temperatures at which the action prior decides; between the
-    first that meets the condition and the one above, bisection closes the bracket. Neither R nor the entropy need be
-    monotone in τ: the largest τ is found up to the resolution of the scan.
+    of true trajectories; a state whose allowed actions have equal outcomes is not a decision. A scan of log τ goes down
+    from temperatures at which the action prior decides; between the first that meets the condition and the one above,
+    bisection closes the bracket. Neither R nor the entropy need be monotone in τ: the largest τ is found up to the
+    resolution of the scan.
 
         temperature_for(model, optimism=0.0, share_of_best=0.9).temperature
         temperature_for(model, optimism=Risk(-0.1), entropy=0.5).temperature
@@ -83,7 +90,7 @@ def temperature_for(
         model: a tabular model with its horizon; its own temperature is ignored.
         optimism: β, a `Risk` or an `Optimism`, as for `infer`.
         share_of_best: c, above 0 and below 1; default: 0.9, unless `entropy` is given.
-        entropy: instead, the largest entropy, in nats a decision. Decisions in absorbing states count.
+        entropy: instead, the largest entropy, in nats a decision.
         steps_per_decade: the number of temperatures of the scan in each decade.
         tolerance: the largest width of the bracket, relative to τ.
 
@@ -115,14 +122,16 @@ def temperature_for(
             "`share_of_best` must divide the range from the return of the action prior to the best one, but these are "
             f"{amount(worst)} and {amount(best)} reward units. Use entropy=…, in nats a decision."
         )
-    decisions = sum(mdp.discount**t for t in range(mdp.horizon))
+    is_decision = _is_decision(model)
 
     def point(temperature: float) -> _Point:
-        here = TabularModel(mdp, temperature, prior)
-        found = evaluate(here, infer(here, optimism))
-        share = (found.true_return - worst) / (best - worst) if has_range else math.nan
-        each = found.policy_entropy / decisions
-        return _Point(temperature, found.true_return, share, each, share if name == "share_of_best" else -each)
+        log_policy = infer(TabularModel(mdp, temperature, prior), optimism).distribution.log_policy
+        visits = true_visits(mdp, log_policy)
+        decisions = visits.state[:-1] * is_decision
+        earned, number = expected_return(mdp, visits), float(decisions.sum())
+        entropy = float((decisions * -expect(log_policy, log_policy)).sum()) / number if number else 0.0
+        share = (earned - worst) / (best - worst) if has_range else math.nan
+        return _Point(temperature, earned, share, entropy, share if name == "share_of_best" else -entropy)
 
     goal = wanted if name == "share_of_best" else -wanted
     scale = _largest_reward(mdp)
@@ -139,8 +148,8 @@ def temperature_for(
             raise InvalidArgument(
                 f"`{name}` must be within reach of optimism {optimism}, but no temperature from {low:.3g} to "
                 f"{high:.3g} reaches {wanted:g}. The nearest is {nearest.temperature:.4g}, with a share of "
-                f"{nearest.share:.6g} of the best return and an entropy of {nearest.entropy:.6g} nats a decision "
-                "(decisions in absorbing states count). Ask for less, or for another optimism."
+                f"{nearest.share:.6g} of the best return and an entropy of {nearest.entropy:.6g} nats a decision. "
+                "Ask for less, or for another optimism."
             )
     scanned = below.temperature, high
     while above.temperature > (1 + tolerance) * below.temperature:
@@ -174,3 +183,13 @@ def _largest_reward(mdp: TabularMDP) -> float:
     rewards = [mdp.reward[mdp.probability > 0], *([] if mdp.final_reward is None else [mdp.final_reward])]
     finite = [each[each.isfinite()].abs() for each in rewards]
     return max((float(each.max()) for each in finite if len(each)), default=0.0) or 1.0
+
+
+def _is_decision(model: MarkovModel) -> Bool[Tensor, " state"]:
+    """Whether two allowed actions of a state differ in a possible outcome, its probability or its reward."""
+    mdp, allowed = model.mdp, model.action_prior > 0
+    possible, first = mdp.probability > 0, allowed.int().argmax(-1)
+    everywhere = torch.arange(mdp.num_states, device=first.device)
+    tables = mdp.probability, torch.where(possible, mdp.successor, 0), torch.where(possible, mdp.reward, 0.0)
+    differs = [(each != each[everywhere, first][:, None]).any(-1) for each in tables]
+    return (torch.stack(differs).any(0) & allowed).any(-1)
