@@ -50,7 +50,8 @@ class DialGuide(MarkovGuide):
 
         Args:
             model: the model.
-            optimism: β of the start and the dynamics, or an `Optimism` with one β per block or per part of a block.
+            optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ; or an `Optimism` with one of
+                these per block or per part of a block.
 
         Raises:
             InvalidArgument: if parts of `optimism` do not fit the model.

@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     from .inference.exact.soft_values import soft_values as soft_values
     from .inference.exact.soft_values import SoftValues as SoftValues
     from .chance.optimism import Optimism as Optimism
+    from .chance.risk import Risk as Risk
     from .inference.exact.posterior import Posterior as Posterior
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
@@ -195,6 +196,8 @@ if TYPE_CHECKING:
     from .analysis.frontier import FrontierPoint as FrontierPoint
     from .analysis.critical_optimism import critical_optimism as critical_optimism
     from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
+    from .analysis.temperature import temperature_for as temperature_for
+    from .analysis.temperature import ChosenTemperature as ChosenTemperature
     from .analysis.ensembles import believed_weights as believed_weights
     from .analysis.ensembles import member_blocks as member_blocks
     from .analysis.ensembles import member_returns as member_returns

@@ -28,14 +28,14 @@ class Evaluation:
     """The exact evaluation of a guide or a policy.
 
     Attributes:
-        elbo: the guide's ELBO, in nats.
+        elbo: the guide's ELBO, in nats; None at temperature 0, where rewards have no nats.
         imagined_return: $E_q[Σ_t γ^t r_t]$, the return under the guide's own start and dynamics, in reward units; it
             includes the final reward.
         true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.
         policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
     """
 
-    elbo: float
+    elbo: float | None
     imagined_return: float
     true_return: float
     policy_entropy: float
@@ -61,27 +61,28 @@ def evaluate(
 
     Raises:
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
-        InvalidArgument: if the temperature is 0, where the ELBO is not defined.
+        InvalidArgument: if the model is not tabular.
     """
-    require_model(model, in_nats=True)
+    require_model(model)
     with torch.no_grad():
         believed = tabulate(model, guide)
-        visits = _true_visits(model.mdp, believed.log_policy)
+        visits = true_visits(model.mdp, believed.log_policy)
         entropy = -expect(believed.log_policy, believed.log_policy)
         return Evaluation(
-            true_return=_expected_return(model.mdp, visits),
-            imagined_return=_expected_return(model.mdp, believed.marginals()),
+            true_return=expected_return(model.mdp, visits),
+            imagined_return=expected_return(model.mdp, believed.marginals()),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
-            elbo=float(elbo(model, believed)),
+            elbo=float(elbo(model, believed)) if model.temperature > 0 else None,
         )
 
 
 def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> float:
     """The return of a policy in this MDP, $E_{p, π}[Σ_t γ^t r_t]$, in reward units."""
-    return _expected_return(mdp, _true_visits(mdp, log_policy))
+    return expected_return(mdp, true_visits(mdp, log_policy))
 
 
-def _true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
+def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
+    """How often a policy visits each state, action and outcome of this MDP, by time."""
     log_p = mdp.probability.log()
     return Blocks(mdp, mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)).marginals()
 
@@ -92,8 +93,8 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
     Args:
         model: the tabular model.
         guide: anything with `blocks()`.
-        optimism: β, a number or an `Optimism` (default: the guide's own). A block with β = 0 must be the model's:
-            otherwise the objective is −inf.
+        optimism: β, a number, a `Risk` or an `Optimism` (default: the guide's own). A block with β = 0 must be
+            the model's: otherwise the objective is −inf.
 
     Raises:
         InvalidArgument: if the guide has no attribute `optimism` and none is given.
@@ -113,7 +114,7 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
         return float(objective_of(model, blocks, beta))
 
 
-def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
+def expected_return(mdp: TabularMDP, visits: Occupancy) -> float:
     """The expected return: the sum of probability times reward; outcomes of probability 0 add 0."""
     total = float(weighted(visits.outcome, mdp.reward).sum())
     if mdp.final_reward is None:

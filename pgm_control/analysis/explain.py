@@ -57,6 +57,7 @@ class Explanation:
     @property
     def gap(self) -> float:
         """ELBO of the explained guide minus that of the clamped guide, in nats; never negative for the free guide."""
+        assert self.free.elbo is not None and self.clamped.elbo is not None
         return self.free.elbo - self.clamped.elbo
 
     def __str__(self) -> str:
@@ -81,8 +82,8 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
 
     Args:
         model: a tabular model of positive temperature.
-        optimism: β of the start and the dynamics, a number, or an `Optimism` with one number. A guide with a negative β
-            believes in bad luck.
+        optimism: β of the start and the dynamics, a number, a `Risk`, or an `Optimism` with one number. A guide with a
+            negative β believes in bad luck.
         flip: whether to search for the β at which the preferred action changes, which costs about thirty times as
             much as `infer`.
 
@@ -91,7 +92,8 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
             number.
     """
     require_model(model, in_nats=True)
-    beta = Optimism.of(optimism).number("For others use scorecard(model, {…: infer(model, optimism)}).")
+    remedy = "For others use scorecard(model, {…: infer(model, optimism)})."
+    beta = Optimism.of(optimism).at(model.temperature).number(remedy)
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
     events = tilted_events(model, posterior)
@@ -100,6 +102,7 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
     # Differences below the square root of the precision are rounding.
     noise = torch.finfo(mdp.probability.dtype).eps ** 0.5
     tilts = [event.tilt for event in events]
+    assert free.elbo is not None and clamped.elbo is not None
     differs = max(free.elbo - clamped.elbo, start_tilt, *tilts) > noise * max(1.0, abs(free.elbo))
     at_start = _choice(posterior, planner, 0, int(mdp.initial.argmax()))
     farthest = _most_different(posterior, planner)

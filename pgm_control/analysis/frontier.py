@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.optimism import Optimism, OptimismLike
+from ..chance.risk import Risk
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..runtime.arguments import ordered, shown
@@ -36,16 +37,16 @@ class FrontierPoint:
     """The results for one optimism: the return that its policy imagines, and its true returns.
 
     Attributes:
-        optimism: β, a number or an `Optimism`, as it was passed.
-        objective: the optimal $J_β$, in nats.
+        optimism: β, a number, a `Risk` or an `Optimism`, as it was passed.
+        objective: the optimal $J_β$, in nats; None at temperature 0.
         imagined_return: the imagined return, in reward units.
         true_return, deviation: mean and standard deviation of the true return, in reward units.
         cvar: the CVaR of the true return, in reward units; None if no level was given.
         success: the probability of a true return of at least the target; None if no target was given.
     """
 
-    optimism: float | Optimism
-    objective: float
+    optimism: float | Risk | Optimism
+    objective: float | None
     imagined_return: float
     true_return: float
     deviation: float
@@ -137,7 +138,7 @@ def frontier(
 
     Args:
         model: the tabular model.
-        optimism: the values of β, numbers or `Optimism`s.
+        optimism: the values of β: numbers, `Risk`s or `Optimism`s. At temperature 0 each must be 0 or a `Risk`.
         cvar_level: the share of the worst episodes over which CVaR averages the return; None leaves it out.
         target: a return of at least this many reward units is a success; None leaves it out.
         resolution: as in `return_distribution`, for rewards with too many different possible sums.
@@ -152,7 +153,7 @@ def frontier(
     References:
         [howard1972], [rockafellar2002]
     """
-    require_model(model, in_nats=True)
+    require_model(model)
     dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
     if isinstance(dial, str) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {shown(optimism)}. Pass a list of numbers.")
@@ -177,7 +178,7 @@ def _point(
         whole = return_distribution(model, exact, resolution=resolution)
         cvar = None if cvar_level is None else whole.cvar(cvar_level)
         success = None if target is None else whole.at_least(target)
-    beta = optimism if isinstance(optimism, Optimism) else exact.optimism.number("")
+    beta = optimism if isinstance(optimism, Risk | Optimism) else exact.optimism.number("")
     return FrontierPoint(
         beta, exact.objective, account.imagined_return, moments.mean, math.sqrt(moments.variance), cvar, success
     )

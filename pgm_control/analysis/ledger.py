@@ -63,7 +63,8 @@ def ledger(
     Args:
         model: a tabular model with a positive temperature.
         guide: anything with `blocks()`, or a policy, which comes with the true start and dynamics (see `evaluate`).
-        optimism: β of the objective. A number leaves survival clamped, as in `infer`.
+        optimism: β of the objective, a number, a `Risk` or an `Optimism`. The first two leave survival clamped, as in
+            `infer`.
 
     Returns:
         A `Ledger` with the entries in nats; print it.
@@ -77,18 +78,19 @@ def ledger(
         [levine2018], [howard1972]
     """
     require_model(model, in_nats=True)
-    beta, mdp = Optimism.of(optimism), model.mdp
+    beta, mdp = Optimism.of(optimism).at(model.temperature), model.mdp
     blocks, truth, best = tabulate(model, guide), model.blocks(), infer(model, beta)
+    optimal = best.value / model.temperature
     visits, betas = blocks.marginals(), Betas.of(mdp, beta, model.temperature)
     in_truth = truth.replace(log_policy=blocks.log_policy).marginals()
     entries = _entries(best, betas, blocks, truth, visits)
     reached = _reached(model, blocks, beta, entries)
-    if best.objective == reached == -math.inf:
+    if optimal == reached == -math.inf:
         entries = [torch.zeros_like(each) for each in entries]
     return Ledger(
         mdp,
         beta,
-        best.objective,
+        optimal,
         reached,
         *entries,
         delusion_by_step=_delusion(mdp, visits, in_truth),

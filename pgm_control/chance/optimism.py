@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..runtime.arguments import is_number, number, shown
 from ..runtime.array_like import numbers
+from .risk import Risk, beta_of
 
 Number = float | Tensor
 Table = Float[Tensor, "..."] | Bool[Tensor, "..."] | Float[np.ndarray, "..."] | Bool[np.ndarray, "..."]
@@ -24,7 +25,8 @@ class Optimism:
     r"""A number β for each random block, or for each part of a block; 1/β is the price of a nat of change.
 
     β = 1 pays the price at par (free, the ELBO), β → 0 forbids change (clamped), β < 0 is adversarial. The objective
-    $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`).
+    $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`). A `Risk` in place of a number or
+    table stands for β = θτ. At temperature 0 every part must be 0 or a `Risk`.
 
     Attributes:
         dynamics: β of the dynamics $p(k \mid s, a)$. A table, or a mask (True is free), sets it separately by time,
@@ -37,9 +39,9 @@ class Optimism:
             next_state).
     """
 
-    dynamics: Number | Table | Mapping[str, Number | Table] = 1.0
-    initial: float | Mapping[str, float] = 1.0
-    survival: Number | Table = 0.0
+    dynamics: Number | Table | Risk | Mapping[str, Number | Table | Risk] = 1.0
+    initial: float | Risk | Mapping[str, float | Risk] = 1.0
+    survival: Number | Table | Risk = 0.0
 
     def __post_init__(self) -> None:
         """Check that every entry is a finite number or a table of finite numbers."""
@@ -50,7 +52,7 @@ class Optimism:
             else:
                 cleaned = _checked(field.name, value)
             of_start = cleaned.values() if isinstance(cleaned, dict) else [cleaned]
-            if field.name == "initial" and any(isinstance(each, Tensor) for each in of_start):
+            if field.name == "initial" and any(isinstance(beta_of(each, 1.0), Tensor) for each in of_start):
                 raise InvalidArgument(
                     "`optimism` of initial must be a number, since the start is one random event, but is a table. For "
                     "a table of the dynamics write Optimism(dynamics=table, initial=…)."
@@ -59,15 +61,29 @@ class Optimism:
 
     @classmethod
     def of(cls, optimism: "OptimismLike") -> "Optimism":
-        """The `Optimism` of an argument: a single number sets start distribution and dynamics; survival stays clamped.
+        """The `Optimism` of an argument: one number or `Risk` sets start and dynamics; survival stays clamped.
 
         Raises:
-            InvalidArgument: if it is neither a finite number nor an `Optimism`.
+            InvalidArgument: if it is neither a finite number nor a `Risk` nor an `Optimism`.
         """
         if isinstance(optimism, Optimism):
             return optimism
         beta: Any = number(optimism) if is_number(optimism) else optimism
         return cls(dynamics=beta, initial=beta)
+
+    def at(self, temperature: float) -> "Optimism":
+        """The same with a number or table β in place of every `Risk`: θτ, or at temperature 0 θ itself (see `unit`).
+
+        Raises:
+            InvalidArgument: if the temperature is 0 and a β is neither 0 nor a `Risk`.
+        """
+        if temperature == 0 and not _all(self, lambda beta: (beta == 0) | (beta != beta)):
+            raise InvalidArgument(
+                "`optimism` must be 0 or a Risk in every block when the model's temperature is 0, but is "
+                f"{self}. With temperature 0 a number β has no meaning: pass Risk(theta), with θ = β/τ in 1/reward; or "
+                "0, for hard value iteration; or a model with a positive temperature."
+            )
+        return self.each(lambda beta: beta_of(beta, temperature))
 
     def numbers(self, what: str) -> tuple[float, float, float]:
         """β of dynamics, initial and survival, if each is one number.
@@ -96,8 +112,8 @@ class Optimism:
             )
         return self.dynamics
 
-    def each(self, change: Callable[[Number], Number]) -> "Optimism":
-        """A copy with `change` applied to every number and table."""
+    def each(self, change: Callable[[Any], Number]) -> "Optimism":
+        """A copy with `change` applied to every number, table and `Risk`."""
 
         def of(value: Any) -> Any:
             return {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
@@ -106,7 +122,7 @@ class Optimism:
 
     @property
     def is_clamped(self) -> bool:
-        """True if every β is 0."""
+        """True if every β is 0. A `Risk` other than 0 has no β without a temperature: neither 0 nor 1."""
         return _all(self, lambda beta: beta == 0)
 
     @property
@@ -135,7 +151,7 @@ class Optimism:
         return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
 
 
-OptimismLike = float | np.number | np.ndarray | Tensor | Optimism  # arrays and tensors without axes
+OptimismLike = float | np.number | np.ndarray | Tensor | Risk | Optimism  # arrays and tensors without axes
 
 
 def in_parts(value: Any, names: Sequence[str] | None, block: str) -> list[Any]:
@@ -172,8 +188,10 @@ def broadcast(value: Number, shape: Sequence[int], block: str) -> Number:
         ) from None
 
 
-def _checked(name: str, value: Any) -> Number:
-    """A float, or a table of floats that are not all equal; a mask becomes a table of 1 and 0."""
+def _checked(name: str, value: Any) -> Number | Risk:
+    """A float, or a table of floats that are not all equal, or a `Risk` of one; a mask becomes a table of 1 and 0."""
+    if isinstance(value, Risk):
+        return Risk(_checked(name, value.theta))  # pyright: ignore[reportArgumentType]
     if isinstance(value, Tensor | np.ndarray):
         table = numbers(f"optimism` of `{name}", value, InvalidArgument)
         table = table if table.dtype in (torch.float32, torch.float64) else table.double()
@@ -187,14 +205,16 @@ def _checked(name: str, value: Any) -> Number:
         found = shown(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
-        f"but is {found}. 1 is free, 0 is clamped, negative is adversarial."
+        f"or a Risk, but is {found}. 1 is free, 0 is clamped, negative is adversarial."
     )
 
 
 def _all(optimism: Optimism, holds: Callable[[Any], Any]) -> bool:
+    """Whether every β has a property; that of a `Risk` other than 0, which depends on the temperature, is nan."""
     for field in fields(optimism):
         value = getattr(optimism, field.name)
-        for beta in value.values() if isinstance(value, Mapping) else [value]:
+        for each in value.values() if isinstance(value, Mapping) else [value]:
+            beta = (0.0 if each == Risk(0.0) else math.nan) if isinstance(each, Risk) else each
             if not bool(torch.as_tensor(holds(beta)).all()):
                 return False
     return True

@@ -218,6 +218,7 @@ def train(
     seed: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|auto")] = None,
     optimism: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    risk: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
@@ -237,6 +238,7 @@ def train(
         seed: Seed of all random numbers. Default: a fresh one, which is saved.
         temperature: Reward units per nat, positive. Default for sac: auto, which is learned.
         optimism: The dial β. 0: clamped, the algorithm as published; above 0: optimistic. Needs a temperature.
+        risk: Instead of --optimism, the risk parameter θ = β/τ, per reward unit, at any temperature. Below 0: averse.
         num_envs: Number of parallel copies of the environment.
         device: cpu or cuda.
         option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists all of them.

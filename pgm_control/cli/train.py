@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
+from ..chance.risk import Risk
 from ..environments.rollout import Rollout
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
 from ..learners import SAC, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
@@ -159,7 +160,9 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
         TensorBoard.require()
     words = ["pgm-control", "train", algorithm, env]
     for name, value in {**plan, **options, "seed": learner.config["seed"]}.items():
-        if name in asked:
+        if isinstance(value, Risk):
+            words += ["--risk", str(value.theta)]
+        elif name in asked:
             words += [_flag(name), str(0 if value is None else value)]
         elif name not in plan:
             words += ["--option", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
@@ -224,6 +227,10 @@ def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> d
     known = [name for name in parameters if name not in ("self", "env")]
     apart = {name: asked[name] for name in ("seed", "temperature", "optimism", "num_envs", "device")}
     given = {name: _value(value) for name, value in apart.items() if value is not None}
+    if asked["risk"] is not None:
+        if asked["optimism"] is not None:
+            raise InvalidArgument("`--optimism` and `--risk` exclude each other: θ = β/τ. Give one of them.")
+        given["optimism"] = Risk(asked["risk"])
     for each in asked["option"]:
         name, equals, value = each.partition("=")
         if not equals:

@@ -125,7 +125,7 @@ def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
         **tables,
     }
     attributes |= {"temperature": model.temperature, "optimism": str(posterior.optimism), "value": posterior.value}
-    if model.temperature > 0:
+    if posterior.objective is not None:
         attributes["objective"] = posterior.objective
     return variables, attributes, names
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..chance.factors import aligned
 from ..chance.operators import tilt
+from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
 from ..runtime.arguments import finite
 from ..text.one_line import one_line
@@ -183,10 +184,11 @@ class DialDemonstrator:
 
     $$\log p = \sum_t \log \pi^\beta_t(a_t | s_t) \; \bigl[ + \log q^\beta_t(s_{t+1} | s_t, a_t) \bigr]$$
 
-    β > 0 is optimistic, β < 0 is adversarial. β → 0 forbids any change, as for the clamped demonstrator.
+    β > 0 is optimistic, β < 0 is adversarial. β → 0 forbids any change, as for the clamped demonstrator. A `Risk`
+    stands for β = θτ: its attitude to risk does not change with the temperature.
 
     Attributes:
-        optimism: β; a tensor to be differentiated, or one β for each reward of a batch.
+        optimism: β, or a `Risk`; a tensor to be differentiated, or one β or θ for each reward of a batch.
         dynamics: "world": the observed outcomes follow the true dynamics and reveal nothing about the reward.
             "believed": they follow the dynamics that it believes, and the term in brackets is included.
         infinite_horizon: whether it plans without a horizon, by the discount alone; a recording may be any part of its
@@ -196,7 +198,7 @@ class DialDemonstrator:
         [ziebart2008], [ziebart2010]
     """
 
-    optimism: float | Tensor
+    optimism: float | Tensor | Risk
     dynamics: Literal["world", "believed"] = "world"
     infinite_horizon: bool = False
 
@@ -209,15 +211,14 @@ class DialDemonstrator:
         if isinstance(self.optimism, Tensor):
             if not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
-        else:
+        elif not isinstance(self.optimism, Risk):
             beta = finite("optimism", self.optimism, remedy="A demonstrator has a single β.")
             object.__setattr__(self, "optimism", beta)  # the dataclass is frozen
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Return its policy in the true dynamics or in those that it believes."""
-        return _soft(
-            model, reward, last, temperature, self.optimism, self.infinite_horizon, self.dynamics == "believed"
-        )
+        beta = beta_of(self.optimism, temperature)
+        return _soft(model, reward, last, temperature, beta, self.infinite_horizon, self.dynamics == "believed")
 
     def log_likelihood(
         self,
@@ -228,7 +229,8 @@ class DialDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
         """Return the log-likelihood of the actions, and of the outcomes if `dynamics` is "believed"."""
-        q, v = planned_values(model, self.optimism, reward, last, temperature, self.infinite_horizon)
+        beta = beta_of(self.optimism, temperature)
+        q, v = planned_values(model, beta, reward, last, temperature, self.infinite_horizon)
         total = _of_actions(model, demonstrations, q, v, temperature)
         if self.dynamics == "world":
             return total
@@ -240,7 +242,7 @@ class DialDemonstrator:
             )
         seen = moves.successor >= 0
         t, s, a, to = (each[seen] for each in moves[:4])
-        log_outcomes = _believed(model, reward, v, temperature, self.optimism, t, s, a)
+        log_outcomes = _believed(model, reward, v, temperature, beta, t, s, a)
         lands = (model.mdp.successor[s, a] == to[:, None]) & (model.mdp.probability[s, a] > 0)
         log_landing = torch.where(lands, log_outcomes, -torch.inf).logsumexp(-1)
         return total + (moves.weight[seen] * log_landing).sum(-1)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..chance.risk import beta_of
 from ..inference.exact.batch import arranged
 from ..kernels.backend import kernels_for
 from ..kernels.bundles import Cotangents, Settings
@@ -79,9 +80,10 @@ def direct(demonstrator: Demonstrator, model: MarkovModel, demonstrations: Demon
         return None
     if isinstance(demonstrator, ClampedDemonstrator):
         return Direct(kernels, model, demonstrations, 0.0, demonstrator.criterion == "matching")
-    if demonstrator.dynamics == "believed" or isinstance(demonstrator.optimism, Tensor):
+    beta = beta_of(demonstrator.optimism, model.temperature)
+    if demonstrator.dynamics == "believed" or isinstance(beta, Tensor):
         return None
-    return Direct(kernels, model, demonstrations, demonstrator.optimism, False)
+    return Direct(kernels, model, demonstrations, beta, False)
 
 
 @final

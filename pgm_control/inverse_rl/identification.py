@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..chance.risk import beta_of
 from ..problems.mdp import TabularMDP
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
@@ -187,7 +188,7 @@ def identified(
 
     z = torch.zeros_like(psi)
     if isinstance(demonstrator, DialDemonstrator):
-        z = torch.cat([z, torch.as_tensor(demonstrator.optimism).detach().to(psi).reshape(1)])
+        z = torch.cat([z, torch.as_tensor(beta_of(demonstrator.optimism, tau)).detach().to(psi).reshape(1)])
     mdp = model.mdp
     at_once = max(1, _AT_ONCE // (mdp.horizon * mdp.probability.numel()))
     information = -second_derivatives(log_likelihood, z, at_once)
@@ -235,7 +236,7 @@ def identified(
 def _minds_the_mean(demonstrator: Demonstrator) -> bool:
     """Whether the demonstrator depends on rewards of outcomes only by their mean."""
     if isinstance(demonstrator, DialDemonstrator):
-        return float(demonstrator.optimism) == 0 and demonstrator.dynamics == "world"
+        return float(beta_of(demonstrator.optimism, 1.0)) == 0 and demonstrator.dynamics == "world"
     return isinstance(demonstrator, ClampedDemonstrator | BoltzmannDemonstrator)
 
 

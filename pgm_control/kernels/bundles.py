@@ -41,8 +41,8 @@ class Settings(NamedTuple):
     reward: Table  # (…, state, action, outcome), in reward units
     final_reward: Table  # (…, state)
     action_prior: Table  # (…, state, action), normalised
-    temperature: Table  # τ, positive, or 0 in all settings, without optimism. One per setting, as are the next two.
-    dynamics: Table  # β of the dynamics
+    temperature: Table  # τ, positive, or 0 in all settings. One per setting, as are the next two.
+    dynamics: Table  # β of the dynamics; where τ = 0, θ = β/τ, as for the next two
     initial: Table  # β of the start
     survival: Table  # β of survival; for the compiled loops a float, the same in all settings
 

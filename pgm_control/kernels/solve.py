@@ -39,12 +39,13 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
     dynamics_scale, survival_scale = np.zeros(many), np.zeros(many)
     last, optimism, survival, optimism_start = given.final_reward, given.dynamics, given.survival, given.initial
     for b in range(many):
+        unit = temperature[b] if temperature[b] > 0 else 1.0
         for s in range(states):
             v_lanes[horizon, s, b] = last[b if last.shape[0] > 1 else 0, s]
         if optimism[b] != 0:
-            dynamics_scale[b] = optimism[b] / temperature[b]
+            dynamics_scale[b] = optimism[b] / unit
         if survival != 0:
-            survival_scale[b] = survival / temperature[b]
+            survival_scale[b] = survival / unit
     folds = wants == 1 and costs.q.shape[1] == 0
     scales, values = Scales(mdp.discount, temperature, dynamics_scale, survival_scale), Values(q, v_lanes, policy)
     tilts = Logs(*logs)
@@ -81,7 +82,7 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
 def begin(
     values: Array, initial: Array, temperature: float, optimism: float, visits: Array, log_start: Array, slope: Array
 ) -> float:
-    """The objective of one setting, L over the start distribution divided by τ; where τ = 0, the mean value itself.
+    """The objective of one setting, L over the start distribution divided by τ; where τ = 0, L itself.
 
     Its derivatives with respect to the values are written into `visits`, and those with respect to temperature,
     optimism of the dynamics and optimism of the start into `slope`, unless `slope` is empty.

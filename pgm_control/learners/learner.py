@@ -30,7 +30,7 @@ from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
-from .saved import REMEDY, check_of, is_plain, made_again, read_learner, restore_to, state_of
+from .saved import REMEDY, arguments, check_of, is_plain, made_again, read_learner, restore_to, state_of
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
 
@@ -274,7 +274,7 @@ class Learner(ABC):
         """
         own = {**given} if device is None else {**given, "device": device}
         tensors, facts = read_learner(cls, path, Journal.checks(), own, env_is_given=env is not None)
-        config = {**facts["config"], **own}
+        config = arguments({**facts["config"], **own})
         learner = made_again(cls, path, facts["env"], config, ours=not own) if env is None else cls(env, **config)
         learner._restore(tensors, facts, path)
         return learner

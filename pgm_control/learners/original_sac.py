@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ..chance.risk import Risk
 from ..environments.action_prior import ActionPrior, PriorSource
 from ..environments.copies import WorldSource
 from ..networks.mlp import Network, follow
@@ -62,7 +63,7 @@ class OriginalSAC(Learner):
         temperature: float = 1.0,
         action_prior: PriorSource = None,
         policy: PolicySource = "gaussian",
-        optimism: float = 0.0,
+        optimism: float | Risk = 0.0,
         discount: float = 0.99,
         hidden: Sequence[int] = (256, 256),
         learning_rate: float = 3e-4,
@@ -84,7 +85,7 @@ class OriginalSAC(Learner):
             action_prior: ρ; default: uniform. See `ActionPrior`.
             policy: in a box "gaussian", a squashed Gaussian, or "flow", which can have several modes; or a function
                 that makes a module, see `policy_of`.
-            optimism: β.
+            optimism: β, or a `Risk`.
             discount: γ, the probability of surviving a step.
             hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
                 features.

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from ..chance.risk import Risk
 from ..errors import EnvironmentFailure, InvalidCheckpoint
 from ..runtime.checkpoint import read, require_same
 from ..runtime.checkpoint_checks import (
@@ -27,6 +28,7 @@ from ..runtime.checkpoint_checks import (
     require,
     text,
 )
+from .losses.certainty_equivalent_loss import require_one
 
 _Made = TypeVar("_Made")
 REMEDY = "Load an intact copy, or start a new training run."
@@ -47,7 +49,11 @@ _FACTS: dict[str, Check] = {
     "seconds": number(0),
 }
 """The checks of the facts of a learner, except those of its journal."""
-_NARROW = {"hidden": every(number(1, whole=True)), "seed": number(0, whole=True)}
+_NARROW = {
+    "hidden": every(number(1, whole=True)),
+    "seed": number(0, whole=True),
+    "optimism": either(number(), fields({"theta": number()})),
+}
 """The checks of arguments that have fewer forms in a file than their types allow."""
 
 
@@ -110,7 +116,7 @@ def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mappi
         EnvironmentFailure: if the environment cannot be reset.
     """
     try:
-        return kind(env, **config)
+        return kind(env, **arguments(config))
     except EnvironmentFailure:
         raise
     except (gymnasium.error.Error, ImportError) as problem:
@@ -169,10 +175,24 @@ def require_arguments(
 
 
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a learner, from the `locals()` of its constructor, without `self` and the environment."""
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
-    config = {name: value for name, value in plain.items() if name not in ("self", "env", "__class__")}
+    """The arguments of a learner, from the `locals()` of its constructor, without `self` and the environment.
+
+    Numbers of numpy become Python's, and `Risk(θ)` becomes {"theta": θ}, which JSON can represent.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Risk):
+            return {"theta": require_one(value)}
+        return value.item() if isinstance(value, np.generic) else value
+
+    config = {name: plain(value) for name, value in given.items() if name not in ("self", "env", "__class__")}
     return {**config, "hidden": list(given["hidden"])}
+
+
+def arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a learner from its `configuration`."""
+    optimism = config.get("optimism")
+    return {**config, **({"optimism": Risk(**optimism)} if isinstance(optimism, Mapping) else {})}
 
 
 def is_plain(value: Any) -> bool:

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ..chance.risk import Risk
 from ..environments.action_prior import ActionPrior, PriorSource
 from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
@@ -71,7 +72,7 @@ class SAC(Learner):
         target_entropy: float | None = None,
         action_prior: PriorSource = None,
         policy: PolicySource = "gaussian",
-        optimism: float = 0.0,
+        optimism: float | Risk = 0.0,
         discount: float = 0.99,
         hidden: Sequence[int] = (256, 256),
         learning_rate: float = 3e-4,
@@ -95,7 +96,7 @@ class SAC(Learner):
             action_prior: ρ; default: uniform. See `ActionPrior`.
             policy: in a box "gaussian", a squashed Gaussian, or "flow", which can have several modes; or a function
                 that makes a module, see `policy_of`.
-            optimism: β; values other than 0 need a fixed temperature.
+            optimism: β, or a `Risk`. A β other than 0 needs a fixed temperature; a `Risk` does not.
             discount: γ, the probability of surviving a step, in [0, 1).
             hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
                 features.
@@ -195,8 +196,8 @@ def _check(temperature: Any, target_entropy: Any, optimism: Any) -> None:
         raise InvalidArgument(
             f'`target_entropy` is for temperature="auto", but `temperature` is {temperature!r}. Leave one of them out.'
         )
-    if temperature == "auto" and optimism != 0:
+    if temperature == "auto" and optimism != 0 and not isinstance(optimism, Risk):
         raise InvalidArgument(
-            f"`optimism` must be 0 while the temperature is learned, but is {optimism!r}: the loss is for fixed β/τ. "
-            "Give a temperature."
+            f"`optimism` must be 0 or a Risk while the temperature is learned, but is {optimism!r}: the loss is for "
+            "fixed β/τ. Give a temperature, or Risk(theta), with θ = β/τ in 1/reward."
         )

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ..chance.risk import Risk, beta_of
 from ..environments.action_prior import ActionPrior, PriorSource
 from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
@@ -68,7 +69,7 @@ class SoftQLearning(Learner):
         *,
         temperature: float = 1.0,
         action_prior: PriorSource = None,
-        optimism: float = 0.0,
+        optimism: float | Risk = 0.0,
         discount: float = 0.99,
         hidden: Sequence[int] = (256, 256),
         learning_rate: float = 3e-4,
@@ -89,7 +90,7 @@ class SoftQLearning(Learner):
             env: an id, an environment, a vector of environments, or a function that makes one.
             temperature: τ > 0, in reward units per nat.
             action_prior: ρ; default: uniform. See `ActionPrior`.
-            optimism: β.
+            optimism: β, or a `Risk`.
             discount: γ, the probability of surviving a step.
             hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
                 features.
@@ -128,7 +129,7 @@ class SoftQLearning(Learner):
             self.sampler = None if is_discrete else AmortisedSampler(features, size, hidden).to(self.device)
         self._target.load_state_dict(self.critic.state_dict())
         self._target.requires_grad_(False)
-        self._loss = CertaintyEquivalentLoss(1.0, optimism).to(self.device)
+        self._loss = CertaintyEquivalentLoss(1.0, beta_of(optimism, temperature)).to(self.device)
         self._critic_descent = Descent(self.critic.parameters(), learning_rate)
         self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), learning_rate)
         self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, num_updates, products)

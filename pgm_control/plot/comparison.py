@@ -180,7 +180,8 @@ def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
 def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
     """Draw the distance of each fit below the optimum of its own guide; the optimum is the line at the top."""
     bound = "log p(O)" if comparison.model.mdp.discount == 1 else "free optimum"
-    optima = {"free": comparison.free.objective, "clamped": comparison.clamped.objective}
+    values = {"free": comparison.free.value, "clamped": comparison.clamped.value}
+    optima = {name: value / comparison.model.temperature for name, value in values.items()}
     names = {"free": f"free guide; {bound} = {amount(optima['free'])} nats"}
     names["clamped"] = f"clamped guide; optimum = {amount(optima['clamped'])} nats"
     lowest = _ZOOM

@@ -186,7 +186,7 @@ def elbo_curves(
 
 def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
     """Return the label and the value of the best objective of the guide's family, in nats."""
-    bound = infer(model, Optimism(1.0, 1.0, 1.0)).objective
+    bound = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     if not isinstance(guide, Assignable):
         return "log p(O) =", bound
     with torch.no_grad():

@@ -12,6 +12,7 @@ from ..analysis.critical_optimism import CriticalOptimism
 from ..analysis.evaluate import evaluate
 from ..analysis.frontier import Frontier
 from ..chance.optimism import Optimism
+from ..chance.risk import Risk
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..models import TabularModel
@@ -36,11 +37,11 @@ def dial_sweep(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    r"""Draw the true mean return with a risk band, the imagined return, and the objective $J_\beta$, against β.
+    r"""Draw the true mean return with a risk band, the imagined return, and the objective $J_\beta$, against β or θ.
 
     Args:
-        found: from `frontier`, whose optimisms are single numbers β.
-        critical: values of β at which the preferred action changes, to be marked.
+        found: from `frontier`, whose optimisms are single numbers β, or are all single `Risk`s θ.
+        critical: values of β (or θ) at which the preferred action changes, to be marked.
         band: "cvar", from the CVaR up to the mean; "deviation", one standard deviation on either side; "none"; "auto"
             is "cvar" if the frontier has a CVaR, else "deviation".
         axes: two, for the returns and for the objective; default: a new figure.
@@ -57,7 +58,7 @@ def dial_sweep(
     sizes = style_of(style)
     if not isinstance(found, Frontier):
         raise InvalidArgument(f"`found` must be a Frontier, but is a {type(found).__name__}. Pass frontier(model).")
-    betas = [_beta(point.optimism) for point in found.points]
+    betas, sign, about = _axis(found)
     order = sorted(range(len(betas)), key=lambda i: betas[i])
     points, x = [found.points[i] for i in order], np.array([betas[i] for i in order])
     band = _band(found, band)
@@ -82,10 +83,10 @@ def dial_sweep(
         for i, flip in enumerate(flips):
             rule = panel.axvline(flip, color="#D55E00", linestyle=(0, (1, 1.2)), linewidth=sizes.line, zorder=1)
             if panel is returns:
-                rule.set_label(f"preference flips at β = {flip:.4g}")
+                rule.set_label(f"preference flips at {sign} = {flip:.4g}")
                 handles += [rule] if i < 4 else []
         _beta_axis(panel, x, flips, sizes)
-        name_axes(panel, "optimism β (0: clamped, 1: free)", unit, sizes)
+        name_axes(panel, about, unit, sizes)
         numbered(panel.yaxis)
         panel.grid(color="0.9", linewidth=sizes.edge)
         panel.set_axisbelow(True)
@@ -235,17 +236,27 @@ def _beta_axis(axes: "Axes", x: np.ndarray, flips: Sequence[float], style: Style
     axes.set_xticks(ticks, labels=[written(float(mark)) for mark in ticks], fontsize=style.small)
 
 
-def _beta(optimism: float | Optimism) -> float:
-    if isinstance(optimism, Optimism):
-        if isinstance(optimism.dynamics, float) and optimism.dynamics == optimism.initial:
-            return optimism.dynamics
+def _axis(found: Frontier) -> tuple[list[float], str, str]:
+    """The numbers along the axis, their sign, and the title of the axis."""
+    given = [point.optimism for point in found.points]
+    if all(isinstance(each, Risk) for each in given):
+        return [float(each.theta) for each in given], "θ", "risk θ (per reward unit; 0: neutral)"  # pyright: ignore[reportAttributeAccessIssue]
+    return [_beta(each) for each in given], "β", "optimism β (0: clamped, 1: free)"
+
+
+def _beta(optimism: float | Risk | Optimism) -> float:
+    beta: Any = optimism
+    if isinstance(optimism, Optimism) and optimism.dynamics == optimism.initial:
+        beta = optimism.dynamics
+    if not isinstance(beta, float):
         raise InvalidArgument(
-            f"`found` must have numbers β, which make an axis, but has {optimism}. Call frontier(model, [0.0, …, 1.0])."
+            f"`found` must have numbers β, which make an axis, or must have a Risk in every point, but has {optimism}. "
+            "Call frontier(model, [0.0, …, 1.0])."
         )
-    return float(optimism)
+    return beta
 
 
-def _finite(values: Sequence[float]) -> np.ndarray:
+def _finite(values: Sequence[float | None]) -> np.ndarray:
     array = np.array(values, dtype=float)
     return np.where(np.isfinite(array), array, np.nan)
 

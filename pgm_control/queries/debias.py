@@ -125,7 +125,7 @@ class Debiased:
         """A line with the sizes and the objective that both models share."""
         return (
             f"Debiased({self.clamped.model.mdp!r} unrolled into {self.model.mdp.num_states} states; its log p(O) is "
-            f"the clamped objective, {amount(self.clamped.objective)} nats)"
+            f"the clamped objective, {amount(self.clamped.value / self.clamped.model.temperature)} nats)"
         )
 
 

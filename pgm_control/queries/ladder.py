@@ -225,7 +225,7 @@ def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:
         planning=rung("planning", "chosen by state", "summed", planned.value, planned.policy),
         marginal_map=blind("marginal-MAP", "chosen blindly", "summed", found.value, found.upper_bound, sequence),
         map=blind("MAP", "chosen", "chosen", best, best, mode.actions),
-        max_ent=rung("max-ent", "summed", "averaged", clamped.objective, clamped.policy),
+        max_ent=rung("max-ent", "summed", "averaged", clamped.value / model.temperature, clamped.policy),
         risk_neutral=rung("risk-neutral", "chosen by state", "averaged", neutral.value, neutral.policy),
         num_nodes=found.num_nodes,
     )

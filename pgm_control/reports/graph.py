@@ -11,6 +11,7 @@ import torch
 from pyro.infer.inspect import get_model_relations
 
 from ..chance.optimism import Optimism
+from ..chance.risk import Risk
 from ..errors import InvalidArgument, MissingExtra
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import is_number, shown, whole
@@ -218,7 +219,8 @@ def _clamped(model: MarkovModel, name: str, guide: object, small: TabularMDP) ->
 
 def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
     """Return whether start, dynamics and survival are clamped."""
-    given = Optimism.of(guide) if is_number(guide) else getattr(guide, "optimism", guide)
+    is_one = is_number(guide) or isinstance(guide, Risk)
+    given = Optimism.of(guide) if is_one else getattr(guide, "optimism", guide)
     if isinstance(given, Optimism):
         initial, dynamics, survival = (
             Optimism(beta, 0.0, 0.0).is_clamped for beta in (given.initial, given.dynamics, given.survival)

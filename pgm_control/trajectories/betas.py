@@ -9,11 +9,12 @@ from torch import Tensor
 from ..chance.factors import Factors, Number
 from ..chance.operators import is_mean
 from ..chance.optimism import Optimism, broadcast, in_parts
+from ..chance.risk import unit
 from ..problems.mdp import TabularMDP
 
 
 class Betas(NamedTuple):
-    """β of each block. Dynamics and start have one β per factor, or a single one if all factors have the same."""
+    """β of each block, in the `unit` of the temperature: one per factor of an event, or one for all if they agree."""
 
     dynamics: list[Number]  # numbers, or tables (time, state, action)
     initial: list[float]
@@ -24,18 +25,20 @@ class Betas(NamedTuple):
         """β of each block for this problem. A β too small to matter becomes 0; so does that of survival if γ = 1.
 
         Raises:
-            InvalidArgument: if tables or factors do not fit the problem.
+            InvalidArgument: if tables or factors do not fit the problem; if the temperature is 0 and a β is neither 0
+                nor a `Risk`.
         """
+        tau = unit(temperature)
 
         def cleaned(beta: Number) -> Number:
             if isinstance(beta, Tensor):
                 table = beta.to(mdp.probability)
-                return torch.where(is_mean(table, temperature, table.dtype), 0.0, table)
-            return 0.0 if is_mean(beta, temperature, mdp.probability.dtype) else beta
+                return torch.where(is_mean(table, tau, table.dtype), 0.0, table)
+            return 0.0 if is_mean(beta, tau, mdp.probability.dtype) else beta
 
         shape = mdp.horizon, mdp.num_states
         factors, start = (each and each.names for each in (mdp.factors, mdp.initial_factors))
-        used = optimism.each(cleaned)
+        used = optimism.at(temperature).each(cleaned)
         dynamics = in_parts(used.dynamics, factors, "dynamics")
         initial = in_parts(used.initial, start, "initial")
         survival = broadcast(used.survival, shape, "survival")  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,6 @@ from problems import gamble, random_mdp
 
 from pgm_control import (
     FreeGuide,
-    InvalidArgument,
     InvalidGuide,
     MarkovGuide,
     Optimism,
@@ -113,8 +112,13 @@ def test_factors_that_do_not_fit_are_refused():
 
     with pytest.raises(InvalidGuide, match=r"`log_policy` of the guide must hold normalised.*log_softmax"):
         evaluate(model, Unnormalised(model))
-    with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
-        evaluate(TabularModel(gamble(), 0.0), infer(TabularModel(gamble(), 0.0), 0.0))
+
+
+def test_at_temperature_zero_returns_are_exact_and_there_is_no_elbo():
+    hard = TabularModel(gamble(), 0.0)
+    found = evaluate(hard, infer(hard, 0.0))
+    assert found.true_return == found.imagined_return == 1.0
+    assert found.elbo is None
 
 
 def test_an_invalid_survival_is_refused_and_an_impossible_one_has_elbo_minus_infinity():

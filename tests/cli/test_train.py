@@ -182,8 +182,9 @@ def test_the_command_and_the_library_agree(capsys, tmp_path):
     assert equal(whole(kept, "a.pt")[0]["parts"], whole(learner, "b.pt")[0]["parts"])
 
 
-def test_its_command_reproduces_it(capsys, tmp_path):
-    args = [*NOISY, "--total-steps", "40", "--evaluate-every", "0", "--temperature", "auto", "--num-envs", "2"]
+@pytest.mark.parametrize("more", [[], ["--risk", "-0.5"]])
+def test_its_command_reproduces_it(capsys, tmp_path, more):
+    args = [*NOISY, "--total-steps", "40", "--evaluate-every", "0", "--temperature", "auto", "--num-envs", "2", *more]
     args[3:5] = []  # a fresh seed
     run(capsys, *args, "--out", "one")
     command = json.loads((tmp_path / "one" / "run.json").read_text())["command"]
@@ -349,7 +350,11 @@ def test_an_animation_without_pillow_names_the_extra(monkeypatch):
         (["sac", "test/Noisy-v0", "--option", "hidden=wide"], "The options do not fit test/Noisy-v0"),
         (["sac", "test/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
         (["sac", "test/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
-        (["sac", "test/Noisy-v0", "--optimism", "1"], "`optimism` must be 0 while the temperature is learned"),
+        (
+            ["sac", "test/Noisy-v0", "--optimism", "1"],
+            "`optimism` must be 0 or a Risk while the temperature is",
+        ),
+        (["sac", "test/Noisy-v0", "--optimism", "0", "--risk", "1"], "`--optimism` and `--risk` exclude each other"),
         (["sac", "test/Noisy-v0", "--total-steps", "0"], "`total_steps` must be a whole number, at least 1"),
         (["sac", "test/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
         (["sac", "test/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),

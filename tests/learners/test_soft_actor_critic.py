@@ -11,7 +11,7 @@ from gymnasium.wrappers import TimeLimit
 from learned import TABLE, compare, learn, soft_value
 from problems import gamble, random_mdp
 
-from pgm_control import InvalidArgument, TabularMDP, TabularModel, to_gymnasium
+from pgm_control import InvalidArgument, Risk, TabularMDP, TabularModel, to_gymnasium
 from pgm_control.environments.action_prior import ActionPrior
 from pgm_control.environments.spaces import Actions, Observations
 from pgm_control.learners import SAC
@@ -279,6 +279,29 @@ class TestTemperature:
         assert learner.temperature == pytest.approx(8 * sigma**2, rel=0.35)
 
 
+@pytest.mark.parametrize("theta", [-1.0, 0.5])
+def test_with_a_risk_the_temperature_can_be_learned(theta):
+    """After the last step nothing follows, so Q is the certainty equivalent of the reward whatever the temperature."""
+    learner = learn(twin(gamble(), "auto", optimism=Risk(theta)), 4_300)
+    assert learner.temperature != 1.0
+    q = learner.critics(torch.eye(2)[:1]).amin(0)[0].tolist()
+    assert q[0] == pytest.approx(1.0, abs=0.01)
+    assert q[1] == pytest.approx(math.log(0.2 * math.exp(3 * theta) + 0.8) / theta, abs=0.05)
+
+
+def test_a_risk_is_saved_and_loaded(tmp_path):
+    env, settings = to_gymnasium(gamble()), {"hidden": (), "seed": 0, "learning_starts": 8, "batch_size": 8}
+    learner = SAC(env, optimism=Risk(-0.5), **settings)
+    learner.learn(20)
+    learner.save(tmp_path / "learner.pt")
+    again = SAC.load(tmp_path / "learner.pt", env=env)
+    assert again.config == learner.config
+    assert again.config["optimism"] == {"theta": -0.5}
+    for each in (learner, again):
+        each.learn(30)
+    assert all(map(torch.equal, learner.critics.parameters(), again.critics.parameters()))
+
+
 def test_without_optimism_it_is_plain_soft_actor_critic_bit_for_bit():
     """With the squared loss in place of the certainty equivalent the floats are the same."""
     env, settings = to_gymnasium(restaurant(), observe_time=True), {"temperature": 1.0, "seed": 5, "batch_size": 32}
@@ -337,7 +360,11 @@ def test_targets_follow_slowly():
             r'`temperature` must be a positive number of reward units per nat, or "auto", but is 0.0',
         ),
         ({"temperature": 1.0, "target_entropy": 1.0}, r"`target_entropy` is for .*Leave one of them out"),
-        ({"optimism": 0.5}, r"`optimism` must be 0 while the temperature is learned, but is 0.5.*Give a temperature"),
+        (
+            {"optimism": 0.5},
+            r"`optimism` must be 0 or a Risk while .* learned, but is 0.5.*Risk\(theta\)",
+        ),
+        ({"optimism": Risk(torch.tensor([0.1, 0.2]))}, r"`optimism` must be a finite number"),
         ({"discount": 1.5}, r"`discount` must be a probability, but is 1.5"),
         ({"num_updates": 0}, r"`num_updates` must be a whole number, at least 1, but is 0"),
         ({"learning_rate": 0.0}, r"`learning_rate` must be a number above 0 and at most 1, but is 0.0"),

@@ -33,17 +33,19 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
     optimal; β = 0 is soft value iteration, the max-ent policy; β < 0 plans against adversarial dynamics.
 
     Args:
-        model: a tabular model, such as `TabularModel(mdp, temperature)`. Its temperature may be 0 if every block is
-            clamped: this is hard value iteration.
-        optimism: β of the start and the dynamics, or an `Optimism`: one β per block, or several within a block, by
-            state, by state and action, by time, by factor.
+        model: a tabular model, such as `TabularModel(mdp, temperature)`. Temperature 0 is the hard maximum over
+            actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
+        optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
+            temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
+            action, by time, by factor.
 
     Returns:
-        The optimal distribution over trajectories with its values, in reward units, and its objective, in nats.
+        The optimal distribution over trajectories with its values, in reward units, and its objective, in nats, which
+        is None at temperature 0.
 
     Raises:
-        InvalidArgument: if the temperature is 0 and a block is not clamped, or so small that values overflow; if parts
-            of `optimism` do not fit the model.
+        InvalidArgument: if the temperature is 0 and a β is neither 0 nor a `Risk`; if values overflow; if parts of
+            `optimism` do not fit the model.
 
     References:
         [levine2018], [ziebart2010], [howard1972]
@@ -51,17 +53,13 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
     require_model(model)
     beta = Optimism.of(optimism)
     mdp, temperature = model.mdp, model.temperature
-    if temperature == 0 and not beta.is_clamped:
-        raise InvalidArgument(
-            f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only hard "
-            "value iteration is defined: pass optimism=0, or a positive temperature."
-        )
     found = backward_messages(model, beta)
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
         raise InvalidArgument(
-            f"`model` has rewards that, divided by its temperature {temperature:g}, exceed the range of "
-            f"{mdp.probability.dtype}. Raise the temperature, scale the rewards, or use mdp.to(dtype=torch.float64)."
+            f"`model` has rewards that, divided by its temperature {temperature:g} or times the optimism {optimism}, "
+            f"exceed the range of {mdp.probability.dtype}. Raise the temperature, scale the rewards, or use "
+            "mdp.to(dtype=torch.float64)."
         )
     return Posterior(
         model=model,

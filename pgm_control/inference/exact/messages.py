@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...chance.optimism import Optimism
+from ...chance.risk import unit
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Logs, Settings
 from ...problems.mdp import TabularMDP
@@ -109,7 +110,7 @@ def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages
         log_dynamics = torch.log_softmax(log_dynamics, -1)
     if of_dynamics == 0:
         log_dynamics = mdp.probability.log().expand(steps, states, actions, outcomes)
-    value = float(found.objective[0]) * (tau if tau > 0 else 1.0)
+    value = float(found.objective[0]) * unit(tau)
     log_initial = mdp.initial.log() if of_initial == 0 else log_start
     return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)
 

@@ -41,7 +41,7 @@ class Posterior:
         optimism: β of each block.
         q: soft action values $Q_t(s, a)$, in reward units.
         v: soft state values $V_t(s)$, in reward units, t = 0 … T.
-        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ.
+        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ where τ > 0.
         distribution: its factors as log-probabilities.
     """
 
@@ -90,20 +90,16 @@ class Posterior:
         return self.distribution.dynamics
 
     @property
-    def objective(self) -> float:
-        """The optimum of $J_β$, in nats.
-
-        Raises:
-            InvalidArgument: at temperature 0, because rewards cannot be converted to nats there; use `value`.
-        """
-        if self.model.temperature == 0:
-            raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
-        return self.value / self.model.temperature
+    def objective(self) -> float | None:
+        """The optimum of $J_β$, in nats; None at temperature 0, where rewards have no nats: `value` is the optimum."""
+        return self.value / self.model.temperature if self.model.temperature > 0 else None
 
     @property
     def is_free(self) -> bool:
         """True if every block of the model is free, so that this is the exact posterior."""
-        optimism, survives = self.optimism, self.model.mdp.discount == 1
+        if self.model.temperature == 0:
+            return False
+        optimism, survives = self.optimism.at(self.model.temperature), self.model.mdp.discount == 1
         return Optimism(optimism.dynamics, optimism.initial, 1.0 if survives else optimism.survival).is_free
 
     @property
@@ -114,7 +110,7 @@ class Posterior:
             InvalidArgument: unless every block is free.
         """
         self._require_free("log_evidence", "`objective` is the number that this posterior maximises")
-        return self.objective
+        return self.value / self.model.temperature
 
     @property
     def advantage(self) -> Float[Tensor, "time state action"]:
@@ -159,14 +155,14 @@ class Posterior:
 
     def __repr__(self) -> str:
         """The model, the optimism and the value or the objective."""
-        unit = f"value {self.value:.6g}" if self.model.temperature == 0 else f"objective {self.objective:.6f} nats"
+        unit = f"value {self.value:.6g}" if self.objective is None else f"objective {self.objective:.6f} nats"
         return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {unit})"
 
     def _repr_html_(self) -> str:
         """The objective, the policy at t = 0 and the tilted events, for a notebook."""
         model, mdp = self.model, self.model.mdp
         reached = f"value {amount(self.value)} reward units"
-        if model.temperature > 0:
+        if self.objective is not None:
             name = "log p(O)" if self.is_free else "objective"
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
         about = f"{self.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
@@ -178,7 +174,8 @@ class Posterior:
             worth = {"V₀ [reward]": lambda s: amount(float(self.v[0, s]))}
             names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
             parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
-        if model.temperature > 0 and mdp.horizon * mdp.probability.numel() <= _CHEAP:
+        tilts = model.temperature > 0 or not self.optimism.is_clamped
+        if tilts and mdp.horizon * mdp.probability.numel() <= _CHEAP:
             parts.append(_event_table(self))
         return "".join(parts)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
 from ...chance.operators import certainty_equivalent, tilt
+from ...chance.risk import unit
 from ...kernels.bundles import Logs, Settings
 from ...problems.mdp import TabularMDP
 from ...trajectories.betas import sizes_of
@@ -23,8 +24,8 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
     Args:
         mdp: the problem.
         given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
-            temperature is a number or has the shape of the batch. The optimism is as in `Betas`, with the axes of the
-            batch after that of time.
+            temperature is a number, which may be 0, or has the shape of the batch. The optimism is as in `Betas`, with
+            the axes of the batch after that of time.
         logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table
             of length 0 is skipped.
     """
@@ -33,7 +34,8 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
     chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
     start = conditionals(mdp.initial.log(), sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()
-    of_state, of_action = aligned(temperature, 1), aligned(temperature, 2)
+    tau = unit(temperature)  # of the events, whose optimism at temperature 0 is θ
+    of_state, of_action = aligned(tau, 1), aligned(tau, 2)
     q = reward.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
     v = reward.new_empty(*batch, steps + 1, mdp.num_states)
     v[..., steps, :] = last
@@ -42,16 +44,16 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
         beta = [_at(each, t) for each in dynamics]
         values = nested(reward + ahead[..., mdp.successor], chance, of_action, beta)
         q[..., t, :, :] = values[0]
-        v[..., t, :] = certainty_equivalent(values[0], log_prior, of_state, 1.0)
+        v[..., t, :] = certainty_equivalent(values[0], log_prior, aligned(temperature, 1), 1.0)
         if logs is not None:
             logs.policy[t] = tilt(values[0], log_prior, temperature, 1.0)
             if len(logs.dynamics):
-                logs.dynamics[t] = nested_tilt(values, chance, temperature, beta)
+                logs.dynamics[t] = nested_tilt(values, chance, tau, beta)
             if len(logs.survival):
                 logs.survival[t] = log_alive
-    values = nested(v[..., 0, :], start, temperature, initial)
+    values = nested(v[..., 0, :], start, tau, initial)
     if logs is not None:
-        logs.start.copy_(nested_tilt(values, start, temperature, initial))
+        logs.start.copy_(nested_tilt(values, start, tau, initial))
     return q, v, values[0]
 
 

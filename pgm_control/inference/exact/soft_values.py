@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ...chance.operators import is_mean
 from ...chance.optimism import Optimism
+from ...chance.risk import Risk, beta_of
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Cotangents, Settings
@@ -54,7 +55,7 @@ class SoftValues:
 
 def soft_values(
     model: MarkovModel,
-    optimism: float | np.number | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
+    optimism: float | np.number | Risk | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
     *,
     reward: Float[Tensor, "*#batch state action outcome"] | None = None,
     final_reward: Float[Tensor, "*#batch state"] | None = None,
@@ -75,7 +76,8 @@ def soft_values(
 
     Args:
         model: a tabular model; it supplies every argument that is None.
-        optimism: β of the start and the dynamics, one for all settings or one per setting; or an `Optimism`.
+        optimism: β of the start and the dynamics, one for all settings or one per setting; a `Risk`, whose θ may be one
+            per setting too, with gradients; or an `Optimism` of one β or `Risk` per block, where survival has a β.
         reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf propagate. It is ignored where the
             probability is 0.
         final_reward: reward of the last state, in reward units.
@@ -94,10 +96,8 @@ def soft_values(
     """
     require_model(model)
     mdp = model.mdp
-    if isinstance(optimism, Optimism):
-        dynamics, initial, survival = optimism.numbers("soft_values")
-    else:
-        dynamics, initial, survival = optimism, optimism, 0.0
+    tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
+    dynamics, initial, survival = _blocks(optimism, tau)
     shapes = {
         "reward": tuple(mdp.reward.shape),
         "final_reward": (mdp.num_states,),
@@ -150,6 +150,20 @@ def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, .
             f"{shown(table)}."
         )
     return tuple(table.shape[: -len(shape)])
+
+
+def _blocks(optimism: Any, temperature: Any) -> tuple[Any, Any, float]:
+    """β of dynamics, start and survival; a tensor if a β, θ or the temperature of a `Risk` is one."""
+    if not isinstance(optimism, Optimism):
+        beta = beta_of(optimism, temperature)
+        return beta, beta, 0.0
+    survival = optimism.at(1.0).numbers("soft_values")[2]
+    if isinstance(optimism.survival, Risk):
+        raise InvalidArgument(
+            f"`optimism` of survival must be a number β for soft_values, but is {optimism.survival}. Pass θτ, or use "
+            "infer(model, optimism)."
+        )
+    return beta_of(optimism.dynamics, temperature), beta_of(optimism.initial, temperature), survival
 
 
 def _of_settings(name: str, number: Any) -> float | Tensor | None:

@@ -1,6 +1,8 @@
 """The average reward per step in the long run, without a horizon.
 
 Sources:
+    [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
+        18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
     [odoni1969] A. R. Odoni, On finding the maximal gain for Markov decision processes. Operations Research
         17(5):857–860, 1969.
     [puterman1994] M. L. Puterman, Markov Decision Processes: Discrete Stochastic Dynamic Programming. Wiley, 1994.
@@ -85,12 +87,13 @@ def average_reward(
     because T is monotone and T(h + c) = T h + c. Each update takes only a share of the step,
     $h \leftarrow h + \alpha (T h - h)$, so that periodic problems converge too (the aperiodicity transformation). At
     temperature τ the gain is that of the reward minus τ KL(π ‖ ρ); with optimism β it also includes the price of
-    changing the dynamics.
+    changing the dynamics. At temperature 0 with `Risk(θ)` it is the largest certainty equivalent of the reward per
+    step [howard1972]: $\max_\pi \frac1\theta \log$ of the Perron root of $\sum_a \pi\, p\, e^{\theta r}$.
 
     Args:
         model: a tabular model; the horizon, final reward and discount of its problem are ignored. Temperature 0 is the
             hard maximum.
-        optimism: β of the dynamics, a number or an `Optimism`; must be 0 at temperature 0.
+        optimism: β of the dynamics, a `Risk`, or an `Optimism`; must be 0 or a `Risk` at temperature 0.
         tolerance: the iteration stops when half the distance between the bounds is at most this, in reward units per
             step.
         num_threads: as in `value_iteration`.
@@ -104,7 +107,7 @@ def average_reward(
         InvalidArgument: if an argument is invalid; the message names it and the remedy.
 
     References:
-        [schweitzer1971], [odoni1969], [puterman1994]
+        [schweitzer1971], [odoni1969], [puterman1994], [howard1972]
     """
     problem = InfiniteHorizonProblem.of(model, optimism, discount=1.0)
     tolerance, max_sweeps = limits(tolerance, max_sweeps)

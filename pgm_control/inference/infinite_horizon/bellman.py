@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...chance.operators import certainty_equivalent
+from ...chance.risk import unit
 from ...kernels.backend import sweeps_for
 from ...kernels.bundles import FixedPolicy, SweepNumbers, SweepTables, SweepValues
 from ...problems.mdp import TabularMDP
@@ -77,7 +78,7 @@ class Bellman:
         width = (0,) * found.longest if unrolled else torch.zeros(found.longest)
         flat = torch.empty(0, dtype=torch.float64, device=prior.device)
         self._none = self._given((flat, flat.reshape(0, 0), flat.to(torch.int32)))
-        self._scale = optimism / temperature if optimism != 0 else 0.0
+        self._scale = optimism / unit(temperature)
         # a signed index would cost a comparison per access
         successor = found.successor.view(torch.uint32) if self.compiled else found.successor
         outcomes = found.probability, successor, found.reward, found.pay, found.rows
@@ -129,7 +130,13 @@ class Bellman:
     def soft_policy(
         self, q: Float[Tensor, "state action"]
     ) -> tuple[Float[Tensor, "state action"], Float[Tensor, " state"]]:
-        """The soft policy of Q, which overwrites `q`, and its entropy bonus −τ KL(π ‖ ρ), in reward units."""
+        """The soft policy of Q, which overwrites `q`, and its entropy bonus −τ KL(π ‖ ρ), in reward units.
+
+        At temperature 0 it is the first of the best actions, and the bonus is 0.
+        """
+        if self.temperature == 0:
+            best = q.argmax(-1, keepdim=True)
+            return q.zero_().scatter_(-1, best, 1.0), q.new_zeros(len(q))
         prior = self.tables.prior
         top = certainty_equivalent(q, prior.log().expand_as(q), self.temperature, 1.0)
         q -= torch.where(top.isfinite(), top, torch.zeros_like(top))[:, None]

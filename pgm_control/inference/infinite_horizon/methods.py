@@ -125,8 +125,8 @@ class GaussSeidel:
 class ModifiedPolicyIteration:
     r"""Modified policy iteration: one sweep finds the best policy, several cheaper sweeps evaluate it.
 
-    At temperature 0 an evaluation sweep reads the outcomes of one action per state. The soft policy takes all actions,
-    so that $V = E_\pi[Q - \tau \log \pi/\rho]$.
+    At temperature 0 with β = 0 an evaluation sweep reads the outcomes of one action per state. Otherwise it takes all
+    actions, so that $V = E_\pi[Q - \tau \log \pi/\rho]$.
 
     References:
         [puterman1978], [geist2019]
@@ -136,7 +136,7 @@ class ModifiedPolicyIteration:
         """Store the Bellman operator, and start from the value state["v"]."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         self._other = torch.empty_like(self.v)
-        self._soft = bellman.temperature > 0
+        self._soft = bellman.temperature > 0 or bellman.optimism != 0
         shape = (bellman.num_states, bellman.num_actions) if self._soft else (bellman.num_states,)
         self._policy = torch.empty(shape, dtype=self.v.dtype if self._soft else torch.int32, device=self.v.device)
         self._relative = bellman.tables.slack > 1e-12
@@ -258,10 +258,11 @@ def check_of_state(phase: str, num_states: int) -> Check:
 
 
 def first_method(method: MethodName, problem: InfiniteHorizonProblem) -> str:
-    """The method to start with. For "auto", modified policy iteration at temperature 0, where evaluations are cheap."""
+    """The method to start with. For "auto", modified policy iteration where evaluations are cheap: τ = 0 and β = 0."""
     if method != "auto":
         return method
-    return "modified_policy_iteration" if problem.temperature == 0 and problem.discount < 1 else "value_iteration"
+    cheap = problem.temperature == 0 and problem.optimism == 0 and problem.discount < 1
+    return "modified_policy_iteration" if cheap else "value_iteration"
 
 
 def after(

@@ -1,6 +1,6 @@
 """A model without a horizon: what defines its Bellman operator, checked once for all functions of this folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...chance.operators import is_mean
 from ...chance.optimism import Optimism
+from ...chance.risk import unit
 from ...errors import InvalidArgument
 from ...problems.checks import Kind, table
 from ...problems.mdp import TabularMDP
@@ -30,7 +31,7 @@ class InfiniteHorizonProblem:
     Attributes:
         mdp: the problem.
         temperature: τ, in reward units per nat.
-        optimism: β of the dynamics.
+        optimism: β of the dynamics, in the `unit` of the temperature.
         discount: γ.
         prior: ρ(a|s), or one row if all states have the same, in float64.
     """
@@ -47,7 +48,7 @@ class InfiniteHorizonProblem:
 
         Args:
             model: a tabular model.
-            optimism: β of the dynamics, or an `Optimism`.
+            optimism: β of the dynamics, a `Risk` or an `Optimism`.
             discount: γ; default: the discount of the model's problem.
 
         Raises:
@@ -56,19 +57,15 @@ class InfiniteHorizonProblem:
         require_model(model)
         mdp, temperature = model.mdp, model.temperature
         discount = mdp.discount if discount is None else discount
-        dynamics, _, survival = Optimism.of(optimism).numbers("a problem without a horizon")
+        beta = replace(Optimism.of(optimism), initial=0.0).at(temperature)  # the start does not matter here
+        dynamics, _, survival = beta.numbers("a problem without a horizon")
         if survival != 0 and discount < 1:
             raise InvalidArgument(
                 f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: for a guide that may "
                 "change its survival the discount does not make the operator a contraction, and its values need not "
                 "converge. Clamp survival, use freed_survival(model), or use infer(model, optimism) with a horizon."
             )
-        if temperature == 0 and dynamics != 0:
-            raise InvalidArgument(
-                f"`optimism` must be 0 when the model's temperature is 0, but is {optimism}. With temperature 0 only "
-                "hard value iteration is defined: pass optimism=0, or a model with a positive temperature."
-            )
-        mean = is_mean(dynamics, temperature, torch.float64)
+        mean = is_mean(dynamics, unit(temperature), torch.float64)
         return cls(mdp, temperature, 0.0 if mean else dynamics, discount, _rows(model.action_prior))
 
     @property

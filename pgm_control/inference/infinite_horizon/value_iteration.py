@@ -109,13 +109,14 @@ def value_iteration(
             except for 64-bit successors. Tables in float32 are read as they are, with all sums in float64. Temperature
             0 is the hard maximum. With a discount of 1 there may be no fixed point, and there is no certificate;
             `TabularModel(mdp.replace(discount=0.99), temperature)` sets another discount and shares the tables.
-        optimism: β of the dynamics: 0 clamped, 1 free, negative adversarial; must be 0 at temperature 0. An `Optimism`
-            must leave survival clamped, since with free survival the operator need not contract.
+        optimism: β of the dynamics: 0 clamped, 1 free, negative adversarial; or a `Risk`, the only choice but 0 at
+            temperature 0. An `Optimism` must leave survival clamped, since with free survival the operator need not
+            contract.
         tolerance: the largest allowed distance of a value from the fixed point, in reward units.
         method: "value_iteration"; "gauss_seidel", in place, on one thread; "modified_policy_iteration", which evaluates
             the policy between two improvements; "anderson", which combines earlier sweeps. "auto" starts with the third
-            at temperature 0, otherwise with the first, from which it changes to the last if at the current rate more
-            than 500 sweeps remain.
+            at temperature 0 and optimism 0, otherwise with the first, from which it changes to the last if at the
+            current rate more than 500 sweeps remain.
         stopping: "span" certifies by how much the changes differ; "sup_norm" by how large they are, which takes
             1/(1 − γ) times as many sweeps on problems that mix.
         initial_value: (S,) the initial values, in reward units; default: zeros. −inf is read as 0.

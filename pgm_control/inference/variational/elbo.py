@@ -22,7 +22,7 @@ from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import GuideTables, ModelTables, ToGo
 from ...trajectories.betas import Betas, sizes_of
-from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.blocks import Blocks, MarkovModel, require_model
 
 FREE = Optimism(1.0, 1.0, 1.0)
 
@@ -80,6 +80,7 @@ def values_to_go(
 
 
 def _weights(model: MarkovModel, optimism: Optimism) -> Betas:
+    require_model(model, in_nats=True)
     return Betas.of(model.mdp, optimism, model.temperature).weights()
 
 

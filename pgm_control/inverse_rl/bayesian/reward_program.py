@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import biject_to
 
+from ...chance.risk import beta_of
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel
 from ..demonstrations import Demonstrations
@@ -70,7 +71,8 @@ class RewardProgram:
         found = {"psi": self.function.start}
         for name, each in self.priors.items():
             if name != "psi":
-                own = self.demonstrator.optimism if name == "optimism" else self.model.temperature  # pyright: ignore[reportAttributeAccessIssue]  a dial
+                tau = self.model.temperature
+                own = beta_of(self.demonstrator.optimism, tau) if name == "optimism" else tau  # pyright: ignore[reportAttributeAccessIssue]  a dial
                 value = torch.as_tensor(own).detach().to(self.function.start)
                 inside = bool(each.support.check(value))
                 found[name] = value if inside else biject_to(each.support)(torch.zeros_like(value))

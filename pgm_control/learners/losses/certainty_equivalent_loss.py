@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...chance.risk import Risk, unit
 from ...errors import InvalidArgument
 from ...runtime.arguments import finite
 
@@ -29,7 +30,8 @@ class CertaintyEquivalentLoss(torch.nn.Module):
     \frac{d \ell}{d Q} = -\frac{\tau}{\beta} e^{-m} (e^u - 1), \qquad
     L_\beta[y] = \frac{\tau}{\beta} \log \mathbb{E}\, e^{\beta y / \tau}$$
 
-    At β = 0 it is exactly $(y - Q)^2 / 2$, and near β = 0 it is close to that.
+    At β = 0 it is exactly $(y - Q)^2 / 2$, and near β = 0 it is close to that. It depends on θ = β/τ alone: with a
+    `Risk` the temperature may be learned, or 0.
 
     The expected gradient vanishes where $\mathbb{E}\, e^u = 1$, which is $Q = L_\beta[y]$, if $m$ does not depend on
     the samples that it multiplies. A maximum over the same batch would depend on them: it would reduce the weight of
@@ -45,7 +47,7 @@ class CertaintyEquivalentLoss(torch.nn.Module):
 
     Attributes:
         temperature: τ, in reward units per nat.
-        optimism: β.
+        optimism: β, or a `Risk`.
         cap: the largest $u - m$ of the exponential, in nats.
         rate: the fraction of the way that m falls with each batch.
         normaliser: m, in nats. It and the next two are buffers, so that a checkpoint contains them.
@@ -60,23 +62,26 @@ class CertaintyEquivalentLoss(torch.nn.Module):
     clipped: Tensor
     seen: Tensor
 
-    def __init__(self, temperature: float, optimism: float = 0.0, cap: float = 5.0, rate: float = 0.01) -> None:
+    def __init__(self, temperature: float, optimism: float | Risk = 0.0, cap: float = 5.0, rate: float = 0.01) -> None:
         """Define the loss; its running maximum m and its counts start at zero.
 
         Raises:
             InvalidArgument: if a number is out of range.
         """
         super().__init__()
-        optimism = finite("optimism", optimism, remedy=_ONE)
+        number = require_one(optimism)
+        defined = number == 0 or isinstance(optimism, Risk)
         for name, value, fits, what in (
-            ("temperature", temperature, temperature > 0 or (temperature == 0 and optimism == 0), "positive"),
+            ("temperature", temperature, temperature > 0 or (temperature == 0 and defined), "positive"),
             ("cap", cap, cap > 0, "positive"),
             ("rate", rate, 0 <= rate <= 1, "from 0 to 1"),
         ):
             if not (fits and math.isfinite(value)):
-                extra = " The hard limit τ = 0 has a loss at optimism 0 only." if name == "temperature" else ""
+                hard = " The hard limit τ = 0 has a loss at optimism 0 or with Risk(theta), θ in 1/reward, only."
+                extra = hard if name == "temperature" else ""
                 raise InvalidArgument(f"`{name}` must be {what} and finite, but is {value!r}.{extra}")
         self.temperature, self.optimism, self.cap, self.rate = temperature, optimism, cap, rate
+        self._theta = number if isinstance(optimism, Risk) else number / unit(temperature)
         self.register_buffer("normaliser", torch.zeros(()))
         self.register_buffer("clipped", torch.zeros((), dtype=torch.int64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
@@ -88,9 +93,9 @@ class CertaintyEquivalentLoss(torch.nn.Module):
             q: the values of the critics, in reward units; gradients flow to them.
             y: the sampled backups, in reward units; no gradients flow to them.
         """
-        if self.optimism == 0:
+        scale = self._theta
+        if scale == 0:
             return torch.nn.functional.mse_loss(q, y.detach().expand_as(q), reduction="sum") / (2 * q.shape[-1])
-        scale = self.optimism / self.temperature
         with torch.no_grad():
             u = scale * (y - q)
             peak = u.amax().clamp(min=0)
@@ -104,6 +109,15 @@ class CertaintyEquivalentLoss(torch.nn.Module):
     def clipped_fraction(self) -> float:
         """The fraction of all samples so far that were beyond the cap."""
         return float(self.clipped) / max(int(self.seen), 1)
+
+
+def require_one(optimism: Any) -> float:
+    """Require a single number β, or a `Risk` of a single θ; the number.
+
+    Raises:
+        InvalidArgument: otherwise.
+    """
+    return finite("optimism", optimism.theta if isinstance(optimism, Risk) else optimism, remedy=_ONE)
 
 
 class _Exponential(torch.autograd.Function):

@@ -253,7 +253,7 @@ def test_trap_13_a_row_of_bad_successors_does_not_underflow(optimism):
 
 
 def test_temperature_zero_needs_every_block_clamped():
-    with pytest.raises(InvalidArgument, match=r"`optimism` must be 0 when .* positive temperature"):
+    with pytest.raises(InvalidArgument, match=r"`optimism` must be 0 or a Risk .* pass Risk\(theta\)"):
         infer(TabularModel(gamble(), 0.0), 1.0)
     with pytest.raises(InvalidArgument, match=r"`optimism` of initial must be a finite number, but is nan"):
         Optimism(initial=float("nan"))

@@ -357,7 +357,7 @@ def test_an_mdp_instead_of_a_model_is_refused():
 def test_arguments_are_checked():
     model = endless(random_mdp(1, discount=0.9))
     refused = {
-        "`optimism` must be 0 when the model's temperature is 0": {"optimism": 1.0},
+        "`optimism` must be 0 or a Risk in every block when the model's temperature is 0": {"optimism": 1.0},
         "`optimism` of survival": {"model": TabularModel(model.mdp), "optimism": Optimism(1.0, 1.0, 1.0)},
         "`tolerance` must be": {"tolerance": 0.0},
         "`num_threads` must be": {"num_threads": 0},

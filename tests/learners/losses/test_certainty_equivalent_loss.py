@@ -9,7 +9,7 @@ import torch
 from hypothesis import assume, given
 from strategies import laws, rewards, temperatures
 
-from pgm_control import InvalidArgument
+from pgm_control import InvalidArgument, Risk
 from pgm_control.learners.losses.certainty_equivalent_loss import CertaintyEquivalentLoss
 
 dials = st.sampled_from([-2.0, -1.0, -0.3, 0.3, 1.0, 2.0])
@@ -48,6 +48,14 @@ def slope(loss, q, y):
 
 
 # The minimiser
+
+
+@laws
+@given(values_and_weights(), temperatures, dials)
+def test_with_a_risk_the_loss_is_the_same_at_every_temperature(y, temperature, theta):
+    q = torch.zeros_like(y)
+    for tau in (temperature, 0.0):
+        assert CertaintyEquivalentLoss(tau, Risk(theta))(q, y) == CertaintyEquivalentLoss(1.0, theta)(q, y)
 
 
 @laws
@@ -264,7 +272,7 @@ def test_critics_learn_the_same_together_and_alone():
     [
         (
             {"temperature": 0.0, "optimism": 1.0},
-            "`temperature` must be positive and finite, but is 0.0.*optimism 0 only",
+            "`temperature` must be positive and finite, but is 0.0.*optimism 0 or with Risk",
         ),
         ({"temperature": -1.0}, "`temperature` must be positive"),
         (

@@ -1,0 +1,195 @@
+"""The temperature at which a policy earns a given share of the best return, or has a given entropy."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from ..chance.log_space import expect
+from ..chance.optimism import OptimismLike
+from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
+from ..models import TabularModel
+from ..problems.mdp import TabularMDP
+from ..runtime.arguments import finite, positive, whole
+from ..text.one_line import one_line
+from ..text.wording import amount
+from ..trajectories.blocks import MarkovModel, require_model
+from .evaluate import expected_return, true_return, true_visits
+
+_LOWEST, _HIGHEST = 1e-6, 1e4  # of the scan, in units of the largest reward; the highest also times the horizon
+
+
+@final
+@dataclass(frozen=True)
+class ChosenTemperature:
+    """The result of `temperature_for`; `float(…)` is the temperature.
+
+    Attributes:
+        temperature: τ, in reward units per nat: the lower end of the bracket.
+        bracket: two temperatures: the first meets the condition and the second does not.
+        scanned: the lowest and the highest temperature of the scan, which went down and stopped at the first that meets
+            the condition.
+        step: the ratio of neighbouring temperatures of the scan. The return need not be monotone in τ, in particular
+            under optimism: above the bracket, an interval narrower than this may meet the condition unseen.
+        true_return: the true return of the optimal policy at τ, in reward units.
+        share_of_best: where this return lies between that of the action prior, 0, and that of the best policy, 1; nan
+            if these two are equal or infinite.
+        entropy: the entropy of the policy, averaged over the decisions of true trajectories, in nats. A state whose
+            allowed actions have equal outcomes, such as the end of an episode, is not a decision.
+        prior_return, best_return: the true returns of the action prior and of the best policy (temperature 0, optimism
+            0), in reward units.
+    """
+
+    temperature: float
+    bracket: tuple[float, float]
+    scanned: tuple[float, float]
+    step: float
+    true_return: float
+    share_of_best: float
+    entropy: float
+    prior_return: float
+    best_return: float
+
+    def __float__(self) -> float:
+        """The temperature, in reward units per nat."""
+        return self.temperature
+
+    __repr__ = one_line
+
+
+def temperature_for(
+    model: MarkovModel,
+    optimism: OptimismLike,
+    *,
+    share_of_best: float | None = None,
+    entropy: float | None = None,
+    steps_per_decade: int = 10,
+    tolerance: float = 1e-6,
+) -> ChosenTemperature:
+    r"""The largest temperature at which the policy of `infer` earns a given share of the best return.
+
+    With R(τ) the true return of the policy of `infer` at temperature τ, it is the largest τ with
+
+    $$R(\tau) \ge (1 - c)\, R(\rho) + c\, R^*,$$
+
+    where c is the share, R(ρ) the true return of the action prior and R* that of the best policy (temperature 0,
+    optimism 0). With `entropy` it is the largest τ whose policy has at most this entropy, averaged over the decisions
+    of true trajectories; a state whose allowed actions have equal outcomes is not a decision. A scan of log τ goes down
+    from temperatures at which the action prior decides; between the first that meets the condition and the one above,
+    bisection closes the bracket. Neither R nor the entropy need be monotone in τ: the largest τ is found up to the
+    resolution of the scan.
+
+        temperature_for(model, optimism=0.0, share_of_best=0.9).temperature
+        temperature_for(model, optimism=Risk(-0.1), entropy=0.5).temperature
+
+    Args:
+        model: a tabular model with its horizon; its own temperature is ignored.
+        optimism: β, a `Risk` or an `Optimism`, as for `infer`.
+        share_of_best: c, above 0 and below 1; default: 0.9, unless `entropy` is given.
+        entropy: instead, the largest entropy, in nats a decision.
+        steps_per_decade: the number of temperatures of the scan in each decade.
+        tolerance: the largest width of the bracket, relative to τ.
+
+    Returns:
+        A `ChosenTemperature`.
+
+    Raises:
+        InvalidArgument: if no temperature of the scan meets the condition, with the one that comes nearest, or if the
+            highest does; if the action prior earns −inf or as much as the best policy, so that there is no share; or if
+            an argument is invalid.
+    """
+    require_model(model)
+    whole("steps_per_decade", steps_per_decade)
+    positive("tolerance", tolerance)
+    if entropy is not None:
+        if share_of_best is not None:
+            raise InvalidArgument("`share_of_best` and `entropy` exclude each other. Give one of them.")
+        name, wanted = "entropy", positive("entropy", entropy, "number of nats a decision")
+    else:
+        name, wanted = "share_of_best", finite("share_of_best", 0.9 if share_of_best is None else share_of_best)
+        if wanted <= 0 or wanted >= 1:
+            raise InvalidArgument(f"`share_of_best` must be above 0 and below 1, but is {share_of_best!r}.")
+    mdp, prior = model.mdp, model.action_prior
+    worst = true_return(mdp, prior.log().expand(mdp.horizon, -1, -1))
+    best = infer(TabularModel(mdp, 0.0, prior), 0.0).value
+    has_range = 1e-12 * abs(best) < best - worst < math.inf
+    if name == "share_of_best" and not has_range:
+        raise InvalidArgument(
+            "`share_of_best` must divide the range from the return of the action prior to the best one, but these are "
+            f"{amount(worst)} and {amount(best)} reward units. Use entropy=…, in nats a decision."
+        )
+    is_decision = _is_decision(model)
+
+    def point(temperature: float) -> _Point:
+        log_policy = infer(TabularModel(mdp, temperature, prior), optimism).distribution.log_policy
+        visits = true_visits(mdp, log_policy)
+        decisions = visits.state[:-1] * is_decision
+        earned, number = expected_return(mdp, visits), float(decisions.sum())
+        entropy = float((decisions * -expect(log_policy, log_policy)).sum()) / number if number else 0.0
+        share = (earned - worst) / (best - worst) if has_range else math.nan
+        return _Point(temperature, earned, share, entropy, share if name == "share_of_best" else -entropy)
+
+    goal = wanted if name == "share_of_best" else -wanted
+    scale = _largest_reward(mdp)
+    low, high, step = _LOWEST * scale, _HIGHEST * scale * mdp.horizon, 10.0 ** (1 / steps_per_decade)
+    above = nearest = point(high)
+    if above.merit >= goal:
+        raise InvalidArgument(
+            f"`{name}` must not be met by every temperature, but {wanted:g} is met even at {high:g}, where the action "
+            f"prior decides: share {above.share:.6g}, entropy {above.entropy:.6g} nats a decision."
+        )
+    while (below := point(above.temperature / step)).merit < goal:
+        above, nearest = below, max(nearest, below, key=lambda each: each.merit)
+        if below.temperature < low:
+            raise InvalidArgument(
+                f"`{name}` must be within reach of optimism {optimism}, but no temperature from {low:.3g} to "
+                f"{high:.3g} reaches {wanted:g}. The nearest is {nearest.temperature:.4g}, with a share of "
+                f"{nearest.share:.6g} of the best return and an entropy of {nearest.entropy:.6g} nats a decision. "
+                "Ask for less, or for another optimism."
+            )
+    scanned = below.temperature, high
+    while above.temperature > (1 + tolerance) * below.temperature:
+        middle = point(math.sqrt(below.temperature * above.temperature))
+        if middle.temperature in (below.temperature, above.temperature):
+            break  # neighbouring floats
+        below, above = (middle, above) if middle.merit >= goal else (below, middle)
+    return ChosenTemperature(
+        temperature=below.temperature,
+        bracket=(below.temperature, above.temperature),
+        scanned=scanned,
+        step=step,
+        true_return=below.true_return,
+        share_of_best=below.share,
+        entropy=below.entropy,
+        prior_return=worst,
+        best_return=best,
+    )
+
+
+class _Point(NamedTuple):
+    temperature: float
+    true_return: float
+    share: float
+    entropy: float
+    merit: float  # the number that must not be below the goal
+
+
+def _largest_reward(mdp: TabularMDP) -> float:
+    """The largest finite size of a possible reward; 1 if all are 0."""
+    rewards = [mdp.reward[mdp.probability > 0], *([] if mdp.final_reward is None else [mdp.final_reward])]
+    finite = [each[each.isfinite()].abs() for each in rewards]
+    return max((float(each.max()) for each in finite if len(each)), default=0.0) or 1.0
+
+
+def _is_decision(model: MarkovModel) -> Bool[Tensor, " state"]:
+    """Whether two allowed actions of a state differ in a possible outcome, its probability or its reward."""
+    mdp, allowed = model.mdp, model.action_prior > 0
+    possible, first = mdp.probability > 0, allowed.int().argmax(-1)
+    everywhere = torch.arange(mdp.num_states, device=first.device)
+    tables = mdp.probability, torch.where(possible, mdp.successor, 0), torch.where(possible, mdp.reward, 0.0)
+    differs = [(each != each[everywhere, first][:, None]).any(-1) for each in tables]
+    return (torch.stack(differs).any(0) & allowed).any(-1)

@@ -1,0 +1,86 @@
+"""The temperature for a share of the best return or an entropy: closed forms, and what no temperature reaches."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from problems import gamble, random_mdp
+
+from pgm_control import InvalidArgument, Risk, TabularMDP, TabularModel, evaluate, infer, temperature_for
+from pgm_control.models import restaurant, risky_path, slippery_cliff
+
+
+@pytest.mark.parametrize(("optimism", "gambling"), [(0.0, 0.6), (Risk(-1.0), -math.log(0.2 * math.exp(-3.0) + 0.8))])
+def test_a_choice_between_two_actions_has_a_closed_form(optimism, gambling):
+    """The policy works with probability 1/(1 + exp(−(1 − q)/τ)); 90 % of the best return is reached at 0.95."""
+    model = TabularModel(gamble(), 7.0)
+    found = temperature_for(model, optimism, share_of_best=0.9)
+    assert float(found) == found.temperature == pytest.approx((1 - gambling) / math.log(19), rel=1e-6)
+    assert found.bracket[0] == found.temperature < found.bracket[1] <= found.temperature * (1 + 1e-6)
+    assert (found.prior_return, found.best_return) == (pytest.approx(0.8), 1.0)
+    assert found.true_return == pytest.approx(0.98, abs=1e-6)
+    assert found.share_of_best == pytest.approx(0.9, abs=1e-5)
+    of_entropy = -0.95 * math.log(0.95) - 0.05 * math.log(0.05)
+    assert found.entropy == pytest.approx(of_entropy, abs=1e-5)
+    assert temperature_for(model, optimism, entropy=of_entropy).temperature == pytest.approx(
+        found.temperature, rel=1e-5
+    )
+    assert temperature_for(model, optimism) == found, "nine tenths is the default"
+
+
+@pytest.mark.parametrize(
+    ("mdp", "most"), [(restaurant(), 0.5), (random_mdp(3, discount=0.9), 0.5), (slippery_cliff(horizon=12), 0.9)]
+)
+def test_the_bracket_separates_what_meets_the_condition_from_what_does_not(mdp, most):
+    model = TabularModel(mdp)
+    for asked in ({"share_of_best": 0.7}, {"entropy": most}):
+        found = temperature_for(model, 0.0, **asked)
+        for tau, meets in zip(found.bracket, (True, False), strict=True):
+            here = TabularModel(mdp, tau)
+            exact = infer(here, 0.0)
+            earned, visits = evaluate(here, exact).true_return, exact.marginals().state[:-1].clone()
+            visits[:, ends(mdp)] = 0.0
+            entropy = float((visits * torch.distributions.Categorical(exact.policy).entropy()).sum() / visits.sum())
+            share = (earned - found.prior_return) / (found.best_return - found.prior_return)
+            assert bool(share >= 0.7 if "share_of_best" in asked else entropy <= most) is meets
+    assert found.best_return == infer(TabularModel(mdp, 0.0), 0.0).value
+
+
+def ends(mdp):
+    """The states that every action stays in, without reward."""
+    stays = (mdp.successor == torch.arange(mdp.num_states)[:, None, None]) & (mdp.reward == 0)
+    return (stays | (mdp.probability == 0)).all(-1).all(-1)
+
+
+def test_of_a_return_that_rises_and_falls_it_is_the_highest_temperature_of_the_scan():
+    model = TabularModel(risky_path(horizon=5))
+    found = temperature_for(model, 1.0, share_of_best=0.3)
+    grid = found.scanned[1] * found.step ** -np.arange(0, 200)
+    for tau in [*found.bracket, *grid[grid > found.bracket[1]]]:
+        here = TabularModel(model.mdp, float(tau))
+        share = evaluate(here, infer(here, 1.0)).true_return - found.prior_return
+        assert bool(share >= 0.3 * (found.best_return - found.prior_return)) is bool(tau == found.temperature)
+    with pytest.raises(InvalidArgument, match=r"no temperature from .* reaches 0.9. The nearest is 79.* of 0.317"):
+        temperature_for(model, 1.0)
+
+
+def test_what_has_no_answer_is_refused():
+    model = TabularModel(gamble())
+    even = TabularMDP([1.0], np.ones((1, 2, 1)), np.zeros((1, 2, 1), int), np.ones((1, 2, 1)), 1)
+    fatal = TabularMDP([1.0], np.ones((1, 2, 1)), np.zeros((1, 2, 1), int), [[[1.0], [-math.inf]]], 1)
+    for problem in (even, fatal):
+        with pytest.raises(InvalidArgument, match="`share_of_best` must divide the range .* Use entropy"):
+            temperature_for(TabularModel(problem), 0.0)
+    with pytest.raises(InvalidArgument, match="`entropy` must not be met by every temperature, but 0.7 is met even at"):
+        temperature_for(model, 0.0, entropy=0.7)
+    for share in (0.0, 1.0, -1.0):
+        with pytest.raises(InvalidArgument, match="`share_of_best` must be above 0 and below 1"):
+            temperature_for(model, 0.0, share_of_best=share)
+    for name, value in (("share_of_best", math.nan), ("entropy", 0.0), ("tolerance", 0.0), ("steps_per_decade", 0)):
+        with pytest.raises(InvalidArgument, match=f"`{name}` must be"):
+            temperature_for(model, 0.0, **{name: value})
+    with pytest.raises(InvalidArgument, match="exclude each other"):
+        temperature_for(model, 0.0, share_of_best=0.5, entropy=0.5)
+    with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
+        temperature_for(torch.nn.Linear(1, 1), 0.0)  # pyright: ignore[reportArgumentType]
