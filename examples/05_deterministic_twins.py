@@ -54,7 +54,7 @@ def main(args: Args) -> None:
         free, clamped = infer(model, optimism=1.0), infer(model, optimism=0.0)
         visited = clamped.marginals().state[:-1] > 0
         apart = 0.5 * (free.policy - clamped.policy).abs().sum(-1)[visited].max()  # total variation
-        print(f"{name:<25}{abs(free.objective - clamped.objective):>20.4f}{float(apart):>20.4f}")
+        print(f"{name:<25}{abs(free.value - clamped.value) / model.temperature:>20.4f}{float(apart):>20.4f}")
 
     horizon, steps = (10, 3) if args.smoke else (args.horizon, 11)
     slips = [2 / 3 * n / (steps - 1) for n in range(steps)]

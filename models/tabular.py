@@ -65,8 +65,8 @@ class TabularModel:
         Args:
             mdp: the problem.
             temperature: τ, in reward units per nat. If it is large the policy approaches the prior; if it is small, the
-                best trajectory. 0 is the hard maximum, which only `infer(model, optimism=0)`, `value_iteration`,
-                `policy_evaluation` and `average_reward` accept.
+                best trajectory. 0 is the hard maximum, which only `infer`, `value_iteration` and `average_reward`,
+                with optimism 0 or a `Risk`, `frontier`, `evaluate` and `policy_evaluation` accept.
             action_prior: ρ(a|s), probabilities; default: uniform, 1/A. 0 masks an action.
 
         Raises:
@@ -101,7 +101,8 @@ class TabularModel:
         """
         if self.temperature == 0:
             raise InvalidProblem(
-                "`temperature` must be positive to run the model, but is 0: only infer(model, optimism=0) has a limit."
+                "`temperature` must be positive to run the model, but is 0. infer(model, 0.0) and "
+                "infer(model, Risk(theta)) solve it exactly."
             )
         run_program(self.blocks(), optimality=self)
 

@@ -63,7 +63,7 @@ def test_two_ways_of_svi_agree_with_the_exact_answer(name, beta):
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_the_objective_rises_with_optimism(model):
     values = [infer(model, beta).objective for beta in sorted([*BETAS, 0.0, 1.0])]
-    assert (np.diff(values) >= -1e-12).all()
+    assert (np.diff(np.array(values)) >= -1e-12).all()
     assert values[-1] > values[0]
 
 
