@@ -25,17 +25,17 @@ class Evaluation:
     """The exact evaluation of a guide or a policy.
 
     Attributes:
-        true_return: $E_{p, π}[Σ_t γ^t r_t]$, the return of its policy in the true world, in reward units; it includes
-            the final reward.
-        imagined_return: the same under the guide's own start and dynamics, in reward units.
-        policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
         elbo: the guide's ELBO, in nats.
+        imagined_return: $E_q[Σ_t γ^t r_t]$, the return under the guide's own start and dynamics, in reward units; it
+            includes the final reward.
+        true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.
+        policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
     """
 
-    true_return: float
-    imagined_return: float
-    policy_entropy: float
     elbo: float
+    imagined_return: float
+    true_return: float
+    policy_entropy: float
 
     @property
     def delusion(self) -> float:

@@ -38,7 +38,7 @@ def test_the_elbo_is_the_imagined_return_minus_the_kl_terms():
     model = TabularModel(gamble(horizon=2))
     row = scorecard(model, exact(model)).scores["free"]
     posterior = infer(model, 1.0)
-    kl = (posterior.factors.log_policy - model.action_prior.log()) * posterior.marginals().state_action
+    kl = (posterior.distribution.log_policy - model.action_prior.log()) * posterior.marginals().state_action
     assert row.imagined_return - float(kl.sum()) - row.dynamics_kl == pytest.approx(row.elbo)
 
 
