@@ -34,15 +34,16 @@ Point = tuple[float, float]  # (down, right), in cells
 
 
 class _Look(NamedTuple):
-    """The look of an episode, and the distance of its path from the middle of the cells."""
+    """The look of an episode: its width is a factor, and its path passes beside the middle of the cells."""
 
     color: str
     line: str
     marker: str
+    width: float
     aside: float
 
 
-_LOOKS = {"imagined": _Look("#D55E00", "--", "o", -0.1), "true": _Look("#000000", "-", "s", 0.1)}
+_LOOKS = {"imagined": _Look("#D55E00", "--", "o", 1.4, -0.1), "true": _Look("#000000", "-", "s", 1.0, 0.1)}
 
 
 def episode_maps(
@@ -119,7 +120,7 @@ def _draw(
     episode, look = blocks.sample(1, seed), _LOOKS[name]
     path = _path(mdp, grid, boxes, episode, look.aside)
     small = min(1.0, cell_points(axes, grid) / _FULL_SIZE)
-    line, marker = small * style.line, small * style.marker
+    line, marker = small * look.width * style.line, small * style.marker
     common = {"color": look.color, "zorder": 5 if name == "imagined" else 4}
     for run in path.runs:
         y, x = zip(*run, strict=True)
@@ -131,7 +132,7 @@ def _draw(
         axes.plot([x], [y], "x", markersize=1.6 * marker, markeredgewidth=line, path_effects=stroke, **common)
     total = amount(float(returns(mdp, episode)[0]))
     return Line2D(
-        [], [], color=look.color, linestyle=look.line, linewidth=style.line, marker=look.marker,
+        [], [], color=look.color, linestyle=look.line, linewidth=look.width * style.line, marker=look.marker,
         markersize=0.5 * style.marker, label=f"{name} episode, return {total}".replace("-", "−"),
     )  # fmt: skip
 
