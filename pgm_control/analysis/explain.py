@@ -57,7 +57,6 @@ class Explanation:
     @property
     def gap(self) -> float:
         """ELBO of the explained guide minus that of the clamped guide, in nats; never negative for the free guide."""
-        assert self.free.elbo is not None and self.clamped.elbo is not None
         return self.free.elbo - self.clamped.elbo
 
     def __str__(self) -> str:
@@ -102,7 +101,6 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
     # Differences below the square root of the precision are rounding.
     noise = torch.finfo(mdp.probability.dtype).eps ** 0.5
     tilts = [event.tilt for event in events]
-    assert free.elbo is not None and clamped.elbo is not None
     differs = max(free.elbo - clamped.elbo, start_tilt, *tilts) > noise * max(1.0, abs(free.elbo))
     at_start = _choice(posterior, planner, 0, int(mdp.initial.argmax()))
     farthest = _most_different(posterior, planner)

@@ -46,7 +46,7 @@ class FrontierPoint:
     """
 
     optimism: float | Risk | Optimism
-    objective: float | None
+    objective: float | Any
     imagined_return: float
     true_return: float
     deviation: float

@@ -146,7 +146,6 @@ def price_sentence(model: MarkovModel, free: Evaluation, clamped: Evaluation, op
 def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation, clamped: Evaluation) -> str:
     """The sentence on the ELBO or objective of each guide, in nats."""
     mdp, beta, tau = posterior.model.mdp, posterior.optimism.initial, posterior.model.temperature
-    assert free.elbo is not None and clamped.elbo is not None
     if beta != 1:
         return (
             f"The best objective J_β is {amount(posterior.value / tau)} nats at β = {beta:g}, and "
@@ -161,7 +160,6 @@ def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation
 
 def no_difference(mdp: TabularMDP, at_start: Choice, found: Evaluation, optimism: float) -> tuple[str, ...]:
     """The sentences of an explanation in which the two guides agree, with the reason first."""
-    assert found.elbo is not None
     both = "free and clamped inference" if optimism == 1 else f"β = {optimism:g} and clamped inference"
     return (
         f"There is no difference between {both}: {_reason(mdp, optimism)}.",

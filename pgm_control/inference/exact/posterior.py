@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -90,7 +90,7 @@ class Posterior:
         return self.distribution.dynamics
 
     @property
-    def objective(self) -> float | None:
+    def objective(self) -> float | Any:
         """The optimum of $J_β$, in nats; None at temperature 0, where rewards have no nats: `value` is the optimum."""
         return self.value / self.model.temperature if self.model.temperature > 0 else None
 

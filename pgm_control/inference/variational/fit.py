@@ -94,7 +94,7 @@ class Fit(Generic[G]):
 
     guide: G
     elbo_history: Float[Tensor, " step"]
-    elbo: float | None
+    elbo: float | Any
     status: FitStatus
     num_steps: int
     seconds: float
