@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..kernels.bundles import MASS_ROUNDING
+
 
 def expect(log_q: Float[Tensor, "*batch outcome"], x: Float[Tensor, "*#batch outcome"]) -> Float[Tensor, "*batch"]:
     """Σ q x over the last axis; an outcome of probability zero contributes nothing, even where x is infinite."""
@@ -20,3 +22,10 @@ def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) ->
     possible = log_q > -torch.inf
     zero = torch.zeros_like(log_q)
     return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)
+
+
+def split_mass(log_measure: Float[Tensor, "*row outcome"]) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
+    """Each row as log-probabilities and the logarithm of its sum, in nats; the latter is 0 where it is rounding."""
+    mass = log_measure.logsumexp(-1)
+    mass = torch.where((mass.abs() > MASS_ROUNDING) & mass.isfinite(), mass, 0.0)
+    return log_measure - mass[..., None], mass

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..models import TabularModel
+from ..models.tabular import model_like
 from ..runtime.arguments import positive, whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
@@ -110,7 +110,7 @@ class Inverse:
             table, last = tables(self.reward, given.mdp)
         paid = torch.where(given.mdp.probability > 0, table, 0.0)
         mdp = replace(given.mdp, reward=paid, final_reward=last if self.reward.pays_last else None)
-        return TabularModel(mdp, given.temperature, given.action_prior)
+        return model_like(given, mdp)
 
     @property
     def behaviour(self) -> Behaviour:

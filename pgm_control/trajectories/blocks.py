@@ -226,7 +226,7 @@ class MarkovModel(HasBlocks, Protocol):
 
     @property
     def action_prior(self) -> Float[Tensor, "state action"]:
-        """The action prior, ρ(a|s), as probabilities."""
+        """The action prior, ρ(a|s): probabilities, or 1 for each action that is counted. See `action_measure`."""
         ...
 
 

@@ -16,6 +16,7 @@ from ...runtime.moving import Place, moved, moved_copy, place_of
 from ...text.html import HeatmapCell, heading, heatmap, share
 from ...text.tables import html_grid
 from ...text.wording import action_label, amount, reward_phrase, state_label
+from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
 from ...trajectories.blocks import Blocks, MarkovModel
 from ...trajectories.policy import policy_table
@@ -110,6 +111,8 @@ class Posterior:
     def log_evidence(self) -> float:
         """log p(O), in nats: the log-probability that every step was optimal, up to the scale of the rewards.
 
+        With the action prior "count" it is a log partition function, the sum over trajectories without a prior.
+
         Raises:
             InvalidArgument: unless every block is free.
         """
@@ -167,7 +170,7 @@ class Posterior:
         model, mdp = self.model, self.model.mdp
         reached = f"value {amount(self.value)} reward units"
         if model.temperature > 0:
-            name = "log p(O)" if self.is_free else "objective"
+            name = evidence_name(model) if self.is_free else "objective"
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
         about = f"{self.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
         grid, policy = _grid(mdp), self.factors.log_policy[0].exp()

@@ -11,7 +11,7 @@ Sources:
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Cotangents, Settings
-from ...runtime.arguments import is_number
+from ...runtime.arguments import is_number, one_of
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
 from .batch import last_reward, solved
@@ -55,7 +55,7 @@ def soft_values(
     reward: Float[Tensor, "*#batch state action outcome"] | None = None,
     final_reward: Float[Tensor, "*#batch state"] | None = None,
     temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
-    action_prior: Float[Tensor, "*#batch state action"] | None = None,
+    action_prior: Float[Tensor, "*#batch state action"] | Literal["count"] | None = None,
 ) -> SoftValues:
     r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.
 
@@ -76,7 +76,7 @@ def soft_values(
             probability is 0.
         final_reward: reward of the last state, in reward units.
         temperature: τ > 0, in reward units per nat.
-        action_prior: ρ(a|s), up to a factor per state: it is normalised here.
+        action_prior: ρ(a|s), up to a factor per state: it is normalised here. Or "count", as in `TabularModel`.
 
     Returns:
         `SoftValues`, on the device and in the dtype of the model.
@@ -89,6 +89,10 @@ def soft_values(
     """
     require_model(model)
     mdp = model.mdp
+    counts = isinstance(action_prior, str)
+    if counts:
+        one_of("action_prior", action_prior, ("count",))
+        action_prior = torch.ones_like(mdp.probability[..., 0])  # an action without a finite reward has no weight
     if isinstance(optimism, Optimism):
         dynamics, initial, survival = optimism.numbers("soft_values")
     else:
@@ -117,7 +121,7 @@ def soft_values(
     tables = [
         None if table is None else _spread(table.to(like), batch, len(shapes[name])) for name, table in given.items()
     ]
-    if tables[2] is not None:
+    if tables[2] is not None and not counts:
         tables[2] = tables[2] / tables[2].sum(-1, keepdim=True)
     flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
     kernels = kernels_for(like, mdp.horizon)

@@ -14,9 +14,11 @@ from pyro import poutine
 from torch import Tensor
 
 from ...errors import InvalidGuide
+from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of, seeded
+from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
@@ -76,7 +78,8 @@ def draw_weighted(
 def log_target(model: MarkovModel, trajectories: Trajectories) -> Float[Tensor, " batch"]:
     r"""$\log \tilde p = \log p(s_0) + \sum_t \log \rho + \log p(k_t) + r_t/\tau$, in nats, survival included."""
     prior = MarkovProcess(model.blocks()).log_probability(trajectories)
-    return prior + returns(model.mdp, trajectories) / model.temperature
+    mass = torch.cat((log_mass(model), model.mdp.initial.new_zeros(1)))[trajectories.states[:, :-1]].sum(-1)
+    return prior + mass + returns(model.mdp, trajectories) / model.temperature
 
 
 def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
@@ -91,7 +94,10 @@ def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batc
 
 
 class Traced(NamedTuple):
-    """Runs of a Pyro guide: the trajectories, their log-density and that of their actions, in nats."""
+    """Runs of a Pyro guide: the trajectories, their log-density, and that of their decisions, in nats.
+
+    Actions after the end of an episode are no decisions.
+    """
 
     trajectories: Trajectories
     log_probability: Float[Tensor, " batch"]
@@ -108,7 +114,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     steps = model.mdp.horizon
     counts = {"state": steps + 1, "action": steps, "outcome": steps}
     due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
-    rows, densities = [], []
+    rows, densities, ended = [], [], [*ended_states(model.mdp).tolist(), True]
     drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
     with seeded(None if drawn is None else int(drawn), model.mdp.initial.device):
         for _ in range(num_samples):
@@ -126,7 +132,8 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
                 )
             rows.append([int(nodes[name]["value"]) for name in due])
             log_q = {name: float(nodes[name]["log_prob_sum"]) for name in due}
-            densities.append((sum(log_q.values()), sum(log_q[f"action_{t}"] for t in range(steps))))
+            decisions = sum(log_q[f"action_{t}"] for t in range(steps) if not ended[rows[-1][t]])
+            densities.append((sum(log_q.values()), decisions))
     states, actions, outcomes = torch.tensor(rows, device=model.mdp.successor.device).split(list(counts.values()), 1)
     log_q, log_policy = model.mdp.initial.new_tensor(densities).unbind(-1)
     return Traced(Trajectories(states, actions, outcomes), log_q, log_policy)
