@@ -43,11 +43,11 @@ class TabularModel:
     With a discount γ < 1 the agent survives each step with probability γ, and state S means that the episode has ended.
 
     With `action_prior="count"`, ρ is 1 for each action of A(s), the actions with a possible outcome of finite reward,
-    and 0 for the others. The program draws uniformly from A(s) and adds $\log |A(s)|$ to the factor. The clamped optimum
-    is then the maximum of $E[\sum_t r_t/\tau]$ plus the entropy of the policy, and the free one weighs paths by
+    and 0 for the others. The program draws uniformly from A(s) and adds $\log |A(s)|$ to the factor. The clamped
+    optimum then maximises $E[\sum_t r_t/\tau]$ plus the entropy of the policy, and the free one weighs paths by
     $\exp(\sum_t r_t/\tau)$ alone, however many actions a state has [ziebart2008]. log p(O) is a log partition function,
-    which may exceed 0 for rewards of 0. An absorbing state counts its actions too: forbid all but one of them by −inf,
-    or each step after the end of an episode adds $\log |A|$.
+    which exceeds 0 for rewards of 0. An absorbing state counts its actions too: forbid all but one of them by −inf, or
+    each step after the end of an episode adds $\log |A|$.
 
     | site | values | unit |
     |---|---|---|
@@ -59,8 +59,8 @@ class TabularModel:
     Attributes:
         problem, mdp: the problem, under two names.
         temperature: τ, in reward units per nat.
-        action_prior: $\rho(a \mid s)$; 1 for each action of A(s) with the prior "count". The uniform prior is stored as a
-            single number, expanded.
+        action_prior: $\rho(a \mid s)$; with the prior "count" 1 for each action of A(s). The uniform prior is stored as
+            a single number, expanded.
 
     References:
         [levine2018], [todorov2008], [kappen2012], [ziebart2008]
@@ -70,7 +70,10 @@ class TabularModel:
         self,
         mdp: TabularMDP,
         temperature: float | np.number | Tensor = 1.0,
-        action_prior: Float[Tensor, "state action"] | Float[np.ndarray, "state action"] | Literal["count"] | None = None,
+        action_prior: Float[Tensor, "state action"]
+        | Float[np.ndarray, "state action"]
+        | Literal["count"]
+        | None = None,
     ) -> None:
         """Define the model.
 

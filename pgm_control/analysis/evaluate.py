@@ -24,7 +24,7 @@ from ..trajectories.tabulate import tabulate
 @final
 @dataclass(frozen=True)
 class Evaluation:
-    """The exact evaluation of a guide or a policy.
+    r"""The exact evaluation of a guide or a policy.
 
     Attributes:
         true_return: $E_{p, π}[Σ_t γ^t r_t]$, the return of its policy in the true world, in reward units; it includes
@@ -32,8 +32,8 @@ class Evaluation:
         imagined_return: the same under the guide's own start and dynamics, in reward units.
         policy_entropy: the entropy of the policy, summed over the steps of true trajectories until the episode ends, in
             nats. An episode has ended in a state where every action stays and pays 0.
-        policy_kl: $E_q[Σ_t \log π_t/ρ]$ over the guide's own trajectories, in nats: the KL of the policy from the action
-            prior; with the prior "count", minus the entropy.
+        policy_kl: $E_q[Σ_t \log π_t/ρ]$ over the guide's own trajectories, in nats: the KL of the policy from the
+            action prior; with the prior "count", minus the entropy.
         dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, over the guide's own
             trajectories, in nats.
         elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl.

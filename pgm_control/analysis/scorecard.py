@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+import torch
+
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..models.tabular import model_like
+from ..text.html import bullets
 from ..text.tables import grid, html_grid
+from ..text.terminal import wrapped
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from .evaluate import evaluate
-
+from .untrained import untrained
 
 BEST = "best policy"
 
@@ -68,20 +72,25 @@ class Scorecard:
             neutral, exact).
         temperature: τ, in reward units per nat.
         evidence_name: "log p(O)" or "log partition function".
+        untrained: the warning of each guide that is at the optimum of its objective, but truly earns something else; it
+            is printed below the table.
     """
 
     log_evidence: float
     scores: Mapping[str, Score]
     temperature: float
     evidence_name: str
+    untrained: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, for JSON or a data frame."""
-        return {"log_evidence": self.log_evidence, "scores": {name: asdict(row) for name, row in self.scores.items()}}
+        scores = {name: asdict(row) for name, row in self.scores.items()}
+        return {"log_evidence": self.log_evidence, "scores": scores, "untrained": dict(self.untrained)}
 
     def __str__(self) -> str:
         """The table as text, for a terminal."""
-        return "\n".join([grid(_head(), self._rows(), []), self._note()])
+        warnings = (wrapped(text, first="\n") for text in self.untrained.values())
+        return "\n".join([grid(_head(), self._rows(), []), self._note(), *warnings])
 
     def __repr__(self) -> str:
         """The scorecard as a table for a terminal."""
@@ -89,17 +98,16 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         """The table as HTML, for a notebook."""
-        return html_grid(_head(), self._rows(), caption=self._note())
+        table = html_grid(_head(), self._rows(), caption=self._note())
+        return table + (bullets(self.untrained.values()) if self.untrained else "")
 
     def _rows(self) -> list[list[str]]:
         return [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
 
     def _note(self) -> str:
+        evidence = f"{self.evidence_name} = {_number(self.log_evidence)} nats"
         over = "" if self.temperature == 1 else f" / {self.temperature:g}"
-        return (
-            f"{self.evidence_name} = {_number(self.log_evidence)} nats; ELBO = imagined return{over} − KL of policy − KL "
-            "of dynamics"
-        )
+        return f"{evidence}; ELBO = imagined return{over} − KL of policy − KL of dynamics"
 
 
 def _head() -> list[list[str]]:
@@ -131,7 +139,10 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     best = infer(model_like(model, model.mdp, 0.0), 0.0)
     scores = {name: _score(model, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
-    return Scorecard(evidence, scores, model.temperature, evidence_name(model))
+    with torch.no_grad():
+        warnings = {name: untrained(model, name, guide, scores[name].true_return) for name, guide in guides.items()}
+    found = {name: text for name, text in warnings.items() if text is not None}
+    return Scorecard(evidence, scores, model.temperature, evidence_name(model), found)
 
 
 def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:

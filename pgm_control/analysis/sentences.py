@@ -152,8 +152,9 @@ def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation
             f"The best objective J_β is {amount(posterior.objective)} nats at β = {beta:g}, and "
             f"{amount(planner.objective)} at β = 0; the ELBO of this guide is {amount(free.elbo)} nats."
         )
+    bound = _bound(posterior.model, 1.0)
     return (
-        f"The free guide reaches {_bound(posterior.model, 1.0)} {amount(free.elbo)} nats, and no clamped guide an ELBO above "
+        f"The free guide reaches {bound} {amount(free.elbo)} nats, and no clamped guide an ELBO above "
         f"{amount(clamped.elbo)}: a gap of {amount(free.elbo - clamped.elbo)} nats."
         + ("" if mdp.discount == 1 else " Both leave survival alone; a guide that freed it too would reach more.")
     )

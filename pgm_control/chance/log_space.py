@@ -24,7 +24,9 @@ def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) ->
     return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)
 
 
-def split_mass(log_measure: Float[Tensor, "*row outcome"]) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
+def split_mass(
+    log_measure: Float[Tensor, "*row outcome"],
+) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
     """Each row as log-probabilities and the logarithm of its sum, in nats; the latter is 0 where it is rounding."""
     mass = log_measure.logsumexp(-1)
     mass = torch.where((mass.abs() > MASS_ROUNDING) & mass.isfinite(), mass, 0.0)

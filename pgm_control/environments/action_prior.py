@@ -99,9 +99,9 @@ def action_prior_of(
         return lambda observation: Categorical(logits=observation.new_zeros(*observation.shape[:-1], actions.size))
     if isinstance(given, str):
         raise InvalidArgument(
-            f"`action_prior` must be probabilities, a function, or None for uniform, but is {given!r}. In an environment "
-            "the same actions exist in all states, so that a count of them differs from the uniform prior by the "
-            "constant log A in each step: leave it out."
+            f"`action_prior` must be probabilities, a function, or None for uniform, but is {given!r}. An environment "
+            "has the same actions in all states, so that their count differs from the uniform prior by log A in each "
+            "step: leave it out."
         )
     p = torch.as_tensor(given, dtype=dtype, device=device)
     is_by_state = isinstance(observations.space, Discrete)

@@ -25,7 +25,7 @@ def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
     |---|---|
     | `"count"` | 1: the maximum entropy of the literature, over actions or, with free dynamics, over paths |
     | None | 1/A for each step: the same distributions as `"count"`; values are lower by τ log A for each step |
-    | `feasible_prior(mdp)` | Π 1/\|A(s)\|: a path through states with few actions weighs more (label bias [ziebart2008]) |
+    | `feasible_prior(mdp)` | Π 1/\|A(s)\|: paths with few alternatives weigh more (label bias [ziebart2008]) |
 
     With rewards of 0 all policies of this prior are uniform: where one path leads through A alone and two more branch
     off at C, the paths have ½, ¼ and ¼, and `"count"` gives ⅓ to each.

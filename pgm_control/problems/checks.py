@@ -104,8 +104,8 @@ def no_counts(action_prior: object) -> None:
     """Raise if the action prior of an agent that does not see the state is a string, such as "count"."""
     if isinstance(action_prior, str):
         raise InvalidProblem(
-            f"`action_prior` must be probabilities, or None for uniform, but is {action_prior!r}. The number of actions "
-            "of a state would reveal the state to an agent that does not see it: pass probabilities."
+            f"`action_prior` must be probabilities, or None for uniform, but is {action_prior!r}. The number of "
+            "actions of a state would reveal the state to an agent that does not see it: pass probabilities."
         )
 
 

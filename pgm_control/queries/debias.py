@@ -188,7 +188,9 @@ def debias(model: MarkovModel) -> Debiased:
     rest = unrolled.num_states - (mdp.horizon + 1) * mdp.num_states
     anything = model.action_prior.new_full((rest, mdp.num_actions), 1.0 / mdp.num_actions)
     prior = torch.cat((model.action_prior.repeat(mdp.horizon + 1, 1), anything))
-    return Debiased(model_like(model, unrolled, action_prior=prior), clamped, start, dynamics, reward, bonus, start_bonus)
+    return Debiased(
+        model_like(model, unrolled, action_prior=prior), clamped, start, dynamics, reward, bonus, start_bonus
+    )
 
 
 def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " state"], float]:

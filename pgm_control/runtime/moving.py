@@ -97,7 +97,7 @@ def moved_probability(p: Tensor, place: Place) -> Tensor:
     if p.dtype != place.dtype:
         rounded = p.to(place.dtype)
         rounded = torch.where(p > 0, rounded.clamp(min=torch.finfo(place.dtype).tiny), rounded)
-        p = rounded / (rounded.sum(-1, keepdim=True) / p.sum(-1, keepdim=True).round())
+        p = rounded / (rounded.sum(-1, keepdim=True) / p.sum(-1, keepdim=True).round().to(place.dtype))
     return p.to(place.device)
 
 

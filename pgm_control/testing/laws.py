@@ -193,8 +193,9 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
         slack += 5 * float(values.std()) / _SAMPLES**0.5
     if value > log_evidence + slack:
         broken.append(
-            f"its ELBO, {value:.8g} nats, exceeds {evidence_name(model)} = {log_evidence:.8g}: it is not a lower bound. Usual "
-            "causes: a site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
+            f"its ELBO, {value:.8g} nats, exceeds {evidence_name(model)} = {log_evidence:.8g}: it is not a lower "
+            "bound. Usual causes: a site drawn in an unsafe order, a block that is not normalised, or a factor in the "
+            "guide."
         )
     return value, broken
 

@@ -12,7 +12,7 @@ from .blocks import Blocks, MarkovModel
 
 
 def log_mass(model: MarkovModel) -> Float[Tensor, " state"]:
-    r"""$\log \sum_a \rho(a \mid s)$, in nats: 0 where the action prior is a probability, $\log |A(s)|$ where it counts."""
+    r"""$\log \sum_a \rho(a \mid s)$, in nats: 0 for a prior of probabilities, $\log |A(s)|$ for one that counts."""
     return split_mass(model.action_prior.log())[1]
 
 

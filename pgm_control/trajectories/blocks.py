@@ -252,3 +252,14 @@ def require_model(model: object, in_nats: bool = False) -> None:
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
             "returns are the same."
         )
+
+
+def in_nats(value: float, model: MarkovModel) -> float:
+    """The objective of a value: the value over τ, in nats.
+
+    Raises:
+        InvalidArgument: at temperature 0, because rewards cannot be converted to nats there.
+    """
+    if model.temperature == 0:
+        raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
+    return value / model.temperature

@@ -18,7 +18,7 @@ from ...text.tables import html_grid
 from ...text.wording import action_label, amount, reward_phrase, state_label
 from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
-from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.blocks import Blocks, MarkovModel, in_nats
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
@@ -97,9 +97,7 @@ class Posterior:
         Raises:
             InvalidArgument: at temperature 0, because rewards cannot be converted to nats there; use `value`.
         """
-        if self.model.temperature == 0:
-            raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
-        return self.value / self.model.temperature
+        return in_nats(self.value, self.model)
 
     @property
     def is_free(self) -> bool:

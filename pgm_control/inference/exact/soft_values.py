@@ -38,11 +38,13 @@ class SoftValues:
     Attributes:
         q: soft action values, in reward units.
         v: soft state values, in reward units; the last is the final reward.
+        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ, as in `Posterior`.
         objective: the optimum of J_β, in nats; log p(O) if every block is free.
     """
 
     q: Float[Tensor, "*batch time state action"]
     v: Float[Tensor, "*batch time_and_last state"]
+    value: Float[Tensor, "*batch"]
     objective: Float[Tensor, "*batch"]
 
     __repr__ = one_line
@@ -125,7 +127,9 @@ def soft_values(
         tables[2] = tables[2] / tables[2].sum(-1, keepdim=True)
     flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
     kernels = kernels_for(like, mdp.horizon)
-    return SoftValues(*_SoftValues.apply(kernels, model, survival, batch, *tables, *flat))
+    q, v, objective = _SoftValues.apply(kernels, model, survival, batch, *tables, *flat)
+    tau = model.temperature if temperature is None else flat[0]
+    return SoftValues(q, v, objective * tau, objective)
 
 
 def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
