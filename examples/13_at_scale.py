@@ -80,7 +80,7 @@ def main(args: Args) -> None:
         found = value_iteration(model, optimism=optimism, tolerance=1e-6)
         true = policy_evaluation(model, found.policy, tolerance=1e-6)
         believed, worth = found.v[start].item(), true.v[start].item()
-        cost = f"{found.sweeps} sweeps, {found.seconds:.1f} s"
+        cost = f"{found.num_sweeps} sweeps, {found.seconds:.1f} s"
         print(f"β = {optimism:2.0f}: {cost}: believes {believed:.2f}, truly {worth:.2f}  ({found.status.name})")
         share = stationary_distribution(model, found.policy).probability / (1 - args.discount)
         visits[f"{name} (β = {optimism:g})".replace("-", "−")] = share.reshape(args.size, args.size).flip(0)

@@ -54,7 +54,7 @@ def _all(mdp):
 def compare(learner, model, optimism):
     """Compare a learner with `infer(model, …)`, with β for the dynamics and the true initial distribution."""
     mdp, exact = model.mdp, infer(model, Optimism(dynamics=optimism, initial=0.0))
-    ours, theirs = log_policy(learner, mdp), exact.factors.log_policy
+    ours, theirs = log_policy(learner, mdp), exact.distribution.log_policy
     gap = torch.where(ours > -torch.inf, ours.exp() * (ours - theirs), 0.0).sum(-1)
     stays = (mdp.successor == torch.arange(mdp.num_states)[:, None, None]) & (mdp.reward == 0)
     gap[:, (stays | (mdp.probability == 0)).all(-1).all(-1)] = 0.0  # the episode is over: no action is taken there

@@ -110,7 +110,7 @@ def examples():
         guide,
         *guides.guide_zoo().values(),
         posterior,
-        posterior.factors,
+        posterior.distribution,
         posterior.sample(30),
         posterior.mode(),
         policy,

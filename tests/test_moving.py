@@ -149,7 +149,7 @@ def test_inference_in_float32_agrees_with_float64():
     torch.testing.assert_close(single.q.double(), infer(model, 0.3).q, rtol=SINGLE, atol=SINGLE)
     rounded = infer(model, 0.3).to(dtype=torch.float32)
     torch.testing.assert_close(rounded.q, single.q, rtol=SINGLE, atol=SINGLE)
-    assert rounded.factors.mdp is rounded.model.mdp
+    assert rounded.distribution.mdp is rounded.model.mdp
     assert rounded.sample(5, seed=0).states.dtype == torch.int64
 
 

@@ -77,7 +77,7 @@ def critical_optimism(
 
     def preferred(beta: float) -> int:
         exact = infer(model, beta)
-        log_policy, q = exact.factors.log_policy[t, state], exact.q[t, state]
+        log_policy, q = exact.distribution.log_policy[t, state], exact.q[t, state]
         size = max(1.0, float(q[q.isfinite()].abs().sum()) / model.temperature)
         best = log_policy >= log_policy.max() - _ROUNDINGS * torch.finfo(q.dtype).eps * size
         return int(best.int().argmax())

@@ -27,24 +27,24 @@ class Evaluation:
     r"""The exact evaluation of a guide or a policy.
 
     Attributes:
-        true_return: $E_{p, π}[Σ_t γ^t r_t]$, the return of its policy in the true world, in reward units; it includes
-            the final reward.
-        imagined_return: the same under the guide's own start and dynamics, in reward units.
+        elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl.
+        imagined_return: $E_q[Σ_t γ^t r_t]$, the return under the guide's own start and dynamics, in reward units; it
+            includes the final reward.
+        true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.
         policy_entropy: the entropy of the policy, summed over the steps of true trajectories until the episode ends, in
             nats. An episode has ended in a state where every action stays and pays 0.
         policy_kl: $E_q[Σ_t \log π_t/ρ]$ over the guide's own trajectories, in nats: the KL of the policy from the
             action prior; with the prior "count", minus the entropy.
         dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, over the guide's own
             trajectories, in nats.
-        elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl.
     """
 
-    true_return: float
+    elbo: float
     imagined_return: float
+    true_return: float
     policy_entropy: float
     policy_kl: float
     dynamics_kl: float
-    elbo: float
 
     @property
     def delusion(self) -> float:

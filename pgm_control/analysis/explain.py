@@ -95,7 +95,7 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
     events = tilted_events(model, posterior)
-    log_start = posterior.factors.log_initial
+    log_start = posterior.distribution.log_initial
     start_tilt = float(expect(log_start, relative(log_start, mdp.initial.log())))
     # Differences below the square root of the precision are rounding.
     noise = torch.finfo(mdp.probability.dtype).eps ** 0.5

@@ -102,7 +102,7 @@ def ledger(
 
 def _entries(best: Posterior, betas: Betas, q: Blocks, p: Blocks, visits: Occupancy) -> list[Tensor]:
     """The entries of start, policy, dynamics and survival: KL from the optimum times visits and price 1/β."""
-    mdp, top, weights = best.model.mdp, best.factors, betas.weights()
+    mdp, top, weights = best.model.mdp, best.distribution, betas.weights()
     starts = sizes_of(mdp.initial_factors, mdp.num_states, betas.initial)
     outcomes = sizes_of(mdp.factors, mdp.num_outcomes, betas.dynamics)
     of_start = _charge(q.log_initial, top.log_initial, p.log_initial, starts, weights.initial)

@@ -125,7 +125,7 @@ def bench(
         guides={entry.name: entry.summary for entry in fitted},
         settings=settings._asdict(),
         status=status,
-        left=len(keys) - len(done),
+        num_left=len(keys) - len(done),
         command=command,
     )
     if out is not None:

@@ -82,7 +82,7 @@ class Bench:
         models, guides: the summaries, by name.
         settings: the settings of the call.
         status: the final status; `status.message` explains it.
-        left: the number of jobs that were not run.
+        num_left: the number of jobs that were not run.
         command: the command that reproduces this result, or None.
     """
 
@@ -92,7 +92,7 @@ class Bench:
     guides: Mapping[str, str]
     settings: Mapping[str, Any]
     status: BenchStatus
-    left: int = 0
+    num_left: int = 0
     command: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Bench:
             "settings": dict(self.settings),
             "versions": versions(),
             "status": self.status.name,
-            "left": self.left,
+            "num_left": self.num_left,
             "command": self.command,
             "rows": [asdict(row) for row in self.rows],
         }
@@ -187,8 +187,8 @@ def page_of(bench: Bench) -> str:
     if bench.command is not None:
         about += ["", "Command:", "", f"    {bench.command}"]
     about += ["", "Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + "."]
-    if bench.left:
-        about += ["", f"**Not complete**: {bench.left} of {bench.left + len(bench.rows)} jobs were not run."]
+    if bench.num_left:
+        about += ["", f"**Not complete**: {bench.num_left} of {bench.num_left + len(bench.rows)} jobs were not run."]
     parts = ["# Benchmark of guides", "\n".join(about), "## How to read the tables", _HOW_TO_READ]
     parts += ["## The guides", "\n".join(f"- `{name}`: {summary}" for name, summary in bench.guides.items())]
     parts += ["## Overview", *_glance(bench, lines)]

@@ -173,11 +173,10 @@ def bench(
         )
     for text in (str(found), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
         print(f"{text}\n")
-    if found.left:
+    if found.num_left:
         kept = {"jobs": jobs, "backend": backend, "out": out}
-        print(
-            f"{found.left} of {found.left + len(found.rows)} jobs are left. To continue:\n  {command_of(asked | kept)}"
-        )
+        left = f"{found.num_left} of {found.num_left + len(found.rows)} jobs are left."
+        print(f"{left} To continue:\n  {command_of(asked | kept)}")
         raise KeyboardInterrupt
     reason, following = next_of(found, asked)
     print(f"Next, {reason}:\n  {following}")

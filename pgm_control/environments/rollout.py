@@ -82,8 +82,9 @@ def rollout(
     env: str | gymnasium.Env | VectorEnv,
     policy: TabularPolicy | HasBlocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
     num_episodes: int = 100,
-    seed: int | torch.Generator | None = None,
+    *,
     num_envs: int | None = None,
+    seed: int | torch.Generator | None = None,
     deterministic: bool = False,
     max_episode_steps: int | None = None,
     progress: Progress = silent,
@@ -99,10 +100,10 @@ def rollout(
             without a spec is run itself, as the only copy. Environments passed in are never closed.
         policy: a guide, a posterior, a `TabularPolicy` or its table; or an object with Stable-Baselines3's `predict`.
         num_episodes: the number of episodes of all copies together.
+        num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
             it seeds the environments and, in a separate stream, a policy given by probabilities. Other policies have
             their own randomness.
-        num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         deterministic: take the most probable action instead of sampling.
         max_episode_steps: the number of steps after which every episode is truncated. Default: the environment's own
             limit, or else the horizon of a policy that depends on time. Without any of these an episode that never ends

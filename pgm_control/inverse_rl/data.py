@@ -1,5 +1,6 @@
 """Conversion of episodes to and from the layout of imitation and seals, and recording in live environments."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -14,6 +15,7 @@ from ..environments.cell_policy import CellPlayer
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
+from ..runtime.progress import Progress, silent
 from ..text.one_line import one_line
 from ..trajectories.policy import TabularPolicy, two_seeds
 from ..trajectories.samples import Trajectories
@@ -125,6 +127,7 @@ def record(
     seed: int | torch.Generator | None = None,
     deterministic: bool = False,
     max_episode_steps: int | None = None,
+    progress: Progress = silent,
 ) -> list[Episode]:
     """Return episodes played in a live environment, with every step that `rollout` only summarises.
 
@@ -138,6 +141,7 @@ def record(
         deterministic: take the most probable action instead of sampling.
         max_episode_steps: the number of steps after which an episode is cut; default: the environment's own limit, or
             the horizon of a policy that depends on time.
+        progress: called after every episode with its return and its length.
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
@@ -171,6 +175,7 @@ def record(
                 rews.append(float(reward))
                 truncated = truncated or (limit is not None and len(acts) >= limit and not terminated)
             found.append(Episode(np.array(obs), np.array(acts), np.array(rews), bool(terminated), bool(truncated)))
+            progress(len(found), {"return": math.fsum(rews), "length": float(len(acts))})
     finally:
         if isinstance(env, str):
             live.close()

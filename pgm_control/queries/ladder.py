@@ -85,7 +85,7 @@ class Ladder:
         map: actions and chance chosen: the single most probable trajectory.
         max_ent: actions summed, chance averaged: the clamped optimum.
         risk_neutral: actions chosen by state, chance averaged: classical planning.
-        nodes: the number of prefixes of sequences that the search for `marginal_map` visited.
+        num_nodes: the number of prefixes of sequences that the search for `marginal_map` visited.
     """
 
     model: MarkovModel
@@ -95,7 +95,7 @@ class Ladder:
     map: Rung
     max_ent: Rung
     risk_neutral: Rung
-    nodes: int
+    num_nodes: int
 
     @property
     def rungs(self) -> tuple[Rung, ...]:
@@ -109,7 +109,7 @@ class Ladder:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything except the policies, for JSON."""
-        return {"nodes": self.nodes, "rungs": {rung.name: rung.to_dict() for rung in self.rungs}}
+        return {"num_nodes": self.num_nodes, "rungs": {rung.name: rung.to_dict() for rung in self.rungs}}
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [
@@ -132,7 +132,7 @@ class Ladder:
         if not self.is_exact:
             found = self.marginal_map
             notes.append(
-                f"The search for the best sequence stopped after {self.nodes:,} nodes: its value is between "
+                f"The search for the best sequence stopped after {self.num_nodes:,} nodes: its value is between "
                 f"{_number(found.value)} and {_number(found.upper_bound)} nats. Raise max_nodes, or shorten the "
                 "horizon."
             )
@@ -227,7 +227,7 @@ def ladder(model: MarkovModel, max_nodes: int = 200_000) -> Ladder:
         map=blind("MAP", "chosen", "chosen", best, best, mode.actions),
         max_ent=rung("max-ent", "summed", "averaged", clamped.objective, clamped.policy),
         risk_neutral=rung("risk-neutral", "chosen by state", "averaged", neutral.value, neutral.policy),
-        nodes=found.nodes,
+        num_nodes=found.num_nodes,
     )
 
 

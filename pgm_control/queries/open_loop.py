@@ -18,13 +18,13 @@ class OpenLoop(NamedTuple):
         actions: the best sequence found.
         value: its value, in nats.
         upper_bound: an upper bound on the value of every sequence, in nats; equal to `value` if the search finished.
-        nodes: the number of prefixes of sequences that were visited.
+        num_nodes: the number of prefixes of sequences that were visited.
     """
 
     actions: Int[np.ndarray, " time"]
     value: float
     upper_bound: float
-    nodes: int
+    num_nodes: int
 
 
 def best_sequence(model: MarkovModel, ahead: Float[np.ndarray, "time_and_last state"], max_nodes: int) -> OpenLoop:

@@ -357,7 +357,7 @@ def test_a_clamped_block_that_differs_from_the_model_has_an_infinite_entry(clamp
 def test_a_clamped_block_may_differ_by_rounding():
     model = TabularModel(random_mdp(seed=3), 0.7)
     clamped = infer(model, 0.0)
-    again = clamped.factors.log_dynamics.exp().div(3).log().log_softmax(-1)
+    again = clamped.distribution.log_dynamics.exp().div(3).log().log_softmax(-1)
     guide = Given(clamped.initial.numpy(), clamped.policy.numpy(), again.exp().numpy())
     assert ledger(model, guide, 0.0).gap == pytest.approx(0.0, abs=1e-12)
     assert ledger(model, ClampedGuide(model), 0.0).totals.dynamics == 0

@@ -53,13 +53,13 @@ def test_the_elbo_is_the_imagined_return_minus_the_kl_terms():
     model = TabularModel(gamble(horizon=2))
     row = scorecard(model, exact(model)).scores["free"]
     posterior = infer(model, 1.0)
-    kl = (posterior.factors.log_policy - model.action_prior.log()) * posterior.marginals().state_action
+    kl = (posterior.distribution.log_policy - model.action_prior.log()) * posterior.marginals().state_action
     assert row.imagined_return - float(kl.sum()) - row.dynamics_kl == pytest.approx(row.elbo)
 
 
 @pytest.mark.parametrize("name", sorted(zoo()))
 def test_the_columns_of_every_guide_add_up_on_every_problem(name):
-    model = TabularModel(zoo()[name].build(), zoo()[name].temperature if hasattr(zoo()[name], "temperature") else 0.5)
+    model = TabularModel(zoo()[name].build(), 0.5)
     if model.mdp.num_states * model.mdp.horizon > 3000:
         model = TabularModel(model.mdp.replace(horizon=10), model.temperature)
     guides = {each: entry.build(model) for each, entry in guide_zoo().items()}

@@ -417,7 +417,7 @@ def test_a_guide_that_fails_is_a_row_and_is_tried_again(tmp_path, monkeypatch):
     guides = ["clamped", GuideEntry("gone", failing, "It raises."), odd]
     ran = jobs_that_run(monkeypatch)
     found = bench(["restaurant", "lottery"], guides, num_seeds=2, num_steps=5, out=tmp_path)
-    assert (found.status, found.left, len(ran)) == (BenchStatus.complete, 0, 12)
+    assert (found.status, found.num_left, len(ran)) == (BenchStatus.complete, 0, 12)
     assert [row.status for row in found.rows] == ["out_of_steps"] * 2 + ["failed"] * 4 + [
         "out_of_steps",
         "out_of_steps",
@@ -459,7 +459,7 @@ def pressing_at(done):
 
 def test_ctrl_c_between_jobs_keeps_the_finished_jobs(tmp_path, monkeypatch, keyboard):
     found = bench(**TINY, out=tmp_path, progress=pressing_at(2))
-    assert (found.status, len(found.rows), found.left) == (BenchStatus.interrupted, 2, 4)
+    assert (found.status, len(found.rows), found.num_left) == (BenchStatus.interrupted, 2, 4)
     assert "**Not complete**: 4 of 6 jobs" in (tmp_path / "page.md").read_text()
     ran = jobs_that_run(monkeypatch)
     assert len(bench(**TINY, out=tmp_path).rows) == 6
@@ -477,7 +477,7 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
     found = bench(["restaurant", "risky_path"], guides, num_seeds=1, num_steps=20, out=tmp_path)
     assert found.status is BenchStatus.interrupted
     assert ("risky_path", "pressed") not in {(row.model, row.guide) for row in found.rows}
-    assert found.left == 4 - len(found.rows) == 4 - len((tmp_path / "results.jsonl").read_bytes().splitlines())
+    assert found.num_left == 4 - len(found.rows) == 4 - len((tmp_path / "results.jsonl").read_bytes().splitlines())
 
 
 @pytest.mark.parametrize(

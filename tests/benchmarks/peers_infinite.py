@@ -117,7 +117,7 @@ def quantecon_sweep(problem: Arrays, v: np.ndarray) -> Sweep | None:
 
 def ours(mdp: TabularMDP, tolerance: float, method: Any = "auto", temperature: float = 0.0, threads: int = 1) -> Solve:
     model = TabularModel(mdp, temperature)
-    return lambda: value_iteration(model, 0.0, tolerance, method=method, threads=threads, max_sweeps=10**6).v
+    return lambda: value_iteration(model, 0.0, tolerance, method=method, num_threads=threads, max_sweeps=10**6).v
 
 
 def quantecon(problem: Arrays, tolerance: float, method: str) -> Solve | None:

@@ -155,7 +155,7 @@ def test_compiled_messages_equal_torch(problem, dynamics, initial, survival):
     torch.testing.assert_close(compiled.q, by_torch.q, **near)
     torch.testing.assert_close(compiled.v, by_torch.v, **near)
     for field in ("log_initial", "log_policy", "log_dynamics", "log_survival"):
-        ours, theirs = getattr(compiled.factors, field), getattr(by_torch.factors, field)
+        ours, theirs = getattr(compiled.distribution, field), getattr(by_torch.distribution, field)
         if theirs is None:
             assert ours is None
             continue

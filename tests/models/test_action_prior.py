@@ -76,10 +76,11 @@ def ragged(seed=0, horizon=3, discount=1.0, partly=True):
 
 def counted(mdp, temperature):
     """The problem of the oracle, whose prior is 1 for each action: a sum over trajectories without a prior."""
-    arrays = [each.numpy() for each in (mdp.initial, mdp.probability, mdp.successor, mdp.reward)]
     prior = (mdp.reward > -torch.inf).any(-1).double().numpy()
     final = np.zeros(mdp.num_states) if mdp.final_reward is None else mdp.final_reward.numpy()
-    return Problem(*arrays, mdp.horizon, temperature, prior, final, mdp.discount)
+    tables = mdp.initial.numpy(), mdp.probability.numpy(), mdp.successor.numpy(), mdp.reward.numpy()
+    initial, probability, successor, reward = tables
+    return Problem(initial, probability, successor, reward, mdp.horizon, temperature, prior, final, mdp.discount)
 
 
 @BACKENDS
@@ -285,7 +286,7 @@ def test_maximum_entropy_inverse_reinforcement_learning_without_label_bias():
     for prior, weight in (("count", 0.0), (feasible_prior(mdp), math.log(2))):
         model = TabularModel(mdp, action_prior=prior)
         found = inverse(model, seen, LinearReward(mdp, features), demonstrator=FreeDemonstrator())
-        assert found.reward.weight.item() == pytest.approx(weight, abs=1e-5)
+        assert found.reward.get_parameter("weight").item() == pytest.approx(weight, abs=1e-5)
         assert found.model.action_prior is model.action_prior
 
 

@@ -131,9 +131,9 @@ def test_freeing_one_factor_leaves_the_other_unchanged():
         found = infer(model, Optimism({freed: 1.0, kept: 0.0}, 0.0))
         assert low + 1e-3 < found.objective < high - 1e-3
         truth = marginal_of_factor(mdp, mdp.probability.log(), freed)
-        assert (marginal_of_factor(mdp, found.factors.log_dynamics, freed) - truth).abs().max() > 0.05
+        assert (marginal_of_factor(mdp, found.distribution.log_dynamics, freed) - truth).abs().max() > 0.05
     own_only = infer(model, Optimism({"own": 1.0, "wind": 0.0}, 0.0))
-    wind = marginal_of_factor(mdp, own_only.factors.log_dynamics, "wind")
+    wind = marginal_of_factor(mdp, own_only.distribution.log_dynamics, "wind")
     torch.testing.assert_close(wind, marginal_of_factor(mdp, mdp.probability.log(), "wind").expand_as(wind))
 
 

@@ -207,16 +207,16 @@ def test_the_search_escapes_a_local_optimum_of_single_action_changes():
     assert found.marginal_map.actions.tolist() == [1, 1]
     close(found.marginal_map.value, 2.9 - 2 * math.log(2))
     close(found.planning.value, 3.0 - 2 * math.log(2))
-    assert found.nodes > 0
+    assert found.num_nodes > 0
 
 
 def test_an_unfinished_search_has_bounds():
     model = TabularModel(frozen_lake("4x4", 15), 0.1)
     exact, stopped = ladder(model), ladder(model, max_nodes=20)
     assert exact.is_exact
-    assert exact.nodes > 20
+    assert exact.num_nodes > 20
     assert not stopped.is_exact
-    assert stopped.nodes == 20
+    assert stopped.num_nodes == 20
     rung = stopped.marginal_map
     assert rung.value <= exact.marginal_map.value <= rung.upper_bound
     assert rung.upper_bound <= stopped.planning.value + 1e-9
@@ -225,8 +225,8 @@ def test_an_unfinished_search_has_bounds():
     assert "Raise max_nodes, or shorten the horizon." in str(stopped)
     assert f"≥ {rung.value:.4f}" in str(stopped)
     assert "stopped" not in str(exact)
-    assert ladder(model, max_nodes=exact.nodes).is_exact
-    assert not ladder(model, max_nodes=exact.nodes - 1).is_exact
+    assert ladder(model, max_nodes=exact.num_nodes).is_exact
+    assert not ladder(model, max_nodes=exact.num_nodes - 1).is_exact
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,8 @@ def test_an_unfinished_search_has_bounds():
 def test_the_best_value_lies_between_the_bounds_for_any_max_nodes(mdp):
     model = TabularModel(mdp, 1.0)
     exact = ladder(model)
-    assert exact.nodes > 20
-    for limit in range(1, exact.nodes, 1 + exact.nodes // 20):
+    assert exact.num_nodes > 20
+    for limit in range(1, exact.num_nodes, 1 + exact.num_nodes // 20):
         found = ladder(model, max_nodes=limit).marginal_map
         assert found.value <= exact.marginal_map.value <= found.upper_bound
 
@@ -291,7 +291,7 @@ def test_if_everything_is_forbidden():
     assert all(rung.value == rung.upper_bound == rung.true_return == NEG for rung in found.rungs)
     assert (actions_of(found.planning) == 1).all()
     assert (actions_of(found.risk_neutral) == 1).all()
-    assert found.nodes == 0
+    assert found.num_nodes == 0
     assert "nan" not in str(found)
 
 

@@ -71,7 +71,7 @@ CALLS = {
     "MixtureGuide.elbo": lambda seed: MIXTURE.elbo(20, seed).mean,
     "fit": lambda seed: fit(MODEL, ClampedGuide(MODEL), loss=Trace_ELBO(), num_steps=2, seed=seed).elbo_history,
     "TabularPolicy": lambda seed: TabularPolicy(RANDOM, seed).predict(np.zeros(30, int))[0],
-    "rollout": lambda seed: rollout("FrozenLake-v1", RANDOM, 5, seed).lengths,
+    "rollout": lambda seed: rollout("FrozenLake-v1", RANDOM, 5, seed=seed).lengths,
     "record": lambda seed: record("FrozenLake-v1", RANDOM, 3, seed)[0].acts,
     "check_against_env": lambda seed: check_against_env(LAKE, gymnasium.make("FrozenLake-v1"), 300, seed).statistic,
     "discretise": lambda seed: discretise("MountainCar-v0", 4, num_samples=2, num_resets=9, seed=seed).mdp.reward,

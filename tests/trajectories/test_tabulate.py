@@ -135,7 +135,7 @@ def test_the_advantage_is_the_log_ratio_of_policy_and_prior():
     model = TabularModel(MDP, 0.7, prior)
     posterior = infer(model, 0.3)
     expected = prior.log() + posterior.advantage / 0.7
-    torch.testing.assert_close(posterior.factors.log_policy, expected)
+    torch.testing.assert_close(posterior.distribution.log_policy, expected)
     lost = infer(TabularModel(MDP.replace(reward=torch.full_like(MDP.reward, -torch.inf))), 1.0)
     assert (lost.advantage == 0).all()
 
@@ -179,8 +179,8 @@ def test_errors_name_the_argument():
 
 def test_replace_keeps_the_other_blocks_and_repr_names_the_survival():
     blocks = MODEL.blocks()
-    changed = blocks.replace(log_policy=infer(MODEL, 0.0).factors.log_policy)
+    changed = blocks.replace(log_policy=infer(MODEL, 0.0).distribution.log_policy)
     assert isinstance(changed, Blocks)
     assert changed.log_dynamics is blocks.log_dynamics
     assert repr(blocks) == f"Blocks(over the trajectories of {MDP!r}, survival clamped)"
-    assert "survival its own" in repr(infer(MODEL, EVERYTHING).factors)
+    assert "survival its own" in repr(infer(MODEL, EVERYTHING).distribution)

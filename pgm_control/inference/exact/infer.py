@@ -69,5 +69,5 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
         q=found.q,
         v=found.v,
         value=found.value,
-        factors=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
+        distribution=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
     )

@@ -43,7 +43,7 @@ class Posterior:
         q: soft action values $Q_t(s, a)$, in reward units.
         v: soft state values $V_t(s)$, in reward units, t = 0 … T.
         value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ.
-        factors: the factors as log-probabilities.
+        distribution: its factors as log-probabilities.
     """
 
     model: MarkovModel
@@ -51,15 +51,15 @@ class Posterior:
     q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]
     value: float
-    factors: Blocks
+    distribution: Blocks
 
     def __call__(self) -> None:
         """Sample one trajectory as a Pyro program, at the model's sites."""
-        run_program(self.factors)
+        run_program(self.distribution)
 
     def blocks(self) -> Blocks:
         """The factors, as log-probabilities."""
-        return self.factors
+        return self.distribution
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Posterior":
         """A copy on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
@@ -73,22 +73,22 @@ class Posterior:
         if place == Place.of(self.q):
             return self
         model = moved(self.model, place)
-        return moved_copy(self, place, model=model, factors=moved(self.factors.replace(mdp=model.mdp), place))
+        return moved_copy(self, place, model=model, distribution=moved(self.distribution.replace(mdp=model.mdp), place))
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
         """The start distribution, q(s_0), as probabilities."""
-        return self.factors.initial
+        return self.distribution.initial
 
     @property
     def policy(self) -> Float[Tensor, "time state action"]:
         """The policy, π_t(a|s), as probabilities. Where every action is forbidden it is the prior."""
-        return self.factors.policy
+        return self.distribution.policy
 
     @property
     def dynamics(self) -> Float[Tensor, "time state action outcome"]:
         """The dynamics that the posterior believes in, q_t(k|s, a), as probabilities."""
-        return self.factors.dynamics
+        return self.distribution.dynamics
 
     @property
     def objective(self) -> float:
@@ -128,7 +128,7 @@ class Posterior:
 
     def marginals(self) -> Occupancy:
         """The marginal probabilities of states, actions and outcomes by time: `.state`, `.state_action`, `.outcome`."""
-        return self.factors.marginals()
+        return self.distribution.marginals()
 
     @property
     def forward(self) -> Float[Tensor, "time_and_last state"]:
@@ -144,11 +144,11 @@ class Posterior:
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
         """Draw independent trajectories; see `Blocks.sample`."""
-        return self.factors.sample(num_samples, seed)
+        return self.distribution.sample(num_samples, seed)
 
     def mode(self) -> Trajectory:
         """The most probable trajectory (max-product), and its log-probability in nats."""
-        return self.factors.mode()
+        return self.distribution.mode()
 
     def _require_free(self, what: str, instead: str) -> None:
         if not self.is_free:
@@ -171,7 +171,7 @@ class Posterior:
             name = evidence_name(model) if self.is_free else "objective"
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
         about = f"{self.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
-        grid, policy = _grid(mdp), self.factors.log_policy[0].exp()
+        grid, policy = _grid(mdp), self.distribution.log_policy[0].exp()
         parts = [heading("Posterior", reached, about)]
         if grid is not None:
             parts.append(_arrows(mdp, policy, grid))

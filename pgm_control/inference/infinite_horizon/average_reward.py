@@ -50,7 +50,7 @@ class AverageReward:
         bias: the solution h of T h = h + gain, minus its value at the first state that is not a dead end, in reward
             units; its accuracy is that of the bounds. −inf at dead ends.
         policy: the policy that attains the gain.
-        sweeps: the number of sweeps.
+        num_sweeps: the number of sweeps.
         status: how the iteration ended; `status.message` explains it.
     """
 
@@ -59,7 +59,7 @@ class AverageReward:
     upper: float
     bias: Float[Tensor, " state"]
     policy: Float[Tensor, "state action"]
-    sweeps: int
+    num_sweeps: int
     status: GainStatus
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ def average_reward(
     optimism: OptimismLike,
     tolerance: float = 1e-6,
     *,
-    threads: int | None = None,
+    num_threads: int | None = None,
     max_sweeps: int = 100_000,
     progress: Progress = silent,
 ) -> AverageReward:
@@ -93,7 +93,7 @@ def average_reward(
         optimism: β of the dynamics, a number or an `Optimism`; must be 0 at temperature 0.
         tolerance: the iteration stops when half the distance between the bounds is at most this, in reward units per
             step.
-        threads: as in `value_iteration`.
+        num_threads: as in `value_iteration`.
         max_sweeps: the maximum number of sweeps.
         progress: called after every sweep.
 
@@ -112,7 +112,7 @@ def average_reward(
     out, q = torch.empty_like(h), h.new_empty(h.shape[0], problem.num_actions)
     lower, upper = -math.inf, math.inf
     loop = Loop(GainStatus.out_of_steps, limit=max_sweeps, progress=progress)
-    with problem.bellman(threads) as bellman, loop:
+    with problem.bellman(num_threads) as bellman, loop:
         for _ in loop:
             change = bellman.sweep(h, out)
             lower, upper = _bounds(change, bellman.rounding(h) + bellman.tables.slack * float(h.abs().max()))

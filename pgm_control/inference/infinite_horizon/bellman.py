@@ -61,7 +61,7 @@ class Bellman:
         optimism: float,
         discount: float,
         prior: Float[Tensor, "state_or_one action"],
-        threads: int = 1,
+        num_threads: int = 1,
         form: Form | None = None,
     ) -> None:
         """Prepare the tables. The arguments must have been checked."""
@@ -74,8 +74,8 @@ class Bellman:
         self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
         self.temperature, self.optimism, self.discount = temperature, optimism, discount
         size = found.probability.numel()
-        self.threads = max(1, min(threads, size // _ALONE)) if self.compiled else 1
-        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self.num_threads = max(1, min(num_threads, size // _ALONE)) if self.compiled else 1
+        self._pool = ThreadPoolExecutor(self.num_threads - 1) if self.num_threads > 1 else None
         unrolled = self.compiled and size >= _UNROLLED and found.longest <= 16 and found.form == "padded"
         width = (0,) * found.longest if unrolled else torch.zeros(found.longest)
         flat = torch.empty(0, dtype=torch.float64, device=prior.device)
@@ -158,7 +158,7 @@ class Bellman:
     def _together(self, work: Callable[[int, int], tuple[float, float, bool]]) -> Change:
         """The combined result of `work` over all states, one part per thread, the first on the calling thread."""
         block = self.kernels.BLOCK
-        each = -(-self.num_states // (self.threads * block)) * block
+        each = -(-self.num_states // (self.num_threads * block)) * block
         parts = [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
         others = [] if self._pool is None else [self._pool.submit(work, *part) for part in parts[1:]]
         found = [work(*parts[0]), *(other.result() for other in others)]

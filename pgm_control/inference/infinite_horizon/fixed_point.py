@@ -48,7 +48,7 @@ class FixedPoint(NamedTuple):
     v: Float[Tensor, " state"]
     q: Float[Tensor, "state action"]
     error_bound: float
-    sweeps: int
+    num_sweeps: int
     status: ValueStatus
     seconds: float
     checkpoint: SweepCheckpoint
@@ -62,7 +62,7 @@ def fixed_point(
     *,
     method: MethodName,
     stopping: Stopping = "span",
-    threads: int | None = None,
+    num_threads: int | None = None,
     progress: Progress = silent,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 100,
@@ -74,7 +74,7 @@ def fixed_point(
         problem: the problem that defines the operator.
         begin: the initial values, finite.
         past: the checkpoint of an earlier run of the same problem and method, from which to continue.
-        tolerance, max_sweeps, method, stopping, threads, progress, checkpoint, checkpoint_every: as in
+        tolerance, max_sweeps, method, stopping, num_threads, progress, checkpoint, checkpoint_every: as in
             `value_iteration`, already checked.
     """
     history, seconds = [], 0.0
@@ -97,7 +97,7 @@ def fixed_point(
         progress=progress, save=save, save_every=checkpoint_every,
     )  # fmt: skip
     best = begin
-    with problem.bellman(threads) as bellman, loop:
+    with problem.bellman(num_threads) as bellman, loop:
         step = METHODS[phase](bellman, state)
 
         def judge(change: Change, v: Tensor) -> Certificate:

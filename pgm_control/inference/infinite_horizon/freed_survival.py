@@ -18,13 +18,13 @@ from torch import Tensor
 from ...chance.log_space import split_mass
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
-from ...runtime.arguments import positive
+from ...runtime.arguments import positive, whole
+from ...runtime.loop import Loop
+from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel, require_model
 from .average_reward import GainStatus
 from .growth_rate import growth_rate
-
-_SWEEPS = 100_000
 
 
 class SurvivalStatus(Status):
@@ -37,6 +37,7 @@ class SurvivalStatus(Status):
         "rewards."
     )
     out_of_steps = "The values have a limit but had not converged: the growth is too close to 0. Raise `tolerance`."
+    interrupted = "Interrupted by Ctrl-C: `growth` is final, but the values had not converged."
 
 
 @final
@@ -60,7 +61,13 @@ class FreedSurvival:
         return f"FreedSurvival(growth at most {float(self.growth.max()):.6g} nats per step. {self.status.message})"
 
 
-def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurvival:
+def freed_survival(
+    model: MarkovModel,
+    tolerance: float = 1e-10,
+    *,
+    max_sweeps: int = 100_000,
+    progress: Progress = silent,
+) -> FreedSurvival:
     r"""The values without a horizon of an agent that may change every block, including its survival.
 
     $$e^{V(s)/\tau} = \sum_a \rho(a \mid s) \sum_k p(k \mid s,a)\, e^{r/\tau}
@@ -74,6 +81,8 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
     Args:
         model: a tabular model with a discount below 1; its horizon and final reward are ignored.
         tolerance: the largest change of a value in the last sweep, in nats.
+        max_sweeps: the maximum number of sweeps.
+        progress: called after every sweep with the largest change, in nats; before, with the bounds of the growth.
 
     Raises:
         InvalidArgument: if the discount is 1, so that survival is certain.
@@ -82,7 +91,7 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
         [levine2018], [todorov2007]
     """
     require_model(model, in_nats=True)
-    tolerance = positive("tolerance", tolerance, "number of nats")
+    tolerance, max_sweeps = positive("tolerance", tolerance, "number of nats"), whole("max_sweeps", max_sweeps)
     mdp, tau = model.mdp, model.temperature
     if mdp.discount == 1:
         raise InvalidArgument(
@@ -90,25 +99,27 @@ def freed_survival(model: MarkovModel, tolerance: float = 1e-10) -> FreedSurviva
             "TabularModel(mdp.replace(discount=0.9), temperature) has one; the growth of the evidence of this model is "
             "growth_rate(model)."
         )
-    evidence = growth_rate(model)
+    evidence = growth_rate(model, progress=progress)
     if evidence.status is GainStatus.interrupted:  # its bounds would be read as the answer
         raise KeyboardInterrupt
     growth = evidence.by_state + math.log(mdp.discount)
     endless = growth >= 0
     (log_prior, log_mass), log_p = split_mass(model.action_prior.log()), mdp.probability.log()
     continuation = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
-    v, status = torch.zeros_like(mdp.initial), SurvivalStatus.out_of_steps
-    for _ in range(_SWEEPS):
-        known = torch.where(endless, 0.0, v)  # a state that can reach one without a limit has none either
-        ends = torch.stack((known, torch.zeros_like(known)), -1)
-        ahead = certainty_equivalent(ends, continuation.expand_as(ends), tau, 1.0)
-        q = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, 1.0)
-        new = certainty_equivalent(q, log_prior, tau, 1.0) + tau * log_mass
-        moved = torch.where(endless | (new == v), 0.0, (new - v).abs())
-        v = new
-        if float(moved.max()) <= tolerance * tau:
-            status = SurvivalStatus.bounded
-            break
-    if endless.any():
+    v = torch.zeros_like(mdp.initial)
+    loop = Loop(SurvivalStatus.out_of_steps, limit=max_sweeps, progress=progress)
+    with loop:
+        for _ in loop:
+            known = torch.where(endless, 0.0, v)  # a state that can reach one without a limit has none either
+            ends = torch.stack((known, torch.zeros_like(known)), -1)
+            ahead = certainty_equivalent(ends, continuation.expand_as(ends), tau, 1.0)
+            q = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, 1.0)
+            new = certainty_equivalent(q, log_prior, tau, 1.0) + tau * log_mass
+            moved = torch.where(endless | (new == v), 0.0, (new - v).abs())
+            v = new
+            change = float(moved.max()) / tau
+            loop.report({"change": change}, ending=SurvivalStatus.bounded if change <= tolerance else None)
+    status = loop.status
+    if bool(endless.any()) and status is not SurvivalStatus.interrupted:
         status = SurvivalStatus.unbounded
     return FreedSurvival(torch.where(endless, torch.inf, v), growth, status)

@@ -35,7 +35,7 @@ class GrowthRate:
         error_bound: a bound on the error of `rate` and of every finite entry of `by_state`, in nats per step.
         communicating_class: the class of each state. Two states are in one class if each reaches the other by possible
             transitions.
-        sweeps: the number of sweeps.
+        num_sweeps: the number of sweeps.
         status: how the iteration ended; `status.message` explains it.
     """
 
@@ -43,7 +43,7 @@ class GrowthRate:
     by_state: Float[Tensor, " state"]
     error_bound: float
     communicating_class: Int[Tensor, " state"]
-    sweeps: int
+    num_sweeps: int
     status: GainStatus
 
     def __repr__(self) -> str:

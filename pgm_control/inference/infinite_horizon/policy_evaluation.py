@@ -20,6 +20,8 @@ from ...errors import InvalidArgument
 from ...problems.checks import Kind, normalised, table
 from ...problems.mdp import TabularMDP
 from ...runtime.array_like import ArrayLike
+from ...runtime.loop import Loop
+from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel
 from .fixed_point import ValueStatus, fixed_point
@@ -37,14 +39,14 @@ class PolicyValue:
         v: $V^\pi(s)$, in reward units; −inf where the policy can reach a forbidden outcome.
         q: $Q^\pi(s, a)$, in reward units.
         error_bound: a bound on the error of every entry of both, in reward units; inf where nothing can be certified.
-        sweeps: the number of sweeps.
+        num_sweeps: the number of sweeps.
         status: how the evaluation ended; `status.message` explains it.
     """
 
     v: Float[Tensor, " state"]
     q: Float[Tensor, "state action"]
     error_bound: float
-    sweeps: int
+    num_sweeps: int
     status: ValueStatus
 
     def __repr__(self) -> str:
@@ -57,8 +59,9 @@ def policy_evaluation(
     policy: ArrayLike,
     tolerance: float = 1e-6,
     *,
-    threads: int | None = None,
+    num_threads: int | None = None,
     max_sweeps: int = 100_000,
+    progress: Progress = silent,
 ) -> PolicyValue:
     r"""The value of a policy under the true dynamics, with the entropy term if the temperature is positive.
 
@@ -72,7 +75,7 @@ def policy_evaluation(
             entropy. With a discount of 1 there is no certificate; `mdp.replace(discount=0.99)` sets another discount.
         policy: π(a|s), one row per state.
         tolerance: the largest error of a value, in reward units.
-        threads, max_sweeps: as in `value_iteration`.
+        num_threads, max_sweeps, progress: as in `value_iteration`.
 
     Returns:
         A `PolicyValue`.
@@ -95,16 +98,16 @@ def policy_evaluation(
         begin = torch.linalg.solve(system, pay)
     found = fixed_point(
         following, following.value("initial_value", begin), tolerance, max_sweeps,
-        method="value_iteration" if gamma == 1 else "anderson", threads=threads,
+        method="value_iteration" if gamma == 1 else "anderson", num_threads=num_threads, progress=progress,
     )  # fmt: skip
     q = torch.empty(mdp.num_states, mdp.num_actions, dtype=torch.float64, device=found.v.device)
     everything = torch.full((1, mdp.num_actions), 1.0 / mdp.num_actions, dtype=q.dtype, device=q.device)
     lost = found.v == -torch.inf
-    with replace(problem, temperature=0.0, prior=everything).bellman(threads) as bellman:
+    with replace(problem, temperature=0.0, prior=everything).bellman(num_threads) as bellman:
         bellman.sweep(torch.where(lost, torch.zeros_like(found.v), found.v), torch.empty_like(found.v), q=q)
     if bool(lost.any()):
         q[((mdp.probability > 0) & lost[mdp.successor]).any(-1)] = -torch.inf
-    return PolicyValue(found.v, q, found.error_bound, found.sweeps, found.status)
+    return PolicyValue(found.v, q, found.error_bound, found.num_sweeps, found.status)
 
 
 class DistributionStatus(Status):
@@ -113,6 +116,7 @@ class DistributionStatus(Status):
     exact = "Solved as a linear problem."
     converged = "One more step changes the distribution by no more than the tolerance."
     out_of_steps = "`max_sweeps` was reached. Raise it, or the tolerance: the chain mixes slowly."
+    interrupted = "Interrupted by Ctrl-C; `residual` says how far the distribution still moved."
 
 
 @final
@@ -145,6 +149,7 @@ def stationary_distribution(
     tolerance: float = 1e-10,
     *,
     max_sweeps: int = 100_000,
+    progress: Progress = silent,
 ) -> StationaryDistribution:
     r"""The share of time that a policy spends in each state, from the start distribution of the problem.
 
@@ -163,6 +168,7 @@ def stationary_distribution(
         policy: π(a|s), one row per state.
         tolerance: the sum of absolute changes at which to stop, if the problem is too large for a linear solve.
         max_sweeps: the maximum number of steps in that case.
+        progress: called after each of those steps with the residual.
 
     Returns:
         A `StationaryDistribution`.
@@ -188,15 +194,17 @@ def stationary_distribution(
         residual = float((stepped(d) - d).abs().sum())
         bound = 1e-12 if gamma == 1 else residual / (1 - gamma)
         return StationaryDistribution(d, residual, bound, DistributionStatus.exact)
-    d, residual, status = start, math.inf, DistributionStatus.out_of_steps
-    for _ in range(max_sweeps):
-        moved = stepped(d)
-        residual = float((moved - d).abs().sum())
-        if (residual if gamma == 1 else residual / (1 - gamma)) <= tolerance:
-            status = DistributionStatus.converged
-            break
-        d = 0.5 * (d + moved) if gamma == 1 else moved
-    return StationaryDistribution(d, residual, math.inf if gamma == 1 else residual / (1 - gamma), status)
+    d, residual = start, math.inf
+    loop = Loop(DistributionStatus.out_of_steps, limit=max_sweeps, progress=progress)
+    with loop:
+        for _ in loop:
+            moved = stepped(d)
+            residual = float((moved - d).abs().sum())
+            close = (residual if gamma == 1 else residual / (1 - gamma)) <= tolerance
+            loop.report({"residual": residual}, ending=DistributionStatus.converged if close else None)
+            if not loop.over:
+                d = 0.5 * (d + moved) if gamma == 1 else moved
+    return StationaryDistribution(d, residual, math.inf if gamma == 1 else residual / (1 - gamma), loop.status)
 
 
 def _limit(matrix: Tensor, start: Tensor) -> Tensor:

@@ -82,14 +82,14 @@ class InfiniteHorizonProblem:
         """The number of actions, A."""
         return self.mdp.num_actions
 
-    def bellman(self, threads: int | None = None, form: Form | None = None) -> Bellman:
+    def bellman(self, num_threads: int | None = None, form: Form | None = None) -> Bellman:
         """The Bellman operator with its threads; use it in a `with` statement.
 
         Raises:
-            InvalidArgument: if `threads` is not a positive whole number.
+            InvalidArgument: if `num_threads` is not a positive whole number.
         """
-        threads = torch.get_num_threads() if threads is None else whole("threads", threads)
-        return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, threads, form)
+        num_threads = torch.get_num_threads() if num_threads is None else whole("num_threads", num_threads)
+        return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, num_threads, form)
 
     def value(self, name: str, value: ArrayLike | None) -> Float[Tensor, " state"]:
         """The initial values, with 0 in place of None or −inf.

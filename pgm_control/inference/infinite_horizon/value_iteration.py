@@ -46,7 +46,7 @@ class ValueIteration:
         policy: $\pi(a \mid s) = \rho \exp((Q - V)/\tau)$; at temperature 0 the prior restricted to the best actions.
         error_bound: a bound on the distance of every entry of `v` and `q` from the fixed point, in reward units; inf
             where nothing can be certified.
-        sweeps: the number of full passes over the dynamics, including those before a resume.
+        num_sweeps: the number of full passes over the dynamics, including those before a resume.
         status: how the iteration ended; `status.message` explains it.
         seconds: the time it took.
         span_history: the span of the changes in the sweep of each iteration, in reward units.
@@ -60,7 +60,7 @@ class ValueIteration:
     q: Float[Tensor, "state action"]
     policy: Float[Tensor, "state action"]
     error_bound: float
-    sweeps: int
+    num_sweeps: int
     status: ValueStatus
     seconds: float
     span_history: Float[Tensor, " iteration"]
@@ -76,8 +76,8 @@ class ValueIteration:
     def __repr__(self) -> str:
         """A line with the error bound and the message."""
         return (
-            f"ValueIteration({len(self.v)} states, error at most {self.error_bound:.3g} after {self.sweeps} sweeps, "
-            f"{self.seconds:.2f} s. {self.status.message})"
+            f"ValueIteration({len(self.v)} states, error at most {self.error_bound:.3g} "
+            f"after {self.num_sweeps} sweeps, {self.seconds:.2f} s. {self.status.message})"
         )
 
 
@@ -89,8 +89,8 @@ def value_iteration(
     method: MethodName = "auto",
     stopping: Stopping = "span",
     initial_value: ArrayLike | None = None,
-    threads: int | None = None,
-    max_sweeps: int = 10_000,
+    num_threads: int | None = None,
+    max_sweeps: int = 100_000,
     progress: Progress = silent,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 100,
@@ -119,7 +119,7 @@ def value_iteration(
         stopping: "span" certifies by how much the changes differ; "sup_norm" by how large they are, which takes
             1/(1 − γ) times as many sweeps on problems that mix.
         initial_value: (S,) the initial values, in reward units; default: zeros. −inf is read as 0.
-        threads: the number of threads of the compiled loops; default: that of torch. The result does not depend on it.
+        num_threads: the number of threads of the compiled loops; default: that of torch. It does not change the result.
         max_sweeps: the maximum number of sweeps, approximately.
         progress: called after every iteration, e.g. `PrintEvery(10)`.
         checkpoint: a path to write to every `checkpoint_every` iterations and at the end, however it ends.
@@ -145,8 +145,8 @@ def value_iteration(
         raise InvalidArgument("`initial_value` and `resume` exclude each other: a resumed run has its own values.")
     begin = problem.value("initial_value", initial_value)
     found = fixed_point(
-        problem, begin, tolerance, max_sweeps, method=method, stopping=stopping, threads=threads, progress=progress,
-        checkpoint=checkpoint, checkpoint_every=every,
+        problem, begin, tolerance, max_sweeps, method=method, stopping=stopping, num_threads=num_threads,
+        progress=progress, checkpoint=checkpoint, checkpoint_every=every,
         past=None if resume is None else _past(resume, problem, method),
     )  # fmt: skip
     return ValueIteration(
@@ -154,7 +154,7 @@ def value_iteration(
         q=found.q,
         policy=optimal_policy(found.q, problem),
         error_bound=found.error_bound,
-        sweeps=found.sweeps,
+        num_sweeps=found.num_sweeps,
         status=found.status,
         seconds=found.seconds,
         span_history=found.checkpoint.history,

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InvalidArgument
+from ...runtime.progress import Progress, silent
 from ...text.tables import grid, html_grid
 from ...trajectories.blocks import MarkovModel
 from ..demonstrations import Demonstrations
@@ -81,6 +82,7 @@ def compare_demonstrators(
     method: str = "tempering",
     num_samples: int = 200,
     seed: int | torch.Generator | None = None,
+    progress: Progress = silent,
 ) -> DemonstratorComparison:
     r"""Return the evidence and the posterior probability of each demonstrator.
 
@@ -101,6 +103,7 @@ def compare_demonstrators(
         method: "tempering", or "laplace", which is fast but ignores all but one peak.
         num_samples: the number of draws of each posterior.
         seed: an integer, the same for each; a generator; or None for torch's global generator.
+        progress: as in `reward_posterior`, for one demonstrator after the other.
 
     Raises:
         InvalidArgument: as in `reward_posterior`.
@@ -125,6 +128,7 @@ def compare_demonstrators(
             method=method,
             num_samples=num_samples,
             seed=seed,
+            progress=progress,
         )
         for demonstrator in demonstrators.values()
     )

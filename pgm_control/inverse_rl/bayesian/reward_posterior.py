@@ -70,7 +70,7 @@ class RewardPosterior:
         effective_draws: the effective number of independent draws of each parameter, in the order of `names`. For
             Laplace it follows from the importance weights of the draws: if it is near their number, the Gaussian fits.
         r_hat: for NUTS, how much the chains differ in each parameter: 1 if not at all; do not trust values above 1.01.
-        divergences: for NUTS, the number of diverging paths; more than a few mean that a region was missed.
+        num_divergences: for NUTS, the number of diverging paths; more than a few mean that a region was missed.
         seconds: the time that it took.
     """
 
@@ -80,7 +80,7 @@ class RewardPosterior:
     log_evidence: float
     effective_draws: Float[Tensor, " parameter"]
     r_hat: Float[Tensor, " parameter"] | None
-    divergences: int | None
+    num_divergences: int | None
     seconds: float
 
     @property

@@ -75,11 +75,23 @@ def test_certain_survival_is_refused():
 
 def test_ctrl_c_during_the_growth_rate_raises_keyboard_interrupt(monkeypatch):
     def pressed(*arguments, **settings):
-        def press(step, metrics):
-            signal.raise_signal(signal.SIGINT)
-
-        return growth_rate(*arguments, **settings, tolerance=1e-300, progress=press)
+        return growth_rate(*arguments, **settings | {"tolerance": 1e-300})
 
     monkeypatch.setattr("pgm_control.inference.infinite_horizon.freed_survival.growth_rate", pressed)
     with pytest.raises(KeyboardInterrupt):
-        freed_survival(one_state(-1.0))
+        freed_survival(one_state(-1.0), progress=lambda step, metrics: signal.raise_signal(signal.SIGINT))
+
+
+def test_progress_a_limit_and_ctrl_c_of_the_sweeps():
+    shown = []
+
+    def press(step, metrics):
+        if "change" in metrics:
+            shown.append(metrics["change"])
+            if len(shown) == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    assert freed_survival(one_state(-1.0), progress=press).status is SurvivalStatus.interrupted
+    assert len(shown) == 3
+    assert shown[0] > shown[1] > shown[2]
+    assert freed_survival(one_state(-1.0), max_sweeps=2).status is SurvivalStatus.out_of_steps

@@ -186,15 +186,33 @@ def test_sweeps_progress_and_ctrl_c(method):
             signal.raise_signal(signal.SIGINT)
 
     whole = method(model, progress=lambda step, metrics: shown.append(step))
-    assert (whole.status, shown) == (GainStatus.converged, list(range(1, whole.sweeps + 1)))
+    assert (whole.status, shown) == (GainStatus.converged, list(range(1, whole.num_sweeps + 1)))
     short = method(model, max_sweeps=2)
-    assert (short.status, short.sweeps) == (GainStatus.out_of_steps, 2)
+    assert (short.status, short.num_sweeps) == (GainStatus.out_of_steps, 2)
     shown.clear()
     part = method(model, progress=press)
-    assert (part.status, part.sweeps, shown) == (GainStatus.interrupted, 3, [1, 2, 3])
+    assert (part.status, part.num_sweeps, shown) == (GainStatus.interrupted, 3, [1, 2, 3])
     for bad in (0, -1, True):
         with pytest.raises(InvalidArgument, match="`max_sweeps` must be a whole number, at least 1"):
             method(model, max_sweeps=bad)
+
+
+def test_policies_progress_and_ctrl_c(monkeypatch):
+    monkeypatch.setattr(stationary, "_DENSE", 0)
+    model, policy, shown = endless(mixing(6), 0.5), np.full((6, 2), 0.5), []
+
+    def press(step, metrics):
+        shown.append(metrics)
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    part = stationary_distribution(model, policy, progress=press)
+    assert part.status is DistributionStatus.interrupted
+    assert [each["residual"] for each in shown][-1] == part.residual
+    assert stationary_distribution(model, policy, max_sweeps=2).status is DistributionStatus.out_of_steps
+    shown.clear()
+    assert policy_evaluation(model, policy, progress=press).status is ValueStatus.interrupted
+    assert len(shown) == 3
 
 
 def tilted(mdp, temperature, prior):

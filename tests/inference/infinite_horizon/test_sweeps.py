@@ -128,7 +128,7 @@ def test_blocks_threads_and_unrolled_loops_change_nothing(temperature, beta, whe
 def test_the_result_does_not_depend_on_the_number_of_threads(monkeypatch):
     monkeypatch.setattr(bellman_module, "_ALONE", 1)
     for temperature in (0.0, 0.3):
-        one, two, five = (value_iteration(endless(garnet(2000), temperature), 0.0, threads=n) for n in (1, 2, 5))
+        one, two, five = (value_iteration(endless(garnet(2000), temperature), 0.0, num_threads=n) for n in (1, 2, 5))
         assert torch.equal(one.v, two.v)
         assert torch.equal(one.v, five.v)
         assert one.error_bound == five.error_bound

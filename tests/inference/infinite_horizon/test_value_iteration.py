@@ -153,8 +153,8 @@ def test_on_mixing_problems_span_needs_few_sweeps_and_sup_norm_many():
     model = endless(garnet(seed=3, states=500, discount=0.99))
     span = value_iteration(model, 0.0, method="value_iteration")
     sup_norm = value_iteration(model, 0.0, method="value_iteration", stopping="sup_norm")
-    assert span.sweeps < 50
-    assert sup_norm.sweeps > 1000
+    assert span.num_sweeps < 50
+    assert sup_norm.num_sweeps > 1000
     assert distance(span.v, sup_norm.v) <= span.error_bound + sup_norm.error_bound
 
 
@@ -163,8 +163,8 @@ def test_anderson_saves_sweeps_if_mixing_is_slow_and_auto_selects_it():
     plain = value_iteration(model, 0.0, method="value_iteration")
     mixed = value_iteration(model, 0.0, method="anderson")
     auto = value_iteration(model, 0.0)
-    assert mixed.sweeps < plain.sweeps / 3
-    assert auto.sweeps < plain.sweeps / 2
+    assert mixed.num_sweeps < plain.num_sweeps / 3
+    assert auto.num_sweeps < plain.num_sweeps / 2
     assert auto.checkpoint.phase == "anderson"
     assert distance(plain.v, auto.v) <= plain.error_bound + auto.error_bound
 
@@ -242,7 +242,7 @@ def test_float32_tables_are_certified_too():
     for method in METHODS:
         found = value_iteration(endless(mdp), 0.0, method=method)
         assert found.status is ValueStatus.converged
-        assert found.sweeps < 200 or method == "gauss_seidel"  # slow at shifting all values together
+        assert found.num_sweeps < 200 or method == "gauss_seidel"  # slow at shifting all values together
         assert distance(found.v, policy_iteration(p, mdp.successor.numpy(), r, 0.99)) <= found.error_bound + 1e-10
 
 
@@ -259,7 +259,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(method, temperature, tmp_path
         assert torch.equal(rest.v, whole.v)
         assert torch.equal(rest.policy, whole.policy)
         assert torch.equal(rest.span_history, whole.span_history)
-        assert (rest.error_bound, rest.sweeps) == (whole.error_bound, whole.sweeps)
+        assert (rest.error_bound, rest.num_sweeps) == (whole.error_bound, whole.num_sweeps)
     with pytest.raises(InvalidCheckpoint, match="its temperature was"):
         value_iteration(TabularModel(model.mdp, temperature + 1), 0.0, method=method, resume=part)
     with pytest.raises(InvalidCheckpoint, match="its problem was"):
@@ -360,7 +360,7 @@ def test_arguments_are_checked():
         "`optimism` must be 0 when the model's temperature is 0": {"optimism": 1.0},
         "`optimism` of survival": {"model": TabularModel(model.mdp), "optimism": Optimism(1.0, 1.0, 1.0)},
         "`tolerance` must be": {"tolerance": 0.0},
-        "`threads` must be": {"threads": 0},
+        "`num_threads` must be": {"num_threads": 0},
         "`max_sweeps` must be": {"max_sweeps": 0},
         "`initial_value` must hold": {"initial_value": [1.0]},
     }
