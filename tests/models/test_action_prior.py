@@ -17,6 +17,7 @@ from pgm_control import (
     InvalidProblem,
     Optimism,
     PartiallyObservedModel,
+    SimulatorModel,
     TabularMDP,
     TabularModel,
     average_reward,
@@ -43,8 +44,9 @@ from pgm_control.exchange import feasible_prior
 from pgm_control.guides.zoo import guide_zoo
 from pgm_control.inference.sampling.log_weights import log_target
 from pgm_control.inverse_rl import Demonstrations, FreeDemonstrator, LinearReward, inverse
-from pgm_control.learners import SAC, SoftQLearning
+from pgm_control.learners import SAC, MaxEntPolicyGradient, SoftQLearning
 from pgm_control.models import tiger
+from pgm_control.reports.explorer.page import explorer_page
 from pgm_control.testing import check_guide, check_model
 from pgm_control.trajectories.blocks import HasBlocks
 
@@ -313,6 +315,8 @@ def test_agents_that_do_not_see_the_state_and_learners_refuse_it_by_name():
         PartiallyObservedModel(tiger(), action_prior="count")
     with pytest.raises(InvalidProblem, match=r"`action_prior` must be probabilities.* reveal the state"):
         remember(tiger(), window=1).action_prior("count")
-    for learner in (SAC, SoftQLearning):
+    with pytest.raises(InvalidArgument, match=r"`problem` must have an action prior of probabilities"):
+        explorer_page(TabularModel(graph(), action_prior="count"))
+    for learner in (SAC, SoftQLearning, MaxEntPolicyGradient, SimulatorModel):
         with pytest.raises(InvalidArgument, match=r"`action_prior` must be probabilities.* but is 'count'"):
             learner("CartPole-v1", action_prior="count")
