@@ -147,7 +147,7 @@ class TabularModel:
         return Blocks(
             self.mdp,
             self.mdp.initial.log(),
-            split_mass(self.action_prior.log())[0].expand(steps, -1, -1),
+            split_mass(self.action_prior)[0].expand(steps, -1, -1),
             log_p.expand(steps, *log_p.shape),
         )
 

@@ -24,10 +24,13 @@ def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) ->
     return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)
 
 
-def split_mass(
-    log_measure: Float[Tensor, "*row outcome"],
-) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
-    """Each row as log-probabilities and the logarithm of its sum, in nats; the latter is 0 where it is rounding."""
-    mass = log_measure.logsumexp(-1)
-    mass = torch.where((mass.abs() > MASS_ROUNDING) & mass.isfinite(), mass, 0.0)
-    return log_measure - mass[..., None], mass
+def log_mass(measure: Float[Tensor, "*row outcome"]) -> Float[Tensor, "*row"]:
+    """The logarithm of the sum of each row, in nats; 0 where the row holds probabilities, up to rounding."""
+    mass = measure.sum(-1)
+    return torch.where(((mass - 1).abs() > MASS_ROUNDING) & (mass > 0), mass, 1.0).log()
+
+
+def split_mass(measure: Float[Tensor, "*row outcome"]) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
+    """Each row of a measure as log-probabilities and as the logarithm of its sum, in nats."""
+    mass = log_mass(measure)
+    return measure.log() - mass[..., None], mass

@@ -84,7 +84,7 @@ def stationary_values(
             f"`model` must have a discount below 1 for an infinite horizon, but has {mdp.discount:g}: values may have "
             "no limit. Take mdp.replace(discount=0.9), or a finite horizon."
         )
-    (log_prior, log_mass), log_p, states = split_mass(model.action_prior.log()), mdp.probability.log(), mdp.num_states
+    (log_prior, log_mass), log_p, states = split_mass(model.action_prior), mdp.probability.log(), mdp.num_states
     where, tau, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)
 
     def once(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:

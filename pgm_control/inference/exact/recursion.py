@@ -30,7 +30,7 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
             of length 0 is skipped.
     """
     reward, last, prior, temperature, dynamics, initial, survival = given
-    steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior.log())
+    steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior)
     chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
     start = conditionals(mdp.initial.log(), sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()

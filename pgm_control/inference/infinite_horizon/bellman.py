@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...chance.log_space import split_mass
+from ...chance.log_space import log_mass
 from ...chance.operators import certainty_equivalent
 from ...kernels.backend import sweeps_for
 from ...kernels.bundles import FixedPolicy, SweepNumbers, SweepTables, SweepValues
@@ -65,9 +65,10 @@ class Bellman:
         form: Form | None = None,
     ) -> None:
         """Prepare the tables. The arguments must have been checked."""
-        log_prior, self._log_mass = split_mass(prior.log())
-        self._counts = bool((self._log_mass != 0).any())
-        self.tables = found = tables(mdp, log_prior.exp() if self._counts else prior, optimism, form)
+        self._log_mass = log_mass(prior)
+        self._counts = bool(self._log_mass.any())
+        prior = prior / self._log_mass.exp()[:, None] if self._counts else prior
+        self.tables = found = tables(mdp, prior, optimism, form)
         compiled = sweeps_for(mdp.probability) if found.form != "dense" else None  # torch computes matrix products
         self.kernels: Any = compiled or torch_sweeps
         self.compiled = compiled is not None

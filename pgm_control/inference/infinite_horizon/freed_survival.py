@@ -104,7 +104,7 @@ def freed_survival(
         raise KeyboardInterrupt
     growth = evidence.by_state + math.log(mdp.discount)
     endless = growth >= 0
-    (log_prior, log_mass), log_p = split_mass(model.action_prior.log()), mdp.probability.log()
+    (log_prior, log_mass), log_p = split_mass(model.action_prior), mdp.probability.log()
     continuation = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
     v = torch.zeros_like(mdp.initial)
     loop = Loop(SurvivalStatus.out_of_steps, limit=max_sweeps, progress=progress)

@@ -91,8 +91,8 @@ def problem_data(
     """
     if model is not None and counts_actions(model):
         raise InvalidArgument(
-            '`problem` must have an action prior of probabilities, but has "count", which the page does not solve. Pass '
-            "TabularModel(mdp, temperature), which has the same policies where all states have the same actions."
+            '`problem` must have an action prior of probabilities, but has "count", which the page does not solve. '
+            "Pass TabularModel(mdp, temperature), which has the same policies where all states have the same actions."
         )
     return {
         "name": name,
