@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.errors import InvalidArgument, InvalidProblem
-from pgm_control.problems.checks import Kind, normalised, shape, table
+from pgm_control.problems.checks import Kind, no_counts, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.memory_states import Remembered, remember
 from pgm_control.problems.partially_observed import PartiallyObservedMDP
@@ -72,6 +72,7 @@ class PartiallyObservedModel:
         mdp = problem.mdp
         self.problem = problem
         self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
+        no_counts(action_prior)
         if action_prior is None:
             self.action_prior = mdp.probability.new_full((mdp.num_actions,), 1.0 / mdp.num_actions)
         else:

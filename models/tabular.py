@@ -7,21 +7,26 @@ Sources:
         arXiv:1805.00909
     [todorov2008] E. Todorov, General duality between optimal control and estimation. IEEE Conference on Decision and
         Control, pages 4286–4292, 2008.
+    [ziebart2008] B. D. Ziebart et al., Maximum entropy inverse reinforcement learning. AAAI Conference on Artificial
+        Intelligence, pages 1433–1438, 2008.
 """
 
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pgm_control.chance.log_space import split_mass
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
+from pgm_control.problems.feasible import counting_measure
 from pgm_control.problems.mdp import TabularMDP, mdp_page
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
-from pgm_control.trajectories.blocks import Blocks, trusted_blocks
+from pgm_control.trajectories.action_measure import counts_actions
+from pgm_control.trajectories.blocks import Blocks, MarkovModel, trusted_blocks
 from pgm_control.trajectories.program import run_program
 
 
@@ -38,6 +43,13 @@ class TabularModel:
     factor `optimality_t` (t = 0 … T−1, and T if there is a final reward). The states are determined by the outcomes.
     With a discount γ < 1 the agent survives each step with probability γ, and state S means that the episode has ended.
 
+    With `action_prior="count"`, ρ is 1 for each action of A(s), the actions with a possible outcome of finite reward,
+    and 0 for the others. The program draws uniformly from A(s) and adds $\log |A(s)|$ to the factor. The clamped
+    optimum then maximises $E[\sum_t r_t/\tau]$ plus the entropy of the policy, and the free one weighs paths by
+    $\exp(\sum_t r_t/\tau)$ alone, however many actions a state has [ziebart2008]. log p(O) is a log partition function,
+    which exceeds 0 for rewards of 0. An absorbing state counts its actions too: forbid all but one of them by −inf, or
+    each step after the end of an episode adds $\log |A|$.
+
     | site | values | unit |
     |---|---|---|
     | `state_t` | 0 … S−1 (S: ended) | index |
@@ -48,17 +60,21 @@ class TabularModel:
     Attributes:
         problem, mdp: the problem, under two names.
         temperature: τ, in reward units per nat.
-        action_prior: $\rho(a \mid s)$. The uniform prior is stored as a single number, expanded.
+        action_prior: $\rho(a \mid s)$; with the prior "count" 1 for each action of A(s). The uniform prior is stored as
+            a single number, expanded.
 
     References:
-        [levine2018], [todorov2008], [kappen2012]
+        [levine2018], [todorov2008], [kappen2012], [ziebart2008]
     """
 
     def __init__(
         self,
         mdp: TabularMDP,
         temperature: float | np.number | Tensor = 1.0,
-        action_prior: Float[Tensor, "state action"] | Float[np.ndarray, "state action"] | None = None,
+        action_prior: Float[Tensor, "state action"]
+        | Float[np.ndarray, "state action"]
+        | Literal["count"]
+        | None = None,
     ) -> None:
         """Define the model.
 
@@ -67,7 +83,8 @@ class TabularModel:
             temperature: τ, in reward units per nat. If it is large the policy approaches the prior; if it is small, the
                 best trajectory. 0 is the hard maximum, which only `infer`, `value_iteration` and `average_reward`,
                 with optimism 0 or a `Risk`, `frontier`, `evaluate` and `policy_evaluation` accept.
-            action_prior: ρ(a|s), probabilities; default: uniform, 1/A. 0 masks an action.
+            action_prior: ρ(a|s), probabilities; default: uniform, 1/A. 0 masks an action. Or "count": the entropy of
+                maximum-entropy control and of path distributions [ziebart2008], see above.
 
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
@@ -81,6 +98,12 @@ class TabularModel:
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:
             self.action_prior = mdp.probability.new_full((1, 1), 1.0 / mdp.num_actions).expand(rows)
+        elif isinstance(action_prior, str):
+            if action_prior != "count":
+                raise InvalidProblem(
+                    f'`action_prior` must be probabilities, "count" or None for uniform, but is {action_prior!r}.'
+                )
+            self.action_prior = counting_measure(mdp)
         else:
             prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
             shape("action_prior", prior, rows, "one row a state, one probability an action")
@@ -128,16 +151,33 @@ class TabularModel:
         return Blocks(
             self.mdp,
             self.mdp.initial.log(),
-            self.action_prior.log().expand(steps, -1, -1),
+            split_mass(self.action_prior)[0].expand(steps, -1, -1),
             log_p.expand(steps, *log_p.shape),
         )
 
     def __repr__(self) -> str:
-        """The problem and the temperature."""
-        return f"TabularModel({self.mdp!r}, temperature {self.temperature:g})"
+        """The problem, the temperature, and whether the action prior counts actions."""
+        prior = ', action prior "count"' if counts_actions(self) else ""
+        return f"TabularModel({self.mdp!r}, temperature {self.temperature:g}{prior})"
 
     def _repr_html_(self) -> str:
         """An HTML view for notebooks: the problem, the temperature and the first transition probabilities."""
         kind = "uniform" if bool((self.action_prior == self.action_prior[0, 0]).all()) else "given"
+        kind = '"count"' if counts_actions(self) else kind
         also = f"; temperature τ = {self.temperature:g} reward units per nat, action prior {kind}"
         return mdp_page(self.mdp, "TabularModel", also)
+
+
+def model_like(
+    model: MarkovModel,
+    mdp: TabularMDP,
+    temperature: float | None = None,
+    action_prior: Float[Tensor, "state action"] | None = None,
+) -> TabularModel:
+    """The model of another problem with the temperature and the action prior of `model`, unless others are given.
+
+    A given prior consists of rows of the model's, so that it is not checked again: it may count actions.
+    """
+    made = TabularModel(mdp, model.temperature if temperature is None else temperature)
+    made.action_prior = model.action_prior if action_prior is None else action_prior
+    return made

@@ -24,8 +24,6 @@ from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
 
 _FORMAT = 1
-_REACHED = 0.01  # nats below the optimum
-_OTHER = 0.05  # of the true return
 
 
 @final
@@ -61,15 +59,24 @@ class Comparison:
         An ELBO is an average over the guide's own trajectories: its policy is not trained in states that it does not
         expect to visit.
         """
-        return tuple(name for name in self.fits if self.short_of_optimum(name) < _REACHED and self._earns_other(name))
+        return tuple(name for name in self.fits if f"{name}, fitted" in self.scorecard.untrained)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of these numbers has to know of the fits, besides the warnings of the scorecard."""
+        unfinished = [
+            f"The fit of the {name} guide, after {fitted.num_steps} steps, is {amount(self.short_of_optimum(name))} "
+            f"nats short of its optimum. {fitted.status.message}"
+            for name, fitted in self.fits.items()
+            if fitted.status is not FitStatus.converged
+        ]
+        if "clamped" not in self.fits:
+            unfinished.append("The clamped guide was not fitted, because the fit of the free one was interrupted.")
+        return tuple(unfinished)
 
     def short_of_optimum(self, name: str) -> float:
         """The exact optimum minus the ELBO of the fit "free" or "clamped", in nats."""
         return self.scorecard.scores[f"{name}, exact"].elbo - self.scorecard.scores[f"{name}, fitted"].elbo
-
-    def _earns_other(self, name: str) -> bool:
-        exact, fitted = (self.scorecard.scores[f"{name}, {kind}"].true_return for kind in ("exact", "fitted"))
-        return abs(fitted - exact) > _OTHER * abs(exact)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results except tables and curves, for JSON. Infinities are the strings "inf" and "-inf"."""
@@ -111,8 +118,8 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        """The text of the scorecard and of the explanation."""
-        return f"{self.scorecard}\n\n{self.explanation}"
+        """The text of the scorecard, of the explanation and of the warnings."""
+        return "\n\n".join([str(self.scorecard), str(self.explanation), *self.warnings])
 
     def __repr__(self) -> str:
         """The headline in one line."""

@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.log_space import expect, weighted
+from ..chance.log_space import expect, relative, weighted
 from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.variational.elbo import elbo, objective_of
+from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
+from ..trajectories.action_measure import log_measure
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
@@ -25,20 +27,28 @@ from .clamped import leaves_the_model
 @final
 @dataclass(frozen=True)
 class Evaluation:
-    """The exact evaluation of a guide or a policy.
+    r"""The exact evaluation of a guide or a policy.
 
     Attributes:
-        elbo: the guide's ELBO, in nats; None at temperature 0, where rewards have no nats.
+        elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl; None at temperature 0, where
+            rewards have no nats.
         imagined_return: $E_q[Σ_t γ^t r_t]$, the return under the guide's own start and dynamics, in reward units; it
             includes the final reward.
         true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.
-        policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
+        policy_entropy: the entropy of the policy, summed over the steps of true trajectories until the episode ends, in
+            nats. An episode has ended in a state where every action stays and pays 0.
+        policy_kl: $E_q[Σ_t \log π_t/ρ]$ over the guide's own trajectories, in nats: the KL of the policy from the
+            action prior; with the prior "count", minus the entropy.
+        dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, over the guide's own
+            trajectories, in nats.
     """
 
     elbo: float | Any  # None at temperature 0; Any, so that callers need not check it elsewhere
     imagined_return: float
     true_return: float
     policy_entropy: float
+    policy_kl: float
+    dynamics_kl: float
 
     @property
     def delusion(self) -> float:
@@ -66,14 +76,31 @@ def evaluate(
     require_model(model)
     with torch.no_grad():
         believed = tabulate(model, guide)
-        visits = true_visits(model.mdp, believed.log_policy)
-        entropy = -expect(believed.log_policy, believed.log_policy)
+        mdp, truth, imagined = model.mdp, model.blocks(), believed.marginals()
+        visits = true_visits(mdp, believed.log_policy)
+        entropy = torch.where(ended_states(mdp), 0.0, -expect(believed.log_policy, believed.log_policy))
+        policy_kl = expect(believed.log_policy, relative(believed.log_policy, log_measure(model, truth)))
         return Evaluation(
-            true_return=expected_return(model.mdp, visits),
-            imagined_return=expected_return(model.mdp, believed.marginals()),
+            true_return=expected_return(mdp, visits),
+            imagined_return=expected_return(mdp, imagined),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
+            policy_kl=float(weighted(imagined.state[:-1], policy_kl).sum()),
+            dynamics_kl=_dynamics_kl(believed, truth, imagined),
             elbo=float(elbo(model, believed)) if model.temperature > 0 else None,
         )
+
+
+def _dynamics_kl(q: Blocks, p: Blocks, visits: Occupancy) -> float:
+    """The KL of start, dynamics and survival over the trajectories of q, in nats."""
+    of_start = expect(q.log_initial, relative(q.log_initial, p.log_initial))
+    of_dynamics = expect(q.log_dynamics, relative(q.log_dynamics, p.log_dynamics))
+    total = of_start + weighted(visits.state_action, of_dynamics).sum()
+    if q.log_survival is not None:
+        arrived = torch.zeros_like(visits.state[1:])
+        arrived.index_add_(1, p.mdp.successor.flatten(), visits.outcome.flatten(1))
+        survival, truth = (torch.stack((each, 1.0 - each), -1).log() for each in (q.survival, p.survival))
+        total = total + weighted(arrived, expect(survival, relative(survival, truth))).sum()
+    return float(total)
 
 
 def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> float:

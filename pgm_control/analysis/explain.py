@@ -120,7 +120,7 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
             say.evidence_sentence(posterior, planner, free, clamped),
         )
     else:
-        sentences = say.no_difference(mdp, at_start, free, beta)
+        sentences = say.no_difference(model, at_start, free, beta)
     return Explanation(
         sentences=sentences,
         headline=say.headline(beta, free, clamped, differs),

@@ -24,6 +24,7 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.elbo import FREE, objective_of
 from ..problems.mdp import TabularMDP
+from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import tilted_events
 from ..trajectories.betas import Betas, sizes_of
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
@@ -97,6 +98,7 @@ def ledger(
         jensen=_jensen(best, betas),
         events=tilted_events(model, blocks, _EVENTS),
         posterior_events=tilted_events(model, best, _EVENTS),
+        evidence_name=evidence_name(model),
     )
 
 

@@ -71,6 +71,7 @@ class Ledger:
         events: the random events that the guide believes it controls, beside the true probabilities; at most one a
             state, the largest expected KL first.
         posterior_events: the random events that the optimum believes it controls.
+        evidence_name: "log p(O)", or "log partition function" if the action prior counts actions.
     """
 
     mdp: TabularMDP
@@ -85,6 +86,7 @@ class Ledger:
     jensen: Float[Tensor, "time state action"]
     events: tuple[Event, ...]
     posterior_events: tuple[Event, ...]
+    evidence_name: str = "log p(O)"
 
     @property
     def totals(self) -> Totals:
@@ -251,7 +253,7 @@ def _rows(ledger: Ledger) -> list[tuple[str, ...]]:
 
 def _account(ledger: Ledger) -> str:
     if _best(ledger) == "posterior":
-        return f"log p(O) = {amount(ledger.log_evidence)} nats, ELBO = {amount(ledger.elbo)} nats"
+        return f"{ledger.evidence_name} = {amount(ledger.log_evidence)} nats, ELBO = {amount(ledger.elbo)} nats"
     return (
         f"optimal objective = {amount(ledger.log_evidence)} nats, objective of the guide = {amount(ledger.elbo)} nats, "
         f"{ledger.optimism}"

@@ -6,49 +6,58 @@ from typing import Any, final
 
 import torch
 
-from ..chance.log_space import expect, relative
 from ..chance.optimism import Optimism
+from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
+from ..models.tabular import model_like
 from ..runtime.arguments import named
+from ..text.html import bullets
 from ..text.tables import grid, html_grid
-from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.tabulate import tabulate
+from ..text.terminal import wrapped
+from ..trajectories.action_measure import evidence_name
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from .evaluate import evaluate
+from .untrained import untrained
+
+BEST = "best policy"
 
 
 @final
 @dataclass(frozen=True)
 class Score:
-    """The scores of one guide.
+    r"""The scores of one guide.
+
+    $$\mathrm{ELBO} = \text{imagined return}/\tau - \text{KL of policy} - \text{KL of dynamics}$$
+
+    All of these are over the guide's own trajectories; only the true return is that of its policy in the true world.
 
     Attributes:
         elbo: the ELBO, in nats.
         gap: log p(O) − ELBO, in nats; 0 for the exact posterior, never negative.
         imagined_return: the return under the guide's own start and dynamics, in reward units.
+        policy_kl: the KL of the policy from the action prior, in nats; with the prior "count", minus its entropy.
+        dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, in nats.
         true_return: the return of its policy in the true world, in reward units.
         delusion: imagined − true return, in reward units.
-        policy_entropy: the entropy of the policy, summed over the steps of true trajectories, in nats.
-        dynamics_kl: the KL of the guide's dynamics from the true ones, summed over the guide's own trajectories, in
-            nats.
     """
 
     elbo: float
     gap: float
     imagined_return: float
+    policy_kl: float
+    dynamics_kl: float
     true_return: float
     delusion: float
-    policy_entropy: float
-    dynamics_kl: float
 
 
 _HEADINGS = {
     "elbo": ("ELBO", "nats"),
     "gap": ("gap", "nats"),
     "imagined_return": ("imagined return", "reward"),
+    "policy_kl": ("KL of policy", "nats"),
+    "dynamics_kl": ("KL of dynamics", "nats"),
     "true_return": ("true return", "reward"),
     "delusion": ("delusion", "reward"),
-    "policy_entropy": ("policy entropy", "nats"),
-    "dynamics_kl": ("KL of dynamics", "nats"),
 }
 
 
@@ -58,20 +67,31 @@ class Scorecard:
     """A table of scores by name, with the exact evidence as the reference.
 
     Attributes:
-        log_evidence: log p(O), in nats, with every block free.
-        scores: one `Score` per name.
+        log_evidence: log p(O), in nats, with every block free; a log partition function if the action prior counts
+            actions.
+        scores: one `Score` per name, and last that of the "best policy", the one of the largest true return (risk
+            neutral, exact).
+        temperature: τ, in reward units per nat.
+        evidence_name: "log p(O)" or "log partition function".
+        untrained: the warning of each guide that is at the optimum of its objective, but truly earns something else; it
+            is printed below the table.
     """
 
     log_evidence: float
     scores: Mapping[str, Score]
+    temperature: float
+    evidence_name: str
+    untrained: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, for JSON or a data frame."""
-        return {"log_evidence": self.log_evidence, "scores": {name: asdict(row) for name, row in self.scores.items()}}
+        scores = {name: asdict(row) for name, row in self.scores.items()}
+        return {"log_evidence": self.log_evidence, "scores": scores, "untrained": dict(self.untrained)}
 
     def __str__(self) -> str:
         """The table as text, for a terminal."""
-        return "\n".join([grid(_head(), self._rows(), []), self._note()])
+        warnings = (wrapped(text, first="\n") for text in self.untrained.values())
+        return "\n".join([grid(_head(), self._rows(), []), self._note(), *warnings])
 
     def __repr__(self) -> str:
         """The scorecard as a table for a terminal."""
@@ -79,13 +99,16 @@ class Scorecard:
 
     def _repr_html_(self) -> str:
         """The table as HTML, for a notebook."""
-        return html_grid(_head(), self._rows(), caption=self._note())
+        table = html_grid(_head(), self._rows(), caption=self._note())
+        return table + (bullets(self.untrained.values()) if self.untrained else "")
 
     def _rows(self) -> list[list[str]]:
         return [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
 
     def _note(self) -> str:
-        return f"log p(O) = {_number(self.log_evidence)} nats"
+        evidence = f"{self.evidence_name} = {_number(self.log_evidence)} nats"
+        over = "" if self.temperature == 1 else f" / {self.temperature:g}"
+        return f"{evidence}; ELBO = imagined return{over} − KL of policy − KL of dynamics"
 
 
 def _head() -> list[list[str]]:
@@ -101,38 +124,38 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
         guides: the guides by name. A posterior counts as a guide, so exact and fitted ones can be compared.
 
     Returns:
-        A `Scorecard`; print it, or show it in a notebook.
+        A `Scorecard`; print it, or show it in a notebook. Its last row is the "best policy": that of the largest true
+        return among all that see time and state, by value iteration at temperature 0 over the actions that the prior
+        allows. It shows what a temperature costs.
 
     Raises:
-        InvalidArgument: if `guides` is empty, or the temperature is 0.
+        InvalidArgument: if `guides` is empty, one is named "best policy", or the temperature is 0.
         InvalidGuide: if a guide's factors do not fit the model.
     """
     require_model(model, in_nats=True)
     guides = named("guides", guides)
+    if BEST in guides:
+        raise InvalidArgument(f"`guides` must not name a guide {BEST!r}, the name of the last row. Choose another.")
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
-    return Scorecard(evidence, {name: _score(model, guide, evidence) for name, guide in guides.items()})
+    best = infer(model_like(model, model.mdp, 0.0), 0.0)
+    scores = {name: _score(model, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
+    with torch.no_grad():
+        warnings = {name: untrained(model, name, guide, scores[name].true_return) for name, guide in guides.items()}
+    found = {name: text for name, text in warnings.items() if text is not None}
+    return Scorecard(evidence, scores, model.temperature, evidence_name(model), found)
 
 
 def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
-    with torch.no_grad():
-        blocks = tabulate(model, guide)
-        found = evaluate(model, guide)
-        return Score(
-            elbo=found.elbo,
-            gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # 0 even if both are −inf
-            imagined_return=found.imagined_return,
-            true_return=found.true_return,
-            delusion=found.delusion,
-            policy_entropy=found.policy_entropy,
-            dynamics_kl=_dynamics_kl(model, blocks),
-        )
-
-
-def _dynamics_kl(model: MarkovModel, blocks: Blocks) -> float:
-    r"""$\sum_t E_q KL(q_t(k \mid s,a) \,\|\, p(k \mid s,a))$, in nats."""
-    kl = expect(blocks.log_dynamics, relative(blocks.log_dynamics, model.blocks().log_dynamics))
-    visits = blocks.marginals().state_action
-    return float((visits * torch.where(visits > 0, kl, 0.0)).sum())
+    found = evaluate(model, guide)
+    return Score(
+        elbo=found.elbo,
+        gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # 0 even if both are −inf
+        imagined_return=found.imagined_return,
+        policy_kl=found.policy_kl,
+        dynamics_kl=found.dynamics_kl,
+        true_return=found.true_return,
+        delusion=found.delusion,
+    )
 
 
 def _number(value: float) -> str:

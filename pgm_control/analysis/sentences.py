@@ -7,6 +7,7 @@ from typing import final
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_phrase, amount, chance, reward_phrase, state_phrase
+from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import Event, Outcome
 from ..trajectories.blocks import MarkovModel
 from .critical_optimism import CriticalOptimism
@@ -151,21 +152,23 @@ def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation
             f"The best objective J_β is {amount(posterior.value / tau)} nats at β = {beta:g}, and "
             f"{amount(planner.value / tau)} at β = 0; the ELBO of this guide is {amount(free.elbo)} nats."
         )
+    bound = _bound(posterior.model, 1.0)
     return (
-        f"The free guide reaches {_bound(mdp, 1.0)} {amount(free.elbo)} nats, and no clamped guide an ELBO above "
+        f"The free guide reaches {bound} {amount(free.elbo)} nats, and no clamped guide an ELBO above "
         f"{amount(clamped.elbo)}: a gap of {amount(free.elbo - clamped.elbo)} nats."
         + ("" if mdp.discount == 1 else " Both leave survival alone; a guide that freed it too would reach more.")
     )
 
 
-def no_difference(mdp: TabularMDP, at_start: Choice, found: Evaluation, optimism: float) -> tuple[str, ...]:
+def no_difference(model: MarkovModel, at_start: Choice, found: Evaluation, optimism: float) -> tuple[str, ...]:
     """The sentences of an explanation in which the two guides agree, with the reason first."""
+    mdp = model.mdp
     both = "free and clamped inference" if optimism == 1 else f"β = {optimism:g} and clamped inference"
     return (
         f"There is no difference between {both}: {_reason(mdp, optimism)}.",
         f"{_start_phrase(mdp, at_start.state)} both choose {_likeliest(mdp, at_start.free)}.",
         f"Both imagine a return of {amount(found.imagined_return)} reward units and truly earn it.",
-        f"Both reach {_bound(mdp, optimism)} {amount(found.elbo)} nats: a gap of 0.",
+        f"Both reach {_bound(model, optimism)} {amount(found.elbo)} nats: a gap of 0.",
     )
 
 
@@ -214,8 +217,8 @@ def _outcome_phrase(mdp: TabularMDP, event: Event, outcome: Outcome) -> str:
     )
 
 
-def _bound(mdp: TabularMDP, optimism: float) -> str:
-    return "log p(O) =" if mdp.discount == 1 and optimism == 1 else "an ELBO of"
+def _bound(model: MarkovModel, optimism: float) -> str:
+    return f"{evidence_name(model)} =" if model.mdp.discount == 1 and optimism == 1 else "an ELBO of"
 
 
 def _but(found: Evaluation) -> str:

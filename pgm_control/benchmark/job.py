@@ -14,7 +14,7 @@ from typing import Any, Protocol, final, runtime_checkable
 import pyro
 import torch
 
-from ..analysis.evaluate import evaluate
+from ..analysis.evaluate import evaluate, true_return
 from ..analysis.ledger import ledger
 from ..guides.zoo import GuideEntry
 from ..inference.exact.infer import infer
@@ -192,9 +192,10 @@ def _scores(model: MarkovModel, guide: Any, num_samples: int, generator: torch.G
     if not isinstance(guide, HasBlocks):
         return _estimated(model, guide, num_samples, generator, evidence)
     found, parts = evaluate(model, guide), ledger(model, guide)
-    best = None
+    best = earned = None
     if isinstance(guide, Assignable):
-        best = float(objective_of(model, guide.optimum(), guide.optimism))
+        optimum = guide.optimum()
+        best, earned = float(objective_of(model, optimum, guide.optimism)), true_return(model.mdp, optimum.log_policy)
     return {
         "log_evidence": evidence,
         "elbo": found.elbo,
@@ -206,6 +207,7 @@ def _scores(model: MarkovModel, guide: Any, num_samples: int, generator: torch.G
         "objective": _objective(model, guide),
         "optimum": best,
         "optimum_is_exact": best is not None,
+        "optimum_return": earned,
     }
 
 

@@ -10,7 +10,7 @@ from ..runtime.files import write_whole
 from ..runtime.status import Status
 from ..runtime.versions import versions
 from ..text.csv_table import csv_table
-from ..text.html import counted
+from ..text.html import bullets, counted
 from ..text.tables import grid, html_grid
 from .lines import Line, arrived, count, lines_of, median, number, seconds, spread, statuses, value
 from .rows import PARTS, WITHIN, BenchRow, Point
@@ -138,13 +138,26 @@ def csv_of(rows: Sequence[BenchRow]) -> str:
 
 
 def table_of(rows: Sequence[BenchRow]) -> str:
-    """Return the most important columns, for a terminal; each problem is named once."""
-    return grid([["", "", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+    """Return the most important columns and the warnings, for a terminal; each problem is named once."""
+    table = grid([["", "", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+    return "\n".join([table, *_warnings(rows)])
 
 
 def html_of(rows: Sequence[BenchRow]) -> str:
-    """Return the most important columns, for a notebook."""
-    return html_grid([["model", "guide", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+    """Return the most important columns and the warnings, for a notebook."""
+    table = html_grid([["model", "guide", *(name for name, _ in _SHORT)]], _short(rows), left=2)
+    warnings = _warnings(rows)
+    return table + (bullets(warnings) if warnings else "")
+
+
+def _warnings(rows: Sequence[BenchRow]) -> list[str]:
+    return [f"{line.model}: {text}" for line in lines_of(rows) for text in warnings_of([line])]
+
+
+def warnings_of(lines: Sequence[Line]) -> list[str]:
+    """Return the warnings of the rows that the tables show."""
+    found = (None if line.typical is None else line.typical.warning for line in lines)
+    return [text for text in found if text is not None]
 
 
 def _short(rows: Sequence[BenchRow]) -> list[list[str]]:
@@ -212,7 +225,8 @@ def _section(model: str, summary: str, lines: Sequence[Line]) -> list[str]:
         for line in lines
         if line.failures
     ]
-    return [*parts, "\n".join(failed)] if failed else parts
+    remarks = [*(f"- {text}" for text in warnings_of(lines)), *failed]
+    return [*parts, "\n".join(remarks)] if remarks else parts
 
 
 def _is_zero(line: Line, part: str) -> bool:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
+from ..analysis.untrained import sentence
+
 FAILED = "failed"
 WITHIN = 1e-2  # nats: a guide within this distance of its own optimum has reached it
 PARTS = ("initial", "policy", "dynamics", "survival")  # the parts of the gap
@@ -32,6 +34,7 @@ class BenchRow:
             another price, as in `DialGuide`.
         optimum: the best objective in the guide's family, in nats.
         optimum_is_exact: whether the optimum was computed. If not, it is the best objective of any seed.
+        optimum_return: the true return of that optimum, in reward units, if it was computed.
         num_steps: the number of steps of the fit.
         seconds: wall time of the fit.
         steps_to_optimum, seconds_to_optimum: steps and time until the objective comes within 0.01 nats of the optimum
@@ -62,6 +65,7 @@ class BenchRow:
     objective: float | None = None
     optimum: float | None = None
     optimum_is_exact: bool | None = None
+    optimum_return: float | None = None
     num_steps: int | None = None
     seconds: float | None = None
     steps_to_optimum: int | None = None
@@ -73,6 +77,13 @@ class BenchRow:
         if self.optimum is None or self.objective is None:
             return None
         return 0.0 if self.optimum == self.objective else self.optimum - self.objective
+
+    @property
+    def warning(self) -> str | None:
+        """The warning of `untrained`; None if there is none, or the optimum is not known."""
+        if self.short is None or self.true_return is None or self.optimum_return is None:
+            return None
+        return sentence(f"`{self.guide}`", self.short, self.true_return, self.optimum_return)
 
 
 class Point(NamedTuple):

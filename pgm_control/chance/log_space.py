@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..kernels.bundles import MASS_ROUNDING
+
 
 def expect(log_q: Float[Tensor, "*batch outcome"], x: Float[Tensor, "*#batch outcome"]) -> Float[Tensor, "*batch"]:
     """Σ q x over the last axis; an outcome of probability zero contributes nothing, even where x is infinite."""
@@ -20,3 +22,15 @@ def relative(log_q: Float[Tensor, "*table"], log_p: Float[Tensor, "*#table"]) ->
     possible = log_q > -torch.inf
     zero = torch.zeros_like(log_q)
     return torch.where(possible, log_q, zero) - torch.where(possible, log_p, zero)
+
+
+def log_mass(measure: Float[Tensor, "*row outcome"]) -> Float[Tensor, "*row"]:
+    """The logarithm of the sum of each row, in nats; 0 where the row holds probabilities, up to rounding."""
+    mass = measure.sum(-1)
+    return torch.where(((mass - 1).abs() > MASS_ROUNDING) & (mass > 0), mass, 1.0).log()
+
+
+def split_mass(measure: Float[Tensor, "*row outcome"]) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
+    """Each row of a measure as log-probabilities and as the logarithm of its sum, in nats."""
+    mass = log_mass(measure)
+    return measure.log() - mass[..., None], mass

@@ -14,7 +14,6 @@ from ..plot.comparison import picture
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress
 from ..text.terminal import fill, folded, wrapped
-from ..text.wording import amount
 from .named_problem import named_model, own_temperature, sizes
 
 _ALIKE = 0.01  # difference in probability of an action
@@ -93,18 +92,10 @@ def _report(found: Comparison) -> str:
     mdp, temperature = found.model.mdp, found.model.temperature
     lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", folded(str(found.scorecard)), ""]
     lines += [wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
-    for name, fit in found.fits.items():
-        if fit.status is not FitStatus.converged:
-            short = amount(found.short_of_optimum(name))
-            after = f"The fit of the {name} guide, after {fit.num_steps} steps, is {short} nats short of its optimum"
-            lines += ["", wrapped(f"{after}. {_message(fit)}")]
-    if "clamped" not in found.fits:
-        lines += ["", "The clamped guide was not fitted, because the fit of the free one was interrupted."]
-    for name in found.untrained:
-        earned = {kind: amount(found.scorecard.scores[f"{name}, {kind}"].true_return) for kind in ("exact", "fitted")}
-        text = f"The fit of the {name} guide is within {amount(found.short_of_optimum(name))} nats of its optimum and "
-        text += f"yet truly earns {earned['fitted']}, not {earned['exact']}: an ELBO is an average over what the guide "
-        lines += ["", wrapped(text + "imagines, so its policy stays untrained in states that it never expects.")]
+    for warning in found.warnings:
+        for fit in found.fits.values():
+            warning = warning.replace(fit.status.message, _message(fit))
+        lines += ["", wrapped(warning)]
     return "\n".join(lines)
 
 

@@ -97,6 +97,12 @@ def action_prior_of(
         if not actions.is_discrete:
             return lambda observation: UniformBox(observation, actions.size)
         return lambda observation: Categorical(logits=observation.new_zeros(*observation.shape[:-1], actions.size))
+    if isinstance(given, str):
+        raise InvalidArgument(
+            f"`action_prior` must be probabilities, a function, or None for uniform, but is {given!r}. An environment "
+            "has the same actions in all states, so that their count differs from the uniform prior by log A in each "
+            "step: leave it out."
+        )
     p = torch.as_tensor(given, dtype=dtype, device=device)
     is_by_state = isinstance(observations.space, Discrete)
     allowed = [(actions.size,), (observations.features, actions.size)][: 1 + is_by_state] if actions.is_discrete else []

@@ -1,9 +1,14 @@
-"""The action prior that excludes infeasible actions."""
+"""The action prior that excludes infeasible actions.
 
-import torch
+Sources:
+    [ziebart2008] B. D. Ziebart et al., Maximum entropy inverse reinforcement learning. AAAI Conference on Artificial
+        Intelligence, pages 1433–1438, 2008.
+"""
+
 from jaxtyping import Float
 from torch import Tensor
 
+from ..problems.feasible import counting_measure
 from ..problems.mdp import TabularMDP
 
 
@@ -13,9 +18,17 @@ def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
     $$\rho(a \mid s) = \frac{[a \in A(s)]}{|A(s)|}$$
 
     Layouts with sets of feasible actions, such as QuantEcon's, become problems in which all other actions are forbidden
-    by a reward of −inf. The uniform prior over all A actions gives the forbidden ones a share, which costs
-    log(A / |A(s)|) nats in s and therefore shifts the soft values of states against each other. This prior does not. At
-    temperature 0 both priors give the same values.
+    by a reward of −inf. The action prior decides how the numbers of actions of the states are compared; at temperature
+    0 it makes no difference.
+
+    | `action_prior` | weight of a path besides exp(Σ r/τ) |
+    |---|---|
+    | `"count"` | 1: the maximum entropy of the literature, over actions or, with free dynamics, over paths |
+    | None | 1/A for each step: the same distributions as `"count"`; values are lower by τ log A for each step |
+    | `feasible_prior(mdp)` | Π 1/\|A(s)\|: paths with few alternatives weigh more (label bias [ziebart2008]) |
+
+    With rewards of 0 all policies of this prior are uniform: where one path leads through A alone and two more branch
+    off at C, the paths have ½, ¼ and ¼, and `"count"` gives ⅓ to each.
 
         model = TabularModel(mdp, temperature=1.0, action_prior=feasible_prior(mdp))
 
@@ -24,7 +37,9 @@ def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
 
     Returns:
         Probabilities; uniform over all actions in states without a feasible action.
+
+    References:
+        [ziebart2008]
     """
-    exists = ((mdp.probability > 0) & (mdp.reward > -torch.inf)).any(-1).to(mdp.probability.dtype)
-    exists = torch.where(exists.sum(-1, keepdim=True) > 0, exists, torch.ones_like(exists))
-    return exists / exists.sum(-1, keepdim=True)
+    counts = counting_measure(mdp)
+    return counts / counts.sum(-1, keepdim=True)

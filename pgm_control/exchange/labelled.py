@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REWARD, NATS, PROBABILITY = "reward units", "nats", "probability"
 Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]
-_SCORE_UNITS = {"elbo": NATS, "gap": NATS, "policy_entropy": NATS, "dynamics_kl": NATS}
+_SCORE_UNITS = {"elbo": NATS, "gap": NATS, "policy_kl": NATS, "dynamics_kl": NATS}
 
 
 def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..models import TabularModel
+from ..models.tabular import model_like
 from ..runtime.status import Status
 from ..text.one_line import one_line
 from ..text.wording import listed
@@ -110,7 +110,7 @@ class Inverse:
             table, last = tables(self.reward, given.mdp)
         paid = torch.where(given.mdp.probability > 0, table, 0.0)
         mdp = replace(given.mdp, reward=paid, final_reward=last if self.reward.pays_last else None)
-        return TabularModel(mdp, given.temperature, given.action_prior)
+        return model_like(given, mdp)
 
     @property
     def behaviour(self) -> Behaviour:

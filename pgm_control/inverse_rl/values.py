@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.factors import aligned
+from ..chance.log_space import split_mass
 from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
 from ..inference.exact.soft_values import soft_values
@@ -83,7 +84,7 @@ def stationary_values(
             f"`model` must have a discount below 1 for an infinite horizon, but has {mdp.discount:g}: values may have "
             "no limit. Take mdp.replace(discount=0.9), or a finite horizon."
         )
-    log_prior, log_p, states = model.action_prior.log(), mdp.probability.log(), mdp.num_states
+    (log_prior, log_mass), log_p, states = split_mass(model.action_prior), mdp.probability.log(), mdp.num_states
     where, tau, beta = mdp.successor.long(), aligned(temperature, 2), aligned(optimism, 2)
 
     def once(v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,7 +95,7 @@ def stationary_values(
             best = torch.where(log_prior > -torch.inf, q, -torch.inf)
             v, policy = best.amax(-1), torch.nn.functional.one_hot(best.argmax(-1), q.shape[-1]).to(q)
         else:
-            v = certainty_equivalent(q, log_prior, aligned(temperature, 1), 1.0)
+            v = certainty_equivalent(q, log_prior, aligned(temperature, 1), 1.0) + aligned(temperature, 1) * log_mass
             policy = tilt(q, log_prior, aligned(temperature, 1), 1.0).exp()
         moves = (policy[..., None] * tilt(x, log_p, tau, beta).exp()).flatten(-2)
         slope = torch.zeros_like(v)[..., None].expand(*v.shape, states)

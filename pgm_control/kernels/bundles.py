@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 Table = Any  # an array for the compiled loops, a tensor for torch
 Plain = tuple[Any, ...]  # a bundle as a plain tuple
+MASS_ROUNDING = 1e-4  # a row whose sum is nearer to 1 holds probabilities; the other sums are numbers of actions
 Width = Any  # its length is K: a tuple, so that the loop over outcomes is compiled for that length, or an array
 
 
@@ -40,7 +41,7 @@ class Settings(NamedTuple):
 
     reward: Table  # (…, state, action, outcome), in reward units
     final_reward: Table  # (…, state)
-    action_prior: Table  # (…, state, action), normalised
+    action_prior: Table  # (…, state, action): probabilities, or a measure with other sums
     temperature: Table  # τ, positive, or 0 in all settings. One per setting, as are the next two.
     dynamics: Table  # β of the dynamics; where τ = 0, θ = β/τ, as for the next two
     initial: Table  # β of the start
@@ -115,7 +116,7 @@ class SweepTables(NamedTuple):
     rows: Table
     width: Width
     longest: int
-    prior: Table
+    prior: Table  # (state or 1, action), normalised
 
 
 class SweepNumbers(NamedTuple):
@@ -136,7 +137,7 @@ class SweepValues(NamedTuple):
 
 
 class FixedPolicy(NamedTuple):
-    """A policy that replaces the maximum over actions, and a bonus in each state; both may be empty."""
+    """A policy that replaces the soft maximum over actions, and what is added to either; both may be empty."""
 
     policy: Table  # (state, action)
     bonus: Table  # (state,)

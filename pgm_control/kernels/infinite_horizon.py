@@ -127,6 +127,8 @@ def sweep(
                     for i in range(n):
                         weight[a, i] = prior[b + i, a]
             soften(q, weight, top, grown, growth, temperature, n)
+            for i in range(n if bonus.shape[0] > 0 else 0):
+                top[i] += bonus[b + i]
         bad = 0
         for i in range(n):
             bad += not (top[i] < np.inf)

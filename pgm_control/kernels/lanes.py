@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .bundles import MASS_ROUNDING
 from .compiling import compiled
 from .vector_math import exp_and_expm1, log
 
@@ -132,6 +133,24 @@ def priors_of(prior: Array, settings: int) -> Array:
             for b in range(settings):
                 lanes[a, s * settings + b] = prior[b if given > 1 else 0, s, a]
     return lanes
+
+
+@compiled
+def normalise(prior: Array) -> Array:
+    """Divide each state lane of the prior (action, state lane) by its sum; return the logarithms of the sums.
+
+    A lane that sums to 1 up to rounding is left as it is.
+    """
+    log_mass = np.zeros(prior.shape[1])
+    for i in range(prior.shape[1]):
+        total = 0.0
+        for a in range(prior.shape[0]):
+            total += prior[a, i]
+        if total > 0 and abs(total - 1.0) > MASS_ROUNDING:
+            log_mass[i] = log(total)
+            for a in range(prior.shape[0]):
+                prior[a, i] /= total
+    return log_mass
 
 
 @compiled

@@ -28,7 +28,7 @@ def pullback(
 ) -> None:
     """The forward pass: the derivatives of Σ visits · V_0 + Σ costs.q · Q + Σ costs.v · V; costs may be empty."""
     successor, _, count, common, lane, ordered = outcomes
-    weight, reward, _ = lanes
+    weight, reward, _, _ = lanes
     discount, temperature, dynamics_scale, survival_scale = scales
     q, v, policy = values
     factor, narrow, z, inverse, alive, folds = swept

@@ -4,7 +4,7 @@ import numpy as np
 
 from .bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
 from .compiling import compiled, entry
-from .lanes import Chances, Room, everywhere, outcomes_of, priors_of, soften
+from .lanes import Chances, Room, everywhere, normalise, outcomes_of, priors_of, soften
 from .pullback import Gradients, moments, pullback
 from .sweep import Lanes, Scales, Values, sweep
 from .vector_math import log
@@ -33,7 +33,9 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
     many, horizon, states, pairs = temperature.shape[0], v.shape[1] - 1, initial.shape[0], place.shape[1]
     rewards = given.reward.reshape(given.reward.shape[0], mdp.probability.shape[1])
     weight, gains = outcomes_of(mdp.probability, place, counts, many), outcomes_of(rewards, place, counts, many)
-    lanes = Lanes(weight, gains, priors_of(given.action_prior, many))
+    prior = priors_of(given.action_prior, many)
+    log_mass = normalise(prior)
+    lanes = Lanes(weight, gains, prior, log_mass)
     q, v_lanes = found.q.reshape(many, horizon, pairs), np.empty((horizon + 1, states, many))
     policy = np.empty((horizon if wants > 0 else 1, pairs * many))
     dynamics_scale, survival_scale = np.zeros(many), np.zeros(many)

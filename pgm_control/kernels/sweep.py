@@ -20,7 +20,8 @@ class Lanes(NamedTuple):
 
     weight: Array  # (outcome, lane): probabilities of the outcomes
     reward: Array  # (outcome, lane)
-    prior: Array  # (action, state lane)
+    prior: Array  # (action, state lane), normalised
+    log_mass: Array  # (state lane,): the logarithm of the sum of the prior before it was normalised
 
 
 class Scales(NamedTuple):
@@ -55,7 +56,7 @@ class Swept(NamedTuple):
 def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values: Values, logs: Logs) -> Swept:
     """Write all Q and V, backwards from the last V, and those arrays of `logs` that are not empty."""
     successor, place, count, common, lane, ordered = outcomes
-    weight, reward, prior = lanes
+    weight, reward, prior, log_mass = lanes
     discount, temperature, dynamics_scale, survival_scale = scales
     q, v, policy = values
     log_policy, log_dynamics, log_survival = logs.policy, logs.dynamics, logs.survival
@@ -138,6 +139,8 @@ def sweep(outcomes: Outcomes, lanes: Lanes, scales: Scales, folds: bool, values:
                 log_policy[t, i] = log(flat[i])
         else:
             soften(options, choices, value, share, choice_room)
+            for n in range(many):
+                value[n] += lane_temperature[n] * log_mass[n]
             for a in range(prior.shape[0] if log_policy.shape[0] > 0 else 0):
                 for n in range(many):
                     log_policy[t, a * many + n] = log_prior[a, n] + (choice[a, n] - choice_norm[n])

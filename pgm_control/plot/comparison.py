@@ -11,6 +11,7 @@ from ..analysis.compare import Comparison
 from ..errors import MissingExtra
 from ..runtime.files import write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
+from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import believed_event, outcome_labels
 from .canvas import style_of
 from .episodes import episode_maps
@@ -179,9 +180,8 @@ def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
 
 def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
     """Draw the distance of each fit below the optimum of its own guide; the optimum is the line at the top."""
-    bound = "log p(O)" if comparison.model.mdp.discount == 1 else "free optimum"
-    values = {"free": comparison.free.value, "clamped": comparison.clamped.value}
-    optima = {name: value / comparison.model.temperature for name, value in values.items()}
+    bound = evidence_name(comparison.model) if comparison.model.mdp.discount == 1 else "free optimum"
+    optima = {"free": comparison.free.objective, "clamped": comparison.clamped.objective}
     names = {"free": f"free guide; {bound} = {amount(optima['free'])} nats"}
     names["clamped"] = f"clamped guide; optimum = {amount(optima['clamped'])} nats"
     lowest = _ZOOM

@@ -19,6 +19,7 @@ from ..learners.learning import EvaluationPoint, Learning
 from ..runtime.arguments import finite
 from ..runtime.files import write_whole
 from ..text.wording import amount
+from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import Assignable, MarkovModel, require_model
 from .canvas import ink, looks_of, named, one_panel, panels, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
@@ -188,11 +189,11 @@ def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
     """Return the label and the value of the best objective of the guide's family, in nats."""
     bound = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     if not isinstance(guide, Assignable):
-        return "log p(O) =", bound
+        return f"{evidence_name(model)} =", bound
     with torch.no_grad():
         best = float(objective_of(model, guide.optimum(), guide.optimism))
     same = math.isclose(best, bound, rel_tol=1e-9, abs_tol=1e-9)
-    return ("log p(O) =" if same else "optimum"), best
+    return (f"{evidence_name(model)} =" if same else "optimum"), best
 
 
 def _distance_axis(axes: Any) -> None:

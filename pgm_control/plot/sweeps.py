@@ -15,7 +15,7 @@ from ..chance.optimism import Optimism
 from ..chance.risk import Risk
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
-from ..models import TabularModel
+from ..models.tabular import model_like
 from ..trajectories.blocks import MarkovModel, require_model
 from .canvas import CLAMPED, FREE, Look, Style, ink, panels, size_in_points, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered, written
@@ -135,7 +135,7 @@ def temperature_sweep(
     made = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
     found = {"free": [], "clamped": []}
     for tau in x:
-        other = TabularModel(model.mdp, float(tau), model.action_prior)
+        other = model_like(model, model.mdp, float(tau))
         for name, optimism in (("free", 1.0), ("clamped", 0.0)):
             found[name].append(evaluate(other, infer(other, optimism)))
     for panel, key, title, unit in (

@@ -106,6 +106,15 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
     return torch.where(off[..., None], value / total[..., None], value) if off.any() else value
 
 
+def no_counts(action_prior: object) -> None:
+    """Raise if the action prior of an agent that does not see the state is a string, such as "count"."""
+    if isinstance(action_prior, str):
+        raise InvalidProblem(
+            f"`action_prior` must be probabilities, or None for uniform, but is {action_prior!r}. The number of "
+            "actions of a state would reveal the state to an agent that does not see it: pass probabilities."
+        )
+
+
 def rewards(name: str, value: Tensor, names: Names) -> None:
     """Raise if a reward is nan or +inf; −inf forbids an outcome and is allowed."""
     at = _first(torch.isnan(value))

@@ -68,6 +68,7 @@ class Remembered:
         Raises:
             InvalidProblem: if the shape is wrong, or a row is no distribution.
         """
+        checks.no_counts(action_prior)
         kind = checks.Kind(self.mdp.probability.dtype, self.mdp.probability.device)
         prior = checks.table("action_prior", action_prior, {1: "action", 2: "memory, action"}, kind)
         if prior.ndim == 1:

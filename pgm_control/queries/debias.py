@@ -21,9 +21,10 @@ from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..models import TabularModel
+from ..models.tabular import TabularModel, model_like
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_label, amount, chance, state_label
+from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.tabulate import tabulate
 from .unrolled import Folded, fold, true_dynamics, unroll
@@ -124,8 +125,8 @@ class Debiased:
     def __repr__(self) -> str:
         """A line with the sizes and the objective that both models share."""
         return (
-            f"Debiased({self.clamped.model.mdp!r} unrolled into {self.model.mdp.num_states} states; its log p(O) is "
-            f"the clamped objective, {amount(self.clamped.value / self.clamped.model.temperature)} nats)"
+            f"Debiased({self.clamped.model.mdp!r} unrolled into {self.model.mdp.num_states} states; its "
+            f"{evidence_name(self.model)} is the clamped objective, {amount(self.clamped.objective)} nats)"
         )
 
 
@@ -187,7 +188,9 @@ def debias(model: MarkovModel) -> Debiased:
     rest = unrolled.num_states - (mdp.horizon + 1) * mdp.num_states
     anything = model.action_prior.new_full((rest, mdp.num_actions), 1.0 / mdp.num_actions)
     prior = torch.cat((model.action_prior.repeat(mdp.horizon + 1, 1), anything))
-    return Debiased(TabularModel(unrolled, tau, prior), clamped, start, dynamics, reward, bonus, start_bonus)
+    return Debiased(
+        model_like(model, unrolled, action_prior=prior), clamped, start, dynamics, reward, bonus, start_bonus
+    )
 
 
 def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " state"], float]:

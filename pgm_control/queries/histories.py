@@ -15,12 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.operators import certainty_equivalent, tilt
-from ..errors import InvalidArgument
 from ..models.partially_observed import PartiallyObservedModel, with_memory
 from ..problems.memory_states import Remembered
 from ..runtime.moving import Place, moved, moved_copy, moved_log_probability, place_of
 from ..text.tables import grid, html_grid
-from ..trajectories.blocks import Blocks, MarkovModel
+from ..trajectories.blocks import Blocks, MarkovModel, in_nats
 from ..trajectories.program import run_program
 
 _ROWS = 20  # rows of a printed table
@@ -82,15 +81,9 @@ class HistoryOptimum:
         return self.log_policy.exp()
 
     @property
-    def objective(self) -> float:
-        """The ELBO, in nats.
-
-        Raises:
-            InvalidArgument: at temperature 0, because rewards cannot be converted to nats there; use `value`.
-        """
-        if self.model.temperature == 0:
-            raise InvalidArgument("`objective` is in nats and needs a positive temperature. Read `value` instead.")
-        return self.value / self.model.temperature
+    def objective(self) -> float | Any:
+        """The ELBO, in nats; None at temperature 0, where rewards have no nats: `value` is the optimum."""
+        return in_nats(self.value, self.model)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON or a data frame: one row per reachable history and step."""

@@ -26,6 +26,7 @@ from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import finite, whole
 from ..text.wording import amount, chance
+from ..trajectories.action_measure import log_mass
 from ..trajectories.blocks import MarkovModel, require_model
 from .unrolled import true_dynamics
 
@@ -156,7 +157,7 @@ def condition_on_return(
     slack = 1e-9 * max(abs(target), largest)
     success = done >= target - slack
     alive = pairs.state.clamp(min=0)
-    prior = model.action_prior.double().cpu()[alive]
+    prior = (model.action_prior / log_mass(model).exp()[:, None]).double().cpu()[alive]
 
     def ending_with(final: torch.Tensor, temperature: float) -> TabularModel:
         return TabularModel(pairs.problem.replace(final_reward=final.double()), temperature, action_prior=prior)

@@ -32,6 +32,7 @@ from ..plot import (
 )
 from ..runtime.files import write_whole
 from ..runtime.versions import versions
+from ..text.html import bullets
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def report_page(
             raise InvalidArgument("`guides` must be left out with a comparison, which has its own. Or pass its model.")
         model, name, card, explanation = found.model, found.name, found.scorecard, found.explanation
         fits, settings, command = dict(found.fits), settings or found.settings, command or found.command
+        warnings = found.warnings
         shown: dict[str, Any] = {"free": found.free, "clamped": found.clamped}
     else:
         require_model(found, in_nats=True)
@@ -149,7 +151,7 @@ def report_page(
         given = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)} if guides is None else dict(guides)
         fits = {each: guide for each, guide in given.items() if isinstance(guide, Fit)}
         shown = {each: guide.guide if isinstance(guide, Fit) else guide for each, guide in given.items()}
-        card = scorecard(model, shown)
+        card, warnings = scorecard(model, shown), ()
     accounts = {each: ledger(model, guide) for each, guide in shown.items()}
     mdp = model.mdp
     about = (
@@ -162,6 +164,7 @@ def report_page(
         f"<h1>{html.escape(name)}</h1><p>{about}</p><p><b>{html.escape(explanation.headline)}.</b></p>",
         f"<h2>In words</h2><ul>{sentences}</ul>",
         f'<h2>Scores</h2><div class="scroll">{card._repr_html_()}</div>',
+        bullets(warnings) if warnings else "",
         '<h2>Plots</h2><div class="grid">',
         *(_figure(number, title, draw) for number, (title, draw) in enumerate(pictures)),
         '</div><h2>The gap to the exact posterior</h2><div class="grid">',

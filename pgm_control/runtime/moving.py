@@ -90,11 +90,14 @@ def moved_copy(value: _T, place: Place, **given: Any) -> _T:
 
 
 def moved_probability(p: Tensor, place: Place) -> Tensor:
-    """Probabilities at another place: rows sum to one in its dtype, and possible outcomes stay possible."""
+    """Probabilities at another place: rows sum to one in its dtype, and possible outcomes stay possible.
+
+    Rows that count actions keep their whole sums.
+    """
     if p.dtype != place.dtype:
         rounded = p.to(place.dtype)
         rounded = torch.where(p > 0, rounded.clamp(min=torch.finfo(place.dtype).tiny), rounded)
-        p = rounded / rounded.sum(-1, keepdim=True)
+        p = rounded / (rounded.sum(-1, keepdim=True) / p.sum(-1, keepdim=True).round().to(place.dtype))
     return p.to(place.device)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import InvalidGuide
 from ..inference.variational.elbo import elbo
 from ..inference.variational.parameters import announced
+from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel
 from ..trajectories.tabulate import tabulate
 
@@ -131,7 +132,7 @@ def evidence(model: MarkovModel, expected: float) -> list[str]:
     if _agree(found, expected, model):
         return []
     return [
-        f"enumerating the program gives log p(O) = {found:.8g}, but message passing on its tables gives "
+        f"enumerating the program gives {evidence_name(model)} = {found:.8g}, but message passing on its tables gives "
         f"{expected:.8g}: the program and `mdp`, `temperature`, `action_prior` disagree."
     ]
 
@@ -192,8 +193,9 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
         slack += 5 * float(values.std()) / _SAMPLES**0.5
     if value > log_evidence + slack:
         broken.append(
-            f"its ELBO, {value:.8g} nats, exceeds log p(O) = {log_evidence:.8g}: it is not a lower bound. Usual "
-            "causes: a site drawn in an unsafe order, a block that is not normalised, or a factor in the guide."
+            f"its ELBO, {value:.8g} nats, exceeds {evidence_name(model)} = {log_evidence:.8g}: it is not a lower "
+            "bound. Usual causes: a site drawn in an unsafe order, a block that is not normalised, or a factor in the "
+            "guide."
         )
     return value, broken
 

@@ -234,7 +234,7 @@ class MarkovModel(HasBlocks, Protocol):
 
     @property
     def action_prior(self) -> Float[Tensor, "state action"]:
-        """The action prior, ρ(a|s), as probabilities."""
+        """The action prior, ρ(a|s): probabilities, or 1 for each action that is counted. See `action_measure`."""
         ...
 
 
@@ -322,3 +322,8 @@ def _require_own_tables(model: MarkovModel) -> None:
             )
     if blocks.log_survival is not None:
         raise InvalidArgument("`model.blocks()` must not have `log_survival`: survival is the discount of the problem.")
+
+
+def in_nats(value: float, model: MarkovModel) -> float | None:
+    """The objective of a value: the value over τ, in nats; None at temperature 0, where rewards have no nats."""
+    return value / model.temperature if model.temperature > 0 else None

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from .blocks import Blocks, HasBlocks, MarkovModel
@@ -214,13 +215,14 @@ def log_probability(process: Process, mdp: TabularMDP, trajectories: Trajectorie
 
 
 def policy_entropy(process: Process, mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
-    """The entropy of the policy summed over the steps of each trajectory, in nats."""
-    memory = process.begin(trajectories.states[:, 0])
+    """The entropy of the policy summed over the steps of each trajectory until the episode ends, in nats."""
+    memory, ended = process.begin(trajectories.states[:, 0]), ended_states(mdp)
     total = trajectories.states.new_zeros(len(trajectories.states), dtype=process.log_initial().dtype)
     for transition in transitions(mdp, trajectories):
         log_policy = process.log_policy(transition.t, transition.state, memory)
         information = torch.where(log_policy > -torch.inf, log_policy, 0.0)
-        total = total - torch.where(transition.alive, (log_policy.exp() * information).sum(-1), 0.0)
+        decides = transition.alive & ~ended[transition.state]
+        total = total - torch.where(decides, (log_policy.exp() * information).sum(-1), 0.0)
         memory = process.remember(transition.t, *transition[2:], memory)
     return total
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
 
 
@@ -19,7 +20,8 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
 
     Args:
         blocks: the factors, and the problem, which says where outcomes lead.
-        optimality: the model, to add the factor $\exp(r_t/\tau)$ at each step; None in a guide.
+        optimality: the model, to add the factor $\exp(r_t/\tau)$ at each step, times the number of actions if the
+            action prior counts them; None in a guide.
     """
     mdp = blocks.mdp
     ends = mdp.discount < 1
@@ -32,6 +34,7 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
         successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
         reward = torch.cat((reward, torch.zeros_like(reward[:1])))
         last = None if last is None else torch.cat((last, torch.zeros_like(last[:1])))
+    mass = None if optimality is None else torch.cat((log_mass(optimality), initial.new_zeros(1)))
     logits = initial
     for t in pyro.markov(range(mdp.horizon + 1)):
         state = pyro.sample(f"state_{t}", dist.Categorical(logits=logits))
@@ -41,8 +44,8 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
             return
         action = pyro.sample(f"action_{t}", dist.Categorical(logits=policy[t][state]))
         outcome = pyro.sample(f"outcome_{t}", dist.Categorical(logits=dynamics[t][state, action]))
-        if optimality is not None:
-            pyro.factor(f"optimality_{t}", reward[state, action, outcome] / optimality.temperature)
+        if optimality is not None and mass is not None:
+            pyro.factor(f"optimality_{t}", reward[state, action, outcome] / optimality.temperature + mass[state])
         logits = arrival[t][successor[state, action, outcome]]
 
 

@@ -16,9 +16,12 @@ from pgm_control import (
     TabularMDP,
     TabularModel,
     TabularPolicy,
+    estimate,
     evaluate,
     infer,
+    zoo,
 )
+from pgm_control.trajectories.program import run_program
 
 
 def returns_by_enumeration(mdp, initial, policy, dynamics, t=0, state=None):
@@ -50,6 +53,33 @@ def test_returns_equal_enumeration(discount, optimism):
     imagined = returns_by_enumeration(mdp, posterior.initial, posterior.policy, posterior.dynamics)
     assert found.imagined_return == pytest.approx(imagined)
     assert found.delusion == pytest.approx(found.imagined_return - found.true_return)
+
+
+def test_the_entropy_of_the_policy_ends_with_the_episode():
+    """A fair coin ends the episode after heads: the entropy is log 2 for each of 1 + 1/2 + 1/4 decisions, not 3."""
+    mdp = TabularMDP(
+        initial=[1.0, 0.0],
+        probability=np.full((2, 2, 2), 0.5),
+        successor=[[[0, 1], [0, 1]], [[1, 1], [1, 1]]],
+        reward=[[[1.0, 2.0], [1.0, 2.0]], [[0.0, 0.0], [0.0, 0.0]]],
+        horizon=3,
+    )
+    model = TabularModel(mdp)
+    assert evaluate(model, model).policy_entropy == pytest.approx(1.75 * np.log(2))
+    assert estimate(model, model, 4000, seed=0).policy_entropy.mean == pytest.approx(1.75 * np.log(2), abs=0.03)
+    traced = estimate(model, lambda: run_program(model.blocks()), 300, seed=0)
+    assert traced.policy_entropy.mean == pytest.approx(1.75 * np.log(2), abs=0.2)
+    forbidden = mdp.replace(reward=[[[1.0, 2.0], [1.0, 2.0]], [[0.0, 0.0], [-np.inf, -np.inf]]])
+    found = evaluate(TabularModel(forbidden), np.full((2, 2), 0.5))
+    assert found.policy_entropy == pytest.approx(1.75 * np.log(2))
+
+
+def test_most_of_the_entropy_on_the_lake_came_after_the_end():
+    lake = zoo()["frozen_lake"].build()
+    model = TabularModel(lake)
+    guide = infer(model, 1.0)
+    assert evaluate(model, guide).policy_entropy == pytest.approx(10.6563, abs=1e-4)
+    assert lake.horizon * np.log(lake.num_actions) == pytest.approx(138.63, abs=0.01)
 
 
 def test_max_ent_identity():

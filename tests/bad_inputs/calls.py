@@ -13,8 +13,18 @@ import torch
 from problems import random_mdp
 
 import pgm_control as pgm
-from pgm_control import exchange, guides, inverse_rl, learners, models, plot, testing
-from pgm_control import PartiallyObservedModel, TabularModel, infer
+from pgm_control import (
+    PartiallyObservedModel,
+    TabularModel,
+    exchange,
+    guides,
+    infer,
+    inverse_rl,
+    learners,
+    models,
+    plot,
+    testing,
+)
 
 PACKAGES: dict[str, ModuleType] = {
     "": pgm, "models": models, "guides": guides, "learners": learners, "inverse_rl": inverse_rl, "plot": plot,

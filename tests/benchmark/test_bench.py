@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 import math
 import shutil
@@ -570,6 +571,25 @@ def test_an_entry_of_another_module_sets_the_fit(outside):
     found = bench(["restaurant"], ["outside_guides:ENTRY"], num_seeds=1, folder=outside)
     assert (found.rows[0].guide, found.rows[0].num_steps) == ("outside_guides:ENTRY", 7)
     assert found.guides == {"outside_guides:ENTRY": "Mine."}
+
+
+def test_a_guide_at_its_optimum_that_earns_something_else_is_reported_with_the_numbers(tmp_path):
+    """The warning of `compare` on the slippery cliff, where the true return of a fit depends on its start."""
+    row = dataclasses.replace(row_of(-29.80882, optimum=-29.8087), model="slippery_cliff", guide="free")
+    row = dataclasses.replace(row, true_return=-228.6978, optimum_return=-486.209)
+    warning = "nats of its optimum and yet truly earns -228.70, not -486.21"
+    made = bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=2)
+    model = TabularModel(restaurant())
+    assert made.rows[0].optimum_return == pytest.approx(evaluate(model, infer(model, 0.0)).true_return)
+    assert "truly earns" not in str(made) + made._repr_html_() + made.page()
+    odd = dataclasses.replace(made, rows=(row,), models={"slippery_cliff": "?"}, guides={"free": "?"})
+    for text in (str(odd), html.unescape(odd._repr_html_()), odd.page()):
+        assert "`free` is within 0.0001" in " ".join(text.split())
+        assert warning in " ".join(text.split())
+    same = dataclasses.replace(row, true_return=-486.3)
+    short = dataclasses.replace(row, objective=-29.9)
+    unknown = dataclasses.replace(row, optimum_return=None)
+    assert (same.warning, short.warning, unknown.warning) == (None, None, None)
 
 
 @pytest.mark.slow

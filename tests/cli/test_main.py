@@ -370,10 +370,10 @@ def test_an_untrained_policy_at_the_optimal_elbo_is_reported(capsys, monkeypatch
     _, out, _ = run(capsys, "compare", "restaurant")
     flat = " ".join(out.split())
     assert re.search(
-        r"fit of the free guide is within \S+ nats of its optimum and yet truly earns -62\.5\d*, not -50:", flat
+        r"\"free, fitted\" is within \S+ nats of its optimum and yet truly earns -62\.5\d*, not -50:", flat
     )
     assert "its policy stays untrained in states that it never expects" in flat
-    assert "fit of the clamped guide" not in flat
+    assert '"clamped, fitted" is' not in flat
 
 
 def test_zoo_lists_names_summaries_and_sizes(capsys):

@@ -99,6 +99,10 @@ def test_the_report_of_a_comparison_has_its_fits_and_command(tmp_path):
         assert row in page
     assert "The ELBO of the fits by step." in page
     assert "pgm-control report lottery" in page
+    assert "best policy" in page
+    for warning in found.warnings:
+        assert html.escape(warning) in page
+    assert found.warnings, "40 steps are too few, and the page says so"
     assert re.search(r"seed</th><td>3<", page)
     with pytest.raises(InvalidArgument, match="`guides` must be left out"):
         report(found, {"free": found.free}, tmp_path / "other.html")

@@ -16,8 +16,9 @@ from ...runtime.moving import Place, moved, moved_copy, place_of
 from ...text.html import HeatmapCell, heading, heatmap, share
 from ...text.tables import html_grid
 from ...text.wording import action_label, amount, reward_phrase, state_label
+from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
-from ...trajectories.blocks import Blocks, MarkovModel
+from ...trajectories.blocks import Blocks, MarkovModel, in_nats
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
@@ -92,7 +93,7 @@ class Posterior:
     @property
     def objective(self) -> float | Any:
         """The optimum of $J_β$, in nats; None at temperature 0, where rewards have no nats: `value` is the optimum."""
-        return self.value / self.model.temperature if self.model.temperature > 0 else None
+        return in_nats(self.value, self.model)
 
     @property
     def is_free(self) -> bool:
@@ -105,6 +106,8 @@ class Posterior:
     @property
     def log_evidence(self) -> float:
         """log p(O), in nats: the log-probability that every step was optimal, up to the scale of the rewards.
+
+        With the action prior "count" it is a log partition function, the sum over trajectories without a prior.
 
         Raises:
             InvalidArgument: unless every block is free.
@@ -163,7 +166,7 @@ class Posterior:
         model, mdp = self.model, self.model.mdp
         reached = f"value {amount(self.value)} reward units"
         if self.objective is not None:
-            name = "log p(O)" if self.is_free else "objective"
+            name = evidence_name(model) if self.is_free else "objective"
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
         about = f"{self.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
         grid, policy = _grid(mdp), self.distribution.log_policy[0].exp()

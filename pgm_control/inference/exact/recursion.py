@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
+from ...chance.log_space import split_mass
 from ...chance.operators import certainty_equivalent, tilt
 from ...chance.risk import unit
 from ...kernels.bundles import Logs, Settings
@@ -30,7 +31,7 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
             of length 0 is skipped.
     """
     reward, last, prior, temperature, dynamics, initial, survival = given
-    steps, log_prior = mdp.horizon, prior.log()
+    steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior)
     chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
     start = conditionals(mdp.initial.log(), sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()
@@ -44,7 +45,8 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
         beta = [_at(each, t) for each in dynamics]
         values = nested(reward + ahead[..., mdp.successor], chance, of_action, beta)
         q[..., t, :, :] = values[0]
-        v[..., t, :] = certainty_equivalent(values[0], log_prior, aligned(temperature, 1), 1.0)
+        of_choice = aligned(temperature, 1)
+        v[..., t, :] = certainty_equivalent(values[0], log_prior, of_choice, 1.0) + of_choice * log_mass
         if logs is not None:
             logs.policy[t] = tilt(values[0], log_prior, temperature, 1.0)
             if len(logs.dynamics):

@@ -12,7 +12,7 @@ Sources:
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Cotangents, Settings
 from ...runtime.arguments import number as plain_number
-from ...runtime.arguments import shown
+from ...runtime.arguments import one_of, shown
 from ...runtime.array_like import numbers
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
@@ -43,11 +43,13 @@ class SoftValues:
     Attributes:
         q: soft action values, in reward units.
         v: soft state values, in reward units; the last is the final reward.
+        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ, as in `Posterior`.
         objective: the optimum of J_β, in nats; log p(O) if every block is free.
     """
 
     q: Float[Tensor, "*batch time state action"]
     v: Float[Tensor, "*batch time_and_last state"]
+    value: Float[Tensor, "*batch"]
     objective: Float[Tensor, "*batch"]
 
     __repr__ = one_line
@@ -60,7 +62,7 @@ def soft_values(
     reward: Float[Tensor, "*#batch state action outcome"] | None = None,
     final_reward: Float[Tensor, "*#batch state"] | None = None,
     temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
-    action_prior: Float[Tensor, "*#batch state action"] | None = None,
+    action_prior: Float[Tensor, "*#batch state action"] | Literal["count"] | None = None,
 ) -> SoftValues:
     r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.
 
@@ -82,7 +84,8 @@ def soft_values(
             probability is 0.
         final_reward: reward of the last state, in reward units.
         temperature: τ > 0, in reward units per nat.
-        action_prior: ρ(a|s), up to a positive factor per state: it is normalised here.
+        action_prior: ρ(a|s), up to a positive factor per state: it is normalised here. Or "count", as in
+            `TabularModel`.
 
     Returns:
         `SoftValues`, on the device and in the dtype of the model.
@@ -98,6 +101,10 @@ def soft_values(
     mdp = model.mdp
     tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
     dynamics, initial, survival = _blocks(optimism, tau)
+    counts = isinstance(action_prior, str)
+    if counts:
+        one_of("action_prior", action_prior, ("count",))
+        action_prior = torch.ones_like(mdp.probability[..., 0])  # an action without a finite reward has no weight
     shapes = {
         "reward": tuple(mdp.reward.shape),
         "final_reward": (mdp.num_states,),
@@ -127,7 +134,7 @@ def soft_values(
     tables = [
         None if table is None else _spread(table.to(like), batch, len(shapes[name])) for name, table in given.items()
     ]
-    if tables[2] is not None:
+    if tables[2] is not None and not counts:
         total = tables[2].sum(-1, keepdim=True)
         if not bool((tables[2].detach() >= 0).all() & (total.detach() > 0).all() & total.detach().isfinite().all()):
             raise InvalidArgument(
@@ -137,7 +144,9 @@ def soft_values(
         tables[2] = tables[2] / total
     flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
     kernels = kernels_for(like, mdp.horizon)
-    return SoftValues(*_SoftValues.apply(kernels, model, survival, batch, *tables, *flat))
+    q, v, objective = _SoftValues.apply(kernels, model, survival, batch, *tables, *flat)
+    tau = model.temperature if temperature is None else flat[0]
+    return SoftValues(q, v, objective * tau, objective)
 
 
 def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

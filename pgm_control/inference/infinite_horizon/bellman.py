@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...chance.log_space import log_mass
 from ...chance.operators import certainty_equivalent
 from ...chance.risk import unit
 from ...kernels.backend import sweeps_for
@@ -65,6 +66,9 @@ class Bellman:
         form: Form | None = None,
     ) -> None:
         """Prepare the tables. The arguments must have been checked."""
+        self._log_mass = log_mass(prior)
+        self._counts = bool(self._log_mass.any())
+        prior = prior / self._log_mass.exp()[:, None] if self._counts else prior
         self.tables = found = tables(mdp, prior, optimism, form)
         compiled = sweeps_for(mdp.probability) if found.form != "dense" else None  # torch computes matrix products
         self.kernels: Any = compiled or torch_sweeps
@@ -82,6 +86,7 @@ class Bellman:
         # a signed index would cost a comparison per access
         successor = found.successor.view(torch.uint32) if self.compiled else found.successor
         outcomes = found.probability, successor, found.reward, found.pay, found.rows
+        self._bonus = (temperature * self._log_mass).expand(self.num_states).contiguous() if self._counts else flat
         self._read = self._given(SweepTables(*outcomes, width, found.longest, found.prior.contiguous()))
         self._numbers = self._given(SweepNumbers(discount, temperature, self._scale))
 
@@ -107,17 +112,17 @@ class Bellman:
 
         With a policy, it computes $bonus + E_\\pi[Q]$ instead of T v.
         """
-        flat, square, nothing = self._none
+        _, square, nothing = self._none
         values = SweepValues(v, out, square if q is None else q, nothing if choice is None else choice)
-        fixed = FixedPolicy(square if policy is None else policy, flat if bonus is None else bonus)
+        fixed = FixedPolicy(square if policy is None else policy, self._bonus if bonus is None else bonus)
         given = self._read, self._numbers, self._given(values), self._given(fixed)
         block = self.kernels.BLOCK
         return self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
 
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
         """Run a Gauss–Seidel sweep on one thread: later states use the new values of earlier ones."""
-        flat, square, nothing = self._none
-        values, fixed = self._given(SweepValues(v, v, square, nothing)), self._given(FixedPolicy(square, flat))
+        _, square, nothing = self._none
+        values, fixed = self._given(SweepValues(v, v, square, nothing)), self._given(FixedPolicy(square, self._bonus))
         span = 0, self.num_states, _BEFORE, backwards
         return Change(*self.kernels.sweep(self._read, self._numbers, values, fixed, *span))
 
@@ -141,7 +146,8 @@ class Bellman:
         top = certainty_equivalent(q, prior.log().expand_as(q), self.temperature, 1.0)
         q -= torch.where(top.isfinite(), top, torch.zeros_like(top))[:, None]
         gain, policy = q.clone(), q.div_(self.temperature).exp_().mul_(prior)
-        return policy, -torch.where(policy > 0, policy * gain, torch.zeros_like(gain)).sum(-1)
+        relative_entropy = torch.where(policy > 0, policy * gain, torch.zeros_like(gain)).sum(-1)
+        return policy, self.temperature * self._log_mass - relative_entropy
 
     def rounding(self, v: Float[Tensor, " state"]) -> float:
         """An upper bound on the rounding error of one entry of T v, in reward units.
@@ -151,7 +157,7 @@ class Bellman:
         that they correct (L lies between the smallest and the largest of them), unless forbidden outcomes take
         probability away.
         """
-        size = self.tables.largest_reward + float(v.abs().max())
+        size = self.tables.largest_reward + float(v.abs().max()) + self.temperature * float(self._log_mass.max())
         if self.tables.loses_mass:
             size += 745.0 * self._scale**-1 if self._scale > 0 else 0.0  # log of the smallest float64
             size += self.temperature * 745.0

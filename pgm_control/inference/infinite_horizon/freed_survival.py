@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...chance.log_space import split_mass
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
 from ...runtime.arguments import positive, whole
@@ -103,7 +104,7 @@ def freed_survival(
         raise KeyboardInterrupt
     growth = evidence.by_state + math.log(mdp.discount)
     endless = growth >= 0
-    log_prior, log_p = model.action_prior.log(), mdp.probability.log()
+    (log_prior, log_mass), log_p = split_mass(model.action_prior), mdp.probability.log()
     continuation = mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
     v = torch.zeros_like(mdp.initial)
     loop = Loop(SurvivalStatus.out_of_steps, limit=max_sweeps, progress=progress)
@@ -113,7 +114,7 @@ def freed_survival(
             ends = torch.stack((known, torch.zeros_like(known)), -1)
             ahead = certainty_equivalent(ends, continuation.expand_as(ends), tau, 1.0)
             q = certainty_equivalent(mdp.reward + ahead[mdp.successor], log_p, tau, 1.0)
-            new = certainty_equivalent(q, log_prior, tau, 1.0)
+            new = certainty_equivalent(q, log_prior, tau, 1.0) + tau * log_mass
             moved = torch.where(endless | (new == v), 0.0, (new - v).abs())
             v = new
             change = float(moved.max()) / tau

@@ -33,7 +33,8 @@ class InfiniteHorizonProblem:
         temperature: τ, in reward units per nat.
         optimism: β of the dynamics, in the `unit` of the temperature.
         discount: γ.
-        prior: ρ(a|s), or one row if all states have the same, in float64.
+        prior: ρ(a|s), or one row if all states have the same, in float64; a row sums to 1, or to the number of actions
+            that it counts.
     """
 
     mdp: TabularMDP
@@ -129,7 +130,8 @@ def optimal_policy(q: Float[Tensor, "state action"], problem: InfiniteHorizonPro
         else:
             torch.sub(x, best, out=here).div_(problem.temperature).exp_()
         here.mul_(weight)
-        here.copy_(torch.where(best > -torch.inf, here / here.sum(-1, keepdim=True), weight))
+        own = weight / weight.sum(-1, keepdim=True)
+        here.copy_(torch.where(best > -torch.inf, here / here.sum(-1, keepdim=True), own))
     return policy
 
 
@@ -151,4 +153,5 @@ def _rows(prior: Float[Tensor, "state action"]) -> Float[Tensor, "state_or_one a
     if prior.dtype == torch.float64:
         return prior
     prior = prior.double()  # rows that sum to one in float32 do not in float64
-    return prior / prior.sum(-1, keepdim=True)
+    total = prior.sum(-1, keepdim=True)
+    return prior / (total / total.round())

@@ -81,6 +81,7 @@ def sweep(
         else:
             here = prior[b : b + n] if len(prior) > 1 else prior
             value = certainty_equivalent(q, here.log().expand_as(q), temperature, 1.0)
+            value = value + fixed.bonus[b : b + n] if len(fixed.bonus) else value
         least, largest, good = _settle(value, v[b : b + n], out[b : b + n])
         lo, hi, whole = min(lo, least), max(hi, largest), whole and good
     return lo, hi, whole

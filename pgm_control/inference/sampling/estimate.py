@@ -74,7 +74,8 @@ class EstimatedScore:
         imagined_return: the expected return under the guide's own distribution, in reward units.
         true_return: the expected return of its policy under the true dynamics, in reward units.
         delusion: imagined − true return, in reward units.
-        policy_entropy: the entropy of its choices of action, summed over the steps of true trajectories, in nats.
+        policy_entropy: the entropy of its choices of action, summed over the steps of true trajectories until the
+            episode ends, in nats.
     """
 
     elbo: Estimate

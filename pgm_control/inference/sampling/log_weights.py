@@ -15,11 +15,13 @@ from pyro import poutine
 from torch import Tensor
 
 from ...errors import InvalidGuide
+from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
 from ...runtime.own_parameters import own_parameters
 from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
+from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
@@ -84,7 +86,8 @@ def draw_weighted(
 def log_target(model: MarkovModel, trajectories: Trajectories) -> Float[Tensor, " batch"]:
     r"""$\log \tilde p = \log p(s_0) + \sum_t \log \rho + \log p(k_t) + r_t/\tau$, in nats, survival included."""
     prior = MarkovProcess(model.blocks()).log_probability(trajectories)
-    return prior + returns(model.mdp, trajectories) / model.temperature
+    mass = torch.cat((log_mass(model), model.mdp.initial.new_zeros(1)))[trajectories.states[:, :-1]].sum(-1)
+    return prior + mass + returns(model.mdp, trajectories) / model.temperature
 
 
 def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
@@ -99,7 +102,10 @@ def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batc
 
 
 class Traced(NamedTuple):
-    """Runs of a Pyro guide: the trajectories, their log-density and that of their actions, in nats."""
+    """Runs of a Pyro guide: the trajectories, their log-density, and that of their decisions, in nats.
+
+    Actions after the end of an episode are no decisions.
+    """
 
     trajectories: Trajectories
     log_probability: Float[Tensor, " batch"]
@@ -116,7 +122,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     whole("num_samples", num_samples)
     require_callable("guide", guide)
     drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
-    run, like = _run(guide, model.mdp.horizon), model.mdp.initial
+    run, like = _run(guide, model.mdp), model.mdp.initial
     seed = None if drawn is None else int(drawn)
     with seeded(seed, like.device), own_parameters(guide):
         runs = _all_at_once(run, like.new_zeros(num_samples))
@@ -132,11 +138,12 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
 _Run = tuple[Int[Tensor, " site"], Float[Tensor, ""], Float[Tensor, ""]]
 
 
-def _run(guide: Callable[[], Any], steps: int) -> Callable[..., _Run]:
+def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
     """A function that runs the guide, with values of its sites if any are given.
 
-    It returns the values of the sites, their log-probability and that of the actions.
+    It returns the values of the sites, their log-probability, and that of the actions until the episode has ended.
     """
+    steps, ended = mdp.horizon, torch.nn.functional.pad(ended_states(mdp), (0, 1), value=True)
     counts = {"state": steps + 1, "action": steps, "outcome": steps}
     due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
 
@@ -162,9 +169,10 @@ def _run(guide: Callable[[], Any], steps: int) -> Callable[..., _Run]:
                     "Categorical, without a plate."
                 )
         log_q = {name: torch.as_tensor(nodes[name]["log_prob_sum"]) for name in due}
-        actions = [log_q[f"action_{t}"] for t in range(steps)]
+        actions = torch.stack([log_q[f"action_{t}"] for t in range(steps)])
         rows = torch.stack([value.reshape(()).long() for value in values.values()])
-        return rows, torch.stack(list(log_q.values())).sum(), torch.stack(actions).sum()
+        decided = torch.where(ended.to(rows.device)[rows[:steps]], 0.0, actions)
+        return rows, torch.stack(list(log_q.values())).sum(), decided.sum()
 
     return run
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
+from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
 from ...trajectories.samples import Trajectories
@@ -41,6 +42,7 @@ def run_smc(
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise InvalidArgument(f"`threshold` must be a number from 0 to 1, but is {threshold!r}.")
     mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), _log_twist(model, lookahead)
+    mass = log_mass(model)
     pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run
 
     def pin(drawn: Tensor, fixed: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def run_smc(
         gain = (
             log_transition(truth, mdp, transition, memory)
             - log_transition(process, mdp, transition, memory)
-            + _reward(model, transition)
+            + _factor(model, transition, mass)
         )
         log_weight = log_weight + gain + ahead[t + 1, following] - ahead[t, state]
         memory = process.remember(t, *transition[2:], memory)
@@ -117,9 +119,9 @@ def _log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "t
     return torch.cat((ahead, ahead.new_zeros(len(ahead), 1)), -1)
 
 
-def _reward(model: MarkovModel, transition: Transition) -> Float[Tensor, " particle"]:
+def _factor(model: MarkovModel, transition: Transition, mass: Float[Tensor, " state"]) -> Float[Tensor, " particle"]:
     reward = model.mdp.reward[transition.state, transition.action, transition.outcome] / model.temperature
-    return torch.where(transition.alive, reward, 0.0)
+    return torch.where(transition.alive, reward + mass[transition.state], 0.0)
 
 
 def _log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:

@@ -21,6 +21,7 @@ from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import GuideTables, ModelTables, ToGo
+from ...trajectories.action_measure import log_measure
 from ...trajectories.betas import Betas, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
 
@@ -96,7 +97,7 @@ def _tables(
 ) -> tuple[GuideTables, ModelTables]:
     """The tables that the compiled loops read."""
     mdp, guide = model.mdp, GuideTables(log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
-    true = prior.log_policy[0], prior.log_dynamics[0]
+    true = log_measure(model, prior)[0], prior.log_dynamics[0]
     return guide, ModelTables(*true, mdp.reward / model.temperature, mdp.successor.long(), _last(model))
 
 
@@ -116,7 +117,7 @@ def _recursion(
     sizes = sizes_of(mdp.factors, mdp.num_outcomes, weights.dynamics)
     chain, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
     worth = reward / model.temperature - charges(chain, true, weights.dynamics)
-    gain = expect(blocks.log_dynamics, worth) - relative(blocks.log_policy, prior.log_policy)
+    gain = expect(blocks.log_dynamics, worth) - relative(blocks.log_policy, log_measure(model, prior))
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
     survival, price = blocks.replace(mdp=mdp).survival, _survival_cost(blocks, mdp.discount, weights.survival)
     ahead = torch.where(doomed, 0.0, _last(model))

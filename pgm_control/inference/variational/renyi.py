@@ -15,6 +15,7 @@ from ...chance.log_space import relative
 from ...chance.operators import certainty_equivalent
 from ...errors import InvalidArgument
 from ...runtime.arguments import finite
+from ...trajectories.action_measure import log_measure
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ...trajectories.tabulate import tabulate
 from .elbo import elbo
@@ -60,7 +61,8 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
     if beta == 0:
         return elbo(model, blocks)
     log_weight = (blocks.log_policy[..., None] + blocks.log_dynamics).flatten(-2)
-    choice, chance = relative(blocks.log_policy, prior.log_policy), relative(blocks.log_dynamics, prior.log_dynamics)
+    choice = relative(blocks.log_policy, log_measure(model, prior))
+    chance = relative(blocks.log_dynamics, prior.log_dynamics)
     gain = (mdp.reward / model.temperature - choice[..., None] - chance).flatten(-2)
     alive = blocks.replace(mdp=mdp).survival
     continuation = torch.stack((alive, 1.0 - alive), -1).log()

@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import InvalidArgument
 from ...models import zoo
 from ...plot.terrain import directions
 from ...problems.grid import grid_of
 from ...problems.mdp import TabularMDP
+from ...trajectories.action_measure import counts_actions
 from ...trajectories.blocks import MarkovModel
 
 Table = Float[np.ndarray, "state action outcome"]
@@ -82,7 +84,16 @@ def problem_data(
     model: MarkovModel | None = None,
     parameters: Iterable[Parameter] = (),
 ) -> dict[str, Any]:
-    """Return the tables of a problem, flat, in the order (state, action, outcome), as `problems.js` reads them."""
+    """Return the tables of a problem, flat, in the order (state, action, outcome), as `problems.js` reads them.
+
+    Raises:
+        InvalidArgument: if the action prior of the model counts actions, which the page does not.
+    """
+    if model is not None and counts_actions(model):
+        raise InvalidArgument(
+            '`problem` must have an action prior of probabilities, but has "count", which the page does not solve. '
+            "Pass TabularModel(mdp, temperature), which has the same policies where all states have the same actions."
+        )
     return {
         "name": name,
         "summary": summary,

@@ -183,6 +183,18 @@ const Solver = (() => {
     return q > 0 ? q * (logQ - logP) : 0;
   };
 
+  /** The states in which an episode has ended: every feasible action stays there and pays 0. */
+  function endedStates(problem) {
+    const { S, A, first, successor, reward } = problem;
+    const ended = new Array(S).fill(true);
+    for (let s = 0; s < S; s++) {
+      for (let f = first[s * A]; f < first[(s + 1) * A]; f++) {
+        if (reward[f] > -Infinity && (successor[f] !== s || reward[f] !== 0)) ended[s] = false;
+      }
+    }
+    return ended;
+  }
+
   /** The imagined return of a guide, the true return of its policy, and its ELBO. */
   function evaluate(problem, guide) {
     const { S, A, first } = problem;
@@ -193,13 +205,14 @@ const Solver = (() => {
     const trueReturn = expectedReturn(problem, truly, T);
     let charges = 0;
     for (let s = 0; s < S; s++) charges += relative(guide.logInitial[s], problem.logInitial[s]);
+    const ended = endedStates(problem);
     let entropy = 0;
     for (let t = 0; t < T; t++) {
       for (let pair = 0; pair < S * A; pair++) {
         const i = t * S * A + pair;
         const at = t * S + Math.floor(pair / A);
         const weight = visits.state[at];
-        if (truly.state[at] > 0) entropy -= truly.state[at] * relative(logPolicy[i], 0);
+        if (truly.state[at] > 0 && !ended[at % S]) entropy -= truly.state[at] * relative(logPolicy[i], 0);
         if (!(weight > 0)) continue;
         charges += weight * relative(logPolicy[i], problem.logPrior[pair]);
         if (guide.stride === 0 || !(logPolicy[i] > -Infinity)) continue;

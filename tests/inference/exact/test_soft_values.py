@@ -316,3 +316,18 @@ def test_the_order_of_outcomes_in_a_dense_table_does_not_matter(backend, optimis
         answers.append((found.q.detach(), by_state))
     for one, other in zip(*answers, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
+
+
+def test_value_and_objective_say_the_same_as_those_of_the_posterior():
+    mdp = random_mdp(seed=3)
+    taus = torch.tensor([0.4, 2.0], dtype=torch.float64, requires_grad=True)
+    found = soft_values(TabularModel(mdp), 0.6, temperature=taus)
+    alone = [infer(TabularModel(mdp, tau), 0.6) for tau in taus.tolist()]
+    np.testing.assert_allclose(found.value.detach(), [each.value for each in alone], rtol=1e-12)
+    np.testing.assert_allclose(found.objective.detach(), [each.objective for each in alone], rtol=1e-12)
+    (slope,) = torch.autograd.grad(found.value.sum(), taus)
+    for i, tau in enumerate(taus.tolist()):
+        high, low = (infer(TabularModel(mdp, tau + step), 0.6).value for step in (1e-5, -1e-5))
+        assert slope[i].item() == pytest.approx((high - low) / 2e-5, rel=1e-6)
+    plain = soft_values(TabularModel(mdp, 0.4), 0.6)
+    assert plain.value.item() == pytest.approx(alone[0].value)
