@@ -139,9 +139,9 @@ def explore(
     require_options(locals(), file="out")
     from ..models import zoo as entries
     from ..reports.explorer import explore as write_and_open
-    from .named_problem import named_problem
+    from .named_problem import named_model
 
-    first = name if name is None or name in entries() else named_problem(name, None)
+    first = name if name is None or name in entries() else named_model(name, None, None)
     print(f"Explorer: {write_and_open(first, out, browser, name or 'your problem')}")
 
 

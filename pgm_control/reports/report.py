@@ -30,6 +30,7 @@ from ..plot import (
     policy_maps,
     return_distributions,
 )
+from ..runtime.arguments import called
 from ..runtime.files import write_whole
 from ..runtime.versions import versions
 from ..text.html import bullets
@@ -152,6 +153,10 @@ def report_page(
         fits = {each: guide for each, guide in given.items() if isinstance(guide, Fit)}
         shown = {each: guide.guide if isinstance(guide, Fit) else guide for each, guide in given.items()}
         card, warnings = scorecard(model, shown), ()
+    called("name", name)
+    called("command", command or "")
+    for key, value in (settings or {}).items():
+        called(f"settings[{key!r}]", f"{key}{value}")
     accounts = {each: ledger(model, guide) for each, guide in shown.items()}
     mdp = model.mdp
     about = (

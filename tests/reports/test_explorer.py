@@ -125,11 +125,19 @@ def test_a_name_cannot_end_the_data_or_become_markup():
     assert sum(tag == "script" for tag, _ in reader.elements) == 2
 
 
+def test_a_name_without_an_encoding_is_refused():
+    with pytest.raises(InvalidArgument, match="`name` must be a string of valid Unicode"):
+        explorer_page(lottery(), name="\ud800")
+
+
 def test_the_page_contains_the_zoo_and_starts_with_the_given_problem():
     data = json.loads(parsed(explorer_page(lottery(), name="lottery")).data)
     assert [each["name"] for each in data["problems"]] == ["lottery (yours)", *zoo()]
+    assert json.loads(parsed(explorer_page(lottery(), name=DRAWN)).data)["start"] == f"{DRAWN} (yours)"
     assert json.loads(parsed(explorer_page("risky_path")).data)["start"] == "risky_path"
     assert json.loads(parsed(explorer_page()).data)["start"] == "restaurant"
+    for found in data["problems"][1:]:
+        assert found["temperature"] == zoo()[found["name"]].temperature
 
 
 @pytest.mark.parametrize("name", zoo())
@@ -323,7 +331,7 @@ def test_the_longest_problems_have_the_results_of_python(open_page, name):
     page = open_page()
     page.select_option("#problem", name)
     mdp = zoo()[name].build()
-    tau = 0.05 if "lake" in name else 1.0
+    tau = zoo()[name].temperature
     same_answers(answers(page, beta=0.7), TabularModel(mdp, tau), 0.7)
 
 
@@ -625,7 +633,7 @@ def test_the_sentences_are_those_of_explain(open_page):
         page.select_option("#problem", name)
         page.click("text=free 1")
         page.evaluate("explorer.update()")
-        tau = 0.05 if "lake" in name else 1.0
+        tau = zoo()[name].temperature
         model = TabularModel(zoo()[name].build(), tau)
         large = model.mdp.probability.numel() * model.mdp.horizon > 20_000
         for beta in (0.5,) if large else (1.0, 0.5, -0.4, 0.0):
@@ -650,7 +658,7 @@ def test_the_flip_is_found_after_a_pause(open_page):
     page = open_page()
     for name in ("restaurant", "lottery", "risky_path"):
         page.select_option("#problem", name)
-        flip = explain(TabularModel(zoo()[name].build())).flip
+        flip = explain(zoo()[name].model()).flip
         answers(page, beta=1.0)
         until(page, "explorer.now.flip !== undefined")
         assert f"{flip.optimism:.3g}" in page.inner_text("#flip")
@@ -669,13 +677,13 @@ def test_the_mean_return_of_sampled_episodes_is_the_expected_return(open_page):
             found = page.evaluate(
                 """([truly, key]) => { const { problem, guides, of } = explorer.now;
                 const guide = truly ? Solver.inTruth(problem, guides.beta) : guides.beta;
-                return [Solver.sample(problem, guide, 4000, 3).map((each) => each.total), of.beta[key]]; }""",
+                return [Episodes.sample(problem, guide, 4000, 3).map((each) => each.total), of.beta[key]]; }""",
                 [truly, key],
             )
             returns = np.asarray(found[0])
             assert abs(returns.mean() - found[1]) < 5 * returns.std() / 4000**0.5
     one, two = (
-        page.evaluate("JSON.stringify(Solver.sample(explorer.now.problem, explorer.now.guides.beta, 9, 7))")
+        page.evaluate("JSON.stringify(Episodes.sample(explorer.now.problem, explorer.now.guides.beta, 9, 7))")
         for _ in "ab"
     )
     assert one == two

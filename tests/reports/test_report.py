@@ -128,6 +128,9 @@ def test_maps_are_drawn_for_grids_and_gaps_only_if_not_zero(name):
 def test_mistakes_raise_errors_and_write_nothing(tmp_path):
     with pytest.raises(InvalidArgument, match="positive temperature"):
         report(TabularModel(slippery_cliff(), 0.0), path=tmp_path / "page.html")
+    for wrong in ({"name": "\ud800"}, {"command": "\udfff"}, {"settings": {"seed": "\ud800"}}):
+        with pytest.raises(InvalidArgument, match="must be a string of valid Unicode"):
+            report(TabularModel(restaurant()), path=tmp_path / "page.html", **wrong)
     assert not list(tmp_path.iterdir())
 
 

@@ -202,7 +202,7 @@ const Cards = (() => {
       ["beta", "in the believed dynamics", now.guides.beta],
       ["true", "in the true world", Solver.inTruth(problem, now.guides.beta)],
     ];
-    const drawn = kinds.map(([, , guide]) => Solver.sample(problem, guide, count, seed));
+    const drawn = kinds.map(([, , guide]) => Episodes.sample(problem, guide, count, seed));
     const visited = new Set(drawn.flat().flatMap(({ states }) => states));
     const rows = [...visited]
       .sort((one, other) => one - other)

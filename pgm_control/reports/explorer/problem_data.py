@@ -70,7 +70,7 @@ def zoo_data() -> list[dict[str, Any]]:
     for entry in zoo().values():
         mdp = entry.build()
         data = problem_data(entry.name, mdp, entry.summary, parameters=parameters_of(entry.name, mdp))
-        data["temperature"] = 0.05 if entry.name.startswith("frozen_lake") else 1.0
+        data["temperature"] = entry.temperature
         if data["layout"] is not None:
             data["layout"]["marks"] = _marks(entry.name)
         found.append(data)

@@ -23,7 +23,7 @@ const Settings = (() => {
     const most = Math.max(raw.horizon, Math.min(200, longest));
     const found = [
       { id: "beta", label: "β, of start and dynamics", low: -2, high: 2, step: 0.01, least: -1000, most: 1000, value: 0.5 },
-      { id: "tau", label: "temperature τ, reward units per nat", low: 0.01, high: 100, logarithmic: true, least: 1e-6, most: 1e6, value: raw.temperature },
+      { id: "tau", label: "temperature τ, reward units per nat", low: 0.001, high: 100, logarithmic: true, least: 1e-6, most: 1e6, value: raw.temperature },
       { id: "T", label: "horizon T, in steps", low: 1, high: Math.min(Math.max(30, raw.horizon), most), step: 1, most, integer: true, value: raw.horizon },
       { id: "gamma", label: "discount γ, the probability of surviving a step", low: 0.5, high: 1, step: 0.01, least: 0.001, value: raw.discount },
       { id: "count", label: "episodes", low: 1, high: 40, step: 1, integer: true, value: 12 },
