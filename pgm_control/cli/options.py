@@ -42,7 +42,7 @@ def require_options(options: Mapping[str, Any], *, file: str = "", folder: str =
             raise InvalidArgument(f"`{name}` must be a whole number, at least {_LEAST[name]}, but is {value}.")
         if name in _POSITIVE and isinstance(value, float) and not 0 < value < math.inf:
             raise InvalidArgument(f"`{name}` must be a positive {_POSITIVE[name]}, but is {value:g}.")
-        if name in (file, folder):
+        if name in (file, folder) and isinstance(value, Path):
             _require_path(name, value, is_folder=name == folder)
     if options.get("name") is not None:
         require_name(options["name"])

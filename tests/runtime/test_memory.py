@@ -11,9 +11,7 @@ from pgm_control.runtime import memory
 def test_a_horizon_whose_tables_do_not_fit_is_refused_with_their_size(monkeypatch, where, solve):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
     model = TabularModel(zoo()["restaurant"].build().replace(horizon=10**12))
-    with pytest.raises(
-        InvalidArgument, match=r"`horizon` must make tables .* makes 89,407\.0 GiB, .* value_iteration"
-    ):
+    with pytest.raises(InvalidArgument, match=r"`horizon` must make tables .* makes 89,407\.0 GiB, .* value_iteration"):
         solve(model)
 
 
