@@ -317,12 +317,24 @@ def test_play_writes_an_animation(capsys, tmp_path):
     run(capsys, *PLAIN, "--total-steps", "20", "--out", "y")
     status, _, err = run(capsys, "play", "y", "--num-episodes", "1", "--gif", "y.gif")
     assert status == 2
-    assert "`gif` is for environments that render images, but test/Noisy-v0 does not" in err
+    assert "--gif is for environments that render images, but test/Noisy-v0 does not" in err
+
+
+def test_an_animation_that_cannot_be_drawn_is_refused_before_the_run_is_played(capsys, monkeypatch):
+    run(capsys, "train", "sac", "test/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
+
+    def without_pygame(self):
+        raise gymnasium.error.DependencyNotInstalled("pygame is not installed")
+
+    monkeypatch.setattr(type(gymnasium.make("test/Painted-v0").unwrapped), "render", without_pygame)
+    status, out, err = run(capsys, "play", "x", "--num-episodes", "1", "--gif", "x.gif")
+    assert (status, out) == (2, "")
+    assert err == "pgm-control: A film of test/Painted-v0 needs a package that is missing: pygame is not installed\n"
 
 
 def test_an_animation_without_pillow_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install matplotlib"):
         film(SAC("test/Painted-v0", hidden=(8,)), "test/Painted-v0", 0, True, "x.gif")
 
 
