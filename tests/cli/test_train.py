@@ -349,7 +349,7 @@ def test_an_animation_without_pillow_names_the_extra(monkeypatch):
             ["sac", "Pendulm-v1"],
             "Gymnasium cannot make 'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you mean",
         ),
-        (["sac", "no_such_module:Env-v0"], "`env` must be an id without a module, but is 'no_such_module:Env-v0'"),
+        (["sac", "no_such_module:Env-v0"], "ENV must be an id without a module, but is 'no_such_module:Env-v0'"),
         (["sac", ""], "Gymnasium cannot make ''"),
         (["sac", "test/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),
         (
@@ -359,14 +359,14 @@ def test_an_animation_without_pillow_names_the_extra(monkeypatch):
         (["sac", "test/Noisy-v0", "--option", "hiden=4"], "sac has no option hiden. Did you mean hidden? It has: temp"),
         (["sac", "test/Noisy-v0", "--option", "hidden"], "`--option` must be NAME=VALUE, such as learning_rate=1e-3"),
         (["sac", "test/Noisy-v0", "--option", "hidden=wide"], "The options do not fit test/Noisy-v0"),
-        (["sac", "test/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
-        (["sac", "test/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
-        (["sac", "test/Noisy-v0", "--optimism", "1"], "`optimism` must be 0 while the temperature is learned"),
-        (["sac", "test/Noisy-v0", "--total-steps", "0"], "`total_steps` must be a whole number, at least 1"),
-        (["sac", "test/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
-        (["sac", "test/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),
-        (["sac", "test/Noisy-v0", "--num-envs", "0"], "`num_envs` must be a whole number"),
-        (["sac", "test/Noisy-v0", "--seed", "-3"], "`seed` must be a whole number"),
+        (["sac", "test/Noisy-v0", "--temperature", "-2"], "--temperature must be a positive number of reward units"),
+        (["sac", "test/Noisy-v0", "--temperature", "0"], "--temperature must be a positive number"),
+        (["sac", "test/Noisy-v0", "--optimism", "1"], "--optimism must be 0 while the temperature is learned"),
+        (["sac", "test/Noisy-v0", "--total-steps", "0"], "--total-steps must be a whole number, at least 1"),
+        (["sac", "test/Noisy-v0", "--evaluate-every", "-1"], "--evaluate-every must be a whole number"),
+        (["sac", "test/Noisy-v0", "--checkpoint-every", "0"], "--checkpoint-every must be a whole number"),
+        (["sac", "test/Noisy-v0", "--num-envs", "0"], "--num-envs must be a whole number"),
+        (["sac", "test/Noisy-v0", "--seed", "-3"], "--seed must be a whole number"),
         (["sac", "test/Noisy-v0", "--device", "cuda"], 'Take "cpu"'),
         (["sac", "test/Noisy-v0", "--out", "taken"], "taken"),
         (["--resume", "nowhere"], "`nowhere` must be the folder of a training run, but there is no such folder"),
@@ -409,7 +409,7 @@ def test_a_run_is_never_overwritten(capsys, made):
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     status, out, err = run(capsys, *NOISY, "--total-steps", "40", "--out", "x")
     assert (status, out) == (2, "")
-    assert "`out` must be a folder without a run, but x holds one. To continue it: pgm-control train --resume x" in err
+    assert "--out must be a folder without a run, but x holds one. To continue it: pgm-control train --resume x" in err
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
@@ -427,10 +427,10 @@ def test_a_run_is_never_overwritten(capsys, made):
             None,
             None,
             ["train", "--resume", "x", "--total-steps", "39"],
-            "`total_steps` must be at least 40, the steps made already",
+            "--total-steps must be at least 40, the steps made already",
         ),
         (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
-        (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
+        (None, None, ["play", "x", "--num-episodes", "0"], "--num-episodes must be a whole number, at least 1"),
     ],
 )
 def test_broken_folders_are_reported_in_one_line(capsys, made, name, content, command, message):
