@@ -14,6 +14,29 @@ _MOST = 1000  # frames
 _USUAL = 25.0  # frames per second, if the environment has no rate of its own
 
 
+def require_images(env: str) -> None:
+    """Require that an episode can be filmed, by drawing its first frame.
+
+    Raises:
+        InvalidArgument: if the environment does not render images.
+        MissingExtra: without Pillow, which comes with matplotlib, or without the package that draws the environment.
+    """
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError as problem:
+        raise MissingExtra("A film needs Pillow, which is missing: pip install matplotlib") from problem
+    if "rgb_array" not in gymnasium.make(env).metadata.get("render_modes", ()):
+        raise InvalidArgument(f"`gif` is for environments that render images, but {env} does not. Leave it out.")
+    drawn = gymnasium.make(env, render_mode="rgb_array")
+    try:
+        drawn.reset(seed=0)
+        drawn.render()
+    except gymnasium.error.DependencyNotInstalled as problem:
+        raise MissingExtra(f"A film of {env} needs a package that is missing: {problem}") from problem
+    finally:
+        drawn.close()
+
+
 def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str | Path) -> int:
     """Write an episode, or the beginning of a long one, as an animated GIF.
 
@@ -28,15 +51,11 @@ def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str |
         The number of steps.
 
     Raises:
-        InvalidArgument: if the environment does not render images.
-        MissingExtra: without Pillow, which comes with matplotlib.
+        InvalidArgument, MissingExtra: as `require_images`.
     """
-    try:
-        from PIL import Image
-    except ImportError as problem:
-        raise MissingExtra("A film needs Pillow, which is missing: pip install matplotlib") from problem
-    if "rgb_array" not in gymnasium.make(env).metadata.get("render_modes", ()):
-        raise InvalidArgument(f"`gif` is for environments that render images, but {env} does not. Leave it out.")
+    require_images(env)
+    from PIL import Image
+
     drawn = gymnasium.make(env, render_mode="rgb_array")
     with seeded(seed, learner.device):
         observation, _ = drawn.reset(seed=seed)

@@ -40,12 +40,20 @@ def require_options(options: Mapping[str, Any], *, file: str = "", folder: str =
             continue
         if name in _LEAST and not _LEAST[name] <= value < 2**63:
             raise InvalidArgument(f"`{name}` must be a whole number, at least {_LEAST[name]}, but is {value}.")
-        if name in _POSITIVE and isinstance(value, float) and not 0 < value < math.inf:
-            raise InvalidArgument(f"`{name}` must be a positive {_POSITIVE[name]}, but is {value:g}.")
-        if name in (file, folder):
-            _require_path(name, Path(str(value)), is_folder=name == folder)
+        if name in _POSITIVE and not 0 < _number(value) < math.inf:
+            raise InvalidArgument(f"`{name}` must be a positive {_POSITIVE[name]}, but is {value}.")
+        if name in (file, folder) and isinstance(value, Path):
+            _require_path(name, value, is_folder=name == folder)
     if options.get("name") is not None:
         require_name(options["name"])
+
+
+def _number(value: float | str) -> float:
+    """The number in an option that may also be a word, such as auto; 1 for a word."""
+    try:
+        return float(value)
+    except ValueError:
+        return 1.0
 
 
 def _require_path(name: str, path: Path, is_folder: bool) -> None:

@@ -20,6 +20,7 @@ from ..learners.learning import LearningStatus
 from ..plot.progress import curve
 from ..runtime.progress import Progress
 from ..text.tables import grid
+from .film import film, require_images
 from .run_folder import RunFolder
 from .tensorboard import TensorBoard
 
@@ -118,6 +119,8 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
     folder = RunFolder(path)
     facts = folder.facts()
     policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
+    if gif is not None:
+        _made(lambda: require_images(facts["env"]), facts["env"])
     how = "actions sampled from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
     found = policy.evaluate(num_episodes, seed, deterministic=not stochastic)
@@ -126,8 +129,6 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
         say(f"lengths from {found.lengths.min()} to {found.lengths.max()} steps")
     say(f"\n{_beside_training(found, folder, stochastic)}")
     if gif is not None:
-        from .film import film
-
         frames = _made(lambda: film(policy, facts["env"], seed, not stochastic, gif), facts["env"])
         say(f"\nFilm of one episode, {frames} steps: {gif}")
     left = facts["learn"]["total_steps"] - policy.total_steps

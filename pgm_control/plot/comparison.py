@@ -72,18 +72,16 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     maps = _inches_of_maps(comparison)
     figure = Figure(figsize=(_INCHES[0], _INCHES[1] + maps), layout="constrained")
     FigureCanvasAgg(figure)
-    if maps > 0:
-        top, (outcomes, choice), (returns, fits) = figure.subplots(3, 2, height_ratios=[maps, *[_INCHES[1] / 2] * 2])
-    else:
-        (outcomes, choice), (returns, fits) = figure.subplots(2, 2)
+    heights = [*([maps] if maps > 0 else []), _INCHES[1] / 2, _INCHES[1] / 2]
+    *top, (outcomes, choice), (returns, fits) = figure.subplots(len(heights), 2, height_ratios=heights)
     _draw_outcomes(outcomes, comparison)
     _draw_choice(choice, comparison)
     _draw_returns(returns, comparison)
     _draw_fits(fits, comparison)
     _legend(figure, fitted=bool(comparison.fits))
-    if maps > 0:
+    if top:
         guides = {"free guide, exact": comparison.free, "clamped guide, exact": comparison.clamped}
-        episode_maps(comparison.model, guides, seed=comparison.settings["seed"] or 0, axes=top)
+        episode_maps(comparison.model, guides, seed=comparison.settings["seed"] or 0, axes=top[0])
     title = f"{comparison.name} (T = {comparison.model.mdp.horizon}, τ = {comparison.model.temperature:g})\n"
     headline = textwrap.fill(comparison.explanation.headline + ".", 110)
     figure.suptitle(title + headline, fontsize=12, fontweight="bold")

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class _Look(NamedTuple):
     """The look of an episode: its width is a factor, and its path passes beside the middle of the cells."""
 
     color: str
-    line: str
+    line: Literal["-", "--"]
     marker: str
     width: float
     aside: float
@@ -57,10 +57,11 @@ def episode_maps(
 ) -> np.ndarray:
     """Draw an episode that each guide imagines, and one of its policy in the true world, on a map for each guide.
 
-    The imagined episode is drawn from the guide's own start and dynamics, the true one from the model's, both with this
-    seed. Cells are shaded by the number of steps that the guide expects to spend there. A cross is a step into a
-    hazard; a thin dotted line leads to where the episode continues, or to the box of a state that is not on the map.
-    Repeated visits of a cell are drawn side by side.
+    The imagined episode is drawn from the guide's own start and dynamics, the true one from the model's, with the same
+    random numbers: they are one and the same if the guide's dynamics are the true ones. Cells are shaded by the number
+    of steps that the guide expects to spend there. A cross is a step into a hazard; a thin dotted line leads to where
+    the episode continues, or to the box of a state that is not on the map. Repeated visits of a cell are drawn side by
+    side.
 
     Args:
         model: the tabular model.

@@ -318,12 +318,24 @@ def test_play_writes_an_animation(capsys, tmp_path):
     run(capsys, *PLAIN, "--total-steps", "20", "--out", "y")
     status, _, err = run(capsys, "play", "y", "--num-episodes", "1", "--gif", "y.gif")
     assert status == 2
-    assert "`gif` is for environments that render images, but test/Noisy-v0 does not" in err
+    assert "--gif is for environments that render images, but test/Noisy-v0 does not" in err
+
+
+def test_an_animation_that_cannot_be_drawn_is_refused_before_the_run_is_played(capsys, monkeypatch):
+    run(capsys, "train", "sac", "test/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
+
+    def without_pygame(self):
+        raise gymnasium.error.DependencyNotInstalled("pygame is not installed")
+
+    monkeypatch.setattr(type(gymnasium.make("test/Painted-v0").unwrapped), "render", without_pygame)
+    status, out, err = run(capsys, "play", "x", "--num-episodes", "1", "--gif", "x.gif")
+    assert (status, out) == (2, "")
+    assert err == "pgm-control: A film of test/Painted-v0 needs a package that is missing: pygame is not installed\n"
 
 
 def test_an_animation_without_pillow_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'pgm-control\[plot\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install matplotlib"):
         film(SAC("test/Painted-v0", hidden=(8,)), "test/Painted-v0", 0, True, "x.gif")
 
 
@@ -338,7 +350,7 @@ def test_an_animation_without_pillow_names_the_extra(monkeypatch):
             ["sac", "Pendulm-v1"],
             "Gymnasium cannot make 'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you mean",
         ),
-        (["sac", "no_such_module:Env-v0"], "`env` must be an id without a module, but is 'no_such_module:Env-v0'"),
+        (["sac", "no_such_module:Env-v0"], "ENV must be an id without a module, but is 'no_such_module:Env-v0'"),
         (["sac", ""], "Gymnasium cannot make ''"),
         (["sac", "test/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),
         (
@@ -348,18 +360,15 @@ def test_an_animation_without_pillow_names_the_extra(monkeypatch):
         (["sac", "test/Noisy-v0", "--option", "hiden=4"], "sac has no option hiden. Did you mean hidden? It has: temp"),
         (["sac", "test/Noisy-v0", "--option", "hidden"], "`--option` must be NAME=VALUE, such as learning_rate=1e-3"),
         (["sac", "test/Noisy-v0", "--option", "hidden=wide"], "The options do not fit test/Noisy-v0"),
-        (["sac", "test/Noisy-v0", "--temperature", "-2"], "`temperature` must be a positive number of reward units"),
-        (["sac", "test/Noisy-v0", "--temperature", "0"], "`temperature` must be a positive number"),
-        (
-            ["sac", "test/Noisy-v0", "--optimism", "1"],
-            "`optimism` must be 0 or a Risk while the temperature is",
-        ),
+        (["sac", "test/Noisy-v0", "--temperature", "-2"], "--temperature must be a positive number of reward units"),
+        (["sac", "test/Noisy-v0", "--temperature", "0"], "--temperature must be a positive number"),
+        (["sac", "test/Noisy-v0", "--optimism", "1"], "--optimism must be 0 or a Risk while the temperature is"),
         (["sac", "test/Noisy-v0", "--optimism", "0", "--risk", "1"], "`--optimism` and `--risk` exclude each other"),
-        (["sac", "test/Noisy-v0", "--total-steps", "0"], "`total_steps` must be a whole number, at least 1"),
-        (["sac", "test/Noisy-v0", "--evaluate-every", "-1"], "`evaluate_every` must be a whole number"),
-        (["sac", "test/Noisy-v0", "--checkpoint-every", "0"], "`checkpoint_every` must be a whole number"),
-        (["sac", "test/Noisy-v0", "--num-envs", "0"], "`num_envs` must be a whole number"),
-        (["sac", "test/Noisy-v0", "--seed", "-3"], "`seed` must be a whole number"),
+        (["sac", "test/Noisy-v0", "--total-steps", "0"], "--total-steps must be a whole number, at least 1"),
+        (["sac", "test/Noisy-v0", "--evaluate-every", "-1"], "--evaluate-every must be a whole number"),
+        (["sac", "test/Noisy-v0", "--checkpoint-every", "0"], "--checkpoint-every must be a whole number"),
+        (["sac", "test/Noisy-v0", "--num-envs", "0"], "--num-envs must be a whole number"),
+        (["sac", "test/Noisy-v0", "--seed", "-3"], "--seed must be a whole number"),
         (["sac", "test/Noisy-v0", "--device", "cuda"], 'Take "cpu"'),
         (["sac", "test/Noisy-v0", "--out", "taken"], "taken"),
         (["--resume", "nowhere"], "`nowhere` must be the folder of a training run, but there is no such folder"),
@@ -402,7 +411,7 @@ def test_a_run_is_never_overwritten(capsys, made):
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     status, out, err = run(capsys, *NOISY, "--total-steps", "40", "--out", "x")
     assert (status, out) == (2, "")
-    assert "`out` must be a folder without a run, but x holds one. To continue it: pgm-control train --resume x" in err
+    assert "--out must be a folder without a run, but x holds one. To continue it: pgm-control train --resume x" in err
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
@@ -420,10 +429,10 @@ def test_a_run_is_never_overwritten(capsys, made):
             None,
             None,
             ["train", "--resume", "x", "--total-steps", "39"],
-            "`total_steps` must be at least 40, the steps made already",
+            "--total-steps must be at least 40, the steps made already",
         ),
         (None, None, ["play", "y"], "`y` must be the folder of a training run, but there is no such folder"),
-        (None, None, ["play", "x", "--num-episodes", "0"], "`num_episodes` must be a whole number, at least 1"),
+        (None, None, ["play", "x", "--num-episodes", "0"], "--num-episodes must be a whole number, at least 1"),
     ],
 )
 def test_broken_folders_are_reported_in_one_line(capsys, made, name, content, command, message):

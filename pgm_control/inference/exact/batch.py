@@ -149,7 +149,6 @@ def _outcomes(mdp: TabularMDP) -> Outcomes:
     common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])
     ordered = bool((lane == np.arange(len(lane))).all())
     # Picking columns gives transposed arrays, except for one outcome; the loops are compiled for each order in memory.
-    successor, place, counts = (
-        np.ascontiguousarray(each, dtype=np.int64) for each in (successor, place, counts[:wide])
-    )
-    return Outcomes(successor, place, counts, common, lane.astype(np.int64), ordered)
+    successor, place = (np.ascontiguousarray(each, dtype=np.int64) for each in (successor, place))
+    counts, lane = (each.astype(np.int64) for each in (counts[:wide], lane))
+    return Outcomes(successor, place, counts, common, lane, ordered)
