@@ -82,6 +82,7 @@ def rollout(
     env: str | gymnasium.Env | VectorEnv,
     policy: TabularPolicy | HasBlocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
     num_episodes: int = 100,
+    *,
     num_envs: int | None = None,
     seed: int | torch.Generator | None = None,
     deterministic: bool = False,

@@ -249,7 +249,7 @@ class Learner(ABC):
         """
         where, number = self._another() if env is None else env, integer_of(seed)
         with seeded(number, self.device):
-            return rollout(where, self, num_episodes, number, deterministic=deterministic)
+            return rollout(where, self, num_episodes, seed=number, deterministic=deterministic)
 
     @final
     def save(self, path: str | Path) -> None:

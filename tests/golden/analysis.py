@@ -169,7 +169,7 @@ def _marginals(model: TabularModel) -> dict[str, Any]:
 def _rungs(model: TabularModel) -> dict[str, Any]:
     found = ladder(model)
     rungs = {each.name: attributes(each, "value upper_bound policy true_return actions") for each in found.rungs}
-    return {**rungs, "nodes": found.num_nodes}
+    return {**rungs, "num_nodes": found.num_nodes}
 
 
 def _explained(model: TabularModel) -> dict[str, Any]:

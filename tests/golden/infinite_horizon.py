@@ -30,14 +30,14 @@ def cases() -> dict[str, Callable[[], Any]]:
     ) -> dict[str, Any]:
         model = TabularModel(mdp.replace(discount=discount), temperature, prior)
         found = value_iteration(model, optimism, **options)
-        return attributes(found, "v q policy error_bound sweeps status span_history")
+        return attributes(found, "v q policy error_bound num_sweeps status span_history")
 
     def lake_of(discount: float, temperature: float = 1.0) -> TabularModel:
         return TabularModel(lake.replace(discount=discount), temperature)
 
     def gain(mdp: Any, temperature: float = 0.0, optimism: float = 0.0) -> dict[str, Any]:
         found = average_reward(TabularModel(mdp, temperature), optimism)
-        return attributes(found, "gain lower upper bias policy sweeps status")
+        return attributes(found, "gain lower upper bias policy num_sweeps status")
 
     policy = torch.softmax(torch.arange(4 * lake.num_states).reshape(-1, 4).double() % 7 / 3, -1)
     masked = torch.tensor([0.5, 0.5, 0.0, 0.0], dtype=torch.float64).expand(lake.num_states, 4).contiguous()
@@ -56,7 +56,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "value_iteration_cliff": lambda: values(zoo()["slippery_cliff"].build(), 2.0, -0.2),
         "policy_evaluation": lambda: {
             f"temperature {tau:g}": attributes(
-                policy_evaluation(lake_of(DISCOUNT, tau), policy), "v q error_bound sweeps status"
+                policy_evaluation(lake_of(DISCOUNT, tau), policy), "v q error_bound num_sweeps status"
             )
             for tau in (0.0, 0.1)
         },
@@ -68,7 +68,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         },
         "average_reward": lambda: {"hard": gain(bridge), "soft": gain(bridge, 1.0, 0.5), "lake": gain(lake, 0.05)},
         "growth_rate": lambda: attributes(
-            growth_rate(TabularModel(bridge)), "rate by_state error_bound communicating_class sweeps status"
+            growth_rate(TabularModel(bridge)), "rate by_state error_bound communicating_class num_sweeps status"
         ),
         "freed_survival": lambda: attributes(freed_survival(ending), "v growth status"),
     }

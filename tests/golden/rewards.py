@@ -41,7 +41,7 @@ def cases() -> dict[str, Callable[[], Any]]:
 
     def posterior(*args: Any, **options: Any) -> dict[str, Any]:
         result = reward_posterior(path, seen, *args, prior=1.0, **{"seed": 0, **options})
-        return attributes(result, "samples log_evidence effective_draws r_hat divergences mean deviation")
+        return attributes(result, "samples log_evidence effective_draws r_hat num_divergences mean deviation")
 
     return {
         "clamped": lambda: found(bridge, "state", "clamped", prior=2.0),
