@@ -11,7 +11,7 @@ from pyro.nn import PyroModule
 from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.runtime.moving import Place, moved, place_of
-from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model
+from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model, require_room_for_policy
 from pgm_control.trajectories.program import run_program
 
 
@@ -30,6 +30,7 @@ class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     def __init__(self, model: MarkovModel) -> None:
         """Store the model whose sites this guide samples."""
         require_model(model)
+        require_room_for_policy(model)
         super().__init__()
         self.model = model
 

@@ -21,11 +21,12 @@ from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.mdp import TabularMDP, mdp_page
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
-from pgm_control.trajectories.blocks import Blocks
+from pgm_control.trajectories.blocks import Blocks, trusted_blocks
 from pgm_control.trajectories.program import run_program
 
 
 @final
+@trusted_blocks
 class TabularModel:
     r"""A distribution over trajectories, with an optimality variable of likelihood $\exp(r/\tau)$ at every step.
 

@@ -4,15 +4,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidProblem
+from ..errors import InvalidGuide, InvalidProblem
 from ..problems.ensemble import Ensemble
-from ..trajectories.blocks import Blocks, HasBlocks
+from ..runtime.arguments import shown, whole_number
+from ..trajectories.blocks import Blocks, HasBlocks, blocks_of
 from .evaluate import true_return
 
 
 def believed_weights(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, " member"]:
     r"""The probabilities that a guide of the joint problem assigns to the members, $q(m) = \sum_s q(m, s_0 = s)$."""
-    return guide.blocks().log_initial.detach().exp().unflatten(0, (len(ensemble.members), -1)).sum(-1)
+    _require(ensemble)
+    return _of_joint(ensemble, guide).log_initial.detach().exp().unflatten(0, (len(ensemble.members), -1)).sum(-1)
 
 
 def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Blocks:
@@ -30,11 +32,12 @@ def member_blocks(ensemble: Ensemble, guide: HasBlocks, member: int | str) -> Bl
     Raises:
         InvalidProblem: if the member does not exist.
     """
+    _require(ensemble)
     members, names = ensemble.members, ensemble.names
-    given = names.index(member) if member in names else member
-    if isinstance(given, str) or not 0 <= given < len(members):
-        raise InvalidProblem(f"`member` must be one of {', '.join(names)}, or its index, but is {member!r}.")
-    blocks, states = guide.blocks(), members[0].num_states
+    given = whole_number(names.index(member) if isinstance(member, str) and member in names else member)
+    if given is None or not 0 <= given < len(members):
+        raise InvalidProblem(f"`member` must be one of {', '.join(names)}, or its index, but is {shown(member)}.")
+    blocks, states = _of_joint(ensemble, guide), members[0].num_states
     here = slice(given * states, (given + 1) * states)
     start = blocks.log_initial[here]
     start = members[given].initial.log() if start.isneginf().all() else start.log_softmax(-1)
@@ -51,7 +54,24 @@ def member_returns(ensemble: Ensemble, guide: HasBlocks) -> Float[Tensor, "membe
     An agent that draws the member it plans for from `believed_weights(ensemble, guide)` earns
     `believed_weights @ member_returns @ ensemble.weights` on average.
     """
+    _require(ensemble)
     plans = [member_blocks(ensemble, guide, i).log_policy.detach() for i in range(len(ensemble.members))]
     return torch.tensor(
         [[true_return(each, plan) for each in ensemble.members] for plan in plans], dtype=ensemble.weights.dtype
     )
+
+
+def _require(ensemble: object) -> None:
+    if not isinstance(ensemble, Ensemble):
+        raise InvalidProblem(f"`ensemble` must be an Ensemble, but is {shown(ensemble)}.")
+
+
+def _of_joint(ensemble: Ensemble, guide: HasBlocks) -> Blocks:
+    """The blocks of a guide of the joint problem."""
+    blocks, states = blocks_of(guide), len(ensemble.members) * ensemble.members[0].num_states
+    if len(blocks.log_initial) != states:
+        raise InvalidGuide(
+            f"`guide` must be one of the joint problem, which has {states} states, but has {len(blocks.log_initial)}. "
+            "Build it from TabularModel(ensemble.joint())."
+        )
+    return blocks

@@ -1,5 +1,6 @@
 """Exact evaluation: the return that a guide imagines, and the return of its policy in the true world."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -13,10 +14,12 @@ from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.variational.elbo import elbo, objective_of
 from ..problems.mdp import TabularMDP
+from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Occupancy
 from ..trajectories.tabulate import tabulate
+from .clamped import leaves_the_model
 
 
 @final
@@ -89,8 +92,8 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
     Args:
         model: the tabular model.
         guide: anything with `blocks()`.
-        optimism: β, a number or an `Optimism` (default: the guide's own). A block with β = 0 is taken to be the model's
-            and costs nothing.
+        optimism: β, a number or an `Optimism` (default: the guide's own). A block with β = 0 must be the model's:
+            otherwise the objective is −inf.
 
     Raises:
         InvalidArgument: if the guide has no attribute `optimism` and none is given.
@@ -102,8 +105,12 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
         raise InvalidArgument(
             f"`optimism` must be given, because {type(guide).__name__} does not define its own. 1.0 gives the ELBO."
         )
+    beta = Optimism.of(given)
     with torch.no_grad():
-        return float(objective_of(model, tabulate(model, guide), Optimism.of(given)))
+        blocks, weights = tabulate(model, guide), Betas.of(model.mdp, beta, model.temperature).weights()
+        if leaves_the_model(model.mdp, blocks, model.blocks(), weights):
+            return -math.inf
+        return float(objective_of(model, blocks, beta))
 
 
 def _expected_return(mdp: TabularMDP, visits: Occupancy) -> float:

@@ -30,10 +30,10 @@ from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Occupancy
 from ..trajectories.tabulate import tabulate
+from .clamped import arrivals, continuation, strays
 from .ledger_result import Ledger
 
 _EVENTS = 5  # the number of random events that are kept
-_SLACK = 4096  # units of rounding that a clamped block may differ from the model's
 
 
 @torch.no_grad()
@@ -105,16 +105,13 @@ def _entries(best: Posterior, betas: Betas, q: Blocks, p: Blocks, visits: Occupa
     outcomes = sizes_of(mdp.factors, mdp.num_outcomes, betas.dynamics)
     of_start = _charge(q.log_initial, top.log_initial, p.log_initial, starts, weights.initial)
     of_dynamics = _charge(q.log_dynamics, top.log_dynamics, p.log_dynamics, outcomes, weights.dynamics)
-    continuation = _continuation(q, mdp)
-    of_survival = _charge(
-        continuation, _optimal_continuation(best, betas), _continuation(p, mdp), [2], [weights.survival]
-    )
-    arrived = torch.zeros_like(visits.state[1:]).index_add(1, mdp.successor.flatten(), visits.outcome.flatten(1))
+    survives = continuation(q, mdp)
+    of_survival = _charge(survives, _optimal_continuation(best, betas), continuation(p, mdp), [2], [weights.survival])
     return [
         _weighed(visits.state[0], of_start),
         _weighed(visits.state[:-1], expect(q.log_policy, relative(q.log_policy, top.log_policy))),
         _weighed(visits.outcome.sum(-1), expect(q.log_dynamics, of_dynamics)),
-        _weighed(arrived, expect(continuation, of_survival)),
+        _weighed(arrivals(mdp, visits), expect(survives, of_survival)),
     ]
 
 
@@ -126,17 +123,16 @@ def _charge(
     weights: Any,
 ) -> Float[Tensor, "*row outcome"]:
     """log q/q* over β by outcome, summed over the factors; at β = 0, 0 if q is the model's and infinite if not."""
-    chains = [conditionals(each, sizes) for each in (log_q, log_best, log_true)]
     total: Tensor | None = None
-    for i, (q, optimal, true, weight) in enumerate(zip(*chains, weights, strict=True)):
+    for i, (q, optimal, weight) in enumerate(
+        zip(conditionals(log_q, sizes), conditionals(log_best, sizes), weights, strict=True)
+    ):
         price = aligned(torch.as_tensor(weight, dtype=q.dtype, device=q.device), i + 1)
-        foreign = (q.exp() - true.exp()).abs() > _SLACK * torch.finfo(q.dtype).eps
-        kept = torch.where(foreign, torch.inf, torch.zeros_like(q))
-        each = torch.where(price == 0, kept, torch.where(price == 0, 1.0, price) * relative(q, optimal))
+        each = torch.where(price == 0, 0.0, torch.where(price == 0, 1.0, price) * relative(q, optimal))
         each = aligned(each, len(sizes) - 1 - i)
         total = each if total is None else total + each
     assert total is not None
-    return total.flatten(log_q.ndim - 1)
+    return torch.where(strays(log_q, log_true, sizes, weights), torch.inf, total.flatten(log_q.ndim - 1))
 
 
 def _weighed(probability: Tensor, x: Tensor) -> Tensor:
@@ -144,18 +140,10 @@ def _weighed(probability: Tensor, x: Tensor) -> Tensor:
     return probability * torch.where(probability > 0, x, 0.0)
 
 
-def _continuation(blocks: Blocks, mdp: TabularMDP) -> Float[Tensor, "time next_state continuation"]:
-    """Log-probabilities of surviving and of ending, by the state that a step leads to."""
-    alive = blocks.log_survival
-    if alive is None:
-        return mdp.initial.new_tensor([mdp.discount, 1.0 - mdp.discount]).log().expand(mdp.horizon, mdp.num_states, 2)
-    return torch.stack((alive, torch.log1p(-alive.exp())), -1)
-
-
 def _optimal_continuation(best: Posterior, betas: Betas) -> Float[Tensor, "time next_state continuation"]:
     """The optimal `_continuation`, computed from values: log(1 − survival) is imprecise if survival is near 1."""
     model = best.model
-    return tilt(_after(best), _continuation(model.blocks(), model.mdp), model.temperature, betas.survival)
+    return tilt(_after(best), continuation(model.blocks(), model.mdp), model.temperature, betas.survival)
 
 
 def _after(best: Posterior) -> Float[Tensor, "time next_state continuation"]:
@@ -188,7 +176,7 @@ def _delusion(mdp: TabularMDP, imagined: Occupancy, true: Occupancy) -> Float[Te
 
 def _jensen(best: Posterior, betas: Betas) -> Float[Tensor, "time state action"]:
     mdp, tau = best.model.mdp, best.model.temperature
-    ahead = certainty_equivalent(_after(best), _continuation(best.model.blocks(), mdp), tau, betas.survival)
+    ahead = certainty_equivalent(_after(best), continuation(best.model.blocks(), mdp), tau, betas.survival)
     x, log_p = mdp.reward + ahead[:, mdp.successor], mdp.probability.log()
     gain = _difference(certainty_equivalent(x, log_p, tau, 1.0), certainty_equivalent(x, log_p, tau, 0.0)) / tau
     return gain.clamp(min=0.0)  # rounding

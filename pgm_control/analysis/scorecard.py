@@ -8,8 +8,8 @@ import torch
 
 from ..chance.log_space import expect, relative
 from ..chance.optimism import Optimism
-from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
+from ..runtime.arguments import named
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.tabulate import tabulate
@@ -108,8 +108,7 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
         InvalidGuide: if a guide's factors do not fit the model.
     """
     require_model(model, in_nats=True)
-    if not guides:
-        raise InvalidArgument("`guides` must name at least one guide, but is empty: pass {name: guide}.")
+    guides = named("guides", guides)
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     return Scorecard(evidence, {name: _score(model, guide, evidence) for name, guide in guides.items()})
 

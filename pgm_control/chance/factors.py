@@ -13,6 +13,7 @@ from .log_space import relative
 from .operators import certainty_equivalent, tilt
 
 Number = float | Tensor
+_STEEP = 1e4  # the price of a nat, 1/β, above which the first order of log q/p is left out of a cost
 
 
 @final
@@ -135,12 +136,30 @@ def charges(
 ) -> Float[Tensor, "*row outcome"]:
     r"""The cost of each outcome under changed dynamics: $\sum_i w_i \log q(k_i \mid k_{<i}) / p(k_i \mid k_{<i})$.
 
-    The costs are in nats, and 0 where q is 0.
+    The costs are in nats, and 0 where q is 0. At a high price the difference of logarithms would lose the digits of a
+    small KL; there the cost is $w_i (\delta + e^{-\delta} - 1)$ with $\delta = \log q/p$, which has the same mean under
+    normalised q and p.
     """
     pairs = list(zip(log_q, log_p, weights, strict=True))
     total: Tensor | None = None
     for i, (q, p, weight) in enumerate(pairs):
-        each = aligned(aligned(weight, i + 1) * relative(q, p), len(pairs) - 1 - i)
+        each = aligned(aligned(weight, i + 1) * _cost(q, p, aligned(weight, i + 1)), len(pairs) - 1 - i)
         total = each if total is None else total + each
     assert total is not None
     return total.flatten(total.ndim - len(pairs))
+
+
+def is_steep(weight: Number) -> bool:
+    """Whether a price of a nat is so high that differences of logarithms lose digits of the cost."""
+    return bool((weight.abs() > _STEEP).any()) if isinstance(weight, Tensor) else abs(weight) > _STEEP
+
+
+def _cost(log_q: Tensor, log_p: Tensor, weight: Number) -> Float[Tensor, "*row outcome"]:
+    """The log ratio, or at a high price a term with the same mean and without its first order."""
+    ratio = relative(log_q, log_p)
+    if not is_steep(weight):
+        return ratio
+    possible = log_q > -torch.inf
+    missed = torch.where(possible, 0.0, log_p.exp()).sum(-1, keepdim=True)
+    flat = torch.where(possible, ratio + torch.expm1(-ratio) + missed, 0.0)
+    return torch.where(abs(torch.as_tensor(weight)) > _STEEP, flat, ratio)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..runtime.arguments import is_number, shown
+from ..runtime.arguments import is_number, number, shown
 from ..runtime.array_like import numbers
 
 Number = float | Tensor
@@ -66,8 +66,7 @@ class Optimism:
         """
         if isinstance(optimism, Optimism):
             return optimism
-        given = optimism[()] if isinstance(optimism, np.ndarray) and optimism.ndim == 0 else optimism
-        beta: Any = float(given) if is_number(given) else given
+        beta: Any = number(optimism) if is_number(optimism) else optimism
         return cls(dynamics=beta, initial=beta)
 
     def numbers(self, what: str) -> tuple[float, float, float]:
@@ -176,17 +175,19 @@ def broadcast(value: Number, shape: Sequence[int], block: str) -> Number:
 def _checked(name: str, value: Any) -> Number:
     """A float, or a table of floats that are not all equal; a mask becomes a table of 1 and 0."""
     if isinstance(value, Tensor | np.ndarray):
-        table = numbers(f"optimism` of `{name}" if name else "optimism", value, InvalidArgument)
+        table = numbers(f"optimism` of `{name}", value, InvalidArgument)
         table = table if table.dtype in (torch.float32, torch.float64) else table.double()
         if table.numel() and bool(table.isfinite().all()):
             first = table.flatten()[0]
             return float(first) if bool((table == first).all()) else table
-        value = "a table that is empty, or has nan or infinite entries"
-    elif is_number(value) and math.isfinite(value):
-        return float(value)
+        found = "a table that is empty, or has nan or infinite entries"
+    elif math.isfinite(number(value)):
+        return number(value)
+    else:
+        found = shown(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
-        f"but is {value if isinstance(value, str) else shown(value)}. 1 is free, 0 is clamped, negative is adversarial."
+        f"but is {found}. 1 is free, 0 is clamped, negative is adversarial."
     )
 
 

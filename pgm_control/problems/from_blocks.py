@@ -1,5 +1,6 @@
 """Large problems, built piece by piece, so that peak memory is little more than their tables."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..errors import InvalidProblem
 from ..runtime.arguments import shown, whole_number
 from ..runtime.array_like import ArrayLike, real_array, rounding
+from ..runtime.memory import require_room
 from ..runtime.zero_pages import zeros
 from . import checks
 from .mdp import TabularMDP
@@ -155,7 +157,7 @@ def _tables_of_rows(
     Raises:
         InvalidProblem: if an argument is invalid; the message names it, the offending entry and the remedy.
     """
-    found = _zeros(num_states, num_actions, num_outcomes, dtype)
+    found = _zeros(num_states, num_actions, num_outcomes, dtype, of_rows=True)
     flat = [table.view(-1).numpy() for table in found]
     taken = np.zeros(num_states * num_actions, dtype=np.int32)
     narrowest = np.zeros(0)
@@ -195,7 +197,7 @@ def _vector(name: str, value: Any) -> np.ndarray:
     return found
 
 
-def _zeros(states: int, actions: int, outcomes: int, dtype: torch.dtype) -> OutcomeTables:
+def _zeros(states: int, actions: int, outcomes: int, dtype: torch.dtype, of_rows: bool = False) -> OutcomeTables:
     for name, size in (("num_states", states), ("num_actions", actions), ("num_outcomes", outcomes)):
         found = whole_number(size)
         if found is None or not 1 <= found < 2**31:
@@ -203,6 +205,11 @@ def _zeros(states: int, actions: int, outcomes: int, dtype: torch.dtype) -> Outc
     if dtype not in (torch.float64, torch.float32):
         raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {dtype}.")
     shape = (states, actions, outcomes)
+    if not of_rows:
+        require_room(
+            "num_states", f"the tables of {states:,} states, {actions} actions and {outcomes} outcomes",
+            math.prod(shape), 4 + 2 * torch.empty(0, dtype=dtype).element_size(), "Take dtype=torch.float32, or fewer.",
+        )  # fmt: skip
     return OutcomeTables(zeros(shape, dtype), zeros(shape, torch.int32), zeros(shape, dtype))
 
 

@@ -13,7 +13,8 @@ from pyro.infer.inspect import get_model_relations
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, MissingExtra
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import is_number, whole
+from ..runtime.arguments import is_number, shown, whole
+from ..runtime.arguments import named as checked_names
 from ..runtime.files import write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.program import run_program
@@ -129,8 +130,8 @@ def render(
         InvalidGuide: if a guide does not fit the model.
     """
     require_model(model)
-    whole("horizon", horizon, remedy="Two show the pattern.")
-    named = {"free": 1.0, "clamped": 0.0} if guides is None else guides
+    horizon = whole("horizon", horizon, remedy="Two show the pattern.")
+    named = {"free": 1.0, "clamped": 0.0} if guides is None else checked_names("guides", guides, least=0)
     small, ends_here = _smallest(model.mdp, horizon), model.mdp.horizon <= horizon
     program = _Smallest(small)
     graphs = [_graph("model", program, ends_here, certain=_certain(small))]
@@ -223,9 +224,9 @@ def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
             Optimism(beta, 0.0, 0.0).is_clamped for beta in (given.initial, given.dynamics, given.survival)
         )
         return initial, dynamics, survival
-    if not isinstance(guide, HasBlocks):
+    if isinstance(guide, type) or not isinstance(guide, HasBlocks):
         raise InvalidArgument(
-            f"`guides` must have blocks(), or be an optimism, but {name!r} is a {type(guide).__name__}. Pass "
+            f"`guides` must have blocks(), or be an optimism, but {name!r} is {shown(guide)}. Pass "
             "FreeGuide(model), infer(model, 0.0), or a number such as 1.0 for free and 0.0 for clamped."
         )
     with torch.no_grad():

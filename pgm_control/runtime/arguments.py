@@ -4,7 +4,7 @@ A number may be one of Python or numpy, or an array or tensor without axes. True
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,31 @@ def called(name: str, value: Any, *, remedy: str = "") -> str:
     if not isinstance(value, str) or not is_encodable(value):
         raise InvalidArgument(_text(name, "a string of valid Unicode", value, remedy))
     return value
+
+
+def named(name: str, value: Any, *, least: int = 1) -> dict[str, Any]:
+    """Require a mapping from names to guides, with at least `least` of them.
+
+    Raises:
+        InvalidArgument: if it is anything else, such as a list, or a name is no string that files can hold.
+    """
+    if not isinstance(value, Mapping) or len(value) < least:
+        found = "empty" if isinstance(value, Mapping) else shown(value)
+        few = ", at least one" if least else ""
+        raise InvalidArgument(f"`{name}` must map names to guides{few}, but is {found}: pass {{'name': guide}}.")
+    return {called(f"{name}: {key!r}" if isinstance(key, str) else name, key): each for key, each in value.items()}
+
+
+def functions(name: str, value: Any) -> tuple[Callable[..., Any], ...]:
+    """Require a sequence of functions.
+
+    Raises:
+        InvalidArgument: if it is anything else, such as one function, or a sequence that holds a class.
+    """
+    found = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else None
+    if found is None or any(isinstance(each, type) or not callable(each) for each in found):
+        raise InvalidArgument(_text(name, "a list of functions", value, ""))
+    return found
 
 
 def is_encodable(value: str) -> bool:

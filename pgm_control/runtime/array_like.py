@@ -32,7 +32,7 @@ def numbers(name: str, value: Any, error: Refusal = InvalidProblem) -> Tensor:
         raise error(f"`{name}` must hold real numbers, but has dtype {value.dtype}. Pass its real part.")
     if value.requires_grad and torch.is_grad_enabled():
         raise error(
-            f"`{name}` must not require a gradient, which would be lost here. Pass {name}.detach() for the numbers; "
+            f"`{name}` must not require a gradient, which would be lost here. Pass it as `.detach()` for the numbers; "
             "soft_values(model, optimism, reward=…, final_reward=…, temperature=…, action_prior=…) is differentiable."
         )
     return value.detach()

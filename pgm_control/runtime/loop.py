@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Generic, TypeVar, final
 
+from .arguments import functions
 from .interrupt import deferred_interrupt
-from .progress import Progress, silent
+from .progress import Progress, require_progress, silent
 from .status import Status
 
 S = TypeVar("S", bound=Status)
@@ -64,11 +65,15 @@ class Loop(Generic[S]):
             save: called before the next step whenever the number of steps has passed a multiple of `save_every`. At
                 the end the caller saves its own result.
             save_every: a number of steps.
+
+        Raises:
+            InvalidArgument: if `progress` or one of `callbacks` is not a function.
         """
+        require_progress(progress)
         self._limit = math.inf if limit is None else limit
         self._start = time.perf_counter() - seconds
         self.steps, self.status, self.over = begin, at_limit, begin >= self._limit
-        self._progress, self._callbacks = progress, callbacks
+        self._progress, self._callbacks = progress, functions("callbacks", callbacks)
         self._save, self._save_every = save, save_every
         self._stack = ExitStack()
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO, final, runtime_checkable
 
+from ..errors import InvalidArgument
+from .arguments import shown, whole
+
 
 @runtime_checkable
 class Progress(Protocol):
@@ -12,6 +15,19 @@ class Progress(Protocol):
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show the metrics after `step` steps."""
         ...
+
+
+def require_progress(progress: object) -> None:
+    """Require a function of the step and its metrics.
+
+    Raises:
+        InvalidArgument: if it is anything else, such as True, None or a class.
+    """
+    if isinstance(progress, type) or not callable(progress):
+        raise InvalidArgument(
+            f"`progress` must be a function of the step and its metrics, such as PrintEvery(100), but is "
+            f"{shown(progress)}. Leave it out to show nothing."
+        )
 
 
 @final
@@ -42,6 +58,14 @@ class PrintEvery:
     every: int = 100
     file: TextIO | None = None
 
+    def __post_init__(self) -> None:
+        """Check the interval.
+
+        Raises:
+            InvalidArgument: if `every` is not a whole number, at least 1.
+        """
+        object.__setattr__(self, "every", whole("every", self.every))
+
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         """Print the metrics."""
         if step % self.every == 0:
@@ -54,7 +78,12 @@ class ProgressBar:
     """A progress bar for terminals and notebooks, by tqdm (which comes with Pyro). Use it in a `with` statement."""
 
     def __init__(self, total: int, label: str = "") -> None:
-        """Start an empty bar over `total` steps."""
+        """Start an empty bar over `total` steps.
+
+        Raises:
+            InvalidArgument: if `total` is not a whole number, at least 0.
+        """
+        total = whole("total", total, 0)
         from tqdm.auto import tqdm
 
         self._bar: Any = tqdm(total=total, desc=label, leave=True)

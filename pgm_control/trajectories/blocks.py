@@ -9,12 +9,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..chance.optimism import Optimism
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidGuide
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole
+from ..runtime.arguments import shown, whole
+from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
 from .samples import Occupancy, Trajectories, Trajectory
+
+_SAME = 1e-6  # in probability: the rounding of float32
 
 
 @final
@@ -90,6 +93,11 @@ class Blocks:
 
         times the probability of surviving if there is a discount. They are differentiable in the blocks.
         """
+        require_room(
+            "model", f"the probabilities of all outcomes in {self.mdp.horizon:,} steps",
+            2 * self.mdp.horizon * self.mdp.probability.numel(), self.log_initial.element_size(),
+            "Shorten the horizon, mdp.replace(horizon=…).",
+        )  # fmt: skip
         survival, policy, target = self.survival, self.policy, self.mdp.successor.flatten()
         states, outcomes = [self.initial], []
         for t in range(self.mdp.horizon):
@@ -230,25 +238,84 @@ class MarkovModel(HasBlocks, Protocol):
         ...
 
 
+def blocks_of(guide: HasBlocks, name: str = "guide") -> Blocks:
+    """The blocks of a guide, a posterior or a model.
+
+    Raises:
+        InvalidGuide: if it is a class, has no `blocks()`, or these are not `Blocks`.
+    """
+    if isinstance(guide, type):
+        raise InvalidGuide(f"`{name}` must be a guide, but is {shown(guide)}. Pass {guide.__name__}(model).")
+    if not isinstance(guide, HasBlocks):
+        raise InvalidGuide(f"`{name}` must have blocks(), as guides and posteriors have, but is {shown(guide)}.")
+    found = guide.blocks()
+    if not isinstance(found, Blocks):
+        raise InvalidGuide(
+            f"`blocks()` of the guide must return Blocks, but returns {shown(found)}. Start from those of the model: "
+            "return self.model.blocks().replace(log_policy=…)."
+        )
+    return found
+
+
 _models: set[type] = set()  # those that passed: checking a protocol takes longer than solving a small problem
+_trusted: set[type] = set()  # those whose blocks are the tables of their problem by definition
 
 
 def require_model(model: object, in_nats: bool = False) -> None:
     """Check that `model` is a tabular model and, if `in_nats`, that its temperature is positive.
 
     Raises:
-        InvalidArgument: if not, saying what it is and the remedy.
+        InvalidArgument: if not, saying what it is and the remedy; also if its blocks are not the tables of its problem
+            and its action prior at every time, which is not supported.
     """
-    if type(model) not in _models and not isinstance(model, MarkovModel):
-        kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+    if isinstance(model, type) or (type(model) not in _models and not isinstance(model, MarkovModel)):
+        kind = shown(model) if model is None or isinstance(model, type) else f"a {type(model).__name__}"
         reason = f" {model.why_clamped()}" if hasattr(model, "why_clamped") else ""  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
             f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
+    if type(model) not in _trusted:
+        _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
             "`model` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
             "returns are the same."
         )
+
+
+def require_room_for_policy(model: MarkovModel) -> None:
+    """Refuse a model whose policy, a table by time, state and action, does not fit into memory.
+
+    Raises:
+        InvalidArgument: with the size in words.
+    """
+    mdp = model.mdp
+    require_room(
+        "model", f"the action probabilities of {mdp.horizon:,} steps", mdp.horizon * mdp.num_states * mdp.num_actions,
+        mdp.initial.element_size(), "Shorten the horizon, mdp.replace(horizon=…).",
+    )  # fmt: skip
+
+
+def trusted_blocks(kind: type) -> type:
+    """Exempt a class of models from the check of its blocks: they are the tables of its problem by definition."""
+    _trusted.add(kind)
+    return kind
+
+
+def _require_own_tables(model: MarkovModel) -> None:
+    """Refuse a model whose blocks depend on time, or differ from its problem, which some methods would ignore."""
+    blocks, mdp = model.blocks(), model.mdp
+    tables = {"log_initial": mdp.initial, "log_policy": model.action_prior, "log_dynamics": mdp.probability}
+    for name, own in tables.items():
+        given = getattr(blocks, name).detach()
+        given = given[:1] if given.ndim > own.ndim and given.stride(0) == 0 else given
+        if given.shape[-own.ndim :] != own.shape or not bool(((given.exp() - own).abs() <= _SAME).all()):
+            raise InvalidArgument(
+                "`model.blocks()` must be the tables of `model.mdp` and `model.action_prior` at every time step, but "
+                f"`{name}` differs from them. If it depends on time, put the time into the state: a TabularMDP over "
+                "pairs (t, s)."
+            )
+    if blocks.log_survival is not None:
+        raise InvalidArgument("`model.blocks()` must not have `log_survival`: survival is the discount of the problem.")

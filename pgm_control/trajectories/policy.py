@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems import checks
+from ..runtime.arguments import shown
 from ..runtime.randomness import generator_of, integer_of
 from ..text.html import ROWS, HeatmapCell, counted, heading, heatmap, left_out, share
-from .blocks import HasBlocks
+from .blocks import HasBlocks, blocks_of
 
 _AXES = {2: "state, action", 3: "time, state, action"}
 _COLUMNS = 8  # the most actions that a table in a notebook shows
@@ -66,13 +67,13 @@ class TabularPolicy:
         """
         if isinstance(guide, TabularPolicy):
             return guide if seed is None else cls(guide.probability, seed)
-        if isinstance(guide, HasBlocks):
-            return cls(guide.blocks().log_policy.detach().exp(), seed)
+        if isinstance(guide, HasBlocks) and not isinstance(guide, type):
+            return cls(blocks_of(guide).log_policy.detach().exp(), seed)
         if isinstance(guide, Tensor | np.ndarray):
             return cls(guide, seed)
         raise InvalidArgument(
             "`guide` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
-            f"of action probabilities, but is {type(guide).__name__}. Pass infer(model, optimism=0), for "
+            f"of action probabilities, but is {shown(guide)}. Pass infer(model, optimism=0), for "
             "example, or numpy.asarray(…) of the probabilities."
         )
 

@@ -8,7 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidGuide
-from .blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ..problems.mdp import TabularMDP
+from ..text.wording import action_phrase, state_phrase
+from .blocks import Blocks, HasBlocks, MarkovModel, blocks_of, require_model, require_room_for_policy
 from .policy import TabularPolicy
 
 
@@ -41,13 +43,12 @@ def tabulate(
             factor and the remedy, or what to use instead.
     """
     require_model(model)
+    require_room_for_policy(model)
     truth = model.blocks()
     if isinstance(guide, Blocks):
         return _checked(guide, truth)
-    if isinstance(guide, type):
-        raise InvalidGuide(f"`guide` must be a guide, but is the class {guide.__name__}. Pass {guide.__name__}(model).")
-    if isinstance(guide, HasBlocks):
-        return _checked(guide.blocks(), truth)
+    if isinstance(guide, HasBlocks | type):
+        return _checked(blocks_of(guide), truth)
     if not isinstance(guide, TabularPolicy | Tensor | np.ndarray):
         _refuse(guide)
     table = TabularPolicy.of(guide).table(model.mdp.horizon).to(truth.log_policy)
@@ -95,4 +96,24 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
             f"state), but has shape {tuple(alive.shape)} and the maximum {float(alive.detach().max()):.3g}. Leave it "
             "None to clamp it."
         )
-    return blocks.replace(mdp=truth.mdp)
+    return blocks.replace(mdp=_same_outcomes(blocks, truth))
+
+
+def _same_outcomes(blocks: Blocks, truth: Blocks) -> TabularMDP:
+    """The problem of the model, if the outcomes of the guide's own problem lead to the same states."""
+    own, mdp = blocks.mdp.successor, truth.mdp.successor
+    if blocks.mdp is truth.mdp or own is mdp:
+        return truth.mdp
+    if own.shape != mdp.shape:
+        raise InvalidGuide(
+            f"`guide` must belong to the problem of the model, {truth.mdp!r}, but belongs to {blocks.mdp!r}."
+        )
+    apart = (own.to(mdp.device).long() != mdp.long()) & (truth.mdp.probability > 0)
+    if apart.any():
+        s, a, k = apart.nonzero()[0].tolist()
+        raise InvalidGuide(
+            f"`guide` must belong to the problem of the model, but outcome {k} of {action_phrase(truth.mdp, a)} in "
+            f"{state_phrase(truth.mdp, s)} leads to state {int(own[s, a, k])} in the guide's problem, and to "
+            f"{int(mdp[s, a, k])} in this one. Pass its policy alone: TabularPolicy.of(guide)."
+        )
+    return truth.mdp

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from oracles import Solution, objective, paths, solve
 from problems import gamble, random_mdp
-from strategies import laws, model_of, optimisms, problem_of, problems
+from strategies import laws, mdp_of, model_of, optimisms, problem_of, problems
 
 from pgm_control import (
     Blocks,
@@ -39,14 +39,15 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Given:
-    """A guide of numpy arrays; the ledger reads the problem from the model, not from the blocks."""
+    """A guide of numpy arrays."""
 
-    def __init__(self, initial, policy, dynamics, survival=None):
+    def __init__(self, mdp, initial, policy, dynamics, survival=None):
+        self.mdp = mdp
         self.initial, self.policy, self.dynamics, self.survival = initial, policy, dynamics, survival
 
     def blocks(self):
         tables = (self.initial, self.policy, self.dynamics, self.survival)
-        return Blocks(restaurant(), *(None if table is None else torch.tensor(table).log() for table in tables))
+        return Blocks(self.mdp, *(None if table is None else torch.tensor(table).log() for table in tables))
 
 
 def any_row(rng, support):
@@ -69,6 +70,7 @@ def any_guide(problem, seed, everywhere=False, frees_survival=True):
     if frees_survival and problem.discount < 1 and rng.random() < 0.7:
         alive = np.where(rng.random((steps, problem.ended)) < 0.2, 1.0, rng.random((steps, problem.ended)))
     return Given(
+        mdp_of(problem),
         any_row(rng, initial),
         any_row(rng, np.broadcast_to(policy, (steps, *policy.shape))),
         any_row(rng, np.broadcast_to(dynamics, (steps, *dynamics.shape))),
@@ -190,6 +192,7 @@ def test_the_entries_of_other_objectives_sum_to_their_gap(problem, dynamics, ini
     rough = any_guide(problem, seed)
     truth = np.broadcast_to(problem.probability, (problem.horizon, *problem.probability.shape))
     guide = Given(
+        mdp_of(problem),
         problem.initial if initial == 0 else rough.initial,
         rough.policy,
         truth if dynamics == 0 else rough.dynamics,
@@ -283,7 +286,7 @@ def test_delusion_by_step_equals_that_by_enumeration():
     problem = problem_of(mdp, 0.7)
     guide = any_guide(problem, 1)
     truth = np.broadcast_to(problem.probability, guide.dynamics.shape)
-    true = Given(problem.initial, guide.policy, truth)
+    true = Given(mdp, problem.initial, guide.policy, truth)
     expected = np.zeros(problem.horizon + 1)
     for path in paths(problem):
         weight = believed(problem, guide, path) - believed(problem, true, path)
@@ -358,7 +361,7 @@ def test_a_clamped_block_may_differ_by_rounding():
     model = TabularModel(random_mdp(seed=3), 0.7)
     clamped = infer(model, 0.0)
     again = clamped.distribution.log_dynamics.exp().div(3).log().log_softmax(-1)
-    guide = Given(clamped.initial.numpy(), clamped.policy.numpy(), again.exp().numpy())
+    guide = Given(model.mdp, clamped.initial.numpy(), clamped.policy.numpy(), again.exp().numpy())
     assert ledger(model, guide, 0.0).gap == pytest.approx(0.0, abs=1e-12)
     assert ledger(model, ClampedGuide(model), 0.0).totals.dynamics == 0
 
@@ -383,7 +386,7 @@ def test_each_factor_of_the_dynamics_has_its_own_price():
     motion = rng.dirichlet(np.ones(2), (3, 3, 2))
     gust = np.broadcast_to(parts.factors["wind"].numpy(), (3, 3, 2, 2, 3))
     policy = rng.dirichlet(np.ones(2), (3, 3))
-    guide = Given(model.mdp.initial.numpy(), policy, (motion[..., None] * gust).reshape(3, 3, 2, 6))
+    guide = Given(model.mdp, model.mdp.initial.numpy(), policy, (motion[..., None] * gust).reshape(3, 3, 2, 6))
     for price in (1.0, 0.4, -0.7):
         beta = Optimism(dynamics={"motion": price, "wind": 0.0}, initial=0.0)
         found = ledger(model, guide, beta)
@@ -401,7 +404,7 @@ def test_optimism_by_state():
     beta = Optimism(dynamics=table, initial=0.3)
     rough = any_guide(problem_of(model.mdp, 0.6), 4)
     dynamics = np.where(table.numpy()[..., None] == 0, model.mdp.probability.numpy(), rough.dynamics)
-    found = ledger(model, Given(rough.initial, rough.policy, dynamics), beta)
+    found = ledger(model, Given(model.mdp, rough.initial, rough.policy, dynamics), beta)
     assert found.log_evidence - found.elbo == pytest.approx(found.gap, abs=1e-10)
     assert (found.dynamics_by_pair[:, 1] == 0).all()
     assert (found.dynamics_by_pair[:, 0] >= -1e-12).all()
@@ -418,7 +421,7 @@ def test_float32():
 def test_entries_of_plus_and_minus_infinity_are_refused():
     """Both the policy and the adversarial dynamics reach what the optimum cannot."""
     mdp = TabularMDP([1.0], [[[0.5, 0.5], [1.0, 0.0]]], [[[0, 0], [0, 0]]], [[[0.0, -math.inf], [1.0, 0.0]]], horizon=1)
-    lazy = Given(np.ones(1), np.full((1, 1, 2), 0.5), np.array([[[[1.0, 0.0], [1.0, 0.0]]]]))
+    lazy = Given(mdp, np.ones(1), np.full((1, 1, 2), 0.5), np.array([[[[1.0, 0.0], [1.0, 0.0]]]]))
     with pytest.raises(InvalidArgument, match=r"infinity minus infinity. Give the guide the optimum's blocks"):
         ledger(TabularModel(mdp), lazy, -1.0)
 
@@ -494,7 +497,7 @@ def test_the_html_escapes_names():
 def test_impossible_outcomes_are_shown_as_such():
     """The guide gives mass to an outcome of probability 0."""
     model = TabularModel(gamble())
-    guide = Given(np.ones(1), np.array([[[0.9, 0.1]]]), np.array([[[[0.5, 0.5], [1.0, 0.0]]]]))
+    guide = Given(model.mdp, np.ones(1), np.array([[[0.9, 0.1]]]), np.array([[[[0.5, 0.5], [1.0, 0.0]]]]))
     found = ledger(model, guide)
     assert found.totals.dynamics == math.inf
     assert found.events[0].action == 0
@@ -503,7 +506,7 @@ def test_impossible_outcomes_are_shown_as_such():
 
 def infinite_ledger():
     model = TabularModel(gamble(horizon=2))
-    guide = Given(np.ones(1), np.full((2, 1, 2), 0.5), np.full((2, 1, 2, 2), 0.5))
+    guide = Given(model.mdp, np.ones(1), np.full((2, 1, 2), 0.5), np.full((2, 1, 2, 2), 0.5))
     return ledger(model, guide)
 
 

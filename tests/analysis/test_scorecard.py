@@ -72,7 +72,7 @@ def test_the_scorecard_is_exported_as_json_and_html():
 
 
 def test_no_guides_is_refused():
-    with pytest.raises(ValueError, match="`guides` must name at least one guide"):
+    with pytest.raises(ValueError, match="`guides` must map names to guides, at least one, but is empty"):
         scorecard(TabularModel(gamble()), {})
 
 

@@ -93,7 +93,7 @@ def test_of_a_policy_is_itself_unless_a_seed_asks_for_a_copy():
 
 @pytest.mark.parametrize("thing", ["FrozenLake-v1", None, [[0.5, 0.5]], lambda state: 0])
 def test_of_anything_else_is_refused(thing):
-    with pytest.raises(InvalidArgument, match=rf"guide or a posterior.* but is {type(thing).__name__}\. Pass infer"):
+    with pytest.raises(InvalidArgument, match=r"guide or a posterior.* but is .+\. Pass infer"):
         TabularPolicy.of(thing)
 
 

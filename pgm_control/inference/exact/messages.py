@@ -17,10 +17,14 @@ from torch import Tensor
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Logs, Settings
+from ...problems.mdp import TabularMDP
+from ...runtime.memory import require_room
 from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
 from .batch import last_reward, solved
 from .recursion import backward
+
+_FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities
 
 
 class Messages(NamedTuple):
@@ -41,8 +45,20 @@ def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
     With a discount, $V_{t+1}$ is first replaced by $L$ over surviving and ending, which is worth 0. See `infer`.
     """
     betas = Betas.of(model.mdp, beta, model.temperature)
+    _require_room(model.mdp, betas)
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if betas.is_whole else None
     return _in_torch(model, betas) if kernels is None else _compiled(kernels, model, betas)
+
+
+def _require_room(mdp: TabularMDP, betas: Betas) -> None:
+    """Refuse a problem whose values and policies, or tilted dynamics, do not fit into memory."""
+    (states, actions, outcomes), clamped = mdp.probability.shape, same([*betas.dynamics, 0.0])
+    each = states * (2 * actions + 1) if clamped else states * (actions * (2 + outcomes) + 1)
+    dynamics = "" if clamped else " and the believed dynamics"
+    require_room(
+        "model", f"the values, the policy{dynamics} of {mdp.horizon:,} steps", mdp.horizon * each, 8,
+        "Shorten the horizon, mdp.replace(horizon=…), or use value_iteration, which has none.",
+    )  # fmt: skip
 
 
 def _in_torch(model: MarkovModel, betas: Betas) -> Messages:
@@ -89,6 +105,8 @@ def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages
     q, v, log_policy, log_dynamics, log_survival, log_start = (
         torch.from_numpy(each).to(mdp.probability.dtype) for each in arrays
     )
+    if of_dynamics != 0 and bool((v.abs() > _FAR * tau).logical_and(v.isfinite()).any()):
+        log_dynamics = torch.log_softmax(log_dynamics, -1)
     if of_dynamics == 0:
         log_dynamics = mdp.probability.log().expand(steps, states, actions, outcomes)
     value = float(found.objective[0]) * (tau if tau > 0 else 1.0)

@@ -9,6 +9,7 @@ Sources:
         Carnegie Mellon University, 2010.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -23,7 +24,10 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Cotangents, Settings
-from ...runtime.arguments import is_number
+from ...runtime.arguments import number as plain_number
+from ...runtime.arguments import shown
+from ...runtime.array_like import numbers
+from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
 from .batch import last_reward, solved
@@ -76,13 +80,14 @@ def soft_values(
             probability is 0.
         final_reward: reward of the last state, in reward units.
         temperature: τ > 0, in reward units per nat.
-        action_prior: ρ(a|s), up to a factor per state: it is normalised here.
+        action_prior: ρ(a|s), up to a positive factor per state: it is normalised here.
 
     Returns:
         `SoftValues`, on the device and in the dtype of the model.
 
     Raises:
-        InvalidArgument: if a shape does not fit, or a temperature is not positive; the message names the argument.
+        InvalidArgument: if a shape does not fit, a temperature is not positive, an optimism is not finite, or a row of
+            the prior is not a distribution up to a factor; the message names the argument.
 
     References:
         [levine2018], [ziebart2010], [howard1972]
@@ -114,11 +119,22 @@ def soft_values(
     else:
         batch = torch.Size()
     like = mdp.probability
+    require_room(
+        "model", f"the values of {batch.numel():,} settings at {mdp.horizon:,} steps",
+        batch.numel() * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
+        "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
+    )  # fmt: skip
     tables = [
         None if table is None else _spread(table.to(like), batch, len(shapes[name])) for name, table in given.items()
     ]
     if tables[2] is not None:
-        tables[2] = tables[2] / tables[2].sum(-1, keepdim=True)
+        total = tables[2].sum(-1, keepdim=True)
+        if not bool((tables[2].detach() >= 0).all() & (total.detach() > 0).all() & total.detach().isfinite().all()):
+            raise InvalidArgument(
+                "`action_prior` must hold probabilities, at least one of them positive for each state, but a row has a "
+                "negative, infinite or nan entry, or is all 0."
+            )
+        tables[2] = tables[2] / total
     flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
     kernels = kernels_for(like, mdp.horizon)
     return SoftValues(*_SoftValues.apply(kernels, model, survival, batch, *tables, *flat))
@@ -127,30 +143,37 @@ def soft_values(
 def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     if table is None:
         return ()
-    if not isinstance(table, Tensor) or tuple(table.shape[-len(shape) :]) != tuple(shape):
-        found = tuple(table.shape) if isinstance(table, Tensor) else type(table).__name__
-        raise InvalidArgument(f"`{name}` must be a tensor of shape (…, {', '.join(map(str, shape))}), but is {found}.")
+    dense = isinstance(table, Tensor) and table.layout is torch.strided and not table.is_complex()
+    if not dense or tuple(table.shape[-len(shape) :]) != tuple(shape):
+        raise InvalidArgument(
+            f"`{name}` must be a tensor of real numbers, of shape (…, {', '.join(map(str, shape))}), but is "
+            f"{shown(table)}."
+        )
     return tuple(table.shape[: -len(shape)])
 
 
 def _of_settings(name: str, number: Any) -> float | Tensor | None:
     """A number for all settings, a tensor with a number per setting, or None."""
-    number = torch.from_numpy(number) if isinstance(number, np.ndarray) else number
-    if not isinstance(number, Tensor | None):
-        if not is_number(number):
-            named = "optimism" if name == "initial" else name
-            raise InvalidArgument(
-                f"`{named}` must be a number, or a tensor with one for each setting, but is {number!r}."
-            )
-        number = float(number)
-    if name == "temperature" and number is not None:
-        positive = bool((number.detach() > 0).all()) if isinstance(number, Tensor) else number > 0
-        if not positive:
-            raise InvalidArgument(
-                f"`temperature` must be positive, but is {number}. At temperature 0 values have kinks and no "
-                "derivative: use infer(model, optimism=0)."
-            )
-    return number
+    if number is None:
+        return None
+    named = "optimism" if name == "initial" else name
+    found: Any = numbers(named, number, InvalidArgument) if isinstance(number, np.ndarray) else number
+    if isinstance(found, Tensor):
+        dense = found.layout is torch.strided and not found.is_complex() and found.dtype is not torch.bool
+        valid = dense and bool(found.detach().isfinite().all())
+    else:
+        found = plain_number(found)
+        valid = math.isfinite(found)
+    if not valid:
+        raise InvalidArgument(
+            f"`{named}` must be a finite number, or a tensor with one for each setting, but is {shown(number)}."
+        )
+    if name == "temperature" and not bool((torch.as_tensor(found).detach() > 0).all()):
+        raise InvalidArgument(
+            f"`temperature` must be positive, but is {found}. At temperature 0 values have kinks and no "
+            "derivative: use infer(model, optimism=0)."
+        )
+    return found
 
 
 def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:

@@ -45,7 +45,7 @@ class AverageReward:
     r"""The gain, which is the average reward per step, with its bounds and the policy that attains it.
 
     Attributes:
-        gain: the midpoint of the bounds, in reward units per step.
+        gain: the midpoint of the bounds, in reward units per step; −inf if every state is a dead end.
         lower, upper: bounds on the gain of every state that is not a dead end, in reward units per step.
         bias: the solution h of T h = h + gain, minus its value at the first state that is not a dead end, in reward
             units; its accuracy is that of the bounds. −inf at dead ends.
@@ -116,7 +116,7 @@ def average_reward(
         for _ in loop:
             change = bellman.sweep(h, out)
             lower, upper = _bounds(change, bellman.rounding(h) + bellman.tables.slack * float(h.abs().max()))
-            ending = GainStatus.converged if upper - lower <= 2 * tolerance else None
+            ending = GainStatus.converged if upper == lower or upper - lower <= 2 * tolerance else None
             loop.report({"lower": lower, "upper": upper}, ending=ending)
             if loop.over:
                 break

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.factors import Number, charges, conditionals
+from ...chance.factors import Number, charges, conditionals, is_steep
 from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
@@ -50,7 +50,8 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     References:
         [levine2018], [howard1972]
     """
-    prior, kernels, weights = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    prior, weights = model.blocks(), _weights(model, optimism)
+    kernels = _kernels_for(model, blocks, weights)
     if kernels is None or not weights.is_whole:
         ahead = _recursion(model, blocks, prior, weights)[0][0]
     else:
@@ -68,7 +69,8 @@ def values_to_go(
 
     In nats, without derivatives; see `objective_of`.
     """
-    prior, kernels, weights = model.blocks(), _kernels_for(model, blocks), _weights(model, optimism)
+    prior, weights = model.blocks(), _weights(model, optimism)
+    kernels = _kernels_for(model, blocks, weights)
     if kernels is None or not weights.is_whole:
         return _recursion(model, blocks, prior, weights)
     guide, true = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
@@ -81,9 +83,11 @@ def _weights(model: MarkovModel, optimism: Optimism) -> Betas:
     return Betas.of(model.mdp, optimism, model.temperature).weights()
 
 
-def _kernels_for(model: MarkovModel, blocks: Blocks) -> ModuleType | None:
-    """The compiled loops, or None where there are none; they do not support free survival."""
-    return None if blocks.log_survival is not None else kernels_for(blocks.log_policy, model.mdp.horizon)
+def _kernels_for(model: MarkovModel, blocks: Blocks, weights: Betas) -> ModuleType | None:
+    """The compiled loops, or None where there are none; they do not support free survival and a β near 0."""
+    if blocks.log_survival is not None or any(is_steep(each) for each in weights.dynamics):
+        return None
+    return kernels_for(blocks.log_policy, model.mdp.horizon)
 
 
 def _tables(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import math
 
 import numpy as np
 import pytest
@@ -228,12 +229,25 @@ def test_values_far_apart_are_exact_row_by_row(backend):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"reward": torch.zeros(2, 3)}, r"`reward` must be a tensor of shape \(…, 1, 2, 2\), but is \(2, 3\)"),
-        ({"reward": [1.0]}, r"`reward` must be a tensor .* but is list"),
+        (
+            {"reward": torch.zeros(2, 3)},
+            r"`reward` must be a tensor of real numbers, of shape \(…, 1, 2, 2\), but is .*shape \(2, 3\)",
+        ),
+        ({"reward": [1.0]}, r"`reward` must be a tensor .* but is .1.0"),
         ({"temperature": 0.0}, "`temperature` must be positive"),
         ({"temperature": torch.tensor([1.0, -1.0])}, "`temperature` must be positive"),
-        ({"temperature": "cold"}, "`temperature` must be a number"),
-        ({"optimism": "high"}, "`optimism` must be a number"),
+        ({"temperature": "cold"}, "`temperature` must be a finite number"),
+        ({"optimism": "high"}, "`optimism` must be a finite number"),
+        ({"temperature": math.inf}, "`temperature` must be a finite number"),
+        ({"temperature": torch.tensor([True])}, "`temperature` must be a finite number"),
+        ({"optimism": math.nan}, "`optimism` must be a finite number"),
+        ({"optimism": torch.tensor([1.0, math.inf])}, "`optimism` must be a finite number"),
+        ({"optimism": np.array(["1"])}, "`optimism` must be an array of numbers"),
+        ({"action_prior": torch.tensor([[-1.0, 2.0]])}, "`action_prior` must hold probabilities"),
+        ({"action_prior": torch.tensor([[0.0, 0.0]])}, "`action_prior` must hold probabilities"),
+        ({"action_prior": torch.tensor([[math.nan, 1.0]])}, "`action_prior` must hold probabilities"),
+        ({"reward": torch.zeros(1, 2, 2, dtype=torch.complex64)}, "`reward` must be a tensor of real numbers"),
+        ({"reward": torch.zeros(1, 2, 2).to_sparse()}, "`reward` must be a tensor of real numbers"),
         ({"temperature": torch.ones(2), "optimism": torch.ones(3)}, "must broadcast"),
     ],
 )

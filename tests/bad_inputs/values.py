@@ -1,0 +1,94 @@
+"""The values that replace a valid argument: wrong types, shapes and numbers, other dtypes, objects of other models."""
+
+import fractions
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from problems import random_mdp
+
+from pgm_control import FreeGuide, TabularModel, infer
+
+
+class Bad(NamedTuple):
+    """A value with its name. `never_right` says that no function may accept it in the place of a number or a table."""
+
+    name: str
+    value: Any
+    never_right: bool = False
+
+
+def bad_values(valid: Any) -> Iterator[Bad]:
+    """The values that replace this valid argument."""
+    yield from _types()
+    yield from _numbers()
+    yield from _arrays()
+    yield from _others()
+    if isinstance(valid, int | float) and not isinstance(valid, bool):
+        yield Bad("its negative", -valid - 1)
+        yield Bad("float32", np.float32(valid))
+        yield Bad("a whole number of numpy", np.int64(valid))
+        yield Bad("a tensor without axes", torch.tensor(valid))
+    table = _table(valid)
+    if table is not None and table.dtype.kind in "fiu" and table.ndim:
+        yield Bad("its float32", table.astype(np.float32))
+        yield Bad("its tensor", torch.from_numpy(table.copy()))
+        yield Bad("its list", table.tolist())
+        yield Bad("its nan", table * math.nan, never_right=True)
+        yield Bad("its double", table * 2)
+        yield Bad("its negative", -table - 1)
+        yield Bad("one axis more", table[None])
+        yield Bad("one axis fewer", table[0])
+        yield Bad("one row more", np.concatenate((table, table[:1])))
+        yield Bad("complex", table * 1j, never_right=True)
+        yield Bad("sparse", torch.from_numpy(table.copy()).to_sparse(), never_right=True)
+        yield Bad("masked", np.ma.masked_array(table, np.ones_like(table, bool)), never_right=True)
+        yield Bad("with a gradient", torch.from_numpy(table.astype(float)).requires_grad_(), never_right=True)
+
+
+def _types() -> Iterator[Bad]:
+    yield Bad("an object", object(), never_right=True)
+    yield Bad("a class", int, never_right=True)
+    yield Bad("bytes", b"x", never_right=True)
+    yield Bad("a complex number", 1j, never_right=True)
+    yield Bad("a list of objects", [object()], never_right=True)
+    yield Bad("a string", "no such thing")
+    yield Bad("half a surrogate pair", "\ud800")
+    yield Bad("an empty string", "")
+    yield Bad("an empty list", [])
+    yield Bad("an empty mapping", {})
+    yield Bad("a mapping", {"a": object()})
+    yield Bad("None", None)
+    yield Bad("True", True)
+    yield Bad("a function", print)
+    yield Bad("a fraction", fractions.Fraction(1, 3))
+
+
+def _numbers() -> Iterator[Bad]:
+    yield Bad("nan", math.nan, never_right=True)
+    for number in (math.inf, -math.inf, -1, 0, 1.5, -0.5):
+        yield Bad(str(number), number)
+    yield Bad("a number of 400 digits", 10**400)
+
+
+def _arrays() -> Iterator[Bad]:
+    yield Bad("an empty array", np.zeros(0))
+    yield Bad("an array of another shape", np.zeros((2, 3, 5, 1, 1)))
+    yield Bad("an array of strings", np.array(["a"]), never_right=True)
+    yield Bad("ragged lists", [[1.0], [1.0, 2.0]])
+
+
+def _others() -> Iterator[Bad]:
+    other = TabularModel(random_mdp(9, states=5, actions=2, horizon=2), 0.5)
+    yield Bad("another model", other)
+    yield Bad("another problem", other.mdp)
+    yield Bad("the posterior of another model", infer(other, 1.0))
+    yield Bad("a guide of another model", FreeGuide(other))
+
+
+def _table(value: Any) -> np.ndarray | None:
+    if isinstance(value, torch.Tensor):
+        return value.detach().numpy()
+    return value if isinstance(value, np.ndarray) else None
