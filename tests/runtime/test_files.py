@@ -62,5 +62,5 @@ def test_what_is_no_path_of_a_file_is_named(tmp_path):
         with pytest.raises(InvalidArgument, match=f"`path` must be the path of a file, but .*{message}"):
             write_whole(path, b"")
     model = TabularModel(gamble())
-    with pytest.raises(InvalidArgument, match="`checkpoint` must be the path of a file, but .* is a folder"):
+    with pytest.raises(InvalidArgument, match=r"`checkpoint` must be the path of a file, but .* is a folder"):
         fit(model, FreeGuide(model), checkpoint=tmp_path)
