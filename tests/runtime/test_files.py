@@ -58,7 +58,7 @@ def test_a_partial_file_in_use_stays(tmp_path, monkeypatch):
 
 @pytest.mark.wrong_types
 def test_what_is_no_path_of_a_file_is_named(tmp_path):
-    for path, message in ((tmp_path, "is a folder. Add the name of a file"), (3, "but is 3"), ("", "but is ''")):
+    for path, message in ((tmp_path, "is a folder. Add the name of a file"), (3, "is 3"), ("", "is ''")):
         with pytest.raises(InvalidArgument, match=f"`path` must be the path of a file, but .*{message}"):
             write_whole(path, b"")
     model = TabularModel(gamble())
