@@ -19,10 +19,10 @@ from torch import Tensor
 from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
-from ...runtime.own_parameters import own_parameters
 from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
 

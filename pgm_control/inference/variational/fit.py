@@ -15,7 +15,6 @@ from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ...runtime.arguments import fraction, number, one_of, shown, whole
 from ...runtime.files import require_file_path
 from ...runtime.loop import Loop
-from ...runtime.own_parameters import own_parameters
 from ...runtime.programs import require_callable
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import require_seed, seeded
@@ -24,6 +23,7 @@ from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
 from ...text.wording import plus_minus
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ...trajectories.own_parameters import own_parameters
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
+import pyro.optim as optimisers
 import pytest
 import torch
 from problems import gamble, random_mdp
@@ -317,7 +318,7 @@ def test_the_schedulers_of_pyro_are_those_of_torch():
     made = {"optimizer": torch.optim.SGD, "optim_args": {"lr": 0.3, "momentum": 0.5}, "gamma": 0.9}
     one, other = (
         fit(MODEL, ClampedGuide(MODEL), optim=optim, num_steps=20)
-        for optim in (vars(pyro.optim)["ExponentialLR"](made), scheduled("ExponentialLR"))
+        for optim in (vars(optimisers)["ExponentialLR"](made), scheduled("ExponentialLR"))
     )
     assert torch.equal(one.elbo_history, other.elbo_history)
 
