@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -143,12 +143,16 @@ class WithoutPath(TorchDistribution):
     """Any distribution, but its samples carry no gradient; expanding it keeps this property."""
 
     has_rsample = False
-    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {}  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, base: Any) -> None:
         """Wrap a distribution."""
         self.base = base
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, constraints.Constraint]:
+        """None: the distribution has checked its parameters itself."""
+        return {}
 
     @property
     def support(self) -> constraints.Constraint:

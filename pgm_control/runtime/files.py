@@ -6,6 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from ..errors import InvalidArgument
+from .arguments import shown
 
 try:
     import fcntl
@@ -19,8 +23,11 @@ def write_whole(path: str | Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, then rename it: after a crash the file is the old one or the new one.
 
     Temporary files for the same path whose process was killed are removed.
+
+    Raises:
+        InvalidArgument: if the path is a folder, or no path.
     """
-    target = Path(path)
+    target = require_file_path("path", path)
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_partial(target)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
@@ -37,6 +44,19 @@ def write_whole(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def require_file_path(name: str, path: Any) -> Path:
+    """Require the path of a file that exists or can be created.
+
+    Raises:
+        InvalidArgument: if it is a folder, or no path; the message calls the argument `name`.
+    """
+    if not isinstance(path, str | os.PathLike) or not path:
+        raise InvalidArgument(f"`{name}` must be the path of a file, but is {shown(path)}.")
+    if Path(path).is_dir():
+        raise InvalidArgument(f"`{name}` must be the path of a file, but {path} is a folder. Add the name of a file.")
+    return Path(path)
 
 
 def _remove_partial(target: Path) -> None:

@@ -7,7 +7,9 @@ import sys
 import threading
 
 import pytest
+from problems import gamble
 
+from pgm_control import FreeGuide, InvalidArgument, TabularModel, fit
 from pgm_control.runtime.files import write_whole
 
 KILLED = """
@@ -52,3 +54,13 @@ def test_a_partial_file_in_use_stays(tmp_path, monkeypatch):
     slow.join()
     assert path.read_bytes() == b"slow"
     assert [each.name for each in tmp_path.iterdir()] == ["a.pt"]
+
+
+@pytest.mark.wrong_types
+def test_what_is_no_path_of_a_file_is_named(tmp_path):
+    for path, message in ((tmp_path, "is a folder. Add the name of a file"), (3, "is 3"), ("", "is ''")):
+        with pytest.raises(InvalidArgument, match=f"`path` must be the path of a file, but .*{message}"):
+            write_whole(path, b"")
+    model = TabularModel(gamble())
+    with pytest.raises(InvalidArgument, match=r"`checkpoint` must be the path of a file, but .* is a folder"):
+        fit(model, FreeGuide(model), checkpoint=tmp_path)

@@ -5,9 +5,11 @@ Sources:
         arXiv:1805.00909
 """
 
+import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyro
 import torch
 from jaxtyping import Float, Int
@@ -18,11 +20,11 @@ from ...errors import InvalidGuide
 from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import whole
-from ...runtime.own_parameters import own_parameters
 from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.samples import Trajectories
 
@@ -181,8 +183,10 @@ def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _R
     """Independent runs side by side, or None if that fails; one by one, each then gives its result or its own error.
 
     `torch.vmap` gives every run its own random numbers, and raises where Python code would branch on a value. Random
-    numbers from outside of torch would be shared by all runs. They show where the density of the same values changes.
+    numbers from outside of torch would be shared by all runs: they change the global state of their generator or, if
+    they have one of their own, the density of the same values.
     """
+    before = _foreign_randomness()
     try:
         with pyro.validation_enabled(False):  # which branches on values
             found = torch.func.vmap(lambda _: run(), randomness="different")(batch)
@@ -190,4 +194,11 @@ def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _R
             again = [torch.func.vmap(run, randomness="different")(first)[1] for _ in range(_REPEATS)]
     except Exception:
         return None
-    return found if all(torch.allclose(each, found[1][:_REPEATED]) for each in again) else None
+    is_same = all(torch.allclose(each, found[1][:_REPEATED]) for each in again)
+    return found if is_same and before == _foreign_randomness() else None
+
+
+def _foreign_randomness() -> tuple[Any, ...]:
+    """The states of the global generators of Python and numpy."""
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002  the state that guides may draw from
+    return random.getstate(), np.asarray(keys).tobytes(), rest

@@ -12,9 +12,9 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
-from ...runtime.arguments import fraction, one_of, shown, whole
+from ...runtime.arguments import fraction, number, one_of, shown, whole
+from ...runtime.files import require_file_path
 from ...runtime.loop import Loop
-from ...runtime.own_parameters import own_parameters
 from ...runtime.programs import require_callable
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import require_seed, seeded
@@ -23,6 +23,7 @@ from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
 from ...text.wording import plus_minus
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ...trajectories.own_parameters import own_parameters
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
@@ -198,7 +199,7 @@ def fit(
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
     _check_pair(model, guide, loss, optim)
-    _check(guide, num_steps, checkpoint_every, tolerance, seed, resume)
+    _check(guide, num_steps, checkpoint, checkpoint_every, tolerance, seed, resume)
     elbo: list[float] = []
     seconds = 0.0
     own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
@@ -319,13 +320,15 @@ def _check_pair(model: object, guide: object, loss: object, optim: object) -> No
             tabulate(model, guide)  # checks that they fit and are normalised: otherwise the ELBO is no bound
 
 
-def _check(guide: object, num_steps: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
+def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
     whole("num_steps", num_steps)
     whole("checkpoint_every", every)
-    if not isinstance(tolerance, int | float) or not tolerance >= 0:
-        raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {tolerance!r}.")
+    if not number(tolerance) >= 0:
+        raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {shown(tolerance)}.")
     if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):
         raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
     require_seed(seed)
+    if checkpoint is not None:
+        require_file_path("checkpoint", checkpoint)
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit continues its own randomness.")

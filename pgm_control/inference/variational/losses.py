@@ -59,10 +59,11 @@ def objective_value(loss: Loss, found: Any) -> float:
     Raises:
         InvalidArgument: if the loss returned no number.
     """
+    value = found
     if isinstance(found, tuple) and found:
-        found = found[1] if isinstance(loss, ReweightedWakeSleep) and not _has_bound(loss) else found[0]
+        value = found[1] if isinstance(loss, ReweightedWakeSleep) and not _has_bound(loss) else found[0]
     try:
-        return -float(found.detach() if isinstance(found, Tensor) else found)
+        return -float(value.detach() if isinstance(value, Tensor) else value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError, RuntimeError):
         raise InvalidArgument(f"`loss` must return a number, but {_name(loss)} returns {shown(found)}.") from None
 

@@ -4,9 +4,11 @@ import copy
 import math
 import pickle
 import re
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
+import pyro.optim as optimisers
 import pytest
 import torch
 from problems import gamble, random_mdp
@@ -18,10 +20,11 @@ from pyro.infer import (
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
     TraceTailAdaptive_ELBO,
+    config_enumerate,
 )
 from pyro.infer.autoguide import AutoDelta, AutoDiagonalNormal, AutoLowRankMultivariateNormal, AutoNormal
 from pyro.nn import PyroModule
-from pyro.optim import ClippedAdam, ExponentialLR, PyroOptim
+from pyro.optim import ClippedAdam, PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
 from torch.optim import lr_scheduler
 
@@ -75,6 +78,11 @@ def sgd(lr=0.1, **more):
     return PyroOptim(torch.optim.SGD, {"lr": lr, **more})
 
 
+def estimate_of(found):
+    mean, error = found.estimate or (math.nan, math.nan)
+    return mean, error
+
+
 # Losses
 
 
@@ -94,7 +102,7 @@ def test_every_loss_of_pyro_reports_a_number_and_what_it_is(name):
     assert (found.objective_name, found.elbo) == (objective, None)
     numbers = r"-?[\d.]+ ± [\d.e-]+ nats, estimated by the mean of the last \d+ steps"
     assert re.match(rf"Fit\({objective} {numbers}", str(found))
-    mean, error = found.estimate
+    mean, error = estimate_of(found)
     evidence = math.log((1 + math.e + math.e**2) / 3)
     assert evidence - 0.2 < mean < evidence + 5 * error + 1e-6
     torch.testing.assert_close(found.guide.logits.softmax(-1), torch.softmax(torch.arange(3.0), -1), atol=0.15, rtol=0)
@@ -121,13 +129,13 @@ def test_the_sleep_phase_alone_reports_its_own_loss():
     assert found.objective_name == "minus the sleep loss"
     assert found.guide.slope.item() == pytest.approx(0.5, abs=0.1)
     expected = -dist.Normal(0.0, math.sqrt(0.5)).entropy().item()
-    assert found.estimate[0] == pytest.approx(expected, abs=5 * found.estimate[1] + 0.02)
+    assert estimate_of(found)[0] == pytest.approx(expected, abs=5 * estimate_of(found)[1] + 0.02)
 
 
 def test_mean_field_losses_are_fitted_too():
     found = fit(normal, AutoNormal(normal), TraceMeanField_ELBO(), num_steps=200, seed=0)
     assert found.objective_name == "ELBO"
-    assert found.estimate[0] == pytest.approx(LOG_Z, abs=0.1)
+    assert estimate_of(found)[0] == pytest.approx(LOG_Z, abs=0.1)
 
 
 def test_wake_sleep_fits_a_tabular_guide():
@@ -135,16 +143,17 @@ def test_wake_sleep_fits_a_tabular_guide():
     before = evaluate(MODEL, guide).elbo
     loss = ReweightedWakeSleep(num_particles=20, vectorize_particles=False)
     found = fit(MODEL, guide, loss, num_steps=60, seed=0)
-    assert before + 0.1 < found.elbo <= infer(MODEL, 1.0).objective
+    assert before + 0.1 < evaluate(MODEL, guide).elbo <= infer(MODEL, 1.0).objective
+    assert found.elbo == evaluate(MODEL, guide).elbo
 
 
 def test_a_loss_of_ones_own_may_be_a_function():
     def loss(model, guide):
-        return TraceEnum_ELBO(max_plate_nesting=0).differentiable_loss(model, pyro.infer.config_enumerate(guide))
+        return TraceEnum_ELBO(max_plate_nesting=0).differentiable_loss(model, config_enumerate(guide))
 
     found = fit(coin, Coin(), loss, num_steps=200, seed=0)
     assert found.objective_name == "minus loss"
-    assert found.estimate[0] == pytest.approx(math.log((1 + math.e + math.e**2) / 3), abs=0.01)
+    assert estimate_of(found)[0] == pytest.approx(math.log((1 + math.e + math.e**2) / 3), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ def test_the_estimate_is_a_mean_with_its_error():
         return guide()
 
     found = fit(MODEL, program, Trace_ELBO(), sgd(0.0), num_steps=400, seed=0)
-    mean, error = found.estimate
+    mean, error = estimate_of(found)
     assert found.elbo is None
     assert abs(mean - exact) < 5 * error
     assert error == pytest.approx(float(found.elbo_history[-100:].std()) / 10, rel=0.5)
@@ -183,7 +192,7 @@ def test_the_estimate_is_a_mean_with_its_error():
         f"Fit(ELBO {Estimate(mean, error, 100)} nats, estimated by the mean of the last 100 steps"
     )
     assert "estimated by the mean of the last 100 steps" in found._repr_html_()
-    assert fit(MODEL, program, Trace_ELBO(), num_steps=1, seed=0).estimate[1] == math.inf
+    assert fit(MODEL, program, Trace_ELBO(), num_steps=1, seed=0).estimate == (pytest.approx(exact, abs=30), math.inf)
 
 
 # Guides whose parameters are made by the first call
@@ -195,7 +204,7 @@ def test_autoguides_are_fitted_without_a_call_before(kind):
     found = fit(normal, guide, optim=PyroOptim(torch.optim.Adam, {"lr": 0.02}), num_steps=600, seed=0)
     assert guide.median()["z"].item() == pytest.approx(1.0, abs=0.2)
     if kind is not AutoDelta:
-        mean, error = found.estimate
+        mean, error = estimate_of(found)
         assert mean == pytest.approx(LOG_Z, abs=0.02 + 5 * error)
     pyro.clear_param_store()  # `median` ran the guide
 
@@ -234,7 +243,7 @@ def test_lazy_layers_are_fitted():
             pyro.sample("x", dist.Categorical(logits=self.layer(torch.ones(2))))
 
     found = fit(coin, Lazy(), TraceEnum_ELBO(max_plate_nesting=0), num_steps=300, seed=0)
-    assert found.estimate[0] == pytest.approx(math.log((1 + math.e + math.e**2) / 3), abs=0.01)
+    assert estimate_of(found)[0] == pytest.approx(math.log((1 + math.e + math.e**2) / 3), abs=0.01)
 
 
 def test_an_autoguide_that_does_not_suit_the_model_is_named():
@@ -309,7 +318,7 @@ def test_the_schedulers_of_pyro_are_those_of_torch():
     made = {"optimizer": torch.optim.SGD, "optim_args": {"lr": 0.3, "momentum": 0.5}, "gamma": 0.9}
     one, other = (
         fit(MODEL, ClampedGuide(MODEL), optim=optim, num_steps=20)
-        for optim in (ExponentialLR(made), scheduled("ExponentialLR"))
+        for optim in (vars(optimisers)["ExponentialLR"](made), scheduled("ExponentialLR"))
     )
     assert torch.equal(one.elbo_history, other.elbo_history)
 
@@ -403,7 +412,8 @@ def test_fitted_guides_and_fits_go_to_other_processes(name):
     for there in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found)):
         assert isinstance(there, Fit)
         assert torch.equal(there.elbo_history, found.elbo_history)
-        again = fit(there.guide.model, there.guide, **{**entry.fit, "num_steps": 5, "resume": there})
+        guide: Any = there.guide
+        again = fit(guide.model, guide, **{**entry.fit, "num_steps": 5, "resume": there})
         assert again.num_steps > found.num_steps or again.status is found.status
 
 
