@@ -4,10 +4,11 @@ import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..analysis.compare import Comparison
 from ..analysis.compare import compare as compare_guides
+from ..analysis.temperature import temperature_for
 from ..errors import MissingExtra
 from ..inference.variational.fit import Fit, FitStatus
 from ..plot.comparison import picture
@@ -23,7 +24,7 @@ _BarOver = Callable[[int, str], AbstractContextManager[Progress]]
 def compare(
     name: str,
     horizon: int | None,
-    temperature: float,
+    temperature: float | Literal["auto"],
     num_steps: int,
     seed: int,
     out: Path | None,
@@ -64,12 +65,21 @@ def report(
 
 
 def _compared(
-    verb: str, name: str, horizon: int | None, temperature: float, num_steps: int, seed: int, bar_over: _BarOver
+    verb: str,
+    name: str,
+    horizon: int | None,
+    temperature: float | Literal["auto"],
+    num_steps: int,
+    seed: int,
+    bar_over: _BarOver,
 ) -> Comparison:
     from ..models import TabularModel
 
-    model = TabularModel(named_problem(name, horizon), temperature)
-    given = [f"--horizon {model.mdp.horizon}", f"--temperature {temperature:g}"]
+    model = TabularModel(named_problem(name, horizon), 1.0 if temperature == "auto" else temperature)
+    if temperature == "auto":
+        model = TabularModel(model.mdp, temperature_for(model, optimism=0.0).temperature)
+    said = temperature if temperature == "auto" else f"{temperature:g}"
+    given = [f"--horizon {model.mdp.horizon}", f"--temperature {said}"]
     given += [f"--num-steps {num_steps}", f"--seed {seed}"]
     command = " ".join([f"pgm-control {verb}", shlex.quote(name), *given])
     with bar_over(2 * num_steps, verb) as bar:

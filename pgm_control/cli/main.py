@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -54,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def compare(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    temperature: float = 1.0,
+    temperature: Annotated[float | Literal["auto"], tyro.conf.arg(metavar="FLOAT|auto")] = 1.0,
     num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -68,7 +68,8 @@ def compare(
         name: A problem in the zoo (`pgm-control zoo` lists them), or the id of a Gymnasium environment that has a
             transition table, such as FrozenLake-v1.
         horizon: Number of actions in an episode. Default: the problem's own; CliffWalking has none.
-        temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
+        temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does. auto:
+            the largest at which the clamped guide earns 90 % of the best return.
         num_steps: Largest number of SVI steps for each guide.
         seed: Seed of the fits.
         out: Folder for the picture and the JSON. Default: pgm-control-out/NAME.
