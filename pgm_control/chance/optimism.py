@@ -39,7 +39,7 @@ class Optimism:
             next_state).
     """
 
-    dynamics: Number | Table | Risk | Mapping[str, Number | Table | Risk] = 1.0
+    dynamics: Number | Table | Risk | Mapping[str, Any] = 1.0
     initial: float | Risk | Mapping[str, float | Risk] = 1.0
     survival: Number | Table | Risk = 0.0
 
@@ -205,7 +205,7 @@ def _checked(name: str, value: Any) -> Number | Risk:
         found = shown(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
-        f"or a Risk, but is {found}. 1 is free, 0 is clamped, negative is adversarial."
+        f"but is {found}. 1 is free, 0 is clamped, negative is adversarial; Risk(theta) has a unit, 1/reward."
     )
 
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..analysis.compare import Comparison
 from ..analysis.compare import compare as compare_guides
@@ -23,7 +23,7 @@ _BarOver = Callable[[int, str], AbstractContextManager[Progress]]
 def compare(
     name: str,
     horizon: int | None,
-    temperature: float | None,
+    temperature: float | Literal["auto"] | None,
     num_steps: int,
     seed: int,
     out: Path | None,
@@ -64,10 +64,17 @@ def report(
 
 
 def _compared(
-    verb: str, name: str, horizon: int | None, temperature: float | None, num_steps: int, seed: int, bar_over: _BarOver
+    verb: str,
+    name: str,
+    horizon: int | None,
+    temperature: float | Literal["auto"] | None,
+    num_steps: int,
+    seed: int,
+    bar_over: _BarOver,
 ) -> Comparison:
     model = named_model(name, horizon, temperature)
-    given = [f"--horizon {model.mdp.horizon}", f"--temperature {model.temperature:g}"]
+    said = temperature if temperature == "auto" else f"{model.temperature:g}"
+    given = [f"--horizon {model.mdp.horizon}", f"--temperature {said}"]
     given += [f"--num-steps {num_steps}", f"--seed {seed}"]
     command = " ".join([f"pgm-control {verb}", shlex.quote(name), *given])
     with bar_over(2 * num_steps, verb) as bar:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -72,7 +72,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 def compare(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    temperature: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="FLOAT|auto")] = None,
     num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
@@ -89,6 +89,7 @@ def compare(
             make at most 10 million.
         temperature: Reward units per nat, positive. If small, rewards dominate; if large, the action prior does.
             Default: one at which the problem shows something; 1 for a problem that `pgm-control zoo` does not list.
+            auto: the largest at which the clamped guide earns 90 % of the way from the action prior to the best return.
         num_steps: Largest number of SVI steps for each guide.
         seed: Seed of the fits, and of the episodes in the picture.
         out: Folder for the picture and the JSON. Default: pgm-control-out/NAME.

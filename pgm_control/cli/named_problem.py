@@ -1,7 +1,7 @@
 """Problems by name, from the zoo or from Gymnasium."""
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import gymnasium
 
@@ -66,11 +66,18 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
     return mdp
 
 
-def named_model(name: str, horizon: int | None, temperature: float | None) -> "TabularModel":
-    """Return the problem with this name as a model; default: at its own horizon and temperature."""
+def named_model(name: str, horizon: int | None, temperature: float | Literal["auto"] | None) -> "TabularModel":
+    """Return the problem with this name as a model; default: at its own horizon and temperature.
+
+    "auto" is the temperature that `temperature_for` finds for the clamped guide.
+    """
     from ..models import TabularModel
 
     mdp = named_problem(name, horizon)
+    if temperature == "auto":
+        from ..analysis.temperature import temperature_for
+
+        temperature = temperature_for(TabularModel(mdp), optimism=0.0).temperature
     return TabularModel(mdp, own_temperature(name) if temperature is None else temperature)
 
 

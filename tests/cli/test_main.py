@@ -563,3 +563,13 @@ def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, mo
     status, _, err = run(capsys, "explore", "lotery", "--no-browser")
     assert status == 2
     assert "lottery" in err
+
+
+def test_compare_chooses_a_temperature_when_asked(capsys, tmp_path):
+    status, out, err = run(capsys, "compare", "restaurant", "--temperature", "auto", "--num-steps", "2")
+    assert (status, err) == (0, "")
+    assert out.startswith("restaurant: 4 states, 2 actions, T = 1, temperature 0.713209\n")
+    saved = json.loads((tmp_path / "pgm-control-out" / "restaurant" / "comparison.json").read_text())
+    assert "--temperature auto" in saved["command"]
+    assert saved["settings"]["temperature"] == pytest.approx(0.713209, rel=1e-5)
+    assert saved["scores"]["clamped, exact"]["true_return"] == pytest.approx(5.195, abs=1e-3)
