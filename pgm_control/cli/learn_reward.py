@@ -15,15 +15,21 @@ import torch
 from ..errors import InvalidArgument, MissingExtra
 from ..inverse_rl import Demonstrations, DialDemonstrator, Inverse, InverseStatus, from_episodes, inverse
 from ..inverse_rl.demonstrators import NAMED, Demonstrator
+from ..inverse_rl.rewards import place_label
 from ..plot import has_layout, recovered_reward, recovered_reward_maps
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from ..text.terminal import wrapped
-from ..text.wording import action_label, state_label
+from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
 from .named_problem import named_problem, sizes
 
 _SHOWN = 20  # rows of the printed table; the file has all rows
+_WEAK = 10.0  # temperatures: the standard deviation of the default prior
+_AS_BEFORE = 0.9  # of the prior's standard deviation: a reward that is known no better was not learned
+_TOO_LARGE = 100.0  # times the largest reward of the problem
+_MOST = 300  # parameters, for standard deviations
+_PART = 1e-2  # of a reward: less of it in a direction that is not identified does not count
 _OF = ("state", "state_action", "outcome")
 
 
@@ -33,7 +39,10 @@ class _Row(NamedTuple):
     name: str
     visits: float
     learned: float
+    deviation: float
+    """The standard deviation of the learned value; nan if it was not computed."""
     true: float
+    """The problem's own expected reward."""
 
 
 def learn_reward(
@@ -50,15 +59,14 @@ def learn_reward(
     demonstrator = _demonstrator("demonstrator", asked["demonstrator"])
     model = TabularModel(named_problem(name, asked["horizon"]), asked["temperature"])
     demonstrations, whence = _demonstrations(model, asked, demonstrator)
-    num_steps = asked["num_steps"]
+    num_steps, prior = asked["num_steps"], _prior(asked["prior"], float(model.temperature))
     with bar_over(num_steps, "reward") as bar:
-        found = inverse(
-            model, demonstrations, of, demonstrator, prior=asked["prior"], num_steps=num_steps, progress=bar
-        )
+        found = inverse(model, demonstrations, of, demonstrator, prior=prior, num_steps=num_steps, progress=bar)
+    _require_something_learned(found, of)
     say(f"{name}: {sizes(model.mdp)}, temperature {model.temperature:g}; {whence}\n")
-    rows = _rows(found, of)
+    rows = _rows(found, of, prior)
     say(_table(rows, of))
-    say(f"\n{_certificate(found)}")
+    say(f"\n{_certificate(found, rows, prior)}")
     out = Path("pgm-control-out") / f"{name.replace('/', '_').replace(':', '_')}-reward"
     folder = out if asked["out"] is None else asked["out"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +93,38 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
     if not math.isfinite(beta):
         raise InvalidArgument(f"`{option}` must be {', '.join(NAMED)} or a number, the dial β, but is {text!r}.")
     return DialDemonstrator(beta)
+
+
+def _prior(text: str | None, temperature: float) -> float | None:
+    """Return σ, or None for no prior; by default the prior is weak."""
+    if text is None:
+        return _WEAK * temperature
+    if text == "none":
+        return None
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = math.nan
+    if not 0 <= sigma < math.inf:
+        raise InvalidArgument(f"`prior` must be a positive standard deviation, or 0 or none for none, but is {text!r}.")
+    return sigma or None
+
+
+def _require_something_learned(found: Inverse, of: str) -> None:
+    """Refuse to print rewards of which the demonstrations identify nothing."""
+    if not _is_small(found) or len(found.identification.free_directions) < len(found.identification.names):
+        return
+    visited = int((found.demonstrations.pairs.sum(-1) > 0).sum())
+    happened = (
+        "Only one state was visited" if visited == 1 else f"The demonstrations do not depend on rewards of a {of}"
+    )
+    remedy = "" if of == "outcome" else " Use --of outcome."
+    raise InvalidArgument(f"{happened}: nothing can be learned.{remedy}")
+
+
+def _is_small(found: Inverse) -> bool:
+    """Whether second derivatives by all parameters are affordable."""
+    return found.table.numel() <= _MOST or sum(each.numel() for each in found.reward.parameters()) <= _MOST
 
 
 def _demonstrations(
@@ -154,21 +194,50 @@ def _read(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(found: Inverse, of: str) -> list[_Row]:
-    """Return the learned reward beside the problem's own, shifted to its mean over the visited entries."""
+def _rows(found: Inverse, of: str, prior: float | None) -> list[_Row]:
+    """Return the learned reward beside the problem's own, shifted to its mean over the visited entries.
+
+    The problem's own reward of a state is the expectation over the outcomes of the actions that were taken there.
+    """
     mdp, counts = found.demonstrations.mdp, _outcome_counts(found.demonstrations)
-    learned, own = found.table, torch.where(mdp.probability > 0, mdp.reward, 0.0)
+    own = torch.where(mdp.probability > 0, mdp.reward, 0.0)
     axes = tuple(range(1 + _OF.index(of), 3))
     visits = counts.sum(axes) if axes else counts
-    share = counts if not axes else counts / visits.reshape(*visits.shape, *[1] * len(axes)).clamp_min(1e-300)
-    true = (share * torch.where(counts > 0, own, 0.0)).sum(axes) if axes else own
-    values = learned[(..., *[0] * len(axes))]
+    true = own
+    if of != "outcome":
+        true = (mdp.probability * own).sum(-1)
+    if of == "state":
+        pairs = counts.sum(-1)
+        true = (pairs * true).sum(-1) / pairs.sum(-1).clamp_min(1e-300)
+    values = found.table[(..., *[0] * len(axes))]
     shift = float((visits * torch.where(visits > 0, true - values, 0.0)).sum() / visits.sum())
+    deviation = _deviations(found, visits, prior)
     rows = []
     for place in zip(*(each.tolist() for each in (visits > 0).nonzero(as_tuple=True)), strict=True):
-        numbers = (float(visits[place]), float(values[place]) + shift, float(true[place]))
-        rows.append(_Row(_name(mdp, place), *numbers))
+        learned, spread = float(values[place]) + shift, float(deviation[place])
+        rows.append(_Row(place_label(mdp, place), float(visits[place]), learned, spread, float(true[place])))
     return rows
+
+
+def _deviations(found: Inverse, visits: torch.Tensor, prior: float | None) -> torch.Tensor:
+    """Return the standard deviation of each reward less the mean over the visits, by the curvature at the result.
+
+    Without a prior it is infinite for a reward that depends on directions that are not identified.
+    """
+    if not _is_small(found):
+        return torch.full_like(visits, torch.nan)
+    known, share = found.identification.information, (visits / visits.sum()).flatten()
+    contrast = torch.eye(len(share)).to(share) - share
+    if prior is None:
+        sizes, vectors = torch.linalg.eigh(known)
+        free = found.identification.free_directions
+        sizes = torch.where((free @ vectors).square().sum(0) > 0.5, 0.0, sizes.clamp_min(0.0))
+        parts = (contrast @ vectors).square()
+        variance = torch.where(parts > _PART**2, parts / sizes, 0.0).sum(-1)
+    else:
+        covariance = torch.linalg.inv(known + torch.eye(len(share)).to(share) / prior**2)
+        variance = (contrast @ covariance * contrast).sum(-1)
+    return variance.clamp_min(0.0).sqrt().reshape(visits.shape)
 
 
 def _outcome_counts(demonstrations: Demonstrations) -> torch.Tensor:
@@ -180,39 +249,51 @@ def _outcome_counts(demonstrations: Demonstrations) -> torch.Tensor:
     return torch.zeros_like(mdp.probability).index_put_((s, a), share, accumulate=True) / demonstrations.number
 
 
-def _name(mdp: Any, place: tuple[int, ...]) -> str:
-    words = [state_label(mdp, place[0])]
-    if len(place) > 1:
-        words.append(action_label(mdp, place[1]))
-    if len(place) > 2:
-        words.append(f"to {state_label(mdp, int(mdp.successor[place]))}")
-    return ", ".join(words)
-
-
 def _table(rows: list[_Row], of: str) -> str:
     """Return the table of the rewards, the most visited first."""
     most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
-    lines = [(row.name, f"{row.visits:.4f}", f"{row.learned:.4f}", f"{row.true:.4f}") for row in most]
-    table = grid([(of.replace("_", ", "), "visits", "learned", "true")], lines, left=1)
+    lines = [
+        (row.name, f"{row.visits:.4f}", f"{row.learned:.4f}", f"{row.deviation:.2g}", f"{row.true:.4f}") for row in most
+    ]
+    head = [(of.replace("_", ", "), "visits", "learned", "±", "true"), ("", "", "", "", "expected")]
     left = len(rows) - len(most)
-    return table + (f"\n… and {left} more, in the file" if left else "")
+    return grid(head, lines, left=1) + (f"\n… and {left} more, in the file" if left else "")
 
 
-def _certificate(found: Inverse) -> str:
+def _certificate(found: Inverse, rows: list[_Row], prior: float | None) -> str:
     lines = [
         f"log-likelihood {found.log_likelihood:.4f} nats, {found.log_likelihood / found.demonstrations.number:.4f} a "
-        f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps; it predicts the "
-        f"visits of every state to within {found.occupancy_error:.2g}.",
-        "Both rewards have the same mean, weighted by visits. What is never visited is omitted: its reward is not "
-        "identifiable.",
+        f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps, "
+        f"{found.num_starts} start{'s' * (found.num_starts > 1)}; it predicts the visits of every state to within "
+        f"{found.occupancy_error:.2g}.",
+        "true: the problem's own expected reward. Both rewards have the same mean, weighted by visits. What is never "
+        "visited is omitted.",
     ]
-    message = found.status.message
+    if prior is not None:
+        lines.append(f"Prior: every reward is near 0, with standard deviation {prior:g}. --prior none omits it.")
+    lines += _warnings(found, rows, prior)
+    first, *others = found.findings()
     if found.status in (InverseStatus.out_of_steps, InverseStatus.not_finite):
-        happened = message.partition(". ")[0]
-        message = (
-            f"{happened}. If the reward diverges, the demonstrations never contain some possible action: give --prior."
-        )
-    return "\n".join(wrapped(each) for each in (*lines, message))
+        first = f"{first.partition('. ')[0]}. {'Raise' if prior else 'Give --prior, or raise'} --num-steps."
+    lines += [each.replace("`num_steps`", "--num-steps").replace("a `prior`", "--prior") for each in (first, *others)]
+    return "\n".join(wrapped(each) for each in lines)
+
+
+def _warnings(found: Inverse, rows: list[_Row], prior: float | None) -> list[str]:
+    """Return sentences that name the rewards that are not to be trusted."""
+    lines, own = [], found.demonstrations.mdp
+    if len(rows) == 1:
+        lines.append("Warning: with a single row the two rewards agree by construction, because both have one mean.")
+    scale = float(torch.where(own.probability > 0, own.reward, 0.0).abs().max())
+    large = [row.name for row in rows if 0 < _TOO_LARGE * scale < abs(row.learned)]
+    if large:
+        lines.append(f"Warning: above {_TOO_LARGE:g} times the largest reward of the problem: {listed(large)}.")
+    limit = math.inf if prior is None else _AS_BEFORE * prior
+    vague = [row.name for row in rows if row.deviation >= limit]
+    if vague:
+        known = "their standard deviation is " + ("infinite" if prior is None else "nearly that of the prior")
+        lines.append(f"Warning: not learned, {known}: {listed(vague)}.")
+    return lines
 
 
 def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]) -> None:
@@ -225,6 +306,11 @@ def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]
         "status": found.status.name,
         "log_likelihood": found.log_likelihood,
         "log_prior": found.log_prior,
+        "unbounded": found.unbounded_names,
+        "runners_up": [
+            {"difference": each.difference, "parameters": each.parameters.tolist()} for each in found.runners_up
+        ],
+        "findings": found.findings(),
         "gradient": found.gradient,
         "occupancy_error": found.occupancy_error,
         "num_steps": len(found.objective_history) - 1,
@@ -238,7 +324,7 @@ def _command(asked: dict[str, Any]) -> str:
     words = ["pgm-control", "learn-reward", asked["name"]]
     for name, value in asked.items():
         if name != "name" and value is not None:
-            words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)
 
 
@@ -248,14 +334,14 @@ def _picture(found: Inverse, rows: list[_Row], of: str, path: Path) -> None:
     if of == "state" and has_layout(mdp):
         table = torch.full((3, mdp.num_states), torch.nan)
         seen = (found.demonstrations.pairs.sum(-1) > 0).nonzero()[:, 0]
-        table[:, seen] = torch.tensor([row[1:] for row in rows]).T
+        table[:, seen] = torch.tensor([(row.visits, row.learned, row.true) for row in rows]).T
         weights, learned, true = table.nan_to_num(), table[1], table[2]
         axes = recovered_reward_maps(mdp, true, {"learned": learned}, weights=weights[0])[0]
     else:
         most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
         axes = recovered_reward(
             [row.true for row in most], {"learned": [row.learned for row in most]}, names=[row.name for row in most],
-            up_to_a_constant=False, title="Learned and true reward",
+            up_to_a_constant=False, title="Learned reward and the problem's own expected reward",
         )  # fmt: skip
     figure: Any = axes.figure
     figure.savefig(path, dpi=150)

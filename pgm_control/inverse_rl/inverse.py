@@ -44,7 +44,7 @@ def inverse(
     *,
     prior: float | None = None,
     method: str = "lbfgs",
-    num_steps: int = 500,
+    num_steps: int = 2000,
     num_starts: int | None = None,
     learning_rate: float = 0.05,
     tolerance: float = 1e-6,
