@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,34 +15,19 @@ import torch
 from ..errors import InvalidArgument, MissingExtra
 from ..inverse_rl import Demonstrations, DialDemonstrator, Inverse, InverseStatus, from_episodes, inverse
 from ..inverse_rl.demonstrators import NAMED, Demonstrator
-from ..inverse_rl.rewards import place_label
 from ..plot import has_layout, recovered_reward, recovered_reward_maps
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from ..text.terminal import wrapped
 from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
+from .learned_rows import OF, Row, is_small, rows_of
 from .named_problem import named_problem, sizes
 
 _SHOWN = 20  # rows of the printed table; the file has all rows
 _WEAK = 10.0  # temperatures: the standard deviation of the default prior
 _AS_BEFORE = 0.9  # of the prior's standard deviation: a reward that is known no better was not learned
 _TOO_LARGE = 100.0  # times the largest reward of the problem
-_MOST = 300  # parameters, for standard deviations
-_PART = 1e-2  # of a reward: less of it in a direction that is not identified does not count
-_OF = ("state", "state_action", "outcome")
-
-
-class _Row(NamedTuple):
-    """A reward: the name of its state, action or outcome, its mean visits per demonstration, and its values."""
-
-    name: str
-    visits: float
-    learned: float
-    deviation: float
-    """The standard deviation of the learned value; nan if it was not computed."""
-    true: float
-    """The problem's own expected reward."""
 
 
 def learn_reward(
@@ -54,8 +39,8 @@ def learn_reward(
     from ..models import TabularModel
 
     name, of = asked["name"], asked["of"]
-    if of not in _OF:
-        raise InvalidArgument(f"`of` must be {', '.join(_OF)}, but is {of!r}.")
+    if of not in OF:
+        raise InvalidArgument(f"`of` must be {', '.join(OF)}, but is {of!r}.")
     demonstrator = _demonstrator("demonstrator", asked["demonstrator"])
     model = TabularModel(named_problem(name, asked["horizon"]), asked["temperature"])
     demonstrations, whence = _demonstrations(model, asked, demonstrator)
@@ -64,7 +49,7 @@ def learn_reward(
         found = inverse(model, demonstrations, of, demonstrator, prior=prior, num_steps=num_steps, progress=bar)
     _require_something_learned(found, of)
     say(f"{name}: {sizes(model.mdp)}, temperature {model.temperature:g}; {whence}\n")
-    rows = _rows(found, of, prior)
+    rows = rows_of(found, of, prior)
     say(_table(rows, of))
     say(f"\n{_certificate(found, rows, prior)}")
     out = Path("pgm-control-out") / f"{name.replace('/', '_').replace(':', '_')}-reward"
@@ -112,7 +97,7 @@ def _prior(text: str | None, temperature: float) -> float | None:
 
 def _require_something_learned(found: Inverse, of: str) -> None:
     """Refuse to print rewards of which the demonstrations identify nothing."""
-    if not _is_small(found) or len(found.identification.free_directions) < len(found.identification.names):
+    if not is_small(found) or len(found.identification.free_directions) < len(found.identification.names):
         return
     visited = int((found.demonstrations.pairs.sum(-1) > 0).sum())
     happened = (
@@ -120,11 +105,6 @@ def _require_something_learned(found: Inverse, of: str) -> None:
     )
     remedy = "" if of == "outcome" else " Use --of outcome."
     raise InvalidArgument(f"{happened}: nothing can be learned.{remedy}")
-
-
-def _is_small(found: Inverse) -> bool:
-    """Whether second derivatives by all parameters are affordable."""
-    return found.table.numel() <= _MOST or sum(each.numel() for each in found.reward.parameters()) <= _MOST
 
 
 def _demonstrations(
@@ -194,62 +174,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(found: Inverse, of: str, prior: float | None) -> list[_Row]:
-    """Return the learned reward beside the problem's own, shifted to its mean over the visited entries.
-
-    The problem's own reward of a state is the expectation over the outcomes of the actions that were taken there.
-    """
-    mdp, counts = found.demonstrations.mdp, _outcome_counts(found.demonstrations)
-    own = torch.where(mdp.probability > 0, mdp.reward, 0.0)
-    axes = tuple(range(1 + _OF.index(of), 3))
-    visits = counts.sum(axes) if axes else counts
-    true = own
-    if of != "outcome":
-        true = (mdp.probability * own).sum(-1)
-    if of == "state":
-        pairs = counts.sum(-1)
-        true = (pairs * true).sum(-1) / pairs.sum(-1).clamp_min(1e-300)
-    values = found.table[(..., *[0] * len(axes))]
-    shift = float((visits * torch.where(visits > 0, true - values, 0.0)).sum() / visits.sum())
-    deviation = _deviations(found, visits, prior)
-    rows = []
-    for place in zip(*(each.tolist() for each in (visits > 0).nonzero(as_tuple=True)), strict=True):
-        learned, spread = float(values[place]) + shift, float(deviation[place])
-        rows.append(_Row(place_label(mdp, place), float(visits[place]), learned, spread, float(true[place])))
-    return rows
-
-
-def _deviations(found: Inverse, visits: torch.Tensor, prior: float | None) -> torch.Tensor:
-    """Return the standard deviation of each reward less the mean over the visits, by the curvature at the result.
-
-    Without a prior it is infinite for a reward that depends on directions that are not identified.
-    """
-    if not _is_small(found):
-        return torch.full_like(visits, torch.nan)
-    known, share = found.identification.information, (visits / visits.sum()).flatten()
-    contrast = torch.eye(len(share)).to(share) - share
-    if prior is None:
-        sizes, vectors = torch.linalg.eigh(known)
-        free = found.identification.free_directions
-        sizes = torch.where((free @ vectors).square().sum(0) > 0.5, 0.0, sizes.clamp_min(0.0))
-        parts = (contrast @ vectors).square()
-        variance = torch.where(parts > _PART**2, parts / sizes, 0.0).sum(-1)
-    else:
-        covariance = torch.linalg.inv(known + torch.eye(len(share)).to(share) / prior**2)
-        variance = (contrast @ covariance * contrast).sum(-1)
-    return variance.clamp_min(0.0).sqrt().reshape(visits.shape)
-
-
-def _outcome_counts(demonstrations: Demonstrations) -> torch.Tensor:
-    """Return the mean count of each outcome per demonstration; an unobserved outcome counts by its probability."""
-    mdp, (_, s, a, to, _) = demonstrations.mdp, demonstrations.moves
-    lands = (mdp.successor[s, a] == to[:, None]) | (to < 0)[:, None]
-    share = torch.where(lands, mdp.probability[s, a], 0.0)
-    share = share / share.sum(-1, keepdim=True) * demonstrations.weights(demonstrations.moves)[:, None]
-    return torch.zeros_like(mdp.probability).index_put_((s, a), share, accumulate=True) / demonstrations.number
-
-
-def _table(rows: list[_Row], of: str) -> str:
+def _table(rows: list[Row], of: str) -> str:
     """Return the table of the rewards, the most visited first."""
     most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
     lines = [
@@ -260,14 +185,14 @@ def _table(rows: list[_Row], of: str) -> str:
     return grid(head, lines, left=1) + (f"\n… and {left} more, in the file" if left else "")
 
 
-def _certificate(found: Inverse, rows: list[_Row], prior: float | None) -> str:
+def _certificate(found: Inverse, rows: list[Row], prior: float | None) -> str:
     lines = [
         f"log-likelihood {found.log_likelihood:.4f} nats, {found.log_likelihood / found.demonstrations.number:.4f} a "
         f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps, "
         f"{found.num_starts} start{'s' * (found.num_starts > 1)}; it predicts the visits of every state to within "
         f"{found.occupancy_error:.2g}.",
-        "true: the problem's own expected reward. Both rewards have the same mean, weighted by visits. What is never "
-        "visited is omitted.",
+        "true: the problem's own expected reward. Both rewards have the same mean, weighted by visits, without those "
+        "that grow without bound. What is never visited is omitted.",
     ]
     if prior is not None:
         lines.append(f"Prior: every reward is near 0, with standard deviation {prior:g}. --prior none omits it.")
@@ -279,7 +204,7 @@ def _certificate(found: Inverse, rows: list[_Row], prior: float | None) -> str:
     return "\n".join(wrapped(each) for each in lines)
 
 
-def _warnings(found: Inverse, rows: list[_Row], prior: float | None) -> list[str]:
+def _warnings(found: Inverse, rows: list[Row], prior: float | None) -> list[str]:
     """Return sentences that name the rewards that are not to be trusted."""
     lines, own = [], found.demonstrations.mdp
     if len(rows) == 1:
@@ -296,10 +221,10 @@ def _warnings(found: Inverse, rows: list[_Row], prior: float | None) -> list[str
     return lines
 
 
-def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]) -> None:
+def _write(folder: Path, rows: list[Row], found: Inverse, asked: dict[str, Any]) -> None:
     with (folder / "reward.csv").open("w", newline="", encoding="utf8") as file:
         writer = csv.writer(file)
-        writer.writerow(_Row._fields)
+        writer.writerow(Row._fields)
         writer.writerows(rows)
     numbers = {
         "command": _command(asked),
@@ -328,7 +253,7 @@ def _command(asked: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _picture(found: Inverse, rows: list[_Row], of: str, path: Path) -> None:
+def _picture(found: Inverse, rows: list[Row], of: str, path: Path) -> None:
     """Draw a map if rewards belong to states and there is a grid; else one line per reward, for the most visited."""
     mdp = found.demonstrations.mdp
     if of == "state" and has_layout(mdp):
