@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,21 +20,15 @@ from ..runtime.progress import Progress
 from ..text.csv_table import csv_table
 from ..text.tables import grid
 from ..text.terminal import fill, folded, wrapped
-from ..text.wording import action_label, state_label
+from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
+from .learned_rows import OF, Row, is_small, rows_of
 from .named_problem import named_model, sizes
 
 _SHOWN = 20  # rows of the printed table; the file has all rows
-_OF = ("state", "state_action", "outcome")
-
-
-class _Row(NamedTuple):
-    """A reward: the name of its state, action or outcome, its mean visits per demonstration, and its values."""
-
-    name: str
-    visits: float
-    learned: float
-    true: float
+_WEAK = 10.0  # temperatures: the standard deviation of the default prior
+_AS_BEFORE = 0.9  # of the prior's standard deviation: a reward that is known no better was not learned
+_TOO_LARGE = 100.0  # times the largest reward of the problem
 
 
 def learn_reward(
@@ -44,22 +38,21 @@ def learn_reward(
 ) -> None:
     """Read or sample demonstrations, fit, print and write; `asked` holds the options of the command by name."""
     name, of = asked["name"], asked["of"]
-    if of not in _OF:
-        raise InvalidArgument(f"`of` must be {', '.join(_OF)}, but is {of!r}.")
+    if of not in OF:
+        raise InvalidArgument(f"`of` must be {', '.join(OF)}, but is {of!r}.")
     demonstrator = _demonstrator("demonstrator", asked["demonstrator"])
     model = named_model(name, asked["horizon"], asked["temperature"])
     demonstrations, whence = _demonstrations(model, asked, demonstrator)
-    num_steps = asked["num_steps"]
+    num_steps, prior = asked["num_steps"], _prior(asked["prior"], float(model.temperature))
     with bar_over(num_steps, "reward") as bar:
-        found = inverse(
-            model, demonstrations, of, demonstrator, prior=asked["prior"], num_steps=num_steps, progress=bar
-        )
+        found = inverse(model, demonstrations, of, demonstrator, prior=prior, num_steps=num_steps, progress=bar)
         if found.status is not InverseStatus.interrupted:
             fill(bar)
+    _require_something_learned(found, of)
     say(f"{name}: {sizes(model.mdp)}, temperature {model.temperature:g}; {whence}\n")
-    rows = _rows(found, of)
+    rows = rows_of(found, of, prior)
     say(_table(rows, of))
-    say(f"\n{_certificate(found)}")
+    say(f"\n{_certificate(found, rows, prior)}")
     out = Path("pgm-control-out") / f"{name.replace('/', '_').replace(':', '_')}-reward"
     folder = out if asked["out"] is None else asked["out"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,6 +79,33 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
     if not math.isfinite(beta):
         raise InvalidArgument(f"`{option}` must be {', '.join(NAMED)} or a number, the dial β, but is {text!r}.")
     return DialDemonstrator(beta)
+
+
+def _prior(text: str | None, temperature: float) -> float | None:
+    """Return σ, or None for no prior; by default the prior is weak."""
+    if text is None:
+        return _WEAK * temperature
+    if text == "none":
+        return None
+    try:
+        sigma = float(text)
+    except ValueError:
+        sigma = math.nan
+    if not 0 <= sigma < math.inf:
+        raise InvalidArgument(f"`prior` must be a positive standard deviation, or 0 or none for none, but is {text!r}.")
+    return sigma or None
+
+
+def _require_something_learned(found: Inverse, of: str) -> None:
+    """Refuse to print rewards of which the demonstrations identify nothing."""
+    if not is_small(found) or len(found.identification.free_directions) < len(found.identification.names):
+        return
+    visited = int((found.demonstrations.pairs.sum(-1) > 0).sum())
+    happened = (
+        "Only one state was visited" if visited == 1 else f"The demonstrations do not depend on rewards of a {of}"
+    )
+    remedy = "" if of == "outcome" else " Use --of outcome."
+    raise InvalidArgument(f"{happened}: nothing can be learned.{remedy}")
 
 
 def _demonstrations(
@@ -153,74 +173,65 @@ def _read(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(found: Inverse, of: str) -> list[_Row]:
-    """Return the learned reward beside the problem's own, shifted to its mean over the visited entries."""
-    mdp, counts = found.demonstrations.mdp, _outcome_counts(found.demonstrations)
-    learned, own = found.table, torch.where(mdp.probability > 0, mdp.reward, 0.0)
-    axes = tuple(range(1 + _OF.index(of), 3))
-    visits = counts.sum(axes) if axes else counts
-    share = counts if not axes else counts / visits.reshape(*visits.shape, *[1] * len(axes)).clamp_min(1e-300)
-    true = (share * torch.where(counts > 0, own, 0.0)).sum(axes) if axes else own
-    values = learned[(..., *[0] * len(axes))]
-    shift = float((visits * torch.where(visits > 0, true - values, 0.0)).sum() / visits.sum())
-    rows = []
-    for place in zip(*(each.tolist() for each in (visits > 0).nonzero(as_tuple=True)), strict=True):
-        numbers = (float(visits[place]), float(values[place]) + shift, float(true[place]))
-        rows.append(_Row(_name(mdp, place), *numbers))
-    return rows
-
-
-def _outcome_counts(demonstrations: Demonstrations) -> torch.Tensor:
-    """Return the mean count of each outcome per demonstration; an unobserved outcome counts by its probability."""
-    mdp, (_, s, a, to, _) = demonstrations.mdp, demonstrations.moves
-    lands = (mdp.successor[s, a] == to[:, None]) | (to < 0)[:, None]
-    share = torch.where(lands, mdp.probability[s, a], 0.0)
-    share = share / share.sum(-1, keepdim=True) * demonstrations.weights(demonstrations.moves)[:, None]
-    return torch.zeros_like(mdp.probability).index_put_((s, a), share, accumulate=True) / demonstrations.number
-
-
-def _name(mdp: Any, place: tuple[int, ...]) -> str:
-    words = [state_label(mdp, place[0])]
-    if len(place) > 1:
-        words.append(action_label(mdp, place[1]))
-    if len(place) > 2:
-        words.append(f"to {state_label(mdp, int(mdp.successor[place]))}")
-    return ", ".join(words)
-
-
-def _table(rows: list[_Row], of: str) -> str:
+def _table(rows: list[Row], of: str) -> str:
     """Return the table of the rewards, the most visited first."""
     most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
-    lines = [(row.name, f"{row.visits:.4f}", f"{row.learned:.4f}", f"{row.true:.4f}") for row in most]
-    table = grid([(of.replace("_", ", "), "visits", "learned", "true")], lines, left=1)
+    lines = [
+        (row.name, f"{row.visits:.4f}", f"{row.learned:.4f}", f"{row.deviation:.2g}", f"{row.true:.4f}") for row in most
+    ]
+    head = [(of.replace("_", ", "), "visits", "learned", "±", "true"), ("", "", "", "", "expected")]
     left = len(rows) - len(most)
-    return folded(table) + (f"\n… and {left} more, in the file" if left else "")
+    return folded(grid(head, lines, left=1)) + (f"\n… and {left} more, in the file" if left else "")
 
 
-def _certificate(found: Inverse) -> str:
+def _certificate(found: Inverse, rows: list[Row], prior: float | None) -> str:
     lines = [
         f"log-likelihood {found.log_likelihood:.4f} nats, {found.log_likelihood / found.demonstrations.number:.4f} a "
-        f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps; it predicts the "
-        f"visits of every state to within {found.occupancy_error:.2g}.",
-        "Both rewards have the same mean, weighted by visits. What is never visited is omitted: its reward is not "
-        "identifiable.",
+        f"demonstration; gradient {found.gradient:.2g} after {len(found.objective_history) - 1} steps, "
+        f"{found.num_starts} start{'s' * (found.num_starts > 1)}; it predicts the visits of every state to within "
+        f"{found.occupancy_error:.2g}.",
+        "true: the problem's own expected reward. Both rewards have the same mean, weighted by visits, without those "
+        "that grow without bound. What is never visited is omitted.",
     ]
-    message = found.status.message
+    if prior is not None:
+        lines.append(f"Prior: every reward is near 0, with standard deviation {prior:g}. --prior none omits it.")
+    lines += _warnings(found, rows, prior)
+    first, *others = found.findings()
     if found.status in (InverseStatus.out_of_steps, InverseStatus.not_finite):
-        happened = message.partition(". ")[0]
-        message = (
-            f"{happened}. If the reward diverges, the demonstrations never contain some possible action: give --prior."
-        )
-    return "\n".join(wrapped(each) for each in (*lines, message))
+        first = f"{first.partition('. ')[0]}. {'Raise' if prior else 'Give --prior, or raise'} --num-steps."
+    lines += [each.replace("`num_steps`", "--num-steps").replace("a `prior`", "--prior") for each in (first, *others)]
+    return "\n".join(wrapped(each) for each in lines)
 
 
-def _write(folder: Path, rows: list[_Row], found: Inverse, asked: dict[str, Any]) -> None:
-    write_whole(folder / "reward.csv", csv_table(_Row._fields, rows).encode())
+def _warnings(found: Inverse, rows: list[Row], prior: float | None) -> list[str]:
+    """Return sentences that name the rewards that are not to be trusted."""
+    lines, own = [], found.demonstrations.mdp
+    if len(rows) == 1:
+        lines.append("Warning: with a single row the two rewards agree by construction, because both have one mean.")
+    scale = float(torch.where(own.probability > 0, own.reward, 0.0).abs().max())
+    large = [row.name for row in rows if 0 < _TOO_LARGE * scale < abs(row.learned)]
+    if large:
+        lines.append(f"Warning: above {_TOO_LARGE:g} times the largest reward of the problem: {listed(large)}.")
+    limit = math.inf if prior is None else _AS_BEFORE * prior
+    vague = [row.name for row in rows if row.deviation >= limit]
+    if vague:
+        known = "their standard deviation is " + ("infinite" if prior is None else "nearly that of the prior")
+        lines.append(f"Warning: not learned, {known}: {listed(vague)}.")
+    return lines
+
+
+def _write(folder: Path, rows: list[Row], found: Inverse, asked: dict[str, Any]) -> None:
+    write_whole(folder / "reward.csv", csv_table(Row._fields, rows).encode())
     numbers = {
         "command": _command(asked),
         "status": found.status.name,
         "log_likelihood": found.log_likelihood,
         "log_prior": found.log_prior,
+        "unbounded": found.unbounded_names,
+        "runners_up": [
+            {"difference": each.difference, "parameters": each.parameters.tolist()} for each in found.runners_up
+        ],
+        "findings": found.findings(),
         "gradient": found.gradient,
         "occupancy_error": found.occupancy_error,
         "num_steps": len(found.objective_history) - 1,
@@ -234,24 +245,24 @@ def _command(asked: dict[str, Any]) -> str:
     words = ["pgm-control", "learn-reward", asked["name"]]
     for name, value in asked.items():
         if name != "name" and value is not None:
-            words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(words)
 
 
-def _picture(found: Inverse, rows: list[_Row], of: str, path: Path) -> None:
+def _picture(found: Inverse, rows: list[Row], of: str, path: Path) -> None:
     """Draw a map if rewards belong to states and there is a grid; else one line per reward, for the most visited."""
     mdp = found.demonstrations.mdp
     if of == "state" and has_layout(mdp):
         table = torch.full((3, mdp.num_states), torch.nan)
         seen = (found.demonstrations.pairs.sum(-1) > 0).nonzero()[:, 0]
-        table[:, seen] = torch.tensor([row[1:] for row in rows]).T
+        table[:, seen] = torch.tensor([(row.visits, row.learned, row.true) for row in rows]).T
         weights, learned, true = table.nan_to_num(), table[1], table[2]
         axes = recovered_reward_maps(mdp, true, {"learned": learned}, weights=weights[0])[0]
     else:
         most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
         axes = recovered_reward(
             [row.true for row in most], {"learned": [row.learned for row in most]}, names=[row.name for row in most],
-            up_to_a_constant=False, title="Learned and true reward",
+            up_to_a_constant=False, title="Learned reward and the problem's own expected reward",
         )  # fmt: skip
     figure: Any = axes.figure
     figure.savefig(path, dpi=150)

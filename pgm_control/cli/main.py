@@ -284,10 +284,10 @@ def learn_reward(
     demonstrator: Annotated[str, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = "clamped",
     by: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
     of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
-    prior: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    prior: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|none")] = None,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
-    num_steps: int = 500,
+    num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> None:
@@ -305,10 +305,11 @@ def learn_reward(
             controls them. boltzmann: it expects no later errors of its own. A number: the optimism β of its plan.
         by: With --num-episodes, the demonstrator that acts. Default: the assumed one.
         of: The entries that have a reward of their own.
-        prior: Standard deviation of a Gaussian prior of every reward, in reward units. Default: no prior.
+        prior: Standard deviation of a Gaussian prior of every reward, in reward units; 0 or none for no prior. Default:
+            a weak one, of 10 temperatures.
         horizon: Number of actions in an episode. Default: the problem's own.
         temperature: Reward units per nat, positive. Default: as in `compare`.
-        num_steps: Largest number of iterations.
+        num_steps: Largest number of iterations, of all starts together.
         seed: Seed of the sampled episodes.
         out: Folder for table, numbers and picture. Default: pgm-control-out/NAME-reward.
     """

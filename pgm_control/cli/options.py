@@ -40,7 +40,8 @@ def require_options(options: Mapping[str, Any], *, file: str = "", folder: str =
             continue
         if name in _LEAST and not _LEAST[name] <= value < 2**63:
             raise InvalidArgument(f"`{name}` must be a whole number, at least {_LEAST[name]}, but is {value}.")
-        if name in _POSITIVE and not 0 < _number(value) < math.inf:
+        least = 0.0 if name == "prior" else math.ulp(0.0)  # a prior of 0 is no prior
+        if name in _POSITIVE and not least <= _number(value) < math.inf:
             raise InvalidArgument(f"`{name}` must be a positive {_POSITIVE[name]}, but is {value}.")
         if name in (file, folder) and isinstance(value, Path):
             _require_path(name, value, is_folder=name == folder)

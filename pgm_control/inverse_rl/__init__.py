@@ -25,8 +25,10 @@ from .demonstrators import DialDemonstrator as DialDemonstrator
 from .demonstrators import BoltzmannDemonstrator as BoltzmannDemonstrator
 from .identification import identification as identification
 from .identification import Identification as Identification
+from .identification import LearnedReward as LearnedReward
 from .bayesian.reward_posterior import reward_posterior as reward_posterior
 from .bayesian.reward_posterior import RewardPosterior as RewardPosterior
+from .bayesian.peaks import Peak as Peak
 from .bayesian.reward_program import RewardProgram as RewardProgram
 from .bayesian.compare_demonstrators import compare_demonstrators as compare_demonstrators
 from .bayesian.compare_demonstrators import DemonstratorComparison as DemonstratorComparison
@@ -62,8 +64,10 @@ __all__ = [
     "BoltzmannDemonstrator",
     "identification",
     "Identification",
+    "LearnedReward",
     "reward_posterior",
     "RewardPosterior",
+    "Peak",
     "RewardProgram",
     "compare_demonstrators",
     "DemonstratorComparison",

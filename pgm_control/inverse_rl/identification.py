@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..chance.risk import beta_of
 from ..problems.mdp import TabularMDP
+from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
@@ -25,7 +26,6 @@ from .optima import TIE
 from .rewards import RewardModel
 
 _SCALED = 1.1  # any factor but 1
-_SHOWN = 8
 _AT_ONCE = 4_000_000  # values in memory at a time
 
 
@@ -122,7 +122,7 @@ class Identification:
         """The names of the parameters with the largest weight in these directions, largest first."""
         weight = directions.square().sum(0)
         chosen = [self.names[i] for i in weight.argsort(descending=True).tolist() if weight[i] > 1e-3]
-        return ", ".join(chosen[:_SHOWN]) + (", …" if len(chosen) > _SHOWN else "")
+        return listed(chosen)
 
 
 @runtime_checkable

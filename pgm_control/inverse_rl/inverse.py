@@ -25,7 +25,7 @@ from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import MarkovModel, require_model
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Demonstrator
-from .descent import Point, Vector, adam, descend
+from .descent import Point, Vector, adam, descend, distance
 from .objective import Objective
 from .optima import RunnerUp, settled, starts, tie
 from .result import Inverse, InverseStatus, InverseStep
@@ -33,6 +33,7 @@ from .rewards import LinearReward, RewardModel, TabularReward
 
 InverseCallback = Callable[[InverseStep], bool | None]
 
+_ENDLESS = 1e6  # units: where rewards are a million temperatures, a likelihood that still rises has no optimum
 _STARTS = 8  # searches, if the likelihood may have several optima
 
 
@@ -44,7 +45,7 @@ def inverse(
     *,
     prior: float | None = None,
     method: str = "lbfgs",
-    num_steps: int = 500,
+    num_steps: int = 2000,
     num_starts: int | None = None,
     learning_rate: float = 0.05,
     tolerance: float = 1e-6,
@@ -114,6 +115,8 @@ def inverse(
             likelihood = trace[-1] - objective.log_prior(point.x)
             metrics = {"log_likelihood": likelihood, "gradient": slope}
             loop.report(metrics, InverseStep(step, likelihood, slope, made))
+            if prior is None and distance(best.x - start, unit) > _ENDLESS:
+                return _Search(best, trace, InverseStatus.unbounded)
             if slope <= tolerance and loop.status is InverseStatus.out_of_steps:
                 return _Search(best, trace, InverseStatus.converged)
             if loop.over:
@@ -144,6 +147,10 @@ def inverse(
     status = loop.status
     if uncut and all_ended and chosen.status is not None:
         status = chosen.status if far is None else InverseStatus.unbounded
+    direction = None
+    if status is InverseStatus.unbounded:
+        way = result.x - start if far is None else far.x - result.x
+        direction = _parameters(made, way / np.abs(way).max())
     objective.assign(result.x)
     of_prior, error = objective.log_prior(result.x), objective.occupancy_error(result.x)
     runners_up = tuple(
@@ -166,7 +173,7 @@ def inverse(
         objective_history=torch.tensor(chosen.trace, dtype=torch.float64),
         num_starts=len(searches),
         runners_up=runners_up,
-        direction=None if far is None else _parameters(made, (far.x - result.x) / np.abs(far.x - result.x).max()),
+        direction=direction,
         status=status,
         seconds=loop.seconds,
     )

@@ -40,7 +40,7 @@ class Optima(NamedTuple):
     """The number of the search whose end is the result."""
     result: Point
     others: tuple[Point, ...]
-    """The other optima, the lowest first."""
+    """The other optima, the lowest first, after `far` if it ties with the result."""
     far: Point | None
     """A point far away that is as low as the result, if the optimum is at infinity."""
 
@@ -100,6 +100,21 @@ def are_apart(function: Function, one: Point, other: Point, tolerance: float) ->
     return any(function(one.x + share * (other.x - one.x))[0] > barrier for share in _BETWEEN)
 
 
+def minima(function: Function, places: Sequence[Vector], unit: Vector, tolerance: float, barrier: float) -> list[Point]:
+    """Return the minima below these places that are separated by a barrier of this height, the lowest first."""
+    ends = [_lowest(descend(function, each, None, unit), tolerance) for each in places]
+    return _distinct(function, sorted(ends, key=lambda each: each.value), barrier)
+
+
+def _distinct(function: Function, points: Sequence[Point], tolerance: float) -> list[Point]:
+    """Return the first point of each optimum."""
+    found: list[Point] = []
+    for point in points:
+        if all(are_apart(function, one, point, tolerance) for one in found):
+            found.append(point)
+    return found
+
+
 def beyond(
     function: Function, before: Point, point: Point, tolerance: float, metric: Matrix | None, unit: Vector, tied: float
 ) -> Point | None:
@@ -144,9 +159,8 @@ def settled(
         if end is not None and (end.value <= least + tied or not are_apart(function, lowest, fine[i], tied)):
             chosen, far = i, end
             break
-    found = [fine[chosen]]
-    for each in sorted(fine, key=lambda each: each.value):
-        if all(are_apart(function, one, each, tied) for one in found):
-            found.append(each)
-    others = found[1:] if far is None else [far, *found[1:]]
+    found = _distinct(function, [fine[chosen], *sorted(fine, key=lambda each: each.value)], tied)
+    others = found[1:]
+    if far is not None and far.value >= found[0].value - tied:
+        others.insert(0, far)
     return Optima(chosen, found[0], tuple(others), far)

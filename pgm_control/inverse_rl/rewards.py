@@ -1,6 +1,7 @@
 """Models of the reward with parameters to be learned."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..text.one_line import one_line
+from ..text.wording import action_label, state_label
 
 _NOTHING = np.zeros(1)
 
@@ -189,8 +191,7 @@ class TabularReward(RewardModel):
             raise InvalidArgument(f'`pays_last` must be False for a reward of a {of}. Use of="state".')
         self.pays_last, self._shape = pays_last, tuple(mdp.probability.shape)
         self.weight = torch.nn.Parameter(torch.zeros_like(mdp.probability[(..., *[0] * (3 - axes))]))
-        if of == "state" and mdp.state_names is not None:
-            self.names = tuple(mdp.state_names)
+        self.names = tuple(place_label(mdp, place) for place in np.ndindex(*self.weight.shape))
 
     def forward(self) -> Float[Tensor, "state action outcome"]:
         """Return the table of rewards."""
@@ -250,6 +251,16 @@ class NetworkReward(RewardModel):
 
     def _values(self) -> Tensor:
         return self.module(self.features).reshape(self.features.shape[:-1])
+
+
+def place_label(mdp: TabularMDP, place: Sequence[int]) -> str:
+    """The name of a state, a state and action, or an outcome: `(3, 0), up, to (2, 0)`."""
+    words = [state_label(mdp, place[0])]
+    if len(place) > 1:
+        words.append(action_label(mdp, place[1]))
+    if len(place) > 2:
+        words.append(f"to {state_label(mdp, int(mdp.successor[tuple(place)]))}")
+    return ", ".join(words)
 
 
 def _spread(values: Tensor, shape: tuple[int, ...]) -> Tensor:

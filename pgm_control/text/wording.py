@@ -79,9 +79,9 @@ def action_label(mdp: HasNames, action: int) -> str:
 
 
 def listed(parts: Sequence[str], most: int = 8) -> str:
-    """The parts with commas; from the ninth on only their number is given."""
-    left = len(parts) - most
-    return ", ".join(parts[:most]) + (f" and {left} more" if left > 0 else "")
+    """The parts with commas, or semicolons if they contain commas; beyond `most` only their number is given."""
+    left, comma = len(parts) - most, "; " if any(", " in each for each in parts) else ", "
+    return comma.join(parts[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 def _alone(kind: str, name: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from pgm_control import TabularModel, infer
 from pgm_control.cli import main as cli
 from pgm_control.inverse_rl import ClampedDemonstrator, Demonstrations, inverse
-from pgm_control.models import risky_path
+from pgm_control.models import risky_path, zoo
 
 ROOT = Path(cli.__file__).parent.parent.parent
 
@@ -137,6 +137,7 @@ def test_observed_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
         (["--num-episodes", "3", "--by", "nan"], "--by must be clamped"),
         (["--num-episodes", "3", "--of", "action"], "--of must be state, state_action, outcome"),
         (["--num-episodes", "3", "--prior", "-1"], "--prior must be a positive standard deviation"),
+        (["--num-episodes", "3", "--prior", "weak"], "or 0 or none for none, but is 'weak'"),
         (["--demonstrations", "nowhere.npz"], "nowhere.npz"),
         (["--demonstrations", "words.npz"], "--demonstrations must be a file of numpy"),
         (["--demonstrations", "other.npz"], "--demonstrations must hold obs, the states (n, T + 1)"),
@@ -150,6 +151,78 @@ def test_mistakes_are_one_line_that_names_the_option(capsys, tmp_path, seen, arg
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def numbers(tmp_path, name):
+    return json.loads((tmp_path / "pgm-control-out" / f"{name}-reward" / "reward.json").read_text(encoding="utf8"))
+
+
+@pytest.mark.parametrize("name", ["lottery", "restaurant", "restaurant_twin"])
+def test_where_only_one_state_is_visited_nothing_can_be_learned(capsys, name):
+    status, out, err = run(capsys, name, "--num-episodes", "50")
+    assert (status, out) == (2, "")
+    assert "Only one state was visited: nothing can be learned. Use --of outcome." in err
+    assert run(capsys, name, "--num-episodes", "50", "--of", "outcome")[0] == 0
+
+
+def test_a_single_row_agrees_by_construction_and_says_so(capsys):
+    _, out, _ = run(capsys, "lottery", "--num-episodes", "50", "--of", "outcome")
+    assert "agree by construction" in " ".join(out.split())
+
+
+def test_rewards_that_grow_without_bound_are_named_and_the_weak_prior_holds_them(capsys, tmp_path):
+    lake = ("FrozenLake-v1", "--num-episodes", "50", "--temperature", "0.05")
+    status, out, _ = run(capsys, *lake)
+    held = numbers(tmp_path, "FrozenLake-v1")
+    assert (status, held["status"], held["unbounded"]) == (0, "converged", [])
+    assert "standard deviation 0.5" in " ".join(out.split())  # 10 temperatures
+    assert "Warning" not in out
+    assert max(abs(row["learned"]) for row in held["reward"]) < 1.0
+    assert "of 17 directions of the reward are identified" in " ".join(out.split())
+    for none in ("none", "0"):
+        status, out, _ = run(capsys, *lake, "--prior", none)
+        held = numbers(tmp_path, "FrozenLake-v1")
+        assert (status, held["status"]) == (0, "unbounded")
+        assert "grows without bound: " + "; ".join(held["unbounded"]) in " ".join(out.split())
+        assert "Give --prior" in " ".join(out.split())
+        large = [row["name"] for row in held["reward"] if abs(row["learned"]) > 1.0]
+        assert large
+        assert set(large) <= set(held["unbounded"])
+
+
+def test_the_true_column_is_the_expected_reward_of_the_problem(capsys, tmp_path):
+    """Beside the goal of the lake two of three outcomes of "down" pay nothing; whether the third was seen is luck."""
+    args = ("FrozenLake-v1", "--num-episodes", "50", "--temperature", "0.05")
+    _, out, _ = run(capsys, *args, "--of", "state_action", "--horizon", "30")
+    true = {row["name"]: row["true"] for row in numbers(tmp_path, "FrozenLake-v1")["reward"]}
+    beside = {name: paid for name, paid in true.items() if name.startswith("(3, 2)")}
+    assert beside
+    assert all(paid == pytest.approx(0.0 if "left" in name else 1 / 3) for name, paid in beside.items())
+    assert "the problem's own expected reward" in " ".join(out.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [50, 500])
+@pytest.mark.parametrize("name", sorted(zoo()))
+def test_every_problem_gives_credible_rewards_or_a_reason(capsys, tmp_path, name, number):
+    """No number is above 100 times the largest true reward unless a warning names it, and every output says what is
+    identified."""
+    status, out, err = run(capsys, name, "--num-episodes", str(number))
+    if status:
+        assert "Only one state was visited: nothing can be learned. Use --of outcome." in err
+        return
+    mdp, held = zoo()[name].build(), numbers(tmp_path, name)
+    scale = float(torch.where(mdp.probability > 0, mdp.reward, 0.0).abs().max())
+    said = " ".join(out.split())
+    assert "directions of the reward are identified" in said
+    for row in held["reward"]:
+        if abs(row["learned"]) > 100 * scale:
+            assert "Warning: above 100 times" in said
+            assert row["name"] in said
+    span = max(row["true"] for row in held["reward"]) - min(row["true"] for row in held["reward"])
+    off = max(abs(row["learned"] - row["true"]) for row in held["reward"])
+    if off <= 0.2 * span and f"{mdp.num_states - 1} of {mdp.num_states} directions" in said:
+        assert "Warning" not in said
 
 
 def test_without_matplotlib_it_carries_on(capsys, monkeypatch):

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from demonstrated import corridor
 from problems import random_mdp
 
 from pgm_control import InvalidArgument, TabularMDP, TabularModel, infer
@@ -130,3 +131,13 @@ def test_an_episode_of_a_discounted_problem_ends_where_the_discount_ends_it():
     episodes = to_episodes(mdp, sample)
     assert any(each.terminated and len(each.acts) < 6 for each in episodes)
     assert all(isinstance(each, Episode) and each.obs.max() < mdp.num_states for each in episodes)
+
+
+@pytest.mark.parametrize("wrong", [-5, -2, 4])
+def test_successors_that_are_no_state_are_refused(wrong):
+    """Only −1 means that the state was not observed."""
+    mdp = corridor(1)
+    with pytest.raises(ValueError, match=f"`successors` must be numbers from 0 to 3, or -1 .*number 1 is {wrong}"):
+        Demonstrations.from_transitions(mdp, [0, 0], [0, 0], [0, wrong])
+    assert Demonstrations.from_transitions(mdp, [0, 0], [0, 0], [0, -1]).has_outcomes
+    assert not Demonstrations.from_transitions(mdp, [0], [0], [-1]).has_outcomes

@@ -28,6 +28,7 @@ from ...runtime.arguments import positive, whole
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import seeded
 from ...text.tables import grid, html_grid
+from ...text.wording import listed
 from ...trajectories.blocks import MarkovModel, require_model
 from ..demonstrations import Demonstrations
 from ..demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
@@ -37,6 +38,7 @@ from ..laplace import laplace
 from ..objective import RewardFunction
 from .coordinates import Coordinates
 from .nuts import draws_by_nuts
+from .peaks import Peak, peaks
 from .reward_program import RewardProgram
 from .tempering import effective_draws, tempered
 
@@ -49,7 +51,6 @@ _HEAD = (
 )
 _SIGNS = {"optimism": "β", "temperature": "τ"}
 _EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
-_SHOWN = 8
 _CROWD = 50  # smallest population for tempering
 _FEW = 50  # draws: the standard deviation is then known to a tenth
 _FITS = 0.5  # fraction of effective draws above which the Laplace approximation is accepted
@@ -163,6 +164,13 @@ class RewardPosterior:
         return identified(model, program.demonstrations, program.function, psi, demonstrator, tau)
 
     @cached_property
+    def peaks(self) -> tuple[Peak, ...]:
+        """The peaks of the posterior density that searches from a few draws find, the highest first."""
+        coordinates = Coordinates(self.program)
+        draws = coordinates.row({name: each.flatten(0, 1) for name, each in self.samples.items()})
+        return peaks(coordinates, draws, among_prior=self.method == "laplace")
+
+    @cached_property
     def _of_prior(self) -> list[float]:
         """The prior standard deviation of each parameter."""
         return [float(x) for each in self.program.priors.values() for x in each.stddev.reshape(-1)]
@@ -189,11 +197,14 @@ class RewardPosterior:
             notes.append(f"The demonstrator is optimistic (β > 0) with probability {optimistic:.3f}.")
         if self.method != "nuts":
             notes.append(f"Log-evidence {self.log_evidence:.3f} nats.")
+        notes.append("One peak was found." if len(self.peaks) == 1 else f"{len(self.peaks)} peaks were found:")
+        for each in self.peaks if len(self.peaks) > 1 else ():
+            at = listed([f"{name} = {x:.4g}" for name, x in zip(self.names, each.parameters, strict=True)])
+            notes.append(f"Peak with {each.share:.0%} of the draws, log-density {each.log_density:.3f} nats: {at}.")
         widths = zip(self.names, self.deviation, self._of_prior, strict=True)
         as_before = [name for name, deviation, before in widths if deviation > _AS_BEFORE * before]
         if as_before:
-            more = f" and {len(as_before) - _SHOWN} more" if len(as_before) > _SHOWN else ""
-            notes.append(f"Not learned, as wide as the prior: {', '.join(as_before[:_SHOWN])}{more}.")
+            notes.append(f"Not learned, as wide as the prior: {listed(as_before)}.")
         return [*notes, *str(self.identification).splitlines()]
 
     def __str__(self) -> str:

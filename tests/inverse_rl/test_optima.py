@@ -1,0 +1,252 @@
+"""Several optima of a likelihood, and optima at infinity, against scans in numpy that share no code."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from demonstrated import corridor, problem, seen
+
+from pgm_control import TabularMDP, TabularModel
+from pgm_control.inverse_rl import (
+    ClampedDemonstrator,
+    Demonstrations,
+    DialDemonstrator,
+    FreeDemonstrator,
+    InverseStatus,
+    LinearReward,
+    inverse,
+    reward_posterior,
+)
+from pgm_control.inverse_rl.concavity import is_concave
+from pgm_control.inverse_rl.descent import Point
+from pgm_control.inverse_rl.optima import are_apart, starts
+from pgm_control.models import zoo_entry
+
+TIE = 1e-9
+
+
+def umbrella():
+    """Return the problem of the README: each morning rains with probability .3."""
+    return TabularMDP([1.0], [[[0.3, 0.7], [0.3, 0.7]]], [[[0, 0], [0, 0]]], [[[-8.0, 1.0], [0.0, -1.0]]], horizon=5)
+
+
+def built(name):
+    return umbrella() if name == "umbrella" else zoo_entry(name).build()
+
+
+PROBLEMS = {
+    "umbrella": 1.0, "restaurant": 1.0, "lottery": 1.0, "risky_path": 1.0, "windy_bridge": 1.0, "frozen_lake": 0.05,
+}  # fmt: skip
+BETAS = (-0.5, 0.0, 0.2, 0.5, 1.0)
+
+
+def scanned_policy(mdp, tau, beta, weight):
+    """Return the log-policy (T, S, A) of a demonstrator of optimism β for the problem's rewards times a weight."""
+    p, successor, reward = (each.numpy() for each in (mdp.probability, mdp.successor, mdp.reward))
+    x_paid, v, found = weight * np.where(p > 0, reward, 0.0), np.zeros(len(p)), []
+    for _ in range(mdp.horizon):
+        x = x_paid + v[successor]
+        if beta == 0:
+            q = (p * x).sum(-1)
+        else:
+            top = np.where(p > 0, beta * x, -np.inf).max(-1, keepdims=True)
+            q = (tau * np.log((p * np.exp(np.minimum(beta * x - top, 0.0) / tau)).sum(-1)) + top[..., 0]) / beta
+        top = q.max(-1)
+        v = top + tau * np.log(np.exp((q - top[:, None]) / tau).mean(-1))
+        found.append((q - v[:, None]) / tau - math.log(q.shape[1]))
+    return np.array(found[::-1])
+
+
+def occupancies(mdp, log_policy):
+    here, found = mdp.initial.numpy().copy(), []
+    for row in log_policy:
+        found.append(here[:, None] * np.exp(row))
+        here = np.zeros_like(here)
+        np.add.at(here, mdp.successor.numpy(), found[-1][..., None] * mdp.probability.numpy())
+    return np.array(found)
+
+
+def scanned(mdp, tau, beta, seen, weight):
+    """Return the log-likelihood of occupancies for one weight, in nats."""
+    log_policy = scanned_policy(mdp, tau, beta, weight)
+    return float((seen * np.where(seen > 0, log_policy, 0.0)).sum())
+
+
+def recovered(name, beta):
+    """Return the result from exact occupancies of true weight 1, and the scanned likelihood as a function."""
+    mdp, tau = built(name), PROBLEMS[name]
+    seen = occupancies(mdp, scanned_policy(mdp, tau, beta, 1.0))
+    demonstrations = Demonstrations.from_occupancies(mdp, torch.from_numpy(seen))
+    found = inverse(TabularModel(mdp, tau), demonstrations, mdp.reward[..., None], DialDemonstrator(beta))
+    return found, lambda weight: scanned(mdp, tau, beta, seen, weight)
+
+
+def check_recovered(name, beta):
+    """The true weight is found to 1e-3, unless another one ties; then both are reported, with the sentence."""
+    found, likelihood = recovered(name, beta)
+    weight, others = found.reward.weight.item(), [each.parameters.item() for each in found.ties]
+    assert found.log_likelihood == pytest.approx(likelihood(weight), abs=1e-9)
+    assert likelihood(weight) == pytest.approx(likelihood(1.0), abs=TIE)  # by Gibbs' inequality nothing is better
+    for each in found.runners_up:
+        assert each.log_likelihood == pytest.approx(likelihood(each.parameters.item()), abs=1e-9)
+    if abs(weight - 1.0) > 1e-3:
+        assert others
+        assert "the demonstrations equally well" in str(found)
+        if found.status is not InverseStatus.unbounded:
+            assert min(abs(each - 1.0) for each in others) < 1e-3
+    if found.status is InverseStatus.unbounded:  # every larger weight ties as well, according to the scan
+        assert [likelihood(each) for each in np.geomspace(weight, 10, 9)] == pytest.approx([likelihood(1)] * 9, abs=TIE)
+    # The scan finds no optimum that the search missed.
+    grid = np.concatenate([-np.geomspace(0.01, 30, 60)[::-1], [0.0], np.geomspace(0.01, 30, 60)])
+    assert max(map(likelihood, grid)) <= found.log_likelihood + TIE
+
+
+@pytest.mark.parametrize(
+    ("name", "beta"), [("umbrella", 0.5), ("restaurant", -0.5), ("risky_path", 0.5), ("risky_path", 1.0)]
+)
+def test_the_weight_of_the_true_reward_is_found_or_tied(name, beta):
+    check_recovered(name, beta)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beta", BETAS)
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_weight_of_the_true_reward_is_found_or_tied_on_six_problems(name, beta):
+    check_recovered(name, beta)
+
+
+def six_of_ten():
+    """Return the restaurant, and ten dinners of which six are Italian."""
+    mdp = built("restaurant")
+    return TabularModel(mdp), Demonstrations.from_trajectories(mdp, [[0]] * 10, [[0]] * 6 + [[1]] * 4)
+
+
+def test_two_rewards_that_explain_ten_dinners_equally_well_are_both_reported():
+    """The roots of P(Italian) = .6 in the weight, by bisection of a formula: −.125900325997 and 1.286363525344."""
+    model, demonstrations = six_of_ten()
+    found = inverse(model, demonstrations, model.mdp.reward[..., None], DialDemonstrator(0.5))
+    assert found.reward.weight.item() == pytest.approx(-0.125900325997, abs=1e-10)
+    (other,) = found.ties
+    assert other.parameters.item() == pytest.approx(1.286363525344, abs=1e-10)
+    assert other.difference == pytest.approx(0.0, abs=TIE)
+    assert other.log_likelihood == pytest.approx(6 * math.log(0.6) + 4 * math.log(0.4), abs=1e-9)
+    said = str(found)
+    assert "ψ[0] = 1.28636" in said
+    assert "equally well" in said
+    assert "1 of 1 directions" in said
+
+
+def test_of_tied_optima_the_nearest_to_the_start_is_the_result():
+    model, demonstrations = six_of_ten()
+    reward = LinearReward(model.mdp, model.mdp.reward[..., None])
+    with torch.no_grad():
+        reward.weight.fill_(1.0)
+    found = inverse(model, demonstrations, reward, DialDemonstrator(0.5))
+    assert found.reward.weight.item() == pytest.approx(1.286363525344, abs=1e-10)
+    assert found.ties[0].parameters.item() == pytest.approx(-0.125900325997, abs=1e-10)
+
+
+def test_a_single_start_finds_only_the_optimum_nearby():
+    model, demonstrations = six_of_ten()
+    found = inverse(model, demonstrations, model.mdp.reward[..., None], DialDemonstrator(0.5), num_starts=1)
+    assert (found.num_starts, found.runners_up) == (1, ())
+    with pytest.raises(ValueError, match="`num_starts` must be"):
+        inverse(model, demonstrations, num_starts=0)
+
+
+def test_posteriors_print_their_peaks():
+    """A Gaussian at one of them does not show the other; a scan of the density does."""
+    model, demonstrations = six_of_ten()
+    seen, grid = np.zeros((1, 4, 2)), np.linspace(-3.0, 3.0, 3001)
+    seen[0, 0] = 6.0, 4.0
+    density = np.array([scanned(model.mdp, 1.0, 0.5, seen, each) - each**2 / 8 for each in grid])
+    expected = grid[1:-1][(density[1:-1] > density[:-2]) & (density[1:-1] > density[2:])]
+    for method in ("tempering", "laplace"):
+        found = reward_posterior(
+            *(model, demonstrations, model.mdp.reward[..., None], DialDemonstrator(0.5)),
+            prior=2.0,
+            method=method,
+            num_samples=100,
+            seed=0,
+        )
+        tops = sorted(each.parameters.item() for each in found.peaks)
+        assert tops == pytest.approx(expected.tolist(), abs=0.003)
+        assert "2 peaks were found" in str(found)
+        assert sum(each.share for each in found.peaks) == pytest.approx(1.0)
+
+
+def always_forward():
+    """Return a corridor and a demonstration that always takes the action that leads on."""
+    mdp = corridor()
+    return TabularModel(mdp, 0.5), Demonstrations.from_trajectories(mdp, [[0, 1, 2, 3]], [[1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    "demonstrator", [ClampedDemonstrator(), ClampedDemonstrator("matching"), FreeDemonstrator(), DialDemonstrator(0.4)],
+    ids=repr,
+)  # fmt: skip
+def test_an_optimum_at_infinity_is_said_and_a_prior_removes_it(demonstrator):
+    """The likelihood of what is always done rises to 1 as the reward of the end grows."""
+    model, demonstrations = always_forward()
+    found = inverse(model, demonstrations, np.eye(4)[:, 3:], demonstrator)
+    assert found.status is InverseStatus.unbounded
+    assert found.unbounded_names == ("ψ[0]",)
+    assert float(found.direction) > 0
+    assert "prior" in str(found)
+    assert "grows without bound: ψ[0]" in str(found)
+    assert found.table.abs().max() <= 2e6
+    held = inverse(model, demonstrations, np.eye(4)[:, 3:], demonstrator, prior=1.0)
+    assert held.status is InverseStatus.converged
+    assert held.direction is None
+
+
+def test_a_finite_optimum_is_not_called_infinite():
+    """Not even if it is far away: one error in a thousand."""
+    mdp = built("lottery")
+    demonstrations = Demonstrations.from_trajectories(mdp, [[0]] * 1000, [[0]] + [[1]] * 999)
+    buying = torch.zeros(4, 2, 1, dtype=torch.float64)
+    buying[0, 0] = 1.0
+    found = inverse(TabularModel(mdp), demonstrations, buying)
+    assert found.status is InverseStatus.converged
+    assert found.reward.weight.item() == pytest.approx(-math.log(999), abs=1e-6)
+
+
+def test_likelihoods_are_certified_as_concave_only_if_they_are():
+    """Exact occupancies balance the counts; a few trajectories in random dynamics do not."""
+    model = problem(4)
+    mdp = model.mdp
+    exact = Demonstrations.from_occupancies(mdp, torch.from_numpy(occupancies(mdp, scanned_policy(mdp, 0.7, 0.0, 1.0))))
+    sampled = Demonstrations.from_trajectories(mdp, *seen(model, 5))
+    linear = LinearReward(mdp, np.eye(3)).linear_form()
+    rows = [
+        (ClampedDemonstrator(), True, False),
+        (ClampedDemonstrator("matching"), True, True),
+        (FreeDemonstrator(), False, True),  # without outcomes nothing is certified
+        (DialDemonstrator(0.0), True, False),
+        (DialDemonstrator(0.3), False, False),
+    ]
+    for demonstrator, of_exact, of_sampled in rows:
+        assert is_concave(demonstrator, model, exact, linear) is of_exact, demonstrator
+        assert is_concave(demonstrator, model, sampled, linear) is of_sampled, demonstrator
+    assert not is_concave(ClampedDemonstrator(), model, exact, None)
+
+
+def test_starts_are_the_same_at_every_call_and_include_every_valley_of_one_dimension():
+    def wavy(x):
+        return float(np.cos(x[0])), -np.sin(x)
+
+    found = [starts(wavy, np.zeros(1), np.full(1, math.pi), np.ones(1), 8) for _ in range(2)]
+    assert all(np.array_equal(*pair) for pair in zip(*found, strict=True))
+    near = [float(x[0]) for x in starts(wavy, np.zeros(1), np.full(1, math.pi), np.ones(1), 100)]
+    for valley in (math.pi, -math.pi):
+        assert min(abs(x - valley) for x in near) < 0.5
+
+
+def test_two_points_are_apart_if_something_higher_lies_between():
+    def double(x):
+        return float((x[0] ** 2 - 1) ** 2), np.zeros(1)
+
+    left, right, near = (Point(np.array([x]), double([x])[0], np.zeros(1)) for x in (-1.0, 1.0, 1.1))
+    assert are_apart(double, left, right, TIE)
+    assert not are_apart(double, near, right, TIE)
