@@ -36,7 +36,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter  # an extra, and slow to import
         except ImportError as problem:
             raise MissingExtra(
-                "`--tensorboard` needs tensorboard, which is missing: pip install 'pgm-control[tensorboard]'"
+                "`--tensorboard` needs tensorboard, which is missing: pip install tensorboard"
             ) from problem
         return SummaryWriter
 
