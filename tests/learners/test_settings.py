@@ -37,7 +37,7 @@ def test_the_bound_of_the_target_entropy_knows_masks_and_boxes():
     with pytest.raises(InvalidArgument, match="at least 0 and below 0 nats"):
         SAC("CartPole-v1", target_entropy=0.1, action_prior=[1.0, 0.0], **TINY)
     SAC("Pendulum-v1", target_entropy=0.69, **TINY)
-    with pytest.raises(InvalidArgument, match="`target_entropy` must be below 0.693147 nats"):
+    with pytest.raises(InvalidArgument, match=r"`target_entropy` must be below 0.693147 nats"):
         SAC("Pendulum-v1", target_entropy=0.7, **TINY)
 
 
@@ -72,16 +72,18 @@ def test_the_default_targets_of_uniform_priors():
 
 
 def test_a_temperature_without_end_names_the_target():
-    learner = SAC("CartPole-v1", target_entropy=0.6, action_prior=lambda x: torch.tensor([[1.0, 0.0]]).expand(len(x), 2),
-                  **{**TINY, "learning_rate": 1.0})  # fmt: skip
-    with pytest.raises(LearningDiverged, match="temperature has grown to .*Lower `target_entropy`"):
+    def only_left(features):
+        return torch.tensor([[1.0, 0.0]]).expand(len(features), 2)
+
+    learner = SAC("CartPole-v1", target_entropy=0.6, action_prior=only_left, **{**TINY, "learning_rate": 1.0})
+    with pytest.raises(LearningDiverged, match=r"temperature has grown to .*Lower `target_entropy`"):
         learner.learn(300)
 
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("hidden", [(0,), (4, -1), (2.5,), ("4",), 4, None, "44", (True,), (math.nan,)])
 def test_impossible_hidden_layers_are_refused(kind, hidden):
-    with pytest.raises(InvalidArgument, match="`hidden.* must be a"):
+    with pytest.raises(InvalidArgument, match=r"`hidden.* must be a"):
         kind("CartPole-v1", **{**settings_of(kind), "hidden": hidden})
 
 
@@ -125,7 +127,7 @@ def test_predict_refuses_what_is_not_finite_or_not_a_state(env, deterministic):
     wrong = [np.full(width, each) for each in (np.nan, np.inf, -np.inf, 1e39)]
     wrong += [16, -1, 1.7, [16], [-1], [1.7]] if env == "FrozenLake-v1" else [np.stack([wrong[0], np.zeros(width)])]
     for each in wrong:
-        with pytest.raises(InvalidArgument, match="`observation` must be of .* and finite in float32, or a batch"):
+        with pytest.raises(InvalidArgument, match=r"`observation` must be of .* and finite in float32, or a batch"):
             learner.predict(each, deterministic=deterministic)
 
 
