@@ -57,14 +57,15 @@ class Membership:
                 return f"has the keys {', '.join(map(str, found))}"
         elif not isinstance(found, tuple | list) or len(found) != len(self._parts):
             return f"is {found!r}"
+        parts: Any = found
         for name, part in self._parts.items():
-            problem = part.problem(found[name], batch)
+            problem = part.problem(parts[name], batch)
             if problem is not None:
                 return f"at {name!r} {problem}"
         return None
 
     def _problem_of_numbers(self, found: Any, batch: tuple[int, ...]) -> str | None:
-        space = self.space
+        space: Any = self.space
         try:
             array = np.asarray(found)
         except (TypeError, ValueError, RuntimeError):  # a ragged list, or a tensor that numpy cannot read
