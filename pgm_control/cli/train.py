@@ -20,7 +20,6 @@ from ..learners.learning import LearningStatus
 from ..plot.progress import curve
 from ..runtime.progress import Progress
 from ..text.tables import grid
-from .film import film, require_images
 from .run_folder import RunFolder
 from .tensorboard import TensorBoard
 
@@ -119,8 +118,11 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
     folder = RunFolder(path)
     facts = folder.facts()
     policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
-    if gif is not None:
-        _made(lambda: require_images(facts["env"]), facts["env"])
+    frames = None
+    if gif is not None:  # first, because what is missing for it is said at once
+        from .film import film
+
+        frames = _made(lambda: film(policy, facts["env"], seed, not stochastic, gif), facts["env"])
     how = "actions sampled from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
     found = policy.evaluate(num_episodes, seed, deterministic=not stochastic)
@@ -128,8 +130,7 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
     if found.lengths.min() < found.lengths.max():
         say(f"lengths from {found.lengths.min()} to {found.lengths.max()} steps")
     say(f"\n{_beside_training(found, folder, stochastic)}")
-    if gif is not None:
-        frames = _made(lambda: film(policy, facts["env"], seed, not stochastic, gif), facts["env"])
+    if frames is not None:
         say(f"\nFilm of one episode, {frames} steps: {gif}")
     left = facts["learn"]["total_steps"] - policy.total_steps
     if left > 0:

@@ -26,6 +26,8 @@ class ActionPrior:
 
     Attributes:
         is_uniform: whether the prior is uniform.
+        most_entropy: a bound on the entropy of a policy, in nats, wherever it is: log of the largest known number of
+            possible actions, or d log 2 in a box.
     """
 
     def __init__(self, prior: PriorSource, actions: Actions, observations: Observations, device: torch.device) -> None:
@@ -47,6 +49,9 @@ class ActionPrior:
         self._choose: Callable[[Tensor], Any] = action_prior_of(prior, actions, observations, device)
         self.is_uniform = prior is None
         self._constant = -math.log(actions.size) if actions.is_discrete else -actions.size * math.log(2)
+        self.most_entropy = -self._constant
+        if prior is not None and not callable(prior):
+            self.most_entropy = math.log(int((torch.as_tensor(prior) > 0).sum(-1).max()))
 
     def log_probabilities(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
         """The log-probabilities of all discrete actions, in nats; −inf for a masked action."""
@@ -66,6 +71,15 @@ class ActionPrior:
     ) -> Float[Tensor, " batch"] | float:
         """The log-densities of actions in the box, in nats."""
         return self._constant if self.is_uniform else self._choose(features).log_prob(actions)
+
+    def entropy(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, ""] | float:
+        """The mean entropy of the prior, in nats; in a box an estimate, from one action for each row of features."""
+        if self.is_uniform:
+            return -self._constant
+        if not self._actions.is_discrete:
+            return -torch.as_tensor(self.log_density(features, self.sample(features))).mean()
+        log_p = self.log_probabilities(features)
+        return -torch.where(log_p > -torch.inf, log_p.exp() * log_p, 0.0).sum(-1).mean()
 
     def sample(self, features: Float[Tensor, "batch feature"]) -> Num[Tensor, "batch ..."]:
         """Return actions sampled from the prior, one for each row of features."""

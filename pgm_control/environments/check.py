@@ -130,6 +130,7 @@ def check_against_env(
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     total_steps, number = whole("total_steps", total_steps), integer_of(seed)
+    env = Checked(env)
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")
     _require(env.action_space, "action_space", mdp.num_actions, "the actions")
     seen = _simulate(mdp, env, total_steps, number)
@@ -185,7 +186,6 @@ def _simulate(mdp: TabularMDP, env: gymnasium.Env, total_steps: int, seed: int) 
     """The counts of starts and transitions, over successive episodes."""
     last = mdp.num_states - 1
 
-    env = Checked(env)
     actions = np.random.default_rng(own_seed(seed)).integers(mdp.num_actions, size=total_steps)
     starts, transitions = Counter(), {}
     state = None

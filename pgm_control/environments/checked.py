@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from jaxtyping import Bool, Float
 
-from ..errors import EnvironmentFailure
+from ..errors import EnvironmentFailure, InvalidArgument
 from ..problems.gymnasium_envs import name_of
 from ..runtime.single_values import single_number, single_truth
 from .copies import autoreset_mode, split_observations
@@ -29,7 +29,12 @@ class Checked(gymnasium.Wrapper):
     """
 
     def __init__(self, env: gymnasium.Env, is_bounded: bool = True) -> None:
-        """Wrap an environment. If `is_bounded` is False, finite observations outside the bounds of a box pass."""
+        """Wrap an environment. If `is_bounded` is False, finite observations outside the bounds of a box pass.
+
+        Raises:
+            InvalidArgument: if `env` is no environment of Gymnasium, or has no spaces.
+        """
+        require_environment(env)
         super().__init__(env)
         self._is_in_space = Membership(env.observation_space, is_bounded)
         self._seed, self._time = "", 0
@@ -227,6 +232,21 @@ class CheckedVector(VectorWrapper):
             each = []
         of = next(((f"environment {i} of {self.name}", one) for i, one in enumerate(each) if one), (self.name, problem))
         raise EnvironmentFailure(_outside(of[0], self.single_observation_space, of[1], when))
+
+
+def require_environment(env: object) -> None:
+    """Require an environment of Gymnasium with both spaces.
+
+    Raises:
+        InvalidArgument: if it is something else.
+    """
+    if not isinstance(env, gymnasium.Env):
+        kind = f"the class {env.__name__}" if isinstance(env, type) else f"a {type(env).__name__}"
+        raise InvalidArgument(f"`env` must be, or make, a gymnasium.Env, but is {kind}.")
+    for name in ("observation_space", "action_space"):
+        space = getattr(env, name, None)
+        if not isinstance(space, gymnasium.Space):
+            raise InvalidArgument(f"`env.{name}` must be a space of Gymnasium, but is {space!r}. {_HELP}")
 
 
 def _outside(name: str, space: gymnasium.Space, problem: str, when: str) -> str:

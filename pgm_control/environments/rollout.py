@@ -22,7 +22,7 @@ from ..runtime.progress import Progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import HasBlocks
 from ..trajectories.policy import TabularPolicy, two_seeds
-from .checked import Checked, CheckedVector
+from .checked import Checked, CheckedVector, require_environment
 from .copies import autoreset_mode, vector_time_limit
 
 _COPIES = 16  # the default number of parallel environments
@@ -195,6 +195,8 @@ def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, ep
             )
         yield env
         return
+    if not isinstance(env, str):
+        require_environment(env)
     spec = env if isinstance(env, str) else env.spec
     if isinstance(spec, EnvSpec) and any(wrapper.kwargs is None for wrapper in spec.additional_wrappers):
         spec = None  # a wrapper that cannot be made again

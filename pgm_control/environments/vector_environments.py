@@ -156,6 +156,8 @@ class Worlds:
         )(state)
         if problem is None and not (state["actions"].keys() | state["statistics"].keys()) <= copies:
             return Problem(("actions",), f"must be of the {self.number} copies that are here, but are not")
+        if problem is None and len(state["observed"]) and len(state["statistics"]) != len(state["episodes"]):
+            return Problem(("statistics",), "must have an entry for each copy, but has not")
         for name in ("observed", "returns") if problem is None else ():
             if len(state[name]) != (len(state["episodes"]) if len(state["observed"]) else 0):
                 return Problem((name,), "must have an entry for each copy, but has not")

@@ -297,6 +297,12 @@ def _padded(
                 f"Recording {i} must have at least one action and one observation more than actions, but has "
                 f"{len(each.actions)} and {len(each.observations)}. Keep the observation after the last action."
             )
+        for t, seen in enumerate(each.observations):
+            if not observations.is_single(seen):
+                raise InvalidArgument(
+                    f"Recording {i} must contain only finite observations of {observations.space}, but at time {t} has "
+                    f"{seen!r}."
+                )
         for t, action in enumerate(each.actions):
             if not actions.space.contains(_as_of(actions, action)):
                 raise InvalidArgument(

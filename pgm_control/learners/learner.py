@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, final
 
@@ -30,7 +31,18 @@ from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
-from .saved import REMEDY, arguments, check_of, is_plain, made_again, read_learner, restore_to, state_of
+from .saved import (
+    REMEDY,
+    arguments,
+    check_of,
+    description_of,
+    is_plain,
+    made_again,
+    pickled,
+    read_learner,
+    restore_to,
+    state_of,
+)
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
 
@@ -89,13 +101,13 @@ class Learner(ABC):
         self.config: dict[str, Any] = {**config, "seed": number}
         self.device = device_of(device)
         self.worlds = Worlds(env, num_envs, number)
-        self.env_id = id_of(env)
+        self.env_id, self._source = id_of(env), env
         self.observations = Observations(self.worlds.observation_space)
         self.actions = Actions(self.worlds.action_space)
         self.total_steps, self.seconds = 0, 0.0
         self.journal = Journal()
         with seeded(number, self.device):
-            self._random = generator_states(self.device)
+            self._random, self._is_drawing = generator_states(self.device), False
 
     __repr__ = described
 
@@ -131,9 +143,11 @@ class Learner(ABC):
         """A context in which torch's generators have the learner's own state; afterwards their former state returns."""
         with forked(self.device):
             set_generators(self._random, self.device)
+            self._is_drawing = True
             try:
                 yield
             finally:
+                self._is_drawing = False
                 self._random = generator_states(self.device)
 
     @final
@@ -178,11 +192,7 @@ class Learner(ABC):
             self._another()  # fail now if there is no environment to evaluate in
         newest = dict(self.log[-1]) if self.log else {}
 
-        def save() -> None:
-            if checkpoint is not None:
-                self._random = generator_states(self.device)
-                self._keep(checkpoint)
-
+        save = None if checkpoint is None else partial(self._keep, checkpoint)
         loop = Loop(
             LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
@@ -223,6 +233,9 @@ class Learner(ABC):
             observation: an observation in the environment's space, or a batch as vector environments return it.
             state, episode_start: not used, because these policies have no memory; the state is returned unchanged.
             deterministic: take the most probable action (in a box the median) instead of a random sample.
+
+        Raises:
+            InvalidArgument: if `observation` has another form, or is not finite; the bounds of boxes do not matter.
         """
         single = self.observations.is_single(observation)
         features = self.observations([observation]) if single else self.observations.of_batch(observation)
@@ -255,6 +268,10 @@ class Learner(ABC):
     def save(self, path: str | Path) -> None:
         """Write everything that the next step depends on, as tensors and JSON. The file is written atomically."""
         write(path, type(self).__name__, self._state(), self._facts())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What `pickle` and `copy` need to make the learner again; see `pickled`."""
+        return pickled(self, self._source if self.env_id is None else self.env_id)
 
     @classmethod
     @final
@@ -310,6 +327,8 @@ class Learner(ABC):
         return self.env_id
 
     def _state(self) -> dict[str, Any]:
+        if self._is_drawing:
+            self._random = generator_states(self.device)
         parts = {name: state_of(part) for name, part in self.parts().items()}
         return {"parts": parts, "random": self._random, "worlds": self.worlds.state()}
 
@@ -317,7 +336,7 @@ class Learner(ABC):
         unfit = [name for name, value in self.config.items() if not is_plain(value)]
         return {
             "env": self.env_id,
-            "description": self._description(),
+            "description": description_of(self.observations, self.actions),
             "config": {name: value for name, value in self.config.items() if name not in unfit},
             "left_out": unfit,
             "total_steps": self.total_steps,
@@ -325,14 +344,9 @@ class Learner(ABC):
             **self.journal.facts(),
         }
 
-    def _description(self) -> dict[str, str]:
-        """The description of the spaces, which the environment of a file must share."""
-        kind = "a choice of" if self.actions.is_discrete else "a box of"
-        return {"observation": f"{self.observations.features} features", "action": f"{kind} {self.actions.size}"}
-
-    def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: str | Path) -> None:
+    def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: object) -> None:
         remedy = "Pass the environment that it was made in."
-        require_same(path, facts["description"], self._description(), remedy)
+        require_same(path, facts["description"], description_of(self.observations, self.actions), remedy)
         checks = {"random": check_generators(self.device), "worlds": self.worlds.check}
         parts = fields({name: check_of(part) for name, part in self.parts().items()})
         require(path, "this learner", tensors, fields({**checks, "parts": parts}), REMEDY)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pickle
 import typing
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import torch
 
 from ..chance.risk import Risk
-from ..errors import EnvironmentFailure, InvalidCheckpoint
+from ..environments.spaces import Actions, Observations
+from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
+from ..networks.mlp import widths
 from ..runtime.checkpoint import read, require_same
 from ..runtime.checkpoint_checks import (
     Check,
@@ -119,16 +122,49 @@ def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mappi
         return kind(env, **arguments(config))
     except EnvironmentFailure:
         raise
-    except (gymnasium.error.Error, ImportError) as problem:
-        unknown = isinstance(problem, gymnasium.error.UnregisteredEnv)
-        remedy = " Import what registers it, or pass it: load(path, env=…)." if unknown else ""
-        raise InvalidCheckpoint(
-            f"Gymnasium cannot make {env!r}, the environment of {path}: {problem}{remedy}"
-        ) from problem
     except Exception as problem:  # the environment of a wrong id may raise anything
+        cause = problem.__cause__
+        if isinstance(problem, InvalidArgument) and isinstance(cause, gymnasium.error.Error | ImportError):
+            unknown = isinstance(cause, gymnasium.error.UnregisteredEnv)
+            remedy = " Import what registers it, or pass it: load(path, env=…)." if unknown else ""
+            raise InvalidCheckpoint(
+                f"Gymnasium cannot make {env!r}, the environment of {path}: {cause}{remedy}"
+            ) from cause
         if not ours:
             raise
         raise InvalidCheckpoint(f"{path} holds what cannot be made here: {problem} {REMEDY}") from problem
+
+
+def pickled(learner: Any, source: Any) -> tuple[Any, ...]:
+    """What `pickle` needs to make a learner again: its class, arguments and environment, and all that is saved.
+
+    Raises:
+        InvalidArgument: if the environment or an argument cannot be pickled.
+    """
+    found = type(learner), source, {**learner.config}
+    try:
+        pickle.dumps(found)
+    except Exception as problem:
+        raise InvalidArgument(
+            f"A learner can only be pickled if its environment and arguments can be, but: {problem}. Pass an id, or a "
+            "function of a module, as `env`; or use save(path) here and load(path, env=…) there."
+        ) from problem
+    return _unpickled, (*found, learner._state(), learner._facts())
+
+
+def _unpickled(
+    kind: Any, source: Any, config: Mapping[str, Any], tensors: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Any:
+    """The learner that was pickled; its environments repeat their episodes."""
+    learner = kind(source, **config)
+    learner._restore(tensors, facts, "The pickled learner")
+    return learner
+
+
+def description_of(observations: Observations, actions: Actions) -> dict[str, str]:
+    """The description of the spaces, which the environment of a file must share."""
+    kind = "a choice of" if actions.is_discrete else "a box of"
+    return {"observation": f"{observations.features} features", "action": f"{kind} {actions.size}"}
 
 
 def require_plain_id(path: object, found: str | None) -> None:
@@ -177,16 +213,19 @@ def require_arguments(
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a learner, from the `locals()` of its constructor, without `self` and the environment.
 
-    Numbers of numpy become Python's, and `Risk(θ)` becomes {"theta": θ}, which JSON can represent.
+    `Risk(θ)` becomes {"theta": θ}, which JSON can represent; `arguments` is the inverse.
     """
+    config = {name: _plain(value) for name, value in given.items() if name not in ("self", "env", "__class__")}
+    return {**config, "hidden": list(widths(given["hidden"]))}
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, Risk):
-            return {"theta": require_one(value)}
-        return value.item() if isinstance(value, np.generic) else value
 
-    config = {name: plain(value) for name, value in given.items() if name not in ("self", "env", "__class__")}
-    return {**config, "hidden": list(given["hidden"])}
+def _plain(value: Any) -> Any:
+    """A number of numpy or torch as one of Python, a device as its name; any other value but a `Risk` as it is."""
+    if isinstance(value, Risk):
+        return {"theta": require_one(value)}
+    if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.ndim == 0):
+        return value.item()
+    return str(value) if isinstance(value, torch.device) else value
 
 
 def arguments(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from torch import Tensor
 from ..chance.risk import Risk
 from ..environments.action_prior import ActionPrior, PriorSource
 from ..environments.copies import WorldSource
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, LearningDiverged
 from ..networks.mlp import Network, follow
 from ..networks.policies import PolicySource, policy_of
 from ..networks.precision import Precision
+from ..runtime.arguments import finite
 from .checks import check_temperature, check_updates
 from .descent import Descent
 from .experience import Experience
@@ -34,6 +35,8 @@ from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss
 from .losses.soft_policy_loss import SoftPolicyLoss
 from .replay import Transitions
 from .saved import configuration
+
+_HOTTEST = math.log(1e30)  # log τ beyond which float32 is near its end
 
 
 @final
@@ -91,8 +94,9 @@ class SAC(Learner):
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
             temperature: τ, in reward units per nat; or "auto", learned so that the entropy stays near the target.
-            target_entropy: the target of the entropy, in nats. Default: −d for a box (of the density in $[-1, 1]^d$),
-                and half of log A for A discrete actions.
+            target_entropy: the target of the entropy, in nats. Default for discrete actions: half of the entropy of the
+                action prior, which is half of log A for a uniform one. In a box (of the density in $[-1, 1]^d$): that
+                of the prior minus d (1 + log 2), which is −d for a uniform one.
             action_prior: ρ; default: uniform. See `ActionPrior`.
             policy: in a box "gaussian", a squashed Gaussian, or "flow", which can have several modes; or a function
                 that makes a module, see `policy_of`.
@@ -124,8 +128,7 @@ class SAC(Learner):
         size, is_discrete = self.actions.size, self.actions.is_discrete
         inputs = self.observations.features + (0 if is_discrete else size)
         outputs = size if is_discrete else 1
-        default = 0.5 * math.log(size) if is_discrete else -float(size)
-        self._target_entropy = default if target_entropy is None else target_entropy
+        self._target_entropy = _check_target(target_entropy, self.prior, size, is_discrete)
         with self.randomness():
             self.actor = policy_of(policy, self.observations.features, self.actions, hidden, self.prior)
             self.actor = self.actor.to(self.device)
@@ -157,7 +160,14 @@ class SAC(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """Make a step in each environment, and update all networks."""
-        return self._experience.advance(self._update)
+        metrics = self._experience.advance(self._update)
+        if self._learns_temperature and self._scalars["log_temperature"].item() > _HOTTEST:
+            raise LearningDiverged(
+                f"The temperature has grown to {self.temperature:.3g} after {self.total_steps} steps: the entropy of "
+                "the policy stays below its target. Lower `target_entropy`, or give a temperature; where the action "
+                "prior leaves few actions, no policy has a large entropy."
+            )
+        return metrics
 
     def parts(self) -> dict[str, Any]:
         """The objects that a checkpoint saves, by name."""
@@ -184,9 +194,32 @@ class SAC(Learner):
         follow(self._targets, self.critics, self._rate)
         actor_loss, entropy = self._policy_loss(self.critics, batch.observation, temperature)
         if self._learns_temperature:
-            log_temperature.grad = entropy - self._target_entropy  # the gradient of log τ (entropy − target)
+            # The gradient of log τ (entropy − target).
+            log_temperature.grad = entropy - self._target(batch.observation)
         self._actor_descent(actor_loss.mean())
         return {"critic_loss": critic_loss.detach(), "entropy": entropy, "temperature": temperature}
+
+    @torch.no_grad()
+    def _target(self, features: Float[Tensor, "batch feature"]) -> Tensor | float:
+        """The target of the entropy, in nats."""
+        if self._target_entropy is not None:
+            return self._target_entropy
+        most = self.prior.entropy(features)
+        return 0.5 * most if self.actions.is_discrete else most - self.actions.size * (1 + math.log(2))
+
+
+def _check_target(target: Any, prior: ActionPrior, size: int, is_discrete: bool) -> float | None:
+    """Require a target that a policy can have at a finite temperature; None if it depends on the state."""
+    if target is None:
+        return None if not prior.is_uniform else 0.5 * prior.most_entropy if is_discrete else -float(size)
+    found, most = finite("target_entropy", target, "number of nats, or None"), prior.most_entropy
+    if found >= most or (is_discrete and found < 0):
+        least = "at least 0 and " if is_discrete else ""
+        raise InvalidArgument(
+            f"`target_entropy` must be {least}below {most:.6g} nats, the most that any policy has here, but is "
+            f"{target!r}: the temperature would grow or fall without end. Leave it out for the default."
+        )
+    return found
 
 
 def _check(temperature: Any, target_entropy: Any, optimism: Any) -> None:

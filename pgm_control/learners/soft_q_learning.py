@@ -117,7 +117,7 @@ class SoftQLearning(Learner):
         self._number = num_particles
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
-        if not is_discrete and not hidden:
+        if not is_discrete and not self.config["hidden"]:
             raise InvalidArgument(
                 "`hidden` must have at least one layer in a box, but is (): a linear sampler has a distribution of one "
                 "shape. Take (64, 64), say; the table is for discrete actions."

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from ..errors import InvalidArgument
+from ..runtime.arguments import whole
 from .precision import short_products
 
 _THIN = 32  # matrices thinner than this are not faster in bfloat16
@@ -31,8 +34,13 @@ class Network(torch.nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (256, 256), copies: int = 1) -> None:
-        """Initialise as torch's `Linear`: uniformly within ±1/√inputs, from torch's generator; a table starts at 0."""
+        """Initialise as torch's `Linear`: uniformly within ±1/√inputs, from torch's generator; a table starts at 0.
+
+        Raises:
+            InvalidArgument: if `hidden` is not a sequence of positive whole numbers.
+        """
         super().__init__()
+        hidden = widths(hidden)
         self.copies = copies
         self._shape = _Shape(copies, (inputs, *hidden, outputs))
         self.flat = torch.nn.Parameter(torch.empty(self._shape.numel()))
@@ -51,6 +59,10 @@ class Network(torch.nn.Module):
     def biases(self) -> list[Float[Tensor, "copies 1 output"]]:
         """The biases of each layer, as views of `flat` without gradients."""
         return self._views()[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the views, which a copy makes anew of its own memory."""
+        return {**self.__dict__, "_seen": None}
 
     def forward(
         self, x: Float[Tensor, "*copies batch input"], frozen: bool = False
@@ -74,6 +86,21 @@ class Network(torch.nn.Module):
         if self._seen is None or self._seen[0] != where:
             self._seen = where, self._shape.split(self.flat.detach())
         return self._seen[1]
+
+
+def widths(hidden: Any) -> tuple[int, ...]:
+    """The numbers of units of the hidden layers, checked.
+
+    Raises:
+        InvalidArgument: if `hidden` is not a sequence of positive whole numbers.
+    """
+    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray | Tensor):
+        raise InvalidArgument(
+            f"`hidden` must be a sequence of numbers of units, such as (64, 64), or () for a linear network, but is "
+            f"{hidden!r}."
+        )
+    found = hidden if isinstance(hidden, Sequence) else hidden.tolist()
+    return tuple(whole(f"hidden[{i}]", each) for i, each in enumerate(found))
 
 
 class _Shape(NamedTuple):

@@ -30,7 +30,7 @@ def made(source: str | EnvSpec, **options: Any) -> gymnasium.Env:
         return gymnasium.make(source, **options)
     except (gymnasium.error.Error, ImportError) as problem:
         name = source if isinstance(source, str) else source.id
-        raise InvalidArgument(f"Gymnasium cannot make {name!r}, which `env` names: {problem}") from problem
+        raise InvalidArgument(f"Gymnasium cannot make {name!r}: {problem}. Pass another id as `env`.") from problem
 
 
 def name_of(env: gymnasium.Env) -> str:

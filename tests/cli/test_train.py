@@ -321,22 +321,19 @@ def test_play_writes_an_animation(capsys, tmp_path):
     assert "--gif is for environments that render images, but test/Noisy-v0 does not" in err
 
 
-def test_an_animation_that_cannot_be_drawn_is_refused_before_the_run_is_played(capsys, monkeypatch):
-    run(capsys, "train", "sac", "test/Painted-v0", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
+def test_an_animation_without_pillow_names_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtra, match="pip install pillow"):
+        film(SAC("test/Painted-v0", hidden=(8,)), "test/Painted-v0", 0, True, "x.gif")
 
-    def without_pygame(self):
-        raise gymnasium.error.DependencyNotInstalled("pygame is not installed")
 
-    monkeypatch.setattr(type(gymnasium.make("test/Painted-v0").unwrapped), "render", without_pygame)
+def test_an_animation_without_pygame_says_so_before_the_policy_is_evaluated(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    run(capsys, "train", "sac", "CartPole-v1", *TINY, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")
     status, out, err = run(capsys, "play", "x", "--num-episodes", "1", "--gif", "x.gif")
     assert (status, out) == (2, "")
-    assert err == "pgm-control: A film of test/Painted-v0 needs a package that is missing: pygame is not installed\n"
-
-
-def test_an_animation_without_pillow_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(MissingExtra, match=r"pip install matplotlib"):
-        film(SAC("test/Painted-v0", hidden=(8,)), "test/Painted-v0", 0, True, "x.gif")
+    assert "A film of CartPole-v1 needs pygame, which is missing: pip install pygame" in err
+    assert run(capsys, "play", "x", "--num-episodes", "1")[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,7 @@ LEARNERS = {
 OTHER_SETTINGS = ("temperature", "optimism", "target_entropy", "action_prior", "horizon")
 
 
+@pytest.mark.filterwarnings("ignore:.* does not repeat its episode")  # where actions were left out
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_broken_checkpoint_of_a_learner_is_refused(tmp_path, name):
