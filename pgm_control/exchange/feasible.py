@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
 
 
 def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
@@ -25,6 +25,7 @@ def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
     Returns:
         Probabilities; uniform over all actions in states without a feasible action.
     """
+    require_mdp("mdp", mdp)
     exists = ((mdp.probability > 0) & (mdp.reward > -torch.inf)).any(-1).to(mdp.probability.dtype)
     exists = torch.where(exists.sum(-1, keepdim=True) > 0, exists, torch.ones_like(exists))
     return exists / exists.sum(-1, keepdim=True)

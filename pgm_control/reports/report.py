@@ -30,7 +30,7 @@ from ..plot import (
     policy_maps,
     return_distributions,
 )
-from ..runtime.files import write_whole
+from ..runtime.files import path_of, write_whole
 from ..runtime.versions import versions
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 
@@ -96,9 +96,8 @@ def report(
         InvalidGuide: if a guide does not fit the model.
         MissingExtra: without matplotlib.
     """
+    path = path_of(path)
     page = report_page(found, guides, name=name, settings=settings, command=command)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page.encode())
     return path
 

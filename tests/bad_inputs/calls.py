@@ -148,7 +148,7 @@ _call(
     slow=True,
 )
 _call("guide_entry", lambda: {"name": "free"})
-_call("GuideEntry", lambda: {"name": "mine", "build": pgm.FreeGuide, "summary": "words"})
+_call("GuideEntry", lambda: {"name": "mine", "build": pgm.FreeGuide, "summary": "words"}, open="build")
 _call("tabulate", lambda: {"model": model(), "guide": clamped()})
 _method("Blocks.sample", clamped().blocks, lambda: {"num_samples": 2, "seed": 0})
 _method("Blocks.to", clamped().blocks, lambda: {"device": "cpu"})
@@ -265,7 +265,7 @@ _call("models:frozen_lake", lambda: {"size": "4x4", "horizon": 2})
 _call("models:frozen_lake_twin", lambda: {"size": "4x4", "horizon": 2})
 _call("models:deterministic_twin", lambda: {"mdp": mdp()})
 _call("models:zoo_entry", lambda: {"name": "restaurant"})
-_call("models:ZooEntry", lambda: {"name": "mine", "build": models.restaurant, "summary": "words"})
+_call("models:ZooEntry", lambda: {"name": "mine", "build": models.restaurant, "summary": "words"}, open="build")
 _call("models:environment_id", lambda: {"name": "restaurant"})
 _call("models:MultiGoalEnv", dict)
 
@@ -357,7 +357,10 @@ _call(
 )
 for _name in ("to_dense", "to_quantecon", "to_mdptoolbox", "to_seals"):
     _call(f"exchange:{_name}", lambda: {"mdp": mdp(), "merge": True}, open="merge")
-_call("exchange:to_pymdp", lambda: {"problem": models.tiger(horizon=2) and TabularModel(models.risky_path()).mdp})
+_call(
+    "exchange:to_pymdp",
+    lambda: {"problem": exchange.from_pymdp([np.eye(2)], [np.full((2, 2, 2), 0.5)], [np.zeros(2)], horizon=2)},
+)
 _call("exchange:feasible_prior", lambda: {"mdp": mdp()})
 _call("exchange:from_quantecon", lambda: {
     "reward": square("reward")[..., 0], "transition": square("transition"), "discount": 0.9, "horizon": 2})  # fmt: skip

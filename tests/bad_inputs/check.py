@@ -67,7 +67,7 @@ def fault(case: Case) -> str | None:
 
 
 def _names(argument: str, text: str) -> bool:
-    return re.search(rf"`(\w+\.)?{re.escape(argument)}\b", text) is not None
+    return re.search(rf"\b{re.escape(argument)}\b", text) is not None
 
 
 @contextlib.contextmanager

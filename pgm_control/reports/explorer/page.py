@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import InvalidArgument
 from ...models import zoo_entry
 from ...problems.mdp import TabularMDP
-from ...runtime.files import write_whole
+from ...runtime.files import path_of, write_whole
 from ...trajectories.blocks import MarkovModel
 from .problem_data import problem_data, zoo_data
 
@@ -54,8 +54,8 @@ def explore(
         InvalidArgument: if no problem in the zoo has that name, with the nearest name; if the problem is too large for
             a page.
     """
+    target = Path("pgm-control-out/explorer.html") if path is None else path_of(path)
     page = explorer_page(problem, name)
-    target = Path("pgm-control-out/explorer.html") if path is None else Path(path)
     write_whole(target, page.encode())
     if open_browser:
         webbrowser.open(target.resolve().as_uri())
