@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from ..errors import InvalidArgument, InvalidProblem
 from ..problems import checks
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
 from ..problems.partially_observed import PartiallyObservedMDP
 from ..runtime.arguments import flag, listed, positive
 from ..runtime.array_like import numbers
@@ -135,7 +135,7 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
     Raises:
         InvalidArgument: if the layout cannot hold the problem.
     """
-    mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else problem
+    mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else require_mdp("problem", problem)
     require_held(mdp, _LAYOUT, discount=False)
     temperature = positive("temperature", temperature)
     seen = _sensor(problem)

@@ -87,7 +87,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
         size = grid_of(mdp.layout)
         return Layout(size.rows, size.columns, mdp.layout, terrain(mdp, mdp.layout), _starts(mdp, mdp.layout))
     if (
-        isinstance(layout, str)
+        isinstance(layout, str | Mapping)
         or not isinstance(layout, Iterable)
         or not all(isinstance(row, str) for row in layout)
         or len(set(map(len, layout))) != 1
@@ -113,7 +113,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
 
 def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
     """Return True if `layout_of` finds a map."""
-    return layout is not None or require_mdp("mdp", mdp).layout is not None
+    return layout_of(mdp, layout) is not None if layout is not None else require_mdp("mdp", mdp).layout is not None
 
 
 def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | None, ...]:

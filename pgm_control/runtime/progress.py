@@ -33,7 +33,7 @@ def require_progress(progress: object) -> None:
 
 def _takes_two(function: Callable[..., Any]) -> bool:
     try:
-        inspect.signature(function).bind(0, {})
+        inspect.signature(getattr(function, "forward", function)).bind(0, {})  # of a torch module it says more
     except TypeError:
         return False
     except ValueError:  # a function without a signature

@@ -53,7 +53,7 @@ def run_smc(
 ) -> Runs:
     """The runs of `smc`; with a reference for each run, those of `conditional_smc`."""
     threshold = share("threshold", threshold)
-    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), _log_twist(model, lookahead)
+    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), log_twist(model, lookahead)
     pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run
 
     def pin(drawn: Tensor, fixed: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def run_smc(
     )
 
 
-def _log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
+def log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
     """log ψ: finite except in the last row, which is the final reward; 0 for particles that have terminated."""
     mdp = model.mdp
     shape = (mdp.horizon + 1, mdp.num_states)
