@@ -270,7 +270,8 @@ def require_model(model: object, in_nats: bool = False) -> None:
     """
     if isinstance(model, type) or (type(model) not in _models and not isinstance(model, MarkovModel)):
         kind = shown(model) if model is None or isinstance(model, type) else f"a {type(model).__name__}"
-        reason = f" {model.why_clamped()}" if hasattr(model, "why_clamped") else ""  # pyright: ignore[reportAttributeAccessIssue]
+        why = None if isinstance(model, type) else getattr(model, "why_clamped", None)
+        reason = f" {why()}" if callable(why) else ""
         raise InvalidArgument(
             f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
