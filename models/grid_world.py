@@ -39,15 +39,6 @@ class Cell:
     back: bool = False
     reward: float = 0.0
 
-    def __post_init__(self) -> None:
-        """Check the reward.
-
-        Raises:
-            InvalidArgument: if it is nan or +inf, or no number.
-        """
-        if not number(self.reward) < math.inf:
-            raise InvalidArgument(f"`reward` must be a reward, but is {shown(self.reward)}. Use a large finite one.")
-
 
 LEGEND: Mapping[str, Cell] = {
     "S": Cell(start=True),

@@ -204,7 +204,7 @@ add(
     },
 )
 add("exchange:grid_world", lambda: {"rows": ["S.G"], "horizon": 2})
-add("exchange:Cell", dict, anything="start wall ends back")
+add("exchange:Cell", dict, anything="start wall ends back reward")  # grid_world checks them
 add(
     "exchange:discretise",
     lambda: {"env": "CartPole-v1", "bins": 2, "num_samples": 1, "num_resets": 2, "horizon": 2, "seed": 0},

@@ -28,7 +28,6 @@ class Runs(NamedTuple):
     resampled: Bool[Tensor, "batch time"]
 
 
-@torch.no_grad()
 def share(name: str, value: float) -> float:
     """Require a number from 0 to 1.
 
@@ -41,6 +40,7 @@ def share(name: str, value: float) -> float:
     return found
 
 
+@torch.no_grad()
 def run_smc(
     model: MarkovModel,
     process: Process,
