@@ -15,7 +15,7 @@ import torch
 from pgm_control import PGMControlError
 
 from . import calls_of_packages  # noqa: F401  fills the table
-from .calls import CALLS
+from .calls import CALLS, folder
 from .values import Bad, bad_values
 
 SECONDS = 20  # after which a call counts as one that does not end
@@ -53,7 +53,7 @@ def fault(case: Case) -> str | None:
     call = CALLS[case.call]
     arguments = {**call.arguments(), case.argument: case.bad.value}
     try:
-        with _quiet(), _limit():
+        with contextlib.chdir(folder()), _quiet(), _limit():
             call.function(**arguments)
     except PGMControlError as problem:
         named = any(_names(each, str(problem)) for each in inspect.signature(call.function).parameters)
