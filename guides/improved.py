@@ -28,7 +28,7 @@ from pgm_control.errors import InvalidGuide
 from pgm_control.inference.sampling.estimate import Estimate, require_draws
 from pgm_control.inference.sampling.iwae import require_particles
 from pgm_control.inference.sampling.log_weights import returns
-from pgm_control.inference.sampling.particles import Runs, run_smc
+from pgm_control.inference.sampling.particles import Runs, log_twist, run_smc, share
 from pgm_control.inference.sampling.smc import proposal_of, weighted_marginals
 from pgm_control.runtime.arguments import whole
 from pgm_control.runtime.moving import moved, place_of
@@ -225,8 +225,9 @@ class SMCGuide(ImprovedGuide):
             threshold, lookahead: as in `smc`.
         """
         super().__init__(model, guide, num_particles)
-        self.threshold = threshold
+        self.threshold = share("threshold", threshold)
         self.lookahead = lookahead
+        log_twist(model, lookahead)  # its checks
 
     def _run(self, runs: int, generator: torch.Generator | None) -> Runs:
         proposal = proposal_of(self.model, self.guide)

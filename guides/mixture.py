@@ -18,7 +18,7 @@ from pgm_control.errors import InvalidArgument, InvalidGuide
 from pgm_control.inference.sampling.estimate import Estimate, require_draws
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.inference.variational.parameters import announce_parameters
-from pgm_control.runtime.arguments import whole
+from pgm_control.runtime.arguments import listed, whole
 from pgm_control.runtime.randomness import generator_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 from pgm_control.trajectories.process import MarkovProcess
@@ -73,6 +73,7 @@ class MixtureGuide(MemoryGuide):
             InvalidArgument: if there is no guide, one is not a MarkovGuide of this model, or one occurs twice.
         """
         super().__init__(model)
+        guides = listed("guides", guides, "guides of this model")
         _check(model, guides)
         self.components = torch.nn.ModuleList(guides)
         self.weight_logits = torch.nn.Parameter(model.mdp.initial.new_zeros(len(guides)))
@@ -160,8 +161,6 @@ class MixtureGuide(MemoryGuide):
 
 
 def _check(model: MarkovModel, guides: Sequence[object]) -> None:
-    if not guides:
-        raise InvalidArgument("`guides` must hold at least one guide, but is empty.")
     for i, guide in enumerate(guides):
         if not isinstance(guide, MarkovGuide):
             kind = f"the class {guide.__name__}" if isinstance(guide, type) else f"a {type(guide).__name__}"

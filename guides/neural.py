@@ -1,7 +1,7 @@
 """The neural guide: a policy given by a network."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
 from pgm_control.errors import InvalidArgument
+from pgm_control.runtime.arguments import shown, whole_number
+from pgm_control.runtime.array_like import numbers
 from pgm_control.runtime.randomness import seeded
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
@@ -52,6 +54,8 @@ class NeuralGuide(MarkovGuide):
             InvalidArgument: if an argument is invalid; the message names it.
         """
         super().__init__(model)
+        if network is not None and not isinstance(network, torch.nn.Module):
+            raise InvalidArgument(f"`network` must be a torch.nn.Module, but is {shown(network)}.")
         mdp = model.mdp
         self._log_prior = feasible_prior(model, optimism=0.0).log_policy
         table = _checked_features(features, mdp.num_states, self._log_prior)
@@ -83,6 +87,7 @@ def _layers(units: Sequence[int]) -> torch.nn.Sequential:
 def _checked_features(features: Tensor | None, states: int, like: Tensor) -> Float[Tensor, "state feature"]:
     if features is None:
         return torch.eye(states).to(like)
+    features = numbers("features", features, InvalidArgument)
     if features.ndim != 2 or len(features) != states or not bool(features.isfinite().all()):
         raise InvalidArgument(
             f"`features` must have shape ({states}, D), one finite row per state, but has shape {tuple(features.shape)}"
@@ -93,9 +98,10 @@ def _checked_features(features: Tensor | None, states: int, like: Tensor) -> Flo
 
 
 def _checked_hidden(hidden: Any) -> tuple[int, ...]:
-    if not all(isinstance(each, int) and not isinstance(each, bool) and each >= 1 for each in hidden):
-        raise InvalidArgument(f"`hidden` must be whole numbers of units, 1 or more per layer, but is {hidden!r}.")
-    return tuple(hidden)
+    found = [whole_number(each) for each in hidden] if isinstance(hidden, Iterable) else [None]
+    if any(each is None or each < 1 for each in found):
+        raise InvalidArgument(f"`hidden` must be whole numbers of units, 1 or more per layer, but is {shown(hidden)}.")
+    return tuple(each for each in found if each is not None)
 
 
 def _check_output(network: torch.nn.Module, inputs: Tensor, actions: int) -> None:

@@ -15,6 +15,8 @@ from torch import Tensor
 from pgm_control.chance.log_tables import tilted
 from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.runtime.arguments import shown
+from pgm_control.runtime.array_like import real_array
 from pgm_control.runtime.moving import moved_copy, moved_log_probability, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
@@ -150,14 +152,11 @@ def _refusal(mdp: TabularMDP, t: int, row: Tensor, alike: Tensor) -> str:
 
 
 def _checked(view: Any, mdp: TabularMDP) -> Int[Tensor, " state"]:
-    try:
-        views = torch.as_tensor(view, device=mdp.probability.device)
-    except (TypeError, ValueError, RuntimeError):
-        views = torch.zeros(0)
-    whole = not views.is_floating_point() and not views.is_complex() and views.dtype != torch.bool
+    views = torch.as_tensor(real_array("view", view, InvalidArgument), device=mdp.probability.device)
+    whole = not views.is_floating_point() and views.dtype != torch.bool
     if not whole or views.shape != (mdp.num_states,) or bool((views < 0).any()):
         raise InvalidArgument(
-            f"`view` must be {mdp.num_states} whole numbers, 0 or more, one per state, but is {view!r}. Give states "
-            "that look the same the same number, such as torch.arange(S) // 2."
+            f"`view` must be {mdp.num_states} whole numbers, 0 or more, one per state, but is {shown(view)}. Give "
+            "states that look the same the same number, such as torch.arange(S) // 2."
         )
     return views.long()

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, final
 
 from pgm_control.errors import InvalidArgument
+from pgm_control.runtime.arguments import called, function, shown
 from pgm_control.text.one_line import one_line
 from pgm_control.trajectories.blocks import MarkovModel
 
@@ -48,11 +49,18 @@ class GuideEntry:
         summary: str,
         fit: Mapping[str, Any] | None = None,
     ) -> None:
-        """Name a guide; without `fit` the defaults of `fit` are used."""
+        """Name a guide; without `fit` the defaults of `fit` are used.
+
+        Raises:
+            InvalidArgument: if an argument is invalid; the message names it.
+        """
+        function("build", build)
+        if fit is not None and not isinstance(fit, Mapping):
+            raise InvalidArgument(f"`fit` must map names of arguments of `fit` to values, but is {shown(fit)}.")
         put = object.__setattr__  # the dataclass is frozen
-        put(self, "name", name)
+        put(self, "name", called("name", name))
         put(self, "build", build)
-        put(self, "summary", summary)
+        put(self, "summary", called("summary", summary))
         put(self, "fit", dict(fit or {}))
 
 
@@ -106,6 +114,10 @@ def guide_entry(name: str) -> GuideEntry:
         InvalidArgument: if there is none; the message lists the nearest names.
     """
     entries = guide_zoo()
+    if not isinstance(name, str):
+        raise InvalidArgument(
+            f"`name` must be a guide of the zoo, but is {shown(name)}. There are {', '.join(entries)}."
+        )
     if name in entries:
         return entries[name]
     near = difflib.get_close_matches(name.lower().replace("-", "_").replace(" ", "_"), entries, n=3, cutoff=0.5)

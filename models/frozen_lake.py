@@ -4,6 +4,7 @@ import gymnasium
 
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.runtime.arguments import shown
 
 
 def frozen_lake(size: str = "4x4", horizon: int | None = None) -> TabularMDP:
@@ -54,9 +55,9 @@ def lake_id(size: str) -> str:
         InvalidArgument: if there is no map of that size.
     """
     known = {"4x4": "FrozenLake-v1", "8x8": "FrozenLake8x8-v1"}
-    if size not in known:
+    if not isinstance(size, str) or size not in known:
         raise InvalidArgument(
-            f"`size` must be 4x4 or 8x8, but is {size!r}. For your own map use "
+            f"`size` must be 4x4 or 8x8, but is {shown(size)}. For your own map use "
             "TabularMDP.from_gymnasium(gymnasium.make('FrozenLake-v1', desc=…))."
         )
     return known[size]

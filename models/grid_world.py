@@ -3,7 +3,7 @@
 import itertools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, final
 
@@ -12,6 +12,8 @@ import numpy as np
 from ..errors import InvalidArgument
 from ..problems.factored import FactoredMDP
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import number, shown
+from ..runtime.arguments import probability as checked_probability
 
 MOVES = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
 """The actions, in the order of FrozenLake: each is a quarter turn from the next."""
@@ -107,14 +109,18 @@ def grid_world(
     Raises:
         InvalidArgument: if the map is ragged, has no start or an unknown letter, or a number is out of range.
     '''
+    if not isinstance(legend, Mapping | None) or not all(isinstance(each, Cell) for each in (legend or {}).values()):
+        raise InvalidArgument(
+            f"`legend` must map letters to Cells, but is {shown(legend)}. Pass {{'X': Cell(ends=True)}}."
+        )
     known = {**LEGEND, **(legend or {})}
     grid = _Grid.of(rows, known)
     gusts = _gusts(wind)
-    if not 0 <= slip <= 1:
-        raise InvalidArgument(f"`slip` must be a probability, from 0 to 1, but is {slip!r}.")
+    slip = checked_probability("slip", slip)
     for name, value in (("step_reward", step_reward), *((f"legend[{c!r}].reward", known[c].reward) for c in known)):
-        if not value < math.inf:
-            raise InvalidArgument(f"`{name}` must be a reward, but is {value!r}. Use a large finite one.")
+        if not number(value) < math.inf:
+            raise InvalidArgument(f"`{name}` must be a reward, but is {shown(value)}. Use a large finite one.")
+    step_reward = number(step_reward)
     turns = {-1: slip / 2, 0: 1.0 - slip, 1: slip / 2} if slip > 0 else {0: 1.0}
     ended, moves = len(grid.places), list(MOVES.values())
     successor = np.full((ended + 1, 4, len(turns), len(gusts)), ended)
@@ -201,8 +207,10 @@ class _Grid(NamedTuple):
 def _lines(rows: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(rows, str):
         found = textwrap.dedent(rows.strip("\n").rstrip()).split("\n")
+    elif isinstance(rows, Iterable) and all(isinstance(row, str) for row in rows):
+        found = list(rows)
     else:
-        found = [str(row) for row in rows]
+        raise InvalidArgument(f"`rows` must be a text or a list of rows of text, but is {shown(rows)}.")
     if not found or not found[0] or len({len(line) for line in found}) > 1:
         raise InvalidArgument(
             f"`rows` must have the same length, at least 1, but have {[len(line) for line in found]}. Fill up with "
@@ -213,11 +221,13 @@ def _lines(rows: str | Sequence[str]) -> tuple[str, ...]:
 
 def _gusts(wind: Mapping[str, float] | None) -> dict[tuple[int, int], float]:
     """The displacement and the probability of each wind, calm first."""
-    wind = wind or {}
-    for name, probability in wind.items():
-        if name not in MOVES or not 0 <= probability <= 1:
+    if not isinstance(wind, Mapping | None):
+        raise InvalidArgument(f"`wind` must give probabilities to {', '.join(MOVES)}, but is {shown(wind)}.")
+    wind = {name: number(each) for name, each in (wind or {}).items()}
+    for name, chance in wind.items():
+        if name not in MOVES or not 0 <= chance <= 1:
             raise InvalidArgument(
-                f"`wind` must give probabilities to {', '.join(MOVES)}, but says {name!r}: {probability!r}."
+                f"`wind` must give probabilities to {', '.join(MOVES)}, but says {name!r}: {chance:g}."
             )
     calm = 1.0 - sum(wind.values())
     if calm < -1e-12:

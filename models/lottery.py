@@ -1,9 +1,8 @@
 """The lottery: buy a ticket with a rare jackpot, or work for a sure wage."""
 
-import math
-
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.runtime.arguments import finite, number, shown
 
 
 def lottery(
@@ -49,16 +48,18 @@ def lottery(
     Raises:
         InvalidArgument: if an argument is out of range.
     """
-    if not 0 < jackpot_probability < 1:
+    if not 0 < number(jackpot_probability) < 1:
         raise InvalidArgument(
-            f"`jackpot_probability` must be more than 0 and less than 1, but is {jackpot_probability}. "
+            f"`jackpot_probability` must be more than 0 and less than 1, but is {shown(jackpot_probability)}. "
             "A certain outcome is not a lottery: give it as the wage."
         )
-    for name, value in (("jackpot", jackpot), ("price", price), ("wage", wage)):
-        if not math.isfinite(value):
-            raise InvalidArgument(f"`{name}` must be a finite amount of money, but is {value}. Use a large number.")
+    jackpot, price, wage = (
+        finite(name, value, "amount of money", remedy="Use a large number.")
+        for name, value in (("jackpot", jackpot), ("price", price), ("wage", wage))
+    )
     if price < 0:
         raise InvalidArgument(f"`price` must be at least 0, since losing pays −price, but is {price}. Drop its sign.")
+    jackpot_probability = float(jackpot_probability)
     stay = [[1.0, 0.0]] * 2
     return TabularMDP(
         initial=[1.0, 0.0, 0.0, 0.0],

@@ -16,6 +16,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float, UInt8
 
 from pgm_control.errors import InvalidArgument
+from pgm_control.runtime.arguments import number, shown
 
 Color = tuple[int, int, int]
 
@@ -99,11 +100,14 @@ class MultiGoalEnv(gymnasium.Env[Any, Any]):
             ("start_noise", start_noise, 0.0),
             ("step_noise", step_noise, 0.0),
         ):
-            if not math.isfinite(value) or value < least:
+            if not math.isfinite(number(value)) or number(value) < least:
                 sign = "" if least else ", at least 0"
-                raise InvalidArgument(f"`{name}` must be a finite number{sign}, but is {value!r}.")
-        if render_mode not in (None, *_MODES):
-            raise InvalidArgument(f"`render_mode` must be {', '.join(_MODES)} or None, but is {render_mode!r}.")
+                raise InvalidArgument(f"`{name}` must be a finite number{sign}, but is {shown(value)}.")
+        if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in _MODES):
+            raise InvalidArgument(f"`render_mode` must be {', '.join(_MODES)} or None, but is {shown(render_mode)}.")
+        action_cost, distance_cost, goal_reward, goal_threshold, start_noise, step_noise = map(
+            number, (action_cost, distance_cost, goal_reward, goal_threshold, start_noise, step_noise)
+        )
         self.action_cost, self.distance_cost, self.goal_reward = action_cost, distance_cost, goal_reward
         self.goal_threshold, self.start_noise, self.step_noise = goal_threshold, start_noise, step_noise
         self.render_mode = render_mode

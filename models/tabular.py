@@ -23,7 +23,7 @@ from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.feasible import counting_measure
-from pgm_control.problems.mdp import TabularMDP, mdp_page
+from pgm_control.problems.mdp import TabularMDP, mdp_page, require_mdp
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 from pgm_control.trajectories.action_measure import counts_actions
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, trusted_blocks
@@ -89,11 +89,7 @@ class TabularModel:
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
-        if not isinstance(mdp, TabularMDP):
-            raise InvalidProblem(
-                f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env."
-            )
-        self.mdp = mdp
+        self.mdp = require_mdp("mdp", mdp)
         self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:

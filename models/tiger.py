@@ -8,6 +8,7 @@ Sources:
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.problems.partially_observed import PartiallyObservedMDP
+from pgm_control.runtime.arguments import number, shown
 
 
 def tiger(horizon: int = 4, accuracy: float = 0.85) -> PartiallyObservedMDP:
@@ -57,11 +58,12 @@ def tiger(horizon: int = 4, accuracy: float = 0.85) -> PartiallyObservedMDP:
     References:
         [kaelbling1998]
     """
-    if not 0.5 <= accuracy <= 1:
+    if not 0.5 <= number(accuracy) <= 1:
         raise InvalidArgument(
-            f"`accuracy` must be a probability from 0.5 to 1, but is {accuracy!r}. Below, an agent hears the door that "
-            "is safe: swap the names instead."
+            f"`accuracy` must be a probability from 0.5 to 1, but is {shown(accuracy)}. Below, an agent hears the door "
+            "that is safe: swap the names instead."
         )
+    accuracy = number(accuracy)
     stays, moves = [1.0, 0.0], [0.5, 0.5]
     heard, nothing = [[accuracy, 1 - accuracy], [1 - accuracy, accuracy]], [[0.5, 0.5]] * 2
     mdp = TabularMDP(

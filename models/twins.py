@@ -3,7 +3,7 @@
 import gymnasium
 import torch
 
-from pgm_control.problems.mdp import TabularMDP
+from pgm_control.problems.mdp import TabularMDP, require_mdp
 
 from .frozen_lake import lake_id
 from .lottery import lottery
@@ -31,6 +31,7 @@ def deterministic_twin(mdp: TabularMDP) -> TabularMDP:
         Policy and objective do not depend on the β of the start and of the dynamics; the clamped ELBO is log p(O) if γ
         = 1.
     """
+    require_mdp("mdp", mdp)
     p, successor, reward = mdp.probability, mdp.successor, mdp.reward
     same = (successor[..., :, None] == successor[..., None, :]) & (reward[..., :, None] == reward[..., None, :])
     pooled = (same * p[..., None, :]).sum(-1)

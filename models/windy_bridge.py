@@ -5,6 +5,7 @@ import numpy as np
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.factored import FactoredMDP
 from pgm_control.problems.mdp import TabularMDP
+from pgm_control.runtime.arguments import number, shown
 
 LENGTH, LANES = 5, 3
 _SLIP, _GUST, _FALL = 0.1, 0.15, 30.0
@@ -60,8 +61,9 @@ def windy_bridge_in_parts(horizon: int = 12, gust: float = _GUST) -> FactoredMDP
     Raises:
         InvalidArgument: unless `gust` is from 0 to ½.
     """
-    if not 0 <= gust <= 0.5:
-        raise InvalidArgument(f"`gust` must be a probability from 0 to 0.5, one for each side, but is {gust!r}.")
+    if not 0 <= number(gust) <= 0.5:
+        raise InvalidArgument(f"`gust` must be a probability from 0 to 0.5, one for each side, but is {shown(gust)}.")
+    gust = number(gust)
     bank, water = LENGTH * LANES, LENGTH * LANES + 1
     states = LENGTH * LANES + 2
     successor = np.arange(states)[:, None, None, None] * np.ones((1, 3, 2, 3), dtype=int)

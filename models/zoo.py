@@ -9,6 +9,7 @@ from typing import final
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.problems.named import PROBLEMS
+from pgm_control.runtime.arguments import called, function, shown
 from pgm_control.text.one_line import one_line
 
 from .frozen_lake import frozen_lake
@@ -50,6 +51,18 @@ class ZooEntry:
     temperature: float = 1.0
 
     __repr__ = one_line
+
+    def __post_init__(self) -> None:
+        """Check the entry.
+
+        Raises:
+            InvalidArgument: if a name or the summary is not a string, or `build` not a function.
+        """
+        for name in ("name", "summary"):
+            called(name, getattr(self, name))
+        if self.twin is not None:
+            called("twin", self.twin)
+        function("build", self.build)
 
     def model(self, horizon: int | None = None, temperature: float | None = None) -> TabularModel:
         """The problem as a model; default: at its own horizon and temperature."""
@@ -100,6 +113,8 @@ def zoo_entry(name: str) -> ZooEntry:
         InvalidArgument: if there is no such problem; the message suggests the nearest names.
     """
     entries = zoo()
+    if not isinstance(name, str):
+        raise InvalidArgument(f"`name` must be one of the zoo, but is {shown(name)}. The zoo has {', '.join(entries)}.")
     if name in entries:
         return entries[name]
     plain = {each.replace("_", ""): each for each in entries}

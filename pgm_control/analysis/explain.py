@@ -10,6 +10,7 @@ from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
+from ..runtime.arguments import flag
 from ..text.html import bullets, heading
 from ..trajectories.beliefs import Event, tilted_events
 from ..trajectories.blocks import MarkovModel, require_model
@@ -91,6 +92,7 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
             number.
     """
     require_model(model, in_nats=True)
+    flip = flag("flip", flip)
     remedy = "For others use scorecard(model, {…: infer(model, optimism)})."
     beta = Optimism.of(optimism).at(model.temperature).number(remedy)
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)

@@ -155,7 +155,7 @@ def frontier(
     """
     require_model(model)
     dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
-    if isinstance(dial, str) or not isinstance(dial, Sequence) or not len(dial):
+    if isinstance(dial, str | bytes) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {shown(optimism)}. Pass a list of numbers.")
     if cvar_level is not None:
         cvar_level = require_share("cvar_level", cvar_level)

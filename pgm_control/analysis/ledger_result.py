@@ -16,7 +16,7 @@ from torch import Tensor
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
-from ..runtime.files import write_whole
+from ..runtime.files import path_of, write_whole
 from ..text.csv_table import csv_table
 from ..text.html import heading
 from ..text.tables import grid, html_grid
@@ -172,7 +172,7 @@ class Ledger:
         Raises:
             InvalidArgument: if the suffix is another one.
         """
-        suffix = Path(path).suffix.lower()
+        suffix = path_of(path).suffix.lower()
         if suffix == ".json":
             content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         elif suffix == ".csv":

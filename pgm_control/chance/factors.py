@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from ..runtime.arguments import shown, whole_number
 from .log_space import relative
 from .operators import certainty_equivalent, tilt
 
@@ -49,10 +50,10 @@ class Factors:
         if given is None:
             return None
         for name, size in zip(given.names, given.sizes, strict=True):
-            if not (isinstance(name, str) and name.isidentifier()) or isinstance(size, bool) or size < 1:
+            if not (isinstance(name, str) and name.isidentifier()) or (whole_number(size) or 0) < 1:
                 raise InvalidProblem(
                     f"`{argument}` must map plain names to whole numbers of outcomes, at least 1, but has {name!r}: "
-                    f"{size!r}. A name has letters, digits and _ only."
+                    f"{shown(size)}. A name has letters, digits and _ only."
                 )
         if torch.Size(given.sizes).numel() != num_outcomes or not given.names:
             raise InvalidProblem(

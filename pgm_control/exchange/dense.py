@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.grid import Places
-from ..problems.mdp import TabularMDP
-from ..runtime.arguments import one_of
+from ..problems.mdp import TabularMDP, require_mdp
+from ..runtime.arguments import flag, one_of
 from ..text.one_line import one_line
 from ..text.wording import action_phrase, amount, state_phrase
 
@@ -64,7 +64,7 @@ def to_dense(mdp: TabularMDP, merge: bool = False) -> DenseArrays:
         InvalidArgument: if outcomes that share a successor differ in reward and `merge` is False, or the matrices would
             not fit into 2 GiB each.
     """
-    mdp = in_double(mdp)
+    mdp = in_double(require_mdp("mdp", mdp))
     return DenseArrays(
         array(mdp.initial),
         transition_matrix(mdp),
@@ -116,6 +116,7 @@ def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) ->
         InvalidArgument: if the form is unknown, or the rewards depend on more and may not be merged.
     """
     one_of("rewards", form, get_args(RewardForm))
+    merge = flag("merge", merge)
     states, actions = mdp.num_states, mdp.num_actions
     probability, reward = array(mdp.probability), array(mdp.reward)
     s, a, k = np.nonzero(probability)
@@ -179,8 +180,7 @@ def require_held(mdp: TabularMDP, layout: str, discount: bool = True) -> None:
     Raises:
         InvalidArgument: if the layout cannot hold a part of the problem; the message names the part and the remedy.
     """
-    if not isinstance(mdp, TabularMDP):
-        raise InvalidArgument(f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one first.")
+    require_mdp("mdp", mdp)
     if mdp.final_reward is not None:
         raise InvalidArgument(
             f"`mdp.final_reward` must be None, because {layout} has no place for it. Pass "

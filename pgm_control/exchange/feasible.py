@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..problems.feasible import counting_measure
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
 
 
 def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
@@ -41,5 +41,6 @@ def feasible_prior(mdp: TabularMDP) -> Float[Tensor, "state action"]:
     References:
         [ziebart2008]
     """
+    require_mdp("mdp", mdp)
     counts = counting_measure(mdp)
     return counts / counts.sum(-1, keepdim=True)

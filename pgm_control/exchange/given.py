@@ -1,15 +1,13 @@
 """The arrays of other libraries, checked under the names that those libraries give them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from ..errors import InvalidProblem
 from ..problems import checks
-from ..runtime.arguments import shown
 from ..runtime.array_like import rounding
 
 _DOUBLE = checks.Kind(torch.float64, torch.device("cpu"))
@@ -62,18 +60,3 @@ def normalised(name: str, table: Float[np.ndarray, "..."], given: Any) -> Float[
 def slack_of(given: Any, many: int) -> float:
     """Return how far the sum of that many probabilities of an argument may be from one."""
     return float(checks.slack(rounding(given), many))
-
-
-def listed(name: str, value: Any, what: str) -> Sequence[Any]:
-    """Return the entries of a sequence, such as a list with an array for each action.
-
-    Raises:
-        InvalidProblem: if it is not a sequence, or is empty; `what` says what it must hold.
-    """
-    try:
-        found = list(value)
-    except TypeError:
-        found = []
-    if not found or isinstance(value, str | bytes | Mapping):
-        raise InvalidProblem(f"`{name}` must be a list of {what}, but is {shown(value)}.")
-    return found

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from ..errors import InvalidProblem
 from ..problems.from_blocks import mdp_from_blocks
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import listed
 from ..runtime.array_like import ArrayLike
 from ..text.one_line import one_line
 from .dense import RewardForm, in_double, require_held, reward_table, transition_matrix
-from .given import listed, rewards
+from .given import rewards
 from .sparse_rows import entries_of, is_sparse, transitions_of
 
 
@@ -56,7 +57,7 @@ def from_mdptoolbox(
     Raises:
         InvalidProblem: if the arrays do not fit together.
     """
-    matrices = listed("transitions", transitions, "matrices, one for each action")
+    matrices = listed("transitions", transitions, "matrices, one for each action", InvalidProblem)
     actions = len(matrices)
     shapes = [tuple(each.shape) if is_sparse(each) else np.shape(each) for each in matrices]
     states = shapes[0][0] if shapes[0] else 0

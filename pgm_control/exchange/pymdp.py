@@ -9,14 +9,14 @@ from jaxtyping import Float
 
 from ..errors import InvalidArgument, InvalidProblem
 from ..problems import checks
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
 from ..problems.partially_observed import PartiallyObservedMDP
-from ..runtime.arguments import positive
+from ..runtime.arguments import flag, listed, positive
 from ..runtime.array_like import numbers
 from ..text.one_line import one_line
 from ..text.wording import state_phrase
 from .dense import array, in_double, require_held, reward_table, transition_matrix
-from .given import distributions, listed, rewards
+from .given import distributions, rewards
 
 _LAYOUT = "pymdp"
 _first = functools.partial(distributions, last=0)  # pymdp has the random variable first
@@ -86,7 +86,7 @@ def from_pymdp(
         InvalidArgument: if the temperature is not a positive number.
     """
     seen, move, like, start = _joint(A, B, C, D)
-    temperature = positive("temperature", temperature)
+    temperature, merge = positive("temperature", temperature), flag("merge", merge)
     states = seen.shape[1]
     called = checks.names("state_names", state_names, states)
     possible = np.where(seen > 0, like[:, None], 0.0)
@@ -135,7 +135,7 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
     Raises:
         InvalidArgument: if the layout cannot hold the problem.
     """
-    mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else problem
+    mdp = problem.mdp if isinstance(problem, PartiallyObservedMDP) else require_mdp("problem", problem)
     require_held(mdp, _LAYOUT, discount=False)
     temperature = positive("temperature", temperature)
     seen = _sensor(problem)
@@ -181,7 +181,7 @@ def _joint(
     """Return the arrays of the joint factor and the joint modality, after checks of each."""
     moves = [
         _array(f"B[{f}]", each, {3: "next state, state, action"}, _first)
-        for f, each in enumerate(listed("B", transitions, "arrays, one for each factor"))
+        for f, each in enumerate(listed("B", transitions, "arrays, one for each factor", InvalidProblem))
     ]
     sizes = tuple(each.shape[1] for each in moves)
     for f, each in enumerate(moves):
@@ -192,14 +192,14 @@ def _joint(
             )
     starts = [np.full(n, 1 / n) for n in sizes]
     if start is not None:
-        given = listed("D", start, "vectors, one for each factor")
+        given = listed("D", start, "vectors, one for each factor", InvalidProblem)
         starts = [_array(f"D[{f}]", each, {1: "state"}, distributions) for f, each in enumerate(given)]
     if tuple(map(len, starts)) != sizes:
         raise InvalidProblem(f"`D` must hold vectors of lengths {sizes}, but has {tuple(map(len, starts))}.")
     axes = {1 + len(sizes): f"observation, {'state' if len(sizes) == 1 else 'states of all factors'}"}
     sensors = [
         _array(f"A[{m}]", each, axes, _first)
-        for m, each in enumerate(listed("A", likelihoods, "arrays, one for each modality"))
+        for m, each in enumerate(listed("A", likelihoods, "arrays, one for each modality", InvalidProblem))
     ]
     for m, each in enumerate(sensors):
         if each.shape[1:] != sizes:
@@ -209,7 +209,7 @@ def _joint(
             )
     likes = [np.zeros(len(each)) for each in sensors]
     if preferences is not None:
-        given = listed("C", preferences, "vectors, one for each modality")
+        given = listed("C", preferences, "vectors, one for each modality", InvalidProblem)
         likes = [_array(f"C[{m}]", each, {1: "observation"}, rewards) for m, each in enumerate(given)]
     if [len(each) for each in likes] != [len(each) for each in sensors]:
         raise InvalidProblem("`C` must hold one preference for each observation of each modality in `A`.")

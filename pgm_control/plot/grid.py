@@ -1,7 +1,7 @@
 """Maps of grid worlds: the cell of each state, and a drawing of the cells with walls, hazards, goal and start."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from ..errors import InvalidArgument
 from ..problems.grid import Cell, grid_of
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
+from ..runtime.arguments import shown
 from ..text.one_line import one_line
 from ..text.wording import state_label
 from .canvas import Style, settle, size_in_points
@@ -68,6 +69,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
     Raises:
         InvalidArgument: if there is no grid, or the grid does not fit.
     """
+    require_mdp("mdp", mdp)
     if isinstance(layout, Layout):
         if len(layout.cells) != mdp.num_states:
             raise InvalidArgument(
@@ -84,10 +86,15 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
             )
         size = grid_of(mdp.layout)
         return Layout(size.rows, size.columns, mdp.layout, terrain(mdp, mdp.layout), _starts(mdp, mdp.layout))
-    if isinstance(layout, str) or not all(isinstance(row, str) for row in layout) or len(set(map(len, layout))) != 1:
+    if (
+        isinstance(layout, str | Mapping)
+        or not isinstance(layout, Iterable)
+        or not all(isinstance(row, str) for row in layout)
+        or len(set(map(len, layout))) != 1
+    ):
         raise InvalidArgument(
-            f"`layout` must be rows of text of equal length, such as ['SF', 'HG'], but is {layout!r}. Write one letter "
-            "per cell."
+            f"`layout` must be rows of text of equal length, such as ['SF', 'HG'], but is {shown(layout)}. Write one "
+            "letter per cell."
         )
     grid = {(i, j): letter for i, row in enumerate(layout) for j, letter in enumerate(row)}
     cells = mdp.layout if mdp.layout is not None else _cells_in_order(mdp, grid)
@@ -106,7 +113,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
 
 def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
     """Return True if `layout_of` finds a map."""
-    return layout is not None or mdp.layout is not None
+    return layout_of(mdp, layout) is not None if layout is not None else require_mdp("mdp", mdp).layout is not None
 
 
 def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | None, ...]:

@@ -143,18 +143,20 @@ def same_infinities(name: str, before: Tensor | None, after: Tensor | None) -> N
         )
 
 
-def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
-    """A copy of `value` as state indices, checked to be in range. 32-bit integers keep their dtype."""
-    given = value if isinstance(value, Tensor) else real_array(name, value, InvalidProblem)
-    if isinstance(given, Tensor):
-        numbers(name, given)
-        given = given.detach().cpu().numpy()
+def indices(name: str, value: Any) -> Tensor:
+    """A copy of `value` as a tensor of whole numbers on its device; 32-bit integers keep their dtype."""
+    given = real_array(name, value, InvalidProblem)
+    device = value.device if isinstance(value, Tensor) else torch.device("cpu")
     if not np.issubdtype(given.dtype, np.integer):
         raise InvalidProblem(
             f"`{name}` must hold integers (indices of states), but has dtype {given.dtype}. Cast it to int64."
         )
-    width = np.int32 if given.dtype == np.int32 else np.int64
-    result = torch.as_tensor(given.astype(width), device=probability.device)
+    return torch.as_tensor(given.astype(np.int32 if given.dtype == np.int32 else np.int64), device=device)
+
+
+def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
+    """A copy of `value` as state indices, checked to be in range. 32-bit integers keep their dtype."""
+    result = indices(name, value).to(probability.device)
     shape(name, result, tuple(probability.shape), "one state an outcome, like `probability`")
     states = probability.shape[0] if num_states is None else num_states
     at = _first((result < 0) | (result >= states))

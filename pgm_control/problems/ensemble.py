@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
+from ..runtime.arguments import listed
 from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from . import checks
@@ -67,8 +68,8 @@ class Ensemble:
         Raises:
             InvalidProblem: if an argument is invalid; the message names it, the member that disagrees and the remedy.
         """
-        members = tuple(members)
-        if not members or not all(isinstance(each, TabularMDP) for each in members):
+        members = tuple(listed("members", members, "TabularMDPs", InvalidProblem))
+        if not all(isinstance(each, TabularMDP) for each in members):
             raise InvalidProblem("`members` must be TabularMDPs, at least one. For a FactoredMDP pass its joint().")
         first = members[0]
         for i, each in enumerate(members):

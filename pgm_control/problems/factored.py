@@ -78,7 +78,7 @@ class FactoredMDP:
                 f"`factors` must map names to tables of probabilities, in the order of sampling, but is {factors!r}. "
                 "Pass {'motion': …, 'wind': …}."
             )
-        target = torch.as_tensor(successor)
+        target = checks.indices("successor", successor)
         if target.ndim != 2 + len(factors):
             raise InvalidProblem(
                 f"`successor` must have {2 + len(factors)} axes: state, action, and one for each of the factors "
@@ -108,8 +108,8 @@ class FactoredMDP:
             ("horizon", horizon),
             ("discount", discount),
             ("final_reward", last),
-            ("state_names", None if state_names is None else tuple(state_names)),
-            ("action_names", None if action_names is None else tuple(action_names)),
+            ("state_names", checks.names("state_names", state_names, rows[0])),
+            ("action_names", checks.names("action_names", action_names, rows[1])),
             ("layout", checks.layout("layout", layout, None, rows[0])),
         ):
             put(self, name, value)

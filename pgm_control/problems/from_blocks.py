@@ -10,9 +10,10 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from ..errors import InvalidProblem
-from ..runtime.arguments import shown, whole_number
+from ..runtime.arguments import flag, shown, whole_number
 from ..runtime.array_like import ArrayLike, real_array, rounding
 from ..runtime.memory import require_room
+from ..runtime.moving import is_floating
 from ..runtime.zero_pages import zeros
 from . import checks
 from .mdp import TabularMDP
@@ -55,7 +56,7 @@ def mdp_from_blocks(
     Raises:
         InvalidProblem: as in `TabularMDP`; the message also names the block.
     """
-    fill = _tables_of_rows if of_rows else _tables_of_blocks
+    fill = _tables_of_rows if flag("of_rows", of_rows) else _tables_of_blocks
     if not isinstance(blocks, Iterable) or isinstance(blocks, str | bytes):
         raise InvalidProblem(f"`blocks` must be an iterable of tuples of arrays, but is {shown(blocks)}.")
     found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
@@ -202,8 +203,8 @@ def _zeros(states: int, actions: int, outcomes: int, dtype: torch.dtype, of_rows
         found = whole_number(size)
         if found is None or not 1 <= found < 2**31:
             raise InvalidProblem(f"`{name}` must be a whole number from 1 to 2^31 − 1, but is {shown(size)}.")
-    if dtype not in (torch.float64, torch.float32):
-        raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {dtype}.")
+    if not is_floating(dtype):
+        raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {shown(dtype)}.")
     shape = (states, actions, outcomes)
     if not of_rows:
         require_room(

@@ -9,7 +9,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import gymnasium
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..chance.factors import Factors
 from ..errors import InvalidArgument, InvalidProblem
+from ..runtime.arguments import shown
 from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from ..text.html import ROWS, counted, heading, left_out, share
@@ -199,9 +200,7 @@ class TabularMDP:
         if isinstance(env, str):
             env = made(env)
         if not isinstance(env, gymnasium.Env):
-            raise InvalidArgument(
-                f"`env` must be a Gymnasium environment or the id of one, but is a {type(env).__name__}."
-            )
+            raise InvalidArgument(f"`env` must be a Gymnasium environment or the id of one, but is {shown(env)}.")
         table = outcome_table(env)
         horizon = time_limit(env) if horizon is None else horizon
         if horizon is None:
@@ -295,6 +294,22 @@ class TabularMDP:
     def _repr_html_(self) -> str:
         """The sizes and the outcomes of the first states, as HTML for a notebook."""
         return mdp_page(self)
+
+
+def require_mdp(name: str, value: Any) -> TabularMDP:
+    """Require a `TabularMDP`.
+
+    Raises:
+        InvalidProblem: if it is anything else, with the remedy.
+    """
+    if isinstance(value, TabularMDP):
+        return value
+    remedy = "Make one from arrays, TabularMDP.from_dense(…) or TabularMDP.from_gymnasium(env)."
+    for attribute in ("mdp", "joint"):
+        if not isinstance(value, type) and hasattr(value, attribute):
+            remedy = f"Pass its {attribute}{'()' if attribute == 'joint' else ''}."
+            break
+    raise InvalidProblem(f"`{name}` must be a TabularMDP, but is {shown(value)}. {remedy}")
 
 
 def mdp_page(mdp: TabularMDP, title: str = "TabularMDP", also: str = "") -> str:

@@ -13,11 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidProblem
 from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from . import checks
-from .mdp import TabularMDP
+from .mdp import TabularMDP, require_mdp
 
 
 @final
@@ -76,10 +75,7 @@ class PartiallyObservedMDP:
             InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
                 remedy.
         """
-        if not isinstance(mdp, TabularMDP):
-            raise InvalidProblem(
-                f"`mdp` must be a TabularMDP, but is a {type(mdp).__name__}. Make one from arrays or an env first."
-            )
+        require_mdp("mdp", mdp)
         kind = checks.Kind(mdp.probability.dtype, mdp.probability.device)
         states, actions = mdp.num_states, mdp.num_actions
         axes = {2: "state, observation", 3: "action, state, observation"}

@@ -14,9 +14,9 @@ from ..chance.optimism import Optimism
 from ..chance.risk import Risk
 from ..errors import InvalidArgument, MissingExtra
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import is_number, shown, whole
+from ..runtime.arguments import is_number, number, shown, whole
 from ..runtime.arguments import named as checked_names
-from ..runtime.files import write_whole
+from ..runtime.files import path_of, write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.program import run_program
 from ..trajectories.tabulate import tabulate
@@ -51,7 +51,7 @@ class Drawing:
             InvalidArgument: for another suffix.
             MissingExtra: for an image without Graphviz, with the commands that install it.
         """
-        suffix = Path(path).suffix.lower()
+        suffix = path_of(path).suffix.lower()
         if suffix not in _TEXTS + _IMAGES:
             raise InvalidArgument(
                 f"`path` must end in {', '.join(_TEXTS + _IMAGES)}, but is {str(path)!r}. Take .mmd for text, "
@@ -118,9 +118,9 @@ def render(
 
     Args:
         model: a tabular model.
-        guides: by name: an object with `blocks()`, or an optimism. A guide clamps the blocks with β = 0 in its
-            `optimism`; without an `optimism`, the blocks that are equal to the model's. Default: free and clamped.
-            Empty: the model alone.
+        guides: by name: an object with `blocks()`, an `Optimism`, or 1 for free and 0 for clamped. A guide clamps the
+            blocks with β = 0 in its `optimism`; without an `optimism`, the blocks that are equal to the model's.
+            Default: free and clamped. Empty: the model alone.
         horizon: the number of steps that are drawn; "…" replaces the rest.
 
     Returns:
@@ -219,6 +219,11 @@ def _clamped(model: MarkovModel, name: str, guide: object, small: TabularMDP) ->
 
 def _kept(model: MarkovModel, name: str, guide: Any) -> tuple[bool, bool, bool]:
     """Return whether start, dynamics and survival are clamped."""
+    if is_number(guide) and number(guide) not in (0.0, 1.0):
+        raise InvalidArgument(
+            f"`guides` must have blocks(), or be an optimism, but {name!r} is {shown(guide)}. A number must be 1 for "
+            f"free or 0 for clamped; for another β pass Optimism({shown(guide)}), whose graph is that of 1."
+        )
     is_one = is_number(guide) or isinstance(guide, Risk)
     given = Optimism.of(guide) if is_one else getattr(guide, "optimism", guide)
     if isinstance(given, Optimism):

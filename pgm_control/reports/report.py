@@ -31,7 +31,7 @@ from ..plot import (
     return_distributions,
 )
 from ..runtime.arguments import called
-from ..runtime.files import write_whole
+from ..runtime.files import path_of, write_whole
 from ..runtime.versions import versions
 from ..text.html import bullets
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
@@ -123,9 +123,8 @@ def report(
         InvalidGuide: if a guide does not fit the model.
         MissingExtra: without matplotlib.
     """
+    path = path_of(path)
     page = report_page(found, guides, name=name, settings=settings, command=command)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, page.encode())
     return path
 

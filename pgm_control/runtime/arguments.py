@@ -168,6 +168,32 @@ def named(name: str, value: Any, *, least: int = 1) -> dict[str, Any]:
     return {called(f"{name}: {key!r}" if isinstance(key, str) else name, key): each for key, each in value.items()}
 
 
+def listed(name: str, value: Any, what: str, error: type[Exception] = InvalidArgument) -> list[Any]:
+    """Require a sequence that is not empty, such as a list with an array for each action.
+
+    Raises:
+        InvalidArgument: or `error`, if it is not; `what` says what it must hold.
+    """
+    try:
+        found = [] if isinstance(value, str | bytes | Mapping) else list(value)
+    except TypeError:
+        found = []
+    if not found:
+        raise error(f"`{name}` must be a list of {what}, but is {shown(value)}.")
+    return found
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """Require something that can be called.
+
+    Raises:
+        InvalidArgument: if it is anything else.
+    """
+    if not callable(value):
+        raise InvalidArgument(_text(name, "a function", value, ""))
+    return value
+
+
 def functions(name: str, value: Any) -> tuple[Callable[..., Any], ...]:
     """Require a sequence of functions.
 

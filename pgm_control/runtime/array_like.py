@@ -40,6 +40,8 @@ def numbers(name: str, value: Any, error: Refusal = InvalidProblem) -> Tensor:
 
 def real_array(name: str, value: Any, error: Refusal) -> np.ndarray:
     """The value as an array of real numbers, in its own dtype unless that is one of objects."""
+    if isinstance(value, Tensor):
+        value = numbers(name, value, error).numpy(force=True)
     if hasattr(value, "tocsr"):
         raise error(f"`{name}` must be a dense array, but is a sparse {type(value).__name__}. Pass it as `.toarray()`.")
     if np.ma.is_masked(value):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArgument
-from .arguments import shown
+from .arguments import is_encodable, shown
 
 try:
     import fcntl
@@ -19,18 +19,37 @@ except ImportError:  # Windows, where partial files of killed processes stay
 _SUFFIX = ".partial"
 
 
+def path_of(path: Any, name: str = "path") -> Path:
+    """The path of a file to write.
+
+    Raises:
+        InvalidArgument: if it is not a path, cannot be a file name, or is a folder; the message names the argument.
+    """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or not is_encodable(text) or "\0" in text:
+        raise InvalidArgument(f"`{name}` must be the path of a file, a string or a Path, but is {shown(path)}.")
+    if Path(text).is_dir():
+        raise InvalidArgument(f"`{name}` must be the path of a file, but {text!r} is a folder. Add a file name.")
+    return Path(text)
+
+
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write to a temporary file beside `path`, then rename it: after a crash the file is the old one or the new one.
 
     Temporary files for the same path whose process was killed are removed.
 
     Raises:
-        InvalidArgument: if the path is a folder, or no path.
+        InvalidArgument: if there can be no file with this path.
     """
-    target = require_file_path("path", path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_partial(target)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
+    target = path_of(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_partial(target)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
+    except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+        raise InvalidArgument(
+            f"`path` must be the path of a file that can be written, but {str(target)!r} is not: {problem.strerror}."
+        ) from problem
     try:
         with _locked(temporary):
             with os.fdopen(handle, "wb") as file:
@@ -44,19 +63,6 @@ def write_whole(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def require_file_path(name: str, path: Any) -> Path:
-    """Require the path of a file that exists or can be created.
-
-    Raises:
-        InvalidArgument: if it is a folder, or no path; the message calls the argument `name`.
-    """
-    if not isinstance(path, str | os.PathLike) or not path:
-        raise InvalidArgument(f"`{name}` must be the path of a file, but is {shown(path)}.")
-    if Path(path).is_dir():
-        raise InvalidArgument(f"`{name}` must be the path of a file, but {path} is a folder. Add the name of a file.")
-    return Path(path)
 
 
 def _remove_partial(target: Path) -> None:

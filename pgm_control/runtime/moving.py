@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from .arguments import shown
 
 _T = TypeVar("_T")
 
@@ -34,11 +35,16 @@ def place_of(like: Tensor, device: torch.device | str | None, dtype: torch.dtype
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
     """
-    if dtype not in (None, torch.float32, torch.float64):
-        raise InvalidArgument(f"`dtype` must be torch.float64 or torch.float32, but is {dtype!r}.")
+    if dtype is not None and not is_floating(dtype):
+        raise InvalidArgument(f"`dtype` must be torch.float64 or torch.float32, but is {shown(dtype)}.")
     if isinstance(device, torch.dtype):
         raise InvalidArgument(f"`device` must be a device of torch, but is a dtype. Pass dtype={device}.")
     return Place(like.device if device is None else device_of(device), dtype or like.dtype)
+
+
+def is_floating(dtype: object) -> bool:
+    """Whether tables may have this dtype."""
+    return isinstance(dtype, torch.dtype) and dtype in (torch.float32, torch.float64)
 
 
 def device_of(device: torch.device | str) -> torch.device:
@@ -49,9 +55,9 @@ def device_of(device: torch.device | str) -> torch.device:
     """
     try:
         found = torch.device(device)
-    except (RuntimeError, TypeError) as problem:
+    except (RuntimeError, TypeError, ValueError, OverflowError) as problem:
         raise InvalidArgument(
-            f'`device` must be a device of torch, such as "cpu" or "cuda", but is {device!r}.'
+            f'`device` must be a device of torch, such as "cpu" or "cuda", but is {shown(device)}.'
         ) from problem
     if found.type == "cuda" and not torch.cuda.is_available():
         raise InvalidArgument(f'`device` must be there, but torch sees no CUDA device for {device!r}. Take "cpu".')

@@ -1,11 +1,12 @@
 """Progress of long computations: a function of the step and its metrics. Default: silent."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO, final, runtime_checkable
 
 from ..errors import InvalidArgument
-from .arguments import shown, whole
+from .arguments import called, shown, whole
 
 
 @runtime_checkable
@@ -23,11 +24,21 @@ def require_progress(progress: object) -> None:
     Raises:
         InvalidArgument: if it is anything else, such as True, None or a class.
     """
-    if isinstance(progress, type) or not callable(progress):
+    if isinstance(progress, type) or not callable(progress) or not _takes_two(progress):
         raise InvalidArgument(
             f"`progress` must be a function of the step and its metrics, such as PrintEvery(100), but is "
             f"{shown(progress)}. Leave it out to show nothing."
         )
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(getattr(function, "forward", function)).bind(0, {})  # of a torch module it says more
+    except TypeError:
+        return False
+    except ValueError:  # a function without a signature
+        return True
+    return True
 
 
 @final
@@ -96,9 +107,9 @@ class ProgressBar:
         """Start an empty bar over at most `total` steps.
 
         Raises:
-            InvalidArgument: if `total` is not a whole number, at least 0.
+            InvalidArgument: if `total` is not a whole number, at least 0, or `label` is not a string.
         """
-        total = whole("total", total, 0)
+        total, label = whole("total", total, 0), called("label", label)
         from tqdm.auto import tqdm
 
         self._bar: Any = tqdm(total=total, desc=label, leave=True, bar_format=_COUNTED)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArgument
-from ..runtime.files import write_whole
+from ..runtime.files import path_of, write_whole
 from .csv_table import csv_table
 
 PADDED = "padding:.2em .6em"  # set in each cell, since some notebooks remove all padding
@@ -54,7 +54,7 @@ def save_records(path: str | Path, everything: Mapping[str, Any], records: Seque
     Raises:
         InvalidArgument: for any other suffix.
     """
-    suffix = Path(path).suffix
+    suffix = path_of(path).suffix
     if suffix == ".json":
         text = json.dumps(everything, indent=2, ensure_ascii=False)
     elif suffix == ".csv":

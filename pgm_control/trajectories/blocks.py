@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, final, runtime_checkable
+from typing import Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -272,8 +272,8 @@ def require_model(model: object, in_nats: bool = False) -> None:
     """
     if isinstance(model, type) or (type(model) not in _models and not isinstance(model, MarkovModel)):
         kind = shown(model) if model is None or isinstance(model, type) else f"a {type(model).__name__}"
-        explain: Any = getattr(model, "why_clamped", None)
-        reason = "" if explain is None else f" {explain()}"
+        why = None if isinstance(model, type) else getattr(model, "why_clamped", None)
+        reason = f" {why()}" if callable(why) else ""
         raise InvalidArgument(
             f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )

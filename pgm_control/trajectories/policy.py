@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems import checks
-from ..runtime.arguments import shown
+from ..runtime.arguments import flag, shown, whole
+from ..runtime.array_like import real_array
 from ..runtime.randomness import generator_of, integer_of
 from ..text.html import ROWS, HeatmapCell, counted, heading, heatmap, left_out, share
 from .blocks import HasBlocks, blocks_of
@@ -45,7 +46,7 @@ class TabularPolicy:
             InvalidArgument: if an argument is invalid; the message names it, or the offending entry, its value and the
                 remedy.
         """
-        table = checks.table("probability", probability, _AXES, checks.kind(probability), InvalidArgument)
+        table = _table("probability", probability)
         self.probability = checks.normalised("probability", table, (), InvalidArgument, given=probability)
         self._table = self.probability.cpu().numpy()
         if seed is None or isinstance(seed, torch.Generator):
@@ -70,7 +71,7 @@ class TabularPolicy:
         if isinstance(guide, HasBlocks) and not isinstance(guide, type):
             return cls(blocks_of(guide).log_policy.detach().exp(), seed)
         if isinstance(guide, Tensor | np.ndarray):
-            return cls(guide, seed)
+            return cls(checks.normalised("guide", _table("guide", guide), (), InvalidArgument, given=guide), seed)
         raise InvalidArgument(
             "`guide` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
             f"of action probabilities, but is {shown(guide)}. Pass infer(model, optimism=0), for "
@@ -98,6 +99,7 @@ class TabularPolicy:
         Raises:
             InvalidArgument: if the policy depends on time and has another length.
         """
+        horizon = whole("horizon", horizon)
         if self.horizon is None:
             return self.probability.expand(horizon, -1, -1)
         if self.horizon != horizon:
@@ -128,7 +130,8 @@ class TabularPolicy:
         Raises:
             InvalidArgument: if an observation is not a state of this policy, or an episode outlasts its horizon.
         """
-        seen = np.asarray(observation)
+        deterministic = flag("deterministic", deterministic)
+        seen = real_array("observation", observation, InvalidArgument)
         if not np.issubdtype(seen.dtype, np.integer) or seen.ndim > 1:
             raise InvalidArgument(
                 "`observation` must be a state, or one state for each environment, but has dtype "
@@ -158,14 +161,22 @@ class TabularPolicy:
 
     def _time(self, count: int, state: Any, episode_start: Any) -> Int[np.ndarray, " batch"]:
         """The checked time step of each environment."""
-        time = np.zeros(count, dtype=np.int64) if state is None else np.asarray(state[0]).reshape(-1)
-        start = np.zeros(count, dtype=bool) if episode_start is None else np.asarray(episode_start, bool).reshape(-1)
+        if state is not None and (not isinstance(state, tuple | list) or len(state) != 1):
+            raise InvalidArgument(f"`state` must be None, or what the last call returned, but is {shown(state)}.")
+        time = np.zeros(count, dtype=np.int64)
+        if state is not None:
+            time = real_array("state", state[0], InvalidArgument).reshape(-1)
+        start = np.zeros(count, dtype=bool)
+        if episode_start is not None:
+            start = real_array("episode_start", episode_start, InvalidArgument).reshape(-1) != 0
         for name, given in (("state", time), ("episode_start", start)):
             if given.size != count:
                 raise InvalidArgument(
                     f"`{name}` must hold one number for each of the {count} observations, but holds {given.size}. "
                     "Pass what the last call returned, or None when all episodes begin."
                 )
+        if not np.issubdtype(time.dtype, np.integer) or (time < 0).any():
+            raise InvalidArgument(f"`state` must hold time steps, whole numbers from 0, but is {shown(state)}.")
         time = np.where(start, 0, time)
         if self.horizon is not None and (time >= self.horizon).any():
             raise InvalidArgument(
@@ -188,6 +199,10 @@ class TabularPolicy:
         about += counted(self.probability.shape[0], "step") if timed else "the same at every step"
         names = (lambda s: f"state {s}"), (lambda a: f"action {a}")
         return heading("TabularPolicy", about) + policy_table(table, *names, when="at t = 0" if timed else "")
+
+
+def _table(name: str, value: Any) -> Tensor:
+    return checks.table(name, value, _AXES, checks.kind(value), InvalidArgument)
 
 
 def policy_table(

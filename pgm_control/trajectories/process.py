@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..errors import InvalidGuide
 from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole
+from ..runtime.arguments import shown, whole
 from .blocks import Blocks, HasBlocks, MarkovModel
 from .samples import Trajectories
 from .tabulate import tabulate
@@ -159,10 +160,14 @@ def process_of(model: MarkovModel, guide: object) -> Process | None:
     """The process of a guide with blocks or a memory; a process is returned as it is, and None for any other guide.
 
     Raises:
-        InvalidGuide: if its blocks do not fit the model.
+        InvalidGuide: if its blocks do not fit the model, or it is no guide at all.
     """
     if isinstance(guide, Process):
         return guide
+    if isinstance(guide, type) or not callable(guide):
+        raise InvalidGuide(
+            f"`guide` must be a guide, or a Pyro program, which is called without arguments, but is {shown(guide)}."
+        )
     if isinstance(guide, HasProcess):
         return guide.process()
     return MarkovProcess(tabulate(model, guide)) if isinstance(guide, HasBlocks) else None

@@ -19,8 +19,11 @@ from pgm_control import (
     estimate,
     evaluate,
     infer,
+    ledger,
+    objective,
     zoo,
 )
+from pgm_control.models import frozen_lake
 from pgm_control.trajectories.program import run_program
 
 
@@ -166,3 +169,61 @@ def test_an_invalid_survival_is_refused_and_an_impossible_one_has_elbo_minus_inf
         with pytest.raises(InvalidGuide, match=r"`log_survival` of the guide must be .* Leave it None to clamp it"):
             evaluate(model, Dying(wrong))
     assert evaluate(model, Dying(torch.full((2, 1), -0.1).double())).elbo == -torch.inf
+
+
+@pytest.mark.parametrize("clamped", [Optimism(0.0, 1.0), Optimism(1.0, 0.0), 0.0])
+def test_the_objective_of_a_guide_that_leaves_a_clamped_block_is_minus_infinity(clamped):
+    """Here the free posterior changes the start and the dynamics; the ledger agrees."""
+    model = TabularModel(random_mdp(3), 0.7)
+    free = infer(model, 1.0)
+    assert objective(model, free, clamped) == ledger(model, free, clamped).elbo == -torch.inf
+    assert objective(model, infer(model, clamped), clamped) == pytest.approx(infer(model, clamped).objective)
+
+
+@pytest.mark.parametrize("exponent", range(5, 16))
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_objective_keeps_its_digits_near_zero(exponent, sign):
+    model, beta = TabularModel(frozen_lake(horizon=50)), sign * 10.0**-exponent
+    posterior = infer(model, beta)
+    assert objective(model, posterior, beta) == pytest.approx(posterior.objective, abs=1e-12)
+
+
+def test_a_guide_of_another_problem_is_refused():
+    """The tables fit, but the outcomes lead elsewhere."""
+    one, other = (TabularModel(random_mdp(seed)) for seed in (0, 1))
+    with pytest.raises(InvalidGuide, match=r"`guide` must belong to the problem.*Pass its policy alone"):
+        evaluate(one, infer(other, 1.0))
+    assert evaluate(one, TabularPolicy.of(infer(other, 1.0))).delusion == 0
+    rewarded = TabularModel(one.mdp.replace(reward=one.mdp.reward + 1))
+    assert evaluate(one, infer(rewarded, 0.0)).delusion == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_model_whose_blocks_depend_on_time_is_refused():
+    class Seasons:
+        def __init__(self):
+            self.base = TabularModel(random_mdp(0))
+            self.mdp, self.temperature, self.action_prior = self.base.mdp, 1.0, self.base.action_prior
+            self.tilt = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)[:, None, None, None]
+
+        def blocks(self):
+            prior = self.base.blocks()
+            even = (prior.log_dynamics > -torch.inf).double().log().log_softmax(-1)
+            mixed = self.tilt * even.exp() + (1 - self.tilt) * prior.dynamics
+            return prior.replace(log_dynamics=mixed.log())
+
+        def __call__(self):
+            raise NotImplementedError
+
+    model = Seasons()
+    for call in (lambda: infer(model, 1.0), lambda: evaluate(model, model.action_prior), lambda: FreeGuide(model)):
+        with pytest.raises(InvalidArgument, match=r"`model.blocks\(\)` must be the tables.*`log_dynamics`.*pairs"):
+            call()
+    model.tilt = torch.zeros_like(model.tilt)
+    assert infer(model, 1.0).objective == pytest.approx(infer(model.base, 1.0).objective)
+
+
+def test_the_size_of_what_does_not_fit_into_memory_is_said_before_it_is_allocated():
+    model = TabularModel(gamble(horizon=10**12))
+    for call in (lambda: infer(model, 1.0), lambda: evaluate(model, model.action_prior), lambda: FreeGuide(model)):
+        with pytest.raises(InvalidArgument, match=r"`model` must fit into memory, but .* steps need [\d.]+ TiB, and "):
+            call()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bad_inputs.calls import CALLS
-from bad_inputs.check import cases, fault
+from bad_inputs.check import CALLS, cases, fault
 
 found = Counter()
 for name in sys.argv[1:] or CALLS:

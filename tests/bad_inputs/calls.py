@@ -1,4 +1,4 @@
-"""A valid call of every public function, with small arguments."""
+"""A valid call of every public function of `pgm_control` itself, with small arguments."""
 
 import inspect
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 import torch
 from problems import random_mdp
@@ -27,9 +28,15 @@ from pgm_control import (
 )
 
 PACKAGES: dict[str, ModuleType] = {
-    "": pgm, "models": models, "guides": guides, "learners": learners, "inverse_rl": inverse_rl, "plot": plot,
-    "exchange": exchange, "testing": testing,
-}  # fmt: skip
+    "": pgm,
+    "models": models,
+    "guides": guides,
+    "learners": learners,
+    "inverse_rl": inverse_rl,
+    "plot": plot,
+    "exchange": exchange,
+    "testing": testing,
+}
 
 
 class Call(NamedTuple):
@@ -39,31 +46,31 @@ class Call(NamedTuple):
         function: the function, class or method.
         arguments: makes valid arguments, anew for each call where they would change.
         skipped: arguments that are not replaced, such as a file object.
-        open: arguments that may be any object.
+        anything: arguments that may be any object.
         slow: whether a call takes more than some milliseconds.
     """
 
     function: Callable[..., Any]
     arguments: Callable[[], dict[str, Any]]
     skipped: frozenset[str] = frozenset()
-    open: frozenset[str] = frozenset()
+    anything: frozenset[str] = frozenset()
     slow: bool = False
 
 
 CALLS: dict[str, Call] = {}
 
 
-def _call(
-    name: str, arguments: Callable[[], dict[str, Any]], *, skipped: str = "", open: str = "", slow: bool = False
+def add(
+    name: str, arguments: Callable[[], dict[str, Any]], *, skipped: str = "", anything: str = "", slow: bool = False
 ) -> None:
     package, _, path = name.rpartition(":")
     function: Any = PACKAGES[package]
     for part in path.split("."):
         function = getattr(function, part)
-    CALLS[name] = Call(function, arguments, frozenset(skipped.split()), frozenset(open.split()), slow)
+    CALLS[name] = Call(function, arguments, frozenset(skipped.split()), frozenset(anything.split()), slow)
 
 
-def _method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict[str, Any]], **more: Any) -> None:
+def add_method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict[str, Any]], **more: Any) -> None:
     def function(*args: Any, **kwargs: Any) -> Any:
         return getattr(owner(), name.rpartition(".")[2])(*args, **kwargs)
 
@@ -114,274 +121,177 @@ def square(name: str) -> np.ndarray:
 
 
 # Problems
-_call("TabularMDP", tables)
-_call("TabularMDP.from_dense", lambda: {n: square(n) for n in ("initial", "transition", "reward")} | {"horizon": 2})
-_call("TabularMDP.from_gymnasium", lambda: {"env": __import__("gymnasium").make("FrozenLake-v1"), "horizon": 2})
-_method("TabularMDP.to", mdp, lambda: {"device": "cpu", "dtype": torch.float64})
-_call("mdp_from_blocks", lambda: {
-    "blocks": [tuple(tables()[n] for n in ("probability", "successor", "reward"))], "num_states": 3, "num_actions": 2,
-    "num_outcomes": 3, "horizon": 2})  # fmt: skip
-_call(
+add("TabularMDP", tables)
+add("TabularMDP.from_dense", lambda: {n: square(n) for n in ("initial", "transition", "reward")} | {"horizon": 2})
+add("TabularMDP.from_gymnasium", lambda: {"env": gymnasium.make("FrozenLake-v1"), "horizon": 2})
+add_method("TabularMDP.to", mdp, lambda: {"device": "cpu", "dtype": torch.float64})
+add(
+    "mdp_from_blocks",
+    lambda: {
+        "blocks": [tuple(tables()[n] for n in ("probability", "successor", "reward"))],
+        "num_states": 3,
+        "num_actions": 2,
+        "num_outcomes": 3,
+        "horizon": 2,
+    },
+)
+add(
     "FactoredMDP", lambda: {n: getattr(factored(), n) for n in ("initial", "factors", "successor", "reward", "horizon")}
 )
-_call("Ensemble", lambda: {"members": [random_mdp(0), random_mdp(1)], "weights": np.array([0.5, 0.5])})
-_call("PartiallyObservedMDP", lambda: {"mdp": mdp(), "observation": np.full((3, 2), 0.5)})
-_call("remember", lambda: {"pomdp": pomdp(), "window": 1})
-_method("Remembered.view", remembered, lambda: {"window": 1})
-_method("Remembered.action_prior", remembered, lambda: {"action_prior": np.full(3, 1 / 3)})
-_call("TabularModel", lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior()})
-_call("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
-_call("TabularEnv", lambda: {"mdp": mdp()})
-_call("to_gymnasium", lambda: {"mdp": mdp()})
-_call(
+add("Ensemble", lambda: {"members": [random_mdp(0), random_mdp(1)], "weights": np.array([0.5, 0.5])})
+add("PartiallyObservedMDP", lambda: {"mdp": mdp(), "observation": np.full((3, 2), 0.5)})
+add("remember", lambda: {"pomdp": pomdp(), "window": 1})
+add_method("Remembered.view", remembered, lambda: {"window": 1})
+add_method("Remembered.action_prior", remembered, lambda: {"action_prior": np.full(3, 1 / 3)})
+add("TabularModel", lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior()})
+add("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
+add("TabularEnv", lambda: {"mdp": mdp()})
+add("to_gymnasium", lambda: {"mdp": mdp()})
+add(
     "check_against_env", lambda: {"mdp": mdp(), "env": pgm.to_gymnasium(mdp()), "total_steps": 20, "seed": 0}, slow=True
 )
-_call("SimulatorModel", lambda: {"env": lake(), "horizon": 2, "num_envs": 1, "seed": 0}, slow=True)
-_call("Factors", lambda: {"names": ("a",), "sizes": (3,)}, skipped="names sizes")
+add("SimulatorModel", lambda: {"env": lake(), "horizon": 2, "num_envs": 1, "seed": 0}, slow=True)
+add("Factors", lambda: {"names": ("a",), "sizes": (3,)}, skipped="names sizes")
 
 # Guides
 for _name in ("FreeGuide", "ClampedGuide", "OpenLoopGuide", "StationaryGuide", "DeterministicGuide", "MeanFieldGuide"):
-    _call(_name, lambda: {"model": model()})
-_call("DialGuide", lambda: {"model": model(), "optimism": 0.5})
-_call("ViewGuide", lambda: {"model": model(), "view": np.array([0, 0, 1])})
-_call("NeuralGuide", lambda: {"model": model(), "hidden": (4,)}, open="network")
-_call("LowRankGuide", lambda: {"model": model(), "rank": 1})
-_call("MixtureGuide", lambda: {"model": model(), "guides": [pgm.ClampedGuide(model()), pgm.ClampedGuide(model())]})
-_call("MixtureELBO", lambda: {"num_samples": 2})
-_call("WindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
-_call("FreeWindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
-_call("ImportanceGuide", lambda: {"model": model(), "guide": clamped(), "num_particles": 2})
-_call("SMCGuide", lambda: {"model": model(), "guide": clamped(), "num_particles": 2})
-_call(
+    add(_name, lambda: {"model": model()})
+add("DialGuide", lambda: {"model": model(), "optimism": 0.5})
+add("ViewGuide", lambda: {"model": model(), "view": np.array([0, 0, 1])})
+add("NeuralGuide", lambda: {"model": model(), "hidden": (4,)}, anything="network")
+add("LowRankGuide", lambda: {"model": model(), "rank": 1})
+add("MixtureGuide", lambda: {"model": model(), "guides": [pgm.ClampedGuide(model()), pgm.ClampedGuide(model())]})
+add("MixtureELBO", lambda: {"num_samples": 2})
+add("WindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
+add("FreeWindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
+add("ImportanceGuide", lambda: {"model": model(), "guide": clamped(), "num_particles": 2})
+add("SMCGuide", lambda: {"model": model(), "guide": clamped(), "num_particles": 2})
+add(
     "SimulatedGuide",
     lambda: {"model": models.SimulatorModel(lake(), horizon=2, num_envs=1, seed=0), "hidden": (4,)},
     slow=True,
 )
-_call("guide_entry", lambda: {"name": "free"})
-_call("GuideEntry", lambda: {"name": "mine", "build": pgm.FreeGuide, "summary": "words"})
-_call("tabulate", lambda: {"model": model(), "guide": clamped()})
-_method("Blocks.sample", clamped().blocks, lambda: {"num_samples": 2, "seed": 0})
-_method("Blocks.to", clamped().blocks, lambda: {"device": "cpu"})
-_method("Posterior.sample", clamped, lambda: {"num_samples": 2, "seed": 0})
-_method("Posterior.to", clamped, lambda: {"device": "cpu"})
+add("guide_entry", lambda: {"name": "free"})
+add("GuideEntry", lambda: {"name": "mine", "build": pgm.FreeGuide, "summary": "words"}, anything="build")
+add("tabulate", lambda: {"model": model(), "guide": clamped()})
+add_method("Blocks.sample", clamped().blocks, lambda: {"num_samples": 2, "seed": 0})
+add_method("Blocks.to", clamped().blocks, lambda: {"device": "cpu"})
+add_method("Posterior.sample", clamped, lambda: {"num_samples": 2, "seed": 0})
+add_method("Posterior.to", clamped, lambda: {"device": "cpu"})
 
 # Inference
-_call("infer", lambda: {"model": model(), "optimism": 1.0})
-_call("soft_values", lambda: {
-    "model": model(), "optimism": 1.0, "reward": mdp().reward, "final_reward": torch.zeros(3, dtype=torch.float64),
-    "temperature": 1.0, "action_prior": model().action_prior}, open="reward final_reward action_prior temperature optimism")  # fmt: skip
-_call("Optimism", lambda: {"dynamics": 1.0, "initial": 1.0, "survival": 0.0})
-_call("freed_survival", lambda: {"model": TabularModel(mdp().replace(discount=0.5))})
-_call("renyi_bound", lambda: {"model": model(), "guide": clamped(), "order": 0.5})
-_call("history_optimum", lambda: {"model": PartiallyObservedModel(pomdp())})
-_call("ladder", lambda: {"model": model(), "max_nodes": 10})
-_call("debias", lambda: {"model": model()})
-_call("value_iteration", lambda: {
-    "model": TabularModel(mdp().replace(discount=0.5)), "optimism": 1.0, "initial_value": np.zeros(3), "max_sweeps": 50},
-    skipped="num_threads")  # fmt: skip
-_call(
+add("infer", lambda: {"model": model(), "optimism": 1.0})
+add(
+    "soft_values",
+    lambda: {
+        "model": model(),
+        "optimism": 1.0,
+        "reward": mdp().reward,
+        "final_reward": torch.zeros(3, dtype=torch.float64),
+        "temperature": 1.0,
+        "action_prior": model().action_prior,
+    },
+    anything="reward final_reward action_prior temperature optimism",
+)
+add("Optimism", lambda: {"dynamics": 1.0, "initial": 1.0, "survival": 0.0})
+add("freed_survival", lambda: {"model": TabularModel(mdp().replace(discount=0.5))})
+add("renyi_bound", lambda: {"model": model(), "guide": clamped(), "order": 0.5})
+add("history_optimum", lambda: {"model": PartiallyObservedModel(pomdp())})
+add("ladder", lambda: {"model": model(), "max_nodes": 10})
+add("debias", lambda: {"model": model()})
+add(
+    "value_iteration",
+    lambda: {
+        "model": TabularModel(mdp().replace(discount=0.5)),
+        "optimism": 1.0,
+        "initial_value": np.zeros(3),
+        "max_sweeps": 50,
+    },
+    skipped="num_threads",
+)
+add(
     "policy_evaluation",
     lambda: {"model": TabularModel(mdp().replace(discount=0.5)), "policy": prior(), "max_sweeps": 50},
     skipped="num_threads",
 )
-_call("stationary_distribution", lambda: {"model": model(), "policy": prior(), "max_sweeps": 50})
-_call("average_reward", lambda: {"model": model(), "optimism": 1.0, "max_sweeps": 50}, skipped="num_threads")
-_call("growth_rate", lambda: {"model": model(), "max_sweeps": 50})
-_call("fit", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "num_steps": 2, "seed": 0}, slow=True)
-_method("Fit.save", fitted, lambda: {"path": folder() / "fit.pt"})
-_call("MarkovObjective", lambda: {"optimism": 0.5})
-_call("MarkovRenyi", lambda: {"order": 0.5})
-_call("with_optimism", lambda: {"program": clamped(), "model": model(), "optimism": 0.5})
-_call("PrintEvery", lambda: {"every": 1}, skipped="file")
-_call("ProgressBar", lambda: {"total": 1, "label": "x"})
-_call("log_weights", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
-_call("iwae_bound", lambda: {"model": model(), "guide": clamped(), "num_particles": 2, "num_samples": 2, "seed": 0})
-_call("smc", lambda: {"model": model(), "guide": clamped(), "num_particles": 2, "seed": 0})
-_call("conditional_smc", lambda: {
-    "model": model(), "guide": clamped(), "reference": clamped().sample(1, seed=0), "num_particles": 2, "seed": 0})  # fmt: skip
-_call("estimate", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
-_call("estimate_elbo", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
+add("stationary_distribution", lambda: {"model": model(), "policy": prior(), "max_sweeps": 50})
+add("average_reward", lambda: {"model": model(), "optimism": 1.0, "max_sweeps": 50}, skipped="num_threads")
+add("growth_rate", lambda: {"model": model(), "max_sweeps": 50})
+add("fit", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "num_steps": 2, "seed": 0}, slow=True)
+add_method("Fit.save", fitted, lambda: {"path": folder() / "fit.pt"})
+add("MarkovObjective", lambda: {"optimism": 0.5})
+add("MarkovRenyi", lambda: {"order": 0.5})
+add("with_optimism", lambda: {"program": clamped(), "model": model(), "optimism": 0.5}, anything="program")
+add("PrintEvery", lambda: {"every": 1}, skipped="file")
+add("ProgressBar", lambda: {"total": 1, "label": "x"})
+add("log_weights", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
+add("iwae_bound", lambda: {"model": model(), "guide": clamped(), "num_particles": 2, "num_samples": 2, "seed": 0})
+add("smc", lambda: {"model": model(), "guide": clamped(), "num_particles": 2, "seed": 0})
+add(
+    "conditional_smc",
+    lambda: {
+        "model": model(),
+        "guide": clamped(),
+        "reference": clamped().sample(1, seed=0),
+        "num_particles": 2,
+        "seed": 0,
+    },
+)
+add("estimate", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
+add("estimate_elbo", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
 
 # Evaluation
-_call("evaluate", lambda: {"model": model(), "guide": clamped()})
-_call("objective", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
-_call("scorecard", lambda: {"model": model(), "guides": {"clamped": clamped()}})
-_call("ledger", lambda: {"model": model(), "guide": clamped(), "optimism": 1.0})
-_method("Ledger.save", account, lambda: {"path": folder() / "ledger.csv"})
-_call("frontier", lambda: {"model": model(), "optimism": [0.0, 1.0], "cvar_level": 0.1, "target": 0.0})
-_method("Frontier.save", frontier, lambda: {"path": folder() / "frontier.csv"})
-_call(
+add("evaluate", lambda: {"model": model(), "guide": clamped()})
+add("objective", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
+add("scorecard", lambda: {"model": model(), "guides": {"clamped": clamped()}})
+add("ledger", lambda: {"model": model(), "guide": clamped(), "optimism": 1.0})
+add_method("Ledger.save", account, lambda: {"path": folder() / "ledger.csv"})
+add("frontier", lambda: {"model": model(), "optimism": [0.0, 1.0], "cvar_level": 0.1, "target": 0.0})
+add_method("Frontier.save", frontier, lambda: {"path": folder() / "frontier.csv"})
+add(
     "critical_optimism",
     lambda: {"model": TabularModel(models.restaurant()), "state": 0, "t": 0, "tolerance": 1e-2},
     slow=True,
 )
-_call("believed_weights", lambda: {"ensemble": ensemble(), "guide": joint()})
-_call("member_blocks", lambda: {"ensemble": ensemble(), "guide": joint(), "member": 0})
-_call("member_returns", lambda: {"ensemble": ensemble(), "guide": joint()})
-_call("return_distribution", lambda: {"model": model(), "guide": clamped(), "resolution": 0.1, "max_atoms": 1000})
+add("believed_weights", lambda: {"ensemble": ensemble(), "guide": joint()})
+add("member_blocks", lambda: {"ensemble": ensemble(), "guide": joint(), "member": 0})
+add("member_returns", lambda: {"ensemble": ensemble(), "guide": joint()})
+add("return_distribution", lambda: {"model": model(), "guide": clamped(), "resolution": 0.1, "max_atoms": 1000})
 for _name, _argument in (("quantile", "level"), ("cvar", "level"), ("at_least", "target")):
-    _method(f"ReturnDistribution.{_name}", returns, lambda argument=_argument: {argument: 0.5})
-_call("return_moments", lambda: {"model": model(), "guide": clamped()})
-_call("condition_on_return", lambda: {"model": model(), "target": -1.0, "max_states": 1000})
-_call("explain", lambda: {"model": model(), "optimism": 1.0, "flip": False}, open="flip")
-_call("compare", lambda: {"model": model(), "num_steps": 2, "seed": 0, "name": "mine"}, slow=True)
-_method("Comparison.save", comparison, lambda: {"path": folder() / "comparison.json"})
-_call("picture", lambda: {"comparison": comparison()}, slow=True)
-_call("report", lambda: {"found": comparison(), "path": folder() / "report.html"}, slow=True)
-_call(
+    add_method(f"ReturnDistribution.{_name}", returns, lambda argument=_argument: {argument: 0.5})
+add("return_moments", lambda: {"model": model(), "guide": clamped()})
+add("condition_on_return", lambda: {"model": model(), "target": -1.0, "max_states": 1000})
+add("explain", lambda: {"model": model(), "optimism": 1.0, "flip": False}, anything="flip")
+add("compare", lambda: {"model": model(), "num_steps": 2, "seed": 0, "name": "mine"}, slow=True)
+add_method("Comparison.save", comparison, lambda: {"path": folder() / "comparison.json"})
+add("picture", lambda: {"comparison": comparison()}, slow=True)
+add("report", lambda: {"found": comparison(), "path": folder() / "report.html"}, slow=True)
+add(
     "explore",
     lambda: {"problem": model(), "path": folder() / "page.html", "open_browser": False, "name": "mine"},
     skipped="open_browser",
     slow=True,
 )
-_call("render", lambda: {"model": model(), "guides": {"free": 1.0}, "horizon": 1})
-_method("Drawing.save", cache(lambda: pgm.render(model(), {})), lambda: {"path": folder() / "drawing.mmd"})
-_call("TabularPolicy", lambda: {"probability": prior(), "seed": 0})
-_call("TabularPolicy.of", lambda: {"guide": clamped(), "seed": 0})
-_method("TabularPolicy.table", lambda: pgm.TabularPolicy(prior()), lambda: {"horizon": 2})
-_method(
+add("render", lambda: {"model": model(), "guides": {"free": 1.0}, "horizon": 1})
+add_method("Drawing.save", cache(lambda: pgm.render(model(), {})), lambda: {"path": folder() / "drawing.mmd"})
+add("TabularPolicy", lambda: {"probability": prior(), "seed": 0})
+add("TabularPolicy.of", lambda: {"guide": clamped(), "seed": 0})
+add_method("TabularPolicy.table", lambda: pgm.TabularPolicy(prior()), lambda: {"horizon": 2})
+add_method(
     "TabularPolicy.predict",
     lambda: pgm.TabularPolicy(prior()),
     lambda: {"observation": np.array([0, 1])},
-    open="deterministic",
+    anything="deterministic",
 )
-_call(
+add(
     "rollout",
     lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0},
-    open="deterministic",
+    anything="deterministic",
     slow=True,
 )
-_call(
+add(
     "bench",
     lambda: {"models": ["restaurant"], "guides": ["free"], "num_seeds": 1, "num_steps": 1, "num_samples": 2},
     skipped="backend",
     slow=True,
 )
-
-# Models
-_call("models:lottery", dict)
-for _name in (
-    "risky_path",
-    "windy_bridge",
-    "slippery_cliff",
-    "risky_path_twin",
-    "windy_bridge_twin",
-    "slippery_cliff_twin",
-):
-    _call(f"models:{_name}", lambda: {"horizon": 2})
-_call("models:windy_bridge_in_parts", lambda: {"horizon": 2, "gust": 0.1})
-_call("models:tiger", lambda: {"horizon": 2, "accuracy": 0.8})
-_call("models:frozen_lake", lambda: {"size": "4x4", "horizon": 2})
-_call("models:frozen_lake_twin", lambda: {"size": "4x4", "horizon": 2})
-_call("models:deterministic_twin", lambda: {"mdp": mdp()})
-_call("models:zoo_entry", lambda: {"name": "restaurant"})
-_call("models:ZooEntry", lambda: {"name": "mine", "build": models.restaurant, "summary": "words"})
-_call("models:environment_id", lambda: {"name": "restaurant"})
-_call("models:MultiGoalEnv", dict)
-
-# Learners
-for _name in ("SAC", "OriginalSAC"):
-    _call(f"learners:{_name}", lambda: {"env": lake() if "Goal" in lake() else lake(), **small}, slow=True)
-CALLS["learners:OriginalSAC"] = CALLS["learners:OriginalSAC"]._replace(
-    arguments=lambda: {"env": "pgm_control/MultiGoal-v0", **small})  # fmt: skip
-_call("learners:SoftQLearning", lambda: {"env": lake(), **small}, slow=True)
-_call("learners:MaxEntPolicyGradient", lambda: {"env": lake(), "hidden": (4,), "seed": 0}, slow=True)
-_method("learners:Learner.learn", learner, lambda: {"total_steps": 5}, slow=True)
-_method("learners:Learner.evaluate", learner, lambda: {"num_episodes": 1, "seed": 0}, slow=True)
-_method("learners:Learner.predict", learner, lambda: {"observation": 0}, open="deterministic", slow=True)
-_method("learners:Learner.save", learner, lambda: {"path": folder() / "learner.pt"}, slow=True)
-_call("learners:Actions", lambda: {"space": __import__("gymnasium").spaces.Discrete(2)})
-
-# Inverse reinforcement learning
-_call(
-    "inverse_rl:inverse",
-    lambda: {"model": model(), "demonstrations": demonstrations(), "prior": 1.0, "num_steps": 2},
-    slow=True,
-)
-_call("inverse_rl:Demonstrations.from_trajectories", lambda: {
-    "mdp": mdp(), "states": drawn().states.numpy(), "actions": drawn().actions.numpy()})  # fmt: skip
-_call("inverse_rl:Demonstrations.from_transitions", lambda: {
-    "mdp": mdp(), "states": drawn().states[:, 0].numpy(), "actions": drawn().actions[:, 0].numpy()})  # fmt: skip
-_call("inverse_rl:Demonstrations.from_occupancies", lambda: {
-    "mdp": mdp(), "occupancies": clamped().marginals().state_action.numpy()})  # fmt: skip
-_call("inverse_rl:to_episodes", lambda: {"mdp": mdp(), "trajectories": drawn()})
-_call("inverse_rl:from_episodes", lambda: {"mdp": mdp(), "episodes": inverse_rl.to_episodes(mdp(), drawn())})
-_call(
-    "inverse_rl:record",
-    lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0},
-    open="deterministic",
-    slow=True,
-)
-_call("inverse_rl:LinearReward", lambda: {"mdp": mdp(), "features": np.eye(3)}, open="pays_last")
-_call("inverse_rl:TabularReward", lambda: {"mdp": mdp(), "of": "state"}, open="pays_last")
-_call(
-    "inverse_rl:NetworkReward",
-    lambda: {"mdp": mdp(), "features": np.eye(3), "module": torch.nn.Linear(3, 1)},
-    open="pays_last",
-)
-_call("inverse_rl:ClampedDemonstrator", lambda: {"criterion": "likelihood"}, open="infinite_horizon")
-_call("inverse_rl:DialDemonstrator", lambda: {"optimism": 0.5}, open="infinite_horizon")
-_call("inverse_rl:identification", lambda: {"found": found()}, slow=True)
-_call("inverse_rl:reward_posterior", lambda: {
-    "model": model(), "demonstrations": demonstrations(), "prior": 1.0, "num_samples": 4, "num_warmup": 2,
-    "num_chains": 1, "seed": 0}, slow=True)  # fmt: skip
-_call("inverse_rl:compare_demonstrators", lambda: {
-    "model": model(), "demonstrations": demonstrations(), "prior": 1.0, "num_samples": 4, "seed": 0}, slow=True)  # fmt: skip
-
-# Pictures
-_call("plot:policy_maps", lambda: {"model": grid(), "guides": {"clamped": infer(grid(), 0.0)}}, open="axes", slow=True)
-_call("plot:policy_map", lambda: {"model": grid(), "guide": infer(grid(), 0.0)}, open="ax", slow=True)
-_call("plot:state_map", lambda: {"mdp": grid().mdp, "values": np.zeros(17), "label": "x"}, open="ax", slow=True)
-_call("plot:layout_of", lambda: {"mdp": grid().mdp})
-_call("plot:has_layout", lambda: {"mdp": grid().mdp})
-_call("plot:outcomes", lambda: {"model": model(), "guide": posterior(), "max_rows": 1}, open="ax", slow=True)
-for _name in ("value_heatmap", "occupancy_heatmap"):
-    _call(f"plot:{_name}", lambda: {"posterior": posterior()}, open="ax", slow=True)
-for _name in ("q_heatmap", "policy_heatmap", "message_heatmap"):
-    _call(f"plot:{_name}", lambda: {"posterior": posterior()}, open="axes", slow=True)
-_call("plot:ledger_over_time", lambda: {"account": account()}, open="ax", slow=True)
-_call("plot:ledger_bars", lambda: {"account": account(), "max_states": 2}, open="ax", slow=True)
-_call("plot:ledger_map", lambda: {"account": pgm.ledger(grid(), infer(grid(), 0.0))}, open="ax", slow=True)
-_call("plot:imagined_and_true", lambda: {"rows": {"clamped": pgm.evaluate(model(), clamped())}}, open="ax", slow=True)
-_call("plot:return_distributions", lambda: {"distributions": returns()}, open="ax", slow=True)
-_call("plot:dial_sweep", lambda: {"found": frontier()}, open="axes", slow=True)
-_call("plot:temperature_sweep", lambda: {"model": model(), "temperatures": [0.5, 1.0]}, open="axes", slow=True)
-_call(
-    "plot:curves", lambda: {"x": [0.0, 1.0], "rows": {"a": [0.0, 1.0]}, "across": "x", "up": "y"}, open="ax", slow=True
-)
-_call(
-    "plot:recovered_reward",
-    lambda: {"true": [0.0, 1.0], "recovered": {"a": [0.0, 1.0]}, "names": ["s", "t"]},
-    open="ax up_to_a_constant",
-    slow=True,
-)
-_call("plot:elbo_curves", lambda: {"model": model(), "fits": {"clamped": fitted()}}, open="axes", slow=True)
-_call("plot:learning_curves", lambda: {"learnings": learned()}, open="ax", slow=True)
-
-# Exchange
-_call("exchange:to_xarray", lambda: {"result": posterior(), "mdp": None}, open="mdp")
-_call(
-    "exchange:to_arviz",
-    lambda: {"result": posterior(), "model": model(), "num_samples": 2, "num_chains": 2, "seed": 0},
-    slow=True,
-)
-for _name in ("to_dense", "to_quantecon", "to_mdptoolbox", "to_seals"):
-    _call(f"exchange:{_name}", lambda: {"mdp": mdp(), "merge": True}, open="merge")
-_call("exchange:to_pymdp", lambda: {"problem": models.tiger(horizon=2) and TabularModel(models.risky_path()).mdp})
-_call("exchange:feasible_prior", lambda: {"mdp": mdp()})
-_call("exchange:from_quantecon", lambda: {
-    "reward": square("reward")[..., 0], "transition": square("transition"), "discount": 0.9, "horizon": 2})  # fmt: skip
-_call("exchange:from_mdptoolbox", lambda: {
-    "transitions": square("transition").transpose(1, 0, 2).copy(), "reward": square("reward")[..., 0].copy(), "horizon": 2})  # fmt: skip
-_call("exchange:from_pymdp", lambda: {
-    "A": [np.eye(3)], "B": [square("transition").transpose(2, 0, 1).copy()], "C": [np.zeros(3)], "D": [square("initial")],
-    "horizon": 2, "merge": False}, open="merge")  # fmt: skip
-_call("exchange:from_seals", lambda: {
-    "transition_matrix": square("transition"), "reward_matrix": square("reward"), "horizon": 2,
-    "initial_state_dist": square("initial")})  # fmt: skip
-_call("exchange:grid_world", lambda: {"rows": ["S.G"], "horizon": 2})
-_call("exchange:Cell", dict, open="start wall ends back")
-_call("exchange:discretise", lambda: {
-    "env": "CartPole-v1", "bins": 2, "num_samples": 1, "num_resets": 2, "horizon": 2, "seed": 0}, slow=True)  # fmt: skip
-_call("testing:check_model", lambda: {"model": model(), "seed": 0}, slow=True)
-_call("testing:check_guide", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "seed": 0}, slow=True)

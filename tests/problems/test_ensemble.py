@@ -126,7 +126,7 @@ def test_members_may_differ_in_outcomes_and_final_rewards():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: Ensemble([]), "`members` must be TabularMDPs, at least one"),
+        (lambda: Ensemble([]), "`members` must be (TabularMDPs, at least one|a list of TabularMDPs)"),
         (lambda: Ensemble([random_mdp(0), random_mdp(0, states=4)]), r"agree in num_states, but members\[0\] has 3"),
         (lambda: Ensemble([random_mdp(0)], [0.5]), "`weights` must sum to 1"),
         (lambda: Ensemble([random_mdp(0)], [0.5, 0.5]), "`weights` must have shape"),

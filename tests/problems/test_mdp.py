@@ -424,7 +424,7 @@ def test_rows_that_do_not_sum_to_one_are_refused_in_every_dtype(dtype):
 )
 @pytest.mark.wrong_types
 def test_tables_that_would_lose_a_part_are_refused(table, message):
-    with pytest.raises(InvalidProblem, match=f"^`probability` must .*{message}"):
+    with pytest.raises(InvalidProblem, match=rf"^`probability` must .*{message}"):
         TabularMDP([1.0], table, [[[0, 0]]], [[[0.0, 0.0]]], 1)
 
 

@@ -7,12 +7,23 @@ import pytest
 import torch
 
 from pgm_control import InvalidArgument
-from pgm_control.runtime.arguments import finite, fraction, one_of, positive, probability, whole, whole_or_none
+from pgm_control.runtime.arguments import (
+    called,
+    finite,
+    flag,
+    fraction,
+    named,
+    one_of,
+    positive,
+    probability,
+    whole,
+    whole_or_none,
+)
 
 NO_NUMBERS = (None, True, "1", [1], 1j, math.nan, np.array([1, 2]), torch.tensor([1.0]), torch.tensor(True))
 
 
-@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1), 2**63 - 1])
+@pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(1), np.array(7), torch.tensor(7), 2**63 - 1])
 def test_whole_numbers_are_returned_as_python_ints(value):
     assert type(whole("n", value)) is int
     assert whole("n", value) == whole_or_none("n", value) == value
@@ -41,7 +52,7 @@ def test_whole_or_none_accepts_none():
     [
         (
             positive,
-            (1e-300, 1, np.float32(0.5), np.int64(3), torch.tensor(2.0)),
+            (1e-300, 1, np.float32(0.5), np.int64(3), np.array(0.5), torch.tensor(2.0)),
             (0, -1.0, math.inf),
             "a positive number",
         ),
@@ -64,3 +75,49 @@ def test_choices_are_checked(value):
     one_of("kind", "a", ("a", "b"))
     with pytest.raises(InvalidArgument, match=r"^`kind` must be one of a, b, but is .*\. Take a\.$"):
         one_of("kind", value, ("a", "b"), remedy="Take a.")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.bool_(True),
+        np.array(1j),
+        torch.tensor(1j),
+        torch.tensor(1.0).to_sparse(),
+        torch.tensor(1.0, device="meta"),
+        np.array("1"),
+        float,
+        10**400,
+    ],
+)
+def test_what_holds_no_finite_number_is_refused_by_name(value):
+    with pytest.raises(InvalidArgument, match=r"^`x` must be a finite number, but is "):
+        finite("x", value)
+
+
+def test_messages_stay_short():
+    for value in (list(range(10_000)), "a" * 10_000, torch.zeros(1000, 1000), 10**400):
+        with pytest.raises(InvalidArgument) as caught:
+            finite("x", value)
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", [1, 0, None, "yes", [], np.array([True])])
+def test_flags_are_true_or_false(value):
+    assert flag("x", np.bool_(True)) is True
+    with pytest.raises(InvalidArgument, match=r"^`x` must be True or False, but is "):
+        flag("x", value)
+
+
+def test_names_have_an_encoding():
+    assert called("x", "Bellman’s §1 – 迷路") == "Bellman’s §1 – 迷路"
+    for value in ("\ud800", b"name", 3, None):
+        with pytest.raises(InvalidArgument, match=r"^`x` must be a string of valid Unicode, but is "):
+            called("x", value)
+
+
+def test_mappings_of_guides_are_checked():
+    assert named("x", {"a": 1}) == {"a": 1}
+    for value in ([1], None, {}, {3: 1}, {"\ud800": 1}):
+        with pytest.raises(InvalidArgument, match=r"`x"):
+            named("x", value)

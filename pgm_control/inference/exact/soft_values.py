@@ -125,6 +125,11 @@ def soft_values(
             ) from problem
     else:
         batch = torch.Size()
+    if batch.numel() == 0:
+        raise InvalidArgument(
+            "`optimism`, `temperature` and the tables must hold at least one setting, but their leading axes are "
+            f"{tuple(batch)}."
+        )
     like = mdp.probability
     require_room(
         "model", f"the values of {batch.numel():,} settings at {mdp.horizon:,} steps",
@@ -177,7 +182,7 @@ def _blocks(optimism: Any, temperature: Any) -> tuple[Any, Any, float]:
 
 def _of_settings(name: str, number: Any) -> float | Tensor | None:
     """A number for all settings, a tensor with a number per setting, or None."""
-    if number is None:
+    if number is None and name == "temperature":
         return None
     named = "optimism" if name == "initial" else name
     found: Any = numbers(named, number, InvalidArgument) if isinstance(number, np.ndarray) else number

@@ -21,7 +21,7 @@ from ...problems.checks import Kind, normalised, table
 from ...problems.mdp import TabularMDP
 from ...runtime.array_like import ArrayLike
 from ...runtime.loop import Loop
-from ...runtime.progress import Progress, silent
+from ...runtime.progress import Progress, require_progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel
 from .fixed_point import ValueStatus, fixed_point
@@ -179,6 +179,7 @@ def stationary_distribution(
     References:
         [puterman1994]
     """
+    require_progress(progress)
     problem = replace(InfiniteHorizonProblem.of(model, optimism=0.0), temperature=0.0)
     tolerance, max_sweeps = limits(tolerance, max_sweeps)
     chain, gamma = _chain(problem, _policy("policy", policy, problem.mdp)), problem.discount

@@ -27,6 +27,7 @@ from ...runtime.array_like import ArrayLike
 from ...runtime.checkpoint import require_same
 from ...runtime.checkpoint_checks import one_of as being_one_of
 from ...runtime.checkpoint_checks import require
+from ...runtime.files import path_of
 from ...runtime.progress import Progress, silent
 from ...trajectories.blocks import MarkovModel
 from .checkpoint import REMEDY, SweepCheckpoint
@@ -142,6 +143,7 @@ def value_iteration(
     one_of("method", method, get_args(MethodName))
     one_of("stopping", stopping, get_args(Stopping))
     every = whole("checkpoint_every", checkpoint_every)
+    checkpoint = None if checkpoint is None else path_of(checkpoint, "checkpoint")
     if initial_value is not None and resume is not None:
         raise InvalidArgument("`initial_value` and `resume` exclude each other: a resumed run has its own values.")
     begin = problem.value("initial_value", initial_value)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
+from ...runtime.arguments import number, shown
+from ...runtime.array_like import numbers
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
@@ -27,6 +29,18 @@ class Runs(NamedTuple):
     resampled: Bool[Tensor, "batch time"]
 
 
+def share(name: str, value: float) -> float:
+    """Require a number from 0 to 1.
+
+    Raises:
+        InvalidArgument: if it is anything else.
+    """
+    found = number(value)
+    if not 0 <= found <= 1:
+        raise InvalidArgument(f"`{name}` must be a number from 0 to 1, but is {shown(value)}.")
+    return found
+
+
 @torch.no_grad()
 def run_smc(
     model: MarkovModel,
@@ -39,9 +53,8 @@ def run_smc(
     reference: Trajectories | None = None,
 ) -> Runs:
     """The runs of `smc`; with a reference for each run, those of `conditional_smc`."""
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-        raise InvalidArgument(f"`threshold` must be a number from 0 to 1, but is {threshold!r}.")
-    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), _log_twist(model, lookahead)
+    threshold = share("threshold", threshold)
+    mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), log_twist(model, lookahead)
     mass = log_mass(model)
     pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run
 
@@ -102,11 +115,14 @@ def run_smc(
     )
 
 
-def _log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
+def log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
     """log ψ: finite except in the last row, which is the final reward; 0 for particles that have terminated."""
     mdp = model.mdp
     shape = (mdp.horizon + 1, mdp.num_states)
-    ahead = mdp.initial.new_zeros(shape) if lookahead is None else lookahead.detach().to(mdp.initial)
+    given = None if lookahead is None else lookahead.detach() if isinstance(lookahead, Tensor) else lookahead
+    ahead = mdp.initial.new_zeros(shape)
+    if given is not None:
+        ahead = numbers("lookahead", given, InvalidArgument).to(mdp.initial)
     if tuple(ahead.shape) != shape:
         raise InvalidArgument(
             f"`lookahead` must have shape {shape}, one row per time from 0 to T, but has {tuple(ahead.shape)}."

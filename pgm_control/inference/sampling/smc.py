@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
-from ...runtime.arguments import whole
+from ...runtime.arguments import shown, whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import Process, arrival, log_probability, process_of, transitions
@@ -179,6 +179,10 @@ def conditional_smc(
         [andrieu2010]
     """
     process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
+    if not isinstance(reference, Trajectories):
+        raise InvalidArgument(
+            f"`reference` must be Trajectories, as .sample(1) returns them, but is {shown(reference)}."
+        )
     if len(reference.states) != 1:
         raise InvalidArgument(
             f"`reference` must be one trajectory, but is a batch of {len(reference.states)}. Take .sample(1) of a "

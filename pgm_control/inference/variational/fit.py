@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ...runtime.arguments import fraction, number, one_of, shown, whole
-from ...runtime.files import require_file_path
+from ...runtime.files import path_of
 from ...runtime.loop import Loop
 from ...runtime.programs import require_callable
 from ...runtime.progress import Progress, silent
@@ -329,6 +329,6 @@ def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance
         raise InvalidArgument(f"`guide` must have parameters, but {guide!r} is exact and needs no fit.")
     require_seed(seed)
     if checkpoint is not None:
-        require_file_path("checkpoint", checkpoint)
+        path_of(checkpoint, "checkpoint")
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit continues its own randomness.")

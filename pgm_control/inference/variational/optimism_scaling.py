@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
+from ...runtime.arguments import function
 from ...trajectories.betas import Betas
 from ...trajectories.blocks import MarkovModel, require_model
 
@@ -42,7 +43,7 @@ def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: Opti
             "`optimism` must be a number or a table of the dynamics for a Pyro program, whose sites are whole events, "
             "but has factors, or a table of survival. Use loss=MarkovObjective(optimism), which allows both."
         )
-    return _OptimismScale(betas.weights())(program)
+    return _OptimismScale(betas.weights())(function("program", program))
 
 
 @final

@@ -14,7 +14,7 @@ from ...errors import InvalidArgument
 from ...models import zoo_entry
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import called
-from ...runtime.files import write_whole
+from ...runtime.files import path_of, write_whole
 from ...trajectories.blocks import MarkovModel
 from .problem_data import problem_data, zoo_data
 
@@ -60,8 +60,8 @@ def explore(
             a page, with its size and the limit, a million entries (horizon × states × actions × outcomes): Taxi-v4 with
             200 steps has 601,200.
     """
+    target = Path("pgm-control-out/explorer.html") if path is None else path_of(path)
     page = explorer_page(problem, name)
-    target = Path("pgm-control-out/explorer.html") if path is None else Path(path)
     write_whole(target, page.encode())
     if open_browser:
         webbrowser.open(target.resolve().as_uri())

@@ -257,3 +257,13 @@ def test_temperature_zero_needs_every_block_clamped():
         infer(TabularModel(gamble(), 0.0), 1.0)
     with pytest.raises(InvalidArgument, match=r"`optimism` of initial must be a finite number, but is nan"):
         Optimism(initial=float("nan"))
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e9, 1e11, 1e13])
+@pytest.mark.parametrize("optimism", [0.7667, 1.0, -0.5])
+def test_beliefs_stay_normalised_when_values_are_many_nats(scale, optimism):
+    """Rewards that differ by little beside their size: the sums that the tilts need lose digits."""
+    for seed in range(10):
+        mdp = random_mdp(seed, horizon=5)
+        posterior = infer(TabularModel(mdp.replace(reward=mdp.reward + scale)), optimism)
+        assert torch.allclose(posterior.dynamics.sum(-1), torch.ones((), dtype=torch.float64), rtol=0, atol=1e-12)

@@ -15,12 +15,14 @@ from problems import endless, random_mdp
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import (
+    GainStatus,
     InvalidArgument,
     InvalidCheckpoint,
     Optimism,
     TabularMDP,
     TabularModel,
     ValueStatus,
+    average_reward,
     infer,
     value_iteration,
 )
@@ -367,3 +369,12 @@ def test_arguments_are_checked():
     for message, arguments in refused.items():
         with pytest.raises(InvalidArgument, match=message):
             value_iteration(**{"model": model, "optimism": 0.0, **arguments})
+
+
+@pytest.mark.parametrize("optimism", [0.0, 1.0])
+def test_the_gain_is_minus_infinity_at_once_if_everything_is_forbidden(optimism):
+    mdp = random_mdp(1)
+    model = TabularModel(mdp.replace(reward=torch.full_like(mdp.reward, -torch.inf)))
+    found = average_reward(model, optimism)
+    assert (found.gain, found.num_sweeps) == (-torch.inf, 1)
+    assert found.status is GainStatus.converged

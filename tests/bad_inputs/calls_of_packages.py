@@ -1,0 +1,214 @@
+"""A valid call of every public function of the packages, with small arguments."""
+
+import gymnasium
+import numpy as np
+import torch
+
+import pgm_control as pgm
+from pgm_control import exchange, infer, inverse_rl, models
+
+from .calls import (
+    CALLS,
+    account,
+    add,
+    add_method,
+    clamped,
+    demonstrations,
+    drawn,
+    fitted,
+    folder,
+    found,
+    frontier,
+    grid,
+    lake,
+    learned,
+    learner,
+    mdp,
+    model,
+    posterior,
+    returns,
+    small,
+    square,
+)
+
+# Models
+add("models:lottery", dict)
+for _name in (
+    "risky_path",
+    "windy_bridge",
+    "slippery_cliff",
+    "risky_path_twin",
+    "windy_bridge_twin",
+    "slippery_cliff_twin",
+):
+    add(f"models:{_name}", lambda: {"horizon": 2})
+add("models:windy_bridge_in_parts", lambda: {"horizon": 2, "gust": 0.1})
+add("models:tiger", lambda: {"horizon": 2, "accuracy": 0.8})
+add("models:frozen_lake", lambda: {"size": "4x4", "horizon": 2})
+add("models:frozen_lake_twin", lambda: {"size": "4x4", "horizon": 2})
+add("models:deterministic_twin", lambda: {"mdp": mdp()})
+add("models:zoo_entry", lambda: {"name": "restaurant"})
+add("models:ZooEntry", lambda: {"name": "mine", "build": models.restaurant, "summary": "words"}, anything="build")
+add("models:environment_id", lambda: {"name": "restaurant"})
+add("models:MultiGoalEnv", dict)
+
+# Learners
+for _name in ("SAC", "OriginalSAC"):
+    add(f"learners:{_name}", lambda: {"env": lake(), **small}, slow=True)
+CALLS["learners:OriginalSAC"] = CALLS["learners:OriginalSAC"]._replace(
+    arguments=lambda: {"env": "pgm_control/MultiGoal-v0", **small}
+)
+add("learners:SoftQLearning", lambda: {"env": lake(), **small}, slow=True)
+add("learners:MaxEntPolicyGradient", lambda: {"env": lake(), "hidden": (4,), "seed": 0}, slow=True)
+add_method("learners:Learner.learn", learner, lambda: {"total_steps": 5}, slow=True)
+add_method("learners:Learner.evaluate", learner, lambda: {"num_episodes": 1, "seed": 0}, slow=True)
+add_method("learners:Learner.predict", learner, lambda: {"observation": 0}, anything="deterministic", slow=True)
+add_method("learners:Learner.save", learner, lambda: {"path": folder() / "learner.pt"}, slow=True)
+add("learners:Actions", lambda: {"space": gymnasium.spaces.Discrete(2)})
+
+# Inverse reinforcement learning
+add(
+    "inverse_rl:inverse",
+    lambda: {"model": model(), "demonstrations": demonstrations(), "prior": 1.0, "num_steps": 2},
+    slow=True,
+)
+add(
+    "inverse_rl:Demonstrations.from_trajectories",
+    lambda: {"mdp": mdp(), "states": drawn().states.numpy(), "actions": drawn().actions.numpy()},
+)
+add(
+    "inverse_rl:Demonstrations.from_transitions",
+    lambda: {"mdp": mdp(), "states": drawn().states[:, 0].numpy(), "actions": drawn().actions[:, 0].numpy()},
+)
+add(
+    "inverse_rl:Demonstrations.from_occupancies",
+    lambda: {"mdp": mdp(), "occupancies": clamped().marginals().state_action.numpy()},
+)
+add("inverse_rl:to_episodes", lambda: {"mdp": mdp(), "trajectories": drawn()})
+add("inverse_rl:from_episodes", lambda: {"mdp": mdp(), "episodes": inverse_rl.to_episodes(mdp(), drawn())})
+add(
+    "inverse_rl:record",
+    lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0},
+    anything="deterministic",
+    slow=True,
+)
+add("inverse_rl:LinearReward", lambda: {"mdp": mdp(), "features": np.eye(3)}, anything="pays_last")
+add("inverse_rl:TabularReward", lambda: {"mdp": mdp(), "of": "state"}, anything="pays_last")
+add(
+    "inverse_rl:NetworkReward",
+    lambda: {"mdp": mdp(), "features": np.eye(3), "module": torch.nn.Linear(3, 1)},
+    anything="pays_last",
+)
+add("inverse_rl:ClampedDemonstrator", lambda: {"criterion": "likelihood"}, anything="infinite_horizon")
+add("inverse_rl:DialDemonstrator", lambda: {"optimism": 0.5}, anything="infinite_horizon")
+add("inverse_rl:identification", lambda: {"found": found()}, slow=True)
+add(
+    "inverse_rl:reward_posterior",
+    lambda: {
+        "model": model(),
+        "demonstrations": demonstrations(),
+        "prior": 1.0,
+        "num_samples": 4,
+        "num_warmup": 2,
+        "num_chains": 1,
+        "seed": 0,
+    },
+    slow=True,
+)
+add(
+    "inverse_rl:compare_demonstrators",
+    lambda: {"model": model(), "demonstrations": demonstrations(), "prior": 1.0, "num_samples": 4, "seed": 0},
+    slow=True,
+)
+
+# Pictures
+add(
+    "plot:policy_maps", lambda: {"model": grid(), "guides": {"clamped": infer(grid(), 0.0)}}, anything="axes", slow=True
+)
+add("plot:policy_map", lambda: {"model": grid(), "guide": infer(grid(), 0.0)}, anything="ax", slow=True)
+add("plot:state_map", lambda: {"mdp": grid().mdp, "values": np.zeros(17), "label": "x"}, anything="ax", slow=True)
+add("plot:layout_of", lambda: {"mdp": grid().mdp})
+add("plot:has_layout", lambda: {"mdp": grid().mdp})
+add("plot:outcomes", lambda: {"model": model(), "guide": posterior(), "max_rows": 1}, anything="ax", slow=True)
+for _name in ("value_heatmap", "occupancy_heatmap"):
+    add(f"plot:{_name}", lambda: {"posterior": posterior()}, anything="ax", slow=True)
+for _name in ("q_heatmap", "policy_heatmap", "message_heatmap"):
+    add(f"plot:{_name}", lambda: {"posterior": posterior()}, anything="axes", slow=True)
+add("plot:ledger_over_time", lambda: {"account": account()}, anything="ax", slow=True)
+add("plot:ledger_bars", lambda: {"account": account(), "max_states": 2}, anything="ax", slow=True)
+add("plot:ledger_map", lambda: {"account": pgm.ledger(grid(), infer(grid(), 0.0))}, anything="ax", slow=True)
+add("plot:imagined_and_true", lambda: {"rows": {"clamped": pgm.evaluate(model(), clamped())}}, anything="ax", slow=True)
+add("plot:return_distributions", lambda: {"distributions": returns()}, anything="ax", slow=True)
+add("plot:dial_sweep", lambda: {"found": frontier()}, anything="axes", slow=True)
+add("plot:temperature_sweep", lambda: {"model": model(), "temperatures": [0.5, 1.0]}, anything="axes", slow=True)
+add(
+    "plot:curves",
+    lambda: {"x": [0.0, 1.0], "rows": {"a": [0.0, 1.0]}, "across": "x", "up": "y"},
+    anything="ax",
+    slow=True,
+)
+add(
+    "plot:recovered_reward",
+    lambda: {"true": [0.0, 1.0], "recovered": {"a": [0.0, 1.0]}, "names": ["s", "t"]},
+    anything="ax up_to_a_constant",
+    slow=True,
+)
+add("plot:elbo_curves", lambda: {"model": model(), "fits": {"clamped": fitted()}}, anything="axes", slow=True)
+add("plot:learning_curves", lambda: {"learnings": learned()}, anything="ax", slow=True)
+
+# Exchange
+add("exchange:to_xarray", lambda: {"result": posterior(), "mdp": None}, anything="mdp")
+add(
+    "exchange:to_arviz",
+    lambda: {"result": posterior(), "model": model(), "num_samples": 2, "num_chains": 2, "seed": 0},
+    slow=True,
+)
+for _name in ("to_dense", "to_quantecon", "to_mdptoolbox", "to_seals"):
+    add(f"exchange:{_name}", lambda: {"mdp": mdp(), "merge": True}, anything="merge")
+add(
+    "exchange:to_pymdp",
+    lambda: {"problem": exchange.from_pymdp([np.eye(2)], [np.full((2, 2, 2), 0.5)], [np.zeros(2)], horizon=2)},
+)
+add("exchange:feasible_prior", lambda: {"mdp": mdp()})
+add(
+    "exchange:from_quantecon",
+    lambda: {"reward": square("reward")[..., 0], "transition": square("transition"), "discount": 0.9, "horizon": 2},
+)
+add(
+    "exchange:from_mdptoolbox",
+    lambda: {
+        "transitions": square("transition").transpose(1, 0, 2).copy(),
+        "reward": square("reward")[..., 0].copy(),
+        "horizon": 2,
+    },
+)
+add(
+    "exchange:from_pymdp",
+    lambda: {
+        "A": [np.eye(3)],
+        "B": [square("transition").transpose(2, 0, 1).copy()],
+        "C": [np.zeros(3)],
+        "D": [square("initial")],
+        "horizon": 2,
+        "merge": False,
+    },
+    anything="merge",
+)
+add(
+    "exchange:from_seals",
+    lambda: {
+        "transition_matrix": square("transition"),
+        "reward_matrix": square("reward"),
+        "horizon": 2,
+        "initial_state_dist": square("initial"),
+    },
+)
+add("exchange:grid_world", lambda: {"rows": ["S.G"], "horizon": 2})
+add("exchange:Cell", dict, anything="start wall ends back reward")  # grid_world checks them
+add(
+    "exchange:discretise",
+    lambda: {"env": "CartPole-v1", "bins": 2, "num_samples": 1, "num_resets": 2, "horizon": 2, "seed": 0},
+    slow=True,
+)
+add("testing:check_model", lambda: {"model": model(), "seed": 0}, slow=True)
+add("testing:check_guide", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "seed": 0}, slow=True)
