@@ -10,6 +10,7 @@ from problems import gamble, random_mdp
 
 from pgm_control import (
     FreeGuide,
+    InvalidArgument,
     InvalidGuide,
     MarkovGuide,
     Optimism,

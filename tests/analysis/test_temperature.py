@@ -70,9 +70,10 @@ def test_what_has_no_answer_is_refused():
     even = TabularMDP([1.0], np.ones((1, 2, 1)), np.zeros((1, 2, 1), int), np.ones((1, 2, 1)), 1)
     fatal = TabularMDP([1.0], np.ones((1, 2, 1)), np.zeros((1, 2, 1), int), [[[1.0], [-math.inf]]], 1)
     for problem in (even, fatal):
-        with pytest.raises(InvalidArgument, match="`share_of_best` must divide the range .* Use entropy"):
+        with pytest.raises(InvalidArgument, match=r"`share_of_best` must divide the range .* Use entropy"):
             temperature_for(TabularModel(problem), 0.0)
-    with pytest.raises(InvalidArgument, match="`entropy` must not be met by every temperature, but 0.7 is met even at"):
+    said = r"`entropy` must not be met by every temperature, but 0.7 is met even at"
+    with pytest.raises(InvalidArgument, match=said):
         temperature_for(model, 0.0, entropy=0.7)
     for share in (0.0, 1.0, -1.0):
         with pytest.raises(InvalidArgument, match="`share_of_best` must be above 0 and below 1"):

@@ -41,7 +41,7 @@ class Told(gymnasium.Env):
     def seen(self):
         if isinstance(self.observation_space, spaces.Discrete):
             return self.time % 2
-        return np.full(self.observation_space.shape, 0.5, np.float32)
+        return np.full(self.observation_space.shape or (), 0.5, np.float32)
 
 
 TABLE = TabularMDP(

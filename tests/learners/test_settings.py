@@ -4,6 +4,7 @@ import copy
 import io
 import math
 import pickle
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -115,7 +116,7 @@ def test_more_copies_than_capacity_keep_the_latest_transitions(number):
     replay = learner._experience.replay
     assert (len(replay), replay.count) == (min(number, 60), 60)
     reached = learner.observations(learner.worlds.observations)
-    rows = replay.state()["rows"]
+    rows: Any = replay.state()["rows"]
     assert {float(each) for each in reached[-min(number, 6) :]} <= {float(each) for each in rows[:, 1]}
 
 
