@@ -26,7 +26,7 @@ from pgm_control.environments.statistics import check_of_statistics, restore_sta
 from pgm_control.errors import InvalidArgument, InvalidGuide, InvalidProblem, UnsupportedEnvironment
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.runtime.arguments import whole_or_none
-from pgm_control.runtime.checkpoint_checks import Problem, fields, number
+from pgm_control.runtime.checkpoint_checks import fields, number
 from pgm_control.runtime.moving import place_of
 from pgm_control.runtime.randomness import integer_of
 
@@ -206,7 +206,7 @@ class SimulatorModel:
         statistics = {str(i): statistics_of(each) for i, each in enumerate(self._world.copies)}
         return {"num_resets": self.num_resets, "statistics": statistics}
 
-    def check(self, state: Any) -> Problem | None:
+    def check(self, state: Any) -> Any:
         """The problem with a state, or None."""
         copies = {str(i): check_of_statistics(each) for i, each in enumerate(self._world.copies)}
         return fields({"num_resets": number(0, whole=True), "statistics": fields(copies)})(state)

@@ -9,7 +9,7 @@ from typing import final
 from pgm_control.errors import InvalidArgument
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.problems.named import PROBLEMS
-from pgm_control.runtime.arguments import called, function, shown
+from pgm_control.runtime.arguments import called, function, positive, shown
 from pgm_control.text.one_line import one_line
 
 from .frozen_lake import frozen_lake
@@ -63,6 +63,7 @@ class ZooEntry:
         if self.twin is not None:
             called("twin", self.twin)
         function("build", self.build)
+        positive("temperature", self.temperature)
 
     def model(self, horizon: int | None = None, temperature: float | None = None) -> TabularModel:
         """The problem as a model; default: at its own horizon and temperature."""

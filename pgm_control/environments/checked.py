@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from ..errors import EnvironmentFailure, InvalidArgument
 from ..problems.gymnasium_envs import name_of
-from ..runtime.single_values import single_number, single_truth
+from ..problems.single_values import single_number, single_truth
 from .copies import autoreset_mode, split_observations
 from .membership import Membership
 

@@ -106,10 +106,9 @@ class Inverse:
     def model(self) -> MarkovModel:
         """The model with the learned reward, to be solved by `infer`."""
         given = self.given_model
-        with torch.no_grad():
-            table, last = tables(self.reward, given.mdp)
-        paid = torch.where(given.mdp.probability > 0, table, 0.0)
-        mdp = replace(given.mdp, reward=paid, final_reward=last if self.reward.pays_last else None)
+        table, last = tables(self.reward, given.mdp)
+        paid = torch.where(given.mdp.probability > 0, table.detach(), 0.0)
+        mdp = replace(given.mdp, reward=paid, final_reward=last.detach() if self.reward.pays_last else None)
         return model_like(given, mdp)
 
     @property

@@ -9,7 +9,7 @@ from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 
 from ..errors import UnsupportedEnvironment
-from ..runtime.single_values import single_index, single_number, single_truth
+from .single_values import single_index, single_number, single_truth
 from .grid import Places
 from .gymnasium_envs import changing_wrapper, name_of
 

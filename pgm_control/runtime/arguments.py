@@ -4,12 +4,11 @@ A number may be one of Python or numpy, or an array or tensor without axes. True
 """
 
 import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..errors import InvalidArgument
 
@@ -241,10 +240,11 @@ def shown(value: Any) -> str:
     """The value as messages show it: arrays and tensors by kind and shape, classes by name, anything long cut short."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if isinstance(value, Tensor | np.ndarray) and (value.ndim or not is_number(value)):
-        sparse = "sparse " if isinstance(value, Tensor) and value.layout is not torch.strided else ""
+    is_tensor = _is_tensor(value)
+    if (is_tensor or isinstance(value, np.ndarray)) and (value.ndim or not is_number(value)):
+        sparse = "sparse " if is_tensor and str(value.layout) != "torch.strided" else ""
         dtype = str(value.dtype).removeprefix("torch.")
-        return f"a {sparse}{'tensor' if isinstance(value, Tensor) else 'array'} of {dtype}, shape {tuple(value.shape)}"
+        return f"a {sparse}{'tensor' if is_tensor else 'array'} of {dtype}, shape {tuple(value.shape)}"
     try:
         text = repr(value)
     except Exception:  # the repr of another library's object
@@ -258,14 +258,20 @@ def _plain(value: Any) -> int | float | None:
         return None
     if isinstance(value, int | float):
         return value
-    if isinstance(value, Tensor):
-        real = value.dtype is not torch.bool and not value.is_complex()
-        held = value.ndim == 0 and value.layout is torch.strided and not value.is_meta
+    if _is_tensor(value):
+        real = str(value.dtype) != "torch.bool" and not value.is_complex()
+        held = value.ndim == 0 and str(value.layout) == "torch.strided" and not value.is_meta
         return value.item() if real and held else None
     if getattr(value, "ndim", None) == 0 and hasattr(value, "__array__"):  # of numpy or another library
         array = np.asarray(value)
         return {"i": int, "u": int, "f": float}.get(array.dtype.kind, lambda _: None)(array)
     return None
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether `value` is a tensor of torch, which the command line has not imported while it checks its options."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
 
 
 def _below(value: Any) -> str:

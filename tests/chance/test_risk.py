@@ -213,7 +213,7 @@ def test_every_function_that_takes_an_optimism_takes_a_risk():
         "fit": lambda beta: fit(model, DialGuide(model, beta), method="natural_gradient", num_steps=3).elbo_history,
         "MarkovObjective": lambda beta: MarkovObjective(beta).bound(model, guide),
         "with_optimism": lambda beta: scaled(with_optimism(model, model, beta)),
-        "render": lambda beta: render(model, {"one": beta}).mermaid,
+        "render": lambda beta: render(model, {"one": Optimism.of(beta)}).mermaid,
         "demonstrator": likelihood,
         "believing demonstrator": lambda beta: likelihood(beta, "believed"),
         "endless demonstrator": lambda beta: likelihood(beta, endless=True),

@@ -315,7 +315,10 @@ def interrupting(guide_to_interrupt):
     return bar_over
 
 
-@pytest.mark.parametrize(("guide", "rows"), [("clamped", 4), ("free", 3)])
+@pytest.mark.parametrize(
+    ("guide", "rows"),
+    [("clamped", 5), ("free", 4)],  # with the best policy
+)
 def test_ctrl_c_keeps_the_partial_fit(capsys, tmp_path, monkeypatch, guide, rows):
     monkeypatch.setattr(cli, "bar_over", interrupting(guide))
     status, out, _ = run(capsys, "compare", "restaurant")

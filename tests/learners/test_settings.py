@@ -14,7 +14,7 @@ from gymnasium import spaces
 from pyro.distributions import Normal
 from small_environments import Noisy, equal, whole
 
-from pgm_control import InvalidArgument, LearningDiverged, PrintEvery
+from pgm_control import InvalidArgument, InvalidGuide, LearningDiverged, PrintEvery
 from pgm_control.guides import SimulatedGuide
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from pgm_control.models import SimulatorModel
@@ -153,7 +153,7 @@ class Outside(torch.nn.Module):
 
 def test_a_policy_that_leaves_the_box_is_named():
     model = SimulatorModel("Pendulum-v1", horizon=3, seed=0)
-    with pytest.raises(InvalidArgument, match=r"Actions must be rows of \[-1, 1\]\^1, .* but there is \[.*`policy`"):
+    with pytest.raises(InvalidGuide, match=r"`action_0` must be in \[−1, 1\]\^1, .* a coordinate of .*Squash it"):
         model.run(Outside())
     learner = SAC("Pendulum-v1", policy=lambda features, actions, hidden: Outside(), **{**TINY, "learning_starts": 0})
     with pytest.raises(InvalidArgument, match="Actions must be rows of"):

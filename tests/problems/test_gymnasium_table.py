@@ -365,7 +365,7 @@ def test_an_id_is_read_and_anything_else_is_refused():
     mdp = TabularMDP.from_gymnasium("FrozenLake-v1")
     assert (mdp.num_states, mdp.horizon) == (17, 100)
     for wrong in (None, 5, FrozenLakeEnv, [gymnasium.make("FrozenLake-v1")]):
-        with pytest.raises(InvalidArgument, match="`env` must be a Gymnasium environment or the id of one, but is a"):
+        with pytest.raises(InvalidArgument, match="`env` must be a Gymnasium environment or the id of one, but is"):
             TabularMDP.from_gymnasium(wrong)
     for name in ("Nowhere-v0", "FrozenLake-v9", "not an id", "nowhere:FrozenLake-v1"):
         with pytest.raises(InvalidArgument, match=f"Gymnasium cannot make '{name}': .*as `env`"):
