@@ -27,22 +27,11 @@ from ..runtime.loop import Loop
 from ..runtime.moving import device_of
 from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
+from . import saved
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
-from .saved import (
-    REMEDY,
-    arguments,
-    check_of,
-    description_of,
-    is_plain,
-    made_again,
-    pickled,
-    read_learner,
-    restore_to,
-    state_of,
-)
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
 
@@ -271,7 +260,7 @@ class Learner(ABC):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """What `pickle` and `copy` need to make the learner again; see `pickled`."""
-        return pickled(self, self._source if self.env_id is None else self.env_id)
+        return saved.pickled(self, self._source if self.env_id is None else self.env_id)
 
     @classmethod
     @final
@@ -290,9 +279,9 @@ class Learner(ABC):
             InvalidCheckpoint: if the file cannot be read, or belongs to another learner or environment.
         """
         own = {**given} if device is None else {**given, "device": device}
-        tensors, facts = read_learner(cls, path, Journal.checks(), own, env_is_given=env is not None)
-        config = arguments({**facts["config"], **own})
-        learner = made_again(cls, path, facts["env"], config, ours=not own) if env is None else cls(env, **config)
+        tensors, facts = saved.read_learner(cls, path, Journal.checks(), own, env_is_given=env is not None)
+        config = saved.arguments({**facts["config"], **own})
+        learner = saved.made_again(cls, path, facts["env"], config, ours=not own) if env is None else cls(env, **config)
         learner._restore(tensors, facts, path)
         return learner
 
@@ -313,8 +302,8 @@ class Learner(ABC):
 
     def _evaluated(self, num_episodes: int) -> EvaluationPoint:
         found = self.evaluate(num_episodes, seed=self.config["seed"] + 1)
-        numbers = found.mean, found.standard_error, float(found.lengths.mean())
-        return EvaluationPoint(self.total_steps, self.seconds, *numbers)
+        mean, error, length = found.mean, found.standard_error, float(found.lengths.mean())
+        return EvaluationPoint(self.total_steps, self.seconds, mean, error, length)
 
     def _keep(self, path: str | Path) -> None:
         """Save, unless a parameter is not finite."""
@@ -329,14 +318,14 @@ class Learner(ABC):
     def _state(self) -> dict[str, Any]:
         if self._is_drawing:
             self._random = generator_states(self.device)
-        parts = {name: state_of(part) for name, part in self.parts().items()}
+        parts = {name: saved.state_of(part) for name, part in self.parts().items()}
         return {"parts": parts, "random": self._random, "worlds": self.worlds.state()}
 
     def _facts(self) -> dict[str, Any]:
-        unfit = [name for name, value in self.config.items() if not is_plain(value)]
+        unfit = [name for name, value in self.config.items() if not saved.is_plain(value)]
         return {
             "env": self.env_id,
-            "description": description_of(self.observations, self.actions),
+            "description": saved.description_of(self.observations, self.actions),
             "config": {name: value for name, value in self.config.items() if name not in unfit},
             "left_out": unfit,
             "total_steps": self.total_steps,
@@ -346,16 +335,16 @@ class Learner(ABC):
 
     def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: object) -> None:
         remedy = "Pass the environment that it was made in."
-        require_same(path, facts["description"], description_of(self.observations, self.actions), remedy)
+        require_same(path, facts["description"], saved.description_of(self.observations, self.actions), remedy)
         checks = {"random": check_generators(self.device), "worlds": self.worlds.check}
-        parts = fields({name: check_of(part) for name, part in self.parts().items()})
-        require(path, "this learner", tensors, fields({**checks, "parts": parts}), REMEDY)
+        parts = fields({name: saved.check_of(part) for name, part in self.parts().items()})
+        require(path, "this learner", tensors, fields({**checks, "parts": parts}), saved.REMEDY)
         self.worlds.restore(tensors["worlds"])
         try:
             for name, part in self.parts().items():
-                restore_to(part, tensors["parts"][name])
+                saved.restore_to(part, tensors["parts"][name])
         except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as problem:
-            raise InvalidCheckpoint(f"{path} does not fit this learner: {problem}. {REMEDY}") from problem
+            raise InvalidCheckpoint(f"{path} does not fit this learner: {problem}. {saved.REMEDY}") from problem
         self._random = tensors["random"]
         self.total_steps, self.seconds = facts["total_steps"], facts["seconds"]
         self.journal.restore(facts)

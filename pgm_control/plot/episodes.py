@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.sampling.log_weights import returns
 from ..problems.grid import Cell
 from ..problems.mdp import TabularMDP
+from ..runtime.randomness import integer_of
 from ..text.wording import amount
 from ..trajectories.blocks import Blocks, MarkovModel, require_model
 from ..trajectories.samples import Trajectories
@@ -50,7 +52,7 @@ def episode_maps(
     model: MarkovModel,
     guides: Mapping[str, Guide] | None = None,
     *,
-    seed: int = 0,
+    seed: int | torch.Generator | None = None,
     layout: Layout | Sequence[str] | None = None,
     axes: Any = None,
     style: str = "paper",
@@ -66,7 +68,7 @@ def episode_maps(
     Args:
         model: the tabular model.
         guides: by name, as in `policy_maps`; default: the exact free and clamped posteriors.
-        seed: the seed of the episodes.
+        seed: an integer, a generator, or None for torch's global generator; the same episodes are drawn with each guide.
         layout, style: as in `state_map`.
         axes: as many Axes as guides; default: a new figure.
 
@@ -92,13 +94,14 @@ def episode_maps(
     visits = [each.marginals().state[:-1].sum(0).detach().double().cpu().numpy() for each in blocks]
     every = [limits_of(model.mdp, grid, each) for each in visits]
     limits = min(low for low, _ in every), max(high for _, high in every)
+    number = integer_of(seed)
     for panel, title, own, shade in zip(made, guides, blocks, visits, strict=True):
         boxes = draw_grid(
             panel, model.mdp, grid, shade, sizes, title="", label="imagined visits (steps per episode)", limits=limits,
             bar=stacked or panel is made[-1],
         )  # fmt: skip
         both = {"true": model.blocks().replace(log_policy=own.log_policy), "imagined": own}
-        handles = [_draw(panel, model.mdp, grid, boxes, name, each, seed, sizes) for name, each in both.items()]
+        handles = [_draw(panel, model.mdp, grid, boxes, name, each, number, sizes) for name, each in both.items()]
         headline(panel, title, sizes, handles)
         settle(panel)
     return made

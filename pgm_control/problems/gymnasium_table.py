@@ -9,9 +9,9 @@ from gymnasium.spaces import Discrete
 from jaxtyping import Float, Int
 
 from ..errors import UnsupportedEnvironment
-from .single_values import single_index, single_number, single_truth
 from .grid import Places
 from .gymnasium_envs import changing_wrapper, name_of
+from .single_values import single_index, single_number, single_truth
 
 _ACTION_NAMES = {
     "FrozenLakeEnv": ("left", "down", "right", "up"),

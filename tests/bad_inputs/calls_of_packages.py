@@ -125,6 +125,12 @@ add(
 add(
     "plot:policy_maps", lambda: {"model": grid(), "guides": {"clamped": infer(grid(), 0.0)}}, anything="axes", slow=True
 )
+add(
+    "plot:episode_maps",
+    lambda: {"model": grid(), "guides": {"clamped": infer(grid(), 0.0)}, "seed": 0},
+    anything="axes",
+    slow=True,
+)
 add("plot:policy_map", lambda: {"model": grid(), "guide": infer(grid(), 0.0)}, anything="ax", slow=True)
 add("plot:state_map", lambda: {"mdp": grid().mdp, "values": np.zeros(17), "label": "x"}, anything="ax", slow=True)
 add("plot:layout_of", lambda: {"mdp": grid().mdp})

@@ -30,7 +30,7 @@ RESULTS = (  # results and types, which a user does not make
     "inverse_rl:RewardFunction plot:Layout plot:recovered_reward_maps exchange:DenseArrays "
     "exchange:QuantEconArrays exchange:MDPToolboxArrays exchange:PymdpArrays exchange:SealsArrays "
     "exchange:Discretised exchange:Cells exchange:Chart exchange:CellPlayer testing:GuideReport "
-    "testing:ModelReport"
+    "testing:ModelReport ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward inverse_rl:Peak"
 ).split()
 
 

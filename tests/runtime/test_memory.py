@@ -11,7 +11,9 @@ from pgm_control.runtime import memory
 def test_a_horizon_whose_tables_do_not_fit_is_refused_with_their_size(monkeypatch, where, solve):
     monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
     model = TabularModel(zoo()["restaurant"].build().replace(horizon=10**12))
-    with pytest.raises(InvalidArgument, match=r"`model` must fit into memory, .* need [\d.]+ TiB, .* are free\. Shorten"):
+    with pytest.raises(
+        InvalidArgument, match=r"`model` must fit into memory, .* need [\d.]+ TiB, .* are free\. Shorten"
+    ):
         solve(model)
 
 
