@@ -68,7 +68,7 @@ def episode_maps(
     Args:
         model: the tabular model.
         guides: by name, as in `policy_maps`; default: the exact free and clamped posteriors.
-        seed: an integer, a generator, or None for torch's global generator; the same episodes are drawn with each guide.
+        seed: an integer, a generator, or None for torch's global generator; each guide uses the same random numbers.
         layout, style: as in `state_map`.
         axes: as many Axes as guides; default: a new figure.
 

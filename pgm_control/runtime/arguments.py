@@ -242,7 +242,7 @@ def shown(value: Any) -> str:
         return f"the class {value.__name__}"
     is_tensor = _is_tensor(value)
     if (is_tensor or isinstance(value, np.ndarray)) and (value.ndim or not is_number(value)):
-        sparse = "sparse " if is_tensor and str(value.layout) != "torch.strided" else ""
+        sparse = "" if str(getattr(value, "layout", "torch.strided")) == "torch.strided" else "sparse "
         dtype = str(value.dtype).removeprefix("torch.")
         return f"a {sparse}{'tensor' if is_tensor else 'array'} of {dtype}, shape {tuple(value.shape)}"
     try:
