@@ -19,6 +19,7 @@ from ..errors import InvalidArgument, InvalidProblem, UnsupportedEnvironment
 from ..problems.factored import FactoredMDP
 from ..problems.grid import Cell, grid_of
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import flag, one_of
 from ..text.wording import action_label, amount, state_label
 
 Listing = dict[int, dict[int, list[tuple[float, int, float, bool]]]]
@@ -100,9 +101,9 @@ class TabularEnv(gymnasium.Env[Any, Any]):
                 "hidden state pass the TabularMDP that describes them: `joint()`, or `mdp`."
             )
         _require_finite(mdp)
-        if render_mode not in (None, *_MODES):
-            raise InvalidArgument(f"`render_mode` must be {', '.join(_MODES)} or None, but is {render_mode!r}.")
-        self.mdp, self.observe_time, self.render_mode = mdp, bool(observe_time), render_mode
+        if render_mode is not None:
+            one_of("render_mode", render_mode, _MODES, remedy="None renders nothing.")
+        self.mdp, self.observe_time, self.render_mode = mdp, flag("observe_time", observe_time), render_mode
         copies = mdp.horizon + 1 if self.observe_time else 1
         self.observation_space = Discrete(copies * mdp.num_states)
         self.action_space = Discrete(mdp.num_actions)

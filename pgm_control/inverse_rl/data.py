@@ -15,9 +15,9 @@ from ..environments.cell_policy import CellPlayer
 from ..environments.checked import Checked
 from ..errors import InvalidArgument
 from ..problems.gymnasium_envs import made
-from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole
-from ..runtime.progress import Progress, silent
+from ..problems.mdp import TabularMDP, require_mdp
+from ..runtime.arguments import shown, whole, whole_or_none
+from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
 from ..trajectories.policy import TabularPolicy, two_seeds
 from ..trajectories.samples import Trajectories
@@ -83,9 +83,10 @@ def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
         InvalidArgument: if a part of an episode is missing, has another shape, or is impossible; the message names the
             episode.
     """
-    if isinstance(episodes, Mapping) or not isinstance(episodes, Sequence):
+    require_mdp("mdp", mdp)
+    if isinstance(episodes, Mapping | str | bytes) or not isinstance(episodes, Sequence) or not episodes:
         raise InvalidArgument(
-            f"`episodes` must be a list of trajectories, but are a {type(episodes).__name__}. Put a single trajectory "
+            f"`episodes` must be a list of trajectories, at least one, but is {shown(episodes)}. Put one trajectory "
             "in a list."
         )
     adds_end = mdp.state_names is not None and mdp.state_names[-1] == _ENDED
@@ -108,7 +109,15 @@ def to_episodes(mdp: TabularMDP, trajectories: Trajectories) -> list[Episode]:
 
     An episode is terminated if it enters the state that the problem calls "ended", or if it ends by the discount. In
     the second case the last state is unknown, and the state before it is repeated. Otherwise the horizon has cut it.
+
+    Raises:
+        InvalidArgument: if `trajectories` are anything else than samples of a `Posterior` or of `Blocks`.
     """
+    require_mdp("mdp", mdp)
+    if not isinstance(trajectories, Trajectories):
+        raise InvalidArgument(
+            f"`trajectories` must be Trajectories, as posterior.sample(100) returns them, but is {shown(trajectories)}."
+        )
     paid, adds_end = mdp.reward.numpy(force=True), mdp.state_names is not None and mdp.state_names[-1] == _ENDED
     over = mdp.num_states - 1 if adds_end else mdp.num_states
     found = []
@@ -150,6 +159,8 @@ def record(
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     whole("num_episodes", num_episodes)
+    whole_or_none("max_episode_steps", max_episode_steps)
+    require_progress(progress)
     env_seed, policy_seed = two_seeds(seed)
     player = policy if isinstance(policy, CellPlayer) else None
     actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed)

@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
+from ..runtime.arguments import listed, positive, shown
+from ..runtime.array_like import numbers, real_array
 from ..text.one_line import one_line
 from ..trajectories.samples import Trajectories
 
@@ -88,10 +90,15 @@ class Demonstrations:
             InvalidArgument: if a demonstration is empty, unknown, impossible or too long; the message names it and the
                 time.
         """
+        require_mdp("mdp", mdp)
         if isinstance(states, Trajectories):
             states, actions = states.states, states.actions
         if actions is None:
             raise InvalidArgument("`actions` must be given with `states`: pass the actions of each demonstration.")
+        states, actions = (
+            each if isinstance(each, Tensor) else listed(name, each, "demonstrations, at least one")
+            for name, each in (("states", states), ("actions", actions))
+        )
         if len(states) != len(actions) or len(actions) == 0:
             raise InvalidArgument(
                 f"`states` and `actions` must belong to the same demonstrations, at least one, but are {len(states)} "
@@ -158,6 +165,7 @@ class Demonstrations:
             InvalidArgument: if a transition is unknown or impossible, which the message names, or if the transitions do
                 not make up a whole number of demonstrations.
         """
+        require_mdp("mdp", mdp)
         s, a = _indices(states, "`states`"), _indices(actions, "`actions`")
         to = np.full(len(s), -1) if successors is None else _indices(successors, "`successors`")
         if not len(s) == len(a) == len(to) or len(s) == 0:
@@ -187,6 +195,8 @@ class Demonstrations:
         number = len(s) // mdp.horizon
         t = np.zeros(len(s), int) if times is None else _indices(times, "`times`")
         if times is not None:
+            if len(t) != len(s):
+                raise InvalidArgument(f"`times` must have an entry for each of the {len(s)} states, but has {len(t)}.")
             _require_known("`times`", t, mdp.horizon)
         first = torch.from_numpy(np.bincount(s[t == 0], minlength=mdp.num_states)).to(mdp.initial)
         last = to[t == mdp.horizon - 1] if times is not None else np.empty(0, int)
@@ -215,9 +225,16 @@ class Demonstrations:
         Raises:
             InvalidArgument: if the shape does not fit, or a number is negative or not finite.
         """
-        table = torch.as_tensor(occupancies).to(mdp.probability).numpy(force=True)
+        require_mdp("mdp", mdp)
+        number = positive("number", number, "number of demonstrations")
+        table = numbers("occupancies", occupancies, InvalidArgument).to(mdp.probability).numpy(force=True)
         shape = (mdp.horizon, *mdp.probability.shape)
-        if table.shape not in (shape, shape[:-1]) or not (table.min() >= 0 and table.max() < math.inf):
+        if table.shape not in (shape, shape[:-1]):
+            raise InvalidArgument(
+                f"`occupancies` must have the shape (T, S, A) or (T, S, A, K) with (T, S, A, K) = {shape}, but have "
+                f"{table.shape}."
+            )
+        if not (table.min() >= 0 and table.max() < math.inf):
             raise InvalidArgument(
                 f"`occupancies` must be probabilities of shape (T, S, A) or (T, S, A, K) with (T, S, A, K) = {shape}, "
                 f"but have the shape {table.shape} and lie between {table.min():g} and {table.max():g}."
@@ -282,9 +299,9 @@ def _possible(mdp: TabularMDP) -> np.ndarray:
 
 
 def _indices(given: Any, name: str) -> np.ndarray:
-    array = np.asarray(given)
+    array = real_array(name.strip("`"), given, InvalidArgument)
     if array.ndim != 1 or (len(array) and not np.issubdtype(array.dtype, np.integer)):
-        raise InvalidArgument(f"{name} must be a row of whole numbers, but is {given!r}.")
+        raise InvalidArgument(f"{name} must be a row of whole numbers, but is {shown(given)}.")
     return array.astype(np.int64)
 
 

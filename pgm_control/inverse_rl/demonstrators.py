@@ -22,7 +22,7 @@ from ..chance.factors import aligned
 from ..chance.operators import tilt
 from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
-from ..runtime.arguments import finite
+from ..runtime.arguments import finite, one_of
 from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
@@ -107,8 +107,7 @@ class ClampedDemonstrator:
 
     def __post_init__(self) -> None:
         """Raise an error if `criterion` is not one of the choices."""
-        if self.criterion not in ("likelihood", "matching"):
-            raise InvalidArgument(f'`criterion` must be "likelihood" or "matching", but is {self.criterion!r}.')
+        one_of("criterion", self.criterion, ("likelihood", "matching"))
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Return the max-ent policy in the true dynamics."""
@@ -206,8 +205,7 @@ class DialDemonstrator:
 
     def __post_init__(self) -> None:
         """Raise an error if `dynamics` is not one of the choices, or β is not finite."""
-        if self.dynamics not in ("world", "believed"):
-            raise InvalidArgument(f'`dynamics` must be "world" or "believed", but is {self.dynamics!r}.')
+        one_of("dynamics", self.dynamics, ("world", "believed"))
         if isinstance(self.optimism, Tensor):
             if not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")

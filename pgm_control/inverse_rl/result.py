@@ -178,7 +178,7 @@ class Inverse:
             f"Inverse(log-likelihood {self.log_likelihood:.6f} nats of {self.demonstrations.number:g} demonstrations, "
             f"occupancy error {self.occupancy_error:.2g}, gradient {self.gradient:.2g}, "
             f"{len(self.objective_history) - 1} steps from the best of {searches}, {self.seconds:.2f} s, "
-            f"{self.status.name}, {len(self.runners_up)} runners-up)"
+            f"{self.status.name}, runners-up: {len(self.runners_up)})"
         )
 
 

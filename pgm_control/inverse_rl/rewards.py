@@ -12,11 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
+from ..runtime.arguments import flag, listed, one_of, shown
+from ..runtime.array_like import numbers
 from ..text.one_line import one_line
 from ..text.wording import action_label, state_label
 
 _NOTHING = np.zeros(1)
+_AXES = {"state": 1, "state_action": 2, "outcome": 3}
 
 
 @final
@@ -128,7 +131,8 @@ class LinearReward(RewardModel):
             InvalidArgument: if the shape does not fit the problem, or a number is not finite.
         """
         super().__init__()
-        array = torch.as_tensor(features).to(mdp.probability)
+        require_mdp("mdp", mdp)
+        array = numbers("features", features, InvalidArgument).to(mdp.probability)
         shape, axes = tuple(mdp.probability.shape), array.ndim - 1
         if axes not in (1, 2, 3) or tuple(array.shape[:-1]) != shape[:axes] or array.shape[-1] == 0:
             raise InvalidArgument(
@@ -137,14 +141,16 @@ class LinearReward(RewardModel):
             )
         if not bool(array.isfinite().all()):
             raise InvalidArgument(f"`features` must be finite, but {int((~array.isfinite()).sum())} of them are not.")
+        pays_last = flag("pays_last", pays_last)
         if pays_last and axes != 1:
             raise InvalidArgument(
                 "`pays_last` must be False for features of actions or outcomes: the last state has none. Use features "
                 "of states, of shape (S, F)."
             )
-        if names is not None and len(names) != array.shape[-1]:
-            raise InvalidArgument(f"`names` must name {array.shape[-1]} features, but are {len(names)}.")
-        self.pays_last, self.names = pays_last, None if names is None else tuple(names)
+        own = None if names is None else tuple(listed("names", names, "strings"))
+        if own is not None and len(own) != array.shape[-1]:
+            raise InvalidArgument(f"`names` must name {array.shape[-1]} features, but are {len(own)}.")
+        self.pays_last, self.names = pays_last, own
         self.register_buffer("features", array)
         self.weight = torch.nn.Parameter(array.new_zeros(array.shape[-1]))
         self._shape = shape
@@ -184,9 +190,9 @@ class TabularReward(RewardModel):
             InvalidArgument: if `of` is unknown, or `pays_last` is True for a reward that is not of states.
         """
         super().__init__()
-        axes = {"state": 1, "state_action": 2, "outcome": 3}.get(of)
-        if axes is None:
-            raise InvalidArgument(f'`of` must be "state", "state_action" or "outcome", but is {of!r}.')
+        require_mdp("mdp", mdp)
+        one_of("of", of, tuple(_AXES))
+        axes, pays_last = _AXES[of], flag("pays_last", pays_last)
         if pays_last and of != "state":
             raise InvalidArgument(f'`pays_last` must be False for a reward of a {of}. Use of="state".')
         self.pays_last, self._shape = pays_last, tuple(mdp.probability.shape)
@@ -229,11 +235,20 @@ class NetworkReward(RewardModel):
         """
         super().__init__()
         linear = LinearReward(mdp, features, pays_last)  # for its checks
+        if not isinstance(module, torch.nn.Module):
+            raise InvalidArgument(
+                f"`module` must be a torch.nn.Module that maps features to rewards, but is {shown(module)}."
+            )
         self.pays_last, self._shape = pays_last, tuple(mdp.probability.shape)
         self.register_buffer("features", linear.features)
         self.module = module.to(mdp.probability)
-        with torch.no_grad():
-            found = tuple(self.module(linear.features).shape)
+        try:
+            with torch.no_grad():
+                found = tuple(self.module(linear.features).shape)
+        except Exception as problem:  # a module of one's own may raise anything
+            raise InvalidArgument(
+                f"`module` must map features {tuple(linear.features.shape)} to rewards, but raises {problem!r}."
+            ) from problem
         wanted = tuple(linear.features.shape[:-1])
         if found not in (wanted, (*wanted, 1)):
             raise InvalidArgument(

@@ -324,7 +324,7 @@ def test_forbidden_outcomes_are_refused_and_the_remedy_works():
 
 
 def test_other_problems_and_render_modes_are_refused():
-    with pytest.raises(InvalidArgument, match=r"`render_mode` must be ansi, rgb_array or None, but is 'human'"):
+    with pytest.raises(InvalidArgument, match=r"`render_mode` must be one of ansi, rgb_array, but is 'human'"):
         to_gymnasium(risky_path(), render_mode="human")
     env = TabularEnv(risky_path())
     env.reset(seed=0)
