@@ -5,7 +5,7 @@ Pendulum, −(angle² + .1 speed² + .001 torque²) a step. We learn a reward th
 twenty of its swings, with standard errors. The policy of the learned reward then swings the real pendulum, beside the
 policies of the demonstrator and of no reward. Printed:
 
-20 swings of 60 steps in 625 cells; converged
+20 swings of 60 steps in 625 cells
 angle²     learned  -0.9990 ± 0.0705   true  -1.000
 speed²     learned  -0.0965 ± 0.0112   true  -0.100
 torque²    learned  -0.0190 ± 0.0206   true  -0.001
@@ -81,7 +81,7 @@ def main(args: Args) -> None:
     seen = Demonstrations.from_trajectories(found.mdp, swings)
     reward = LinearReward(found.mdp, squares(found), names=NAMES)
     learned = inverse(model, seen, reward, "clamped")
-    print(f"{args.swings} swings of {args.horizon} steps in {found.cells.count} cells; {learned.status.name}")
+    print(f"{args.swings} swings of {args.horizon} steps in {found.cells.count} cells")
     columns = NAMES, reward.weight.tolist(), errors(learned, reward).tolist(), TRUE
     for name, weight, error, true in zip(*columns, strict=True):
         print(f"{name:<10} learned {weight:8.4f} ± {error:.4f}   true {true:7.3f}")

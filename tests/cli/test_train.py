@@ -356,7 +356,7 @@ def test_an_animation_without_pygame_says_so_before_the_policy_is_evaluated(caps
         ),
         (["sac", "test/Noisy-v0", "--option", "hiden=4"], "sac has no option hiden. Did you mean hidden? It has: temp"),
         (["sac", "test/Noisy-v0", "--option", "hidden"], "`--option` must be NAME=VALUE, such as learning_rate=1e-3"),
-        (["sac", "test/Noisy-v0", "--option", "hidden=wide"], "The options do not fit test/Noisy-v0"),
+        (["sac", "test/Noisy-v0", "--option", "hidden=wide"], "`hidden[0]` must be a whole number, at least 1"),
         (["sac", "test/Noisy-v0", "--temperature", "-2"], "--temperature must be a positive number of reward units"),
         (["sac", "test/Noisy-v0", "--temperature", "0"], "--temperature must be a positive number"),
         (["sac", "test/Noisy-v0", "--optimism", "1"], "--optimism must be 0 or a Risk while the temperature is"),
@@ -476,7 +476,7 @@ def test_a_failure_during_training_keeps_the_files(capsys, tmp_path):
     ]
     status, _, err = run(capsys, "train", "sac", "test/Nan-v0", *args)
     assert (status, err.count("\n")) == (2, 1)
-    assert "reward must be finite" in err
+    assert "The reward of test/Nan-v0 must be one finite number" in err
     assert "To continue after step 69: pgm-control train --resume x" in err
     assert SAC.load("x/checkpoint.pt").total_steps == 69
     assert json.loads(Path("x/run.json").read_text())["status"] == "failed"

@@ -326,7 +326,7 @@ def test_draws_follow_the_weights():
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (lambda: MixtureGuide(MODEL, []), InvalidArgument, "`guides` must hold at least one guide"),
+        (lambda: MixtureGuide(MODEL, []), InvalidArgument, "`guides` must be a list of guides of this model, but is"),
         (lambda: _check(MODEL, [ClampedGuide]), InvalidArgument, r"`guides\[0\]` must be a MarkovGuide.*is the class"),
         (lambda: _check(MODEL, [infer(MODEL, 1.0)]), InvalidArgument, "but is a Posterior"),
         (lambda: MixtureGuide(MODEL, [ClampedGuide(two_ways())]), InvalidArgument, "built from another. Build all"),
@@ -337,7 +337,7 @@ def test_draws_follow_the_weights():
             "`num_components` must be a whole number",
         ),
         (lambda: mixture_of(MODEL).elbo(1), InvalidArgument, "`num_samples` must be a whole number, at least 2"),
-        (lambda: MixtureELBO(1), InvalidArgument, "`num_samples` must be a whole number, at least 2"),
+        (lambda: MixtureELBO(1), InvalidArgument, "`num_particles` must be a whole number, at least 2"),
         (lambda: MixtureELBO().loss(MODEL, ClampedGuide(MODEL)), InvalidGuide, "take MarkovELBO"),
         (lambda: MixtureELBO().loss(two_ways(), mixture_of(MODEL)), InvalidGuide, "Pass guide.model"),
     ],

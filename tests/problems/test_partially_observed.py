@@ -523,7 +523,7 @@ def test_too_many_memories_and_wrong_windows_are_refused():
     with pytest.raises(InvalidArgument, match="smaller window or a shorter horizon, or raise `max_states`"):
         history_optimum(PartiallyObservedModel(pomdp), max_states=1000)
     for window in (0, True):
-        with pytest.raises(InvalidArgument, match="`window` must be a whole number of observations, at least 1"):
+        with pytest.raises(InvalidArgument, match="`window` must be a whole number, at least 1"):
             remember(pomdp, window)
     with pytest.raises(InvalidProblem, match="`pomdp` must be a PartiallyObservedMDP, but is a TabularMDP"):
         remember(pomdp.mdp)  # pyright: ignore[reportArgumentType]

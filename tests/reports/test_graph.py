@@ -260,7 +260,7 @@ def test_a_large_problem_is_drawn_as_fast_as_a_small_one():
 
 @pytest.mark.parametrize("guide", [object(), True, "free"])
 def test_objects_that_are_not_guides_are_refused(guide):
-    with pytest.raises(InvalidArgument, match=r"`guides` must have blocks\(\), or be an optimism, but 'it' is a"):
+    with pytest.raises(InvalidArgument, match=r"`guides` must have blocks\(\), or be an optimism, but 'it' is "):
         render(TabularModel(restaurant()), {"it": guide})
 
 

@@ -475,7 +475,7 @@ def test_the_given_reward_model_is_not_changed():
     reward = TabularReward(model.mdp)
     found = reward_posterior(model, demonstrations, reward, prior=1.0, method="laplace", num_samples=8, seed=0)
     assert not reward.weight.any()
-    assert found.names == ("ψ[0]", "ψ[1]", "ψ[2]")
+    assert found.names == ("state 0", "state 1", "state 2")
     assert "constant" in str(found)
     assert "<table>" in found._repr_html_()
     low, high = found.interval(0.5).T
