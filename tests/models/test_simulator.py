@@ -436,7 +436,10 @@ def test_numbers_that_are_not_finite_are_reported():
             r"The reward of Broken must be one finite number, but is nan at step 0 of an episode that began with reset",
         ),
         (Blind, "The observation of Blind must be finite and in its observation space"),
-        (Raising, r"Raising raised an error at step 0 of an episode that began with reset\(seed=\d+\).*ZeroDivisionError"),
+        (
+            Raising,
+            r"Raising raised an error at step 0 of an episode that began with reset\(seed=\d+\).*ZeroDivisionError",
+        ),
     ):
         with pytest.raises(EnvironmentFailure, match=message):
             SimulatorModel(lambda env=env: env(3), horizon=3)()
