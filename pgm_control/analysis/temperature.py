@@ -12,7 +12,8 @@ from ..chance.log_space import expect
 from ..chance.optimism import OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
-from ..models import TabularModel
+from ..models.tabular import model_like
+from ..problems.feasible import counting_measure
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import finite, positive, whole
 from ..text.one_line import one_line
@@ -113,9 +114,9 @@ def temperature_for(
         name, wanted = "share_of_best", finite("share_of_best", 0.9 if share_of_best is None else share_of_best)
         if wanted <= 0 or wanted >= 1:
             raise InvalidArgument(f"`share_of_best` must be above 0 and below 1, but is {share_of_best!r}.")
-    mdp, prior = model.mdp, model.action_prior
-    worst = true_return(mdp, prior.log().expand(mdp.horizon, -1, -1))
-    best = infer(TabularModel(mdp, 0.0, prior), 0.0).value
+    mdp = model.mdp
+    worst = true_return(mdp, model.blocks().log_policy.expand(mdp.horizon, -1, -1))
+    best = infer(model_like(model, mdp, 0.0), 0.0).value
     has_range = 1e-12 * abs(best) < best - worst < math.inf
     if name == "share_of_best" and not has_range:
         raise InvalidArgument(
@@ -125,7 +126,7 @@ def temperature_for(
     is_decision = _is_decision(model)
 
     def point(temperature: float) -> _Point:
-        log_policy = infer(TabularModel(mdp, temperature, prior), optimism).distribution.log_policy
+        log_policy = infer(model_like(model, mdp, temperature), optimism).distribution.log_policy
         visits = true_visits(mdp, log_policy)
         decisions = visits.state[:-1] * is_decision
         earned, number = expected_return(mdp, visits), float(decisions.sum())
@@ -134,8 +135,8 @@ def temperature_for(
         return _Point(temperature, earned, share, entropy, share if name == "share_of_best" else -entropy)
 
     goal = wanted if name == "share_of_best" else -wanted
-    scale = _largest_reward(mdp)
-    low, high, step = _LOWEST * scale, _HIGHEST * scale * mdp.horizon, 10.0 ** (1 / steps_per_decade)
+    smallest, largest = _scales(mdp)
+    low, high, step = _LOWEST * smallest, _HIGHEST * largest * mdp.horizon, 10.0 ** (1 / steps_per_decade)
     above = nearest = point(high)
     if above.merit >= goal:
         raise InvalidArgument(
@@ -153,7 +154,7 @@ def temperature_for(
             )
     scanned = below.temperature, high
     while above.temperature > (1 + tolerance) * below.temperature:
-        middle = point(math.sqrt(below.temperature * above.temperature))
+        middle = point(math.sqrt(below.temperature) * math.sqrt(above.temperature))
         if middle.temperature in (below.temperature, above.temperature):
             break  # neighbouring floats
         below, above = (middle, above) if middle.merit >= goal else (below, middle)
@@ -178,16 +179,24 @@ class _Point(NamedTuple):
     merit: float  # the number that must not be below the goal
 
 
-def _largest_reward(mdp: TabularMDP) -> float:
-    """The largest finite size of a possible reward; 1 if all are 0."""
+def _scales(mdp: TabularMDP) -> tuple[float, float]:
+    """The smallest difference between two possible rewards that is more than rounding, or 0 and a reward; the largest.
+
+    Both are 1 if all rewards are 0. One penalty of −10⁹ must not hide the temperatures at which rewards of 1 matter.
+    """
     rewards = [mdp.reward[mdp.probability > 0], *([] if mdp.final_reward is None else [mdp.final_reward])]
-    finite = [each[each.isfinite()].abs() for each in rewards]
-    return max((float(each.max()) for each in finite if len(each)), default=0.0) or 1.0
+    finite = torch.cat([each[each.isfinite()].double() for each in rewards])
+    values = torch.cat([finite, finite.new_zeros(1)]).unique()
+    largest = float(values.abs().max())
+    gaps = values.diff()
+    gaps = gaps[gaps > 1e-12 * largest]
+    return (float(gaps.min()), largest) if len(gaps) else (largest or 1.0, largest or 1.0)
 
 
 def _is_decision(model: MarkovModel) -> Bool[Tensor, " state"]:
     """Whether two allowed actions of a state differ in a possible outcome, its probability or its reward."""
-    mdp, allowed = model.mdp, model.action_prior > 0
+    mdp = model.mdp
+    allowed = (model.action_prior > 0) & (counting_measure(mdp) > 0)
     possible, first = mdp.probability > 0, allowed.int().argmax(-1)
     everywhere = torch.arange(mdp.num_states, device=first.device)
     tables = mdp.probability, torch.where(possible, mdp.successor, 0), torch.where(possible, mdp.reward, 0.0)

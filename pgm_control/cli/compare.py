@@ -49,7 +49,7 @@ def compare(
 def report(
     name: str,
     horizon: int | None,
-    temperature: float | None,
+    temperature: float | Literal["auto"] | None,
     num_steps: int,
     seed: int,
     out: Path | None,

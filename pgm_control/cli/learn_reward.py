@@ -81,18 +81,20 @@ def _demonstrator(option: str, text: str) -> Demonstrator:
     return DialDemonstrator(beta)
 
 
-def _prior(text: str | None, temperature: float) -> float | None:
+def _prior(text: str, temperature: float) -> float | None:
     """Return σ, or None for no prior; by default the prior is weak."""
-    if text is None:
+    if text == "weak":
         return _WEAK * temperature
-    if text == "none":
+    if text.lower() == "none":
         return None
     try:
         sigma = float(text)
     except ValueError:
         sigma = math.nan
     if not 0 <= sigma < math.inf:
-        raise InvalidArgument(f"`prior` must be a positive standard deviation, or 0 or none for none, but is {text!r}.")
+        raise InvalidArgument(
+            f"`prior` must be a positive standard deviation, weak, or 0 or none for none, but is {text!r}."
+        )
     return sigma or None
 
 

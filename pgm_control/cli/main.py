@@ -103,7 +103,7 @@ def compare(
 def report(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    temperature: Annotated[float | Literal["auto"] | None, tyro.conf.arg(metavar="FLOAT|auto")] = None,
     num_steps: int = 2000,
     seed: int = 0,
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
@@ -284,7 +284,7 @@ def learn_reward(
     demonstrator: Annotated[str, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = "clamped",
     by: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
     of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
-    prior: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|none")] = None,
+    prior: Annotated[str, tyro.conf.arg(metavar="FLOAT|none|weak")] = "weak",
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     num_steps: int = 2000,

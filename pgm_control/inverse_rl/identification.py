@@ -331,6 +331,6 @@ def _small(like: Tensor) -> float:
 
 
 def _singular(what: str) -> str:
-    for many, one in (("belong", "belongs"), ("pay ", "pays "), ("shape ", "shapes "), ("they pay", "it pays")):
+    for many, one in (("belong", "belongs"), ("they pay", "it pays"), (" pay ", " pays "), ("shape ", "shapes ")):
         what = what.replace(many, one)
     return what.replace("take it back", "takes it back")

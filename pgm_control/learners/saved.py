@@ -156,7 +156,7 @@ def _unpickled(
     kind: Any, source: Any, config: Mapping[str, Any], tensors: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Any:
     """The learner that was pickled; its environments repeat their episodes."""
-    learner = kind(source, **config)
+    learner = kind(source, **arguments(config))
     learner._restore(tensors, facts, "The pickled learner")
     return learner
 

@@ -26,7 +26,6 @@ from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import finite, whole
 from ..text.wording import amount, chance
-from ..trajectories.action_measure import log_mass
 from ..trajectories.blocks import MarkovModel, require_model
 from .unrolled import true_dynamics
 
@@ -157,7 +156,8 @@ def condition_on_return(
     slack = 1e-9 * max(abs(target), largest)
     success = done >= target - slack
     alive = pairs.state.clamp(min=0)
-    prior = (model.action_prior / log_mass(model).exp()[:, None]).double().cpu()[alive]
+    weights = model.action_prior.double().cpu()[alive]  # may count actions
+    prior = weights / weights.sum(-1, keepdim=True)
 
     def ending_with(final: torch.Tensor, temperature: float) -> TabularModel:
         return TabularModel(pairs.problem.replace(final_reward=final.double()), temperature, action_prior=prior)
@@ -192,6 +192,7 @@ class _Pairs(NamedTuple):
 def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
     """All reachable pairs, layer by layer; the transitions of a pair do not depend on the time."""
     dynamics = true_dynamics(mdp).double().cpu().numpy()
+    dynamics = dynamics / dynamics.sum(-1, keepdims=True)  # of float32, perhaps
     _, actions, number = dynamics.shape
     ended = mdp.num_states
     absorbing = np.eye(number)[0] * np.ones((1, actions, 1))
@@ -227,6 +228,7 @@ def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
     start = np.flatnonzero(mdp.initial.cpu().numpy())
     at, layer = found(start, np.zeros(len(start)))
     initial = mdp.initial.double().cpu().numpy()[start]
+    initial = initial / initial.sum()
     moves: dict[int, np.ndarray] = {}
     for _ in range(mdp.horizon):
         if not layer:
@@ -248,6 +250,8 @@ def _pairs(mdp: TabularMDP, most: int) -> _Pairs:
     began[at] = initial
     labels = ["ended" if s == ended else mdp.state_name(s) for s in state]
     names = [f"{label}, {g:g} so far" for label, g in zip(labels, so_far, strict=True)]
+    if len(set(names)) < count:  # returns that agree to six digits
+        names = [f"{label}, {g:.17g} so far" for label, g in zip(labels, so_far, strict=True)]
     problem = TabularMDP(
         began, probability, successor, np.zeros_like(probability), mdp.horizon,
         state_names=names, action_names=mdp.action_names,

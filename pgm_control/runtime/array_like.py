@@ -61,9 +61,17 @@ def real_array(name: str, value: Any, error: Refusal) -> np.ndarray:
 
 
 def rounding(value: Any) -> float:
-    """The distance from 1 to the next number of the dtype of an argument, before any conversion."""
+    """The distance from 1 to the next number of the dtype of an argument, before any conversion.
+
+    Numbers of float64 that float32 holds exactly were numbers of float32 before, as in `torch.tensor([0.1]).double()`.
+    """
     dtype = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     name = str(dtype).rpartition(".")[2]
     if name in ("float16", "bfloat16", "float32"):
         return torch.finfo(getattr(torch, name)).eps
-    return torch.finfo(torch.float64).eps
+    if hasattr(value, "tocsr"):
+        value = value.data
+    table = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        single = bool((table == table.astype(np.float32)).all())
+    return torch.finfo(torch.float32 if single else torch.float64).eps

@@ -1,13 +1,32 @@
 """The Pyro program of a Markov distribution over trajectories: one layout of sites for every model and guide."""
 
+from collections.abc import Iterable
+
 import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InvalidGuide
 from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
+
+
+def require_sites(found: Iterable[str], horizon: int) -> list[str]:
+    """Require the sample sites of a guide of a tabular model, and return them in order: states, actions, outcomes.
+
+    Raises:
+        InvalidGuide: if one is missing, or there is another.
+    """
+    counts = {"state": horizon + 1, "action": horizon, "outcome": horizon}
+    due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
+    if odd := sorted(set(due) ^ set(found)):
+        raise InvalidGuide(
+            f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
+            f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
+        )
+    return due
 
 
 def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:

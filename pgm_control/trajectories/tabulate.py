@@ -75,6 +75,14 @@ def _refuse(guide: object) -> NoReturn:
 
 
 def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
+    """The factors, in the dtype of the model if theirs is finer."""
+    if truth.log_policy.dtype == torch.float32:
+        fine = {
+            name: table.to(torch.float32)
+            for name in ("log_initial", "log_policy", "log_dynamics", "log_survival")
+            if (table := getattr(blocks, name)) is not None and table.dtype == torch.float64
+        }
+        blocks = blocks.replace(**fine) if fine else blocks
     for name in ("log_initial", "log_policy", "log_dynamics"):
         given, expected = getattr(blocks, name), getattr(truth, name)
         if given.shape != expected.shape:

@@ -228,3 +228,11 @@ def test_the_size_of_what_does_not_fit_into_memory_is_said_before_it_is_allocate
     for call in (lambda: infer(model, 1.0), lambda: evaluate(model, model.action_prior), lambda: FreeGuide(model)):
         with pytest.raises(InvalidArgument, match=r"`model` must fit into memory, but .* steps need [\d.]+ TiB, and "):
             call()
+
+
+def test_a_guide_of_float64_in_a_model_of_float32():
+    model = TabularModel(random_mdp(seed=0, horizon=3), 0.7)
+    single, guide = model.to(dtype=torch.float32), infer(model, 0.0)
+    assert objective(single, guide, 0.0) == pytest.approx(guide.objective, abs=1e-5)
+    assert evaluate(single, guide).elbo == pytest.approx(guide.objective, abs=1e-5)
+    assert ledger(single, guide, 0.0).elbo == pytest.approx(guide.objective, abs=1e-5)

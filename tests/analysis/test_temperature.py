@@ -85,3 +85,26 @@ def test_what_has_no_answer_is_refused():
         temperature_for(model, 0.0, share_of_best=0.5, entropy=0.5)
     with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
         temperature_for(torch.nn.Linear(1, 1), 0.0)  # pyright: ignore[reportArgumentType]
+
+
+def arms(*rewards, **options):
+    table = np.array(rewards).reshape(1, -1, 1)
+    mdp = TabularMDP([1.0], np.ones(table.shape), np.zeros(table.shape, int), table, 1)
+    return TabularModel(mdp, **options)
+
+
+def test_what_does_not_matter_does_not_change_the_temperature():
+    """One forbidden or nearly forbidden action, a constant, and counting actions."""
+    expected = temperature_for(arms(0.0, 1.0), 0.0, entropy=0.3).temperature
+    for rewards in ((0.0, 1.0, -1e9), (0.0, 1.0, -math.inf), (1e8, 1e8 + 1)):
+        assert temperature_for(arms(*rewards), 0.0, entropy=0.3).temperature == pytest.approx(expected, rel=1e-5)
+    plain, counted = arms(0.0, 1.0), arms(0.0, 1.0, action_prior="count")
+    assert temperature_for(counted, 0.0).temperature == pytest.approx(temperature_for(plain, 0.0).temperature)
+
+
+def test_a_state_with_one_possible_action_is_no_decision():
+    rewards = np.array([[[0.0], [1.0]], [[0.0], [-math.inf]]])
+    mdp = TabularMDP([1.0, 0.0], np.ones((2, 2, 1)), np.array([[[1], [1]], [[0], [0]]]), rewards, 2)
+    found = temperature_for(TabularModel(mdp), 0.0, entropy=0.3)
+    policy = infer(TabularModel(mdp, found.temperature), 0.0).policy[0, 0]
+    assert float(-(policy * policy.log()).sum()) == pytest.approx(0.3, abs=1e-4)

@@ -137,7 +137,7 @@ def test_observed_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
         (["--num-episodes", "3", "--by", "nan"], "--by must be clamped"),
         (["--num-episodes", "3", "--of", "action"], "--of must be state, state_action, outcome"),
         (["--num-episodes", "3", "--prior", "-1"], "--prior must be a positive standard deviation"),
-        (["--num-episodes", "3", "--prior", "weak"], "or 0 or none for none, but is 'weak'"),
+        (["--num-episodes", "3", "--prior", "strong"], "weak, or 0 or none for none, but is 'strong'"),
         (["--demonstrations", "nowhere.npz"], "nowhere.npz"),
         (["--demonstrations", "words.npz"], "--demonstrations must be a file of numpy"),
         (["--demonstrations", "other.npz"], "--demonstrations must hold obs, the states (n, T + 1)"),

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from pyro.distributions import Normal
 from small_environments import Noisy, equal, whole
 
-from pgm_control import InvalidArgument, InvalidGuide, LearningDiverged, PrintEvery
+from pgm_control import InvalidArgument, InvalidGuide, LearningDiverged, PrintEvery, Risk
 from pgm_control.guides import SimulatedGuide
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from pgm_control.models import SimulatorModel
@@ -218,3 +218,8 @@ def test_a_remedy_for_unbounded_actions_works():
 
     SAC(made, **TINY).learn(10)
     SimulatedGuide(SimulatorModel(made, horizon=3, seed=0), hidden=())()
+
+
+def test_a_learner_with_a_risk_is_pickled():
+    learner = SoftQLearning("CartPole-v1", optimism=Risk(-0.5), hidden=(8,))
+    assert pickle.loads(pickle.dumps(learner)).config == learner.config

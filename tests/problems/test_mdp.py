@@ -439,3 +439,11 @@ def test_tensors_with_gradients_are_taken_where_gradients_are_off():
 def test_names_that_no_file_can_hold_are_refused():
     with pytest.raises(InvalidProblem, match=r"`state_names\[0\]` must be a string of valid Unicode"):
         TabularMDP([1.0], [[[1.0]]], [[[0]]], [[[0.0]]], 1, state_names=["\ud800"])
+
+
+def test_numbers_of_float32_in_float64_are_judged_by_their_rounding():
+    initial = torch.tensor([0.5, 0.3, 0.2]).double()
+    mdp = TabularMDP(initial, np.ones((3, 1, 1)), np.zeros((3, 1, 1), int), np.zeros((3, 1, 1)), 1)
+    assert float(mdp.initial.sum()) == pytest.approx(1.0, abs=1e-15)
+    with pytest.raises(InvalidProblem, match="must sum to 1"):
+        TabularMDP([0.5, 0.3, 0.2 + 1e-7], np.ones((3, 1, 1)), np.zeros((3, 1, 1), int), np.zeros((3, 1, 1)), 1)

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from problems import random_mdp
 from strategies import laws
 
-from pgm_control import InvalidArgument, InvalidProblem, TabularModel, condition_on_return, infer, zoo
+from pgm_control import InvalidArgument, InvalidProblem, TabularMDP, TabularModel, condition_on_return, infer, zoo
 from pgm_control.models import lottery, lottery_twin, restaurant, slippery_cliff
 
 pytestmark = pytest.mark.slow  # only against the sources
@@ -147,3 +148,12 @@ def test_the_return_so_far_is_part_of_the_state():
 def test_mistakes_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         condition_on_return(restaurant(), **arguments)
+
+
+def test_returns_that_agree_to_six_digits_and_tables_of_float32():
+    rewards = np.array([[[1000001.0], [1000002.0]]])
+    model = TabularModel(TabularMDP([1.0], np.ones((1, 2, 1)), np.zeros((1, 2, 1), int), rewards, 2))
+    found = condition_on_return(model, 2000002.5)  # at least one of two choices is the second
+    assert found.behaviour == pytest.approx(0.75)
+    single = TabularModel(random_mdp(seed=0, horizon=3), 0.7).to(dtype=torch.float32)
+    assert 0 < condition_on_return(single, 0.0).behaviour <= 1

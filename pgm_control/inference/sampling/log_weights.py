@@ -26,6 +26,7 @@ from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
+from ...trajectories.program import require_sites
 from ...trajectories.samples import Trajectories
 
 _REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
@@ -158,11 +159,7 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
             raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
         everything: dict[str, Any] = dict(trace.nodes)
         nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}
-        if odd := sorted(set(due) ^ set(nodes)):
-            raise InvalidGuide(
-                f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
-                f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
-            )
+        require_sites(nodes, steps)
         values = {name: torch.as_tensor(nodes[name]["value"]) for name in due}
         for name, value in values.items():
             if value.numel() != 1:

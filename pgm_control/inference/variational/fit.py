@@ -8,7 +8,9 @@ from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from jaxtyping import Float
+from pyro import poutine
 from pyro.optim import PyroOptim
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
@@ -24,6 +26,7 @@ from ...text.one_line import one_line
 from ...text.wording import plus_minus
 from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ...trajectories.own_parameters import own_parameters
+from ...trajectories.program import require_sites
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
@@ -318,6 +321,19 @@ def _check_pair(model: object, guide: object, loss: object, optim: object) -> No
         require_model(model, in_nats=True)
         if isinstance(guide, HasBlocks):
             tabulate(model, guide)  # checks that they fit and are normalised: otherwise the ELBO is no bound
+        else:
+            _require_sites(model, guide)
+
+
+def _require_sites(model: MarkovModel, guide: Any) -> None:
+    """Run the guide once: with a site of its own, or without one of the model's, its ELBO would be no bound."""
+    try:
+        with poutine.block(), torch.random.fork_rng(devices=[]):
+            trace = poutine.trace(guide).get_trace()
+    except Exception:
+        return  # the first step raises it again, and says what the guide must be
+    sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]
+    require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
 
 
 def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:

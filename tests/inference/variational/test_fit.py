@@ -369,7 +369,7 @@ def test_pairs_that_cannot_be_fitted_are_refused_before_the_first_step():
         fit(FreeGuide(model), model)
     with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
         fit(TabularModel(gamble(), 0.0), FreeGuide(TabularModel(gamble(), 1.0)))
-    with pytest.raises(InvalidGuide, match="MarkovELBO needs a guide with"):
+    with pytest.raises(InvalidGuide, match="must sample the sites of the model"):
         fit(model, Bare(), loss=MarkovELBO())
 
 

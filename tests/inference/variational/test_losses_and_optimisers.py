@@ -439,3 +439,17 @@ def test_the_mixture_takes_particles_as_the_losses_of_pyro():
     with pytest.raises(InvalidArgument, match="`num_particles` must be a whole number, at least 2, but is 1"):
         MixtureELBO(num_particles=1)
     assert FitStatus.converged.message
+
+
+def test_guides_with_other_sites_than_the_models_are_refused():
+    """The ELBO of a guide with a site of its own grows without bound, because nothing pays for its entropy."""
+    model = TabularModel(gamble())
+    inner = ClampedGuide(model)
+
+    def wider():
+        inner()
+        pyro.sample("noise", dist.Normal(0.0, 1.0))
+
+    for guide, message in ((wider, "`noise` is extra"), (lambda: None, "is missing")):
+        with pytest.raises(InvalidGuide, match=f"must sample the sites of the model and no other, but .*{message}"):
+            fit(model, guide, num_steps=2)
