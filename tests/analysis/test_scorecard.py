@@ -57,6 +57,7 @@ def test_the_elbo_is_the_imagined_return_minus_the_kl_terms():
     assert row.imagined_return - float(kl.sum()) - row.dynamics_kl == pytest.approx(row.elbo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(zoo()))
 def test_the_columns_of_every_guide_add_up_on_every_problem(name):
     model = TabularModel(zoo()[name].build(), 0.5)

@@ -65,6 +65,7 @@ def test_of_a_return_that_rises_and_falls_it_is_the_highest_temperature_of_the_s
         temperature_for(model, 1.0)
 
 
+@pytest.mark.wrong_types
 def test_what_has_no_answer_is_refused():
     model = TabularModel(gamble())
     even = TabularMDP([1.0], np.ones((1, 2, 1)), np.zeros((1, 2, 1), int), np.ones((1, 2, 1)), 1)
