@@ -16,8 +16,6 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..runtime.arguments import finite
 
-Number = float | Tensor
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)

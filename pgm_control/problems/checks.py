@@ -95,14 +95,16 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
             "Probabilities lie in [0, 1]; if these are log-probabilities, pass their exponentials."
         )
     total = value.sum(-1)
-    tolerance = slack(max(torch.finfo(value.dtype).eps, rounding(value if given is None else given)), value.shape[-1])
-    at = _first(~((total - 1).abs() <= tolerance))
+    eps, count = torch.finfo(value.dtype).eps, value.shape[-1]
+    at = _first(~((total - 1).abs() <= slack(eps, count)))
+    if at is not None:  # only then does it matter in which dtype the numbers came
+        at = _first(~((total - 1).abs() <= slack(max(eps, rounding(value if given is None else given)), count)))
     if at is not None:
         raise error(
             f"{_entry(name, at, names)} must sum to 1 over its last axis, but sums to {total[at].item():.10g}. "
             "Divide by the sum, or correct an entry."
         )
-    off = (total - 1).abs() > torch.finfo(value.dtype).eps * value.shape[-1]
+    off = (total - 1).abs() > eps * count
     return torch.where(off[..., None], value / total[..., None], value) if off.any() else value
 
 

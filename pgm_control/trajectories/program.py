@@ -13,20 +13,24 @@ from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
 
 
-def require_sites(found: Iterable[str], horizon: int) -> list[str]:
-    """Require the sample sites of a guide of a tabular model, and return them in order: states, actions, outcomes.
+def sites(horizon: int) -> list[str]:
+    """The sample sites of a tabular model, and of its guides: first all states, then the actions, then the outcomes."""
+    counts = {"state": horizon + 1, "action": horizon, "outcome": horizon}
+    return [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
+
+
+def require_sites(found: Iterable[str], horizon: int) -> None:
+    """Require the sample sites of a guide of a tabular model.
 
     Raises:
         InvalidGuide: if one is missing, or there is another.
     """
-    counts = {"state": horizon + 1, "action": horizon, "outcome": horizon}
-    due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
+    due = sites(horizon)
     if odd := sorted(set(due) ^ set(found)):
         raise InvalidGuide(
             f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
             f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
         )
-    return due
 
 
 def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:

@@ -26,7 +26,7 @@ from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
-from ...trajectories.program import require_sites
+from ...trajectories.program import require_sites, sites
 from ...trajectories.samples import Trajectories
 
 _REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
@@ -147,8 +147,7 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
     It returns the values of the sites, their log-probability, and that of the actions until the episode has ended.
     """
     steps, ended = mdp.horizon, torch.nn.functional.pad(ended_states(mdp), (0, 1), value=True)
-    counts = {"state": steps + 1, "action": steps, "outcome": steps}
-    due = [f"{kind}_{t}" for kind, count in counts.items() for t in range(count)]
+    due = sites(steps)
 
     def run(given: Int[Tensor, " site"] | None = None) -> _Run:
         program = guide if given is None else poutine.condition(guide, dict(zip(due, given, strict=True)))
