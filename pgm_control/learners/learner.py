@@ -20,15 +20,16 @@ from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint
-from ..runtime.arguments import whole, whole_or_none
+from ..runtime.arguments import flag, whole, whole_or_none
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
+from ..runtime.files import path_of
 from ..runtime.loop import Loop
 from ..runtime.moving import device_of
 from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
 from . import saved
-from .checks import require_finite, require_finite_actions
+from .checks import require_finite, require_finite_actions, require_settings
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
@@ -83,8 +84,9 @@ class Learner(ABC):
             num_envs: the number of parallel copies.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu", "cuda" or another torch device.
-            config: the arguments of the subclass by name, with values that JSON can represent.
+            config: the arguments of the subclass by name, with values that JSON can represent; its numbers are checked.
         """
+        require_settings(config)
         num_envs, number = whole("num_envs", num_envs), integer_of(seed)
         prepare_memory()
         self.config: dict[str, Any] = {**config, "seed": number}
@@ -173,12 +175,13 @@ class Learner(ABC):
             EnvironmentFailure: if the environment fails. The learner is as it was before that step and can be saved.
             LearningDiverged: if a network no longer gives finite numbers. The last checkpoint is kept.
         """
-        whole("total_steps", total_steps)
-        whole("log_every", log_every)
-        whole("num_evaluation_episodes", num_evaluation_episodes)
-        whole("checkpoint_every", checkpoint_every)
-        if whole_or_none("evaluate_every", evaluate_every) is not None:
+        total_steps, log_every = whole("total_steps", total_steps), whole("log_every", log_every)
+        num_evaluation_episodes = whole("num_evaluation_episodes", num_evaluation_episodes)
+        checkpoint_every = whole("checkpoint_every", checkpoint_every)
+        evaluate_every = whole_or_none("evaluate_every", evaluate_every)
+        if evaluate_every is not None:
             self._another()  # fail now if there is no environment to evaluate in
+        checkpoint = None if checkpoint is None else path_of(checkpoint, "checkpoint")
         newest = dict(self.log[-1]) if self.log else {}
 
         save = None if checkpoint is None else partial(self._keep, checkpoint)
@@ -226,6 +229,7 @@ class Learner(ABC):
         Raises:
             InvalidArgument: if `observation` has another form, or is not finite; the bounds of boxes do not matter.
         """
+        deterministic = flag("deterministic", deterministic)
         single = self.observations.is_single(observation)
         features = self.observations([observation]) if single else self.observations.of_batch(observation)
         with torch.no_grad():

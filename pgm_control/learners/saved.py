@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium
-import numpy as np
 import torch
 
 from ..chance.risk import Risk
 from ..environments.spaces import Actions, Observations
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
 from ..networks.mlp import widths
+from ..runtime.arguments import plain_number
 from ..runtime.checkpoint import read, require_same
 from ..runtime.checkpoint_checks import (
     Check,
@@ -223,8 +223,9 @@ def _plain(value: Any) -> Any:
     """A number of numpy or torch as one of Python, a device as its name; any other value but a `Risk` as it is."""
     if isinstance(value, Risk):
         return {"theta": require_one(value)}
-    if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.ndim == 0):
-        return value.item()
+    found = plain_number(value)
+    if found is not None:
+        return found
     return str(value) if isinstance(value, torch.device) else value
 
 

@@ -16,6 +16,7 @@ from pgm_control import PGMControlError
 
 from . import calls_of_packages  # noqa: F401  fills the table
 from .calls import CALLS, folder
+from .unequal import unequal
 from .values import Bad, bad_values
 
 SECONDS = 20  # after which a call counts as one that does not end
@@ -54,7 +55,7 @@ def fault(case: Case) -> str | None:
     arguments = {**call.arguments(), case.argument: case.bad.value}
     try:
         with contextlib.chdir(folder()), _quiet(), _limit():
-            call.function(**arguments)
+            found = call.function(**arguments)
     except PGMControlError as problem:
         named = any(_names(each, str(problem)) for each in inspect.signature(call.function).parameters)
         return None if named else f"names no argument: {problem}"
@@ -62,8 +63,11 @@ def fault(case: Case) -> str | None:
         return f"raw {type(problem).__name__}: {problem}"
     finally:
         torch.set_default_dtype(torch.float32)
-    if case.bad.never_right and case.argument not in call.anything:
+    may_be = case.argument in call.anything or (case.bad.drawable and case.argument in call.drawn)
+    if case.bad.never_right and not may_be:
         return "is accepted"
+    if case.bad.same and unequal(found, call.function(**call.arguments())):
+        return "is another answer than to the valid value"
     return None
 
 

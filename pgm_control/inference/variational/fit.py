@@ -258,12 +258,12 @@ def _way(
 ) -> Method:
     """The method of this name, after checking its arguments."""
     one_of("method", method, get_args(MethodName))
+    step_size = fraction("step_size", step_size)
     if method not in ("natural_gradient", "em") and step_size != 1.0:
         raise InvalidArgument(
             f'`step_size` is for method="natural_gradient" and "em", but method is "{method}". Leave it out; the '
             "learning rate of SVI is that of `optim`."
         )
-    step_size = fraction("step_size", step_size)
     if method == "svi":
         return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim)
     for name, value in (("loss", loss), ("optim", optim)):
