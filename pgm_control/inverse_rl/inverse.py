@@ -216,14 +216,13 @@ def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
         ) from problem
 
 
-def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
-    """Return the demonstrator with this name, or the argument itself if it is a demonstrator."""
+def chosen_demonstrator(demonstrator: Any, name: str = "demonstrator") -> Demonstrator:
+    """Return the demonstrator with this name, or the argument `name` itself if it is a demonstrator."""
     if isinstance(demonstrator, str) and demonstrator in NAMED:
         return NAMED[demonstrator]
     if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):
         raise InvalidArgument(
-            f"`demonstrator` must be {', '.join(NAMED)} or an object such as DialDemonstrator(0.3), but is "
-            f"{demonstrator!r}."
+            f"`{name}` must be {', '.join(NAMED)} or an object such as DialDemonstrator(0.3), but is {demonstrator!r}."
         )
     return demonstrator
 
