@@ -22,7 +22,7 @@ from ..chance.factors import aligned
 from ..chance.operators import tilt
 from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
-from ..runtime.arguments import finite, flag, one_of
+from ..runtime.arguments import finite, one_of
 from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
@@ -108,7 +108,6 @@ class ClampedDemonstrator:
     def __post_init__(self) -> None:
         """Check the arguments."""
         one_of("criterion", self.criterion, ("likelihood", "matching"))
-        flag("infinite_horizon", self.infinite_horizon)
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Return the max-ent policy in the true dynamics."""
@@ -159,10 +158,6 @@ class FreeDemonstrator:
 
     infinite_horizon: bool = False
 
-    def __post_init__(self) -> None:
-        """Check the argument."""
-        flag("infinite_horizon", self.infinite_horizon)
-
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Return the posterior: its policy in the dynamics that it believes."""
         return DialDemonstrator(1.0, "believed", self.infinite_horizon).behaviour(model, reward, last, temperature)
@@ -211,7 +206,6 @@ class DialDemonstrator:
     def __post_init__(self) -> None:
         """Check the arguments."""
         one_of("dynamics", self.dynamics, ("world", "believed"))
-        flag("infinite_horizon", self.infinite_horizon)
         if isinstance(self.optimism, Tensor):
             if not self.optimism.is_floating_point() or not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
@@ -268,10 +262,6 @@ class BoltzmannDemonstrator:
     """
 
     infinite_horizon: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the argument."""
-        flag("infinite_horizon", self.infinite_horizon)
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
         """Return the softmax of the hard values as policy, in the true dynamics."""

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..runtime.arguments import one_of, positive, whole, whole_or_none
+from ..runtime.arguments import flag, one_of, positive, whole, whole_or_none
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import MarkovModel, require_model
@@ -224,6 +224,7 @@ def chosen_demonstrator(demonstrator: Any, name: str = "demonstrator") -> Demons
         raise InvalidArgument(
             f"`{name}` must be {', '.join(NAMED)} or an object such as DialDemonstrator(0.3), but is {demonstrator!r}."
         )
+    flag("infinite_horizon", getattr(demonstrator, "infinite_horizon", False))
     return demonstrator
 
 

@@ -25,9 +25,9 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
 _COLD = "Take a small one, such as 0.1, to come near the hard optimum."
 
 
-def check_temperature(temperature: Any, instead: str = "", remedy: str = _COLD) -> None:
+def check_temperature(temperature: Any, instead: str = "", remedy: str = _COLD) -> float:
     """Require τ to be a positive number; `instead` is a text with other allowed values."""
-    positive("temperature", temperature, f"number of reward units per nat{instead}", remedy=remedy)
+    return positive("temperature", temperature, f"number of reward units per nat{instead}", remedy=remedy)
 
 
 def require_settings(config: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from ..runtime.moving import device_of
 from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
 from . import saved
-from .checks import require_finite, require_finite_actions, require_settings
+from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
 from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
@@ -84,9 +84,8 @@ class Learner(ABC):
             num_envs: the number of parallel copies.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu", "cuda" or another torch device.
-            config: the arguments of the subclass by name, with values that JSON can represent; its numbers are checked.
+            config: the arguments of the subclass by name, with values that JSON can represent.
         """
-        require_settings(config)
         num_envs, number = whole("num_envs", num_envs), integer_of(seed)
         prepare_memory()
         self.config: dict[str, Any] = {**config, "seed": number}
@@ -178,13 +177,11 @@ class Learner(ABC):
         total_steps, log_every = whole("total_steps", total_steps), whole("log_every", log_every)
         num_evaluation_episodes = whole("num_evaluation_episodes", num_evaluation_episodes)
         checkpoint_every = whole("checkpoint_every", checkpoint_every)
-        evaluate_every = whole_or_none("evaluate_every", evaluate_every)
-        if evaluate_every is not None:
+        if (evaluate_every := whole_or_none("evaluate_every", evaluate_every)) is not None:
             self._another()  # fail now if there is no environment to evaluate in
-        checkpoint = None if checkpoint is None else path_of(checkpoint, "checkpoint")
         newest = dict(self.log[-1]) if self.log else {}
 
-        save = None if checkpoint is None else partial(self._keep, checkpoint)
+        save = None if checkpoint is None else partial(self._keep, path_of(checkpoint, "checkpoint"))
         loop = Loop(
             LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
@@ -229,11 +226,10 @@ class Learner(ABC):
         Raises:
             InvalidArgument: if `observation` has another form, or is not finite; the bounds of boxes do not matter.
         """
-        deterministic = flag("deterministic", deterministic)
         single = self.observations.is_single(observation)
         features = self.observations([observation]) if single else self.observations.of_batch(observation)
         with torch.no_grad():
-            actions = self.act(features.to(self.device), deterministic)
+            actions = self.act(features.to(self.device), flag("deterministic", deterministic))
         found = self.actions.to_environment(actions)
         return (found[0] if single else found), state
 

@@ -105,8 +105,7 @@ class OriginalSAC(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        temperature, rate = self.config["temperature"], self.config["learning_rate"]
-        check_temperature(temperature)
+        temperature, rate = check_temperature(self.config["temperature"]), self.config["learning_rate"]
         self._temperature = temperature
         self._discount, self._rate = self.config["discount"], self.config["target_rate"]
         prior = ActionPrior(action_prior, self.actions, self.observations, self.device)

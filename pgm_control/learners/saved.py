@@ -31,6 +31,7 @@ from ..runtime.checkpoint_checks import (
     require,
     text,
 )
+from .checks import require_settings
 from .losses.certainty_equivalent_loss import require_one
 
 _Made = TypeVar("_Made")
@@ -213,9 +214,12 @@ def require_arguments(
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a learner, from the `locals()` of its constructor, without `self` and the environment.
 
+    Its numbers are those of Python, and checked.
+
     `Risk(θ)` becomes {"theta": θ}, which JSON can represent; `arguments` is the inverse.
     """
     config = {name: _plain(value) for name, value in given.items() if name not in ("self", "env", "__class__")}
+    require_settings(config)
     return {**config, "hidden": list(widths(given["hidden"]))}
 
 

@@ -224,8 +224,7 @@ def _check_target(target: Any, prior: ActionPrior, size: int, is_discrete: bool)
 def _check(temperature: Any, target_entropy: Any, optimism: Any) -> tuple[float, bool]:
     """The temperature at the start, and whether it is learned."""
     is_learned = isinstance(temperature, str) and temperature == "auto"
-    if not is_learned:
-        check_temperature(temperature, ', or "auto"')
+    start = 1.0 if is_learned else check_temperature(temperature, ', or "auto"')
     if target_entropy is not None and not is_learned:
         raise InvalidArgument(
             f'`target_entropy` is for temperature="auto", but `temperature` is {temperature!r}. Leave one of them out.'
@@ -235,4 +234,4 @@ def _check(temperature: Any, target_entropy: Any, optimism: Any) -> tuple[float,
             f"`optimism` must be 0 or a Risk while the temperature is learned, but is {optimism!r}: the loss is for "
             "fixed β/τ. Give a temperature, or Risk(theta), with θ = β/τ in 1/reward."
         )
-    return (1.0 if is_learned else temperature), is_learned
+    return start, is_learned

@@ -112,8 +112,8 @@ class SoftQLearning(Learner):
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         settings = self.config
-        temperature, rate = settings["temperature"], settings["learning_rate"]
-        check_temperature(temperature, remedy="Soft Q-learning cannot learn its temperature; SAC can.")
+        remedy, rate = "Soft Q-learning cannot learn its temperature; SAC can.", settings["learning_rate"]
+        temperature = check_temperature(settings["temperature"], remedy=remedy)
         self._temperature, self._number = temperature, settings["num_particles"]
         self._discount, self._rate = settings["discount"], settings["target_rate"]
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)

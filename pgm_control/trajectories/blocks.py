@@ -117,7 +117,7 @@ class Blocks:
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        whole("num_samples", num_samples)
+        num_samples = whole("num_samples", num_samples)
         mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
 
         def draw(log_probability: Float[Tensor, "batch value"]) -> Int[Tensor, " batch"]:

@@ -102,8 +102,13 @@ add(
     "inverse_rl:NetworkReward",
     lambda: {"mdp": mdp(), "features": np.eye(3), "module": torch.nn.Linear(3, 1), "pays_last": False},
 )
-add("inverse_rl:ClampedDemonstrator", lambda: {"criterion": "likelihood", "infinite_horizon": False})
-add("inverse_rl:DialDemonstrator", lambda: {"optimism": 0.5, "infinite_horizon": False})
+# `infinite_horizon` is checked where a demonstrator is used.
+add(
+    "inverse_rl:ClampedDemonstrator",
+    lambda: {"criterion": "likelihood", "infinite_horizon": False},
+    anything="infinite_horizon",
+)
+add("inverse_rl:DialDemonstrator", lambda: {"optimism": 0.5, "infinite_horizon": False}, anything="infinite_horizon")
 add("inverse_rl:identification", lambda: {"found": found()}, slow=True)
 add(
     "inverse_rl:reward_posterior",
