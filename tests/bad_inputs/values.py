@@ -92,7 +92,7 @@ def _for_numbers(valid: Sequence[float]) -> Iterator[Bad]:
         "its tensor", torch.tensor(valid, dtype=torch.float64 if isinstance(valid[0], float) else None), same=True
     )
     yield Bad("its digits", [str(each) for each in valid], never_right=True)
-    yield Bad("truth values", [bool(each) for each in valid], never_right=True)
+    yield Bad("truth values", [bool(each) for each in valid], never_right=True, drawable=True)
     yield Bad("one nan", [*valid[:-1], math.nan], never_right=True)
     yield Bad("one infinite entry", [*valid[:-1], math.inf])
     yield Bad("one list", [*valid[:-1], [valid[-1]]], never_right=True)
