@@ -38,7 +38,11 @@ def bad_values(valid: Any) -> Iterator[Bad]:
         yield from _for_a_flag(valid)
     elif isinstance(valid, int | float):
         yield from _for_a_number(valid)
-    elif isinstance(valid, list | tuple) and valid and all(isinstance(each, int | float) for each in valid):
+    elif (
+        isinstance(valid, list | tuple)
+        and valid
+        and not any(isinstance(each, bool) or not isinstance(each, int | float) for each in valid)
+    ):
         yield from _for_numbers(valid)
     table = _table(valid)
     if table is not None and table.dtype.kind in "fiu" and table.ndim:
