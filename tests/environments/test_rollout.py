@@ -397,7 +397,7 @@ REFUSED = {
     "too many states": ({"policy": np.full((18, 4), 0.25)}, ["`policy` has 18 states", "TabularMDP.from_gymnasium"]),
     "actions": ({"policy": np.full((17, 3), 1 / 3)}, ["`policy` has 3 actions", "action space is Discrete(4)"]),
     "no table": ({"env": "CartPole-v1"}, ["`policy` has 17 states", "observation space is Box("]),
-    "no policy": ({"policy": np.full((17, 4), 0.3)}, ["`guide[0]`", "sums to 1.2"]),
+    "no policy": ({"policy": np.full((17, 4), 0.3)}, ["`policy[0]`", "sums to 1.2"]),
     "copies of a vector": (
         {"env": vector_of(Count, AutoresetMode.DISABLED), "num_envs": 3},
         ["`num_envs` must be 4, as in the vector", "is 3", "pass the id"],
