@@ -104,8 +104,7 @@ def temperature_for(
             an argument is invalid.
     """
     require_model(model)
-    whole("steps_per_decade", steps_per_decade)
-    positive("tolerance", tolerance)
+    steps_per_decade, tolerance = whole("steps_per_decade", steps_per_decade), positive("tolerance", tolerance)
     if entropy is not None:
         if share_of_best is not None:
             raise InvalidArgument("`share_of_best` and `entropy` exclude each other. Give one of them.")

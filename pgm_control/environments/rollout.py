@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.gymnasium_envs import made, time_limit
-from ..runtime.arguments import whole, whole_or_none
-from ..runtime.progress import Progress, silent
+from ..runtime.arguments import flag, whole, whole_or_none
+from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import HasBlocks
-from ..trajectories.policy import TabularPolicy, two_seeds
+from ..trajectories.policy import TabularPolicy, policy_in, two_seeds
 from .checked import Checked, CheckedVector, require_environment
 from .copies import autoreset_mode, vector_time_limit
 
@@ -118,9 +118,10 @@ def rollout(
         InvalidArgument: if an argument does not fit, or an episode outlasts a policy that depends on time.
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
-    whole("num_episodes", num_episodes)
-    whole_or_none("num_envs", num_envs)
-    whole_or_none("max_episode_steps", max_episode_steps)
+    num_episodes, num_envs = whole("num_episodes", num_episodes), whole_or_none("num_envs", num_envs)
+    max_episode_steps = whole_or_none("max_episode_steps", max_episode_steps)
+    deterministic = flag("deterministic", deterministic)
+    require_progress(progress)
     env_seed, policy_seed = two_seeds(seed)
     actor = _actor(policy, policy_seed)
     with _side_by_side(env, num_envs, num_episodes) as copies:
@@ -181,7 +182,7 @@ def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
     """A policy given by probabilities with its own random stream, or any other object with `predict`."""
     if isinstance(policy, Predictor) and not isinstance(policy, TabularPolicy | HasBlocks):
         return policy
-    return TabularPolicy.of(policy, seed)
+    return policy_in("policy", policy, seed)
 
 
 @contextmanager

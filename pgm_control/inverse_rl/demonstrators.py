@@ -106,7 +106,7 @@ class ClampedDemonstrator:
     infinite_horizon: bool = False
 
     def __post_init__(self) -> None:
-        """Raise an error if `criterion` is not one of the choices."""
+        """Check the arguments."""
         one_of("criterion", self.criterion, ("likelihood", "matching"))
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
@@ -204,10 +204,10 @@ class DialDemonstrator:
     __repr__ = one_line
 
     def __post_init__(self) -> None:
-        """Raise an error if `dynamics` is not one of the choices, or β is not finite."""
+        """Check the arguments."""
         one_of("dynamics", self.dynamics, ("world", "believed"))
         if isinstance(self.optimism, Tensor):
-            if not bool(self.optimism.detach().isfinite().all()):
+            if not self.optimism.is_floating_point() or not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
         elif not isinstance(self.optimism, Risk):
             beta = finite("optimism", self.optimism, remedy="A demonstrator has a single β.")
