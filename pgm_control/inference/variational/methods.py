@@ -19,6 +19,7 @@ from .elbo import objective_of
 from .em import em_parameters, em_step
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
 from .natural_gradient import improved
+from .optimisers import Adam
 from .parameters import announced
 from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
 
@@ -58,7 +59,7 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: P
         )
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
-        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
+        optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
         raise InvalidArgument(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
