@@ -12,6 +12,7 @@ from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.runtime.moving import Place, moved, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model, require_room_for_policy
+from pgm_control.trajectories.own_parameters import keeps_parameters
 from pgm_control.trajectories.program import run_program
 
 
@@ -73,6 +74,7 @@ class MarkovGuide(TabularGuide):
     def blocks(self) -> Blocks:
         """The factors as normalised log-probabilities, computed from the current parameters, differentiable."""
 
+    @keeps_parameters
     def forward(self) -> None:
         """Sample one trajectory at the model's sites, as a Pyro program."""
         announce_parameters(self)

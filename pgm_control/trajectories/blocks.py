@@ -15,6 +15,7 @@ from ..runtime.arguments import shown, whole
 from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
+from .protocol_checks import MembersOnce
 from .samples import Occupancy, Trajectories, Trajectory
 
 _SAME = 1e-6  # in probability: the rounding of float32
@@ -181,7 +182,7 @@ class Blocks:
 
 
 @runtime_checkable
-class HasBlocks(Protocol):
+class HasBlocks(Protocol, metaclass=MembersOnce):
     """Anything that factors as `Blocks`: a model, a `MarkovGuide`, a `Posterior`."""
 
     def blocks(self) -> Blocks:
@@ -190,7 +191,7 @@ class HasBlocks(Protocol):
 
 
 @runtime_checkable
-class Assignable(HasBlocks, Protocol):
+class Assignable(HasBlocks, Protocol, metaclass=MembersOnce):
     """A guide whose blocks are tables that can be set, as every method of `fit` but SVI and EM requires."""
 
     @property
@@ -215,7 +216,7 @@ class Assignable(HasBlocks, Protocol):
 
 
 @runtime_checkable
-class MarkovModel(HasBlocks, Protocol):
+class MarkovModel(HasBlocks, Protocol, metaclass=MembersOnce):
     """What inference requires of a tabular model; `TabularModel` is one."""
 
     def __call__(self) -> None:
