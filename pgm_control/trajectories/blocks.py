@@ -279,7 +279,7 @@ def require_model(model: object, in_nats: bool = False) -> None:
             f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
-    if type(model) not in _trusted:
+    if not has_own_tables(model):
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
@@ -306,6 +306,11 @@ def trusted_blocks(kind: type[M]) -> type[M]:
     """Exempt a class of models from the check of its blocks: they are the tables of its problem by definition."""
     _trusted.add(kind)
     return kind
+
+
+def has_own_tables(model: object) -> bool:
+    """Whether the blocks of the model are the tables of its problem by definition."""
+    return type(model) in _trusted
 
 
 def _require_own_tables(model: MarkovModel) -> None:
