@@ -69,7 +69,7 @@ class Discretised:
         Raises:
             InvalidArgument: if `policy` is not a policy of this problem.
         """
-        table = TabularPolicy.of(policy, seed)
+        table = TabularPolicy.of(policy, seed, name="policy")
         sizes = self.mdp.num_states, self.mdp.num_actions
         if (table.num_states, table.num_actions) != sizes:
             raise InvalidArgument(

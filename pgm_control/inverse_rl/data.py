@@ -163,7 +163,7 @@ def record(
     require_progress(progress)
     env_seed, policy_seed = two_seeds(seed)
     player = policy if isinstance(policy, CellPlayer) else None
-    actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed)
+    actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed, name="policy")
     live = Checked(made(env) if isinstance(env, str) else env)
     spaces = (live.observation_space, live.action_space)
     if player is None and not all(isinstance(each, Discrete) and each.start == 0 for each in spaces):

@@ -55,13 +55,14 @@ class TabularPolicy:
             self._random = np.random.default_rng(own_seed(integer_of(seed)))
 
     @classmethod
-    def of(cls, guide: object, seed: int | torch.Generator | None = None) -> "TabularPolicy":
+    def of(cls, guide: object, seed: int | torch.Generator | None = None, *, name: str = "guide") -> "TabularPolicy":
         """The policy of a guide, a posterior or a table.
 
         Args:
             guide: anything with `blocks()`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
                 is returned as it is or, with a seed, as a copy with its own random numbers.
             seed: as in `TabularPolicy`.
+            name: what messages call the guide.
 
         Raises:
             InvalidArgument: if it is none of these, or not a policy.
@@ -69,11 +70,11 @@ class TabularPolicy:
         if isinstance(guide, TabularPolicy):
             return guide if seed is None else cls(guide.probability, seed)
         if isinstance(guide, HasBlocks) and not isinstance(guide, type):
-            return cls(blocks_of(guide).log_policy.detach().exp(), seed)
+            return cls(blocks_of(guide, name).log_policy.detach().exp(), seed)
         if isinstance(guide, Tensor | np.ndarray):
-            return cls(checks.normalised("guide", _table("guide", guide), (), InvalidArgument, given=guide), seed)
+            return cls(checks.normalised(name, _table(name, guide), (), InvalidArgument, given=guide), seed)
         raise InvalidArgument(
-            "`guide` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
+            f"`{name}` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
             f"of action probabilities, but is {shown(guide)}. Pass infer(model, optimism=0), for "
             "example, or numpy.asarray(…) of the probabilities."
         )
