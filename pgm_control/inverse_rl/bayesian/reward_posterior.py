@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument, MissingExtra
 from ...runtime.arguments import one_of, positive, whole
+from ...runtime.memory import require_room
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import seeded
 from ...text.tables import grid, html_grid
@@ -273,6 +274,8 @@ def reward_posterior(
     program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
     one_of("method", method, ("laplace", "tempering", "nuts"))
     num_samples = whole("num_samples", num_samples, _CROWD if method == "tempering" else 4)
+    size = 1 + len(program.function.start)
+    require_room("num_samples", "the draws of the parameters", num_samples * size, 8, "Draw fewer.")
     num_warmup, num_chains = whole("num_warmup", num_warmup), whole("num_chains", num_chains)
     coordinates, since = Coordinates(program), time.perf_counter()
     if method == "nuts":
