@@ -114,11 +114,12 @@ class Optimism:
 
     def each(self, change: Callable[[Any], Number]) -> "Optimism":
         """A copy with `change` applied to every number, table and `Risk`."""
-
-        def of(value: Any) -> Any:
-            return {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
-
-        return Optimism(*(of(getattr(self, field.name)) for field in fields(self)))
+        return Optimism(
+            *(
+                {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
+                for value in (self.dynamics, self.initial, self.survival)
+            )
+        )
 
     @property
     def is_clamped(self) -> bool:

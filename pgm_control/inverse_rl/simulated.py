@@ -25,6 +25,7 @@ from ..environments.copies import WorldSource
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument
+from ..inference.variational.optimisers import Adam
 from ..learners import SAC, SoftQLearning
 from ..runtime.arguments import one_of, whole
 from ..runtime.loop import Loop
@@ -185,7 +186,7 @@ def inverse_in_simulator(
     pay = _payer(reward, learner.actions)
     learner.pay_by(lambda batch: pay(batch.observation, batch.action, batch.next_observation))
     parameters = [each for each in reward.parameters() if each.requires_grad]
-    optimiser, log = torch.optim.Adam(parameters, lr=learning_rate), []
+    optimiser, log = Adam(parameters, lr=learning_rate), []
     # The first round is number 0.
     loop = Loop(InverseStatus.out_of_steps, limit=num_rounds - 1, begin=-1, progress=progress)
     with loop:

@@ -23,6 +23,7 @@ from ..environments.action_prior import PriorSource
 from ..environments.copies import WorldSource
 from ..errors import LearningDiverged
 from ..guides.simulated import SimulatedGuide
+from ..inference.variational.optimisers import Adam
 from ..inference.variational.to_go_elbo import ToGoELBO
 from ..models.simulator import SimulatorModel
 from ..networks.mlp import Network
@@ -96,7 +97,7 @@ class MaxEntPolicyGradient(Learner):
         with self.randomness():
             self.guide = SimulatedGuide(self.model, policy, hidden).to(self.device)
             self.baseline = Baseline(self.observations.features, hidden).to(self.device)
-        optim = PyroOptim(torch.optim.Adam, {"lr": settings["learning_rate"], "fused": True})
+        optim = PyroOptim(Adam, {"lr": settings["learning_rate"], "fused": True})
         self._svi = SVI(self.model, self.guide, optim, ToGoELBO(self.baseline))
         self._optimisers = _Optimisers(optim, self._parameters())
 

@@ -15,6 +15,7 @@ from ..runtime.arguments import shown, whole
 from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
+from .protocol_checks import MembersOnce
 from .samples import Occupancy, Trajectories, Trajectory, require_room_for
 
 _SAME = 1e-6  # in probability: the rounding of float32
@@ -181,7 +182,7 @@ class Blocks:
 
 
 @runtime_checkable
-class HasBlocks(Protocol):
+class HasBlocks(Protocol, metaclass=MembersOnce):
     """Anything that factors as `Blocks`: a model, a `MarkovGuide`, a `Posterior`."""
 
     def blocks(self) -> Blocks:
@@ -190,7 +191,7 @@ class HasBlocks(Protocol):
 
 
 @runtime_checkable
-class Assignable(HasBlocks, Protocol):
+class Assignable(HasBlocks, Protocol, metaclass=MembersOnce):
     """A guide whose blocks are tables that can be set, as every method of `fit` but SVI and EM requires."""
 
     @property
@@ -215,7 +216,7 @@ class Assignable(HasBlocks, Protocol):
 
 
 @runtime_checkable
-class MarkovModel(HasBlocks, Protocol):
+class MarkovModel(HasBlocks, Protocol, metaclass=MembersOnce):
     """What inference requires of a tabular model; `TabularModel` is one."""
 
     def __call__(self) -> None:
@@ -278,7 +279,7 @@ def require_model(model: object, in_nats: bool = False, name: str = "model") -> 
             f"`{name}` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
-    if type(model) not in _trusted:
+    if not has_own_tables(model):
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
@@ -305,6 +306,11 @@ def trusted_blocks(kind: type[M]) -> type[M]:
     """Exempt a class of models from the check of its blocks: they are the tables of its problem by definition."""
     _trusted.add(kind)
     return kind
+
+
+def has_own_tables(model: object) -> bool:
+    """Whether the blocks of the model are the tables of its problem by definition."""
+    return type(model) in _trusted
 
 
 def _require_own_tables(model: MarkovModel) -> None:
