@@ -322,3 +322,18 @@ def test_the_value_of_a_reward_of_any_size_is_the_reward(monkeypatch, backend, s
             assert float(soft_values(TabularModel(mdp), torch.tensor([beta, 0.3]).double()).value[0]) == pytest.approx(
                 3 * paid
             )
+
+
+@pytest.mark.parametrize("size", [1e17, 1e20, 1e100, 1e154, 1e290, -1e100])
+def test_compiled_loops_keep_a_certain_reward_of_any_size_beside_others(monkeypatch, size):
+    """Rewards of 1e100 nats were −∞: the compiler subtracts the largest of a row from itself with one rounding."""
+    mdp = random_mdp(seed=1)
+    reward = mdp.reward.clone()
+    reward[0, 0, 0] = size
+    assert float(mdp.probability[0, 0, 0]) == 1.0
+    found = {}
+    for backend in ("torch", "auto"):
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
+        found[backend] = infer(TabularModel(mdp.replace(reward=reward)), 0.3)
+        assert float(found[backend].q[-1, 0, 0]) == pytest.approx(size)
+    assert found["auto"].value == pytest.approx(found["torch"].value)
