@@ -108,8 +108,7 @@ def temperature_for(
             an argument is invalid.
     """
     require_model(model)
-    whole("steps_per_decade", steps_per_decade)
-    positive("tolerance", tolerance)
+    steps_per_decade, tolerance = whole("steps_per_decade", steps_per_decade), positive("tolerance", tolerance)
     require_progress(progress)
     if entropy is not None:
         if share_of_best is not None:

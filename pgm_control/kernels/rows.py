@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from .compiling import entry
+from .compiling import compiled, entry
 from .vector_math import exp, log
 
 Array = np.ndarray
 
-_BLOCK = 256  # rows processed at a time, transposed so that each outcome is a line of contiguous numbers
+BLOCK = 256  # rows processed at a time, transposed so that each outcome is a line of contiguous numbers
+_LARGEST = 700.0  # the exponential of more overflows
 
 
 @entry
@@ -17,37 +18,22 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
     The weights have the shape of the logits, or a first axis of 1.
     """
     times, rows, outcomes = logits.shape
-    y, top, total = np.empty((outcomes, _BLOCK)), np.empty(_BLOCK), np.empty(_BLOCK)
+    width = min(BLOCK, rows)
+    y, share, buffers = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty((4, width))
     for t in range(times):
         weight = log_weight[t if log_weight.shape[0] > 1 else 0]
-        for start in range(0, rows, _BLOCK):
-            block = min(_BLOCK, rows - start)
+        for start in range(0, rows, BLOCK):
+            block = min(BLOCK, rows - start)
             given, weights = logits[t, start : start + block], weight[start : start + block]
             for k in range(outcomes):
                 for i in range(block):
                     y[k, i] = given[i, k] + weights[i, k]
-            for i in range(block):
-                top[i] = y[0, i]
-                total[i] = 0.0
-            for k in range(1, outcomes):
-                for i in range(block):
-                    ours, theirs = y[k, i], top[i]
-                    top[i] = ours if ours > theirs else theirs
+            log_softmax(y, share, buffers, block)
+            found, shares = out[t, start : start + block], probability[t, start : start + block]
             for k in range(outcomes):
-                for i in range(block):
-                    total[i] += exp(y[k, i] - top[i])
-            for i in range(block):
-                top[i] += log(total[i])
-            found, share = out[t, start : start + block], probability[t, start : start + block]
-            for k in range(outcomes):
-                for i in range(block):
-                    y[k, i] -= top[i]
                 for i in range(block):
                     found[i, k] = y[k, i]
-                for i in range(block):
-                    y[k, i] = exp(y[k, i])
-                for i in range(block):
-                    share[i, k] = y[k, i]
+                    shares[i, k] = share[k, i]
 
 
 @entry
@@ -61,3 +47,72 @@ def tilted_gradient(gradient: Array, probability: Array, out: Array) -> None:
                 total += gradient[t, i, k]
             for k in range(outcomes):
                 out[t, i, k] = gradient[t, i, k] - probability[t, i, k] * total
+
+
+@entry
+def untilted(log_probability: Array, log_weight: Array, out: Array) -> bool:
+    """Store log probability − log weight in `out`, or 0 where the weight is 0; whether a row has mass there.
+
+    The weights have the shape of the rows, or a first axis of 1.
+    """
+    times, rows, outcomes = log_probability.shape
+    outside = False
+    for t in range(times):
+        tw = t if log_weight.shape[0] > 1 else 0
+        for i in range(rows):
+            for k in range(outcomes):
+                given, weight = log_probability[t, i, k], log_weight[tw, i, k]
+                outside = outside or (weight == -np.inf and given > -np.inf)
+                out[t, i, k] = given - weight if weight > -np.inf else 0.0
+    return outside
+
+
+@entry
+def row_error(log_probability: Array) -> float:
+    """The largest difference between 1 and the sum of a row (row, outcome) of probabilities; nan if there is one."""
+    rows, outcomes = log_probability.shape
+    total, most = np.empty(BLOCK), 0.0
+    for start in range(0, rows, BLOCK):
+        block = min(BLOCK, rows - start)
+        given = log_probability[start : start + block]
+        for i in range(block):
+            total[i] = 0.0
+        for k in range(outcomes):
+            for i in range(block):
+                x = given[i, k]
+                total[i] += exp(_LARGEST if x > _LARGEST else x)
+        for i in range(block):
+            off = abs(total[i] - 1.0)
+            most = off if off > most or off != off else most
+            if most != most:
+                return most
+    return most
+
+
+@compiled
+def log_softmax(y: Array, share: Array, buffers: Array, block: int) -> None:
+    """Normalise `block` columns of y (outcome, row), in place, and store the probabilities in `share`.
+
+    The first line of `buffers` is set to the largest entry of each column. A column of −inf becomes nan.
+    """
+    outcomes = y.shape[0]
+    top, total, shift, scale = buffers[0], buffers[1], buffers[2], buffers[3]
+    for i in range(block):
+        top[i] = -np.inf
+        total[i] = 0.0
+    for k in range(outcomes):
+        for i in range(block):
+            ours, theirs = y[k, i], top[i]
+            top[i] = ours if ours > theirs else theirs
+    for k in range(outcomes):
+        for i in range(block):
+            y[k, i] -= top[i]
+            share[k, i] = exp(y[k, i])
+        for i in range(block):
+            total[i] += share[k, i]
+    for i in range(block):
+        shift[i], scale[i] = log(total[i]), 1.0 / total[i]
+    for k in range(outcomes):
+        for i in range(block):
+            y[k, i] -= shift[i]
+            share[k, i] *= scale[i]

@@ -21,6 +21,7 @@ from ..runtime.files import write_whole
 from ..text.wording import amount
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import Assignable, MarkovModel, require_model
+from ..trajectories.tabulate import tabulate
 from .canvas import ink, looks_of, named, one_panel, panels, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 
@@ -61,7 +62,7 @@ def learning_curves(
     every, sizes = named(learnings, Learning, "learnings"), style_of(style)
     every = {name or "learner": each for name, each in every.items()}
     if exact is not None:
-        finite("exact", exact, "return", remedy="None leaves it out.")
+        exact = finite("exact", exact, "return", remedy="None leaves it out.")
     looks, curves = looks_of(list(every)), {name: _curve(each) for name, each in every.items()}
     if not any(len(steps) for steps, _, _ in curves.values()):
         raise InvalidArgument(
@@ -196,7 +197,7 @@ def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
     if not isinstance(guide, Assignable):
         return f"{evidence_name(model)} =", bound
     with torch.no_grad():
-        best = float(objective_of(model, guide.optimum(), guide.optimism))
+        best = float(objective_of(model, tabulate(model, guide.optimum()), guide.optimism))
     same = math.isclose(best, bound, rel_tol=1e-9, abs_tol=1e-9)
     return (f"{evidence_name(model)} =" if same else "optimum"), best
 

@@ -203,7 +203,8 @@ def fit(
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
     _check_pair(model, guide, loss)
-    _check(guide, num_steps, checkpoint, checkpoint_every, tolerance, seed, resume)
+    num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
+    tolerance = _check(guide, checkpoint, tolerance, seed, resume)
     elbo: list[float] = []
     seconds = 0.0
     own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
@@ -261,12 +262,12 @@ def fit(
 def _way(method: str, model: Any, guide: Any, loss: Loss | None, optim: Any, step_size: Any, num_steps: int) -> Method:
     """The method of this name, after checking its arguments."""
     one_of("method", method, get_args(MethodName))
+    step_size = fraction("step_size", step_size)
     if method not in ("natural_gradient", "em") and step_size != 1.0:
         raise InvalidArgument(
             f'`step_size` is for method="natural_gradient" and "em", but method is "{method}". Leave it out; the '
             "learning rate of SVI is that of `optim`."
         )
-    step_size = fraction("step_size", step_size)
     if method == "svi":
         return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim, num_steps)
     for name, value in (("loss", loss), ("optim", optim)):
@@ -333,9 +334,7 @@ def _require_sites(model: MarkovModel, guide: Any) -> None:
     require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
 
 
-def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
-    whole("num_steps", num_steps)
-    whole("checkpoint_every", every)
+def _check(guide: object, checkpoint: Any, tolerance: Any, seed: Any, resume: Any) -> float:
     if not number(tolerance) >= 0:
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {shown(tolerance)}.")
     if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):
@@ -345,3 +344,4 @@ def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance
         path_of(checkpoint, "checkpoint")
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit continues its own randomness.")
+    return number(tolerance)

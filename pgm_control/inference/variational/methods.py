@@ -19,6 +19,7 @@ from .elbo import objective_of
 from .em import em_parameters, em_step
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
 from .natural_gradient import improved
+from .optimisers import Adam
 from .parameters import announced
 from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
 
@@ -61,7 +62,7 @@ def svi(
         )
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
-        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
+        optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
     require_optimiser(optim, num_steps)
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
         raise InvalidArgument(

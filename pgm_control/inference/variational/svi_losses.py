@@ -110,8 +110,7 @@ class MarkovRenyi(MarkovLoss):
             InvalidArgument: for order 0, β = 1, where the bound does not depend on the policy.
         """
         super().__init__()
-        require_steep(order)
-        self.order = float(order)
+        self.order = require_steep(order)
 
     def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
         """The bound, in nats; the gradient of an upper bound is reversed."""

@@ -1,0 +1,162 @@
+"""One setting of a model whose blocks are clamped or free, β = 0 or 1: the most frequent call, by the shortest way."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...chance.optimism import Optimism
+from ...kernels.bundles import Plain
+from ...problems.checks import largest_temperature
+from ...trajectories.blocks import MarkovModel
+from .many_settings import ManySettings, tensor_of
+from .prepared import Own, array_of, own_tables
+
+Array = np.ndarray
+NO_LOGS: Plain = (np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
+_NUMBERS = {float, int, np.float64}
+
+
+class OneSetting(NamedTuple):
+    """One setting without its rewards."""
+
+    kernels: ModuleType
+    model: MarkovModel
+    own: Own
+    temperature: float
+    free: bool  # whether β of the dynamics is 1, otherwise 0
+    free_start: bool  # the same of the start
+
+
+def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperature: Any = None) -> OneSetting | None:
+    """The setting, or None if it is not of this kind; default: the temperature of the model."""
+    tau, dynamics, initial, survival = temperature, optimism, optimism, 0.0
+    if tau is None:
+        tau = model.temperature
+    if isinstance(optimism, Optimism):
+        dynamics, initial, survival = optimism.dynamics, optimism.initial, optimism.survival
+    for each in (tau, dynamics, initial, survival):
+        if type(each) not in _NUMBERS:
+            return None
+    if (
+        not 0 < tau <= largest_temperature(model.mdp.probability.dtype)
+        or dynamics not in (0, 1)
+        or initial not in (0, 1)
+    ):
+        return None
+    if survival != 0 and model.mdp.discount < 1:
+        return None
+    return OneSetting(kernels, model, own_tables(model), float(tau), dynamics == 1, initial == 1)
+
+
+def fits(own: Tensor, given: Any) -> bool:
+    """Whether a table is given that may replace a model's own as it is, or None."""
+    return given is None or (
+        isinstance(given, Tensor)
+        and given.shape == own.shape
+        and given.dtype == own.dtype
+        and given.device == own.device
+        and given.layout == torch.strided
+    )
+
+
+def solved_alone(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Tensor, ...]:
+    """(q, v, value, objective), differentiable in the rewards; None stands for the model's own."""
+    for each in (reward, final_reward):
+        if each is not None and each.requires_grad and torch.is_grad_enabled():
+            return _Solved.apply(one, reward, final_reward)
+    return _tensors(one, *values_of(one, *_rewards(one, reward, final_reward)))
+
+
+def values_of(
+    one: OneSetting, reward: Array, last: Array, keeps: bool = False, logs: Plain = NO_LOGS
+) -> tuple[Plain, Plain]:
+    """`ValuesOfOne` for these rewards, (state action outcome,) and (state,), and `Messages`, whole only if `keeps`."""
+    kernels, model, own, temperature, free, free_start = one
+    mdp, (_, weight, prior, _, _) = model.mdp, own.single
+    horizon, pairs, states = mdp.horizon, prior.size, prior.shape[1]
+    steps = horizon if keeps else 1
+    products = steps if free else 1
+    found = (np.empty((horizon, pairs)), np.empty((horizon + 1, states)), np.empty(()), np.empty(()))
+    found[1][horizon] = last
+    messages = (
+        np.empty(weight.shape),
+        np.empty(horizon, np.bool_),
+        np.empty((products, states + 1)),
+        np.empty((products, states)),
+        np.empty((steps, pairs)),
+        np.empty(states),
+    )
+    kernels.solve_one(own.single, reward, mdp.discount, temperature, free, free_start, found, messages, logs)
+    return found, messages
+
+
+def _rewards(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Array, Array]:
+    """The rewards as arrays."""
+    return (
+        one.own.reward if reward is None else array_of(reward).reshape(-1),
+        one.own.last if final_reward is None else array_of(final_reward),
+    )
+
+
+def _tensors(one: OneSetting, found: Plain, _: Plain) -> tuple[Tensor, ...]:
+    """The `ValuesOfOne` as tensors (time, state, action), (time and last, state), () and ()."""
+    model, q = one.model, found[0]
+    q = q.reshape(len(q), *one.own.single[2].shape).swapaxes(1, 2)
+    return tensor_of(q, model), tensor_of(found[1], model), tensor_of(found[2], model), tensor_of(found[3], model)
+
+
+@final
+class _Solved(torch.autograd.Function):
+    """`solved_alone` with derivatives. Those of q and v, and second derivatives, are left to `ManySettings`."""
+
+    @staticmethod
+    def forward(ctx: Any, one: OneSetting, *tables: Tensor | None) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Solve, and keep the messages."""
+        ctx.set_materialize_grads(False)
+        reward, last = _rewards(one, *tables)
+        found, messages = values_of(one, reward, last, keeps=True)
+        tensors = _tensors(one, found, messages)
+        ctx.kept = one, reward, found[1], messages
+        ctx.save_for_backward(*tables, tensors[1])
+        return tensors
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The forward sweep of visits, for the value and the objective."""
+        *tables, _ = ctx.saved_tensors  # torch refuses those that were changed in place
+        one, reward, v, messages = ctx.kept
+        by_q, by_v, by_value, by_objective = cotangents
+        if by_q is not None or by_v is not None or torch.is_grad_enabled():
+            return None, *_derivatives(one, tables, cotangents)
+        _, by_reward, by_last = ctx.needs_input_grad
+        cost = 0.0 if by_objective is None else by_objective.item()
+        cost += 0.0 if by_value is None else by_value.item() * one.temperature
+        kernels, model, own, temperature, free, _ = one
+        found = np.zeros(len(reward)), np.empty(v.shape[1])
+        kernels.visits_of_one(own.single, reward, model.mdp.discount, temperature, free, v, messages, cost, *found)
+        return (
+            None,
+            tensor_of(found[0].reshape(model.mdp.probability.shape), model) if by_reward else None,
+            tensor_of(found[1], model) if by_last else None,
+        )
+
+
+def _derivatives(
+    one: OneSetting, tables: Sequence[Tensor | None], cotangents: Sequence[Tensor | None]
+) -> Sequence[Tensor | None]:
+    """The derivatives of all results; they are differentiable themselves if autograd asks for that."""
+    wanted = [each for each in tables if each is not None and each.requires_grad]
+    with torch.enable_grad():
+        numbers = one.temperature, float(one.free), float(one.free_start)
+        q, v, objective = ManySettings.apply(one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers)
+        outputs = q, v, objective * one.temperature, objective
+    costs = [(each, by) for each, by in zip(outputs, cotangents, strict=True) if by is not None]
+    if not costs:
+        return [None for _ in tables]
+    results, by_results = zip(*costs, strict=True)
+    found = iter(torch.autograd.grad(results, wanted, by_results, create_graph=torch.is_grad_enabled()))
+    return [None if each is None or not each.requires_grad else next(found) for each in tables]

@@ -1,0 +1,341 @@
+r"""One setting of one MDP whose blocks are clamped or free, β = 0 or 1: the most frequent case, in loops of its own.
+
+Where every block is free, the messages are kept, not their logarithms, as long as their range fits into a float64:
+
+$$z = e^{\gamma V_{t+1}/\tau - c}, \qquad e^{Q_t/\tau} \propto \sum_k p\, e^{r/\tau} z(s'), \qquad
+    e^{V_t/\tau} = \sum_a \rho\, e^{Q_t/\tau}.$$
+
+A step then takes one exponential for each state, and its posterior is made of products. Other steps, and those of
+clamped dynamics, use the certainty equivalents of `lanes`. The pairs (action, state) have the order of `Outcomes`;
+impossible outcomes lead to an additional state S of value 0, so that no loop asks for their probability.
+"""
+
+import numpy as np
+
+from .bundles import Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
+from .compiling import compiled, entry
+from .lanes import Chances, Room, soften
+from .outcomes import dot
+from .vector_math import exp, log
+
+Array = np.ndarray
+
+_NARROW = 500.0  # nats: e^−500, times a probability of an outcome and one of an action, keeps all its digits
+_TINY = 1e-40  # the smallest of these probabilities
+_CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
+
+
+@entry
+def solve_one(
+    single: Plain,
+    reward: Array,
+    discount: float,
+    temperature: float,
+    free: bool,
+    free_start: bool,
+    values: Plain,
+    messages: Plain,
+    logs: Plain,
+) -> None:
+    """The backward sweep: write `values`, `messages` for the forward sweep, and those of `logs` that are not empty.
+
+    Args:
+        single: `Single`, as a plain tuple, like all bundles here.
+        reward: (state action outcome,).
+        discount: γ.
+        temperature: τ > 0.
+        free: whether the dynamics are free.
+        free_start: whether the start is.
+        values: `ValuesOfOne`.
+        messages: `Messages`; the tables by time have length 1 if there is no forward sweep.
+        logs: `Logs`, where survival is left out.
+    """
+    outcomes, weight, prior, log_mass, initial = Single(*single)
+    successor, place, counts, common, lane, ordered = Outcomes(*outcomes)
+    q, v, value, objective = ValuesOfOne(*values)
+    factor, narrow, message, inverse, policy, start = Messages(*messages)
+    log_policy, log_dynamics, _, log_start = Logs(*logs)
+    (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, q.shape[0]
+    per_nat, keeps = 1.0 / temperature, policy.shape[0] > 1
+    wants_policy, wants_dynamics = log_policy.shape[0] > 0, log_dynamics.shape[0] > 0
+    # The loops index whole tables by time, since a slice costs atomic counts of references.
+    ahead, mean, total, here = np.zeros(states + 1), np.zeros(pairs), np.empty(pairs), np.empty(states)
+    natural = total if ordered else np.empty(pairs)  # in the order of the tables
+    options, shares = natural.reshape((actions, states)), np.empty((actions, states))
+    heat, scale = np.full(pairs, temperature), np.full(pairs, per_nat)
+    choices = Chances(prior, np.full(actions, states), scale[:states], heat[:states])
+    room = Room(np.empty(states), np.empty((actions, states)), np.empty((3, states)))
+    events, event_room, x, share = choices, room, room.y, room.y
+    high, spread = 0.0, np.inf
+    if free:
+        x, share = np.empty((num_outcomes, pairs)), np.empty((num_outcomes, pairs))
+        events, event_room = Chances(weight, counts, scale, heat), Room(np.empty(pairs), x, np.empty((3, pairs)))
+        high, spread = factors_of(reward, weight, place, counts, prior, per_nat, factor)
+    else:
+        for k in range(num_outcomes):
+            for j in range(counts[k]):
+                factor[k, j] = weight[k, j]
+                mean[j] += weight[k, j] * reward[place[k, j]] if weight[k, j] > 0 else 0.0
+    log_prior, base, target, pair = np.empty((0, 0)), np.empty(0), np.empty(0, np.uint32), np.empty(0, np.uint32)
+    if wants_policy:
+        log_prior = np.empty((actions, states))
+        for a in range(actions):
+            for s in range(states):
+                log_prior[a, s] = log(prior[a, s])
+    if wants_dynamics:
+        many = log_dynamics.shape[1]
+        base, target, pair = np.full(many, -np.inf), np.full(many, states, np.uint32), np.zeros(many, np.uint32)
+        for k in range(num_outcomes):
+            for j in range(counts[k]):
+                base[place[k, j]] = log(weight[k, j])
+                target[place[k, j]], pair[place[k, j]] = successor[k, j], lane[j]
+    for t in range(horizon - 1, -1, -1):
+        now = t if message.shape[0] > 1 else 0
+        most, least = -np.inf, np.inf
+        for s in range(states):
+            each = discount * v[t + 1, s]
+            ahead[s] = each
+            most = max(most, each)
+            least = min(least, each if each > -np.inf else np.inf)
+        shift, width = most * per_nat, max(most - least, 0.0) * per_nat
+        fits = _CLEAR < width + spread < _NARROW and -np.inf < shift < np.inf
+        narrow[t] = fits
+        if fits:
+            for s in range(states):
+                message[now, s] = exp(ahead[s] * per_nat - shift)
+            message[now, states] = 0.0
+            mix(total, mean, factor, message, now, successor, counts, common)
+        elif free:
+            look_ahead(x, reward, ahead, successor, place, counts)
+            soften(x, events, total, share, event_room)
+        else:
+            mix(total, mean, factor, ahead.reshape((1, states + 1)), 0, successor, counts, common)
+        if not ordered:
+            for j in range(pairs):
+                natural[lane[j]] = total[j]
+        if fits:
+            shift += high * per_nat
+            for s in range(states):
+                here[s] = prior[0, s] * options[0, s]
+            for a in range(1, actions):
+                for s in range(states):
+                    here[s] += prior[a, s] * options[a, s]
+            for s in range(states):
+                inverse[now, s] = 1.0 / here[s] if here[s] > 0 else 0.0
+            for s in range(states):
+                v[t, s] = temperature * (log(here[s]) + (log_mass[s] + shift))
+            for j in range(pairs):
+                q[t, j] = temperature * (log(natural[j]) + shift)
+        else:
+            soften(options, choices, here, shares, room)
+            for s in range(states):
+                v[t, s] = here[s] + temperature * log_mass[s]
+            for j in range(pairs):
+                q[t, j] = natural[j]
+            for a in range(actions if keeps else 0):
+                for s in range(states):
+                    policy[t, a * states + s] = shares[a, s]
+        for a in range(actions if wants_policy else 0):
+            for s in range(states):
+                gain = room.y[a, s] - room.norm[s]
+                if fits:
+                    gain = (q[t, a * states + s] - v[t, s]) * per_nat + log_mass[s] if v[t, s] > -np.inf else 0.0
+                log_policy[t, a * states + s] = log_prior[a, s] + gain
+        if fits and wants_dynamics:
+            for n in range(base.shape[0]):
+                before = q[t, pair[n]]
+                gain = per_nat * (reward[n] + ahead[target[n]] - before) if before > -np.inf else 0.0
+                log_dynamics[t, n] = base[n] + (gain if base[n] > -np.inf else 0.0)
+        elif wants_dynamics:
+            for n in range(base.shape[0]):
+                log_dynamics[t, n] = -np.inf
+            for k in range(num_outcomes):
+                for j in range(counts[k]):
+                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_room.norm[j])
+    value[()] = begin(v, initial, temperature, free_start, start, log_start)
+    objective[()] = value[()] / temperature
+
+
+@entry
+def visits_of_one(
+    single: Plain,
+    reward: Array,
+    discount: float,
+    temperature: float,
+    free: bool,
+    v: Array,
+    messages: Plain,
+    cost: float,
+    by_reward: Array,
+    by_last: Array,
+) -> None:
+    """The forward sweep: `cost` times the derivatives of the objective by the rewards, which are visits over τ.
+
+    `by_reward` is (state action outcome,), filled with 0 by the caller; `by_last` is (state,). The other arguments are
+    those of `solve_one`.
+    """
+    outcomes, weight, prior, _, _ = Single(*single)
+    successor, place, counts, common, lane, ordered = Outcomes(*outcomes)
+    factor, narrow, message, inverse, policy, start = Messages(*messages)
+    (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, narrow.shape[0]
+    per_nat = 1.0 / temperature
+    visits, arrived, ahead = np.empty(states), np.empty(states + 1), np.zeros(states + 1)
+    mass, visited = np.empty(pairs), np.zeros(pairs)
+    natural = mass if ordered else np.empty(pairs)
+    gains = np.zeros((num_outcomes if free else 0, pairs))
+    wide = 0
+    for t in range(horizon if free else 0):
+        wide = wide if narrow[t] else pairs
+    x, share, norm, value = (
+        np.empty((num_outcomes, wide)),
+        np.empty((num_outcomes, wide)),
+        np.empty(wide),
+        np.empty(wide),
+    )
+    events = Chances(weight, counts, np.full(wide, per_nat), np.full(wide, temperature))
+    room = Room(norm, x, np.empty((3, wide)))
+    for s in range(states):
+        visits[s] = start[s] * (cost * per_nat)
+    for t in range(horizon):
+        if narrow[t]:
+            for s in range(states):
+                visits[s] *= inverse[t, s]
+            for a in range(actions):
+                for s in range(states):
+                    natural[a * states + s] = visits[s] * prior[a, s]
+        else:
+            for a in range(actions):
+                for s in range(states):
+                    natural[a * states + s] = visits[s] * policy[t, a * states + s]
+        if not ordered:
+            for j in range(pairs):
+                mass[j] = natural[lane[j]]
+        for s in range(states + 1):
+            arrived[s] = 0.0
+        if free and not narrow[t]:
+            for s in range(states):
+                ahead[s] = discount * v[t + 1, s]
+            look_ahead(x, reward, ahead, successor, place, counts)
+            soften(x, events, value, share, room)
+            carry(mass, share, successor, counts, common, arrived)
+            for k in range(num_outcomes):
+                for j in range(counts[k]):
+                    by_reward[place[k, j]] += mass[j] * share[k, j]
+        else:
+            carry(mass, factor, successor, counts, common, arrived)
+        if narrow[t]:
+            for k in range(num_outcomes):
+                if common[k]:
+                    there = message[t, successor[k, 0]]
+                    for j in range(pairs):
+                        gains[k, j] += mass[j] * there
+                else:
+                    for j in range(counts[k]):
+                        gains[k, j] += mass[j] * message[t, successor[k, j]]
+            for s in range(states):
+                visits[s] = discount * arrived[s] * message[t, s]
+        else:
+            for j in range(pairs):
+                visited[j] += mass[j]
+            for s in range(states):
+                visits[s] = discount * arrived[s]
+    for k in range(num_outcomes):
+        for j in range(counts[k]):
+            by_reward[place[k, j]] += factor[k, j] * (gains[k, j] if free else visited[j])
+    for s in range(states):
+        by_last[s] = visits[s]
+
+
+@compiled
+def mix(
+    total: Array, first: Array, factor: Array, line: Array, row: int, successor: Array, counts: Array, common: Array
+) -> None:
+    """Write first + Σ_k factor · line(s') of every pair into `total`, where line is one row of a table."""
+    for j in range(total.shape[0]):
+        total[j] = first[j]
+    for k in range(factor.shape[0]):
+        if common[k]:
+            there = line[row, successor[k, 0]]
+            for j in range(total.shape[0]):
+                total[j] += factor[k, j] * there
+        else:
+            for j in range(counts[k]):
+                total[j] += factor[k, j] * line[row, successor[k, j]]
+
+
+@compiled
+def carry(mass: Array, factor: Array, successor: Array, counts: Array, common: Array, arrived: Array) -> None:
+    """Add mass · factor of every outcome of every pair to `arrived` at its successor."""
+    for k in range(factor.shape[0]):
+        if common[k]:
+            arrived[successor[k, 0]] += dot(mass, factor[k])
+        else:
+            for j in range(counts[k]):
+                arrived[successor[k, j]] += mass[j] * factor[k, j]
+
+
+@compiled
+def look_ahead(x: Array, reward: Array, ahead: Array, successor: Array, place: Array, counts: Array) -> None:
+    """Write x = r + ahead(s') of every outcome of every pair."""
+    for k in range(x.shape[0]):
+        for j in range(counts[k]):
+            x[k, j] = reward[place[k, j]] + ahead[successor[k, j]]
+
+
+@compiled
+def factors_of(
+    reward: Array, weight: Array, place: Array, counts: Array, prior: Array, per_nat: float, factor: Array
+) -> tuple[float, float]:
+    """Write p exp((r − c)/τ) of every outcome; return c, the largest reward, and the range of r/τ.
+
+    The range is infinite where an infinite reward or a tiny probability does not allow products.
+    """
+    high, low, tiny = -np.inf, np.inf, False
+    for k in range(factor.shape[0]):
+        for j in range(counts[k]):
+            if weight[k, j] > 0:
+                r = reward[place[k, j]]
+                high, low = max(high, r), min(low, r)
+                tiny |= weight[k, j] < _TINY or r != r
+    for a in range(prior.shape[0]):
+        for s in range(prior.shape[1]):
+            tiny |= 0 < prior[a, s] < _TINY
+    spread = (high - low) * per_nat
+    if tiny or not spread < _NARROW:
+        factor[:] = 0.0
+        return high, np.inf
+    for k in range(factor.shape[0]):
+        for j in range(counts[k]):
+            r = reward[place[k, j]] if weight[k, j] > 0 else high
+            factor[k, j] = weight[k, j] * exp((r - high) * per_nat)
+    return high, spread
+
+
+@compiled
+def begin(v: Array, initial: Array, temperature: float, free: bool, start: Array, log_start: Array) -> float:
+    """L of V_0 over the start; write the optimal start distribution, and its logarithm if it is wanted."""
+    states, value = v.shape[1], np.zeros(1)
+    if free:
+        possible = np.empty(states, np.uint32)
+        many = 0
+        for s in range(states):
+            start[s] = 0.0
+            possible[many] = s
+            many += initial[s] > 0
+        x, weight, share = np.empty((many, 1)), np.empty((many, 1)), np.empty((many, 1))
+        for i in range(many):
+            x[i, 0], weight[i, 0] = v[0, possible[i]], initial[possible[i]]
+        chances = Chances(weight, np.full(many, 1), np.full(1, 1.0 / temperature), np.full(1, temperature))
+        room = Room(np.empty(1), x, np.empty((3, 1)))
+        soften(x, chances, value, share, room)
+        for s in range(log_start.shape[0]):
+            log_start[s] = -np.inf
+        for i in range(many):
+            start[possible[i]] = share[i, 0]
+            if log_start.shape[0] > 0:
+                log_start[possible[i]] = log(weight[i, 0]) + (x[i, 0] - room.norm[0])
+    else:
+        for s in range(states):
+            value[0] += initial[s] * v[0, s] if initial[s] > 0 else 0.0
+            start[s] = initial[s]
+    return value[0]
