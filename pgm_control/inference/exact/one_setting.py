@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...chance.optimism import Optimism
-from ...kernels.bundles import Plain
+from ...kernels.bundles import SPARE, Plain
 from ...trajectories.blocks import MarkovModel
 from .many_settings import ManySettings, tensor_of
 from .prepared import Own, array_of, own_tables
@@ -81,7 +81,7 @@ def values_of(
     messages = (
         np.empty(weight.shape),
         np.empty(horizon, np.bool_),
-        np.empty((products, states + 1)),
+        np.empty((products, states + SPARE)),
         np.empty((products, states)),
         np.empty((steps, pairs)),
         np.empty(states),
