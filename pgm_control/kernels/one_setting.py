@@ -22,7 +22,7 @@ Array = np.ndarray
 
 _NARROW = 500.0  # nats: e^−500, times a probability of an outcome and one of an action, keeps all its digits
 _TINY = 1e-40  # the smallest of these probabilities
-_CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
+_CLEAR = 0.1  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
 @entry
