@@ -7,22 +7,22 @@ $$z = e^{\gamma V_{t+1}/\tau - c}, \qquad e^{Q_t/\tau} \propto \sum_k p\, e^{r/\
 
 A step then takes one exponential for each state, and its posterior is made of products. Other steps, and those of
 clamped dynamics, use the certainty equivalents of `lanes`. The pairs (action, state) have the order of `Outcomes`;
-impossible outcomes lead to an additional state S of value 0, so that no loop asks for their probability.
+impossible outcomes lead to additional states of value 0, so that no loop asks for their probability.
 """
 
 import numpy as np
 
-from .bundles import Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
+from .bundles import SPARE, Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
 from .compiling import compiled, entry
 from .lanes import Chances, Room, soften
 from .outcomes import dot
-from .vector_math import exp, log
+from .vector_math import exp, exp_and_expm1, log
 
 Array = np.ndarray
 
 _NARROW = 500.0  # nats: e^−500, times a probability of an outcome and one of an action, keeps all its digits
 _TINY = 1e-40  # the smallest of these probabilities
-_CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
+_CLEAR = 0.1  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
 @entry
@@ -59,17 +59,16 @@ def solve_one(
     per_nat, keeps = 1.0 / temperature, policy.shape[0] > 1
     wants_policy, wants_dynamics = log_policy.shape[0] > 0, log_dynamics.shape[0] > 0
     # The loops index whole tables by time, since a slice costs atomic counts of references.
-    ahead, mean, total, here = np.zeros(states + 1), np.zeros(pairs), np.empty(pairs), np.empty(states)
+    ahead, mean, total, here = np.zeros(states + SPARE), np.zeros(pairs), np.empty(pairs), np.empty(states)
     natural = total if ordered else np.empty(pairs)  # in the order of the tables
-    options, shares = natural.reshape((actions, states)), np.empty((actions, states))
-    heat, scale = np.full(pairs, temperature), np.full(pairs, per_nat)
-    choices = Chances(prior, np.full(actions, states), scale[:states], heat[:states])
-    room = Room(np.empty(states), np.empty((actions, states)), np.empty((3, states)))
-    events, event_room, x, share = choices, room, room.y, room.y
+    options, y, shares = natural.reshape((actions, states)), np.empty((actions, states)), np.empty((2, actions, states))
+    lines, norm = np.empty((3, states)), np.empty(states)
+    many = pairs if free else 0
+    x, share = np.empty((num_outcomes, many)), np.empty((num_outcomes, many))
+    events = Chances(weight, counts, np.full(many, per_nat), np.full(many, temperature))
+    room = Room(np.empty(many), x, np.empty((3, many)))
     high, spread = 0.0, np.inf
     if free:
-        x, share = np.empty((num_outcomes, pairs)), np.empty((num_outcomes, pairs))
-        events, event_room = Chances(weight, counts, scale, heat), Room(np.empty(pairs), x, np.empty((3, pairs)))
         high, spread = factors_of(reward, weight, place, counts, prior, per_nat, factor)
     else:
         for k in range(num_outcomes):
@@ -103,13 +102,14 @@ def solve_one(
         if fits:
             for s in range(states):
                 message[now, s] = exp(ahead[s] * per_nat - shift)
-            message[now, states] = 0.0
+            for s in range(states, ahead.shape[0]):
+                message[now, s] = 0.0
             mix(total, mean, factor, message, now, successor, counts, common)
         elif free:
             look_ahead(x, reward, ahead, successor, place, counts)
-            soften(x, events, total, share, event_room)
+            soften(x, events, total, share, room)
         else:
-            mix(total, mean, factor, ahead.reshape((1, states + 1)), 0, successor, counts, common)
+            mix(total, mean, factor, ahead.reshape((1, ahead.shape[0])), 0, successor, counts, common)
         if not ordered:
             for j in range(pairs):
                 natural[lane[j]] = total[j]
@@ -127,17 +127,17 @@ def solve_one(
             for j in range(pairs):
                 q[t, j] = temperature * (log(natural[j]) + shift)
         else:
-            soften(options, choices, here, shares, room)
+            choose(options, prior, per_nat, y, shares, lines, norm)
             for s in range(states):
-                v[t, s] = here[s] + temperature * log_mass[s]
+                v[t, s] = lines[0, s] + temperature * (norm[s] + log_mass[s])
             for j in range(pairs):
                 q[t, j] = natural[j]
             for a in range(actions if keeps else 0):
                 for s in range(states):
-                    policy[t, a * states + s] = shares[a, s]
+                    policy[t, a * states + s] = shares[0, a, s] * lines[1, s]
         for a in range(actions if wants_policy else 0):
             for s in range(states):
-                gain = room.y[a, s] - room.norm[s]
+                gain = y[a, s] - norm[s]
                 if fits:
                     gain = (q[t, a * states + s] - v[t, s]) * per_nat + log_mass[s] if v[t, s] > -np.inf else 0.0
                 log_policy[t, a * states + s] = log_prior[a, s] + gain
@@ -151,7 +151,7 @@ def solve_one(
                 log_dynamics[t, n] = -np.inf
             for k in range(num_outcomes):
                 for j in range(counts[k]):
-                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_room.norm[j])
+                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - room.norm[j])
     value[()] = begin(v, initial, temperature, free_start, start, log_start)
     objective[()] = value[()] / temperature
 
@@ -179,7 +179,7 @@ def visits_of_one(
     factor, narrow, message, inverse, policy, start = Messages(*messages)
     (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, narrow.shape[0]
     per_nat = 1.0 / temperature
-    visits, arrived, ahead = np.empty(states), np.empty(states + 1), np.zeros(states + 1)
+    visits, arrived, ahead = np.empty(states), np.empty(states + SPARE), np.zeros(states + SPARE)
     mass, visited = np.empty(pairs), np.zeros(pairs)
     natural = mass if ordered else np.empty(pairs)
     gains = np.zeros((num_outcomes if free else 0, pairs))
@@ -210,7 +210,7 @@ def visits_of_one(
         if not ordered:
             for j in range(pairs):
                 mass[j] = natural[lane[j]]
-        for s in range(states + 1):
+        for s in range(arrived.shape[0]):
             arrived[s] = 0.0
         if free and not narrow[t]:
             for s in range(states):
@@ -275,6 +275,47 @@ def carry(mass: Array, factor: Array, successor: Array, counts: Array, common: A
 
 
 @compiled
+def choose(x: Array, prior: Array, per_nat: float, y: Array, share: Array, lines: Array, norm: Array) -> None:
+    """The soft maximum of every state, as `soften` computes it, but with all exponentials in one loop.
+
+    It is `lines[0]` plus τ times `norm`. The policy is `share[0]` times `lines[1]`; its logarithm is y − norm plus that of
+    the prior. Tables are (action, state) and (state,), with an axis before.
+    """
+    actions, states = x.shape
+    for s in range(states):
+        lines[0, s] = -np.inf
+        lines[1, s] = 0.0
+        lines[2, s] = 0.0
+    for a in range(actions):
+        for s in range(states):
+            each, leader = x[a, s], lines[0, s]
+            lines[0, s] = each if (each > leader) & (prior[a, s] > 0) else leader
+    for a in range(actions):
+        for s in range(states):
+            each, leader = x[a, s], lines[0, s]
+            gap = per_nat * (each - leader) if prior[a, s] > 0 else -np.inf
+            y[a, s] = 0.0 if each == leader else gap
+    flat_y, flat_prior, flat_share = y.reshape(x.size), prior.reshape(x.size), share.reshape((2, x.size))
+    for j in range(x.size):
+        grown, growth = exp_and_expm1(flat_y[j])
+        flat_share[0, j] = flat_prior[j] * grown
+        flat_share[1, j] = flat_prior[j] * growth
+    for a in range(actions):
+        for s in range(states):
+            lines[1, s] += share[0, a, s]
+    for a in range(actions):
+        for s in range(states):
+            lines[2, s] += share[1, a, s]
+    for s in range(states):
+        near = lines[2, s] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
+        u = 1.0 + lines[2, s] if near else lines[1, s]
+        rest = (lines[2, s] - (u - 1.0)) * (2.0 - u) if near else 0.0
+        norm[s] = log(u) + rest
+    for s in range(states):
+        lines[1, s] = 1.0 / lines[1, s]
+
+
+@compiled
 def look_ahead(x: Array, reward: Array, ahead: Array, successor: Array, place: Array, counts: Array) -> None:
     """Write x = r + ahead(s') of every outcome of every pair."""
     for k in range(x.shape[0]):
@@ -293,8 +334,9 @@ def factors_of(
     high, low, tiny = -np.inf, np.inf, False
     for k in range(factor.shape[0]):
         for j in range(counts[k]):
+            r = reward[place[k, j]]
+            factor[k, j] = r
             if weight[k, j] > 0:
-                r = reward[place[k, j]]
                 high, low = max(high, r), min(low, r)
                 tiny |= weight[k, j] < _TINY or r != r
     for a in range(prior.shape[0]):
@@ -302,12 +344,11 @@ def factors_of(
             tiny |= 0 < prior[a, s] < _TINY
     spread = (high - low) * per_nat
     if tiny or not spread < _NARROW:
-        factor[:] = 0.0
-        return high, np.inf
+        spread = np.inf
     for k in range(factor.shape[0]):
         for j in range(counts[k]):
-            r = reward[place[k, j]] if weight[k, j] > 0 else high
-            factor[k, j] = weight[k, j] * exp((r - high) * per_nat)
+            each = weight[k, j] * exp((factor[k, j] - high) * per_nat)
+            factor[k, j] = each if weight[k, j] > 0 and spread < np.inf else 0.0
     return high, spread
 
 

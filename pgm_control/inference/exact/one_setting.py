@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...chance.optimism import Optimism
-from ...kernels.bundles import Plain
+from ...kernels.bundles import SPARE, Plain
 from ...problems.checks import largest_temperature
 from ...trajectories.blocks import MarkovModel
 from .many_settings import ManySettings, tensor_of
@@ -68,7 +68,7 @@ def solved_alone(one: OneSetting, reward: Tensor | None, final_reward: Tensor | 
     for each in (reward, final_reward):
         if each is not None and each.requires_grad and torch.is_grad_enabled():
             return _Solved.apply(one, reward, final_reward)
-    return _tensors(one, *values_of(one, *_rewards(one, reward, final_reward)))
+    return tensors_of(one, *values_of(one, *_rewards(one, reward, final_reward)))
 
 
 def values_of(
@@ -85,7 +85,7 @@ def values_of(
     messages = (
         np.empty(weight.shape),
         np.empty(horizon, np.bool_),
-        np.empty((products, states + 1)),
+        np.empty((products, states + SPARE)),
         np.empty((products, states)),
         np.empty((steps, pairs)),
         np.empty(states),
@@ -102,7 +102,7 @@ def _rewards(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None
     )
 
 
-def _tensors(one: OneSetting, found: Plain, _: Plain) -> tuple[Tensor, ...]:
+def tensors_of(one: OneSetting, found: Plain, _: Plain) -> tuple[Tensor, ...]:
     """The `ValuesOfOne` as tensors (time, state, action), (time and last, state), () and ()."""
     model, q = one.model, found[0]
     q = q.reshape(len(q), *one.own.single[2].shape).swapaxes(1, 2)
@@ -119,7 +119,7 @@ class _Solved(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         reward, last = _rewards(one, *tables)
         found, messages = values_of(one, reward, last, keeps=True)
-        tensors = _tensors(one, found, messages)
+        tensors = tensors_of(one, found, messages)
         ctx.kept = one, reward, found[1], messages
         ctx.save_for_backward(*tables, tensors[1])
         return tensors
