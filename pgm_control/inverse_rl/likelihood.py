@@ -169,7 +169,7 @@ def _swept(
     batch = torch.broadcast_shapes(*leading)
     count = batch.numel()
     reward, last, tau, beta = (
-        each.detach().double().expand(*batch, *own).reshape(count, *own).numpy()
+        each.detach().double().expand((*batch, *own)).reshape(count, *own).numpy()
         for each, own in zip(inputs, (mdp.reward.shape, (states,), (), ()), strict=True)
     )
     prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
