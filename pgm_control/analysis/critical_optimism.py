@@ -73,7 +73,7 @@ def critical_optimism(
         state = mdp.state_names.index(state)
     state = index("state", state, mdp.num_states, "the name or the index of a state")
     t = index("t", t, mdp.horizon, "a step")
-    positive("tolerance", tolerance)
+    tolerance = positive("tolerance", tolerance)
     if not isinstance(between, Sequence) or len(between) != 2:
         raise InvalidArgument(f"`between` must be a pair of two β, such as (0.0, 1.0), but is {shown(between)}.")
 

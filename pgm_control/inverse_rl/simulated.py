@@ -25,8 +25,9 @@ from ..environments.copies import WorldSource
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument
+from ..inference.variational.optimisers import Adam
 from ..learners import SAC, SoftQLearning
-from ..runtime.arguments import whole
+from ..runtime.arguments import one_of, whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..runtime.randomness import integer_of, seeded
@@ -159,14 +160,9 @@ def inverse_in_simulator(
     References:
         [finn2016], [ziebart2010], [haarnoja2017]
     """
-    if demonstrator not in ("clamped", "free"):
-        raise InvalidArgument(f'`demonstrator` must be "clamped" or "free" here, but is {demonstrator!r}.')
-    for name, count in (
-        ("num_rounds", num_rounds),
-        ("steps_per_round", steps_per_round),
-        ("num_episodes", num_episodes),
-    ):
-        whole(name, count)
+    one_of("demonstrator", demonstrator, ("clamped", "free"))
+    num_rounds, steps_per_round = whole("num_rounds", num_rounds), whole("steps_per_round", steps_per_round)
+    num_episodes = whole("num_episodes", num_episodes)
     base = integer_of(seed)
     if isinstance(env, VectorEnv):
         raise InvalidArgument(
@@ -190,7 +186,7 @@ def inverse_in_simulator(
     pay = _payer(reward, learner.actions)
     learner.pay_by(lambda batch: pay(batch.observation, batch.action, batch.next_observation))
     parameters = [each for each in reward.parameters() if each.requires_grad]
-    optimiser, log = torch.optim.Adam(parameters, lr=learning_rate), []
+    optimiser, log = Adam(parameters, lr=learning_rate), []
     # The first round is number 0.
     loop = Loop(InverseStatus.out_of_steps, limit=num_rounds - 1, begin=-1, progress=progress)
     with loop:

@@ -80,6 +80,27 @@ class Logs(NamedTuple):
     start: Table
 
 
+class Single(NamedTuple):
+    """The tables of one MDP and one action prior, as `solve_one` reads them."""
+
+    outcomes: Plain  # `Outcomes`, where impossible outcomes lead to state S; indices are uint32
+    weight: Table  # (outcome, pair): probabilities
+    prior: Table  # (action, state), normalised
+    log_mass: Table  # (state,): the logarithm of the sum of the prior before that
+    initial: Table  # (state,)
+
+
+class Messages(NamedTuple):
+    """What the forward sweep of one setting needs of the backward sweep."""
+
+    factor: Table  # (outcome, pair): p exp((r − c)/τ), or p if the dynamics are clamped
+    narrow: Table  # (time,): whether the step was made of products
+    message: Table  # (time, state and S): exp(γ V/τ) of the next step, at most 1
+    inverse: Table  # (time, state): the policy is ρ exp(Q/τ) times this, both up to the same factor
+    policy: Table  # (time, action state): of the other steps
+    start: Table  # (state,): the optimal start distribution
+
+
 class GuideTables(NamedTuple):
     """The factors of a Markov guide and their logarithms; a table whose first axis is 1 holds for all times."""
 

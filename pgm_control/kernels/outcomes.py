@@ -13,6 +13,7 @@ from .vector_math import exp, log
 Array = np.ndarray
 
 _NARROW = 500.0  # nats: e^−500 leaves room for probabilities of 1e-90 before numbers lose digits
+_LARGEST = 1e15  # nats: above, β r/τ − top, which the compiler computes in one rounding, is not 0 for the largest r
 _CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
@@ -169,6 +170,8 @@ def factors(
                     scaled = scale[i] * reward[k, i]
                     best = max(best, scaled)
                     worst = min(worst, scaled) if scaled > -np.inf else worst
+            if best > _LARGEST or -np.inf < best < -_LARGEST:
+                return False
             top[i] = best if best > -np.inf else 0.0
             widest[b] = max(widest[b], best - worst)
             high, low = max(high, best), min(low, worst)

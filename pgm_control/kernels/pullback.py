@@ -131,26 +131,33 @@ def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_
     $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
     """
     weight, count, scale, temperature = chances
-    settings = by_numbers.shape[0]
-    for i in range(x.shape[1]):
-        if here[i] == 0 or not np.isfinite(q[i]):
-            continue
-        mean, second, third, fourth, widest, b = 0.0, 0.0, 0.0, 0.0, 0.0, scale[i]
-        num_outcomes = 0
-        while num_outcomes < x.shape[0] and i < count[num_outcomes]:
-            num_outcomes += 1
-        for k in range(num_outcomes):
-            mean += share[k, i] * x[k, i] if share[k, i] > 0 else 0.0
-        for k in range(num_outcomes):
-            if weight[k, i] > 0:
-                widest = max(widest, abs(b * (x[k, i] - mean)))  # also of outcomes whose tilted probability is 0
-            if share[k, i] > 0:
-                off = x[k, i] - mean
-                second += share[k, i] * off**2
-                third += share[k, i] * off**3
-                fourth += share[k, i] * off**4
-        by_b = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
-        if widest > 1e-3:
-            by_b = (mean - q[i]) / b
-        by_numbers[i % settings, 1] += here[i] * by_b / temperature[i]
-        by_numbers[i % settings, 0] -= here[i] * by_b * b / temperature[i]
+    settings, lanes = by_numbers.shape[0], x.shape[1]
+    mean, widest = np.zeros(lanes), np.zeros(lanes)
+    for k in range(x.shape[0]):
+        xk, sk = x[k], share[k]
+        for i in range(count[k]):
+            mean[i] += sk[i] * xk[i] if sk[i] > 0 else 0.0
+    for k in range(x.shape[0]):
+        xk, wk = x[k], weight[k]
+        for i in range(count[k]):
+            off = abs(scale[i] * (xk[i] - mean[i])) if wk[i] > 0 else 0.0
+            widest[i] = max(widest[i], off)  # also of outcomes whose tilted probability is 0
+    for i in range(lanes):
+        if here[i] != 0 and np.isfinite(q[i]):
+            b = scale[i]
+            by_b = (mean[i] - q[i]) / b if widest[i] > 1e-3 else series(x, share, count, mean[i], b, i)
+            by_numbers[i % settings, 1] += here[i] * by_b / temperature[i]
+            by_numbers[i % settings, 0] -= here[i] * by_b * b / temperature[i]
+
+
+@compiled
+def series(x: Array, share: Array, count: Array, mean: float, b: float, i: int) -> float:
+    """The series of the cumulants of one lane, in `moments`."""
+    second, third, fourth = 0.0, 0.0, 0.0
+    for k in range(x.shape[0]):
+        if i < count[k] and share[k, i] > 0:
+            off = x[k, i] - mean
+            second += share[k, i] * off**2
+            third += share[k, i] * off**3
+            fourth += share[k, i] * off**4
+    return second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24

@@ -94,7 +94,7 @@ def widths(hidden: Any) -> tuple[int, ...]:
     Raises:
         InvalidArgument: if `hidden` is not a sequence of positive whole numbers.
     """
-    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray | Tensor):
+    if isinstance(hidden, str | bytes) or not isinstance(hidden, Sequence | np.ndarray | Tensor):
         raise InvalidArgument(
             f"`hidden` must be a sequence of numbers of units, such as (64, 64), or () for a linear network, but is "
             f"{hidden!r}."

@@ -118,7 +118,7 @@ class Blocks:
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        whole("num_samples", num_samples)
+        num_samples = whole("num_samples", num_samples)
         mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
 
         def draw(log_probability: Float[Tensor, "batch value"]) -> Int[Tensor, " batch"]:
@@ -264,8 +264,8 @@ _models: set[type] = set()  # those that passed: checking a protocol takes longe
 _trusted: set[type] = set()  # those whose blocks are the tables of their problem by definition
 
 
-def require_model(model: object, in_nats: bool = False) -> None:
-    """Check that `model` is a tabular model and, if `in_nats`, that its temperature is positive.
+def require_model(model: object, in_nats: bool = False, name: str = "model") -> None:
+    """Check that the argument `name` is a tabular model and, if `in_nats`, that its temperature is positive.
 
     Raises:
         InvalidArgument: if not, saying what it is and the remedy; also if its blocks are not the tables of its problem
@@ -276,14 +276,14 @@ def require_model(model: object, in_nats: bool = False) -> None:
         why = None if isinstance(model, type) else getattr(model, "why_clamped", None)
         reason = f" {why()}" if callable(why) else ""
         raise InvalidArgument(
-            f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
+            f"`{name}` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
     if not has_own_tables(model):
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
-            "`model` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
+            f"`{name}` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
             "returns are the same."
         )

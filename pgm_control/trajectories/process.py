@@ -248,7 +248,7 @@ def simulate(
         generator: torch's; None is the global one.
         world: the source of start, outcomes and survival; its policy is ignored.
     """
-    whole("num_samples", num_samples)
+    num_samples = whole("num_samples", num_samples)
     chance = world or process
     states = [draw(chance.log_initial().expand(num_samples, -1), generator)]
     memory, actions, outcomes = process.begin(states[0]), [], []

@@ -170,6 +170,7 @@ def test_a_single_row_agrees_by_construction_and_says_so(capsys):
     assert "agree by construction" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_rewards_that_grow_without_bound_are_named_and_the_weak_prior_holds_them(capsys, tmp_path):
     lake = ("FrozenLake-v1", "--num-episodes", "50", "--temperature", "0.05")
     status, out, _ = run(capsys, *lake)
@@ -190,6 +191,7 @@ def test_rewards_that_grow_without_bound_are_named_and_the_weak_prior_holds_them
         assert set(large) <= set(held["unbounded"])
 
 
+@pytest.mark.slow
 def test_the_true_column_is_the_expected_reward_of_the_problem(capsys, tmp_path):
     """Beside the goal of the lake two of three outcomes of "down" pay nothing; whether the third was seen is luck."""
     args = ("FrozenLake-v1", "--num-episodes", "50", "--temperature", "0.05")

@@ -1,6 +1,5 @@
 """The compiled solver for many settings of one MDP at once, from arrays to arrays."""
 
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,21 +7,14 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from ...kernels.bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
+from ...kernels.bundles import Cotangents, Logs, Plain, Settings, Solved
 from ...problems.mdp import TabularMDP
+from .prepared import problem_of
 
 _ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
-_FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
 Array = np.ndarray
 _NO_LOGS = Logs(np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
-
-
-def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
-    """The reward of the last state, 0 where the problem has none."""
-    return torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
 
 
 def solved(
@@ -64,7 +56,7 @@ def arranged(
 
     The calls may be repeated after new numbers have been written into the given arrays.
     """
-    problem = _problem(mdp)
+    problem = problem_of(mdp)
     count, steps, (states, actions, outcomes) = len(given.temperature), mdp.horizon, mdp.probability.shape
     wanted, all_wanted = (count if wants > 0 else 0), (count if wants > 1 else 0)
     answers = Solved(
@@ -118,37 +110,3 @@ def _in_parallel(parts: list[Callable[[], None]]) -> None:
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part: part(), parts))
-
-
-_prepared: "weakref.WeakKeyDictionary[TabularMDP, Plain]" = weakref.WeakKeyDictionary()
-
-
-def _problem(mdp: TabularMDP) -> Plain:
-    """The `Problem` that all settings share, as the compiled loops take it."""
-    if mdp not in _prepared:
-        probability = np.ascontiguousarray(mdp.probability.numpy(), dtype=np.float64).reshape(1, -1)
-        initial = np.ascontiguousarray(mdp.initial.numpy(), dtype=np.float64)
-        _prepared[mdp] = tuple(Problem(tuple(_outcomes(mdp)), probability, initial, mdp.discount))
-    return _prepared[mdp]
-
-
-def _outcomes(mdp: TabularMDP) -> Outcomes:
-    """Outcomes by pair (s, a): pairs with most outcomes and possible outcomes first; unsorted if little is padding."""
-    shape = (mdp.num_outcomes, mdp.num_actions * mdp.num_states)
-    possible = mdp.probability.permute(2, 1, 0).reshape(shape).numpy() > 0
-    if possible.mean() > _FULL:
-        possible = np.ones(shape, dtype=bool)
-    order = np.argsort(~possible, axis=0, kind="stable")
-    lane = np.argsort(-possible.sum(0), kind="stable")
-    outcome, action, state = order[:, lane], lane // mdp.num_states, lane % mdp.num_states
-    count = possible.sum(0)[lane]
-    counts = (count > np.arange(shape[0])[:, None]).sum(1)
-    wide = int((counts > 0).sum())  # the most possible outcomes of an event
-    place = (state * mdp.num_actions + action) * mdp.num_outcomes + outcome[:wide]
-    successor = mdp.successor.reshape(-1).numpy()[place]
-    common = (successor == successor[:, :1]).all(1) & (counts[:wide] == shape[1])
-    ordered = bool((lane == np.arange(len(lane))).all())
-    # Picking columns gives transposed arrays, except for one outcome; the loops are compiled for each order in memory.
-    successor, place = (np.ascontiguousarray(each, dtype=np.int64) for each in (successor, place))
-    counts, lane = (each.astype(np.int64) for each in (counts[:wide], lane))
-    return Outcomes(successor, place, counts, common, lane, ordered)

@@ -22,7 +22,8 @@ from ...problems.mdp import TabularMDP
 from ...runtime.memory import require_room
 from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
-from .batch import last_reward, solved
+from .batch import solved
+from .prepared import last_reward
 from .recursion import backward
 
 _FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities

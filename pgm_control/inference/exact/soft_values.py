@@ -10,7 +10,6 @@ Sources:
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -19,20 +18,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.operators import is_mean
 from ...chance.optimism import Optimism
 from ...chance.risk import Risk, beta_of
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
-from ...kernels.bundles import Cotangents, Settings
+from ...problems.checks import largest_temperature, same_infinities
+from ...problems.mdp import TabularMDP
 from ...runtime.arguments import number as plain_number
 from ...runtime.arguments import one_of, shown
 from ...runtime.array_like import numbers
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
-from .batch import last_reward, solved
-from .recursion import backward, derivatives
+from .many_settings import ManySettings
+from .one_setting import fits, one_setting, solved_alone
 
 
 @final
@@ -99,7 +98,15 @@ def soft_values(
     """
     require_model(model)
     mdp = model.mdp
+    kernels = kernels_for(mdp.probability, mdp.horizon)
+    if kernels is not None and action_prior is None:
+        one = one_setting(kernels, model, optimism, temperature)
+        if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
+            _require_room(mdp, 1)
+            q, v, objective = solved_alone(one, reward, final_reward)
+            return SoftValues(q, v, objective * one.temperature, objective)
     tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
+    _require_moderate(tau, mdp)
     dynamics, initial, survival = _blocks(optimism, tau)
     counts = isinstance(action_prior, str)
     if counts:
@@ -131,14 +138,14 @@ def soft_values(
             f"{tuple(batch)}."
         )
     like = mdp.probability
-    require_room(
-        "model", f"the values of {batch.numel():,} settings at {mdp.horizon:,} steps",
-        batch.numel() * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
-        "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
-    )  # fmt: skip
-    tables = [
-        None if table is None else _spread(table.to(like), batch, len(shapes[name])) for name, table in given.items()
-    ]
+    _require_room(mdp, batch.numel())
+    fitting = {name: None if table is None else table.to(like) for name, table in given.items()}
+    settings = [each.to(like) if isinstance(each, Tensor) else each for each in numbers.values()]
+    for name, after in (*fitting.items(), *zip(numbers, settings, strict=True)):
+        before = {**given, **numbers}[name]
+        if isinstance(before, Tensor) and isinstance(after, Tensor):
+            same_infinities("optimism" if name == "initial" else name, before.detach(), after.detach(), InvalidArgument)
+    tables = [None if table is None else _spread(table, batch, len(shapes[name])) for name, table in fitting.items()]
     if tables[2] is not None and not counts:
         total = tables[2].sum(-1, keepdim=True)
         if not bool((tables[2].detach() >= 0).all() & (total.detach() > 0).all() & total.detach().isfinite().all()):
@@ -147,11 +154,18 @@ def soft_values(
                 "negative, infinite or nan entry, or is all 0."
             )
         tables[2] = tables[2] / total
-    flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
-    kernels = kernels_for(like, mdp.horizon)
-    q, v, objective = _SoftValues.apply(kernels, model, survival, batch, *tables, *flat)
+    flat = [each.expand(batch) if isinstance(each, Tensor) else each for each in settings]
+    q, v, objective = ManySettings.apply(kernels, model, survival, batch, *tables, *flat)
     tau = model.temperature if temperature is None else flat[0]
     return SoftValues(q, v, objective * tau, objective)
+
+
+def _require_room(mdp: TabularMDP, count: int) -> None:
+    require_room(
+        "model", f"the values of {count:,} settings at {mdp.horizon:,} steps",
+        count * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
+        "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
+    )  # fmt: skip
 
 
 def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -204,134 +218,16 @@ def _of_settings(name: str, number: Any) -> float | Tensor | None:
     return found
 
 
+def _require_moderate(temperature: float | Tensor | None, mdp: TabularMDP) -> None:
+    largest = largest_temperature(mdp.probability.dtype)
+    if temperature is not None and bool((torch.as_tensor(temperature, dtype=torch.float64).detach() > largest).any()):
+        raise InvalidArgument(
+            f"`temperature` must be at most {largest:.1e} for {mdp.probability.dtype}, but is {temperature}. Only its "
+            "size relative to the rewards matters: divide both by the same number."
+        )
+
+
 def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:
     """The table with all axes of the batch, or as it is if its leading axes have length 1."""
     alike = all(size == 1 for size in table.shape[:-axes])
     return table if alike else table.expand(*batch, *table.shape[-axes:])
-
-
-class _SoftValues(torch.autograd.Function):
-    """(q, v, objective) of a batch, with derivatives.
-
-    The inputs are reward, final reward and prior, each shared by all settings or with all axes of the batch, or None
-    for the model's own; then temperature and the optimism of dynamics and start, numbers or of the batch's shape.
-    """
-
-    @staticmethod
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, kernels: Any, model: MarkovModel, survival: float, batch: torch.Size, *inputs: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.kernels, ctx.model, ctx.survival, ctx.batch = kernels, model, survival, batch
-        ctx.set_materialize_grads(False)
-        needs = ctx.needs_input_grad[4:]
-        if kernels is None:
-            found = _in_torch(model, _completed(model, survival, batch.numel(), inputs))
-            q, v, objective = (each.reshape((*batch, *each.shape[1:])) for each in found)
-        else:
-            ctx.settings = _settings(model, survival, batch.numel(), inputs)
-            ctx.ready = solved(kernels, model.mdp, ctx.settings, 2 if any(needs[2:]) else int(any(needs)))
-            found = (ctx.ready.q.swapaxes(-1, -2), ctx.ready.v, ctx.ready.objective)
-            q, v, objective = (_tensor(each.reshape((*batch, *each.shape[1:])), model) for each in found)
-        ctx.plain = [None if isinstance(each, Tensor) else each for each in inputs]
-        ctx.shapes = [each.shape if isinstance(each, Tensor) else None for each in inputs]
-        ctx.save_for_backward(*(each if isinstance(each, Tensor) else None for each in inputs), q, v, objective)
-        return q, v, objective
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        needs, start = ctx.needs_input_grad[4:], len(ctx.batch)
-        if all(each is None for each in cotangents):
-            return (None,) * (4 + len(needs))
-        flat = [None if each is None else each.reshape(-1, *each.shape[start:]) for each in cotangents]
-        if ctx.kernels is None or torch.is_grad_enabled():
-            *inputs, q, v, objective = ctx.saved_tensors
-            given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
-            outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
-            full = _completed(ctx.model, ctx.survival, ctx.batch.numel(), given)
-            found = derivatives(ctx.model.mdp, full, outputs, flat, any(needs[2:]))
-        else:
-            found = _compiled_derivatives(ctx, flat)
-        wanted = zip(found, ctx.shapes, needs, strict=True)
-        return (None,) * 4 + tuple(_like(each(), shape) if need else None for each, shape, need in wanted)
-
-
-_AXES = (3, 1, 2, 0, 0, 0)  # of reward, final reward, prior and the numbers, without those of the batch
-
-
-def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
-    """The derivative in the shape of its input, summed over settings that share the input."""
-    if derivative.numel() > shape.numel():
-        derivative = derivative.sum(0)
-    return derivative.reshape(shape)
-
-
-def _chosen(model: MarkovModel, inputs: Sequence[Any]) -> list[Any]:
-    """The inputs, with the model's own in place of None."""
-    own: tuple[Any, ...] = (model.mdp.reward, last_reward(model.mdp), model.action_prior, model.temperature, None, None)
-    return [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
-
-
-def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
-    """All inputs as tensors with one leading axis."""
-    tables = [
-        each.reshape(-1, *each.shape[each.ndim - axes :])
-        if isinstance(each, Tensor)
-        else model.mdp.initial.new_full((count,), each)
-        for each, axes in zip(_chosen(model, inputs), _AXES, strict=True)
-    ]
-    return Settings(*tables, survival)  # pyright: ignore[reportCallIssue]
-
-
-def _in_torch(model: MarkovModel, given: Settings) -> tuple[Tensor, Tensor, Tensor]:
-    """(q, v, objective) of all settings."""
-    dynamics = given.dynamics.expand(model.mdp.horizon, -1)[..., None, None]  # (time, setting, state, action)
-    q, v, value = backward(model.mdp, given._replace(dynamics=[dynamics], initial=[given.initial]))
-    return q, v, value / given.temperature
-
-
-def _settings(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
-    """All inputs as arrays of float64 with one leading axis; a β too small to matter becomes 0."""
-    tables = []
-    for each, axes in zip(_chosen(model, inputs), _AXES, strict=True):
-        if isinstance(each, Tensor):
-            array = np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)
-            tables.append(array.reshape(-1, *array.shape[array.ndim - axes :]))
-        else:
-            tables.append(np.full(count, float(each)))
-    for beta in (4, 5):
-        if tables[beta].any():
-            level = is_mean(tables[beta], tables[3], model.mdp.probability.dtype)
-            tables[beta] = np.where(level, 0.0, tables[beta])
-    reward, final_reward, prior, temperature, dynamics, initial = tables
-    return Settings(reward, final_reward, prior, temperature, dynamics, initial, survival)
-
-
-def _tensor(array: np.ndarray, model: MarkovModel) -> Tensor:
-    dtype = model.mdp.probability.dtype
-    return torch.from_numpy(array) if dtype == torch.float64 else torch.from_numpy(array).to(dtype)
-
-
-def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequence[Callable[[], Tensor]]:
-    """The derivatives: those of the objective are ready, any others take another sweep."""
-    by_q, by_v, by_objective = (None if each is None else each.numpy().astype(np.float64) for each in cotangents)
-    if by_q is None and by_v is None and by_objective is not None:
-        ready, cost = ctx.ready, by_objective
-    else:
-        q, v, objective = ctx.ready[:3]
-        costs = Cotangents(
-            np.zeros_like(objective) if by_objective is None else by_objective,
-            np.zeros_like(q) if by_q is None else np.ascontiguousarray(by_q.swapaxes(-1, -2)),
-            np.zeros_like(v) if by_v is None else np.ascontiguousarray(by_v),
-        )
-        ready, cost = solved(ctx.kernels, ctx.model.mdp, ctx.settings, 2, costs), np.ones(len(objective))
-
-    def by_prior() -> Tensor:
-        prior, by_log = ctx.settings.action_prior, cost[:, None, None] * ready.by_log_prior.swapaxes(-1, -2)
-        return _tensor(np.divide(by_log, prior, out=np.zeros_like(by_log), where=prior > 0), ctx.model)
-
-    return (
-        lambda: _tensor(cost[:, None, None, None] * ready.by_reward, ctx.model),
-        lambda: _tensor(cost[:, None] * ready.by_final_reward, ctx.model),
-        by_prior,
-        *(lambda n=n: _tensor(cost * ready.by_numbers[:, n], ctx.model) for n in range(3)),
-    )

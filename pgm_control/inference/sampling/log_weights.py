@@ -122,7 +122,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
         InvalidArgument: if the guide cannot be called without arguments.
         InvalidGuide: if it samples other sites than the model's, or several numbers at one site.
     """
-    whole("num_samples", num_samples)
+    num_samples = whole("num_samples", num_samples)
     require_callable("guide", guide)
     drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
     run, like = _run(guide, model.mdp), model.mdp.initial

@@ -24,7 +24,7 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from ...errors import InvalidArgument, MissingExtra
-from ...runtime.arguments import positive, whole
+from ...runtime.arguments import one_of, positive, whole
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import seeded
 from ...text.tables import grid, html_grid
@@ -271,7 +271,9 @@ def reward_posterior(
         [ramachandran2007], [delmoral2006], [hoffman2014]
     """
     program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
-    _check(method, num_samples, num_warmup, num_chains)
+    one_of("method", method, ("laplace", "tempering", "nuts"))
+    num_samples = whole("num_samples", num_samples, _CROWD if method == "tempering" else 4)
+    num_warmup, num_chains = whole("num_warmup", num_warmup), whole("num_chains", num_chains)
     coordinates, since = Coordinates(program), time.perf_counter()
     if method == "nuts":
         with seeded(seed):
@@ -312,7 +314,7 @@ def _program(
         raise InvalidArgument(
             "`demonstrator` must have a likelihood, but matching only has its mean. Use ClampedDemonstrator()."
         )
-    positive("prior", prior, "standard deviation")
+    prior = positive("prior", prior, "standard deviation")
     for name, each in (("optimism", optimism), ("temperature", temperature)):
         if each is not None and not (
             isinstance(each, TorchDistributionMixin) and each.shape() == () and each.support.is_discrete is False
@@ -335,15 +337,4 @@ def _program(
         raise InvalidArgument(
             "`reward` must have parameters that can be learned, or `optimism` or `temperature` be unknown: nothing is."
         )
-    return RewardProgram(model, demonstrations, function, actor, float(prior), optimism, temperature)
-
-
-def _check(method: Any, num_samples: Any, num_warmup: Any, num_chains: Any) -> None:
-    if method not in ("laplace", "tempering", "nuts"):
-        raise InvalidArgument(f'`method` must be "laplace", "tempering" or "nuts", but is {method!r}.')
-    for name, value, least in (
-        ("num_samples", num_samples, _CROWD if method == "tempering" else 4),
-        ("num_warmup", num_warmup, 1),
-        ("num_chains", num_chains, 1),
-    ):
-        whole(name, value, least)
+    return RewardProgram(model, demonstrations, function, actor, prior, optimism, temperature)
