@@ -17,7 +17,9 @@ def tilted(
     kernels = _kernels(logits)
     if kernels is None:
         return torch.log_softmax(log_weight + logits, -1)
-    return _Tilted.apply(kernels, logits, log_weight.detach())
+    if torch.is_grad_enabled() and logits.requires_grad:
+        return _Tilted.apply(kernels, logits, log_weight.detach())
+    return _compiled(kernels, logits, log_weight)[0]
 
 
 @torch.no_grad()
@@ -62,16 +64,21 @@ def _rows(table: Tensor) -> Tensor:
     return table.detach().flatten(1, -2).contiguous()
 
 
+def _compiled(kernels: ModuleType, logits: Tensor, log_weight: Tensor) -> tuple[Tensor, Tensor]:
+    """`tilted`, and the probabilities as (time, row, outcome)."""
+    given, weight = _rows(logits), _rows(_once(log_weight))
+    out, probability = torch.empty_like(given), torch.empty_like(given)
+    kernels.tilted(*(each.numpy() for each in (given, weight, out, probability)))
+    return out.view(logits.shape), probability
+
+
 class _Tilted(torch.autograd.Function):
     """The compiled version, for tables whose first axis is time."""
 
     @staticmethod
     def forward(ctx: Any, kernels: Any, logits: Tensor, log_weight: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        given, weight = _rows(logits), _rows(_once(log_weight))
-        out, probability = torch.empty_like(given), torch.empty_like(given)
-        kernels.tilted(*(each.numpy() for each in (given, weight, out, probability)))
-        found = out.view(logits.shape)
-        ctx.kernels, ctx.probability = kernels, probability
+        found, ctx.probability = _compiled(kernels, logits, log_weight)
+        ctx.kernels = kernels
         ctx.save_for_backward(found)
         return found
 

@@ -147,8 +147,9 @@ class Optimism:
         return f"Optimism({', '.join(f'{field.name}={_shown(getattr(self, field.name))}' for field in fields(self))})"
 
     def __hash__(self) -> int:
-        """The hash of the types of the fields alone, so that equal objects have equal hashes."""
-        return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
+        """The hash of the numbers, and of the types of anything else, so that equal objects have equal hashes."""
+        values = self.dynamics, self.initial, self.survival
+        return hash(tuple([each if isinstance(each, float) else str(type(each)) for each in values]))
 
 
 OptimismLike = float | np.number | np.ndarray | Tensor | Risk | Optimism  # arrays and tensors without axes

@@ -64,16 +64,15 @@ def elbo_gradients(
     for t in range(horizon):
         tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
         for s in range(states):
+            arrived[s] = 0.0
+        for s in range(states):
             for a in range(actions):
                 visit = here[s] * policy[tp, s, a]
                 by_policy[t, s, a] = visit * (advantage[t, s, a] - 1) if visit != 0 else 0.0
                 for k in range(outcomes):
-                    happens[s * actions + a, k] = visit * dynamics[tq, s, a, k]
-        for s in range(states):
-            arrived[s] = 0.0
-        for i in range(pairs[0]):
-            for k in range(outcomes):
-                arrived[truth[1][i, k]] += discount * happens[i, k]
+                    each = visit * dynamics[tq, s, a, k]
+                    happens[s * actions + a, k] = each
+                    arrived[successor[s, a, k]] += discount * each
         if wants_dynamics:
             _worth(truth, ahead[t + 1], discount, x)
             flat, log_q, out = happens.ravel(), log_dynamics[tq].ravel(), by_dynamics[t].ravel()
@@ -186,27 +185,29 @@ def _stepped(logs: tuple[Array, Array], x: Array, beta: float, step_size: float,
     """
     log_q, log_p = logs
     rows, outcomes = log_q.shape
-    width = min(BLOCK, rows)
-    y, share, buffers = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty((4, width))
-    top = buffers[0]
+    width, kept, true, gain = min(BLOCK, rows), log_q.ravel(), log_p.ravel(), x.ravel()
+    y, share, top, total = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty(width), np.empty(width)
+    line = np.empty(width * outcomes)
     for start in range(0, rows, BLOCK):
-        block = min(BLOCK, rows - start)
+        block, first = min(BLOCK, rows - start), start * outcomes
+        for j in range(block * outcomes):
+            line[j] = _tilt(kept[first + j], true[first + j], beta * gain[first + j], step_size)
         for i in range(block):
             top[i] = -np.inf
         for k in range(outcomes):
             for i in range(block):
-                found = _tilt(log_q[start + i, k], log_p[start + i, k], beta * x[start + i, k], step_size)
+                found = line[i * outcomes + k]
                 y[k, i] = found
                 top[i] = found if found > top[i] else top[i]
         for i in range(block):
             if top[i] == np.inf:
                 for k in range(outcomes):
-                    kept = _tilt(log_q[start + i, k], log_p[start + i, k], 0.0, step_size)
-                    y[k, i] = kept if y[k, i] == np.inf else -np.inf
-        log_softmax(y, share, buffers, block)
+                    even = _tilt(log_q[start + i, k], log_p[start + i, k], 0.0, step_size)
+                    y[k, i] = even if y[k, i] == np.inf else -np.inf
+        log_softmax(y, share, top, total, block)
         for k in range(outcomes):
             for i in range(block):
-                out[start + i, k] = y[k, i] if top[i] > -np.inf else log_q[start + i, k]
+                out[start + i, k] = y[k, i] if top[i] == top[i] else log_q[start + i, k]
 
 
 @compiled

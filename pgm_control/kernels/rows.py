@@ -19,7 +19,7 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
     """
     times, rows, outcomes = logits.shape
     width = min(BLOCK, rows)
-    y, share, buffers = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty((4, width))
+    y, share, top, total = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty(width), np.empty(width)
     for t in range(times):
         weight = log_weight[t if log_weight.shape[0] > 1 else 0]
         for start in range(0, rows, BLOCK):
@@ -28,7 +28,7 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
             for k in range(outcomes):
                 for i in range(block):
                     y[k, i] = given[i, k] + weights[i, k]
-            log_softmax(y, share, buffers, block)
+            log_softmax(y, share, top, total, block)
             found, shares = out[t, start : start + block], probability[t, start : start + block]
             for k in range(outcomes):
                 for i in range(block):
@@ -55,15 +55,15 @@ def untilted(log_probability: Array, log_weight: Array, out: Array) -> bool:
 
     The weights have the shape of the rows, or a first axis of 1.
     """
-    times, rows, outcomes = log_probability.shape
     outside = False
-    for t in range(times):
-        tw = t if log_weight.shape[0] > 1 else 0
-        for i in range(rows):
-            for k in range(outcomes):
-                given, weight = log_probability[t, i, k], log_weight[tw, i, k]
-                outside = outside or (weight == -np.inf and given > -np.inf)
-                out[t, i, k] = given - weight if weight > -np.inf else 0.0
+    for t in range(log_probability.shape[0]):
+        given, found = log_probability[t].ravel(), out[t].ravel()
+        weight = log_weight[t if log_weight.shape[0] > 1 else 0].ravel()
+        for j in range(given.size):
+            found[j] = given[j] - weight[j] if weight[j] > -np.inf else 0.0
+        for j in range(given.size):
+            if weight[j] == -np.inf and given[j] > -np.inf:
+                outside = True
     return outside
 
 
@@ -71,48 +71,47 @@ def untilted(log_probability: Array, log_weight: Array, out: Array) -> bool:
 def row_error(log_probability: Array) -> float:
     """The largest difference between 1 and the sum of a row (row, outcome) of probabilities; nan if there is one."""
     rows, outcomes = log_probability.shape
-    total, most = np.empty(BLOCK), 0.0
+    width, given, most = min(BLOCK, rows), log_probability.ravel(), 0.0
+    share, total = np.empty(width * outcomes), np.empty(width)
     for start in range(0, rows, BLOCK):
-        block = min(BLOCK, rows - start)
-        given = log_probability[start : start + block]
+        block, first = min(BLOCK, rows - start), start * outcomes
+        for j in range(block * outcomes):
+            share[j] = min(given[first + j], _LARGEST)
+        for j in range(block * outcomes):
+            share[j] = exp(share[j])
         for i in range(block):
-            total[i] = 0.0
+            total[i] = -1.0
         for k in range(outcomes):
             for i in range(block):
-                x = given[i, k]
-                total[i] += exp(_LARGEST if x > _LARGEST else x)
+                total[i] += share[i * outcomes + k]
         for i in range(block):
-            off = abs(total[i] - 1.0)
+            off = abs(total[i])
             most = off if off > most or off != off else most
-            if most != most:
-                return most
     return most
 
 
 @compiled
-def log_softmax(y: Array, share: Array, buffers: Array, block: int) -> None:
+def log_softmax(y: Array, share: Array, top: Array, total: Array, block: int) -> None:
     """Normalise `block` columns of y (outcome, row), in place, and store the probabilities in `share`.
 
-    The first line of `buffers` is set to the largest entry of each column. A column of −inf becomes nan.
+    `top` and `total` are buffers. A column of −inf becomes nan.
     """
-    outcomes = y.shape[0]
-    top, total, shift, scale = buffers[0], buffers[1], buffers[2], buffers[3]
     for i in range(block):
-        top[i] = -np.inf
+        top[i] = y[0, i]
         total[i] = 0.0
-    for k in range(outcomes):
+    for k in range(1, y.shape[0]):
         for i in range(block):
             ours, theirs = y[k, i], top[i]
             top[i] = ours if ours > theirs else theirs
-    for k in range(outcomes):
+    for k in range(y.shape[0]):
+        for i in range(block):
+            each = exp(y[k, i] - top[i])
+            share[k, i] = each
+            total[i] += each
+    for i in range(block):
+        top[i] += log(total[i])
+        total[i] = 1.0 / total[i]
+    for k in range(y.shape[0]):
         for i in range(block):
             y[k, i] -= top[i]
-            share[k, i] = exp(y[k, i])
-        for i in range(block):
-            total[i] += share[k, i]
-    for i in range(block):
-        shift[i], scale[i] = log(total[i]), 1.0 / total[i]
-    for k in range(outcomes):
-        for i in range(block):
-            y[k, i] -= shift[i]
-            share[k, i] *= scale[i]
+            share[k, i] *= total[i]

@@ -55,10 +55,13 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     require_model(model, in_nats=True)
     weights = remembered(model, weights_of, optimism)
     kernels = kernels_of(blocks, weights, model.mdp.horizon)
-    if kernels is not None:
-        tables = blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics)
+    if kernels is None:
+        return _by_recursion(model, blocks, weights)
+    tables = blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics)
+    if torch.is_grad_enabled() and any(each.requires_grad for each in tables):
         return _Compiled.apply(kernels, model, weights, *tables)
-    return _by_recursion(model, blocks, weights)
+    guide = _arrays(_guide_tables(*tables))
+    return tables[1].new_tensor(kernels.elbo_to_go(guide, _arrays_of(model), *_numbers(model, weights))[0])
 
 
 def values_to_go(
@@ -108,19 +111,16 @@ def _is_steep(weights: Betas) -> bool:
     return any(is_steep(each) for each in (*weights.dynamics, *weights.initial))
 
 
-def _model_tables(model: MarkovModel) -> ModelTables:
-    """The tables of the model that the compiled loops read."""
-    mdp, prior = model.mdp, prior_of(model)
-    true = prior.log_initial, log_measure(model, prior)[0], prior.log_dynamics[0]
-    return ModelTables(*true, mdp.reward / model.temperature, mdp.successor.long(), _last(model))
-
-
 def _arrays_of(model: MarkovModel) -> tuple[np.ndarray, ...]:
     return remembered(model, _model_arrays)
 
 
 def _model_arrays(model: MarkovModel) -> tuple[np.ndarray, ...]:
-    return _arrays(_model_tables(model))
+    """The tables of the model that the compiled loops read. Unsigned indices need no test for negative ones."""
+    mdp, prior = model.mdp, prior_of(model)
+    true = prior.log_initial, log_measure(model, prior)[0], prior.log_dynamics[0]
+    found = ModelTables(*_arrays((*true, mdp.reward / model.temperature, mdp.successor, _last(model))))
+    return tuple(found._replace(successor=found.successor.astype(np.uint32)))
 
 
 def _guide_tables(log_initial: Tensor, log_policy: Tensor, log_dynamics: Tensor) -> GuideTables:

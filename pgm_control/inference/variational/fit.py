@@ -8,9 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from jaxtyping import Float
-from pyro import poutine
 from pyro.optim import PyroOptim
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
@@ -24,9 +22,9 @@ from ...runtime.status import Status
 from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
 from ...text.wording import plus_minus
-from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ...trajectories.own_parameters import own_parameters
-from ...trajectories.program import require_sites
+from ...trajectories.program import require_program
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
@@ -202,7 +200,7 @@ def fit(
         InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
-    _check_pair(model, guide, loss)
+    blocks = _check_pair(model, guide, loss)
     num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
     tolerance = _check(guide, checkpoint, tolerance, seed, resume)
     elbo: list[float] = []
@@ -217,7 +215,8 @@ def fit(
             now().save(checkpoint)
 
     with own_randomness, own_parameters(guide):
-        way = _way(method, model, guide, loss, optim, step_size, num_steps)
+        known = blocks if resume is None else None
+        way = _way(method, model, guide, loss, optim, step_size, num_steps, known)
         learned = together(guide, model, loss)
         about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
         if resume is not None:
@@ -235,7 +234,7 @@ def fit(
         with loop:
             try:
                 for step in loop:
-                    if (step - 1) % _BETWEEN_GOOD == 0:
+                    if (step - 1) % _BETWEEN_GOOD == 0 and step > len(good.elbo_history) + 1:
                         good = now()
                     value = way.update()
                     if not math.isfinite(value):
@@ -259,8 +258,10 @@ def fit(
     return Fit(guide, history, exact, loop.status, len(history), good.seconds, good, way.objective_name)
 
 
-def _way(method: str, model: Any, guide: Any, loss: Loss | None, optim: Any, step_size: Any, num_steps: int) -> Method:
-    """The method of this name, after checking its arguments."""
+def _way(
+    method: str, model: Any, guide: Any, loss: Loss | None, optim: Any, step_size: Any, num_steps: int, known: Any
+) -> Method:
+    """The method of this name, after checking its arguments; `known` are the blocks of the guide now, if not None."""
     one_of("method", method, get_args(MethodName))
     step_size = fraction("step_size", step_size)
     if method not in ("natural_gradient", "em") and step_size != 1.0:
@@ -275,7 +276,9 @@ def _way(method: str, model: Any, guide: Any, loss: Loss | None, optim: Any, ste
             raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
     if method == "em":
         return expectation_maximisation(model, guide, step_size)
-    return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
+    if method == "exact":
+        return exact(model, guide, known)
+    return natural_gradient(model, guide, step_size, known)
 
 
 def _restore(
@@ -308,7 +311,8 @@ def _exactly(model: object, guide: object) -> float | None:
         return float(exact_elbo(model, guide.blocks()))
 
 
-def _check_pair(model: object, guide: object, loss: object) -> None:
+def _check_pair(model: object, guide: object, loss: object) -> Blocks | None:
+    """Check that the guide is one of this model; return its blocks, if it has some."""
     if isinstance(guide, MarkovModel):
         raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
     require_callable("model", model, remedy="Pass a Pyro model, such as TabularModel(mdp, temperature).")
@@ -318,20 +322,10 @@ def _check_pair(model: object, guide: object, loss: object) -> None:
     if isinstance(model, MarkovModel):
         require_model(model, in_nats=True)
         if isinstance(guide, HasBlocks):
-            tabulate(model, guide)  # checks that they fit and are normalised: otherwise the ELBO is no bound
-        else:
-            _require_sites(model, guide)
-
-
-def _require_sites(model: MarkovModel, guide: Any) -> None:
-    """Run the guide once: with a site of its own, or without one of the model's, its ELBO would be no bound."""
-    try:
-        with poutine.block(), torch.random.fork_rng(devices=[]):
-            trace = poutine.trace(guide).get_trace()
-    except Exception:
-        return  # the first step raises it again, and says what the guide must be
-    sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]
-    require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
+            with torch.no_grad():
+                return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound
+        require_program(model, guide)
+    return None
 
 
 def _check(guide: object, checkpoint: Any, tolerance: Any, seed: Any, resume: Any) -> float:

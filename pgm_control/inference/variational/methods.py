@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
-from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
+from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
 from .elbo import objective_of
 from .em import em_parameters, em_step
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
@@ -87,17 +87,20 @@ def svi(
     return Method(update, _is_flat, description, optim, objective_name(loss))
 
 
-def natural_gradient(model: object, guide: object, step_size: float) -> Method:
+def natural_gradient(model: object, guide: object, step_size: float, blocks: Blocks | None = None) -> Method:
     """A step of mirror descent on the exact objective of the guide (see `improved`).
+
+    `blocks` are those of the guide now, if they are known.
 
     Raises:
         InvalidArgument: if the model is not tabular or the guide cannot be assigned to.
     """
     tabular, table = _tables(model, guide, "natural_gradient")
+    blocks_now = _starting_at(blocks, table)
 
     def update() -> float:
         with torch.no_grad():
-            better, before = improved(tabular, table.blocks(), step_size, table.optimism)
+            better, before = improved(tabular, blocks_now(), step_size, table.optimism)
         if math.isfinite(before):  # otherwise the guide is broken, and so is the step
             table.assign(better)
         return before
@@ -121,17 +124,18 @@ def expectation_maximisation(model: object, guide: object, step_size: float) -> 
     return Method(lambda: em_step(tabular, guide, step_size), _rests, {"method": "em"})
 
 
-def exact(model: object, guide: object) -> Method:
-    """A single step that sets the guide to its exact optimum.
+def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
+    """A single step that sets the guide to its exact optimum. `blocks` are those of the guide now, if they are known.
 
     Raises:
         InvalidArgument: as `natural_gradient`.
     """
     tabular, table = _tables(model, guide, "exact")
+    blocks_now = _starting_at(blocks, table)
 
     def update() -> float:
         with torch.no_grad():
-            before = float(objective_of(tabular, table.blocks(), table.optimism))
+            before = float(objective_of(tabular, blocks_now(), table.optimism))
         table.assign(table.optimum())
         return before
 
@@ -146,6 +150,12 @@ def default_loss(model: object, guide: object) -> ELBO:
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
+
+
+def _starting_at(first: Blocks | None, table: Assignable) -> Callable[[], Blocks]:
+    """A function that returns the blocks of the guide: at the first call `first`, if they are known."""
+    known = [] if first is None else [first]
+    return lambda: known.pop() if known else table.blocks()
 
 
 def _objective_of(guide: Assignable) -> str:
