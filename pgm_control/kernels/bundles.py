@@ -90,6 +90,15 @@ class Single(NamedTuple):
     initial: Table  # (state,)
 
 
+class ValuesOfOne(NamedTuple):
+    """The values of one setting."""
+
+    q: Table  # (time, action state)
+    v: Table  # (time and last, state); the last is an input
+    value: Table  # (), L of the start, in reward units
+    objective: Table  # (), in nats
+
+
 class Messages(NamedTuple):
     """What the forward sweep of one setting needs of the backward sweep."""
 

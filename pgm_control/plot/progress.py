@@ -116,7 +116,7 @@ def elbo_curves(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    """Draw the ELBO of fits by step with the exact optimum, and the distance from it on a logarithmic scale.
+    """Draw the ELBO, or other objective, of fits by step with the exact optimum, and the distance, on a log scale.
 
     The optimum of a guide whose blocks can be assigned, such as `FreeGuide` or `ClampedGuide`, is the optimum of its
     family: log p(O) or the clamped optimum, for example. The optimum of any other guide is log p(O).
@@ -124,11 +124,11 @@ def elbo_curves(
     Args:
         model: the tabular model of the fits.
         fits: one, or by name, or a `Comparison`.
-        axes: two, for the ELBO and for the distance; default: a new figure.
+        axes: two, for the objective and for the distance; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The two Axes, an array. The lines with the names of the fits hold the ELBO and the distance, in nats, from
+        The two Axes, an array. The lines with the names of the fits hold the objective and the distance, in nats, from
         step 1; "optimum of NAME" is a horizontal line. A distance below rounding, or negative by noise, is a gap.
 
     Raises:
@@ -169,11 +169,16 @@ def elbo_curves(
     for (name, (what, best)), look in zip(shown.items(), looks, strict=True):
         if math.isfinite(best):
             ends.append(End(last * 1.02, best, f"{name}:\n{what} {amount(best)} nats".replace("-", "−"), look.color))
-    name_axes(curves, "step of the fit", "ELBO (nats)", sizes)
-    name_axes(distances, "step of the fit", "optimum − ELBO (nats)", sizes)
+    objectives = {each.objective_name for each in every.values()}
+    objective = objectives.pop() if len(objectives) == 1 else "objective"
+    name_axes(curves, "step of the fit", f"{objective} (nats)", sizes)
+    name_axes(distances, "step of the fit", f"optimum − {objective} (nats)", sizes)
     numbered(curves.yaxis)
     _distance_axis(distances)
-    for panel, title in ((curves, "ELBO and exact optimum"), (distances, "Distance from the optimum")):
+    for panel, title in (
+        (curves, f"{objective[0].upper()}{objective[1:]} and exact optimum"),
+        (distances, "Distance from the optimum"),
+    ):
         numbered(panel.xaxis, whole=True)
         panel.grid(color="0.9", linewidth=sizes.edge)
         panel.set_axisbelow(True)

@@ -248,7 +248,7 @@ def policy_in(name: str, value: object, seed: int | torch.Generator | None = Non
     if isinstance(value, TabularPolicy):
         return value if seed is None else TabularPolicy(value.probability, seed)
     if isinstance(value, HasBlocks) and not isinstance(value, type):
-        return TabularPolicy(blocks_of(value).log_policy.detach().exp(), seed)
+        return TabularPolicy(blocks_of(value, name).log_policy.detach().exp(), seed)
     if isinstance(value, Tensor | np.ndarray):
         return TabularPolicy(checks.normalised(name, _table(name, value), (), InvalidArgument, given=value), seed)
     raise InvalidArgument(

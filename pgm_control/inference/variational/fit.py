@@ -42,16 +42,16 @@ _BETWEEN_GOOD = 100  # steps between the copies of the guide from which a fit th
 class FitStatus(Status):
     """How a fit ended."""
 
-    converged = "The ELBO stopped improving."
+    converged = "The objective stopped improving."
     out_of_steps = (
-        "`num_steps` was reached before the ELBO stopped improving. Continue with fit(…, num_steps=more, resume=this "
-        "fit), or raise the learning rate or `step_size`. The noise of a loss that samples can hide convergence."
+        "`num_steps` was reached before the objective stopped improving. Continue with fit(…, num_steps=more, resume="
+        "this fit), or raise the learning rate or `step_size`. The noise of a loss that samples can hide convergence."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
     not_finite = (
-        "The ELBO became nan or infinite; the guide was restored to its last good parameters. Lower the learning rate, "
-        "raise the temperature, or check that the guide leaves forbidden outcomes impossible."
+        "The objective became nan or infinite; the guide was restored to its last good parameters. Lower the learning "
+        "rate, raise the temperature, or check that the guide leaves forbidden outcomes impossible."
     )
 
 
@@ -134,7 +134,8 @@ class Fit(Generic[G]):
     def _reached(self) -> str:
         """The exact ELBO, or the estimate and where it is from."""
         if self.elbo is not None:
-            return f"ELBO {self.elbo:.6f} nats"
+            other = "" if self.objective_name == "ELBO" else f" of a guide fitted to the {self.objective_name}"
+            return f"ELBO {self.elbo:.6f} nats{other}"
         found, count = self.estimate, min(WINDOW, len(self.elbo_history))
         if found is None:
             return f"no {self.objective_name}"
@@ -201,7 +202,7 @@ def fit(
         InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
-    _check_pair(model, guide, loss, optim)
+    _check_pair(model, guide, loss)
     num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
     tolerance = _check(guide, checkpoint, tolerance, seed, resume)
     elbo: list[float] = []
@@ -216,7 +217,7 @@ def fit(
             now().save(checkpoint)
 
     with own_randomness, own_parameters(guide):
-        way = _way(method, model, guide, loss, optim, step_size)
+        way = _way(method, model, guide, loss, optim, step_size, num_steps)
         learned = together(guide, model, loss)
         about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
         if resume is not None:
@@ -229,6 +230,7 @@ def fit(
             FitStatus.out_of_steps, limit=num_steps, begin=len(elbo), seconds=seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
         )  # fmt: skip
+        shown_as = "elbo" if way.objective_name == "ELBO" else way.objective_name
         good = now()
         with loop:
             try:
@@ -241,9 +243,12 @@ def fit(
                         break
                     elbo.append(value)
                     ending = FitStatus.converged if way.has_converged(elbo, tolerance) else None
-                    loop.report({"elbo": value}, FitStep(step, value, loop.seconds, guide), ending)
+                    loop.report({shown_as: value}, FitStep(step, value, loop.seconds, guide), ending)
             except KeyboardInterrupt:  # a second Ctrl-C: the result of the unfinished step is kept
                 loop.end(FitStatus.interrupted)
+            except Exception:  # of a loss, a schedule, a callback: what is fitted so far can be resumed
+                save()
+                raise
             if loop.status is FitStatus.not_finite:
                 good.restore(learned, way.optim)
             else:
@@ -254,9 +259,7 @@ def fit(
     return Fit(guide, history, exact, loop.status, len(history), good.seconds, good, way.objective_name)
 
 
-def _way(
-    method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: Loss | None, optim: Any, step_size: Any
-) -> Method:
+def _way(method: str, model: Any, guide: Any, loss: Loss | None, optim: Any, step_size: Any, num_steps: int) -> Method:
     """The method of this name, after checking its arguments."""
     one_of("method", method, get_args(MethodName))
     step_size = fraction("step_size", step_size)
@@ -266,7 +269,7 @@ def _way(
             "learning rate of SVI is that of `optim`."
         )
     if method == "svi":
-        return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim)
+        return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim, num_steps)
     for name, value in (("loss", loss), ("optim", optim)):
         if value is not None:
             raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
@@ -305,19 +308,13 @@ def _exactly(model: object, guide: object) -> float | None:
         return float(exact_elbo(model, guide.blocks()))
 
 
-def _check_pair(model: object, guide: object, loss: object, optim: object) -> None:
+def _check_pair(model: object, guide: object, loss: object) -> None:
     if isinstance(guide, MarkovModel):
         raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
     require_callable("model", model, remedy="Pass a Pyro model, such as TabularModel(mdp, temperature).")
     require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
     if loss is not None:
         require_loss(loss)
-    if optim is not None and not isinstance(optim, PyroOptim):
-        raise InvalidArgument(
-            f"`optim` must be a Pyro optimiser, but is {shown(optim)}. Write pyro.optim.PyroOptim(torch.optim.Adam, "
-            '{"lr": 0.1}), or with a scheduler pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": '
-            '{"lr": 0.1}, "gamma": 0.99}).'
-        )
     if isinstance(model, MarkovModel):
         require_model(model, in_nats=True)
         if isinstance(guide, HasBlocks):

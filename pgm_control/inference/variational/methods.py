@@ -13,7 +13,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument
-from ...runtime.optimiser_states import described_optimiser, step_schedulers
+from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
 from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .elbo import objective_of
 from .em import em_parameters, em_step
@@ -46,11 +46,14 @@ class Method:
     objective_name: str = "ELBO"
 
 
-def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: PyroOptim | None) -> Method:
+def svi(
+    model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: PyroOptim | None, num_steps: int
+) -> Method:
     """Fitting by steps of `pyro.infer.SVI`; the ELBO is a Monte Carlo estimate if the loss is computed from samples.
 
     Raises:
-        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have.
+        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have or cannot
+            run for `num_steps` steps.
     """
     if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
         raise InvalidArgument(
@@ -60,6 +63,7 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: P
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
         optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
+    require_optimiser(optim, num_steps)
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
         raise InvalidArgument(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
@@ -98,7 +102,7 @@ def natural_gradient(model: object, guide: object, step_size: float) -> Method:
             table.assign(better)
         return before
 
-    return Method(update, _rests, {"method": "natural_gradient"})
+    return Method(update, _rests, {"method": "natural_gradient"}, objective_name=_objective_of(table))
 
 
 def expectation_maximisation(model: object, guide: object, step_size: float) -> Method:
@@ -131,7 +135,8 @@ def exact(model: object, guide: object) -> Method:
         table.assign(table.optimum())
         return before
 
-    return Method(update, lambda history, tolerance: True, {"method": "exact"})
+    description = {"method": "exact"}
+    return Method(update, lambda history, tolerance: True, description, objective_name=_objective_of(table))
 
 
 def default_loss(model: object, guide: object) -> ELBO:
@@ -141,6 +146,11 @@ def default_loss(model: object, guide: object) -> ELBO:
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
+
+
+def _objective_of(guide: Assignable) -> str:
+    """The name of the objective that the guide maximises."""
+    return (MarkovELBO if guide.optimism.is_elbo else MarkovObjective).objective_name
 
 
 def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:

@@ -81,7 +81,7 @@ class MarkovObjective(MarkovLoss):
     A `DialGuide` has the same β and reverses the gradient of the dynamics where β is negative, so that they minimise.
     """
 
-    objective_name = "objective"
+    objective_name = "objective J_β"
 
     def __init__(self, optimism: OptimismLike) -> None:
         """Store β, which must be that of the guide, so that blocks that it clamps are not charged."""

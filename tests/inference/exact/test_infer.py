@@ -11,7 +11,7 @@ from hypothesis import given
 from problems import gamble, random_mdp
 from strategies import laws, model_of, optimisms, problem_of, problems
 
-from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
+from pgm_control import InvalidArgument, InvalidProblem, Optimism, TabularMDP, TabularModel, infer, soft_values
 
 survivals = st.sampled_from([0.0, 0.0, 1.0, -0.5, 3.0])
 blocks = st.builds(Optimism, optimisms, optimisms, survivals)
@@ -267,3 +267,29 @@ def test_beliefs_stay_normalised_when_values_are_many_nats(scale, optimism):
         mdp = random_mdp(seed, horizon=5)
         posterior = infer(TabularModel(mdp.replace(reward=mdp.reward + scale)), optimism)
         assert torch.allclose(posterior.dynamics.sum(-1), torch.ones((), dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimism", [-0.5, 0.0, 0.3, 1.0, Optimism(0.3, 0.0, 0.2)])
+def test_at_the_largest_temperatures_the_answer_is_that_of_the_problem_in_other_units(optimism):
+    mdp = random_mdp(seed=3, discount=0.9)
+    usual, unit = infer(TabularModel(mdp, 0.7), optimism), 1e154
+    large = infer(TabularModel(mdp.replace(reward=mdp.reward * unit), 0.7 * unit), optimism)
+    torch.testing.assert_close(large.v / unit, usual.v, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(large.policy, usual.policy, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(large.blocks().log_dynamics, usual.blocks().log_dynamics, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize(
+    ("dtype", "temperature"), [(torch.float64, 1e299), (torch.float64, 1.4e154), (torch.float32, 2e19)]
+)
+def test_temperatures_at_which_optimism_would_be_rounded_to_zero_are_refused(dtype, temperature):
+    mdp = random_mdp(seed=3).to(dtype=dtype)
+    with pytest.raises(
+        InvalidProblem, match=r"`temperature` must be .* at most 1.[38]e\+(154|19) for torch.float(64|32)"
+    ):
+        TabularModel(mdp, temperature)
+    with pytest.raises(InvalidArgument, match=r"`temperature` must be at most .* divide both by the same number"):
+        soft_values(TabularModel(mdp), 0.3, temperature=temperature)
+    with pytest.raises(InvalidArgument, match=r"`temperature` must be at most .* divide both by the same number"):
+        soft_values(TabularModel(mdp), 0.3, temperature=torch.tensor([1.0, temperature], dtype=dtype))

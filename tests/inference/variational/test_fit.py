@@ -16,6 +16,7 @@ from pyro.optim.lr_scheduler import PyroLRScheduler
 
 from pgm_control import (
     ClampedGuide,
+    DialGuide,
     FitStatus,
     FreeGuide,
     InvalidArgument,
@@ -312,6 +313,25 @@ def test_bad_arguments_are_named(arguments, message):
     model = TabularModel(gamble())
     with pytest.raises(ValueError, match=message):
         fit(model, FreeGuide(model), **arguments)
+
+
+@pytest.mark.parametrize("method", ["svi", "natural_gradient", "exact"])
+def test_prints_and_progress_name_the_objective_of_a_guide_with_optimism(method):
+    model, shown = TabularModel(gamble()), []
+    found = fit(
+        model, DialGuide(model, 0.3), method=method, num_steps=5, progress=lambda _, metrics: shown.append(metrics)
+    )
+    assert found.objective_name == "objective J_β"
+    assert found.elbo is not None
+    assert (
+        f"Fit(ELBO {found.elbo:.6f} nats of a guide fitted to the objective J_β after {found.num_steps} steps"
+        in str(found)
+    )
+    assert "ELBO" not in found.status.message
+    assert [each["objective J_β"] for each in shown] == found.elbo_history.tolist()
+    free = fit(model, DialGuide(model, 1.0), method=method, num_steps=5)
+    assert free.objective_name == "ELBO"
+    assert f"Fit(ELBO {free.elbo:.6f} nats after" in str(free)
 
 
 def test_a_posterior_needs_no_fit():
