@@ -25,7 +25,7 @@ _PROBES = (-1.0, 0.3, 2.0)  # unconstrained coordinates at which priors and rewa
 
 
 def resumable(
-    coordinates: Coordinates, number: int, progress: Progress, checkpoint: Path | None, resume: str | Path | None
+    coordinates: Coordinates, number: int, progress: Progress, checkpoint: str | Path | None, resume: str | Path | None
 ) -> tuple[Population, float]:
     """Return the result of `tempered`, begun or resumed, and the seconds that were spent before a resume.
 
