@@ -21,16 +21,16 @@ class Stopped(Exception):
 
 @functools.cache
 def case():
-    model, demonstrations = watched(20)
+    model, demonstrations = watched(60)
     return model, demonstrations, LinearReward(model.mdp, FEATURE), MILD
 
 
 @pytest.fixture
 def interrupted(tmp_path):
-    """The checkpoint of a run with seed 3 that was stopped after two steps."""
+    """The checkpoint of a run with seed 3 that was stopped after its first step."""
 
     def stop(step, metrics):
-        if step == 2:
+        if step == 1:
             raise Stopped
 
     path = tmp_path / "tempering.pt"
@@ -47,7 +47,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(interrupted, tmp_path):
         *case(), **ASKED, resume=interrupted, checkpoint=ended, progress=lambda step, metrics: steps.append(step)
     )
     again = reward_posterior(*case(), **ASKED, resume=str(ended))
-    assert steps[0] == 3
+    assert steps[0] == 2
     for each in (rest, again):
         assert torch.equal(each.draws, whole.draws)
         assert torch.equal(each.effective_draws, whole.effective_draws)
@@ -60,7 +60,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(interrupted, tmp_path):
     ("place", "other", "named"),
     [
         (0, lambda: TabularModel(case()[0].mdp, 0.8), "model"),
-        (1, lambda: watched(21)[1], "demonstrations"),
+        (1, lambda: watched(61)[1], "demonstrations"),
         (2, lambda: LinearReward(case()[0].mdp, 2.0 * FEATURE), "reward"),
         (3, lambda: DialDemonstrator(0.25, "believed"), "demonstrator"),
         ("prior", lambda: 1.0, "prior of psi"),
