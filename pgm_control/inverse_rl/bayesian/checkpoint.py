@@ -25,7 +25,7 @@ _PROBES = (-1.0, 0.3, 2.0)  # unconstrained coordinates at which priors and rewa
 
 
 def resumable(
-    coordinates: Coordinates, number: int, progress: Progress, checkpoint: Path | None, resume: str | Path | None
+    coordinates: Coordinates, number: int, progress: Progress, checkpoint: str | Path | None, resume: str | Path | None
 ) -> tuple[Population, float]:
     """Return the result of `tempered`, begun or resumed, and the seconds that were spent before a resume.
 
@@ -33,17 +33,18 @@ def resumable(
         InvalidCheckpoint: as `load`.
     """
     device, before, start = coordinates.start.device, 0.0, time.perf_counter()
+
+    def write_down(population: Population) -> None:
+        if checkpoint is not None:
+            save(checkpoint, coordinates, population, before + time.perf_counter() - start)
+
     with nullcontext() if resume is None else torch.random.fork_rng([device] if device.type == "cuda" else []):
         if resume is None:
             population = drawn_from_prior(coordinates, number)
         else:
             population, random, before = load(resume, coordinates, number)
             set_random_state(device, random)
-
-        def write_down(population: Population) -> None:
-            if checkpoint is not None:
-                save(checkpoint, coordinates, population, before + time.perf_counter() - start)
-
+            write_down(population)
         return tempered(coordinates, population, progress, write_down), before
 
 
