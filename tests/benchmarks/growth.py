@@ -14,7 +14,7 @@ import gc
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -90,8 +90,9 @@ Operation = Callable[[], object]
 
 def build(sizes: Sizes) -> Operation:
     mdp = problem(sizes).mdp
-    arrays = [each.numpy() for each in (mdp.initial, mdp.probability, mdp.successor, mdp.reward)]
-    return lambda: TabularModel(TabularMDP(*arrays, mdp.horizon, mdp.discount), 1.0)
+    names = ("initial", "probability", "successor", "reward")
+    arrays: Any = {name: getattr(mdp, name).numpy() for name in names}
+    return lambda: TabularModel(TabularMDP(**arrays, horizon=mdp.horizon, discount=mdp.discount), 1.0)
 
 
 def inference(sizes: Sizes) -> Operation:
