@@ -36,8 +36,9 @@ def require_optimiser(optim: object, num_steps: int) -> None:
             ) from problem
     last = _steps_of_schedule(optim)
     if last is not None and num_steps > last:
+        schedule = _described(cast(Any, optim).pt_scheduler_constructor)
         raise InvalidArgument(
-            f"`num_steps` must be at most {last}, where the schedule {_described(cast(Any, optim).pt_scheduler_constructor)} of "
+            f"`num_steps` must be at most {last}, where the schedule {schedule} of "
             f"`optim` ends, but is {num_steps}. Give num_steps={last}, or a schedule of {num_steps} steps."
         )
 
