@@ -20,6 +20,7 @@ from ..learners.learning import LearningStatus
 from ..plot.progress import curve
 from ..runtime.progress import Progress
 from ..text.tables import grid
+from .freed_memory import keep_freed_memory
 from .options import require_algorithm
 from .run_folder import RunFolder
 from .tensorboard import TensorBoard
@@ -60,6 +61,7 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         InvalidArgument: if an option is invalid; the message names it.
         KeyboardInterrupt: after Ctrl-C, when everything is saved and the command to resume is printed.
     """
+    keep_freed_memory()
     run = _begun(asked) if asked["resume"] is None else _resumed(asked)
     folder, learner, facts = run
     plan, name = facts["learn"], f"{facts['algorithm']} on {facts['env']}"
