@@ -49,6 +49,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.products=.bfloat16")  # on a processor without instructions for it
 @pytest.mark.parametrize("kind", [SAC, SoftQLearning])
 @pytest.mark.parametrize("env", CASES)
 @pytest.mark.parametrize("cuts", [(1, 24, 25), (10, 11, 30)])
