@@ -114,12 +114,11 @@ class Optimism:
 
     def each(self, change: Callable[[Any], Number]) -> "Optimism":
         """A copy with `change` applied to every number, table and `Risk`."""
-        return Optimism(
-            *(
-                {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
-                for value in (self.dynamics, self.initial, self.survival)
-            )
-        )
+        changed: list[Any] = [
+            {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
+            for value in (self.dynamics, self.initial, self.survival)
+        ]
+        return Optimism(*changed)
 
     @property
     def is_clamped(self) -> bool:

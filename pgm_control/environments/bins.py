@@ -59,7 +59,7 @@ class Chart:
             "names": tuple(called("names", each) for each in listed("names", self.names, "strings"))
         }
         for name in ("low", "high"):
-            found[name] = tuple(ordered(name, each) for each in listed(name, getattr(self, name), "numbers"))
+            found[name] = _bounds(name, getattr(self, name))
         if self.periodic is not None:
             found["periodic"] = tuple(flag("periodic", each) for each in listed("periodic", self.periodic, "flags"))
         for name, value in found.items():
@@ -122,13 +122,17 @@ def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Seque
         return found
     return Chart(
         found.names,
-        found.low if low is None else low,
-        found.high if high is None else high,
+        found.low if low is None else _bounds("low", low),
+        found.high if high is None else _bounds("high", high),
         found.periodic,
         found.coordinates,
         found.set_state,
         found.action_names,
     )
+
+
+def _bounds(name: str, given: Any) -> tuple[float, ...]:
+    return tuple(ordered(name, each) for each in listed(name, given, "numbers"))
 
 
 def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None) -> Chart:
@@ -148,8 +152,8 @@ def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None)
     axes = space.shape[0]
     return Chart(
         tuple(f"x{i}" for i in range(axes)),
-        space.low if low is None else low,
-        space.high if high is None else high,
+        _bounds("low", space.low if low is None else low),
+        _bounds("high", space.high if high is None else high),
     )
 
 

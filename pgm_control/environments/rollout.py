@@ -18,6 +18,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..problems.gymnasium_envs import made, time_limit
 from ..runtime.arguments import flag, shown, whole, whole_or_none
+from ..runtime.memory import require_room
 from ..runtime.programs import require_callable
 from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
@@ -124,6 +125,7 @@ def rollout(
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
     num_episodes, num_envs = whole("num_episodes", num_episodes), whole_or_none("num_envs", num_envs)
+    require_room("num_episodes", "the returns of all episodes", num_episodes, 24, "Run fewer at a time.")
     max_episode_steps = whole_or_none("max_episode_steps", max_episode_steps)
     deterministic = flag("deterministic", deterministic)
     require_progress(progress)

@@ -169,7 +169,7 @@ def _swept(
     batch = torch.broadcast_shapes(*leading)
     count = batch.numel()
     reward, last, tau, beta = (
-        each.detach().double().expand(*batch, *own).reshape(count, *own).numpy()
+        each.detach().double().expand((*batch, *own)).reshape(count, *own).numpy()
         for each, own in zip(inputs, (mdp.reward.shape, (states,), (), ()), strict=True)
     )
     prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
@@ -199,5 +199,5 @@ def _swept(
         paid = np.where(slope == 0, 0.0, each) * slope
         slopes[2] -= paid.reshape(count, -1).sum(-1) / tau
     found = [torch.from_numpy(each / tau.reshape(-1, *[1] * (each.ndim - 1))) for each in (total, *slopes)]
-    total, *slopes = (each.reshape(*batch, *each.shape[1:]).to(inputs[0]) for each in found)
+    total, *slopes = (each.reshape((*batch, *each.shape[1:])).to(inputs[0]) for each in found)
     return total, slopes

@@ -99,8 +99,22 @@ class SimulatedInverse:
         return (
             f"SimulatedInverse(under the learned reward the demonstrations earn {last.demonstrated:.4g}, the policy "
             f"{last.earned:.4g}, after {len(self.rounds)} rounds, {self.learner.total_steps} steps, "
-            f"{self.seconds:.0f} s)"
+            f"{self.seconds:.0f} s, {self.status.name})"
         )
+
+    def findings(self) -> list[str]:
+        """Sentences on the status, and on what recordings in a live environment cannot identify."""
+        return [
+            self.status.message,
+            "Identification: not computed, for want of tables of the dynamics. No recordings identify a constant in "
+            "every reward if all episodes have one length, nor a shaping γφ(s′) − φ(s); a clamped demonstrator is "
+            "indifferent to pay for luck too; and where no recording went, the reward is a guess of the network. For "
+            "discrete states `inverse` names the directions that are not identified.",
+        ]
+
+    def __str__(self) -> str:
+        """The measures, the status, and what is not identified."""
+        return "\n".join([repr(self), *self.findings()])
 
 
 def inverse_in_simulator(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 Table = Any  # an array for the compiled loops, a tensor for torch
 Plain = tuple[Any, ...]  # a bundle as a plain tuple
 MASS_ROUNDING = 1e-4  # a row whose sum is nearer to 1 holds probabilities; the other sums are numbers of actions
+SPARE = 8  # additional states for impossible outcomes: with one alone, adding their masses would be a chain of waits
 Width = Any  # its length is K: a tuple, so that the loop over outcomes is compiled for that length, or an array
 
 
@@ -83,11 +84,20 @@ class Logs(NamedTuple):
 class Single(NamedTuple):
     """The tables of one MDP and one action prior, as `solve_one` reads them."""
 
-    outcomes: Plain  # `Outcomes`, where impossible outcomes lead to state S; indices are uint32
+    outcomes: Plain  # `Outcomes`; impossible ones lead to the states from S on; indices are uint32
     weight: Table  # (outcome, pair): probabilities
     prior: Table  # (action, state), normalised
     log_mass: Table  # (state,): the logarithm of the sum of the prior before that
     initial: Table  # (state,)
+
+
+class ValuesOfOne(NamedTuple):
+    """The values of one setting."""
+
+    q: Table  # (time, action state)
+    v: Table  # (time and last, state); the last is an input
+    value: Table  # (), L of the start, in reward units
+    objective: Table  # (), in nats
 
 
 class Messages(NamedTuple):
@@ -95,7 +105,7 @@ class Messages(NamedTuple):
 
     factor: Table  # (outcome, pair): p exp((r − c)/τ), or p if the dynamics are clamped
     narrow: Table  # (time,): whether the step was made of products
-    message: Table  # (time, state and S): exp(γ V/τ) of the next step, at most 1
+    message: Table  # (time, state and `SPARE`): exp(γ V/τ) of the next step, at most 1
     inverse: Table  # (time, state): the policy is ρ exp(Q/τ) times this, both up to the same factor
     policy: Table  # (time, action state): of the other steps
     start: Table  # (state,): the optimal start distribution

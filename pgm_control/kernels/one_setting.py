@@ -7,22 +7,22 @@ $$z = e^{\gamma V_{t+1}/\tau - c}, \qquad e^{Q_t/\tau} \propto \sum_k p\, e^{r/\
 
 A step then takes one exponential for each state, and its posterior is made of products. Other steps, and those of
 clamped dynamics, use the certainty equivalents of `lanes`. The pairs (action, state) have the order of `Outcomes`;
-impossible outcomes lead to an additional state S of value 0, so that no loop asks for their probability.
+impossible outcomes lead to additional states of value 0, so that no loop asks for their probability.
 """
 
 import numpy as np
 
-from .bundles import Logs, Messages, Outcomes, Plain, Single
+from .bundles import SPARE, Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
 from .compiling import compiled, entry
 from .lanes import Chances, Room, soften
 from .outcomes import dot
-from .vector_math import exp, log
+from .vector_math import exp, exp_and_expm1, log
 
 Array = np.ndarray
 
 _NARROW = 500.0  # nats: e^−500, times a probability of an outcome and one of an action, keeps all its digits
 _TINY = 1e-40  # the smallest of these probabilities
-_CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
+_CLEAR = 0.1  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
 @entry
@@ -33,42 +33,42 @@ def solve_one(
     temperature: float,
     free: bool,
     free_start: bool,
-    q: Array,
-    v: Array,
-    objective: Array,
+    values: Plain,
     messages: Plain,
     logs: Plain,
 ) -> None:
-    """The backward sweep: write all Q and V, the objective, `messages` for the forward sweep, and `logs` if not empty.
+    """The backward sweep: write `values`, `messages` for the forward sweep, and those of `logs` that are not empty.
 
     Args:
-        single: `Single`, as a plain tuple like all bundles.
+        single: `Single`, as a plain tuple, like all bundles here.
         reward: (state action outcome,).
         discount: γ.
         temperature: τ > 0.
         free: whether the dynamics are free.
         free_start: whether the start is.
-        q: (time, action state).
-        v: (time and last, state); the last is an input.
-        objective: (1,), in nats.
+        values: `ValuesOfOne`.
         messages: `Messages`; the tables by time have length 1 if there is no forward sweep.
         logs: `Logs`, where survival is left out.
     """
     outcomes, weight, prior, log_mass, initial = Single(*single)
     successor, place, counts, common, lane, ordered = Outcomes(*outcomes)
+    q, v, value, objective = ValuesOfOne(*values)
     factor, narrow, message, inverse, policy, start = Messages(*messages)
     log_policy, log_dynamics, _, log_start = Logs(*logs)
     (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, q.shape[0]
-    per_nat = 1.0 / temperature
-    ahead, scratch, sums = np.zeros(states + 1), np.empty(pairs), np.empty(states)
-    heat, scale = np.full(pairs, temperature), np.full(pairs, per_nat)
-    choices = Chances(prior, np.full(actions, states), scale[:states], heat[:states])
-    room = Room(np.empty(states), np.empty((actions, states)), np.empty((3, states)))
-    events, event_room, x, share = choices, room, room.y, room.y
-    mean, high, spread = np.zeros(pairs), 0.0, np.inf
+    per_nat, keeps = 1.0 / temperature, policy.shape[0] > 1
+    wants_policy, wants_dynamics = log_policy.shape[0] > 0, log_dynamics.shape[0] > 0
+    # The loops index whole tables by time, since a slice costs atomic counts of references.
+    ahead, mean, total, here = np.zeros(states + SPARE), np.zeros(pairs), np.empty(pairs), np.empty(states)
+    natural = total if ordered else np.empty(pairs)  # in the order of the tables
+    options, y, shares = natural.reshape((actions, states)), np.empty((actions, states)), np.empty((2, actions, states))
+    lines, norm = np.empty((3, states)), np.empty(states)
+    many = pairs if free else 0
+    x, share = np.empty((num_outcomes, many)), np.empty((num_outcomes, many))
+    events = Chances(weight, counts, np.full(many, per_nat), np.full(many, temperature))
+    room = Room(np.empty(many), x, np.empty((3, many)))
+    high, spread = 0.0, np.inf
     if free:
-        x, share = np.empty((num_outcomes, pairs)), np.empty((num_outcomes, pairs))
-        events, event_room = Chances(weight, counts, scale, heat), Room(np.empty(pairs), x, np.empty((3, pairs)))
         high, spread = factors_of(reward, weight, place, counts, prior, per_nat, factor)
     else:
         for k in range(num_outcomes):
@@ -76,12 +76,12 @@ def solve_one(
                 factor[k, j] = weight[k, j]
                 mean[j] += weight[k, j] * reward[place[k, j]] if weight[k, j] > 0 else 0.0
     log_prior, base, target, pair = np.empty((0, 0)), np.empty(0), np.empty(0, np.uint32), np.empty(0, np.uint32)
-    if log_policy.shape[0] > 0:
+    if wants_policy:
         log_prior = np.empty((actions, states))
         for a in range(actions):
             for s in range(states):
                 log_prior[a, s] = log(prior[a, s])
-    if log_dynamics.shape[0] > 0:
+    if wants_dynamics:
         many = log_dynamics.shape[1]
         base, target, pair = np.full(many, -np.inf), np.full(many, states, np.uint32), np.zeros(many, np.uint32)
         for k in range(num_outcomes):
@@ -89,64 +89,71 @@ def solve_one(
                 base[place[k, j]] = log(weight[k, j])
                 target[place[k, j]], pair[place[k, j]] = successor[k, j], lane[j]
     for t in range(horizon - 1, -1, -1):
-        kept = t if message.shape[0] > 1 else 0
-        row, here, after, shares = q[t], v[t], v[t + 1], policy[t if policy.shape[0] > 1 else 0]
-        total = row if ordered else scratch
+        now = t if message.shape[0] > 1 else 0
+        most, least = -np.inf, np.inf
         for s in range(states):
-            ahead[s] = discount * after[s]
-        shift, fits = 0.0, False
-        if free:
-            shift, fits = scaled(ahead, per_nat, spread, message[kept])
+            each = discount * v[t + 1, s]
+            ahead[s] = each
+            most = max(most, each)
+            least = min(least, each if each > -np.inf else np.inf)
+        shift, width = most * per_nat, max(most - least, 0.0) * per_nat
+        fits = _CLEAR < width + spread < _NARROW and -np.inf < shift < np.inf
         narrow[t] = fits
-        if fits or not free:
-            for j in range(pairs):
-                total[j] = mean[j]
-            for k in range(num_outcomes):
-                add(total, factor[k], message[kept] if fits else ahead, successor[k], common[k], counts[k])
-        else:
+        if fits:
+            for s in range(states):
+                message[now, s] = exp(ahead[s] * per_nat - shift)
+            for s in range(states, ahead.shape[0]):
+                message[now, s] = 0.0
+            mix(total, mean, factor, message, now, successor, counts, common)
+        elif free:
             look_ahead(x, reward, ahead, successor, place, counts)
-            soften(x, events, total, share, event_room)
-            for n in range(log_dynamics.shape[1] if log_dynamics.shape[0] > 0 else 0):
-                log_dynamics[t, n] = -np.inf
-            for k in range(num_outcomes if log_dynamics.shape[0] > 0 else 0):
-                for j in range(counts[k]):
-                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_room.norm[j])
+            soften(x, events, total, share, room)
+        else:
+            mix(total, mean, factor, ahead.reshape((1, ahead.shape[0])), 0, successor, counts, common)
         if not ordered:
             for j in range(pairs):
-                row[lane[j]] = total[j]
-        options = row.reshape((actions, states))
+                natural[lane[j]] = total[j]
         if fits:
-            under, constant = inverse[kept], shift + high * per_nat
+            shift += high * per_nat
             for s in range(states):
-                sums[s] = 0.0
-            for a in range(actions):
+                here[s] = prior[0, s] * options[0, s]
+            for a in range(1, actions):
                 for s in range(states):
-                    sums[s] += prior[a, s] * options[a, s]
+                    here[s] += prior[a, s] * options[a, s]
             for s in range(states):
-                under[s] = 1.0 / sums[s] if sums[s] > 0 else 0.0
-                sums[s] = log(sums[s])
+                inverse[now, s] = 1.0 / here[s] if here[s] > 0 else 0.0
             for s in range(states):
-                here[s] = temperature * (sums[s] + constant)
+                v[t, s] = temperature * (log(here[s]) + (log_mass[s] + shift))
             for j in range(pairs):
-                row[j] = log(row[j])
-            for a in range(actions if log_policy.shape[0] > 0 else 0):
+                q[t, j] = temperature * (log(natural[j]) + shift)
+        else:
+            choose(options, prior, per_nat, y, shares, lines, norm)
+            for s in range(states):
+                v[t, s] = lines[0, s] + temperature * (norm[s] + log_mass[s])
+            for j in range(pairs):
+                q[t, j] = natural[j]
+            for a in range(actions if keeps else 0):
                 for s in range(states):
-                    gain = options[a, s] - sums[s] if sums[s] > -np.inf else 0.0
-                    log_policy[t, a * states + s] = log_prior[a, s] + gain
-            for j in range(pairs):
-                row[j] = temperature * (row[j] + constant)
-            for n in range(log_dynamics.shape[1] if log_dynamics.shape[0] > 0 else 0):
-                before = row[pair[n]]
+                    policy[t, a * states + s] = shares[0, a, s] * lines[1, s]
+        for a in range(actions if wants_policy else 0):
+            for s in range(states):
+                gain = y[a, s] - norm[s]
+                if fits:
+                    gain = (q[t, a * states + s] - v[t, s]) * per_nat + log_mass[s] if v[t, s] > -np.inf else 0.0
+                log_policy[t, a * states + s] = log_prior[a, s] + gain
+        if fits and wants_dynamics:
+            for n in range(base.shape[0]):
+                before = q[t, pair[n]]
                 gain = per_nat * (reward[n] + ahead[target[n]] - before) if before > -np.inf else 0.0
                 log_dynamics[t, n] = base[n] + (gain if base[n] > -np.inf else 0.0)
-        else:
-            soften(options, choices, here, shares.reshape((actions, states)), room)
-            for a in range(actions if log_policy.shape[0] > 0 else 0):
-                for s in range(states):
-                    log_policy[t, a * states + s] = log_prior[a, s] + (room.y[a, s] - room.norm[s])
-        for s in range(states):
-            here[s] += temperature * log_mass[s]
-    objective[0] = begin(v[0], initial, temperature, free_start, start, log_start)
+        elif wants_dynamics:
+            for n in range(base.shape[0]):
+                log_dynamics[t, n] = -np.inf
+            for k in range(num_outcomes):
+                for j in range(counts[k]):
+                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - room.norm[j])
+    value[()] = begin(v, initial, temperature, free_start, start, log_start)
+    objective[()] = value[()] / temperature
 
 
 @entry
@@ -172,88 +179,140 @@ def visits_of_one(
     factor, narrow, message, inverse, policy, start = Messages(*messages)
     (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, narrow.shape[0]
     per_nat = 1.0 / temperature
-    visits, arrived, ahead = np.empty(states), np.empty(states + 1), np.zeros(states + 1)
-    mass, scratch, total = np.empty(pairs), np.empty(pairs), np.zeros(pairs)
+    visits, arrived, ahead = np.empty(states), np.empty(states + SPARE), np.zeros(states + SPARE)
+    mass, visited = np.empty(pairs), np.zeros(pairs)
+    natural = mass if ordered else np.empty(pairs)
     gains = np.zeros((num_outcomes if free else 0, pairs))
-    x, share, wide = np.empty((0, 0)), np.empty((0, 0)), False
-    for t in range(horizon):
-        wide = wide or (free and not narrow[t])
-    norm, value = np.empty(pairs if wide else 0), np.empty(pairs if wide else 0)
-    if wide:
-        x, share = np.empty((num_outcomes, pairs)), np.empty((num_outcomes, pairs))
-    events = Chances(weight, counts, np.full(norm.shape[0], per_nat), np.full(norm.shape[0], temperature))
-    room = Room(norm, x, np.empty((3, norm.shape[0])))
+    wide = 0
+    for t in range(horizon if free else 0):
+        wide = wide if narrow[t] else pairs
+    x, share, norm, value = (
+        np.empty((num_outcomes, wide)),
+        np.empty((num_outcomes, wide)),
+        np.empty(wide),
+        np.empty(wide),
+    )
+    events = Chances(weight, counts, np.full(wide, per_nat), np.full(wide, temperature))
+    room = Room(norm, x, np.empty((3, wide)))
     for s in range(states):
         visits[s] = start[s] * (cost * per_nat)
     for t in range(horizon):
-        here = mass if ordered else scratch
         if narrow[t]:
-            under = inverse[t]
             for s in range(states):
-                visits[s] *= under[s]
+                visits[s] *= inverse[t, s]
             for a in range(actions):
                 for s in range(states):
-                    here[a * states + s] = visits[s] * prior[a, s]
+                    natural[a * states + s] = visits[s] * prior[a, s]
         else:
-            shares = policy[t]
             for a in range(actions):
                 for s in range(states):
-                    here[a * states + s] = visits[s] * shares[a * states + s]
+                    natural[a * states + s] = visits[s] * policy[t, a * states + s]
         if not ordered:
             for j in range(pairs):
-                mass[j] = here[lane[j]]
-        for s in range(states + 1):
+                mass[j] = natural[lane[j]]
+        for s in range(arrived.shape[0]):
             arrived[s] = 0.0
-        if narrow[t] or not free:
-            for k in range(num_outcomes):
-                carry(mass, factor[k], successor[k], common[k], counts[k], arrived)
-        else:
+        if free and not narrow[t]:
             for s in range(states):
                 ahead[s] = discount * v[t + 1, s]
             look_ahead(x, reward, ahead, successor, place, counts)
             soften(x, events, value, share, room)
+            carry(mass, share, successor, counts, common, arrived)
             for k in range(num_outcomes):
-                carry(mass, share[k], successor[k], common[k], counts[k], arrived)
                 for j in range(counts[k]):
                     by_reward[place[k, j]] += mass[j] * share[k, j]
+        else:
+            carry(mass, factor, successor, counts, common, arrived)
         if narrow[t]:
-            line = message[t]
             for k in range(num_outcomes):
-                add(gains[k], mass, line, successor[k], common[k], counts[k])
+                if common[k]:
+                    there = message[t, successor[k, 0]]
+                    for j in range(pairs):
+                        gains[k, j] += mass[j] * there
+                else:
+                    for j in range(counts[k]):
+                        gains[k, j] += mass[j] * message[t, successor[k, j]]
             for s in range(states):
-                visits[s] = discount * arrived[s] * line[s]
+                visits[s] = discount * arrived[s] * message[t, s]
         else:
             for j in range(pairs):
-                total[j] += mass[j]
+                visited[j] += mass[j]
             for s in range(states):
                 visits[s] = discount * arrived[s]
     for k in range(num_outcomes):
         for j in range(counts[k]):
-            by_reward[place[k, j]] += factor[k, j] * (gains[k, j] if free else total[j])
+            by_reward[place[k, j]] += factor[k, j] * (gains[k, j] if free else visited[j])
     for s in range(states):
         by_last[s] = visits[s]
 
 
 @compiled
-def add(total: Array, factor: Array, line: Array, target: Array, common: bool, count: int) -> None:
-    """Add factor · line(s') of one outcome to the total of each pair that has it."""
-    if common:
-        there = line[target[0]]
-        for j in range(count):
-            total[j] += factor[j] * there
-    else:
-        for j in range(count):
-            total[j] += factor[j] * line[target[j]]
+def mix(
+    total: Array, first: Array, factor: Array, line: Array, row: int, successor: Array, counts: Array, common: Array
+) -> None:
+    """Write first + Σ_k factor · line(s') of every pair into `total`, where line is one row of a table."""
+    for j in range(total.shape[0]):
+        total[j] = first[j]
+    for k in range(factor.shape[0]):
+        if common[k]:
+            there = line[row, successor[k, 0]]
+            for j in range(total.shape[0]):
+                total[j] += factor[k, j] * there
+        else:
+            for j in range(counts[k]):
+                total[j] += factor[k, j] * line[row, successor[k, j]]
 
 
 @compiled
-def carry(mass: Array, factor: Array, target: Array, common: bool, count: int, arrived: Array) -> None:
-    """Add mass · factor of each pair that has one outcome to `arrived` at its successor."""
-    if common:
-        arrived[target[0]] += dot(mass, factor)
-    else:
-        for j in range(count):
-            arrived[target[j]] += mass[j] * factor[j]
+def carry(mass: Array, factor: Array, successor: Array, counts: Array, common: Array, arrived: Array) -> None:
+    """Add mass · factor of every outcome of every pair to `arrived` at its successor."""
+    for k in range(factor.shape[0]):
+        if common[k]:
+            arrived[successor[k, 0]] += dot(mass, factor[k])
+        else:
+            for j in range(counts[k]):
+                arrived[successor[k, j]] += mass[j] * factor[k, j]
+
+
+@compiled
+def choose(x: Array, prior: Array, per_nat: float, y: Array, share: Array, lines: Array, norm: Array) -> None:
+    """The soft maximum of every state, as `soften` computes it, but with all exponentials in one loop.
+
+    It is `lines[0]` plus τ times `norm`. The policy is `share[0]` times `lines[1]`; its logarithm is y − norm plus that of
+    the prior. Tables are (action, state) and (state,), with an axis before.
+    """
+    actions, states = x.shape
+    for s in range(states):
+        lines[0, s] = -np.inf
+        lines[1, s] = 0.0
+        lines[2, s] = 0.0
+    for a in range(actions):
+        for s in range(states):
+            each, leader = x[a, s], lines[0, s]
+            lines[0, s] = each if (each > leader) & (prior[a, s] > 0) else leader
+    for a in range(actions):
+        for s in range(states):
+            each, leader = x[a, s], lines[0, s]
+            gap = per_nat * (each - leader) if prior[a, s] > 0 else -np.inf
+            y[a, s] = 0.0 if each == leader else gap
+    flat_y, flat_prior, flat_share = y.reshape(x.size), prior.reshape(x.size), share.reshape((2, x.size))
+    for j in range(x.size):
+        grown, growth = exp_and_expm1(flat_y[j])
+        flat_share[0, j] = flat_prior[j] * grown
+        flat_share[1, j] = flat_prior[j] * growth
+    for a in range(actions):
+        for s in range(states):
+            lines[1, s] += share[0, a, s]
+    for a in range(actions):
+        for s in range(states):
+            lines[2, s] += share[1, a, s]
+    for s in range(states):
+        near = lines[2, s] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
+        u = 1.0 + lines[2, s] if near else lines[1, s]
+        rest = (lines[2, s] - (u - 1.0)) * (2.0 - u) if near else 0.0
+        norm[s] = log(u) + rest
+    for s in range(states):
+        lines[1, s] = 1.0 / lines[1, s]
 
 
 @compiled
@@ -275,8 +334,9 @@ def factors_of(
     high, low, tiny = -np.inf, np.inf, False
     for k in range(factor.shape[0]):
         for j in range(counts[k]):
+            r = reward[place[k, j]]
+            factor[k, j] = r
             if weight[k, j] > 0:
-                r = reward[place[k, j]]
                 high, low = max(high, r), min(low, r)
                 tiny |= weight[k, j] < _TINY or r != r
     for a in range(prior.shape[0]):
@@ -284,52 +344,39 @@ def factors_of(
             tiny |= 0 < prior[a, s] < _TINY
     spread = (high - low) * per_nat
     if tiny or not spread < _NARROW:
-        factor[:] = 0.0
-        return high, np.inf
+        spread = np.inf
     for k in range(factor.shape[0]):
         for j in range(counts[k]):
-            r = reward[place[k, j]] if weight[k, j] > 0 else high
-            factor[k, j] = weight[k, j] * exp((r - high) * per_nat)
+            each = weight[k, j] * exp((factor[k, j] - high) * per_nat)
+            factor[k, j] = each if weight[k, j] > 0 and spread < np.inf else 0.0
     return high, spread
 
 
 @compiled
-def scaled(ahead: Array, per_nat: float, spread: float, message: Array) -> tuple[float, bool]:
-    """Write exp(ahead/τ − c) into `message`; return c, their maximum before that, and whether products are exact."""
-    states, high, low = ahead.shape[0] - 1, -np.inf, np.inf
-    for s in range(states):
-        each = ahead[s]
-        high = max(high, each)
-        low = min(low, each if each > -np.inf else np.inf)
-    shift, width = high * per_nat, max(high - low, 0.0) * per_nat
-    if not (_CLEAR < width + spread < _NARROW and -np.inf < shift < np.inf):
-        return shift, False
-    for s in range(states):
-        message[s] = exp(ahead[s] * per_nat - shift)
-    message[states] = 0.0
-    return shift, True
-
-
-@compiled
 def begin(v: Array, initial: Array, temperature: float, free: bool, start: Array, log_start: Array) -> float:
-    """The objective, L of the start over τ; write the optimal start distribution, and its logarithm if it is wanted."""
-    states, value = v.shape[0], np.zeros(1)
+    """L of V_0 over the start; write the optimal start distribution, and its logarithm if it is wanted."""
+    states, value = v.shape[1], np.zeros(1)
     if free:
-        x, share = np.empty((states, 1)), np.empty((states, 1))
+        possible = np.empty(states, np.uint32)
+        many = 0
         for s in range(states):
-            x[s, 0] = v[s]
-            start[s] = initial[s]
-        chances = Chances(
-            start.reshape((states, 1)), np.full(states, 1), np.full(1, 1.0 / temperature), np.full(1, temperature)
-        )
+            start[s] = 0.0
+            possible[many] = s
+            many += initial[s] > 0
+        x, weight, share = np.empty((many, 1)), np.empty((many, 1)), np.empty((many, 1))
+        for i in range(many):
+            x[i, 0], weight[i, 0] = v[0, possible[i]], initial[possible[i]]
+        chances = Chances(weight, np.full(many, 1), np.full(1, 1.0 / temperature), np.full(1, temperature))
         room = Room(np.empty(1), x, np.empty((3, 1)))
         soften(x, chances, value, share, room)
-        for s in range(states if log_start.shape[0] > 0 else 0):
-            log_start[s] = log(initial[s]) + (x[s, 0] - room.norm[0])
-        for s in range(states):
-            start[s] = share[s, 0]
+        for s in range(log_start.shape[0]):
+            log_start[s] = -np.inf
+        for i in range(many):
+            start[possible[i]] = share[i, 0]
+            if log_start.shape[0] > 0:
+                log_start[possible[i]] = log(weight[i, 0]) + (x[i, 0] - room.norm[0])
     else:
         for s in range(states):
-            value[0] += initial[s] * v[s] if initial[s] > 0 else 0.0
+            value[0] += initial[s] * v[0, s] if initial[s] > 0 else 0.0
             start[s] = initial[s]
-    return value[0] / temperature
+    return value[0]

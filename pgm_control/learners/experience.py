@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..environments.action_prior import ActionPrior
-from ..networks.precision import products_in
+from ..networks.precision import products_in, usable
 from ..runtime.checkpoint_checks import Problem
 from .learner import Learner
 from .replay import Replay, Transitions
@@ -38,7 +38,8 @@ class Experience:
         settings = learner.config
         self._learner, self._prior = learner, prior
         self._batch_size, self._starts = settings["batch_size"], settings["learning_starts"]
-        self._updates, self._products = settings["num_updates"], products_in(settings["products"])
+        self._updates = settings["num_updates"]
+        self._products = products_in(usable(settings["products"], learner.device))
         actions = learner.actions
         self.replay = Replay(
             settings["capacity"], learner.observations.features, actions.size, actions.is_discrete, learner.device

@@ -31,7 +31,6 @@ from ..runtime.randomness import integer_of, seeded
 from . import saved
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
-from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
@@ -87,7 +86,6 @@ class Learner(ABC):
             config: the arguments of the subclass by name, with values that JSON can represent.
         """
         num_envs, number = whole("num_envs", num_envs), integer_of(seed)
-        prepare_memory()
         self.config: dict[str, Any] = {**config, "seed": number}
         self.device = device_of(device)
         self.worlds = Worlds(env, num_envs, number)

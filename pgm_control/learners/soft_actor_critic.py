@@ -110,7 +110,8 @@ class SAC(Learner):
             learning_starts: the number of steps with actions from the prior, before the first update.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critics move in an update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
+                instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".

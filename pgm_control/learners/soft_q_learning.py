@@ -101,7 +101,8 @@ class SoftQLearning(Learner):
             target_rate: the fraction of the way that the target critic moves in an update.
             num_particles: the number of actions for each state, in a box: from the prior for the value, and from the
                 sampler for its update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
+                instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".

@@ -1,7 +1,7 @@
 """The state of a Pyro optimiser, which keeps a torch optimiser for each parameter."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pyro.optim import PyroOptim
@@ -36,15 +36,16 @@ def require_optimiser(optim: object, num_steps: int) -> None:
             ) from problem
     last = _steps_of_schedule(optim)
     if last is not None and num_steps > last:
+        schedule = _described(cast(Any, optim).pt_scheduler_constructor)
         raise InvalidArgument(
-            f"`num_steps` must be at most {last}, where the schedule {_described(optim.pt_scheduler_constructor)} of "
+            f"`num_steps` must be at most {last}, where the schedule {schedule} of "
             f"`optim` ends, but is {num_steps}. Give num_steps={last}, or a schedule of {num_steps} steps."
         )
 
 
 def _try_out(optim: PyroOptim) -> None:
     """Make one step on a parameter that is thrown away; it has no gradient, which might have to be sparse."""
-    parameter = torch.zeros(1, requires_grad=True)
+    parameter: Any = torch.zeros(1, requires_grad=True)
     with torch.random.fork_rng(devices=[]):
         found: Any = optim._get_optim(parameter)
         clip: Any = optim._get_grad_clip(parameter)

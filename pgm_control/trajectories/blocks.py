@@ -16,7 +16,7 @@ from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
 from .protocol_checks import MembersOnce
-from .samples import Occupancy, Trajectories, Trajectory
+from .samples import Occupancy, Trajectories, Trajectory, require_room_for
 
 _SAME = 1e-6  # in probability: the rounding of float32
 
@@ -118,7 +118,7 @@ class Blocks:
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        num_samples = whole("num_samples", num_samples)
+        num_samples = require_room_for("num_samples", whole("num_samples", num_samples), self.mdp.horizon)
         mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
 
         def draw(log_probability: Float[Tensor, "batch value"]) -> Int[Tensor, " batch"]:

@@ -75,8 +75,9 @@ def add(
     function: Any = PACKAGES[package]
     for part in path.split("."):
         function = getattr(function, part)
-    sets = (frozenset(each.split()) for each in (skipped, anything, drawn))
-    CALLS[name] = Call(function, arguments, *sets, slow)
+    CALLS[name] = Call(
+        function, arguments, frozenset(skipped.split()), frozenset(anything.split()), frozenset(drawn.split()), slow
+    )
 
 
 def add_method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict[str, Any]], **more: Any) -> None:

@@ -3,6 +3,7 @@
 import fractions
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -37,7 +38,11 @@ def bad_values(valid: Any) -> Iterator[Bad]:
         yield from _for_a_flag(valid)
     elif isinstance(valid, int | float):
         yield from _for_a_number(valid)
-    elif isinstance(valid, list | tuple) and valid and all(isinstance(each, int | float) for each in valid):
+    elif (
+        isinstance(valid, list | tuple)
+        and valid
+        and not any(isinstance(each, bool) or not isinstance(each, int | float) for each in valid)
+    ):
         yield from _for_numbers(valid)
     table = _table(valid)
     if table is not None and table.dtype.kind in "fiu" and table.ndim:
@@ -91,7 +96,7 @@ def _for_numbers(valid: Sequence[float]) -> Iterator[Bad]:
         "its tensor", torch.tensor(valid, dtype=torch.float64 if isinstance(valid[0], float) else None), same=True
     )
     yield Bad("its digits", [str(each) for each in valid], never_right=True)
-    yield Bad("truth values", [bool(each) for each in valid], never_right=True)
+    yield Bad("truth values", [bool(each) for each in valid], never_right=True, drawable=True)
     yield Bad("one nan", [*valid[:-1], math.nan], never_right=True)
     yield Bad("one infinite entry", [*valid[:-1], math.inf])
     yield Bad("one list", [*valid[:-1], [valid[-1]]], never_right=True)
@@ -131,17 +136,20 @@ def _arrays() -> Iterator[Bad]:
     yield Bad("ragged lists", [[1.0], [1.0, 2.0]])
 
 
-def _others() -> Iterator[Bad]:
+@cache
+def _others() -> tuple[Bad, ...]:
     other = TabularModel(random_mdp(9, states=5, actions=2, horizon=2), 0.5)
     same_size = TabularModel(random_mdp(9, states=3, actions=2, outcomes=3, horizon=2), 0.5)
-    yield Bad("another model", other)
-    yield Bad("another problem", other.mdp)
-    yield Bad("the posterior of another model", infer(other, 1.0))
-    yield Bad("a guide of another model", FreeGuide(other))
-    yield Bad("another model of the same size", same_size)
-    yield Bad("the posterior of another model of the same size", infer(same_size, 1.0))
-    yield Bad("a policy of another problem", TabularPolicy(np.full((5, 2), 0.5)))
-    yield Bad("an environment", gymnasium.make("CartPole-v1"))
+    return (
+        Bad("another model", other),
+        Bad("another problem", other.mdp),
+        Bad("the posterior of another model", infer(other, 1.0)),
+        Bad("a guide of another model", FreeGuide(other)),
+        Bad("another model of the same size", same_size),
+        Bad("the posterior of another model of the same size", infer(same_size, 1.0)),
+        Bad("a policy of another problem", TabularPolicy(np.full((5, 2), 0.5))),
+        Bad("an environment", gymnasium.make("CartPole-v1")),
+    )
 
 
 def _but_one(table: np.ndarray, entry: float) -> np.ndarray:

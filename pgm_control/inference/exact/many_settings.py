@@ -27,6 +27,7 @@ class ManySettings(torch.autograd.Function):
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, kernels: Any, model: MarkovModel, survival: float, batch: torch.Size, *inputs: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Solve all settings."""
         ctx.kernels, ctx.model, ctx.survival, ctx.batch = kernels, model, survival, batch
         ctx.set_materialize_grads(False)
         needs = ctx.needs_input_grad[4:]
@@ -45,6 +46,7 @@ class ManySettings(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The derivatives that are asked for."""
         needs, start = ctx.needs_input_grad[4:], len(ctx.batch)
         if all(each is None for each in cotangents):
             return (None,) * (4 + len(needs))
@@ -113,6 +115,7 @@ def _arrays(model: MarkovModel, survival: float, count: int, inputs: Sequence[An
 
 
 def tensor_of(array: np.ndarray, model: MarkovModel) -> Tensor:
+    """The array in the dtype of the model."""
     dtype = model.mdp.probability.dtype
     return torch.from_numpy(array) if dtype == torch.float64 else torch.from_numpy(array).to(dtype)
 

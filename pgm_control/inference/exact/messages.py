@@ -23,6 +23,8 @@ from ...runtime.memory import require_room
 from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
 from .batch import solved
+from .many_settings import tensor_of
+from .one_setting import OneSetting, one_setting, tensors_of, values_of
 from .prepared import last_reward
 from .recursion import backward
 
@@ -46,15 +48,22 @@ def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
 
     With a discount, $V_{t+1}$ is first replaced by $L$ over surviving and ending, which is worth 0. See `infer`.
     """
-    betas = Betas.of(model.mdp, beta, model.temperature)
-    _require_room(model.mdp, betas)
-    kernels = kernels_for(model.mdp.probability, model.mdp.horizon) if betas.is_whole else None
-    return _in_torch(model, betas) if kernels is None else _compiled(kernels, model, betas)
+    mdp = model.mdp
+    kernels = kernels_for(mdp.probability, mdp.horizon)
+    one = None if kernels is None else one_setting(kernels, model, beta)
+    if one is not None:
+        _require_room(mdp, clamped=not one.free)
+        return _alone(one)
+    betas = Betas.of(mdp, beta, model.temperature)
+    _require_room(mdp, clamped=same([*betas.dynamics, 0.0]))
+    if kernels is None or not betas.is_whole:
+        return _in_torch(model, betas)
+    return _compiled(kernels, model, betas)
 
 
-def _require_room(mdp: TabularMDP, betas: Betas) -> None:
+def _require_room(mdp: TabularMDP, clamped: bool) -> None:
     """Refuse a problem whose values and policies, or tilted dynamics, do not fit into memory."""
-    (states, actions, outcomes), clamped = mdp.probability.shape, same([*betas.dynamics, 0.0])
+    states, actions, outcomes = mdp.probability.shape
     each = states * (2 * actions + 1) if clamped else states * (actions * (2 + outcomes) + 1)
     dynamics = "" if clamped else " and the believed dynamics"
     require_room(
@@ -74,8 +83,44 @@ def _in_torch(model: MarkovModel, betas: Betas) -> Messages:
     )
     given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *betas)
     q, v, value = backward(mdp, given, logs)
-    log_dynamics = log_p.expand(steps, *log_p.shape) if clamped else logs.dynamics
+    log_dynamics = _of_model(mdp) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
+
+
+def _alone(one: OneSetting) -> Messages:
+    mdp, (states, actions, outcomes) = one.model.mdp, one.model.mdp.probability.shape
+    steps = mdp.horizon
+    logs = (
+        np.empty((steps, actions * states)),
+        np.empty((steps if one.free else 0, states * actions * outcomes)),
+        np.empty((0, 0)),
+        np.empty(states if one.free_start else 0),
+    )
+    found = values_of(one, one.own.reward, one.own.last, logs=logs)
+    q, v, value, _ = tensors_of(one, *found)
+    log_policy, log_dynamics, _, log_start = (tensor_of(each, one.model) for each in logs)
+    log_dynamics = log_dynamics.reshape(-1, states, actions, outcomes)
+    return Messages(
+        q,
+        v,
+        log_policy.reshape(steps, actions, states).swapaxes(1, 2),
+        _normalised(log_dynamics, v, one.temperature) if one.free else _of_model(mdp),
+        None,
+        float(value),
+        log_start if one.free_start else mdp.initial.log(),
+    )
+
+
+def _normalised(log_dynamics: Tensor, v: Tensor, temperature: float) -> Tensor:
+    """The believed dynamics; rows of values so large that their rounding shows are normalised again."""
+    most = max(abs(float(bound)) if math.isfinite(bound) else math.inf for bound in v.aminmax())
+    far = most > _FAR * temperature and bool((v.abs() > _FAR * temperature).logical_and(v.isfinite()).any())
+    return torch.log_softmax(log_dynamics, -1) if far else log_dynamics
+
+
+def _of_model(mdp: TabularMDP) -> Tensor:
+    """The true dynamics, the same at every time."""
+    return mdp.probability.log().expand(mdp.horizon, -1, -1, -1)
 
 
 def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages:
@@ -107,10 +152,7 @@ def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages
     q, v, log_policy, log_dynamics, log_survival, log_start = (
         torch.from_numpy(each).to(mdp.probability.dtype) for each in arrays
     )
-    if of_dynamics != 0 and bool((v.abs() > _FAR * tau).logical_and(v.isfinite()).any()):
-        log_dynamics = torch.log_softmax(log_dynamics, -1)
-    if of_dynamics == 0:
-        log_dynamics = mdp.probability.log().expand(steps, states, actions, outcomes)
+    log_dynamics = _of_model(mdp) if of_dynamics == 0 else _normalised(log_dynamics, v, tau)
     value = float(found.objective[0]) * unit(tau)
     log_initial = mdp.initial.log() if of_initial == 0 else log_start
     return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ...chance.optimism import Optimism
-from ...kernels.bundles import Logs, Plain
+from ...kernels.bundles import SPARE, Plain
 from ...problems.checks import largest_temperature
 from ...trajectories.blocks import MarkovModel
 from .many_settings import ManySettings, tensor_of
 from .prepared import Own, array_of, own_tables
 
 Array = np.ndarray
-NO_LOGS = Logs(np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
+NO_LOGS: Plain = (np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
 _NUMBERS = {float, int, np.float64}
 
 
@@ -29,15 +29,6 @@ class OneSetting(NamedTuple):
     temperature: float
     free: bool  # whether β of the dynamics is 1, otherwise 0
     free_start: bool  # the same of the start
-
-
-class Values(NamedTuple):
-    """The values of one setting."""
-
-    q: Array  # (time, action, state)
-    v: Array  # (time and last, state)
-    objective: Array  # (), in nats
-    messages: Plain  # `Messages`, for `gradient`
 
 
 def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperature: Any = None) -> OneSetting | None:
@@ -58,7 +49,7 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
         return None
     if survival != 0 and model.mdp.discount < 1:
         return None
-    return OneSetting(kernels, model, own_tables(model), float(tau), dynamics == 1, initial == 1)
+    return OneSetting(kernels, model, own_tables(model), float(tau), bool(dynamics == 1), bool(initial == 1))
 
 
 def fits(own: Tensor, given: Any) -> bool:
@@ -72,34 +63,35 @@ def fits(own: Tensor, given: Any) -> bool:
     )
 
 
-def solved_alone(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """(q, v, objective), differentiable in the rewards; None stands for the model's own."""
-    if torch.is_grad_enabled() and any(each is not None and each.requires_grad for each in (reward, final_reward)):
-        return _Solved.apply(one, reward, final_reward)
-    return _tensors(one, values(one, *_rewards(one, reward, final_reward)))
+def solved_alone(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Tensor, ...]:
+    """(q, v, value, objective), differentiable in the rewards; None stands for the model's own."""
+    for each in (reward, final_reward):
+        if each is not None and each.requires_grad and torch.is_grad_enabled():
+            return _Solved.apply(one, reward, final_reward)
+    return tensors_of(one, *values_of(one, *_rewards(one, reward, final_reward)))
 
 
-def values(one: OneSetting, reward: Array, last: Array, keeps: bool = False, logs: Logs = NO_LOGS) -> Values:
-    """Solve for these rewards, (state action outcome,) and (state,); `keeps` if `_gradient` will be called."""
+def values_of(
+    one: OneSetting, reward: Array, last: Array, keeps: bool = False, logs: Plain = NO_LOGS
+) -> tuple[Plain, Plain]:
+    """`ValuesOfOne` for these rewards, (state action outcome,) and (state,), and `Messages`, whole only if `keeps`."""
     kernels, model, own, temperature, free, free_start = one
     mdp, (_, weight, prior, _, _) = model.mdp, own.single
-    (outcomes, pairs), (actions, states) = weight.shape, prior.shape
-    horizon, steps = mdp.horizon, mdp.horizon if keeps else 1
+    horizon, pairs, states = mdp.horizon, prior.size, prior.shape[1]
+    steps = horizon if keeps else 1
     products = steps if free else 1
-    q, v, objective = np.empty((horizon, pairs)), np.empty((horizon + 1, states)), np.empty(1)
-    v[horizon] = last
+    found = (np.empty((horizon, pairs)), np.empty((horizon + 1, states)), np.empty(()), np.empty(()))
+    found[1][horizon] = last
     messages = (
-        np.empty((outcomes, pairs)),
+        np.empty(weight.shape),
         np.empty(horizon, np.bool_),
-        np.empty((products, states + 1)),
+        np.empty((products, states + SPARE)),
         np.empty((products, states)),
         np.empty((steps, pairs)),
         np.empty(states),
     )
-    kernels.solve_one(
-        own.single, reward, mdp.discount, temperature, free, free_start, q, v, objective, messages, tuple(logs)
-    )
-    return Values(q.reshape(horizon, actions, states), v, objective.reshape(()), messages)
+    kernels.solve_one(own.single, reward, mdp.discount, temperature, free, free_start, found, messages, logs)
+    return found, messages
 
 
 def _rewards(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Array, Array]:
@@ -110,19 +102,11 @@ def _rewards(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None
     )
 
 
-def _tensors(one: OneSetting, found: Values) -> tuple[Tensor, Tensor, Tensor]:
-    q, v, objective, _ = found
-    return tensor_of(q.swapaxes(-1, -2), one.model), tensor_of(v, one.model), tensor_of(objective, one.model)
-
-
-def _gradient(one: OneSetting, reward: Array, found: Values, cost: float) -> tuple[Tensor, Tensor]:
-    """`cost` times the derivatives of the objective by both rewards."""
-    kernels, model, own, temperature, free, _ = one
-    by_reward, by_last = np.zeros(len(reward)), np.empty(len(own.last))
-    kernels.visits_of_one(
-        own.single, reward, model.mdp.discount, temperature, free, found.v, found.messages, cost, by_reward, by_last
-    )
-    return tensor_of(by_reward.reshape(model.mdp.probability.shape), model), tensor_of(by_last, model)
+def tensors_of(one: OneSetting, found: Plain, _: Plain) -> tuple[Tensor, ...]:
+    """The `ValuesOfOne` as tensors (time, state, action), (time and last, state), () and ()."""
+    model, q = one.model, found[0]
+    q = q.reshape(len(q), *one.own.single[2].shape).swapaxes(1, 2)
+    return tensor_of(q, model), tensor_of(found[1], model), tensor_of(found[2], model), tensor_of(found[3], model)
 
 
 @final
@@ -130,34 +114,46 @@ class _Solved(torch.autograd.Function):
     """`solved_alone` with derivatives. Those of q and v, and second derivatives, are left to `ManySettings`."""
 
     @staticmethod
-    def forward(ctx: Any, one: OneSetting, *tables: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx: Any, one: OneSetting, *tables: Tensor | None) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Solve, and keep the messages."""
         ctx.set_materialize_grads(False)
         reward, last = _rewards(one, *tables)
-        found = values(one, reward, last, keeps=True)
-        q, v, objective = _tensors(one, found)
-        ctx.one, ctx.reward, ctx.found = one, reward, found
-        ctx.save_for_backward(*tables, v)
-        return q, v, objective
+        found, messages = values_of(one, reward, last, keeps=True)
+        tensors = tensors_of(one, found, messages)
+        ctx.kept = one, reward, found[1], messages
+        ctx.save_for_backward(*tables, tensors[1])
+        return tensors
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        *tables, _ = ctx.saved_tensors
-        by_q, by_v, by_objective = cotangents
-        if by_q is None and by_v is None and by_objective is not None and not torch.is_grad_enabled():
-            found: Sequence[Tensor | None] = _gradient(ctx.one, ctx.reward, ctx.found, by_objective.item())
-        else:
-            found = _derivatives(ctx.one, tables, cotangents)
-        return None, *(each if need else None for each, need in zip(found, ctx.needs_input_grad[1:], strict=True))
+        """The forward sweep of visits, for the value and the objective."""
+        *tables, _ = ctx.saved_tensors  # torch refuses those that were changed in place
+        one, reward, v, messages = ctx.kept
+        by_q, by_v, by_value, by_objective = cotangents
+        if by_q is not None or by_v is not None or torch.is_grad_enabled():
+            return None, *_derivatives(one, tables, cotangents)
+        _, by_reward, by_last = ctx.needs_input_grad
+        cost = 0.0 if by_objective is None else by_objective.item()
+        cost += 0.0 if by_value is None else by_value.item() * one.temperature
+        kernels, model, own, temperature, free, _ = one
+        found = np.zeros(len(reward)), np.empty(v.shape[1])
+        kernels.visits_of_one(own.single, reward, model.mdp.discount, temperature, free, v, messages, cost, *found)
+        return (
+            None,
+            tensor_of(found[0].reshape(model.mdp.probability.shape), model) if by_reward else None,
+            tensor_of(found[1], model) if by_last else None,
+        )
 
 
 def _derivatives(
     one: OneSetting, tables: Sequence[Tensor | None], cotangents: Sequence[Tensor | None]
 ) -> Sequence[Tensor | None]:
-    """The derivatives of q, v and the objective; they are differentiable if autograd asks for that."""
+    """The derivatives of all results; they are differentiable themselves if autograd asks for that."""
     wanted = [each for each in tables if each is not None and each.requires_grad]
     with torch.enable_grad():
         numbers = one.temperature, float(one.free), float(one.free_start)
-        outputs = ManySettings.apply(one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers)
+        q, v, objective = ManySettings.apply(one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers)
+        outputs = q, v, objective * one.temperature, objective
     costs = [(each, by) for each, by in zip(outputs, cotangents, strict=True) if by is not None]
     if not costs:
         return [None for _ in tables]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...kernels.bundles import MASS_ROUNDING, Outcomes, Plain, Problem, Single
+from ...kernels.bundles import MASS_ROUNDING, SPARE, Outcomes, Plain, Problem, Single
 from ...problems.mdp import TabularMDP
 from ...trajectories.blocks import MarkovModel
 
@@ -101,7 +101,7 @@ def _without_prior(
 ) -> Own:
     (target, place, counts, _, lane, ordered), states = problem_of(mdp)[0], len(initial)
     weight = array_of(probability).reshape(-1)[place]
-    target = np.where(weight > 0, target, states)
+    target = np.where(weight > 0, target, states + np.arange(len(lane)) % SPARE)
     common = (target == target[:, :1]).all(1) & (counts == target.shape[1])
     small = [each.astype(np.uint32) for each in (target, place, lane)]
     outcomes = Outcomes(small[0], small[1], counts, common, small[2], ordered)

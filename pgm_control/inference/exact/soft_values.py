@@ -103,8 +103,7 @@ def soft_values(
         one = one_setting(kernels, model, optimism, temperature)
         if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
             _require_room(mdp, 1)
-            q, v, objective = solved_alone(one, reward, final_reward)
-            return SoftValues(q, v, objective * one.temperature, objective)
+            return SoftValues(*solved_alone(one, reward, final_reward))
     tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
     _require_moderate(tau, mdp)
     dynamics, initial, survival = _blocks(optimism, tau)
@@ -161,6 +160,7 @@ def soft_values(
 
 
 def _require_room(mdp: TabularMDP, count: int) -> None:
+    """Refuse values that do not fit into memory."""
     require_room(
         "model", f"the values of {count:,} settings at {mdp.horizon:,} steps",
         count * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
