@@ -56,12 +56,19 @@ def remembered(model: MarkovModel, make: Callable[..., T], *args: Hashable) -> T
 
 
 def prior_of(model: MarkovModel) -> Blocks:
-    """The blocks of the model, not to be changed in place."""
-    return remembered(model, _blocks)
+    """The blocks of the model; made again if somebody changed these in place."""
+    blocks, versions = remembered(model, _blocks)
+    return blocks if versions == _versions(blocks) else model.blocks()
 
 
-def _blocks(model: MarkovModel) -> Blocks:
-    return model.blocks()
+def _blocks(model: MarkovModel) -> tuple[Blocks, list[int] | None]:
+    blocks = model.blocks()
+    return blocks, _versions(blocks)
+
+
+def _versions(blocks: Blocks) -> list[int] | None:
+    tables = blocks.log_initial, blocks.log_policy, blocks.log_dynamics
+    return None if blocks.log_initial.is_inference() else [each._version for each in tables]
 
 
 def _tables_of(model: MarkovModel) -> list[Tensor]:

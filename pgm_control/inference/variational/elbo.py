@@ -116,7 +116,7 @@ def _arrays_of(model: MarkovModel) -> tuple[np.ndarray, ...]:
 
 def _model_arrays(model: MarkovModel) -> tuple[np.ndarray, ...]:
     """The tables of the model that the compiled loops read. Unsigned indices need no test for negative ones."""
-    mdp, prior = model.mdp, prior_of(model)
+    mdp, prior = model.mdp, model.blocks()  # of their own: nobody else can change them
     true = prior.log_initial, log_measure(model, prior)[0], prior.log_dynamics[0]
     found = ModelTables(*_arrays((*true, mdp.reward / model.temperature, mdp.successor, _last(model))))
     return tuple(found._replace(successor=found.successor.astype(np.uint32)))
