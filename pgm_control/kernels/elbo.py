@@ -32,7 +32,8 @@ def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight
     for s in range(states):
         ahead[horizon, s] = last[s]
     for t in range(horizon - 1, -1, -1):
-        log_q, log_pi = _at(log_dynamics, t, q).reshape(pairs), _at(log_policy, t, policy)
+        begin = t == horizon - 1
+        log_q, log_pi = _at(log_dynamics, t, begin, q).reshape(pairs), _at(log_policy, t, begin, policy)
         _worth(truth, ahead[t + 1], discount, x)
         _gains((q, log_q, truth[2]), x, weights[1], gain)
         _values(gain, (policy, log_pi, log_prior), advantage[t], ahead[t])
@@ -65,7 +66,7 @@ def elbo_gradients(
         worth = ahead[0, s] - weights[0] * (log_start[s] - log_initial[s]) - weights[0]
         by_start[s] = here[s] * worth if here[s] != 0 else 0.0
     for t in range(horizon):
-        log_q, _ = _at(log_dynamics, t, q).ravel(), _at(log_policy, t, policy)
+        log_q, _ = _at(log_dynamics, t, t == 0, q).ravel(), _at(log_policy, t, t == 0, policy)
         for s in range(states):
             arrived[s] = 0.0
         for s in range(states):
@@ -107,7 +108,8 @@ def natural_step(
     ahead, after = np.empty(states), last.copy()
     truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
     for t in range(horizon - 1, -1, -1):
-        log_q, log_pi = _at(log_dynamics, t, q).reshape(pairs), _at(log_policy, t, policy)
+        begin = t == horizon - 1
+        log_q, log_pi = _at(log_dynamics, t, begin, q).reshape(pairs), _at(log_policy, t, begin, policy)
         _worth(truth, after, discount, x)
         if betas[1] != 0:
             _stepped((log_q, truth[2]), x, betas[1], step_size, new_dynamics[t])
@@ -122,13 +124,15 @@ def natural_step(
 
 
 @compiled
-def _at(table: Array, t: int, probability: Array) -> Array:
-    """The log-probabilities at time t; stores their exponentials. A first axis of 1 holds for all times.
+def _at(table: Array, t: int, begin: bool, probability: Array) -> Array:
+    """The log-probabilities at time t; stores their exponentials. A first axis of 1 holds for all times: only at first.
 
     What is possible stays above 0, as in `np.exp`: an infinite loss counts however improbable it is.
     """
     found, out = table[t if table.shape[0] > 1 else 0], probability.ravel()
     given = found.ravel()
+    if table.shape[0] == 1 and not begin:
+        return found
     for j in range(out.size):
         x = given[j]
         y = exp(x)
