@@ -19,7 +19,7 @@ def tilted(
         return torch.log_softmax(log_weight + logits, -1)
     if torch.is_grad_enabled() and logits.requires_grad:
         return _Tilted.apply(kernels, logits, log_weight.detach())
-    return _compiled(kernels, logits, log_weight)[0]
+    return _compiled(kernels, logits, log_weight, logits.new_empty(0, 0, 0))
 
 
 @torch.no_grad()
@@ -64,12 +64,12 @@ def _rows(table: Tensor) -> Tensor:
     return table.detach().flatten(1, -2).contiguous()
 
 
-def _compiled(kernels: ModuleType, logits: Tensor, log_weight: Tensor) -> tuple[Tensor, Tensor]:
-    """`tilted`, and the probabilities as (time, row, outcome)."""
+def _compiled(kernels: ModuleType, logits: Tensor, log_weight: Tensor, probability: Tensor) -> Tensor:
+    """`tilted`; also stores the probabilities, as (time, row, outcome), unless their table is empty."""
     given, weight = _rows(logits), _rows(_once(log_weight))
-    out, probability = torch.empty_like(given), torch.empty_like(given)
+    out = torch.empty_like(given)
     kernels.tilted(*(each.numpy() for each in (given, weight, out, probability)))
-    return out.view(logits.shape), probability
+    return out.view(logits.shape)
 
 
 class _Tilted(torch.autograd.Function):
@@ -77,8 +77,8 @@ class _Tilted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernels: Any, logits: Tensor, log_weight: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        found, ctx.probability = _compiled(kernels, logits, log_weight)
-        ctx.kernels = kernels
+        ctx.kernels, ctx.probability = kernels, torch.empty_like(_rows(logits))
+        found = _compiled(kernels, logits, log_weight, ctx.probability)
         ctx.save_for_backward(found)
         return found
 

@@ -112,13 +112,11 @@ class Messages(NamedTuple):
 
 
 class GuideTables(NamedTuple):
-    """The factors of a Markov guide and their logarithms; a table whose first axis is 1 holds for all times."""
+    """The log-probabilities of a Markov guide; a table whose first axis is 1 holds for all times."""
 
     log_initial: Table  # (state,)
-    policy: Table  # (time or 1, state, action)
-    log_policy: Table
-    dynamics: Table  # (time or 1, state, action, outcome)
-    log_dynamics: Table
+    log_policy: Table  # (time or 1, state, action)
+    log_dynamics: Table  # (time or 1, state, action, outcome)
 
 
 class ModelTables(NamedTuple):

@@ -5,8 +5,10 @@ import numpy as np
 from .bundles import Plain
 from .compiling import compiled, entry
 from .rows import BLOCK, log_softmax
+from .vector_math import exp
 
 Array = np.ndarray
+_LEAST, _LOWEST = 5e-324, -745.13  # the least number above 0, and its logarithm
 Pair = tuple[float, float]  # a number for the start, and one for the dynamics
 
 
@@ -18,22 +20,23 @@ def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight
     times their KL. Outcomes and actions of probability zero contribute nothing, even where their value is infinite; nan
     propagates.
     """
-    log_start, policy, log_policy, dynamics, log_dynamics = guide
+    log_start, log_policy, log_dynamics = guide
     log_initial, log_prior, log_p, reward, successor, last = model
     states, actions, outcomes = successor.shape
     pairs = states * actions, outcomes
     ahead = np.empty((horizon + 1, states), dtype=last.dtype)
     advantage = np.empty((horizon, states, actions), dtype=last.dtype)
-    x, gain = np.empty(pairs, dtype=last.dtype), np.empty((states, actions), dtype=last.dtype)
+    x, q = np.empty(pairs, dtype=last.dtype), np.empty(pairs, dtype=last.dtype)
+    gain, policy = np.empty((states, actions), dtype=last.dtype), np.empty((states, actions), dtype=last.dtype)
     truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
     for s in range(states):
         ahead[horizon, s] = last[s]
     for t in range(horizon - 1, -1, -1):
-        tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
-        q, log_q = dynamics[tq].reshape(pairs), log_dynamics[tq].reshape(pairs)
+        begin = t == horizon - 1
+        log_q, log_pi = _at(log_dynamics, t, begin, q).reshape(pairs), _at(log_policy, t, begin, policy)
         _worth(truth, ahead[t + 1], discount, x)
         _gains((q, log_q, truth[2]), x, weights[1], gain)
-        _values(gain, (policy[tp], log_policy[tp], log_prior), advantage[t], ahead[t])
+        _values(gain, (policy, log_pi, log_prior), advantage[t], ahead[t])
     return _at_start(log_start, log_initial, ahead[0], weights[0]), ahead, advantage
 
 
@@ -46,7 +49,7 @@ def elbo_gradients(
     The derivatives are occupancies times values, and include the −1 and the −weight that normalisation cancels. Without
     `wants_dynamics` the last array is empty.
     """
-    log_start, policy, _, dynamics, log_dynamics = guide
+    log_start, log_policy, log_dynamics = guide
     log_initial, _, log_p, reward, successor, _ = model
     ahead, advantage = to_go
     states, actions, outcomes = successor.shape
@@ -56,26 +59,27 @@ def elbo_gradients(
     by_dynamics = np.empty((horizon if wants_dynamics else 0, *pairs), dtype=ahead.dtype)
     here, arrived = np.empty(states, dtype=ahead.dtype), np.empty(states, dtype=ahead.dtype)
     happens, x = np.empty(pairs, dtype=ahead.dtype), np.empty(pairs, dtype=ahead.dtype)
+    q, policy = np.empty(pairs, dtype=ahead.dtype), np.empty((states, actions), dtype=ahead.dtype)
     truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
     for s in range(states):
         here[s] = slope * np.exp(log_start[s])
         worth = ahead[0, s] - weights[0] * (log_start[s] - log_initial[s]) - weights[0]
         by_start[s] = here[s] * worth if here[s] != 0 else 0.0
     for t in range(horizon):
-        tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
+        log_q, _ = _at(log_dynamics, t, t == 0, q).ravel(), _at(log_policy, t, t == 0, policy)
         for s in range(states):
             arrived[s] = 0.0
         for s in range(states):
             for a in range(actions):
-                visit = here[s] * policy[tp, s, a]
+                visit = here[s] * policy[s, a]
                 by_policy[t, s, a] = visit * (advantage[t, s, a] - 1) if visit != 0 else 0.0
                 for k in range(outcomes):
-                    each = visit * dynamics[tq, s, a, k]
+                    each = visit * q[s * actions + a, k]
                     happens[s * actions + a, k] = each
                     arrived[successor[s, a, k]] += discount * each
         if wants_dynamics:
             _worth(truth, ahead[t + 1], discount, x)
-            flat, log_q, out = happens.ravel(), log_dynamics[tq].ravel(), by_dynamics[t].ravel()
+            flat, out = happens.ravel(), by_dynamics[t].ravel()
             gain, log_true = x.ravel(), truth[2].ravel()
             for j in range(flat.size):
                 product = flat[j] * (gain[j] - weights[1] * (log_q[j] - log_true[j]) - weights[1])
@@ -92,30 +96,49 @@ def natural_step(
 
     `guide` and `model` are as in `elbo_to_go`. A block with β = 0 is the model's, and is returned empty.
     """
-    log_start, policy, log_policy, dynamics, log_dynamics = guide
+    log_start, log_policy, log_dynamics = guide
     log_initial, log_prior, log_p, reward, successor, last = model
     states, actions, outcomes = successor.shape
     pairs, row = (states * actions, outcomes), (1, states)
     new_start = np.empty((0 if betas[0] == 0 else 1, states))
     new_policy = np.empty((horizon, states, actions))
     new_dynamics = np.empty((0 if betas[1] == 0 else horizon, *pairs))
-    x, gain, advantage = np.empty(pairs), np.empty((states, actions)), np.empty((states, actions))
+    x, q, policy = np.empty(pairs), np.empty(pairs), np.empty((states, actions))
+    gain, advantage = np.empty((states, actions)), np.empty((states, actions))
     ahead, after = np.empty(states), last.copy()
     truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
     for t in range(horizon - 1, -1, -1):
-        tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
-        q, log_q = dynamics[tq].reshape(pairs), log_dynamics[tq].reshape(pairs)
+        begin = t == horizon - 1
+        log_q, log_pi = _at(log_dynamics, t, begin, q).reshape(pairs), _at(log_policy, t, begin, policy)
         _worth(truth, after, discount, x)
         if betas[1] != 0:
             _stepped((log_q, truth[2]), x, betas[1], step_size, new_dynamics[t])
         _gains((q, log_q, truth[2]), x, _price(betas[1]), gain)
-        _values(gain, (policy[tp], log_policy[tp], log_prior), advantage, ahead)
-        _stepped((log_policy[tp], log_prior), gain, 1.0, step_size, new_policy[t])
+        _values(gain, (policy, log_pi, log_prior), advantage, ahead)
+        _stepped((log_pi, log_prior), gain, 1.0, step_size, new_policy[t])
         ahead, after = after, ahead
     if betas[0] != 0:
         logs = log_start.reshape(row), log_initial.reshape(row)
         _stepped(logs, after.reshape(row), betas[0], step_size, new_start)
     return _at_start(log_start, log_initial, after, _price(betas[0])), new_start, new_policy, new_dynamics
+
+
+@compiled
+def _at(table: Array, t: int, begin: bool, probability: Array) -> Array:
+    """The log-probabilities at time t; stores their exponentials. A first axis of 1 holds for all times: only at first.
+
+    What is possible stays above 0, as in `np.exp`: an infinite loss counts however improbable it is.
+    """
+    found, out = table[t if table.shape[0] > 1 else 0], probability.ravel()
+    given = found.ravel()
+    if table.shape[0] == 1 and not begin:
+        return found
+    for j in range(out.size):
+        x = given[j]
+        y = exp(x)
+        y = y if y != 0 else (_LEAST if x > _LOWEST else 0.0)
+        out[j] = y if x == x else x
+    return found
 
 
 @compiled

@@ -15,7 +15,7 @@ _LARGEST = 700.0  # the exponential of more overflows
 def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> None:
     """Store log softmax(log weight + logits), over the last axis, in `out`, and its exponential in `probability`.
 
-    The weights have the shape of the logits, or a first axis of 1.
+    The weights have the shape of the logits, or a first axis of 1. An empty `probability` stays empty.
     """
     times, rows, outcomes = logits.shape
     width = min(BLOCK, rows)
@@ -29,11 +29,15 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
                 for i in range(block):
                     y[k, i] = given[i, k] + weights[i, k]
             log_softmax(y, share, top, total, block)
-            found, shares = out[t, start : start + block], probability[t, start : start + block]
+            found = out[t, start : start + block]
             for k in range(outcomes):
                 for i in range(block):
                     found[i, k] = y[k, i]
-                    shares[i, k] = share[k, i]
+            if probability.size:
+                shares = probability[t, start : start + block]
+                for k in range(outcomes):
+                    for i in range(block):
+                        shares[i, k] = share[k, i]
 
 
 @entry

@@ -19,7 +19,12 @@ class _State(NamedTuple):
     mdp: TabularMDP
     action_prior: Tensor
     temperature: float
-    versions: tuple[int, ...]
+    versions: list[int]
+
+    @classmethod
+    def of(cls, model: MarkovModel) -> "_State":
+        tables = _tables_of(model)
+        return cls(model.mdp, model.action_prior, model.temperature, [each._version for each in tables])
 
     def is_still(self, now: "_State") -> bool:
         same = self.mdp is now.mdp and self.action_prior is now.action_prior
@@ -33,17 +38,16 @@ def remembered(model: MarkovModel, make: Callable[..., T], *args: Hashable) -> T
     """The result of `make(model, *args)`, which is kept until the model changes or is deleted.
 
     It must not refer to the model, which it would keep alive, and must not be changed. Nothing is kept for models of
-    other classes than `TabularModel`, whose blocks may depend on more than their problem, and under `inference_mode`.
+    other classes than `TabularModel`, whose blocks may depend on more than their problem, for tables with gradients,
+    and for tensors of `inference_mode`, whose changes torch does not count.
     """
-    tables = _tables_of(model)
-    if not has_own_tables(model) or any(each.requires_grad or each.is_inference() for each in tables):
+    if not has_own_tables(model) or any(each.requires_grad or each.is_inference() for each in _tables_of(model)):
         return make(model, *args)
-    now = _State(model.mdp, model.action_prior, model.temperature, tuple([each._version for each in tables]))
+    now, key = _State.of(model), (make, *args)
     state, results = _kept.get(model, (None, {}))
     if state is None or not state.is_still(now):
         results = {}
         _kept[model] = now, results
-    key = make, *args
     if key not in results:
         while len(results) >= _MOST:
             del results[next(iter(results))]
@@ -52,12 +56,19 @@ def remembered(model: MarkovModel, make: Callable[..., T], *args: Hashable) -> T
 
 
 def prior_of(model: MarkovModel) -> Blocks:
-    """The blocks of the model, not to be changed in place."""
-    return remembered(model, _blocks)
+    """The blocks of the model; made again if somebody changed these in place."""
+    blocks, versions = remembered(model, _blocks)
+    return blocks if versions == _versions(blocks) else model.blocks()
 
 
-def _blocks(model: MarkovModel) -> Blocks:
-    return model.blocks()
+def _blocks(model: MarkovModel) -> tuple[Blocks, list[int] | None]:
+    blocks = model.blocks()
+    return blocks, _versions(blocks)
+
+
+def _versions(blocks: Blocks) -> list[int] | None:
+    tables = blocks.log_initial, blocks.log_policy, blocks.log_dynamics
+    return None if blocks.log_initial.is_inference() else [each._version for each in tables]
 
 
 def _tables_of(model: MarkovModel) -> list[Tensor]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from problems import random_mdp
 
-from pgm_control import FreeGuide, TabularModel
+from pgm_control import ClampedGuide, FreeGuide, TabularModel
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.trajectories.remembered import prior_of, remembered
 
@@ -53,6 +53,16 @@ def test_a_changed_model_is_computed_anew(change, backend, monkeypatch):
     fresh = TabularModel(model.mdp, model.temperature, model.action_prior)
     assert prior_of(model) is not kept
     assert elbo(model, blocks).item() == elbo(fresh, blocks).item() != before.item()
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_blocks_that_somebody_changes_in_place_change_no_answer(backend, monkeypatch):
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
+    model = new_model()
+    expected = elbo(model, FreeGuide(model).blocks()).item()
+    ClampedGuide(model).blocks().log_initial.fill_(-7.0)
+    assert elbo(model, FreeGuide(model).blocks()).item() == expected
+    torch.testing.assert_close(prior_of(model).log_initial, model.mdp.initial.log())
 
 
 def test_nothing_keeps_a_model_alive():

@@ -57,11 +57,10 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     kernels = kernels_of(blocks, weights, model.mdp.horizon)
     if kernels is None:
         return _by_recursion(model, blocks, weights)
-    tables = blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics)
+    tables = _tables_of(blocks)
     if torch.is_grad_enabled() and any(each.requires_grad for each in tables):
         return _Compiled.apply(kernels, model, weights, *tables)
-    guide = _arrays(_guide_tables(*tables))
-    return tables[1].new_tensor(kernels.elbo_to_go(guide, _arrays_of(model), *_numbers(model, weights))[0])
+    return tables[1].new_tensor(kernels.elbo_to_go(_arrays(tables), _arrays_of(model), *_numbers(model, weights))[0])
 
 
 def values_to_go(
@@ -117,19 +116,15 @@ def _arrays_of(model: MarkovModel) -> tuple[np.ndarray, ...]:
 
 def _model_arrays(model: MarkovModel) -> tuple[np.ndarray, ...]:
     """The tables of the model that the compiled loops read. Unsigned indices need no test for negative ones."""
-    mdp, prior = model.mdp, prior_of(model)
+    mdp, prior = model.mdp, model.blocks()  # of their own: nobody else can change them
     true = prior.log_initial, log_measure(model, prior)[0], prior.log_dynamics[0]
     found = ModelTables(*_arrays((*true, mdp.reward / model.temperature, mdp.successor, _last(model))))
     return tuple(found._replace(successor=found.successor.astype(np.uint32)))
 
 
-def _guide_tables(log_initial: Tensor, log_policy: Tensor, log_dynamics: Tensor) -> GuideTables:
-    """The tables of the guide that the compiled loops read."""
-    return GuideTables(log_initial, log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
-
-
 def _tables_of(blocks: Blocks) -> GuideTables:
-    return _guide_tables(blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics))
+    """The tables of the guide that the compiled loops read."""
+    return GuideTables(blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics))
 
 
 def _numbers(model: MarkovModel, weights: Betas) -> tuple[float, int, tuple[float, float]]:
@@ -195,7 +190,7 @@ class _Compiled(torch.autograd.Function):
         log_policy: Tensor,
         log_dynamics: Tensor,
     ) -> Tensor:
-        guide = _guide_tables(log_initial, log_policy, log_dynamics)
+        guide = log_initial, log_policy, log_dynamics
         true, numbers = _arrays_of(model), _numbers(model, weights)
         value, *to_go = kernels.elbo_to_go(_arrays(guide), true, *numbers)
         ctx.kernels, ctx.model, ctx.weights = kernels, model, weights
@@ -205,13 +200,12 @@ class _Compiled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        guide, wanted = GuideTables(*ctx.saved_tensors), ctx.needs_input_grad[3:]
-        tables = guide.log_initial, guide.log_policy, guide.log_dynamics
+        tables, wanted = ctx.saved_tensors, ctx.needs_input_grad[3:]
         if torch.is_grad_enabled():  # second derivatives are wanted: the recursion in torch has them
             return None, None, None, *_derivatives(ctx.model, ctx.weights, tables, wanted, grad)
         discount, _, weights = ctx.numbers
         found = ctx.kernels.elbo_gradients(
-            float(grad), _arrays(guide), ctx.true, ctx.to_go, discount, weights, wanted[2]
+            float(grad), _arrays(tables), ctx.true, ctx.to_go, discount, weights, wanted[2]
         )
         return (
             *(None, None, None),
