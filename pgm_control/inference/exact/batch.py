@@ -14,7 +14,7 @@ from torch import Tensor
 from ...kernels.bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
 from ...problems.mdp import TabularMDP
 
-_ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
+ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
 _FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
 Array = np.ndarray
 _NO_LOGS = Logs(np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
@@ -88,14 +88,14 @@ def arranged(
             _part(answers, start),
             tuple(logs),
         )
-        for start in range(0, count, _ABREAST)
+        for start in range(0, count, ABREAST)
     ]
     return answers, parts
 
 
 def _part(bundle: Settings | Cotangents | Solved, start: int) -> Plain:
     """One chunk of settings, as the compiled loops take it; a table of length 1 serves all settings."""
-    end = start + _ABREAST
+    end = start + ABREAST
     return tuple([each[start:end] if isinstance(each, Array) and len(each) > 1 else each for each in bundle])
 
 
