@@ -56,7 +56,7 @@ def soft_log_likelihood(
     if kernels is None or infinite_horizon:
         q, v = planned_values(model, optimism, reward, last, temperature, infinite_horizon)
         return total + terms(q, v, optimism) / temperature
-    numbers = (torch.as_tensor(each).to(reward) for each in (temperature, optimism))
+    numbers = (torch.as_tensor(each, dtype=reward.dtype, device=reward.device) for each in (temperature, optimism))
     return total + _Swept.apply(kernels, model, terms, reward, last, *numbers)
 
 

@@ -79,6 +79,16 @@ def test_each_reward_of_a_batch_has_the_likelihood_of_a_recursion_by_hand(seed, 
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("optimism", [0.0, 0.3])
+def test_one_reward_with_plain_numbers_has_the_likelihood_of_a_recursion_by_hand(optimism):
+    """In double precision, whatever torch's default dtype is."""
+    model, demonstrations, states, actions = observed(0)
+    last = torch.zeros(3).double()
+    found = soft_log_likelihood(model, demonstrations, model.mdp.reward, last, 0.7, optimism, believed=True)
+    expected = by_hand(model, states, actions, model.mdp.reward.tolist(), last.tolist(), 0.7, optimism, True)
+    assert float(found) == pytest.approx(expected, abs=1e-11)
+
+
 @pytest.mark.parametrize("believed", [False, True])
 def test_first_and_second_derivatives_agree_with_finite_differences(believed):
     """Each of the four inputs; the last case has a β that depends on τ, and rewards that settings share."""
