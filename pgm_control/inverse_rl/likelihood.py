@@ -16,14 +16,13 @@ from torch import Tensor
 from ..chance.factors import aligned
 from ..chance.operators import is_mean
 from ..errors import InvalidArgument
-from ..inference.exact.batch import solved
+from ..inference.exact.batch import ABREAST, solved
 from ..kernels.backend import kernels_for
 from ..kernels.bundles import Cotangents, Settings
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations, Moves
 from .values import planned_values
 
-_ABREAST = 16  # settings that the compiled loops solve side by side
 _VALUES = 1_000_000  # entries of Q in memory at a time
 Array = np.ndarray
 
@@ -57,7 +56,7 @@ def soft_log_likelihood(
     if kernels is None or infinite_horizon:
         q, v = planned_values(model, optimism, reward, last, temperature, infinite_horizon)
         return total + terms(q, v, optimism) / temperature
-    numbers = (torch.as_tensor(each).to(reward) for each in (temperature, optimism))
+    numbers = (torch.as_tensor(each, dtype=reward.dtype, device=reward.device) for each in (temperature, optimism))
     return total + _Swept.apply(kernels, model, terms, reward, last, *numbers)
 
 
@@ -76,14 +75,12 @@ def _of_outcomes(
         )
     mdp, moves = model.mdp, demonstrations.moves
     seen = moves.successor >= 0
-    kinds, which = torch.stack([each[seen] for each in moves[1:4]]).unique(dim=1, return_inverse=True)
-    s, a, to = kinds
-    counts = torch.zeros_like(mdp.initial).new_zeros(len(s)).index_add_(0, which, moves.weight[seen])
-    lands = (mdp.successor[s, a] == to[:, None]) & (mdp.probability[s, a] > 0)
-    paid = reward[..., s, a, :]
-    tilted = torch.where(paid > -torch.inf, aligned(optimism, 2) * paid / aligned(temperature, 2), -torch.inf)
-    log_p = torch.where(lands, mdp.probability[s, a].log(), -torch.inf)
-    return (counts * torch.where(lands, log_p + tilted, -torch.inf).logsumexp(-1)).sum(-1)
+    (s, a, to), which = torch.stack([each[seen] for each in moves[1:4]]).unique(dim=1, return_inverse=True)
+    counts = mdp.initial.new_zeros(len(s)).index_add_(0, which, moves.weight[seen])
+    lands = (mdp.successor[s, a] == to[:, None]) & (mdp.probability[s, a] > 0) & (reward[..., s, a, :] > -torch.inf)
+    paid = torch.where(lands, reward[..., s, a, :], 0.0)
+    tilted = mdp.probability[s, a].log() + aligned(optimism, 2) * paid / aligned(temperature, 2)
+    return (counts * torch.where(lands, tilted, -torch.inf).logsumexp(-1)).sum(-1)
 
 
 @final
@@ -94,6 +91,7 @@ class _Terms:
         moves = demonstrations.timed_moves
         self._discount, self._moves = model.mdp.discount, moves
         self._seen = Moves(*(each[(moves.successor >= 0) & believed] for each in moves))
+        self.tilts = len(self._seen.time) > 0
 
     def __call__(
         self,
@@ -174,17 +172,19 @@ def _swept(
     )
     prior = np.ascontiguousarray(model.action_prior.numpy(), dtype=np.float64)[None]
     beta = np.where(is_mean(beta, tau, mdp.probability.dtype), 0.0, beta)
-    size = min(count, _ABREAST * max(torch.get_num_threads(), _VALUES // (steps * states * actions * _ABREAST)))
+    size = min(count, ABREAST * max(torch.get_num_threads(), _VALUES // (steps * states * actions * ABREAST)))
     shapes = (steps, actions, states), (steps + 1, states)
     fixed, tilted, costs = ([np.zeros((*rows, *shape)) for shape in shapes] for rows in ((), (), (size,)))
     terms.add_coefficients(*fixed)
     terms.add_coefficients_of_surplus(*tilted)
     total, slopes = np.empty(count), [np.zeros_like(each) for each in (reward, last, tau, beta)]
     order = np.argsort(np.abs(beta), kind="stable")  # neighbours share one form of the operator
+    for into, one in zip(costs, fixed, strict=True):
+        into[:] = one
     for start in range(0, count, size):
         which = order[start : start + size]
         n, b = len(which), beta[which]
-        for into, one, other in zip(costs, fixed, tilted, strict=True):
+        for into, one, other in zip(costs if terms.tilts else (), fixed, tilted, strict=terms.tilts):
             into[:n] = one + b.reshape(-1, *[1] * one.ndim) * other
         given = Settings(reward[which], last[which], prior, tau[which], b, np.zeros(n), 0.0)
         found = solved(kernels, mdp, given, wants, Cotangents(np.zeros(n), *(each[:n] for each in costs)))

@@ -6,7 +6,7 @@ from typing import Any
 import pyro
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
@@ -69,7 +69,7 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
     initial = _with_end(blocks.log_initial) if ends else blocks.log_initial
     policy = _with_end(blocks.log_policy, 1) if ends else blocks.log_policy
     dynamics = _with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
-    arrival = _arrival(blocks)
+    survives, stops = _survival(blocks)
     successor, reward, last = mdp.successor, mdp.reward, mdp.final_reward
     if ends:
         successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
@@ -87,21 +87,28 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
         outcome = pyro.sample(f"outcome_{t}", dist.Categorical(logits=dynamics[t][state, action]))
         if optimality is not None and mass is not None:
             pyro.factor(f"optimality_{t}", reward[state, action, outcome] / optimality.temperature + mass[state])
-        logits = arrival[t][successor[state, action, outcome]]
+        logits = _arrival(successor[state, action, outcome].long(), survives[t], stops[t])
 
 
-def _arrival(blocks: Blocks) -> Float[Tensor, "time target state"]:
+def _survival(blocks: Blocks) -> tuple[Float[Tensor, "time target"], Float[Tensor, "time target end"]]:
+    """Log-probabilities of arriving in the state that the outcome leads to, and of the end; there is none without one.
+
+    The end leads to itself.
+    """
+    steps, none = blocks.mdp.horizon, blocks.log_initial.new_zeros(blocks.mdp.horizon, 1)
+    if blocks.mdp.discount == 1:
+        return none.expand(-1, blocks.mdp.num_states), none.expand(-1, blocks.mdp.num_states)[..., None][..., :0]
+    survival = blocks.survival.expand(steps, -1)
+    return torch.cat((survival.log(), none), -1), torch.cat(((1.0 - survival).log(), none), -1)[..., None]
+
+
+def _arrival(
+    target: Int[Tensor, "*batch"], survives: Float[Tensor, " target"], stops: Float[Tensor, "target end"]
+) -> Float[Tensor, "*batch target"]:
     """Log-probability of each state at t + 1 given the state that the outcome leads to: that state, or the end."""
-    mdp = blocks.mdp
-    none = blocks.log_initial.new_full((mdp.num_states, mdp.num_states), -torch.inf)
-    certain = none.clone().fill_diagonal_(0.0)
-    if mdp.discount == 1:
-        return certain.expand(mdp.horizon, -1, -1)
-    survival = blocks.survival
-    live = torch.where(certain == 0, survival.log()[..., None], none)
-    rows = torch.cat((live, (1.0 - survival).log()[..., None]), -1)
-    ended = torch.cat((none[0], none.new_zeros(1))).expand(mdp.horizon, 1, -1)
-    return torch.cat((rows, ended), 1)
+    states = len(survives) - stops.shape[-1]
+    nowhere = survives.new_full((*target.shape, states), -torch.inf)
+    return torch.cat((nowhere, stops[target]), -1).scatter(-1, target[..., None], survives[target][..., None])
 
 
 def _with_end(table: Float[Tensor, "..."], axis: int = 0) -> Float[Tensor, "..."]:

@@ -79,6 +79,16 @@ def test_each_reward_of_a_batch_has_the_likelihood_of_a_recursion_by_hand(seed, 
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("optimism", [0.0, 0.3])
+def test_one_reward_with_plain_numbers_has_the_likelihood_of_a_recursion_by_hand(optimism):
+    """In double precision, whatever torch's default dtype is."""
+    model, demonstrations, states, actions = observed(0)
+    last = torch.zeros(3).double()
+    found = soft_log_likelihood(model, demonstrations, model.mdp.reward, last, 0.7, optimism, believed=True)
+    expected = by_hand(model, states, actions, model.mdp.reward.tolist(), last.tolist(), 0.7, optimism, True)
+    assert float(found) == pytest.approx(expected, abs=1e-11)
+
+
 @pytest.mark.parametrize("believed", [False, True])
 def test_first_and_second_derivatives_agree_with_finite_differences(believed):
     """Each of the four inputs; the last case has a β that depends on τ, and rewards that settings share."""
@@ -105,13 +115,16 @@ def test_first_and_second_derivatives_agree_with_finite_differences(believed):
 
 
 def test_forbidden_outcomes_leave_finite_derivatives():
-    """An outcome of reward −inf under the free demonstrator: the likelihood is that of the recursion by hand, and the
-    derivatives with respect to τ and β are finite; at an impossible outcome the reward does not matter."""
+    """A reward of −inf, for an action that was not taken and for an outcome that was not observed, under the free
+    demonstrator: the likelihood is that of the recursion by hand, and the derivatives by τ and β are finite."""
     model, demonstrations, states, actions = observed(2)
-    taken = {(s, a) for seen, done in zip(states, actions, strict=True) for s, a in zip(seen, done, strict=False)}
-    s, a = next((s, a) for s in range(3) for a in range(2) if (s, a) not in taken)
-    reward = model.mdp.reward.clone()
-    reward[s, a, 0] = -torch.inf
+    mdp, seen = model.mdp, set(zip(*(each.tolist() for each in demonstrations.moves[1:4]), strict=True))
+    taken = {(s, a) for s, a, _ in seen}
+    reward = mdp.reward.clone()
+    places = [(s, a, k) for s in range(3) for a in range(2) for k in range(3) if mdp.probability[s, a, k] > 0]
+    unseen = [(s, a, k) for s, a, k in places if (s, a, int(mdp.successor[s, a, k])) not in seen]
+    reward[next(each for each in unseen if each[:2] in taken)] = -torch.inf
+    reward[next(each for each in unseen if each[:2] not in taken)] = -torch.inf
     tau, beta = (torch.tensor(each, dtype=torch.float64, requires_grad=True) for each in (0.7, 1.0))
     last = torch.zeros(3).double()
     found = soft_log_likelihood(model, demonstrations, reward, last, tau, beta, believed=True)

@@ -12,7 +12,7 @@ from ...kernels.bundles import Cotangents, Logs, Plain, Settings, Solved
 from ...problems.mdp import TabularMDP
 from .prepared import problem_of
 
-_ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
+ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache
 Array = np.ndarray
 _NO_LOGS = Logs(np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
 
@@ -80,14 +80,14 @@ def arranged(
             _part(answers, start),
             tuple(logs),
         )
-        for start in range(0, count, _ABREAST)
+        for start in range(0, count, ABREAST)
     ]
     return answers, parts
 
 
 def _part(bundle: Settings | Cotangents | Solved, start: int) -> Plain:
     """One chunk of settings, as the compiled loops take it; a table of length 1 serves all settings."""
-    end = start + _ABREAST
+    end = start + ABREAST
     return tuple([each[start:end] if isinstance(each, Array) and len(each) > 1 else each for each in bundle])
 
 
