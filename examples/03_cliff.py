@@ -9,8 +9,8 @@ world. An ELBO does not depend on the policy in states that the guide believes i
 still close to the prior. The true dynamics lead there. The return then depends on the step at which SVI stops: -231.2
 on the machine that printed this, -228.7 on another processor. Printed (T = 50, τ = 1):
 
-free     ELBO -29.8088 nats. The ELBO stopped improving.
-clamped  ELBO -68.9041 nats. The ELBO stopped improving.
+free     ELBO -29.8088 nats. The objective stopped improving.
+clamped  ELBO -68.9041 nats. The objective stopped improving.
                       ELBO      gap  imagined return  KL of policy  KL of dynamics  true return  delusion
                     [nats]   [nats]         [reward]        [nats]          [nats]     [reward]  [reward]
 ───────────────  ─────────  ───────  ───────────────  ────────────  ──────────────  ───────────  ────────

@@ -8,6 +8,7 @@ from pgm_control.chance.log_tables import tilted
 from pgm_control.chance.optimism import Optimism
 from pgm_control.inference.exact.infer import infer
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.remembered import prior_of
 
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior
@@ -36,7 +37,7 @@ class ClampedGuide(MarkovGuide):
 
     def blocks(self) -> Blocks:
         """The model's start distribution and dynamics, and the learned policy."""
-        return self.model.blocks().replace(log_policy=tilted(self.policy_logits, self._log_prior))
+        return prior_of(self.model).replace(log_policy=tilted(self.policy_logits, self._log_prior))
 
     @torch.no_grad()
     def assign(self, blocks: Blocks) -> None:

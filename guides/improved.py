@@ -114,7 +114,7 @@ class ImprovedGuide(abc.ABC):
             InvalidArgument: if an argument is invalid; the message names it.
             InvalidGuide: if every particle of a set reached a forbidden outcome.
         """
-        whole("num_samples", num_samples)
+        num_samples = whole("num_samples", num_samples)
         parts, generator = [], self._generator(seed)
         for found in self._batches(num_samples, generator):
             share = self._shares(found)

@@ -8,10 +8,12 @@ import pyro
 import torch
 from pyro.nn import PyroModule
 
+from pgm_control.chance.log_tables import row_error, untilted
 from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.runtime.moving import Place, moved, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model, require_room_for_policy
+from pgm_control.trajectories.own_parameters import keeps_parameters
 from pgm_control.trajectories.program import run_program
 
 
@@ -73,6 +75,7 @@ class MarkovGuide(TabularGuide):
     def blocks(self) -> Blocks:
         """The factors as normalised log-probabilities, computed from the current parameters, differentiable."""
 
+    @keeps_parameters
     def forward(self) -> None:
         """Sample one trajectory at the model's sites, as a Pyro program."""
         announce_parameters(self)
@@ -95,18 +98,18 @@ def logits_of(name: str, log_probability: torch.Tensor, log_weight: torch.Tensor
             f"`blocks.{name}` must have shape {tuple(log_weight.shape)} for this guide, but has "
             f"{tuple(log_probability.shape)}. Take the blocks of a guide or a posterior of the same model."
         )
-    off = (log_probability.exp().sum(-1) - 1).abs().max()
+    off = row_error(log_probability)
     if not off <= (1e-6 if log_probability.dtype == torch.float64 else 1e-4):
         raise InvalidGuide(
-            f"`blocks.{name}` must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} after "
+            f"`blocks.{name}` must hold normalised log-probabilities, but a row sums to 1 ± {off:.3g} after "
             "exp. Pass it through torch.log_softmax(…, -1)."
         )
-    possible = log_weight > -torch.inf
-    outside = ~possible & (log_probability > -torch.inf)
-    if outside.any():
+    logits, is_outside = untilted(log_probability, log_weight)
+    if is_outside:
+        outside = torch.isneginf(log_weight) & (log_probability > -torch.inf)
         where = tuple(outside.nonzero()[0].tolist())
         raise InvalidGuide(
             f"`blocks.{name}` must be −inf where this guide has no mass, but is {float(log_probability[where]):.4g} at "
             f"{where}. Take the blocks of a guide, or of a posterior, with the same optimism."
         )
-    return torch.where(possible, log_probability - log_weight, torch.zeros_like(log_weight))
+    return logits

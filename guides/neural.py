@@ -1,8 +1,8 @@
 """The neural guide: a policy given by a network."""
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
 from pgm_control.errors import InvalidArgument
-from pgm_control.runtime.arguments import shown, whole_number
+from pgm_control.networks.mlp import widths
+from pgm_control.runtime.arguments import shown
 from pgm_control.runtime.array_like import numbers
+from pgm_control.runtime.programs import require_callable
 from pgm_control.runtime.randomness import seeded
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
@@ -56,13 +58,15 @@ class NeuralGuide(MarkovGuide):
         super().__init__(model)
         if network is not None and not isinstance(network, torch.nn.Module):
             raise InvalidArgument(f"`network` must be a torch.nn.Module, but is {shown(network)}.")
+        if network is not None:
+            require_callable("network", network, "inputs")
         mdp = model.mdp
         self._log_prior = feasible_prior(model, optimism=0.0).log_policy
         table = _checked_features(features, mdp.num_states, self._log_prior)
         time = torch.arange(mdp.horizon).to(table)[:, None, None] / mdp.horizon
         inputs = torch.cat((table.expand(mdp.horizon, *table.shape), time.expand(-1, mdp.num_states, 1)), -1)
         self.register_buffer("inputs", inputs, persistent=False)
-        units = (inputs.shape[-1], *_checked_hidden(hidden), mdp.num_actions)
+        units = (inputs.shape[-1], *widths(hidden), mdp.num_actions)
         with seeded(seed):
             self.network = (_layers(units) if network is None else network).to(inputs)
         _check_output(self.network, inputs, mdp.num_actions)
@@ -95,13 +99,6 @@ def _checked_features(features: Tensor | None, states: int, like: Tensor) -> Flo
             "one-hot features."
         )
     return features.to(like)
-
-
-def _checked_hidden(hidden: Any) -> tuple[int, ...]:
-    found = [whole_number(each) for each in hidden] if isinstance(hidden, Iterable) else [None]
-    if any(each is None or each < 1 for each in found):
-        raise InvalidArgument(f"`hidden` must be whole numbers of units, 1 or more per layer, but is {shown(hidden)}.")
-    return tuple(each for each in found if each is not None)
 
 
 def _check_output(network: torch.nn.Module, inputs: Tensor, actions: int) -> None:

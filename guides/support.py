@@ -6,6 +6,7 @@ from pgm_control.chance.optimism import Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
 from pgm_control.trajectories.betas import Betas
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.remembered import prior_of
 
 
 def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
@@ -16,7 +17,7 @@ def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
     so must a guide with an adversary (β < 0), whose outcomes stay possible. Only the support of the exact answer is
     used, not its probabilities.
     """
-    prior, mdp = model.blocks(), model.mdp
+    prior, mdp = prior_of(model), model.mdp
     last = mdp.final_reward
     if not torch.isneginf(mdp.reward).any() and (last is None or not torch.isneginf(last).any()):
         return prior

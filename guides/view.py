@@ -5,7 +5,6 @@ Sources:
         Animats 3, pages 238–245, 1994.
 """
 
-from collections.abc import Sequence
 from typing import Any, final
 
 import torch
@@ -16,7 +15,7 @@ from pgm_control.chance.log_tables import tilted
 from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.runtime.arguments import shown
-from pgm_control.runtime.array_like import real_array
+from pgm_control.runtime.array_like import ArrayLike, real_array
 from pgm_control.runtime.moving import moved_copy, moved_log_probability, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
@@ -40,7 +39,7 @@ class ViewGuide(MarkovGuide):
         [littman1994]
     """
 
-    def __init__(self, model: MarkovModel, view: Int[Tensor, " state"] | Sequence[int]) -> None:
+    def __init__(self, model: MarkovModel, view: ArrayLike) -> None:
         """Initialise at the geometric mean of the action priors of the states with the same view.
 
         Args:

@@ -5,7 +5,6 @@ Sources:
         arXiv:1805.00909
 """
 
-import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
@@ -25,7 +24,7 @@ from pgm_control.environments.spaces import Actions, Observations
 from pgm_control.environments.statistics import check_of_statistics, restore_statistics, statistics_of
 from pgm_control.errors import InvalidArgument, InvalidGuide, InvalidProblem, UnsupportedEnvironment
 from pgm_control.problems.mdp import TabularMDP
-from pgm_control.runtime.arguments import whole_or_none
+from pgm_control.runtime.arguments import fraction, positive, whole_or_none
 from pgm_control.runtime.checkpoint_checks import fields, number
 from pgm_control.runtime.moving import place_of
 from pgm_control.runtime.randomness import integer_of
@@ -103,8 +102,9 @@ class SimulatorModel:
         Raises:
             InvalidArgument, UnsupportedEnvironment: if an argument does not fit; the message names it and the remedy.
         """
-        _check(temperature, discount, horizon)
-        self.temperature, self.discount = float(temperature), float(discount)
+        self.temperature = positive("temperature", temperature, "number of reward units per nat")
+        self.discount = fraction("discount", discount, remedy="It is the probability of surviving a step.")
+        horizon = whole_or_none("horizon", horizon)
         self.problem = env
         self._world = Episodes.of(env, num_envs)
         self.num_envs = self._world.num_envs
@@ -297,14 +297,3 @@ class Outcome(NamedTuple):
 def unpacked(outcome: Float[Tensor, "*batch column"]) -> Outcome:
     """The parts of the value of `outcome_t`."""
     return Outcome(outcome[..., :-3], outcome[..., -3], outcome[..., -2] > 0, outcome[..., -1] > 0)
-
-
-def _check(temperature: Any, discount: Any, horizon: Any) -> None:
-    for name, value in (("temperature", temperature), ("discount", discount)):
-        number = not isinstance(value, bool) and isinstance(value, int | float | np.integer | np.floating)
-        if not number or not 0 < value < math.inf or (name == "discount" and value > 1):
-            wanted = (
-                "at most 1, the probability of surviving a step" if name == "discount" else "of reward units per nat"
-            )
-            raise InvalidArgument(f"`{name}` must be a positive number {wanted}, but is {value!r}.")
-    whole_or_none("horizon", horizon, 1)

@@ -18,12 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control.chance.log_space import split_mass
+from pgm_control.chance.log_space import log_mass, split_mass
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.feasible import counting_measure
 from pgm_control.problems.mdp import TabularMDP, mdp_page, require_mdp
+from pgm_control.runtime.array_like import ArrayLike
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 from pgm_control.trajectories.action_measure import counts_actions
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, trusted_blocks
@@ -71,10 +72,7 @@ class TabularModel:
         self,
         mdp: TabularMDP,
         temperature: float | np.number | Tensor = 1.0,
-        action_prior: Float[Tensor, "state action"]
-        | Float[np.ndarray, "state action"]
-        | Literal["count"]
-        | None = None,
+        action_prior: ArrayLike | Literal["count"] | None = None,
     ) -> None:
         """Define the model.
 
@@ -83,8 +81,8 @@ class TabularModel:
             temperature: τ, in reward units per nat. If it is large the policy approaches the prior; if it is small, the
                 best trajectory. 0 is the hard maximum, which only `infer`, `value_iteration` and `average_reward`,
                 with optimism 0 or a `Risk`, `frontier`, `evaluate` and `policy_evaluation` accept.
-            action_prior: ρ(a|s), probabilities; default: uniform, 1/A. 0 masks an action. Or "count": the entropy of
-                maximum-entropy control and of path distributions [ziebart2008], see above.
+            action_prior: ρ(a|s), probabilities, shape (state, action); default: uniform, 1/A. 0 masks an action. Or
+                "count": the entropy of maximum-entropy control and of path distributions [ziebart2008], see above.
 
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
@@ -153,7 +151,7 @@ class TabularModel:
 
     def __repr__(self) -> str:
         """The problem, the temperature, and whether the action prior counts actions."""
-        prior = ', action prior "count"' if counts_actions(self) else ""
+        prior = ', action prior "count"' if bool(log_mass(self.action_prior).any()) else ""
         return f"TabularModel({self.mdp!r}, temperature {self.temperature:g}{prior})"
 
     def _repr_html_(self) -> str:

@@ -63,7 +63,7 @@ class ZooEntry:
         if self.twin is not None:
             called("twin", self.twin)
         function("build", self.build)
-        positive("temperature", self.temperature)
+        object.__setattr__(self, "temperature", positive("temperature", self.temperature))
 
     def model(self, horizon: int | None = None, temperature: float | None = None) -> TabularModel:
         """The problem as a model; default: at its own horizon and temperature."""

@@ -139,6 +139,19 @@ def test_shape_checks_on_dataclasses_are_not_disabled():
     assert not [name for name, text in TEXTS.items() if "from __future__ import annotations" in text]
 
 
+def test_the_number_that_a_check_returns_is_used():
+    """The checks take numbers of numpy and torch too, and return those of Python, with which the library computes."""
+    checks = {"whole", "whole_or_none", "positive", "finite", "ordered", "index", "fraction", "probability"}
+    calls = [
+        f"{name}:{node.lineno}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        if isinstance(node.value.func, ast.Name) and node.value.func.id in checks
+    ]
+    assert not calls
+
+
 def test_init_files_hold_reexports_and_their_list_only():
     for name, path in FILES.items():
         if path.name == "__init__.py" and path.parent != PACKAGE:

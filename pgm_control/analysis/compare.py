@@ -13,8 +13,9 @@ from ..guides import ClampedGuide, FreeGuide
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit, FitStatus, fit
+from ..runtime.arguments import called
 from ..runtime.files import write_whole
-from ..runtime.progress import Progress, silent
+from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import require_seed
 from ..runtime.versions import versions
 from ..text.html import bullets, counted, heading
@@ -165,6 +166,9 @@ def compare(
         InvalidArgument: if the temperature is 0, or an argument is invalid; the message names it.
     """
     require_seed(seed)
+    require_progress(progress)
+    called("name", name)
+    called("command", "" if command is None else command)
     explanation = explain(model)
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
     fits: dict[str, Fit[Any]] = {}

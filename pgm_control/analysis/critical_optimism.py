@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 
+from ..chance.risk import Risk
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..runtime.arguments import finite, index, positive, shown
@@ -73,7 +74,7 @@ def critical_optimism(
         state = mdp.state_names.index(state)
     state = index("state", state, mdp.num_states, "the name or the index of a state")
     t = index("t", t, mdp.horizon, "a step")
-    positive("tolerance", tolerance)
+    tolerance = positive("tolerance", tolerance)
     if not isinstance(between, Sequence) or len(between) != 2:
         raise InvalidArgument(f"`between` must be a pair of two β, such as (0.0, 1.0), but is {shown(between)}.")
 
@@ -84,6 +85,11 @@ def critical_optimism(
         best = log_policy >= log_policy.max() - _ROUNDINGS * torch.finfo(q.dtype).eps * size
         return int(best.int().argmax())
 
+    if any(isinstance(each, Risk) for each in between):
+        raise InvalidArgument(
+            f"`between` must be a pair of numbers β, but is {shown(between)}. Pass θτ for a Risk(θ), with τ = "
+            f"{model.temperature:g} here; the critical risk parameter is float(found) / τ."
+        )
     low, high = (finite("between", each, "β") for each in between)
     before, after = preferred(low), preferred(high)
     if before == after:

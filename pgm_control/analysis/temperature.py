@@ -1,5 +1,6 @@
 """The temperature at which a policy earns a given share of the best return, or has a given entropy."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple, final
@@ -16,6 +17,7 @@ from ..models.tabular import model_like
 from ..problems.feasible import counting_measure
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import finite, positive, whole
+from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
 from ..text.wording import amount
 from ..trajectories.blocks import MarkovModel, require_model
@@ -70,6 +72,7 @@ def temperature_for(
     entropy: float | None = None,
     steps_per_decade: int = 10,
     tolerance: float = 1e-6,
+    progress: Progress = silent,
 ) -> ChosenTemperature:
     r"""The largest temperature at which the policy of `infer` earns a given share of the best return.
 
@@ -94,6 +97,7 @@ def temperature_for(
         entropy: instead, the largest entropy, in nats a decision.
         steps_per_decade: the number of temperatures of the scan in each decade.
         tolerance: the largest width of the bracket, relative to τ.
+        progress: called after every temperature with its number and its merits, e.g. `PrintEvery(1)`.
 
     Returns:
         A `ChosenTemperature`.
@@ -104,8 +108,8 @@ def temperature_for(
             an argument is invalid.
     """
     require_model(model)
-    whole("steps_per_decade", steps_per_decade)
-    positive("tolerance", tolerance)
+    steps_per_decade, tolerance = whole("steps_per_decade", steps_per_decade), positive("tolerance", tolerance)
+    require_progress(progress)
     if entropy is not None:
         if share_of_best is not None:
             raise InvalidArgument("`share_of_best` and `entropy` exclude each other. Give one of them.")
@@ -123,7 +127,7 @@ def temperature_for(
             "`share_of_best` must divide the range from the return of the action prior to the best one, but these are "
             f"{amount(worst)} and {amount(best)} reward units. Use entropy=…, in nats a decision."
         )
-    is_decision = _is_decision(model)
+    is_decision, count = _is_decision(model), itertools.count(1)
 
     def point(temperature: float) -> _Point:
         log_policy = infer(model_like(model, mdp, temperature), optimism).distribution.log_policy
@@ -132,6 +136,7 @@ def temperature_for(
         earned, number = expected_return(mdp, visits), float(decisions.sum())
         entropy = float((decisions * -expect(log_policy, log_policy)).sum()) / number if number else 0.0
         share = (earned - worst) / (best - worst) if has_range else math.nan
+        progress(next(count), {"temperature": temperature, "share of best": share, "entropy": entropy})
         return _Point(temperature, earned, share, entropy, share if name == "share_of_best" else -entropy)
 
     goal = wanted if name == "share_of_best" else -wanted
@@ -194,11 +199,35 @@ def _scales(mdp: TabularMDP) -> tuple[float, float]:
 
 
 def _is_decision(model: MarkovModel) -> Bool[Tensor, " state"]:
-    """Whether two allowed actions of a state differ in a possible outcome, its probability or its reward."""
+    """Whether two allowed actions of a state lead to different distributions of next state and reward."""
     mdp = model.mdp
     allowed = (model.action_prior > 0) & (counting_measure(mdp) > 0)
-    possible, first = mdp.probability > 0, allowed.int().argmax(-1)
+    first = allowed.int().argmax(-1)
     everywhere = torch.arange(mdp.num_states, device=first.device)
-    tables = mdp.probability, torch.where(possible, mdp.successor, 0), torch.where(possible, mdp.reward, 0.0)
-    differs = [(each != each[everywhere, first][:, None]).any(-1) for each in tables]
-    return (torch.stack(differs).any(0) & allowed).any(-1)
+    probability, *places = _merged_outcomes(mdp)
+    off = (probability - probability[everywhere, first][:, None]).abs()
+    differs = [off > mdp.num_outcomes * torch.finfo(off.dtype).eps]
+    differs += [each != each[everywhere, first][:, None] for each in places]
+    return (torch.stack(differs).any(0).any(-1) & allowed).any(-1)
+
+
+def _merged_outcomes(mdp: TabularMDP) -> tuple[Tensor, Tensor, Tensor]:
+    """Probability, next state and reward of the outcomes, sorted, with equal outcomes merged and impossible ones last.
+
+    Two actions with the same distribution of next state and reward have the same rows, whatever the order and the
+    number of their outcomes.
+    """
+    possible = mdp.probability > 0
+    tables = [mdp.probability, torch.where(possible, mdp.successor.long(), mdp.num_states), mdp.reward]
+    tables[2] = torch.where(possible, mdp.reward, 0.0)
+    for key in (2, 1):  # stable: by reward within a next state
+        order = tables[key].sort(dim=-1, stable=True).indices
+        tables = [each.gather(-1, order) for each in tables]
+    probability, successor, reward = tables
+    begins = (successor[..., 1:] != successor[..., :-1]) | (reward[..., 1:] != reward[..., :-1])
+    group = torch.nn.functional.pad(begins.long().cumsum(-1), (1, 0))
+    return (
+        torch.zeros_like(probability).scatter_add(-1, group, probability),
+        torch.full_like(successor, mdp.num_states).scatter(-1, group, successor),
+        torch.zeros_like(reward).scatter(-1, group, reward),
+    )

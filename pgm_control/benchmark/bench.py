@@ -1,7 +1,7 @@
 """The benchmark of guides: every guide on every problem, over seeds, in parallel processes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,8 +11,9 @@ from ..inference.variational.checkpoint import identity
 from ..inference.variational.fit import FitStatus
 from ..models import zoo
 from ..models.zoo import ZooEntry
-from ..runtime.arguments import whole
-from ..runtime.progress import Progress, silent
+from ..runtime.arguments import called, listed, whole, whole_or_none
+from ..runtime.files import folder_of
+from ..runtime.progress import Progress, require_progress, silent
 from ..trajectories.blocks import require_model
 from .guides import guide_of, importable, library_digest, problem_of, require_lawful, source_digest
 from .job import Job
@@ -22,6 +23,7 @@ from .runner import runner
 from .store import ResultFile
 
 RESULTS = "results.jsonl"
+_NAMES = "at least one name or entry, or None for all of the zoo"
 Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
 
 
@@ -82,15 +84,17 @@ def bench(
         MissingExtra: if joblib is needed and missing.
     """
     num_seeds, num_samples = whole("num_seeds", num_seeds), whole("num_samples", num_samples, 2)
-    num_steps = None if num_steps is None else whole("num_steps", num_steps)
+    num_steps = whole_or_none("num_steps", num_steps)
+    require_progress(progress)
+    called("command", "" if command is None else command)
     run = runner(jobs, backend)
     settings = _Settings(num_seeds, temperature, horizon, num_steps, num_samples)
-    where = None if folder is None else str(Path(folder).resolve())
+    where = None if folder is None else str(folder_of(folder, "folder").resolve())
     with importable(where):
         problems, fitted = _taken(models, guides)
         planned = _planned(problems, fitted, settings, where)
     keys = [job.key for job, _ in planned]
-    file = None if out is None else ResultFile(Path(out) / RESULTS)
+    file = None if out is None else ResultFile(folder_of(out, "out") / RESULTS)
     known = {} if file is None else file.results()
     done = {key: known[key] for key in keys if key in known}
     if file is not None:
@@ -137,18 +141,16 @@ def _taken(
     models: Sequence[str | ZooEntry] | None, guides: Sequence[str | GuideEntry] | None
 ) -> tuple[list[ZooEntry], list[GuideEntry]]:
     """Return the chosen entries, without repetitions."""
-    for name, value in (("models", models), ("guides", guides)):
-        if isinstance(value, str):
-            raise InvalidArgument(f"`{name}` must be a sequence of names, but is {value!r}. Write [{value!r}].")
-    problems = [problem_of(each) for each in (tuple(zoo()) if models is None else models)]
-    fitted = [guide_of(each) for each in (tuple(guide_zoo()) if guides is None else guides)]
-    for name, entries in (("models", problems), ("guides", fitted)):
-        if not entries:
-            raise InvalidArgument(f"`{name}` must name at least one, but is empty. Leave it out for all of the zoo.")
-    return _once("models", problems), _once("guides", fitted)
+    problems = tuple(zoo()) if models is None else listed("models", models, _NAMES)
+    fitted = tuple(guide_zoo()) if guides is None else listed("guides", guides, _NAMES)
+    return _once("models", problems, problem_of), _once("guides", fitted, guide_of)
 
 
-def _once(argument: str, entries: list[Entry]) -> list[Entry]:
+def _once(argument: str, given: Sequence[Any], entry_of: Callable[[Any], Entry]) -> list[Entry]:
+    try:
+        entries = [entry_of(each) for each in given]
+    except InvalidArgument as problem:
+        raise InvalidArgument(f"`{argument}` has an entry that cannot be used: {problem}") from problem
     found: dict[str, Entry] = {}
     for entry in entries:
         if found.setdefault(entry.name, entry) != entry:

@@ -18,6 +18,7 @@ from ..errors import InvalidArgument, LawBroken
 from ..guides.zoo import GuideEntry, guide_entry
 from ..models import TabularModel
 from ..models.zoo import ZooEntry, zoo_entry
+from ..runtime.arguments import instance
 from ..runtime.versions import versions
 from ..testing.checks import check_guide
 from ..trajectories.blocks import MarkovModel
@@ -31,7 +32,9 @@ def problem_of(problem: str | ZooEntry) -> ZooEntry:
     Raises:
         InvalidArgument: if there is no such problem, with the nearest names.
     """
-    return zoo_entry(problem) if isinstance(problem, str) else problem
+    if isinstance(problem, str):
+        return zoo_entry(problem)
+    return instance("name", problem, ZooEntry, "Or pass the name of one.")
 
 
 def guide_of(guide: str | GuideEntry) -> GuideEntry:
@@ -41,7 +44,7 @@ def guide_of(guide: str | GuideEntry) -> GuideEntry:
         InvalidArgument: if there is no such guide, with the nearest names.
     """
     if not isinstance(guide, str):
-        return guide
+        return instance("name", guide, GuideEntry, "Or pass the name of one.")
     if ":" not in guide:
         return guide_entry(guide)
     found = _imported(guide)

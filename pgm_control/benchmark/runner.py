@@ -4,8 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
+from ..runtime.arguments import shown, whole_number
 from .job import Job, run_in_worker, run_job
 from .rows import JobResult
+
+_MOST = 10_000  # processes
 
 Runner = Callable[[Sequence[Job]], Iterator[tuple[str, JobResult]]]
 
@@ -17,8 +20,12 @@ def runner(jobs: int, backend: str | None) -> Runner:
         InvalidArgument: if `jobs` is not a number of processes, or joblib does not know the backend.
         MissingExtra: if joblib is needed and missing, with the command that installs it.
     """
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
-        raise InvalidArgument(f"`jobs` must be a number of processes, or −1 for one per core, but is {jobs!r}.")
+    number = whole_number(jobs)
+    if number is None or number == 0 or abs(number) > _MOST:
+        raise InvalidArgument(
+            f"`jobs` must be a number of processes, at most {_MOST}, or −1 for one per core, but is {shown(jobs)}."
+        )
+    jobs = number
     if jobs == 1 and backend is None:
         return lambda todo: map(run_job, todo)
     try:

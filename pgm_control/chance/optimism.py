@@ -114,11 +114,11 @@ class Optimism:
 
     def each(self, change: Callable[[Any], Number]) -> "Optimism":
         """A copy with `change` applied to every number, table and `Risk`."""
-
-        def of(value: Any) -> Any:
-            return {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
-
-        return Optimism(*(of(getattr(self, field.name)) for field in fields(self)))
+        changed: list[Any] = [
+            {name: change(each) for name, each in value.items()} if isinstance(value, Mapping) else change(value)
+            for value in (self.dynamics, self.initial, self.survival)
+        ]
+        return Optimism(*changed)
 
     @property
     def is_clamped(self) -> bool:
@@ -147,8 +147,9 @@ class Optimism:
         return f"Optimism({', '.join(f'{field.name}={_shown(getattr(self, field.name))}' for field in fields(self))})"
 
     def __hash__(self) -> int:
-        """The hash of the types of the fields alone, so that equal objects have equal hashes."""
-        return hash(tuple(str(type(getattr(self, field.name))) for field in fields(self)))
+        """The hash of the numbers, and of the types of anything else, so that equal objects have equal hashes."""
+        values = self.dynamics, self.initial, self.survival
+        return hash(tuple([each if isinstance(each, float) else str(type(each)) for each in values]))
 
 
 OptimismLike = float | np.number | np.ndarray | Tensor | Risk | Optimism  # arrays and tensors without axes
@@ -192,7 +193,7 @@ def _checked(name: str, value: Any) -> Number | Risk:
     """A float, or a table of floats that are not all equal, or a `Risk` of one; a mask becomes a table of 1 and 0."""
     if isinstance(value, Risk):
         return Risk(_checked(name, value.theta))  # pyright: ignore[reportArgumentType]
-    if isinstance(value, Tensor | np.ndarray):
+    if isinstance(value, Tensor | np.ndarray) and value.ndim > 0:
         table = numbers(f"optimism` of `{name}", value, InvalidArgument)
         table = table if table.dtype in (torch.float32, torch.float64) else table.double()
         if table.numel() and bool(table.isfinite().all()):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import finite
+from ..runtime.array_like import numbers
 
 
 @final
@@ -52,8 +53,10 @@ class Risk:
             InvalidArgument: otherwise.
         """
         theta: Any = self.theta
-        if isinstance(theta, Tensor | np.ndarray):
-            theta = torch.as_tensor(theta)
+        if isinstance(theta, Tensor | np.ndarray) and (theta.ndim > 0 or _is_differentiable(theta)):
+            with torch.no_grad():
+                table = numbers("theta", theta, InvalidArgument)
+            theta = theta if isinstance(theta, Tensor) else table
             theta = theta if theta.dtype in (torch.float32, torch.float64) else theta.double()
             if not theta.numel() or not bool(theta.isfinite().all()):
                 raise InvalidArgument(
@@ -77,6 +80,10 @@ class Risk:
         if isinstance(self.theta, Tensor) and self.theta.ndim > 0:
             return f"Risk(table {tuple(self.theta.shape)})"
         return f"Risk({float(self.theta)!r})"
+
+
+def _is_differentiable(theta: Any) -> bool:
+    return isinstance(theta, Tensor) and theta.is_floating_point()
 
 
 def beta_of(optimism: Any, temperature: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..chance.risk import Risk
 from ..errors import InvalidArgument, MissingExtra
 from ..inverse_rl import Demonstrations, DialDemonstrator, Inverse, InverseStatus, from_episodes, inverse
 from ..inverse_rl.demonstrators import NAMED, Demonstrator
@@ -22,9 +23,10 @@ from ..text.tables import grid
 from ..text.terminal import fill, folded, wrapped
 from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
-from .learned_rows import OF, Row, is_small, rows_of
+from .learned_rows import Row, is_small, rows_of
 from .named_problem import named_model, sizes
 
+_DEFAULT = "clamped"  # the demonstrator
 _SHOWN = 20  # rows of the printed table; the file has all rows
 _WEAK = 10.0  # temperatures: the standard deviation of the default prior
 _AS_BEFORE = 0.9  # of the prior's standard deviation: a reward that is known no better was not learned
@@ -38,9 +40,7 @@ def learn_reward(
 ) -> None:
     """Read or sample demonstrations, fit, print and write; `asked` holds the options of the command by name."""
     name, of = asked["name"], asked["of"]
-    if of not in OF:
-        raise InvalidArgument(f"`of` must be {', '.join(OF)}, but is {of!r}.")
-    demonstrator = _demonstrator("demonstrator", asked["demonstrator"])
+    demonstrator = _demonstrator(asked["demonstrator"], asked["risk"])
     model = named_model(name, asked["horizon"], asked["temperature"])
     demonstrations, whence = _demonstrations(model, asked, demonstrator)
     num_steps, prior = asked["num_steps"], _prior(asked["prior"], float(model.temperature))
@@ -64,21 +64,15 @@ def learn_reward(
     except MissingExtra as problem:
         say(f"Picture: none. {problem}")
     other = "free" if asked["demonstrator"] != "free" else "clamped"
-    again = _command({**asked, "demonstrator": other, "out": None})
+    again = _command({**asked, "demonstrator": other, "risk": None, "out": None})
     say(f"\nNext, assume another model of the demonstrator:\n  {again}")
 
 
-def _demonstrator(option: str, text: str) -> Demonstrator:
-    """Return the demonstrator with this name, or the dial demonstrator with this number β."""
-    if text in NAMED:
-        return NAMED[text]
-    try:
-        beta = float(text)
-    except ValueError:
-        beta = math.nan
-    if not math.isfinite(beta):
-        raise InvalidArgument(f"`{option}` must be {', '.join(NAMED)} or a number, the dial β, but is {text!r}.")
-    return DialDemonstrator(beta)
+def _demonstrator(text: str | None, risk: float | None = None) -> Demonstrator:
+    """Return the demonstrator with this name, or the dial demonstrator with this number β or this risk parameter θ."""
+    if text is None:
+        return NAMED[_DEFAULT] if risk is None else DialDemonstrator(Risk(risk))
+    return NAMED[text] if text in NAMED else DialDemonstrator(float(text))
 
 
 def _prior(text: str, temperature: float) -> float | None:
@@ -87,15 +81,7 @@ def _prior(text: str, temperature: float) -> float | None:
         return _WEAK * temperature
     if text.lower() == "none":
         return None
-    try:
-        sigma = float(text)
-    except ValueError:
-        sigma = math.nan
-    if not 0 <= sigma < math.inf:
-        raise InvalidArgument(
-            f"`prior` must be a positive standard deviation, weak, or 0 or none for none, but is {text!r}."
-        )
-    return sigma or None
+    return float(text) or None
 
 
 def _require_something_learned(found: Inverse, of: str) -> None:
@@ -115,15 +101,10 @@ def _demonstrations(
 ) -> tuple[Demonstrations, str]:
     """Return demonstrations and their source: a file, or samples of a demonstrator of the problem's own reward."""
     file, number = asked["demonstrations"], asked["num_episodes"]
-    if (file is None) == (number is None):
-        raise InvalidArgument(
-            "Either `--demonstrations` FILE.npz or `--num-episodes` N must be given: a file of demonstrations, "
-            "or the number of episodes to sample from a demonstrator of the problem's own reward."
-        )
     if file is not None:
         found = from_episodes(model.mdp, _read(file))
         return found, f"{found.number:g} demonstrations from {file}"
-    drawn_by = demonstrator if asked["by"] is None else _demonstrator("by", asked["by"])
+    drawn_by = demonstrator if asked["by"] is None else _demonstrator(asked["by"])
     seed = asked["seed"]
     last = model.mdp.final_reward
     last = torch.zeros_like(model.mdp.initial) if last is None else last
@@ -131,12 +112,14 @@ def _demonstrations(
     # The outcomes follow the demonstrator's dynamics: a free demonstrator controls them.
     blocks = model.blocks().replace(log_policy=behaviour.log_policy, log_dynamics=behaviour.log_dynamics)
     drawn = blocks.sample(number, seed)
-    by = asked["demonstrator"] if asked["by"] is None else asked["by"]
-    return Demonstrations.from_trajectories(model.mdp, drawn), f"{number} demonstrations by {_called(by)}, seed {seed}"
+    by = _called(asked["demonstrator"], asked["risk"]) if asked["by"] is None else _called(asked["by"])
+    return Demonstrations.from_trajectories(model.mdp, drawn), f"{number} demonstrations by {by}, seed {seed}"
 
 
-def _called(demonstrator: str) -> str:
-    return f"a {demonstrator} demonstrator" if demonstrator in NAMED else f"a demonstrator of optimism {demonstrator}"
+def _called(text: str | None, risk: float | None = None) -> str:
+    if risk is not None:
+        return f"a demonstrator of risk parameter {risk:g}"
+    return f"a demonstrator of optimism {text}" if text and text not in NAMED else f"a {text or _DEFAULT} demonstrator"
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -144,8 +127,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             held = dict(np.load(file, allow_pickle=False))
-    except FileNotFoundError:
-        raise InvalidArgument(f"`demonstrations` must be a file, but there is no {path}.") from None
     except Exception:  # bytes of another format raise nearly any error, and numpy's message advises to run code
         raise InvalidArgument(
             f"`demonstrations` must be a file of numpy that holds arrays of numbers, FILE.npz, but {path} is not. Use "

@@ -6,8 +6,8 @@ import torch
 
 from ..inverse_rl import Demonstrations, Inverse
 from ..inverse_rl.rewards import place_label
+from .options import OF
 
-OF = ("state", "state_action", "outcome")
 _MOST = 300  # parameters, for standard deviations
 _PART = 1e-2  # of a reward: less of it in a direction that is not identified does not count
 

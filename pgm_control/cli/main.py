@@ -16,7 +16,7 @@ from ..errors import PGMControlError
 from ..kernels.backend import before_compiling
 from ..runtime.versions import VERSION
 from ..text.terminal import bar_over, folded, note, wrapped
-from .options import in_options, require_options
+from .options import in_options, require_demonstrations, require_options, require_run
 
 _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
@@ -51,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
     except (PGMControlError, OSError) as problem:
-        note(f"pgm-control: {in_options(' '.join(str(problem).split()), command)}")
+        note(f"pgm-control: {in_options(' '.join(str(problem).split()), command, args)}")
         return 2
     except (MemoryError, RuntimeError) as problem:  # torch has no error of its own for memory
         if not isinstance(problem, MemoryError) and "allocate" not in str(problem):
@@ -249,6 +249,7 @@ def train(
         tensorboard: Also write the log for TensorBoard: pip install tensorboard.
     """
     asked = dict(locals())
+    require_run(asked)
     require_options(asked, folder="out")
     from . import train as command
 
@@ -281,7 +282,8 @@ def learn_reward(
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
     demonstrations: Annotated[Path | None, tyro.conf.arg(metavar="FILE.npz")] = None,
     num_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    demonstrator: Annotated[str, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = "clamped",
+    demonstrator: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
+    risk: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     by: Annotated[str | None, tyro.conf.arg(metavar="clamped|free|boltzmann|FLOAT")] = None,
     of: Annotated[str, tyro.conf.arg(metavar="state|state_action|outcome")] = "state",
     prior: Annotated[str, tyro.conf.arg(metavar="FLOAT|none|weak")] = "weak",
@@ -303,6 +305,8 @@ def learn_reward(
         num_episodes: Instead of a file, number of episodes to sample from a demonstrator of the problem's own reward.
         demonstrator: Assumed model of the demonstrator. clamped: it knows the dynamics. free: it believes that it
             controls them. boltzmann: it expects no later errors of its own. A number: the optimism β of its plan.
+            Default: clamped.
+        risk: Instead of --demonstrator, the risk parameter θ = β/τ of its plan, per reward unit. Below 0: averse.
         by: With --num-episodes, the demonstrator that acts. Default: the assumed one.
         of: The entries that have a reward of their own.
         prior: Standard deviation of a Gaussian prior of every reward, in reward units; 0 or none for no prior. Default:
@@ -315,6 +319,7 @@ def learn_reward(
     """
     asked = dict(locals())
     require_options(asked, folder="out")
+    require_demonstrations(demonstrations, num_episodes)
     from . import learn_reward as command
 
     command.learn_reward(asked, print, bar_over)

@@ -1,6 +1,7 @@
 """Problems by name, from the zoo or from Gymnasium."""
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Literal
 
 import gymnasium
@@ -29,6 +30,25 @@ def require_name(name: str) -> None:
         gymnasium.spec(name)
     except gymnasium.error.Error as problem:
         raise _unknown(name) from problem
+
+
+def require_environment(name: str, value: str) -> None:
+    """Require the id of an environment that Gymnasium knows, as far as that can be known without making it.
+
+    Raises:
+        InvalidArgument: if Gymnasium has no such environment; `name` is that of the option.
+    """
+    if ":" in value:
+        raise InvalidArgument(
+            f"`{name}` must be an id without a module, but is {value!r}: a run's folder must not choose what is "
+            "imported when it is resumed. Register the environment in a package that Gymnasium knows, or learn in "
+            "Python."
+        )
+    try:
+        gymnasium.spec(value)
+    except gymnasium.error.Error as problem:
+        if re.search(r"-v\d+$", value):  # without a version Gymnasium takes the latest
+            raise InvalidArgument(f"Gymnasium cannot make {value!r}: {problem}") from problem
 
 
 def named_problem(name: str, horizon: int | None) -> "TabularMDP":
@@ -70,6 +90,9 @@ def named_model(name: str, horizon: int | None, temperature: float | Literal["au
     """Return the problem with this name as a model; default: at its own horizon and temperature.
 
     "auto" is the temperature that `temperature_for` finds for the clamped guide.
+
+    Raises:
+        InvalidArgument: as `named_problem`, or if no temperature can be chosen.
     """
     from ..models import TabularModel
 
@@ -77,7 +100,13 @@ def named_model(name: str, horizon: int | None, temperature: float | Literal["au
     if temperature == "auto":
         from ..analysis.temperature import temperature_for
 
-        temperature = temperature_for(TabularModel(mdp), optimism=0.0).temperature
+        try:
+            temperature = temperature_for(TabularModel(mdp), optimism=0.0).temperature
+        except InvalidArgument as problem:
+            reason = str(problem).partition(". ")[0].replace("`share_of_best`", "the share of the best return, 0.9,")
+            raise InvalidArgument(
+                f"`temperature` must be a number for {name}, but is auto: {reason}. Give a number."
+            ) from problem
     return TabularModel(mdp, own_temperature(name) if temperature is None else temperature)
 
 

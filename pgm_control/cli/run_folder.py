@@ -20,6 +20,7 @@ from ..runtime.checkpoint import read, write
 from ..runtime.checkpoint_checks import anything, either, fields, flag, mapping, nothing, number, require, text
 from ..runtime.files import write_whole
 from ..text.csv_table import csv_table
+from .options import no_run
 
 _PACKAGES = ("pgm-control", "torch", "gymnasium", "numpy", "pyro-ppl")
 _COUNT = number(1, whole=True)
@@ -88,11 +89,7 @@ class RunFolder:
         try:
             found = json.loads(path.read_text(encoding="utf8"))
         except (FileNotFoundError, NotADirectoryError) as problem:
-            missing = f"there is no {path}" if self.path.is_dir() else "there is no such folder"
-            raise InvalidCheckpoint(
-                f"`{self.path}` must be the folder of a training run, but {missing}. `pgm-control train` makes one, "
-                "and prints its path."
-            ) from problem
+            raise no_run(self.path) from problem
         except (OSError, ValueError, RecursionError) as problem:
             raise InvalidCheckpoint(
                 f"{path} cannot be read: {problem}. If checkpoint.pt is whole, `Learner.load` reads that alone."

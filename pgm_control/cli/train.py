@@ -20,6 +20,7 @@ from ..learners.learning import LearningStatus
 from ..plot.progress import curve
 from ..runtime.progress import Progress
 from ..text.tables import grid
+from .options import require_algorithm
 from .run_folder import RunFolder
 from .tensorboard import TensorBoard
 
@@ -33,7 +34,6 @@ ALGORITHMS: dict[str, type[Learner]] = {
 
 _STEPS = 20_000
 _ROWS, _MOST_APART = 20, 1000  # the number of rows of the log, and the largest number of steps between rows
-_WITH_RESUME = ("resume", "total_steps", "device")
 _SHOWN = 10  # evaluations in the printed table
 _ON_THE_BAR = ("return", "evaluation")
 
@@ -141,16 +141,6 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
 
 def _begun(asked: Mapping[str, Any]) -> _Run:
     algorithm, env = asked["algorithm"], asked["env"]
-    if algorithm is None or env is None:
-        raise InvalidArgument(
-            "An algorithm and an environment must be given, as in `pgm-control train sac Pendulum-v1`; or a run to "
-            f"resume, --resume DIR. Algorithms: {', '.join(ALGORITHMS)}."
-        )
-    if ":" in env:
-        raise InvalidArgument(
-            f"`env` must be an id without a module, but is {env!r}: a run's folder must not choose what is imported "
-            "when it is resumed. Register the environment in a package that Gymnasium knows, or learn in Python."
-        )
     kind = _class_of(algorithm)
     options = _options(algorithm, kind, asked)
     plan = _plan(asked)
@@ -180,12 +170,6 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
 
 
 def _resumed(asked: Mapping[str, Any]) -> _Run:
-    more = [name for name, value in asked.items() if name not in _WITH_RESUME and value not in (None, False, ())]
-    if more:
-        raise InvalidArgument(
-            f"With --resume all settings are those of the run, so {_flag(more[0])} cannot be given; --total-steps and "
-            "--device can. For other settings start a run in another folder: --out DIR."
-        )
     folder = RunFolder(asked["resume"])
     facts = folder.facts()
     folder.sweep()
@@ -230,20 +214,17 @@ def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> d
     apart = {name: asked[name] for name in ("seed", "temperature", "optimism", "num_envs", "device")}
     given = {name: _value(value) for name, value in apart.items() if value is not None}
     if asked["risk"] is not None:
-        if asked["optimism"] is not None:
-            raise InvalidArgument("`--optimism` and `--risk` exclude each other: θ = β/τ. Give one of them.")
         given["optimism"] = Risk(asked["risk"])
     for each in asked["option"]:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise InvalidArgument(f"`--option` must be NAME=VALUE, such as learning_rate=1e-3, but is {each!r}.")
+        name, _, value = each.partition("=")
         given[name.strip().replace("-", "_")] = _value(value.strip())
     for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             remedy = f" Did you mean {near[0]}?" if near else ""
+            typed = "--risk" if isinstance(value, Risk) else _flag(name) if name in apart else name
             raise InvalidArgument(
-                f"{algorithm} has no option {name}.{remedy} It has: {', '.join(known)}. Give those "
+                f"{algorithm} has no option {typed}.{remedy} It has: {', '.join(known)}. Give those "
                 "that are not options of the command as --option NAME=VALUE."
             )
         if isinstance(parameters[name].default, tuple) and not isinstance(value, list):
@@ -266,10 +247,7 @@ def _value(text: object) -> Any:
 
 
 def _class_of(algorithm: str) -> type[Learner]:
-    if algorithm not in ALGORITHMS:
-        near = difflib.get_close_matches(algorithm.lower().replace("-", "_"), ALGORITHMS, n=1)
-        remedy = f" Did you mean {near[0]}?" if near else ""
-        raise InvalidArgument(f"There is no algorithm {algorithm!r}.{remedy} There are: {', '.join(ALGORITHMS)}.")
+    require_algorithm(algorithm)
     return ALGORITHMS[algorithm]
 
 
@@ -334,4 +312,4 @@ def _beside_training(found: Rollout, folder: RunFolder, stochastic: bool) -> str
 
 
 def _flag(name: str) -> str:
-    return {"algorithm": "an algorithm", "env": "an environment"}.get(name, f"--{name.replace('_', '-')}")
+    return f"--{name.replace('_', '-')}"

@@ -13,6 +13,8 @@ from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from ..errors import InvalidArgument
+from ..runtime.array_like import numbers
+from ..runtime.programs import require_callable
 from .spaces import Actions, Observations
 
 Chooser = Callable[[Tensor], Distribution]
@@ -51,7 +53,7 @@ class ActionPrior:
         self._constant = -math.log(actions.size) if actions.is_discrete else -actions.size * math.log(2)
         self.most_entropy = -self._constant
         if prior is not None and not callable(prior):
-            self.most_entropy = math.log(int((torch.as_tensor(prior) > 0).sum(-1).max()))
+            self.most_entropy = math.log(int((numbers("action_prior", prior) > 0).sum(-1).max()))
 
     def log_probabilities(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
         """The log-probabilities of all discrete actions, in nats; −inf for a masked action."""
@@ -105,7 +107,8 @@ def action_prior_of(
     Raises:
         InvalidArgument: if the prior does not fit the spaces, or is not normalised.
     """
-    if callable(given):
+    if callable(given) or isinstance(given, type):
+        require_callable("action_prior", given, "features", remedy="Or pass probabilities.")
         return lambda observation: _distribution(given(observation))
     if given is None:
         if not actions.is_discrete:
@@ -117,7 +120,7 @@ def action_prior_of(
             "has the same actions in all states, so that their count differs from the uniform prior by log A in each "
             "step: leave it out."
         )
-    p = torch.as_tensor(given, dtype=dtype, device=device)
+    p = numbers("action_prior", given, InvalidArgument).to(device, dtype)
     is_by_state = isinstance(observations.space, Discrete)
     allowed = [(actions.size,), (observations.features, actions.size)][: 1 + is_by_state] if actions.is_discrete else []
     if tuple(p.shape) not in allowed:

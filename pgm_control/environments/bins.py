@@ -11,6 +11,8 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 
 from ..errors import InvalidArgument, UnsupportedEnvironment
+from ..runtime.arguments import called, flag, listed, ordered
+from ..runtime.programs import require_callable
 from ..text.one_line import one_line
 from .checked import Checked
 
@@ -52,7 +54,19 @@ class Chart:
     __repr__ = one_line
 
     def __post_init__(self) -> None:
-        """Check the bounds of the box."""
+        """Check the names and the bounds of the box."""
+        found: dict[str, Any] = {
+            "names": tuple(called("names", each) for each in listed("names", self.names, "strings"))
+        }
+        for name in ("low", "high"):
+            found[name] = _bounds(name, getattr(self, name))
+        if self.periodic is not None:
+            found["periodic"] = tuple(flag("periodic", each) for each in listed("periodic", self.periodic, "flags"))
+        for name, value in found.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen
+        for name, takes in (("coordinates", ("observations",)), ("set_state", ("env", "point"))):
+            if getattr(self, name) is not None:
+                require_callable(name, getattr(self, name), *takes)
         axes = len(self.names)
         for name in ("low", "high", *(("periodic",) if self.periodic is not None else ())):
             if len(getattr(self, name)) != axes:
@@ -108,13 +122,17 @@ def chart_of(env: gymnasium.Env, low: Sequence[float] | None = None, high: Seque
         return found
     return Chart(
         found.names,
-        found.low if low is None else tuple(map(float, low)),
-        found.high if high is None else tuple(map(float, high)),
+        found.low if low is None else _bounds("low", low),
+        found.high if high is None else _bounds("high", high),
         found.periodic,
         found.coordinates,
         found.set_state,
         found.action_names,
     )
+
+
+def _bounds(name: str, given: Any) -> tuple[float, ...]:
+    return tuple(ordered(name, each) for each in listed(name, given, "numbers"))
 
 
 def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None) -> Chart:
@@ -134,8 +152,8 @@ def _plain(bare: Any, low: Sequence[float] | None, high: Sequence[float] | None)
     axes = space.shape[0]
     return Chart(
         tuple(f"x{i}" for i in range(axes)),
-        tuple(map(float, space.low if low is None else low)),
-        tuple(map(float, space.high if high is None else high)),
+        _bounds("low", space.low if low is None else low),
+        _bounds("high", space.high if high is None else high),
     )
 
 

@@ -9,6 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import InvalidArgument
+from ..runtime.arguments import listed, shown, whole_number
+from ..runtime.array_like import real_array
+
+_MOST = 1_000_000  # the largest number of bins along an axis
 
 
 @final
@@ -89,7 +93,8 @@ def cells_of(
         InvalidArgument: if an argument does not fit; the message names it.
     """
     axes = len(names)
-    each = [bins] * axes if isinstance(bins, int | np.integer) else list(bins)
+    one = whole_number(bins)
+    each = listed("bins", bins, "numbers of bins, or of edges") if one is None else [one] * axes
     if len(each) != axes:
         raise InvalidArgument(
             f"`bins` must hold one entry for each of {', '.join(names)}, but holds {len(each)}. One number for all "
@@ -97,15 +102,16 @@ def cells_of(
         )
     edges = []
     for axis, (given, name) in enumerate(zip(each, names, strict=True)):
-        if isinstance(given, int | np.integer) and not isinstance(given, bool):
-            if given < 1:
-                raise InvalidArgument(f"`bins` must be at least 1, but is {given} for {name}.")
-            edges.append(np.linspace(low[axis], high[axis], int(given) + 1))
+        count = whole_number(given)
+        if count is not None:
+            if not 1 <= count <= _MOST:
+                raise InvalidArgument(f"`bins` must be from 1 to {_MOST:,}, but is {count} for {name}.")
+            edges.append(np.linspace(low[axis], high[axis], count + 1))
             continue
-        found = np.asarray(given, dtype=np.float64)
+        found = real_array("bins", given, InvalidArgument).astype(np.float64)
         if found.ndim != 1 or len(found) < 2 or not np.isfinite(found).all() or (np.diff(found) <= 0).any():
             raise InvalidArgument(
-                f"`bins` must be a number of bins or increasing edges, at least two, but is {given!r} for {name}."
+                f"`bins` must be a number of bins or increasing edges, at least two, but is {shown(given)} for {name}."
             )
         if periodic[axis] and not np.allclose(found[[0, -1]], (low[axis], high[axis])):
             raise InvalidArgument(

@@ -11,7 +11,7 @@ import torch
 from gymnasium.spaces import Discrete
 
 from ..errors import InvalidArgument
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, require_mdp
 from ..runtime.arguments import whole
 from ..runtime.randomness import integer_of
 from ..trajectories.policy import own_seed
@@ -129,6 +129,7 @@ def check_against_env(
         InvalidArgument: if the spaces do not fit the table, or `total_steps` or `seed` is invalid.
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
+    require_mdp("mdp", mdp)
     total_steps, number = whole("total_steps", total_steps), integer_of(seed)
     env = Checked(env)
     _require(env.observation_space, "observation_space", mdp.num_states - 1, "the states but the last")

@@ -17,11 +17,12 @@ from ..errors import EnvironmentFailure, InvalidArgument, UnsupportedEnvironment
 from ..problems.grid import Places
 from ..problems.gymnasium_envs import changing_wrapper, made, time_limit
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import one_of, whole
-from ..runtime.progress import Progress, silent
+from ..runtime.arguments import instance, one_of, shown, whole, whole_number
+from ..runtime.array_like import real_array
+from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import integer_of
 from ..trajectories.blocks import HasBlocks
-from ..trajectories.policy import TabularPolicy, own_seed
+from ..trajectories.policy import TabularPolicy, own_seed, policy_in
 from .bins import Chart, chart_of
 from .cell_policy import CellPlayer
 from .cells import Cells, cells_of
@@ -69,7 +70,7 @@ class Discretised:
         Raises:
             InvalidArgument: if `policy` is not a policy of this problem.
         """
-        table = TabularPolicy.of(policy, seed)
+        table = policy_in("policy", policy, seed)
         sizes = self.mdp.num_states, self.mdp.num_actions
         if (table.num_states, table.num_actions) != sizes:
             raise InvalidArgument(
@@ -137,13 +138,17 @@ def discretise(
         InvalidArgument: if an argument does not fit; the message names it.
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
-    _check(num_samples, num_resets, sampling)
+    num_samples, num_resets = whole("num_samples", num_samples), whole("num_resets", num_resets)
+    one_of("sampling", sampling, get_args(Sampling))
+    require_progress(progress)
+    if chart is not None:
+        instance("chart", chart, Chart, "Leave it out for an environment with a built-in chart.")
     number = integer_of(seed)
     copy = _copy(env)
     try:
         bare: Any = copy.unwrapped
         _require_bare(copy)
-        limit = time_limit(copy) if horizon is None else horizon
+        limit = time_limit(copy) if horizon is None else whole("horizon", horizon)
         if limit is None:
             raise InvalidArgument(
                 "`horizon` must be given, because this environment has no time limit. Pass the number of actions."
@@ -270,20 +275,21 @@ def _actions(space: Any, wanted: Any, chart: Chart) -> tuple[Num[np.ndarray, "ac
         raise UnsupportedEnvironment(
             f"The action space must be Discrete or a Box of one axis, but is {space}. Wrap the environment in one."
         )
-    if isinstance(wanted, int | np.integer) and not isinstance(wanted, bool):
-        if wanted < 2 or not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+    count = whole_number(wanted)
+    if count is not None:
+        if count ** space.shape[0] > _MOST or count < 2 or not space.is_bounded():
             raise InvalidArgument(
-                f"`actions` must be at least 2 along each axis of a finite box, but is {wanted} for {space}. Pass a "
+                f"`actions` must be at least 2 along each axis of a finite box, but is {count} for {space}. Pass a "
                 "list of actions instead."
             )
-        axes = [np.linspace(a, b, int(wanted)) for a, b in zip(space.low, space.high, strict=True)]
+        axes = [np.linspace(a, b, count) for a, b in zip(space.low, space.high, strict=True)]
         found = np.array(list(itertools.product(*axes)))
     else:
-        found = np.asarray(wanted, dtype=np.float64)
+        found = real_array("actions", wanted, InvalidArgument).astype(np.float64)
         found = found[:, None] if found.ndim == 1 and space.shape == (1,) else found
     found = found.astype(space.dtype)
     if found.ndim != 2 or not len(found) or not all(space.contains(each) for each in found):
-        raise InvalidArgument(f"`actions` must be a number, or a list of actions in {space}, but is {wanted!r}.")
+        raise InvalidArgument(f"`actions` must be a number, or a list of actions in {space}, but is {shown(wanted)}.")
     names = [", ".join(f"{x:.4g}" for x in each) for each in found]
     return found, tuple(names) if len(set(names)) == len(names) else None
 
@@ -307,9 +313,3 @@ def _require_bare(env: gymnasium.Env) -> None:
             f"{type(wrapper).__name__} around the environment may change rewards, observations or actions, and "
             "would be stepped past. Pass env.unwrapped and horizon=…, or an environment that does it itself."
         )
-
-
-def _check(num_samples: Any, num_resets: Any, sampling: Any) -> None:
-    whole("num_samples", num_samples)
-    whole("num_resets", num_resets)
-    one_of("sampling", sampling, get_args(Sampling))

@@ -81,7 +81,8 @@ class _Copies(Episodes):
     """Copies that are stepped one after the other; those whose episode has ended are not stepped."""
 
     def __init__(self, source: Any, num_envs: int) -> None:
-        self.copies, self._given = copies_of(source, whole("num_envs", num_envs)), source
+        num_envs = whole("num_envs", num_envs)
+        self.copies, self._given = copies_of(source, num_envs), source
         self._envs = [Checked(each) for each in self.copies]
         self.first = self.copies[0]
         self.num_envs, self.limit = num_envs, time_limit(self.first)

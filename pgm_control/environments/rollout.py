@@ -17,14 +17,20 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.gymnasium_envs import made, time_limit
-from ..runtime.arguments import whole, whole_or_none
-from ..runtime.progress import Progress, silent
+from ..runtime.arguments import flag, shown, whole, whole_or_none
+from ..runtime.memory import require_room
+from ..runtime.programs import require_callable
+from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import HasBlocks
-from ..trajectories.policy import TabularPolicy, two_seeds
+from ..trajectories.policy import TabularPolicy, policy_in, two_seeds
 from .checked import Checked, CheckedVector, require_environment
 from .copies import autoreset_mode, vector_time_limit
 
+_SIGNATURE = (
+    "Give it the form of Stable-Baselines3: predict(observation, state, episode_start, deterministic) returns (action, "
+    "state)."
+)
 _COPIES = 16  # the default number of parallel environments
 
 
@@ -118,9 +124,11 @@ def rollout(
         InvalidArgument: if an argument does not fit, or an episode outlasts a policy that depends on time.
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
-    whole("num_episodes", num_episodes)
-    whole_or_none("num_envs", num_envs)
-    whole_or_none("max_episode_steps", max_episode_steps)
+    num_episodes, num_envs = whole("num_episodes", num_episodes), whole_or_none("num_envs", num_envs)
+    require_room("num_episodes", "the returns of all episodes", num_episodes, 24, "Run fewer at a time.")
+    max_episode_steps = whole_or_none("max_episode_steps", max_episode_steps)
+    deterministic = flag("deterministic", deterministic)
+    require_progress(progress)
     env_seed, policy_seed = two_seeds(seed)
     actor = _actor(policy, policy_seed)
     with _side_by_side(env, num_envs, num_episodes) as copies:
@@ -155,7 +163,7 @@ def _play(
     while finished < episodes:
         counts = ~resets & (place < end)
         # Time does not advance in uncounted steps, so that a policy is never queried beyond its horizon.
-        action, state = policy.predict(observation, state, begins | ~counts, deterministic)
+        action, state = _chosen(policy, observation, state, begins | ~counts, deterministic)
         observation, reward, ended, cut, _ = env.step(action)
         total[counts] += reward[counts]
         length += counts
@@ -179,9 +187,22 @@ def _play(
 
 def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
     """A policy given by probabilities with its own random stream, or any other object with `predict`."""
-    if isinstance(policy, Predictor) and not isinstance(policy, TabularPolicy | HasBlocks):
+    if isinstance(policy, Predictor) and not isinstance(policy, TabularPolicy | HasBlocks | type):
+        takes = ("the observations", "the state", "where episodes start", "deterministic")
+        require_callable("policy.predict", policy.predict, *takes, remedy=_SIGNATURE)
         return policy
-    return TabularPolicy.of(policy, seed)
+    return policy_in("policy", policy, seed)
+
+
+def _chosen(policy: Predictor, *arguments: Any) -> tuple[Any, Any]:
+    """The actions and the next state of a policy."""
+    found = policy.predict(*arguments)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise InvalidArgument(
+            f"`policy.predict` must return a pair, the actions and the next state, but returns {shown(found)}. "
+            f"{_SIGNATURE}"
+        )
+    return found
 
 
 @contextmanager

@@ -70,7 +70,8 @@ class Observations:
         if problem is not None or number == 0:
             raise InvalidArgument(
                 f"`observation` must be of {self.space} and finite in float32, or a batch of such, but "
-                f"{problem or 'is an empty batch'}."
+                f"{problem or 'is an empty batch'}. Pass what the environment of the learner returns; another `env` "
+                "must have its spaces."
             )
         return self(list(iterate(batch_space(self.space, number), observations)))
 

@@ -58,8 +58,9 @@ def to_arviz(
         raise MissingExtra(
             "Draws for ArviZ need arviz-base, which is missing: pip install arviz-base xarray"
         ) from problem
-    for name, value in (("num_samples", num_samples), ("num_chains", num_chains)):
-        whole(name, value)
+    num_samples, num_chains = whole("num_samples", num_samples), whole("num_chains", num_chains)
+    if model is not None:
+        require_model(model)
     guide = result.guide if isinstance(result, Fit) else result
     if not isinstance(guide, HasBlocks):
         raise InvalidArgument(

@@ -102,7 +102,9 @@ def transition_matrix(mdp: TabularMDP) -> Float[np.ndarray, "state action next_s
     return found.reshape(states, actions, states)
 
 
-def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) -> Float[np.ndarray, "..."]:
+def reward_table(
+    mdp: TabularMDP, form: RewardForm, layout: str, merge: bool, name: str = "mdp"
+) -> Float[np.ndarray, "..."]:
     """Return r(s, a, s'), r(s, a) or r(s) of a problem in float64; 0 for impossible transitions.
 
     Args:
@@ -111,6 +113,7 @@ def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) ->
         layout: the name of the layout, for the message.
         merge: whether to take the expected reward of outcomes that share an entry and differ in reward. A reward that
             depends on the action is never averaged over actions.
+        name: the argument that is the problem, for the message; it may be merged if it is "mdp".
 
     Raises:
         InvalidArgument: if the form is unknown, or the rewards depend on more and may not be merged.
@@ -124,9 +127,9 @@ def reward_table(mdp: TabularMDP, form: RewardForm, layout: str, merge: bool) ->
     pair = s * actions + a
     if form == "transition":
         _require_room(mdp)
-        found = _agreed(mdp, pair * states + target, p, r, states * actions * states, layout, merge)
+        found = _agreed(mdp, pair * states + target, p, r, states * actions * states, layout, merge, name)
         return found.reshape(states, actions, states)
-    found = _agreed(mdp, pair, p, r, states * actions, layout, merge).reshape(states, actions)
+    found = _agreed(mdp, pair, p, r, states * actions, layout, merge, name).reshape(states, actions)
     if form == "pair":
         return found
     differs = np.argwhere(found != found[:, :1])
@@ -148,6 +151,7 @@ def _agreed(
     size: int,
     layout: str,
     merge: bool,
+    name: str,
 ) -> Float[np.ndarray, " key"]:
     """Return the common reward of all outcomes with the same key, or, if merged, their expected reward."""
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
@@ -163,10 +167,15 @@ def _agreed(
         to = "" if pair == first and size == mdp.num_states * mdp.num_actions else (
             f" to {state_phrase(mdp, first % mdp.num_states)}"
         )  # fmt: skip
+        remedy = (
+            "Pass merge=True for the expected reward: answers with clamped dynamics stay the same, but those of free "
+            "inference change."
+            if name == "mdp"
+            else "Give them one reward."
+        )
         raise InvalidArgument(
-            f"`mdp` pays {amount(low[first])} or {amount(high[first])} by chance for {action_phrase(mdp, a)} in "
-            f"{state_phrase(mdp, s)}{to}, which {layout} cannot hold. Pass merge=True for the expected reward: answers "
-            "with clamped dynamics stay the same, but those of free inference change."
+            f"`{name}` pays {amount(low[first])} or {amount(high[first])} by chance for {action_phrase(mdp, a)} in "
+            f"{state_phrase(mdp, s)}{to}, which {layout} cannot hold. {remedy}"
         )
     total, weight = np.zeros(size), np.zeros(size)
     np.add.at(total, key, p * r)

@@ -162,7 +162,7 @@ def _of_fit(fit: Fit[Any], mdp: TabularMDP | None) -> Built:
     tables, attributes, names = {}, {}, {}
     if isinstance(fit.guide, HasBlocks):
         tables, attributes, names = _of_guide(fit.guide, mdp)
-    history = variable("step", fit.elbo_history, NATS, "ELBO before the update of a step")
+    history = variable("step", fit.elbo_history, NATS, "objective before the update of a step")
     attributes |= {"status": fit.status.name, "message": fit.status.message}
     attributes |= {"num_steps": fit.num_steps, "seconds": fit.seconds}
     if fit.elbo is not None:
@@ -216,7 +216,7 @@ def _of_comparison(comparison: Comparison, _: TabularMDP | None) -> Built:
         curves = np.full((len(comparison.fits), longest), np.nan)  # nan after the end of a fit
         for row, each in zip(curves, comparison.fits.values(), strict=True):
             row[: len(each.elbo_history)] = each.elbo_history.cpu().numpy()
-        variables["fit_elbo_history"] = variable("fit step", curves, NATS, "ELBO before the update of a step")
+        variables["fit_elbo_history"] = variable("fit step", curves, NATS, "objective before the update of a step")
         names = {**names, "fit": tuple(comparison.fits)}
     return variables, attributes, names
 

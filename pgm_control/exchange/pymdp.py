@@ -140,7 +140,10 @@ def to_pymdp(problem: PartiallyObservedMDP | TabularMDP, temperature: float = 1.
     temperature = positive("temperature", temperature)
     seen = _sensor(problem)
     mdp = in_double(mdp)
-    transition, reward = transition_matrix(mdp), reward_table(mdp, "transition", f"{_LAYOUT}'s C", merge=False)
+    transition, reward = (
+        transition_matrix(mdp),
+        reward_table(mdp, "transition", f"{_LAYOUT}'s C", merge=False, name="problem"),
+    )
     preference = np.full(seen.shape[1], np.nan)
     for s in range(mdp.num_states):
         paid = np.unique(reward[..., s][transition[..., s] > 0])

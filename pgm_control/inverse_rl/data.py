@@ -16,10 +16,10 @@ from ..environments.checked import Checked
 from ..errors import InvalidArgument
 from ..problems.gymnasium_envs import made
 from ..problems.mdp import TabularMDP, require_mdp
-from ..runtime.arguments import shown, whole, whole_or_none
+from ..runtime.arguments import flag, shown, whole, whole_or_none
 from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
-from ..trajectories.policy import TabularPolicy, two_seeds
+from ..trajectories.policy import policy_in, two_seeds
 from ..trajectories.samples import Trajectories
 from .demonstrations import Demonstrations
 
@@ -158,12 +158,13 @@ def record(
         InvalidArgument: if an argument is invalid; the message names it.
         EnvironmentFailure: if the environment raises an error, or its answers are not those of Gymnasium's interface.
     """
-    whole("num_episodes", num_episodes)
-    whole_or_none("max_episode_steps", max_episode_steps)
+    num_episodes = whole("num_episodes", num_episodes)
+    max_episode_steps = whole_or_none("max_episode_steps", max_episode_steps)
+    deterministic = flag("deterministic", deterministic)
     require_progress(progress)
     env_seed, policy_seed = two_seeds(seed)
     player = policy if isinstance(policy, CellPlayer) else None
-    actor = player.policy if player is not None else TabularPolicy.of(policy, policy_seed)
+    actor = player.policy if player is not None else policy_in("policy", policy, policy_seed)
     live = Checked(made(env) if isinstance(env, str) else env)
     spaces = (live.observation_space, live.action_space)
     if player is None and not all(isinstance(each, Discrete) and each.start == 0 for each in spaces):

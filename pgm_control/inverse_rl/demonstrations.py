@@ -118,16 +118,16 @@ class Demonstrations:
                 to = int(s[t + 1]) if t + 1 < len(s) and s[t + 1] < mdp.num_states else -1
                 if to >= 0 and to not in possible[s[t], a[t]]:
                     raise InvalidArgument(
-                        f"Demonstration {i} must be possible, but at time {t} action {a[t]} leads from state {s[t]} to "
-                        f"state {to}, which has probability 0. Correct the recording, or give the outcome a "
+                        f"Demonstration {i} must be possible in `mdp`, but at time {t} action {a[t]} leads from state "
+                        f"{s[t]} to state {to}, which has probability 0. Correct the recording, or give the outcome a "
                         "probability."
                     )
                 moves.append((t, s[t], a[t], to))
             starts[s[0]] += 1
             if mdp.initial[int(s[0])] == 0:
                 raise InvalidArgument(
-                    f"Demonstration {i} must be possible, but starts in state {s[0]}, which has probability 0. "
-                    "Correct the recording, or give the state a probability in `initial`."
+                    f"Demonstration {i} must be possible in `mdp`, but starts in state {s[0]}, which has probability "
+                    "0. Correct the recording, or give the state a probability in `initial`."
                 )
             if not len(ending):
                 ends.append((n, s[n], -1) if knows_last else (n - 1, s[n - 1], a[n - 1]))

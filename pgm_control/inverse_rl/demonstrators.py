@@ -26,6 +26,7 @@ from ..runtime.arguments import finite, one_of
 from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
+from .likelihood import soft_log_likelihood
 from .values import planned_values
 
 
@@ -106,7 +107,7 @@ class ClampedDemonstrator:
     infinite_horizon: bool = False
 
     def __post_init__(self) -> None:
-        """Raise an error if `criterion` is not one of the choices."""
+        """Check the arguments."""
         one_of("criterion", self.criterion, ("likelihood", "matching"))
 
     def behaviour(self, model: MarkovModel, reward: Tensor, last: Tensor, temperature: Tensor | float) -> Behaviour:
@@ -122,10 +123,12 @@ class ClampedDemonstrator:
         temperature: Tensor | float,
     ) -> Float[Tensor, "*batch"]:
         """Return the log-likelihood by the chosen criterion."""
+        if self.criterion == "likelihood":
+            return soft_log_likelihood(
+                model, demonstrations, reward, last, temperature, 0.0, self.infinite_horizon, believed=False
+            )
         q, v = planned_values(model, 0.0, reward, last, temperature, self.infinite_horizon)
         moves, ends = demonstrations.moves, demonstrations.ends
-        if self.criterion == "likelihood":
-            return _of_actions(model, demonstrations, q, v, temperature)
         paid = (model.mdp.probability * torch.where(model.mdp.probability > 0, reward, 0.0)).sum(-1)
         weight, cut = demonstrations.weights(moves), demonstrations.weights(ends)
         total = (weight * paid[..., moves.state, moves.action]).sum(-1) - v[..., 0, :] @ demonstrations.starts
@@ -204,10 +207,10 @@ class DialDemonstrator:
     __repr__ = one_line
 
     def __post_init__(self) -> None:
-        """Raise an error if `dynamics` is not one of the choices, or β is not finite."""
+        """Check the arguments."""
         one_of("dynamics", self.dynamics, ("world", "believed"))
         if isinstance(self.optimism, Tensor):
-            if not bool(self.optimism.detach().isfinite().all()):
+            if not self.optimism.is_floating_point() or not bool(self.optimism.detach().isfinite().all()):
                 raise InvalidArgument(f"`optimism` must hold finite numbers, but is {self.optimism!r}.")
         elif not isinstance(self.optimism, Risk):
             beta = finite("optimism", self.optimism, remedy="A demonstrator has a single β.")
@@ -228,22 +231,10 @@ class DialDemonstrator:
     ) -> Float[Tensor, "*batch"]:
         """Return the log-likelihood of the actions, and of the outcomes if `dynamics` is "believed"."""
         beta = beta_of(self.optimism, temperature)
-        q, v = planned_values(model, beta, reward, last, temperature, self.infinite_horizon)
-        total = _of_actions(model, demonstrations, q, v, temperature)
-        if self.dynamics == "world":
-            return total
-        moves = demonstrations.moves
-        if not demonstrations.has_outcomes:
-            raise InvalidArgument(
-                "`demonstrations` must say where the actions led: for this demonstrator the outcomes reveal something "
-                "about the reward. Pass whole trajectories, or occupancies of shape (T, S, A, K)."
-            )
-        seen = moves.successor >= 0
-        t, s, a, to = (each[seen] for each in moves[:4])
-        log_outcomes = _believed(model, reward, v, temperature, beta, t, s, a)
-        lands = (model.mdp.successor[s, a] == to[:, None]) & (model.mdp.probability[s, a] > 0)
-        log_landing = torch.where(lands, log_outcomes, -torch.inf).logsumexp(-1)
-        return total + (moves.weight[seen] * log_landing).sum(-1)
+        believed = self.dynamics == "believed"
+        return soft_log_likelihood(
+            model, demonstrations, reward, last, temperature, beta, self.infinite_horizon, believed
+        )
 
 
 @final
@@ -310,31 +301,6 @@ def _soft(
         x = reward[..., None, :, :, :] + mdp.discount * v[..., 1:, mdp.successor]
         log_dynamics = tilt(x, mdp.probability.log(), aligned(temperature, 3), aligned(optimism, 3))
     return Behaviour(log_policy, log_dynamics, q, v)
-
-
-def _believed(
-    model: MarkovModel,
-    reward: Tensor,
-    v: Float[Tensor, "*batch time_and_last state"],
-    temperature: Tensor | float,
-    optimism: Tensor | float,
-    t: Tensor,
-    s: Tensor,
-    a: Tensor,
-) -> Float[Tensor, "*batch move outcome"]:
-    """Return the believed log-probabilities of the outcomes at the observed times, states and actions."""
-    mdp = model.mdp
-    x = reward[..., s, a, :] + mdp.discount * v[..., t[:, None] + 1, mdp.successor[s, a].long()]
-    return tilt(x, mdp.probability[s, a].log(), aligned(temperature, 1), aligned(optimism, 1))
-
-
-def _of_actions(
-    model: MarkovModel, demonstrations: Demonstrations, q: Tensor, v: Tensor, temperature: Tensor | float
-) -> Float[Tensor, "*batch"]:
-    moves = demonstrations.timed_moves
-    t, s, a = moves.time, moves.state, moves.action
-    log_policy = model.action_prior.log()[s, a] + (q[..., t, s, a] - v[..., t, s]) / aligned(temperature, 1)
-    return (moves.weight * log_policy).sum(-1)
 
 
 NAMED: dict[str, Demonstrator] = {

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from ..inference.variational.optimisers import Adam
+
 _HISTORY = 50
 _TRIES = 30  # points along a line, at most
 _LOWER, _FLATTER = 1e-4, 0.9  # Wolfe's two conditions
@@ -75,7 +77,7 @@ def distance(move: Vector, unit: Vector) -> float:
 def adam(function: Function, x: Vector, learning_rate: float) -> Iterator[Point]:
     """Yield the points of Adam without end; the value need not decrease at every step."""
     row = torch.nn.Parameter(torch.from_numpy(x.copy()))
-    optimiser = torch.optim.Adam([row], lr=learning_rate)
+    optimiser = Adam([row], lr=learning_rate)
     while True:
         here = row.detach().numpy().copy()
         point = Point(here, *function(here))

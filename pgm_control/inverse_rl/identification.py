@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..chance.risk import beta_of
 from ..problems.mdp import TabularMDP
+from ..runtime.arguments import instance
 from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
@@ -156,6 +157,7 @@ def identification(found: LearnedReward) -> Identification:
     References:
         [ng1999], [cao2021]
     """
+    instance("found", found, LearnedReward, "Pass inverse(model, demonstrations), or a posterior of rewards.")  # pyright: ignore[reportAbstractUsage]
     model = found.given_model
     function = RewardFunction(found.reward, model.mdp)
     return identified(

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from ..runtime.arguments import positive, whole, whole_or_none
+from ..runtime.arguments import flag, one_of, positive, whole, whole_or_none
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import MarkovModel, require_model
@@ -94,7 +94,10 @@ def inverse(
     made = chosen_reward(model, reward)
     actor = chosen_demonstrator(demonstrator)
     require_demonstrations(model, demonstrations)
-    _check(prior, method, num_steps, num_starts, tolerance, learning_rate)
+    prior = None if prior is None else positive("prior", prior, "standard deviation, or None for none")
+    one_of("method", method, ("lbfgs", "adam"))
+    num_steps, num_starts = whole("num_steps", num_steps, 0), whole_or_none("num_starts", num_starts)
+    tolerance, learning_rate = positive("tolerance", tolerance), positive("learning_rate", learning_rate)
     objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
     start, metric, unit = objective.start, objective.metric(), objective.unit()
     # The point where the search starts is step 0.
@@ -110,7 +113,7 @@ def inverse(
                 return _Search(best, trace, InverseStatus.not_finite)
             trace.append(-number * point.value)
             best = min(best, point, key=lambda each: each.value)
-            if callbacks:
+            if len(callbacks):
                 objective.assign(point.x)  # the last evaluation may have been at another point
             likelihood = trace[-1] - objective.log_prior(point.x)
             metrics = {"log_likelihood": likelihood, "gradient": slope}
@@ -205,20 +208,23 @@ def chosen_reward(model: MarkovModel, reward: Any) -> RewardModel:
                 f"{found}. Make it of the same problem."
             )
         return reward
-    if isinstance(reward, str):
-        return TabularReward(model.mdp, reward)
-    return LinearReward(model.mdp, reward)
+    try:
+        return (TabularReward if isinstance(reward, str) else LinearReward)(model.mdp, reward)
+    except InvalidArgument as problem:
+        raise InvalidArgument(
+            f"`reward` must be state, state_action or outcome, an array of features, or a RewardModel: {problem}"
+        ) from problem
 
 
-def chosen_demonstrator(demonstrator: Any) -> Demonstrator:
-    """Return the demonstrator with this name, or the argument itself if it is a demonstrator."""
+def chosen_demonstrator(demonstrator: Any, name: str = "demonstrator") -> Demonstrator:
+    """Return the demonstrator with this name, or the argument `name` itself if it is a demonstrator."""
     if isinstance(demonstrator, str) and demonstrator in NAMED:
         return NAMED[demonstrator]
     if isinstance(demonstrator, str) or not isinstance(demonstrator, Demonstrator):
         raise InvalidArgument(
-            f"`demonstrator` must be {', '.join(NAMED)} or an object such as DialDemonstrator(0.3), but is "
-            f"{demonstrator!r}."
+            f"`{name}` must be {', '.join(NAMED)} or an object such as DialDemonstrator(0.3), but is {demonstrator!r}."
         )
+    flag("infinite_horizon", getattr(demonstrator, "infinite_horizon", False))
     return demonstrator
 
 
@@ -251,14 +257,3 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
             f"`demonstrations` must contain only actions that the action prior allows, but action {a[i]} is done in "
             f"state {s[i]} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
         )
-
-
-def _check(prior: Any, method: Any, num_steps: Any, num_starts: Any, tolerance: Any, learning_rate: Any) -> None:
-    if prior is not None:
-        positive("prior", prior, "standard deviation, or None for none")
-    if method not in ("lbfgs", "adam"):
-        raise InvalidArgument(f'`method` must be "lbfgs" or "adam", but is {method!r}.')
-    whole("num_steps", num_steps, 0)
-    whole_or_none("num_starts", num_starts)
-    positive("tolerance", tolerance)
-    positive("learning_rate", learning_rate)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..inference.variational.optimisers import LBFGS
 
 _STEPS = 500
 
@@ -65,7 +66,7 @@ def laplace(log_density: LogDensity, start: Float[Tensor, " coordinate"]) -> Lap
         InvalidArgument: if the log-density is not concave where the search ends.
     """
     u = start.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS(
+    optimiser = LBFGS(
         [u], max_iter=_STEPS, history_size=50, tolerance_grad=1e-7, tolerance_change=0.0, line_search_fn="strong_wolfe"
     )
 

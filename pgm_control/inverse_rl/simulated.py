@@ -25,8 +25,9 @@ from ..environments.copies import WorldSource
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument
+from ..inference.variational.optimisers import Adam
 from ..learners import SAC, SoftQLearning
-from ..runtime.arguments import whole
+from ..runtime.arguments import one_of, whole
 from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..runtime.randomness import integer_of, seeded
@@ -98,8 +99,22 @@ class SimulatedInverse:
         return (
             f"SimulatedInverse(under the learned reward the demonstrations earn {last.demonstrated:.4g}, the policy "
             f"{last.earned:.4g}, after {len(self.rounds)} rounds, {self.learner.total_steps} steps, "
-            f"{self.seconds:.0f} s)"
+            f"{self.seconds:.0f} s, {self.status.name})"
         )
+
+    def findings(self) -> list[str]:
+        """Sentences on the status, and on what recordings in a live environment cannot identify."""
+        return [
+            self.status.message,
+            "Identification: not computed, for want of tables of the dynamics. No recordings identify a constant in "
+            "every reward if all episodes have one length, nor a shaping γφ(s′) − φ(s); a clamped demonstrator is "
+            "indifferent to pay for luck too; and where no recording went, the reward is a guess of the network. For "
+            "discrete states `inverse` names the directions that are not identified.",
+        ]
+
+    def __str__(self) -> str:
+        """The measures, the status, and what is not identified."""
+        return "\n".join([repr(self), *self.findings()])
 
 
 def inverse_in_simulator(
@@ -159,14 +174,9 @@ def inverse_in_simulator(
     References:
         [finn2016], [ziebart2010], [haarnoja2017]
     """
-    if demonstrator not in ("clamped", "free"):
-        raise InvalidArgument(f'`demonstrator` must be "clamped" or "free" here, but is {demonstrator!r}.')
-    for name, count in (
-        ("num_rounds", num_rounds),
-        ("steps_per_round", steps_per_round),
-        ("num_episodes", num_episodes),
-    ):
-        whole(name, count)
+    one_of("demonstrator", demonstrator, ("clamped", "free"))
+    num_rounds, steps_per_round = whole("num_rounds", num_rounds), whole("steps_per_round", steps_per_round)
+    num_episodes = whole("num_episodes", num_episodes)
     base = integer_of(seed)
     if isinstance(env, VectorEnv):
         raise InvalidArgument(
@@ -190,7 +200,7 @@ def inverse_in_simulator(
     pay = _payer(reward, learner.actions)
     learner.pay_by(lambda batch: pay(batch.observation, batch.action, batch.next_observation))
     parameters = [each for each in reward.parameters() if each.requires_grad]
-    optimiser, log = torch.optim.Adam(parameters, lr=learning_rate), []
+    optimiser, log = Adam(parameters, lr=learning_rate), []
     # The first round is number 0.
     loop = Loop(InverseStatus.out_of_steps, limit=num_rounds - 1, begin=-1, progress=progress)
     with loop:

@@ -114,6 +114,7 @@ class Messages(NamedTuple):
 class GuideTables(NamedTuple):
     """The factors of a Markov guide and their logarithms; a table whose first axis is 1 holds for all times."""
 
+    log_initial: Table  # (state,)
     policy: Table  # (time or 1, state, action)
     log_policy: Table
     dynamics: Table  # (time or 1, state, action, outcome)
@@ -123,6 +124,7 @@ class GuideTables(NamedTuple):
 class ModelTables(NamedTuple):
     """The tables of the model that a guide is compared with, in nats."""
 
+    log_initial: Table  # (state,)
     log_prior: Table  # (state, action)
     log_probability: Table  # (state, action, outcome)
     reward: Table

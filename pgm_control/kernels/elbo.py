@@ -1,85 +1,219 @@
-"""The exact ELBO of a Markov guide, and its gradient."""
+"""The exact ELBO of a Markov guide, its gradient, and a step along its natural gradient."""
 
 import numpy as np
 
 from .bundles import Plain
-from .compiling import entry
+from .compiling import compiled, entry
+from .rows import BLOCK, log_softmax
 
 Array = np.ndarray
+Pair = tuple[float, float]  # a number for the start, and one for the dynamics
 
 
 @entry
-def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weight: float) -> tuple[Array, Array]:
-    """The backward pass: `ToGo`, the ELBO to go and the advantage G − log π/ρ of each action, in nats.
+def elbo_to_go(guide: Plain, model: Plain, discount: float, horizon: int, weights: Pair) -> tuple[float, Array, Array]:
+    """The backward pass: the ELBO, and `ToGo`, the ELBO to go and the advantage G − log π/ρ of each action, in nats.
 
-    `guide` is `GuideTables` and `model` is `ModelTables`, as plain tuples. The dynamics are charged `weight` times
-    their KL. Outcomes and actions of probability zero contribute nothing, even where their value is infinite; nan
+    `guide` is `GuideTables` and `model` is `ModelTables`, as plain tuples. Start and dynamics are charged `weights`
+    times their KL. Outcomes and actions of probability zero contribute nothing, even where their value is infinite; nan
     propagates.
     """
-    policy, log_policy, dynamics, log_dynamics = guide
-    log_prior, log_probability, reward, successor, last = model
+    log_start, policy, log_policy, dynamics, log_dynamics = guide
+    log_initial, log_prior, log_p, reward, successor, last = model
     states, actions, outcomes = successor.shape
+    pairs = states * actions, outcomes
     ahead = np.empty((horizon + 1, states), dtype=last.dtype)
     advantage = np.empty((horizon, states, actions), dtype=last.dtype)
-    ahead[horizon] = last
+    x, gain = np.empty(pairs, dtype=last.dtype), np.empty((states, actions), dtype=last.dtype)
+    truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
+    for s in range(states):
+        ahead[horizon, s] = last[s]
     for t in range(horizon - 1, -1, -1):
-        tq = t if dynamics.shape[0] > 1 else 0
-        tp = t if policy.shape[0] > 1 else 0
-        for s in range(states):
-            value = last.dtype.type(0.0)
-            for a in range(actions):
-                gain = last.dtype.type(0.0)
-                for k in range(outcomes):
-                    q = dynamics[tq, s, a, k]
-                    if q != 0:
-                        price = weight * (log_dynamics[tq, s, a, k] - log_probability[s, a, k])
-                        gain += q * (reward[s, a, k] - price + discount * ahead[t + 1, successor[s, a, k]])
-                if log_policy[tp, s, a] != -np.inf:  # also where the policy itself underflows to 0
-                    gain -= log_policy[tp, s, a] - log_prior[s, a]
-                if policy[tp, s, a] != 0:
-                    value += policy[tp, s, a] * gain
-                advantage[t, s, a] = gain
-            ahead[t, s] = value
-    return ahead, advantage
+        tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
+        q, log_q = dynamics[tq].reshape(pairs), log_dynamics[tq].reshape(pairs)
+        _worth(truth, ahead[t + 1], discount, x)
+        _gains((q, log_q, truth[2]), x, weights[1], gain)
+        _values(gain, (policy[tp], log_policy[tp], log_prior), advantage[t], ahead[t])
+    return _at_start(log_start, log_initial, ahead[0], weights[0]), ahead, advantage
 
 
 @entry
 def elbo_gradients(
-    start: Array, guide: Plain, model: Plain, to_go: Plain, discount: float, weight: float, wants_dynamics: bool
-) -> tuple[Array, Array]:
-    """The forward pass: the derivatives of Σ start · W_0 with respect to log π (T, S, A) and log q (T, S, A, K).
+    slope: float, guide: Plain, model: Plain, to_go: Plain, discount: float, weights: Pair, wants_dynamics: bool
+) -> tuple[Array, Array, Array]:
+    """The forward pass: `slope` times the derivatives of the ELBO by log q(s_0), log π (T, S, A), log q (T, S, A, K).
 
-    W_0 is `ahead` at t = 0. The derivatives are occupancies times values, and include the −1 and the −weight that
-    normalisation cancels. Without `wants_dynamics` the second array is empty.
+    The derivatives are occupancies times values, and include the −1 and the −weight that normalisation cancels. Without
+    `wants_dynamics` the last array is empty.
     """
-    policy, _, dynamics, log_dynamics = guide
-    _, log_probability, reward, successor, _ = model
+    log_start, policy, _, dynamics, log_dynamics = guide
+    log_initial, _, log_p, reward, successor, _ = model
     ahead, advantage = to_go
     states, actions, outcomes = successor.shape
-    horizon = advantage.shape[0]
-    by_policy = np.zeros(advantage.shape, dtype=ahead.dtype)
-    by_dynamics = np.zeros((horizon if wants_dynamics else 0, states, actions, outcomes), dtype=ahead.dtype)
-    here, arrived = start.copy(), np.zeros(states, dtype=ahead.dtype)
+    pairs, horizon = (states * actions, outcomes), advantage.shape[0]
+    by_start = np.empty(states, dtype=ahead.dtype)
+    by_policy = np.empty(advantage.shape, dtype=ahead.dtype)
+    by_dynamics = np.empty((horizon if wants_dynamics else 0, *pairs), dtype=ahead.dtype)
+    here, arrived = np.empty(states, dtype=ahead.dtype), np.empty(states, dtype=ahead.dtype)
+    happens, x = np.empty(pairs, dtype=ahead.dtype), np.empty(pairs, dtype=ahead.dtype)
+    truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
+    for s in range(states):
+        here[s] = slope * np.exp(log_start[s])
+        worth = ahead[0, s] - weights[0] * (log_start[s] - log_initial[s]) - weights[0]
+        by_start[s] = here[s] * worth if here[s] != 0 else 0.0
     for t in range(horizon):
-        tq = t if dynamics.shape[0] > 1 else 0
-        tp = t if policy.shape[0] > 1 else 0
-        arrived[:] = 0
+        tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
         for s in range(states):
-            if here[s] == 0:
-                continue
+            arrived[s] = 0.0
+        for s in range(states):
             for a in range(actions):
                 visit = here[s] * policy[tp, s, a]
-                if visit == 0:
-                    continue
-                by_policy[t, s, a] = visit * (advantage[t, s, a] - 1)
+                by_policy[t, s, a] = visit * (advantage[t, s, a] - 1) if visit != 0 else 0.0
                 for k in range(outcomes):
-                    happens = visit * dynamics[tq, s, a, k]
-                    if happens != 0:
-                        target = successor[s, a, k]
-                        arrived[target] += discount * happens
-                        if wants_dynamics:
-                            price = weight * (log_dynamics[tq, s, a, k] - log_probability[s, a, k])
-                            value = reward[s, a, k] - price + discount * ahead[t + 1, target]
-                            by_dynamics[t, s, a, k] = happens * (value - weight)
-        here[:] = arrived
-    return by_policy, by_dynamics
+                    each = visit * dynamics[tq, s, a, k]
+                    happens[s * actions + a, k] = each
+                    arrived[successor[s, a, k]] += discount * each
+        if wants_dynamics:
+            _worth(truth, ahead[t + 1], discount, x)
+            flat, log_q, out = happens.ravel(), log_dynamics[tq].ravel(), by_dynamics[t].ravel()
+            gain, log_true = x.ravel(), truth[2].ravel()
+            for j in range(flat.size):
+                product = flat[j] * (gain[j] - weights[1] * (log_q[j] - log_true[j]) - weights[1])
+                out[j] = product if flat[j] != 0 else 0.0
+        here, arrived = arrived, here
+    return by_start, by_policy, by_dynamics.reshape((by_dynamics.shape[0], states, actions, outcomes))
+
+
+@entry
+def natural_step(
+    guide: Plain, model: Plain, discount: float, horizon: int, betas: Pair, step_size: float
+) -> tuple[float, Array, Array, Array]:
+    """The ELBO of the old blocks, and the logarithms of start, policy and dynamics after a step, in one backward sweep.
+
+    `guide` and `model` are as in `elbo_to_go`. A block with β = 0 is the model's, and is returned empty.
+    """
+    log_start, policy, log_policy, dynamics, log_dynamics = guide
+    log_initial, log_prior, log_p, reward, successor, last = model
+    states, actions, outcomes = successor.shape
+    pairs, row = (states * actions, outcomes), (1, states)
+    new_start = np.empty((0 if betas[0] == 0 else 1, states))
+    new_policy = np.empty((horizon, states, actions))
+    new_dynamics = np.empty((0 if betas[1] == 0 else horizon, *pairs))
+    x, gain, advantage = np.empty(pairs), np.empty((states, actions)), np.empty((states, actions))
+    ahead, after = np.empty(states), last.copy()
+    truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
+    for t in range(horizon - 1, -1, -1):
+        tq, tp = t if dynamics.shape[0] > 1 else 0, t if policy.shape[0] > 1 else 0
+        q, log_q = dynamics[tq].reshape(pairs), log_dynamics[tq].reshape(pairs)
+        _worth(truth, after, discount, x)
+        if betas[1] != 0:
+            _stepped((log_q, truth[2]), x, betas[1], step_size, new_dynamics[t])
+        _gains((q, log_q, truth[2]), x, _price(betas[1]), gain)
+        _values(gain, (policy[tp], log_policy[tp], log_prior), advantage, ahead)
+        _stepped((log_policy[tp], log_prior), gain, 1.0, step_size, new_policy[t])
+        ahead, after = after, ahead
+    if betas[0] != 0:
+        logs = log_start.reshape(row), log_initial.reshape(row)
+        _stepped(logs, after.reshape(row), betas[0], step_size, new_start)
+    return _at_start(log_start, log_initial, after, _price(betas[0])), new_start, new_policy, new_dynamics
+
+
+@compiled
+def _price(beta: float) -> float:
+    """The price of a nat of change; 0 where β = 0, because the block is the model's there."""
+    return 0.0 if beta == 0 else 1.0 / beta
+
+
+@compiled
+def _worth(truth: tuple[Array, Array, Array], ahead: Array, discount: float, x: Array) -> None:
+    """Set x (pair, outcome) to r + γ W(s'). The gathering is apart, so that the second loop can be vectorised."""
+    gain, target, out = truth[0].ravel(), truth[1].ravel(), x.ravel()
+    for j in range(out.size):
+        out[j] = ahead[target[j]]
+    for j in range(out.size):
+        out[j] = gain[j] + discount * out[j]
+
+
+@compiled
+def _gains(tables: tuple[Array, Array, Array], x: Array, weight: float, gain: Array) -> None:
+    """Store Σ q (x − weight log q/p) of each pair."""
+    q, log_q, log_p = tables
+    total, outcomes, block = gain.ravel(), x.shape[1], np.empty(x.size, dtype=x.dtype)
+    flat, log_flat, log_true, worth = q.ravel(), log_q.ravel(), log_p.ravel(), x.ravel()
+    for j in range(block.size):
+        product = flat[j] * (worth[j] - weight * (log_flat[j] - log_true[j]))
+        block[j] = product if flat[j] != 0 else 0.0
+    for i in range(total.size):
+        found = gain.dtype.type(0.0)
+        for j in range(i * outcomes, (i + 1) * outcomes):
+            found += block[j]
+        total[i] = found
+
+
+@compiled
+def _values(gain: Array, tables: tuple[Array, Array, Array], advantage: Array, ahead: Array) -> None:
+    """Store G − log π/ρ of each action, and its mean under the policy."""
+    policy, log_policy, log_prior = tables
+    for s in range(ahead.size):
+        value = ahead.dtype.type(0.0)
+        for a in range(gain.shape[1]):
+            found = gain[s, a]
+            if log_policy[s, a] != -np.inf:  # also where the policy itself underflows to 0
+                found -= log_policy[s, a] - log_prior[s, a]
+            if policy[s, a] != 0:
+                value += policy[s, a] * found
+            advantage[s, a] = found
+        ahead[s] = value
+
+
+@compiled
+def _at_start(log_start: Array, log_initial: Array, ahead: Array, weight: float) -> float:
+    """The mean of W − weight log q/p over the start."""
+    total = 0.0
+    for s in range(ahead.size):
+        share = np.exp(log_start[s])
+        if share != 0:
+            total += share * (ahead[s] - weight * (log_start[s] - log_initial[s]))
+    return total
+
+
+@compiled
+def _stepped(logs: tuple[Array, Array], x: Array, beta: float, step_size: float, out: Array) -> None:
+    """Store log q^(1−η) (p exp βx)^η, normalised, for each row (row, outcome). A row of forbidden outcomes stays q.
+
+    An infinite βx, of an adversary, is chosen with certainty. A full step discards q, so that 0^0 is 1.
+    """
+    log_q, log_p = logs
+    rows, outcomes = log_q.shape
+    width, kept, true, gain = min(BLOCK, rows), log_q.ravel(), log_p.ravel(), x.ravel()
+    y, share, top, total = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty(width), np.empty(width)
+    line = np.empty(width * outcomes)
+    for start in range(0, rows, BLOCK):
+        block, first = min(BLOCK, rows - start), start * outcomes
+        for j in range(block * outcomes):
+            line[j] = _tilt(kept[first + j], true[first + j], beta * gain[first + j], step_size)
+        for i in range(block):
+            top[i] = -np.inf
+        for k in range(outcomes):
+            for i in range(block):
+                found = line[i * outcomes + k]
+                y[k, i] = found
+                top[i] = found if found > top[i] else top[i]
+        for i in range(block):
+            if top[i] == np.inf:
+                for k in range(outcomes):
+                    even = _tilt(log_q[start + i, k], log_p[start + i, k], 0.0, step_size)
+                    y[k, i] = even if y[k, i] == np.inf else -np.inf
+        log_softmax(y, share, top, total, block)
+        for k in range(outcomes):
+            for i in range(block):
+                out[start + i, k] = y[k, i] if top[i] == top[i] else log_q[start + i, k]
+
+
+@compiled
+def _tilt(log_q: float, log_p: float, gain: float, step_size: float) -> float:
+    """(1 − η) log q + η (log p + gain), or −inf where it stays impossible."""
+    full = log_p + gain
+    if step_size == 1.0:
+        return full if log_p > -np.inf else -np.inf
+    return (1.0 - step_size) * log_q + step_size * full if log_q > -np.inf else -np.inf

@@ -13,6 +13,7 @@ from .vector_math import exp, log
 Array = np.ndarray
 
 _NARROW = 500.0  # nats: e^−500 leaves room for probabilities of 1e-90 before numbers lose digits
+_LARGEST = 1e15  # nats: above, β r/τ − top, which the compiler computes in one rounding, is not 0 for the largest r
 _CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
@@ -108,6 +109,25 @@ def carry(
                     gains[j, b] += masses[j, b] * rows[j, b] * there[b]
 
 
+@compiled
+def tilted(share: Array, factor: Array, z: Array, inverse: Array, successor: Array, count: Array) -> None:
+    """Write the share factor · z(s') · inverse of every outcome; z is (state, setting), `inverse` is (lane,)."""
+    settings = z.shape[1]
+    for k in range(successor.shape[0]):
+        target = successor[k]
+        if settings == 1:
+            sk, fk, line = share[k], factor[k], z.reshape(z.shape[0])
+            for j in range(count[k]):
+                sk[j] = fk[j] * line[target[j]] * inverse[j]
+        else:
+            shape = (target.shape[0], settings)
+            into, rows, scale = share[k].reshape(shape), factor[k].reshape(shape), inverse.reshape(shape)
+            for j in range(count[k]):
+                there = z[target[j]]
+                for b in range(settings):
+                    into[j, b] = rows[j, b] * there[b] * scale[j, b]
+
+
 @compiled_in_any_order
 def dot(x: Array, y: Array) -> float:
     """The sum Σ x y; the compiler chooses the order of summation."""
@@ -169,6 +189,8 @@ def factors(
                     scaled = scale[i] * reward[k, i]
                     best = max(best, scaled)
                     worst = min(worst, scaled) if scaled > -np.inf else worst
+            if best > _LARGEST or -np.inf < best < -_LARGEST:
+                return False
             top[i] = best if best > -np.inf else 0.0
             widest[b] = max(widest[b], best - worst)
             high, low = max(high, best), min(low, worst)

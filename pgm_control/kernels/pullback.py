@@ -7,7 +7,7 @@ import numpy as np
 from .bundles import Cotangents, Outcomes
 from .compiling import compiled
 from .lanes import Chances, Room, soften, spread_out
-from .outcomes import carry, lookahead
+from .outcomes import carry, lookahead, tilted
 from .sweep import Lanes, Scales, Swept, Values, discounted, live
 
 Array = np.ndarray
@@ -58,15 +58,18 @@ def pullback(
         for i in range(0, width, many):
             choose(flat_visits, policy[t, i : i + many], here[i : i + many])
         if all_of_it:
-            flat_v = v[t].reshape(many)
             for b in range(settings):
                 for j in range(q.shape[2]):
                     found[j * settings + b] = q[b, t, j]
+            flat_v, by_temperature = v[t].reshape(many), by_numbers[:, 0].copy()
             for i in range(0, width, many):
-                for n in range(many):
-                    if here[i + n] != 0:
-                        by_log_prior[i + n] += lane_temperature[n] * here[i + n]
-                        by_numbers[n % settings, 0] += here[i + n] * (flat_v[n] - found[i + n]) / lane_temperature[n]
+                for n in range(0, many, settings):
+                    for b in range(settings):
+                        stays = here[i + n + b]
+                        cost = stays * (flat_v[n + b] - found[i + n + b]) / temperature[b]
+                        by_log_prior[i + n + b] += temperature[b] * stays
+                        by_temperature[b] += cost if stays != 0 else 0.0
+            by_numbers[:, 0] = by_temperature
         if by_q.shape[1] > 0:
             for b in range(settings):
                 for j in range(q.shape[2]):
@@ -81,8 +84,11 @@ def pullback(
             else:
                 discounted(v[t + 1], discount, beyond)
             lookahead(x, reward, beyond, successor, count)
-            if averages:
-                share[:] = weight
+            if averages or narrow[t]:
+                if averages:
+                    share[:] = weight
+                else:
+                    tilted(share, factor, z[t], inverse[t], successor, count)
                 for j in range(lane.shape[0]):
                     for b in range(settings):
                         found[j * settings + b] = q[b, t, lane[j]]
@@ -131,26 +137,40 @@ def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_
     $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
     """
     weight, count, scale, temperature = chances
-    settings = by_numbers.shape[0]
-    for i in range(x.shape[1]):
-        if here[i] == 0 or not np.isfinite(q[i]):
-            continue
-        mean, second, third, fourth, widest, b = 0.0, 0.0, 0.0, 0.0, 0.0, scale[i]
-        num_outcomes = 0
-        while num_outcomes < x.shape[0] and i < count[num_outcomes]:
-            num_outcomes += 1
-        for k in range(num_outcomes):
-            mean += share[k, i] * x[k, i] if share[k, i] > 0 else 0.0
-        for k in range(num_outcomes):
-            if weight[k, i] > 0:
-                widest = max(widest, abs(b * (x[k, i] - mean)))  # also of outcomes whose tilted probability is 0
-            if share[k, i] > 0:
-                off = x[k, i] - mean
-                second += share[k, i] * off**2
-                third += share[k, i] * off**3
-                fourth += share[k, i] * off**4
-        by_b = second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24
-        if widest > 1e-3:
-            by_b = (mean - q[i]) / b
-        by_numbers[i % settings, 1] += here[i] * by_b / temperature[i]
-        by_numbers[i % settings, 0] -= here[i] * by_b * b / temperature[i]
+    settings, lanes = by_numbers.shape[0], x.shape[1]
+    mean, widest = np.zeros(lanes), np.zeros(lanes)
+    for k in range(x.shape[0]):
+        xk, sk = x[k], share[k]
+        for i in range(count[k]):
+            mean[i] += sk[i] * xk[i] if sk[i] > 0 else 0.0
+    for k in range(x.shape[0]):
+        xk, wk = x[k], weight[k]
+        for i in range(count[k]):
+            off = abs(scale[i] * (xk[i] - mean[i])) if wk[i] > 0 else 0.0
+            widest[i] = max(widest[i], off)  # also of outcomes whose tilted probability is 0
+    by_scale, by_temperature, by_optimism = np.empty(lanes), by_numbers[:, 0].copy(), by_numbers[:, 1].copy()
+    for i in range(lanes):
+        by_scale[i] = (mean[i] - q[i]) / scale[i]
+    for i in range(lanes):
+        if widest[i] <= 1e-3 and here[i] != 0:
+            by_scale[i] = series(x, share, count, mean[i], scale[i], i)
+    for j in range(0, lanes, settings):
+        for n in range(settings):
+            i = j + n
+            slope = here[i] * by_scale[i] / temperature[i] if here[i] != 0 and np.isfinite(q[i]) else 0.0
+            by_optimism[n] += slope
+            by_temperature[n] -= slope * scale[i]
+    by_numbers[:, 0], by_numbers[:, 1] = by_temperature, by_optimism
+
+
+@compiled
+def series(x: Array, share: Array, count: Array, mean: float, b: float, i: int) -> float:
+    """The series of the cumulants of one lane, in `moments`."""
+    second, third, fourth = 0.0, 0.0, 0.0
+    for k in range(x.shape[0]):
+        if i < count[k] and share[k, i] > 0:
+            off = x[k, i] - mean
+            second += share[k, i] * off**2
+            third += share[k, i] * off**3
+            fourth += share[k, i] * off**4
+    return second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24

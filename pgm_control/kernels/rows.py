@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from .compiling import entry
+from .compiling import compiled, entry
 from .vector_math import exp, log
 
 Array = np.ndarray
 
-_BLOCK = 256  # rows processed at a time, transposed so that each outcome is a line of contiguous numbers
+BLOCK = 256  # rows processed at a time, transposed so that each outcome is a line of contiguous numbers
+_LARGEST = 700.0  # the exponential of more overflows
 
 
 @entry
@@ -17,37 +18,22 @@ def tilted(logits: Array, log_weight: Array, out: Array, probability: Array) -> 
     The weights have the shape of the logits, or a first axis of 1.
     """
     times, rows, outcomes = logits.shape
-    y, top, total = np.empty((outcomes, _BLOCK)), np.empty(_BLOCK), np.empty(_BLOCK)
+    width = min(BLOCK, rows)
+    y, share, top, total = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty(width), np.empty(width)
     for t in range(times):
         weight = log_weight[t if log_weight.shape[0] > 1 else 0]
-        for start in range(0, rows, _BLOCK):
-            block = min(_BLOCK, rows - start)
+        for start in range(0, rows, BLOCK):
+            block = min(BLOCK, rows - start)
             given, weights = logits[t, start : start + block], weight[start : start + block]
             for k in range(outcomes):
                 for i in range(block):
                     y[k, i] = given[i, k] + weights[i, k]
-            for i in range(block):
-                top[i] = y[0, i]
-                total[i] = 0.0
-            for k in range(1, outcomes):
-                for i in range(block):
-                    ours, theirs = y[k, i], top[i]
-                    top[i] = ours if ours > theirs else theirs
+            log_softmax(y, share, top, total, block)
+            found, shares = out[t, start : start + block], probability[t, start : start + block]
             for k in range(outcomes):
-                for i in range(block):
-                    total[i] += exp(y[k, i] - top[i])
-            for i in range(block):
-                top[i] += log(total[i])
-            found, share = out[t, start : start + block], probability[t, start : start + block]
-            for k in range(outcomes):
-                for i in range(block):
-                    y[k, i] -= top[i]
                 for i in range(block):
                     found[i, k] = y[k, i]
-                for i in range(block):
-                    y[k, i] = exp(y[k, i])
-                for i in range(block):
-                    share[i, k] = y[k, i]
+                    shares[i, k] = share[k, i]
 
 
 @entry
@@ -61,3 +47,71 @@ def tilted_gradient(gradient: Array, probability: Array, out: Array) -> None:
                 total += gradient[t, i, k]
             for k in range(outcomes):
                 out[t, i, k] = gradient[t, i, k] - probability[t, i, k] * total
+
+
+@entry
+def untilted(log_probability: Array, log_weight: Array, out: Array) -> bool:
+    """Store log probability − log weight in `out`, or 0 where the weight is 0; whether a row has mass there.
+
+    The weights have the shape of the rows, or a first axis of 1.
+    """
+    outside = False
+    for t in range(log_probability.shape[0]):
+        given, found = log_probability[t].ravel(), out[t].ravel()
+        weight = log_weight[t if log_weight.shape[0] > 1 else 0].ravel()
+        for j in range(given.size):
+            found[j] = given[j] - weight[j] if weight[j] > -np.inf else 0.0
+        for j in range(given.size):
+            if weight[j] == -np.inf and given[j] > -np.inf:
+                outside = True
+    return outside
+
+
+@entry
+def row_error(log_probability: Array) -> float:
+    """The largest difference between 1 and the sum of a row (row, outcome) of probabilities; nan if there is one."""
+    rows, outcomes = log_probability.shape
+    width, given, most = min(BLOCK, rows), log_probability.ravel(), 0.0
+    share, total = np.empty(width * outcomes), np.empty(width)
+    for start in range(0, rows, BLOCK):
+        block, first = min(BLOCK, rows - start), start * outcomes
+        for j in range(block * outcomes):
+            share[j] = min(given[first + j], _LARGEST)
+        for j in range(block * outcomes):
+            share[j] = exp(share[j])
+        for i in range(block):
+            total[i] = -1.0
+        for k in range(outcomes):
+            for i in range(block):
+                total[i] += share[i * outcomes + k]
+        for i in range(block):
+            off = abs(total[i])
+            most = off if off > most or off != off else most
+    return most
+
+
+@compiled
+def log_softmax(y: Array, share: Array, top: Array, total: Array, block: int) -> None:
+    """Normalise `block` columns of y (outcome, row), in place, and store the probabilities in `share`.
+
+    `top` and `total` are buffers. A column of −inf becomes nan.
+    """
+    for i in range(block):
+        top[i] = y[0, i]
+        total[i] = 0.0
+    for k in range(1, y.shape[0]):
+        for i in range(block):
+            ours, theirs = y[k, i], top[i]
+            top[i] = ours if ours > theirs else theirs
+    for k in range(y.shape[0]):
+        for i in range(block):
+            each = exp(y[k, i] - top[i])
+            share[k, i] = each
+            total[i] += each
+    for i in range(block):
+        top[i] += log(total[i])
+        total[i] = 1.0 / total[i]
+    for k in range(y.shape[0]):
+        for i in range(block):
+            y[k, i] -= top[i]
+            share[k, i] *= total[i]

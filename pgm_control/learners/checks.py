@@ -1,6 +1,7 @@
 """Checks shared by the learners, with their messages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,19 +10,31 @@ from torch import Tensor
 from ..errors import LearningDiverged
 from ..runtime.arguments import fraction, positive, probability, whole
 
+_SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
+    "discount": probability,
+    "learning_rate": fraction,
+    "target_rate": fraction,
+    "num_updates": whole,
+    "num_particles": partial(whole, least=2),
+    "batch_size": whole,
+    "capacity": whole,
+    "learning_starts": partial(whole, least=0),
+}
 
-def check_temperature(temperature: Any, instead: str = "") -> None:
-    """Require τ to be a positive number; `instead` is a text with other allowed values or a remedy."""
-    remedy = "Take a small one, such as 0.1, to come near the hard optimum."
-    positive("temperature", temperature, f"number of reward units per nat{instead}", remedy=remedy)
+
+_COLD = "Take a small one, such as 0.1, to come near the hard optimum."
 
 
-def check_updates(discount: Any, num_updates: Any, learning_rate: Any, target_rate: Any) -> None:
-    """Require γ to be a probability, `num_updates` a positive integer, and both rates to be fractions."""
-    probability("discount", discount)
-    whole("num_updates", num_updates)
-    fraction("learning_rate", learning_rate)
-    fraction("target_rate", target_rate)
+def check_temperature(temperature: Any, instead: str = "", remedy: str = _COLD) -> float:
+    """Require τ to be a positive number; `instead` is a text with other allowed values."""
+    return positive("temperature", temperature, f"number of reward units per nat{instead}", remedy=remedy)
+
+
+def require_settings(config: Mapping[str, Any]) -> None:
+    """Require each number of a learner's configuration to be one, in its range."""
+    for name, check in _SETTINGS.items():
+        if name in config:
+            check(name, config[name])
 
 
 def require_finite(parts: Mapping[str, Any], steps: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, final
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.adam import adam
 
 from ..runtime.checkpoint_checks import Check, Problem, fields, row, tensor
 
@@ -19,8 +20,8 @@ from ..runtime.checkpoint_checks import Check, Problem, fields, row, tensor
 class Descent:
     """The Adam optimiser: one call is one step, the same as with `torch.optim.Adam` and its defaults.
 
-    It calls torch's fused operation directly. For small networks the overhead of torch's class takes as long as the
-    step itself, a twentieth of an update of soft actor-critic. All parameters must have the same dtype and device.
+    It calls the function of torch, in its fused form. For small networks the overhead of torch's class takes as long as
+    the step itself, a twentieth of an update of soft actor-critic.
 
     Attributes:
         rate: the learning rate.
@@ -46,15 +47,14 @@ class Descent:
             [each[i] for i in used] for each in (self._parameters, self._means, self._squares, self._steps)
         )
         with torch.no_grad():
-            for each in steps:
-                each += 1
-            torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
+            adam(
                 parameters,
                 [gradients[i] for i in used],
                 means,
                 squares,
                 [],
                 steps,
+                fused=True,
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,

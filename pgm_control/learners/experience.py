@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from ..environments.action_prior import ActionPrior
-from ..networks.precision import Precision, products_in
-from ..runtime.arguments import whole
+from ..networks.precision import products_in, usable
 from ..runtime.checkpoint_checks import Problem
 from .learner import Learner
 from .replay import Replay, Transitions
@@ -26,38 +25,25 @@ class Experience:
             own.
     """
 
-    def __init__(
-        self,
-        learner: Learner,
-        prior: ActionPrior,
-        capacity: int,
-        batch_size: int,
-        learning_starts: int,
-        updates: int,
-        products: Precision,
-    ) -> None:
+    def __init__(self, learner: Learner, prior: ActionPrior) -> None:
         """Start with an empty replay buffer.
 
         Args:
-            learner: the learner whose environments are stepped.
+            learner: the learner whose environments are stepped. Its `config` holds `capacity`, the number of
+                transitions that are kept; `batch_size`, the number in a batch; `learning_starts`, the number of steps
+                with actions from the prior, before the first update; `num_updates`, the number of updates after a step
+                in each copy; and `products`, the precision of matrix products in updates.
             prior: the distribution of the first actions.
-            capacity: the number of transitions that are kept.
-            batch_size: the number of transitions in a batch.
-            learning_starts: the number of steps with actions from the prior, before the first update.
-            updates: the number of updates after a step in each copy.
-            products: the precision of matrix products in updates.
         """
-        for name, value, least in (
-            ("capacity", capacity, 1),
-            ("batch_size", batch_size, 1),
-            ("learning_starts", learning_starts, 0),
-        ):
-            whole(name, value, least)
+        settings = learner.config
         self._learner, self._prior = learner, prior
-        self._batch_size, self._starts, self._updates = batch_size, learning_starts, updates
-        self._products = products_in(products)
+        self._batch_size, self._starts = settings["batch_size"], settings["learning_starts"]
+        self._updates = settings["num_updates"]
+        self._products = products_in(usable(settings["products"], learner.device))
         actions = learner.actions
-        self.replay = Replay(capacity, learner.observations.features, actions.size, actions.is_discrete, learner.device)
+        self.replay = Replay(
+            settings["capacity"], learner.observations.features, actions.size, actions.is_discrete, learner.device
+        )
         self._features = learner.observations(learner.worlds.observations).to(learner.device)
         self.reward: Callable[[Transitions], Tensor] | None = None
 

@@ -20,9 +20,10 @@ from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
 from ..errors import InvalidArgument, InvalidCheckpoint
-from ..runtime.arguments import whole, whole_or_none
+from ..runtime.arguments import flag, whole, whole_or_none
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
+from ..runtime.files import path_of
 from ..runtime.loop import Loop
 from ..runtime.moving import device_of
 from ..runtime.progress import Progress, passes, silent
@@ -30,7 +31,6 @@ from ..runtime.randomness import integer_of, seeded
 from . import saved
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
-from .memory_pages import prepare_memory
 from .randomness import check_generators, forked, generator_states, set_generators
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
@@ -86,7 +86,6 @@ class Learner(ABC):
             config: the arguments of the subclass by name, with values that JSON can represent.
         """
         num_envs, number = whole("num_envs", num_envs), integer_of(seed)
-        prepare_memory()
         self.config: dict[str, Any] = {**config, "seed": number}
         self.device = device_of(device)
         self.worlds = Worlds(env, num_envs, number)
@@ -173,15 +172,14 @@ class Learner(ABC):
             EnvironmentFailure: if the environment fails. The learner is as it was before that step and can be saved.
             LearningDiverged: if a network no longer gives finite numbers. The last checkpoint is kept.
         """
-        whole("total_steps", total_steps)
-        whole("log_every", log_every)
-        whole("num_evaluation_episodes", num_evaluation_episodes)
-        whole("checkpoint_every", checkpoint_every)
-        if whole_or_none("evaluate_every", evaluate_every) is not None:
+        total_steps, log_every = whole("total_steps", total_steps), whole("log_every", log_every)
+        num_evaluation_episodes = whole("num_evaluation_episodes", num_evaluation_episodes)
+        checkpoint_every = whole("checkpoint_every", checkpoint_every)
+        if (evaluate_every := whole_or_none("evaluate_every", evaluate_every)) is not None:
             self._another()  # fail now if there is no environment to evaluate in
         newest = dict(self.log[-1]) if self.log else {}
 
-        save = None if checkpoint is None else partial(self._keep, checkpoint)
+        save = None if checkpoint is None else partial(self._keep, path_of(checkpoint, "checkpoint"))
         loop = Loop(
             LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
@@ -229,7 +227,7 @@ class Learner(ABC):
         single = self.observations.is_single(observation)
         features = self.observations([observation]) if single else self.observations.of_batch(observation)
         with torch.no_grad():
-            actions = self.act(features.to(self.device), deterministic)
+            actions = self.act(features.to(self.device), flag("deterministic", deterministic))
         found = self.actions.to_environment(actions)
         return (found[0] if single else found), state
 

@@ -22,7 +22,7 @@ from ..environments.copies import WorldSource
 from ..networks.mlp import Network, follow
 from ..networks.policies import PolicySource, policy_of
 from ..networks.precision import Precision
-from .checks import check_temperature, check_updates
+from .checks import check_temperature
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
@@ -95,7 +95,8 @@ class OriginalSAC(Learner):
             learning_starts: the number of steps with actions from the prior, before the first update.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target of V moves in an update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
+                instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
@@ -105,9 +106,9 @@ class OriginalSAC(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        check_temperature(temperature)
-        check_updates(discount, num_updates, learning_rate, target_rate)
-        self._temperature, self._discount, self._rate = temperature, discount, target_rate
+        temperature, rate = check_temperature(self.config["temperature"]), self.config["learning_rate"]
+        self._temperature = temperature
+        self._discount, self._rate = self.config["discount"], self.config["target_rate"]
         prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         inputs, outputs = (features, size) if is_discrete else (features + size, 1)
@@ -120,10 +121,10 @@ class OriginalSAC(Learner):
         self._target.requires_grad_(False)
         self._loss = CertaintyEquivalentLoss(temperature, optimism).to(self.device)
         self._policy_loss = SoftPolicyLoss(self.actor, prior, is_discrete)
-        self._actor_descent = Descent(self.actor.parameters(), learning_rate)
-        self._critic_descent = Descent(self.critics.parameters(), learning_rate)
-        self._value_descent = Descent(self.soft_value.parameters(), learning_rate)
-        self._experience = Experience(self, prior, capacity, batch_size, learning_starts, num_updates, products)
+        self._actor_descent = Descent(self.actor.parameters(), rate)
+        self._critic_descent = Descent(self.critics.parameters(), rate)
+        self._value_descent = Descent(self.soft_value.parameters(), rate)
+        self._experience = Experience(self, prior)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (in a box the policy defines it)."""

@@ -23,10 +23,10 @@ from ..environments.action_prior import PriorSource
 from ..environments.copies import WorldSource
 from ..errors import LearningDiverged
 from ..guides.simulated import SimulatedGuide
+from ..inference.variational.optimisers import Adam
 from ..inference.variational.to_go_elbo import ToGoELBO
 from ..models.simulator import SimulatorModel
 from ..networks.mlp import Network
-from ..runtime.arguments import positive
 from ..runtime.checkpoint_checks import Problem
 from ..runtime.optimiser_states import check_of, restored, states_of
 from .learner import Learner
@@ -90,14 +90,14 @@ class MaxEntPolicyGradient(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        learning_rate = positive("learning_rate", learning_rate)
+        settings = self.config
         self.model = SimulatorModel(
-            env, temperature, action_prior, horizon, self.worlds.number, self.config["seed"], discount
+            env, temperature, action_prior, horizon, self.worlds.number, settings["seed"], settings["discount"]
         )
         with self.randomness():
             self.guide = SimulatedGuide(self.model, policy, hidden).to(self.device)
             self.baseline = Baseline(self.observations.features, hidden).to(self.device)
-        optim = PyroOptim(torch.optim.Adam, {"lr": learning_rate, "fused": True})
+        optim = PyroOptim(Adam, {"lr": settings["learning_rate"], "fused": True})
         self._svi = SVI(self.model, self.guide, optim, ToGoELBO(self.baseline))
         self._optimisers = _Optimisers(optim, self._parameters())
 

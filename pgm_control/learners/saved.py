@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium
-import numpy as np
 import torch
 
 from ..chance.risk import Risk
 from ..environments.spaces import Actions, Observations
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint
 from ..networks.mlp import widths
+from ..runtime.arguments import plain_number
 from ..runtime.checkpoint import read, require_same
 from ..runtime.checkpoint_checks import (
     Check,
@@ -31,6 +31,7 @@ from ..runtime.checkpoint_checks import (
     require,
     text,
 )
+from .checks import require_settings
 from .losses.certainty_equivalent_loss import require_one
 
 _Made = TypeVar("_Made")
@@ -213,9 +214,12 @@ def require_arguments(
 def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a learner, from the `locals()` of its constructor, without `self` and the environment.
 
+    Its numbers are those of Python, and checked.
+
     `Risk(θ)` becomes {"theta": θ}, which JSON can represent; `arguments` is the inverse.
     """
     config = {name: _plain(value) for name, value in given.items() if name not in ("self", "env", "__class__")}
+    require_settings(config)
     return {**config, "hidden": list(widths(given["hidden"]))}
 
 
@@ -223,8 +227,9 @@ def _plain(value: Any) -> Any:
     """A number of numpy or torch as one of Python, a device as its name; any other value but a `Risk` as it is."""
     if isinstance(value, Risk):
         return {"theta": require_one(value)}
-    if isinstance(value, np.generic) or (isinstance(value, torch.Tensor) and value.ndim == 0):
-        return value.item()
+    found = plain_number(value)
+    if found is not None:
+        return found
     return str(value) if isinstance(value, torch.device) else value
 
 

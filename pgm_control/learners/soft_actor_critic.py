@@ -27,11 +27,11 @@ from ..networks.mlp import Network, follow
 from ..networks.policies import PolicySource, policy_of
 from ..networks.precision import Precision
 from ..runtime.arguments import finite
-from .checks import check_temperature, check_updates
+from .checks import check_temperature
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
-from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss
+from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss, require_one
 from .losses.soft_policy_loss import SoftPolicyLoss
 from .replay import Transitions
 from .saved import configuration
@@ -110,7 +110,8 @@ class SAC(Learner):
             learning_starts: the number of steps with actions from the prior, before the first update.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critics move in an update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
+                instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
@@ -120,10 +121,8 @@ class SAC(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        _check(temperature, target_entropy, optimism)
-        check_updates(discount, num_updates, learning_rate, target_rate)
-        self._discount, self._rate = discount, target_rate
-        self._learns_temperature = temperature == "auto"
+        temperature, self._learns_temperature = _check(self.config["temperature"], target_entropy, optimism)
+        self._discount, self._rate = self.config["discount"], self.config["target_rate"]
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         size, is_discrete = self.actions.size, self.actions.is_discrete
         inputs = self.observations.features + (0 if is_discrete else size)
@@ -136,14 +135,15 @@ class SAC(Learner):
             self._targets = Network(inputs, outputs, hidden, copies=2).to(self.device)
         self._targets.load_state_dict(self.critics.state_dict())
         self._targets.requires_grad_(False)
-        start = 1.0 if temperature == "auto" else temperature
-        self._scalars = torch.nn.ParameterDict({"log_temperature": torch.tensor(math.log(start))}).to(self.device)
-        self._loss = CertaintyEquivalentLoss(start, optimism).to(self.device)
+        log_temperature = torch.tensor(math.log(temperature))
+        self._scalars = torch.nn.ParameterDict({"log_temperature": log_temperature}).to(self.device)
+        self._loss = CertaintyEquivalentLoss(temperature, optimism).to(self.device)
         self._policy_loss = SoftPolicyLoss(self.actor, self.prior, is_discrete)
         learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
-        self._actor_descent = Descent(learned, learning_rate)
-        self._critic_descent = Descent(self.critics.parameters(), learning_rate)
-        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, num_updates, products)
+        rate = self.config["learning_rate"]
+        self._actor_descent = Descent(learned, rate)
+        self._critic_descent = Descent(self.critics.parameters(), rate)
+        self._experience = Experience(self, self.prior)
 
     @property
     def temperature(self) -> float:
@@ -222,15 +222,17 @@ def _check_target(target: Any, prior: ActionPrior, size: int, is_discrete: bool)
     return found
 
 
-def _check(temperature: Any, target_entropy: Any, optimism: Any) -> None:
-    if temperature != "auto":
-        check_temperature(temperature, ', or "auto"')
-    if target_entropy is not None and temperature != "auto":
+def _check(temperature: Any, target_entropy: Any, optimism: Any) -> tuple[float, bool]:
+    """The temperature at the start, and whether it is learned."""
+    is_learned = isinstance(temperature, str) and temperature == "auto"
+    start = 1.0 if is_learned else check_temperature(temperature, ', or "auto"')
+    if target_entropy is not None and not is_learned:
         raise InvalidArgument(
             f'`target_entropy` is for temperature="auto", but `temperature` is {temperature!r}. Leave one of them out.'
         )
-    if temperature == "auto" and optimism != 0 and not isinstance(optimism, Risk):
+    if is_learned and require_one(optimism) != 0 and not isinstance(optimism, Risk):
         raise InvalidArgument(
             f"`optimism` must be 0 or a Risk while the temperature is learned, but is {optimism!r}: the loss is for "
             "fixed β/τ. Give a temperature, or Risk(theta), with θ = β/τ in 1/reward."
         )
+    return start, is_learned

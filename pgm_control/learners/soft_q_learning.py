@@ -20,8 +20,7 @@ from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
 from ..networks.mlp import Network, follow
 from ..networks.precision import Precision
-from ..runtime.arguments import positive, whole
-from .checks import check_updates
+from .checks import check_temperature
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
@@ -102,7 +101,8 @@ class SoftQLearning(Learner):
             target_rate: the fraction of the way that the target critic moves in an update.
             num_particles: the number of actions for each state, in a box: from the prior for the value, and from the
                 sampler for its update.
-            products: "float32", or "bfloat16" for faster matrix products of three digits on processors that support it.
+            products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
+                instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
@@ -112,9 +112,11 @@ class SoftQLearning(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        _check(temperature, discount, num_updates, num_particles, learning_rate, target_rate)
-        self._temperature, self._discount, self._rate = temperature, discount, target_rate
-        self._number = num_particles
+        settings = self.config
+        remedy, rate = "Soft Q-learning cannot learn its temperature; SAC can.", settings["learning_rate"]
+        temperature = check_temperature(settings["temperature"], remedy=remedy)
+        self._temperature, self._number = temperature, settings["num_particles"]
+        self._discount, self._rate = settings["discount"], settings["target_rate"]
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
         if not is_discrete and not self.config["hidden"]:
@@ -130,9 +132,9 @@ class SoftQLearning(Learner):
         self._target.load_state_dict(self.critic.state_dict())
         self._target.requires_grad_(False)
         self._loss = CertaintyEquivalentLoss(1.0, beta_of(optimism, temperature)).to(self.device)
-        self._critic_descent = Descent(self.critic.parameters(), learning_rate)
-        self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), learning_rate)
-        self._experience = Experience(self, self.prior, capacity, batch_size, learning_starts, num_updates, products)
+        self._critic_descent = Descent(self.critic.parameters(), rate)
+        self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), rate)
+        self._experience = Experience(self, self.prior)
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (in a box, the best of a fixed set of samples)."""
@@ -229,12 +231,3 @@ class SoftQLearning(Learner):
         prior = self.prior.log_density(features.repeat_interleave(number, 0), actions.flatten(0, 1))
         spread = prior.unflatten(0, actions.shape[:2]) if isinstance(prior, Tensor) else prior
         return q + spread
-
-
-def _check(
-    temperature: Any, discount: Any, num_updates: Any, num_particles: Any, learning_rate: Any, rate: Any
-) -> None:
-    remedy = "Soft Q-learning cannot learn its temperature; SAC can."
-    positive("temperature", temperature, "number of reward units per nat", remedy=remedy)
-    check_updates(discount, num_updates, learning_rate, rate)
-    whole("num_particles", num_particles, 2)

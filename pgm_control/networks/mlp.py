@@ -1,6 +1,7 @@
 """Fully connected networks, several copies at once."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, final
@@ -9,8 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import whole
@@ -25,8 +24,7 @@ class Network(torch.nn.Module):
     """A fully connected network with rectifiers, or several of the same shape, which are evaluated together.
 
     Without hidden layers it is linear, which on one-hot features is a table. All weights are one row of memory, which
-    an optimiser and a target network update in one operation, and the backward pass is explicit. This makes a step of
-    soft actor-critic a sixth faster.
+    an optimiser and a target network update in one operation.
 
     Attributes:
         copies: the number of networks.
@@ -56,7 +54,7 @@ class Network(torch.nn.Module):
         return self._views()[0]
 
     @property
-    def biases(self) -> list[Float[Tensor, "copies 1 output"]]:
+    def biases(self) -> list[Float[Tensor, "copies output 1"]]:
         """The biases of each layer, as views of `flat` without gradients."""
         return self._views()[1]
 
@@ -70,15 +68,22 @@ class Network(torch.nn.Module):
         """The outputs of all copies.
 
         Within `products_in("bfloat16")` the wide products are in bfloat16, here and in the backward pass. Biases,
-        rectifiers, thin layers and outputs keep their precision. Torch's `autocast` has no effect.
+        rectifiers, thin layers and outputs keep their precision. Torch's `autocast` has no effect, except on a backward
+        pass within it.
 
         Args:
             x: one input for all copies, or one for each.
             frozen: whether gradients flow to `x` alone, and not to the parameters.
         """
-        flat = self.flat.detach() if frozen else self.flat
-        with _as_written(flat.device.type):
-            return _applied(x.expand(self.copies, *x.shape[-2:]), flat, self._views(), self._shape, short_products())
+        learns = self.flat.requires_grad and torch.is_grad_enabled() and not frozen
+        weights, biases = self._shape.split(self.flat) if learns else self._views()
+        short = short_products()
+        with _as_written(self.flat.device.type):
+            # An input is a column, so that the gradients of weights are laid out as the weights.
+            h = x.to(self.flat.dtype).expand(self.copies, *x.shape[-2:]).mT
+            for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                h = _affine(weight, h if i == 0 else h.relu_(), bias, short)
+            return h.mT
 
     def _views(self) -> "_Views":
         """The weights and biases as views, renewed if the memory has moved."""
@@ -94,7 +99,7 @@ def widths(hidden: Any) -> tuple[int, ...]:
     Raises:
         InvalidArgument: if `hidden` is not a sequence of positive whole numbers.
     """
-    if isinstance(hidden, str) or not isinstance(hidden, Sequence | np.ndarray | Tensor):
+    if isinstance(hidden, str | bytes) or not isinstance(hidden, Sequence | np.ndarray | Tensor):
         raise InvalidArgument(
             f"`hidden` must be a sequence of numbers of units, such as (64, 64), or () for a linear network, but is "
             f"{hidden!r}."
@@ -113,136 +118,23 @@ class _Shape(NamedTuple):
         return self.copies * sum((before + 1) * after for before, after in itertools.pairwise(self.sizes))
 
     def split(self, flat: Tensor) -> _Views:
-        """The weights (copies, output, input) and the biases (copies, 1, output) of all layers, as views of `flat`."""
-        copies, weights, biases, at = self.copies, [], [], flat.storage_offset()
-        for before, after in itertools.pairwise(self.sizes):
-            weights.append(flat.as_strided((copies, after, before), (after * before, before, 1), at))
-            at += copies * after * before
-            biases.append(flat.as_strided((copies, 1, after), (after, after, 1), at))
-            at += copies * after
-        return weights, biases
+        """The weights (copies, output, input) and the biases (copies, output, 1) of all layers, as views of `flat`."""
+        shapes = [(self.copies, after, n) for before, after in itertools.pairwise(self.sizes) for n in (before, 1)]
+        parts = flat.split([math.prod(each) for each in shapes])
+        views = [part.view(each) for part, each in zip(parts, shapes, strict=True)]
+        return views[::2], views[1::2]
 
 
-def _applied(x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
-    """The outputs of the layers. Tensors that override torch functions, as Pyro's do, are handled first."""
-    if has_torch_function_unary(x):
-        return handle_torch_function(_applied, (x,), x, flat, views, shape, short)
-    if not torch.is_grad_enabled():
-        return _outputs(x, views, short)
-    return _Layers.apply(x, flat, views, shape, short)  # pyright: ignore[reportReturnType]
-
-
-def _outputs(x: Tensor, views: _Views, short: torch.dtype | None, kept: _Views | None = None) -> Tensor:
-    """The outputs; the weights and inputs of each layer, as multiplied, are appended to `kept`."""
-    h, last = x, len(views[0]) - 1
-    for i, (weight, bias) in enumerate(zip(*views, strict=True)):
-        weight = weight if short is None else _shortened(weight, short)
-        h = _as(weight, h)
-        if kept is not None:
-            kept[0].append(weight)
-            kept[1].append(h)
-        if weight.dtype != bias.dtype:
-            h = torch.bmm(h, weight.mT).to(bias.dtype).add_(bias)  # elementwise operations are slow in bfloat16
-        elif len(h) == 1:
-            h = torch.addmm(bias[0], h[0], weight[0].mT)[None]
-        else:
-            h = torch.baddbmm(bias, h, weight.mT)
-        h = h.relu_() if i < last else h
-    return h
-
-
-class _Layers(torch.autograd.Function):
-    r"""$h_{i + 1} = \max(h_i W_i^\top + b_i, 0)$, without the maximum in the last layer; an explicit backward pass.
-
-    A product with a thin factor is computed as its transpose where that is an order of magnitude faster.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, flat: Tensor, views: _Views, shape: _Shape, short: torch.dtype | None) -> Tensor:
-        kept: _Views = [], []
-        y = _outputs(x, views, short, kept)
-        ctx.save_for_backward(flat, *kept[0], *kept[1])
-        ctx.shape = shape
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        flat, *saved = ctx.saved_tensors
-        weights, hidden = saved[: len(saved) // 2], saved[len(saved) // 2 :]
-        to_input, to_flat = ctx.needs_input_grad[:2]
-        with _as_written(flat.device.type):
-            if to_input and not to_flat and flat.is_cpu and all(each.dtype == flat.dtype for each in weights):
-                return _sparsely(outer[0], weights, hidden), None, None, None, None
-            gradient = torch.zeros_like(flat) if to_flat else None
-            found = ctx.shape.split(gradient) if gradient is not None else None
-            to_x = _densely(outer[0], weights, hidden, found, to_input)
-        return to_x, gradient, None, None, None
-
-
-def _densely(
-    slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor], found: _Views | None, to_input: bool
-) -> Tensor | None:
-    """The gradient of x, or None; the gradients of weights and biases are written into `found`.
-
-    `found` is zeroed beforehand, so that its memory is in the cache: writing a product to untouched memory takes a
-    third longer.
-    """
-    exact = slope.dtype
-    for i in reversed(range(len(weights))):
-        h, weight = hidden[i], weights[i]
-        if found is not None:
-            torch.sum(slope, -2, keepdim=True, dtype=exact, out=found[1][i])
-        slope = _as(weight, slope)
-        if found is not None:
-            if h.shape[-1] < slope.shape[-1]:
-                found[0][i].copy_(torch.bmm(h.mT, slope).mT)
-            elif slope.dtype == exact:
-                torch.bmm(slope.mT, h, out=found[0][i])
-            else:
-                found[0][i].copy_(torch.bmm(slope.mT, h))
-        if i > 0:
-            slope = slope * weight if slope.shape[-1] == 1 else torch.bmm(slope, weight)
-            _pass_through(slope, h)
-    return torch.bmm(slope, weights[0].mT.contiguous().mT).to(exact) if to_input else None
-
-
-def _sparsely(slope: Tensor, weights: Sequence[Tensor], hidden: Sequence[Tensor]) -> Tensor:
-    """The gradient of x, without the rows whose output gradient is 0, such as those of the larger of two critics.
-
-    In bfloat16 products are so cheap that this does not pay.
-    """
-    asked = slope.any(-1)
-    rows, numbers = asked.flatten().nonzero()[:, 0], asked.sum(-1).tolist()
-    s = slope.flatten(0, 1).index_select(0, rows)
-    for i in reversed(range(len(weights))):
-        weight = weights[i] if i > 0 else weights[0].mT.contiguous().mT
-        parts = zip(s.split(numbers), weight, strict=True)
-        s = torch.cat([part * w if part.shape[-1] == 1 else part @ w for part, w in parts])
-        if i > 0:
-            _pass_through(s, hidden[i].flatten(0, 1).index_select(0, rows))
-    found = slope.new_zeros(asked.numel(), s.shape[-1])
-    return found.index_copy_(0, rows, s).view(hidden[0].shape)
-
-
-def _pass_through(slope: Tensor, h: Tensor) -> None:
-    """Set the gradient to 0, in place, where the rectifier's output is 0."""
-    torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
+def _affine(weight: Tensor, h: Tensor, bias: Tensor, short: torch.dtype | None) -> Tensor:
+    """$W h + b$. The product is in the dtype `short`, unless the weight is so thin that it costs almost nothing."""
+    if short is None or min(weight.shape[1:]) < _THIN:
+        return torch.baddbmm(bias, weight, h)
+    return torch.bmm(weight.to(short), h.to(short)).to(bias.dtype).add_(bias)
 
 
 def _as_written(device: str) -> AbstractContextManager[Any]:
     """A context that disables torch's `autocast`, if it is enabled."""
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
-
-
-def _as(like: Tensor, x: Tensor) -> Tensor:
-    """The tensor in the dtype of `like`. The comparison is cheaper than `to`, which is rarely needed."""
-    return x if x.dtype == like.dtype else x.to(like.dtype)
-
-
-def _shortened(weight: Tensor, short: torch.dtype) -> Tensor:
-    """The weight in the lower precision, unless it is so thin that its products cost almost nothing."""
-    return weight if min(weight.shape[1:]) < _THIN else weight.to(short)
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from torch.distributions import Distribution
 from ..environments.action_prior import ActionPrior
 from ..environments.spaces import Actions
 from ..errors import InvalidArgument
+from ..runtime.arguments import shown
+from ..runtime.programs import require_callable
 from .flow import FlowPolicy
 from .mlp import Network
 from .squashed_gaussian import SquashedGaussian, moments
@@ -101,17 +103,19 @@ def policy_of(
         InvalidArgument: if there is no such policy for these actions.
     """
     if callable(source):
-        made = source(features, actions, hidden)
+        if not (isinstance(source, type) and issubclass(source, torch.nn.Module)):
+            require_callable("policy", source, "features", "actions", "hidden")
+        made: Any = source(features, actions, hidden)
         if not isinstance(made, torch.nn.Module) or not isinstance(made, Policy):
             raise InvalidArgument(
                 f"`policy` must make a torch.nn.Module with a method act(features, deterministic), but made a "
                 f"{type(made).__name__}. Write the class like BoxPolicy."
             )
         return made
-    if source not in ("gaussian", "flow") or (source == "flow" and actions.is_discrete):
+    if not isinstance(source, str) or source not in (("gaussian",) if actions.is_discrete else ("gaussian", "flow")):
         raise InvalidArgument(
-            f'`policy` must be "gaussian", for a box "flow", or a function that makes a module, but is {source!r} for '
-            f"{actions.space}. Leave it out: for discrete actions a network gives all probabilities."
+            f'`policy` must be "gaussian", for a box "flow", or a function that makes a module, but is {shown(source)} '
+            f"for {actions.space}. Leave it out: for discrete actions a network gives all probabilities."
         )
     if actions.is_discrete:
         return DiscretePolicy(features, actions.size, hidden, prior)

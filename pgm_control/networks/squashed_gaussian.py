@@ -8,13 +8,12 @@ Sources:
 
 import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributions import constraints
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -99,7 +98,9 @@ class SquashedGaussian(TorchDistribution):
             Actions, and $\log p(a)$ in nats. Both have gradients.
         """
         noise = torch.randn((*sample_shape, *self.loc.shape), dtype=self.loc.dtype, device=self.loc.device)
-        return _Squashed.apply(self.loc, self.log_scale, noise)  # pyright: ignore[reportReturnType]
+        u = torch.addcmul(self.loc, self.scale, noise)
+        density = torch.addcmul(self.log_scale, noise, noise, value=0.5) + log_jacobian(u)
+        return inside(u.tanh()), -u.shape[-1] * HALF_LOG_2PI - density.sum(-1)
 
     def rsample(self, sample_shape: Sequence[int] = _ONE) -> Float[Tensor, "*sample action"]:
         """Reparameterised samples, differentiable in the parameters of the distribution."""
@@ -142,31 +143,6 @@ class SquashedGaussian(TorchDistribution):
         weight = torch.softmax(-0.5 * node.square(), 0)
         squashed = log_jacobian(self.loc[..., None] + self.scale[..., None] * node) @ weight
         return (0.5 + HALF_LOG_2PI + self.log_scale + squashed).sum(-1)
-
-
-class _Squashed(torch.autograd.Function):
-    r"""Action and log-density of $u = \mu + \sigma \varepsilon$, with explicit gradients: a loss needs both.
-
-    $$\frac{\partial a}{\partial u} = 1 - a^2, \qquad \frac{\partial \log p}{\partial u} = 2 a, \qquad
-    \frac{\partial \log p}{\partial \log \sigma}\Big|_u = -1$$
-    """
-
-    @staticmethod
-    def forward(ctx: Any, loc: Tensor, log_scale: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        moved = log_scale.exp() * noise
-        u = loc + moved
-        action = u.tanh()
-        density = torch.addcmul(log_scale, noise, noise, value=0.5).add_(log_jacobian(u)).sum(-1)
-        ctx.save_for_backward(action, moved)
-        return inside(action), -u.shape[-1] * HALF_LOG_2PI - density
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        action, moved = ctx.saved_tensors
-        to_action, to_density = outer[0], outer[1][..., None]
-        to_u = torch.addcmul(2 * action * to_density, to_action, 1 - action.square())
-        return to_u, torch.addcmul(-to_density, to_u, moved), None
 
 
 def log_jacobian(u: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

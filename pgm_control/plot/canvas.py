@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 
 from ..errors import InvalidArgument, MissingExtra
+from ..runtime.arguments import one_of
+from ..runtime.array_like import numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,10 +49,7 @@ def style_of(style: str) -> Style:
     Raises:
         InvalidArgument: if there is no such style.
     """
-    if style not in _STYLES:
-        raise InvalidArgument(
-            f"`style` must be 'paper' or 'slide', but is {style!r}. Slides have larger type and thicker lines."
-        )
+    one_of("style", style, _STYLES, remedy="Slides have larger type and thicker lines.")
     return _STYLES[style]
 
 
@@ -179,6 +179,16 @@ def settle(axes: "Axes") -> None:
 def ink(axes: "Axes") -> Any:
     """Return the text colour of these Axes (default: black; the caller's style can change it)."""
     return axes.xaxis.label.get_color()
+
+
+def plotted(name: str, values: Any) -> np.ndarray:
+    """Return numbers to be drawn as an array of float64; they may be nan, and may require a gradient.
+
+    Raises:
+        InvalidArgument: if `values` is not an array of real numbers; the message calls it `name`.
+    """
+    with torch.no_grad():
+        return numbers(name, values, InvalidArgument).double().cpu().numpy()
 
 
 def named(rows: Any, kind: type, name: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.compare import Comparison
 from ..errors import MissingExtra
-from ..runtime.files import write_whole
+from ..runtime.arguments import instance
+from ..runtime.files import path_of, write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import believed_event, outcome_labels
@@ -63,6 +64,8 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     Raises:
         MissingExtra: without matplotlib, with the command that installs it.
     """
+    instance("comparison", comparison, Comparison, "Pass compare(model).")
+    path = None if path is None else path_of(path)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
         from matplotlib.figure import Figure

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
-from .canvas import ink, looks_of, one_panel, style_of
+from ..runtime.arguments import called, finite, named, one_of
+from .canvas import ink, looks_of, one_panel, plotted, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 
 if TYPE_CHECKING:
@@ -51,17 +52,21 @@ def curves(
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    sizes, levels = style_of(style), dict(levels or {})
-    if logarithmic not in ("", "x", "y", "xy"):
-        raise InvalidArgument(f"`logarithmic` must be '', 'x', 'y' or 'xy', but is {logarithmic!r}. '' is neither.")
-    at = _numbers(x)
+    sizes = style_of(style)
+    given = {} if levels is None else named("levels", levels, least=0, what="level")
+    levels = {name: finite(f"levels: {name!r}", level) for name, level in given.items()}
+    one_of("logarithmic", logarithmic, ("", "x", "y", "xy"), remedy="'' is neither.")
+    for name, text in (("across", across), ("up", up), ("title", title)):
+        called(name, text)
+    at = plotted("x", x)
     if at.ndim != 1 or len(at) < 2 or not (np.isfinite(at).all() and (np.diff(at) > 0).all()):
         raise InvalidArgument("`x` must be at least two finite numbers in rising order. Sort them, with their rows.")
-    values = {name: _numbers(row) for name, row in rows.items()}
-    wrong = [name for name, row in values.items() if row.shape != at.shape]
-    if wrong or not values:
-        held = f"{wrong[0]!r} has shape {values[wrong[0]].shape}" if wrong else "it is empty"
-        raise InvalidArgument(f"`rows` must hold {len(at)} numbers per name, as `x` does, but {held}.")
+    values = {name: plotted(f"rows: {name!r}", row) for name, row in named("rows", rows, what="row").items()}
+    for name, row in values.items():
+        if row.shape != at.shape:
+            raise InvalidArgument(
+                f"`rows` must hold {len(at)} numbers per name, as `x` does, but {name!r} has shape {row.shape}."
+            )
     drawn = {name: np.where(np.isfinite(row), row, np.nan) for name, row in values.items()}
     for axis, numbers in (("x", [at]), ("y", [*drawn.values(), np.array(list(levels.values()))])):
         if axis in logarithmic and any((each <= 0).any() for each in numbers):
@@ -99,12 +104,6 @@ def curves(
     label_ends(axes, ends, sizes)
     finish(axes)
     return axes
-
-
-def _numbers(values: Any) -> np.ndarray:
-    if isinstance(values, Tensor):
-        values = values.detach().double().cpu().numpy()
-    return np.asarray(values, dtype=float)
 
 
 def _ticks(axis: Any, by_decades: bool, limits: tuple[float, float]) -> None:

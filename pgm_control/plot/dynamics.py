@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import whole
+from ..runtime.arguments import called, index, shown, whole
 from ..text.wording import action_phrase, amount, short_chance, state_phrase
 from ..trajectories.beliefs import Event, believed_event, outcome_labels, tilted_events
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
@@ -57,19 +57,19 @@ def outcomes(
     """
     require_model(model)
     sizes, mdp = style_of(style), model.mdp
-    whole("max_rows", max_rows, remedy="It counts events.")
-    for argument, index, count in (("state", state, mdp.num_states), ("action", action, mdp.num_actions)):
-        if (state is None) != (action is None) or (index is not None and not 0 <= index < count):
-            raise InvalidArgument(
-                f"`{argument}` must be 0 to {count - 1}, and `state` and `action` given together, but state is {state} "
-                f"and action is {action}. Leave out both for the events with the largest tilt."
-            )
+    max_rows, name = whole("max_rows", max_rows, remedy="It counts events."), called("name", name)
+    if (state is None) != (action is None):
+        raise InvalidArgument(
+            f"`state` and `action` must be given together, but are {shown(state)} and {shown(action)}. Leave out both "
+            "for the events with the largest tilt."
+        )
     blocks = tabulate(model, infer(model, 1.0) if guide is None else guide)
     if state is not None and action is not None:
-        shown: tuple[Event, ...] = (believed_event(model, blocks, state, action),)
+        s, a = index("state", state, mdp.num_states, "a state"), index("action", action, mdp.num_actions, "an action")
+        drawn: tuple[Event, ...] = (believed_event(model, blocks, s, a),)
     else:
-        shown = tilted_events(model, blocks, max_rows) or (_first(model, blocks),)
-    rows = [(_title(mdp, event), _bars(mdp, event)) for event in shown]
+        drawn = tilted_events(model, blocks, max_rows) or (_first(model, blocks),)
+    rows = [(_title(mdp, event), _bars(mdp, event)) for event in drawn]
     width, height = sizes.inches
     axes = one_panel(ax, sizes, (1.15 * width, max(0.7 * height, (0.042 * _lines(rows) + 0.13) * sizes.text)))
     while len(rows) > 1 and _lines(rows) * 2 * sizes.small > size_in_points(axes)[1]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from ..errors import InvalidArgument
-from ..inference.exact.infer import infer
 from ..inference.sampling.log_weights import returns
 from ..problems.grid import Cell
 from ..problems.mdp import TabularMDP
@@ -21,7 +19,7 @@ from ..trajectories.tabulate import tabulate
 from .canvas import Style, panels, settle, style_of
 from .grid import Layout, cell_points, draw_grid, inches_of, layout_of, limits_of
 from .labels import headline
-from .maps import Guide
+from .maps import Guide, guides_of
 from .terrain import directions, event_of_step
 
 if TYPE_CHECKING:
@@ -82,10 +80,7 @@ def episode_maps(
     """
     require_model(model)
     sizes, grid = style_of(style), layout_of(model.mdp, layout)
-    if guides is None:
-        guides = {"free guide": infer(model, 1.0), "clamped guide": infer(model, 0.0)}
-    if not guides:
-        raise InvalidArgument("`guides` must name at least one guide, but is empty: pass {name: guide}.")
+    guides = guides_of(model, guides)
     stacked = grid.columns > 1.5 * grid.rows
     width, height = inches_of(grid, sizes)
     inches = width, height + 0.05 * sizes.small  # for the legend

@@ -7,10 +7,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import shown, whole_number
+from ..runtime.arguments import index, instance, listed
 from ..text.wording import action_label, state_label
 from .canvas import Style, one_panel, panels, style_of
 from .labels import colour_bar, finish, full, headline, name_axes, name_ticks, numbered
@@ -34,10 +33,10 @@ def value_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str 
         The Axes; their image holds the numbers, one row per state. Numbers that are not finite stay white.
 
     Raises:
-        InvalidArgument: for another `ax` or `style`.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    sizes, mdp = style_of(style), posterior.model.mdp
+    sizes, mdp = style_of(style), _exact(posterior).model.mdp
     axes = one_panel(ax, sizes, _inches(mdp, sizes))
     _draw(axes, mdp, posterior.v, "soft value", "reward units", sizes)
     return axes
@@ -61,7 +60,7 @@ def q_heatmap(
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    return _by_action(posterior, posterior.q, "soft value of", "reward units", actions, axes, style)
+    return _by_action(posterior, _exact(posterior).q, "soft value of", "reward units", actions, axes, style)
 
 
 def policy_heatmap(
@@ -79,7 +78,7 @@ def policy_heatmap(
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    return _by_action(posterior, posterior.policy, "", "probability", actions, axes, style, (0.0, 1.0))
+    return _by_action(posterior, _exact(posterior).policy, "", "probability", actions, axes, style, (0.0, 1.0))
 
 
 def occupancy_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
@@ -92,10 +91,10 @@ def occupancy_heatmap(posterior: Posterior, *, ax: "Axes | None" = None, style: 
         The Axes; their image holds the probabilities, one row per state.
 
     Raises:
-        InvalidArgument: for another `ax` or `style`.
+        InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    sizes, mdp = style_of(style), posterior.model.mdp
+    sizes, mdp = style_of(style), _exact(posterior).model.mdp
     axes, visits = one_panel(ax, sizes, _inches(mdp, sizes)), posterior.marginals().state
     from matplotlib.colors import PowerNorm
 
@@ -115,16 +114,20 @@ def message_heatmap(posterior: Posterior, *, axes: Any = None, style: str = "pap
         The three Axes, an array; their images hold the numbers, one row per state. Entries of −inf stay white.
 
     Raises:
-        InvalidArgument: unless every block is free, or for other `axes`.
+        InvalidArgument: unless every block is free, or if another argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    sizes, mdp = style_of(style), posterior.model.mdp
+    sizes, mdp = style_of(style), _exact(posterior).model.mdp
     forward, backward = posterior.forward, posterior.v / posterior.model.temperature
     made = panels(axes, 3, sizes, columns=3, inches=_inches(mdp, sizes))
     messages = (("forward message", forward), ("backward message", backward), ("sum of both", forward + backward))
     for panel, (title, table) in zip(made, messages, strict=True):
         _draw(panel, mdp, table, title, "nats", sizes)
     return made
+
+
+def _exact(posterior: object) -> Posterior:
+    return instance("posterior", posterior, Posterior, "Pass infer(model, optimism).")
 
 
 def _by_action(
@@ -138,11 +141,10 @@ def _by_action(
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     sizes, mdp = style_of(style), posterior.model.mdp
-    chosen = list(range(mdp.num_actions)) if actions is None else list(actions)
-    if not chosen or not all(whole_number(a) in range(mdp.num_actions) for a in chosen):
-        raise InvalidArgument(
-            f"`actions` must be indices from 0 to {mdp.num_actions - 1}, but is {shown(actions)}. Leave it out for all."
-        )
+    chosen = list(range(mdp.num_actions))
+    if actions is not None:
+        given = listed("actions", actions, "indices, or None for all")
+        chosen = [index("actions", a, len(chosen), "indices of actions") for a in given]
     made = panels(axes, len(chosen), sizes, columns=_COLUMNS, inches=_inches(mdp, sizes))
     from matplotlib.colors import Normalize
 

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 
 from ..analysis.ledger_result import Ledger
-from ..errors import InvalidArgument
-from ..runtime.arguments import whole
+from ..runtime.arguments import instance, one_of, whole
 from ..text.wording import amount, state_label
 from .canvas import Look, ink, one_panel, style_of
 from .grid import Layout
@@ -26,6 +25,7 @@ _LOOKS = {
     "dynamics": Look("#E69F00", "///", "-", "s"),
     "survival": Look("#009E73", "xx", "-", "s"),
 }
+_REMEDY = "Pass ledger(model, guide)."
 _WORDS = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}
 
 
@@ -46,7 +46,7 @@ def ledger_over_time(account: Ledger, *, ax: "Axes | None" = None, style: str = 
         InvalidArgument: for another `ax` or `style`.
         MissingExtra: without matplotlib.
     """
-    sizes, steps = style_of(style), account.mdp.horizon
+    sizes, steps = style_of(style), instance("account", account, Ledger, _REMEDY).mdp.horizon
     axes = one_panel(ax, sizes)
     blocks = {
         "initial": np.concatenate(([float(account.initial_by_state.sum())], np.zeros(steps))),
@@ -118,8 +118,7 @@ def ledger_map(
         MissingExtra: without matplotlib.
     """
     parts = by_state(account)
-    if block != "all" and block not in parts:
-        raise InvalidArgument(f"`block` must be 'all' or one of {', '.join(parts)}, but is {block!r}. 'all' sums them.")
+    one_of("block", block, ("all", *parts), remedy="all is their sum.")
     values = sum(parts.values()) if block == "all" else parts[block]
     total = f" ({_nats(float(np.sum(values)))} in total)"
     title = f"Gap by state{total}" if block == "all" else f"Gap by state, {_WORDS[block]} block{total}"
@@ -143,7 +142,7 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    whole("max_states", max_states, remedy="It counts states.")
+    max_states = whole("max_states", max_states, remedy="It counts states.")
     sizes, parts, mdp = style_of(style), by_state(account), account.mdp
     total = np.sum(list(parts.values()), axis=0)
     order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= max_states]
@@ -185,6 +184,7 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
 
 def by_state(account: Ledger) -> dict[str, Float[np.ndarray, " state"]]:
     """Return the gap by block and state, summed over the episode, in nats; survival counts at the state reached."""
+    account = instance("account", account, Ledger, _REMEDY)
     tables = {
         "initial": account.initial_by_state,
         "policy": account.policy_by_state.sum(0),

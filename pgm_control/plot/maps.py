@@ -13,11 +13,11 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import index
+from ..runtime.arguments import called, index, named, one_of
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.tabulate import tabulate
-from .canvas import Style, one_panel, panels, style_of
+from .canvas import Style, one_panel, panels, plotted, style_of
 from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
 from .terrain import directions
 
@@ -60,8 +60,10 @@ def state_map(
         MissingExtra: without matplotlib.
     """
     sizes, grid = style_of(style), layout_of(mdp, layout)
+    for name, text in (("label", label), ("title", title)):
+        called(name, text)
     axes = one_panel(ax, sizes, inches_of(grid, sizes))
-    numbers = torch.as_tensor(values).detach().double().cpu().numpy()
+    numbers = plotted("values", values)
     if numbers.shape != (mdp.num_states,):
         raise InvalidArgument(
             f"`values` must hold one number for each of the {mdp.num_states} states, but has shape {numbers.shape}. "
@@ -105,7 +107,8 @@ def policy_map(
         InvalidGuide: if the guide does not fit the model.
         MissingExtra: without matplotlib.
     """
-    sizes, grid, name = *_checked(model, layout, style, t), _shade_name(guide, shade)
+    sizes, grid, t = _checked(model, layout, style, t)
+    name, title = _shade_name(guide, shade), called("title", title)
     axes = one_panel(ax, sizes, inches_of(grid, sizes))
     _draw_policy(axes, model, guide, t, name, grid, sizes, title=title)
     return axes
@@ -137,11 +140,8 @@ def policy_maps(
         InvalidGuide: if a guide does not fit the model.
         MissingExtra: without matplotlib.
     """
-    sizes, grid = _checked(model, layout, style, t)
-    if guides is None:
-        guides = {"free guide": infer(model, 1.0), "clamped guide": infer(model, 0.0)}
-    if not guides:
-        raise InvalidArgument("`guides` must name at least one guide, but is empty: pass {name: guide}.")
+    sizes, grid, t = _checked(model, layout, style, t)
+    guides = guides_of(model, guides)
     names = {_shade_name(guide, shade) for guide in guides.values()}
     name = names.pop() if len(names) == 1 else "imagined visits"
     stacked = grid.columns > 1.5 * grid.rows
@@ -196,18 +196,27 @@ def _draw_policy(
         )  # fmt: skip
 
 
-def _checked(model: MarkovModel, layout: Layout | Sequence[str] | None, style: str, t: int) -> tuple[Style, Layout]:
+def guides_of(model: MarkovModel, guides: Mapping[str, Guide] | None) -> dict[str, Guide]:
+    """Return the guides by name, checked; default: the exact free and clamped posteriors.
+
+    Raises:
+        InvalidArgument: if `guides` is not a mapping from names to at least one guide.
+    """
+    if guides is None:
+        return {"free guide": infer(model, 1.0), "clamped guide": infer(model, 0.0)}
+    return named("guides", guides)
+
+
+def _checked(
+    model: MarkovModel, layout: Layout | Sequence[str] | None, style: str, t: int
+) -> tuple[Style, Layout, int]:
     require_model(model)
-    index("t", t, model.mdp.horizon, "a step", remedy="The first is 0.")
-    return style_of(style), layout_of(model.mdp, layout)
+    step = index("t", t, model.mdp.horizon, "a step", remedy="The first is 0.")
+    return style_of(style), layout_of(model.mdp, layout), step
 
 
 def _shade_name(guide: Guide, shade: str) -> str:
-    if shade not in _SHADES:
-        raise InvalidArgument(
-            f"`shade` must be one of {', '.join(map(repr, _SHADES))}, but is {shade!r}. For numbers of your own use "
-            "state_map."
-        )
+    one_of("shade", shade, _SHADES, remedy="For numbers of your own use state_map.")
     if shade == "value" and not isinstance(guide, Posterior):
         raise InvalidArgument(
             f"`shade` must be other than 'value' for a {type(guide).__name__}, which has no values. Pass a posterior, "
@@ -219,12 +228,12 @@ def _shade_name(guide: Guide, shade: str) -> str:
 
 
 def _shade(model: MarkovModel, guide: Guide, t: int, name: str) -> Float[np.ndarray, " state"] | None:
+    blocks = tabulate(model, guide)
     if name == "none":
         return None
     if name == "value":
         assert isinstance(guide, Posterior)
         return guide.v[t].double().cpu().numpy()
-    blocks = tabulate(model, guide)
     if name == "true visits":
         blocks = model.blocks().replace(log_policy=blocks.log_policy)
     with torch.no_grad():

@@ -21,6 +21,7 @@ from ..runtime.files import write_whole
 from ..text.wording import amount
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import Assignable, MarkovModel, require_model
+from ..trajectories.tabulate import tabulate
 from .canvas import ink, looks_of, named, one_panel, panels, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 
@@ -61,7 +62,7 @@ def learning_curves(
     every, sizes = named(learnings, Learning, "learnings"), style_of(style)
     every = {name or "learner": each for name, each in every.items()}
     if exact is not None:
-        finite("exact", exact, "return", remedy="None leaves it out.")
+        exact = finite("exact", exact, "return", remedy="None leaves it out.")
     looks, curves = looks_of(list(every)), {name: _curve(each) for name, each in every.items()}
     if not any(len(steps) for steps, _, _ in curves.values()):
         raise InvalidArgument(
@@ -115,7 +116,7 @@ def elbo_curves(
     axes: Any = None,
     style: str = "paper",
 ) -> np.ndarray:
-    """Draw the ELBO of fits by step with the exact optimum, and the distance from it on a logarithmic scale.
+    """Draw the ELBO, or other objective, of fits by step with the exact optimum, and the distance, on a log scale.
 
     The optimum of a guide whose blocks can be assigned, such as `FreeGuide` or `ClampedGuide`, is the optimum of its
     family: log p(O) or the clamped optimum, for example. The optimum of any other guide is log p(O).
@@ -123,11 +124,11 @@ def elbo_curves(
     Args:
         model: the tabular model of the fits.
         fits: one, or by name, or a `Comparison`.
-        axes: two, for the ELBO and for the distance; default: a new figure.
+        axes: two, for the objective and for the distance; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The two Axes, an array. The lines with the names of the fits hold the ELBO and the distance, in nats, from
+        The two Axes, an array. The lines with the names of the fits hold the objective and the distance, in nats, from
         step 1; "optimum of NAME" is a horizontal line. A distance below rounding, or negative by noise, is a gap.
 
     Raises:
@@ -168,11 +169,16 @@ def elbo_curves(
     for (name, (what, best)), look in zip(shown.items(), looks, strict=True):
         if math.isfinite(best):
             ends.append(End(last * 1.02, best, f"{name}:\n{what} {amount(best)} nats".replace("-", "−"), look.color))
-    name_axes(curves, "step of the fit", "ELBO (nats)", sizes)
-    name_axes(distances, "step of the fit", "optimum − ELBO (nats)", sizes)
+    objectives = {each.objective_name for each in every.values()}
+    objective = objectives.pop() if len(objectives) == 1 else "objective"
+    name_axes(curves, "step of the fit", f"{objective} (nats)", sizes)
+    name_axes(distances, "step of the fit", f"optimum − {objective} (nats)", sizes)
     numbered(curves.yaxis)
     _distance_axis(distances)
-    for panel, title in ((curves, "ELBO and exact optimum"), (distances, "Distance from the optimum")):
+    for panel, title in (
+        (curves, f"{objective[0].upper()}{objective[1:]} and exact optimum"),
+        (distances, "Distance from the optimum"),
+    ):
         numbered(panel.xaxis, whole=True)
         panel.grid(color="0.9", linewidth=sizes.edge)
         panel.set_axisbelow(True)
@@ -191,7 +197,7 @@ def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:
     if not isinstance(guide, Assignable):
         return f"{evidence_name(model)} =", bound
     with torch.no_grad():
-        best = float(objective_of(model, guide.optimum(), guide.optimism))
+        best = float(objective_of(model, tabulate(model, guide.optimum()), guide.optimism))
     same = math.isclose(best, bound, rel_tol=1e-9, abs_tol=1e-9)
     return (f"{evidence_name(model)} =" if same else "optimum"), best
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
-from .canvas import looks_of, one_panel, panels, style_of
+from ..runtime.arguments import called, flag, listed, named
+from .canvas import looks_of, one_panel, panels, plotted, style_of
 from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
 from .labels import finish, headline, name_axes, name_ticks, numbered
 
@@ -55,12 +55,13 @@ def recovered_reward(
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    truth, rows = _checked(true, recovered, weights, up_to_a_constant)
-    if len(names) != len(truth):
-        raise InvalidArgument(f"`names` must name {len(truth)} rewards, as in `true`, but are {len(names)}.")
-    sizes = style_of(style)
+    truth, rows = _checked(true, recovered, weights, flag("up_to_a_constant", up_to_a_constant))
+    labels = [called("names", name) for name in listed("names", names, "names")]
+    if len(labels) != len(truth):
+        raise InvalidArgument(f"`names` must name {len(truth)} rewards, as in `true`, but are {len(labels)}.")
+    sizes, title = style_of(style), called("title", title)
     width, height = sizes.inches
-    axes = one_panel(ax, sizes, (1.2 * width, max(0.7 * height, (0.035 * len(names) + 0.12) * sizes.text)))
+    axes = one_panel(ax, sizes, (1.2 * width, max(0.7 * height, (0.035 * len(labels) + 0.12) * sizes.text)))
     places = np.arange(len(truth))
     axes.hlines(places, *_span([truth, *rows.values()]), color="0.85", linewidth=sizes.edge, zorder=1)
     looks, handles = looks_of(list(rows)), []
@@ -75,7 +76,7 @@ def recovered_reward(
     axes.set_ylim(len(truth) - 0.4, -0.6)
     moved = ", shifted to the true mean" if up_to_a_constant else ""
     name_axes(axes, f"reward (reward units{moved})", "", sizes)
-    name_ticks(axes, names, sizes)
+    name_ticks(axes, labels, sizes)
     axes.tick_params(axis="y", length=0)
     numbered(axes.xaxis)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -138,11 +139,12 @@ def _checked(
     true: Numbers, recovered: Mapping[str, Numbers], weights: Numbers | None, up_to_a_constant: bool
 ) -> tuple[Float[np.ndarray, " number"], dict[str, Float[np.ndarray, " number"]]]:
     """Return the true rewards and the learned ones, shifted, as arrays."""
-    truth = _array(true)
-    if not isinstance(recovered, Mapping) or not recovered:
-        raise InvalidArgument("`recovered` must name at least one learned reward: pass {name: numbers}.")
-    rows = {name: _array(row) for name, row in recovered.items()}
-    share = np.ones(len(truth)) if weights is None else _array(weights)
+    truth = plotted("true", true)
+    if truth.ndim != 1 or not len(truth):
+        raise InvalidArgument(f"`true` must be a row of numbers, but has the shape {truth.shape}.")
+    learned = named("recovered", recovered, what="reward")
+    rows = {name: plotted(f"recovered[{name!r}]", row) for name, row in learned.items()}
+    share = np.ones(len(truth)) if weights is None else plotted("weights", weights)
     if share.shape != truth.shape or not (np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0):
         raise InvalidArgument("`weights` must be as many as `true`, at least 0 and not all 0: they count for the mean.")
     counted = share > 0
@@ -155,10 +157,6 @@ def _checked(
     if up_to_a_constant:
         rows = {name: row + (share[counted] @ (truth - row)[counted]) / share.sum() for name, row in rows.items()}
     return truth, rows
-
-
-def _array(numbers: Numbers) -> np.ndarray:
-    return torch.as_tensor(numbers).detach().double().cpu().numpy()
 
 
 def _span(rows: Sequence[np.ndarray]) -> tuple[float, float]:

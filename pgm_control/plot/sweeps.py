@@ -16,8 +16,9 @@ from ..chance.risk import Risk
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..models.tabular import model_like
+from ..runtime.arguments import finite, instance, one_of, shown
 from ..trajectories.blocks import MarkovModel, require_model
-from .canvas import CLAMPED, FREE, Look, Style, ink, panels, size_in_points, style_of
+from .canvas import CLAMPED, FREE, Look, Style, ink, panels, plotted, size_in_points, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered, written
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def dial_sweep(
         MissingExtra: without matplotlib.
     """
     sizes = style_of(style)
-    if not isinstance(found, Frontier):
-        raise InvalidArgument(f"`found` must be a Frontier, but is a {type(found).__name__}. Pass frontier(model).")
+    instance("found", found, Frontier, "Pass frontier(model).")
     betas, sign, about = _axis(found)
     order = sorted(range(len(betas)), key=lambda i: betas[i])
     points, x = [found.points[i] for i in order], np.array([betas[i] for i in order])
     band = _band(found, band)
-    flips = [float(each) for each in (critical if isinstance(critical, Sequence) else [critical]) if each is not None]
+    marked = list(critical) if isinstance(critical, Sequence) and not isinstance(critical, str | bytes) else [critical]
+    flips = [_critical(each) for each in marked if each is not None]
     width, height = sizes.inches
     returns, objective = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
     mean = _finite([point.true_return for point in points])
@@ -125,11 +126,11 @@ def temperature_sweep(
     require_model(model, in_nats=True)
     sizes = style_of(style)
     given = model.temperature * np.geomspace(1 / 30, 30, 13) if temperatures is None else temperatures
-    x = np.unique(np.asarray(given, dtype=float))
+    x = np.unique(plotted("temperatures", given))
     if x.ndim != 1 or len(x) < 2 or not (np.isfinite(x) & (x > 0)).all():
         raise InvalidArgument(
-            f"`temperatures` must hold at least two different positive numbers, but is {temperatures!r}. They are in "
-            "reward units per nat; leave them out for a range around the model's own."
+            f"`temperatures` must hold at least two different positive numbers, but is {shown(temperatures)}. They are "
+            "in reward units per nat; leave them out for a range around the model's own."
         )
     width, height = sizes.inches
     made = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
@@ -175,6 +176,11 @@ def temperature_sweep(
     return made
 
 
+def _critical(flip: object) -> float:
+    number = float(flip) if isinstance(flip, CriticalOptimism) else flip
+    return finite("critical", number, "optimism", remedy="Pass critical_optimism(model, …), numbers, or None for none.")
+
+
 def _line(axes: "Axes", x: np.ndarray, values: np.ndarray, look: Look, name: str, style: Style) -> None:
     axes.plot(
         x, values, linestyle=look.line, marker=look.marker, color=look.color, linewidth=style.line,
@@ -200,8 +206,7 @@ def _draw_band(
 
 
 def _band(found: Frontier, band: str) -> str:
-    if band not in ("auto", "cvar", "deviation", "none"):
-        raise InvalidArgument(f"`band` must be 'auto', 'cvar', 'deviation' or 'none', but is {band!r}.")
+    one_of("band", band, ("auto", "cvar", "deviation", "none"))
     if band == "cvar" and found.cvar_level is None:
         raise InvalidArgument(
             "`band` must be other than 'cvar' for a frontier without a CVaR. Call frontier(model, cvar_level=0.1), or "

@@ -1,5 +1,6 @@
 """Checks of numeric tables. Each error names the argument, the offending entry, its value and the remedy."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, erro
         raise error(f"`{name}` must have {wanted}, but has shape {tuple(given.shape)}. Reshape it.")
     if given.numel() == 0:
         raise error(f"`{name}` must not be empty, but has shape {tuple(given.shape)}. Every axis needs an entry.")
-    return given.to(dtype=kind.dtype, device=kind.device, copy=True)
+    result = given.to(dtype=kind.dtype, device=kind.device, copy=True)
+    same_infinities(name, given, result, error)
+    return result
 
 
 def slack(eps: float, many: Any) -> Any:
@@ -132,16 +135,16 @@ def rewards(name: str, value: Tensor, names: Names) -> None:
         )
 
 
-def same_infinities(name: str, before: Tensor | None, after: Tensor | None) -> None:
-    """Raise if a finite reward became infinite in another dtype. Rewards on torch's device "meta" always pass."""
+def same_infinities(name: str, before: Tensor | None, after: Tensor | None, error: Refusal = InvalidProblem) -> None:
+    """Raise if a finite number became infinite in another dtype. Tables on torch's device "meta" always pass."""
     if before is None or after is None or before.is_meta or before.dtype == after.dtype:
         return
     overflown = after.isinf().to(before.device) if not after.is_meta else before.to(after.dtype).isinf()
     at = _first(overflown & ~before.isinf())
     if at is not None:
-        raise InvalidProblem(
+        raise error(
             f"{_entry(name, at, ())} must fit into {after.dtype}, but is {before[at].item():g}. Scale the rewards and "
-            "the temperature, or keep torch.float64."
+            "the temperature, or take torch.float64 for all tables."
         )
 
 
@@ -192,15 +195,21 @@ def discount(name: str, value: Any) -> float:
     return found
 
 
+def largest_temperature(dtype: torch.dtype) -> float:
+    """The largest temperature for tables of this dtype; near the end of its range β/τ would be taken for 0."""
+    return math.sqrt(torch.finfo(dtype).max)
+
+
 def temperature(name: str, value: Any, dtype: torch.dtype) -> float:
-    """The temperature in reward units per nat, checked to be 0 or more and finite in the dtype of the tables."""
+    """The temperature in reward units per nat, checked to be from 0 to `largest_temperature`."""
     if isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled():
         numbers(name, value)
     found = number(value)
-    if not 0 <= found < torch.finfo(dtype).max:
+    largest = largest_temperature(dtype)
+    if not 0 <= found <= largest:
         raise InvalidProblem(
-            f"`{name}` must be a number of reward units per nat, 0 or more, but is {shown(value)}. "
-            "Only its size relative to the rewards matters."
+            f"`{name}` must be a number of reward units per nat, 0 or more and at most {largest:.1e} for {dtype}, but "
+            f"is {shown(value)}. Only its size relative to the rewards matters: divide both by the same number."
         )
     return found
 

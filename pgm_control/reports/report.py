@@ -30,7 +30,7 @@ from ..plot import (
     policy_maps,
     return_distributions,
 )
-from ..runtime.arguments import called
+from ..runtime.arguments import called, named
 from ..runtime.files import path_of, write_whole
 from ..runtime.versions import versions
 from ..text.html import bullets
@@ -138,6 +138,10 @@ def report_page(
     command: str | None = None,
 ) -> str:
     """Return the page that `report` writes. Arguments and errors are those of `report`."""
+    called("name", name)
+    called("command", "" if command is None else command)
+    for key, value in named("settings", {} if settings is None else settings, least=0, what="value").items():
+        called(f"settings[{key!r}]", f"{key}{value}")
     if isinstance(found, Comparison):
         if guides is not None:
             raise InvalidArgument("`guides` must be left out with a comparison, which has its own. Or pass its model.")
@@ -146,16 +150,12 @@ def report_page(
         warnings = found.warnings
         shown: dict[str, Any] = {"free": found.free, "clamped": found.clamped}
     else:
-        require_model(found, in_nats=True)
+        require_model(found, in_nats=True, name="found")
         model, explanation = found, explain(found)
-        given = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)} if guides is None else dict(guides)
+        given = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)} if guides is None else named("guides", guides)
         fits = {each: guide for each, guide in given.items() if isinstance(guide, Fit)}
         shown = {each: guide.guide if isinstance(guide, Fit) else guide for each, guide in given.items()}
         card, warnings = scorecard(model, shown), ()
-    called("name", name)
-    called("command", command or "")
-    for key, value in (settings or {}).items():
-        called(f"settings[{key!r}]", f"{key}{value}")
     accounts = {each: ledger(model, guide) for each, guide in shown.items()}
     mdp = model.mdp
     about = (

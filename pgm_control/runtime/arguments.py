@@ -6,11 +6,13 @@ A number may be one of Python or numpy, or an array or tensor without axes. True
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import InvalidArgument
+
+T = TypeVar("T")
 
 _LONGEST = 200  # characters of a value in a message
 
@@ -154,8 +156,8 @@ def called(name: str, value: Any, *, remedy: str = "") -> str:
     return value
 
 
-def named(name: str, value: Any, *, least: int = 1) -> dict[str, Any]:
-    """Require a mapping from names to guides, with at least `least` of them.
+def named(name: str, value: Any, *, least: int = 1, what: str = "guide") -> dict[str, Any]:
+    """Require a mapping from names to guides, or to another `what`, with at least `least` of them.
 
     Raises:
         InvalidArgument: if it is anything else, such as a list, or a name is no string that files can hold.
@@ -163,7 +165,7 @@ def named(name: str, value: Any, *, least: int = 1) -> dict[str, Any]:
     if not isinstance(value, Mapping) or len(value) < least:
         found = "empty" if isinstance(value, Mapping) else shown(value)
         few = ", at least one" if least else ""
-        raise InvalidArgument(f"`{name}` must map names to guides{few}, but is {found}: pass {{'name': guide}}.")
+        raise InvalidArgument(f"`{name}` must map names to {what}s{few}, but is {found}: pass {{'name': {what}}}.")
     return {called(f"{name}: {key!r}" if isinstance(key, str) else name, key): each for key, each in value.items()}
 
 
@@ -180,6 +182,18 @@ def listed(name: str, value: Any, what: str, error: type[Exception] = InvalidArg
     if not found:
         raise error(f"`{name}` must be a list of {what}, but is {shown(value)}.")
     return found
+
+
+def instance(name: str, value: Any, kind: type[T], remedy: str) -> T:
+    """Require an object of a class.
+
+    Raises:
+        InvalidArgument: if it is anything else; the message names the argument, and ends with the remedy.
+    """
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise InvalidArgument(_text(name, f"{article} {kind.__name__}", value, remedy))
+    return value
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:
@@ -216,13 +230,13 @@ def is_encodable(value: str) -> bool:
 
 def whole_number(value: Any) -> int | None:
     """The whole number that `value` is, if a tensor can hold it; None for anything else."""
-    found = _plain(value)
+    found = plain_number(value)
     return int(found) if isinstance(found, int) and abs(found) < 2**63 else None
 
 
 def number(value: Any) -> float:
     """The real number that `value` is, which may be infinite; nan for anything else."""
-    found = _plain(value)
+    found = plain_number(value)
     if found is None:
         return math.nan
     try:
@@ -233,7 +247,7 @@ def number(value: Any) -> float:
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a real number, nan and infinities included."""
-    return _plain(value) is not None
+    return plain_number(value) is not None
 
 
 def shown(value: Any) -> str:
@@ -252,8 +266,8 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _plain(value: Any) -> int | float | None:
-    """The number of Python that `value` is or holds, or None; True and False are not numbers."""
+def plain_number(value: Any) -> int | float | None:
+    """The number of Python that `value` is or holds, or None for anything else; True and False are not numbers."""
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, int | float):

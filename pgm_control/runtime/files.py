@@ -25,11 +25,29 @@ def path_of(path: Any, name: str = "path") -> Path:
     Raises:
         InvalidArgument: if it is not a path, cannot be a file name, or is a folder; the message names the argument.
     """
+    found = _path(path, name, "a file")
+    if found.is_dir():
+        raise InvalidArgument(f"`{name}` must be the path of a file, but {str(found)!r} is a folder. Add a file name.")
+    return found
+
+
+def folder_of(path: Any, name: str) -> Path:
+    """The path of a folder, which may be made later.
+
+    Raises:
+        InvalidArgument: if it is not a path, cannot be the name of a folder, or is a file; the message names the
+            argument.
+    """
+    found = _path(path, name, "a folder")
+    if found.is_file():
+        raise InvalidArgument(f"`{name}` must be the path of a folder, but {str(found)!r} is a file.")
+    return found
+
+
+def _path(path: Any, name: str, what: str) -> Path:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str) or not text or not is_encodable(text) or "\0" in text:
-        raise InvalidArgument(f"`{name}` must be the path of a file, a string or a Path, but is {shown(path)}.")
-    if Path(text).is_dir():
-        raise InvalidArgument(f"`{name}` must be the path of a file, but {text!r} is a folder. Add a file name.")
+        raise InvalidArgument(f"`{name}` must be the path of {what}, a string or a Path, but is {shown(path)}.")
     return Path(text)
 
 

@@ -23,7 +23,7 @@ def require_room(name: str, tables: str, entries: int, itemsize: int, remedy: st
     Raises:
         InvalidArgument: if they need more than is free; the message says how much they need.
     """
-    size = entries * itemsize
+    size = float(entries * itemsize)
     if size > _SMALL and size > (free := free_memory()):
         raise InvalidArgument(
             f"`{name}` must fit into memory, but {tables} need {in_words(size)}, and {in_words(free)} are free. "

@@ -9,7 +9,58 @@ from pyro.optim.lr_scheduler import PyroLRScheduler
 from pyro.optim.optim import _get_state_dict, _load_state_dict, is_scheduler
 from torch import Tensor
 
+from ..errors import InvalidArgument
+from .arguments import shown
 from .checkpoint_checks import Check, alike, either, fields, number, one_of, row, tensor
+
+
+def require_optimiser(optim: object, num_steps: int) -> None:
+    """Require a Pyro optimiser that torch can run, with a schedule of learning rates that lasts for all steps.
+
+    Raises:
+        InvalidArgument: if it is none, if torch refuses its settings, or if its schedule ends before `num_steps`.
+    """
+    if not isinstance(optim, PyroOptim):
+        raise InvalidArgument(
+            f"`optim` must be a Pyro optimiser, but is {shown(optim)}. Write pyro.optim.PyroOptim(torch.optim.Adam, "
+            '{"lr": 0.1}), or with a scheduler pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": '
+            '{"lr": 0.1}, "gamma": 0.99}).'
+        )
+    if isinstance(optim.pt_optim_args, dict) and isinstance(optim.pt_clip_args, dict):  # not by a parameter's name
+        try:
+            _try_out(optim)
+        except Exception as problem:
+            raise InvalidArgument(
+                f"`optim` must be an optimiser that torch can run on each parameter, but {described_optimiser(optim)} "
+                f"raises: {problem} Correct its settings, or use another, such as torch.optim.Adam."
+            ) from problem
+    last = _steps_of_schedule(optim)
+    if last is not None and num_steps > last:
+        raise InvalidArgument(
+            f"`num_steps` must be at most {last}, where the schedule {_described(optim.pt_scheduler_constructor)} of "
+            f"`optim` ends, but is {num_steps}. Give num_steps={last}, or a schedule of {num_steps} steps."
+        )
+
+
+def _try_out(optim: PyroOptim) -> None:
+    """Make one step on a parameter that is thrown away; it has no gradient, which might have to be sparse."""
+    parameter = torch.zeros(1, requires_grad=True)
+    with torch.random.fork_rng(devices=[]):
+        found: Any = optim._get_optim(parameter)
+        clip: Any = optim._get_grad_clip(parameter)
+        if clip is not None:
+            clip(parameter)
+        (found.optimizer if is_scheduler(found) else found).step()
+        if is_scheduler(found):
+            _step(found, 0.0)
+
+
+def _steps_of_schedule(optim: PyroOptim) -> int | None:
+    """The number of steps after which a schedule such as OneCycleLR has no learning rate, or None."""
+    given = optim.kwargs if isinstance(optim, PyroLRScheduler) else {}
+    if given.get("total_steps") is not None:
+        return given["total_steps"]
+    return given["epochs"] * given["steps_per_epoch"] if {"epochs", "steps_per_epoch"} <= given.keys() else None
 
 
 def described_optimiser(optim: PyroOptim) -> str:

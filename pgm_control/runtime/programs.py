@@ -1,12 +1,16 @@
 """Check of functions that are passed as arguments: they can be called as they will be."""
 
 import inspect
+from types import FunctionType, MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
 from ..errors import InvalidArgument
 from .arguments import shown
+
+_accepted: WeakKeyDictionary[FunctionType, set[tuple[Any, ...]]] = WeakKeyDictionary()  # reading a signature is slow
 
 
 def require_callable(name: str, value: Any, *takes: str, remedy: str = "") -> None:
@@ -27,12 +31,27 @@ def require_callable(name: str, value: Any, *takes: str, remedy: str = "") -> No
     if not callable(value):
         problem = f"`{name}` must be a function that can be {called}, but is {shown(value)}. {remedy}"
         raise InvalidArgument(problem.rstrip())
+    program = value.forward if isinstance(value, torch.nn.Module) else value
+    code, way = _code_of(program), (isinstance(program, FunctionType), *takes)  # a method is called with self too
+    if code is not None and way in _accepted.get(code, ()):
+        return
     try:
-        inspect.signature(value.forward if isinstance(value, torch.nn.Module) else value).bind(*takes)
+        inspect.signature(program).bind(*takes)
     except TypeError as problem:
         raise InvalidArgument(
             f"`{name}` must be a function that can be {called}, but Python says: {problem}. "
             f"{remedy or 'Wrap it: lambda: ….'}"
         ) from None
     except ValueError:  # a function of C, whose signature is unknown
-        pass
+        return
+    if code is not None:
+        _accepted.setdefault(code, set()).add(way)
+
+
+def _code_of(program: Any) -> FunctionType | None:
+    """The function of Python whose signature that of the call is, but for self: of a method, or of `__call__`."""
+    if isinstance(program, FunctionType):
+        return program
+    found = program.__func__ if isinstance(program, MethodType) else vars(type(program)).get("__call__")
+    own = getattr(program, "__dict__", {})
+    return found if isinstance(found, FunctionType) and "__signature__" not in own else None

@@ -24,6 +24,8 @@ def require_progress(progress: object) -> None:
     Raises:
         InvalidArgument: if it is anything else, such as True, None or a class.
     """
+    if progress is silent:
+        return
     if isinstance(progress, type) or not callable(progress) or not _takes_two(progress):
         raise InvalidArgument(
             f"`progress` must be a function of the step and its metrics, such as PrintEvery(100), but is "

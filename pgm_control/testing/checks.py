@@ -18,6 +18,7 @@ import torch
 from ..chance.optimism import Optimism
 from ..errors import LawBroken
 from ..inference.exact.infer import infer
+from ..runtime.programs import require_callable
 from ..runtime.randomness import integer_of, seeded
 from ..trajectories.blocks import MarkovModel, require_model
 from . import laws
@@ -95,6 +96,7 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.
         LawBroken: listing every broken law.
     """
     require_model(model, in_nats=True)
+    require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
     broken: list[str] = []
     free: set[str] = set()
     bounds: list[float] = []

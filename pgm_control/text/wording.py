@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 _A_MILLIONTH = 1e-6
+_DECIMALS = 9  # the most digits of an estimate
 
 
 @runtime_checkable
@@ -103,8 +104,14 @@ def _decimals(value: float, digits: int) -> str:
 
 
 def plus_minus(mean: float, error: float) -> str:
-    """The mean ± its standard error with two significant digits, such as "-1.234 ± 0.012"."""
-    if error == 0 or not math.isfinite(error):
-        return f"{mean:.6g} ± {error:g}"
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    return f"{mean:.{digits}f} ± {error:.{digits}f}"
+    """The mean ± its standard error with two significant digits, such as "-1.234 ± 0.012", or at most nine digits.
+
+    Very large and very small numbers have an exponent. Fewer digits are known than an error near rounding says.
+    """
+    if error == 0 or not math.isfinite(error) or not math.isfinite(mean):
+        return f"{mean:.6g} ± {error:.2g}"
+    digits = 1 - math.floor(math.log10(error))
+    if -4 <= digits <= _DECIMALS:
+        return f"{mean:.{max(0, digits)}f} ± {error:.{max(0, digits)}f}"
+    leading = math.floor(math.log10(max(abs(mean), error)))
+    return f"{mean:.{min(_DECIMALS, max(1, leading + digits + 1))}g} ± {error:.2g}"

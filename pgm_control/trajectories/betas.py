@@ -1,6 +1,7 @@
 """The optimism β of each block, as the numbers or tables that a problem needs."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -28,17 +29,9 @@ class Betas(NamedTuple):
             InvalidArgument: if tables or factors do not fit the problem; if the temperature is 0 and a β is neither 0
                 nor a `Risk`.
         """
-        tau = unit(temperature)
-
-        def cleaned(beta: Number) -> Number:
-            if isinstance(beta, Tensor):
-                table = beta.to(mdp.probability)
-                return torch.where(is_mean(table, tau, table.dtype), 0.0, table)
-            return 0.0 if is_mean(beta, tau, mdp.probability.dtype) else beta
-
         shape = mdp.horizon, mdp.num_states
         factors, start = (each and each.names for each in (mdp.factors, mdp.initial_factors))
-        used = optimism.at(temperature).each(cleaned)
+        used = optimism.at(temperature).each(partial(_cleaned, tau=unit(temperature), like=mdp.probability))
         dynamics = in_parts(used.dynamics, factors, "dynamics")
         initial = in_parts(used.initial, start, "initial")
         survival = broadcast(used.survival, shape, "survival")  # pyright: ignore[reportArgumentType]
@@ -76,6 +69,13 @@ def same(values: Sequence[Number]) -> bool:
 def sizes_of(factors: Factors | None, num_outcomes: int, betas: Sequence[Number]) -> Sequence[int]:
     """The sizes of the factors that are treated separately, or of the whole event if none are."""
     return [num_outcomes] if factors is None or len(betas) == 1 else factors.sizes
+
+
+def _cleaned(beta: Number, tau: float, like: Tensor) -> Number:
+    if isinstance(beta, Tensor):
+        table = beta.to(like)
+        return torch.where(is_mean(table, tau, table.dtype), 0.0, table)
+    return 0.0 if is_mean(beta, tau, like.dtype) else beta
 
 
 def _weight(beta: Number) -> Number:

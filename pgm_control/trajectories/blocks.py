@@ -15,7 +15,8 @@ from ..runtime.arguments import shown, whole
 from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
-from .samples import Occupancy, Trajectories, Trajectory
+from .protocol_checks import MembersOnce
+from .samples import Occupancy, Trajectories, Trajectory, require_room_for
 
 _SAME = 1e-6  # in probability: the rounding of float32
 
@@ -117,7 +118,7 @@ class Blocks:
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        whole("num_samples", num_samples)
+        num_samples = require_room_for("num_samples", whole("num_samples", num_samples), self.mdp.horizon)
         mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
 
         def draw(log_probability: Float[Tensor, "batch value"]) -> Int[Tensor, " batch"]:
@@ -181,7 +182,7 @@ class Blocks:
 
 
 @runtime_checkable
-class HasBlocks(Protocol):
+class HasBlocks(Protocol, metaclass=MembersOnce):
     """Anything that factors as `Blocks`: a model, a `MarkovGuide`, a `Posterior`."""
 
     def blocks(self) -> Blocks:
@@ -190,7 +191,7 @@ class HasBlocks(Protocol):
 
 
 @runtime_checkable
-class Assignable(HasBlocks, Protocol):
+class Assignable(HasBlocks, Protocol, metaclass=MembersOnce):
     """A guide whose blocks are tables that can be set, as every method of `fit` but SVI and EM requires."""
 
     @property
@@ -215,7 +216,7 @@ class Assignable(HasBlocks, Protocol):
 
 
 @runtime_checkable
-class MarkovModel(HasBlocks, Protocol):
+class MarkovModel(HasBlocks, Protocol, metaclass=MembersOnce):
     """What inference requires of a tabular model; `TabularModel` is one."""
 
     def __call__(self) -> None:
@@ -263,8 +264,8 @@ _models: set[type] = set()  # those that passed: checking a protocol takes longe
 _trusted: set[type] = set()  # those whose blocks are the tables of their problem by definition
 
 
-def require_model(model: object, in_nats: bool = False) -> None:
-    """Check that `model` is a tabular model and, if `in_nats`, that its temperature is positive.
+def require_model(model: object, in_nats: bool = False, name: str = "model") -> None:
+    """Check that the argument `name` is a tabular model and, if `in_nats`, that its temperature is positive.
 
     Raises:
         InvalidArgument: if not, saying what it is and the remedy; also if its blocks are not the tables of its problem
@@ -275,14 +276,14 @@ def require_model(model: object, in_nats: bool = False) -> None:
         why = None if isinstance(model, type) else getattr(model, "why_clamped", None)
         reason = f" {why()}" if callable(why) else ""
         raise InvalidArgument(
-            f"`model` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
+            f"`{name}` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
-    if type(model) not in _trusted:
+    if not has_own_tables(model):
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
-            "`model` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
+            f"`{name}` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
             "returns are the same."
         )
@@ -305,6 +306,11 @@ def trusted_blocks(kind: type[M]) -> type[M]:
     """Exempt a class of models from the check of its blocks: they are the tables of its problem by definition."""
     _trusted.add(kind)
     return kind
+
+
+def has_own_tables(model: object) -> bool:
+    """Whether the blocks of the model are the tables of its problem by definition."""
+    return type(model) in _trusted
 
 
 def _require_own_tables(model: MarkovModel) -> None:

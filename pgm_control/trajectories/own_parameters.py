@@ -1,7 +1,8 @@
 """The parameters of Pyro modules: made before they are needed, and not shared through Pyro's global store."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import pyro
 import torch
@@ -10,6 +11,14 @@ from pyro.nn import PyroModule
 from torch.nn.parameter import is_lazy
 
 from ..errors import InvalidGuide
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def keeps_parameters(forward: F) -> F:
+    """Mark the program of a `PyroModule` that never puts its parameters into Pyro's store."""
+    forward.keeps_parameters = True  # pyright: ignore[reportFunctionMemberAccess]
+    return forward
 
 
 @contextmanager
@@ -28,8 +37,9 @@ def own_parameters(guide: object) -> Iterator[None]:
     if not isinstance(guide, torch.nn.Module):
         yield
         return
-    parameters = list(guide.parameters())
-    if parameters and not isinstance(guide, PyroModule) and not any(map(is_lazy, parameters)):
+    parameters, program = list(guide.parameters()), type(guide).forward
+    is_stored = isinstance(guide, PyroModule) and not getattr(program, "keeps_parameters", False)
+    if parameters and not is_stored and not any(map(is_lazy, parameters)):
         yield
         return
     store = pyro.get_param_store()

@@ -66,17 +66,7 @@ class TabularPolicy:
         Raises:
             InvalidArgument: if it is none of these, or not a policy.
         """
-        if isinstance(guide, TabularPolicy):
-            return guide if seed is None else cls(guide.probability, seed)
-        if isinstance(guide, HasBlocks) and not isinstance(guide, type):
-            return cls(blocks_of(guide).log_policy.detach().exp(), seed)
-        if isinstance(guide, Tensor | np.ndarray):
-            return cls(checks.normalised("guide", _table("guide", guide), (), InvalidArgument, given=guide), seed)
-        raise InvalidArgument(
-            "`guide` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
-            f"of action probabilities, but is {shown(guide)}. Pass infer(model, optimism=0), for "
-            "example, or numpy.asarray(…) of the probabilities."
-        )
+        return policy_in("guide", guide, seed)
 
     @property
     def horizon(self) -> int | None:
@@ -247,3 +237,22 @@ def two_seeds(seed: int | torch.Generator | None) -> tuple[int, int]:
     """
     one, two = np.random.SeedSequence(integer_of(seed)).generate_state(2) >> 1
     return int(one), int(two)
+
+
+def policy_in(name: str, value: object, seed: int | torch.Generator | None = None) -> TabularPolicy:
+    """The policy of an argument, as in `TabularPolicy.of`.
+
+    Raises:
+        InvalidArgument: if there is none; the message calls the argument `name`.
+    """
+    if isinstance(value, TabularPolicy):
+        return value if seed is None else TabularPolicy(value.probability, seed)
+    if isinstance(value, HasBlocks) and not isinstance(value, type):
+        return TabularPolicy(blocks_of(value, name).log_policy.detach().exp(), seed)
+    if isinstance(value, Tensor | np.ndarray):
+        return TabularPolicy(checks.normalised(name, _table(name, value), (), InvalidArgument, given=value), seed)
+    raise InvalidArgument(
+        f"`{name}` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
+        f"of action probabilities, but is {shown(value)}. Pass infer(model, optimism=0), for "
+        "example, or numpy.asarray(…) of the probabilities."
+    )

@@ -13,7 +13,7 @@ from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import shown, whole
 from .blocks import Blocks, HasBlocks, MarkovModel
-from .samples import Trajectories
+from .samples import Trajectories, require_room_for
 from .tabulate import tabulate
 
 
@@ -248,7 +248,7 @@ def simulate(
         generator: torch's; None is the global one.
         world: the source of start, outcomes and survival; its policy is ignored.
     """
-    whole("num_samples", num_samples)
+    num_samples = require_room_for("num_samples", whole("num_samples", num_samples), mdp.horizon)
     chance = world or process
     states = [draw(chance.log_initial().expand(num_samples, -1), generator)]
     memory, actions, outcomes = process.begin(states[0]), [], []

@@ -1,11 +1,14 @@
 """The Pyro program of a Markov distribution over trajectories: one layout of sites for every model and guide."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ..errors import InvalidGuide
@@ -31,6 +34,21 @@ def require_sites(found: Iterable[str], horizon: int) -> None:
             f"`guide` must sample the sites of the model and no other, but `{odd[0]}` is "
             f"{'missing' if odd[0] in due else 'extra'}. pgm_control.testing.check_guide says more."
         )
+
+
+def require_program(model: MarkovModel, guide: Any) -> None:
+    """Run the guide once, and require the sample sites of the model: with others its ELBO would be no bound.
+
+    Raises:
+        InvalidGuide: if a site is missing, or there is another; but not if the guide cannot run.
+    """
+    try:
+        with poutine.block(), torch.random.fork_rng(devices=[]):
+            trace = poutine.trace(guide).get_trace()
+    except Exception:
+        return  # its first step raises it again, and says what the guide must be
+    sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]
+    require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
 
 
 def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..runtime.memory import require_room
 from ..text.one_line import one_line
 
 
@@ -44,3 +45,14 @@ class Occupancy(NamedTuple):
     def state_action(self) -> Float[Tensor, "time state action"]:
         """The marginal probabilities q(s_t, a_t)."""
         return self.outcome.sum(-1)
+
+
+def require_room_for(name: str, count: int, steps: int) -> int:
+    """Return a number of trajectories of so many steps, checked to fit into memory.
+
+    Raises:
+        InvalidArgument: if they do not; the message calls the number `name`.
+    """
+    entries = count * (3 * steps + 1)
+    require_room(name, f"{count:,} trajectories of {steps:,} steps", entries, 8, "Draw fewer at a time.")
+    return count

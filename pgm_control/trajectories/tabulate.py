@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..chance.log_tables import row_error
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_phrase, state_phrase
 from .blocks import Blocks, HasBlocks, MarkovModel, blocks_of, require_model, require_room_for_policy
 from .policy import TabularPolicy
+from .remembered import prior_of
 
 
 def tabulate(
@@ -44,7 +46,7 @@ def tabulate(
     """
     require_model(model)
     require_room_for_policy(model)
-    truth = model.blocks()
+    truth = prior_of(model)
     if isinstance(guide, Blocks):
         return _checked(guide, truth)
     if isinstance(guide, HasBlocks | type):
@@ -91,10 +93,10 @@ def _checked(blocks: Blocks, truth: Blocks) -> Blocks:
                 f"{tuple(given.shape)}. Build the guide from the same model; a table that is the same at all times "
                 "needs .expand(T, …)."
             )
-        off = (given.detach().exp().sum(-1) - 1).abs().max()
+        off = row_error(given)
         if not off <= (1e-6 if given.dtype == torch.float64 else 1e-4):
             raise InvalidGuide(
-                f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {float(off):.3g} "
+                f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {off:.3g} "
                 "after exp. Pass it through torch.log_softmax(…, -1)."
             )
     alive, expected = blocks.log_survival, truth.log_policy.shape[:2]

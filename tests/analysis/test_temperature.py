@@ -109,3 +109,34 @@ def test_a_state_with_one_possible_action_is_no_decision():
     found = temperature_for(TabularModel(mdp), 0.0, entropy=0.3)
     policy = infer(TabularModel(mdp, found.temperature), 0.0).policy[0, 0]
     assert float(-(policy * policy.log()).sum()) == pytest.approx(0.3, abs=1e-4)
+
+
+def test_actions_with_one_distribution_of_outcomes_are_no_decision_in_whatever_order_they_are_written():
+    """In state 1 the actions pay 2 at (1, 1/2), outcomes swapped, one split in two, and an impossible one first."""
+    p = np.array([[[1, 0, 0], [1, 0, 0], [1, 0, 0]], [[0.5, 0.5, 0], [0.25, 0.5, 0.25], [0, 0.5, 0.5]]])
+    to = np.array([[[1, 1, 1]] * 3, [[0, 1, 0], [1, 0, 1], [1, 1, 0]]])
+    rewards = np.array([[[0, 0, 0], [1, 0, 0], [0, 0, 0]], [[2, 3, 9], [3, 2, 3], [8, 3, 2.0]]])
+
+    def policy_at(paid):
+        mdp = TabularMDP([1.0, 0.0], p, to, paid, 2)
+        found = temperature_for(TabularModel(mdp), 0.0, entropy=0.3)
+        return infer(TabularModel(mdp, found.temperature), 0.0).policy[0, 0]
+
+    def entropy(policy):
+        return float(-(policy * policy.log()).sum())
+
+    assert entropy(policy_at(rewards)) == pytest.approx(0.3, abs=1e-4)
+    other = rewards.copy()
+    other[1, 2, 1] = 3.1  # a choice now, and one that is nearly indifferent
+    assert entropy(policy_at(other)) < 0.1
+
+
+@pytest.mark.wrong_types
+def test_progress_is_told_every_temperature():
+    seen = []
+    found = temperature_for(arms(0.0, 1.0), 0.0, progress=lambda step, metrics: seen.append((step, metrics)))
+    assert [step for step, _ in seen] == list(range(1, len(seen) + 1))
+    assert found.temperature in [metrics["temperature"] for _, metrics in seen]
+    assert {"share of best", "entropy"} <= seen[0][1].keys()
+    with pytest.raises(InvalidArgument, match="`progress` must be a function"):
+        temperature_for(arms(0.0, 1.0), 0.0, progress=True)

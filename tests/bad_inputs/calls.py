@@ -47,6 +47,7 @@ class Call(NamedTuple):
         arguments: makes valid arguments, anew for each call where they would change.
         skipped: arguments that are not replaced, such as a file object.
         anything: arguments that may be any object.
+        drawn: arguments with numbers that are only drawn: nan is a gap, and a gradient does no harm.
         slow: whether a call takes more than some milliseconds.
     """
 
@@ -54,6 +55,7 @@ class Call(NamedTuple):
     arguments: Callable[[], dict[str, Any]]
     skipped: frozenset[str] = frozenset()
     anything: frozenset[str] = frozenset()
+    drawn: frozenset[str] = frozenset()
     slow: bool = False
 
 
@@ -61,13 +63,20 @@ CALLS: dict[str, Call] = {}
 
 
 def add(
-    name: str, arguments: Callable[[], dict[str, Any]], *, skipped: str = "", anything: str = "", slow: bool = False
+    name: str,
+    arguments: Callable[[], dict[str, Any]],
+    *,
+    skipped: str = "",
+    anything: str = "",
+    drawn: str = "",
+    slow: bool = False,
 ) -> None:
     package, _, path = name.rpartition(":")
     function: Any = PACKAGES[package]
     for part in path.split("."):
         function = getattr(function, part)
-    CALLS[name] = Call(function, arguments, frozenset(skipped.split()), frozenset(anything.split()), slow)
+    sets = (frozenset(each.split()) for each in (skipped, anything, drawn))
+    CALLS[name] = Call(function, arguments, *sets, slow)
 
 
 def add_method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict[str, Any]], **more: Any) -> None:
@@ -263,7 +272,7 @@ for _name, _argument in (("quantile", "level"), ("cvar", "level"), ("at_least", 
     add_method(f"ReturnDistribution.{_name}", returns, lambda argument=_argument: {argument: 0.5})
 add("return_moments", lambda: {"model": model(), "guide": clamped()})
 add("condition_on_return", lambda: {"model": model(), "target": -1.0, "max_states": 1000})
-add("explain", lambda: {"model": model(), "optimism": 1.0, "flip": False}, anything="flip")
+add("explain", lambda: {"model": model(), "optimism": 1.0, "flip": False})
 add("compare", lambda: {"model": model(), "num_steps": 2, "seed": 0, "name": "mine"}, slow=True)
 add_method("Comparison.save", comparison, lambda: {"path": folder() / "comparison.json"})
 add("picture", lambda: {"comparison": comparison()}, slow=True)
@@ -282,13 +291,12 @@ add_method("TabularPolicy.table", lambda: pgm.TabularPolicy(prior()), lambda: {"
 add_method(
     "TabularPolicy.predict",
     lambda: pgm.TabularPolicy(prior()),
-    lambda: {"observation": np.array([0, 1])},
-    anything="deterministic",
+    lambda: {"observation": np.array([0, 1]), "deterministic": False},
+    anything="state episode_start",
 )
 add(
     "rollout",
-    lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0},
-    anything="deterministic",
+    lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0, "deterministic": False},
     slow=True,
 )
 add(

@@ -54,16 +54,21 @@ add("models:MultiGoalEnv", dict)
 
 # Learners
 for _name in ("SAC", "OriginalSAC"):
-    add(f"learners:{_name}", lambda: {"env": lake(), **small}, slow=True)
+    add(f"learners:{_name}", lambda: {"env": lake(), **small})
 CALLS["learners:OriginalSAC"] = CALLS["learners:OriginalSAC"]._replace(
     arguments=lambda: {"env": "pgm_control/MultiGoal-v0", **small}
 )
-add("learners:SoftQLearning", lambda: {"env": lake(), **small}, slow=True)
-add("learners:MaxEntPolicyGradient", lambda: {"env": lake(), "hidden": (4,), "seed": 0}, slow=True)
-add_method("learners:Learner.learn", learner, lambda: {"total_steps": 5}, slow=True)
-add_method("learners:Learner.evaluate", learner, lambda: {"num_episodes": 1, "seed": 0}, slow=True)
-add_method("learners:Learner.predict", learner, lambda: {"observation": 0}, anything="deterministic", slow=True)
-add_method("learners:Learner.save", learner, lambda: {"path": folder() / "learner.pt"}, slow=True)
+add("learners:SoftQLearning", lambda: {"env": lake(), **small})
+add("learners:MaxEntPolicyGradient", lambda: {"env": lake(), "hidden": (4,), "seed": 0})
+add_method("learners:Learner.learn", learner, lambda: {"total_steps": 5})
+add_method("learners:Learner.evaluate", learner, lambda: {"num_episodes": 1, "seed": 0, "deterministic": False})
+add_method(
+    "learners:Learner.predict",
+    learner,
+    lambda: {"observation": 0, "deterministic": True},
+    anything="observation state episode_start",
+)
+add_method("learners:Learner.save", learner, lambda: {"path": folder() / "learner.pt"})
 add("learners:Actions", lambda: {"space": gymnasium.spaces.Discrete(2)})
 
 # Inverse reinforcement learning
@@ -88,19 +93,22 @@ add("inverse_rl:to_episodes", lambda: {"mdp": mdp(), "trajectories": drawn()})
 add("inverse_rl:from_episodes", lambda: {"mdp": mdp(), "episodes": inverse_rl.to_episodes(mdp(), drawn())})
 add(
     "inverse_rl:record",
-    lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0},
-    anything="deterministic",
+    lambda: {"env": pgm.to_gymnasium(mdp()), "policy": clamped(), "num_episodes": 1, "seed": 0, "deterministic": False},
     slow=True,
 )
-add("inverse_rl:LinearReward", lambda: {"mdp": mdp(), "features": np.eye(3)}, anything="pays_last")
-add("inverse_rl:TabularReward", lambda: {"mdp": mdp(), "of": "state"}, anything="pays_last")
+add("inverse_rl:LinearReward", lambda: {"mdp": mdp(), "features": np.eye(3), "pays_last": False})
+add("inverse_rl:TabularReward", lambda: {"mdp": mdp(), "of": "state", "pays_last": False})
 add(
     "inverse_rl:NetworkReward",
-    lambda: {"mdp": mdp(), "features": np.eye(3), "module": torch.nn.Linear(3, 1)},
-    anything="pays_last",
+    lambda: {"mdp": mdp(), "features": np.eye(3), "module": torch.nn.Linear(3, 1), "pays_last": False},
 )
-add("inverse_rl:ClampedDemonstrator", lambda: {"criterion": "likelihood"}, anything="infinite_horizon")
-add("inverse_rl:DialDemonstrator", lambda: {"optimism": 0.5}, anything="infinite_horizon")
+# `infinite_horizon` is checked where a demonstrator is used.
+add(
+    "inverse_rl:ClampedDemonstrator",
+    lambda: {"criterion": "likelihood", "infinite_horizon": False},
+    anything="infinite_horizon",
+)
+add("inverse_rl:DialDemonstrator", lambda: {"optimism": 0.5, "infinite_horizon": False}, anything="infinite_horizon")
 add("inverse_rl:identification", lambda: {"found": found()}, slow=True)
 add(
     "inverse_rl:reward_posterior",
@@ -132,10 +140,21 @@ add(
     slow=True,
 )
 add("plot:policy_map", lambda: {"model": grid(), "guide": infer(grid(), 0.0)}, anything="ax", slow=True)
-add("plot:state_map", lambda: {"mdp": grid().mdp, "values": np.zeros(17), "label": "x"}, anything="ax", slow=True)
+add(
+    "plot:state_map",
+    lambda: {"mdp": grid().mdp, "values": np.zeros(17), "label": "x"},
+    anything="ax",
+    drawn="values",
+    slow=True,
+)
 add("plot:layout_of", lambda: {"mdp": grid().mdp})
 add("plot:has_layout", lambda: {"mdp": grid().mdp})
-add("plot:outcomes", lambda: {"model": model(), "guide": posterior(), "max_rows": 1}, anything="ax", slow=True)
+add(
+    "plot:outcomes",
+    lambda: {"model": model(), "guide": posterior(), "state": 0, "action": 0, "max_rows": 1},
+    anything="ax",
+    slow=True,
+)
 for _name in ("value_heatmap", "occupancy_heatmap"):
     add(f"plot:{_name}", lambda: {"posterior": posterior()}, anything="ax", slow=True)
 for _name in ("q_heatmap", "policy_heatmap", "message_heatmap"):
@@ -151,12 +170,14 @@ add(
     "plot:curves",
     lambda: {"x": [0.0, 1.0], "rows": {"a": [0.0, 1.0]}, "across": "x", "up": "y"},
     anything="ax",
+    drawn="x rows",
     slow=True,
 )
 add(
     "plot:recovered_reward",
-    lambda: {"true": [0.0, 1.0], "recovered": {"a": [0.0, 1.0]}, "names": ["s", "t"]},
-    anything="ax up_to_a_constant",
+    lambda: {"true": [0.0, 1.0], "recovered": {"a": [0.0, 1.0]}, "names": ["s", "t"], "up_to_a_constant": True},
+    anything="ax",
+    drawn="true",
     slow=True,
 )
 add("plot:elbo_curves", lambda: {"model": model(), "fits": {"clamped": fitted()}}, anything="axes", slow=True)
@@ -170,7 +191,7 @@ add(
     slow=True,
 )
 for _name in ("to_dense", "to_quantecon", "to_mdptoolbox", "to_seals"):
-    add(f"exchange:{_name}", lambda: {"mdp": mdp(), "merge": True}, anything="merge")
+    add(f"exchange:{_name}", lambda: {"mdp": mdp(), "merge": True})
 add(
     "exchange:to_pymdp",
     lambda: {"problem": exchange.from_pymdp([np.eye(2)], [np.full((2, 2, 2), 0.5)], [np.zeros(2)], horizon=2)},
@@ -198,7 +219,6 @@ add(
         "horizon": 2,
         "merge": False,
     },
-    anything="merge",
 )
 add(
     "exchange:from_seals",
@@ -213,8 +233,13 @@ add("exchange:grid_world", lambda: {"rows": ["S.G"], "horizon": 2})
 add("exchange:Cell", dict, anything="start wall ends back reward")  # grid_world checks them
 add(
     "exchange:discretise",
-    lambda: {"env": "CartPole-v1", "bins": 2, "num_samples": 1, "num_resets": 2, "horizon": 2, "seed": 0},
+    lambda: {"env": "Pendulum-v1", "bins": 2, "actions": 2, "num_samples": 1, "num_resets": 2, "horizon": 2, "seed": 0},
     slow=True,
+)
+add(
+    "exchange:Chart",
+    lambda: {"names": ("x",), "low": (0.0,), "high": (1.0,), "periodic": (False,)},
+    anything="names action_names",
 )
 add("testing:check_model", lambda: {"model": model(), "seed": 0}, slow=True)
 add("testing:check_guide", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "seed": 0}, slow=True)

@@ -15,10 +15,11 @@ import torch
 from pgm_control import PGMControlError
 
 from . import calls_of_packages  # noqa: F401  fills the table
-from .calls import CALLS, folder
+from .calls import CALLS, Call, folder
+from .unequal import unequal
 from .values import Bad, bad_values
 
-SECONDS = 20  # after which a call counts as one that does not end
+SECONDS = 20  # of CPU time, after which a call counts as one that does not end
 
 
 class Case(NamedTuple):
@@ -54,7 +55,7 @@ def fault(case: Case) -> str | None:
     arguments = {**call.arguments(), case.argument: case.bad.value}
     try:
         with contextlib.chdir(folder()), _quiet(), _limit():
-            call.function(**arguments)
+            found = call.function(**arguments)
     except PGMControlError as problem:
         named = any(_names(each, str(problem)) for each in inspect.signature(call.function).parameters)
         return None if named else f"names no argument: {problem}"
@@ -62,9 +63,17 @@ def fault(case: Case) -> str | None:
         return f"raw {type(problem).__name__}: {problem}"
     finally:
         torch.set_default_dtype(torch.float32)
-    if case.bad.never_right and case.argument not in call.anything:
+    may_be = case.argument in call.anything or (case.bad.drawable and case.argument in call.drawn)
+    if case.bad.never_right and not may_be:
         return "is accepted"
+    if case.bad.same and unequal(found, again := _valid(call)) and not unequal(again, _valid(call)):
+        return "is another answer than to the valid value"
     return None
+
+
+def _valid(call: Call) -> Any:
+    with contextlib.chdir(folder()), _quiet():
+        return call.function(**call.arguments())
 
 
 def _names(argument: str, text: str) -> bool:
@@ -87,17 +96,17 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limit() -> Iterator[None]:
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "SIGPROF") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(*_: Any) -> None:
         raise TimeoutError(f"no answer in {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

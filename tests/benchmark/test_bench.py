@@ -486,8 +486,12 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
     [
         ({"models": ["resturant"]}, InvalidArgument, "Did you mean 'restaurant'"),
         ({"guides": ["clampd"]}, InvalidArgument, "Did you mean 'clamped'"),
-        ({"models": "restaurant"}, InvalidArgument, r"Write \['restaurant'\]"),
-        ({"guides": []}, InvalidArgument, "Leave it out for all of the zoo"),
+        ({"models": "restaurant"}, InvalidArgument, "`models` must be a list of at least one name"),
+        (
+            {"guides": []},
+            InvalidArgument,
+            "`guides` must be a list of at least one name or entry, or None for all of the zoo",
+        ),
         ({"num_seeds": 0}, InvalidArgument, "`num_seeds` must be a whole number, at least 1, but is 0"),
         ({"num_steps": 0}, InvalidArgument, "`num_steps` must be a whole number, at least 1"),
         ({"num_samples": 1}, InvalidArgument, "`num_samples` must be a whole number, at least 2"),

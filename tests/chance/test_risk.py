@@ -292,7 +292,7 @@ def test_what_has_no_meaning_is_refused():
             call(hard_model, 0.5)
     with pytest.raises(InvalidArgument, match=r"but is Optimism\(dynamics=Risk\(0.1\), initial=1.0"):
         infer(hard_model, Optimism(dynamics=Risk(0.1)))
-    for theta in (math.nan, math.inf, "0.1", None, torch.tensor([math.nan]), np.empty(0)):
+    for theta in (math.nan, math.inf, torch.tensor([math.nan]), np.empty(0)):
         with pytest.raises(InvalidArgument, match="`theta` must be a finite number in 1/reward"):
             Risk(theta)
     with pytest.raises(InvalidArgument, match="`optimism` of initial must be a number"):
@@ -303,10 +303,17 @@ def test_what_has_no_meaning_is_refused():
         soft_values(hard_model, Risk(0.1))
 
 
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("theta", ["0.1", None, True])
+def test_what_is_no_number_is_no_risk(theta):
+    with pytest.raises(InvalidArgument, match="`theta` must be a finite number in 1/reward"):
+        Risk(theta)
+
+
 def test_risks_compare_by_their_numbers():
     assert Risk(0.1) == Risk(np.float64(0.1)) != Risk(0.2)
     assert Risk(torch.tensor([1.0, 2.0])) == Risk(np.array([1.0, 2.0])) != Risk(1.0)
-    assert len({Risk(0.1), Risk(0.1), Risk(1)}) == 2
+    assert len({Risk(0.1), Risk(0.1), Risk(1.0)}) == 2
     assert Optimism(Risk(0.1), Risk(0.1)) == Optimism.of(Risk(0.1)) != Optimism(0.1, 0.1)
     assert Optimism.of(Risk(0.0)).is_clamped
     assert repr(Optimism.of(Risk(-0.1))) == "Optimism(dynamics=Risk(-0.1), initial=Risk(-0.1), survival=0.0)"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,21 @@ def test_rewards_of_actions_and_of_outcomes_by_an_optimistic_demonstrator(capsys
     assert name in out
 
 
+def test_a_demonstrator_of_a_risk_parameter_is_the_dial_at_this_temperature(capsys, tmp_path):
+    common = ("risky_path", "--num-episodes", "40", "--temperature", "2", "--prior", "3")
+    status, out, _ = run(capsys, *common, "--risk", "-0.25", "--out", "risk")
+    assert status == 0
+    assert "40 demonstrations by a demonstrator of risk parameter -0.25, seed 0" in " ".join(out.split())
+    assert "--risk" not in out.splitlines()[-1]
+    assert run(capsys, *common, "--demonstrator", "-0.5", "--out", "dial")[0] == 0
+    held = [json.loads((tmp_path / each / "reward.json").read_text(encoding="utf8")) for each in ("risk", "dial")]
+    for one, other in zip(*(each["reward"] for each in held), strict=True):
+        assert one["name"] == other["name"]
+        assert one["learned"] == pytest.approx(other["learned"], abs=1e-6)
+    again = shlex.split(held[0]["command"])[2:]
+    assert run(capsys, *again)[0] == 0
+
+
 def test_observed_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
     """The ticket that wins with probability .01 wins here: observed outcomes are counted, not expected ones."""
     run(capsys, "lottery", "--num-episodes", "50", "--demonstrator", "free", "--of", "outcome", "--prior", "1")
@@ -126,8 +142,8 @@ def test_observed_outcomes_count_for_a_free_demonstrator(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "Either `--demonstrations` FILE.npz or `--num-episodes` N must be given"),
-        (["--num-episodes", "3", "--demonstrations", "seen.npz"], "Either `--demonstrations`"),
+        ([], "Either --demonstrations FILE.npz or --num-episodes N must be given"),
+        (["--num-episodes", "3", "--demonstrations", "seen.npz"], "Either --demonstrations"),
         (["--num-episodes", "0"], "--num-episodes must be a whole number, at least 1"),
         (["--num-episodes", "3", "--seed", "-1"], "--seed must be a whole number, at least 0"),
         (
@@ -170,6 +186,7 @@ def test_a_single_row_agrees_by_construction_and_says_so(capsys):
     assert "agree by construction" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_rewards_that_grow_without_bound_are_named_and_the_weak_prior_holds_them(capsys, tmp_path):
     lake = ("FrozenLake-v1", "--num-episodes", "50", "--temperature", "0.05")
     status, out, _ = run(capsys, *lake)
@@ -190,6 +207,7 @@ def test_rewards_that_grow_without_bound_are_named_and_the_weak_prior_holds_them
         assert set(large) <= set(held["unbounded"])
 
 
+@pytest.mark.slow
 def test_the_true_column_is_the_expected_reward_of_the_problem(capsys, tmp_path):
     """Beside the goal of the lake two of three outcomes of "down" pay nothing; whether the third was seen is luck."""
     args = ("FrozenLake-v1", "--num-episodes", "50", "--temperature", "0.05")
@@ -223,6 +241,41 @@ def test_every_problem_gives_credible_rewards_or_a_reason(capsys, tmp_path, name
     off = max(abs(row["learned"] - row["true"]) for row in held["reward"])
     if off <= 0.2 * span and f"{mdp.num_states - 1} of {mdp.num_states} directions" in said:
         assert "Warning" not in said
+
+
+class Ring(gymnasium.Env):
+    """Three states in a ring. Each pays its own reward, so that this is what rewards of states can represent."""
+
+    observation_space, action_space = gymnasium.spaces.Discrete(3), gymnasium.spaces.Discrete(2)
+    initial_state_distrib = np.array([0.4, 0.3, 0.3])
+
+    def __init__(self):
+        paid = (0.0, 1.5, -1.0)
+        self.P = {
+            s: {a: [(p, s, paid[s], False), (1 - p, (s + 1) % 3, paid[s], False)] for a, p in enumerate((0.8, 0.1))}
+            for s in range(3)
+        }
+
+
+@pytest.fixture
+def ring():
+    gymnasium.register("test/Ring-v0", Ring)
+    yield "test/Ring-v0"
+    del gymnasium.registry["test/Ring-v0"]
+
+
+def test_there_is_no_warning_where_all_but_a_constant_is_identified_and_the_estimate_is_near_the_truth(
+    capsys, tmp_path, ring
+):
+    status, out, err = run(capsys, ring, "--num-episodes", "4000", "--horizon", "8", "--temperature", "1", "--out", "a")
+    assert (status, err) == (0, "")
+    said, rows = " ".join(out.split()), json.loads((tmp_path / "a/reward.json").read_text(encoding="utf8"))["reward"]
+    assert "2 of 4 directions of the reward are identified" in said  # the end of an episode is never reached
+    assert "1 adds a constant to every reward" in said
+    true, learned = ([row[each] for row in rows] for each in ("true", "learned"))
+    assert max(true) - min(true) == pytest.approx(2.5)
+    assert learned == pytest.approx(true, abs=0.2 * 2.5)
+    assert "Warning" not in said
 
 
 def test_without_matplotlib_it_carries_on(capsys, monkeypatch):

@@ -18,7 +18,9 @@ from pgm_control.benchmark import bench as _bench
 from pgm_control.cli import compare as _compare_command
 from pgm_control.cli import main as cli
 from pgm_control.cli.named_problem import TABLE_IDS, named_model, sizes
-from pgm_control.cli.options import in_options
+from pgm_control.cli.options import DEMONSTRATORS, LEARNERS, in_options
+from pgm_control.cli.train import ALGORITHMS
+from pgm_control.inverse_rl.demonstrators import NAMED
 from pgm_control.models import restaurant
 from pgm_control.problems.named import ENVIRONMENTS
 
@@ -70,6 +72,25 @@ def test_help_imports_nothing_slow(args):
         ["train", "sac", "Pendulum-v1", "--total-steps", "0"],
         ["learn-reward", "restaurant", "--prior", "-1"],
         ["play", "run", "--num-episodes", "0"],
+        ["play", "no_such_folder"],
+        ["train"],
+        ["train", "sacc", "Pendulum-v1"],
+        ["train", "sac", "Pendulumm-v1"],
+        ["train", "sac", "Pendulum-v1", "--risk", "nan"],
+        ["train", "sac", "Pendulum-v1", "--risk", "1", "--optimism", "1"],
+        ["train", "sac", "Pendulum-v1", "--temperature", "warm"],
+        ["train", "sac", "Pendulum-v1", "--option", "hidden"],
+        ["train", "--resume", "no_such_folder"],
+        ["train", "sac", "--resume", "no_such_folder"],
+        ["learn-reward", "restaurant", "--num-episodes", "9", "--of", "stat"],
+        ["learn-reward", "restaurant", "--num-episodes", "9", "--demonstrator", "fre"],
+        ["learn-reward", "restaurant", "--num-episodes", "9", "--by", "nan"],
+        ["learn-reward", "restaurant", "--num-episodes", "9", "--risk", "inf"],
+        ["learn-reward", "restaurant", "--num-episodes", "9", "--risk", "1", "--demonstrator", "free"],
+        ["learn-reward", "restaurant", "--num-episodes", "9", "--prior", "strong"],
+        ["learn-reward", "restaurant", "--demonstrations", "no_such_file.npz"],
+        ["learn-reward", "restaurant"],
+        ["bench", "--jobs", "0"],
     ],
 )
 def test_a_list_and_a_rejected_value_do_not_wait_for_torch(args):
@@ -93,10 +114,43 @@ def test_a_list_and_a_rejected_value_do_not_wait_for_torch(args):
         ("Pass horizon=…, the number of actions.", "Pass --horizon …, the number of actions."),
         ("Use mdp.replace(horizon=…), or reset(seed=3).", "Use mdp.replace(horizon=…), or reset(seed=3)."),
         ("`reward` must be finite.", "`reward` must be finite."),
+        ("`model` must have a positive temperature.", "NAME must have a positive temperature."),
     ],
 )
 def test_messages_name_options_as_they_are_typed(message, said):
     assert in_options(message, cli.compare) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "message", "said"),
+    [
+        (cli.train, ["--risk", "nan"], "`theta` must be finite.", "--risk must be finite."),
+        (cli.train, ["--risk=-1"], "`optimism` must be 0.", "--risk must be 0."),
+        (cli.train, ["--optimism", "1"], "`optimism` must be 0.", "--optimism must be 0."),
+        (cli.train, ["--option", "hidden=a"], "`hidden` must be numbers.", "--option hidden must be numbers."),
+        (cli.train, ["--option", "batch-size=0"], "`batch_size` must be 1.", "--option batch-size must be 1."),
+        (cli.train, ["--option", "hidden=a"], "`hidden[0]` must be 1.", "--option hidden[0] must be 1."),
+        (cli.train, ["--optimism", "1"], "`optimism` must be 0 or a Risk.", "--optimism must be 0 or a --risk."),
+        (cli.train, [], "`batch_size` must be 1.", "`batch_size` must be 1."),
+        (cli.learn_reward, ["--demonstrator", "9"], "`optimism` must be 0.", "--demonstrator must be 0."),
+        (cli.learn_reward, ["--risk", "9"], "`optimism` must be 0.", "--risk must be 0."),
+    ],
+)
+def test_messages_name_the_option_that_sets_an_argument(command, args, message, said):
+    assert in_options(message, command, args) == said
+
+
+def test_the_names_that_are_checked_first_are_those_of_the_library():
+    assert tuple(ALGORITHMS) == LEARNERS
+    assert tuple(NAMED) == DEMONSTRATORS
+
+
+def test_a_problem_without_a_share_of_the_best_return_says_it_in_options(capsys):
+    status, out, err = run(capsys, "compare", "restaurant_twin", "--temperature", "auto")
+    assert (status, out) == (2, "")
+    assert err.startswith("pgm-control: --temperature must be a number for restaurant_twin, but is auto: the share of")
+    assert "share_of_best" not in err
+    assert "entropy" not in err
 
 
 def test_the_suggested_commands_never_lead_in_a_circle(capsys):
@@ -213,7 +267,7 @@ def test_a_fit_that_did_not_converge_is_reported(capsys):
     _, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "20")
     flat = " ".join(out.split())
     assert "The fit of the free guide, after 20 steps, is" in flat
-    assert "`num_steps` was reached before the ELBO stopped improving" in flat
+    assert "`num_steps` was reached before the objective stopped improving" in flat
     assert "--num-steps 40." in flat
 
 

@@ -265,7 +265,7 @@ def test_errors_name_what_cannot_be_discretised():
             "one finite number, but is nan.*'x0 0.167'",
         ),
         ("MountainCar-v0", {"bins": (3,)}, InvalidArgument, "one entry for each of position, velocity"),
-        ("MountainCar-v0", {"bins": (3, 0)}, InvalidArgument, "at least 1, but is 0 for velocity"),
+        ("MountainCar-v0", {"bins": (3, 0)}, InvalidArgument, "from 1 to 1,000,000, but is 0 for velocity"),
         ("MountainCar-v0", {"bins": (3, [0.0, -1.0])}, InvalidArgument, "increasing edges"),
         ("MountainCar-v0", {"bins": 5000}, InvalidArgument, "Take fewer"),
         ("MountainCar-v0", {"bins": 3, "num_samples": 0}, InvalidArgument, "`num_samples` must be a whole number"),

@@ -388,6 +388,13 @@ def test_the_summary():
     assert Rollout(np.array([1.0]), np.array([4]), np.array([True])).standard_error == math.inf
 
 
+class Answers:
+    """An object whose `predict` is this function."""
+
+    def __init__(self, predict):
+        self.predict = predict
+
+
 REFUSED = {
     "episodes": ({"num_episodes": 0}, ["`num_episodes`", "at least 1", "is 0"]),
     "num_envs": ({"num_envs": 0}, ["`num_envs`", "at least 1", "is 0"]),
@@ -397,7 +404,18 @@ REFUSED = {
     "too many states": ({"policy": np.full((18, 4), 0.25)}, ["`policy` has 18 states", "TabularMDP.from_gymnasium"]),
     "actions": ({"policy": np.full((17, 3), 1 / 3)}, ["`policy` has 3 actions", "action space is Discrete(4)"]),
     "no table": ({"env": "CartPole-v1"}, ["`policy` has 17 states", "observation space is Box("]),
-    "no policy": ({"policy": np.full((17, 4), 0.3)}, ["`guide[0]`", "sums to 1.2"]),
+    "no policy": ({"policy": np.full((17, 4), 0.3)}, ["`policy[0]`", "sums to 1.2"]),
+    "no table of a policy": ({"policy": np.full((2, 2, 17, 4), 0.25)}, ["`policy` must have 2 axes", "(2, 2, 17, 4)"]),
+    "a function": ({"policy": lambda observation: 0}, ["`policy` must be a guide or a posterior"]),
+    "a class": ({"policy": Recorder}, ["`policy` must be a guide", "the class Recorder"]),
+    "another predict": (
+        {"policy": Answers(lambda observation: 0)},
+        ["`policy.predict` must be a function", "too many positional arguments", "predict(observation, state, episode"],
+    ),
+    "no pair": (
+        {"policy": Answers(lambda observation, state, start, deterministic: 0)},
+        ["`policy.predict` must return a pair, the actions and the next state, but returns 0"],
+    ),
     "copies of a vector": (
         {"env": vector_of(Count, AutoresetMode.DISABLED), "num_envs": 3},
         ["`num_envs` must be 4, as in the vector", "is 3", "pass the id"],

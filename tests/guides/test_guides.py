@@ -385,5 +385,5 @@ def test_networks_of_the_wrong_shape_are_refused():
         NeuralGuide(model, torch.zeros(2, 2))
     with pytest.raises(InvalidArgument, match="nan or infinite"):
         NeuralGuide(model, torch.full((3, 1), torch.nan))
-    with pytest.raises(InvalidArgument, match="`hidden` must be whole numbers"):
+    with pytest.raises(InvalidArgument, match=r"`hidden\[0\]` must be a whole number"):
         NeuralGuide(model, hidden=(0,))

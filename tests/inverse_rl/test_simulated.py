@@ -135,6 +135,9 @@ def test_the_behaviour_of_the_demonstrations_is_learned():
         seed=0,
     )
     assert found.status is InverseStatus.out_of_steps
+    assert str(found).splitlines() == [repr(found), *found.findings()]
+    assert found.status.message in str(found)
+    assert "Identification: not computed" in str(found)
     assert len(found.rounds) == 60
     learned = learner.log_policy(torch.eye(3)[:2] if learner.observations.features == 3 else torch.eye(2)).exp()
     np.testing.assert_allclose(learned.numpy(), policy[0], atol=0.08)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from problems import gamble, random_mdp
 from strategies import laws, model_of, optimisms, problems
 
-from pgm_control import ClampedGuide, FreeGuide, MarkovGuide, Optimism, TabularMDP, TabularModel, infer
+from pgm_control import ClampedGuide, DialGuide, FreeGuide, MarkovGuide, Optimism, TabularMDP, TabularModel, infer
 from pgm_control.inference.variational.elbo import elbo
+from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.kernels import backend
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
@@ -46,6 +47,26 @@ def test_compiled_equals_torch_on_awkward_problems(problem, seed):
             for parameter in guide.parameters():
                 parameter.data.normal_()
             same(model, guide, patch)
+
+
+@needs_numba
+@laws
+@given(problems(), st.integers(0, 1000), st.sampled_from([1.0, 0.3]))
+def test_the_compiled_step_of_the_natural_gradient_equals_torch(problem, seed, step_size):
+    model = model_of(problem)
+    torch.manual_seed(seed)
+    for guide in (FreeGuide(model), ClampedGuide(model), DialGuide(model, -0.5)):
+        for parameter in guide.parameters():
+            parameter.data.normal_()
+        found = {}
+        for where in ("torch", "auto"):
+            with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+                patch.setenv("PGM_CONTROL_BACKEND", where)
+                found[where] = improved(model, guide.blocks(), step_size, guide.optimism)
+        (expected, value), (better, same_value) = found["torch"], found["auto"]
+        assert same_value == pytest.approx(value, rel=1e-12, abs=1e-12, nan_ok=True)
+        for name in ("initial", "policy", "dynamics"):
+            torch.testing.assert_close(getattr(better, name), getattr(expected, name), rtol=1e-11, atol=1e-12)
 
 
 @needs_numba

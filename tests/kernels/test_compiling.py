@@ -38,9 +38,14 @@ def use(model):
     (found.objective.sum() + found.v.sum()).backward()
     for guide in (FreeGuide(model), ClampedGuide(model), MeanFieldGuide(model)):
         fit(model, guide, num_steps=1, seed=0)
+        if not isinstance(guide, MeanFieldGuide):
+            fit(model, guide, method="natural_gradient", num_steps=1)
 
 
-@pytest.mark.parametrize("name", ["solve", "elbo_to_go", "elbo_gradients", "tilted", "tilted_gradient"])
+@pytest.mark.parametrize(
+    "name",
+    ["solve", "elbo_to_go", "elbo_gradients", "natural_step", "tilted", "tilted_gradient", "untilted", "row_error"],
+)
 def test_one_compilation_serves_a_problem_its_twin_and_any_order_of_its_tables_in_memory(name, monkeypatch):
     monkeypatch.delenv("PGM_CONTROL_BACKEND", raising=False)
     problems = [zoo()[each].build(horizon=3) for each in ("risky_path", "risky_path_twin")]

@@ -60,7 +60,10 @@ def test_with_a_memory_it_is_a_tabular_model():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"temperature": -1.0}, "`temperature` must be a number of reward units per nat, 0 or more, but is -1.0"),
+        (
+            {"temperature": -1.0},
+            "`temperature` must be a number of reward units per nat, 0 or more and at most 1.3e[+]154 .* but is -1.0",
+        ),
         ({"temperature": float("nan")}, "`temperature` must be a number of reward units per nat"),
         ({"temperature": True}, "`temperature` must be a number of reward units per nat"),
         ({"action_prior": np.ones(2) / 2}, r"`action_prior` must have shape \(3,\) \(one probability for each action"),

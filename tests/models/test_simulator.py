@@ -386,7 +386,7 @@ def test_a_policy_of_the_wrong_shape_is_refused(policy):
     ("arguments", "message"),
     [
         ({"temperature": 0.0}, "`temperature` must be a positive number"),
-        ({"discount": 1.5}, "`discount` must be a positive number at most 1"),
+        ({"discount": 1.5}, "`discount` must be a number above 0 and at most 1"),
         ({"horizon": 0}, "`horizon` must be a whole number, at least 1"),
         ({"horizon": None}, "`horizon` must be given for an environment without a time limit"),
         ({"seed": -1}, "`seed` must be a whole number, at least 0"),

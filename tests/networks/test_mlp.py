@@ -25,7 +25,7 @@ def by_layers(network, copy, x):
     layers = []
     for weight, bias in zip(network.weights, network.biases, strict=True):
         layer = torch.nn.Linear(weight.shape[2], weight.shape[1], dtype=x.dtype)
-        layer.load_state_dict({"weight": weight[copy], "bias": bias[copy, 0]})
+        layer.load_state_dict({"weight": weight[copy], "bias": bias[copy, :, 0]})
         layers.append(layer)
     for layer in layers[:-1]:
         x = layer(x).relu()
@@ -57,7 +57,7 @@ def test_values_and_gradients_agree_with_the_layers_of_torch(copies, sizes, batc
         torch.testing.assert_close(network(x)[copy], y)
         by_x, *others = torch.autograd.grad((y * outer[copy]).sum(), [x, *parameters])
         expected += by_x
-        for mine, other in zip((*weights, *(each[:, 0] for each in biases)), others, strict=True):
+        for mine, other in zip((*weights, *(each[..., 0] for each in biases)), others, strict=True):
             torch.testing.assert_close(mine[copy], other)
     torch.testing.assert_close(to_x, expected)
 
@@ -154,9 +154,9 @@ def test_short_products_agree_with_rounded_layers_of_torch(copies):
     found = torch.zeros(copies, 50, 1)
     weights, biases = ([each.clone().requires_grad_() for each in kind] for kind in (network.weights, network.biases))
     for copy in range(copies):
-        h = (x @ weights[0][copy].T + biases[0][copy]).relu()
-        h = (short(short(h) @ short(weights[1][copy]).T) + biases[1][copy]).relu()
-        found[copy] = h @ weights[2][copy].T + biases[2][copy]
+        h = (x @ weights[0][copy].T + biases[0][copy].T).relu()
+        h = (short(short(h) @ short(weights[1][copy]).T) + biases[1][copy].T).relu()
+        found[copy] = h @ weights[2][copy].T + biases[2][copy].T
     expected = torch.autograd.grad(found.square().sum(), (x, *weights, *biases))
     with SHORT():
         y = network(x)
@@ -168,7 +168,7 @@ def test_short_products_agree_with_rounded_layers_of_torch(copies):
 
 
 def test_provenance_tracking_of_pyro_passes_through_a_network():
-    """Pyro's provenance tracking wraps tensors, with which a custom autograd function would lose the gradient."""
+    """Pyro's provenance tracking wraps tensors; the gradient of the parameters must not be lost."""
     network, x = made(2, (3, 4, 1)), torch.randn(5, 3, dtype=torch.float64)
     y = network(track_provenance(x, frozenset({"site"})))
     assert get_provenance(y) == {"site"}
@@ -177,13 +177,13 @@ def test_provenance_tracking_of_pyro_passes_through_a_network():
 
 
 def test_the_autocast_of_torch_has_no_effect():
-    """This includes the backward pass; it would shorten some products and not others."""
+    """It would shorten some products and not others. Torch's own rule is that the backward pass is outside of it."""
     network, x = Network(3, 1, (64, 64), copies=2), torch.randn(50, 3, requires_grad=True)
     exact = network(x)
     expected = torch.autograd.grad(exact.square().sum(), (x, network.flat))
     with torch.autocast("cpu", torch.bfloat16):
         y = network(x)
-        found = torch.autograd.grad(y.square().sum(), (x, network.flat))
+    found = torch.autograd.grad(y.square().sum(), (x, network.flat))
     torch.testing.assert_close((y, *found), (exact, *expected), atol=0, rtol=0)
 
 
@@ -215,18 +215,4 @@ def test_the_loss_of_a_policy_in_a_box_has_the_gradients_of_autograd(agree):
     action, log_prob = policy(features).rsample_with_log_prob()
     q = torch.stack([by_layers(critics, i, torch.cat((features, action), -1))[0] for i in range(2)]).amin(0)[:, 0]
     expected = torch.autograd.grad((0.3 * (log_prob + torch.log(torch.tensor(2.0))) - q).sum(), policy.network.flat)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("hidden", [(), (5,), (40, 40)])
-def test_a_frozen_gradient_skips_rows_with_zero_output_gradient(share, hidden):
-    torch.manual_seed(0)
-    network = Network(3, 1, hidden, copies=2)
-    with torch.no_grad():
-        network.flat.normal_()
-    x = torch.randn(17, 3, requires_grad=True)
-    weight = torch.randn(2, 17, 1) * (torch.rand(2, 17, 1) < share)
-    (found,) = torch.autograd.grad((network(x, frozen=True) * weight).sum(), x)
-    expected = sum(torch.autograd.grad((by_layers(network, i, x)[0] * weight[i]).sum(), x)[0] for i in range(2))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

@@ -85,7 +85,7 @@ def test_two_holes_beside_each_other_are_not_told_apart():
 def test_errors():
     with pytest.raises(InvalidArgument, match="`layout` must be given"):
         plot.episode_maps(TabularModel(restaurant()))
-    with pytest.raises(InvalidArgument, match="`guides` must name at least one"):
+    with pytest.raises(InvalidArgument, match="`guides` must map names to guides, at least one"):
         plot.episode_maps(TabularModel(windy_bridge()), {})
     with pytest.raises(InvalidArgument, match="`seed`"):
         plot.episode_maps(TabularModel(windy_bridge()), seed=-1)

@@ -750,7 +750,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (lambda m: plot.outcomes(m, style="poster"), "`style` must be 'paper' or 'slide'"),
+        (lambda m: plot.outcomes(m, style="poster"), "`style` must be one of paper, slide"),
         (lambda m: plot.outcomes(m, ax=3), "`ax` must be matplotlib Axes"),
         (lambda m: plot.outcomes(m, max_rows=0), "`max_rows` must be a whole number"),
         (lambda m: plot.outcomes(m, state=0), "`state` and `action` given together"),
@@ -761,7 +761,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.policy_map(m, infer(m, 1.0), t=20), "`t` must be a step, 0 to 19"),
         (lambda m: plot.policy_map(m, infer(m, 1.0), shade="reward"), "`shade` must be one of"),
         (lambda m: plot.policy_map(m, FreeGuide(m), shade="value"), "shade='imagined visits'"),
-        (lambda m: plot.policy_maps(m, {}), "`guides` must name at least one"),
+        (lambda m: plot.policy_maps(m, {}), "`guides` must map names to guides, at least one"),
         (lambda m: plot.state_map(m.mdp, torch.zeros(3), "x"), "one number for each of the 17 states"),
         (lambda m: plot.ledger_map(ledger(m, infer(m, 1.0)), block="reward"), "`block` must be 'all' or one of"),
         (lambda m: plot.ledger_bars(ledger(m, infer(m, 1.0)), max_states=0), "`max_states` must be a whole number"),

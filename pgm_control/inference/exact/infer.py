@@ -55,11 +55,11 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
     mdp, temperature = model.mdp, model.temperature
     found = backward_messages(model, beta)
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
+    wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
         raise InvalidArgument(
             f"`model` has rewards that, divided by its temperature {temperature:g} or times the optimism {optimism}, "
-            f"exceed the range of {mdp.probability.dtype}. Raise the temperature, scale the rewards, or use "
-            "mdp.to(dtype=torch.float64)."
+            f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."
         )
     return Posterior(
         model=model,

@@ -1,6 +1,5 @@
 """One setting of a model whose blocks are clamped or free, β = 0 or 1: the most frequent call, by the shortest way."""
 
-import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, final
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism
 from ...kernels.bundles import SPARE, Plain
+from ...problems.checks import largest_temperature
 from ...trajectories.blocks import MarkovModel
 from .many_settings import ManySettings, tensor_of
 from .prepared import Own, array_of, own_tables
@@ -41,7 +41,11 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
     for each in (tau, dynamics, initial, survival):
         if type(each) not in _NUMBERS:
             return None
-    if not 0 < tau < math.inf or dynamics not in (0, 1) or initial not in (0, 1):
+    if (
+        not 0 < tau <= largest_temperature(model.mdp.probability.dtype)
+        or dynamics not in (0, 1)
+        or initial not in (0, 1)
+    ):
         return None
     if survival != 0 and model.mdp.discount < 1:
         return None

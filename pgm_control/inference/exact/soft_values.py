@@ -22,6 +22,7 @@ from ...chance.optimism import Optimism
 from ...chance.risk import Risk, beta_of
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
+from ...problems.checks import largest_temperature, same_infinities
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import number as plain_number
 from ...runtime.arguments import one_of, shown
@@ -104,6 +105,7 @@ def soft_values(
             _require_room(mdp, 1)
             return SoftValues(*solved_alone(one, reward, final_reward))
     tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
+    _require_moderate(tau, mdp)
     dynamics, initial, survival = _blocks(optimism, tau)
     counts = isinstance(action_prior, str)
     if counts:
@@ -136,9 +138,13 @@ def soft_values(
         )
     like = mdp.probability
     _require_room(mdp, batch.numel())
-    tables = [
-        None if table is None else _spread(table.to(like), batch, len(shapes[name])) for name, table in given.items()
-    ]
+    fitting = {name: None if table is None else table.to(like) for name, table in given.items()}
+    settings = [each.to(like) if isinstance(each, Tensor) else each for each in numbers.values()]
+    for name, after in (*fitting.items(), *zip(numbers, settings, strict=True)):
+        before = {**given, **numbers}[name]
+        if isinstance(before, Tensor) and isinstance(after, Tensor):
+            same_infinities("optimism" if name == "initial" else name, before.detach(), after.detach(), InvalidArgument)
+    tables = [None if table is None else _spread(table, batch, len(shapes[name])) for name, table in fitting.items()]
     if tables[2] is not None and not counts:
         total = tables[2].sum(-1, keepdim=True)
         if not bool((tables[2].detach() >= 0).all() & (total.detach() > 0).all() & total.detach().isfinite().all()):
@@ -147,7 +153,7 @@ def soft_values(
                 "negative, infinite or nan entry, or is all 0."
             )
         tables[2] = tables[2] / total
-    flat = [each.to(like).expand(batch) if isinstance(each, Tensor) else each for each in numbers.values()]
+    flat = [each.expand(batch) if isinstance(each, Tensor) else each for each in settings]
     q, v, objective = ManySettings.apply(kernels, model, survival, batch, *tables, *flat)
     tau = model.temperature if temperature is None else flat[0]
     return SoftValues(q, v, objective * tau, objective)
@@ -210,6 +216,15 @@ def _of_settings(name: str, number: Any) -> float | Tensor | None:
             "derivative: use infer(model, optimism=0)."
         )
     return found
+
+
+def _require_moderate(temperature: float | Tensor | None, mdp: TabularMDP) -> None:
+    largest = largest_temperature(mdp.probability.dtype)
+    if temperature is not None and bool((torch.as_tensor(temperature, dtype=torch.float64).detach() > largest).any()):
+        raise InvalidArgument(
+            f"`temperature` must be at most {largest:.1e} for {mdp.probability.dtype}, but is {temperature}. Only its "
+            "size relative to the rewards matters: divide both by the same number."
+        )
 
 
 def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:

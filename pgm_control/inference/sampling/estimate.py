@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...runtime.arguments import whole
 from ...runtime.randomness import generator_of
+from ...text.one_line import one_line
 from ...text.wording import plus_minus
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, policy_entropy, process_of, simulate
@@ -54,6 +55,10 @@ class Estimate:
         """The mean ± its standard error with two significant digits, such as "-1.234 ± 0.012"."""
         return plus_minus(self.mean, self.standard_error)
 
+    def __repr__(self) -> str:
+        """The same, with the number of draws."""
+        return f"Estimate({self}, {self.num_samples} draws)"
+
 
 _ROWS = {
     "elbo": ("ELBO", "nats"),
@@ -83,6 +88,8 @@ class EstimatedScore:
     true_return: Estimate
     delusion: Estimate
     policy_entropy: Estimate
+
+    __repr__ = one_line
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, for JSON or a data frame."""

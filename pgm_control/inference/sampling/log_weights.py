@@ -27,7 +27,7 @@ from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.program import require_sites, sites
-from ...trajectories.samples import Trajectories
+from ...trajectories.samples import Trajectories, require_room_for
 
 _REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
 
@@ -122,7 +122,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
         InvalidArgument: if the guide cannot be called without arguments.
         InvalidGuide: if it samples other sites than the model's, or several numbers at one site.
     """
-    whole("num_samples", num_samples)
+    num_samples = require_room_for("num_samples", whole("num_samples", num_samples), model.mdp.horizon)
     require_callable("guide", guide)
     drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
     run, like = _run(guide, model.mdp), model.mdp.initial

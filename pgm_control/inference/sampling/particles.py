@@ -14,7 +14,7 @@ from ...runtime.array_like import numbers
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
-from ...trajectories.samples import Trajectories
+from ...trajectories.samples import Trajectories, require_room_for
 
 
 class Runs(NamedTuple):
@@ -54,6 +54,7 @@ def run_smc(
 ) -> Runs:
     """The runs of `smc`; with a reference for each run, those of `conditional_smc`."""
     threshold = share("threshold", threshold)
+    require_room_for("num_particles", runs * particles, model.mdp.horizon)
     mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), log_twist(model, lookahead)
     mass = log_mass(model)
     pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run

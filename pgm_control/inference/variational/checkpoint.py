@@ -16,6 +16,7 @@ from ...runtime.checkpoint import read, require_same, write
 from ...runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
 from ...runtime.optimiser_states import check_of, restored, states_of
 from ...trajectories.blocks import MarkovModel
+from ...trajectories.remembered import remembered
 from .parameters import check_of_state, load_state, parameters_of, state_of
 
 _KIND = "fit"
@@ -143,6 +144,10 @@ def identity(model: object) -> str:
     """The identity of a model, which a resumed fit must share: its sizes, and a digest of all its numbers."""
     if not isinstance(model, MarkovModel):
         return getattr(model, "__name__", type(model).__name__)
+    return remembered(model, _identity)
+
+
+def _identity(model: MarkovModel) -> str:
     mdp, digest = model.mdp, hashlib.sha256()
     last = mdp.initial.new_zeros(0) if mdp.final_reward is None else mdp.final_reward
     for table in (mdp.initial, mdp.probability, mdp.successor, mdp.reward, last, model.action_prior):

@@ -7,7 +7,7 @@ Sources:
         arXiv:1805.00909
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -20,10 +20,11 @@ from ...chance.factors import Number, charges, conditionals, is_steep
 from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
-from ...kernels.bundles import GuideTables, ModelTables, ToGo
+from ...kernels.bundles import GuideTables, ModelTables
 from ...trajectories.action_measure import log_measure
 from ...trajectories.betas import Betas, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.remembered import prior_of, remembered
 
 FREE = Optimism(1.0, 1.0, 1.0)
 
@@ -51,16 +52,16 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     References:
         [levine2018], [howard1972]
     """
-    prior, weights = model.blocks(), _weights(model, optimism)
-    kernels = _kernels_for(model, blocks, weights)
-    if kernels is None or not weights.is_whole:
-        ahead = _recursion(model, blocks, prior, weights)[0][0]
-    else:
-        tables = _once(blocks.log_policy), _once(blocks.log_dynamics)
-        ahead = _Compiled.apply(kernels, model, prior, weights, *tables)
-    sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, weights.initial)
-    start, true = conditionals(blocks.log_initial, sizes), conditionals(prior.log_initial, sizes)
-    return expect(blocks.log_initial, ahead - charges(start, true, weights.initial))
+    require_model(model, in_nats=True)
+    weights = remembered(model, weights_of, optimism)
+    kernels = kernels_of(blocks, weights, model.mdp.horizon)
+    if kernels is None:
+        return _by_recursion(model, blocks, weights)
+    tables = blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics)
+    if torch.is_grad_enabled() and any(each.requires_grad for each in tables):
+        return _Compiled.apply(kernels, model, weights, *tables)
+    guide = _arrays(_guide_tables(*tables))
+    return tables[1].new_tensor(kernels.elbo_to_go(guide, _arrays_of(model), *_numbers(model, weights))[0])
 
 
 def values_to_go(
@@ -70,35 +71,70 @@ def values_to_go(
 
     In nats, without derivatives; see `objective_of`.
     """
-    prior, weights = model.blocks(), _weights(model, optimism)
-    kernels = _kernels_for(model, blocks, weights)
-    if kernels is None or not weights.is_whole:
-        return _recursion(model, blocks, prior, weights)
-    guide, true = _tables(model, prior, _once(blocks.log_policy), _once(blocks.log_dynamics))
-    numbers = model.mdp.discount, model.mdp.horizon, float(weights.dynamics[0])
-    ahead, advantage = kernels.elbo_to_go(_arrays(guide), _arrays(true), *numbers)
+    require_model(model, in_nats=True)
+    weights = remembered(model, weights_of, optimism)
+    kernels = kernels_of(blocks, weights, model.mdp.horizon)
+    if kernels is None:
+        return _recursion(model, blocks, weights)
+    _, ahead, advantage = kernels.elbo_to_go(_arrays(_tables_of(blocks)), _arrays_of(model), *_numbers(model, weights))
     return torch.from_numpy(ahead), torch.from_numpy(advantage)
 
 
-def _weights(model: MarkovModel, optimism: Optimism) -> Betas:
-    require_model(model, in_nats=True)
-    return Betas.of(model.mdp, optimism, model.temperature).weights()
+def natural_step(
+    kernels: ModuleType, model: MarkovModel, blocks: Blocks, betas: Betas, step_size: float
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """The compiled step of the natural gradient on these blocks; see `improved`."""
+    return kernels.natural_step(_arrays(_tables_of(blocks)), _arrays_of(model), *_numbers(model, betas), step_size)
 
 
-def _kernels_for(model: MarkovModel, blocks: Blocks, weights: Betas) -> ModuleType | None:
-    """The compiled loops, or None where there are none; they do not support free survival and a β near 0."""
-    if blocks.log_survival is not None or any(is_steep(each) for each in weights.dynamics):
+def betas_of(model: MarkovModel, optimism: Optimism) -> Betas:
+    """β of each block."""
+    return Betas.of(model.mdp, optimism, model.temperature)
+
+
+def weights_of(model: MarkovModel, optimism: Optimism) -> Betas:
+    """The price of a nat of change of each block, 1/β."""
+    return betas_of(model, optimism).weights()
+
+
+def kernels_of(blocks: Blocks, weights: Betas, steps: int) -> ModuleType | None:
+    """The compiled loops, or None where there are none; they support neither free survival nor parts of a block.
+
+    Nor do they support a β near 0, whose price loses digits in them.
+    """
+    if blocks.log_survival is not None or not weights.is_whole or _is_steep(weights):
         return None
-    return kernels_for(blocks.log_policy, model.mdp.horizon)
+    return kernels_for(blocks.log_policy, steps)
 
 
-def _tables(
-    model: MarkovModel, prior: Blocks, log_policy: Tensor, log_dynamics: Tensor
-) -> tuple[GuideTables, ModelTables]:
-    """The tables that the compiled loops read."""
-    mdp, guide = model.mdp, GuideTables(log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
-    true = log_measure(model, prior)[0], prior.log_dynamics[0]
-    return guide, ModelTables(*true, mdp.reward / model.temperature, mdp.successor.long(), _last(model))
+def _is_steep(weights: Betas) -> bool:
+    return any(is_steep(each) for each in (*weights.dynamics, *weights.initial))
+
+
+def _arrays_of(model: MarkovModel) -> tuple[np.ndarray, ...]:
+    return remembered(model, _model_arrays)
+
+
+def _model_arrays(model: MarkovModel) -> tuple[np.ndarray, ...]:
+    """The tables of the model that the compiled loops read. Unsigned indices need no test for negative ones."""
+    mdp, prior = model.mdp, prior_of(model)
+    true = prior.log_initial, log_measure(model, prior)[0], prior.log_dynamics[0]
+    found = ModelTables(*_arrays((*true, mdp.reward / model.temperature, mdp.successor, _last(model))))
+    return tuple(found._replace(successor=found.successor.astype(np.uint32)))
+
+
+def _guide_tables(log_initial: Tensor, log_policy: Tensor, log_dynamics: Tensor) -> GuideTables:
+    """The tables of the guide that the compiled loops read."""
+    return GuideTables(log_initial, log_policy.exp(), log_policy, log_dynamics.exp(), log_dynamics)
+
+
+def _tables_of(blocks: Blocks) -> GuideTables:
+    return _guide_tables(blocks.log_initial, _once(blocks.log_policy), _once(blocks.log_dynamics))
+
+
+def _numbers(model: MarkovModel, weights: Betas) -> tuple[float, int, tuple[float, float]]:
+    """The discount, the horizon, and the numbers of start and dynamics."""
+    return model.mdp.discount, model.mdp.horizon, (weights.initial[0], float(weights.dynamics[0]))
 
 
 def _arrays(tables: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
@@ -106,11 +142,19 @@ def _arrays(tables: Iterable[Tensor]) -> tuple[np.ndarray, ...]:
     return tuple([table.detach().contiguous().numpy() for table in tables])
 
 
+def _by_recursion(model: MarkovModel, blocks: Blocks, weights: Betas) -> Float[Tensor, ""]:
+    """`objective_of` in torch."""
+    ahead = _recursion(model, blocks, weights)[0][0]
+    sizes = sizes_of(model.mdp.initial_factors, model.mdp.num_states, weights.initial)
+    start, true = conditionals(blocks.log_initial, sizes), conditionals(prior_of(model).log_initial, sizes)
+    return expect(blocks.log_initial, ahead - charges(start, true, weights.initial))
+
+
 def _recursion(
-    model: MarkovModel, blocks: Blocks, prior: Blocks, weights: Betas
+    model: MarkovModel, blocks: Blocks, weights: Betas
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
     """`values_to_go` in torch, for any device, any derivative and free survival."""
-    mdp = model.mdp
+    mdp, prior = model.mdp, prior_of(model)
     forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
     # −inf is kept out of the sums, where it would make gradients nan, even those of outcomes that are never reached.
     reward = torch.where(forbidden, 0.0, mdp.reward)
@@ -139,48 +183,57 @@ def _recursion(
 
 
 class _Compiled(torch.autograd.Function):
-    """W_0 by compiled loops: a backward sweep for the value, a forward sweep for its derivatives."""
+    """The objective by compiled loops: a backward sweep for the value, a forward sweep for its derivatives."""
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any,
         kernels: Any,
         model: MarkovModel,
-        prior: Blocks,
         weights: Betas,
+        log_initial: Tensor,
         log_policy: Tensor,
         log_dynamics: Tensor,
     ) -> Tensor:
-        guide, true = _tables(model, prior, log_policy, log_dynamics)
-        numbers = model.mdp.discount, model.mdp.horizon, float(weights.dynamics[0])
-        to_go = ToGo(*kernels.elbo_to_go(_arrays(guide), _arrays(true), *numbers))
-        ctx.kernels, ctx.model, ctx.prior, ctx.weights, ctx.to_go = kernels, model, prior, weights, to_go
-        ctx.save_for_backward(*guide, *true)
-        return torch.from_numpy(to_go.ahead[0])
+        guide = _guide_tables(log_initial, log_policy, log_dynamics)
+        true, numbers = _arrays_of(model), _numbers(model, weights)
+        value, *to_go = kernels.elbo_to_go(_arrays(guide), true, *numbers)
+        ctx.kernels, ctx.model, ctx.weights = kernels, model, weights
+        ctx.true, ctx.numbers, ctx.to_go = true, numbers, tuple(to_go)
+        ctx.save_for_backward(*guide)
+        return log_policy.new_tensor(value)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        tables, wanted = ctx.saved_tensors, ctx.needs_input_grad[4:]
-        guide, true = GuideTables(*tables[:4]), ModelTables(*tables[4:])
-        log_policy, log_dynamics = guide.log_policy, guide.log_dynamics
+        guide, wanted = GuideTables(*ctx.saved_tensors), ctx.needs_input_grad[3:]
+        tables = guide.log_initial, guide.log_policy, guide.log_dynamics
         if torch.is_grad_enabled():  # second derivatives are wanted: the recursion in torch has them
-            steps = ctx.model.mdp.horizon
-            policy, dynamics = (table.expand(steps, *table.shape[1:]) for table in (log_policy, log_dynamics))
-            blocks = ctx.prior.replace(log_policy=policy, log_dynamics=dynamics)
-            ahead = _recursion(ctx.model, blocks, ctx.prior, ctx.weights)[0][0]
-            inputs = [table for table, want in zip((log_policy, log_dynamics), wanted, strict=True) if want]
-            found = iter(torch.autograd.grad(ahead, inputs, grad, create_graph=True))
-            return None, None, None, None, *(next(found) if want else None for want in wanted)
-        bundles = _arrays(guide), _arrays(true), tuple(ctx.to_go)
-        numbers = ctx.model.mdp.discount, float(ctx.weights.dynamics[0])
-        found = ctx.kernels.elbo_gradients(grad.contiguous().numpy(), *bundles, *numbers, wanted[1])
+            return None, None, None, *_derivatives(ctx.model, ctx.weights, tables, wanted, grad)
+        discount, _, weights = ctx.numbers
+        found = ctx.kernels.elbo_gradients(
+            float(grad), _arrays(guide), ctx.true, ctx.to_go, discount, weights, wanted[2]
+        )
         return (
-            *(None, None, None, None),
+            *(None, None, None),
             *(
-                torch.from_numpy(each if len(table) > 1 else each.sum(0, keepdims=True)) if want else None
-                for each, table, want in zip(found, (log_policy, log_dynamics), wanted, strict=True)
+                torch.from_numpy(each if len(table) == len(each) else each.sum(0, keepdims=True)) if want else None
+                for each, table, want in zip(found, tables, wanted, strict=True)
             ),
         )
+
+
+def _derivatives(
+    model: MarkovModel, weights: Betas, tables: Sequence[Tensor], wanted: Sequence[bool], grad: Tensor
+) -> Iterator[Tensor | None]:
+    """The derivatives of the objective by log-probabilities, as functions that can be differentiated."""
+    prior, steps = prior_of(model), model.mdp.horizon
+    log_initial, *rest = tables
+    policy, dynamics = (table.expand(steps, *table.shape[1:]) for table in rest)
+    blocks = prior.replace(log_initial=log_initial, log_policy=policy, log_dynamics=dynamics)
+    value = _by_recursion(model, blocks, weights)
+    inputs = [table for table, want in zip(tables, wanted, strict=True) if want]
+    found = iter(torch.autograd.grad(value, inputs, grad, create_graph=True))
+    return (next(found) if want else None for want in wanted)
 
 
 def _last(model: MarkovModel) -> Float[Tensor, " state"]:

@@ -20,6 +20,7 @@ from ...problems.mdp import TabularMDP
 from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
 from ...trajectories.samples import Occupancy
 from .natural_gradient import improved
+from .optimisers import LBFGS
 
 
 def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximisation_steps: int = 20) -> float:
@@ -60,7 +61,7 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
         if not math.isfinite(before):
             return before
         visits = old.marginals()
-    optimiser = torch.optim.LBFGS(
+    optimiser = LBFGS(
         parameters,
         max_iter=maximisation_steps,
         tolerance_grad=1e-12,

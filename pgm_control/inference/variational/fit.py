@@ -8,9 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, final, get_args
 
 import torch
 from jaxtyping import Float
-from pyro import poutine
 from pyro.optim import PyroOptim
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
@@ -24,9 +22,9 @@ from ...runtime.status import Status
 from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
 from ...text.wording import plus_minus
-from ...trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ...trajectories.own_parameters import own_parameters
-from ...trajectories.program import require_sites
+from ...trajectories.program import require_program
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
 from .elbo import elbo as exact_elbo
@@ -42,16 +40,16 @@ _BETWEEN_GOOD = 100  # steps between the copies of the guide from which a fit th
 class FitStatus(Status):
     """How a fit ended."""
 
-    converged = "The ELBO stopped improving."
+    converged = "The objective stopped improving."
     out_of_steps = (
-        "`num_steps` was reached before the ELBO stopped improving. Continue with fit(…, num_steps=more, resume=this "
-        "fit), or raise the learning rate or `step_size`. The noise of a loss that samples can hide convergence."
+        "`num_steps` was reached before the objective stopped improving. Continue with fit(…, num_steps=more, resume="
+        "this fit), or raise the learning rate or `step_size`. The noise of a loss that samples can hide convergence."
     )
     stopped = "A callback asked to stop."
     interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
     not_finite = (
-        "The ELBO became nan or infinite; the guide was restored to its last good parameters. Lower the learning rate, "
-        "raise the temperature, or check that the guide leaves forbidden outcomes impossible."
+        "The objective became nan or infinite; the guide was restored to its last good parameters. Lower the learning "
+        "rate, raise the temperature, or check that the guide leaves forbidden outcomes impossible."
     )
 
 
@@ -134,7 +132,8 @@ class Fit(Generic[G]):
     def _reached(self) -> str:
         """The exact ELBO, or the estimate and where it is from."""
         if self.elbo is not None:
-            return f"ELBO {self.elbo:.6f} nats"
+            other = "" if self.objective_name == "ELBO" else f" of a guide fitted to the {self.objective_name}"
+            return f"ELBO {self.elbo:.6f} nats{other}"
         found, count = self.estimate, min(WINDOW, len(self.elbo_history))
         if found is None:
             return f"no {self.objective_name}"
@@ -201,8 +200,9 @@ def fit(
         InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
-    _check_pair(model, guide, loss, optim)
-    _check(guide, num_steps, checkpoint, checkpoint_every, tolerance, seed, resume)
+    blocks = _check_pair(model, guide, loss)
+    num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
+    tolerance = _check(guide, checkpoint, tolerance, seed, resume)
     elbo: list[float] = []
     seconds = 0.0
     own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
@@ -215,7 +215,8 @@ def fit(
             now().save(checkpoint)
 
     with own_randomness, own_parameters(guide):
-        way = _way(method, model, guide, loss, optim, step_size)
+        known = blocks if resume is None else None
+        way = _way(method, model, guide, loss, optim, step_size, num_steps, known)
         learned = together(guide, model, loss)
         about = {"model": identity(model), "guide": getattr(guide, "__name__", type(guide).__name__), **way.description}
         if resume is not None:
@@ -228,11 +229,12 @@ def fit(
             FitStatus.out_of_steps, limit=num_steps, begin=len(elbo), seconds=seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
         )  # fmt: skip
+        shown_as = "elbo" if way.objective_name == "ELBO" else way.objective_name
         good = now()
         with loop:
             try:
                 for step in loop:
-                    if (step - 1) % _BETWEEN_GOOD == 0:
+                    if (step - 1) % _BETWEEN_GOOD == 0 and step > len(good.elbo_history) + 1:
                         good = now()
                     value = way.update()
                     if not math.isfinite(value):
@@ -240,9 +242,12 @@ def fit(
                         break
                     elbo.append(value)
                     ending = FitStatus.converged if way.has_converged(elbo, tolerance) else None
-                    loop.report({"elbo": value}, FitStep(step, value, loop.seconds, guide), ending)
+                    loop.report({shown_as: value}, FitStep(step, value, loop.seconds, guide), ending)
             except KeyboardInterrupt:  # a second Ctrl-C: the result of the unfinished step is kept
                 loop.end(FitStatus.interrupted)
+            except Exception:  # of a loss, a schedule, a callback: what is fitted so far can be resumed
+                save()
+                raise
             if loop.status is FitStatus.not_finite:
                 good.restore(learned, way.optim)
             else:
@@ -254,24 +259,26 @@ def fit(
 
 
 def _way(
-    method: str, model: Callable[[], Any], guide: Callable[[], Any], loss: Loss | None, optim: Any, step_size: Any
+    method: str, model: Any, guide: Any, loss: Loss | None, optim: Any, step_size: Any, num_steps: int, known: Any
 ) -> Method:
-    """The method of this name, after checking its arguments."""
+    """The method of this name, after checking its arguments; `known` are the blocks of the guide now, if not None."""
     one_of("method", method, get_args(MethodName))
+    step_size = fraction("step_size", step_size)
     if method not in ("natural_gradient", "em") and step_size != 1.0:
         raise InvalidArgument(
             f'`step_size` is for method="natural_gradient" and "em", but method is "{method}". Leave it out; the '
             "learning rate of SVI is that of `optim`."
         )
-    step_size = fraction("step_size", step_size)
     if method == "svi":
-        return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim)
+        return svi(model, guide, default_loss(model, guide) if loss is None else loss, optim, num_steps)
     for name, value in (("loss", loss), ("optim", optim)):
         if value is not None:
             raise InvalidArgument(f'`{name}` is for method="svi", but method is "{method}". Leave it out.')
     if method == "em":
         return expectation_maximisation(model, guide, step_size)
-    return exact(model, guide) if method == "exact" else natural_gradient(model, guide, step_size)
+    if method == "exact":
+        return exact(model, guide, known)
+    return natural_gradient(model, guide, step_size, known)
 
 
 def _restore(
@@ -304,41 +311,24 @@ def _exactly(model: object, guide: object) -> float | None:
         return float(exact_elbo(model, guide.blocks()))
 
 
-def _check_pair(model: object, guide: object, loss: object, optim: object) -> None:
+def _check_pair(model: object, guide: object, loss: object) -> Blocks | None:
+    """Check that the guide is one of this model; return its blocks, if it has some."""
     if isinstance(guide, MarkovModel):
         raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
     require_callable("model", model, remedy="Pass a Pyro model, such as TabularModel(mdp, temperature).")
     require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
     if loss is not None:
         require_loss(loss)
-    if optim is not None and not isinstance(optim, PyroOptim):
-        raise InvalidArgument(
-            f"`optim` must be a Pyro optimiser, but is {shown(optim)}. Write pyro.optim.PyroOptim(torch.optim.Adam, "
-            '{"lr": 0.1}), or with a scheduler pyro.optim.ExponentialLR({"optimizer": torch.optim.Adam, "optim_args": '
-            '{"lr": 0.1}, "gamma": 0.99}).'
-        )
     if isinstance(model, MarkovModel):
         require_model(model, in_nats=True)
         if isinstance(guide, HasBlocks):
-            tabulate(model, guide)  # checks that they fit and are normalised: otherwise the ELBO is no bound
-        else:
-            _require_sites(model, guide)
+            with torch.no_grad():
+                return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound
+        require_program(model, guide)
+    return None
 
 
-def _require_sites(model: MarkovModel, guide: Any) -> None:
-    """Run the guide once: with a site of its own, or without one of the model's, its ELBO would be no bound."""
-    try:
-        with poutine.block(), torch.random.fork_rng(devices=[]):
-            trace = poutine.trace(guide).get_trace()
-    except Exception:
-        return  # the first step raises it again, and says what the guide must be
-    sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]
-    require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
-
-
-def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance: Any, seed: Any, resume: Any) -> None:
-    whole("num_steps", num_steps)
-    whole("checkpoint_every", every)
+def _check(guide: object, checkpoint: Any, tolerance: Any, seed: Any, resume: Any) -> float:
     if not number(tolerance) >= 0:
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {shown(tolerance)}.")
     if isinstance(guide, HasBlocks) and not isinstance(guide, torch.nn.Module):
@@ -348,3 +338,4 @@ def _check(guide: object, num_steps: Any, checkpoint: Any, every: Any, tolerance
         path_of(checkpoint, "checkpoint")
     if seed is not None and resume is not None:
         raise InvalidArgument("`seed` and `resume` exclude each other: a resumed fit continues its own randomness.")
+    return number(tolerance)

@@ -13,12 +13,13 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument
-from ...runtime.optimiser_states import described_optimiser, step_schedulers
-from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
+from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
+from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
 from .elbo import objective_of
 from .em import em_parameters, em_step
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
 from .natural_gradient import improved
+from .optimisers import Adam
 from .parameters import announced
 from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
 
@@ -45,11 +46,14 @@ class Method:
     objective_name: str = "ELBO"
 
 
-def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: PyroOptim | None) -> Method:
+def svi(
+    model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: PyroOptim | None, num_steps: int
+) -> Method:
     """Fitting by steps of `pyro.infer.SVI`; the ELBO is a Monte Carlo estimate if the loss is computed from samples.
 
     Raises:
-        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have.
+        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have or cannot
+            run for `num_steps` steps.
     """
     if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
         raise InvalidArgument(
@@ -58,7 +62,8 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: P
         )
     if optim is None:
         betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
-        optim = PyroOptim(torch.optim.Adam, {"lr": 0.1, "betas": betas, "fused": True})
+        optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
+    require_optimiser(optim, num_steps)
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
         raise InvalidArgument(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
@@ -82,22 +87,25 @@ def svi(model: Callable[[], Any], guide: Callable[[], Any], loss: Loss, optim: P
     return Method(update, _is_flat, description, optim, objective_name(loss))
 
 
-def natural_gradient(model: object, guide: object, step_size: float) -> Method:
+def natural_gradient(model: object, guide: object, step_size: float, blocks: Blocks | None = None) -> Method:
     """A step of mirror descent on the exact objective of the guide (see `improved`).
+
+    `blocks` are those of the guide now, if they are known.
 
     Raises:
         InvalidArgument: if the model is not tabular or the guide cannot be assigned to.
     """
     tabular, table = _tables(model, guide, "natural_gradient")
+    blocks_now = _starting_at(blocks, table)
 
     def update() -> float:
         with torch.no_grad():
-            better, before = improved(tabular, table.blocks(), step_size, table.optimism)
+            better, before = improved(tabular, blocks_now(), step_size, table.optimism)
         if math.isfinite(before):  # otherwise the guide is broken, and so is the step
             table.assign(better)
         return before
 
-    return Method(update, _rests, {"method": "natural_gradient"})
+    return Method(update, _rests, {"method": "natural_gradient"}, objective_name=_objective_of(table))
 
 
 def expectation_maximisation(model: object, guide: object, step_size: float) -> Method:
@@ -116,21 +124,23 @@ def expectation_maximisation(model: object, guide: object, step_size: float) -> 
     return Method(lambda: em_step(tabular, guide, step_size), _rests, {"method": "em"})
 
 
-def exact(model: object, guide: object) -> Method:
-    """A single step that sets the guide to its exact optimum.
+def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
+    """A single step that sets the guide to its exact optimum. `blocks` are those of the guide now, if they are known.
 
     Raises:
         InvalidArgument: as `natural_gradient`.
     """
     tabular, table = _tables(model, guide, "exact")
+    blocks_now = _starting_at(blocks, table)
 
     def update() -> float:
         with torch.no_grad():
-            before = float(objective_of(tabular, table.blocks(), table.optimism))
+            before = float(objective_of(tabular, blocks_now(), table.optimism))
         table.assign(table.optimum())
         return before
 
-    return Method(update, lambda history, tolerance: True, {"method": "exact"})
+    description = {"method": "exact"}
+    return Method(update, lambda history, tolerance: True, description, objective_name=_objective_of(table))
 
 
 def default_loss(model: object, guide: object) -> ELBO:
@@ -140,6 +150,17 @@ def default_loss(model: object, guide: object) -> ELBO:
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
+
+
+def _starting_at(first: Blocks | None, table: Assignable) -> Callable[[], Blocks]:
+    """A function that returns the blocks of the guide: at the first call `first`, if they are known."""
+    known = [] if first is None else [first]
+    return lambda: known.pop() if known else table.blocks()
+
+
+def _objective_of(guide: Assignable) -> str:
+    """The name of the objective that the guide maximises."""
+    return (MarkovELBO if guide.optimism.is_elbo else MarkovObjective).objective_name
 
 
 def _tables(model: object, guide: object, method: str) -> tuple[MarkovModel, Assignable]:

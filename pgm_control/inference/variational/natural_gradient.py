@@ -21,8 +21,9 @@ from ...chance.factors import Number, aligned, conditionals, joint
 from ...chance.log_space import expect, relative
 from ...chance.optimism import Optimism
 from ...trajectories.betas import Betas, sizes_of
-from ...trajectories.blocks import Blocks, MarkovModel
-from .elbo import FREE, values_to_go
+from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.remembered import prior_of, remembered
+from .elbo import FREE, betas_of, kernels_of, natural_step, values_to_go, weights_of
 
 
 @torch.no_grad()
@@ -61,8 +62,26 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     References:
         [kakade2001], [haarnoja2018], [geist2019]
     """
-    mdp, prior = model.mdp, model.blocks()
-    betas = Betas.of(mdp, optimism, model.temperature)
+    require_model(model, in_nats=True)
+    betas = remembered(model, betas_of, optimism)
+    kernels = kernels_of(blocks, remembered(model, weights_of, optimism), model.mdp.horizon)
+    if kernels is None or blocks.log_policy.dtype != torch.float64:
+        return _in_torch(model, blocks, step_size, optimism, betas)
+    mdp, prior, found = model.mdp, prior_of(model), natural_step(kernels, model, blocks, betas, step_size)
+    value, (start, policy, dynamics) = found[0], map(torch.from_numpy, found[1:])
+    return Blocks(
+        mdp,
+        start[0] if len(start) else prior.log_initial,
+        policy,
+        dynamics.view(prior.log_dynamics.shape) if len(dynamics) else prior.log_dynamics,
+    ), value
+
+
+def _in_torch(
+    model: MarkovModel, blocks: Blocks, step_size: float, optimism: Optimism, betas: Betas
+) -> tuple[Blocks, float]:
+    """`improved` in torch, for any device, parts of blocks and free survival."""
+    mdp, prior = model.mdp, prior_of(model)
     reward = mdp.reward / model.temperature
     truth, continuation = _continuations(blocks, mdp.discount)
     ahead, _ = values_to_go(model, blocks, optimism)

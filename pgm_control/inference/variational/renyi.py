@@ -77,15 +77,16 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
     return certainty_equivalent(ahead - start, blocks.log_initial, 1.0, beta)
 
 
-def require_steep(order: float) -> None:
-    """Check the order of a bound that serves as an objective: it must be a finite number, and not 0.
+def require_steep(order: float) -> float:
+    """The order of a bound that serves as an objective: it must be a finite number, and not 0.
 
     Raises:
         InvalidArgument: with the reason.
     """
-    finite("order", order, "number, 1 − β")
+    order = finite("order", order, "number, 1 − β")
     if order == 0:
         raise InvalidArgument(
             "`order` must not be 0, which is β = 1: there the Rényi bound is log p(O) whatever the policy, as long as "
             "it allows every action: nothing can be learned from it. Fit a FreeGuide, or take an order near 0."
         )
+    return order

@@ -81,7 +81,7 @@ class MarkovObjective(MarkovLoss):
     A `DialGuide` has the same β and reverses the gradient of the dynamics where β is negative, so that they minimise.
     """
 
-    objective_name = "objective"
+    objective_name = "objective J_β"
 
     def __init__(self, optimism: OptimismLike) -> None:
         """Store β, which must be that of the guide, so that blocks that it clamps are not charged."""
@@ -110,8 +110,7 @@ class MarkovRenyi(MarkovLoss):
             InvalidArgument: for order 0, β = 1, where the bound does not depend on the policy.
         """
         super().__init__()
-        require_steep(order)
-        self.order = float(order)
+        self.order = require_steep(order)
 
     def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
         """The bound, in nats; the gradient of an upper bound is reversed."""

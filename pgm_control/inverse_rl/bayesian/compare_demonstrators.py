@@ -5,7 +5,6 @@ Sources:
         90(430):773–795, 1995. doi:10.1080/01621459.1995.10476572
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,12 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import InvalidArgument
+from ...runtime.arguments import named
 from ...runtime.progress import Progress, silent
 from ...text.tables import grid, html_grid
 from ...trajectories.blocks import MarkovModel
 from ..demonstrations import Demonstrations
 from ..demonstrators import NAMED, DialDemonstrator
+from ..inverse import chosen_demonstrator
 from .reward_posterior import RewardPosterior, reward_posterior
 
 _HEAD = (("demonstrator", "log-evidence", "difference to best", "probability"), ("", "nats", "nats", ""))
@@ -111,11 +111,10 @@ def compare_demonstrators(
     References:
         [kass1995]
     """
-    if not (isinstance(demonstrators, Mapping) and demonstrators):
-        raise InvalidArgument(
-            f"`demonstrators` must be named, at least one, but are {demonstrators!r}. Pass a dictionary such as "
-            '{"clamped": ClampedDemonstrator()}.'
-        )
+    actors = {
+        name: chosen_demonstrator(each, f"demonstrators[{name!r}]")
+        for name, each in named("demonstrators", demonstrators, what="demonstrator").items()
+    }
     posteriors = tuple(
         reward_posterior(
             model,
@@ -130,7 +129,7 @@ def compare_demonstrators(
             seed=seed,
             progress=progress,
         )
-        for demonstrator in demonstrators.values()
+        for demonstrator in actors.values()
     )
     log_evidence = torch.tensor([each.log_evidence for each in posteriors], dtype=torch.float64)
-    return DemonstratorComparison(tuple(demonstrators), log_evidence, posteriors)
+    return DemonstratorComparison(tuple(actors), log_evidence, posteriors)

@@ -15,32 +15,33 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import torch
 from jaxtyping import Bool, Float
-from pyro.distributions.torch_distribution import TorchDistributionMixin
 from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from ...errors import InvalidArgument, MissingExtra
-from ...runtime.arguments import positive, whole
+from ...runtime.arguments import one_of, whole
+from ...runtime.files import path_of
+from ...runtime.memory import require_room
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import seeded
 from ...text.tables import grid, html_grid
 from ...text.wording import listed
-from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.blocks import MarkovModel
 from ..demonstrations import Demonstrations
-from ..demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator
+from ..demonstrators import Demonstrator
 from ..identification import Identification, identified
-from ..inverse import chosen_demonstrator, chosen_reward, require_demonstrations
 from ..laplace import laplace
-from ..objective import RewardFunction
+from .checkpoint import resumable
 from .coordinates import Coordinates
 from .nuts import draws_by_nuts
 from .peaks import Peak, peaks
-from .reward_program import RewardProgram
-from .tempering import effective_draws, tempered
+from .reward_program import RewardProgram, program_of
+from .tempering import effective_draws
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -50,7 +51,6 @@ _HEAD = (
     ("", "", "deviation", "", "deviation", "", ""),
 )
 _SIGNS = {"optimism": "β", "temperature": "τ"}
-_EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
 _CROWD = 50  # smallest population for tempering
 _FEW = 50  # draws: the standard deviation is then known to a tenth
 _FITS = 0.5  # fraction of effective draws above which the Laplace approximation is accepted
@@ -236,6 +236,8 @@ def reward_posterior(
     num_chains: int = 4,
     seed: int | torch.Generator | None = None,
     progress: Progress = silent,
+    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
 ) -> RewardPosterior:
     r"""Return the posterior over the parameters of a reward, and over the optimism and temperature of the demonstrator.
 
@@ -263,15 +265,24 @@ def reward_posterior(
         num_chains: the number of chains of NUTS, run one after the other, each from a draw of the prior.
         seed: an integer, a generator, or None for torch's global generator.
         progress: called with the step and its acceptance probability; "laplace" does not call it.
+        checkpoint: for "tempering": a path, written after every step.
+        resume: for "tempering": the path of a checkpoint, to continue as if the run had never stopped. All arguments
+            must be the same, but for `seed`, which is left out.
 
     Raises:
         InvalidArgument: if an argument is invalid, which the message names, or if Laplace finds no peak.
+        InvalidCheckpoint: if `resume` cannot be read, or belongs to another posterior.
 
     References:
         [ramachandran2007], [delmoral2006], [hoffman2014]
     """
-    program = _program(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
-    _check(method, num_samples, num_warmup, num_chains)
+    program = program_of(model, demonstrations, reward, demonstrator, prior, optimism, temperature)
+    one_of("method", method, ("laplace", "tempering", "nuts"))
+    num_samples = whole("num_samples", num_samples, _CROWD if method == "tempering" else 4)
+    size = 1 + len(program.function.start)
+    require_room("num_samples", "the draws of the parameters", num_samples * size, 8, "Draw fewer.")
+    num_warmup, num_chains = whole("num_warmup", num_warmup), whole("num_chains", num_chains)
+    _check(method, checkpoint, seed, resume)
     coordinates, since = Coordinates(program), time.perf_counter()
     if method == "nuts":
         with seeded(seed):
@@ -289,61 +300,18 @@ def reward_posterior(
                 log_evidence, (u, log_weight) = found.log_evidence, found.draw(num_samples)
                 worth = log_weight.softmax(0).square().sum().reciprocal().expand(u.shape[-1])
             else:
-                u, family, log_evidence = tempered(coordinates, num_samples, progress)
-                worth = effective_draws(u, family)
+                found, before = resumable(coordinates, num_samples, progress, checkpoint, resume)
+                u, log_evidence, since = found.u, found.log_evidence, since - before
+                worth = effective_draws(u, found.family)
         drawn = {name: each[None] for name, each in coordinates.values(u).items()}
     return RewardPosterior(program, drawn, method, log_evidence, worth, r_hat, divergences, time.perf_counter() - since)
 
 
-def _program(
-    model: MarkovModel,
-    demonstrations: Demonstrations,
-    reward: Any,
-    demonstrator: Demonstrator | str,
-    prior: Any,
-    optimism: Any,
-    temperature: Any,
-) -> RewardProgram:
-    require_model(model, in_nats=True)
-    function = RewardFunction(chosen_reward(model, reward), model.mdp)
-    actor = chosen_demonstrator(demonstrator)
-    require_demonstrations(model, demonstrations)
-    if isinstance(actor, ClampedDemonstrator) and actor.criterion == "matching":
-        raise InvalidArgument(
-            "`demonstrator` must have a likelihood, but matching only has its mean. Use ClampedDemonstrator()."
-        )
-    positive("prior", prior, "standard deviation")
-    for name, each in (("optimism", optimism), ("temperature", temperature)):
-        if each is not None and not (
-            isinstance(each, TorchDistributionMixin) and each.shape() == () and each.support.is_discrete is False
-        ):
-            raise InvalidArgument(
-                f"`{name}` must be a distribution of Pyro over one real number, such as pyro.distributions."
-                f"{_EXAMPLES[name]}, or None if it is known, but is {each!r}."
-            )
-    if optimism is not None and not isinstance(actor, DialDemonstrator):
-        raise InvalidArgument(
-            f"`demonstrator` must have a β for an unknown optimism, but is {actor!r}. Use DialDemonstrator(0.0), or "
-            'DialDemonstrator(0.0, "believed") if the outcomes follow the dynamics that it believes.'
-        )
-    if temperature is not None and bool(temperature.support.check(temperature.mean.new_tensor(-1.0))):
-        raise InvalidArgument(
-            f"`temperature` must be a distribution over positive numbers, but is {temperature!r}. Use "
-            "pyro.distributions.LogNormal(0.0, 1.0)."
-        )
-    if not (len(function.start) or optimism is not None or temperature is not None):
-        raise InvalidArgument(
-            "`reward` must have parameters that can be learned, or `optimism` or `temperature` be unknown: nothing is."
-        )
-    return RewardProgram(model, demonstrations, function, actor, float(prior), optimism, temperature)
-
-
-def _check(method: Any, num_samples: Any, num_warmup: Any, num_chains: Any) -> None:
-    if method not in ("laplace", "tempering", "nuts"):
-        raise InvalidArgument(f'`method` must be "laplace", "tempering" or "nuts", but is {method!r}.')
-    for name, value, least in (
-        ("num_samples", num_samples, _CROWD if method == "tempering" else 4),
-        ("num_warmup", num_warmup, 1),
-        ("num_chains", num_chains, 1),
-    ):
-        whole(name, value, least)
+def _check(method: str, checkpoint: Any, seed: Any, resume: Any) -> None:
+    for name, path in (("checkpoint", checkpoint), ("resume", resume)):
+        if path is not None and method != "tempering":
+            raise InvalidArgument(f'`{name}` must be None for {method!r}, which cannot be resumed. Use "tempering".')
+    if checkpoint is not None:
+        path_of(checkpoint, "checkpoint")
+    if seed is not None and resume is not None:
+        raise InvalidArgument("`seed` and `resume` exclude each other: a resumed run continues its own randomness.")

@@ -9,15 +9,21 @@ import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
+from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 from torch.distributions import biject_to
 
 from ...chance.risk import beta_of
+from ...errors import InvalidArgument
+from ...runtime.arguments import positive
 from ...text.one_line import one_line
-from ...trajectories.blocks import MarkovModel
+from ...trajectories.blocks import MarkovModel, require_model
 from ..demonstrations import Demonstrations
-from ..demonstrators import Demonstrator, DialDemonstrator, FreeDemonstrator
+from ..demonstrators import ClampedDemonstrator, Demonstrator, DialDemonstrator, FreeDemonstrator
+from ..inverse import chosen_demonstrator, chosen_reward, require_demonstrations
 from ..objective import RewardFunction
+
+_EXAMPLES = {"optimism": "Normal(0.0, 0.5)", "temperature": "LogNormal(0.0, 1.0)"}
 
 
 @final
@@ -107,6 +113,54 @@ class RewardProgram:
         s, a, to = (each[seen] for each in moves[1:4])
         lands = (mdp.probability[s, a] * (mdp.successor[s, a] == to[:, None])).sum(-1)
         return (moves.weight[seen] * lands.log()).sum()
+
+
+def program_of(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any,
+    demonstrator: Demonstrator | str,
+    prior: Any,
+    optimism: Any,
+    temperature: Any,
+) -> RewardProgram:
+    """Return the program for the arguments of `reward_posterior`.
+
+    Raises:
+        InvalidArgument: if an argument is invalid; the message names it.
+    """
+    require_model(model, in_nats=True)
+    function = RewardFunction(chosen_reward(model, reward), model.mdp)
+    actor = chosen_demonstrator(demonstrator)
+    require_demonstrations(model, demonstrations)
+    if isinstance(actor, ClampedDemonstrator) and actor.criterion == "matching":
+        raise InvalidArgument(
+            "`demonstrator` must have a likelihood, but matching only has its mean. Use ClampedDemonstrator()."
+        )
+    prior = positive("prior", prior, "standard deviation")
+    for name, each in (("optimism", optimism), ("temperature", temperature)):
+        if each is not None and not (
+            isinstance(each, TorchDistributionMixin) and each.shape() == () and each.support.is_discrete is False
+        ):
+            raise InvalidArgument(
+                f"`{name}` must be a distribution of Pyro over one real number, such as pyro.distributions."
+                f"{_EXAMPLES[name]}, or None if it is known, but is {each!r}."
+            )
+    if optimism is not None and not isinstance(actor, DialDemonstrator):
+        raise InvalidArgument(
+            f"`demonstrator` must have a β for an unknown optimism, but is {actor!r}. Use DialDemonstrator(0.0), or "
+            'DialDemonstrator(0.0, "believed") if the outcomes follow the dynamics that it believes.'
+        )
+    if temperature is not None and bool(temperature.support.check(temperature.mean.new_tensor(-1.0))):
+        raise InvalidArgument(
+            f"`temperature` must be a distribution over positive numbers, but is {temperature!r}. Use "
+            "pyro.distributions.LogNormal(0.0, 1.0)."
+        )
+    if not (len(function.start) or optimism is not None or temperature is not None):
+        raise InvalidArgument(
+            "`reward` must have parameters that can be learned, or `optimism` or `temperature` be unknown: nothing is."
+        )
+    return RewardProgram(model, demonstrations, function, actor, prior, optimism, temperature)
 
 
 def _brought_to(distribution: Any, like: Tensor) -> Any:

@@ -80,7 +80,8 @@ class CertaintyEquivalentLoss(torch.nn.Module):
                 hard = " The hard limit τ = 0 has a loss at optimism 0 or with Risk(theta), θ in 1/reward, only."
                 extra = hard if name == "temperature" else ""
                 raise InvalidArgument(f"`{name}` must be {what} and finite, but is {value!r}.{extra}")
-        self.temperature, self.optimism, self.cap, self.rate = temperature, optimism, cap, rate
+        self.temperature, self.cap, self.rate = temperature, cap, rate
+        self.optimism = optimism if isinstance(optimism, Risk) else number
         self._theta = number if isinstance(optimism, Risk) else number / unit(temperature)
         self.register_buffer("normaliser", torch.zeros(()))
         self.register_buffer("clipped", torch.zeros((), dtype=torch.int64))

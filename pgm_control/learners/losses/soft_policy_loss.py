@@ -7,12 +7,11 @@ Sources:
         pages 1861–1870, 2018. arXiv:1801.01290
 """
 
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ...environments.action_prior import ActionPrior
 from ...networks.mlp import Network
@@ -68,24 +67,7 @@ class SoftPolicyLoss:
         action, log_prob = self._actor(features).rsample_with_log_prob()
         q = critics(torch.cat((features, action), -1), frozen=True)
         log_ratio = log_prob - self._prior.log_density(features, action)
-        return _Shortfall.apply(q, log_ratio, temperature), -log_prob.detach().mean()  # pyright: ignore[reportReturnType]
-
-
-class _Shortfall(torch.autograd.Function):
-    r"""An autograd function that computes $\tau \log \pi / \rho - \min_i Q_i$, with explicit gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, log_ratio: Tensor, temperature: Tensor | float) -> Tensor:
-        least = q.amin(0)
-        ctx.save_for_backward(q == least)
-        ctx.temperature = temperature
-        return temperature * log_ratio - least[:, 0]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *outer: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (chosen,) = ctx.saved_tensors
-        return chosen * (outer[0][:, None] / -chosen.sum(0)), ctx.temperature * outer[0], None
+        return temperature * log_ratio - q.amin(0)[:, 0], -log_prob.detach().mean()
 
 
 def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:

@@ -50,7 +50,7 @@ def soft_value_of_samples(
     References:
         [haarnoja2017]
     """
-    positive("temperature", temperature, remedy="For the hard limit take a small one.")
+    temperature = positive("temperature", temperature, remedy="For the hard limit take a small one.")
     log_weight = q / temperature + log_prior - log_proposal
     total = log_weight.logsumexp(-1)
     effective = (2 * total - (2 * log_weight).logsumexp(-1)).exp()

@@ -11,7 +11,7 @@ from hypothesis import given
 from problems import gamble, random_mdp
 from strategies import laws, model_of, optimisms, problem_of, problems
 
-from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
+from pgm_control import InvalidArgument, InvalidProblem, Optimism, TabularMDP, TabularModel, infer, soft_values
 
 survivals = st.sampled_from([0.0, 0.0, 1.0, -0.5, 3.0])
 blocks = st.builds(Optimism, optimisms, optimisms, survivals)
@@ -267,3 +267,73 @@ def test_beliefs_stay_normalised_when_values_are_many_nats(scale, optimism):
         mdp = random_mdp(seed, horizon=5)
         posterior = infer(TabularModel(mdp.replace(reward=mdp.reward + scale)), optimism)
         assert torch.allclose(posterior.dynamics.sum(-1), torch.ones((), dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimism", [-0.5, 0.0, 0.3, 1.0, Optimism(0.3, 0.0, 0.2)])
+def test_at_the_largest_temperatures_the_answer_is_that_of_the_problem_in_other_units(optimism):
+    mdp = random_mdp(seed=3, discount=0.9)
+    usual, unit = infer(TabularModel(mdp, 0.7), optimism), 1e154
+    large = infer(TabularModel(mdp.replace(reward=mdp.reward * unit), 0.7 * unit), optimism)
+    torch.testing.assert_close(large.v / unit, usual.v, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(large.policy, usual.policy, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(large.blocks().log_dynamics, usual.blocks().log_dynamics, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize(
+    ("dtype", "temperature"), [(torch.float64, 1e299), (torch.float64, 1.4e154), (torch.float32, 2e19)]
+)
+def test_temperatures_at_which_optimism_would_be_rounded_to_zero_are_refused(dtype, temperature):
+    mdp = random_mdp(seed=3).to(dtype=dtype)
+    with pytest.raises(
+        InvalidProblem, match=r"`temperature` must be .* at most 1.[38]e\+(154|19) for torch.float(64|32)"
+    ):
+        TabularModel(mdp, temperature)
+    with pytest.raises(InvalidArgument, match=r"`temperature` must be at most .* divide both by the same number"):
+        soft_values(TabularModel(mdp), 0.3, temperature=temperature)
+    with pytest.raises(InvalidArgument, match=r"`temperature` must be at most .* divide both by the same number"):
+        soft_values(TabularModel(mdp), 0.3, temperature=torch.tensor([1.0, temperature], dtype=dtype))
+
+
+@pytest.mark.wrong_types
+def test_numbers_that_the_dtype_of_the_tables_does_not_hold_are_named():
+    mdp = random_mdp(seed=3).to(dtype=torch.float32)
+    large = mdp.reward.double()
+    large[0, 1, 0] = 1e300
+    message = r"\[0, 1, 0\]` must fit into torch.float32, but is 1e\+300. Scale the rewards"
+    for reward in (large, large.numpy(), large.tolist()):
+        with pytest.raises(InvalidProblem, match=message):
+            mdp.replace(reward=reward)
+    with pytest.raises(InvalidArgument, match=message):
+        soft_values(TabularModel(mdp), 0.3, reward=large)
+    with pytest.raises(InvalidArgument, match=r"`optimism\[1\]` must fit into torch.float32"):
+        soft_values(TabularModel(mdp), torch.tensor([0.3, 1e300], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [1e16, 3.7e18, 1e19, 7.3e20, 1e25, 1e100, 1.7e154, 1e290])
+@pytest.mark.parametrize("backend", ["torch", "auto"])
+def test_the_value_of_a_reward_of_any_size_is_the_reward(monkeypatch, backend, size):
+    """The reward is certain, so that it is its own certainty equivalent; the outcomes of probability 0 do not count."""
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
+    for paid in (size, -size):
+        mdp = TabularMDP([1.0], [[[1.0, 0.0]]], [[[0, 0]]], [[[paid, 0.0]]], 3)
+        for beta in (-0.7, 0.0, 0.3, 1.0):
+            assert infer(TabularModel(mdp), beta).value == pytest.approx(3 * paid)
+            assert float(soft_values(TabularModel(mdp), torch.tensor([beta, 0.3]).double()).value[0]) == pytest.approx(
+                3 * paid
+            )
+
+
+@pytest.mark.parametrize("size", [1e17, 1e20, 1e100, 1e154, 1e290, -1e100])
+def test_compiled_loops_keep_a_certain_reward_of_any_size_beside_others(monkeypatch, size):
+    """Rewards of 1e100 nats were −∞: the compiler subtracts the largest of a row from itself with one rounding."""
+    mdp = random_mdp(seed=1)
+    reward = mdp.reward.clone()
+    reward[0, 0, 0] = size
+    assert float(mdp.probability[0, 0, 0]) == 1.0
+    found = {}
+    for backend in ("torch", "auto"):
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
+        found[backend] = infer(TabularModel(mdp.replace(reward=reward)), 0.3)
+        assert float(found[backend].q[-1, 0, 0]) == pytest.approx(size)
+    assert found["auto"].value == pytest.approx(found["torch"].value)

@@ -16,6 +16,7 @@ from pyro.optim.lr_scheduler import PyroLRScheduler
 
 from pgm_control import (
     ClampedGuide,
+    DialGuide,
     FitStatus,
     FreeGuide,
     InvalidArgument,
@@ -159,11 +160,14 @@ def test_a_resumed_fit_equals_an_uninterrupted_one_bit_for_bit(tmp_path, sampled
 def test_resume_from_the_checkpoint_of_a_killed_run(tmp_path):
     model, path = TabularModel(random_mdp(seed=1)), tmp_path / "fit.pt"
 
+    class PowerCut(BaseException):
+        """No exception that a program catches, so that nothing is written any more."""
+
     def crash(info):
         if info.step == 37:
-            raise RuntimeError("power cut")
+            raise PowerCut
 
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(PowerCut):
         fit(model, FreeGuide(model), checkpoint=path, checkpoint_every=10, callbacks=[crash])
     assert len(Checkpoint.load(path).elbo_history) == 30
     rest = fit(model, FreeGuide(model), num_steps=60, resume=path)
@@ -312,6 +316,25 @@ def test_bad_arguments_are_named(arguments, message):
     model = TabularModel(gamble())
     with pytest.raises(ValueError, match=message):
         fit(model, FreeGuide(model), **arguments)
+
+
+@pytest.mark.parametrize("method", ["svi", "natural_gradient", "exact"])
+def test_prints_and_progress_name_the_objective_of_a_guide_with_optimism(method):
+    model, shown = TabularModel(gamble()), []
+    found = fit(
+        model, DialGuide(model, 0.3), method=method, num_steps=5, progress=lambda _, metrics: shown.append(metrics)
+    )
+    assert found.objective_name == "objective J_β"
+    assert found.elbo is not None
+    assert (
+        f"Fit(ELBO {found.elbo:.6f} nats of a guide fitted to the objective J_β after {found.num_steps} steps"
+        in str(found)
+    )
+    assert "ELBO" not in found.status.message
+    assert [each["objective J_β"] for each in shown] == found.elbo_history.tolist()
+    free = fit(model, DialGuide(model, 1.0), method=method, num_steps=5)
+    assert free.objective_name == "ELBO"
+    assert f"Fit(ELBO {free.elbo:.6f} nats after" in str(free)
 
 
 def test_a_posterior_needs_no_fit():

@@ -323,6 +323,57 @@ def test_the_schedulers_of_pyro_are_those_of_torch():
     assert torch.equal(one.elbo_history, other.elbo_history)
 
 
+@pytest.mark.parametrize(("schedule", "length"), [({"total_steps": 50}, 50), ({"epochs": 3, "steps_per_epoch": 4}, 12)])
+def test_a_schedule_that_ends_before_the_fit_is_refused_before_the_first_step(schedule, length):
+    guide = FreeGuide(MODEL)
+
+    def optim():
+        settings = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.1}, "max_lr": 0.2, **schedule}
+        return PyroLRScheduler(lr_scheduler.OneCycleLR, settings)
+
+    message = (
+        rf"`num_steps` must be at most {length}, where the schedule OneCycleLR of `optim` ends, but is {length + 1}"
+    )
+    with pytest.raises(InvalidArgument, match=message):
+        fit(MODEL, guide, optim=optim(), num_steps=length + 1)
+    assert not guide.policy_logits.any()
+    past = fit(MODEL, guide, optim=optim(), num_steps=length, tolerance=0)
+    with pytest.raises(InvalidArgument, match=message):
+        fit(MODEL, guide, optim=optim(), num_steps=length + 1, resume=past)
+
+
+@pytest.mark.parametrize(
+    ("optim", "message"),
+    [
+        (sgd(-1.0), r"SGD\(lr=-1.0\) raises: Invalid learning rate"),
+        (sgd(friction=2.0), "unexpected keyword argument 'friction'"),
+        (PyroOptim(torch.optim.LBFGS, {"lr": 1.0}), "missing 1 required positional argument: 'closure'"),
+        (PyroOptim(torch.optim.SGD, {"lr": 0.1}, {"norm": 1.0}), "unexpected keyword argument 'norm'"),
+        (
+            PyroLRScheduler(lr_scheduler.StepLR, {"optimizer": torch.optim.SGD, "optim_args": {"lr": 0.1}}),
+            "missing 1 required positional argument: 'step_size'",
+        ),
+    ],
+)
+def test_optimisers_that_torch_cannot_run_are_refused_before_the_first_step(optim, message):
+    with pytest.raises(InvalidArgument, match=f"`optim` must be an optimiser that torch can run .*{message}"):
+        fit(MODEL, FreeGuide(MODEL), optim=optim)
+
+
+def test_an_error_within_a_fit_leaves_a_checkpoint_of_all_steps_so_far(tmp_path):
+    def raises_at(last):
+        def callback(seen):
+            if seen.step == last:
+                raise KeyError(last)
+
+        return callback
+
+    with pytest.raises(KeyError):
+        fit(MODEL, FreeGuide(MODEL), num_steps=30, callbacks=[raises_at(17)], checkpoint=tmp_path / "fit.pt")
+    rest = fit(MODEL, FreeGuide(MODEL), num_steps=30, resume=tmp_path / "fit.pt", callbacks=[raises_at(17)])
+    assert torch.equal(rest.elbo_history, fit(MODEL, FreeGuide(MODEL), num_steps=30).elbo_history)
+
+
 def test_settings_by_the_name_of_a_parameter_are_refused_for_modules():
     with pytest.raises(InvalidArgument, match="`optim` must have a dictionary of settings for a guide that"):
         fit(MODEL, FreeGuide(MODEL), optim=PyroOptim(torch.optim.Adam, lambda name: {"lr": 0.1}))

@@ -26,7 +26,7 @@ from pgm_control.inverse_rl import (
     reward_posterior,
 )
 from pgm_control.inverse_rl.bayesian.coordinates import Coordinates
-from pgm_control.inverse_rl.bayesian.tempering import effective_draws, evaluated, moved, tempered
+from pgm_control.inverse_rl.bayesian.tempering import drawn_from_prior, effective_draws, evaluated, moved, tempered
 from pgm_control.inverse_rl.objective import RewardFunction
 
 pytestmark = pytest.mark.slow
@@ -221,7 +221,7 @@ def test_hamiltonian_paths_leave_the_prior_invariant():
     )
     coordinates, number = Coordinates(found.program), 20_000
     u = coordinates.drawn_from_prior(number)
-    state, accepted = evaluated(coordinates, u, 0.0), 1.0
+    state, accepted = evaluated(coordinates, u), 1.0
     for _ in range(6):
         u, state, accepted = moved(coordinates, u, state, torch.full((1, 1), 3.0).double(), 0.9, 0.0)
     assert accepted < 0.9
@@ -255,9 +255,9 @@ def test_effective_draws_predict_the_error_of_a_mean():
     squares = []
     for seed in range(30):
         torch.manual_seed(seed)
-        u, family, _ = tempered(Coordinates(program), 100, lambda step, metrics: None)
-        right = (u > 0).double()
-        squares.append(float((right.mean() - 0.5) ** 2 * effective_draws(right, family)[0] / 0.25))
+        found = tempered(Coordinates(program), drawn_from_prior(Coordinates(program), 100))
+        right = (found.u > 0).double()
+        squares.append(float((right.mean() - 0.5) ** 2 * effective_draws(right, found.family)[0] / 0.25))
     assert abs(np.mean(squares) - 1) < 5 * (2 / 30) ** 0.5
 
 
