@@ -6,7 +6,7 @@ $$z = e^{\gamma V_{t+1}/\tau - c}, \qquad e^{Q_t/\tau} \propto \sum_k p\, e^{r/\
     e^{V_t/\tau} = \sum_a \rho\, e^{Q_t/\tau}.$$
 
 A step then takes one exponential for each state, and its posterior is made of products. Other steps, and those of
-clamped dynamics, use the certainty equivalents of `lanes`. The pairs (action, state) have the order of `Outcomes`;
+clamped dynamics, use certainty equivalents. The pairs (action, state) have the order of `Outcomes`;
 impossible outcomes lead to additional states of value 0, so that no loop asks for their probability.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 
 from .bundles import SPARE, Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
 from .compiling import compiled, entry
-from .lanes import Chances, Room, soften
 from .outcomes import dot
 from .vector_math import exp, exp_and_expm1, log
 
@@ -62,11 +61,10 @@ def solve_one(
     ahead, mean, total, here = np.zeros(states + SPARE), np.zeros(pairs), np.empty(pairs), np.empty(states)
     natural = total if ordered else np.empty(pairs)  # in the order of the tables
     options, y, shares = natural.reshape((actions, states)), np.empty((actions, states)), np.empty((2, actions, states))
-    lines, norm = np.empty((3, states)), np.empty(states)
+    lines, norm, everywhere = np.empty((3, states)), np.empty(states), np.full(actions, states)
     many = pairs if free else 0
-    x, share = np.empty((num_outcomes, many)), np.empty((num_outcomes, many))
-    events = Chances(weight, counts, np.full(many, per_nat), np.full(many, temperature))
-    room = Room(np.empty(many), x, np.empty((3, many)))
+    x, share = np.empty((num_outcomes, many)), np.empty((2, num_outcomes, many))
+    event_lines, event_norm = np.empty((3, many)), np.empty(many)
     high, spread = 0.0, np.inf
     if free:
         high, spread = factors_of(reward, weight, place, counts, prior, per_nat, factor)
@@ -99,17 +97,17 @@ def solve_one(
         shift, width = most * per_nat, max(most - least, 0.0) * per_nat
         fits = _CLEAR < width + spread < _NARROW and -np.inf < shift < np.inf
         narrow[t] = fits
-        if fits:
+        if fits or not free:
             for s in range(states):
-                message[now, s] = exp(ahead[s] * per_nat - shift)
+                message[now, s] = exp(ahead[s] * per_nat - shift) if free else ahead[s]
             for s in range(states, ahead.shape[0]):
                 message[now, s] = 0.0
             mix(total, mean, factor, message, now, successor, counts, common)
-        elif free:
-            look_ahead(x, reward, ahead, successor, place, counts)
-            soften(x, events, total, share, room)
         else:
-            mix(total, mean, factor, ahead.reshape((1, ahead.shape[0])), 0, successor, counts, common)
+            look_ahead(x, reward, ahead, successor, place, counts)
+            soft_maximum(x, weight, counts, per_nat, x, share, event_lines, event_norm)
+            for j in range(pairs):
+                total[j] = event_lines[0, j] + temperature * event_norm[j]
         if not ordered:
             for j in range(pairs):
                 natural[lane[j]] = total[j]
@@ -127,7 +125,7 @@ def solve_one(
             for j in range(pairs):
                 q[t, j] = temperature * (log(natural[j]) + shift)
         else:
-            choose(options, prior, per_nat, y, shares, lines, norm)
+            soft_maximum(options, prior, everywhere, per_nat, y, shares, lines, norm)
             for s in range(states):
                 v[t, s] = lines[0, s] + temperature * (norm[s] + log_mass[s])
             for j in range(pairs):
@@ -151,8 +149,23 @@ def solve_one(
                 log_dynamics[t, n] = -np.inf
             for k in range(num_outcomes):
                 for j in range(counts[k]):
-                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - room.norm[j])
-    value[()] = begin(v, initial, temperature, free_start, start, log_start)
+                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_norm[j])
+    if free_start:
+        x, share, one = np.empty((states, 1)), np.empty((2, states, 1)), np.full(states, 1)
+        for s in range(states):
+            x[s, 0] = v[0, s]
+        soft_maximum(x, initial.reshape((states, 1)), one, per_nat, x, share, lines, norm)
+        for s in range(states):
+            start[s] = share[0, s, 0] * lines[1, 0]
+        for s in range(log_start.shape[0]):
+            log_start[s] = log(initial[s]) + (x[s, 0] - norm[0])
+        value[()] = lines[0, 0] + temperature * norm[0]
+    else:
+        mean_value = 0.0
+        for s in range(states):
+            mean_value += initial[s] * v[0, s] if initial[s] > 0 else 0.0
+            start[s] = initial[s]
+        value[()] = mean_value
     objective[()] = value[()] / temperature
 
 
@@ -186,14 +199,8 @@ def visits_of_one(
     wide = 0
     for t in range(horizon if free else 0):
         wide = wide if narrow[t] else pairs
-    x, share, norm, value = (
-        np.empty((num_outcomes, wide)),
-        np.empty((num_outcomes, wide)),
-        np.empty(wide),
-        np.empty(wide),
-    )
-    events = Chances(weight, counts, np.full(wide, per_nat), np.full(wide, temperature))
-    room = Room(norm, x, np.empty((3, wide)))
+    x, share = np.empty((num_outcomes, wide)), np.empty((2, num_outcomes, wide))
+    lines, norm = np.empty((3, wide)), np.empty(wide)
     for s in range(states):
         visits[s] = start[s] * (cost * per_nat)
     for t in range(horizon):
@@ -216,11 +223,14 @@ def visits_of_one(
             for s in range(states):
                 ahead[s] = discount * v[t + 1, s]
             look_ahead(x, reward, ahead, successor, place, counts)
-            soften(x, events, value, share, room)
-            carry(mass, share, successor, counts, common, arrived)
+            soft_maximum(x, weight, counts, per_nat, x, share, lines, norm)
             for k in range(num_outcomes):
                 for j in range(counts[k]):
-                    by_reward[place[k, j]] += mass[j] * share[k, j]
+                    x[k, j] = share[0, k, j] * lines[1, j]
+            carry(mass, x, successor, counts, common, arrived)
+            for k in range(num_outcomes):
+                for j in range(counts[k]):
+                    by_reward[place[k, j]] += mass[j] * x[k, j]
         else:
             carry(mass, factor, successor, counts, common, arrived)
         if narrow[t]:
@@ -275,44 +285,48 @@ def carry(mass: Array, factor: Array, successor: Array, counts: Array, common: A
 
 
 @compiled
-def choose(x: Array, prior: Array, per_nat: float, y: Array, share: Array, lines: Array, norm: Array) -> None:
-    """The soft maximum of every state, as `soften` computes it, but with all exponentials in one loop.
+def soft_maximum(
+    x: Array, weight: Array, counts: Array, per_nat: float, y: Array, share: Array, lines: Array, norm: Array
+) -> None:
+    """The certainty equivalent of every lane at β = 1, as `soften` computes it, with all exponentials in one loop.
 
-    It is `lines[0]` plus τ times `norm`. The policy is `share[0]` times `lines[1]`; its logarithm is y − norm plus that of
-    the prior. Tables are (action, state) and (state,), with an axis before.
+    It is `lines[0]` plus τ times `norm`. The tilt is `share[0]` times `lines[1]`; its logarithm is y − norm plus that
+    of the weight. Tables are (outcome, lane), lines (lane,), with an axis before; y may be x.
     """
-    actions, states = x.shape
-    for s in range(states):
-        lines[0, s] = -np.inf
-        lines[1, s] = 0.0
-        lines[2, s] = 0.0
-    for a in range(actions):
-        for s in range(states):
-            each, leader = x[a, s], lines[0, s]
-            lines[0, s] = each if (each > leader) & (prior[a, s] > 0) else leader
-    for a in range(actions):
-        for s in range(states):
-            each, leader = x[a, s], lines[0, s]
-            gap = per_nat * (each - leader) if prior[a, s] > 0 else -np.inf
-            y[a, s] = 0.0 if each == leader else gap
-    flat_y, flat_prior, flat_share = y.reshape(x.size), prior.reshape(x.size), share.reshape((2, x.size))
-    for j in range(x.size):
-        grown, growth = exp_and_expm1(flat_y[j])
-        flat_share[0, j] = flat_prior[j] * grown
-        flat_share[1, j] = flat_prior[j] * growth
-    for a in range(actions):
-        for s in range(states):
-            lines[1, s] += share[0, a, s]
-    for a in range(actions):
-        for s in range(states):
-            lines[2, s] += share[1, a, s]
-    for s in range(states):
-        near = lines[2, s] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
-        u = 1.0 + lines[2, s] if near else lines[1, s]
-        rest = (lines[2, s] - (u - 1.0)) * (2.0 - u) if near else 0.0
-        norm[s] = log(u) + rest
-    for s in range(states):
-        lines[1, s] = 1.0 / lines[1, s]
+    (outcomes, lanes), full = x.shape, counts[-1] == x.shape[1]
+    for i in range(lanes):
+        lines[0, i] = -np.inf
+        lines[1, i] = 0.0
+        lines[2, i] = 0.0
+    for k in range(outcomes):
+        for i in range(counts[k]):
+            each, leader = x[k, i], lines[0, i]
+            lines[0, i] = each if (each > leader) & (weight[k, i] > 0) else leader
+    for k in range(outcomes):
+        for i in range(counts[k]):
+            each, leader = x[k, i], lines[0, i]
+            gap = per_nat * (each - leader) if weight[k, i] > 0 else -np.inf
+            # The best outcome has y = 0 even where x is infinite: all are forbidden.
+            y[k, i] = 0.0 if each == leader else gap
+    flat_y, flat_weight, flat_share = y.reshape(x.size), weight.reshape(x.size), share.reshape((2, x.size))
+    for k in range(1 if full else outcomes):
+        for j in range(k * lanes, x.size if full else k * lanes + counts[k]):
+            grown, growth = exp_and_expm1(flat_y[j])
+            flat_share[0, j] = flat_weight[j] * grown
+            flat_share[1, j] = flat_weight[j] * growth
+    for k in range(outcomes):
+        for i in range(counts[k]):
+            lines[1, i] += share[0, k, i]
+    for k in range(outcomes):
+        for i in range(counts[k]):
+            lines[2, i] += share[1, k, i]
+    for i in range(lanes):
+        near = lines[2, i] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
+        u = 1.0 + lines[2, i] if near else lines[1, i]
+        rest = (lines[2, i] - (u - 1.0)) * (2.0 - u) if near else 0.0
+        norm[i] = log(u) + rest
+    for i in range(lanes):
+        lines[1, i] = 1.0 / lines[1, i]
 
 
 @compiled
@@ -350,33 +364,3 @@ def factors_of(
             each = weight[k, j] * exp((factor[k, j] - high) * per_nat)
             factor[k, j] = each if weight[k, j] > 0 and spread < np.inf else 0.0
     return high, spread
-
-
-@compiled
-def begin(v: Array, initial: Array, temperature: float, free: bool, start: Array, log_start: Array) -> float:
-    """L of V_0 over the start; write the optimal start distribution, and its logarithm if it is wanted."""
-    states, value = v.shape[1], np.zeros(1)
-    if free:
-        possible = np.empty(states, np.uint32)
-        many = 0
-        for s in range(states):
-            start[s] = 0.0
-            possible[many] = s
-            many += initial[s] > 0
-        x, weight, share = np.empty((many, 1)), np.empty((many, 1)), np.empty((many, 1))
-        for i in range(many):
-            x[i, 0], weight[i, 0] = v[0, possible[i]], initial[possible[i]]
-        chances = Chances(weight, np.full(many, 1), np.full(1, 1.0 / temperature), np.full(1, temperature))
-        room = Room(np.empty(1), x, np.empty((3, 1)))
-        soften(x, chances, value, share, room)
-        for s in range(log_start.shape[0]):
-            log_start[s] = -np.inf
-        for i in range(many):
-            start[possible[i]] = share[i, 0]
-            if log_start.shape[0] > 0:
-                log_start[possible[i]] = log(weight[i, 0]) + (x[i, 0] - room.norm[0])
-    else:
-        for s in range(states):
-            value[0] += initial[s] * v[0, s] if initial[s] > 0 else 0.0
-            start[s] = initial[s]
-    return value[0]
