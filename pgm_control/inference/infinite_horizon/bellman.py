@@ -141,19 +141,21 @@ class Bellman:
             begin = begin[:, 0].contiguous() if chosen is None else begin.gather(1, chosen)[:, 0]
             end = end[:, -1].contiguous() if chosen is None else end.gather(1, chosen)[:, 0]
         packed = hard and found.form == "padded"
-        if self._chain is None:
+        kept = self._chain
+        if kept is None:
             size = self.num_states * found.longest if packed else len(found.successor)
             shape = (self.num_states, self.num_states) if found.form == "dense" else (size,)
             weight, successor = v.new_empty(shape), found.successor.new_empty(size if packed else 0)
-            self._chain = self._given((weight, successor.view(torch.uint32) if self.compiled else successor))
-        weight, successor = self._chain
+            self._chain = kept = self._given((weight, successor.view(torch.uint32) if self.compiled else successor))
+        weight, successor = kept
         given = self._read, self._numbers, values, weight, successor
         self._parts(lambda first, last: self.kernels.linearise(*given, first, last))
         target, width = self._read[1], self._read[5]
         if not hard:
             many = self.num_actions * found.longest
             width = (0,) * many if isinstance(width, tuple) and many <= _LONGEST else torch.empty(many).numpy()
-        return Chain(weight, successor if packed else target, *self._given((begin, end)), width)
+        begin, end = self._given((begin, end))
+        return Chain(weight, successor if packed else target, begin, end, width)
 
     def release(self) -> None:
         """Free the rows of the last linear part."""
@@ -169,10 +171,12 @@ class Bellman:
         """The sum of $(\\gamma W)^j$ change over j = 0 … `num_sweeps`; v plus that sum is a better value than T v."""
         d, out = change.clone(), scratch
         given, change_ = (tuple(chain) if self.compiled else chain), self._given((change,))[0]
-        once = num_sweeps if len(self._ranges()) == 1 else 1  # threads wait for each other after every sweep
+        read = self.num_states * len(chain.width) if len(chain.begin) == 0 else len(chain.weight) // self.num_actions
+        threads = max(1, min(self.num_threads, read // _ALONE))
+        once = num_sweeps if threads == 1 else 1  # threads wait for each other after every sweep
         for _ in range(0, num_sweeps, once):
             tables = given, self.discount, change_, *self._given((d, out))
-            self._parts(lambda first, last: self.kernels.relax(*tables, first, last, once))  # noqa: B023
+            self._parts(lambda first, last: self.kernels.relax(*tables, first, last, once), threads)  # noqa: B023
             d, out = (out, d) if once % 2 else (d, out)
         if self.tables.dead is not None:
             d[self.tables.dead] = 0.0
@@ -197,18 +201,12 @@ class Bellman:
         found = self._parts(work)
         return Change(min(one[0] for one in found), max(one[1] for one in found), all(one[2] for one in found))
 
-    def _ranges(self) -> list[tuple[int, int]]:
-        """The states of each thread."""
-        block = self.kernels.BLOCK
-        each = -(-self.num_states // (self.num_threads * block)) * block
-        return [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
-
-    def _parts(self, work: Callable[[int, int], Any]) -> list[Any]:
+    def _parts(self, work: Callable[[int, int], Any], num_threads: int | None = None) -> list[Any]:
         """The results of `work` for the states of each thread, the first on the calling thread."""
-        parts = self._ranges()
+        block = self.kernels.BLOCK
+        each = -(-self.num_states // ((num_threads or self.num_threads) * block)) * block
+        parts = [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
         others = [] if self._pool is None else [self._pool.submit(work, *part) for part in parts[1:]]
-        if self._pool is None:
-            return [work(*part) for part in parts]
         return [work(*parts[0]), *(other.result() for other in others)]
 
     def _given(self, bundle: Any) -> Any:
