@@ -167,8 +167,14 @@ class SweepValues(NamedTuple):
     choice: Table  # (state,) or empty: the first of the best actions, at temperature 0
 
 
-class FixedPolicy(NamedTuple):
-    """A policy that replaces the soft maximum over actions, and what is added to either; both may be empty."""
+class Chain(NamedTuple):
+    """The linear part W of an operator: a row of weights per state. They sum to 1 unless no value can be reached.
 
-    policy: Table  # (state, action)
-    bonus: Table  # (state,)
+    Either all rows have one width, or the row of a state is begin … end − 1 of the flat tables.
+    """
+
+    weight: Table
+    successor: Table
+    begin: Table  # (state,) or empty
+    end: Table
+    width: Width

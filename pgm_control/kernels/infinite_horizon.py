@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import components as _components
-from .bundles import Plain, SweepNumbers, SweepTables, SweepValues
+from .bundles import Chain, Plain, SweepNumbers, SweepTables, SweepValues
 from .compiling import compiled, entry
-from .infinite_horizon_blocks import average, best_actions, equivalents, means, soften
+from .infinite_horizon_blocks import best_actions, equivalents, means, soft_policy, soften, tilted
 
 Array = np.ndarray
 
@@ -68,17 +68,17 @@ def harden(
 
 @entry
 def sweep(
-    tables: Plain, numbers: Plain, values: Plain, fixed: Plain, first: int, last: int, block: int, backwards: bool
+    tables: Plain, numbers: Plain, values: Plain, bonus: Array, first: int, last: int, block: int, backwards: bool
 ) -> tuple[float, float, bool]:
     """Apply the operator to states first … last − 1; return the least and largest change, and if none is nan or +inf.
 
     If `out` is the same array as `v`, this is a Gauss–Seidel sweep by blocks.
 
     Args:
-        tables: `SweepTables`; this and the next three are plain tuples.
+        tables: `SweepTables`; this and the next two are plain tuples.
         numbers: `SweepNumbers`.
         values: `SweepValues`.
-        fixed: `FixedPolicy`.
+        bonus: what is added to the soft maximum of each state; may be empty.
         first, last: the range of states.
         block: the number of states processed at once.
         backwards: whether to begin with the last block.
@@ -86,10 +86,9 @@ def sweep(
     problem, operator = SweepTables(*tables), SweepNumbers(*numbers)
     discount, temperature, scale = numbers
     v, out, q_out, choice = values
-    policy, bonus = fixed
     prior, longest = problem.prior, problem.longest
     simple = scale == 0 and temperature == 0 and problem.rows.shape[0] == 0
-    if simple and policy.shape[0] == 0 and q_out.shape[0] == 0 and block == BLOCK:
+    if simple and q_out.shape[0] == 0 and block == BLOCK:
         return harden(problem, discount, SweepValues(*values), first, last)
     actions = prior.shape[1]
     q, weight, top = np.empty((actions, block)), np.empty((actions, block)), np.empty(block)
@@ -111,9 +110,7 @@ def sweep(
             for a in range(actions):
                 for i in range(n):
                     q_out[b + i, a] = q[a, i]
-        if policy.shape[0] > 0:
-            average(q, policy, bonus, top, b, n)
-        elif temperature == 0:
+        if temperature == 0:
             best_actions(q, top, n)
             if choice.shape[0] > 0:
                 for i in range(n):
@@ -138,47 +135,85 @@ def sweep(
 
 
 @entry
-def follow(tables: Plain, discount: float, values: Plain, first: int, last: int) -> tuple[float, float, bool]:
-    """Evaluate the policy `choice` (one action per state) for one more step. Returns the same values as `sweep`.
+def linearise(
+    tables: Plain, numbers: Plain, values: Plain, weight: Array, successor: Array, first: int, last: int
+) -> None:
+    """Write the weights of the outcomes of states first … last − 1 under the best policy and the tilted dynamics.
 
-    Only the outcomes of the chosen actions are read.
+    The policy is `values.choice` at temperature 0, and that of `values.q` otherwise. With a `successor` to fill, only
+    the rows of the chosen actions are written, side by side.
     """
-    p, successor, _, pay, rows, width, _, _ = tables
-    v, out, _, choice = values
-    actions = pay.shape[1]
-    lo, hi, whole = np.inf, -np.inf, True
+    problem, operator = SweepTables(*tables), SweepNumbers(*numbers)
+    p, target, _, _, rows, width, _, prior = tables
+    _, temperature, scale = numbers
+    v, _, q, choice = values
+    actions, packed, hard = prior.shape[1], successor.shape[0] > 0, temperature == 0
+    share, top = np.ones((actions, BLOCK)), np.empty(BLOCK)
+    for b in range(first, last, BLOCK):
+        n = min(BLOCK, last - b)
+        if not hard:
+            soft_policy(q, prior, share, top, temperature, b, n)
+        for i in range(n):
+            one = choice[b + i] if hard else 0
+            for a in range(one, one + 1 if hard else actions):
+                row = (b + i) * actions + a
+                start = rows[row] if rows.shape[0] > 0 else row * len(width)
+                to = (b + i) * len(width) if packed else start
+                if scale != 0:
+                    stop = rows[row + 1] if rows.shape[0] > 0 else start + len(width)
+                    tilted(weight, problem, operator, v, share[a, i], start, stop, to)
+                elif rows.shape[0] > 0:
+                    for j in range(start, rows[row + 1]):
+                        weight[j] = share[a, i] * p[j]
+                else:
+                    for k in range(len(width)):
+                        weight[to + k] = share[a, i] * p[start + k]
+                if packed:
+                    for k in range(len(width)):
+                        successor[to + k] = target[start + k]
+
+
+@compiled
+def relaxed(chain: Chain, discount: float, change: Array, d: Array, out: Array, first: int, last: int) -> None:
+    """Write change + γ W d into `out`."""
+    weight, successor, begin, end, width = chain
+    if begin.shape[0] > 0:
+        for s in range(first, last):
+            total = 0.0
+            for j in range(begin[s], end[s]):
+                total += weight[j] * d[successor[j]]
+            out[s] = change[s] + discount * total
+        return
     for s in range(first, last):
-        row = s * actions + choice[s]
         total = 0.0
-        if rows.shape[0] > 0:
-            for j in range(rows[row], rows[row + 1]):
-                total += p[j] * v[successor[j]]
-        else:
-            j = row * len(width)
-            for k in range(len(width)):
-                total += p[j + k] * v[successor[j + k]]
-        value = pay[s, choice[s]] + discount * total
-        alive = value > -np.inf
-        change = value - v[s]
-        lo = change if alive & (change < lo) else lo
-        hi = change if alive & (change > hi) else hi
-        whole = whole & (value < np.inf)
-        out[s] = value if alive else 0.0
-    return lo, hi, whole
+        j = s * len(width)
+        for k in range(len(width)):
+            total += weight[j + k] * d[successor[j + k]]
+        out[s] = change[s] + discount * total
+
+
+@entry
+def relax(
+    chain: Plain, discount: float, change: Array, d: Array, out: Array, first: int, last: int, sweeps: int
+) -> None:
+    """Replace d by change + γ W d for states first … last − 1 `sweeps` times; `d` and `out` in turn hold the result."""
+    for _ in range(sweeps):
+        relaxed(Chain(*chain), discount, change, d, out, first, last)
+        d, out = out, d
 
 
 @entry
 def survey(p: Array, reward: Array, pay: Array) -> tuple[Any, Any, Any, Any]:
-    """One pass over the flat tables, which writes the mean rewards into `pay`.
+    """One pass over the flat tables, which writes the mean rewards into `pay`, unless there is one reward per row.
 
     Returns the largest |Σ p − 1|, the largest finite |reward|, and the numbers of possible and of forbidden outcomes.
     """
-    outcomes = p.shape[0] // pay.size
+    outcomes, one = p.shape[0] // pay.size, reward.shape[0] == pay.size
     slack, largest, possible, forbidden = 0.0, 0.0, 0, 0
     for row in range(pay.size):
         total, mean = 0.0, 0.0
         for j in range(row * outcomes, (row + 1) * outcomes):
-            weight, r = np.float64(p[j]), np.float64(reward[j])
+            weight, r = np.float64(p[j]), np.float64(reward[row if one else j])
             total += weight
             mean += weight * r
             possible += weight > 0
@@ -186,7 +221,8 @@ def survey(p: Array, reward: Array, pay: Array) -> tuple[Any, Any, Any, Any]:
             forbidden += not finite
             size = abs(r) if finite else 0.0
             largest = size if size > largest else largest
-        pay[row // pay.shape[1], row % pay.shape[1]] = mean
+        if not one:
+            pay[row // pay.shape[1], row % pay.shape[1]] = mean
         slack = max(slack, abs(total - 1.0))
     return slack, largest, possible, forbidden
 

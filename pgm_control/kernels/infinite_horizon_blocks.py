@@ -4,7 +4,7 @@ import numpy as np
 
 from .bundles import SweepNumbers, SweepTables
 from .compiling import compiled
-from .vector_math import exp_and_expm1, log
+from .vector_math import exp, exp_and_expm1, log
 
 Array = np.ndarray
 
@@ -117,11 +117,47 @@ def soften(q: Array, prior: Array, top: Array, grown_sum: Array, growth_sum: Arr
 
 
 @compiled
-def average(q: Array, policy: Array, bonus: Array, top: Array, b: int, n: int) -> None:
-    """Write the mean of q under the policy, plus the bonus of each state, into `top`."""
+def soft_policy(q: Array, prior: Array, share: Array, top: Array, temperature: float, b: int, n: int) -> None:
+    """Write π (action, lane), ρ exp(Q/τ) divided by its sum, into `share`; 0 at dead ends. `top` is scratch."""
+    actions, own = q.shape[1], prior.shape[0] > 1
     for i in range(n):
-        total = bonus[b + i]
-        for a in range(q.shape[0]):
-            if policy[b + i, a] > 0:
-                total += policy[b + i, a] * q[a, i]
-        top[i] = total
+        best = -np.inf
+        for a in range(actions):
+            best = max(best, q[b + i, a])
+        top[i] = best if best > -np.inf else 0.0
+    for a in range(actions):
+        here = share[a]
+        for i in range(n):
+            here[i] = (q[b + i, a] - top[i]) / temperature
+        for i in range(n):
+            here[i] = exp(here[i])
+        for i in range(n):
+            here[i] *= prior[b + i if own else 0, a]
+    for i in range(n):
+        total = 0.0
+        for a in range(actions):
+            total += share[a, i]
+        top[i] = 1.0 / total if total > 0 else 0.0
+    for a in range(actions):
+        for i in range(n):
+            share[a, i] *= top[i]
+
+
+@compiled
+def tilted(
+    weight: Array, tables: SweepTables, numbers: SweepNumbers, v: Array, share: float, start: int, stop: int, to: int
+) -> None:
+    """Write share · p exp(scale (r + γ v(s'))), normalised, of outcomes start … stop − 1 to `weight` from `to` on."""
+    p, successor, reward, _, _, _, _, _ = tables
+    discount, _, scale = numbers
+    top, mass = -np.inf, 0.0
+    for j in range(start, stop):
+        x = scale * (reward[j] + discount * v[successor[j]]) if p[j] > 0 else -np.inf
+        weight[to + j - start] = x
+        top = max(top, x)
+    share = share if top < np.inf else 0.0  # a forbidden outcome for β < 0
+    for k in range(to, to + stop - start):
+        weight[k] = p[start + k - to] * exp(weight[k] - top) if share > 0 and weight[k] > -np.inf else 0.0
+        mass += weight[k]
+    for k in range(to, to + stop - start):
+        weight[k] *= share / mass if mass > 0 else 0.0

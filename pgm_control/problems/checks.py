@@ -17,6 +17,7 @@ from .grid import Places, grid_of
 
 _AXES = ("state", "action", "outcome")
 _MOST_OFF = 0.01  # of any sum of probabilities from 1, in narrow dtypes too
+LARGE = 1 << 20  # the number of outcomes from which memory matters
 _MOST_CELLS = 1000  # the most cells of a grid for each state
 Names = Sequence[tuple[str, ...] | None]
 
@@ -133,6 +134,31 @@ def rewards(name: str, value: Tensor, names: Names) -> None:
             f"{_entry(name, at, names)} must be less than +inf: exp(reward / temperature) would not be a likelihood. "
             "Use a large finite reward."
         )
+
+
+def outcome_rewards(name: str, value: Any, probability: Tensor, kind: Kind, names: Names) -> Tensor:
+    """The rewards r(s, a, k), checked, and 0 where the probability is 0; a view of r(s, a) if possible and worth it.
+
+    The rewards of a large table that was broadcast over outcomes, as by `expand`, are stored once for each (s, a).
+    """
+    one = is_broadcast(value) and probability.numel() >= LARGE
+    result = table(name, value[..., :1] if one else value, 3, kind)
+    whole = (*result.shape[:2], value.shape[-1]) if one else tuple(result.shape)
+    if whole != tuple(probability.shape):
+        shape(name, result.expand(whole), tuple(probability.shape), "one reward an outcome, like `probability`")
+    rewards(name, result, names)
+    impossible = probability == 0
+    if one and not bool(impossible.any()):
+        return result.expand(whole)
+    return (result.expand(whole).clone() if one else result).masked_fill_(impossible, 0.0)
+
+
+def is_broadcast(value: Any) -> bool:
+    """Whether an array or a tensor repeats the same numbers along its last axis."""
+    if getattr(value, "ndim", 0) != 3 or value.shape[-1] == 1:
+        return False
+    strides = value.stride() if isinstance(value, Tensor) else getattr(value, "strides", (1,))
+    return strides[-1] == 0
 
 
 def same_infinities(name: str, before: Tensor | None, after: Tensor | None, error: Refusal = InvalidProblem) -> None:

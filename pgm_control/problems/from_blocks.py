@@ -104,10 +104,12 @@ def _tables_of_blocks(
             number of states given.
     """
     found = _zeros(num_states, num_actions, num_outcomes, dtype)
-    kind, first = checks.Kind(dtype, torch.device("cpu")), 0
+    one, kind, first = zeros((num_states, num_actions, 1), dtype), checks.Kind(dtype, torch.device("cpu")), 0
     for block in blocks:
         try:
-            first += _put(found, block, first, kind)
+            if one is not None and not _repeats(block, num_outcomes):
+                found.reward[:first], one = one[:first], None
+            first += _put(found if one is None else found._replace(reward=one), block, first, kind)
         except InvalidProblem as problem:
             raise InvalidProblem(
                 f"{problem} This is in the block that begins with state {first}, its state 0."
@@ -116,7 +118,21 @@ def _tables_of_blocks(
         raise InvalidProblem(
             f"`blocks` must give {num_states} states in all, `num_states`, but gave {first}. Correct one of the two."
         )
-    return found
+    if one is None:
+        return found
+    shared = found.probability.numel() >= checks.LARGE
+    return found._replace(reward=one.expand_as(found.probability) if shared else found.reward.copy_(one))
+
+
+def _repeats(block: Any, num_outcomes: int) -> bool:
+    """Whether the rewards of a block do not depend on the outcome, and all outcomes are possible."""
+    return (
+        isinstance(block, tuple | list)
+        and len(block) == 3
+        and checks.is_broadcast(block[2])
+        and block[2].shape[-1] == num_outcomes
+        and bool((torch.as_tensor(block[0]) > 0).all())
+    )
 
 
 def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int:
@@ -133,14 +149,13 @@ def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int
             f"`probability` must have shape (states, {actions}, at most {outcomes}) with at most {states - first} "
             f"states left, but has shape {tuple(p.shape)}. Check `num_states`, `num_actions` and `num_outcomes`."
         )
-    reward = checks.table("reward", block[2], 3, kind)
-    checks.shape("reward", reward, tuple(p.shape), "one reward an outcome, like `probability`")
-    checks.rewards("reward", reward, (None, None))
+    reward = checks.outcome_rewards("reward", block[2], p, kind, (None, None))
     successor = checks.successors("successor", block[1], p, (None, None), num_states=states)
     here, width = slice(first, first + len(p)), p.shape[2]
     found.probability[here, :, :width] = checks.normalised("probability", p, (None, None), given=block[0])
     found.successor[here, :, :width] = successor
-    found.reward[here, :, :width] = torch.where(p > 0, reward, torch.zeros_like(reward))
+    many = min(width, found.reward.shape[2])
+    found.reward[here, :, :many] = reward[..., :many]
     return len(p)
 
 

@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from problems import random_mdp
 from strategies import laws, mdp_of, model_of, problems
 
-from pgm_control import FreeGuide, InvalidProblem, Optimism, TabularModel, evaluate, fit, infer, mdp_from_blocks
+from pgm_control import (
+    FreeGuide,
+    InvalidProblem,
+    Optimism,
+    TabularMDP,
+    TabularModel,
+    evaluate,
+    fit,
+    infer,
+    mdp_from_blocks,
+    value_iteration,
+)
+from pgm_control.problems import checks
 
 
 def sizes(mdp):
@@ -67,6 +79,39 @@ def test_short_rows_are_padded():
     made = mdp_from_blocks([(np.ones((2, 1, 1)), [[[1]], [[0]]], np.ones((2, 1, 1)))], 2, 1, 3, 5)
     assert made.probability.tolist() == [[[1.0, 0.0, 0.0]]] * 2
     assert made.initial.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("impossible", [False, True])
+def test_rewards_that_are_broadcast_over_outcomes_are_stored_once(impossible, monkeypatch):
+    """Unless an outcome is impossible, whose reward is 0; the values are the same in every case."""
+    rng, shape = np.random.default_rng(0), (30, 2, 3)
+    p, successor, reward = (
+        rng.dirichlet(np.ones(3), shape[:2]),
+        rng.integers(30, size=shape),
+        rng.normal(size=shape[:2]),
+    )
+    if impossible:
+        p[17, 1] = [0.5, 0.5, 0.0]
+    start, wide = np.eye(30)[0], np.broadcast_to(reward[..., None], shape)
+    plain = TabularMDP(start, p, successor, wide.copy(), 1, 0.9)
+    monkeypatch.setattr(checks, "LARGE", 1)
+    blocks = [(p[s : s + 5], successor[s : s + 5], wide[s : s + 5]) for s in range(0, 30, 5)]
+    mixed = [(*block[:2], block[2].copy() if i == 4 else block[2]) for i, block in enumerate(blocks)]
+    tensor = torch.from_numpy(reward)[..., None].expand(shape)
+    found = {
+        "array": TabularMDP(start, p, successor, wide, 1, 0.9),
+        "tensor": TabularMDP(start, p, successor, tensor, 1, 0.9),
+        "blocks": mdp_from_blocks(blocks, *shape, 1, 0.9, start),
+        "mixed": mdp_from_blocks(mixed, *shape, 1, 0.9, start),
+    }
+    for name, mdp in found.items():
+        assert torch.equal(mdp.reward, plain.reward)
+        assert (mdp.reward.stride(-1) == 0) == (name != "mixed" and not impossible)
+        assert mdp.reward.data_ptr() != tensor.data_ptr()
+        for temperature, beta in ((0.0, 0.0), (0.3, 0.0), (0.3, 1.0)):
+            one, other = (value_iteration(TabularModel(each, temperature), beta, 1e-9).v for each in (mdp, plain))
+            torch.testing.assert_close(one, other, rtol=0, atol=2e-9)
+        torch.testing.assert_close(*(infer(TabularModel(each), 1.0).v for each in (mdp, plain)))
 
 
 def test_small_successors_work_everywhere():

@@ -7,14 +7,13 @@ from types import TracebackType
 from typing import Any, NamedTuple, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ...chance.log_space import log_mass
-from ...chance.operators import certainty_equivalent
 from ...chance.risk import unit
 from ...kernels.backend import sweeps_for
-from ...kernels.bundles import FixedPolicy, SweepNumbers, SweepTables, SweepValues
+from ...kernels.bundles import Chain, SweepNumbers, SweepTables, SweepValues
 from ...problems.mdp import TabularMDP
 from . import sweeps as torch_sweeps
 from .tables import Form, tables
@@ -22,6 +21,7 @@ from .tables import Form, tables
 _ALONE = 1 << 17  # outcomes per thread from which starting it pays, some 0.1 ms of work
 _UNROLLED = 1 << 16  # outcomes from which it pays to compile the loop for the given number of outcomes per row
 _BEFORE = 4  # states that a Gauss–Seidel sweep updates together
+_LONGEST = 32  # the longest row of weights for which a loop is compiled
 
 
 class Change(NamedTuple):
@@ -81,6 +81,7 @@ class Bellman:
         unrolled = self.compiled and size >= _UNROLLED and found.longest <= 16 and found.form == "padded"
         width = (0,) * found.longest if unrolled else torch.zeros(found.longest)
         flat = torch.empty(0, dtype=torch.float64, device=prior.device)
+        self._chain: tuple[Any, Any] | None = None
         self._none = self._given((flat, flat.reshape(0, 0), flat.to(torch.int32)))
         self._scale = optimism / unit(temperature)
         # a signed index would cost a comparison per access
@@ -104,50 +105,82 @@ class Bellman:
         v: Float[Tensor, " state"],
         out: Float[Tensor, " state"],
         q: Float[Tensor, "state action"] | None = None,
-        policy: Float[Tensor, "state action"] | None = None,
-        bonus: Float[Tensor, " state"] | None = None,
         choice: Int[Tensor, " state"] | None = None,
     ) -> Change:
-        """Write T v to `out` (a different array), Q to `q`, and at temperature 0 a best action to `choice`.
-
-        With a policy, it computes $bonus + E_\\pi[Q]$ instead of T v.
-        """
+        """Write T v to `out` (a different array), Q to `q`, and at temperature 0 a best action to `choice`."""
         _, square, nothing = self._none
         values = SweepValues(v, out, square if q is None else q, nothing if choice is None else choice)
-        fixed = FixedPolicy(square if policy is None else policy, self._bonus if bonus is None else bonus)
-        given = self._read, self._numbers, self._given(values), self._given(fixed)
+        given = self._read, self._numbers, self._given(values), self._given((self._bonus,))[0]
         block = self.kernels.BLOCK
         return self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
 
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
         """Run a Gauss–Seidel sweep on one thread: later states use the new values of earlier ones."""
         _, square, nothing = self._none
-        values, fixed = self._given(SweepValues(v, v, square, nothing)), self._given(FixedPolicy(square, self._bonus))
+        values, bonus = self._given(SweepValues(v, v, square, nothing)), self._given((self._bonus,))[0]
         span = 0, self.num_states, _BEFORE, backwards
-        return Change(*self.kernels.sweep(self._read, self._numbers, values, fixed, *span))
+        return Change(*self.kernels.sweep(self._read, self._numbers, values, bonus, *span))
 
-    def follow(self, v: Float[Tensor, " state"], out: Float[Tensor, " state"], choice: Int[Tensor, " state"]) -> Change:
-        """With β = 0, write to `out` the values of taking the actions `choice` for one step and continuing with v."""
-        values = self._given(SweepValues(v, out, self._none[1], choice))
-        given = self._read, self.discount, values
-        return self._together(lambda first, last: self.kernels.follow(*given, first, last))
+    def linear_part(self, v: Float[Tensor, " state"], best: Shaped[Tensor, "state ..."]) -> Chain:
+        """The linear part W of T at v, with $T(v + d) = T v + \\gamma W d$ to first order in d.
 
-    def soft_policy(
-        self, q: Float[Tensor, "state action"]
-    ) -> tuple[Float[Tensor, "state action"], Float[Tensor, " state"]]:
-        """The soft policy of Q, which overwrites `q`, and its entropy bonus −τ KL(π ‖ ρ), in reward units.
+        Its rows are valid until the next call.
 
-        At temperature 0 it is the first of the best actions, and the bonus is 0.
+        Args:
+            v: the values at which T is linearised.
+            best: what the sweep at v has found: at temperature 0 the actions, otherwise Q.
         """
-        if self.temperature == 0:
-            best = q.argmax(-1, keepdim=True)
-            return q.zero_().scatter_(-1, best, 1.0), q.new_zeros(len(q))
-        prior = self.tables.prior
-        top = certainty_equivalent(q, prior.log().expand_as(q), self.temperature, 1.0)
-        q -= torch.where(top.isfinite(), top, torch.zeros_like(top))[:, None]
-        gain, policy = q.clone(), q.div_(self.temperature).exp_().mul_(prior)
-        relative_entropy = torch.where(policy > 0, policy * gain, torch.zeros_like(gain)).sum(-1)
-        return policy, self.temperature * self._log_mass - relative_entropy
+        found, hard = self.tables, best.ndim == 1
+        _, square, nothing = self._none
+        values = self._given(SweepValues(v, v, square if hard else best, best if hard else nothing))
+        begin = end = found.rows.new_empty(0)
+        per_state = self.num_states, self.num_actions
+        if found.form == "rows":
+            begin, end = found.rows[:-1].view(per_state), found.rows[1:].view(per_state)
+            chosen = best.long()[:, None] if hard else None
+            begin = begin[:, 0].contiguous() if chosen is None else begin.gather(1, chosen)[:, 0]
+            end = end[:, -1].contiguous() if chosen is None else end.gather(1, chosen)[:, 0]
+        packed = hard and found.form == "padded"
+        kept = self._chain
+        if kept is None:
+            size = self.num_states * found.longest if packed else len(found.successor)
+            shape = (self.num_states, self.num_states) if found.form == "dense" else (size,)
+            weight, successor = v.new_empty(shape), found.successor.new_empty(size if packed else 0)
+            self._chain = kept = self._given((weight, successor.view(torch.uint32) if self.compiled else successor))
+        weight, successor = kept
+        given = self._read, self._numbers, values, weight, successor
+        self._parts(lambda first, last: self.kernels.linearise(*given, first, last))
+        target, width = self._read[1], self._read[5]
+        if not hard:
+            many = self.num_actions * found.longest
+            width = (0,) * many if isinstance(width, tuple) and many <= _LONGEST else torch.empty(many).numpy()
+        begin, end = self._given((begin, end))
+        return Chain(weight, successor if packed else target, begin, end, width)
+
+    def release(self) -> None:
+        """Free the rows of the last linear part."""
+        self._chain = None
+
+    def relax(
+        self,
+        chain: Chain,
+        change: Float[Tensor, " state"],
+        scratch: Float[Tensor, " state"],
+        num_sweeps: int,
+    ) -> Float[Tensor, " state"]:
+        """The sum of $(\\gamma W)^j$ change over j = 0 … `num_sweeps`; v plus that sum is a better value than T v."""
+        d, out = change.clone(), scratch
+        given, change_ = (tuple(chain) if self.compiled else chain), self._given((change,))[0]
+        read = self.num_states * len(chain.width) if len(chain.begin) == 0 else len(chain.weight) // self.num_actions
+        threads = max(1, min(self.num_threads, read // _ALONE))
+        once = num_sweeps if threads == 1 else 1  # threads wait for each other after every sweep
+        for _ in range(0, num_sweeps, once):
+            tables = given, self.discount, change_, *self._given((d, out))
+            self._parts(lambda first, last: self.kernels.relax(*tables, first, last, once), threads)  # noqa: B023
+            d, out = (out, d) if once % 2 else (d, out)
+        if self.tables.dead is not None:
+            d[self.tables.dead] = 0.0
+        return d
 
     def rounding(self, v: Float[Tensor, " state"]) -> float:
         """An upper bound on the rounding error of one entry of T v, in reward units.
@@ -164,13 +197,17 @@ class Bellman:
         return 4 * 2**-52 * (self.tables.longest + self.num_actions + 8) * size
 
     def _together(self, work: Callable[[int, int], tuple[float, float, bool]]) -> Change:
-        """The combined result of `work` over all states, one part per thread, the first on the calling thread."""
+        """The combined change of `work` over all states."""
+        found = self._parts(work)
+        return Change(min(one[0] for one in found), max(one[1] for one in found), all(one[2] for one in found))
+
+    def _parts(self, work: Callable[[int, int], Any], num_threads: int | None = None) -> list[Any]:
+        """The results of `work` for the states of each thread, the first on the calling thread."""
         block = self.kernels.BLOCK
-        each = -(-self.num_states // (self.num_threads * block)) * block
+        each = -(-self.num_states // ((num_threads or self.num_threads) * block)) * block
         parts = [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
         others = [] if self._pool is None else [self._pool.submit(work, *part) for part in parts[1:]]
-        found = [work(*parts[0]), *(other.result() for other in others)]
-        return Change(min(one[0] for one in found), max(one[1] for one in found), all(one[2] for one in found))
+        return [work(*parts[0]), *(other.result() for other in others)]
 
     def _given(self, bundle: Any) -> Any:
         """A bundle as the kernels take it: a plain tuple of arrays for compiled kernels, unchanged for torch."""

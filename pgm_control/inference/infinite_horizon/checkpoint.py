@@ -24,7 +24,7 @@ class SweepCheckpoint:
 
     Attributes:
         state: the tensors of the method.
-        phase: the method in use; "auto" may have changed it.
+        phase: the method in use, where "auto" was requested.
         history: the span of the changes in each iteration, in reward units.
         seconds: the time spent.
     """

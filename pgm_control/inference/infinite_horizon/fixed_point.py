@@ -14,7 +14,7 @@ from ...runtime.status import Status
 from .bellman import Change
 from .certificate import Certificate, span_certificate, sup_norm_certificate
 from .checkpoint import SweepCheckpoint
-from .methods import METHODS, MethodName, after, first_method
+from .methods import METHODS, MethodName, method_of
 from .problem import InfiniteHorizonProblem
 
 Stopping = Literal["span", "sup_norm"]
@@ -78,11 +78,10 @@ def fixed_point(
             `value_iteration`, already checked.
     """
     history, seconds = [], 0.0
-    phase, state = first_method(method, problem), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
+    phase, state = method_of(method, problem), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
     if past is not None:
         state = {name: each.to(begin.device, copy=True) for name, each in past.state.items()}
-        phase, history, seconds = past.phase, past.history.tolist(), past.seconds
-    goal = 2 * tolerance * (1 - problem.discount) / problem.discount
+        history, seconds = past.history.tolist(), past.seconds
     certify = span_certificate if stopping == "span" else sup_norm_certificate
 
     def now() -> SweepCheckpoint:
@@ -100,32 +99,31 @@ def fixed_point(
     with problem.bellman(num_threads) as bellman, loop:
         step = METHODS[phase](bellman, state)
 
-        def judge(change: Change, v: Tensor) -> Certificate:
-            return certify(change, problem.discount, bellman.tables.slack, bellman.rounding(v))
-
-        def floor(v: Tensor) -> float:
-            return judge(_NO_CHANGE, v).bound
+        def judge(change: Change, rounding: float) -> Certificate:
+            return certify(change, problem.discount, bellman.tables.slack, rounding)
 
         for _ in loop:
             change = step.iterate()
             history.append(change.span)
-            found = judge(change, step.v)
-            ending = _judgement(change, found, problem.discount, tolerance, floor(step.v))
+            rounding = bellman.rounding(step.v)
+            found, floor = judge(change, rounding), judge(_NO_CHANGE, rounding).bound
+            ending = _judgement(change, found, problem.discount, tolerance, floor)
             if ending is None and step.sweeps >= max_sweeps:  # an iteration may take several sweeps
                 ending = ValueStatus.out_of_steps
             loop.report({"span": change.span, "error_bound": found.bound}, ending=ending)
             if loop.over:
                 best = step.v + found.shift
-            step.go_on(found.shift)
-            phase, step = after(method, phase, step, bellman, history, goal)
+            if ending is not ValueStatus.converged:
+                step.go_on(found.shift)
         last = now()
         if checkpoint is not None:
             last.save(checkpoint, problem.description(method))
         status = loop.status
         if status is ValueStatus.not_finite:
             best = begin
+        bellman.release()
         v, q = torch.empty_like(best), best.new_empty(problem.num_states, problem.num_actions)
-        found = judge(bellman.sweep(best, v, q=q), best)
+        found = judge(bellman.sweep(best, v, q=q), bellman.rounding(best))
     v += found.shift
     q += found.shift
     if bellman.tables.dead is not None:

@@ -12,7 +12,6 @@ Sources:
         problems. Management Science 24(11):1127–1137, 1978. doi:10.1287/mnsc.24.11.1127
 """
 
-import math
 from collections.abc import Callable
 from typing import Literal, Protocol, final, runtime_checkable
 
@@ -25,13 +24,11 @@ from .problem import InfiniteHorizonProblem
 
 MethodName = Literal["auto", "value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson"]
 State = dict[str, Tensor]
-_EVALUATIONS = 20  # the most evaluation sweeps of one policy between two improvements
-_ENOUGH = 0.2  # evaluation stops when the span falls to this share of the span at the improvement
+_EVALUATIONS = 5, 100  # evaluation sweeps of one policy, at first and at most
+_SLOW = 0.5  # the number doubles if an improvement has more than this share of the span of the one before
 _WINDOW = 12  # earlier sweeps that Anderson's method stores
 _GROWTH = 2.0  # the largest ratio of the span after a combination to the span before
 _IN_PLACE = 7  # in-place sweeps between two that can be certified
-_WATCHED = 50  # sweeps over which "auto" measures the rate at which the span shrinks
-_TOO_LONG = 500  # remaining sweeps at that rate from which "auto" changes to Anderson's method
 
 
 @runtime_checkable
@@ -125,8 +122,11 @@ class GaussSeidel:
 class ModifiedPolicyIteration:
     r"""Modified policy iteration: one sweep finds the best policy, several cheaper sweeps evaluate it.
 
-    At temperature 0 with β = 0 an evaluation sweep reads the outcomes of one action per state. Otherwise it takes all
-    actions, so that $V = E_\pi[Q - \tau \log \pi/\rho]$.
+    $$v' = T v + \sum_{j=1}^{k} (\gamma W)^j (T v - v),$$
+
+    where $\gamma W$ is the derivative of T at v: the transitions under the best policy, with the dynamics that attain
+    L_β. At β = 0 this is an evaluation of that policy. T is convex for β ≥ 0, so it converges from every value; for β <
+    0 an iteration is replaced by a plain sweep if the change has not shrunk as much as after a plain sweep.
 
     References:
         [puterman1978], [geist2019]
@@ -136,39 +136,54 @@ class ModifiedPolicyIteration:
         """Store the Bellman operator, and start from the value state["v"]."""
         self._bellman, self.v, self.sweeps = bellman, state["v"], float(state["sweeps"])
         self._other = torch.empty_like(self.v)
-        self._soft = bellman.temperature > 0 or bellman.optimism != 0
-        shape = (bellman.num_states, bellman.num_actions) if self._soft else (bellman.num_states,)
-        self._policy = torch.empty(shape, dtype=self.v.dtype if self._soft else torch.int32, device=self.v.device)
+        hard = bellman.temperature == 0
+        shape = (bellman.num_states,) if hard else (bellman.num_states, bellman.num_actions)
+        self._best = torch.empty(shape, dtype=torch.int32 if hard else self.v.dtype, device=self.v.device)
+        self._kept = {"choice" if hard else "q": self._best}
         self._relative = bellman.tables.slack > 1e-12
+        self._evaluations = int(state.get("evaluations", torch.tensor(_EVALUATIONS[0])))
+        self._span = float(state.get("span", torch.tensor(torch.inf)))
+        self._size = float(state.get("size", torch.tensor(torch.inf)))
+        plain = state.get("plain", self.v[:0])
+        self._plain = plain if bellman.optimism < 0 and len(plain) == len(self.v) else self.v[:0]
 
     def iterate(self) -> Change:
         """Run the sweep that improves the policy, and return its change."""
-        kept = {"q": self._policy} if self._soft else {"choice": self._policy}
-        change = self._bellman.sweep(self.v, self._other, **kept)
+        change = self._improve()
+        if len(self._plain) and not (change.whole and change.size <= self._bellman.discount * self._size):
+            self._other.copy_(self._plain)
+            self.v, self._other = self._other, self.v
+            change = self._improve()
+        if change.span > _SLOW * self._span:
+            self._evaluations = min(2 * self._evaluations, _EVALUATIONS[1])
+        self._span, self._size = change.span, change.size
+        return change
+
+    def _improve(self) -> Change:
+        change = self._bellman.sweep(self.v, self._other, **self._kept)
         self.v, self._other = self._other, self.v
         self.sweeps += 1
-        self._span = change.span
         return change
 
     def go_on(self, shift: float) -> None:
         """Evaluate the policy for some sweeps."""
+        bellman, improved, before = self._bellman, self.v, self._other
+        if bellman.optimism < 0:
+            self._plain = improved.clone()
+        chain = bellman.linear_part(before, self._best)
+        change = improved - before
         if self._relative:
-            self.v += shift
-        enough = _ENOUGH * self._span
-        policy, bonus = self._bellman.soft_policy(self._policy) if self._soft else (None, None)
-        for _ in range(_EVALUATIONS):
-            if self._soft:
-                change = self._bellman.sweep(self.v, self._other, policy=policy, bonus=bonus)
-            else:
-                change = self._bellman.follow(self.v, self._other, self._policy)
-            self.v, self._other = self._other, self.v
-            self.sweeps += 1 if self._soft else 1 / self._bellman.num_actions
-            if change.span <= enough:
-                break
+            change -= shift * (1 - bellman.discount) / bellman.discount
+            before += shift / bellman.discount
+        before += bellman.relax(chain, change, improved, self._evaluations)
+        self.v, self._other = before, improved
+        self.sweeps += self._evaluations / (bellman.num_actions if bellman.temperature == 0 else 1)
 
     def state(self) -> State:
-        """The value and the number of sweeps; the next sweep computes the policy."""
-        return {"v": self.v, "sweeps": torch.tensor(self.sweeps)}
+        """The value, the counters, and for β < 0 the result of the last plain sweep."""
+        numbers = {"sweeps": self.sweeps, "evaluations": self._evaluations, "span": self._span, "size": self._size}
+        numbers = {name: torch.tensor(float(each), dtype=torch.float64) for name, each in numbers.items()}
+        return {"v": self.v, "plain": self._plain, **numbers}
 
 
 @final
@@ -242,11 +257,6 @@ METHODS: dict[str, Callable[[Bellman, State], SweepMethod]] = {
 }
 
 
-def phases(method: MethodName, problem: InfiniteHorizonProblem) -> set[str]:
-    """The methods that may be in use when this one is requested."""
-    return {first_method(method, problem), *(("anderson",) if method == "auto" else ())}
-
-
 def check_of_state(phase: str, num_states: int) -> Check:
     """The check of a method's state. The compiled sweeps rely on it: a shorter value would corrupt memory."""
     checks = {"v": tensor((num_states,), torch.float64), "sweeps": tensor((), None, 0.0)}
@@ -254,34 +264,14 @@ def check_of_state(phase: str, num_states: int) -> Check:
         window = tensor((_WINDOW, num_states), torch.float64)
         checks |= {"values": window, "residuals": window, "many": tensor((), None, 0.0, _WINDOW)}
         checks |= {"span": tensor((), None, 0.0, infinite=True)}
+    if phase == "modified_policy_iteration":
+        checks |= {"plain": tensor((None,), torch.float64), "evaluations": tensor((), None, 1.0, _EVALUATIONS[1])}
+        checks |= {name: tensor((), None, 0.0, infinite=True) for name in ("span", "size")}
     return fields(checks)
 
 
-def first_method(method: MethodName, problem: InfiniteHorizonProblem) -> str:
-    """The method to start with. For "auto", modified policy iteration where evaluations are cheap: τ = 0 and β = 0."""
+def method_of(method: MethodName, problem: InfiniteHorizonProblem) -> str:
+    """The method to use. "auto" is modified policy iteration, or value iteration without a discount."""
     if method != "auto":
         return method
-    cheap = problem.temperature == 0 and problem.optimism == 0 and problem.discount < 1
-    return "modified_policy_iteration" if cheap else "value_iteration"
-
-
-def after(
-    method: MethodName, phase: str, step: SweepMethod, bellman: Bellman, history: list[float], goal: float
-) -> tuple[str, SweepMethod]:
-    """The method of the next iteration: "auto" changes from plain sweeps to Anderson's if many are still needed.
-
-    Args:
-        method: the requested method.
-        phase, step: the name and the object of the method in use.
-        bellman: the operator.
-        history: the spans so far.
-        goal: the span at which to stop.
-    """
-    if method != "auto" or phase != "value_iteration" or bellman.discount == 1 or len(history) < 2 * _WATCHED:
-        return phase, step
-    if not 0 < history[-1] < history[-1 - _WATCHED]:
-        return phase, step
-    rate = math.log(history[-1] / history[-1 - _WATCHED]) / _WATCHED
-    if math.log(goal / history[-1]) > _TOO_LONG * rate:
-        return phase, step
-    return "anderson", Anderson(bellman, {"v": step.v, "sweeps": torch.tensor(step.sweeps)})
+    return "modified_policy_iteration" if problem.discount < 1 else "value_iteration"

@@ -20,7 +20,7 @@ from .bellman import Bellman
 from .checkpoint import digest
 from .tables import Form
 
-_ROWS = 1 << 16  # states whose policy is computed at once
+_ROWS = 1 << 13  # states whose policy is computed at once
 
 
 @final

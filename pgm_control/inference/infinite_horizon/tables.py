@@ -12,6 +12,7 @@ from ...problems.mdp import TabularMDP
 from . import sweeps as torch_sweeps
 
 Form = Literal["padded", "rows", "dense"]
+_ROUNDING = 1e-12  # by which the sums of rows of float64 may differ from 1
 
 
 @final
@@ -82,16 +83,19 @@ def tables(
     compiled = kernels is not torch_sweeps
     p, reward, successor = mdp.probability.detach(), mdp.reward.detach(), mdp.successor.to(torch.int32)
     states, actions, outcomes = p.shape
-    pay = torch.empty(states, actions, dtype=torch.float64, device=p.device)
-    flat = p.reshape(-1), reward.reshape(-1), pay
+    one = outcomes == 1 or reward.stride(-1) == 0  # r(s, a)
+    pay = reward[..., 0].double() if one else torch.empty(states, actions, dtype=torch.float64, device=p.device)
+    flat = p.reshape(-1), (reward[..., 0] if one else reward).reshape(-1), pay
     slack, largest, possible, forbidden = kernels.survey(*(t.numpy() for t in flat) if compiled else flat)
+    if one and slack > _ROUNDING:
+        pay = pay * p.sum(-1, dtype=torch.float64)
     form = form or best_form(mdp, optimism, compiled, possible)
     allowed = (prior > 0).expand(states, actions)
     lost = dead_ends(mdp, allowed, optimist=optimism > 0) if forbidden else None
     banned = ~allowed if lost is None else ~allowed | lost.action
     some_banned = bool(banned.any())
     if some_banned:
-        pay.masked_fill_(banned, -torch.inf)
+        pay = pay.masked_fill(banned, -torch.inf)  # a copy, since the rewards may be shared with the problem
     if optimism == 0:
         reward = p.new_empty(0)
     else:

@@ -32,7 +32,7 @@ from ...runtime.progress import Progress, silent
 from ...trajectories.blocks import MarkovModel
 from .checkpoint import REMEDY, SweepCheckpoint
 from .fixed_point import Stopping, ValueStatus, fixed_point
-from .methods import MethodName, check_of_state, phases
+from .methods import MethodName, check_of_state, method_of
 from .problem import InfiniteHorizonProblem, limits, optimal_policy
 
 
@@ -115,9 +115,8 @@ def value_iteration(
             contract.
         tolerance: the largest allowed distance of a value from the fixed point, in reward units.
         method: "value_iteration"; "gauss_seidel", in place, on one thread; "modified_policy_iteration", which evaluates
-            the policy between two improvements; "anderson", which combines earlier sweeps. "auto" starts with the third
-            at temperature 0 and optimism 0, otherwise with the first, from which it changes to the last if at the
-            current rate more than 500 sweeps remain.
+            the policy between two improvements; "anderson", which combines earlier sweeps. "auto" is the third, or the
+            first if the discount is 1.
         stopping: "span" certifies by how much the changes differ; "sup_norm" by how large they are, which takes
             1/(1 − γ) times as many sweeps on problems that mix.
         initial_value: (S,) the initial values, in reward units; default: zeros. −inf is read as 0.
@@ -175,7 +174,7 @@ def _past(resume: ValueIteration | str | Path, problem: InfiniteHorizonProblem, 
         where, (past, about) = str(resume), SweepCheckpoint.load(resume)
     same = "Pass the same arguments, or its values as `initial_value` to start from them."
     require_same(where, about, problem.description(method), same)
-    require(where, "this method", past.phase, being_one_of(*sorted(phases(method, problem))), REMEDY)
+    require(where, "this method", past.phase, being_one_of(method_of(method, problem)), REMEDY)
     require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states), REMEDY)
     return past
 

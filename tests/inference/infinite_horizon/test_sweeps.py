@@ -36,19 +36,14 @@ def swept(problem, v, threads=1, form=None, patch=None, where="auto", **options)
             choice = torch.empty(len(v), dtype=torch.int32) if problem.temperature == 0 else None
             change = bellman.sweep(v, out, q=q, choice=choice, **options)
             found = {"out": out, "q": q, "change": torch.tensor(change[:2])}
+            chain = bellman.linear_part(v, q if choice is None else choice)
+            found["relaxed"] = bellman.relax(chain, out - v, torch.empty_like(v), 3)
             if choice is not None:
-                followed = torch.empty_like(v)
-                by_policy = bellman.follow(v, followed, choice)
-                found |= {"followed": followed, "choice": choice, "by_policy": torch.tensor(by_policy[:2])}
+                found["choice"] = choice
             if not options:
                 for backwards in (False, True):
                     bellman.sweep_in_place(v, backwards)
                     found[f"in place {backwards}"] = v.clone()
-            if problem.temperature > 0:
-                policy, bonus = bellman.soft_policy(q.clone())
-                average = torch.empty_like(v)
-                bellman.sweep(found["out"].clone(), average, policy=policy, bonus=bonus)
-                found |= {"policy": policy, "bonus": bonus, "average": average}
             return found
 
 
@@ -90,6 +85,30 @@ def test_sweeps_agree_with_the_definition(problem, beta, v, hard):
         np.testing.assert_allclose(found["q"].numpy()[allowed], q.astype(float)[allowed], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("temperature", "beta"), [(0.0, 0.0), (0.4, 0.0), (0.4, 1.0), (0.4, -0.7)])
+@pytest.mark.parametrize("where", ["auto", "torch"])
+def test_the_linear_part_is_the_derivative(temperature, beta, where, monkeypatch):
+    """Compared with differences of the definition; the prior masks actions, and some outcomes are impossible."""
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", where)
+    mdp, rng = garnet(40, padding=0.4), np.random.default_rng(2)
+    prior = rng.dirichlet(np.ones(3), 40)
+    prior[::3, 1] = 0
+    prior /= prior.sum(-1, keepdims=True)
+    v, d = rng.normal(size=40), rng.normal(size=40)
+    tables = (mdp.probability.numpy(), mdp.successor.numpy(), mdp.reward.numpy(), prior, temperature, beta, 0.9)
+    above, below = (by_definition(*tables, (v + sign * 1e-6 * d).astype(np.longdouble))[1] for sign in (1, -1))
+    problem = InfiniteHorizonProblem.of(endless(mdp, temperature, 0.9, prior), beta)
+    for form in FORMS if beta == 0 else FORMS[:2]:
+        with problem.bellman(1, form) as bellman:
+            value, step = torch.from_numpy(v), torch.from_numpy(d)
+            q, choice = torch.empty(40, 3, dtype=torch.float64), torch.empty(40, dtype=torch.int32)
+            hard = {"choice": choice} if temperature == 0 else {"q": q}
+            bellman.sweep(value, torch.empty_like(value), **hard)
+            chain = bellman.linear_part(value, *hard.values())
+            relaxed = bellman.relax(chain, step, torch.empty_like(step), 1) - step
+        np.testing.assert_allclose(relaxed, ((above - below) / 2e-6).astype(float), atol=1e-8)
+
+
 @needs_numba
 @laws
 @given(problems(), optimisms, st.lists(st.floats(-9, 9), min_size=3, max_size=3), st.booleans())
@@ -103,7 +122,7 @@ def test_compiled_equals_torch_in_every_form(problem, beta, v, hard):
             found = swept(posed, v, form=form, where=where)
             if hard:  # ties may be resolved differently
                 for each in (reference, found):
-                    each.pop("choice", None)
+                    each.pop("choice", None), each.pop("relaxed", None)
             same(found, reference)
 
 

@@ -19,6 +19,7 @@ from pgm_control import (
     InvalidArgument,
     InvalidCheckpoint,
     Optimism,
+    Risk,
     TabularMDP,
     TabularModel,
     ValueStatus,
@@ -160,15 +161,39 @@ def test_on_mixing_problems_span_needs_few_sweeps_and_sup_norm_many():
     assert distance(span.v, sup_norm.v) <= span.error_bound + sup_norm.error_bound
 
 
-def test_anderson_saves_sweeps_if_mixing_is_slow_and_auto_selects_it():
+def test_anderson_saves_sweeps_if_mixing_is_slow():
     model = endless(garnet(seed=2, states=300, discount=0.99, local=3), 0.3)
     plain = value_iteration(model, 0.0, method="value_iteration")
     mixed = value_iteration(model, 0.0, method="anderson")
-    auto = value_iteration(model, 0.0)
     assert mixed.num_sweeps < plain.num_sweeps / 3
-    assert auto.num_sweeps < plain.num_sweeps / 2
-    assert auto.checkpoint.phase == "anderson"
+    assert distance(plain.v, mixed.v) <= plain.error_bound + mixed.error_bound
+
+
+def chain_of_places(states, discount):
+    """Two moves back and two forth that slip, and a reward at the far end only: values travel state by state."""
+    moves = np.array([[-1, 0, 1], [-2, -1, 0], [1, 0, -1], [2, 1, 0]])
+    successor = np.clip(np.arange(states)[:, None, None] + moves, 0, states - 1)
+    probability = np.broadcast_to([0.8, 0.1, 0.1], successor.shape)
+    reward = np.zeros(successor.shape)
+    reward[-1] = 1.0
+    return TabularMDP(np.eye(states)[0], probability, successor, reward, 1, discount)
+
+
+@pytest.mark.parametrize("mdp", [chain_of_places(150, 0.99), garnet(seed=2, states=150, discount=0.99, local=2)])
+@pytest.mark.parametrize(
+    ("temperature", "beta"), [(0.0, 0.0), (0.0, Risk(2.0)), (0.0, Risk(-2.0)), (0.1, 0.0), (0.1, 1.0), (0.1, -2.0)]
+)
+def test_auto_needs_few_improvements_if_mixing_is_slow(mdp, temperature, beta):
+    """Every iteration of "auto" is one improvement of the policy; plain sweeps are the oracle.
+
+    For β < 0 the operator is not convex, and improvements may be plain sweeps.
+    """
+    plain = value_iteration(endless(mdp, temperature), beta, 1e-9, method="value_iteration")
+    auto = value_iteration(endless(mdp, temperature), beta, 1e-9)
+    assert auto.status is ValueStatus.converged
     assert distance(plain.v, auto.v) <= plain.error_bound + auto.error_bound
+    convex = beta in (0.0, 1.0, Risk(2.0))
+    assert len(auto.span_history) <= len(plain.span_history) / (4 if convex else 1)
 
 
 @methods
