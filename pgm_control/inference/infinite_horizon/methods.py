@@ -144,13 +144,13 @@ class ModifiedPolicyIteration:
         self._evaluations = int(state.get("evaluations", torch.tensor(_EVALUATIONS[0])))
         self._span = float(state.get("span", torch.tensor(torch.inf)))
         self._size = float(state.get("size", torch.tensor(torch.inf)))
-        plain = state.get("plain", self.v[:0])
-        self._plain = plain if bellman.optimism < 0 and len(plain) == len(self.v) else self.v[:0]
+        self._plain = state.get("plain", self.v)  # used for β < 0, if `_size` is finite
 
     def iterate(self) -> Change:
         """Run the sweep that improves the policy, and return its change."""
         change = self._improve()
-        if len(self._plain) and not (change.whole and change.size <= self._bellman.discount * self._size):
+        shrunk = change.whole and change.size <= self._bellman.discount * self._size
+        if self._bellman.optimism < 0 and not shrunk and self._size < torch.inf:
             self._other.copy_(self._plain)
             self.v, self._other = self._other, self.v
             change = self._improve()
@@ -183,7 +183,7 @@ class ModifiedPolicyIteration:
         """The value, the counters, and for β < 0 the result of the last plain sweep."""
         numbers = {"sweeps": self.sweeps, "evaluations": self._evaluations, "span": self._span, "size": self._size}
         numbers = {name: torch.tensor(float(each), dtype=torch.float64) for name, each in numbers.items()}
-        return {"v": self.v, "plain": self._plain, **numbers}
+        return {"v": self.v, **({"plain": self._plain} if self._bellman.optimism < 0 else {}), **numbers}
 
 
 @final
@@ -257,7 +257,7 @@ METHODS: dict[str, Callable[[Bellman, State], SweepMethod]] = {
 }
 
 
-def check_of_state(phase: str, num_states: int) -> Check:
+def check_of_state(phase: str, num_states: int, optimism: float) -> Check:
     """The check of a method's state. The compiled sweeps rely on it: a shorter value would corrupt memory."""
     checks = {"v": tensor((num_states,), torch.float64), "sweeps": tensor((), None, 0.0)}
     if phase == "anderson":
@@ -265,7 +265,8 @@ def check_of_state(phase: str, num_states: int) -> Check:
         checks |= {"values": window, "residuals": window, "many": tensor((), None, 0.0, _WINDOW)}
         checks |= {"span": tensor((), None, 0.0, infinite=True)}
     if phase == "modified_policy_iteration":
-        checks |= {"plain": tensor((None,), torch.float64), "evaluations": tensor((), None, 1.0, _EVALUATIONS[1])}
+        checks |= {"plain": tensor((num_states,), torch.float64)} if optimism < 0 else {}
+        checks |= {"evaluations": tensor((), None, 1.0, _EVALUATIONS[1])}
         checks |= {name: tensor((), None, 0.0, infinite=True) for name in ("span", "size")}
     return fields(checks)
 

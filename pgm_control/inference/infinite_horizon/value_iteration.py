@@ -175,7 +175,7 @@ def _past(resume: ValueIteration | str | Path, problem: InfiniteHorizonProblem, 
     same = "Pass the same arguments, or its values as `initial_value` to start from them."
     require_same(where, about, problem.description(method), same)
     require(where, "this method", past.phase, being_one_of(method_of(method, problem)), REMEDY)
-    require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states), REMEDY)
+    require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states, problem.optimism), REMEDY)
     return past
 
 
