@@ -21,7 +21,7 @@ _NUMBERS = {float, int, np.float64}
 
 
 class OneSetting(NamedTuple):
-    """One setting without its rewards."""
+    """One setting, apart from its rewards."""
 
     kernels: ModuleType
     model: MarkovModel
@@ -49,7 +49,7 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
         return None
     if survival != 0 and model.mdp.discount < 1:
         return None
-    return OneSetting(kernels, model, own_tables(model), float(tau), dynamics == 1, initial == 1)
+    return OneSetting(kernels, model, own_tables(model), float(tau), bool(dynamics == 1), bool(initial == 1))
 
 
 def fits(own: Tensor, given: Any) -> bool:
