@@ -127,12 +127,14 @@ def soft_maximum(
             gap = per_nat * (each - leader) if weight[k, i] > 0 else -np.inf
             # The best outcome has y = 0 even where x is infinite: all are forbidden.
             y[k, i] = 0.0 if each == leader else gap
-    flat_y, flat_weight, flat_share = y.reshape(x.size), weight.reshape(x.size), share.reshape((2, x.size))
-    for k in range(1 if full else outcomes):
-        for j in range(k * lanes, x.size if full else k * lanes + counts[k]):
-            grown, growth = exp_and_expm1(flat_y[j])
-            flat_share[0, j] = flat_weight[j] * grown
-            flat_share[1, j] = flat_weight[j] * growth
+    rows = 1 if full else outcomes
+    shape = (rows, x.size // rows)
+    flat_y, flat_weight, flat_share = y.reshape(shape), weight.reshape(shape), share.reshape((2, rows, x.size // rows))
+    for k in range(rows):
+        for i in range(x.size if full else counts[k]):
+            grown, growth = exp_and_expm1(flat_y[k, i])
+            flat_share[0, k, i] = flat_weight[k, i] * grown
+            flat_share[1, k, i] = flat_weight[k, i] * growth
     for k in range(outcomes):
         for i in range(counts[k]):
             lines[1, i] += share[0, k, i]
