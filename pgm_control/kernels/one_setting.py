@@ -10,12 +10,15 @@ clamped dynamics, use certainty equivalents. The pairs (action, state) have the 
 impossible outcomes lead to additional states of value 0, so that no loop asks for their probability.
 """
 
+from typing import Any
+
 import numpy as np
 
 from .bundles import SPARE, Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
 from .compiling import compiled, entry
+from .lanes import soft_maximum
 from .outcomes import dot
-from .vector_math import exp, exp_and_expm1, log
+from .vector_math import exp, log
 
 Array = np.ndarray
 
@@ -285,51 +288,6 @@ def carry(mass: Array, factor: Array, successor: Array, counts: Array, common: A
 
 
 @compiled
-def soft_maximum(
-    x: Array, weight: Array, counts: Array, per_nat: float, y: Array, share: Array, lines: Array, norm: Array
-) -> None:
-    """The certainty equivalent of every lane at β = 1, as `soften` computes it, with all exponentials in one loop.
-
-    It is `lines[0]` plus τ times `norm`. The tilt is `share[0]` times `lines[1]`; its logarithm is y − norm plus that
-    of the weight. Tables are (outcome, lane), lines (lane,), with an axis before; y may be x.
-    """
-    (outcomes, lanes), full = x.shape, counts[-1] == x.shape[1]
-    for i in range(lanes):
-        lines[0, i] = -np.inf
-        lines[1, i] = 0.0
-        lines[2, i] = 0.0
-    for k in range(outcomes):
-        for i in range(counts[k]):
-            each, leader = x[k, i], lines[0, i]
-            lines[0, i] = each if (each > leader) & (weight[k, i] > 0) else leader
-    for k in range(outcomes):
-        for i in range(counts[k]):
-            each, leader = x[k, i], lines[0, i]
-            gap = per_nat * (each - leader) if weight[k, i] > 0 else -np.inf
-            # The best outcome has y = 0 even where x is infinite: all are forbidden.
-            y[k, i] = 0.0 if each == leader else gap
-    flat_y, flat_weight, flat_share = y.reshape(x.size), weight.reshape(x.size), share.reshape((2, x.size))
-    for k in range(1 if full else outcomes):
-        for j in range(k * lanes, x.size if full else k * lanes + counts[k]):
-            grown, growth = exp_and_expm1(flat_y[j])
-            flat_share[0, j] = flat_weight[j] * grown
-            flat_share[1, j] = flat_weight[j] * growth
-    for k in range(outcomes):
-        for i in range(counts[k]):
-            lines[1, i] += share[0, k, i]
-    for k in range(outcomes):
-        for i in range(counts[k]):
-            lines[2, i] += share[1, k, i]
-    for i in range(lanes):
-        near = lines[2, i] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
-        u = 1.0 + lines[2, i] if near else lines[1, i]
-        rest = (lines[2, i] - (u - 1.0)) * (2.0 - u) if near else 0.0
-        norm[i] = log(u) + rest
-    for i in range(lanes):
-        lines[1, i] = 1.0 / lines[1, i]
-
-
-@compiled
 def look_ahead(x: Array, reward: Array, ahead: Array, successor: Array, place: Array, counts: Array) -> None:
     """Write x = r + ahead(s') of every outcome of every pair."""
     for k in range(x.shape[0]):
@@ -339,7 +297,7 @@ def look_ahead(x: Array, reward: Array, ahead: Array, successor: Array, place: A
 
 @compiled
 def factors_of(
-    reward: Array, weight: Array, place: Array, counts: Array, prior: Array, per_nat: float, factor: Array
+    reward: Any, weight: Array, place: Array, counts: Array, prior: Array, per_nat: float, factor: Array
 ) -> tuple[float, float]:
     """Write p exp((r − c)/τ) of every outcome; return c, the largest reward, and the range of r/τ.
 

@@ -21,7 +21,7 @@ _NUMBERS = {float, int, np.float64}
 
 
 class OneSetting(NamedTuple):
-    """One setting without its rewards."""
+    """One setting, apart from its rewards."""
 
     kernels: ModuleType
     model: MarkovModel

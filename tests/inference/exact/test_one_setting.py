@@ -27,7 +27,7 @@ def compiled_loops(monkeypatch):
 def odd_model(seed: int) -> TabularModel:
     """A problem of random sizes, with one or more of: padding, common successors, wide or tiny or infinite rewards."""
     rng = np.random.default_rng(seed)
-    states, actions, outcomes, horizon = rng.integers(1, 7), rng.integers(1, 5), rng.integers(1, 5), rng.integers(2, 9)
+    states, actions, outcomes, horizon = (int(rng.integers(*ends)) for ends in ((1, 7), (1, 5), (1, 5), (2, 9)))
     p = rng.dirichlet(np.ones(outcomes), (states, actions))
     if rng.random() < 0.5:
         p[..., 1:] *= rng.random(p[..., 1:].shape) < rng.choice([0.2, 0.7])
@@ -51,7 +51,7 @@ def odd_model(seed: int) -> TabularModel:
     prior = rng.dirichlet(np.ones(actions), states)
     if actions > 1 and rng.random() < 0.3:
         prior[:, 0], prior[:, 1] = 0.0, prior[:, 1] + prior[:, 0]
-    mdp = TabularMDP(start, p, successor, reward, int(horizon), rng.choice([1.0, 0.9, 0.3]).item(), last)
+    mdp = TabularMDP(start, p, successor, reward, horizon, rng.choice([1.0, 0.9, 0.3]).item(), last)
     return TabularModel(mdp, 10 ** rng.uniform(-2, 2), None if rng.random() < 0.5 else prior)
 
 
