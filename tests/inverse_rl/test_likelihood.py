@@ -72,10 +72,8 @@ def test_each_reward_of_a_batch_has_the_likelihood_of_a_recursion_by_hand(seed, 
     reward, last = torch.from_numpy(rng.normal(size=(40, 3, 2, 3))), torch.from_numpy(rng.normal(size=(40, 3)))
     tau, beta = torch.from_numpy(0.4 + rng.random(40)), torch.from_numpy(rng.choice([-0.8, 0.0, 0.03, 0.5, 1.0], 40))
     found = soft_log_likelihood(model, demonstrations, reward, last, tau, beta, believed=believed)
-    expected = [
-        by_hand(model, states, actions, r.tolist(), f.tolist(), float(t), float(b), believed)
-        for r, f, t, b in zip(reward, last, tau, beta, strict=True)
-    ]
+    rows = zip(*(each.tolist() for each in (reward, last, tau, beta)), strict=True)
+    expected = [by_hand(model, states, actions, *row, believed=believed) for row in rows]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
 
 

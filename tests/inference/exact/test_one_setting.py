@@ -34,7 +34,7 @@ def odd_model(seed: int) -> TabularModel:
         p = np.where(p.sum(-1, keepdims=True) > 0, p, 1.0)
         p /= p.sum(-1, keepdims=True)
     if outcomes > 1 and rng.random() < 0.1:
-        p[0, 0] = np.eye(outcomes)[0]
+        p[0, 0] = np.eye(int(outcomes))[0]
         p[0, 0, 1] = 1e-60
     successor = rng.integers(states, size=p.shape)
     if rng.random() < 0.2:
@@ -47,7 +47,7 @@ def odd_model(seed: int) -> TabularModel:
         last[0] = -np.inf
     if rng.random() < 0.2:
         reward, last = np.zeros(p.shape), np.zeros(states)
-    start = rng.dirichlet(np.ones(states)) if rng.random() < 0.5 else np.eye(states)[0]
+    start = rng.dirichlet(np.ones(states)) if rng.random() < 0.5 else np.eye(int(states))[0]
     prior = rng.dirichlet(np.ones(actions), states)
     if actions > 1 and rng.random() < 0.3:
         prior[:, 0], prior[:, 1] = 0.0, prior[:, 1] + prior[:, 0]

@@ -122,7 +122,8 @@ def test_compiled_equals_torch_in_every_form(problem, beta, v, hard):
             found = swept(posed, v, form=form, where=where)
             if hard:  # ties may be resolved differently
                 for each in (reference, found):
-                    each.pop("choice", None), each.pop("relaxed", None)
+                    each.pop("choice", None)
+                    each.pop("relaxed", None)
             same(found, reference)
 
 
