@@ -306,7 +306,7 @@ def factors_of(
     high, low, tiny = -np.inf, np.inf, False
     for k in range(factor.shape[0]):
         for j in range(counts[k]):
-            r = reward[place[k, j]]
+            r: float = reward[place[k, j]]
             factor[k, j] = r
             if weight[k, j] > 0:
                 high, low = max(high, r), min(low, r)
