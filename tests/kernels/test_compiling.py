@@ -36,6 +36,8 @@ def use(model):
     reward = model.mdp.reward.clone().requires_grad_()
     found = soft_values(model, torch.tensor([0.0, 0.3, 1.0]), reward=reward)
     (found.objective.sum() + found.v.sum()).backward()
+    for optimism in (0.0, 1.0, Optimism(1.0, 0.0)):
+        soft_values(model, optimism, reward=reward).objective.backward()
     for guide in (FreeGuide(model), ClampedGuide(model), MeanFieldGuide(model)):
         fit(model, guide, num_steps=1, seed=0)
         if not isinstance(guide, MeanFieldGuide):
@@ -44,7 +46,18 @@ def use(model):
 
 @pytest.mark.parametrize(
     "name",
-    ["solve", "elbo_to_go", "elbo_gradients", "natural_step", "tilted", "tilted_gradient", "untilted", "row_error"],
+    [
+        "solve",
+        "solve_one",
+        "visits_of_one",
+        "elbo_to_go",
+        "elbo_gradients",
+        "natural_step",
+        "tilted",
+        "tilted_gradient",
+        "untilted",
+        "row_error",
+    ],
 )
 def test_one_compilation_serves_a_problem_its_twin_and_any_order_of_its_tables_in_memory(name, monkeypatch):
     monkeypatch.delenv("PGM_CONTROL_BACKEND", raising=False)
