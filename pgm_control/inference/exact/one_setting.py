@@ -149,8 +149,10 @@ def _derivatives(
     one: OneSetting, tables: Sequence[Tensor | None], cotangents: Sequence[Tensor | None]
 ) -> Sequence[Tensor | None]:
     """The derivatives of all results; they are differentiable themselves if autograd asks for that."""
-    wanted = [each for each in tables if each is not None and each.requires_grad]
     with torch.enable_grad():
+        # views, because a table may be a function of the other: the derivatives must not pass through it
+        tables = [None if each is None else each.view_as(each) for each in tables]
+        wanted = [each for each in tables if each is not None and each.requires_grad]
         numbers = one.temperature, float(one.free), float(one.free_start)
         q, v, objective = ManySettings.apply(one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers)
         outputs = q, v, objective * one.temperature, objective
