@@ -138,7 +138,7 @@ def twin(seed=3, discount=0.8, reward=1.0, num_envs=64, ends=False):
     if ends:  # in the tabular twin the policy pays its KL there too, unless it is the prior
         policy: Any = guide.policy
         (weight,), (bias,) = policy.network.weights, policy.network.biases
-        weight[..., 2::3] = -bias.mT
+        weight[..., 2::3] = -bias
     return mdp, model, guide
 
 
