@@ -444,6 +444,10 @@ def test_states_beside_the_map_are_named_with_their_numbers():
     said = [text for text, _ in texts(plot.policy_map(model, clamped, shade="true visits").figure)]
     water = clamped.marginals().state[:-1, 16].sum()
     assert f"water: {float(water):.3g}" in said
+    values = torch.linspace(0.0, 1.0, 17, dtype=torch.float64)
+    values[16] = -5.97e-15
+    said = [text for text, _ in texts(plot.state_map(model.mdp, values, "value").figure)]
+    assert "water: 0" in said
 
 
 # Beliefs and time ---------------------------------------------------------------------------------------------------
