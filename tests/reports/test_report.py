@@ -160,9 +160,14 @@ def test_the_page_fits_wide_and_narrow_windows_light_and_dark(browser, tmp_path,
     assert page.inner_text("h1") == name
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
-    assert page.evaluate("getComputedStyle(document.querySelector('figure svg')).filter !== 'none'") == (
-        scheme == "dark"
+    card = "getComputedStyle(document.querySelector('figure')).backgroundColor"
+    assert page.evaluate(card) == "rgb(255, 255, 255)", "pictures keep their colours"
+    assert page.evaluate(
+        "[...document.querySelectorAll('figure')].every((each) => each.scrollWidth <= each.clientWidth)"
     )
+    for heading in ("true return", "delusion"):
+        right = f"[...document.querySelectorAll('th')].find((each) => each.innerText.startsWith('{heading}'))"
+        assert page.evaluate(f"{right}.getBoundingClientRect().right") <= width
     context.close()
     assert not said
     assert all(each.startswith(("file:", "data:")) for each in asked)
