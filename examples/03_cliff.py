@@ -11,15 +11,15 @@ on the machine that printed this, -228.7 on another processor. Printed (T = 50, 
 
 free     ELBO -29.8088 nats. The objective stopped improving.
 clamped  ELBO -68.9041 nats. The objective stopped improving.
-                      ELBO      gap  imagined return  KL of policy  KL of dynamics  true return  delusion
-                    [nats]   [nats]         [reward]        [nats]          [nats]     [reward]  [reward]
-───────────────  ─────────  ───────  ───────────────  ────────────  ──────────────  ───────────  ────────
-free, exact       -29.8087   0.0000         -15.1719        2.5884         12.0484    -486.2090  471.0371
-free, fitted      -29.8088   0.0001         -15.1717        2.5873         12.0498    -231.2049  216.0332
-clamped, exact    -68.9039  39.0953         -49.8002       19.1038          0.0000     -49.8002    0.0000
-clamped, fitted   -68.9041  39.0955         -49.8001       19.1040          0.0000     -49.8001    0.0000
-best policy      -107.7974  77.9888         -47.1022       60.6952          0.0000     -47.1022    0.0000
-───────────────  ─────────  ───────  ───────────────  ────────────  ──────────────  ───────────  ────────
+                 true return  delusion  imagined return       ELBO      gap  KL of policy  KL of dynamics
+                    [reward]  [reward]         [reward]     [nats]   [nats]        [nats]          [nats]
+───────────────  ───────────  ────────  ───────────────  ─────────  ───────  ────────────  ──────────────
+free, exact        -486.2090  471.0371         -15.1719   -29.8087   0.0000        2.5884         12.0484
+free, fitted       -231.2049  216.0332         -15.1717   -29.8088   0.0001        2.5873         12.0498
+clamped, exact      -49.8002    0.0000         -49.8002   -68.9039  39.0953       19.1038          0.0000
+clamped, fitted     -49.8001    0.0000         -49.8001   -68.9041  39.0955       19.1040          0.0000
+best policy         -47.1022    0.0000         -47.1022  -107.7974  77.9888       60.6952          0.0000
+───────────────  ───────────  ────────  ───────────────  ─────────  ───────  ────────────  ──────────────
 log p(O) = -29.8087 nats; ELBO = imagined return − KL of policy − KL of dynamics
 
 "free, fitted" is within 0.0001067 nats of its optimum and yet truly earns

@@ -6,15 +6,15 @@ blocks: log-probabilities of the start, the policy and the dynamics. `check_guid
 the picture show the ELBO lost by a policy that ignores the time: .16 nats on the frozen lake. Printed:
 
 GuideReport(free=(), elbo=0.6222412146144057, log_evidence=45.61354953799836)
-                    ELBO      gap  imagined return  KL of policy  KL of dynamics  true return  delusion
-                  [nats]   [nats]         [reward]        [nats]          [nats]     [reward]  [reward]
-──────────────  ────────  ───────  ───────────────  ────────────  ──────────────  ───────────  ────────
-stationary        2.2369  43.3766           0.0749        1.5103          0.0000       0.0749    0.0000
-clamped           2.3924  43.2212           0.0832        1.7659          0.0000       0.0832    0.0000
-clamped, exact    2.3924  43.2211           0.0832        1.7658          0.0000       0.0832    0.0000
-free, exact      45.6135   0.0000           1.0000        0.5532          3.8333       0.0293    0.9707
-best policy     -11.0289  56.6425           0.1991       20.9856          0.0000       0.1991    0.0000
-──────────────  ────────  ───────  ───────────────  ────────────  ──────────────  ───────────  ────────
+                true return  delusion  imagined return      ELBO      gap  KL of policy  KL of dynamics
+                   [reward]  [reward]         [reward]    [nats]   [nats]        [nats]          [nats]
+──────────────  ───────────  ────────  ───────────────  ────────  ───────  ────────────  ──────────────
+stationary           0.0749    0.0000           0.0749    2.2369  43.3766        1.5103          0.0000
+clamped              0.0832    0.0000           0.0832    2.3924  43.2212        1.7659          0.0000
+clamped, exact       0.0832    0.0000           0.0832    2.3924  43.2211        1.7658          0.0000
+free, exact          0.0293    0.9707           1.0000   45.6135   0.0000        0.5532          3.8333
+best policy          0.1991    0.0000           0.1991  -11.0289  56.6425       20.9856          0.0000
+──────────────  ───────────  ────────  ───────────────  ────────  ───────  ────────────  ──────────────
 log p(O) = 45.6135 nats; ELBO = imagined return / 0.02 − KL of policy − KL of dynamics
 """
 

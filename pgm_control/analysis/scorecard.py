@@ -51,13 +51,13 @@ class Score:
 
 
 _HEADINGS = {
-    "elbo": ("ELBO", "nats"),
-    "gap": ("gap", "nats"),
-    "imagined_return": ("imagined return", "reward"),
-    "policy_kl": ("KL of policy", "nats"),
-    "dynamics_kl": ("KL of dynamics", "nats"),
     "true_return": ("true return", "reward"),
     "delusion": ("delusion", "reward"),
+    "imagined_return": ("imagined return", "reward"),
+    "elbo": ("ELBO", "nats"),
+    "gap": ("gap", "nats"),
+    "policy_kl": ("KL of policy", "nats"),
+    "dynamics_kl": ("KL of dynamics", "nats"),
 }
 
 

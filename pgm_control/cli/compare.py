@@ -102,15 +102,14 @@ def _report(found: Comparison) -> str:
     for warning in found.warnings:
         for fit in found.fits.values():
             warning = warning.replace(fit.status.message, _message(fit))
-        lines += ["", wrapped(warning)]
+        more = f"Try --num-steps\u00a0{2 * found.settings['num_steps']}."
+        lines += ["", wrapped(warning.replace("Take more steps (`num_steps`).", more))]
     return "\n".join(lines)
 
 
 def _message(fit: Fit[Any]) -> str:
     """Return the message of the status, with the remedy in terms of the command line."""
     happened = fit.status.message.partition(". ")[0]
-    if fit.status is FitStatus.out_of_steps:
-        return f"{happened}. Try --num-steps\u00a0{2 * fit.num_steps}."
     if fit.status is FitStatus.interrupted:
         return f"{happened}. For the whole fit, run the command again."
     return fit.status.message

@@ -59,7 +59,7 @@ def learn_reward(
     _write(folder, rows, found, asked)
     say(f"\nTable:   {folder / 'reward.csv'}\nNumbers: {folder / 'reward.json'}")
     try:
-        _picture(found, rows, of, folder / "reward.png")
+        _picture(found, rows, of, prior, folder / "reward.png")
         say(f"Picture: {folder / 'reward.png'}")
     except MissingExtra as problem:
         say(f"Picture: none. {problem}")
@@ -195,12 +195,16 @@ def _warnings(found: Inverse, rows: list[Row], prior: float | None) -> list[str]
     large = [row.name for row in rows if 0 < _TOO_LARGE * scale < abs(row.learned)]
     if large:
         lines.append(f"Warning: above {_TOO_LARGE:g} times the largest reward of the problem: {listed(large)}.")
-    limit = math.inf if prior is None else _AS_BEFORE * prior
-    vague = [row.name for row in rows if row.deviation >= limit]
+    vague = [row.name for row in rows if _is_vague(row, prior)]
     if vague:
         known = "their standard deviation is " + ("infinite" if prior is None else "nearly that of the prior")
         lines.append(f"Warning: not learned, {known}: {listed(vague)}.")
     return lines
+
+
+def _is_vague(row: Row, prior: float | None) -> bool:
+    """Return whether a reward was not learned: its standard deviation is infinite, or nearly that of the prior."""
+    return row.deviation >= (math.inf if prior is None else _AS_BEFORE * prior)
 
 
 def _write(folder: Path, rows: list[Row], found: Inverse, asked: dict[str, Any]) -> None:
@@ -232,7 +236,7 @@ def _command(asked: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
-def _picture(found: Inverse, rows: list[Row], of: str, path: Path) -> None:
+def _picture(found: Inverse, rows: list[Row], of: str, prior: float | None, path: Path) -> None:
     """Draw a map if rewards belong to states and there is a grid; else one line per reward, for the most visited."""
     mdp = found.demonstrations.mdp
     if of == "state" and has_layout(mdp):
@@ -245,6 +249,7 @@ def _picture(found: Inverse, rows: list[Row], of: str, path: Path) -> None:
         most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
         axes = recovered_reward(
             [row.true for row in most], {"learned": [row.learned for row in most]}, names=[row.name for row in most],
+            deviations={"learned": [math.inf if _is_vague(row, prior) else row.deviation for row in most]},
             up_to_a_constant=False, title="Learned reward and the problem's own expected reward",
         )  # fmt: skip
     figure: Any = axes.figure

@@ -13,7 +13,7 @@ from ..problems.grid import Cell, grid_of
 from ..problems.mdp import TabularMDP, require_mdp
 from ..runtime.arguments import shown
 from ..text.one_line import one_line
-from ..text.wording import state_label
+from ..text.wording import above_rounding, state_label
 from .canvas import Style, settle, size_in_points
 from .labels import colour_bar, finish, headline, pale, wrapped
 from .terrain import Kind, terrain
@@ -235,7 +235,10 @@ def _of_box(mdp: TabularMDP, s: int, shade: Float[np.ndarray, " state"] | None, 
     name = wrapped(state_label(mdp, s), 12, 1)
     if shade is None:
         return name
-    return f"{name}: {missing}" if math.isnan(shade[s]) else f"{name}: {float(shade[s]):.3g}".replace("-", "−")
+    if math.isnan(shade[s]):
+        return f"{name}: {missing}"
+    number = above_rounding(float(shade[s]), float(np.abs(shade[np.isfinite(shade)]).max(initial=0.0)))
+    return f"{name}: {number:.3g}".replace("-", "−")
 
 
 def _places_beside(

@@ -19,11 +19,11 @@ from .maps import state_map
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LOOKS = {
-    "initial": Look("#BBBBBB", "", "-", "s"),
-    "policy": Look("#56B4E9", "...", "-", "s"),
-    "dynamics": Look("#E69F00", "///", "-", "s"),
-    "survival": Look("#009E73", "xx", "-", "s"),
+_LOOKS = {  # as in the explorer, and none of them is the look of a guide
+    "initial": Look("#8C8C8C", "", "-", "s"),
+    "policy": Look("#0072B2", "", "-", "s"),
+    "dynamics": Look("#D55E00", "///", "-", "s"),
+    "survival": Look("#009E73", "...", "-", "s"),
 }
 _REMEDY = "Pass ledger(model, guide)."
 _WORDS = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}

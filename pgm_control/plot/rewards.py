@@ -28,6 +28,7 @@ def recovered_reward(
     *,
     names: Sequence[str],
     weights: Numbers | None = None,
+    deviations: Mapping[str, Numbers] | None = None,
     up_to_a_constant: bool = True,
     title: str = "Learned and true reward",
     ax: "Axes | None" = None,
@@ -42,6 +43,8 @@ def recovered_reward(
         names: names of the states, outcomes or features.
         weights: weights in the mean, such as numbers of visits; default: equal. Rewards of weight 0 may be nan; nan is
             not drawn.
+        deviations: standard deviations of learned rewards, by the names in `recovered`, drawn as ± bars; default: none.
+            Rewards of infinite deviation are not learned: they are hollow and grey, without a bar. nan has no bar.
         up_to_a_constant: shift each learned row to the true mean. With a fixed number of steps, behaviour does not
             identify a constant that is added to the reward of every step.
         title: the title of the panel.
@@ -49,7 +52,8 @@ def recovered_reward(
         style: "paper", or "slide", with larger type and thicker lines.
 
     Returns:
-        The Axes. The line "true" and the lines named as in `recovered` hold the numbers after the shift.
+        The Axes. The line "true" and the lines named as in `recovered` hold the numbers after the shift, without those
+        that are not learned, which are in a line "not learned" for each name.
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
@@ -64,12 +68,32 @@ def recovered_reward(
     axes = one_panel(ax, sizes, (1.2 * width, max(0.7 * height, (0.035 * len(labels) + 0.12) * sizes.text)))
     places = np.arange(len(truth))
     axes.hlines(places, *_span([truth, *rows.values()]), color="0.85", linewidth=sizes.edge, zorder=1)
-    looks, handles = looks_of(list(rows)), []
+    spreads = _deviations(rows, deviations)
+    looks, handles, hollow = looks_of(list(rows)), [], []
     for (name, row), look in zip(rows.items(), looks, strict=True):
-        handles += axes.plot(
-            row, places, linestyle="none", marker=look.marker, markersize=1.7 * sizes.marker, zorder=2,
-            markerfacecolor=look.color, markeredgecolor="black", markeredgewidth=sizes.edge, label=name,
+        shape: dict[str, Any] = {
+            "linestyle": "none", "marker": look.marker, "markersize": 1.7 * sizes.marker, "zorder": 2,
+            "markeredgewidth": sizes.edge,
+        }  # fmt: skip
+        spread = spreads[name]
+        known, barred = spread != np.inf, np.isfinite(spread)
+        axes.errorbar(
+            row[barred], places[barred], xerr=spread[barred], fmt="none", ecolor="black", elinewidth=sizes.edge,
+            capsize=0.5 * sizes.marker, zorder=1.5,
         )  # fmt: skip
+        handles += axes.plot(
+            row[known], places[known], markerfacecolor=look.color, markeredgecolor="black", label=name, **shape
+        )
+        if not known.all():
+            hollow = axes.plot(
+                row[~known],
+                places[~known],
+                markerfacecolor="white",
+                markeredgecolor="0.5",
+                label="not learned",
+                **shape,
+            )
+    handles += hollow
     handles += axes.plot(
         truth, places, linestyle="none", markersize=0.8 * sizes.marker, zorder=3, label="true", **_TRUE
     )
@@ -157,6 +181,23 @@ def _checked(
     if up_to_a_constant:
         rows = {name: row + (share[counted] @ (truth - row)[counted]) / share.sum() for name, row in rows.items()}
     return truth, rows
+
+
+def _deviations(
+    rows: Mapping[str, Float[np.ndarray, " number"]], deviations: Mapping[str, Numbers] | None
+) -> dict[str, Float[np.ndarray, " number"]]:
+    """Return the standard deviations of each row; nan where none are given."""
+    given = {} if deviations is None else named("deviations", deviations, what="row of standard deviations")
+    found = {name: np.full(len(row), np.nan) for name, row in rows.items()}
+    for name, each in given.items():
+        spread = plotted(f"deviations[{name!r}]", each)
+        if name not in rows or spread.shape != rows[name].shape or (spread < 0).any():
+            raise InvalidArgument(
+                f"`deviations[{name!r}]` must belong to a row of `recovered` and hold as many numbers, at least 0, "
+                f"but the rows are {', '.join(map(repr, rows))} and its shape is {spread.shape}. Infinite: not learned."
+            )
+        found[name] = spread
+    return found
 
 
 def _span(rows: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -44,7 +44,8 @@ _SAME = 1e-9  # nats: a smaller gap is not drawn
 _BROAD = 7.0  # inches: a wider figure has a row of its own
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _STYLE = """
-:root { color-scheme: light dark; --back: #fff; --card: #fff; --ink: #1a1a1a; --soft: #4a4a4a; --rule: #ccc; }
+:root { color-scheme: light dark; --back: #fff; --card: #fff; }
+:root { --ink: #1a1a1a; --soft: #4a4a4a; --rule: #ccc; --edge: #0006; }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--back); margin: 0; }
@@ -57,21 +58,27 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .2rem .7rem; text-align: right; vertical-align: top; }
 th[scope=row], table.facts td { text-align: left; }
 table.facts td { overflow-wrap: anywhere; }
+.scroll td:first-child { min-width: 6rem; overflow-wrap: anywhere; }
 tbody tr { border-top: 1px solid var(--rule); }
-caption { caption-side: bottom; text-align: left; padding-top: .3rem; }
-.scroll, figure { overflow-x: auto; }
+caption { caption-side: bottom; text-align: left; padding-top: .3rem; max-width: calc(100vw - 3rem); }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1rem; }
 .grid > * { margin: 0; min-width: 0; padding: .8rem; }
 .grid > * { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
 .broad { grid-column: 1 / -1; }
-figcaption { color: var(--soft); font-size: .92rem; position: sticky; left: 0; }
+.scroll { --under: var(--back); overflow-x: auto; background:
+  linear-gradient(90deg, var(--under) 50%, transparent) left / 3rem 100% no-repeat local,
+  linear-gradient(270deg, var(--under) 50%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(90deg, var(--edge), transparent) left / 1rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--edge), transparent) right / 1rem 100% no-repeat scroll var(--under); }
+.grid > .scroll { --under: var(--card); }
+figcaption { color: var(--soft); font-size: .92rem; }
 svg { display: block; max-width: 100%; height: auto; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9rem; }
 pre { border: 1px solid var(--rule); border-radius: 6px; padding: .7rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media screen and (prefers-color-scheme: dark) {
-  :root { --back: #121416; --card: #1a1a1a; --ink: #eceae4; --soft: #b3b0a8; --rule: #3b4047; }
-  figure svg { filter: invert(.9) hue-rotate(180deg); }
+  :root { --back: #121416; --card: #1a1a1a; --ink: #eceae4; --soft: #b3b0a8; --rule: #3b4047; --edge: #fff6; }
+  figure { --card: #fff; --soft: #4a4a4a; }
 }
 @media (max-width: 760px) {
   main { padding: .75rem; }
@@ -86,8 +93,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .grid > * { border: 0; }
   figure, table, li { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  .scroll, figure { overflow: visible; }
-  figure svg { min-width: 0 !important; }
+  .scroll { overflow: visible; background: none; }
 }
 """
 
@@ -226,12 +232,10 @@ def _pictures(
 
 
 def _figure(number: int, title: str, draw: Callable[[], Any]) -> str:
-    """Return the figure, which shrinks with the page to four fifths of its size and then scrolls."""
+    """Return the figure, which shrinks with the page; it has a white card in dark windows too, to keep its colours."""
     figure = draw().figure
-    width = figure.get_size_inches()[0]
-    svg = _svg(figure, f"figure{number}").replace("<svg", f'<svg style="min-width:{0.8 * width:g}in"', 1)
-    broad = ' class="broad"' if width > _BROAD else ""
-    return f"<figure{broad}>{svg}<figcaption>{html.escape(title)}</figcaption></figure>"
+    broad = ' class="broad"' if figure.get_size_inches()[0] > _BROAD else ""
+    return f"<figure{broad}>{_svg(figure, f'figure{number}')}<figcaption>{html.escape(title)}</figcaption></figure>"
 
 
 def _svg(figure: "Figure", salt: str) -> str:

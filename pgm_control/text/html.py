@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ ROWS = 10  # the rows shown of a longer table
 _POINTS, _WIDTH, _HEIGHT = 200, 320, 60  # the points and the size of a curve
 _SHADE = "rgba(230,159,0,{:.2f})"  # translucent, for any background
 _CENTRED = f"text-align:center;min-width:2em;{PADDED}"
+_CODE = re.compile("`([^`<>]+)`")
 _BULLETS = "list-style:disc;padding-left:1.5em"  # set here, since some notebooks remove it
 
 
@@ -30,8 +32,8 @@ def heading(title: str, *lines: str) -> str:
 
 
 def bullets(sentences: Iterable[str]) -> str:
-    """A bulleted list of the sentences."""
-    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    """A bulleted list of the sentences; words between backticks are code."""
+    items = _CODE.sub(r"<code>\1</code>", "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences))
     return f"<ul style='{_BULLETS}'>{items}</ul>"
 
 

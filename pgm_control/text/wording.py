@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 _A_MILLIONTH = 1e-6
 _DECIMALS = 9  # the most digits of an estimate
+_ROUNDING = 1e-12  # share of the largest of several numbers; smaller ones are rounding errors of 0
 
 
 @runtime_checkable
@@ -52,6 +53,11 @@ def amount(value: float) -> str:
     if not _A_MILLIONTH <= size < 1e6:
         return f"{value:.4g}"
     return _decimals(value, max(2, 3 - math.floor(math.log10(size))))
+
+
+def above_rounding(value: float, largest: float) -> float:
+    """The value, or 0 if it is a rounding error beside `largest`, the largest size of the numbers shown with it."""
+    return 0.0 if abs(value) <= _ROUNDING * largest else value
 
 
 def reward_phrase(reward: float) -> str:

@@ -266,12 +266,29 @@ def cliff():
 
 
 def test_a_learned_reward_is_shifted_to_the_weighted_true_mean():
-    axes = plot.recovered_reward([1.0, 2.0, 6.0], {"clamped": [11.0, 12.0, 0.0]}, names="abc", weights=[1.0, 1.0, 0.0])
+    axes = plot.recovered_reward(
+        [1.0, 2.0, 6.0], {"clamped": [11.0, 12.0, 0.0]}, names=list("abc"), weights=[1.0, 1.0, 0.0]
+    )
     rows = {line.get_label(): np.asarray(line.get_xdata(), dtype=float) for line in axes.lines}
     np.testing.assert_allclose(rows["true"], [1.0, 2.0, 6.0])
     np.testing.assert_allclose(rows["clamped"], [1.0, 2.0, -10.0])
-    kept = plot.recovered_reward([1.0, 2.0], {"x": [5.0, 5.0]}, names="ab", up_to_a_constant=False)
+    kept = plot.recovered_reward([1.0, 2.0], {"x": [5.0, 5.0]}, names=list("ab"), up_to_a_constant=False)
     assert list(kept.lines[0].get_xdata()) == [5.0, 5.0]
+
+
+def test_rewards_that_are_not_learned_are_hollow_and_the_others_have_bars():
+    axes = plot.recovered_reward(
+        [1.0, 2.0, 3.0], {"x": [1.5, 2.0, 9.0]}, names=list("abc"), deviations={"x": [0.5, math.nan, math.inf]},
+        up_to_a_constant=False,
+    )  # fmt: skip
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["x"].get_xdata().tolist() == [1.5, 2.0]
+    assert (lines["not learned"].get_xdata().tolist(), lines["not learned"].get_ydata().tolist()) == ([9.0], [2])
+    assert lines["not learned"].get_markerfacecolor() == "white"
+    (bars,) = axes.containers
+    assert [segment.tolist() for segment in bars.lines[2][0].get_segments()] == [[[1.0, 0.0], [2.0, 0.0]]]
+    with pytest.raises(InvalidArgument, match=r"`deviations\['y'\]` must belong to a row"):
+        plot.recovered_reward([1.0], {"x": [1.0]}, names=["a"], deviations={"y": [1.0]})
 
 
 def test_maps_of_learned_rewards_share_one_colour_scale(lake):
@@ -444,6 +461,10 @@ def test_states_beside_the_map_are_named_with_their_numbers():
     said = [text for text, _ in texts(plot.policy_map(model, clamped, shade="true visits").figure)]
     water = clamped.marginals().state[:-1, 16].sum()
     assert f"water: {float(water):.3g}" in said
+    values = torch.linspace(0.0, 1.0, 17, dtype=torch.float64)
+    values[16] = -5.97e-15
+    said = [text for text, _ in texts(plot.state_map(model.mdp, values, "value").figure)]
+    assert "water: 0" in said
 
 
 # Beliefs and time ---------------------------------------------------------------------------------------------------
@@ -768,7 +789,7 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.imagined_and_true({}), "not empty"),
         (lambda m: plot.recovered_reward([1.0], {}, names=["a"]), "`recovered` must name at least one"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0, 2.0]}, names=["a"]), "`recovered\\['x'\\]` must be a row"),
-        (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=[]), "`names` must name 1 rewards"),
+        (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=["a", "b"]), "`names` must name 1 rewards"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=["a"], weights=[0.0]), "not all 0"),
         (lambda m: plot.recovered_reward_maps(m.mdp, [1.0], {"x": [1.0]}), "for each of the 17 states"),
         (lambda m: plot.temperature_sweep(m, [1.0, -1.0]), "at least two different positive numbers"),

@@ -596,6 +596,9 @@ def test_maps_and_episodes_come_first(open_page):
         assert page.evaluate(bottom, "samples-charts") <= page.evaluate(bottom, "samples") <= 1000, (
             name
         )  # the height of the window
+        tops = "[...document.querySelectorAll('#samples .chart')].map((node) => node.getBoundingClientRect().top)"
+        assert len(set(page.evaluate(tops))) == 1, name
+        assert "mean return of these 12:" in page.inner_text("#samples-charts")
     assert page.evaluate("document.querySelector('.card:not([hidden])').id") == "places"
     page.select_option("#problem", "restaurant")
     assert page.evaluate("document.querySelector('.card:not([hidden])').id") == "samples"

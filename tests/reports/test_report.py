@@ -8,6 +8,7 @@ import pytest
 
 from pgm_control import (
     ClampedGuide,
+    FitStatus,
     FreeGuide,
     InvalidArgument,
     TabularModel,
@@ -21,6 +22,7 @@ from pgm_control import (
 )
 from pgm_control.models import frozen_lake, lottery, restaurant, slippery_cliff
 from pgm_control.reports.report import report_page
+from pgm_control.text.wording import amount
 
 pytestmark = pytest.mark.slow
 
@@ -100,12 +102,21 @@ def test_the_report_of_a_comparison_has_its_fits_and_command(tmp_path):
     assert "The ELBO of the fits by step." in page
     assert "pgm-control report lottery" in page
     assert "best policy" in page
-    for warning in found.warnings:
-        assert html.escape(warning) in page
-    assert found.warnings, "40 steps are too few, and the page says so"
+    far = [found.short_of_optimum(name) for name in ("free", "clamped")]
+    assert f"short of the optimum by {amount(far[0])} nats (free) and {amount(far[1])} nats (clamped)." in page
+    assert "Take more steps (<code>num_steps</code>)." in page
+    assert "`" not in page
     assert re.search(r"seed</th><td>3<", page)
     with pytest.raises(InvalidArgument, match="`guides` must be left out"):
         report(found, {"free": found.free}, tmp_path / "other.html")
+
+
+def test_a_fit_within_a_thousandth_of_a_nat_counts_as_converged():
+    found = compare(TabularModel(restaurant()), num_steps=300, seed=0)
+    limited = [name for name, each in found.fits.items() if each.status is FitStatus.out_of_steps]
+    assert limited
+    within = [f"{found.short_of_optimum(name):.1g} nats ({name})" for name in limited]
+    assert found.warnings == (f"Converged after 300 steps: within {' and '.join(within)} of the optimum.",)
 
 
 def test_guides_of_your_own_and_fits():
@@ -149,9 +160,14 @@ def test_the_page_fits_wide_and_narrow_windows_light_and_dark(browser, tmp_path,
     assert page.inner_text("h1") == name
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
-    assert page.evaluate("getComputedStyle(document.querySelector('figure svg')).filter !== 'none'") == (
-        scheme == "dark"
+    card = "getComputedStyle(document.querySelector('figure')).backgroundColor"
+    assert page.evaluate(card) == "rgb(255, 255, 255)", "pictures keep their colours"
+    assert page.evaluate(
+        "[...document.querySelectorAll('figure')].every((each) => each.scrollWidth <= each.clientWidth)"
     )
+    for heading in ("true return", "delusion"):
+        right = f"[...document.querySelectorAll('th')].find((each) => each.innerText.startsWith('{heading}'))"
+        assert page.evaluate(f"{right}.getBoundingClientRect().right") <= width
     context.close()
     assert not said
     assert all(each.startswith(("file:", "data:")) for each in asked)

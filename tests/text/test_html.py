@@ -292,7 +292,7 @@ def test_a_comparison_shows_the_scores_the_sentences_and_the_fits():
         assert sentence in page.text
     assert f"{found.explanation.headline}." in page.text
     for name, score in found.scorecard.scores.items():
-        assert page.row(name)[0] == f"{score.elbo:.4f}"
+        assert page.row(name)[:2] == [f"{score.true_return:.4f}", f"{score.delusion:.4f}"]
     for name in ("free", "clamped"):
         assert f"{amount(found.short_of_optimum(name))} nats below its optimum" in page.text
     assert repr(found) == f"Comparison(dinner: {found.explanation.headline})"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pgm_control import Estimate
-from pgm_control.text.wording import plus_minus
+from pgm_control.text.wording import above_rounding, plus_minus
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,12 @@ from pgm_control.text.wording import plus_minus
 def test_an_estimate_has_the_digits_that_its_error_leaves(mean, error, said):
     assert plus_minus(mean, error) == said
     assert repr(Estimate(mean, error, 100)) == f"Estimate({said}, 100 draws)"
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-5.97e-15, 0.0), (1e-9, 1e-9), (-math.inf, -math.inf), (0.0, 0.0)])
+def test_a_rounding_error_beside_larger_numbers_is_0(value, shown):
+    assert above_rounding(value, 0.96) == shown
+
+
+def test_a_small_number_beside_small_numbers_is_itself():
+    assert above_rounding(-5.97e-15, 5.97e-15) == -5.97e-15

@@ -15,7 +15,7 @@ from ...problems.mdp import TabularMDP
 from ...runtime.moving import Place, moved, moved_copy, place_of
 from ...text.html import HeatmapCell, heading, heatmap, share
 from ...text.tables import html_grid
-from ...text.wording import action_label, amount, reward_phrase, state_label
+from ...text.wording import above_rounding, action_label, amount, reward_phrase, state_label
 from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
 from ...trajectories.blocks import Blocks, MarkovModel, in_nats
@@ -174,7 +174,8 @@ class Posterior:
         if grid is not None:
             parts.append(_arrows(mdp, policy, grid))
         else:
-            worth = {"V₀ [reward]": lambda s: amount(float(self.v[0, s]))}
+            largest = float(self.v[0].nan_to_num(0.0, 0.0, 0.0).abs().max())
+            worth = {"V₀ [reward]": lambda s: amount(above_rounding(float(self.v[0, s]), largest))}
             names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
             parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
         tilts = model.temperature > 0 or not self.optimism.is_clamped

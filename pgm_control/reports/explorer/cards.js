@@ -209,9 +209,10 @@ const Cards = (() => {
       .map((state) => ({ state, name: state === problem.S ? "did not survive" : Words.stateLabel(raw, state) }));
     kinds.forEach(([kind, text], i) => {
       const mean = drawn[i].reduce((total, each) => total + each.total, 0) / count;
-      const caption = el("span", {}, swatch(kind), `${text}: mean return ${amount(mean)}`);
+      const earned = `${count > 1 ? `mean return of these ${count}` : "return of this one"}: ${amount(mean)}`;
+      const caption = el("span", {}, swatch(kind), text, el("br"), earned);
       const node = figure(byId("samples-charts"), kind, caption);
-      const label = `${count} sampled episodes, ${text}; mean return ${amount(mean)}`;
+      const label = `Sampled episodes ${text}; ${earned}`;
       if (raw.layout) Maps.paths(node, raw, drawn[i], kind, label);
       else Draw.timelines(node, { paths: drawn[i].map((each) => each.states), rows, kind, T: now.T, label });
     });
