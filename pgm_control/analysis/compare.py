@@ -25,6 +25,7 @@ from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
 
 _FORMAT = 1
+_SHORT = 1e-2  # nats; a fit that is nearer to its optimum needs no warning
 
 
 @final
@@ -69,7 +70,7 @@ class Comparison:
             f"The fit of the {name} guide, after {fitted.num_steps} steps, is {amount(self.short_of_optimum(name))} "
             f"nats short of its optimum. {fitted.status.message}"
             for name, fitted in self.fits.items()
-            if fitted.status is not FitStatus.converged
+            if fitted.status is FitStatus.interrupted or self.short_of_optimum(name) > _SHORT
         ]
         if "clamped" not in self.fits:
             unfinished.append("The clamped guide was not fitted, because the fit of the free one was interrupted.")

@@ -126,7 +126,7 @@ def report(
 
 def explore(
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None,
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pgm-control-out/explorer.html"),
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     browser: bool = True,
 ) -> None:
     """Write the explorer, one page that solves a problem while you change its settings, and open it.
@@ -134,16 +134,17 @@ def explore(
     Args:
         name: The problem that is shown first: a problem in the zoo, or the id of a small Gymnasium environment that
             has a transition table. Default: the first in the zoo.
-        out: The page. It works offline, from the file.
+        out: The page. It works offline, from the file. Default: pgm-control-out/NAME/explorer.html.
         browser: Open the page in the browser.
     """
     require_options(locals(), file="out")
     from ..models import zoo as entries
     from ..reports.explorer import explore as write_and_open
-    from .named_problem import named_model
+    from .named_problem import folder_of, named_model
 
+    path = folder_of(name or "") / "explorer.html" if out is None else out
     first = name if name is None or name in entries() else named_model(name, None, None)
-    print(f"Explorer: {write_and_open(first, out, browser, name or 'your problem')}")
+    print(f"Explorer: {write_and_open(first, path, browser, name or 'your problem')}")
 
 
 def bench(

@@ -23,6 +23,7 @@ from pgm_control.cli.train import ALGORITHMS
 from pgm_control.inverse_rl.demonstrators import NAMED
 from pgm_control.models import restaurant
 from pgm_control.problems.named import ENVIRONMENTS
+from pgm_control.reports.explorer import page as _page
 
 ROOT = Path(cli.__file__).parent.parent.parent
 
@@ -267,8 +268,9 @@ def test_a_fit_that_did_not_converge_is_reported(capsys):
     _, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "20")
     flat = " ".join(out.split())
     assert "The fit of the free guide, after 20 steps, is" in flat
-    assert "`num_steps` was reached before the objective stopped improving" in flat
-    assert "--num-steps 40." in flat
+    assert "nats short of its optimum. Try --num-steps 200." in flat
+    _, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "200")
+    assert "short of its optimum" not in out, "both fits are within 0.01 nats"
 
 
 def test_a_gymnasium_environment(capsys, tmp_path):
@@ -601,11 +603,25 @@ def test_a_bar_over_jobs_is_shown_on_a_terminal_only(capsys, monkeypatch):
 
 def test_report_writes_one_page(capsys, tmp_path):
     status, out, err = run(capsys, "report", "restaurant", "--num-steps", "20", "--seed", "4")
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.splitlines() == [
+        f"pgm-control: The fit of the {name} guide, after 20 steps, is {short} nats short of its optimum. "
+        "Try --num-steps 200."
+        for name, short in (("free", "0.3404"), ("clamped", "0.02177"))
+    ]
     assert "The free guide imagines 7.104 but truly earns 3.996" in out
     page = (tmp_path / "pgm-control-out" / "restaurant" / "report.html").read_text()
     assert "pgm-control report restaurant --horizon 1 --temperature 1 --num-steps 20 --seed 4" in page
-    assert "pgm-control explore restaurant" in out
+    assert out.endswith("Next, change its settings:\n  pgm-control explore restaurant\n")
+
+
+@pytest.mark.parametrize(("largest", "following"), [(10**6, "explore FrozenLake-v1"), (1000, "explore")])
+def test_report_suggests_an_explorer_that_accepts_the_problem(capsys, monkeypatch, largest, following):
+    monkeypatch.setattr(_page, "MOST_OUTCOMES", largest)
+    _, out, _ = run(capsys, "report", "FrozenLake-v1", "--num-steps", "1", "--horizon", "2")
+    following = f"pgm-control {following}"
+    assert out.endswith(f"\n  {following}\n")
+    assert run(capsys, *shlex.split(following)[1:], "--no-browser")[0] == 0
 
 
 def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, monkeypatch):
@@ -613,8 +629,9 @@ def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, mo
     monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address))
     status, out, _ = run(capsys, "explore", "lottery", "--no-browser")
     assert (status, opened) == (0, [])
-    assert "Explorer: pgm-control-out/explorer.html" in out
-    assert "lottery" in (tmp_path / "pgm-control-out" / "explorer.html").read_text()
+    assert "Explorer: pgm-control-out/lottery/explorer.html" in out
+    assert "lottery" in (tmp_path / "pgm-control-out" / "lottery" / "explorer.html").read_text()
+    assert "Explorer: pgm-control-out/explorer.html" in run(capsys, "explore", "--no-browser")[1]
     assert run(capsys, "explore", "lottery", "--out", "other.html")[0] == 0
     assert len(opened) == 1
     status, _, err = run(capsys, "explore", "lotery", "--no-browser")
