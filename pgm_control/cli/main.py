@@ -49,7 +49,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with before_compiling(lambda: note(_COMPILES)), warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+            if command is main:
+                tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+            else:  # alone, so that its messages name it
+                tyro.cli(command, prog=f"pgm-control {args[0]}", args=args[1:])
     except (PGMControlError, OSError) as problem:
         note(f"pgm-control: {in_options(' '.join(str(problem).split()), command, args)}")
         return 2

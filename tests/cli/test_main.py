@@ -302,6 +302,12 @@ def test_deterministic_problems_make_no_difference(capsys):
     assert "There is no difference between free and clamped inference" in " ".join(out.split())
 
 
+def test_an_unknown_option_leads_to_the_help_of_the_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["report", "restaurant", "--num_steps", "200", "--foo"])
+    assert "pgm-control report --help" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [
@@ -324,6 +330,7 @@ def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
     ("args", "message"),
     [
         (["CartPole-v1"], "CartPole-v1 has no transition table"),
+        (["CartPole-v1"], "use `pgm-control train`"),
         (["qqq"], "`pgm-control zoo` lists them"),
         (["no_such_module:Env-v0"], "There is no problem"),
         ([""], "There is no problem"),
