@@ -22,7 +22,7 @@ _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
     "not (clamped). `pgm-control --version` prints the version."
 )
-_COMPILES = "Compiling loops, once after an installation: about 40 s on one core."
+_COMPILES = "Compiling loops, once after an installation: 10 to 70 s on one core, by what is needed."
 
 
 def main(args: Sequence[str] | None = None) -> int:
