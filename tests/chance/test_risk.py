@@ -165,7 +165,8 @@ def test_it_is_monotone_in_theta_and_the_mean_at_zero(problem, theta):
         model = TabularModel(mdp_of(problem), temperature, torch.as_tensor(problem.prior))
         at = {each: infer(model, Risk(each)).value for each in (theta, theta + 0.1, 0.0, 1e-7, -1e-7)}
         assert at[theta] <= at[theta + 0.1] + 1e-12
-        assert at[-1e-7] - 1e-12 <= at[0.0] == infer(model, 0.0).value <= at[1e-7] + 1e-12
+        assert at[0.0] == pytest.approx(infer(model, 0.0).value, rel=1e-13, abs=1e-13)
+        assert at[-1e-7] - 1e-12 <= at[0.0] <= at[1e-7] + 1e-12
         assert at[1e-7] - at[-1e-7] < 1e-4
 
 

@@ -154,7 +154,7 @@ def uniform_policy(features, actions, hidden):
         def __init__(self):
             super().__init__()
             self.policy = BoxPolicy(features, actions.size, ())
-            self.policy.network.biases[0][..., 1] = math.log(0.88)
+            self.policy.network.biases[0][:, 1] = math.log(0.88)
 
         def forward(self, x):
             found = self.policy(x)
@@ -207,7 +207,7 @@ class TestBox:
         """Within five standard errors of quadrature (false alarm 6e-7); narrow: of ½ log 2πe σ² + log(1 − tanh² μ)."""
         actions = Actions(Box(-1.0, 1.0, (2,), np.float64))
         policy, mean = BoxPolicy(1, 2, ()), torch.tensor([0.4, -0.8])
-        policy.network.biases[0].copy_(torch.cat((mean, torch.full((2,), math.log(scale)))))
+        policy.network.biases[0].copy_(torch.cat((mean, torch.full((2,), math.log(scale))))[:, None])
         loss = SoftPolicyLoss(policy, ActionPrior(None, actions, SEEN, CPU), False)
         torch.manual_seed(0)
         features, critics = torch.zeros(20_000, 1), Network(3, 1, (4,), copies=2)

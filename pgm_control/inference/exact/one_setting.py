@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...chance.optimism import Optimism
+from ...chance.risk import beta_of
 from ...kernels.bundles import SPARE, Plain
 from ...problems.checks import largest_temperature
 from ...trajectories.blocks import MarkovModel
@@ -17,7 +18,7 @@ from .prepared import Own, array_of, own_tables
 
 Array = np.ndarray
 NO_LOGS: Plain = (np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
-_NUMBERS = {float, int, np.float64}
+_NUMBERS = {float, int, np.float64, np.float32, np.int64, np.int32}
 
 
 class OneSetting(NamedTuple):
@@ -38,6 +39,7 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
         tau = model.temperature
     if isinstance(optimism, Optimism):
         dynamics, initial, survival = optimism.dynamics, optimism.initial, optimism.survival
+    dynamics, initial = beta_of(dynamics, tau), beta_of(initial, tau)
     for each in (tau, dynamics, initial, survival):
         if type(each) not in _NUMBERS:
             return None
@@ -149,8 +151,10 @@ def _derivatives(
     one: OneSetting, tables: Sequence[Tensor | None], cotangents: Sequence[Tensor | None]
 ) -> Sequence[Tensor | None]:
     """The derivatives of all results; they are differentiable themselves if autograd asks for that."""
-    wanted = [each for each in tables if each is not None and each.requires_grad]
     with torch.enable_grad():
+        # views, because a table may be a function of the other: the derivatives must not pass through it
+        tables = [None if each is None else each.view_as(each) for each in tables]
+        wanted = [each for each in tables if each is not None and each.requires_grad]
         numbers = one.temperature, float(one.free), float(one.free_start)
         q, v, objective = ManySettings.apply(one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers)
         outputs = q, v, objective * one.temperature, objective

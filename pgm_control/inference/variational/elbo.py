@@ -220,6 +220,7 @@ def _derivatives(
     model: MarkovModel, weights: Betas, tables: Sequence[Tensor], wanted: Sequence[bool], grad: Tensor
 ) -> Iterator[Tensor | None]:
     """The derivatives of the objective by log-probabilities, as functions that can be differentiated."""
+    tables = [table.view_as(table) for table in tables]  # one may be a function of another: not through that
     prior, steps = prior_of(model), model.mdp.horizon
     log_initial, *rest = tables
     policy, dynamics = (table.expand(steps, *table.shape[1:]) for table in rest)

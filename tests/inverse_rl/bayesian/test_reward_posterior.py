@@ -529,7 +529,7 @@ def test_bad_arguments_are_refused():
             reward_posterior(model, demonstrations, **{"prior": 1.0, **kwargs})
     with pytest.raises(ValueError, match="evaluate a batch of rewards"):
         reward_posterior(model, demonstrations, demonstrator=OneAtATime(), prior=1.0, seed=0)
-    with pytest.raises(ValueError, match="must be named"):
+    with pytest.raises(ValueError, match="`demonstrators` must map names"):
         compare_demonstrators(model, demonstrations, demonstrators=["clamped"], prior=1.0, seed=0)
     with pytest.raises(ValueError, match="`level`"):
         reward_posterior(model, demonstrations, prior=1.0, method="laplace", num_samples=8, seed=0).interval(2.0)
