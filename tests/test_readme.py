@@ -64,7 +64,8 @@ def assert_same(said, promised):
         assert float(found) == pytest.approx(float(number), abs=1.01 * unit), f"it prints\n{said}"
 
 
-def test_the_python_blocks_print_their_quoted_output():
+def test_the_python_blocks_print_their_quoted_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     for block, promised in outputs(TEXT):
         if block.language == "python":

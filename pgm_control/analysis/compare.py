@@ -25,7 +25,7 @@ from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
 
 _FORMAT = 1
-_NEAR = 1e-3  # nats: a fit that is less short of its optimum counts as converged
+_SHORT = 1e-2  # nats; a fit that is nearer to its optimum needs no warning
 
 
 @final
@@ -70,22 +70,19 @@ class Comparison:
             f"The fit of the {name} guide, after {fitted.num_steps} steps, is {amount(self.short_of_optimum(name))} "
             f"nats short of its optimum. {fitted.status.message}"
             for name, fitted in self.fits.items()
-            if fitted.status not in (FitStatus.converged, FitStatus.out_of_steps)
+            if fitted.status is not FitStatus.out_of_steps
+            and (fitted.status is not FitStatus.converged or self.short_of_optimum(name) > _SHORT)
         ]
-        limited = {
-            name: self.short_of_optimum(name)
+        far = [
+            f"{amount(self.short_of_optimum(name))} nats ({name})"
             for name, fitted in self.fits.items()
-            if fitted.status is FitStatus.out_of_steps
-        }
-        far = [f"{amount(short)} nats ({name})" for name, short in limited.items() if not short < _NEAR]
-        near = [f"{max(short, 0.0):.1g} nats ({name})" for name, short in limited.items() if short < _NEAR]
-        after = f"after {self.settings['num_steps']} steps"
+            if fitted.status is FitStatus.out_of_steps and not self.short_of_optimum(name) <= _SHORT
+        ]
         if far:
             unfinished.append(
-                f"Not converged {after}: short of the optimum by {' and '.join(far)}. Take more steps (`num_steps`)."
+                f"Not converged after {self.settings['num_steps']} steps: short of the optimum by {' and '.join(far)}. "
+                "Take more steps (`num_steps`)."
             )
-        if near:
-            unfinished.append(f"Converged {after}: within {' and '.join(near)} of the optimum.")
         if "clamped" not in self.fits:
             unfinished.append("The clamped guide was not fitted, because the fit of the free one was interrupted.")
         return tuple(unfinished)

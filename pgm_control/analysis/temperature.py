@@ -63,6 +63,15 @@ class ChosenTemperature:
 
     __repr__ = one_line
 
+    def __str__(self) -> str:
+        """The temperature, the return and the entropy of its policy, in one sentence."""
+        earns = f"the policy truly earns {amount(self.true_return)}"
+        if not math.isnan(self.share_of_best):
+            worst, best = amount(self.prior_return), amount(self.best_return)
+            share = f"{100 * self.share_of_best:.3g} % of the way"
+            earns += f", {share} from {worst} (the action prior) to {best} (the best policy)"
+        return f"τ = {amount(self.temperature)}: {earns}, with an entropy of {amount(self.entropy)} nats a decision."
+
 
 def temperature_for(
     model: MarkovModel,

@@ -206,7 +206,8 @@ def _checked(name: str, value: Any) -> Number | Risk:
         found = shown(value)
     raise InvalidArgument(
         f"`optimism` of {name} must be a finite number{'' if name.startswith('initial') else ', or a table of them'}, "
-        f"but is {found}. 1 is free, 0 is clamped, negative is adversarial; Risk(theta) has a unit, 1/reward."
+        f"but is {found}. For free pass 1.0, for clamped 0.0, for adversarial a negative number; Risk(theta) has a "
+        "unit, 1/reward."
     )
 
 

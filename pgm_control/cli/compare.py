@@ -1,20 +1,21 @@
 """The commands `pgm-control compare` and `pgm-control report`."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 from ..analysis.compare import Comparison
 from ..analysis.compare import compare as compare_guides
-from ..errors import MissingExtra
+from ..errors import MissingExtra, PGMControlError
 from ..inference.variational.fit import Fit, FitStatus
 from ..plot.comparison import picture
+from ..reports.explorer.page import explorer_page
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress
-from ..text.terminal import fill, folded, wrapped
-from .named_problem import named_model, own_temperature, sizes
+from ..text.terminal import fill, folded, note, wrapped
+from .named_problem import folder_of, named_model, own_temperature, sizes
 
 _ALIKE = 0.01  # difference in probability of an action
 _BarOver = Callable[[int, str], AbstractContextManager[Progress]]
@@ -32,7 +33,7 @@ def compare(
 ) -> None:
     """Fit, print and write the results, and suggest the next command; the arguments are those of the command."""
     found = _compared("compare", name, horizon, temperature, num_steps, seed, bar_over)
-    folder = _folder(name) if out is None else out
+    folder = folder_of(name) if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
     say(_report(found))
     found.save(folder / "comparison.json")
@@ -58,9 +59,12 @@ def report(
 ) -> None:
     """Fit, and write the results on one page; the arguments are those of the command."""
     found = _compared("report", name, horizon, temperature, num_steps, seed, bar_over)
-    path = write_report(found, path=_folder(name) / "report.html" if out is None else out)
+    path = write_report(found, path=folder_of(name) / "report.html" if out is None else out)
     say(f"{found.explanation.headline}.\n\nReport: {path}")
-    say(f"\nNext, change its settings:\n  pgm-control explore{f' {name}' if name in _zoo() else ''}")
+    for warning in _warnings(found):
+        note(f"pgm-control: {' '.join(warning.split())}")
+    what, shown = ("its settings", f" {shlex.quote(name)}") if _fits_explorer(name) else ("settings of a problem", "")
+    say(f"\nNext, change {what}:\n  pgm-control explore{shown}")
 
 
 def _compared(
@@ -84,8 +88,13 @@ def _compared(
     return found
 
 
-def _folder(name: str) -> Path:
-    return Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
+def _fits_explorer(name: str) -> bool:
+    """Whether `pgm-control explore` accepts a problem, at its own horizon."""
+    try:
+        explorer_page(name if name in _zoo() else named_model(name, None, None))
+    except PGMControlError:  # too large, or without a horizon of its own
+        return False
+    return True
 
 
 def _zoo() -> Any:
@@ -99,19 +108,25 @@ def _report(found: Comparison) -> str:
     mdp, temperature = found.model.mdp, found.model.temperature
     lines = [f"{found.name}: {sizes(mdp)}, temperature {temperature:g}", "", folded(str(found.scorecard)), ""]
     lines += [wrapped(sentence, indent=2, first="• ") for sentence in found.explanation.sentences]
+    for warning in _warnings(found):
+        lines += ["", wrapped(warning)]
+    return "\n".join(lines)
+
+
+def _warnings(found: Comparison) -> Iterator[str]:
+    """Yield the warnings, with their remedies in terms of the command line."""
     for warning in found.warnings:
         for fit in found.fits.values():
             warning = warning.replace(fit.status.message, _message(fit))
-        more = f"Try --num-steps\u00a0{2 * found.settings['num_steps']}."
-        lines += ["", wrapped(warning.replace("Take more steps (`num_steps`).", more))]
-    return "\n".join(lines)
+        # a fit stops when it has converged: too many steps cost nothing
+        more = f"Try --num-steps\u00a0{10 * found.settings['num_steps']}."
+        yield warning.replace("Take more steps (`num_steps`).", more)
 
 
 def _message(fit: Fit[Any]) -> str:
     """Return the message of the status, with the remedy in terms of the command line."""
-    happened = fit.status.message.partition(". ")[0]
     if fit.status is FitStatus.interrupted:
-        return f"{happened}. For the whole fit, run the command again."
+        return f"{fit.status.message.partition('. ')[0]}. For the whole fit, run the command again."
     return fit.status.message
 
 

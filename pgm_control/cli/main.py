@@ -22,7 +22,7 @@ _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
     "not (clamped). `pgm-control --version` prints the version."
 )
-_COMPILES = "Compiling loops, once after an installation: about 40 s on one core."
+_COMPILES = "Compiling loops, once after an installation: 10 to 70 s on one core, by what is needed."
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -49,7 +49,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with before_compiling(lambda: note(_COMPILES)), warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+            if command is main:
+                tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+            else:  # alone, so that its messages name it
+                tyro.cli(command, prog=f"pgm-control {args[0]}", args=args[1:])
     except (PGMControlError, OSError) as problem:
         note(f"pgm-control: {in_options(' '.join(str(problem).split()), command, args)}")
         return 2
@@ -126,7 +129,7 @@ def report(
 
 def explore(
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None,
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pgm-control-out/explorer.html"),
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     browser: bool = True,
 ) -> None:
     """Write the explorer, one page that solves a problem while you change its settings, and open it.
@@ -134,16 +137,17 @@ def explore(
     Args:
         name: The problem that is shown first: a problem in the zoo, or the id of a small Gymnasium environment that
             has a transition table. Default: the first in the zoo.
-        out: The page. It works offline, from the file.
+        out: The page. It works offline, from the file. Default: pgm-control-out/NAME/explorer.html.
         browser: Open the page in the browser.
     """
     require_options(locals(), file="out")
     from ..models import zoo as entries
     from ..reports.explorer import explore as write_and_open
-    from .named_problem import named_model
+    from .named_problem import folder_of, named_model
 
+    path = folder_of(name or "") / "explorer.html" if out is None else out
     first = name if name is None or name in entries() else named_model(name, None, None)
-    print(f"Explorer: {write_and_open(first, out, browser, name or 'your problem')}")
+    print(f"Explorer: {write_and_open(first, path, browser, name or 'your problem')}")
 
 
 def bench(

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import gymnasium
@@ -114,6 +115,11 @@ def own_temperature(name: str) -> float:
     """Return the temperature at which a problem shows what its guides do; 1 for one of which that is not known."""
     known = _ZOO.get(name) or ENVIRONMENTS.get(name)
     return 1.0 if known is None else known.temperature
+
+
+def folder_of(name: str) -> Path:
+    """Return the default folder for what the commands write about a problem."""
+    return Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
 
 
 def sizes(mdp: "TabularMDP") -> str:

@@ -56,8 +56,9 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
     if listed is None or initial is None:
         raise UnsupportedEnvironment(
             f"{name_of(env)} has no transition table (`P` and `initial_state_distrib`): its dynamics are only "
-            "simulated. FrozenLake-v1, CliffWalking-v1, CliffWalkingSlippery-v1 and Taxi-v4 have one: pass such an "
-            "`env`; for your own problem build a TabularMDP from arrays."
+            "simulated. FrozenLake-v1, CliffWalking-v1, CliffWalkingSlippery-v1 and Taxi-v4 have one. To learn from "
+            "samples of a simulation use `pgm-control train` or pgm_control.learners; for your own problem build a "
+            "TabularMDP from arrays."
         )
     if getattr(bare, "fickle_passenger", False):
         raise UnsupportedEnvironment(

@@ -27,7 +27,7 @@ def require_callable(name: str, value: Any, *takes: str, remedy: str = "") -> No
     """
     called = f"called with {', '.join(takes)}" if takes else "called without arguments"
     if isinstance(value, type):
-        raise InvalidArgument(f"`{name}` must be an object, but is the class {value.__name__}. Call it first.")
+        raise InvalidArgument(f"`{name}` must be an object, but is the class {value.__name__}. Pass {_call_of(value)}.")
     if not callable(value):
         problem = f"`{name}` must be a function that can be {called}, but is {shown(value)}. {remedy}"
         raise InvalidArgument(problem.rstrip())
@@ -46,6 +46,14 @@ def require_callable(name: str, value: Any, *takes: str, remedy: str = "") -> No
         return
     if code is not None:
         _accepted.setdefault(code, set()).add(way)
+
+
+def _call_of(kind: type) -> str:
+    """The call that makes an object of a class, with the names of the arguments that have no default."""
+    parameters = inspect.signature(kind).parameters.values()
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [each.name for each in parameters if each.kind in plain and each.default is each.empty]
+    return f"{kind.__name__}({', '.join(needed)})"
 
 
 def _code_of(program: Any) -> FunctionType | None:

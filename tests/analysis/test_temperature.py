@@ -1,6 +1,7 @@
 """The temperature for a share of the best return or an entropy: closed forms, and what no temperature reaches."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,15 @@ def test_actions_with_one_distribution_of_outcomes_are_no_decision_in_whatever_o
     other = rewards.copy()
     other[1, 2, 1] = 3.1  # a choice now, and one that is nearly indifferent
     assert entropy(policy_at(other)) < 0.1
+
+
+def test_it_prints_as_one_sentence():
+    found = temperature_for(arms(0.0, 1.0), 0.0, share_of_best=0.9)
+    assert str(found) == (
+        f"τ = {found.temperature:.4f}: the policy truly earns 0.9500, 90 % of the way from 0.5 (the action prior) to "
+        f"1 (the best policy), with an entropy of {found.entropy:.4f} nats a decision."
+    )
+    assert "of the way" not in str(replace(found, share_of_best=math.nan))
 
 
 @pytest.mark.wrong_types

@@ -23,6 +23,7 @@ from pgm_control.cli.train import ALGORITHMS
 from pgm_control.inverse_rl.demonstrators import NAMED
 from pgm_control.models import restaurant
 from pgm_control.problems.named import ENVIRONMENTS
+from pgm_control.reports.explorer import page as _page
 
 ROOT = Path(cli.__file__).parent.parent.parent
 
@@ -207,7 +208,7 @@ def test_compare_prints_explains_writes_and_suggests_the_next_command(capsys, tm
     flat = " ".join(out.split())
     for sentence in explain(TabularModel(restaurant())).sentences:
         assert sentence in flat
-    assert "short of its optimum" not in out, "both fits converge"
+    assert "short of" not in out, "both fits converge"
     folder = tmp_path / "pgm-control-out" / "restaurant"
     assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "comparison.png"]
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
@@ -269,7 +270,9 @@ def test_a_fit_that_did_not_converge_is_reported(capsys):
     assert re.search(
         r"Not converged after 20 steps: short of the optimum by \S+ nats \(free\) and \S+ nats \(clamped\)\.", flat
     )
-    assert "Try --num-steps 40." in flat
+    assert "Try --num-steps 200." in flat
+    _, out, _ = run(capsys, "compare", "restaurant", "--num-steps", "200")
+    assert "short of the optimum" not in out, "both fits are within 0.01 nats"
 
 
 def test_a_gymnasium_environment(capsys, tmp_path):
@@ -301,6 +304,12 @@ def test_deterministic_problems_make_no_difference(capsys):
     assert "There is no difference between free and clamped inference" in " ".join(out.split())
 
 
+def test_an_unknown_option_leads_to_the_help_of_the_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["report", "restaurant", "--num_steps", "200", "--foo"])
+    assert "pgm-control report --help" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "nearest"),
     [
@@ -323,6 +332,7 @@ def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
     ("args", "message"),
     [
         (["CartPole-v1"], "CartPole-v1 has no transition table"),
+        (["CartPole-v1"], "use `pgm-control train`"),
         (["qqq"], "`pgm-control zoo` lists them"),
         (["no_such_module:Env-v0"], "There is no problem"),
         ([""], "There is no problem"),
@@ -602,11 +612,24 @@ def test_a_bar_over_jobs_is_shown_on_a_terminal_only(capsys, monkeypatch):
 
 def test_report_writes_one_page(capsys, tmp_path):
     status, out, err = run(capsys, "report", "restaurant", "--num-steps", "20", "--seed", "4")
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err == (
+        "pgm-control: Not converged after 20 steps: short of the optimum by 0.3404 nats (free) and 0.02177 nats "
+        "(clamped). Try --num-steps 200.\n"
+    )
     assert "The free guide imagines 7.104 but truly earns 3.996" in out
     page = (tmp_path / "pgm-control-out" / "restaurant" / "report.html").read_text()
     assert "pgm-control report restaurant --horizon 1 --temperature 1 --num-steps 20 --seed 4" in page
-    assert "pgm-control explore restaurant" in out
+    assert out.endswith("Next, change its settings:\n  pgm-control explore restaurant\n")
+
+
+@pytest.mark.parametrize(("largest", "following"), [(10**6, "explore FrozenLake-v1"), (1000, "explore")])
+def test_report_suggests_an_explorer_that_accepts_the_problem(capsys, monkeypatch, largest, following):
+    monkeypatch.setattr(_page, "MOST_OUTCOMES", largest)
+    _, out, _ = run(capsys, "report", "FrozenLake-v1", "--num-steps", "1", "--horizon", "2")
+    following = f"pgm-control {following}"
+    assert out.endswith(f"\n  {following}\n")
+    assert run(capsys, *shlex.split(following)[1:], "--no-browser")[0] == 0
 
 
 def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, monkeypatch):
@@ -614,8 +637,9 @@ def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, mo
     monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address))
     status, out, _ = run(capsys, "explore", "lottery", "--no-browser")
     assert (status, opened) == (0, [])
-    assert "Explorer: pgm-control-out/explorer.html" in out
-    assert "lottery" in (tmp_path / "pgm-control-out" / "explorer.html").read_text()
+    assert "Explorer: pgm-control-out/lottery/explorer.html" in out
+    assert "lottery" in (tmp_path / "pgm-control-out" / "lottery" / "explorer.html").read_text()
+    assert "Explorer: pgm-control-out/explorer.html" in run(capsys, "explore", "--no-browser")[1]
     assert run(capsys, "explore", "lottery", "--out", "other.html")[0] == 0
     assert len(opened) == 1
     status, _, err = run(capsys, "explore", "lotery", "--no-browser")

@@ -118,7 +118,7 @@ def test_the_command_line_says_that_it_compiles(tmp_path):
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": root}
     for said in (1, 0):
         found = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-        assert found.stderr.count("Compiling loops, once after an installation: about") == said
+        assert found.stderr.count("Compiling loops, once after an installation: ") == said
 
 
 def test_warnings_are_not_raised_where_a_cache_can_be_written():

@@ -188,8 +188,8 @@ def test_explore_writes_the_page_and_opens_it(tmp_path, monkeypatch):
     assert opened == [path.resolve().as_uri()]
     assert path.read_text(encoding="utf-8") == explorer_page("lottery")
     monkeypatch.chdir(tmp_path)
-    assert explore(open_browser=False) == Path("pgm-control-out/explorer.html")
-    assert Path("pgm-control-out/explorer.html").exists()
+    assert explore(open_browser=False) == Path("explorer.html")
+    assert Path("explorer.html").exists()
     assert len(opened) == 1
 
 

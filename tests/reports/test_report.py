@@ -111,12 +111,10 @@ def test_the_report_of_a_comparison_has_its_fits_and_command(tmp_path):
         report(found, {"free": found.free}, tmp_path / "other.html")
 
 
-def test_a_fit_within_a_thousandth_of_a_nat_counts_as_converged():
+def test_a_fit_near_its_optimum_needs_no_warning():
     found = compare(TabularModel(restaurant()), num_steps=300, seed=0)
-    limited = [name for name, each in found.fits.items() if each.status is FitStatus.out_of_steps]
-    assert limited
-    within = [f"{found.short_of_optimum(name):.1g} nats ({name})" for name in limited]
-    assert found.warnings == (f"Converged after 300 steps: within {' and '.join(within)} of the optimum.",)
+    assert FitStatus.out_of_steps in [each.status for each in found.fits.values()]
+    assert found.warnings == ()
 
 
 def test_guides_of_your_own_and_fits():

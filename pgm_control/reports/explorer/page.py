@@ -34,7 +34,7 @@ _REMEDY = (
 
 def explore(
     problem: str | TabularMDP | MarkovModel | None = None,
-    path: str | Path | None = None,
+    path: str | Path = "explorer.html",
     open_browser: bool = True,
     name: str = "your problem",
 ) -> Path:
@@ -48,7 +48,7 @@ def explore(
     Args:
         problem: the problem that is shown first: a name in the zoo, a `TabularMDP`, or a model with its temperature and
             action prior. The page always contains the zoo, and grids can be drawn on it.
-        path: the file to write; default: pgm-control-out/explorer.html.
+        path: the file to write.
         open_browser: whether to open the page in the default browser.
         name: the name on the page of a problem that is not in the zoo.
 
@@ -60,7 +60,7 @@ def explore(
             a page, with its size and the limit, a million entries (horizon × states × actions × outcomes): Taxi-v4 with
             200 steps has 601,200.
     """
-    target = Path("pgm-control-out/explorer.html") if path is None else path_of(path)
+    target = path_of(path)
     page = explorer_page(problem, name)
     write_whole(target, page.encode())
     if open_browser:

@@ -403,6 +403,8 @@ def test_an_mdp_is_not_a_model():
         require_model(gamble())
     with pytest.raises(InvalidArgument, match="but is the class TabularModel"):
         require_model(TabularModel)
+    with pytest.raises(InvalidArgument, match=r"`guide` .* is the class FreeGuide\. Pass FreeGuide\(model\)\."):
+        fit(TabularModel(gamble()), FreeGuide)  # pyright: ignore[reportArgumentType]
 
 
 def test_em_is_a_method_of_fit_that_stops_and_resumes(tmp_path):
