@@ -531,11 +531,9 @@ def test_divergence_and_bad_arguments_are_reported():
     next(learner.baseline.parameters()).data.fill_(math.nan)
     with pytest.warns(UserWarning, match="NaN"), pytest.raises(LearningDiverged, match="Lower the learning rate"):
         learner.learn(4)
-    learner = MaxEntPolicyGradient(Reach, horizon=1, hidden=(), num_envs=4, seed=0, learning_rate=1e39)
-    with pytest.raises(LearningDiverged, match="a parameter is not finite after 0 steps"):
-        learner.learn(4)
-    with pytest.raises(InvalidArgument, match="`learning_rate` must be a number above 0 and at most 1"):
-        MaxEntPolicyGradient(Reach, horizon=1, learning_rate=0.0)
+    for rate in (0.0, 1e39):
+        with pytest.raises(InvalidArgument, match="`learning_rate` must be a number above 0 and at most 1"):
+            MaxEntPolicyGradient(Reach, horizon=1, learning_rate=rate)
     with pytest.raises(InvalidArgument, match="`temperature` must be a positive number"):
         MaxEntPolicyGradient(Reach, horizon=1, temperature=-1.0)
 
