@@ -127,6 +127,7 @@ def test_numbers_of_other_kinds_are_read(form, use):
     USES[use](lambda: Told(step=change))
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("wrong", [None, Told, 5, object()])
 def test_what_is_no_environment_is_refused(use, wrong):

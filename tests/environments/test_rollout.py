@@ -406,8 +406,6 @@ REFUSED = {
     "no table": ({"env": "CartPole-v1"}, ["`policy` has 17 states", "observation space is Box("]),
     "no policy": ({"policy": np.full((17, 4), 0.3)}, ["`policy[0]`", "sums to 1.2"]),
     "no table of a policy": ({"policy": np.full((2, 2, 17, 4), 0.25)}, ["`policy` must have 2 axes", "(2, 2, 17, 4)"]),
-    "a function": ({"policy": lambda observation: 0}, ["`policy` must be a guide or a posterior"]),
-    "a class": ({"policy": Recorder}, ["`policy` must be a guide", "the class Recorder"]),
     "another predict": (
         {"policy": Answers(lambda observation: 0)},
         ["`policy.predict` must be a function", "too many positional arguments", "predict(observation, state, episode"],
@@ -429,6 +427,13 @@ def test_errors_name_the_argument_and_the_remedy(changes, words):
         rollout(**({"env": "FrozenLake-v1", "policy": np.full((17, 4), 0.25)} | changes))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("policy", [lambda observation: 0, Recorder])
+def test_what_is_no_policy_is_refused(policy):
+    with pytest.raises(InvalidArgument, match="`policy` must be a guide or a posterior"):
+        rollout("FrozenLake-v1", policy)
 
 
 def test_spaces_that_do_not_start_at_0_are_refused():
