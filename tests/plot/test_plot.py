@@ -281,11 +281,11 @@ def test_rewards_that_are_not_learned_are_hollow_and_the_others_have_bars():
         [1.0, 2.0, 3.0], {"x": [1.5, 2.0, 9.0]}, names=list("abc"), deviations={"x": [0.5, math.nan, math.inf]},
         up_to_a_constant=False,
     )  # fmt: skip
-    lines = {line.get_label(): line for line in axes.lines}
+    lines: dict[Any, Any] = {line.get_label(): line for line in axes.lines}
     assert lines["x"].get_xdata().tolist() == [1.5, 2.0]
     assert (lines["not learned"].get_xdata().tolist(), lines["not learned"].get_ydata().tolist()) == ([9.0], [2])
     assert lines["not learned"].get_markerfacecolor() == "white"
-    (bars,) = axes.containers
+    bars: Any = axes.containers[0]
     assert [segment.tolist() for segment in bars.lines[2][0].get_segments()] == [[[1.0, 0.0], [2.0, 0.0]]]
     with pytest.raises(InvalidArgument, match=r"`deviations\['y'\]` must belong to a row"):
         plot.recovered_reward([1.0], {"x": [1.0]}, names=["a"], deviations={"y": [1.0]})
