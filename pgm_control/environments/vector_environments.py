@@ -201,7 +201,7 @@ class Worlds:
         self._failed = False
         self.observations = self._first()
 
-    def _repeat(self, i: int, actions: Sequence[Any]) -> bool:
+    def _repeat(self, i: int, actions: Tensor | Sequence[Tensor]) -> bool:
         """Repeat the actions of a copy's episode; return False if the episode ends before all were taken."""
         for action in actions:
             taken = action.numpy()

@@ -223,8 +223,12 @@ def test_soft_values_count_too_and_have_the_derivatives(backend, monkeypatch):
         step = 1e-5 * taus[i]
         high, low = (infer(TabularModel(mdp, taus[i] + d, action_prior="count"), 0.5) for d in (step, -step))
         assert float(slope[i]) == pytest.approx((high.objective - low.objective) / (2 * step), rel=1e-6)
+
+
+@pytest.mark.wrong_types
+def test_another_word_than_count_is_refused():
     with pytest.raises(InvalidArgument, match="`action_prior` must be one of count"):
-        soft_values(uniform, 0.0, action_prior="counts")
+        soft_values(TabularModel(ragged(seed=1), 0.7), 0.0, action_prior="counts")  # pyright: ignore[reportArgumentType]
 
 
 @BACKENDS
@@ -310,6 +314,7 @@ def test_other_words_are_refused_by_name():
         TabularModel(graph(), action_prior="uniform")
 
 
+@pytest.mark.wrong_types
 def test_agents_that_do_not_see_the_state_and_learners_refuse_it_by_name():
     with pytest.raises(InvalidProblem, match=r"`action_prior` must be probabilities.* reveal the state"):
         PartiallyObservedModel(tiger(), action_prior="count")

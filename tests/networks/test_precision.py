@@ -51,6 +51,7 @@ def test_slow_products_are_replaced_with_a_warning(timed):
         assert usable("bfloat16", CPU) == "float32"
 
 
+@pytest.mark.wrong_types
 def test_an_unknown_precision_is_refused(timed):
     with pytest.raises(InvalidArgument, match="`products` must be one of float32, bfloat16"):
         usable("float16", CPU)  # pyright: ignore[reportArgumentType]

@@ -361,12 +361,16 @@ def test_spaces_that_do_not_number_from_0_are_refused(space):
         TabularMDP.from_gymnasium(env, horizon=2)
 
 
-def test_an_id_is_read_and_anything_else_is_refused():
-    mdp = TabularMDP.from_gymnasium("FrozenLake-v1")
-    assert (mdp.num_states, mdp.horizon) == (17, 100)
+@pytest.mark.wrong_types
+def test_what_is_neither_an_environment_nor_an_id_is_refused():
     for wrong in (None, 5, FrozenLakeEnv, [gymnasium.make("FrozenLake-v1")]):
         with pytest.raises(InvalidArgument, match="`env` must be a Gymnasium environment or the id of one, but is"):
             TabularMDP.from_gymnasium(wrong)
+
+
+def test_an_id_is_read_and_an_unknown_one_is_refused():
+    mdp = TabularMDP.from_gymnasium("FrozenLake-v1")
+    assert (mdp.num_states, mdp.horizon) == (17, 100)
     for name in ("Nowhere-v0", "FrozenLake-v9", "not an id", "nowhere:FrozenLake-v1"):
         with pytest.raises(InvalidArgument, match=f"Gymnasium cannot make '{name}': .*as `env`"):
             TabularMDP.from_gymnasium(name)
