@@ -55,7 +55,7 @@ def outcome_table(env: gymnasium.Env) -> OutcomeTable:
     listed, initial = getattr(bare, "P", None), getattr(bare, "initial_state_distrib", None)
     if listed is None or initial is None:
         raise UnsupportedEnvironment(
-            f"{name_of(env)} has no transition table (`P` and `initial_state_distrib`): its dynamics are only "
+            f"{name_of(env)} has no transition table (`P` and `initial_state_distrib` of `env`): its dynamics are only "
             "simulated. FrozenLake-v1, CliffWalking-v1, CliffWalkingSlippery-v1 and Taxi-v4 have one. To learn from "
             "samples of a simulation use `pgm-control train` or pgm_control.learners; for your own problem build a "
             "TabularMDP from arrays."

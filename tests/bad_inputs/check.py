@@ -19,7 +19,7 @@ from .calls import CALLS, Call, folder
 from .unequal import unequal
 from .values import Bad, bad_values
 
-SECONDS = 20  # of CPU time, after which a call counts as one that does not end
+SECONDS = 150  # of CPU time, after which a call counts as one that does not end; the first ones compile loops
 
 
 class Case(NamedTuple):
