@@ -101,9 +101,10 @@ def test_the_critical_optimism_of_the_restaurant():
         ({"state": 4}, r"`state` must be the name or the index of a state, 0 to 3, but is 4"),
         ({"state": 0, "t": 1}, r"`t` must be a step, 0 to 0, but is 1"),
         ({"state": 0, "tolerance": 0.0}, r"`tolerance` must be a positive number"),
-        (
-            {"state": 0, "between": (Risk(-1), Risk(1))},
+        pytest.param(
+            {"state": 0, "between": (Risk(-1.0), Risk(1.0))},
             r"pair of numbers β, .* Pass θτ for a Risk\(θ\), with τ = 1 here",
+            marks=pytest.mark.wrong_types,
         ),
         ({"state": 0, "between": (0.0, 0.3)}, r'in state "hungry", but at 0 and at 0.3 it is "French". Widen it'),
     ],
