@@ -23,7 +23,7 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.elbo import FREE, objective_of
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import tilted_events
 from ..trajectories.betas import Betas, sizes_of
@@ -169,7 +169,7 @@ def _reached(model: MarkovModel, blocks: Blocks, optimism: Optimism, entries: li
 
 
 def _delusion(mdp: TabularMDP, imagined: Occupancy, true: Occupancy) -> Float[Tensor, " time_and_last"]:
-    last = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+    last = last_reward(mdp)
 
     def by_step(visits: Occupancy) -> Tensor:
         steps = _weighed(visits.outcome, mdp.reward.expand_as(visits.outcome)).sum((1, 2, 3))

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import InvalidArgument, InvalidProblem, UnsupportedEnvironment
 from ..problems.factored import FactoredMDP
 from ..problems.grid import Cell, grid_of
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, last_reward
 from ..runtime.arguments import flag, one_of
 from ..text.wording import action_label, amount, state_label
 
@@ -112,7 +112,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         self._start = _cumulative(_numbers(mdp.initial))
         self._probability, self._thresholds = _numbers(mdp.probability), _cumulative(_numbers(mdp.probability))
         self._successor, self._reward = mdp.successor.cpu().numpy(), _numbers(mdp.reward)
-        final = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+        final = last_reward(mdp)
         self._final = mdp.discount * _numbers(final)
         stays = (self._successor == np.arange(mdp.num_states)[:, None, None]) & (self._reward == 0)
         self._ended = (stays | (self._probability == 0)).all((1, 2)) & (self._final == 0)

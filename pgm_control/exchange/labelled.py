@@ -14,7 +14,7 @@ from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fit import Fit
-from ..problems.mdp import TabularMDP
+from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.policy import TabularPolicy
 
@@ -101,7 +101,7 @@ def _labels(dim: str, names: tuple[str, ...] | None, size: int) -> Any:
 
 
 def _of_mdp(mdp: TabularMDP, _: TabularMDP | None) -> Built:
-    final = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+    final = last_reward(mdp)
     variables = {
         "initial": variable("state", mdp.initial, PROBABILITY, "initial distribution p(s_0)"),
         "probability": variable("state action outcome", mdp.probability, PROBABILITY, "true dynamics p(k|s, a)"),

@@ -293,6 +293,11 @@ class TabularMDP:
         return mdp_page(self)
 
 
+def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
+    """The reward of the last state, 0 where the problem has none."""
+    return torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+
+
 def require_mdp(name: str, value: Any) -> TabularMDP:
     """Require a `TabularMDP`.
 

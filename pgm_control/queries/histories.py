@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..chance.operators import certainty_equivalent, tilt
 from ..models.partially_observed import PartiallyObservedModel, with_memory
+from ..problems.mdp import last_reward
 from ..problems.memory_states import Remembered
 from ..runtime.moving import Place, moved, moved_copy, moved_log_probability, place_of
 from ..text.tables import grid, html_grid
@@ -166,7 +167,7 @@ def history_optimum(model: PartiallyObservedModel, *, max_states: int = 100_000)
     log_p = mdp.probability.log()
     log_prior = mdp.probability.new_zeros(remembered.num_memories, mdp.num_actions)
     log_prior[where] = tabular.action_prior.log()
-    ahead = mdp.initial.new_zeros(mdp.num_states) if mdp.final_reward is None else mdp.final_reward
+    ahead = last_reward(mdp)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for belief in beliefs.flip(0):
         of_state = certainty_equivalent(mdp.reward + mdp.discount * ahead[mdp.successor], log_p, model.temperature, 0.0)

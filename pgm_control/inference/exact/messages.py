@@ -18,14 +18,13 @@ from ...chance.optimism import Optimism
 from ...chance.risk import unit
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import Logs, Settings
-from ...problems.mdp import TabularMDP
+from ...problems.mdp import TabularMDP, last_reward
 from ...runtime.memory import require_room
 from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
 from .batch import solved
 from .many_settings import tensor_of
 from .one_setting import OneSetting, one_setting, tensors_of, values_of
-from .prepared import last_reward
 from .recursion import backward
 
 _FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities

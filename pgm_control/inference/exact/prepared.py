@@ -6,12 +6,10 @@ from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ...kernels.bundles import MASS_ROUNDING, SPARE, Outcomes, Plain, Problem, Single
-from ...problems.mdp import TabularMDP
+from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import MarkovModel
 
 _FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
@@ -49,11 +47,6 @@ def own_tables(model: MarkovModel) -> Own:
     mdp = model.mdp
     tables = (model.action_prior, mdp.probability, mdp.successor, mdp.initial, mdp.reward, mdp.final_reward)
     return _kept(_owns, mdp, tables, _own)
-
-
-def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
-    """The reward of the last state, 0 where the problem has none."""
-    return torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
 
 
 def array_of(table: Tensor) -> Array:
