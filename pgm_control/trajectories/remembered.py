@@ -1,58 +1,61 @@
-"""What depends on a tabular model alone, such as its blocks: computed once, and kept for as long as the model lives."""
+"""Results that depend on the tables of a problem or a model alone: computed once, kept until a table changes."""
 
 from collections.abc import Callable, Hashable
+from operator import is_
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from torch import Tensor
-
-from ..problems.mdp import TabularMDP
 from .blocks import Blocks, MarkovModel, has_own_tables
 
 T = TypeVar("T")
-_MOST = 8  # results that are kept for each model
+_MOST = 8  # results that are kept for each owner
 
 
-class _State(NamedTuple):
-    """Everything that a model consists of. In-place operations of torch change the version of a tensor."""
+class _Kept(NamedTuple):
+    """A result, and what it was made of. Holding the parts makes sure that another part is another object."""
 
-    mdp: TabularMDP
-    action_prior: Tensor
-    temperature: float
-    versions: list[int]
-
-    @classmethod
-    def of(cls, model: MarkovModel) -> "_State":
-        tables = _tables_of(model)
-        return cls(model.mdp, model.action_prior, model.temperature, [each._version for each in tables])
-
-    def is_still(self, now: "_State") -> bool:
-        same = self.mdp is now.mdp and self.action_prior is now.action_prior
-        return same and self.temperature == now.temperature and self.versions == now.versions
+    parts: tuple[Any, ...]
+    versions: list[int]  # torch counts the changes in place of a tensor
+    made: Any
 
 
-_kept: WeakKeyDictionary[Any, tuple[_State, dict[Hashable, Any]]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Any, dict[Hashable, _Kept]] = WeakKeyDictionary()
+
+
+def kept(owner: Any, key: Hashable, parts: tuple[Any, ...], make: Callable[[], T]) -> T:
+    """The result of `make()` for this key, until a part is replaced, a tensor among them changed, or the owner deleted.
+
+    `parts` are all that the result depends on. Neither they nor the result may refer to the owner, which they would
+    keep alive, and the result must not be changed. Nothing is kept for tensors of `inference_mode`, whose changes torch
+    does not count.
+    """
+    try:
+        versions = [getattr(each, "_version", -1) for each in parts]
+    except RuntimeError:  # a tensor of inference mode
+        return make()
+    results = _kept.get(owner)
+    if results is None:
+        results = _kept[owner] = {}
+    found = results.get(key)
+    if found is None or versions != found.versions or not all(map(is_, parts, found.parts)):
+        results.pop(key, None)
+        while len(results) >= _MOST:
+            del results[next(iter(results))]
+        results[key] = found = _Kept(parts, versions, make())
+    return found.made
 
 
 def remembered(model: MarkovModel, make: Callable[..., T], *args: Hashable) -> T:
-    """The result of `make(model, *args)`, which is kept until the model changes or is deleted.
+    """The result of `make(model, *args)`, kept while the problem, the action prior and the temperature stay the same.
 
-    It must not refer to the model, which it would keep alive, and must not be changed. Nothing is kept for models of
-    other classes than `TabularModel`, whose blocks may depend on more than their problem, for tables with gradients,
-    and for tensors of `inference_mode`, whose changes torch does not count.
+    Nothing is kept for models of other classes than `TabularModel`, whose blocks may depend on more, nor for tables
+    with gradients.
     """
-    if not has_own_tables(model) or any(each.requires_grad or each.is_inference() for each in _tables_of(model)):
+    mdp = model.mdp
+    tables = mdp.initial, mdp.probability, mdp.successor, mdp.reward, model.action_prior, mdp.final_reward
+    if not has_own_tables(model) or any(each is not None and each.requires_grad for each in tables):
         return make(model, *args)
-    now, key = _State.of(model), (make, *args)
-    state, results = _kept.get(model, (None, {}))
-    if state is None or not state.is_still(now):
-        results = {}
-        _kept[model] = now, results
-    if key not in results:
-        while len(results) >= _MOST:
-            del results[next(iter(results))]
-        results[key] = make(model, *args)
-    return results[key]
+    return kept(model, (make, model.temperature, *args), (mdp, *tables), lambda: make(model, *args))
 
 
 def prior_of(model: MarkovModel) -> Blocks:
@@ -69,9 +72,3 @@ def _blocks(model: MarkovModel) -> tuple[Blocks, list[int] | None]:
 def _versions(blocks: Blocks) -> list[int] | None:
     tables = blocks.log_initial, blocks.log_policy, blocks.log_dynamics
     return None if blocks.log_initial.is_inference() else [each._version for each in tables]
-
-
-def _tables_of(model: MarkovModel) -> list[Tensor]:
-    mdp = model.mdp
-    tables = [mdp.initial, mdp.probability, mdp.successor, mdp.reward, model.action_prior]
-    return tables if mdp.final_reward is None else [*tables, mdp.final_reward]

@@ -1,9 +1,6 @@
 """The tables of a problem as the compiled loops read them, arranged once for as long as the tensors do not change."""
 
-import weakref
-from collections.abc import Callable
-from operator import is_
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -11,6 +8,7 @@ from torch import Tensor
 from ...kernels.bundles import MASS_ROUNDING, SPARE, Outcomes, Plain, Problem, Single
 from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import MarkovModel
+from ...trajectories.remembered import kept
 
 _FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
 Array = np.ndarray
@@ -24,29 +22,15 @@ class Own(NamedTuple):
     last: Array  # (state,)
 
 
-class _Kept(NamedTuple):
-    """Something made of tensors. Holding them makes sure that another tensor is another object."""
-
-    tables: tuple[Tensor | None, ...]
-    versions: list[int] | None  # torch counts the changes in place of a tensor, except in inference mode
-    made: Any
-
-
-_problems: "weakref.WeakKeyDictionary[TabularMDP, _Kept]" = weakref.WeakKeyDictionary()
-_singles: "weakref.WeakKeyDictionary[TabularMDP, _Kept]" = weakref.WeakKeyDictionary()
-_owns: "weakref.WeakKeyDictionary[TabularMDP, _Kept]" = weakref.WeakKeyDictionary()
-
-
 def problem_of(mdp: TabularMDP) -> Plain:
     """The `Problem` that all settings of an MDP share, as a plain tuple."""
-    return _kept(_problems, mdp, (mdp.probability, mdp.successor, mdp.initial), _problem)
+    return kept(mdp, _problem, (mdp.probability, mdp.successor, mdp.initial), lambda: _problem(mdp))
 
 
 def own_tables(model: MarkovModel) -> Own:
     """The tables of a model for one setting; the next model of the same MDP replaces them."""
-    mdp = model.mdp
-    tables = (model.action_prior, mdp.probability, mdp.successor, mdp.initial, mdp.reward, mdp.final_reward)
-    return _kept(_owns, mdp, tables, _own)
+    mdp, prior = model.mdp, model.action_prior
+    return kept(mdp, _own, (prior, *_tables_of(mdp)), lambda: _own(mdp, prior))
 
 
 def array_of(table: Tensor) -> Array:
@@ -54,52 +38,34 @@ def array_of(table: Tensor) -> Array:
     return np.ascontiguousarray(table.detach().numpy(), dtype=np.float64)
 
 
-def _kept(
-    store: "weakref.WeakKeyDictionary[TabularMDP, _Kept]",
-    mdp: TabularMDP,
-    tables: tuple[Tensor | None, ...],
-    make: Callable[..., Any],
-) -> Any:
-    """What `make` returned for the MDP and these tables, or makes now if a tensor was replaced or changed in place."""
-    try:
-        versions = [-1 if each is None else each._version for each in tables]
-    except RuntimeError:  # a tensor of inference mode
-        versions = None
-    found = store.get(mdp)
-    if found is None or versions is None or versions != found.versions or not all(map(is_, tables, found.tables)):
-        store[mdp] = found = _Kept(tables, versions, make(mdp, *tables))
-    return found.made
+def _tables_of(mdp: TabularMDP) -> tuple[Tensor | None, ...]:
+    return mdp.probability, mdp.successor, mdp.initial, mdp.reward, mdp.final_reward
 
 
-def _problem(mdp: TabularMDP, probability: Tensor, successor: Tensor, initial: Tensor) -> Plain:
-    outcomes = _outcomes(probability, successor)
-    return tuple(Problem(tuple(outcomes), array_of(probability).reshape(1, -1), array_of(initial), mdp.discount))
+def _problem(mdp: TabularMDP) -> Plain:
+    outcomes = _outcomes(mdp.probability, mdp.successor)
+    weight, initial = array_of(mdp.probability).reshape(1, -1), array_of(mdp.initial)
+    return tuple(Problem(tuple(outcomes), weight, initial, mdp.discount))
 
 
-def _own(mdp: TabularMDP, action_prior: Tensor, *tables: Tensor | None) -> Own:
-    own, prior = _kept(_singles, mdp, tables, _without_prior), array_of(action_prior).T
+def _own(mdp: TabularMDP, action_prior: Tensor) -> Own:
+    single, reward, last = kept(mdp, _without_prior, _tables_of(mdp), lambda: _without_prior(mdp))
+    prior = array_of(action_prior).T
     mass = prior.sum(0)
     mass = np.where(abs(mass - 1.0) > MASS_ROUNDING, mass, 1.0)
-    single = own.single._replace(prior=np.ascontiguousarray(prior / mass), log_mass=np.log(mass))
-    return own._replace(single=tuple(single))
+    single = single._replace(prior=np.ascontiguousarray(prior / mass), log_mass=np.log(mass))
+    return Own(tuple(single), reward, last)
 
 
-def _without_prior(
-    mdp: TabularMDP,
-    probability: Tensor,
-    successor: Tensor,
-    initial: Tensor,
-    reward: Tensor,
-    final_reward: Tensor | None,
-) -> Own:
-    (target, place, counts, _, lane, ordered), states = problem_of(mdp)[0], len(initial)
-    weight = array_of(probability).reshape(-1)[place]
+def _without_prior(mdp: TabularMDP) -> tuple[Single, Array, Array]:
+    (target, place, counts, _, lane, ordered), states = problem_of(mdp)[0], mdp.num_states
+    weight = array_of(mdp.probability).reshape(-1)[place]
     target = np.where(weight > 0, target, states + np.arange(len(lane)) % SPARE)
     common = (target == target[:, :1]).all(1) & (counts == target.shape[1])
     small = [each.astype(np.uint32) for each in (target, place, lane)]
     outcomes = Outcomes(small[0], small[1], counts, common, small[2], ordered)
-    single = Single(tuple(outcomes), weight, None, None, array_of(initial))
-    return Own(single, array_of(reward).reshape(-1), array_of(last_reward(mdp)))
+    single = Single(tuple(outcomes), weight, None, None, array_of(mdp.initial))
+    return single, array_of(mdp.reward).reshape(-1), array_of(last_reward(mdp))
 
 
 def _outcomes(probability: Tensor, successor: Tensor) -> Outcomes:
