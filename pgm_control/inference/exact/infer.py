@@ -5,22 +5,30 @@ Sources:
         18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
         arXiv:1805.00909
+    [pearl1988] J. Pearl, Probabilistic Reasoning in Intelligent Systems: Networks of Plausible Inference. Morgan
+        Kaufmann, 1988.
     [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
         Carnegie Mellon University, 2010.
 """
 
+import math
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from .evidence import evidence_of, require_possible, without_condition
 from .messages import backward_messages
 from .posterior import Posterior
 
 
-def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
+def infer(
+    model: MarkovModel | Callable[[], Any], optimism: OptimismLike, *, evidence: Mapping[str, Any] | None = None
+) -> Posterior:
     r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
     $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}
@@ -32,12 +40,24 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
     of a nat of change of a block. β = 1 is sum-product message passing, the exact posterior given that every step was
     optimal; β = 0 is soft value iteration, the max-ent policy; β < 0 plans against adversarial dynamics.
 
+    Evidence multiplies $\tilde p$ by a factor $e \in [0, 1]$ at each of its sites, for any β:
+
+    $$V_t(s) \leftarrow V_t(s) + \tau \log e(s), \qquad Q_t(s,a) \leftarrow Q_t(s,a) + \tau \log e(a), \qquad
+        r(s,a,k) \leftarrow r(s,a,k) + \tau \log e(k)$$
+
+    At β = 1 the objective is then log p(O, evidence). The start is not chosen by anybody, so that evidence on
+    `state_0` conditions it, $p(s_0)\, e(s_0)$ normalised, and adds the logarithm of the normaliser, for any β₀.
+
     Args:
-        model: a tabular model, such as `TabularModel(mdp, temperature)`. Temperature 0 is the hard maximum over
-            actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
+        model: a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. Temperature 0 is
+            the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
             action, by time, by factor.
+        evidence: by site what is known of it, such as `{"state_4": 2, "action_0": {0, 1}, "outcome_3": [1, 0.2]}`: a
+            value or its name, a set of values, or a vector of likelihoods in [0, 1], Pearl's virtual evidence, which
+            is a factor and not a marginal to be attained [pearl1988]. `"optimality_3": 0` says that a step was not
+            optimal, where no reward is positive. It is solved in torch, without compiled loops.
 
     Returns:
         The optimal distribution over trajectories with its values, in reward units, and its objective, in nats, which
@@ -45,15 +65,26 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
 
     Raises:
         InvalidArgument: if the temperature is 0 and a β is neither 0 nor a `Risk`; if values overflow; if parts of
-            `optimism` do not fit the model.
+            `optimism` do not fit the model; if evidence does not fit, has probability 0, or, under dynamics that are
+            not free, cannot be made sure of by any choice of actions.
 
     References:
-        [levine2018], [ziebart2010], [howard1972]
+        [levine2018], [ziebart2010], [howard1972], [pearl1988]
+
+    Examples:
+        >>> from pgm_control import TabularModel, infer
+        >>> from pgm_control.models import restaurant
+        >>> model = TabularModel(restaurant(), temperature=1.0)
+        >>> known = infer(model, 1.0, evidence={"action_0": 0})
+        >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
-    require_model(model)
-    beta = Optimism.of(optimism)
-    mdp, temperature = model.mdp, model.temperature
-    found = backward_messages(model, beta)
+    tabular, known = without_condition(model)
+    require_model(tabular)
+    beta, given = Optimism.of(optimism), evidence_of(tabular, known, evidence)
+    mdp, temperature = tabular.mdp, tabular.temperature
+    found = backward_messages(tabular, beta, given)
+    if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
+        require_possible(lambda b: backward_messages(tabular, Optimism(b, b, b), given).value == -math.inf, given)
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
@@ -62,10 +93,11 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
             f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."
         )
     return Posterior(
-        model=model,
+        model=tabular,
         optimism=beta,
         q=found.q,
         v=found.v,
-        value=found.value,
+        value=found.value if given is None else found.value + temperature * given.log_mass,
         distribution=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
+        evidence=given,
     )

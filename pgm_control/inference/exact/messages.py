@@ -23,6 +23,7 @@ from ...runtime.memory import require_room
 from ...trajectories.betas import Betas, same
 from ...trajectories.blocks import MarkovModel
 from .batch import solved
+from .evidence import Evidence
 from .many_settings import tensor_of
 from .one_setting import OneSetting, one_setting, tensors_of, values_of
 from .recursion import backward
@@ -42,13 +43,14 @@ class Messages(NamedTuple):
     log_initial: Float[Tensor, " state"]
 
 
-def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
+def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | None = None) -> Messages:
     r"""The backward messages, last step first: $Q_t = L_\beta[r + V_{t+1}]$ and $V_t$, the soft maximum of $Q_t$.
 
-    With a discount, $V_{t+1}$ is first replaced by $L$ over surviving and ending, which is worth 0. See `infer`.
+    With a discount, $V_{t+1}$ is first replaced by $L$ over surviving and ending, which is worth 0. Evidence adds
+    τ times the logarithms of its factors. See `infer`.
     """
     mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon)
+    kernels = kernels_for(mdp.probability, mdp.horizon) if evidence is None else None
     one = None if kernels is None else one_setting(kernels, model, beta)
     if one is not None:
         _require_room(mdp, clamped=not one.free)
@@ -56,7 +58,7 @@ def backward_messages(model: MarkovModel, beta: Optimism) -> Messages:
     betas = Betas.of(mdp, beta, model.temperature)
     _require_room(mdp, clamped=same([*betas.dynamics, 0.0]))
     if kernels is None or not betas.is_whole:
-        return _in_torch(model, betas)
+        return _in_torch(model, betas, evidence)
     return _compiled(kernels, model, betas)
 
 
@@ -71,7 +73,7 @@ def _require_room(mdp: TabularMDP, clamped: bool) -> None:
     )  # fmt: skip
 
 
-def _in_torch(model: MarkovModel, betas: Betas) -> Messages:
+def _in_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None) -> Messages:
     mdp, log_p = model.mdp, model.mdp.probability.log()
     steps, clamped, frees = mdp.horizon, same([*betas.dynamics, 0.0]), betas.frees_survival
     logs = Logs(
@@ -81,7 +83,7 @@ def _in_torch(model: MarkovModel, betas: Betas) -> Messages:
         start=torch.empty_like(mdp.initial),
     )
     given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *betas)
-    q, v, value = backward(mdp, given, logs)
+    q, v, value = backward(mdp, given, logs, evidence)
     log_dynamics = _of_model(mdp) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
 
@@ -157,22 +159,28 @@ def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages
     return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)
 
 
-def forward_messages(model: MarkovModel) -> Float[Tensor, "time_and_last state"]:
+def forward_messages(model: MarkovModel, evidence: Evidence | None = None) -> Float[Tensor, "time_and_last state"]:
     r"""The log forward messages of the model, $\log \alpha_t(s) = \log p(s_t = s,\ O_0, \dots, O_{t-1})$, in nats.
 
     $$\alpha_{t+1}(s') = \sum_{(s,a,k) \to s'} \alpha_t(s)\, \rho(a \mid s)\, p(k \mid s,a)\, \gamma \exp(r/\tau)$$
 
-    They are exact in every state, since each sum is shifted by its own largest term.
+    They are exact in every state, since each sum is shifted by its own largest term. Evidence on earlier sites is part
+    of them, that on `state_t` itself only for t = 0.
 
     References:
         [levine2018]
     """
-    mdp = model.mdp
+    mdp, tau = model.mdp, model.temperature
     lived = mdp.probability.log() + math.log(mdp.discount)
-    factor = model.action_prior.log()[..., None] + lived + mdp.reward / model.temperature
-    messages = [mdp.initial.log()]
-    for _ in range(mdp.horizon):
-        terms = (messages[-1][:, None, None] + factor).flatten()
+    here = mdp.initial.log() if evidence is None else evidence.log_start + evidence.log_mass
+    messages, choice, paid = [here], model.action_prior.log()[..., None], mdp.reward
+    for t in range(mdp.horizon):
+        here = messages[-1]
+        if evidence is not None:
+            choice = evidence.actions(t, model.action_prior.log(), 1.0)[..., None]
+            paid = evidence.outcomes(t, evidence.paid(t, mdp.reward, tau), tau)
+            here = evidence.states(t, here, 1.0)
+        terms = (here[:, None, None] + choice + lived + paid / tau).flatten()
         messages.append(_scatter_logsumexp(terms, mdp.successor.flatten(), mdp.num_states))
     return torch.stack(messages)
 

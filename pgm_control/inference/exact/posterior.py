@@ -22,6 +22,7 @@ from ...trajectories.blocks import Blocks, MarkovModel, in_nats
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
+from .evidence import Evidence
 from .messages import forward_messages
 
 _CELLS = 260  # the most cells of a grid that is drawn as a grid
@@ -44,6 +45,7 @@ class Posterior:
         v: soft state values $V_t(s)$, in reward units, t = 0 … T.
         value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ where τ > 0.
         distribution: its factors as log-probabilities.
+        evidence: what it is conditioned on beside optimality; None for nothing.
     """
 
     model: MarkovModel
@@ -52,6 +54,7 @@ class Posterior:
     v: Float[Tensor, "time_and_last state"]
     value: float
     distribution: Blocks
+    evidence: Evidence | None = None
 
     def __call__(self) -> None:
         """Sample one trajectory as a Pyro program, at the model's sites."""
@@ -107,6 +110,8 @@ class Posterior:
     def log_evidence(self) -> float:
         """log p(O), in nats: the log-probability that every step was optimal, up to the scale of the rewards.
 
+        With evidence it is log p(O, evidence); log p(evidence | O) is the difference of the two.
+
         With the action prior "count" it is a log partition function, the sum over trajectories without a prior.
 
         Raises:
@@ -121,7 +126,12 @@ class Posterior:
 
         It is 0 where every action is forbidden.
         """
-        v = self.v[:-1, :, None]
+        v = self.v[:-1]
+        if self.evidence is not None:  # what V has for the evidence on the state, every action has
+            none = torch.zeros_like(v)
+            known = torch.stack([self.evidence.states(t, none[t], self.model.temperature) for t in range(len(v))])
+            v = torch.where(known > -torch.inf, v - known, v)
+        v = v[..., None]
         return torch.where(v > -torch.inf, self.q - v, 0.0)
 
     def marginals(self) -> Occupancy:
@@ -138,7 +148,7 @@ class Posterior:
             InvalidArgument: unless every block is free.
         """
         self._require_free("forward", "`marginals()` is defined for any optimism")
-        return forward_messages(self.model)
+        return forward_messages(self.model, self.evidence)
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
         """Draw independent trajectories; see `Blocks.sample`."""
@@ -159,7 +169,8 @@ class Posterior:
     def __repr__(self) -> str:
         """The model, the optimism and the value or the objective."""
         unit = f"value {self.value:.6g}" if self.objective is None else f"objective {self.objective:.6f} nats"
-        return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {unit})"
+        known = "" if self.evidence is None else f"given {', '.join(self.evidence.sites)}, "
+        return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {known}{unit})"
 
     def _repr_html_(self) -> str:
         """The objective, the policy at t = 0 and the tilted events, for a notebook."""
@@ -168,7 +179,8 @@ class Posterior:
         if self.objective is not None:
             name = evidence_name(model) if self.is_free else "objective"
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
-        about = f"{self.optimism!r}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
+        known = "" if self.evidence is None else f", given {', '.join(self.evidence.sites)}"
+        about = f"{self.optimism!r}{known}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
         grid, policy = _grid(mdp), self.distribution.log_policy[0].exp()
         parts = [heading("Posterior", reached, about)]
         if grid is not None:

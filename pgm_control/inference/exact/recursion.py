@@ -13,9 +13,12 @@ from ...chance.risk import unit
 from ...kernels.bundles import Logs, Settings
 from ...problems.mdp import TabularMDP
 from ...trajectories.betas import sizes_of
+from .evidence import Evidence
 
 
-def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def backward(
+    mdp: TabularMDP, given: Settings, logs: Logs | None = None, evidence: Evidence | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     r"""Q, V and L of the start, in reward units, by a backward recursion; on any device, for any β.
 
     $$Q_t = L_\beta[r + V'_{t+1}(s')], \qquad V_t = L_1[Q_t], \qquad V'_t = L_{\beta_\gamma}[V_t \text{ or } 0]$$
@@ -29,26 +32,33 @@ def backward(mdp: TabularMDP, given: Settings, logs: Logs | None = None) -> tupl
             the axes of the batch after that of time.
         logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table
             of length 0 is skipped.
+        evidence: for a problem without a batch, factors on its sites, whose logarithms times τ are added to the values.
     """
     reward, last, prior, temperature, dynamics, initial, survival = given
     steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior)
     chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
-    start = conditionals(mdp.initial.log(), sizes_of(mdp.initial_factors, mdp.num_states, initial))
+    log_start = mdp.initial.log() if evidence is None else evidence.log_start
+    start = conditionals(log_start, sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()
     tau = unit(temperature)  # of the events, whose optimism at temperature 0 is θ
     of_state, of_action = aligned(tau, 1), aligned(tau, 2)
     q = reward.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
     v = reward.new_empty(*batch, steps + 1, mdp.num_states)
-    v[..., steps, :] = last
+    v[..., steps, :] = last if evidence is None else evidence.states(steps, evidence.paid(steps, last, tau), tau)
     for t in reversed(range(steps)):
-        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), v[..., t + 1, :])
+        ended = 0.0 if evidence is None else tau * evidence.log_ended[t + 1]
+        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), v[..., t + 1, :], ended)
         beta = [_at(each, t) for each in dynamics]
-        values = nested(reward + ahead[..., mdp.successor], chance, of_action, beta)
-        q[..., t, :, :] = values[0]
+        paid = reward if evidence is None else evidence.outcomes(t, evidence.paid(t, reward, tau), tau)
+        values = nested(paid + ahead[..., mdp.successor], chance, of_action, beta)
+        gain = values[0] if evidence is None else evidence.actions(t, values[0], tau)
+        q[..., t, :, :] = gain
         of_choice = aligned(temperature, 1)
-        v[..., t, :] = certainty_equivalent(values[0], log_prior, of_choice, 1.0) + of_choice * log_mass
+        v[..., t, :] = certainty_equivalent(gain, log_prior, of_choice, 1.0) + of_choice * log_mass
+        if evidence is not None:
+            v[..., t, :] = evidence.states(t, v[..., t, :], tau)
         if logs is not None:
-            logs.policy[t] = tilt(values[0], log_prior, temperature, 1.0)
+            logs.policy[t] = tilt(gain, log_prior, temperature, 1.0)
             if len(logs.dynamics):
                 logs.dynamics[t] = nested_tilt(values, chance, tau, beta)
             if len(logs.survival):
@@ -64,12 +74,12 @@ def _at(beta: Number, t: int) -> Number:
 
 
 def _ahead(
-    mdp: TabularMDP, temperature: Number, survival: Number, v: Float[Tensor, "*batch state"]
+    mdp: TabularMDP, temperature: Number, survival: Number, v: Float[Tensor, "*batch state"], ended: float = 0.0
 ) -> tuple[Float[Tensor, "*batch state"], Float[Tensor, "*batch state"]]:
-    """L over surviving and ending, which is worth 0; and the tilted log-probability of surviving."""
+    """L over surviving and ending, which is worth `ended`; and the tilted log-probability of surviving."""
     if mdp.discount == 1:
         return v, torch.zeros_like(v)
-    continuation = torch.stack((v, torch.zeros_like(v)), -1)
+    continuation = torch.stack((v, torch.full_like(v, ended)), -1)
     log_continuation = v.new_tensor([mdp.discount, 1.0 - mdp.discount]).log()
     log_alive = tilt(continuation, log_continuation, temperature, survival)[..., 0]
     return certainty_equivalent(continuation, log_continuation, temperature, survival), log_alive
