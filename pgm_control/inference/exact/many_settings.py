@@ -13,7 +13,7 @@ from ...problems.mdp import last_reward
 from ...trajectories.blocks import MarkovModel
 from .batch import solved
 from .prepared import array_of
-from .recursion import backward, derivatives
+from .recursion import Chances, backward, derivatives
 
 
 @final
@@ -21,7 +21,8 @@ class ManySettings(torch.autograd.Function):
     """(q, v, objective) of a batch, with derivatives.
 
     The inputs are reward, final reward and prior, each shared by all settings or with all axes of the batch, or None
-    for the model's own; then temperature and the optimism of dynamics and start, numbers or of the batch's shape.
+    for the model's own; then temperature and the optimism of dynamics and start, numbers or of the batch's shape; then,
+    where there are no kernels, the probabilities of outcomes and of the start, like the first three.
     """
 
     @staticmethod
@@ -33,11 +34,11 @@ class ManySettings(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         needs = ctx.needs_input_grad[4:]
         if kernels is None:
-            found = _in_torch(model, _completed(model, survival, batch.numel(), inputs))
+            found = _in_torch(model, *_completed(model, survival, batch.numel(), inputs))
             q, v, objective = (each.reshape((*batch, *each.shape[1:])) for each in found)
         else:
             ctx.settings = _arrays(model, survival, batch.numel(), inputs)
-            ctx.ready = solved(kernels, model.mdp, ctx.settings, 2 if any(needs[2:]) else int(any(needs)))
+            ctx.ready = solved(kernels, model.mdp, ctx.settings, 2 if any(needs[2:6]) else int(any(needs)))
             found = (ctx.ready.q.swapaxes(-1, -2), ctx.ready.v, ctx.ready.objective)
             q, v, objective = (tensor_of(each.reshape((*batch, *each.shape[1:])), model) for each in found)
         ctx.plain = [None if isinstance(each, Tensor) else each for each in inputs]
@@ -56,15 +57,16 @@ class ManySettings(torch.autograd.Function):
             *inputs, q, v, objective = ctx.saved_tensors
             given = [plain if each is None else each for each, plain in zip(inputs, ctx.plain, strict=True)]
             outputs = [each.reshape(-1, *each.shape[start:]) for each in (q, v, objective)]
-            full = _completed(ctx.model, ctx.survival, ctx.batch.numel(), given)
-            found = derivatives(ctx.model.mdp, full, outputs, flat, any(needs[2:]))
+            chances, full = _completed(ctx.model, ctx.survival, ctx.batch.numel(), given)
+            found = derivatives(ctx.model.mdp, chances, full, outputs, flat, any(needs[2:6]), any(needs[6:]))
         else:
             found = _compiled_derivatives(ctx, flat)
-        wanted = zip(found, ctx.shapes, needs, strict=True)
-        return (None,) * 4 + tuple(_like(each(), shape) if need else None for each, shape, need in wanted)
+        wanted = zip(found, ctx.shapes, needs, strict=False)  # compiled ones end before the probabilities
+        by_inputs = [_like(each(), shape) if need else None for each, shape, need in wanted]
+        return *(None,) * 4, *by_inputs, *(None,) * (len(needs) - len(by_inputs))
 
 
-_AXES = (3, 1, 2, 0, 0, 0)  # of reward, final reward, prior and the numbers, without those of the batch
+_AXES = (3, 1, 2, 0, 0, 0, 3, 1)  # of the inputs, without those of the batch
 
 
 def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
@@ -76,11 +78,12 @@ def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
 
 def _chosen(model: MarkovModel, inputs: Sequence[Any]) -> list[Any]:
     """The inputs, with the model's own in place of None."""
-    own: tuple[Any, ...] = (model.mdp.reward, last_reward(model.mdp), model.action_prior, model.temperature, None, None)
+    mdp, numbers = model.mdp, (model.temperature, None, None)
+    own = (mdp.reward, last_reward(mdp), model.action_prior, *numbers, mdp.probability, mdp.initial)
     return [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
 
 
-def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
+def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> tuple[Chances, Settings]:
     """All inputs as tensors with one leading axis."""
     tables = [
         each.reshape(-1, *each.shape[each.ndim - axes :])
@@ -88,20 +91,20 @@ def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence
         else model.mdp.initial.new_full((count,), each)
         for each, axes in zip(_chosen(model, inputs), _AXES, strict=True)
     ]
-    return Settings(*tables, survival)  # pyright: ignore[reportCallIssue]
+    return Chances(*tables[6:]), Settings(*tables[:6], survival)  # pyright: ignore[reportCallIssue]
 
 
-def _in_torch(model: MarkovModel, given: Settings) -> tuple[Tensor, Tensor, Tensor]:
+def _in_torch(model: MarkovModel, chances: Chances, given: Settings) -> tuple[Tensor, Tensor, Tensor]:
     """(q, v, objective) of all settings."""
     dynamics = given.dynamics.expand(model.mdp.horizon, -1)[..., None, None]  # (time, setting, state, action)
-    q, v, value = backward(model.mdp, given._replace(dynamics=[dynamics], initial=[given.initial]))
+    q, v, value = backward(model.mdp, chances, given._replace(dynamics=[dynamics], initial=[given.initial]))
     return q, v, value / given.temperature
 
 
 def _arrays(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:
     """All inputs as arrays of float64 with one leading axis; a β too small to matter becomes 0."""
     tables = []
-    for each, axes in zip(_chosen(model, inputs), _AXES, strict=True):
+    for each, axes in zip(_chosen(model, inputs)[:6], _AXES, strict=False):
         if isinstance(each, Tensor):
             array = array_of(each)
             tables.append(array.reshape(-1, *array.shape[array.ndim - axes :]))

@@ -26,7 +26,7 @@ from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
 from .one_setting import OneSetting, one_setting, tensors_of, values_of
-from .recursion import backward
+from .recursion import Chances, backward
 
 _FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities
 
@@ -83,7 +83,7 @@ def _in_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None) -> Me
         start=torch.empty_like(mdp.initial),
     )
     given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *betas)
-    q, v, value = backward(mdp, given, logs, evidence)
+    q, v, value = backward(mdp, Chances(mdp.probability, mdp.initial), given, logs, evidence)
     log_dynamics = _of_model(mdp) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
 

@@ -156,7 +156,9 @@ def _derivatives(
         tables = [None if each is None else each.view_as(each) for each in tables]
         wanted = [each for each in tables if each is not None and each.requires_grad]
         numbers = one.temperature, float(one.free), float(one.free_start)
-        q, v, objective = ManySettings.apply(one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers)
+        q, v, objective = ManySettings.apply(
+            one.kernels, one.model, 0.0, torch.Size(), *tables, None, *numbers, None, None
+        )
         outputs = q, v, objective * one.temperature, objective
     costs = [(each, by) for each, by in zip(outputs, cotangents, strict=True) if by is not None]
     if not costs:

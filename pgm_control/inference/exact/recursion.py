@@ -1,6 +1,7 @@
 """The backward recursion of soft values in torch, and its derivatives, which are differentiable themselves."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -8,16 +9,29 @@ from torch import Tensor
 
 from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
 from ...chance.log_space import split_mass
-from ...chance.operators import certainty_equivalent, tilt
+from ...chance.operators import certainty_equivalent, is_mean, tilt
 from ...chance.risk import unit
 from ...kernels.bundles import Logs, Settings
 from ...problems.mdp import TabularMDP
 from ...trajectories.betas import sizes_of
 from .evidence import Evidence
 
+_LARGEST = {torch.float64: 700.0, torch.float32: 85.0}  # exponents whose exponential is finite
+
+
+class Chances(NamedTuple):
+    """What is random and not chosen: p(k|s, a) and p(s_0), with the axes of a batch, if any, in front."""
+
+    probability: Tensor
+    initial: Tensor
+
 
 def backward(
-    mdp: TabularMDP, given: Settings, logs: Logs | None = None, evidence: Evidence | None = None
+    mdp: TabularMDP,
+    chances: Chances,
+    given: Settings,
+    logs: Logs | None = None,
+    evidence: Evidence | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Q, V and L of the start, in reward units, by a backward recursion; on any device, for any β.
 
@@ -26,7 +40,8 @@ def backward(
     where the last operator is over surviving the step, with probability γ, or not.
 
     Args:
-        mdp: the problem.
+        mdp: the problem, except for its probabilities and rewards.
+        chances: the probabilities.
         given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
             temperature is a number, which may be 0, or has the shape of the batch. The optimism is as in `Betas`, with
             the axes of the batch after that of time.
@@ -36,8 +51,8 @@ def backward(
     """
     reward, last, prior, temperature, dynamics, initial, survival = given
     steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior)
-    chance = conditionals(mdp.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
-    log_start = mdp.initial.log() if evidence is None else evidence.log_start
+    chance = conditionals(chances.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
+    log_start = chances.initial.log() if evidence is None else evidence.log_start
     start = conditionals(log_start, sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()
     tau = unit(temperature)  # of the events, whose optimism at temperature 0 is θ
@@ -86,30 +101,38 @@ def _ahead(
 
 
 def derivatives(
-    mdp: TabularMDP, given: Settings, outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None], by_all: bool
+    mdp: TabularMDP,
+    chances: Chances,
+    given: Settings,
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None],
+    by_all: bool,
+    by_chances: bool,
 ) -> Sequence[Callable[[], Tensor]]:
     """The derivatives by a forward sweep in torch, which is itself differentiable, since autograd tracks the outputs.
 
     All tensors have one leading axis of settings. Derivatives by prior, temperature and optimism are computed only if
-    `by_all`.
+    `by_all`, those by probabilities, which are the last two, only if `by_chances`.
     """
     (reward, _, prior, temperature, dynamics, initial, survival), (q, v, objective) = given, outputs
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
-    log_p, log_prior = mdp.probability.log(), torch.where(prior > 0, prior, 1.0).log()
-    log_prior = torch.where(prior > 0, log_prior, -torch.inf)
+    log_p, log_prior, log_start = (_log(each) for each in (chances.probability, prior, chances.initial))
     tau, beta = temperature[:, None, None], dynamics[:, None, None]
-    start = tilt(v[:, 0], mdp.initial.log(), temperature, initial).exp()
+    start = tilt(v[:, 0], log_start, temperature, initial).exp()
     pressure = by_objective / temperature
     visits = pressure[:, None] * start
     by_initial = by_temperature = torch.zeros_like(temperature)
     if by_all:
         by_initial, by_temperature = _moments(
-            v[:, 0], mdp.initial > 0, objective * temperature, start, temperature, initial, pressure
+            v[:, 0], chances.initial > 0, objective * temperature, start, temperature, initial, pressure
         )
         by_temperature = by_temperature - pressure * _finite(objective)
     by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
     by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
+    by_probability = by_start = torch.zeros_like(by_reward)
+    if by_chances:
+        by_start = pressure[:, None] * _by_chance(v[:, 0], objective * temperature, temperature, initial)
     for t in range(mdp.horizon):
         if by_v is not None:
             visits = visits + by_v[:, t]
@@ -127,8 +150,10 @@ def derivatives(
         x = reward + ahead[:, mdp.successor]
         share = tilt(x, log_p, tau, beta).exp()
         if by_all:
-            by_beta, by_tau = _moments(x, mdp.probability > 0, q[:, t], share, tau, beta, here)
+            by_beta, by_tau = _moments(x, chances.probability > 0, q[:, t], share, tau, beta, here)
             by_dynamics, by_temperature = by_dynamics + by_beta.sum((-1, -2)), by_temperature + by_tau.sum((-1, -2))
+        if by_chances:
+            by_probability = by_probability + here[..., None] * _by_chance(x, q[:, t], tau, beta)
         sent = here[..., None] * share
         by_reward = by_reward + sent
         arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
@@ -138,8 +163,30 @@ def derivatives(
         visits = arrived * alive
     if by_v is not None:
         visits = visits + by_v[:, mdp.horizon]
-    found = (by_reward, visits, by_prior, by_temperature, by_dynamics, by_initial)
+    found = (by_reward, visits, by_prior, by_temperature, by_dynamics, by_initial, by_probability, by_start)
     return [lambda each=each: each for each in found]
+
+
+def _log(p: Tensor) -> Tensor:
+    """log p, whose derivative is 0 where p is 0."""
+    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
+
+
+def _by_chance(x: Tensor, value: Tensor, temperature: Tensor, optimism: Tensor) -> Tensor:
+    r"""The derivative of L by the probabilities, up to a constant for each row, chosen to be continuous in β.
+
+    $$\frac{\partial L}{\partial p_k} = \frac{\tau}{\beta} \bigl(e^{\beta (x_k - L)/\tau} - 1\bigr),$$
+
+    at β = 0 $x_k - L$. An outcome whose value is infinite or overflows has 0, but −τ/β if it is forbidden and β > 0.
+    """
+    b = (optimism / temperature)[..., None]
+    level = is_mean(b, 1.0, x.dtype)
+    scale = torch.where(level, 1.0, b)
+    off = torch.where(x.isfinite() & value.isfinite()[..., None], x - value[..., None], 0.0)
+    small = scale * off < _LARGEST[x.dtype]
+    steep = torch.expm1(scale * torch.where(small, off, 0.0)) / scale
+    lost = torch.where((b > 0) & value.isfinite()[..., None], -1.0 / scale, 0.0)
+    return torch.where(torch.isneginf(x), lost, torch.where(level, off, steep))
 
 
 def _finite(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Soft values, differentiable in rewards, temperature, action prior and optimism, for many settings at once.
+"""Soft values, differentiable in rewards, probabilities, temperature and optimism, for many settings at once.
 
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
@@ -33,6 +33,8 @@ from ...trajectories.blocks import MarkovModel, require_model
 from .many_settings import ManySettings
 from .one_setting import fits, one_setting, solved_alone
 
+_START = "optimism of the start"
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -62,6 +64,8 @@ def soft_values(
     final_reward: Float[Tensor, "*#batch state"] | None = None,
     temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
     action_prior: Float[Tensor, "*#batch state action"] | Literal["count"] | None = None,
+    probability: Float[Tensor, "*#batch state action outcome"] | None = None,
+    initial: Float[Tensor, "*#batch state"] | None = None,
 ) -> SoftValues:
     r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.
 
@@ -71,6 +75,15 @@ def soft_values(
     is the occupancy of its outcome under the optimal distribution, over τ:
 
     $$\frac{\partial J}{\partial r(s,a,k)} = \frac1\tau \sum_t q(s_t = s, a_t = a, k_t = k).$$
+
+    The derivative by a probability is, up to a constant for each row, which a change that keeps the sum does not see,
+
+    $$\frac{\partial J}{\partial p(k \mid s, a)} = \sum_t d_t(s, a)\,
+        \frac1\beta \bigl(e^{\beta (x_k - L_\beta[x])/\tau} - 1\bigr), \qquad x_k = r + \gamma V_{t+1}(s'),$$
+
+    where d is the optimal distribution's own occupancy; at β = 0 it is $d_t\, (x_k - L_0[x])/\tau$. The constant is
+    chosen so that it is continuous in β. With $p = \operatorname{softmax}(\text{logits})$ the dynamics can be learned,
+    chosen by an adversary, or given a prior.
 
     Second derivatives exist too, by the recursion in torch. Leading axes of the arguments are settings and are
     broadcast against each other; each setting is solved as `infer` would solve it alone.
@@ -85,6 +98,10 @@ def soft_values(
         temperature: τ > 0, in reward units per nat.
         action_prior: ρ(a|s), up to a positive factor per state: it is normalised here. Or "count", as in
             `TabularModel`.
+        probability: p(k|s, a), which leads to the successors of the model and pays `reward`; an outcome that is
+            impossible in the model pays 0 unless `reward` is given. Rows must sum to 1 and are not normalised here. It
+            is solved in torch, without compiled loops, as is `initial`.
+        initial: p(s_0), likewise.
 
     Returns:
         `SoftValues`, on the device and in the dtype of the model.
@@ -99,14 +116,14 @@ def soft_values(
     require_model(model)
     mdp = model.mdp
     kernels = kernels_for(mdp.probability, mdp.horizon)
-    if kernels is not None and action_prior is None:
+    if kernels is not None and action_prior is None and probability is None and initial is None:
         one = one_setting(kernels, model, optimism, temperature)
         if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
             _require_room(mdp, 1)
             return SoftValues(*solved_alone(one, reward, final_reward))
     tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
     _require_moderate(tau, mdp)
-    dynamics, initial, survival = _blocks(optimism, tau)
+    dynamics, of_start, survival = _blocks(optimism, tau)
     counts = isinstance(action_prior, str)
     if counts:
         one_of("action_prior", action_prior, ("count",))
@@ -115,9 +132,12 @@ def soft_values(
         "reward": tuple(mdp.reward.shape),
         "final_reward": (mdp.num_states,),
         "action_prior": mdp.reward.shape[:2],
+        "probability": tuple(mdp.reward.shape),
+        "initial": (mdp.num_states,),
     }
     given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
-    numbers = {"temperature": temperature, "optimism": dynamics, "initial": initial}
+    given |= {"probability": probability, "initial": initial}
+    numbers = {"temperature": temperature, "optimism": dynamics, _START: of_start}
     numbers = {name: _of_settings(name, each) for name, each in numbers.items()}
     leading = [_leading_axes(name, given[name], shape) for name, shape in shapes.items()]
     leading += [tuple(each.shape) if isinstance(each, Tensor) else () for each in numbers.values()]
@@ -126,8 +146,8 @@ def soft_values(
             batch = torch.broadcast_shapes(*leading)
         except RuntimeError as problem:
             raise InvalidArgument(
-                "The leading axes of `reward`, `final_reward` and `action_prior` and the axes of `temperature` and "
-                f"`optimism` must broadcast against each other, but are {leading}: {problem}"
+                "The leading axes of the tables, such as `reward`, and the axes of `temperature` and `optimism` must "
+                f"broadcast against each other, but are {leading}: {problem}"
             ) from problem
     else:
         batch = torch.Size()
@@ -143,7 +163,9 @@ def soft_values(
     for name, after in (*fitting.items(), *zip(numbers, settings, strict=True)):
         before = {**given, **numbers}[name]
         if isinstance(before, Tensor) and isinstance(after, Tensor):
-            same_infinities("optimism" if name == "initial" else name, before.detach(), after.detach(), InvalidArgument)
+            same_infinities("optimism" if name == _START else name, before.detach(), after.detach(), InvalidArgument)
+    for name in ("probability", "initial"):
+        _require_distributions(name, fitting[name])
     tables = [None if table is None else _spread(table, batch, len(shapes[name])) for name, table in fitting.items()]
     if tables[2] is not None and not counts:
         total = tables[2].sum(-1, keepdim=True)
@@ -154,7 +176,9 @@ def soft_values(
             )
         tables[2] = tables[2] / total
     flat = [each.expand(batch) if isinstance(each, Tensor) else each for each in settings]
-    q, v, objective = ManySettings.apply(kernels, model, survival, batch, *tables, *flat)
+    if probability is not None or initial is not None:
+        kernels = None
+    q, v, objective = ManySettings.apply(kernels, model, survival, batch, *tables[:3], *flat, *tables[3:])
     tau = model.temperature if temperature is None else flat[0]
     return SoftValues(q, v, objective * tau, objective)
 
@@ -166,6 +190,19 @@ def _require_room(mdp: TabularMDP, count: int) -> None:
         count * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
         "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
     )  # fmt: skip
+
+
+def _require_distributions(name: str, table: Tensor | None) -> None:
+    if table is None:
+        return
+    rows = table.detach()
+    off, allowed = (rows.sum(-1) - 1).abs(), 1e-8 if rows.dtype == torch.float64 else 1e-5
+    if not bool((rows >= 0).all() & (off <= allowed).all()):
+        raise InvalidArgument(
+            f"`{name}` must hold probabilities with rows that sum to 1, but has an entry below 0 or nan, or a row of sum "
+            f"1 ± {float(off.max()):.3g}. It is not normalised here, for the sake of its derivatives: pass "
+            "torch.softmax(logits, -1)."
+        )
 
 
 def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -198,7 +235,7 @@ def _of_settings(name: str, number: Any) -> float | Tensor | None:
     """A number for all settings, a tensor with a number per setting, or None."""
     if number is None and name == "temperature":
         return None
-    named = "optimism" if name == "initial" else name
+    named = "optimism" if name == _START else name
     found: Any = numbers(named, number, InvalidArgument) if isinstance(number, np.ndarray) else number
     if isinstance(found, Tensor):
         dense = found.layout is torch.strided and not found.is_complex() and found.dtype is not torch.bool

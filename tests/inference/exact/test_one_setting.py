@@ -57,7 +57,7 @@ def odd_model(seed: int) -> TabularModel:
 
 def the_long_way(model: TabularModel, dynamics: float, initial: float, *tables: torch.Tensor) -> list[torch.Tensor]:
     kernels = kernels_for(model.mdp.probability, model.mdp.horizon)
-    inputs = (*tables, None, model.temperature, dynamics, initial)
+    inputs = (*tables, None, model.temperature, dynamics, initial, None, None)
     return list(ManySettings.apply(kernels, model, 0.0, torch.Size(), *inputs))
 
 
