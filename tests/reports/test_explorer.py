@@ -786,6 +786,19 @@ def test_nothing_overlaps_or_leaves_the_page(open_page, width, scheme):
     assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
 
 
+def test_the_cards_fill_a_wide_window(open_page):
+    page = open_page(viewport={"width": 1600, "height": 1000})
+    for name in ("restaurant", "lottery", "windy_bridge", "slippery_cliff"):
+        page.select_option("#problem", name)
+        until(page, "explorer.now.sweep.points.length > 0")
+        empty = page.evaluate(
+            """() => { const bottoms = [...document.querySelectorAll(".column")].map((column) =>
+            [...column.querySelectorAll(".card")].at(-1).getBoundingClientRect().bottom);
+            return Math.abs(bottoms[0] - bottoms[1]); }"""
+        )
+        assert empty < 250, f"{name}: the shorter column ends {empty:.0f} pixels above the other"
+
+
 def test_a_change_of_a_slider_is_fast(open_page, request):
     """Medians are recorded; the targets, 50 ms and half a second, are not checked on a busy machine."""
     page = open_page()

@@ -13,15 +13,24 @@ const Cards = (() => {
     ["survival", "survival"],
   ];
   const MOST_ROWS = 150;
+  const NARROW = 0.75; // columns in a row of a map
   const byId = (id) => document.getElementById(id);
   const minus = (text) => text.replace(/^-/, "−");
   const amount = (value) => minus(Words.amount(value));
   const swatch = (kind) => el("span", { class: `swatch ${kind}` });
 
-  function table(node, head, rows) {
+  /** A table; each of `groups` is a title above the same number of columns, all but the first. */
+  function table(node, head, rows, groups = []) {
     const cells = (tag, row) => row.map((each, i) => el(i ? tag : "th", { scope: tag === "th" ? "col" : i ? null : "row" }, each));
+    const span = (head.length - 1) / groups.length;
+    const titles = groups.map((each) => el("th", { scope: "colgroup", colspan: span }, each));
     node.replaceChildren(
-      el("table", {}, el("thead", {}, el("tr", {}, ...cells("th", head))), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells("td", row))))),
+      el(
+        "table",
+        {},
+        el("thead", {}, groups.length ? el("tr", {}, el("td"), ...titles) : null, el("tr", {}, ...cells("th", head))),
+        el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells("td", row)))),
+      ),
     );
   }
 
@@ -155,9 +164,11 @@ const Cards = (() => {
       node: el("button", { type: "button", onclick: () => select(s) }, Words.stateLabel(raw, s)),
     }));
     byId("states").replaceChildren();
-    // Maps and episodes come first; without a map, the table of states comes after the returns.
+    // Maps and episodes come first, side by side if the maps are narrow; a table of states comes below the policies.
     if (raw.layout) byId("samples").before(byId("places"));
-    else byId("cards").append(byId("places"));
+    else byId("policy").after(byId("places"));
+    const narrow = raw.layout && raw.layout.columns < NARROW * raw.layout.rows;
+    for (const card of ["places", "samples"]) byId(card).classList.toggle("wide", !narrow);
   }
 
   function places(now) {
@@ -167,15 +178,16 @@ const Cards = (() => {
     for (const { state, node } of now.stateButtons) node.setAttribute("aria-pressed", state === now.state);
     if (!raw.layout) {
       byId("maps-note").textContent =
-        `Values V at step t = ${time}, and occupancy, the probability of being in the state. Choose a state to see its policy and dice.` +
+        `Values V and probabilities p(s) of being in the state, at step t = ${time}. Choose a state to see its policy and dice.` +
         (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
-      const heads = GUIDES.flatMap(([kind, text]) => [named(now, kind, text), "occupancy"]);
+      const heads = GUIDES.flatMap(() => ["V", "p(s)"]);
       const rows = now.stateButtons.map(({ state, node }) => [
         node,
         ...GUIDES.flatMap(([kind]) => [amount(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
       ]);
       const focused = document.activeElement;
-      table(byId("states"), ["state", ...heads], rows);
+      const groups = GUIDES.map(([kind, text]) => named(now, kind, text));
+      table(byId("states"), ["state", ...heads], rows, groups);
       if (focused?.isConnected) focused.focus({ preventScroll: true });
       return;
     }
