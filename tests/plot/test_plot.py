@@ -278,6 +278,24 @@ def test_a_state_that_is_never_visited_is_marked(lake):
     assert of_end == ["ended: 16", "ended: never visited"]
 
 
+def test_states_whose_reward_is_not_learned_are_marked_on_the_map(lake):
+    true, learned, deviations = torch.arange(17.0), torch.arange(17.0), torch.zeros(17)
+    learned[1], deviations[[2, 16]] = torch.nan, torch.inf
+    learned[2] = 1e6
+    weights = torch.isfinite(learned).double()
+    _, found = plot.recovered_reward_maps(
+        lake.mdp, true, {"learned": learned}, weights=weights, deviations={"learned": deviations},
+        up_to_a_constant=False,
+    )  # fmt: skip
+    marks = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in found.get_lines()}
+    assert marks == {"not learned": ([2], [0]), "never visited": ([1], [0])}
+    assert [text.get_text() for text in found.get_legend().get_texts()] == ["not learned", "never visited"]
+    shown = found.images[0]
+    assert shown.get_clim() == (0.0, 14.0), "a reward that is not learned does not count for the colours"
+    assert shown.get_array().mask[0].tolist() == [False, True, True, False]
+    assert "ended: not learned" in [text.get_text() for text in found.texts]
+
+
 # Maps ---------------------------------------------------------------------------------------------------------------
 
 
