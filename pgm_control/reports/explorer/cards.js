@@ -17,6 +17,10 @@ const Cards = (() => {
   const byId = (id) => document.getElementById(id);
   const minus = (text) => text.replace(/^-/, "−");
   const amount = (value) => minus(Words.amount(value));
+  const together = (values) => {
+    const write = Words.together(values);
+    return (value) => minus(write(value));
+  };
   const swatch = (kind) => el("span", { class: `swatch ${kind}` });
 
   /** A table; each of `groups` is a title above the same number of columns, all but the first. */
@@ -57,11 +61,11 @@ const Cards = (() => {
   }
 
   function scores(now) {
-    const rows = GUIDES.map(([kind, text]) => {
-      const { imagined, trueReturn, delusion, elbo } = now.of[kind];
-      return [named(now, kind, text), ...[imagined, trueReturn, delusion, elbo].map(amount)];
-    });
-    rows.push(["best policy", amount(now.best), amount(now.best), amount(0), "–"]);
+    const returns = GUIDES.map(([kind]) => [now.of[kind].imagined, now.of[kind].trueReturn, now.of[kind].delusion]);
+    const reward = together([...returns.flat(), now.best]);
+    const nats = together(GUIDES.map(([kind]) => now.of[kind].elbo));
+    const rows = GUIDES.map(([kind, text], i) => [named(now, kind, text), ...returns[i].map(reward), nats(now.of[kind].elbo)]);
+    rows.push(["best policy", reward(now.best), reward(now.best), reward(0), "–"]);
     table(byId("scores-table"), ["", "imagined", "true return", "delusion", "ELBO"], rows);
     const exact = now.gamma < 1 ? " with survival freed as well" : "";
     byId("scores").querySelector(".note").textContent =
@@ -105,10 +109,9 @@ const Cards = (() => {
       })),
     }));
     Draw.bars(byId("policy-bars"), groups);
-    const rows = GUIDES.map(([kind, text]) => {
-      const { q, v } = now.guides[kind];
-      return [named(now, kind, text), amount(v[time * S + state]), ...raw.actionNames.map((_, a) => amount(q[at + a]))];
-    });
+    const values = GUIDES.map(([kind]) => [now.guides[kind].v[time * S + state], ...now.guides[kind].q.subarray(at, at + A)]);
+    const write = together(values.flat());
+    const rows = GUIDES.map(([kind, text], i) => [named(now, kind, text), ...values[i].map(write)]);
     table(byId("values-table"), ["value", "V", ...raw.actionNames.map((_, a) => `Q ${Words.actionLabel(raw, a)}`)], rows);
   }
 
@@ -181,9 +184,10 @@ const Cards = (() => {
         `Values V and probabilities p(s) of being in the state, at step t = ${time}. Choose a state to see its policy and dice.` +
         (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
       const heads = GUIDES.flatMap(() => ["V", "p(s)"]);
+      const write = together(GUIDES.flatMap(([kind]) => [...values(kind)]));
       const rows = now.stateButtons.map(({ state, node }) => [
         node,
-        ...GUIDES.flatMap(([kind]) => [amount(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
+        ...GUIDES.flatMap(([kind]) => [write(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
       ]);
       const focused = document.activeElement;
       const groups = GUIDES.map(([kind, text]) => named(now, kind, text));
@@ -194,15 +198,16 @@ const Cards = (() => {
     const shown = raw.layout.cells.filter((s, i) => s >= 0 && !"GHC".includes(raw.layout.marks?.[i] ?? "."));
     const all = GUIDES.flatMap(([kind]) => shown.map((s) => values(kind)[s])).filter(Number.isFinite);
     const [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 0];
+    const write = together(all);
     GUIDES.forEach(([kind, text], i) => {
       const guide = now.guides[kind];
       const steps = guide.logPolicy.subarray(time * S * A, (time + 1) * S * A).map(Math.exp);
       byId("maps").children[i].firstChild.replaceChildren(named(now, kind, text));
-      now.maps[kind].show({ policy: steps, values: values(kind), low, high, selected: now.state });
+      now.maps[kind].show({ policy: steps, values: values(kind), write, low, high, selected: now.state });
     });
     byId("maps-note").textContent =
-      `At step t = ${time}: arrows are the policy, longer if more probable; colour is the value V, from ${amount(low)} (pale) to ` +
-      `${amount(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
+      `At step t = ${time}: arrows are the policy, longer if more probable; colour is the value V, from ${write(low)} (pale) to ` +
+      `${write(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
     if (!byId("states").hasChildNodes() && now.stateButtons.length) {
       byId("states").append(el("div", { class: "off" }, "Off the map:", ...now.stateButtons.map((each) => each.node)));
     }
