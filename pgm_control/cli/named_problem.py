@@ -48,7 +48,7 @@ def require_environment(name: str, value: str) -> None:
     try:
         gymnasium.spec(value)
     except gymnasium.error.Error as problem:
-        if re.search(r"-v\d+$", value):  # without a version Gymnasium takes the latest
+        if not any(re.fullmatch(rf"{re.escape(value)}-v\d+", known) for known in gymnasium.registry):  # takes the latest
             raise InvalidArgument(f"Gymnasium cannot make {value!r}: {problem}") from problem
 
 

@@ -77,6 +77,7 @@ def test_help_imports_nothing_slow(args):
         ["train"],
         ["train", "sacc", "Pendulum-v1"],
         ["train", "sac", "Pendulumm-v1"],
+        ["train", "sac", "NoSuchEnvironment"],
         ["train", "sac", "Pendulum-v1", "--risk", "nan"],
         ["train", "sac", "Pendulum-v1", "--risk", "1", "--optimism", "1"],
         ["train", "sac", "Pendulum-v1", "--temperature", "warm"],
