@@ -48,7 +48,9 @@ def require_environment(name: str, value: str) -> None:
     try:
         gymnasium.spec(value)
     except gymnasium.error.Error as problem:
-        if not any(re.fullmatch(rf"{re.escape(value)}-v\d+", known) for known in gymnasium.registry):  # takes the latest
+        if not any(
+            re.fullmatch(rf"{re.escape(value)}-v\d+", known) for known in gymnasium.registry
+        ):  # takes the latest
             raise InvalidArgument(f"Gymnasium cannot make {value!r}: {problem}") from problem
 
 
