@@ -1,5 +1,6 @@
 """The scorecard: a table of guides with ELBO, gap to the exact posterior, imagined and true return."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
@@ -14,6 +15,7 @@ from ..runtime.arguments import named
 from ..text.html import bullets
 from ..text.tables import grid, html_grid
 from ..text.terminal import wrapped
+from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from .evaluate import evaluate
@@ -103,7 +105,17 @@ class Scorecard:
         return table + (bullets(self.untrained.values()) if self.untrained else "")
 
     def _rows(self) -> list[list[str]]:
-        return [[name, *(_number(getattr(row, key)) for key in _HEADINGS)] for name, row in self.scores.items()]
+        largest = {unit: self._largest(unit) for _, unit in _HEADINGS.values()}
+        return [
+            [name, *(_number(above_rounding(getattr(row, key), largest[unit])) for key, (_, unit) in _HEADINGS.items())]
+            for name, row in self.scores.items()
+        ]
+
+    def _largest(self, unit: str) -> float:
+        """The largest size of the finite scores with this unit."""
+        keys = [key for key, (_, own) in _HEADINGS.items() if own == unit]
+        sizes = (abs(getattr(row, key)) for row in self.scores.values() for key in keys)
+        return max(filter(math.isfinite, sizes), default=0.0)
 
     def _note(self) -> str:
         evidence = f"{self.evidence_name} = {_number(self.log_evidence)} nats"

@@ -24,6 +24,7 @@ from ..trajectories.blocks import MarkovModel, require_model
 from .evaluate import expected_return, true_return, true_visits
 
 _LOWEST, _HIGHEST = 1e-6, 1e4  # of the scan, in units of the largest reward; the highest also times the horizon
+_STEPS, _TOLERANCE = 10, 1e-6  # temperatures of the scan in each decade; width of the bracket, relative
 
 
 @final
@@ -79,8 +80,8 @@ def temperature_for(
     *,
     share_of_best: float | None = None,
     entropy: float | None = None,
-    steps_per_decade: int = 10,
-    tolerance: float = 1e-6,
+    steps_per_decade: int = _STEPS,
+    tolerance: float = _TOLERANCE,
     progress: Progress = silent,
 ) -> ChosenTemperature:
     r"""The largest temperature at which the policy of `infer` earns a given share of the best return.
@@ -149,8 +150,7 @@ def temperature_for(
         return _Point(temperature, earned, share, entropy, share if name == "share_of_best" else -entropy)
 
     goal = wanted if name == "share_of_best" else -wanted
-    smallest, largest = _scales(mdp)
-    low, high, step = _LOWEST * smallest, _HIGHEST * largest * mdp.horizon, 10.0 ** (1 / steps_per_decade)
+    (low, high), step = _range(mdp), 10.0 ** (1 / steps_per_decade)
     above = nearest = point(high)
     if above.merit >= goal:
         raise InvalidArgument(
@@ -191,6 +191,18 @@ class _Point(NamedTuple):
     share: float
     entropy: float
     merit: float  # the number that must not be below the goal
+
+
+def most_temperatures(mdp: TabularMDP) -> int:
+    """The largest number of temperatures that `temperature_for` tries with its default steps and tolerance."""
+    low, high = _range(mdp)
+    return 2 + math.ceil(_STEPS * math.log10(high / low)) + math.ceil(math.log2(math.log(10) / _STEPS / _TOLERANCE))
+
+
+def _range(mdp: TabularMDP) -> tuple[float, float]:
+    """The lowest and the highest temperature of the scan."""
+    smallest, largest = _scales(mdp)
+    return _LOWEST * smallest, _HIGHEST * largest * mdp.horizon
 
 
 def _scales(mdp: TabularMDP) -> tuple[float, float]:

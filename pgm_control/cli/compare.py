@@ -8,14 +8,16 @@ from typing import Any, Literal
 
 from ..analysis.compare import Comparison
 from ..analysis.compare import compare as compare_guides
-from ..errors import MissingExtra, PGMControlError
+from ..analysis.temperature import most_temperatures, temperature_for
+from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..inference.variational.fit import Fit, FitStatus
+from ..models import TabularModel
 from ..plot.comparison import picture
 from ..reports.explorer.page import explorer_page
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress
 from ..text.terminal import fill, folded, note, wrapped
-from .named_problem import folder_of, named_model, own_temperature, sizes
+from .named_problem import folder_of, named_model, named_problem, own_temperature, sizes
 
 _ALIKE = 0.01  # difference in probability of an action
 _BarOver = Callable[[int, str], AbstractContextManager[Progress]]
@@ -76,7 +78,11 @@ def _compared(
     seed: int,
     bar_over: _BarOver,
 ) -> Comparison:
-    model = named_model(name, horizon, temperature)
+    model = (
+        _at_chosen_temperature(name, horizon, bar_over)
+        if temperature == "auto"
+        else named_model(name, horizon, temperature)
+    )
     said = temperature if temperature == "auto" else f"{model.temperature:g}"
     given = [f"--horizon {model.mdp.horizon}", f"--temperature {said}"]
     given += [f"--num-steps {num_steps}", f"--seed {seed}"]
@@ -86,6 +92,30 @@ def _compared(
         if not any(fit.status is FitStatus.interrupted for fit in found.fits.values()):
             fill(bar)
     return found
+
+
+def _at_chosen_temperature(name: str, horizon: int | None, bar_over: _BarOver) -> TabularModel:
+    """Return the problem at the temperature that `temperature_for` finds for the clamped guide.
+
+    Raises:
+        InvalidArgument: if no temperature can be chosen.
+    """
+    mdp = named_problem(name, horizon)
+    try:
+        with bar_over(most_temperatures(mdp), "temperature") as bar:
+            found = temperature_for(TabularModel(mdp), optimism=0.0, progress=_share_on(bar))
+            fill(bar)
+    except InvalidArgument as problem:
+        reason = str(problem).partition(". ")[0].replace("`share_of_best`", "the share of the best return, 0.9,")
+        raise InvalidArgument(
+            f"`temperature` must be a number for {name}, but is auto: {reason}. Give a number."
+        ) from problem
+    return TabularModel(mdp, found.temperature)
+
+
+def _share_on(bar: Progress) -> Progress:
+    """The progress of `temperature_for` on a bar that has room for one metric."""
+    return lambda step, metrics: bar(step, {"share of best": metrics["share of best"]})
 
 
 def _fits_explorer(name: str) -> bool:

@@ -239,17 +239,24 @@ def _command(asked: dict[str, Any]) -> str:
 def _picture(found: Inverse, rows: list[Row], of: str, prior: float | None, path: Path) -> None:
     """Draw a map if rewards belong to states and there is a grid; else one line per reward, for the most visited."""
     mdp = found.demonstrations.mdp
+
+    def spread(row: Row) -> float:
+        return math.inf if _is_vague(row, prior) else row.deviation
+
     if of == "state" and has_layout(mdp):
-        table = torch.full((3, mdp.num_states), torch.nan)
+        table = torch.full((4, mdp.num_states), torch.nan)
         seen = (found.demonstrations.pairs.sum(-1) > 0).nonzero()[:, 0]
-        table[:, seen] = torch.tensor([(row.visits, row.learned, row.true) for row in rows]).T
-        weights, learned, true = table.nan_to_num(), table[1], table[2]
-        axes = recovered_reward_maps(mdp, true, {"learned": learned}, weights=weights[0])[0]
+        table[:, seen] = torch.tensor([(row.visits, row.learned, row.true, spread(row)) for row in rows]).T
+        visits, learned, true, deviations = table
+        axes = recovered_reward_maps(
+            mdp, true, {"learned": learned}, weights=visits.nan_to_num(), deviations={"learned": deviations},
+            up_to_a_constant=False,
+        )[0]  # fmt: skip
     else:
         most = sorted(rows, key=lambda row: -row.visits)[:_SHOWN]
         axes = recovered_reward(
             [row.true for row in most], {"learned": [row.learned for row in most]}, names=[row.name for row in most],
-            deviations={"learned": [math.inf if _is_vague(row, prior) else row.deviation for row in most]},
+            deviations={"learned": [spread(row) for row in most]},
             up_to_a_constant=False, title="Learned reward and the problem's own expected reward",
         )  # fmt: skip
     figure: Any = axes.figure

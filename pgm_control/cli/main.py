@@ -22,7 +22,6 @@ _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
     "not (clamped). `pgm-control --version` prints the version."
 )
-_COMPILES = "Compiling loops, once after an installation: 10 to 70 s on one core, by what is needed."
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -47,7 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
     }
     command = commands.get(next(iter(args), ""), main)
     try:
-        with before_compiling(lambda: note(_COMPILES)), warnings.catch_warnings():
+        with before_compiling(note), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             if command is main:
                 tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)

@@ -3,7 +3,7 @@
 import difflib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import gymnasium
 
@@ -48,7 +48,9 @@ def require_environment(name: str, value: str) -> None:
     try:
         gymnasium.spec(value)
     except gymnasium.error.Error as problem:
-        if re.search(r"-v\d+$", value):  # without a version Gymnasium takes the latest
+        if not any(
+            re.fullmatch(rf"{re.escape(value)}-v\d+", known) for known in gymnasium.registry
+        ):  # takes the latest
             raise InvalidArgument(f"Gymnasium cannot make {value!r}: {problem}") from problem
 
 
@@ -87,28 +89,15 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
     return mdp
 
 
-def named_model(name: str, horizon: int | None, temperature: float | Literal["auto"] | None) -> "TabularModel":
+def named_model(name: str, horizon: int | None, temperature: float | None) -> "TabularModel":
     """Return the problem with this name as a model; default: at its own horizon and temperature.
 
-    "auto" is the temperature that `temperature_for` finds for the clamped guide.
-
     Raises:
-        InvalidArgument: as `named_problem`, or if no temperature can be chosen.
+        InvalidArgument: as `named_problem`, or if the temperature is not positive.
     """
     from ..models import TabularModel
 
-    mdp = named_problem(name, horizon)
-    if temperature == "auto":
-        from ..analysis.temperature import temperature_for
-
-        try:
-            temperature = temperature_for(TabularModel(mdp), optimism=0.0).temperature
-        except InvalidArgument as problem:
-            reason = str(problem).partition(". ")[0].replace("`share_of_best`", "the share of the best return, 0.9,")
-            raise InvalidArgument(
-                f"`temperature` must be a number for {name}, but is auto: {reason}. Give a number."
-            ) from problem
-    return TabularModel(mdp, own_temperature(name) if temperature is None else temperature)
+    return TabularModel(named_problem(name, horizon), own_temperature(name) if temperature is None else temperature)
 
 
 def own_temperature(name: str) -> float:

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,10 @@ from types import ModuleType
 
 from .bundles import Table
 
-_notices: list[Callable[[], None]] = []
+_COMPILES = "Compiling loops, once after an installation: 10 to 70 s on one core, by what is needed."
+
+# A warning is shown, also in a notebook, without any configuration of logging: the call would seem to hang.
+_notices: list[Callable[[str], None]] = [logging.getLogger("pgm_control").warning]
 
 
 def kernels_for(table: Table, steps: int) -> ModuleType | None:
@@ -30,8 +34,11 @@ def sweeps_for(table: Table) -> ModuleType | None:
 
 
 @contextmanager
-def before_compiling(say: Callable[[], None]) -> Iterator[None]:
-    """Within this context, call `say` once before a loop is compiled. Loops that are read from a cache do not count."""
+def before_compiling(say: Callable[[str], None]) -> Iterator[None]:
+    """Within this context, call `say` with a notice instead of the logger "pgm_control" before a loop is compiled.
+
+    There is one notice in a process, before the first loop. Loops that are read from a cache do not count.
+    """
     _notices.append(say)
     try:
         yield
@@ -40,8 +47,10 @@ def before_compiling(say: Callable[[], None]) -> Iterator[None]:
 
 
 def _compilation_begins() -> None:
-    while _notices:
-        _notices.pop()()
+    if _notices:
+        say = _notices[-1]
+        _notices.clear()
+        say(_COMPILES)
 
 
 @functools.cache

@@ -12,11 +12,11 @@ from ..errors import MissingExtra
 from ..runtime.arguments import instance
 from ..runtime.files import path_of, write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
-from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import believed_event, outcome_labels
 from .canvas import style_of
 from .episodes import episode_maps
 from .grid import has_layout, inches_of, layout_of
+from .progress import draw_objective
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,6 @@ _MOST_CELLS = 400  # of a map
 _MOST_BARS = 15  # per panel
 _TITLE, _TEXT, _SMALL = 10.5, 9.5, 8.5  # points
 _INCHES = (11.5, 8.4)
-_ZOOM = 1e-5  # nats; below this value the axis of the fits is linear
 
 
 class _Look(NamedTuple):
@@ -80,7 +79,9 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     _draw_outcomes(outcomes, comparison)
     _draw_choice(choice, comparison)
     _draw_returns(returns, comparison)
-    _draw_fits(fits, comparison)
+    draw_objective(
+        fits, comparison.model, {f"{name} guide": fit for name, fit in comparison.fits.items()}, style_of("paper")
+    )
     _legend(figure, fitted=bool(comparison.fits))
     if top:
         guides = {"free guide, exact": comparison.free, "clamped guide, exact": comparison.clamped}
@@ -177,33 +178,6 @@ def _draw_returns(axes: "Axes", comparison: Comparison) -> None:
     if comparison.untrained:
         unit += "\nMark off its bar: SVI does not train a policy in states its guide never expects."
     _name(axes, "Imagined and true return", unit)
-
-
-def _draw_fits(axes: "Axes", comparison: Comparison) -> None:
-    """Draw the distance of each fit below the optimum of its own guide; the optimum is the line at the top."""
-    bound = evidence_name(comparison.model) if comparison.model.mdp.discount == 1 else "free optimum"
-    optima = {"free": comparison.free.objective, "clamped": comparison.clamped.objective}
-    names = {"free": f"free guide; {bound} = {amount(optima['free'])} nats"}
-    names["clamped"] = f"clamped guide; optimum = {amount(optima['clamped'])} nats"
-    lowest = _ZOOM
-    for name, color, line in (("free", _FREE.color, "-"), ("clamped", _CLAMPED.color, "--")):
-        if name in comparison.fits and optima[name] > -math.inf:
-            short = [optima[name] - value for value in comparison.fits[name].elbo_history.tolist()]
-            axes.plot(range(1, len(short) + 1), short, line, color=color, linewidth=2.4, label=names[name])
-            lowest = max(lowest, *short)
-    axes.axhline(0, color="black", linewidth=1.2, linestyle=":", label="exact optimum of each")
-    axes.set_yscale("symlog", linthresh=_ZOOM, linscale=0.6)
-    decades = [10.0**k for k in range(-5, 7) if 10.0**k <= 3 * lowest]
-    axes.set_yticks(
-        [0, *decades], labels=["0", *(f"{decade:.5f}".rstrip("0").rstrip(".") for decade in decades)], fontsize=_SMALL
-    )
-    axes.set_yticks([], minor=True)
-    axes.set_ylim(3 * lowest, -0.4 * _ZOOM)
-    axes.set_ylabel("nats below its optimum", fontsize=_TEXT)
-    axes.grid(axis="y", color="0.9")
-    axes.tick_params(labelsize=_SMALL)
-    axes.legend(loc="best", fontsize=_SMALL, framealpha=0.9)
-    _name(axes, "Distance of the SVI fits from the exact optima", "step of SVI")
 
 
 def _draw_rows(axes: "Axes", labels: Sequence[str], bars: Sequence[_Bars], text: Callable[[float], str]) -> None:

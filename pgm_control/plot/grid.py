@@ -143,7 +143,7 @@ def draw_grid(
     label: str = "",
     limits: tuple[float, float] | None = None,
     bar: bool = True,
-    missing: str = "unknown",
+    missing: Mapping[int, str] | None = None,
 ) -> dict[int, tuple[float, float]]:
     """Draw the map. Hazards and walls, where no state acts, are not shaded.
 
@@ -157,7 +157,7 @@ def draw_grid(
         label: the meaning of the shade, with its unit.
         limits: the limits of the shade; default: those of the states on the map.
         bar: whether to add the colour bar.
-        missing: the text in the box of a state beside the map whose shade is nan.
+        missing: by state, the text in the box of a state beside the map whose shade is nan; default: "unknown".
 
     Returns:
         The middle of the upper side of the box of each state beside the map, (down, right), in cells.
@@ -165,7 +165,8 @@ def draw_grid(
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    beside = _places_beside(axes, mdp, layout, shade, style, missing)
+    texts = {s: _of_box(mdp, s, shade, (missing or {}).get(s, "unknown")) for s in layout.beside}
+    beside = _places_beside(axes, layout, texts, style)
     bottom = max((y + _TALL + _BESIDE for _, y, _, _ in beside), default=layout.rows - 0.5)
     axes.set_aspect("equal")
     axes.set_xlim(-0.5, layout.columns - 0.5)
@@ -198,10 +199,7 @@ def draw_grid(
         axes.add_patch(
             Rectangle((x, y), width, _TALL, facecolor=color, edgecolor="#666666", linewidth=style.edge, zorder=1)
         )
-        axes.text(
-            x + width / 2, y + _TALL / 2, _of_box(mdp, s, shade, missing), ha="center", va="center",
-            fontsize=style.small, color="black",
-        )  # fmt: skip
+        axes.text(x + width / 2, y + _TALL / 2, texts[s], ha="center", va="center", fontsize=style.small, color="black")
     _name_cells(axes, layout, style)
     axes.spines[:].set_visible(False)
     headline(axes, title, style)
@@ -242,12 +240,7 @@ def _of_box(mdp: TabularMDP, s: int, shade: Float[np.ndarray, " state"] | None, 
 
 
 def _places_beside(
-    axes: "Axes",
-    mdp: TabularMDP,
-    layout: Layout,
-    shade: Float[np.ndarray, " state"] | None,
-    style: Style,
-    missing: str,
+    axes: "Axes", layout: Layout, texts: Mapping[int, str], style: Style
 ) -> list[tuple[float, float, float, int]]:
     """Return (left, top, width, state) of the boxes in rows below the map; no boxes if there are too many."""
     if len(layout.beside) > _MOST_BESIDE:
@@ -255,7 +248,7 @@ def _places_beside(
     cell = cell_points(axes, layout)
     places, x, y = [], -0.5, layout.rows - 0.5 + _BESIDE
     for s in layout.beside:
-        letters = len(_of_box(mdp, s, shade, missing)) + 1.5
+        letters = len(texts[s]) + 1.5
         width = min(float(layout.columns), max(1.0, letters * _EM * style.small / cell))
         if x > -0.5 and x + width > layout.columns - 0.5:
             x, y = -0.5, y + _TALL + _BESIDE

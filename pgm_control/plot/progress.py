@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from ..analysis.compare import Comparison
 from ..chance.optimism import Optimism
@@ -22,7 +23,7 @@ from ..text.wording import amount
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import Assignable, MarkovModel, require_model
 from ..trajectories.tabulate import tabulate
-from .canvas import ink, looks_of, named, one_panel, panels, style_of
+from .canvas import Look, Style, ink, looks_of, named, one_panel, panels, style_of
 from .labels import End, decades, finish, headline, label_ends, name_axes, numbered
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEAST = 1e-12  # nats: a smaller distance from the optimum is a rounding error
+_HIDDEN = 0.1  # the share of the steps of a fit, its lowest, that need not be shown
 _APART = ("step", "seconds", "episodes", "return", "length")  # columns that every learner has
 _MOST = 4  # the largest number of panels beside the returns
 _EVALUATED, _TRAINED = "#0072B2", "#999999"  # from the Okabe-Ito palette, for the colour-blind
@@ -145,50 +147,91 @@ def elbo_curves(
     sizes, looks = style_of(style), looks_of(list(every))
     width, height = sizes.inches
     curves, distances = panels(axes, 2, sizes, columns=1, inches=(1.25 * width, 0.85 * height))
-    ends, far = [], []
-    shown: dict[str, tuple[str, float]] = {}
+    optima, far = draw_objective(curves, model, every, sizes), []
     for (name, each), look in zip(every.items(), looks, strict=True):
-        elbo = each.elbo_history.detach().double().cpu().numpy()
-        steps, (what, best) = np.arange(1, len(elbo) + 1), _optimum(model, each.guide)
-        shown[name] = what, best
-        common = {"color": look.color, "linestyle": look.line, "linewidth": sizes.line, "zorder": 3, "label": name}
-        mark = {"marker": look.marker, "markersize": sizes.marker, "markevery": max(1, len(elbo) // 8)}
-        curves.plot(steps, np.where(np.isfinite(elbo), elbo, np.nan), **common, **mark)
-        curves.axhline(
-            best, color=ink(curves), linestyle=look.line, linewidth=sizes.edge, zorder=2, label=f"optimum of {name}"
-        )
-        below = best - elbo
-        below = np.where(np.isfinite(below) & (below > _LEAST * max(1.0, abs(best))), below, np.nan)
-        distances.plot(steps, below, **common, **mark)
+        elbo = _history(each)
+        steps, below = np.arange(1, len(elbo) + 1), optima[name] - elbo
+        below = np.where(np.isfinite(below) & (below > _LEAST * max(1.0, abs(optima[name]))), below, np.nan)
+        distances.plot(steps, below, **_curve_style(name, look, len(elbo), sizes))
         known = np.flatnonzero(~np.isnan(below))
         if len(known):
             far.append(End(float(steps[known[-1]]), float(below[known[-1]]), name, look.color))
-    last = max(len(each.elbo_history) for each in every.values())
-    for panel in (curves, distances):
-        panel.set_xlim(1 - 0.02 * last, last * 1.02)
-    for (name, (what, best)), look in zip(shown.items(), looks, strict=True):
-        if math.isfinite(best):
-            ends.append(End(last * 1.02, best, f"{name}:\n{what} {amount(best)} nats".replace("-", "−"), look.color))
-    objectives = {each.objective_name for each in every.values()}
-    objective = objectives.pop() if len(objectives) == 1 else "objective"
-    name_axes(curves, "step of the fit", f"{objective} (nats)", sizes)
-    name_axes(distances, "step of the fit", f"optimum − {objective} (nats)", sizes)
-    numbered(curves.yaxis)
+    distances.set_xlim(curves.get_xlim())
     _distance_axis(distances)
-    for panel, title in (
-        (curves, f"{objective[0].upper()}{objective[1:]} and exact optimum"),
-        (distances, "Distance from the optimum"),
-    ):
-        numbered(panel.xaxis, whole=True)
-        panel.grid(color="0.9", linewidth=sizes.edge)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
-        headline(panel, title, sizes)
-    label_ends(curves, ends, sizes)
+    _frame(distances, "Distance from the optimum", f"optimum − {_objective(every)} (nats)", sizes)
     label_ends(distances, far, sizes)
-    finish(curves)
     finish(distances)
     return np.array([curves, distances], dtype=object)
+
+
+def draw_objective(axes: "Axes", model: MarkovModel, fits: Mapping[str, Fit[Any]], sizes: Style) -> dict[str, float]:
+    """Draw the objective of fits by step, and the optimum of each as a line with its name; return the optima, in nats.
+
+    The first steps may lie far below the optima, and outside of the panel.
+    """
+    ends, optima, histories = [], {}, {name: _history(each) for name, each in fits.items()}
+    last = max(1, *(len(elbo) for elbo in histories.values()))
+    for (name, elbo), look in zip(histories.items(), looks_of(list(fits)), strict=True):
+        what, best = _optimum(model, fits[name].guide)
+        optima[name] = best
+        finite = np.where(np.isfinite(elbo), elbo, np.nan)
+        axes.plot(np.arange(1, len(elbo) + 1), finite, **_curve_style(name, look, len(elbo), sizes))
+        axes.axhline(
+            best, color=ink(axes), linestyle=look.line, linewidth=sizes.edge, zorder=2, label=f"optimum of {name}"
+        )
+        if math.isfinite(best):
+            ends.append(End(last * 1.02, best, f"{name}:\n{what} {amount(best)} nats".replace("-", "−"), look.color))
+    axes.set_xlim(1 - 0.02 * last, last * 1.02)
+    _limit_objective(axes, list(histories.values()), list(optima.values()))
+    numbered(axes.yaxis)
+    objective = _objective(fits)
+    _frame(
+        axes,
+        f"{objective[0].upper()}{objective[1:]} of each fit, and its optimum (thin line)",
+        f"{objective} (nats)",
+        sizes,
+    )
+    label_ends(axes, ends, sizes)
+    finish(axes)
+    return optima
+
+
+def _history(fit: Fit[Any]) -> Float[np.ndarray, " step"]:
+    return fit.elbo_history.detach().double().cpu().numpy()
+
+
+def _objective(fits: Mapping[str, Fit[Any]]) -> str:
+    names = {each.objective_name for each in fits.values()}
+    return names.pop() if len(names) == 1 else "objective"
+
+
+def _curve_style(name: str, look: Look, steps: int, sizes: Style) -> dict[str, Any]:
+    return {
+        "color": look.color, "linestyle": look.line, "linewidth": sizes.line, "zorder": 3, "label": name,
+        "marker": look.marker, "markersize": sizes.marker, "markevery": max(1, steps // 8),
+    }  # fmt: skip
+
+
+def _frame(axes: "Axes", title: str, y: str, sizes: Style) -> None:
+    name_axes(axes, "step of the fit", y, sizes)
+    numbered(axes.xaxis, whole=True)
+    axes.grid(color="0.9", linewidth=sizes.edge)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    headline(axes, title, sizes)
+
+
+def _limit_objective(axes: "Axes", histories: Sequence[Float[np.ndarray, " step"]], optima: Sequence[float]) -> None:
+    """Show the optima, as much again below them as they are apart, and all but the lowest tenth of each curve."""
+    bests = [best for best in optima if math.isfinite(best)]
+    curves = [kept for elbo in histories if len(kept := elbo[np.isfinite(elbo)])]
+    if not bests and not curves:
+        return
+    values = np.concatenate([*curves, bests])
+    needed = [float(np.quantile(kept, _HIDDEN)) for kept in curves] + [2 * min(bests) - max(bests) for _ in bests[:1]]
+    low, high = max(min(needed), float(values.min())), float(values.max())
+    margin = 0.05 * (high - low) or 0.5
+    axes.set_ylim(low - margin, high + margin)
 
 
 def _optimum(model: MarkovModel, guide: Any) -> tuple[str, float]:

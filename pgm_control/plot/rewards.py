@@ -10,8 +10,8 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import called, flag, listed, named
-from .canvas import looks_of, one_panel, panels, plotted, style_of
-from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
+from .canvas import Style, looks_of, one_panel, panels, plotted, settle, style_of
+from .grid import Layout, cell_points, draw_grid, inches_of, layout_of, limits_of
 from .labels import finish, headline, name_axes, name_ticks, numbered
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 Numbers = Sequence[float | int] | Float[Tensor, " number"] | Float[np.ndarray, " number"]
 
 _TRUE: Mapping[str, Any] = {"marker": "D", "markerfacecolor": "black", "markeredgecolor": "black"}
+_HOLLOW: Mapping[str, Any] = {"markerfacecolor": "white", "markeredgecolor": "0.5"}
+_UNLEARNED, _UNVISITED = "not learned", "never visited"
+_MARKS: Mapping[str, Mapping[str, Any]] = {
+    _UNLEARNED: {"marker": "o", **_HOLLOW},
+    _UNVISITED: {"marker": "x", "color": "0.5"},
+}
 
 
 def recovered_reward(
@@ -88,10 +94,8 @@ def recovered_reward(
             hollow = axes.plot(
                 row[~known],
                 places[~known],
-                markerfacecolor="white",
-                markeredgecolor="0.5",
-                label="not learned",
-                **shape,
+                label=_UNLEARNED,
+                **{**shape, **_HOLLOW},
             )
     handles += hollow
     handles += axes.plot(
@@ -115,6 +119,8 @@ def recovered_reward_maps(
     recovered: Mapping[str, Numbers],
     *,
     weights: Numbers | None = None,
+    deviations: Mapping[str, Numbers] | None = None,
+    up_to_a_constant: bool = True,
     layout: Layout | Sequence[str] | None = None,
     axes: Any = None,
     style: str = "paper",
@@ -122,12 +128,13 @@ def recovered_reward_maps(
     """Shade the map of a grid world by the true reward of each state, and maps beside it by the learned rewards.
 
     All maps have one colour scale. Hazards, walls and goals, where no action is taken, are not shaded; nor are states
-    whose reward is nan because they were never visited.
+    whose reward is nan because they were never visited, which have a grey cross, and those whose reward is not learned,
+    which have a hollow grey circle.
 
     Args:
         mdp: the problem.
-        true, recovered, weights: as in `recovered_reward`, one number per state; learned rewards are shifted to the
-            true mean.
+        true, recovered, weights, deviations, up_to_a_constant: as in `recovered_reward`, one number per state. Of the
+            deviations only the infinite ones count: their rewards are not learned.
         layout, style: as in `state_map`.
         axes: as many Axes as rewards, the true one first; default: a new figure.
 
@@ -139,24 +146,42 @@ def recovered_reward_maps(
         MissingExtra: without matplotlib.
     """
     sizes, grid = style_of(style), layout_of(mdp, layout)
-    truth, rows = _checked(true, recovered, weights, True)
+    truth, rows = _checked(true, recovered, weights, flag("up_to_a_constant", up_to_a_constant))
     if len(truth) != mdp.num_states:
         raise InvalidArgument(
             f"`true` must hold a number for each of the {mdp.num_states} states, but has {len(truth)}."
         )
-    shades = {"true": truth, **rows}
+    spreads = _deviations(rows, deviations)
+    given = {"true": truth, **rows}
+    shades = {"true": truth, **{name: np.where(spreads[name] == np.inf, np.nan, row) for name, row in rows.items()}}
     stacked = grid.columns > 1.5 * grid.rows
     columns = 1 if stacked else len(shades)
-    made = panels(axes, len(shades), sizes, columns=columns, inches=inches_of(grid, sizes))
+    width, height = inches_of(grid, sizes)
+    made = panels(axes, len(shades), sizes, columns=columns, inches=(width, height + 0.05 * sizes.small))
     every = [limits_of(mdp, grid, each) for each in shades.values()]
     limits = min(low for low, _ in every), max(high for _, high in every)
+    label = "reward (reward units, equal means)" if up_to_a_constant else "reward (reward units)"
     for panel, (name, shade) in zip(made, shades.items(), strict=True):
         last = stacked or panel is made[-1]
-        label = "reward (reward units, equal means)"
-        draw_grid(
-            panel, mdp, grid, shade, sizes, title=name, label=label, limits=limits, bar=last, missing="never visited"
-        )
+        unvisited = np.isnan(given[name])
+        marks = {int(s): _UNVISITED if unvisited[s] else _UNLEARNED for s in np.flatnonzero(np.isnan(shade))}
+        draw_grid(panel, mdp, grid, shade, sizes, title="", label=label, limits=limits, bar=last, missing=marks)
+        headline(panel, name, sizes, _mark_cells(panel, grid, marks, sizes))
+        settle(panel)
     return made
+
+
+def _mark_cells(axes: "Axes", grid: Layout, marks: Mapping[int, str], style: Style) -> list[Any]:
+    """Mark the cells of states without a shade, and return one handle of each kind for a legend."""
+    handles = []
+    for mark, look in _MARKS.items():
+        cells = [cell for s in marks if marks[s] == mark and (cell := grid.cells[s]) and cell not in grid.kinds]
+        if cells:
+            handles += axes.plot(
+                [column for _, column in cells], [row for row, _ in cells], linestyle="none", label=mark, zorder=3,
+                markersize=min(1.7 * style.marker, 0.4 * cell_points(axes, grid)), markeredgewidth=style.edge, **look,
+            )  # fmt: skip
+    return handles
 
 
 def _checked(

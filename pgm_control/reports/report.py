@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _CURVES = 200_000  # most entries (time, state, action, outcome) for the sweep over β and the distribution of returns
 _SAME = 1e-9  # nats: a smaller gap is not drawn
-_BROAD = 7.0  # inches: a wider figure has a row of its own
+_BROAD = 7.0  # inches: a wider figure has a row of its own, where the columns are narrow
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --card: #fff; }
@@ -61,10 +61,9 @@ table.facts td { overflow-wrap: anywhere; }
 .scroll td:first-child { min-width: 6rem; overflow-wrap: anywhere; }
 tbody tr { border-top: 1px solid var(--rule); }
 caption { caption-side: bottom; text-align: left; padding-top: .3rem; max-width: calc(100vw - 3rem); }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1rem; }
-.grid > * { margin: 0; min-width: 0; padding: .8rem; }
+.grid { columns: 34rem; column-gap: 1rem; }
+.grid > * { margin: 0 0 1rem; padding: .8rem; break-inside: avoid; }
 .grid > * { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; }
-.broad { grid-column: 1 / -1; }
 .scroll { --under: var(--back); overflow-x: auto; background:
   linear-gradient(90deg, var(--under) 50%, transparent) left / 3rem 100% no-repeat local,
   linear-gradient(270deg, var(--under) 50%, transparent) right / 3rem 100% no-repeat local,
@@ -72,13 +71,16 @@ caption { caption-side: bottom; text-align: left; padding-top: .3rem; max-width:
   linear-gradient(270deg, var(--edge), transparent) right / 1rem 100% no-repeat scroll var(--under); }
 .grid > .scroll { --under: var(--card); }
 figcaption { color: var(--soft); font-size: .92rem; }
-svg { display: block; max-width: 100%; height: auto; }
+svg { display: block; width: 100%; max-width: 44rem; height: auto; }
 code, pre { font-family: ui-monospace, monospace; font-size: .9rem; }
 pre { border: 1px solid var(--rule); border-radius: 6px; padding: .7rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media screen and (prefers-color-scheme: dark) {
   :root { --back: #121416; --card: #1a1a1a; --ink: #eceae4; --soft: #b3b0a8; --rule: #3b4047; --edge: #fff6; }
   figure { --card: #fff; --soft: #4a4a4a; }
+}
+@media (max-width: 90rem) {
+  .broad { column-span: all; }
 }
 @media (max-width: 760px) {
   main { padding: .75rem; }
@@ -89,7 +91,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
   body { font-size: 11pt; }
   main { max-width: none; padding: 0; }
-  .grid { display: block; }
+  .grid { columns: auto; }
   .grid > * { border: 0; }
   figure, table, li { break-inside: avoid; }
   h2, h3 { break-after: avoid; }

@@ -4,6 +4,7 @@ import html
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,13 @@ def test_the_table_has_aligned_columns_with_units():
     sum_of_columns = "ELBO = imagined return − KL of policy − KL of dynamics"
     assert re.search(rf"^log p\(O\) = \d+\.\d{{4}} nats; {sum_of_columns}$", lines[-1])
     assert "-0.0000" not in text
+
+
+def test_rounding_errors_beside_large_returns_are_printed_as_0():
+    card = scorecard(TabularModel(gamble()), {"free": infer(TabularModel(gamble()), 1.0)})
+    row = replace(card.scores["free"], true_return=3e12, imagined_return=3e12, delusion=0.25, gap=0.25)
+    printed = str(replace(card, scores={"free": row})).splitlines()[3].split()
+    assert (printed[1:3], printed[5]) == (["3e+12", "0.0000"], "0.2500"), "nats are compared with nats"
 
 
 def test_the_scorecard_is_exported_as_json_and_html():

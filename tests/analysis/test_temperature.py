@@ -9,6 +9,7 @@ import torch
 from problems import gamble, random_mdp
 
 from pgm_control import InvalidArgument, Risk, TabularMDP, TabularModel, evaluate, infer, temperature_for
+from pgm_control.analysis.temperature import most_temperatures
 from pgm_control.models import restaurant, risky_path, slippery_cliff
 
 
@@ -148,5 +149,10 @@ def test_progress_is_told_every_temperature():
     assert [step for step, _ in seen] == list(range(1, len(seen) + 1))
     assert found.temperature in [metrics["temperature"] for _, metrics in seen]
     assert {"share of best", "entropy"} <= seen[0][1].keys()
+    tried = len(seen)
+    with pytest.raises(InvalidArgument, match="no temperature from"):  # the whole scan, without the bisection
+        temperature_for(TabularModel(restaurant()), 1.0, progress=lambda step, metrics: seen.append((step, metrics)))
+    assert tried <= most_temperatures(arms(0.0, 1.0).mdp)
+    assert 18 <= most_temperatures(restaurant()) - (len(seen) - tried) <= 20
     with pytest.raises(InvalidArgument, match="`progress` must be a function"):
         temperature_for(arms(0.0, 1.0), 0.0, progress=True)

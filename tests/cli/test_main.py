@@ -77,6 +77,7 @@ def test_help_imports_nothing_slow(args):
         ["train"],
         ["train", "sacc", "Pendulum-v1"],
         ["train", "sac", "Pendulumm-v1"],
+        ["train", "sac", "NoSuchEnvironment"],
         ["train", "sac", "Pendulum-v1", "--risk", "nan"],
         ["train", "sac", "Pendulum-v1", "--risk", "1", "--optimism", "1"],
         ["train", "sac", "Pendulum-v1", "--temperature", "warm"],
@@ -647,7 +648,7 @@ def test_explore_writes_the_page_and_opens_it_only_if_asked(capsys, tmp_path, mo
     assert "lottery" in err
 
 
-def test_compare_chooses_a_temperature_when_asked(capsys, tmp_path):
+def test_compare_chooses_a_temperature_when_asked(capsys, tmp_path, monkeypatch):
     status, out, err = run(capsys, "compare", "restaurant", "--temperature", "auto", "--num-steps", "2")
     assert (status, err) == (0, "")
     assert out.startswith("restaurant: 4 states, 2 actions, T = 1, temperature 0.713209\n")
@@ -655,3 +656,7 @@ def test_compare_chooses_a_temperature_when_asked(capsys, tmp_path):
     assert "--temperature auto" in saved["command"]
     assert saved["settings"]["temperature"] == pytest.approx(0.713209, rel=1e-5)
     assert saved["scores"]["clamped, exact"]["true_return"] == pytest.approx(5.195, abs=1e-3)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    err = run(capsys, "compare", "restaurant", "--temperature", "auto", "--num-steps", "2")[2]
+    assert "temperature: 100%" in err
+    assert "share of best=0.9000" in err

@@ -347,6 +347,7 @@ def test_an_animation_without_pygame_says_so_before_the_policy_is_evaluated(caps
             ["sac", "Pendulm-v1"],
             "Gymnasium cannot make 'Pendulm-v1': Environment `Pendulm` doesn't exist. Did you mean",
         ),
+        (["sac", "CartPol"], "Gymnasium cannot make 'CartPol': Environment `CartPol` doesn't exist. Did you mean"),
         (["sac", "no_such_module:Env-v0"], "ENV must be an id without a module, but is 'no_such_module:Env-v0'"),
         (["sac", ""], "Gymnasium cannot make ''"),
         (["sac", "test/Absent-v0"], 'Physics is not installed, run `pip install "physics"`'),

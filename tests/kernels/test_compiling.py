@@ -26,7 +26,7 @@ from pgm_control.kernels.backend import before_compiling
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
 
-from pgm_control.kernels import compiling, finite_horizon
+from pgm_control.kernels import backend, compiling, finite_horizon
 
 
 def use(model):
@@ -98,17 +98,33 @@ def test_a_compilation_is_announced_once_and_a_loop_that_is_ready_is_not(monkeyp
         return x + 1
 
     plus_one.__module__ = "pgm_control.kernels.of_a_test"
+    monkeypatch.setattr(backend, "_notices", [])
     said, loop = [], compiling.compiled(plus_one)
-    with before_compiling(lambda: said.append("compiles")):
+    with before_compiling(said.append):
         loop(1)
-        assert said == ["compiles"]
+        assert len(said) == 1
+        assert said[0].startswith("Compiling loops, once after an installation: ")
         loop(2)
         loop(2.0)
-    assert said == ["compiles"]
-    with before_compiling(lambda: said.append("compiles again")):
+    with before_compiling(said.append):
         loop(3)
     loop(1j)
-    assert said == ["compiles"]
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_a_call_in_python_says_that_it_compiles(tmp_path):
+    code = (
+        "from pgm_control import TabularModel, infer\n"
+        "from pgm_control.models import risky_path\n"
+        "infer(TabularModel(risky_path()), 0.0)\n"
+    )
+    root = str(Path(compiling.__file__).parents[2])
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": root}
+    for said in (1, 0):
+        found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        assert found.stderr.count("Compiling loops, once after an installation: ") == said
+        assert found.stdout == ""
 
 
 @pytest.mark.slow

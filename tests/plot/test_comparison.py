@@ -1,9 +1,9 @@
 """The picture is a valid file, changes no global state, and has no overlapping text."""
 
-import itertools
 import sys
 
 import pytest
+from picture_texts import check_words, texts
 from problems import gamble, random_mdp
 
 from pgm_control import MissingExtra, TabularMDP, TabularModel, compare, picture
@@ -40,25 +40,6 @@ def forbidden():
     )
 
 
-def texts(figure):
-    """Return the visible texts, with their rectangles in points of the canvas."""
-    from matplotlib.text import Text
-
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    ticks = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low <= tick.get_loc() <= high:
-                    ticks |= {tick.label1, tick.label2}
-    shown = [
-        text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip() and text not in ticks
-    ]
-    return [(text.get_text(), text.get_window_extent(renderer)) for text in shown]
-
-
 PROBLEMS = {
     "restaurant": restaurant,
     "lottery": lottery,
@@ -76,14 +57,8 @@ PROBLEMS = {
 def test_no_text_overlaps_and_none_leaves_the_page(problem):
     steps = 2 if problem == "slippery_cliff" else 30
     figure = picture(compared(PROBLEMS[problem](), f"the problem called {problem}", steps))
-    found = texts(figure)
-    assert len(found) > 20
-    for (one, box), (other, another) in itertools.combinations(found, 2):
-        assert not box.padded(-1.0).overlaps(another.padded(-1.0)), f"{one!r} overlaps {other!r}"
-    page = figure.bbox
-    for text, box in found:
-        inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-        assert inside, f"{text!r} leaves the page"
+    assert len(texts(figure)) > 20
+    check_words(figure, problem)
 
 
 def test_it_writes_a_png_and_changes_no_global_state(tmp_path):
@@ -113,13 +88,23 @@ def test_the_picture_shows_the_exact_numbers():
     for number in ("0.71", "0.20", "< 0.01", "0.62", "0.89", "7.104", "3.996", "5.071"):
         assert number in said
     assert "spectacular dinner\nreward 8" in said
-    assert "free guide; log p(O) = 6.515 nats" in said
+    assert "free guide:\nlog p(O) = 6.515 nats" in said
+    assert "clamped guide:\noptimum 4.722 nats" in said
+    assert "ELBO (nats)" in said
     assert not any("◇" in text for text in said), "the fitted guides agree with the exact ones"
 
 
 def test_a_fit_away_from_the_exact_value_is_marked():
     said = [text for text, _ in texts(picture(compared(restaurant(), steps=2)))]
     assert any("(◇ " in text for text in said)
+
+
+def test_the_panel_of_the_fits_shows_both_optima_and_not_the_first_steps_far_below():
+    found = compared(risky_path(), steps=300)
+    low, high = picture(found).axes[-1].get_ylim()
+    first = float(found.fits["free"].elbo_history[0])
+    assert first < low < found.clamped.objective < found.free.objective < high
+    assert found.free.objective - found.clamped.objective > 0.2 * (high - low)
 
 
 def test_bars_end_at_the_exact_numbers():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from picture_texts import check_words, texts
 from problems import gamble, random_mdp
 from strategies import laws
 
@@ -168,38 +169,6 @@ def pictures(name):
     return found
 
 
-def texts(figure):
-    """Return the visible texts, with their rectangles in dots of the canvas."""
-    from matplotlib.axes import Axes
-    from matplotlib.text import Text
-
-    figure.draw_without_rendering()
-    renderer = figure.canvas.get_renderer()
-    ticks = set()
-    for axes in figure.findobj(Axes):
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            slack = 1e-9 * (high - low)
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low - slack <= tick.get_loc() <= high + slack:
-                    ticks |= {tick.label1, tick.label2}
-    found = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    shown = {id(text): text for text in found if text not in ticks}
-    # the rectangle of an annotation, without its arrow
-    return [(text.get_text(), Text.get_window_extent(text, renderer)) for text in shown.values()]
-
-
-def check_words(figure, what):
-    found = texts(figure)
-    assert len(found) > 5, what
-    for (one, box), (other, another) in itertools.combinations(found, 2):
-        assert not box.padded(-1.0).overlaps(another.padded(-1.0)), f"{what}: {one!r} overlaps {other!r}"
-    page = figure.bbox.padded(1.0)
-    for text, box in found:
-        inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-        assert inside, f"{what}: {text!r} leaves the page"
-
-
 def drawn(name, picture, **to):
     """Return the Axes of a plot, as a list."""
     return list(np.ravel(np.asarray(pictures(name)[picture][1](**to), dtype=object)))
@@ -307,6 +276,24 @@ def test_a_state_that_is_never_visited_is_marked(lake):
     axes = plot.recovered_reward_maps(lake.mdp, true, {"learned": learned}, weights=weights)
     of_end = [next(text.get_text() for text in each.texts if "ended" in text.get_text()) for each in axes]
     assert of_end == ["ended: 16", "ended: never visited"]
+
+
+def test_states_whose_reward_is_not_learned_are_marked_on_the_map(lake):
+    true, learned, deviations = torch.arange(17.0), torch.arange(17.0), torch.zeros(17)
+    learned[1], deviations[[2, 16]] = torch.nan, torch.inf
+    learned[2] = 1e6
+    weights = torch.isfinite(learned).double()
+    _, found = plot.recovered_reward_maps(
+        lake.mdp, true, {"learned": learned}, weights=weights, deviations={"learned": deviations},
+        up_to_a_constant=False,
+    )  # fmt: skip
+    marks = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in found.get_lines()}
+    assert marks == {"not learned": ([2], [0]), "never visited": ([1], [0])}
+    assert [text.get_text() for text in found.get_legend().get_texts()] == ["not learned", "never visited"]
+    shown = found.images[0]
+    assert shown.get_clim() == (0.0, 14.0), "a reward that is not learned does not count for the colours"
+    assert shown.get_array().mask[0].tolist() == [False, True, True, False]
+    assert "ended: not learned" in [text.get_text() for text in found.texts]
 
 
 # Maps ---------------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from pgm_control.models import (
 from pgm_control.reports.explorer import explorer_page
 from pgm_control.reports.explorer import page as _explore
 from pgm_control.reports.explorer.problem_data import coded, problem_data
+from pgm_control.text.wording import above_rounding, amount
 
 AGREE = 1e-9
 SETTINGS = 210  # in total, for the zoo and random problems
@@ -784,6 +785,28 @@ def test_nothing_overlaps_or_leaves_the_page(open_page, width, scheme):
             assert max(page.evaluate(f"[...document.querySelectorAll('.card table')].map({wider})")) <= 0, name
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", back))) < 200) == (scheme == "dark")
+
+
+def test_rounding_errors_beside_larger_numbers_are_0_as_in_python(open_page):
+    page = open_page()
+    for values in ([5.0, -5.97e-15, 1e-9], [-5.97e-15, 0.0], [3e12, 0.25]):
+        largest = max(map(abs, values))
+        written = page.evaluate("(values) => values.map(Words.together(values))", values)
+        assert written == [amount(above_rounding(value, largest)) for value in values]
+    assert page.evaluate("[-Infinity, 1, 1e-13].map(Words.together([-Infinity, 1, 1e-13]))")[0] == "minus infinity"
+
+
+def test_the_cards_fill_a_wide_window(open_page):
+    page = open_page(viewport={"width": 1600, "height": 1000})
+    for name in ("restaurant", "lottery", "windy_bridge", "slippery_cliff"):
+        page.select_option("#problem", name)
+        until(page, "explorer.now.sweep.points.length > 0")
+        empty = page.evaluate(
+            """() => { const bottoms = [...document.querySelectorAll(".column")].map((column) =>
+            [...column.querySelectorAll(".card")].at(-1).getBoundingClientRect().bottom);
+            return Math.abs(bottoms[0] - bottoms[1]); }"""
+        )
+        assert empty < 250, f"{name}: the shorter column ends {empty:.0f} pixels above the other"
 
 
 def test_a_change_of_a_slider_is_fast(open_page, request):

@@ -13,15 +13,28 @@ const Cards = (() => {
     ["survival", "survival"],
   ];
   const MOST_ROWS = 150;
+  const NARROW = 0.75; // columns in a row of a map
   const byId = (id) => document.getElementById(id);
   const minus = (text) => text.replace(/^-/, "−");
   const amount = (value) => minus(Words.amount(value));
+  const together = (values) => {
+    const write = Words.together(values);
+    return (value) => minus(write(value));
+  };
   const swatch = (kind) => el("span", { class: `swatch ${kind}` });
 
-  function table(node, head, rows) {
+  /** A table; each of `groups` is a title above the same number of columns, all but the first. */
+  function table(node, head, rows, groups = []) {
     const cells = (tag, row) => row.map((each, i) => el(i ? tag : "th", { scope: tag === "th" ? "col" : i ? null : "row" }, each));
+    const span = (head.length - 1) / groups.length;
+    const titles = groups.map((each) => el("th", { scope: "colgroup", colspan: span }, each));
     node.replaceChildren(
-      el("table", {}, el("thead", {}, el("tr", {}, ...cells("th", head))), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells("td", row))))),
+      el(
+        "table",
+        {},
+        el("thead", {}, groups.length ? el("tr", {}, el("td"), ...titles) : null, el("tr", {}, ...cells("th", head))),
+        el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells("td", row)))),
+      ),
     );
   }
 
@@ -48,11 +61,11 @@ const Cards = (() => {
   }
 
   function scores(now) {
-    const rows = GUIDES.map(([kind, text]) => {
-      const { imagined, trueReturn, delusion, elbo } = now.of[kind];
-      return [named(now, kind, text), ...[imagined, trueReturn, delusion, elbo].map(amount)];
-    });
-    rows.push(["best policy", amount(now.best), amount(now.best), amount(0), "–"]);
+    const returns = GUIDES.map(([kind]) => [now.of[kind].imagined, now.of[kind].trueReturn, now.of[kind].delusion]);
+    const reward = together([...returns.flat(), now.best]);
+    const nats = together(GUIDES.map(([kind]) => now.of[kind].elbo));
+    const rows = GUIDES.map(([kind, text], i) => [named(now, kind, text), ...returns[i].map(reward), nats(now.of[kind].elbo)]);
+    rows.push(["best policy", reward(now.best), reward(now.best), reward(0), "–"]);
     table(byId("scores-table"), ["", "imagined", "true return", "delusion", "ELBO"], rows);
     const exact = now.gamma < 1 ? " with survival freed as well" : "";
     byId("scores").querySelector(".note").textContent =
@@ -96,10 +109,9 @@ const Cards = (() => {
       })),
     }));
     Draw.bars(byId("policy-bars"), groups);
-    const rows = GUIDES.map(([kind, text]) => {
-      const { q, v } = now.guides[kind];
-      return [named(now, kind, text), amount(v[time * S + state]), ...raw.actionNames.map((_, a) => amount(q[at + a]))];
-    });
+    const values = GUIDES.map(([kind]) => [now.guides[kind].v[time * S + state], ...now.guides[kind].q.subarray(at, at + A)]);
+    const write = together(values.flat());
+    const rows = GUIDES.map(([kind, text], i) => [named(now, kind, text), ...values[i].map(write)]);
     table(byId("values-table"), ["value", "V", ...raw.actionNames.map((_, a) => `Q ${Words.actionLabel(raw, a)}`)], rows);
   }
 
@@ -155,9 +167,11 @@ const Cards = (() => {
       node: el("button", { type: "button", onclick: () => select(s) }, Words.stateLabel(raw, s)),
     }));
     byId("states").replaceChildren();
-    // Maps and episodes come first; without a map, the table of states comes after the returns.
+    // Maps and episodes come first, side by side if the maps are narrow; a table of states comes below the policies.
     if (raw.layout) byId("samples").before(byId("places"));
-    else byId("cards").append(byId("places"));
+    else byId("policy").after(byId("places"));
+    const narrow = raw.layout && raw.layout.columns < NARROW * raw.layout.rows;
+    for (const card of ["places", "samples"]) byId(card).classList.toggle("wide", !narrow);
   }
 
   function places(now) {
@@ -167,30 +181,33 @@ const Cards = (() => {
     for (const { state, node } of now.stateButtons) node.setAttribute("aria-pressed", state === now.state);
     if (!raw.layout) {
       byId("maps-note").textContent =
-        `Values V at step t = ${time}, and occupancy, the probability of being in the state. Choose a state to see its policy and dice.` +
+        `Values V and probabilities p(s) of being in the state, at step t = ${time}. Choose a state to see its policy and dice.` +
         (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
-      const heads = GUIDES.flatMap(([kind, text]) => [named(now, kind, text), "occupancy"]);
+      const heads = GUIDES.flatMap(() => ["V", "p(s)"]);
+      const write = together(GUIDES.flatMap(([kind]) => [...values(kind)]));
       const rows = now.stateButtons.map(({ state, node }) => [
         node,
-        ...GUIDES.flatMap(([kind]) => [amount(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
+        ...GUIDES.flatMap(([kind]) => [write(values(kind)[state]), Draw.short(now.of[kind].visits.state[time * S + state])]),
       ]);
       const focused = document.activeElement;
-      table(byId("states"), ["state", ...heads], rows);
+      const groups = GUIDES.map(([kind, text]) => named(now, kind, text));
+      table(byId("states"), ["state", ...heads], rows, groups);
       if (focused?.isConnected) focused.focus({ preventScroll: true });
       return;
     }
     const shown = raw.layout.cells.filter((s, i) => s >= 0 && !"GHC".includes(raw.layout.marks?.[i] ?? "."));
     const all = GUIDES.flatMap(([kind]) => shown.map((s) => values(kind)[s])).filter(Number.isFinite);
     const [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 0];
+    const write = together(all);
     GUIDES.forEach(([kind, text], i) => {
       const guide = now.guides[kind];
       const steps = guide.logPolicy.subarray(time * S * A, (time + 1) * S * A).map(Math.exp);
       byId("maps").children[i].firstChild.replaceChildren(named(now, kind, text));
-      now.maps[kind].show({ policy: steps, values: values(kind), low, high, selected: now.state });
+      now.maps[kind].show({ policy: steps, values: values(kind), write, low, high, selected: now.state });
     });
     byId("maps-note").textContent =
-      `At step t = ${time}: arrows are the policy, longer if more probable; colour is the value V, from ${amount(low)} (pale) to ` +
-      `${amount(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
+      `At step t = ${time}: arrows are the policy, longer if more probable; colour is the value V, from ${write(low)} (pale) to ` +
+      `${write(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
     if (!byId("states").hasChildNodes() && now.stateButtons.length) {
       byId("states").append(el("div", { class: "off" }, "Off the map:", ...now.stateButtons.map((each) => each.node)));
     }

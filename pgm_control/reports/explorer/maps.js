@@ -25,7 +25,7 @@ const Maps = (() => {
 
   const nothing = (layout, i) => layout.cells[i] < 0 || "GHC#".includes(layout.marks?.[i] ?? ".");
 
-  /** A map of one guide; `show` sets its numbers: policy (A per state), values (S), the selected state. */
+  /** A map of one guide; `show` sets its numbers: policy (A per state), values (S) and their text, the selected state. */
   function policyMap(raw, title, select) {
     const { rows, columns, cells, directions, marks } = raw.layout;
     const parts = cells.map((s, i) => {
@@ -47,7 +47,7 @@ const Maps = (() => {
     const grid = el("div", { class: "grid", role: "group", "aria-label": title, style: `--columns:${columns};--rows:${rows}` });
     grid.append(...parts.map((each) => each.node));
 
-    function show({ policy, values, low, high, selected }) {
+    function show({ policy, values, write, low, high, selected }) {
       for (const { node, arrows, state: s } of parts) {
         if (!arrows) continue;
         const share = high > low ? (100 * (Math.max(values[s], low) - low)) / (high - low) : 50;
@@ -65,7 +65,7 @@ const Maps = (() => {
             said.push(`${Words.actionLabel(raw, a)} ${Draw.short(p)}`);
           }
         });
-        const text = `${raw.stateNames[s]}: value ${Words.amount(values[s])}; ${said.join(", ")}`;
+        const text = `${raw.stateNames[s]}: value ${write(values[s])}; ${said.join(", ")}`;
         node.setAttribute("aria-label", text);
         node.title = text;
       }

@@ -5,6 +5,7 @@ const Words = (() => {
   const ALIKE = 1e-6;
   const NAMED = 4;
   const NOISE = Math.sqrt(Number.EPSILON);
+  const ROUNDING = 1e-12; // share of the largest of several numbers; smaller ones are rounding errors of 0
 
   /** A number with fixed decimals; trailing zeros are removed only if the number is exact. */
   function decimals(value, digits) {
@@ -29,6 +30,12 @@ const Words = (() => {
     if (size === 0) return "0";
     if (size < MILLIONTH || size >= 1e6) return significant(value, 4);
     return decimals(value, Math.max(2, 3 - Math.floor(Math.log10(size))));
+  }
+
+  /** A function that writes amounts shown together: beside the largest of these values, rounding errors are 0. */
+  function together(values) {
+    const largest = Array.from(values, Math.abs).reduce((most, size) => (Number.isFinite(size) && size > most ? size : most), 0);
+    return (value) => amount(Math.abs(value) <= ROUNDING * largest ? 0 : value);
   }
 
   /** A number with `count` significant digits, with an exponent if the number is long: Python's `:.4g`. */
@@ -228,5 +235,5 @@ const Words = (() => {
     return `${much} of the gap is ${names[largest]}: ${amount(totals[largest])} of ${amount(gap)} nats.`;
   }
 
-  return { chance, amount, plain, stateLabel, actionLabel, statePhrase, actionPhrase, outcomePhrase, sentences, flipSentence, ledgerHeadline };
+  return { chance, amount, together, plain, stateLabel, actionLabel, statePhrase, actionPhrase, outcomePhrase, sentences, flipSentence, ledgerHeadline };
 })();
