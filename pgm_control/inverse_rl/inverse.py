@@ -27,7 +27,7 @@ from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Demonstrator
 from .descent import Point, Vector, adam, descend, distance
 from .objective import Objective
-from .optima import RunnerUp, settled, starts, tie
+from .optima import ROUNDING, RunnerUp, settled, starts, tie
 from .result import Inverse, InverseStatus, InverseStep
 from .rewards import LinearReward, RewardModel, TabularReward
 
@@ -112,7 +112,10 @@ def inverse(
             if not (math.isfinite(point.value) and math.isfinite(slope)):
                 return _Search(best, trace, InverseStatus.not_finite)
             trace.append(-number * point.value)
-            best = min(best, point, key=lambda each: each.value)
+            is_flat = slope <= tolerance
+            # a flat point may be above the lowest one by rounding
+            if point.value < best.value or (is_flat and point.value <= best.value + ROUNDING * abs(best.value)):
+                best = point
             if len(callbacks):
                 objective.assign(point.x)  # the last evaluation may have been at another point
             likelihood = trace[-1] - objective.log_prior(point.x)
@@ -120,7 +123,7 @@ def inverse(
             loop.report(metrics, InverseStep(step, likelihood, slope, made))
             if prior is None and distance(best.x - start, unit) > _ENDLESS:
                 return _Search(best, trace, InverseStatus.unbounded)
-            if slope <= tolerance and loop.status is InverseStatus.out_of_steps:
+            if is_flat and best is point and loop.status is InverseStatus.out_of_steps:
                 return _Search(best, trace, InverseStatus.converged)
             if loop.over:
                 return _Search(best, trace, None)

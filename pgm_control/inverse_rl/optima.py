@@ -12,7 +12,7 @@ from ..text.one_line import one_line
 from .descent import Function, Matrix, Point, Vector, descend, distance
 
 TIE = 1e-9  # nats
-_ROUNDING = 1e-13  # of a log-likelihood
+ROUNDING = 1e-13  # of a log-likelihood
 _SAMPLED = 128  # points on all lines together
 _LINES = 4
 _NEAREST, _FARTHEST = 2.0**-6, 2.0**10  # distances from the start along a line, in units
@@ -73,25 +73,39 @@ def starts(function: Function, x: Vector, optimum: Vector, unit: Vector, number:
 
 
 def refined(function: Function, point: Point, tolerance: float, metric: Matrix | None, unit: Vector) -> Point:
-    """Return the point that further steps reach, with a smaller gradient by a factor of 10⁴ if rounding allows it."""
-    return _lowest(descend(function, point.x, metric, unit), tolerance * _FINER)
+    """Return the point that further steps reach, with a smaller gradient by a factor of 10⁴ if rounding allows it.
+
+    It is never higher than the given point by more than rounding, and its gradient never larger.
+    """
+    points = _until(descend(function, point.x, metric, unit), tolerance * _FINER)
+    return _flattest(points, point.value)
 
 
 def _lowest(points: Iterable[Point], tolerance: float) -> Point:
     """Return the point with the smallest gradient among the lowest, which rounding does not tell apart."""
+    found = _until(points, tolerance)
+    return _flattest(found, min(each.value for each in found))
+
+
+def _until(points: Iterable[Point], tolerance: float) -> list[Point]:
+    """Return the points up to the first whose gradient is within the tolerance."""
     found: list[Point] = []
     for each in islice(points, _STEPS):
         found.append(each)
         if np.abs(each.slope).max() <= tolerance:
             break
-    least = min(each.value for each in found)
-    lowest = [each for each in found if each.value <= least + _ROUNDING * abs(least)]
-    return min(lowest, key=lambda each: float(np.abs(each.slope).max()))
+    return found
+
+
+def _flattest(points: Iterable[Point], height: float) -> Point:
+    """Return the point with the smallest gradient among those that rounding does not place above a height."""
+    low = [each for each in points if each.value <= height + ROUNDING * abs(height)]
+    return min(low, key=lambda each: float(np.abs(each.slope).max()))
 
 
 def tie(value: float) -> float:
     """Return the difference below which two log-likelihoods are a tie, in nats: 10⁻⁹, or their rounding error."""
-    return max(TIE, _ROUNDING * abs(value))
+    return max(TIE, ROUNDING * abs(value))
 
 
 def are_apart(function: Function, one: Point, other: Point, tolerance: float) -> bool:

@@ -127,6 +127,17 @@ def six_of_ten():
     return TabularModel(mdp), Demonstrations.from_trajectories(mdp, [[0]] * 10, [[0]] * 6 + [[1]] * 4)
 
 
+@pytest.mark.parametrize("name", ["umbrella", "risky_path", "windy_bridge"])
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+@pytest.mark.parametrize("prior", [None, 3.0])
+def test_a_search_that_converged_ends_where_the_gradient_vanishes(name, beta, prior):
+    mdp, tau = built(name), PROBLEMS[name]
+    seen = torch.from_numpy(occupancies(mdp, scanned_policy(mdp, tau, beta, 1.0)))
+    demonstrations = Demonstrations.from_occupancies(mdp, seen)
+    found = inverse(TabularModel(mdp, tau), demonstrations, "state_action", DialDemonstrator(beta), prior=prior)
+    assert found.gradient <= 1e-6 or found.status is not InverseStatus.converged
+
+
 def test_two_rewards_that_explain_ten_dinners_equally_well_are_both_reported():
     """The roots of P(Italian) = .6 in the weight, by bisection of a formula: −.125900325997 and 1.286363525344."""
     model, demonstrations = six_of_ten()

@@ -199,8 +199,8 @@ def _require_distributions(name: str, table: Tensor | None) -> None:
     off, allowed = (rows.sum(-1) - 1).abs(), 1e-8 if rows.dtype == torch.float64 else 1e-5
     if not bool((rows >= 0).all() & (off <= allowed).all()):
         raise InvalidArgument(
-            f"`{name}` must hold probabilities with rows that sum to 1, but has an entry below 0 or nan, or a row of sum "
-            f"1 ± {float(off.max()):.3g}. It is not normalised here, for the sake of its derivatives: pass "
+            f"`{name}` must hold probabilities with rows that sum to 1, but an entry is below 0 or nan, or a row "
+            f"sums to 1 ± {float(off.max()):.3g}. It is not normalised here, for the sake of its derivatives: pass "
             "torch.softmax(logits, -1)."
         )
 
