@@ -28,6 +28,7 @@ from .many_settings import tensor_of
 from .one_setting import OneSetting, one_setting, tensors_of, values_of
 from .recursion import Chances, backward
 
+_SMALL = 200_000  # entries of (time, state, action, outcome): a hard sweep in torch then takes far less than compiling
 _FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities
 
 
@@ -57,7 +58,8 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
         return _alone(one)
     betas = Betas.of(mdp, beta, model.temperature)
     _require_room(mdp, clamped=same([*betas.dynamics, 0.0]))
-    if kernels is None or not betas.is_whole:
+    is_small_and_hard = model.temperature == 0 and mdp.horizon * mdp.probability.numel() <= _SMALL
+    if kernels is None or not betas.is_whole or is_small_and_hard:
         return _in_torch(model, betas, evidence)
     return _compiled(kernels, model, betas)
 
