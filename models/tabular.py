@@ -23,9 +23,10 @@ from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.feasible import counting_measure
-from pgm_control.problems.mdp import TabularMDP, mdp_page, require_mdp
+from pgm_control.problems.mdp import TabularMDP, require_mdp
 from pgm_control.runtime.array_like import ArrayLike
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
+from pgm_control.text.problem_page import problem_page
 from pgm_control.trajectories.action_measure import counts_actions
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, trusted_blocks
 from pgm_control.trajectories.program import run_program
@@ -159,7 +160,7 @@ class TabularModel:
         kind = "uniform" if bool((self.action_prior == self.action_prior[0, 0]).all()) else "given"
         kind = '"count"' if counts_actions(self) else kind
         also = f"; temperature τ = {self.temperature:g} reward units per nat, action prior {kind}"
-        return mdp_page(self.mdp, "TabularModel", also)
+        return problem_page(self.mdp, "TabularModel", also)
 
 
 def model_like(

@@ -1,4 +1,4 @@
-"""Exact evaluation: the return that a guide imagines, and the return of its policy in the true world."""
+"""Exact evaluation: the return that a guide imagines, and the return of its policy in the true or another world."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,12 @@ from torch import Tensor
 from ..chance.log_space import expect, relative, weighted
 from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
+from ..inference.exact.infer import infer
 from ..inference.variational.elbo import elbo, objective_of
+from ..models.tabular import TabularModel, model_like
 from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
+from ..text.one_line import one_line
 from ..trajectories.action_measure import log_measure
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
@@ -41,6 +44,10 @@ class Evaluation:
             action prior; with the prior "count", minus the entropy.
         dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, over the guide's own
             trajectories, in nats.
+        world: the true world, if it was another than that of the model; the true return and the entropy are those in
+            this world, everything else is about the model. None if the model defines the true world.
+        best_return: the largest true return of any policy in `world`, risk-neutral and exact, in reward units; None
+            without `world`.
     """
 
     elbo: float | Any  # None at temperature 0; Any, so that callers need not check it elsewhere
@@ -49,45 +56,111 @@ class Evaluation:
     policy_entropy: float
     policy_kl: float
     dynamics_kl: float
+    world: TabularMDP | None = None
+    best_return: float | None = None
+
+    __repr__ = one_line
 
     @property
     def delusion(self) -> float:
         """Imagined minus true return, in reward units; 0 if they are equal, even if both are −inf."""
-        equal = self.imagined_return == self.true_return
-        return 0.0 if equal else self.imagined_return - self.true_return
+        return _difference(self.imagined_return, self.true_return)
+
+    @property
+    def regret(self) -> float | None:
+        """Best minus true return in `world`, in reward units; 0 if both are −inf; None without `world`."""
+        return None if self.best_return is None else _difference(self.best_return, self.true_return)
 
 
 def evaluate(
     model: MarkovModel,
     guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+    *,
+    world: TabularMDP | MarkovModel | None = None,
 ) -> Evaluation:
-    """Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
+    r"""Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
+
+    With `world` the policy is made for the problem of the model and acts in another one, such as the truth behind
+    estimated dynamics. With $p'$ and $r'$ of that world and the largest return that a policy reaches there,
+
+    $$\text{true return} = E_{p', \pi}\Bigl[\sum_t \gamma'^t r'_t\Bigr], \qquad
+        \text{regret} = \max_{\pi'} E_{p', \pi'}\Bigl[\sum_t \gamma'^t r'_t\Bigr] - \text{true return}.$$
+
+        learned = TabularModel(TabularMDP.from_transitions(data, horizon=20), temperature=0.1)
+        evaluate(learned, infer(learned, 0.0), world=truth).regret
 
     Args:
-        model: the tabular model, which defines the true world.
+        model: the tabular model, which defines the true world unless `world` does.
         guide: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
             (time, state, action) or (state, action). A bare policy comes with the true start and dynamics, so its
-            delusion is 0.
+            delusion in the model is 0.
+        world: another true world with the same states, actions and horizon; its outcomes, rewards, start and discount
+            may differ. A model stands for its problem and the actions that its prior allows: the best policy takes no
+            others, and `guide` has a negative regret if it gains by others. Pass `model` for the regret in its own
+            world.
 
     Raises:
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
-        InvalidArgument: if the model is not tabular.
+        InvalidArgument: if the model is not tabular, or `world` differs in states, actions or horizon.
     """
     require_model(model)
+    hard = None if world is None else _hard(world, model.mdp)
     with torch.no_grad():
         believed = tabulate(model, guide)
-        mdp, truth, imagined = model.mdp, model.blocks(), believed.marginals()
-        visits = true_visits(mdp, believed.log_policy)
-        entropy = torch.where(ended_states(mdp), 0.0, -expect(believed.log_policy, believed.log_policy))
+        truth, imagined = model.blocks(), believed.marginals()
+        true = model.mdp if hard is None else hard.mdp
+        acting = believed.log_policy.to(true.initial)
+        visits = true_visits(true, acting)
+        entropy = torch.where(ended_states(true), 0.0, -expect(acting, acting))
         policy_kl = expect(believed.log_policy, relative(believed.log_policy, log_measure(model, truth)))
         return Evaluation(
-            true_return=expected_return(mdp, visits),
-            imagined_return=expected_return(mdp, imagined),
+            true_return=expected_return(true, visits),
+            imagined_return=expected_return(model.mdp, imagined),
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
             policy_kl=float(weighted(imagined.state[:-1], policy_kl).sum()),
             dynamics_kl=_dynamics_kl(believed, truth, imagined),
             elbo=float(elbo(model, believed)) if model.temperature > 0 else None,
+            world=None if hard is None else hard.mdp,
+            best_return=None if hard is None else infer(hard, 0.0).value,
         )
+
+
+def _hard(world: TabularMDP | MarkovModel, own: TabularMDP) -> TabularModel:
+    """The model of another world at temperature 0, whose states, actions and horizon are those of `own`."""
+    if isinstance(world, TabularMDP):
+        hard = TabularModel(world, 0.0)
+    else:
+        require_model(world, name="world")
+        hard = model_like(world, world.mdp, 0.0)
+    for what, remedy in _AGREE.items():
+        here, there = getattr(own, what), getattr(hard.mdp, what)
+        if here != there:
+            raise InvalidArgument(
+                f"`world` must have the {what} of `model`, {here}, but has {there}: a policy for the one does not say "
+                f"what to do in the other. {remedy}"
+            )
+    for what in ("state_names", "action_names"):
+        here, there = getattr(own, what) or (), getattr(hard.mdp, what) or ()
+        if here != there and set(here) == set(there):
+            i = next(i for i, name in enumerate(here) if name != there[i])
+            raise InvalidArgument(
+                f"`world` must have the {what} of `model` in the same order, but number {i} is {there[i]!r} instead of "
+                f"{here[i]!r}. Number them alike, or give them other names if they are not the same."
+            )
+    return hard
+
+
+_AGREE = {
+    "num_states": "Number the states alike: from_gymnasium adds a last state for the end of episodes, and so does "
+    "from_transitions(…, num_states=…).",
+    "num_actions": "Number the actions alike.",
+    "horizon": "Pass world.replace(horizon=…), or solve the model for the horizon of the world.",
+}
+
+
+def _difference(one: float, other: float) -> float:
+    """One minus the other; 0 if they are equal, even if both are −inf."""
+    return 0.0 if one == other else one - other
 
 
 def _dynamics_kl(q: Blocks, p: Blocks, visits: Occupancy) -> float:

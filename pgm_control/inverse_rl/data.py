@@ -16,6 +16,7 @@ from ..environments.checked import Checked
 from ..errors import InvalidArgument
 from ..problems.gymnasium_envs import made
 from ..problems.mdp import TabularMDP, require_mdp
+from ..problems.recorded.transitions import is_terminated, part_of_episode, whole_numbers
 from ..runtime.arguments import flag, shown, whole, whole_or_none
 from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
@@ -92,12 +93,13 @@ def from_episodes(mdp: TabularMDP, episodes: Any) -> Demonstrations:
     adds_end = mdp.state_names is not None and mdp.state_names[-1] == _ENDED
     states, actions = [], []
     for i, each in enumerate(episodes):
-        obs, acts = (_discrete(i, name, _part(i, each, name)) for name in ("obs", "acts"))
+        name = f"episodes[{i}]"
+        obs, acts = (whole_numbers(f"{name}.{part}", part_of_episode(name, each, part)) for part in ("obs", "acts"))
         if len(obs) != len(acts) + 1:
             raise InvalidArgument(
                 f"`episodes[{i}]` must have one observation more than actions, but has {len(obs)} and {len(acts)}."
             )
-        if adds_end and _is_terminated(i, each):
+        if adds_end and is_terminated(name, each):
             obs = np.append(obs[:-1], mdp.num_states - 1)
         states.append(obs)
         actions.append(acts)
@@ -201,36 +203,3 @@ def _state(player: CellPlayer | None, seen: Any) -> int:
     if player is None:
         return int(seen)
     return int(player.cells.index(player.chart.points(np.asarray(seen)[None]))[0])
-
-
-def _part(i: int, each: Any, name: str) -> Any:
-    """The part `name` of episode i: an entry of a mapping, or an attribute of another object."""
-    found = each.get(name) if isinstance(each, Mapping) else getattr(each, name, None)
-    if found is None:
-        raise InvalidArgument(f"`episodes[{i}]` must have {name}, but is a {type(each).__name__} without it.")
-    return found
-
-
-def _is_terminated(i: int, each: Any) -> bool:
-    has = each.get if isinstance(each, Mapping) else lambda name: getattr(each, name, None)
-    if has("terminated") is not None:
-        return bool(has("terminated"))
-    infos = has("infos")
-    cut = infos is not None and len(infos) > 0 and bool((infos[-1] or {}).get("TimeLimit.truncated", False))
-    return bool(_part(i, each, "terminal")) and not cut
-
-
-def _discrete(i: int, name: str, given: Any) -> np.ndarray:
-    """Whole numbers; those that were kept as floats, or one in a row, are taken for what they are."""
-    array = np.asarray(given)
-    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if (
-        array.ndim != 1
-        or array.dtype.kind not in "iuf"
-        or not ((np.abs(array) < 2**62) & (array == np.floor(array))).all()
-    ):
-        raise InvalidArgument(
-            f"`episodes[{i}].{name}` must be a row of whole numbers, but has the shape {array.shape} and is of "
-            f"{array.dtype}. Number the states, for example by `discretise`."
-        )
-    return array.astype(np.int64)

@@ -1,25 +1,31 @@
 """Uncertainty about the model: a finite ensemble of MDPs with a prior, one of which is true.
 
 Sources:
+    [rubin1981] D. B. Rubin, The Bayesian bootstrap. The Annals of Statistics 9(1):130–134, 1981.
+        doi:10.1214/aos/1176345338
     [strens2000] M. Strens, A Bayesian framework for reinforcement learning. International Conference on Machine
         Learning, pages 943–950, 2000.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
-from ..runtime.arguments import listed
+from ..runtime.arguments import listed, whole
 from ..runtime.array_like import ArrayLike
+from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
+from ..runtime.randomness import integer_of
 from . import checks
 from .grid import side_by_side
 from .mdp import TabularMDP
+from .recorded.estimate import Unvisited, estimate_dynamics
 
 MEMBER, STATE = "member", "state"
 
@@ -96,6 +102,58 @@ class Ensemble:
         put(self, "weights", checks.normalised("weights", table, (), given=given))
         called = [f"world {i}" for i in range(len(members))] if names is None else names
         put(self, "names", checks.names("names", called, len(members)))
+
+    @classmethod
+    def from_transitions(
+        cls,
+        data: Any,
+        num_samples: int,
+        pseudocount: float | ArrayLike = 0.0,
+        *,
+        seed: int | torch.Generator | None = None,
+        horizon: int | None = None,
+        discount: float = 1.0,
+        initial: ArrayLike | None = None,
+        num_states: int | None = None,
+        num_actions: int | None = None,
+        unvisited: Unvisited = "refuse",
+        unseen_reward: float | ArrayLike | None = None,
+    ) -> "Ensemble":
+        r"""Draw dynamics from their Dirichlet posterior, given transitions; each draw is a member of equal weight.
+
+        $$p_m(\cdot \mid s, a) \sim \mathrm{Dirichlet}\bigl(n(s, a, \cdot) + \alpha(s, a, \cdot)\bigr)$$
+
+        with the counts n and the pseudocounts α, the parameters of the prior; with α = 0 only transitions that were
+        recorded are possible (the Bayesian bootstrap [rubin1981]). The members share rewards and start, and the mean of
+        their dynamics is `TabularMDP.from_transitions` with the same arguments.
+
+            episodes = inverse_rl.record("FrozenLake-v1", np.full((16, 4), 0.25), 1000, seed=0)
+            ensemble = Ensemble.from_transitions(episodes, 20, horizon=100, seed=0)
+
+        Args:
+            data, pseudocount: the transitions and α, as in `TabularMDP.from_transitions`.
+            num_samples: the number of members.
+            seed: an integer, a generator, or None for torch's global generator.
+            horizon, discount, initial, num_states, num_actions, unvisited, unseen_reward: as in
+                `TabularMDP.from_transitions`.
+
+        Raises:
+            InvalidArgument, InvalidProblem: as `TabularMDP.from_transitions`.
+
+        References:
+            [rubin1981], [strens2000]
+        """
+        num_samples = whole("num_samples", num_samples)
+        own_seed = np.random.SeedSequence(integer_of(seed), spawn_key=(2,))  # not that of an environment with this seed
+        random = np.random.default_rng(own_seed)
+        sizes = horizon, num_states, num_actions
+        found = estimate_dynamics(data, pseudocount, sizes, initial, unvisited, unseen_reward)
+        require_room(
+            "num_samples", f"{num_samples:,} draws of the dynamics", 3 * num_samples * found.reward.size, 8,
+            "Draw fewer.",
+        )  # fmt: skip
+        start, tables = found.initial, (found.successor, found.reward, found.horizon, discount)
+        return cls([TabularMDP(start, found.draw(random), *tables) for _ in range(num_samples)])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Ensemble":
         """The ensemble on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.

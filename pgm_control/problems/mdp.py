@@ -7,7 +7,7 @@ Sources:
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -21,15 +21,13 @@ from ..errors import InvalidArgument, InvalidProblem
 from ..runtime.arguments import shown
 from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
-from ..text.html import ROWS, counted, heading, left_out, share
-from ..text.tables import html_grid
-from ..text.wording import action_label, reward_phrase, state_label
+from ..text.problem_page import problem_page
 from . import checks
 from .grid import Places
 from .gymnasium_envs import made, time_limit
 from .gymnasium_table import outcome_table
+from .recorded.estimate import Unvisited, estimate_dynamics
 
-_MOST_OUTCOMES = 4  # the most outcomes of a (state, action) that a page shows
 _NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.horizon, "discount": checks.discount}
 
 
@@ -158,18 +156,8 @@ class TabularMDP:
             r = r[..., None].expand(states, actions, states)
         width = int((p > 0).sum(-1).max())
         successor = (p == 0).to(torch.int8).argsort(dim=-1, stable=True)[..., :width]  # possible ones first, in order
-        return cls(
-            initial,
-            p.gather(-1, successor),
-            successor,
-            r.gather(-1, successor),
-            horizon,
-            discount,
-            final_reward,
-            state_names,
-            action_names,
-            layout,
-        )
+        outcomes = p.gather(-1, successor), successor, r.gather(-1, successor)
+        return cls(initial, *outcomes, horizon, discount, final_reward, state_names, action_names, layout)
 
     @classmethod
     def from_gymnasium(
@@ -216,6 +204,52 @@ class TabularMDP:
             action_names=table.action_names,
             layout=table.layout,
         )
+
+    @classmethod
+    def from_transitions(
+        cls,
+        data: Any,
+        pseudocount: float | ArrayLike = 0.0,
+        *,
+        horizon: int | None = None,
+        discount: float = 1.0,
+        initial: ArrayLike | None = None,
+        num_states: int | None = None,
+        num_actions: int | None = None,
+        unvisited: Unvisited = "refuse",
+        unseen_reward: float | ArrayLike | None = None,
+    ) -> "TabularMDP":
+        r"""Estimate an MDP from transitions: the mean of the Dirichlet posterior over the next state.
+
+        $$p(s' \mid s, a) = \frac{n(s, a, s') + \alpha(s, a, s')}{\sum_{s''} n(s, a, s'') + \alpha(s, a, s'')}$$
+
+        with the counts n and the pseudocounts α. The reward of a transition is the mean of its recorded rewards. If
+        these differ by chance, free inference with the true problem tilts each, and gives another answer. Terminated
+        transitions lead to the last state, which is absorbing and pays 0; those recorded with different next states
+        remain separate outcomes. Any other state that was never entered has no dynamics; its actions stay, and pay 0.
+
+            episodes = inverse_rl.record("FrozenLake-v1", np.full((16, 4), 0.25), 1000, seed=0)
+            TabularMDP.from_transitions(episodes, horizon=100)
+
+        Args:
+            data: vectors (state, action, next_state, reward) or (…, reward, terminated) in a tuple, or episodes of
+                `inverse_rl.record` or in imitation's layout. A time limit is no termination.
+            pseudocount: α, a number or a table that broadcasts against (state, action, next_state).
+            horizon: number of actions; default: that of the longest episode.
+            discount: γ, in (0, 1].
+            initial: p(s_0); default: how often episodes begin in each state.
+            num_states, num_actions: S and A; default: as many as the data show. S counts the state of ended episodes.
+            unvisited: what becomes of an action that was never taken in a state that is entered and has no pseudocount:
+                "refuse" raises an error that names it, "forbid" gives it the reward −inf.
+            unseen_reward: the reward of transitions that only a pseudocount makes possible, like `pseudocount`.
+
+        Raises:
+            InvalidArgument: if the data or their sizes are invalid; the message names the entry.
+            InvalidProblem: if the data do not determine a part of the problem, which the message names.
+        """
+        sizes = horizon, num_states, num_actions
+        found = estimate_dynamics(data, pseudocount, sizes, initial, unvisited, unseen_reward)
+        return cls(found.initial, found.mean(), found.successor, found.reward, found.horizon, discount)
 
     @property
     def num_states(self) -> int:
@@ -290,7 +324,7 @@ class TabularMDP:
 
     def _repr_html_(self) -> str:
         """The sizes and the outcomes of the first states, as HTML for a notebook."""
-        return mdp_page(self)
+        return problem_page(self)
 
 
 def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
@@ -312,38 +346,3 @@ def require_mdp(name: str, value: Any) -> TabularMDP:
             remedy = f"Pass its {attribute}{'()' if attribute == 'joint' else ''}."
             break
     raise InvalidProblem(f"`{name}` must be a TabularMDP, but is {shown(value)}. {remedy}")
-
-
-def mdp_page(mdp: TabularMDP, title: str = "TabularMDP", also: str = "") -> str:
-    """The notebook page of a problem: its sizes and the outcomes of the first states."""
-    start = mdp.initial.topk(min(3, mdp.num_states))
-    likeliest = [
-        f"{state_label(mdp, s)} {share(p)}"
-        for p, s in zip(start.values.tolist(), start.indices.tolist(), strict=True)
-        if p > 0
-    ]
-    more = int((mdp.initial > 0).sum()) - len(likeliest)
-    sizes = (
-        f"{counted(mdp.num_states, 'state')}, {counted(mdp.num_actions, 'action')}, at most "
-        f"{counted(mdp.num_outcomes, 'outcome')}, horizon T = {mdp.horizon}, discount γ = {mdp.discount:g}{also}"
-    )
-    begins = f"start: {', '.join(likeliest)}" + (f", … {more:,} more" if more else "")
-    states = max(1, min(mdp.num_states, ROWS // min(mdp.num_actions, ROWS)))
-    head = [["state", "action", "outcomes: probability, where to, reward"]]
-    table = html_grid(head, [row for s in range(states) for row in _outcome_rows(mdp, s)], left=3)
-    return heading(title, sizes, begins) + table + left_out(mdp.num_states - states, "state")
-
-
-def _outcome_rows(mdp: TabularMDP, s: int) -> Iterator[list[str]]:
-    """Yield a table row for each of the first actions in a state."""
-    for a in range(min(mdp.num_actions, ROWS)):
-        outcomes = (mdp.probability[s, a] > 0).nonzero()[:, 0].tolist()
-        said = [
-            f"{share(float(mdp.probability[s, a, k]))} → {state_label(mdp, int(mdp.successor[s, a, k]))} "
-            f"({reward_phrase(float(mdp.reward[s, a, k]))})"
-            for k in outcomes[:_MOST_OUTCOMES]
-        ]
-        said += [f"… {len(outcomes) - _MOST_OUTCOMES} more"] if len(outcomes) > _MOST_OUTCOMES else []
-        yield [state_label(mdp, s) if a == 0 else "", action_label(mdp, a), "; ".join(said)]
-    if mdp.num_actions > ROWS:
-        yield ["", f"… {mdp.num_actions - ROWS:,} more", ""]

@@ -130,10 +130,17 @@ def square(name: str) -> np.ndarray:
     return getattr(dense(), name).copy()
 
 
+def hall() -> dict[str, Any]:
+    """The arguments of `from_transitions`, which need no prior."""
+    data = ([0, 0, 1, 1], [0, 1, 0, 1], [1, 0, 2, 0], [1.0, 0.5, 2.0, 0.0], [False, False, True, False])
+    return {"data": tuple(map(np.array, data)), "pseudocount": 0.0, "horizon": 2, "initial": np.array([1.0, 0.0, 0.0])}
+
+
 # Problems
 add("TabularMDP", tables)
 add("TabularMDP.from_dense", lambda: {n: square(n) for n in ("initial", "transition", "reward")} | {"horizon": 2})
 add("TabularMDP.from_gymnasium", lambda: {"env": gymnasium.make("FrozenLake-v1"), "horizon": 2})
+add("TabularMDP.from_transitions", lambda: {**hall(), "unseen_reward": 0.0, "num_states": 3, "num_actions": 2})
 add_method("TabularMDP.to", mdp, lambda: {"device": "cpu", "dtype": torch.float64})
 add(
     "mdp_from_blocks",
@@ -149,6 +156,7 @@ add(
     "FactoredMDP", lambda: {n: getattr(factored(), n) for n in ("initial", "factors", "successor", "reward", "horizon")}
 )
 add("Ensemble", lambda: {"members": [random_mdp(0), random_mdp(1)], "weights": np.array([0.5, 0.5])})
+add("Ensemble.from_transitions", lambda: {**hall(), "num_samples": 2, "seed": 0})
 add("PartiallyObservedMDP", lambda: {"mdp": mdp(), "observation": np.full((3, 2), 0.5)})
 add("remember", lambda: {"pomdp": pomdp(), "window": 1})
 add_method("Remembered.view", remembered, lambda: {"window": 1})
@@ -253,7 +261,7 @@ add("estimate", lambda: {"model": model(), "guide": clamped(), "num_samples": 2,
 add("estimate_elbo", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
 
 # Evaluation
-add("evaluate", lambda: {"model": model(), "guide": clamped()})
+add("evaluate", lambda: {"model": model(), "guide": clamped(), "world": model()})
 add("objective", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("scorecard", lambda: {"model": model(), "guides": {"clamped": clamped()}})
 add("ledger", lambda: {"model": model(), "guide": clamped(), "optimism": 1.0})

@@ -1,0 +1,3 @@
+"""Problems estimated from recorded transitions."""
+
+__all__: list[str] = []
