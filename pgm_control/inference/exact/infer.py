@@ -3,8 +3,12 @@
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
         18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [iyengar2005] G. N. Iyengar, Robust dynamic programming. Mathematics of Operations Research 30(2):257–280, 2005.
+        doi:10.1287/moor.1040.0129
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
         arXiv:1805.00909
+    [nilim2005] A. Nilim and L. El Ghaoui, Robust control of Markov decision processes with uncertain transition
+        matrices. Operations Research 53(5):780–798, 2005. doi:10.1287/opre.1050.0216
     [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
         Carnegie Mellon University, 2010.
 """
@@ -13,14 +17,16 @@ import sys
 
 import torch
 
+from ...chance.budget import KLBudget
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from .budget import within_budget
 from .messages import backward_messages
 from .posterior import Posterior
 
 
-def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
+def infer(model: MarkovModel, optimism: OptimismLike | KLBudget) -> Posterior:
     r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
     $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}
@@ -32,28 +38,38 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
     of a nat of change of a block. β = 1 is sum-product message passing, the exact posterior given that every step was
     optimal; β = 0 is soft value iteration, the max-ent policy; β < 0 plans against adversarial dynamics.
 
+    A `KLBudget` says instead how many nats a block may change, for whole trajectories or for each event. The optimum is
+    that of $E_q[\sum_t r_t/\tau - \log \pi_t/\rho]$ within the budget; the multipliers 1/β are found.
+
+        infer(model, KLBudget(dynamics=0.3)).budget  # β, the nats that were spent, and whether the budget binds
+
     Args:
         model: a tabular model, such as `TabularModel(mdp, temperature)`. Temperature 0 is the hard maximum over
             actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
-            action, by time, by factor.
+            action, by time, by factor. Or a `KLBudget`.
 
     Returns:
         The optimal distribution over trajectories with its values, in reward units, and its objective, in nats, which
-        is None at temperature 0.
+        is None at temperature 0. With a `KLBudget`, `budget` is the account; q and v are those of the β that was found
+        and charge for the change, while value and objective do not.
 
     Raises:
         InvalidArgument: if the temperature is 0 and a β is neither 0 nor a `Risk`; if values overflow; if parts of
-            `optimism` do not fit the model.
+            `optimism` do not fit the model; if a `KLBudget` of the dynamics is for whole trajectories at temperature 0,
+            or one of the policy cannot avoid rewards of −inf or meets an action prior that counts.
 
     References:
-        [levine2018], [ziebart2010], [howard1972]
+        [levine2018], [ziebart2010], [howard1972]; robust MDPs: [iyengar2005], [nilim2005]
     """
     require_model(model)
-    beta = Optimism.of(optimism)
+    if isinstance(optimism, KLBudget):
+        beta, (model, found, report) = optimism, within_budget(model, optimism)
+    else:
+        beta, report = Optimism.of(optimism), None
+        found = backward_messages(model, beta)
     mdp, temperature = model.mdp, model.temperature
-    found = backward_messages(model, beta)
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
@@ -68,4 +84,5 @@ def infer(model: MarkovModel, optimism: OptimismLike) -> Posterior:
         v=found.v,
         value=found.value,
         distribution=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
+        budget=report,
     )
