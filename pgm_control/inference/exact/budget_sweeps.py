@@ -7,8 +7,9 @@ number of nats of the order of the KL that is spent: it keeps its digits as λ �
 values would lose all of theirs, and at λ = 0 it is the limit: of all optima at price 0 the one that spends least.
 """
 
+import abc
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, final
+from typing import NamedTuple, final
 
 import torch
 from jaxtyping import Float
@@ -34,7 +35,7 @@ class Step(NamedTuple):
     log_dynamics: Float[Tensor, "batch state action outcome"] | None  # None if clamped
 
 
-class PricedBlock(Protocol):
+class PricedBlock(abc.ABC):
     """The dynamics or the policy, with the values at price 0."""
 
     mdp: TabularMDP
@@ -43,13 +44,13 @@ class PricedBlock(Protocol):
     unit: float  # of a price, in reward units
     sign: float  # 1 if the block is chosen to raise the values, −1 if to lower them
 
+    @abc.abstractmethod
     def steps(self, price: Float[Tensor, " batch"]) -> Iterator[Step]:
         """The steps, last one first."""
-        ...
 
 
 @final
-class PricedDynamics:
+class PricedDynamics(PricedBlock):
     """The dynamics at a price λ = 1/|β| of a nat, optimistic or adversarial, with soft actions."""
 
     def __init__(self, model: MarkovModel, adversarial: bool) -> None:
@@ -86,14 +87,12 @@ class PricedDynamics:
 
 
 @final
-class PricedPolicy:
+class PricedPolicy(PricedBlock):
     """The policy at a price τ of a nat, in reward units, with clamped dynamics."""
-
-    sign, unit = 1.0, 1.0
 
     def __init__(self, model: MarkovModel) -> None:
         """Solve the model at price 0, by hard value iteration."""
-        self.mdp = mdp = model.mdp
+        self.mdp, self.unit, self.sign, mdp = model.mdp, 1.0, 1.0, model.mdp
         self.log_prior = model.action_prior.log()
         self.q = mdp.reward.new_empty(mdp.horizon, mdp.num_states, mdp.num_actions)
         self.v = mdp.reward.new_empty(mdp.horizon + 1, mdp.num_states)
