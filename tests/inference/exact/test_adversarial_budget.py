@@ -84,6 +84,16 @@ def test_two_prices_spend_the_same_and_the_better_one_is_found():
     assert found.objective > spent(rises)[1] + 0.01
 
 
+def test_a_maximum_much_narrower_than_the_range_of_prices_is_found():
+    """A safe action, a coin for cents, and one for fortunes, which sets the range: 33 even prices miss the cents."""
+    mdp = coins((1.0, 0.92, 0.92), (0.5, 1.0, 0.9), (0.5, 150.0, -100.0))
+    found = infer(TabularModel(mdp, 0.001), KLBudget(dynamics=0.1, adversarial=True))
+    cents = 0.9 + 0.1 * float(lowest(0.5, np.asarray(0.1)))
+    assert float(found.policy[0, 0, 1]) > 0.99
+    assert found.value == pytest.approx(cents - 0.001 * math.log(3), abs=1e-4)
+    assert found.budget.dynamics.spent == pytest.approx(0.1)
+
+
 def bisected(f, low, high):
     """A root of f between two numbers."""
     for _ in range(40):

@@ -104,9 +104,9 @@ def test_forbidden_outcomes_are_avoided_if_the_budget_allows(problem, budget):
         torch.testing.assert_close(found.dynamics.sum(-1), torch.ones_like(found.q))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_what_a_free_dynamics_spends_is_its_budget(seed):
-    model = TabularModel(random_mdp(seed, states=4, horizon=5, discount=0.9), 0.7)
+@pytest.mark.parametrize(("seed", "prior"), [(0, None), (1, None), (2, "count")])
+def test_what_a_free_dynamics_spends_is_its_budget(seed, prior):
+    model = TabularModel(random_mdp(seed, states=4, horizon=5, discount=0.9), 0.7, prior)
     priced = infer(model, Optimism(initial=0.0, dynamics=1.0))
     problem = dataclasses.replace(problem_of(model.mdp), temperature=0.7)
     found = infer(model, KLBudget(dynamics=spent(problem, priced)[0]))
@@ -132,7 +132,7 @@ def test_beta_and_value_do_not_fall_as_the_budget_rises(seed, block):
 @pytest.mark.parametrize("adversarial", [False, True])
 @pytest.mark.parametrize("per", ["trajectory", "event"])
 def test_a_budget_of_0_clamps(adversarial, per):
-    model = TabularModel(random_mdp(0), 0.5)
+    model = TabularModel(random_mdp(0), 0.5, "count")
     clamped = infer(model, 0.0)
     found = infer(model, KLBudget(dynamics=0.0, per=per, adversarial=adversarial))
     for table in ("policy", "dynamics", "initial", "q", "v"):
@@ -169,6 +169,16 @@ def test_of_equally_good_optima_the_one_that_spends_least_is_the_limit():
     torch.testing.assert_close(found.v, limit.v, atol=1e-4, rtol=0)
 
 
+def test_of_equally_good_starts_the_one_that_spends_less_is_preferred():
+    """Either start can be sure of 1, the first one for −log 0.9 nats and the second one for −log 0.1."""
+    mdp = TabularMDP([0.5, 0.5], [[[0.9, 0.1]], [[0.1, 0.9]]], [[[0, 0]], [[1, 1]]], [[[1.0, 0.0]]] * 2, horizon=1)
+    found = infer(TabularModel(mdp, 1.0), KLBudget(dynamics=9.0, initial=0.2))
+    costs = [-math.log(0.9), -math.log(0.1)]
+    assert found.value == pytest.approx(1.0)
+    assert found.budget.dynamics.spent == pytest.approx(-best_mean([0.5, 0.5], -np.asarray(costs), 0.2))
+    assert (found.budget.initial.spent, found.budget.initial.binds) == (pytest.approx(0.2), False)
+
+
 @laws
 @given(problems(forbidden=False), budgets, st.booleans())
 def test_events_with_their_own_budgets(problem, budget, adversarial):
@@ -184,6 +194,11 @@ def test_events_with_their_own_budgets(problem, budget, adversarial):
             outcomes = problem.outcomes(s, a)
             weight, x = [p for _, p, _, _ in outcomes], [r + problem.discount * v[n] for _, _, n, r in outcomes]
             q[s, a] = sign * best_mean(weight, sign * np.asarray(x), budget)
+            beta = account.optimism[t, s, a]
+            if beta.isfinite():
+                y = beta * torch.as_tensor(problem.reward[s, a] + problem.discount * v[problem.successor[s, a]])
+                row = torch.softmax(torch.as_tensor(problem.probability[s, a]).log() + y / problem.temperature, -1)
+                torch.testing.assert_close(found.dynamics[t, s, a], row, atol=1e-6, rtol=0)
         np.testing.assert_allclose(found.q[t], q, atol=1e-6)
         v = found.v[t].numpy()
         weighed = np.where(problem.prior > 0, problem.prior * np.exp((q - v[:, None]) / problem.temperature), 0.0)
