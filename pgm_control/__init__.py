@@ -127,6 +127,9 @@ if TYPE_CHECKING:
     from .inference.exact.soft_values import SoftValues as SoftValues
     from .chance.optimism import Optimism as Optimism
     from .chance.risk import Risk as Risk
+    from .chance.budget import KLBudget as KLBudget
+    from .chance.budget import BudgetReport as BudgetReport
+    from .chance.budget import Spending as Spending
     from .inference.exact.posterior import Posterior as Posterior
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival

@@ -178,7 +178,7 @@ def _point(
         whole = return_distribution(model, exact, resolution=resolution)
         cvar = None if cvar_level is None else whole.cvar(cvar_level)
         success = None if target is None else whole.at_least(target)
-    beta = optimism if isinstance(optimism, Risk | Optimism) else exact.optimism.number("")
+    beta = optimism if isinstance(optimism, Risk | Optimism) else Optimism.of(optimism).number("")
     return FrontierPoint(
         beta, exact.objective, account.imagined_return, moments.mean, math.sqrt(moments.variance), cvar, success
     )

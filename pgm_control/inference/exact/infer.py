@@ -3,8 +3,12 @@
 Sources:
     [howard1972] R. A. Howard and J. E. Matheson, Risk-sensitive Markov decision processes. Management Science
         18(7):356–369, 1972. doi:10.1287/mnsc.18.7.356
+    [iyengar2005] G. N. Iyengar, Robust dynamic programming. Mathematics of Operations Research 30(2):257–280, 2005.
+        doi:10.1287/moor.1040.0129
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
         arXiv:1805.00909
+    [nilim2005] A. Nilim and L. El Ghaoui, Robust control of Markov decision processes with uncertain transition
+        matrices. Operations Research 53(5):780–798, 2005. doi:10.1287/opre.1050.0216
     [pearl1988] J. Pearl, Probabilistic Reasoning in Intelligent Systems: Networks of Plausible Inference. Morgan
         Kaufmann, 1988.
     [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
@@ -18,16 +22,21 @@ from typing import Any
 
 import torch
 
+from ...chance.budget import KLBudget
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from .budget import within_budget
 from .evidence import evidence_of, require_possible, without_condition
 from .messages import backward_messages
 from .posterior import Posterior
 
 
 def infer(
-    model: MarkovModel | Callable[[], Any], optimism: OptimismLike, *, evidence: Mapping[str, Any] | None = None
+    model: MarkovModel | Callable[[], Any],
+    optimism: OptimismLike | KLBudget,
+    *,
+    evidence: Mapping[str, Any] | None = None,
 ) -> Posterior:
     r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
@@ -39,6 +48,11 @@ def infer(
     with $L_\beta[x] = (\tau/\beta) \log \sum_k p(k) \exp(\beta x_k/\tau)$ and $V_T$ the final reward. 1/β is the price
     of a nat of change of a block. β = 1 is sum-product message passing, the exact posterior given that every step was
     optimal; β = 0 is soft value iteration, the max-ent policy; β < 0 plans against adversarial dynamics.
+
+    A `KLBudget` says instead how many nats a block may change, for whole trajectories or for each event. The optimum is
+    that of $E_q[\sum_t r_t/\tau - \log \pi_t/\rho]$ within the budget; the multipliers 1/β are found.
+
+        infer(model, KLBudget(dynamics=0.3)).budget  # β, the nats that were spent, and whether the budget binds
 
     Evidence multiplies $\tilde p$ by a factor $e \in [0, 1]$ at each of its sites, for any β:
 
@@ -53,7 +67,7 @@ def infer(
             the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
-            action, by time, by factor.
+            action, by time, by factor. Or a `KLBudget`.
         evidence: by site what is known of it, such as `{"state_4": 2, "action_0": {0, 1}, "outcome_3": [1, 0.2]}`: a
             value or its name, a set of values, or a vector of likelihoods in [0, 1], Pearl's virtual evidence, which
             is a factor and not a marginal to be attained [pearl1988]. `"optimality_3": 0` says that a step was not
@@ -61,15 +75,18 @@ def infer(
 
     Returns:
         The optimal distribution over trajectories with its values, in reward units, and its objective, in nats, which
-        is None at temperature 0.
+        is None at temperature 0. With a `KLBudget`, `budget` is the account; q and v are those of the β that was found
+        and charge for the change, while value and objective do not.
 
     Raises:
         InvalidArgument: if the temperature is 0 and a β is neither 0 nor a `Risk`; if values overflow; if parts of
             `optimism` do not fit the model; if evidence does not fit, has probability 0, or, under dynamics that are
-            not free, cannot be made sure of by any choice of actions.
+            not free, cannot be made sure of by any choice of actions; if a `KLBudget` of the dynamics is for whole
+            trajectories at temperature 0, one of the policy cannot avoid rewards of −inf or meets an action prior that
+            counts, or one comes with evidence.
 
     References:
-        [levine2018], [ziebart2010], [howard1972], [pearl1988]
+        [levine2018], [ziebart2010], [howard1972], [pearl1988]; robust MDPs: [iyengar2005], [nilim2005]
 
     Examples:
         >>> from pgm_control import TabularModel, infer
@@ -80,11 +97,20 @@ def infer(
     """
     tabular, known = without_condition(model)
     require_model(tabular)
-    beta, given = Optimism.of(optimism), evidence_of(tabular, known, evidence)
+    given, report = evidence_of(tabular, known, evidence), None
+    if isinstance(optimism, KLBudget):
+        if given is not None:
+            raise InvalidArgument(
+                f"`evidence` must be None with a budget, but is on {', '.join(given.sites)}. Give an optimism β: larger "
+                "ones spend more."
+            )
+        beta, (tabular, found, report) = optimism, within_budget(tabular, optimism)
+    else:
+        beta = Optimism.of(optimism)
+        found = backward_messages(tabular, beta, given)
+        if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
+            require_possible(lambda b: backward_messages(tabular, Optimism(b, b, b), given).value == -math.inf, given)
     mdp, temperature = tabular.mdp, tabular.temperature
-    found = backward_messages(tabular, beta, given)
-    if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
-        require_possible(lambda b: backward_messages(tabular, Optimism(b, b, b), given).value == -math.inf, given)
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
     if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
@@ -100,4 +126,5 @@ def infer(
         value=found.value if given is None else found.value + temperature * given.log_mass,
         distribution=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
         evidence=given,
+        budget=report,
     )

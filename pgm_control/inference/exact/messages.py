@@ -54,17 +54,17 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
     kernels = kernels_for(mdp.probability, mdp.horizon) if evidence is None else None
     one = None if kernels is None else one_setting(kernels, model, beta)
     if one is not None:
-        _require_room(mdp, clamped=not one.free)
+        require_room_for_messages(mdp, clamped=not one.free)
         return _alone(one)
     betas = Betas.of(mdp, beta, model.temperature)
-    _require_room(mdp, clamped=same([*betas.dynamics, 0.0]))
+    require_room_for_messages(mdp, clamped=same([*betas.dynamics, 0.0]))
     is_small_and_hard = model.temperature == 0 and mdp.horizon * mdp.probability.numel() <= _SMALL
     if kernels is None or not betas.is_whole or is_small_and_hard:
         return _in_torch(model, betas, evidence)
     return _compiled(kernels, model, betas)
 
 
-def _require_room(mdp: TabularMDP, clamped: bool) -> None:
+def require_room_for_messages(mdp: TabularMDP, clamped: bool) -> None:
     """Refuse a problem whose values and policies, or tilted dynamics, do not fit into memory."""
     states, actions, outcomes = mdp.probability.shape
     each = states * (2 * actions + 1) if clamped else states * (actions * (2 + outcomes) + 1)

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...chance.budget import BudgetReport, KLBudget
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.grid import Grid, grid_of
@@ -34,27 +35,30 @@ _ARROWS = {name: arrow for names, arrow in zip(_DIRECTIONS, "←→↑↓•", s
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
-    """The exact optimum of $J_β$, as `infer` returns it.
+    r"""The exact optimum of $J_β$, or within a `KLBudget`, as `infer` returns it.
 
     Calling it runs its Pyro program, so it serves as a guide; `blocks()` gives its factors as log-probabilities.
 
     Attributes:
-        model: the model that was solved.
-        optimism: β of each block.
+        model: the model that was solved; with a budget of the policy, at the temperature that was found.
+        optimism: β of each block, or the `KLBudget` that took its place.
         q: soft action values $Q_t(s, a)$, in reward units.
         v: soft state values $V_t(s)$, in reward units, t = 0 … T.
-        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ where τ > 0.
+        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ where τ > 0. Within a `KLBudget` it
+            is the maximum of $E_q[\sum_t r_t - τ \log π_t/ρ]$, or with one of the policy that of the return.
         distribution: its factors as log-probabilities.
         evidence: what it is conditioned on beside optimality; None for nothing.
+        budget: how a `KLBudget` was spent; None without one.
     """
 
     model: MarkovModel
-    optimism: Optimism
+    optimism: Optimism | KLBudget
     q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]
     value: float
     distribution: Blocks
     evidence: Evidence | None = None
+    budget: BudgetReport | None = None
 
     def __call__(self) -> None:
         """Sample one trajectory as a Pyro program, at the model's sites."""
@@ -95,13 +99,13 @@ class Posterior:
 
     @property
     def objective(self) -> float | Any:
-        """The optimum of $J_β$, in nats; None at temperature 0, where rewards have no nats: `value` is the optimum."""
+        """The optimum, `value` over τ, in nats; None at temperature 0, where rewards have no nats."""
         return in_nats(self.value, self.model)
 
     @property
     def is_free(self) -> bool:
         """True if every block of the model is free, so that this is the exact posterior."""
-        if self.model.temperature == 0:
+        if self.model.temperature == 0 or isinstance(self.optimism, KLBudget):
             return False
         optimism, survives = self.optimism.at(self.model.temperature), self.model.mdp.discount == 1
         return Optimism(optimism.dynamics, optimism.initial, 1.0 if survives else optimism.survival).is_free
@@ -170,7 +174,8 @@ class Posterior:
         """The model, the optimism and the value or the objective."""
         unit = f"value {self.value:.6g}" if self.objective is None else f"objective {self.objective:.6f} nats"
         known = "" if self.evidence is None else f"given {', '.join(self.evidence.sites)}, "
-        return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {self.optimism}, {known}{unit})"
+        chosen = self.budget or self.optimism
+        return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {chosen}, {known}{unit})"
 
     def _repr_html_(self) -> str:
         """The objective, the policy at t = 0 and the tilted events, for a notebook."""
@@ -180,7 +185,8 @@ class Posterior:
             name = evidence_name(model) if self.is_free else "objective"
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
         known = "" if self.evidence is None else f", given {', '.join(self.evidence.sites)}"
-        about = f"{self.optimism!r}{known}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
+        chosen = f"{self.budget or self.optimism!r}{known}"
+        about = f"{chosen}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
         grid, policy = _grid(mdp), self.distribution.log_policy[0].exp()
         parts = [heading("Posterior", reached, about)]
         if grid is not None:
@@ -190,7 +196,7 @@ class Posterior:
             worth = {"V₀ [reward]": lambda s: amount(above_rounding(float(self.v[0, s]), largest))}
             names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
             parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
-        tilts = model.temperature > 0 or not self.optimism.is_clamped
+        tilts = model.temperature > 0 or isinstance(self.optimism, KLBudget) or not self.optimism.is_clamped
         if tilts and mdp.horizon * mdp.probability.numel() <= _CHEAP:
             parts.append(_event_table(self))
         return "".join(parts)
