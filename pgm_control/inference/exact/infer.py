@@ -101,8 +101,8 @@ def infer(
     if isinstance(optimism, KLBudget):
         if given is not None:
             raise InvalidArgument(
-                f"`evidence` must be None with a budget, but is on {', '.join(given.sites)}. Give an optimism β: larger "
-                "ones spend more."
+                f"`evidence` must be None with a budget, but is on {', '.join(given.sites)}. Give an optimism β; "
+                "larger ones spend more."
             )
         beta, (tabular, found, report) = optimism, within_budget(tabular, optimism)
     else:
