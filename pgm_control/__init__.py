@@ -45,7 +45,7 @@ Packages of their own
     learners              soft actor-critic and others, which learn in a simulator
     inverse_rl            inverse reinforcement learning: the reward that explains demonstrations
     plot                  pictures on matplotlib's Axes
-    exchange              to and from xarray, ArviZ, QuantEcon, pymdptoolbox, pymdp and seals
+    exchange              files of results; to and from xarray, ArviZ, QuantEcon, pymdptoolbox, pymdp and seals
     testing               the laws of models and guides, as tests for your own
 
 A key such as [levine2018] in a docstring cites a source. The docstring of the module lists its sources at the end, as

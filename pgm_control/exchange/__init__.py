@@ -1,6 +1,10 @@
-"""Exchange with other libraries: labelled arrays, array layouts, text maps and continuous environments."""
+"""Files, and exchange with other libraries: labelled arrays, array layouts, text maps and continuous environments."""
 
 # isort: off
+# Files
+from .saved import save as save
+from .saved import load as load
+
 # Labelled results
 from .labelled import to_xarray as to_xarray
 from .arviz_tree import to_arviz as to_arviz
@@ -32,6 +36,8 @@ from ..environments.bins import Chart as Chart
 from ..environments.cell_policy import CellPlayer as CellPlayer
 
 __all__ = [
+    "save",
+    "load",
     "to_xarray",
     "to_arviz",
     "to_dense",

@@ -1,5 +1,7 @@
 """A valid call of every public function of the packages, with small arguments."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import torch
@@ -30,6 +32,13 @@ from .calls import (
     small,
     square,
 )
+
+
+def _saved() -> Path:
+    """The path of a saved posterior."""
+    exchange.save(posterior(), folder() / "saved.pt")
+    return folder() / "saved.pt"
+
 
 # Models
 add("models:lottery", dict)
@@ -184,6 +193,8 @@ add("plot:elbo_curves", lambda: {"model": model(), "fits": {"clamped": fitted()}
 add("plot:learning_curves", lambda: {"learnings": learned()}, anything="ax", slow=True)
 
 # Exchange
+add("exchange:save", lambda: {"value": posterior(), "path": folder() / "posterior.pt"})
+add("exchange:load", lambda: {"path": _saved()})
 add("exchange:to_xarray", lambda: {"result": posterior(), "mdp": None}, anything="mdp")
 add(
     "exchange:to_arviz",

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import random
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -29,10 +30,14 @@ from pgm_control import (
     ClampedGuide,
     FreeGuide,
     InvalidCheckpoint,
+    Optimism,
+    Risk,
     TabularMDP,
     TabularModel,
     ValueStatus,
+    exchange,
     fit,
+    infer,
     value_iteration,
 )
 from pgm_control.benchmark.rows import JobResult, Point
@@ -41,6 +46,7 @@ from pgm_control.cli.main import main
 from pgm_control.cli.run_folder import RunFolder
 from pgm_control.guides import DeterministicGuide, NeuralGuide
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
+from pgm_control.models import windy_bridge_in_parts
 from pgm_control.runtime.checkpoint import sealed
 
 TINY = {"hidden": (4,), "batch_size": 4, "learning_starts": 4, "capacity": 20, "seed": 5}
@@ -326,6 +332,61 @@ def test_a_broken_checkpoint_of_a_learner_is_refused(tmp_path, name):
     require_refusals(path, content, kind.load, harmless)
 
 
+BARE = windy_bridge_in_parts(horizon=2).joint().replace(state_names=None, action_names=None, layout=None)
+PARTS = TabularModel(BARE.replace(final_reward=[0.5] * 17), 0.5)
+SAVED = {
+    "problem": random_mdp(0).replace(state_names=["a", "b", "c"], layout=[(0, 0), (0, 1), None], discount=0.5),
+    "model": TabularModel(random_mdp(0), 0.5, [[0.2, 0.8]] * 3),
+    "counting model": TabularModel(random_mdp(0), 0.5, "count"),
+    "posterior": infer(TabularModel(random_mdp(0, discount=0.5), 0.7), Optimism(1.0, Risk(0.5), torch.rand(3, 3))),
+    "posterior with factors": infer(PARTS, Optimism({"own": 0.5, "wind": Risk(torch.rand(17, 1))})),
+}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_a_broken_saved_value_is_refused(tmp_path, name):
+    path = tmp_path / "saved.pt"
+    exchange.save(SAVED[name], path)
+    content = opened(path)
+    exchange.load(path)
+    written(path, content)
+    exchange.load(path)
+
+    def harmless(what):
+        # Another legal setting, which no other entry shows.
+        place, _, how = what.rpartition(" ")
+        if "'optimism'" in place:
+            return how == "-1" or what.endswith(("tensor([0., 0.])", "a number"))
+        return (
+            how in ("'x'", "None")
+            if re.search("names|layout|final_reward", place)
+            else place.endswith("'value')") and how == "-1"
+        )
+
+    require_refusals(path, content, exchange.load, harmless)
+
+
+FORGED = {
+    "log_policy": (("tensors", "log_policy"), lambda x: x + 0.1, "must hold normalised log-probabilities"),
+    "log_dynamics": (("tensors", "log_dynamics"), lambda x: x - 0.1, "must hold normalised log-probabilities"),
+    "prior": (("tensors", "model", "action_prior"), lambda x: x * 0.5, "`action_prior.*must sum to 1"),
+    "probability": (("tensors", "model", "mdp", "probability"), lambda x: x * 0.5, "`probability.*must sum to 1"),
+    "successor": (("tensors", "model", "mdp", "successor"), lambda x: x + 3, "`successor.*must be a state, 0 to 2"),
+    "reward": (("tensors", "model", "mdp", "reward"), lambda x: x + math.inf, "`reward.*must be less than"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_numbers_of_a_saved_value_are_refused(tmp_path, name):
+    """The checksum fits, and so do types and sizes."""
+    at, forge, message = FORGED[name]
+    exchange.save(SAVED["posterior"], tmp_path / "saved.pt")
+    content = opened(tmp_path / "saved.pt")
+    written(tmp_path / "saved.pt", set_to(content, at, forge(of(content, at))))
+    with pytest.raises(InvalidCheckpoint, match=f"{message}.*Pass the `path` of a file that `exchange.save` wrote"):
+        exchange.load(tmp_path / "saved.pt")
+
+
 def test_meaningful_infinities_are_restored(tmp_path):
     """Forbidden outcomes have logits of −inf, masked actions a prior of 0, and rewards may be beyond float32."""
     forbidden = TabularMDP(
@@ -546,10 +607,12 @@ def written_by_all(folder):
     fit(MODEL, FreeGuide(MODEL), num_steps=3, tolerance=0, checkpoint=folder / "fit.pt")
     value_iteration(model, 0.0, method="anderson", max_sweeps=9, checkpoint=folder / "v.pt")
     SAC("broken/Noisy-v0", **TINY).learn(9, checkpoint=folder / "learner.pt")
+    exchange.save(SAVED["posterior"], folder / "saved.pt")
     return {
         folder / "fit.pt": lambda path: fit(MODEL, FreeGuide(MODEL), num_steps=5, resume=path),
         folder / "v.pt": lambda path: value_iteration(model, 0.0, method="anderson", resume=path),
         folder / "learner.pt": SAC.load,
+        folder / "saved.pt": exchange.load,
     }
 
 

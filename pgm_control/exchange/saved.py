@@ -1,0 +1,231 @@
+"""Problems, models and posteriors in files: tensors and JSON with a checksum, loadable without running code."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..chance.optimism import Optimism
+from ..chance.risk import Risk
+from ..errors import InvalidArgument, InvalidCheckpoint, PGMControlError
+from ..inference.exact.posterior import Posterior
+from ..models.tabular import TabularModel
+from ..problems import checks
+from ..problems.mdp import TabularMDP
+from ..runtime.arguments import shown
+from ..runtime.checkpoint import read, write
+from ..runtime.checkpoint_checks import (
+    Check,
+    Problem,
+    anything,
+    either,
+    every,
+    fields,
+    mapping,
+    nothing,
+    number,
+    one_of,
+    require,
+    row,
+    tensor,
+    text,
+)
+from ..runtime.files import path_of
+from ..trajectories.betas import Betas
+from ..trajectories.blocks import Blocks
+from ..trajectories.tabulate import tabulate
+
+Parts = dict[str, Any]
+_KIND = "saved"
+_REMEDY = "Pass the `path` of a file that `exchange.save` wrote."
+_TABLES = "initial", "probability", "successor", "reward", "final_reward"
+_BLOCKS = "log_initial", "log_policy", "log_dynamics", "log_survival"
+_BETAS = "dynamics", "initial", "survival"
+
+
+def save(value: TabularMDP | TabularModel | Posterior, path: str | Path) -> None:
+    """Write a problem, a model or a posterior to a file, from which `load` restores it bit for bit.
+
+    The file holds tensors and JSON with a checksum. It is written completely or not at all.
+
+        save(infer(model, 1.0), "posterior.pt")
+        load("posterior.pt").policy
+
+    Args:
+        value: what is saved. The posterior of your own class of models is refused: save its problem, and infer again.
+        path: the file; an older one is replaced.
+
+    Raises:
+        InvalidArgument: if `value` is anything else, or there can be no file with this path.
+    """
+    path = path_of(path)
+    for kind, form in _FORMS.items():
+        if isinstance(value, form.kind):
+            tensors, facts = form.parts(value)
+            write(path, _KIND, tensors, {"type": kind, "content": facts})
+            return
+    raise InvalidArgument(f"`value` must be a {', a '.join(_FORMS)}, but is {shown(value)}.")
+
+
+def load(path: str | Path) -> Any:
+    """Read the `TabularMDP`, `TabularModel` or `Posterior` that `save` wrote; its tensors are on the CPU.
+
+    Loading runs no code of the file, and every entry is checked: the tables as by their own constructors.
+
+    Raises:
+        InvalidCheckpoint: if there is no such file; it is incomplete, was changed after it was written, or was written
+            by another program or version; or an entry is invalid. The message names the entry and the remedy.
+        InvalidArgument: if `path` cannot be the path of a file.
+    """
+    path = path_of(path)
+    kinds = fields({"type": one_of(*_FORMS), "content": anything})
+    tensors, facts = read(path, _KIND, anything, kinds, _REMEDY)
+    form = _FORMS[facts["type"]]
+    whole = {"tensors": tensors, "facts": facts["content"]}
+    require(path, f"a {facts['type']}", whole, fields({"tensors": form.tensors, "facts": form.facts}), _REMEDY)
+    try:
+        return form.build(path, tensors, facts["content"])
+    except InvalidCheckpoint:
+        raise
+    except PGMControlError as problem:
+        raise InvalidCheckpoint(f"{path} holds no valid {facts['type']}: {problem} {_REMEDY}") from None
+
+
+def _parts_of_mdp(mdp: TabularMDP) -> tuple[Parts, Parts]:
+    facts = {name: getattr(mdp, name) for name in ("horizon", "discount", "state_names", "action_names", "layout")}
+    for name in ("factors", "initial_factors"):
+        of = getattr(mdp, name)
+        facts[name] = None if of is None else dict(zip(of.names, of.sizes, strict=True))
+    return {name: getattr(mdp, name) for name in _TABLES}, facts
+
+
+def _mdp(path: Path, tensors: Parts, facts: Parts) -> TabularMDP:
+    return TabularMDP(**tensors, **facts)  # it keeps rows that sum to one bit for bit
+
+
+def _parts_of_model(model: TabularModel) -> tuple[Parts, Parts]:
+    tensors, facts = _parts_of_mdp(model.mdp)
+    return {"mdp": tensors, "action_prior": model.action_prior}, {"mdp": facts, "temperature": model.temperature}
+
+
+def _model(path: Path, tensors: Parts, facts: Parts) -> TabularModel:
+    mdp, prior = _mdp(path, tensors["mdp"], facts["mdp"]), tensors["action_prior"]
+    model = TabularModel(mdp, facts["temperature"])
+    check = fields({"action_prior": tensor(model.action_prior.shape, mdp.probability.dtype, 0, 1)})
+    require(path, "its problem", {"action_prior": prior}, check, _REMEDY)
+    mass = prior.sum(-1, keepdim=True).round().clamp(min=1)  # more than 1 where the prior counts actions
+    checks.normalised("action_prior", prior / mass, (mdp.state_names, mdp.action_names))
+    model.action_prior = prior
+    return model
+
+
+def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
+    if type(posterior.model) is not TabularModel:
+        raise InvalidArgument(
+            f"`value` must be the posterior of a TabularModel, but its model is a {type(posterior.model).__name__}, "
+            "which a file cannot hold. Save `value.model.mdp`, and infer again."
+        )
+    tensors, facts = _parts_of_model(posterior.model)
+    blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
+    optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}
+    tables = {"model": tensors, "optimism": optimism, "q": posterior.q, "v": posterior.v, **blocks}
+    return tables, {"model": facts, "value": posterior.value}
+
+
+def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
+    model = _model(path, tensors["model"], facts["model"])
+    mdp, dtype, steps = model.mdp, model.mdp.probability.dtype, model.mdp.horizon
+    shapes = {
+        "q": (steps, mdp.num_states, mdp.num_actions),
+        "v": (steps + 1, mdp.num_states),
+        "log_initial": (mdp.num_states,),
+        "log_policy": (steps, mdp.num_states, mdp.num_actions),
+        "log_dynamics": (steps, *mdp.probability.shape),
+        "log_survival": (steps, mdp.num_states),
+    }
+    needed: dict[str, Check] = {name: tensor(shape, dtype, infinite=True) for name, shape in shapes.items()}
+    optimism = Optimism(**{name: _beta(tensors["optimism"][name]) for name in _BETAS})
+    if not Betas.of(mdp, optimism, model.temperature).frees_survival:
+        needed["log_survival"] = nothing
+    require(path, "its model", tensors, fields(needed, others=True), _REMEDY)
+    blocks = Blocks(mdp, **{name: tensors[name] for name in _BLOCKS})
+    tabulate(model, blocks)
+    return Posterior(model, optimism, tensors["q"], tensors["v"], facts["value"], blocks)
+
+
+def _part_of_beta(value: Any) -> Any:
+    """A number or a table as it is, and a `Risk` or the factors of a block as a dictionary."""
+    if isinstance(value, Risk):
+        return {"theta": value.theta}
+    if isinstance(value, Mapping):
+        return {"factors": {name: _part_of_beta(each) for name, each in value.items()}}
+    return value
+
+
+def _beta(part: Any) -> Any:
+    """The inverse of `_part_of_beta`."""
+    if not isinstance(part, dict):
+        return part
+    return Risk(part["theta"]) if "theta" in part else {name: _beta(each) for name, each in part["factors"].items()}
+
+
+def _number_or_table(found: Any) -> Problem | None:
+    """The check for a number, or a table of any shape."""
+    return tensor(found.shape, None)(found) if isinstance(found, Tensor) else number()(found)
+
+
+class _Form(NamedTuple):
+    """What a file holds of one type, and how it is restored."""
+
+    kind: type
+    parts: Callable[[Any], tuple[Parts, Parts]]
+    build: Callable[[Path, Parts, Parts], Any]
+    tensors: Check
+    facts: Check
+
+
+_NAMES = either(nothing, every(text))
+_CELL = row([number(0, whole=True)] * 2)
+_FACTORS = either(nothing, mapping(number(1, whole=True)))
+_ONE_BETA = either(fields({"theta": _number_or_table}), _number_or_table)
+_BETA = either(fields({"factors": mapping(_ONE_BETA)}), _ONE_BETA)
+_OUTCOMES = (None, None, None)
+_OF_MDP = fields(
+    {
+        "initial": tensor((None,), None, 0),
+        "probability": tensor(_OUTCOMES, None, 0),
+        "successor": either(tensor(_OUTCOMES, torch.int32, 0), tensor(_OUTCOMES, torch.int64, 0)),
+        "reward": tensor(_OUTCOMES, None, infinite=True),
+        "final_reward": either(nothing, tensor((None,), None, infinite=True)),
+    }
+)
+_FACTS_OF_MDP = fields(
+    {
+        "horizon": number(1, whole=True),
+        "discount": number(0, 1),
+        "state_names": _NAMES,
+        "action_names": _NAMES,
+        "layout": either(nothing, every(either(nothing, _CELL))),
+        "factors": _FACTORS,
+        "initial_factors": _FACTORS,
+    }
+)
+_OF_MODEL = fields({"mdp": _OF_MDP, "action_prior": anything})
+_FACTS_OF_MODEL = fields({"mdp": _FACTS_OF_MDP, "temperature": number(0)})
+_OF_POSTERIOR = fields(
+    {
+        "model": _OF_MODEL,
+        "optimism": fields(dict.fromkeys(_BETAS, _BETA)),
+        **dict.fromkeys(("q", "v", *_BLOCKS), anything),  # checked against the sizes of the model
+    }
+)
+_FORMS = {
+    "TabularMDP": _Form(TabularMDP, _parts_of_mdp, _mdp, _OF_MDP, _FACTS_OF_MDP),
+    "TabularModel": _Form(TabularModel, _parts_of_model, _model, _OF_MODEL, _FACTS_OF_MODEL),
+    "Posterior": _Form(
+        Posterior, _parts_of_posterior, _posterior, _OF_POSTERIOR,
+        fields({"model": _FACTS_OF_MODEL, "value": number(infinite=True)}),
+    ),
+}  # fmt: skip
