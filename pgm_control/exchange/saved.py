@@ -54,7 +54,8 @@ def save(value: TabularMDP | TabularModel | Posterior, path: str | Path) -> None
         load("posterior.pt").policy
 
     Args:
-        value: what is saved. The posterior of your own class of models is refused: save its problem, and infer again.
+        value: what is saved. A posterior of your own class of models, with evidence or with a budget is refused: save
+            its problem or model, and infer again.
         path: the file; an older one is replaced.
 
     Raises:
@@ -126,6 +127,11 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         raise InvalidArgument(
             f"`value` must be the posterior of a TabularModel, but its model is a {type(posterior.model).__name__}, "
             "which a file cannot hold. Save `value.model.mdp`, and infer again."
+        )
+    if posterior.evidence is not None or posterior.budget is not None:
+        what = "evidence" if posterior.budget is None else "a budget"
+        raise InvalidArgument(
+            f"`value` must be a posterior without {what}, which a file cannot hold. Save `value.model`, and infer again."
         )
     tensors, facts = _parts_of_model(posterior.model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}

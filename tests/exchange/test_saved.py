@@ -16,6 +16,7 @@ from pgm_control import (
     Ensemble,
     InvalidArgument,
     InvalidCheckpoint,
+    KLBudget,
     Optimism,
     Posterior,
     Risk,
@@ -165,7 +166,7 @@ def test_a_file_holds_every_part():
     held = {
         TabularMDP: "initial probability successor reward horizon discount final_reward state_names action_names "
         "layout factors initial_factors",
-        Posterior: "model optimism q v value distribution",
+        Posterior: "model optimism q v value distribution evidence budget",  # the last two are refused
         Blocks: "mdp log_initial log_policy log_dynamics log_survival",
         Optimism: "dynamics initial survival",
         Risk: "theta",
@@ -224,6 +225,11 @@ def test_what_a_file_cannot_hold_is_refused(tmp_path):
         InvalidArgument, match=r"`value` must be the posterior of a TabularModel, but its model is a Own"
     ):
         save(infer(Own(), 1.0), tmp_path / "x.pt")
+    model = TabularModel(random_mdp(0))
+    with pytest.raises(InvalidArgument, match="without evidence"):
+        save(infer(model, 1.0, evidence={"state_1": 0}), tmp_path / "x.pt")
+    with pytest.raises(InvalidArgument, match="without a budget"):
+        save(infer(model, KLBudget(dynamics=0.1)), tmp_path / "x.pt")
     assert not list(tmp_path.iterdir())
     with pytest.raises(InvalidArgument, match="`path` must be the path of a file"):
         save(random_mdp(0), tmp_path)
