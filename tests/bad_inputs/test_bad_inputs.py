@@ -11,7 +11,7 @@ from bad_inputs.check import CALLS, cases, fault
 
 RESULTS = (  # results and types, which a user does not make
     "Remembered EnvironmentCheck Process ClampedProcess MarkovProcess MarkovGuide MemoryGuide Blocks Occupancy "
-    "Trajectories Trajectory SoftValues Posterior BudgetReport Spending FreedSurvival SurvivalStatus HistoryOptimum Ladder Rung "
+    "Trajectories Trajectory SoftValues Posterior FreedSurvival SurvivalStatus HistoryOptimum Ladder Rung "
     "Debiased ValueIteration ValueStatus PolicyValue StationaryDistribution DistributionStatus AverageReward "
     "GainStatus GrowthRate Fit FitStep FitStatus MarkovLoss MarkovELBO ToGoELBO silent Status SMC Evaluation "
     "Estimate EstimatedScore Scorecard Score Ledger Frontier FrontierPoint CriticalOptimism ReturnDistribution "
@@ -28,7 +28,7 @@ RESULTS = (  # results and types, which a user does not make
     "inverse_rl:RewardFunction plot:Layout plot:recovered_reward_maps exchange:DenseArrays "
     "exchange:QuantEconArrays exchange:MDPToolboxArrays exchange:PymdpArrays exchange:SealsArrays "
     "exchange:Discretised exchange:Cells exchange:CellPlayer testing:GuideReport "
-    "testing:ModelReport ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward inverse_rl:Peak"
+    "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward inverse_rl:Peak"
 ).split()
 
 
