@@ -28,7 +28,8 @@ RESULTS = (  # results and types, which a user does not make
     "inverse_rl:RewardFunction plot:Layout plot:recovered_reward_maps exchange:DenseArrays "
     "exchange:QuantEconArrays exchange:MDPToolboxArrays exchange:PymdpArrays exchange:SealsArrays "
     "exchange:Discretised exchange:Cells exchange:CellPlayer testing:GuideReport "
-    "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward inverse_rl:Peak"
+    "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward "
+    "inverse_rl:Peak"
 ).split()
 
 
