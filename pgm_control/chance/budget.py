@@ -31,7 +31,9 @@ class KLBudget:
             the expected return is maximised, and the temperature of the model is replaced. No other block has a budget.
         per: "trajectory" for one budget of the dynamics that all steps share, or "event" for
             $KL(q_t(\cdot \mid s,a) \| p(\cdot \mid s,a)) \le \varepsilon$ at each time, state and action.
-        adversarial: whether the blocks minimise instead, against the best policy.
+        adversarial: whether the blocks minimise instead, against the best policy. Several prices may then
+            spend the budget of a whole trajectory. The best one is found by a scan, which excludes that another is
+            better by more than 1e-5 of the difference between the values without and with an unlimited adversary.
     """
 
     dynamics: float | None = None

@@ -131,7 +131,7 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
     if posterior.evidence is not None or posterior.budget is not None:
         what = "evidence" if posterior.budget is None else "a budget"
         raise InvalidArgument(
-            f"`value` must be a posterior without {what}, which a file cannot hold. Save `value.model`, and infer again."
+            f"`value` must be a posterior without {what}, which no file can hold. Save `value.model`, and infer again."
         )
     tensors, facts = _parts_of_model(posterior.model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}

@@ -11,10 +11,10 @@ from bad_inputs.check import CALLS, cases, fault
 
 RESULTS = (  # results and types, which a user does not make
     "Remembered EnvironmentCheck Process ClampedProcess MarkovProcess MarkovGuide MemoryGuide Blocks Occupancy "
-    "Trajectories Trajectory SoftValues Posterior BudgetReport Spending FreedSurvival SurvivalStatus HistoryOptimum "
-    "Ladder Rung Debiased ValueIteration ValueStatus PolicyValue StationaryDistribution DistributionStatus "
-    "AverageReward GainStatus GrowthRate Fit FitStep FitStatus MarkovLoss MarkovELBO ToGoELBO silent Status SMC "
-    "Evaluation Estimate EstimatedScore Scorecard Score Ledger Frontier FrontierPoint CriticalOptimism ReturnDistribution "
+    "Trajectories Trajectory SoftValues Posterior FreedSurvival SurvivalStatus HistoryOptimum Ladder Rung "
+    "Debiased ValueIteration ValueStatus PolicyValue StationaryDistribution DistributionStatus AverageReward "
+    "GainStatus GrowthRate Fit FitStep FitStatus MarkovLoss MarkovELBO ToGoELBO silent Status SMC Evaluation "
+    "Estimate EstimatedScore Scorecard Score Ledger Frontier FrontierPoint CriticalOptimism ReturnDistribution "
     "Moments ReturnConditioned Explanation Comparison Bench BenchStatus BenchRow Drawing Rollout ArrayLike "
     "Progress MarkovModel HasBlocks Predictor Totals Folded zoo guide_zoo models:restaurant "
     "models:restaurant_twin models:lottery_twin guides:MixtureProcess guides:Information guides:SimulatedWorld "
@@ -28,7 +28,8 @@ RESULTS = (  # results and types, which a user does not make
     "inverse_rl:RewardFunction plot:Layout plot:recovered_reward_maps exchange:DenseArrays "
     "exchange:QuantEconArrays exchange:MDPToolboxArrays exchange:PymdpArrays exchange:SealsArrays "
     "exchange:Discretised exchange:Cells exchange:CellPlayer testing:GuideReport "
-    "testing:ModelReport ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward inverse_rl:Peak"
+    "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward "
+    "inverse_rl:Peak"
 ).split()
 
 

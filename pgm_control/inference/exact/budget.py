@@ -119,7 +119,7 @@ def _policy(model: MarkovModel, radius: float) -> Solved:
 
     bracket, most = (0.0, 0.0), spent(0.0)
     if most > radius:
-        bracket = price_that_spends(spent, radius, torch.finfo(block.v.dtype).eps)
+        bracket = price_that_spends(spent, radius, torch.finfo(block.v.dtype).eps, block.scale)
     if bracket is None or float(expect(log_initial, block.v[0])) == -math.inf:
         raise InvalidArgument(
             f"`optimism` must be a budget within which a policy avoids rewards of −inf, but is {radius:g} nats. Give a "

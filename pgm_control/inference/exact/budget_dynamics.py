@@ -79,7 +79,7 @@ class _Problem:
             return None
         if float(expect(start.log_q, spent)) <= self.radius:
             return 0.0, 0.0
-        return price_that_spends(self.spent, self.radius, self.eps)
+        return price_that_spends(self.spent, self.radius, self.eps, self.block.scale)
 
     def scan(self, price: Float[Tensor, " batch"]) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
         """J at −1/λ, in nats, and the KL that is spent, for many prices λ and a clamped start."""

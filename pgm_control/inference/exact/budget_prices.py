@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 _FACTOR = 16.0  # by which the search for a bracket changes the price
-_DEAREST = 1e60  # the price above which nothing that is spent can be saved
 _STEPS = 400  # the most steps of a root search; bisection alone needs fewer than 100
 _COARSE, _MOST = 33, 20_000  # points of the first scan, and of all scans, of an adversary's prices
 _SURE = 1e-5  # the share of what chance is worth to the adversary up to which the scan excludes better prices
@@ -17,16 +16,17 @@ _SURE = 1e-5  # the share of what chance is worth to the adversary up to which t
 Bracket = tuple[float, float]  # equal prices, or neighbours of which the lower one spends more and the higher one less
 
 
-def price_that_spends(spent: Callable[[float], float], budget: float, eps: float) -> Bracket | None:
+def price_that_spends(spent: Callable[[float], float], budget: float, eps: float, scale: float) -> Bracket | None:
     """The price at which `spent`, which does not rise with the price, is the budget; None if no price is so high.
 
     Args:
         spent: the KL at a price above 0, in nats.
         budget: ε in nats, above 0 and below what is spent at price 0.
         eps: the rounding of `spent`, relative.
+        scale: the largest difference of values. At a price of scale/eps² only the KL that avoids −inf is left.
     """
-    low = high = 1.0
-    at_low = at_high = spent(1.0)
+    low = high = scale
+    at_low = at_high = spent(scale)
     while at_low < budget:
         high, at_high = low, at_low
         low /= _FACTOR
@@ -34,7 +34,7 @@ def price_that_spends(spent: Callable[[float], float], budget: float, eps: float
     while at_high > budget:
         low, at_low = high, at_high
         high *= _FACTOR
-        if high > _DEAREST:
+        if high > scale / eps**2:
             return None
         at_high = spent(high)
     return root(spent, budget, eps, (low, at_low), (high, at_high))

@@ -41,8 +41,14 @@ class PricedBlock(abc.ABC):
     mdp: TabularMDP
     v: Float[Tensor, "time_and_last state"]
     q: Float[Tensor, "time state action"]
+    gaps: Float[Tensor, "time state *rest"]  # of values to the best ones at price 0, in units of a price
     unit: float  # of a price, in reward units
     sign: float  # 1 if the block is chosen to raise the values, −1 if to lower them
+
+    @property
+    def scale(self) -> float:
+        """The largest gap; 1 if there is none."""
+        return float(torch.where(self.gaps.isfinite(), self.gaps, 0.0).abs().max()) or 1.0
 
     @abc.abstractmethod
     def steps(self, price: Float[Tensor, " batch"]) -> Iterator[Step]:

@@ -113,7 +113,10 @@ def infer(
     mdp, temperature = tabular.mdp, tabular.temperature
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
-    if 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all():
+    overflows = 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all()
+    if report is not None and temperature > 0:  # prices are in units of τ
+        overflows = overflows or bool(((found.v / temperature).isinf() & found.v.isfinite()).any())
+    if overflows:
         raise InvalidArgument(
             f"`model` has rewards that, divided by its temperature {temperature:g} or times the optimism {optimism}, "
             f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."

@@ -310,6 +310,29 @@ def test_it_says_what_was_spent():
     assert infer(model, KLBudget(dynamics=0.3)).is_free is False
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e12, 1e60])
+def test_the_unit_of_rewards_makes_no_difference(size):
+    mdp = random_mdp(0)
+    for budget in (
+        KLBudget(dynamics=0.3),
+        KLBudget(dynamics=0.3, initial=0.1),
+        KLBudget(dynamics=1.0, adversarial=True),
+    ):
+        one = infer(TabularModel(mdp, 0.5), budget)
+        other = infer(TabularModel(mdp.replace(reward=size * mdp.reward), size * 0.5), budget)
+        cold = infer(TabularModel(mdp.replace(reward=size * mdp.reward), 0.5), budget)
+        assert other.budget.dynamics.optimism == pytest.approx(one.budget.dynamics.optimism)
+        torch.testing.assert_close(other.policy, one.policy)
+        assert cold.budget.dynamics.spent == pytest.approx(budget.dynamics) or not cold.budget.dynamics.binds
+
+
+def test_values_whose_nats_exceed_the_range_are_refused():
+    mdp = random_mdp(0)
+    for sign in (-1e200, 1e200):
+        with pytest.raises(InvalidArgument, match="exceed the range"):
+            infer(TabularModel(mdp.replace(reward=sign * mdp.reward.abs()), 1e-300), KLBudget(dynamics=0.3))
+
+
 def test_float32():
     model = TabularModel(random_mdp(0), 0.5)
     double, single = (infer(each, KLBudget(dynamics=0.3)) for each in (model, model.to(dtype=torch.float32)))
