@@ -240,7 +240,8 @@ class TabularMDP:
             initial: p(s_0); default: how often episodes begin in each state.
             num_states, num_actions: S and A; default: as many as the data show. S counts the state of ended episodes.
             unvisited: what becomes of an action that was never taken in a state that is entered and has no pseudocount:
-                "refuse" raises an error that names it, "forbid" gives it the reward −inf.
+                "refuse" raises an error that names it; "forbid" gives it the reward −inf, and
+                `exchange.feasible_prior` then makes the action prior that never takes it.
             unseen_reward: the reward of transitions that only a pseudocount makes possible, like `pseudocount`.
 
         Raises:

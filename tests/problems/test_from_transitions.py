@@ -10,6 +10,7 @@ import torch
 from problems import random_mdp
 
 from pgm_control import Ensemble, InvalidArgument, InvalidProblem, TabularMDP, TabularModel, evaluate, infer
+from pgm_control.exchange import feasible_prior
 from pgm_control.inverse_rl import Episode, record, to_episodes
 
 HALL = (  # states 0, 1 and 2 in a row; action 0 goes on, 1 stays
@@ -169,6 +170,7 @@ def test_forbidden_actions_are_never_taken():
     found = TabularMDP.from_transitions(data, horizon=3, initial=[1, 0], unvisited="forbid")
     for optimism in (0.0, 1.0):
         assert infer(TabularModel(found), optimism).policy[:, 1].tolist() == [[1.0, 0.0]] * 3
+    assert feasible_prior(found).tolist() == [[0.5, 0.5], [1.0, 0.0]]
 
 
 def test_a_pseudocount_needs_rewards_for_what_was_never_seen():

@@ -122,7 +122,8 @@ def _sizes(found: Transitions, num_states: int | None, num_actions: int | None) 
         worst = int(getattr(found, what).max())
         if worst >= size:
             raise InvalidArgument(
-                f"`{name}` must be more than every {what} in `data`, but is {size}, and a {what} is {worst}."
+                f"`{name}` must be more than every {what} in `data`, but is {size}, and a {what} is {worst}. Raise it, "
+                "or correct the recording."
             )
     require_room(
         "num_states", f"tables of {states:,} states and {actions:,} actions", states * actions, 32,
@@ -218,10 +219,8 @@ def _with_prior(
             f"reward the data do not show: {_few(named, len(pair))}. Pass a number, or a table by (state, action, "
             "next_state); or a table of pseudocounts that is 0 for impossible transitions."
         )
-    unseen_reward = np.broadcast_to(0.0 if unseen_reward is None else unseen_reward, shape).reshape(
-        states * actions, states
-    )
-    new_rows = _Outcomes(pair, successor, prior[pair, successor], unseen_reward[pair, successor])
+    paid = np.broadcast_to(0.0 if unseen_reward is None else unseen_reward, shape)
+    new_rows = _Outcomes(pair, successor, prior[pair, successor], paid[pair // actions, pair % actions, successor])
     return _Outcomes(*map(np.concatenate, zip(seen._replace(concentration=grown), new_rows, strict=True)))
 
 
@@ -262,6 +261,10 @@ def _padded(outcomes: _Outcomes, states: int, actions: int) -> tuple[np.ndarray,
     counts = np.bincount(pair, minlength=states * actions)
     place = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = states * actions, int(counts.max())
+    require_room(
+        "data", f"tables of {states:,} states, {actions:,} actions and {shape[1]:,} outcomes", math.prod(shape), 40,
+        "Merge states, or pass the outcomes to mdp_from_blocks(of_rows=True).",
+    )  # fmt: skip
     found = np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape)
     for table, column in zip(found, (concentration, successor, reward), strict=True):
         table[pair, place] = column
