@@ -194,7 +194,7 @@ def test_events_with_their_own_budgets(problem, budget, adversarial):
             outcomes = problem.outcomes(s, a)
             weight, x = [p for _, p, _, _ in outcomes], [r + problem.discount * v[n] for _, _, n, r in outcomes]
             q[s, a] = sign * best_mean(weight, sign * np.asarray(x), budget)
-            beta = account.optimism[t, s, a]
+            beta = torch.as_tensor(account.optimism)[t, s, a]
             if beta.isfinite():
                 y = beta * torch.as_tensor(problem.reward[s, a] + problem.discount * v[problem.successor[s, a]])
                 row = torch.softmax(torch.as_tensor(problem.probability[s, a]).log() + y / problem.temperature, -1)
