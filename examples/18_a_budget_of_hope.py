@@ -70,7 +70,7 @@ def main(args: Args) -> None:
         bought,
         across="budget of the dynamics for the whole trajectory (nats)",
         up="probability of buying a ticket",
-        title="A hundredth of a nat of hope buys, .0002 of doubt do not",
+        title="Hope buys the bad ticket, doubt leaves the good one",
         logarithmic="x",
         ax=figure.subplots(),
         style="slide",
