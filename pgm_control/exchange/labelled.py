@@ -127,6 +127,10 @@ def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
     attributes |= {"temperature": model.temperature, "optimism": str(posterior.optimism), "value": posterior.value}
     if posterior.objective is not None:
         attributes["objective"] = posterior.objective
+    if posterior.evidence is not None:
+        attributes["given"] = ", ".join(posterior.evidence.sites)
+    if posterior.budget is not None:
+        attributes["budget"] = repr(posterior.budget)
     return variables, attributes, names
 
 

@@ -11,6 +11,7 @@ from pgm_control import (
     ClampedGuide,
     FreeGuide,
     InvalidArgument,
+    KLBudget,
     MissingExtra,
     Optimism,
     TabularModel,
@@ -52,6 +53,9 @@ def test_a_posterior_has_named_dimensions_and_units():
     found.v[:] = 99.0  # a copy
     assert (posterior.v < 99).all()
     assert "objective" not in to_xarray(infer(TabularModel(model.mdp, 0.0), 0.0)).attrs
+    assert "given" not in found.attrs
+    assert to_xarray(infer(model, 1.0, evidence={"state_2": 1, "action_0": 0})).attrs["given"] == "state_2, action_0"
+    assert "0.1 of 0.1 nats" in to_xarray(infer(model, KLBudget(dynamics=0.1))).attrs["budget"]
 
 
 def test_the_layout_of_states_gives_row_and_column():
