@@ -96,7 +96,7 @@ class Spending:
 
     budget: float
     spent: float | Float[Tensor, "time state action"]
-    optimism: float | Float[Tensor, "time state action"] | None
+    optimism: float | Float[Tensor, "time state action"] | Any
     binds: bool | Bool[Tensor, "time state action"]
 
     def __repr__(self) -> str:
@@ -113,9 +113,9 @@ class Spending:
 class BudgetReport:
     """How the budgets of a `KLBudget` were spent; None for a block without one."""
 
-    dynamics: Spending | None = None
-    initial: Spending | None = None
-    policy: Spending | None = None
+    dynamics: Spending | Any = None  # Any, so that those who gave a budget need not check it
+    initial: Spending | Any = None
+    policy: Spending | Any = None
 
     def __repr__(self) -> str:
         """What each block spent."""

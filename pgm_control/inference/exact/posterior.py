@@ -58,7 +58,7 @@ class Posterior:
     value: float
     distribution: Blocks
     evidence: Evidence | None = None
-    budget: BudgetReport | None = None
+    budget: BudgetReport | Any = None  # Any, so that those who gave one need not check it
 
     def __call__(self) -> None:
         """Sample one trajectory as a Pyro program, at the model's sites."""

@@ -9,6 +9,7 @@ import torch
 from problems import random_mdp
 from pyro.infer import SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoDelta
+from pyro.optim import ClippedAdam
 
 from pgm_control import InvalidArgument, Optimism, TabularModel, infer, soft_values
 
@@ -109,7 +110,7 @@ def test_the_mode_of_a_dirichlet_posterior_given_optimality_is_the_direct_optimu
         pyro.factor("optimality", soft_values(model, 1.0, probability=p).objective)
 
     guide = AutoDelta(program)
-    svi = SVI(program, guide, pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 0.985}), Trace_ELBO())
+    svi = SVI(program, guide, ClippedAdam({"lr": 0.1, "lrd": 0.985}), Trace_ELBO())
     for _ in range(500):
         svi.step()
     logits = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
