@@ -40,8 +40,8 @@ def main() -> None:
     low, high = found.interval()[-1].tolist()
     print(
         f"FrozenLake {options.size}, {len(found.names)} unknowns, {options.samples} draws: CPU "
-        f"{time.process_time() - processor:.0f} s, wall {time.perf_counter() - wall:.0f} s; β = 0.3 lies in its 90 % "
-        f"interval {low:.2f} … {high:.2f}; at least {float(found.effective_draws.min()):.0f} independent draws."
+        f"{time.process_time() - processor:.0f} s, wall {time.perf_counter() - wall:.0f} s; 90 % interval of β "
+        f"{low:.2f} … {high:.2f} (the demonstrator: 0.3, and a reward of outcomes, not of states); at least {float(found.effective_draws.min()):.0f} independent draws."
     )
 
 
