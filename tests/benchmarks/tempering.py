@@ -38,10 +38,11 @@ def main() -> None:
         prior=0.5, optimism=dist.Normal(0.0, 1.0), num_samples=options.samples, seed=0, progress=show,
     )  # fmt: skip
     low, high = found.interval()[-1].tolist()
+    processor, wall = time.process_time() - processor, time.perf_counter() - wall
     print(
-        f"FrozenLake {options.size}, {len(found.names)} unknowns, {options.samples} draws: CPU "
-        f"{time.process_time() - processor:.0f} s, wall {time.perf_counter() - wall:.0f} s; 90 % interval of β "
-        f"{low:.2f} … {high:.2f} (the demonstrator: 0.3, and a reward of outcomes, not of states); at least {float(found.effective_draws.min()):.0f} independent draws."
+        f"FrozenLake {options.size}, {len(found.names)} unknowns, {options.samples} draws: CPU {processor:.0f} s, wall "
+        f"{wall:.0f} s; 90 % interval of β {low:.2f} … {high:.2f} (the demonstrator: 0.3, and a reward of outcomes, "
+        f"not of states); at least {float(found.effective_draws.min()):.0f} independent draws."
     )
 
 
