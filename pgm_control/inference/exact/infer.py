@@ -21,13 +21,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ...chance.budget import KLBudget
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
+from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
 from .budget import within_budget
-from .evidence import evidence_of, require_possible, without_condition
+from .evidence import Evidence, evidence_of, require_possible, without_condition
 from .messages import backward_messages
 from .posterior import Posterior
 
@@ -113,7 +116,8 @@ def infer(
     mdp, temperature = tabular.mdp, tabular.temperature
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
-    overflows = 0 < temperature < 1 / sys.float_info.max or not (found.v < torch.inf).all()
+    is_right = bool(found.v.isfinite().all()) or _is_forbidden(mdp, found.v, given)
+    overflows = 0 < temperature < 1 / sys.float_info.max or not is_right
     if report is not None and temperature > 0:  # prices are in units of τ
         overflows = overflows or bool(((found.v / temperature).isinf() & found.v.isfinite()).any())
     if overflows:
@@ -131,3 +135,9 @@ def infer(
         evidence=given,
         budget=report,
     )
+
+
+def _is_forbidden(mdp: TabularMDP, v: Float[Tensor, "time_and_last state"], evidence: Evidence | None) -> bool:
+    """Whether values that are not finite are those of states where a reward of −inf or evidence forbids everything."""
+    rewards = torch.cat((mdp.reward.flatten(), last_reward(mdp)))
+    return bool((v < torch.inf).all()) and (evidence is not None or bool(torch.isneginf(rewards).any()))

@@ -135,7 +135,7 @@ def test_the_mode_of_a_dirichlet_posterior_given_optimality_is_the_direct_optimu
         ("probability", torch.full((3, 2, 3), 0.3, dtype=torch.float64), "rows that sum to 1"),
         ("probability", torch.full((3, 2, 3), math.nan, dtype=torch.float64), "rows that sum to 1"),
         ("probability", torch.full((3, 2, 2), 0.5, dtype=torch.float64), "shape"),
-        ("probability", [[[1.0]]], "must be a tensor"),
+        pytest.param("probability", [[[1.0]]], "must be a tensor", marks=pytest.mark.wrong_types),
         ("initial", torch.tensor([0.5, 0.7, -0.2], dtype=torch.float64), "rows that sum to 1"),
         ("initial", torch.ones(2, dtype=torch.float64), "shape"),
     ],

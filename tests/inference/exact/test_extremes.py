@@ -5,6 +5,7 @@ side, forbidden and impossible outcomes, and one or many states, actions and ste
 """
 
 import importlib.util
+import math
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import Problem, solve
+from problems import random_mdp
 from strategies import laws, model_of
 
-from pgm_control import Optimism, TabularMDP, TabularModel, infer, soft_values
+from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer, soft_values
 
 pytestmark = pytest.mark.slow
 
@@ -133,3 +135,19 @@ def test_ten_thousand_steps_agree_with_numpy(backend, monkeypatch):
             best = q.max(-1, keepdims=True)
             v = best[..., 0] + 0.5 * np.log(np.exp((q - best) / 0.5).mean(-1))
         np.testing.assert_allclose(found.v[m, 0].numpy(), v, rtol=1e-11)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+@pytest.mark.parametrize("optimism", [0.0, 1.0])
+def test_values_below_the_range_of_nats_are_right_or_refused(backend, optimism, monkeypatch):
+    """Rewards of −1e200 at a temperature of 1e-300 are −inf nats, but forbid nothing."""
+    monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
+    mdp = random_mdp(0)
+    model = TabularModel(mdp.replace(reward=-1e200 * mdp.reward.abs()), 1e-300)
+    refused = None
+    try:
+        value = infer(model, optimism).value
+    except InvalidArgument as problem:
+        value, refused = 0.0, str(problem)
+    assert math.isfinite(value)
+    assert refused is None or "exceed the range" in refused
