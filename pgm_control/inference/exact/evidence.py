@@ -7,9 +7,9 @@ Sources:
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from pyro.poutine.condition_messenger import ConditionMessenger
 from torch import Tensor
 
 from ...errors import InvalidArgument
-from ...problems.mdp import TabularMDP
+from ...problems.mdp import TabularMDP, last_reward
 from ...runtime.arguments import shown, whole_number
 from ...runtime.array_like import numbers
 from ...runtime.moving import moved_copy, moved_log_probability, place_of
@@ -124,7 +124,7 @@ def evidence_of(model: MarkovModel, *given: Mapping[str, Any] | None) -> Evidenc
         )
     log_factors, not_optimal = dict[str, Tensor](), set[str]()
     for site, value in found.items():
-        kind, _ = _parts(site, mdp)
+        kind = _kind(site, mdp)
         if kind != "optimality":
             log_factors[site] = _log_factor(site, value, kind, mdp)
         elif not _is_optimal(site, value, model):
@@ -150,8 +150,8 @@ def _bound(program: Any) -> tuple[ConditionMessenger, Any] | None:
     return args if len(args) == 2 and isinstance(args[0], ConditionMessenger) else None
 
 
-def _parts(site: Any, mdp: TabularMDP) -> tuple[str, int]:
-    """The kind and the time of a site."""
+def _kind(site: Any, mdp: TabularMDP) -> str:
+    """The kind of a site, which must exist."""
     kind, _, number = site.partition("_") if isinstance(site, str) else ("", "", "")
     last = mdp.horizon - 1
     latest = {
@@ -165,7 +165,7 @@ def _parts(site: Any, mdp: TabularMDP) -> tuple[str, int]:
             f"`evidence` must name sites of the model, state_0 … state_{mdp.horizon}, action_0 … action_{last}, "
             f"outcome_0 … outcome_{last} or optimality_0 … optimality_{latest['optimality']}, but names {shown(site)}."
         )
-    return kind, int(number)
+    return kind
 
 
 def _log_factor(site: str, value: Any, kind: str, mdp: TabularMDP) -> Tensor:
@@ -204,9 +204,7 @@ def _is_optimal(site: str, value: Any, model: MarkovModel) -> bool:
     if found not in (0, 1):
         raise InvalidArgument(f"`evidence` on {site} must be 1, optimal, or 0, not optimal, but is {shown(value)}.")
     mdp = model.mdp
-    is_last = mdp.final_reward is not None and site == f"optimality_{mdp.horizon}"
-    reward = mdp.final_reward if mdp.final_reward is not None and is_last else mdp.reward
-    highest = float(reward.max())
+    highest = float((last_reward(mdp) if site == f"optimality_{mdp.horizon}" else mdp.reward).max())
     if found == 0 and highest > 0:
         raise InvalidArgument(
             f"`evidence` on {site} must be 1 where a reward is positive: 0 has the likelihood 1 − exp(r/τ), but the "
@@ -227,10 +225,14 @@ def _ended(mdp: TabularMDP, log_factors: dict[str, Tensor], not_optimal: set[str
     return tuple(reversed(found))
 
 
-def require_possible(is_certain: Callable[[float], bool], evidence: Evidence) -> None:
-    """Refuse evidence that makes an objective −∞; `is_certain(β)` says whether it does for this optimism."""
+def refuse(evidence: Evidence, is_possible: bool) -> NoReturn:
+    """Refuse evidence that makes an objective −∞; `is_possible` says whether free dynamics can attain it.
+
+    Raises:
+        InvalidArgument: always, with the remedy.
+    """
     sites = ", ".join(evidence.sites)
-    if is_certain(1.0):
+    if not is_possible:
         raise InvalidArgument(
             f"`evidence` must be possible, but no trajectory of finite reward agrees with that on {sites}."
         )

@@ -30,7 +30,7 @@ from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
 from .budget import within_budget
-from .evidence import Evidence, evidence_of, require_possible, without_condition
+from .evidence import Evidence, evidence_of, refuse, without_condition
 from .messages import backward_messages
 from .posterior import Posterior
 
@@ -112,7 +112,7 @@ def infer(
         beta = Optimism.of(optimism)
         found = backward_messages(tabular, beta, given)
         if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
-            require_possible(lambda b: backward_messages(tabular, Optimism(b, b, b), given).value == -math.inf, given)
+            refuse(given, backward_messages(tabular, Optimism(1.0, 1.0, 1.0), given).value > -math.inf)
     mdp, temperature = tabular.mdp, tabular.temperature
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"

@@ -175,14 +175,15 @@ def forward_messages(model: MarkovModel, evidence: Evidence | None = None) -> Fl
     mdp, tau = model.mdp, model.temperature
     lived = mdp.probability.log() + math.log(mdp.discount)
     here = mdp.initial.log() if evidence is None else evidence.log_start + evidence.log_mass
-    messages, choice, paid = [here], model.action_prior.log()[..., None], mdp.reward
+    messages, log_prior = [here], model.action_prior.log()
+    choice, paid = log_prior, mdp.reward
     for t in range(mdp.horizon):
         here = messages[-1]
         if evidence is not None:
-            choice = evidence.actions(t, model.action_prior.log(), 1.0)[..., None]
+            choice = evidence.actions(t, log_prior, 1.0)
             paid = evidence.outcomes(t, evidence.paid(t, mdp.reward, tau), tau)
             here = evidence.states(t, here, 1.0)
-        terms = (here[:, None, None] + choice + lived + paid / tau).flatten()
+        terms = (here[:, None, None] + choice[..., None] + lived + paid / tau).flatten()
         messages.append(_scatter_logsumexp(terms, mdp.successor.flatten(), mdp.num_states))
     return torch.stack(messages)
 

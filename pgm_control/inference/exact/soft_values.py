@@ -101,7 +101,7 @@ def soft_values(
         probability: p(k|s, a), which leads to the successors of the model and pays `reward`; an outcome that is
             impossible in the model pays 0 unless `reward` is given. Rows must sum to 1 and are not normalised here. It
             is solved in torch, without compiled loops, as is `initial`.
-        initial: p(s_0), likewise.
+        initial: p(s_0), whose rows must sum to 1 too.
 
     Returns:
         `SoftValues`, on the device and in the dtype of the model.
@@ -115,8 +115,9 @@ def soft_values(
     """
     require_model(model)
     mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon)
-    if kernels is not None and action_prior is None and probability is None and initial is None:
+    has_own_chances = probability is None and initial is None  # others are solved in torch
+    kernels = kernels_for(mdp.probability, mdp.horizon) if has_own_chances else None
+    if kernels is not None and action_prior is None:
         one = one_setting(kernels, model, optimism, temperature)
         if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
             _require_room(mdp, 1)
@@ -176,8 +177,6 @@ def soft_values(
             )
         tables[2] = tables[2] / total
     flat = [each.expand(batch) if isinstance(each, Tensor) else each for each in settings]
-    if probability is not None or initial is not None:
-        kernels = None
     q, v, objective = ManySettings.apply(kernels, model, survival, batch, *tables[:3], *flat, *tables[3:])
     tau = model.temperature if temperature is None else flat[0]
     return SoftValues(q, v, objective * tau, objective)

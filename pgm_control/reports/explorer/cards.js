@@ -181,7 +181,7 @@ const Cards = (() => {
     for (const { state, node } of now.stateButtons) node.setAttribute("aria-pressed", state === now.state);
     if (!raw.layout) {
       byId("maps-note").textContent =
-        `Values V and probabilities p(s) of being in the state, at step t = ${time}. Choose a state to see its policy and dice.` +
+        `Values V and probabilities p(s) of being in the state, at step t = ${time}. Choose a state to see its policy and dynamics.` +
         (S > MOST_ROWS ? ` The first ${MOST_ROWS} of ${S} states.` : "");
       const heads = GUIDES.flatMap(() => ["V", "p(s)"]);
       const write = together(GUIDES.flatMap(([kind]) => [...values(kind)]));
@@ -207,7 +207,7 @@ const Cards = (() => {
     });
     byId("maps-note").textContent =
       `At step t = ${time}: arrows are the policy, longer if more probable; colour is the value V, from ${write(low)} (pale) to ` +
-      `${write(high)} (strong). Choose a cell to see its policy and dice. S start, G goal, H hole, C cliff.`;
+      `${write(high)} (strong). Choose a cell to see its policy and dynamics. S start, G goal, H hole, C cliff.`;
     if (!byId("states").hasChildNodes() && now.stateButtons.length) {
       byId("states").append(el("div", { class: "off" }, "Off the map:", ...now.stateButtons.map((each) => each.node)));
     }
