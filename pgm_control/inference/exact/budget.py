@@ -19,21 +19,21 @@ import math
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ...chance.budget import BudgetReport, KLBudget, Spending, spending
 from ...chance.kl_ball import extreme_mean
-from ...chance.log_space import expect, split_mass
-from ...chance.operators import certainty_equivalent, tilt
+from ...chance.log_space import expect
 from ...chance.optimism import Optimism
 from ...chance.risk import unit
 from ...errors import InvalidArgument
-from ...problems.mdp import last_reward
 from ...trajectories.action_measure import counts_actions
 from ...trajectories.blocks import MarkovModel
 from .budget_dynamics import within_trajectory
 from .budget_prices import price_that_spends
 from .budget_start import start_within
-from .budget_sweeps import PricedPolicy, costs_at_start, messages_at
+from .budget_sweeps import PricedPolicy, costs_at_start, messages_at, swept
 from .messages import Messages, backward_messages, require_room_for_messages
 
 
@@ -92,15 +92,14 @@ def _started(model: MarkovModel, budget: KLBudget, found: Messages, of_dynamics:
 def _events(model: MarkovModel, budget: KLBudget, radius: float) -> Solved:
     """A ball around each row of the dynamics: the rows of a step are one batch of convex problems."""
     mdp, tau, log_p = model.mdp, model.temperature, model.mdp.probability.log()
-    log_prior, log_mass = split_mass(model.action_prior)
-    q, log_policy, price, kl = mdp.reward.new_empty(4, mdp.horizon, mdp.num_states, mdp.num_actions)
-    v, log_dynamics = mdp.reward.new_empty(mdp.horizon + 1, mdp.num_states), log_p.new_empty(mdp.horizon, *log_p.shape)
-    v[-1] = last_reward(mdp)
-    for t in reversed(range(mdp.horizon)):
-        ahead = mdp.reward + mdp.discount * v[t + 1][mdp.successor]
-        q[t], log_dynamics[t], price[t], kl[t] = extreme_mean(ahead, log_p, radius, budget.adversarial)
-        log_policy[t] = tilt(q[t], log_prior, tau, 1.0)
-        v[t] = certainty_equivalent(q[t], log_prior, tau, 1.0) + tau * log_mass
+    price, kl = mdp.reward.new_empty(2, mdp.horizon, mdp.num_states, mdp.num_actions)
+    log_dynamics = log_p.new_empty(mdp.horizon, *log_p.shape)
+
+    def best(t: int, x: Float[Tensor, "state action outcome"]) -> Float[Tensor, "state action"]:
+        value, log_dynamics[t], price[t], kl[t] = extreme_mean(x, log_p, radius, budget.adversarial)
+        return value
+
+    q, v, log_policy = swept(model, tau, best)
     found = Messages(q, v, log_policy, log_dynamics, None, math.nan, mdp.initial.log())
     return _started(model, budget, found, spending(radius, kl, price / unit(tau), budget.adversarial))
 

@@ -8,7 +8,7 @@ values would lose all of theirs, and at λ = 0 it is the limit: of all optima at
 """
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, final
 
 import torch
@@ -62,18 +62,15 @@ class PricedDynamics(PricedBlock):
     def __init__(self, model: MarkovModel, adversarial: bool) -> None:
         """Solve the model at price 0: each action leads to its best, or worst, possible outcome."""
         self.mdp, self.unit, self.sign = model.mdp, model.temperature, -1.0 if adversarial else 1.0
-        mdp, tau, (log_prior, log_mass) = model.mdp, model.temperature, split_mass(model.action_prior)
-        self.log_p = mdp.probability.log()
-        self.q, self.log_policy = mdp.reward.new_empty(2, mdp.horizon, mdp.num_states, mdp.num_actions)
-        self.v = mdp.reward.new_empty(mdp.horizon + 1, mdp.num_states)
-        self.v[-1] = last_reward(mdp)
-        self.gaps = mdp.reward.new_empty(mdp.horizon, *self.log_p.shape)  # in nats
-        for t in reversed(range(mdp.horizon)):
-            ahead = mdp.reward + mdp.discount * self.v[t + 1][mdp.successor]
-            self.q[t] = certainty_equivalent(ahead, self.log_p, 0.0, self.sign)
-            self.gaps[t] = gaps_to_best(ahead, self.q[t], self.sign) / tau
-            self.log_policy[t] = tilt(self.q[t], log_prior, tau, 1.0)
-            self.v[t] = certainty_equivalent(self.q[t], log_prior, tau, 1.0) + tau * log_mass
+        self.log_p = model.mdp.probability.log()
+        self.gaps = self.log_p.new_empty(model.mdp.horizon, *self.log_p.shape)  # in nats
+        self.q, self.v, self.log_policy = swept(model, model.temperature, self._extreme)
+
+    def _extreme(self, t: int, x: Float[Tensor, "state action outcome"]) -> Float[Tensor, "state action"]:
+        """The best or worst possible outcome; the distances from it are kept."""
+        best = certainty_equivalent(x, self.log_p, 0.0, self.sign)
+        self.gaps[t] = gaps_to_best(x, best, self.sign) / self.unit
+        return best
 
     def steps(self, price: Float[Tensor, " batch"]) -> Iterator[Step]:
         """The steps, last one first; see the equation of the module and, with π_0 the policy at price 0,
@@ -100,13 +97,8 @@ class PricedPolicy(PricedBlock):
         """Solve the model at price 0, by hard value iteration."""
         self.mdp, self.unit, self.sign, mdp = model.mdp, 1.0, 1.0, model.mdp
         self.log_prior = model.action_prior.log()
-        self.q = mdp.reward.new_empty(mdp.horizon, mdp.num_states, mdp.num_actions)
-        self.v = mdp.reward.new_empty(mdp.horizon + 1, mdp.num_states)
-        self.v[-1] = last_reward(mdp)
-        for t in reversed(range(mdp.horizon)):
-            ahead = mdp.reward + mdp.discount * self.v[t + 1][mdp.successor]
-            self.q[t] = certainty_equivalent(ahead, mdp.probability.log(), 1.0, 0.0)
-            self.v[t] = certainty_equivalent(self.q[t], self.log_prior, 0.0, 1.0)
+        log_p = mdp.probability.log()
+        self.q, self.v, _ = swept(model, 0.0, lambda t, x: certainty_equivalent(x, log_p, 1.0, 0.0))
         self.gaps = gaps_to_best(self.q, self.v[:-1], self.sign)  # in reward units
 
     def steps(self, price: Float[Tensor, " batch"]) -> Iterator[Step]:
@@ -119,6 +111,28 @@ class PricedPolicy(PricedBlock):
             log_policy, log_normaliser, kl = tilted(y, self.log_prior.expand_as(y))
             cost, spent = -log_normaliser, kl + expect(log_policy, action_spent)
             yield Step(cost, action_cost, spent, log_policy, None)
+
+
+def swept(
+    model: MarkovModel,
+    temperature: float,
+    value_of: Callable[[int, Float[Tensor, "state action outcome"]], Float[Tensor, "state action"]],
+) -> tuple[
+    Float[Tensor, "time state action"], Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]
+]:
+    """Q, V and the log-policy of soft actions, where `value_of(t, x)` is that of events whose outcomes are worth x.
+
+    The model's own temperature is not used.
+    """
+    mdp, (log_prior, log_mass) = model.mdp, split_mass(model.action_prior)
+    q, log_policy = mdp.reward.new_empty(2, mdp.horizon, mdp.num_states, mdp.num_actions)
+    v = mdp.reward.new_empty(mdp.horizon + 1, mdp.num_states)
+    v[-1] = last_reward(mdp)
+    for t in reversed(range(mdp.horizon)):
+        q[t] = value_of(t, mdp.reward + mdp.discount * v[t + 1][mdp.successor])
+        log_policy[t] = tilt(q[t], log_prior, temperature, 1.0)
+        v[t] = certainty_equivalent(q[t], log_prior, temperature, 1.0) + temperature * log_mass
+    return q, v, log_policy
 
 
 def costs_at_start(
