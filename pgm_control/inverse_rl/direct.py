@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import beta_of
-from ..inference.exact.batch import arranged
+from ..inference.exact.backward.batch import arranged
 from ..kernels.backend import kernels_for
 from ..kernels.bundles import Cotangents, Settings
 from ..trajectories.blocks import MarkovModel

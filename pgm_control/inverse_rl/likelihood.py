@@ -16,7 +16,7 @@ from torch import Tensor
 from ..chance.factors import aligned
 from ..chance.operators import is_mean
 from ..errors import InvalidArgument
-from ..inference.exact.batch import ABREAST, solved
+from ..inference.exact.backward.batch import ABREAST, solved
 from ..kernels.backend import kernels_for
 from ..kernels.bundles import Cotangents, Settings
 from ..trajectories.blocks import MarkovModel

@@ -29,9 +29,9 @@ from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
-from .budget import within_budget
-from .evidence import Evidence, evidence_of, refuse, without_condition
-from .messages import backward_messages
+from .backward.evidence import Evidence, evidence_of, refuse, without_condition
+from .backward.messages import backward_messages
+from .budgets.budget import within_budget
 from .posterior import Posterior
 
 

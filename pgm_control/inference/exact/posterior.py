@@ -23,8 +23,8 @@ from ...trajectories.blocks import Blocks, MarkovModel, in_nats
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
-from .evidence import Evidence
-from .messages import forward_messages
+from .backward.evidence import Evidence
+from .backward.messages import forward_messages
 
 _CELLS = 260  # the most cells of a grid that is drawn as a grid
 _CHEAP = 200_000  # the most entries of (time, state, action, outcome) for which the tilted events are shown

@@ -30,8 +30,8 @@ from ...runtime.array_like import numbers
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
-from .many_settings import ManySettings
-from .one_setting import fits, one_setting, solved_alone
+from .backward.many_settings import ManySettings
+from .backward.one_setting import fits, one_setting, solved_alone
 
 _START = "optimism of the start"
 

@@ -9,8 +9,8 @@ import torch
 from problems import random_mdp
 
 from pgm_control import Optimism, TabularMDP, TabularModel, infer, soft_values
-from pgm_control.inference.exact.many_settings import ManySettings
-from pgm_control.inference.exact.one_setting import one_setting
+from pgm_control.inference.exact.backward.many_settings import ManySettings
+from pgm_control.inference.exact.backward.one_setting import one_setting
 from pgm_control.kernels.backend import kernels_for
 
 pytest.importorskip("numba", reason="needs the extra `fast`")

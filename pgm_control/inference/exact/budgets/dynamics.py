@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.budget import BudgetReport, KLBudget, spending
-from ...chance.log_space import expect
-from ...chance.optimism import Optimism
-from ...trajectories.blocks import MarkovModel
-from .budget_prices import adversary_price, price_that_spends
-from .budget_start import Start, mixed, start_within, thriftiest
-from .budget_sweeps import PricedDynamics, costs_at_start, messages_at
-from .messages import Messages, backward_messages
+from ....chance.budget import BudgetReport, KLBudget, spending
+from ....chance.log_space import expect
+from ....chance.optimism import Optimism
+from ....trajectories.blocks import MarkovModel
+from ..backward.messages import Messages, backward_messages
+from .prices import adversary_price, price_that_spends
+from .start import Start, mixed, start_within, thriftiest
+from .sweeps import PricedDynamics, costs_at_start, messages_at
 
 
 class Solution(NamedTuple):

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.factors import Number, aligned, conditionals, nested, nested_tilt
-from ...chance.log_space import split_mass
-from ...chance.operators import certainty_equivalent, is_mean, tilt
-from ...chance.risk import unit
-from ...kernels.bundles import Logs, Settings
-from ...problems.mdp import TabularMDP
-from ...trajectories.betas import sizes_of
+from ....chance.factors import Number, aligned, conditionals, nested, nested_tilt
+from ....chance.log_space import split_mass
+from ....chance.operators import certainty_equivalent, is_mean, tilt
+from ....chance.risk import unit
+from ....kernels.bundles import Logs, Settings
+from ....problems.mdp import TabularMDP
+from ....trajectories.betas import sizes_of
 from .evidence import Evidence
 
 _LARGEST = {torch.float64: 700.0, torch.float32: 85.0}  # exponents whose exponential is finite

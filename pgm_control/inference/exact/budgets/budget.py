@@ -22,19 +22,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.budget import BudgetReport, KLBudget, Spending, spending
-from ...chance.kl_ball import extreme_mean
-from ...chance.log_space import expect
-from ...chance.optimism import Optimism
-from ...chance.risk import unit
-from ...errors import InvalidArgument
-from ...trajectories.action_measure import counts_actions
-from ...trajectories.blocks import MarkovModel
-from .budget_dynamics import within_trajectory
-from .budget_prices import price_that_spends
-from .budget_start import start_within
-from .budget_sweeps import PricedPolicy, costs_at_start, messages_at, swept
-from .messages import Messages, backward_messages, require_room_for_messages
+from ....chance.budget import BudgetReport, KLBudget, Spending, spending
+from ....chance.kl_ball import extreme_mean
+from ....chance.log_space import expect
+from ....chance.optimism import Optimism
+from ....chance.risk import unit
+from ....errors import InvalidArgument
+from ....trajectories.action_measure import counts_actions
+from ....trajectories.blocks import MarkovModel
+from ..backward.messages import Messages, backward_messages, require_room_for_messages
+from .dynamics import within_trajectory
+from .prices import price_that_spends
+from .start import start_within
+from .sweeps import PricedPolicy, costs_at_start, messages_at, swept
 
 
 class Solved(NamedTuple):

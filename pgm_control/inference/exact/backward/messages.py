@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.optimism import Optimism
-from ...chance.risk import unit
-from ...kernels.backend import kernels_for
-from ...kernels.bundles import Logs, Settings
-from ...problems.mdp import TabularMDP, last_reward
-from ...runtime.memory import require_room
-from ...trajectories.betas import Betas, same
-from ...trajectories.blocks import MarkovModel
+from ....chance.optimism import Optimism
+from ....chance.risk import unit
+from ....kernels.backend import kernels_for
+from ....kernels.bundles import Logs, Settings
+from ....problems.mdp import TabularMDP, last_reward
+from ....runtime.memory import require_room
+from ....trajectories.betas import Betas, same
+from ....trajectories.blocks import MarkovModel
 from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of

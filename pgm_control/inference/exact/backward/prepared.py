@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from ...kernels.bundles import MASS_ROUNDING, SPARE, Outcomes, Plain, Problem, Single
-from ...problems.mdp import TabularMDP, last_reward
-from ...trajectories.blocks import MarkovModel
-from ...trajectories.remembered import kept
+from ....kernels.bundles import MASS_ROUNDING, SPARE, Outcomes, Plain, Problem, Single
+from ....problems.mdp import TabularMDP, last_reward
+from ....trajectories.blocks import MarkovModel
+from ....trajectories.remembered import kept
 
 _FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
 Array = np.ndarray

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.budget import Spending, spending
-from ...chance.kl_ball import extreme_mean
-from ...chance.log_space import expect, relative
-from ...chance.risk import unit
-from ...trajectories.blocks import MarkovModel
+from ....chance.budget import Spending, spending
+from ....chance.kl_ball import extreme_mean
+from ....chance.log_space import expect, relative
+from ....chance.risk import unit
+from ....trajectories.blocks import MarkovModel
 
 _BOUND = 1e-9  # nats, relative: the distance from the budget at which a mixture of starts does not bind
 

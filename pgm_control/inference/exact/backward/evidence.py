@@ -17,12 +17,12 @@ from jaxtyping import Float
 from pyro.poutine.condition_messenger import ConditionMessenger
 from torch import Tensor
 
-from ...errors import InvalidArgument
-from ...problems.mdp import TabularMDP, last_reward
-from ...runtime.arguments import shown, whole_number
-from ...runtime.array_like import numbers
-from ...runtime.moving import moved_copy, moved_log_probability, place_of
-from ...trajectories.blocks import MarkovModel
+from ....errors import InvalidArgument
+from ....problems.mdp import TabularMDP, last_reward
+from ....runtime.arguments import shown, whole_number
+from ....runtime.array_like import numbers
+from ....runtime.moving import moved_copy, moved_log_probability, place_of
+from ....trajectories.blocks import MarkovModel
 
 
 @final

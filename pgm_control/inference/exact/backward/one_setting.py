@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...chance.optimism import Optimism
-from ...chance.risk import beta_of
-from ...kernels.bundles import SPARE, Plain
-from ...problems.checks import largest_temperature
-from ...trajectories.blocks import MarkovModel
+from ....chance.optimism import Optimism
+from ....chance.risk import beta_of
+from ....kernels.bundles import SPARE, Plain
+from ....problems.checks import largest_temperature
+from ....trajectories.blocks import MarkovModel
 from .many_settings import ManySettings, tensor_of
 from .prepared import Own, array_of, own_tables
 

@@ -8,8 +8,8 @@ from types import ModuleType
 import numpy as np
 import torch
 
-from ...kernels.bundles import Cotangents, Logs, Plain, Settings, Solved
-from ...problems.mdp import TabularMDP
+from ....kernels.bundles import Cotangents, Logs, Plain, Settings, Solved
+from ....problems.mdp import TabularMDP
 from .prepared import problem_of
 
 ABREAST = 16  # settings solved side by side: enough to fill vector registers, few enough to stay in the cache

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...chance.operators import is_mean
-from ...kernels.bundles import Cotangents, Settings
-from ...problems.mdp import last_reward
-from ...trajectories.blocks import MarkovModel
+from ....chance.operators import is_mean
+from ....kernels.bundles import Cotangents, Settings
+from ....problems.mdp import last_reward
+from ....trajectories.blocks import MarkovModel
 from .batch import solved
 from .prepared import array_of
 from .recursion import Chances, backward, derivatives

@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...chance.kl_ball import gaps_to_best, tilted
-from ...chance.log_space import expect, split_mass
-from ...chance.operators import certainty_equivalent, tilt
-from ...problems.mdp import TabularMDP, last_reward
-from ...trajectories.blocks import MarkovModel
-from .messages import Messages
+from ....chance.kl_ball import gaps_to_best, tilted
+from ....chance.log_space import expect, split_mass
+from ....chance.operators import certainty_equivalent, tilt
+from ....problems.mdp import TabularMDP, last_reward
+from ....trajectories.blocks import MarkovModel
+from ..backward.messages import Messages
 
 _ENTRIES = 1 << 22  # of (price, state, action, outcome) that are computed at once
 

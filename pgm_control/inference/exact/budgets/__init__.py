@@ -1,0 +1,3 @@
+"""Exact inference within a budget of nats: the multipliers that spend it."""
+
+__all__: list[str] = []
