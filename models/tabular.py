@@ -18,11 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control.chance.log_space import log_mass, split_mass
+from pgm_control.chance.log_space import log_mass, logarithm, split_mass
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.feasible import counting_measure
+from pgm_control.problems.gradients import detached
 from pgm_control.problems.mdp import TabularMDP, require_mdp
 from pgm_control.runtime.array_like import ArrayLike
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
@@ -88,7 +89,7 @@ class TabularModel:
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
-        self.mdp = require_mdp("mdp", mdp)
+        self.mdp = require_mdp("mdp", mdp, graph=True)
         self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:
@@ -100,7 +101,8 @@ class TabularModel:
                 )
             self.action_prior = counting_measure(mdp)
         else:
-            prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
+            kind = Kind(mdp.probability.dtype, mdp.probability.device)
+            prior = table("action_prior", action_prior, 2, kind, keeps_graph=True)
             shape("action_prior", prior, rows, "one row a state, one probability an action")
             self.action_prior = normalised(
                 "action_prior", prior, (mdp.state_names, mdp.action_names), given=action_prior
@@ -140,12 +142,20 @@ class TabularModel:
             return self
         return moved_copy(self, place, action_prior=moved_probability(self.action_prior, place))
 
+    def detach(self) -> "TabularModel":
+        """The model with the same numbers and without the graphs of tables that require gradients; itself if none does.
+
+        A problem and a model keep the graphs of the tensors that they are made from. `soft_values`, `infer`, `elbo`,
+        `MarkovELBO` and the Pyro program are differentiable in them; functions that are not refuse such a model.
+        """
+        return detached(self)
+
     def blocks(self) -> Blocks:
         """The prior over trajectories: initial distribution, action prior, true dynamics."""
-        steps, log_p = self.mdp.horizon, self.mdp.probability.log()
+        steps, log_p = self.mdp.horizon, logarithm(self.mdp.probability)
         return Blocks(
             self.mdp,
-            self.mdp.initial.log(),
+            logarithm(self.mdp.initial),
             split_mass(self.action_prior)[0].expand(steps, -1, -1),
             log_p.expand(steps, *log_p.shape),
         )

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....chance.factors import Number, aligned, conditionals, nested, nested_tilt
-from ....chance.log_space import split_mass
+from ....chance.log_space import logarithm, split_mass
 from ....chance.operators import certainty_equivalent, is_mean, tilt
 from ....chance.risk import unit
 from ....kernels.bundles import Logs, Settings
@@ -117,7 +117,7 @@ def derivatives(
     (reward, _, prior, temperature, dynamics, initial, survival), (q, v, objective) = given, outputs
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
-    log_p, log_prior, log_start = (_log(each) for each in (chances.probability, prior, chances.initial))
+    log_p, log_prior, log_start = (logarithm(each) for each in (chances.probability, prior, chances.initial))
     tau, beta = temperature[:, None, None], dynamics[:, None, None]
     start = tilt(v[:, 0], log_start, temperature, initial).exp()
     pressure = by_objective / temperature
@@ -165,11 +165,6 @@ def derivatives(
         visits = visits + by_v[:, mdp.horizon]
     found = (by_reward, visits, by_prior, by_temperature, by_dynamics, by_initial, by_probability, by_start)
     return [lambda each=each: each for each in found]
-
-
-def _log(p: Tensor) -> Tensor:
-    """log p, whose derivative is 0 where p is 0."""
-    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
 
 
 def _by_chance(x: Tensor, value: Tensor, temperature: Tensor, optimism: Tensor) -> Tensor:
