@@ -44,25 +44,39 @@ def backward(
         chances: the probabilities.
         given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
             temperature is a number, which may be 0, or has the shape of the batch. The optimism is as in `Betas`, with
-            the axes of the batch after that of time.
+            the axes of the batch after that of time. If the temperature is a list, of T + 1 numbers, the rewards, the
+            prior and the probabilities have an axis of time before their own axes.
         logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table
             of length 0 is skipped.
         evidence: for a problem without a batch, factors on its sites, whose logarithms times τ are added to the values.
     """
-    reward, last, prior, temperature, dynamics, initial, survival = given
-    steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior)
-    chance = conditionals(chances.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
+    rewards, last, priors, temperatures, dynamics, initial, survival = given
+    steps, is_timed, sizes = (
+        mdp.horizon,
+        isinstance(temperatures, list),
+        sizes_of(mdp.factors, mdp.num_outcomes, dynamics),
+    )
+    temperature: Number = temperatures[steps] if isinstance(temperatures, list) else temperatures
+    reward, (log_prior, log_mass), chance = rewards, split_mass(priors), []
+    if not is_timed:
+        chance = conditionals(chances.probability.log(), sizes)
     log_start = chances.initial.log() if evidence is None else evidence.log_start
     start = conditionals(log_start, sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()
     tau = unit(temperature)  # of the events, whose optimism at temperature 0 is θ
     of_state, of_action = aligned(tau, 1), aligned(tau, 2)
-    q = reward.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
-    v = reward.new_empty(*batch, steps + 1, mdp.num_states)
+    q = rewards.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
+    v = rewards.new_empty(*batch, steps + 1, mdp.num_states)
     v[..., steps, :] = last if evidence is None else evidence.states(steps, evidence.paid(steps, last, tau), tau)
     for t in reversed(range(steps)):
+        after = v[..., t + 1, :]
+        if isinstance(temperatures, list):
+            after = after * (temperatures[t] / temperature)
+            temperature = tau = of_state = of_action = temperatures[t]
+            reward, prior, chance_now = step_of(t, (rewards, priors, chances.probability))
+            (log_prior, log_mass), chance = split_mass(prior), conditionals(chance_now.log(), sizes)
         ended = 0.0 if evidence is None else tau * evidence.log_ended[t + 1]
-        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), v[..., t + 1, :], ended)
+        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), after, ended)
         beta = [_at(each, t) for each in dynamics]
         paid = reward if evidence is None else evidence.outcomes(t, evidence.paid(t, reward, tau), tau)
         values = nested(paid + ahead[..., mdp.successor], chance, of_action, beta)
@@ -82,6 +96,12 @@ def backward(
     if logs is not None:
         logs.start.copy_(nested_tilt(values, start, tau, initial))
     return q, v, values[0]
+
+
+def step_of(t: int, tables: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rewards, prior and probabilities of step t, from tables with an axis of time."""
+    reward, prior, probability = tables
+    return reward.select(-4, t), prior.select(-3, t), probability.select(-4, t)
 
 
 def _at(beta: Number, t: int) -> Number:
