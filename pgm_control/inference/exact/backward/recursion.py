@@ -1,7 +1,7 @@
 """The backward recursion of soft values in torch, and its derivatives, which are differentiable themselves."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -22,8 +22,8 @@ _LARGEST = {torch.float64: 700.0, torch.float32: 85.0}  # exponents whose expone
 class Chances(NamedTuple):
     """What is random and not chosen: p(k|s, a) and p(s_0), with the axes of a batch, if any, in front."""
 
-    probability: Tensor
-    initial: Tensor
+    probability: Any  # a tensor, or an array for the compiled loops
+    initial: Any
 
 
 def backward(
