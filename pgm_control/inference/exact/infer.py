@@ -29,8 +29,8 @@ from ...chance.optimism import Optimism, OptimismLike
 from ...chance.risk import Risk
 from ...errors import InvalidArgument
 from ...problems.gradients import detached
-from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.steps import is_timed, last_worth, temperature_at, temperatures_of, worth_at
 from .backward.evidence import Evidence, evidence_of, refuse, without_condition
 from .backward.messages import backward_messages
 from .budgets.budget import within_budget
@@ -71,7 +71,8 @@ def infer(
     Args:
         model: a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables
             require gradients, q, v, value, objective and log evidence are tensors that are differentiable in them, as
-            those of `soft_values`; its factors are numbers. Temperature 0 is the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
+            those of `soft_values`; its factors are numbers. Temperature 0 is the hard maximum over actions: hard value
+            iteration, or with a `Risk` risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
             action, by time, by factor. Or a `KLBudget`.
@@ -103,7 +104,7 @@ def infer(
         >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
     tabular, known = without_condition(model)
-    require_model(tabular, graph=True)
+    require_model(tabular, timed=not isinstance(optimism, KLBudget), graph=True)
     asked, tabular = tabular, detached(tabular)
     has_graph = asked is not tabular and torch.is_grad_enabled()
     given, report = evidence_of(tabular, known, evidence), None
@@ -119,16 +120,17 @@ def infer(
         found = backward_messages(tabular, beta, given)
         if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
             refuse(given, backward_messages(tabular, Optimism(1.0, 1.0, 1.0), given).value > -math.inf)
-    mdp, temperature = tabular.mdp, tabular.temperature
+    mdp, temperature = tabular.mdp, temperature_at(tabular, 0)
+    coldest = min(temperatures_of(tabular) or [temperature])
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
-    is_right = bool(found.v.isfinite().all()) or _is_forbidden(mdp, found.v, given)
-    overflows = 0 < temperature < 1 / sys.float_info.max or not is_right
+    is_right = bool(found.v.isfinite().all()) or _is_forbidden(tabular, found.v, given)
+    overflows = 0 < coldest < 1 / sys.float_info.max or not is_right
     if report is not None and temperature > 0:  # prices are in units of τ
         overflows = overflows or bool(((found.v / temperature).isinf() & found.v.isfinite()).any())
     if overflows:
         raise InvalidArgument(
-            f"`model` has rewards that, divided by its temperature {temperature:g} or times the optimism {optimism}, "
+            f"`model` has rewards that, divided by its temperature {coldest:g} or times the optimism {optimism}, "
             f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."
         )
     value = found.value if given is None else found.value + temperature * given.log_mass
@@ -145,21 +147,25 @@ def infer(
     )
 
 
-def _with_graph(model: MarkovModel, beta: Optimism | KLBudget, evidence: Evidence | None) -> tuple[Any, Any, Any]:
+def _with_graph(model: MarkovModel, beta: Any, evidence: Evidence | None) -> tuple[Any, Any, Any]:
     """q, v and value as functions of those tables of the model that require gradients."""
-    numbers = isinstance(beta, Optimism) and all(isinstance(each, float | Risk) for each in vars(beta).values())
-    if not numbers or evidence is not None or model.temperature == 0 or isinstance(beta.survival, Risk):
-        which = "a budget" if isinstance(beta, KLBudget) else "evidence" if evidence is not None else f"{beta}"
-        which = "temperature 0" if model.temperature == 0 else which
+    numbers = isinstance(beta, Optimism) and isinstance(beta.survival, float)
+    numbers = numbers and isinstance(beta.dynamics, float | Risk) and isinstance(beta.initial, float | Risk)
+    cold = temperature_at(model, 0) == 0
+    if cold or evidence is not None or not numbers:
+        each = "temperature 0" if cold else beta if evidence is None else "evidence"
         raise InvalidArgument(
-            f"`model` must hold numbers for {which}, but its tables require gradients, which infer has only for a "
+            f"`model` must hold numbers for {each}, but its tables require gradients, which infer passes on only for a "
             "positive temperature and one number β or Risk per block. Pass model.detach()."
         )
     found = soft_values(model, beta)
     return found.q, found.v, found.value
 
 
-def _is_forbidden(mdp: TabularMDP, v: Float[Tensor, "time_and_last state"], evidence: Evidence | None) -> bool:
+def _is_forbidden(model: MarkovModel, v: Float[Tensor, "time_and_last state"], evidence: Evidence | None) -> bool:
     """Whether values that are not finite are those of states where a reward of −inf or evidence forbids everything."""
-    rewards = torch.cat((mdp.reward.flatten(), last_reward(mdp)))
-    return bool((v < torch.inf).all()) and (evidence is not None or bool(torch.isneginf(rewards).any()))
+    if not bool((v < torch.inf).all()):
+        return False
+    steps = range(model.mdp.horizon if is_timed(model) else 1)
+    tables = (last_worth(model), *(worth_at(model, t) for t in steps))
+    return evidence is not None or any(bool(torch.isneginf(each).any()) for each in tables)

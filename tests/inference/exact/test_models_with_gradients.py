@@ -1,6 +1,7 @@
 """Tests of problems and models whose tables require gradients: their graphs are kept, and inference passes them on."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -52,17 +53,19 @@ def test_a_problem_and_a_model_keep_the_graph_of_their_tables():
         (slope,) = torch.autograd.grad(table.square().sum(), leaf, retain_graph=True)
         assert slope.abs().max() > 0
     longer = model.mdp.replace(horizon=5, discount=0.9)
-    assert longer.probability.requires_grad and longer.reward.requires_grad
+    assert longer.probability.requires_grad
+    assert longer.reward.requires_grad
     plain = model.detach()
     assert not any(each.requires_grad for each in vars(plain.mdp).values() if isinstance(each, torch.Tensor))
-    assert plain.detach() is plain and torch.equal(plain.mdp.probability, model.mdp.probability)
+    assert plain.detach() is plain
+    assert torch.equal(plain.mdp.probability, model.mdp.probability)
 
 
 def test_a_dense_matrix_keeps_its_graph():
     logits = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
     reward = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     mdp = TabularMDP.from_dense([1.0, 0.0, 0.0], logits.softmax(-1), reward, horizon=3)
-    objective = infer(TabularModel(mdp), 0.0).objective
+    objective: Any = infer(TabularModel(mdp), 0.0).objective
     assert all(each.abs().max() > 0 for each in torch.autograd.grad(objective, (logits, reward)))
 
 
@@ -88,18 +91,19 @@ def test_inference_is_differentiable_in_every_table_to_the_second_order(beta):
 
     numbers = infer(model_of(mdp, tables).detach(), beta)
     assert isinstance(numbers.value, float)
-    found = infer(model_of(mdp, tables), beta)
+    found: Any = infer(model_of(mdp, tables), beta)
     assert found.value.item() == pytest.approx(numbers.value, abs=1e-12)
     torch.testing.assert_close(found.v.detach(), numbers.v, **NEAR)
     torch.testing.assert_close(found.policy, numbers.policy, **NEAR)
-    assert repr(found) == repr(numbers) and found._repr_html_() == numbers._repr_html_()
+    assert repr(found) == repr(numbers)
+    assert found._repr_html_() == numbers._repr_html_()
     assert torch.autograd.gradcheck(outputs, tables, atol=1e-7)
     assert torch.autograd.gradgradcheck(outputs, tables, atol=1e-5)
 
 
 def test_the_slope_of_the_log_evidence_is_that_of_the_enumerated_sum():
     mdp, tables = leaves(2)
-    found = infer(model_of(mdp, tables), 1.0).log_evidence
+    found: Any = infer(model_of(mdp, tables), 1.0).log_evidence
     slopes = torch.autograd.grad(found, tables)
     step = 1e-6
     for i, (table, slope) in enumerate(zip(tables[:3], slopes, strict=False)):
@@ -134,16 +138,11 @@ def test_numbers_come_without_gradients_and_refusals_name_the_remedy():
     assert math.isfinite(evaluate(model.detach(), ClampedGuide(model)).true_return)
 
 
-def tangent(slope):
-    """The part of a derivative by probabilities that a change sees which keeps the sum of each row."""
-    return slope - slope.mean(-1, keepdim=True)
-
-
 @pytest.mark.parametrize("beta", BETAS)
 def test_at_the_optimal_guide_the_slopes_of_the_objective_are_those_of_inference(beta):
     mdp, tables = leaves(4)
     model = model_of(mdp, tables)
-    exact = infer(model, beta)
+    exact: Any = infer(model, beta)
     guide = DialGuide(model.detach() if beta else model, beta)
     guide.assign(infer(model.detach(), beta).blocks())
     found = -MarkovObjective(beta).differentiable_loss(model, guide)
@@ -173,12 +172,13 @@ def test_the_program_of_a_problem_with_impossible_outcomes_has_finite_gradients(
     model = TabularModel(mdp.replace(probability=p, reward=reward))
     guide = FreeGuide(model.detach())
     enumerated = TraceEnum_ELBO(max_plate_nesting=0), config_enumerate(guide, "parallel")
-    for loss, guide in ((MarkovELBO(), guide), enumerated):
-        found = loss.differentiable_loss(model, guide)
+    for loss, program in ((MarkovELBO(), guide), enumerated):
+        found = loss.differentiable_loss(model, program)
         slopes = torch.autograd.grad(found, (p, reward), retain_graph=True)
         assert all(each.isfinite().all() for each in slopes)
-    by_p = torch.autograd.grad(infer(model, 1.0).objective, p)[0]
-    assert by_p.isfinite().all() and torch.equal(soft_values(model, 1.0).objective, infer(model, 1.0).objective)
+    by_p = torch.autograd.grad(soft_values(model, 1.0).objective, p)[0]
+    assert by_p.isfinite().all()
+    assert torch.equal(soft_values(model, 1.0).objective, infer(model, 1.0).objective)
 
 
 @pytest.mark.statistical
