@@ -110,7 +110,9 @@ class TabularModel:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
         self.mdp = require_mdp("mdp", mdp, timed=True)
-        self.temperature: float | Any = checked_temperatures("temperature", temperature, mdp.horizon, mdp.probability.dtype)
+        self.temperature: float | Any = checked_temperatures(
+            "temperature", temperature, mdp.horizon, mdp.probability.dtype
+        )
         self.optimality = _checked_optimality(optimality, mdp, self.temperature)
         has_end = mdp.final_reward is not None or getattr(optimality, "final", None) is not None
         self.observed = checked_observed("observed", observed, mdp.horizon, has_end=has_end)
