@@ -30,7 +30,7 @@ from ...chance.risk import Risk
 from ...errors import InvalidArgument
 from ...problems.gradients import detached
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
-from ...trajectories.steps import is_timed, last_worth, temperature_at, temperatures_of, worth_at
+from ...trajectories.steps import is_timed, last_worth, temperature_at, worth_at
 from .backward.evidence import Evidence, evidence_of, refuse, without_condition
 from .backward.messages import backward_messages
 from .budgets.budget import within_budget
@@ -121,7 +121,7 @@ def infer(
         if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
             refuse(given, backward_messages(tabular, Optimism(1.0, 1.0, 1.0), given).value > -math.inf)
     mdp, temperature = tabular.mdp, temperature_at(tabular, 0)
-    coldest = min(temperatures_of(tabular) or [temperature])
+    coldest = min(temperature_at(tabular, t) for t in (range(mdp.horizon) if is_timed(tabular) else [0]))
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
     is_right = bool(found.v.isfinite().all()) or _is_forbidden(tabular, found.v, given)
