@@ -115,8 +115,9 @@ def learn_prior(
     $\rho' = N(a)/N$. With q' the optimum under ρ' and β ≥ 0, so that q maximises, $J(q', \rho') \ge J(q, \rho') =
     J(q, \rho) + N\, KL(\rho' \| \rho)$. The steps are $\rho' \propto \rho^{1 - \eta} (N(a)/N)^\eta$, of a length η
     that is doubled while the objective still rises at their end, and halved otherwise: η = 1 alone may take thousands
-    of steps to drop an action. A step that does not raise the objective by $\frac12 \min(\eta, 1)\, N\, KL$ is taken back. A short
-    one does, also under adversarial dynamics, β < 0, which answer a change of the prior, so that η = 1 may lower J.
+    of steps to drop an action. A step that does not raise the objective by $\frac12 \min(\eta, 1)\, N\, KL$ is
+    taken back. A short one does, also under adversarial dynamics, β < 0, which answer a change of the prior, so that
+    η = 1 may lower J.
 
     *The gap.* By the envelope theorem $\partial J^*/\partial \rho(a) = N(a)/\rho(a)$, so that $J^*$ rises towards
     another prior at the rate $\sum_a \rho'(a) N(a)/\rho(a) - N \le \max_a N(a)/\rho(a) - N$, the gap, summed over t for
@@ -157,8 +158,13 @@ def learn_prior(
         >>> round(float(found.action_prior.sum()), 6)
         1.0
     """
-    require_model(model, in_nats=True)
-    _require_choices(model, per, horizon)
+    _require_choices(per, horizon)
+    require_model(model, in_nats=True, timed=horizon == "finite")
+    if horizon == "discounted" and model.mdp.discount == 1:
+        raise InvalidArgument(
+            "`horizon` must be 'finite' or 'average' for a problem without a discount, but is 'discounted'. "
+            "mdp.replace(discount=0.99) sets one."
+        )
     optimism, tolerance = Optimism.of(optimism), positive("tolerance", tolerance)
     at, length, objectives = _first_prior(model, per), 1.0, []
     best = visited_optimum(_with_prior(model, at), optimism, horizon, tolerance)
@@ -198,8 +204,8 @@ def learn_prior(
     )
 
 
-def _require_choices(model: MarkovModel, per: object, horizon: object) -> None:
-    """Check `per` and `horizon`, also against each other and the discount of the problem."""
+def _require_choices(per: object, horizon: object) -> None:
+    """Check `per` and `horizon`, also against each other."""
     if per == "state":
         raise InvalidArgument(
             "`per` must be 'nothing' or 'time', but is 'state': a prior of its own for each state has no information "
@@ -209,11 +215,6 @@ def _require_choices(model: MarkovModel, per: object, horizon: object) -> None:
     one_of("horizon", horizon, get_args(Horizon))  # pyright: ignore[reportArgumentType]
     if per == "time" and horizon != "finite":
         raise InvalidArgument(f"`per` must be 'nothing' without a horizon, but is 'time' with horizon={horizon!r}.")
-    if horizon == "discounted" and model.mdp.discount == 1:
-        raise InvalidArgument(
-            "`horizon` must be 'finite' or 'average' for a problem without a discount, but is 'discounted'. "
-            "mdp.replace(discount=0.99) sets one."
-        )
 
 
 def _first_prior(model: MarkovModel, per: Per) -> Float[Tensor, "time_or_one action"]:
@@ -227,12 +228,19 @@ def _first_prior(model: MarkovModel, per: Per) -> Float[Tensor, "time_or_one act
         raise InvalidArgument(
             '`model` must have an action prior of probabilities, but has "count". Use TabularModel(mdp, temperature).'
         )
-    if not torch.equal(prior, prior[:1].expand_as(prior)):
+    rows = prior[..., 0, :]
+    if not torch.equal(prior, rows[..., None, :].expand_as(prior)):
         raise InvalidArgument(
             "`model` must have the same action prior in every state, since one prior for all is learned, but its rows "
             "differ. Start from TabularModel(mdp, temperature); forbid an action in one state by rewards of −inf."
         )
-    return prior[:1].expand(model.mdp.horizon if per == "time" else 1, -1)
+    if per == "time":
+        return rows.expand(model.mdp.horizon, -1)
+    if rows.ndim == 2 and not torch.equal(rows, rows[:1].expand_as(rows)):
+        raise InvalidArgument(
+            "`model` must have one action prior for all steps, but its prior differs by step. Pass per='time'."
+        )
+    return rows.reshape(-1, rows.shape[-1])[:1]
 
 
 def _with_prior(model: MarkovModel, rows: Float[Tensor, "time_or_one action"]) -> TabularModel:

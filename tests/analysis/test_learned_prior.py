@@ -17,7 +17,6 @@ from pgm_control import (
     TabularModel,
     infer,
     learn_prior,
-    soft_values,
 )
 from pgm_control.models import restaurant
 
@@ -30,18 +29,32 @@ def model_with(prior, mdp=PROBLEM, temperature=0.7):
     return TabularModel(mdp, temperature, np.broadcast_to(prior, (mdp.num_states, mdp.num_actions)))
 
 
-def best_by_descent(model, optimism, starts=4):
-    """The largest objective over softmax logits of a common prior, by L-BFGS with the derivatives of `soft_values`."""
+def recursion(model, optimism, prior):
+    """The objective as a differentiable function of a prior for all states, one or one for each time."""
+    mdp, tau, beta = model.mdp, model.temperature, Optimism.of(optimism).at(model.temperature)
+
+    def certainty_equivalent(x, p, beta):
+        return tau / beta * (p * (beta * x / tau).exp()).sum(-1).log() if beta else (p * x).sum(-1)
+
+    v = torch.zeros(mdp.num_states, dtype=torch.float64)
+    for row in prior.expand(mdp.horizon, -1).flip(0):
+        q = certainty_equivalent(mdp.reward + mdp.discount * v[mdp.successor], mdp.probability, beta.dynamics)
+        v = tau * (row * (q / tau).exp()).sum(-1).log()
+    return certainty_equivalent(v, mdp.initial, beta.initial) / tau
+
+
+def best_by_descent(model, optimism, times):
+    """The largest objective over softmax logits of the prior, by L-BFGS from several starts."""
     generator, found = torch.Generator().manual_seed(0), []
-    for start in range(starts):
-        logits = torch.randn(model.mdp.num_actions, generator=generator, dtype=torch.float64) * (start > 0)
+    shape = (times, model.mdp.num_actions)
+    for start in range(4):
+        logits = torch.randn(shape, generator=generator, dtype=torch.float64) * (start > 0)
         logits.requires_grad_()
         options = {"tolerance_grad": 1e-11, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
         optimiser = torch.optim.LBFGS([logits], max_iter=200, **options)
 
         def loss(logits=logits):
-            prior = logits.softmax(-1).expand(model.mdp.num_states, -1)
-            value = -soft_values(model, optimism, action_prior=prior).objective
+            value = -recursion(model, optimism, logits.softmax(-1))
             logits.grad = torch.autograd.grad(value, logits)[0]
             return value
 
@@ -51,13 +64,17 @@ def best_by_descent(model, optimism, starts=4):
 
 
 @pytest.mark.parametrize("optimism", BETAS, ids=str)
-@pytest.mark.parametrize("discount", [1.0, 0.7])
-def test_it_is_as_good_as_direct_optimisation(optimism, discount):
+@pytest.mark.parametrize(("discount", "per"), [(1.0, "nothing"), (0.7, "nothing"), (1.0, "time"), (0.7, "time")])
+def test_it_is_as_good_as_direct_optimisation(optimism, discount, per):
     model = TabularModel(PROBLEM.replace(discount=discount), 0.7)
-    found = learn_prior(model, optimism=optimism, tolerance=1e-10)
+    found = learn_prior(model, per, optimism, tolerance=1e-10)
     assert found.status is PriorStatus.converged
-    assert found.objective == pytest.approx(best_by_descent(model, optimism), abs=1e-8)
+    times = PROBLEM.horizon if per == "time" else 1
+    assert -1e-8 < found.objective - best_by_descent(model, optimism, times) < 1e-6, "or better: logits stay finite"
     assert found.objective == pytest.approx(infer(found.model, optimism).objective, abs=1e-12)
+    assert tuple(found.action_prior.shape) == ((times, 3) if per == "time" else (3,))
+    if per == "time":
+        assert found.objective > learn_prior(model, optimism=optimism).objective
 
 
 @pytest.mark.parametrize("optimism", BETAS, ids=str)
@@ -70,6 +87,21 @@ def test_a_fixed_point_is_the_policy_averaged_over_its_visits_and_the_rate_their
     independent = joint.sum(1, keepdim=True) * joint.sum(0)
     information = (joint * (joint / independent).log()).nansum()
     assert found.rate == pytest.approx(PROBLEM.horizon * float(information), abs=1e-6)
+
+
+@pytest.mark.parametrize("optimism", [0.0, 1.0])
+def test_of_each_time_it_is_the_policy_averaged_over_the_states_of_that_time(optimism):
+    model = TabularModel(PROBLEM, [0.5, 0.7, 0.9, 1.1], observed=[True, True, False, True])
+    found = learn_prior(model, "time", optimism, tolerance=1e-12)
+    joint = infer(found.model, optimism).marginals().state_action
+    torch.testing.assert_close(joint.sum(1), found.action_prior, atol=1e-6, rtol=0)
+    independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
+    assert found.rate == pytest.approx(float((joint * (joint / independent).log()).nansum()), abs=1e-6)
+    assert learn_prior(found.model, "time", optimism).objectives[0] == found.objective
+    with pytest.raises(InvalidArgument, match=r"its prior differs by step\. Pass per='time'"):
+        learn_prior(found.model)
+    with pytest.raises(InvalidArgument, match="`model` must"):
+        learn_prior(found.model, horizon="average")
 
 
 def test_with_clamped_dynamics_the_objective_is_return_over_temperature_minus_rate():
