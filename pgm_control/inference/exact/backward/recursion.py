@@ -71,8 +71,9 @@ def backward(
     for t in reversed(range(steps)):
         after = v[..., t + 1, :]
         if isinstance(temperatures, list):
-            after = after * aligned(temperatures[t] / temperature, 1)
-            temperature = tau = temperatures[t]
+            if temperatures[t] is not temperature:  # one number for all times may be 0
+                after = after * aligned(temperatures[t] / temperature, 1)
+            temperature, tau = temperatures[t], unit(temperatures[t])
             of_state, of_action = aligned(tau, 1), aligned(tau, 2)
             reward, prior, chance_now = step_of(t, (rewards, priors, chances.probability))
             (log_prior, log_mass), chance = split_mass(prior), conditionals(chance_now.log(), sizes)
@@ -221,7 +222,8 @@ def _by_chance(x: Tensor, value: Tensor, temperature: Tensor, optimism: Tensor) 
 
     $$\frac{\partial L}{\partial p_k} = \frac{\tau}{\beta} \bigl(e^{\beta (x_k - L)/\tau} - 1\bigr),$$
 
-    at β = 0 $x_k - L$, to which the next term of the series is added for the derivative by β. An outcome whose value is infinite or overflows has 0, but −τ/β if it is forbidden and β > 0.
+    at β = 0 $x_k - L$, to which the next term of the series is added for the derivative by β. An outcome whose value is
+    infinite or overflows has 0, but −τ/β if it is forbidden and β > 0.
     """
     b = (optimism / temperature)[..., None]
     level = is_mean(b, 1.0, x.dtype)
