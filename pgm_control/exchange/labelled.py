@@ -123,7 +123,7 @@ def _time(table: Tensor) -> str:
 
 
 def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
-    model = posterior.model
+    model, posterior = posterior.model, posterior.detach()
     tables, attributes, names = _of_blocks(posterior.blocks(), model.mdp)
     variables = {
         "v": variable("time_and_last state", posterior.v, REWARD, "soft state value V_t(s)"),

@@ -160,6 +160,7 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         raise InvalidArgument(
             f"`value` must be a posterior without {what}, which no file can hold. Save `value.model`, and infer again."
         )
+    posterior = posterior.detach()
     tensors, facts = _parts_of_model(posterior.model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
     optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}

@@ -23,11 +23,12 @@ from ...chance.optimism import Optimism
 from ...chance.risk import Risk, beta_of
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
-from ...problems.checks import largest_temperature, same_infinities
+from ...problems.checks import largest_temperature, same_infinities, slack
+from ...problems.gradients import detached, graphs_of
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import number as plain_number
 from ...runtime.arguments import one_of, shown
-from ...runtime.array_like import numbers
+from ...runtime.array_like import numbers, rounding
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
@@ -92,7 +93,7 @@ def soft_values(
     are settings and are broadcast against each other; each setting is solved as `infer` would solve it alone.
 
     Args:
-        model: a tabular model; it supplies every argument that is None.
+        model: a tabular model; it supplies every argument that is None. Its tables may require gradients themselves.
         optimism: β of the start and the dynamics, one for all settings or one per setting; a `Risk`, whose θ may be one
             per setting too, with gradients; or an `Optimism` of one β or `Risk` per block, where survival has a β.
         reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf propagate. It is ignored where the
@@ -115,7 +116,12 @@ def soft_values(
     References:
         [levine2018], [ziebart2010], [howard1972]
     """
-    require_model(model, timed=True)
+    require_model(model, timed=True, graph=True)
+    if torch.is_grad_enabled() and (own := graphs_of(model.mdp, model.action_prior)):
+        given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
+        given |= {"probability": probability, "initial": initial}
+        tables: Any = own | {name: each for name, each in given.items() if each is not None}
+        return soft_values(detached(model), optimism, temperature=temperature, **tables)
     mdp = model.mdp
     kernels = kernels_for(mdp.probability, mdp.horizon) if is_plain(model) else None
     if kernels is not None and action_prior is None and probability is None and initial is None:
@@ -238,8 +244,9 @@ def _require_distributions(name: str, table: Tensor | None) -> None:
     if table is None:
         return
     rows = table.detach()
-    off, allowed = (rows.sum(-1) - 1).abs(), 1e-8 if rows.dtype == torch.float64 else 1e-5
-    if not bool((rows >= 0).all() & (off <= allowed).all()):
+    off = (rows.sum(-1) - 1).abs()
+    fits = bool((rows >= 0).all()) and float(off.max()) <= slack(0.0, 1)
+    if not fits and not bool((rows >= 0).all() & (off <= slack(rounding(rows), rows.shape[-1])).all()):
         raise InvalidArgument(
             f"`{name}` must hold probabilities with rows that sum to 1, but an entry is below 0 or nan, or a row "
             f"sums to 1 ± {float(off.max()):.3g}. It is not normalised here, for the sake of its derivatives: pass "

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....chance.factors import Number, aligned, conditionals, nested, nested_tilt
-from ....chance.log_space import split_mass
+from ....chance.log_space import logarithm, split_mass
 from ....chance.operators import certainty_equivalent, is_mean, tilt
 from ....chance.risk import unit
 from ....kernels.bundles import Logs, Settings
@@ -142,7 +142,7 @@ def derivatives(
     temperature = temperatures[0] if isinstance(temperatures, list) else temperatures
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
-    log_p, log_prior, log_start = (_log(each) for each in (probability, prior, chances.initial))
+    log_p, log_prior, log_start = (logarithm(each) for each in (probability, prior, chances.initial))
     tau, beta = temperature[:, None, None], dynamics[:, None, None]
     start = tilt(v[:, 0], log_start, temperature, initial).exp()
     pressure = by_objective / temperature
@@ -164,7 +164,7 @@ def derivatives(
             temperature, ratio = temperatures[t], (temperatures[t] / temperatures[t + 1])[:, None]
             tau = temperature[:, None, None]
             reward, prior, probability = step_of(t, (rewards, priors, chances.probability))
-            log_p, log_prior = _log(probability), _log(prior)
+            log_p, log_prior = logarithm(probability), logarithm(prior)
         if by_v is not None:
             visits = visits + by_v[:, t]
         policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), tau[..., 0], 1.0).exp()
@@ -210,11 +210,6 @@ def _collect(found: list[Tensor], each: Tensor, is_timed: bool) -> None:
         found[0] = found[0] + each
     else:
         found.append(each)
-
-
-def _log(p: Tensor) -> Tensor:
-    """log p, whose derivative is 0 where p is 0."""
-    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
 
 
 def _by_chance(x: Tensor, value: Tensor, temperature: Tensor, optimism: Tensor) -> Tensor:
