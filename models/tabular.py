@@ -253,7 +253,7 @@ def model_like(
 
     Which steps are observed, and the likelihood of optimality, are those of `model`.
 
-    A given prior consists of rows of the model's, so that it is not checked again: it may count actions.
+    A given prior is not checked again: it may count actions.
     """
     made = TabularModel(mdp, model.temperature if temperature is None else temperature)
     made.observed, made.optimality = observed_of(model), optimality_of(model)

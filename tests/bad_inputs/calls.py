@@ -188,6 +188,7 @@ add("MixtureGuide", lambda: {"model": model(), "guides": [pgm.ClampedGuide(model
 add("Risk", lambda: {"theta": 0.1})
 add("KLBudget", lambda: {"dynamics": 0.1, "per": "event", "adversarial": True})
 add("temperature_for", lambda: {"model": model(), "optimism": 0.0, "share_of_best": 0.5})
+add("learn_prior", lambda: {"model": model(), "max_steps": 2})
 add("MixtureELBO", lambda: {"num_particles": 2})
 add("WindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
 add("FreeWindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
