@@ -137,8 +137,8 @@ def perron(mdp, temperature, prior):
     for s, a, k in np.ndindex(*p.shape):
         matrix[s, successor[s, a, k]] += prior[s, a] * weight[s, a, k]
     roots, vectors = np.linalg.eig(matrix)
-    first = roots.real.argmax()
-    root, z = roots[first].real, abs(vectors[:, first].real)
+    first = np.real(roots).argmax()
+    root, z = np.real(roots[first]), abs(np.real(vectors[:, first]))
     joint = prior[..., None] * weight * z[successor] / (root * z[:, None, None])
     policy = joint.sum(-1)
     return z, policy, joint / policy[..., None]
