@@ -13,7 +13,9 @@ from torch import Tensor
 
 from pgm_control.chance.optimism import Optimism
 from pgm_control.errors import InvalidGuide
+from pgm_control.problems.timed import at_time
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.steps import last_worth, prior_at, temperature_at, worth_at
 
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior
@@ -77,11 +79,12 @@ class DeterministicGuide(MarkovGuide):
         $$V_t(s) = \max_a \Bigl[\tau \log \rho(a \mid s) + \sum_k p(k \mid s, a) (r + \gamma V_{t+1}(s'))\Bigr]$$
         """
         mdp, chosen = self.model.mdp, []
-        possible, price = mdp.probability > 0, self.model.temperature * self.model.action_prior.log()
-        v = torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
+        v, after = last_worth(self.model), temperature_at(self.model, mdp.horizon)
         for t in reversed(range(mdp.horizon)):
-            ahead = torch.where(possible, mdp.reward + mdp.discount * v[mdp.successor], 0.0)
-            q = torch.where(self._log_prior[t] > -torch.inf, price + (mdp.probability * ahead).sum(-1), -torch.inf)
+            p, tau = at_time(mdp.probability, t, 3), temperature_at(self.model, t)
+            price, gain = tau * prior_at(self.model, t).log(), mdp.discount * (v * (tau / after))[mdp.successor]
+            mean = (p * torch.where(p > 0, worth_at(self.model, t) + gain, 0.0)).sum(-1)
+            q, after = torch.where(self._log_prior[t] > -torch.inf, price + mean, -torch.inf), tau
             # where every action has value −inf, the prior decides
             best = torch.where(torch.isneginf(q).all(-1, keepdim=True), self._log_prior[t], q).argmax(-1)
             v = q.gather(-1, best[:, None])[:, 0]

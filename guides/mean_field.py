@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pgm_control.chance.log_tables import tilted
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
+from pgm_control.trajectories.steps import log_likelihood
 
 from .markov import MarkovGuide
 from .support import feasible_prior
@@ -81,10 +82,10 @@ class MeanFieldGuide(MarkovGuide):
         return self._shared.policy(torch.zeros_like(self._shared.log_weight) if logits is None else logits)
 
 
-def _shares(model: MarkovModel) -> Float[Tensor, "state action outcome"]:
+def _shares(model: MarkovModel) -> Float[Tensor, "*time state action outcome"]:
     r"""$\log q(k \mid s, a, s'(s,a,k))$, the share of each outcome among those that lead to the same state."""
     mdp = model.mdp
-    weight = mdp.probability.log() + mdp.reward / model.temperature
+    weight = mdp.probability.log() + log_likelihood(model)
     together = mdp.successor[..., :, None] == mdp.successor[..., None, :]
     total = torch.where(together, weight[..., None, :], -torch.inf).logsumexp(-1)
     return torch.where(weight > -torch.inf, weight - torch.where(total > -torch.inf, total, 0.0), -torch.inf)

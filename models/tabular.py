@@ -11,7 +11,7 @@ Sources:
         Intelligence, pages 1433–1438, 2008.
 """
 
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -19,17 +19,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.chance.log_space import log_mass, split_mass
+from pgm_control.chance.optimality import ExponentialOptimality, Optimality, TableOptimality
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
-from pgm_control.problems.checks import temperature as checked_temperature
 from pgm_control.problems.feasible import counting_measure
 from pgm_control.problems.mdp import TabularMDP, require_mdp
+from pgm_control.problems.timed import by_time, checked_observed, checked_temperatures
+from pgm_control.runtime.arguments import shown
 from pgm_control.runtime.array_like import ArrayLike
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 from pgm_control.text.problem_page import problem_page
 from pgm_control.trajectories.action_measure import counts_actions
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, trusted_blocks
 from pgm_control.trajectories.program import run_program
+from pgm_control.trajectories.steps import observed_of, optimality_of, temperature_words
 
 
 @final
@@ -43,7 +46,17 @@ class TabularModel:
 
     Calling the model runs it as a Pyro program with the sites `state_t` (t = 0 … T), `action_t`, `outcome_t` and the
     factor `optimality_t` (t = 0 … T−1, and T if there is a final reward). The states are determined by the outcomes.
-    With a discount γ < 1 the agent survives each step with probability γ, and state S means that the episode has ended.
+    With a discount γ < 1 the agent survives each step with probability γ, and state S means that the episode has ended:
+    there are no factors then.
+
+    Everything may depend on time: dynamics and rewards, the action prior, and the temperature, where step t has the
+    factor $\exp(r_t/\tau_t)$. In the values, which are in reward units, a step ahead counts in nats,
+
+    $$Q_t(s, a) = L_\beta[r_t + \gamma\, \tau_t V_{t+1}(s')/\tau_{t+1}],$$
+
+    which is not the annealing of the entropy alone, where a reward keeps its weight and only $\tau$ of the policy
+    changes. `observed` leaves out the factors of some steps, for a goal at the end or on the way, and `optimality`
+    gives another likelihood than the exponential one.
 
     With `action_prior="count"`, ρ is 1 for each action of A(s), the actions with a possible outcome of finite reward,
     and 0 for the others. The program draws uniformly from A(s) and adds $\log |A(s)|$ to the factor. The clamped
@@ -61,7 +74,7 @@ class TabularModel:
 
     Attributes:
         problem, mdp: the problem, under two names.
-        temperature: τ, in reward units per nat.
+        temperature: τ, in reward units per nat: a number, or by time and last if it depends on time.
         action_prior: $\rho(a \mid s)$; with the prior "count" 1 for each action of A(s). The uniform prior is stored as
             a single number, expanded.
 
@@ -72,8 +85,10 @@ class TabularModel:
     def __init__(
         self,
         mdp: TabularMDP,
-        temperature: float | np.number | Tensor = 1.0,
+        temperature: float | np.number | ArrayLike = 1.0,
         action_prior: ArrayLike | Literal["count"] | None = None,
+        observed: ArrayLike | None = None,
+        optimality: Optimality = ExponentialOptimality(),  # noqa: B008
     ) -> None:
         """Define the model.
 
@@ -81,15 +96,24 @@ class TabularModel:
             mdp: the problem.
             temperature: τ, in reward units per nat. If it is large the policy approaches the prior; if it is small, the
                 best trajectory. 0 is the hard maximum, which only `infer`, `value_iteration` and `average_reward`,
-                with optimism 0 or a `Risk`, `frontier`, `evaluate` and `policy_evaluation` accept.
-            action_prior: ρ(a|s), probabilities, shape (state, action); default: uniform, 1/A. 0 masks an action. Or
-                "count": the entropy of maximum-entropy control and of path distributions [ziebart2008], see above.
+                with optimism 0 or a `Risk`, `frontier`, `evaluate` and `policy_evaluation` accept. A vector gives τ of
+                each step, all positive: T numbers, or T + 1 with that of the final reward, which else has the last one.
+            action_prior: ρ(a|s), probabilities, shape (state, action), or by time (time, state, action); default:
+                uniform, 1/A. 0 masks an action. Or "count": the entropy of maximum-entropy control and of path
+                distributions [ziebart2008], see above.
+            observed: which optimality variables are observed, T booleans, or T + 1 with that of the final reward, which
+                else is. The factor of the others is left out; their rewards count in returns only.
+            optimality: the likelihood of optimality: `ExponentialOptimality()`, `LogisticOptimality()`,
+                `TableOptimality(log_likelihood)`, or your own `Optimality`.
 
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
-        self.mdp = require_mdp("mdp", mdp)
-        self.temperature = checked_temperature("temperature", temperature, mdp.probability.dtype)
+        self.mdp = require_mdp("mdp", mdp, timed=True)
+        self.temperature: float | Any = checked_temperatures("temperature", temperature, mdp.horizon, mdp.probability.dtype)
+        self.optimality = _checked_optimality(optimality, mdp, self.temperature)
+        has_end = mdp.final_reward is not None or getattr(optimality, "final", None) is not None
+        self.observed = checked_observed("observed", observed, mdp.horizon, has_end=has_end)
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:
             self.action_prior = mdp.probability.new_full((1, 1), 1.0 / mdp.num_actions).expand(rows)
@@ -100,11 +124,12 @@ class TabularModel:
                 )
             self.action_prior = counting_measure(mdp)
         else:
-            prior = table("action_prior", action_prior, 2, Kind(mdp.probability.dtype, mdp.probability.device))
+            axes = {2: "state, action", 3: "time, state, action"}
+            prior = table("action_prior", action_prior, axes, Kind(mdp.probability.dtype, mdp.probability.device))
+            rows = rows if prior.ndim == 2 else (mdp.horizon, *rows)
             shape("action_prior", prior, rows, "one row a state, one probability an action")
-            self.action_prior = normalised(
-                "action_prior", prior, (mdp.state_names, mdp.action_names), given=action_prior
-            )
+            names = (mdp.state_names, mdp.action_names) if prior.ndim == 2 else (None, mdp.state_names, None)
+            self.action_prior = normalised("action_prior", prior, names, given=action_prior)
 
     @property
     def problem(self) -> TabularMDP:
@@ -117,7 +142,7 @@ class TabularModel:
         Raises:
             InvalidProblem: at temperature 0, where exp(r/τ) is not a finite factor.
         """
-        if self.temperature == 0:
+        if not isinstance(self.temperature, Tensor) and self.temperature == 0:
             raise InvalidProblem(
                 "`temperature` must be positive to run the model, but is 0. infer(model, 0.0) and "
                 "infer(model, Risk(theta)) solve it exactly."
@@ -142,37 +167,83 @@ class TabularModel:
 
     def blocks(self) -> Blocks:
         """The prior over trajectories: initial distribution, action prior, true dynamics."""
-        steps, log_p = self.mdp.horizon, self.mdp.probability.log()
+        steps = self.mdp.horizon
         return Blocks(
             self.mdp,
             self.mdp.initial.log(),
-            split_mass(self.action_prior)[0].expand(steps, -1, -1),
-            log_p.expand(steps, *log_p.shape),
+            by_time(split_mass(self.action_prior)[0], steps, 2),
+            by_time(self.mdp.probability.log(), steps, 3),
         )
 
     def __repr__(self) -> str:
         """The problem, the temperature, and whether the action prior counts actions."""
         prior = ', action prior "count"' if bool(log_mass(self.action_prior).any()) else ""
-        return f"TabularModel({self.mdp!r}, temperature {self.temperature:g}{prior})"
+        return f"TabularModel({self.mdp!r}, temperature {temperature_words(self)}{prior}{_special(self)})"
 
     def _repr_html_(self) -> str:
         """An HTML view for notebooks: the problem, the temperature and the first transition probabilities."""
-        kind = "uniform" if bool((self.action_prior == self.action_prior[0, 0]).all()) else "given"
+        kind = "uniform" if bool((self.action_prior == self.action_prior.flatten()[0]).all()) else "given"
         kind = '"count"' if counts_actions(self) else kind
-        also = f"; temperature τ = {self.temperature:g} reward units per nat, action prior {kind}"
+        tau = temperature_words(self)
+        also = f"; temperature τ = {tau} reward units per nat, action prior {kind}{_special(self)}"
         return problem_page(self.mdp, "TabularModel", also)
+
+
+def _checked_optimality(optimality: object, mdp: TabularMDP, temperature: object) -> Optimality:
+    """The likelihood of optimality, which must be one, fit the problem, and have a positive temperature."""
+    if not isinstance(optimality, Optimality):
+        raise InvalidProblem(
+            f"`optimality` must be a likelihood such as LogisticOptimality(), but is {shown(optimality)}."
+        )
+    if not isinstance(optimality, ExponentialOptimality) and not isinstance(temperature, Tensor) and temperature == 0:
+        raise InvalidProblem(
+            f"`optimality` must be exponential at temperature 0, but is {optimality}. Pass a positive temperature."
+        )
+    if isinstance(optimality, TableOptimality):
+        rows = tuple(mdp.probability.shape[-3:])
+        expected = {"log_likelihood": (optimality.table, rows), "final": (optimality.final, rows[:1])}
+        for name, (found, axes) in expected.items():
+            timed = found is not None and found.ndim > len(axes)
+            if found is not None and tuple(found.shape) != ((mdp.horizon, *axes) if timed else axes):
+                raise InvalidProblem(
+                    f"`{name}` of the TableOptimality must have the shape {axes} of the problem, or with {mdp.horizon} "
+                    f"steps in front, but has {tuple(found.shape)}."
+                )
+    return optimality
+
+
+def _special(model: TabularModel) -> str:
+    """What is said of a likelihood that is not exponential, and of optimality variables that are not observed."""
+    kind = "" if isinstance(model.optimality, ExponentialOptimality) else f", {model.optimality}"
+    if model.observed is None:
+        return kind
+    return f"{kind}, {int(model.observed.sum())} of {len(model.observed)} optimality variables observed"
+
+
+def hard_model(model: MarkovModel, mdp: TabularMDP | None = None) -> TabularModel:
+    """The model at temperature 0, whose optimum is the largest return among policies that the action prior allows.
+
+    Every step counts there, whatever the likelihood of optimality and whichever steps are observed. `mdp` is another
+    problem in the place of the model's.
+    """
+    made = TabularModel(model.mdp if mdp is None else mdp, 0.0)
+    made.action_prior = model.action_prior
+    return made
 
 
 def model_like(
     model: MarkovModel,
     mdp: TabularMDP,
     temperature: float | None = None,
-    action_prior: Float[Tensor, "state action"] | None = None,
+    action_prior: Float[Tensor, "*time state action"] | None = None,
 ) -> TabularModel:
     """The model of another problem with the temperature and the action prior of `model`, unless others are given.
+
+    Which steps are observed, and the likelihood of optimality, are those of `model`.
 
     A given prior consists of rows of the model's, so that it is not checked again: it may count actions.
     """
     made = TabularModel(mdp, model.temperature if temperature is None else temperature)
+    made.observed, made.optimality = observed_of(model), optimality_of(model)
     made.action_prior = model.action_prior if action_prior is None else action_prior
     return made

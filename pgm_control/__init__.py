@@ -81,6 +81,10 @@ if TYPE_CHECKING:
     from .environments.check import EnvironmentCheck as EnvironmentCheck
     from .environments.check import check_against_env as check_against_env
     from .models import TabularModel as TabularModel
+    from .chance.optimality import ExponentialOptimality as ExponentialOptimality
+    from .chance.optimality import LogisticOptimality as LogisticOptimality
+    from .chance.optimality import TableOptimality as TableOptimality
+    from .chance.optimality import Optimality as Optimality
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo

@@ -12,6 +12,7 @@ from ..inference.exact.infer import infer
 from ..runtime.arguments import finite, index, positive, shown
 from ..text.wording import action_phrase, state_phrase
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.steps import temperature_at, temperature_words
 
 _ROUNDINGS = 1000  # the rounding errors that a difference of two log-probabilities may accumulate
 
@@ -63,7 +64,7 @@ def critical_optimism(
         InvalidArgument: if the state or the step does not exist, `between` is not a pair of numbers, or both ends
             prefer the same action.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     mdp = model.mdp
     if isinstance(state, str):
         if mdp.state_names is None or state not in mdp.state_names:
@@ -81,14 +82,14 @@ def critical_optimism(
     def preferred(beta: float) -> int:
         exact = infer(model, beta)
         log_policy, q = exact.distribution.log_policy[t, state], exact.q[t, state]
-        size = max(1.0, float(q[q.isfinite()].abs().sum()) / model.temperature)
+        size = max(1.0, float(q[q.isfinite()].abs().sum()) / temperature_at(model, t))
         best = log_policy >= log_policy.max() - _ROUNDINGS * torch.finfo(q.dtype).eps * size
         return int(best.int().argmax())
 
     if any(isinstance(each, Risk) for each in between):
         raise InvalidArgument(
             f"`between` must be a pair of numbers β, but is {shown(between)}. Pass θτ for a Risk(θ), with τ = "
-            f"{model.temperature:g} here; the critical risk parameter is float(found) / τ."
+            f"{temperature_words(model)} here; the critical risk parameter is float(found) / τ."
         )
     low, high = (finite("between", each, "β") for each in between)
     before, after = preferred(low), preferred(high)

@@ -14,15 +14,17 @@ from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.variational.elbo import elbo, objective_of
-from ..models.tabular import TabularModel, model_like
+from ..models.tabular import TabularModel, hard_model
 from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
+from ..problems.timed import by_time
 from ..text.one_line import one_line
 from ..trajectories.action_measure import log_measure
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Occupancy
+from ..trajectories.steps import temperature_at
 from ..trajectories.tabulate import tabulate
 from .clamped import leaves_the_model
 
@@ -103,7 +105,7 @@ def evaluate(
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
         InvalidArgument: if the model is not tabular, or `world` differs in states, actions or horizon.
     """
-    require_model(model)
+    require_model(model, timed=True)
     hard = None if world is None else _hard(world, model.mdp)
     with torch.no_grad():
         believed = tabulate(model, guide)
@@ -119,7 +121,7 @@ def evaluate(
             policy_entropy=float((visits.state[:-1] * entropy).sum()),
             policy_kl=float(weighted(imagined.state[:-1], policy_kl).sum()),
             dynamics_kl=_dynamics_kl(believed, truth, imagined),
-            elbo=float(elbo(model, believed)) if model.temperature > 0 else None,
+            elbo=float(elbo(model, believed)) if temperature_at(model, 0) > 0 else None,
             world=None if hard is None else hard.mdp,
             best_return=None if hard is None else infer(hard, 0.0).value,
         )
@@ -130,8 +132,8 @@ def _hard(world: TabularMDP | MarkovModel, own: TabularMDP) -> TabularModel:
     if isinstance(world, TabularMDP):
         hard = TabularModel(world, 0.0)
     else:
-        require_model(world, name="world")
-        hard = model_like(world, world.mdp, 0.0)
+        require_model(world, name="world", timed=True)
+        hard = hard_model(world)
     for what, remedy in _AGREE.items():
         here, there = getattr(own, what), getattr(hard.mdp, what)
         if here != there:
@@ -183,8 +185,8 @@ def true_return(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"])
 
 def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"]) -> Occupancy:
     """How often a policy visits each state, action and outcome of this MDP, by time."""
-    log_p = mdp.probability.log()
-    return Blocks(mdp, mdp.initial.log(), log_policy, log_p.expand(mdp.horizon, *log_p.shape)).marginals()
+    log_p = by_time(mdp.probability.log(), mdp.horizon, 3)
+    return Blocks(mdp, mdp.initial.log(), log_policy, log_p).marginals()
 
 
 def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | None = None) -> float:
@@ -200,7 +202,7 @@ def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | Non
         InvalidArgument: if the guide has no attribute `optimism` and none is given.
         InvalidGuide: if the guide does not fit the model.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     given = getattr(guide, "optimism", None) if optimism is None else optimism
     if given is None:
         raise InvalidArgument(

@@ -13,6 +13,7 @@ from ..inference.exact.posterior import Posterior
 from ..runtime.arguments import flag
 from ..text.html import bullets, heading
 from ..trajectories.beliefs import Event, tilted_events
+from ..trajectories.betas import at_temperatures
 from ..trajectories.blocks import MarkovModel, require_model
 from . import sentences as say
 from .critical_optimism import CriticalOptimism, critical_optimism
@@ -91,10 +92,10 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
         InvalidArgument: if the temperature is 0, where free inference is not defined, or if `optimism` is not one
             number.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     flip = flag("flip", flip)
     remedy = "For others use scorecard(model, {…: infer(model, optimism)})."
-    beta = Optimism.of(optimism).at(model.temperature).number(remedy)
+    beta = at_temperatures(Optimism.of(optimism), model.temperature).number(remedy)
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
     events = tilted_events(model, posterior)

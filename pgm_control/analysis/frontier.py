@@ -153,7 +153,7 @@ def frontier(
     References:
         [howard1972], [rockafellar2002]
     """
-    require_model(model)
+    require_model(model, timed=True)
     dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
     if isinstance(dial, str | bytes) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {shown(optimism)}. Pass a list of numbers.")

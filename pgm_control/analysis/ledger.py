@@ -26,10 +26,11 @@ from ..inference.variational.elbo import FREE, objective_of
 from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import tilted_events
-from ..trajectories.betas import Betas, sizes_of
+from ..trajectories.betas import Betas, at_temperatures, sizes_of
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
 from ..trajectories.policy import TabularPolicy
 from ..trajectories.samples import Occupancy
+from ..trajectories.steps import log_likelihood, temperature_at
 from ..trajectories.tabulate import tabulate
 from .clamped import arrivals, continuation, strays
 from .ledger_result import Ledger
@@ -78,10 +79,10 @@ def ledger(
     References:
         [levine2018], [howard1972]
     """
-    require_model(model, in_nats=True)
-    beta, mdp = Optimism.of(optimism).at(model.temperature), model.mdp
+    require_model(model, in_nats=True, timed=True)
+    beta, mdp = at_temperatures(Optimism.of(optimism), model.temperature), model.mdp
     blocks, truth, best = tabulate(model, guide), model.blocks(), infer(model, beta)
-    optimal = best.value / model.temperature
+    optimal = best.value / temperature_at(model, 0)
     visits, betas = blocks.marginals(), Betas.of(mdp, beta, model.temperature)
     in_truth = truth.replace(log_policy=blocks.log_policy).marginals()
     entries = _entries(best, betas, blocks, truth, visits)
@@ -147,12 +148,14 @@ def _weighed(probability: Tensor, x: Tensor) -> Tensor:
 def _optimal_continuation(best: Posterior, betas: Betas) -> Float[Tensor, "time next_state continuation"]:
     """The optimal `_continuation`, computed from values: log(1 − survival) is imprecise if survival is near 1."""
     model = best.model
-    return tilt(_after(best), continuation(model.blocks(), model.mdp), model.temperature, betas.survival)
+    return tilt(_after(best), continuation(model.blocks(), model.mdp), 1.0, betas.survival)
 
 
 def _after(best: Posterior) -> Float[Tensor, "time next_state continuation"]:
-    """The values of surviving and of ending, in reward units."""
-    return torch.stack((best.v[1:], torch.zeros_like(best.v[1:])), -1)
+    """The values of surviving and of ending, in nats."""
+    later = range(1, best.model.mdp.horizon + 1)
+    v = torch.stack([best.v[t] / temperature_at(best.model, t) for t in later])
+    return torch.stack((v, torch.zeros_like(v)), -1)
 
 
 def _reached(model: MarkovModel, blocks: Blocks, optimism: Optimism, entries: list[Tensor]) -> float:
@@ -179,10 +182,10 @@ def _delusion(mdp: TabularMDP, imagined: Occupancy, true: Occupancy) -> Float[Te
 
 
 def _jensen(best: Posterior, betas: Betas) -> Float[Tensor, "time state action"]:
-    mdp, tau = best.model.mdp, best.model.temperature
-    ahead = certainty_equivalent(_after(best), continuation(best.model.blocks(), mdp), tau, betas.survival)
-    x, log_p = mdp.reward + ahead[:, mdp.successor], mdp.probability.log()
-    gain = _difference(certainty_equivalent(x, log_p, tau, 1.0), certainty_equivalent(x, log_p, tau, 0.0)) / tau
+    mdp = best.model.mdp
+    ahead = certainty_equivalent(_after(best), continuation(best.model.blocks(), mdp), 1.0, betas.survival)
+    x, log_p = log_likelihood(best.model) + ahead[:, mdp.successor], mdp.probability.log()
+    gain = _difference(certainty_equivalent(x, log_p, 1.0, 1.0), certainty_equivalent(x, log_p, 1.0, 0.0))
     return gain.clamp(min=0.0)  # rounding
 
 

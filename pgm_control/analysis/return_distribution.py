@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..models import TabularModel
 from ..problems.mdp import TabularMDP
+from ..problems.timed import at_time
 from ..runtime.arguments import number, ordered, positive, shown, whole
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
@@ -155,13 +156,20 @@ def return_distribution(
         rewards = table.double().cpu().numpy()
         return rewards if resolution is None else np.rint(rewards / resolution) * resolution
 
-    steps, start = _Steps.of(mdp, rounded(mdp.reward)), mdp.initial.double().cpu().numpy()
+    p, reward, successor = mdp.probability.double().cpu().numpy(), rounded(mdp.reward), mdp.successor.cpu().numpy()
+    start, is_timed = mdp.initial.double().cpu().numpy(), max(p.ndim, reward.ndim) > 3
+    all_steps = [
+        _Steps.of(p[t] if p.ndim > 3 else p, reward[t] if reward.ndim > 3 else reward, successor)
+        for t in range(mdp.horizon if is_timed else 1)
+    ]
     last = np.zeros(mdp.num_states) if mdp.final_reward is None else rounded(mdp.final_reward)
-    scale = mdp.horizon * np.abs(steps.reward).max(initial=0.0) + np.abs(last[np.isfinite(last)]).max(initial=0.0)
+    largest = max(np.abs(steps.reward).max(initial=0.0) for steps in all_steps)
+    scale = mdp.horizon * largest + np.abs(last[np.isfinite(last)]).max(initial=0.0)
     gap = _SAME * float(scale)
     here = np.flatnonzero(start)
     now, ended, lost = _Atoms(here, np.zeros(len(here)), start[here]), _Atoms.none(), 0.0
     for t in range(mdp.horizon):
+        steps = all_steps[t if is_timed else 0]
         lost += float((now.mass * (policy[t] * steps.forbidden).sum(-1)[now.state]).sum())
         now = _moved(steps, policy[t], now, gap, max_atoms, f"{t + 1} of {mdp.horizon} steps")
         if mdp.discount < 1:
@@ -196,11 +204,11 @@ def return_moments(model: MarkovModel | TabularMDP, guide: Guide) -> Moments:
     """
     mdp, table = _in_the_true_world(model, guide)
     policy = torch.from_numpy(table).to(mdp.probability.device)
-    p, r, gamma = mdp.probability.double(), mdp.reward.double(), mdp.discount
+    gamma = mdp.discount
     v = torch.zeros_like(mdp.initial).double() if mdp.final_reward is None else mdp.final_reward.double()
     spread = torch.zeros_like(v)
     for t in reversed(range(mdp.horizon)):
-        weight = policy[t][..., None] * p
+        r, weight = at_time(mdp.reward, t, 3).double(), policy[t][..., None] * at_time(mdp.probability, t, 3).double()
         after, deviation = v[mdp.successor], spread[mdp.successor]
         x = torch.where(weight > 0, r + gamma * after, 0.0)
         v = (weight * x).sum((1, 2))
@@ -217,7 +225,7 @@ def _in_the_true_world(model: MarkovModel | TabularMDP, guide: Guide) -> tuple[T
     """The problem, and the checked policy as an array (time, state, action)."""
     if isinstance(model, TabularMDP):
         model = TabularModel(model)
-    require_model(model)
+    require_model(model, timed=True)
     with torch.no_grad():
         return model.mdp, tabulate(model, guide).log_policy.exp().double().cpu().numpy()
 
@@ -246,10 +254,10 @@ class _Steps(NamedTuple):
     forbidden: np.ndarray  # (state, action): probability of a reward of −inf
 
     @classmethod
-    def of(cls, mdp: TabularMDP, reward: np.ndarray) -> "_Steps":
-        p, bad = mdp.probability.double().cpu().numpy(), np.isneginf(reward)
+    def of(cls, p: np.ndarray, reward: np.ndarray, successor: np.ndarray) -> "_Steps":
+        bad = np.isneginf(reward)
         state, action, _ = where = np.nonzero((p > 0) & ~bad)
-        columns = np.stack((state, mdp.successor.cpu().numpy()[where], reward[where]))  # indices are exact in float64
+        columns = np.stack((state, successor[where], reward[where]))  # indices are exact in float64
         order = np.lexsort(columns[::-1])
         first = np.ones(len(order), dtype=bool)
         first[1:] = (np.diff(columns[:, order]) != 0).any(0)

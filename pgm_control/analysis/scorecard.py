@@ -10,7 +10,7 @@ import torch
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
-from ..models.tabular import model_like
+from ..models.tabular import hard_model
 from ..runtime.arguments import named
 from ..text.html import bullets
 from ..text.tables import grid, html_grid
@@ -18,6 +18,7 @@ from ..text.terminal import wrapped
 from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.steps import is_plain, temperature_at
 from .evaluate import evaluate
 from .untrained import untrained
 
@@ -73,7 +74,7 @@ class Scorecard:
             actions.
         scores: one `Score` per name, and last that of the "best policy", the one of the largest true return (risk
             neutral, exact).
-        temperature: τ, in reward units per nat.
+        temperature: τ, in reward units per nat; None unless each step has the factor exp(r/τ).
         evidence_name: "log p(O)" or "log partition function".
         untrained: the warning of each guide that is at the optimum of its objective, but truly earns something else; it
             is printed below the table.
@@ -81,7 +82,7 @@ class Scorecard:
 
     log_evidence: float
     scores: Mapping[str, Score]
-    temperature: float
+    temperature: float | None
     evidence_name: str
     untrained: Mapping[str, str]
 
@@ -119,8 +120,10 @@ class Scorecard:
 
     def _note(self) -> str:
         evidence = f"{self.evidence_name} = {_number(self.log_evidence)} nats"
-        over = "" if self.temperature == 1 else f" / {self.temperature:g}"
-        return f"{evidence}; ELBO = imagined return{over} − KL of policy − KL of dynamics"
+        gained = "imagined return" if self.temperature == 1 else f"imagined return / {self.temperature:g}"
+        if self.temperature is None:
+            gained = "imagined log-likelihood"
+        return f"{evidence}; ELBO = {gained} − KL of policy − KL of dynamics"
 
 
 def _head() -> list[list[str]]:
@@ -144,17 +147,19 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
         InvalidArgument: if `guides` is empty, one is named "best policy", or the temperature is 0.
         InvalidGuide: if a guide's factors do not fit the model.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     guides = named("guides", guides)
     if BEST in guides:
         raise InvalidArgument(f"`guides` must not name a guide {BEST!r}, the name of the last row. Choose another.")
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
-    best = infer(model_like(model, model.mdp, 0.0), 0.0)
+    best = infer(hard_model(model), 0.0)
     scores = {name: _score(model, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
     with torch.no_grad():
         warnings = {name: untrained(model, name, guide, scores[name].true_return) for name, guide in guides.items()}
     found = {name: text for name, text in warnings.items() if text is not None}
-    return Scorecard(evidence, scores, model.temperature, evidence_name(model), found)
+    return Scorecard(
+        evidence, scores, temperature_at(model, 0) if is_plain(model) else None, evidence_name(model), found
+    )
 
 
 def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:

@@ -10,6 +10,7 @@ from ..text.wording import action_phrase, amount, chance, reward_phrase, state_p
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import Event, Outcome
 from ..trajectories.blocks import MarkovModel
+from ..trajectories.steps import temperature_at, temperature_words
 from .critical_optimism import CriticalOptimism
 from .evaluate import Evaluation
 
@@ -140,13 +141,13 @@ def price_sentence(model: MarkovModel, free: Evaluation, clamped: Evaluation, op
         return f"{belief} costs {amount(price)} reward units an episode in the true world."
     return (
         f"{belief} costs nothing here: {policy} truly earns {amount(-price)} more. At temperature "
-        f"{model.temperature:g} the clamped policy is the best trade of return for entropy, not the best return."
+        f"{temperature_words(model)} the clamped policy is the best trade of return for entropy, not the best return."
     )
 
 
 def evidence_sentence(posterior: Posterior, planner: Posterior, free: Evaluation, clamped: Evaluation) -> str:
     """The sentence on the ELBO or objective of each guide, in nats."""
-    mdp, beta, tau = posterior.model.mdp, posterior.optimism.initial, posterior.model.temperature
+    mdp, beta, tau = posterior.model.mdp, posterior.optimism.initial, temperature_at(posterior.model, 0)
     if beta != 1:
         return (
             f"The best objective J_β is {amount(posterior.value / tau)} nats at β = {beta:g}, and "

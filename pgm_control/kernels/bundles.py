@@ -25,11 +25,11 @@ class Outcomes(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """The tables that all settings of one MDP share."""
+    """What is random and not chosen in one MDP; its probabilities may differ between the settings."""
 
-    outcomes: Plain  # `Outcomes`, as a plain tuple
-    probability: Table  # (1, state action outcome)
-    initial: Table  # (state,)
+    outcomes: Plain  # `Outcomes`, as a plain tuple, with all outcomes that are possible in any setting
+    probability: Table  # (setting or 1, state action outcome)
+    initial: Table  # (setting or 1, state)
     discount: float
 
 
@@ -67,6 +67,8 @@ class Solved(NamedTuple):
     by_final_reward: Table
     by_numbers: Table  # (setting, 3): with respect to temperature, optimism of the dynamics, optimism of the start
     by_log_prior: Table  # (setting, action, state)
+    by_probability: Table  # (setting, state, action, outcome), up to a constant for each row: see `soft_values`
+    by_initial: Table  # (setting, state)
 
 
 class Logs(NamedTuple):

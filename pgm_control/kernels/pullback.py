@@ -9,8 +9,10 @@ from .compiling import compiled
 from .lanes import Chances, Room, soften, spread_out
 from .outcomes import carry, lookahead, tilted
 from .sweep import Lanes, Scales, Swept, Values, discounted, live
+from .vector_math import exp_and_expm1
 
 Array = np.ndarray
+_LARGEST = 700.0  # the exponential of more may overflow
 
 
 class Gradients(NamedTuple):
@@ -20,6 +22,7 @@ class Gradients(NamedTuple):
     by_reward: Array  # (outcome, lane)
     by_numbers: Array  # (setting, 2): with respect to temperature and optimism of the dynamics
     by_log_prior: Array  # (lane,), or empty: then `by_numbers` is left out too
+    by_chance: Array  # (outcome, lane), or empty
 
 
 @compiled
@@ -33,10 +36,10 @@ def pullback(
     q, v, policy = values
     factor, narrow, z, inverse, alive, folds = swept
     by_q, by_v = costs.q.reshape(q.shape[0], costs.q.shape[1], costs.q.shape[2] * costs.q.shape[3]), costs.v
-    visits, by_reward, by_numbers, by_log_prior = into
+    visits, by_reward, by_numbers, by_log_prior, by_chance = into
     horizon, states, settings = v.shape[0] - 1, v.shape[1], v.shape[2]
     num_outcomes, width, many = successor.shape[0], reward.shape[1], states * settings
-    averages, all_of_it = dynamics_scale[0] == 0, by_log_prior.shape[0] > 0
+    averages, all_of_it, chance_too = dynamics_scale[0] == 0, by_log_prior.shape[0] > 0, by_chance.shape[0] > 0
     here = np.empty(width)
     mass = here if ordered else np.empty(width)
     arrived, one = np.empty((states, settings)), np.ones((states, settings))
@@ -78,16 +81,16 @@ def pullback(
             at = lane[j] * settings
             for b in range(settings):
                 mass[j * settings + b] = here[at + b]
-        if all_of_it or not (averages or narrow[t]):
+        if all_of_it or chance_too or not (averages or narrow[t]):
             if alive.shape[0] > 0:
                 live(v[t + 1], discount, survival_scale, temperature, beyond, arrived, norm[:0])
             else:
                 discounted(v[t + 1], discount, beyond)
             lookahead(x, reward, beyond, successor, count)
             if averages or narrow[t]:
-                if averages:
+                if averages and all_of_it:
                     share[:] = weight
-                else:
+                elif all_of_it:
                     tilted(share, factor, z[t], inverse[t], successor, count)
                 for j in range(lane.shape[0]):
                     for b in range(settings):
@@ -97,6 +100,8 @@ def pullback(
                 lookahead(x, reward, beyond, successor, count)
             if all_of_it:
                 moments(x, chances, share, mass, found, by_numbers)
+            if chance_too:
+                add_slopes(x, chances, mass, found, by_chance)
         arrived[:] = 0.0
         if narrow[t]:
             if not folds:
@@ -127,6 +132,28 @@ def choose(visits: Array, policy: Array, here: Array) -> None:
     """Write how often each state is left by one action into `here`."""
     for n in range(visits.shape[0]):
         here[n] = visits[n] * policy[n]
+
+
+@compiled
+def add_slopes(x: Array, chances: Chances, here: Array, value: Array, into: Array) -> None:
+    r"""Add the derivatives of $L_\beta[x]$ by the probabilities: $\frac1b (e^{b (x - L)} - 1)$ with $b = \beta/\tau$.
+
+    They are up to a constant for each lane, and at β = 0 $x - L$. An outcome whose value is infinite or whose
+    exponential overflows has 0, but −1/b if it is forbidden and β > 0.
+    """
+    _, count, scale, _ = chances
+    level = scale[0] == 0
+    for k in range(x.shape[0]):
+        xk, slopes = x[k], into[k]
+        for i in range(count[k]):
+            off = xk[i] - value[i]
+            off = off if abs(off) < np.inf else (-np.inf if abs(value[i]) < np.inf and xk[i] < np.inf else 0.0)
+            if level:
+                slopes[i] += here[i] * off if off > -np.inf else 0.0
+            else:
+                steep = scale[i] * off
+                steep = steep if steep < _LARGEST else 0.0
+                slopes[i] += here[i] * exp_and_expm1(steep)[1] / scale[i]
 
 
 @compiled

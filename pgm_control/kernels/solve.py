@@ -1,11 +1,13 @@
 """Solve several settings of one MDP: values, objectives and derivatives, from tables to tables."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
 from .compiling import compiled, entry
 from .lanes import Chances, Room, everywhere, normalise, outcomes_of, priors_of, soften
-from .pullback import Gradients, moments, pullback
+from .pullback import Gradients, add_slopes, moments, pullback
 from .sweep import Lanes, Scales, Values, sweep
 from .vector_math import log
 
@@ -17,7 +19,8 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
     """Solve several settings side by side; write the values and what `wants` selects into `solved` and `logs`.
 
     `wants` is 0 for values, 1 to add the derivatives with respect to the rewards, 2 to add those with respect to
-    everything else. Tables that are not wanted are empty.
+    temperature, optimism and prior. Those with respect to probabilities are added if `solved` has room for them. Tables
+    that are not wanted are empty.
 
     Args:
         problem: `Problem`, with `Outcomes`; all bundles are plain tuples.
@@ -30,7 +33,8 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
     mdp, given, costs, found = Problem(*problem), Settings(*settings), Cotangents(*cotangents), Solved(*solved)
     outcomes, temperature = Outcomes(*mdp.outcomes), given.temperature
     place, counts, initial, v, by_numbers = outcomes.place, outcomes.counts, mdp.initial, found.v, found.by_numbers
-    many, horizon, states, pairs = temperature.shape[0], v.shape[1] - 1, initial.shape[0], place.shape[1]
+    many, horizon, states, pairs = temperature.shape[0], v.shape[1] - 1, initial.shape[1], place.shape[1]
+    by_probability, by_initial = found.by_probability, found.by_initial
     rewards = given.reward.reshape(given.reward.shape[0], mdp.probability.shape[1])
     weight, gains = outcomes_of(mdp.probability, place, counts, many), outcomes_of(rewards, place, counts, many)
     prior = priors_of(given.action_prior, many)
@@ -48,7 +52,7 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
             dynamics_scale[b] = optimism[b] / unit
         if survival != 0:
             survival_scale[b] = survival / unit
-    folds = wants == 1 and costs.q.shape[1] == 0
+    folds = wants == 1 and costs.q.shape[1] == 0 and by_initial.shape[0] == 0
     scales, values = Scales(mdp.discount, temperature, dynamics_scale, survival_scale), Values(q, v_lanes, policy)
     tilts = Logs(*logs)
     swept = sweep(outcomes, lanes, scales, folds, values, tilts)
@@ -58,37 +62,54 @@ def solve(problem: Plain, settings: Plain, wants: int, cotangents: Plain, solved
         for t in range(horizon + 1):
             for s in range(states):
                 v[b, t, s] = v_lanes[t, s, b]
-        slope = by_numbers[b] if wants > 0 else nothing
-        objective[b] = begin(v[b, 0], initial, temperature[b], optimism_start[b], visits[:, b], log_start, slope)
+        slope, by_start = by_numbers[b] if wants > 0 else nothing, by_initial[b] if by_initial.shape[0] > 0 else nothing
+        start = Start(initial[b if initial.shape[0] > 1 else 0], temperature[b], optimism_start[b])
+        objective[b] = begin(v[b, 0], start, visits[:, b], log_start, slope, by_start)
         for s in range(states if wants > 0 else 0):
             visits[s, b] *= by_objective[b]
         for p in range(slope.shape[0]):
             slope[p] *= by_objective[b]
+        for s in range(by_start.shape[0]):
+            by_start[s] *= by_objective[b]
     if wants == 0:
         return
     sent, by_priors = np.zeros(gains.shape), np.zeros(pairs * many if wants > 1 else 0)
-    pullback(outcomes, lanes, scales, values, swept, costs, Gradients(visits, sent, by_numbers[:, :2], by_priors))
+    moved = np.zeros((gains.shape[0] if by_initial.shape[0] > 0 else 0, gains.shape[1]))
+    gradients = Gradients(visits, sent, by_numbers[:, :2], by_priors, moved)
+    pullback(outcomes, lanes, scales, values, swept, costs, gradients)
     by_reward, by_last, by_log_prior = found.by_reward, found.by_final_reward, found.by_log_prior
     by_rewards = by_reward.reshape(many, mdp.probability.shape[1])
+    by_chances = by_probability.reshape(by_probability.shape[0], mdp.probability.shape[1])
     for b in range(many):
         for s in range(states):
             by_last[b, s] = visits[s, b]
         for k in range(sent.shape[0]):
             for j in range(counts[k]):
                 by_rewards[b, place[k, j]] = sent[k, j * many + b]
+        for k in range(moved.shape[0]):
+            for j in range(counts[k]):
+                by_chances[b, place[k, j]] = moved[k, j * many + b]
         for j in range(pairs if wants > 1 else 0):
             by_log_prior[b, j // states, j % states] = by_priors[j * many + b]
 
 
+class Start(NamedTuple):
+    """The start of one setting."""
+
+    initial: Array  # (state,)
+    temperature: float
+    optimism: float
+
+
 @compiled
-def begin(
-    values: Array, initial: Array, temperature: float, optimism: float, visits: Array, log_start: Array, slope: Array
-) -> float:
+def begin(values: Array, start: Start, visits: Array, log_start: Array, slope: Array, by_initial: Array) -> float:
     """The objective of one setting, L over the start distribution divided by τ; where τ = 0, L itself.
 
     Its derivatives with respect to the values are written into `visits`, and those with respect to temperature,
-    optimism of the dynamics and optimism of the start into `slope`, unless `slope` is empty.
+    optimism of the dynamics and optimism of the start into `slope`, unless `slope` is empty; those with respect to the
+    probabilities into `by_initial`, likewise.
     """
+    initial, temperature, optimism = start
     states = values.shape[0]
     tau = temperature if temperature > 0 else 1.0
     x, weight, share = np.empty((states, 1)), np.empty((states, 1)), np.empty((states, 1))
@@ -116,4 +137,7 @@ def begin(
             moments(x, chances, share, here, value, by_numbers)
             by_numbers[0, 0] -= value[0] / tau**2
         slope[0], slope[1], slope[2] = by_numbers[0, 0], 0.0, by_numbers[0, 1]
+    if by_initial.shape[0] > 0:
+        by_initial[:] = 0.0
+        add_slopes(x, chances, here, value, by_initial.reshape((states, 1)))
     return value[0] / tau

@@ -16,6 +16,7 @@ from ..runtime.array_like import Refusal, numbers, real_array, rounding
 from .grid import Places, grid_of
 
 _AXES = ("state", "action", "outcome")
+BY_TIME = {3: "state, action, outcome", 4: "time, state, action, outcome"}  # axes of a table that may depend on time
 _MOST_OFF = 0.01  # of any sum of probabilities from 1, in narrow dtypes too
 LARGE = 1 << 20  # the number of outcomes from which memory matters
 _MOST_CELLS = 1000  # the most cells of a grid for each state
@@ -142,15 +143,27 @@ def outcome_rewards(name: str, value: Any, probability: Tensor, kind: Kind, name
     The rewards of a large table that was broadcast over outcomes, as by `expand`, are stored once for each (s, a).
     """
     one = is_broadcast(value) and probability.numel() >= LARGE
-    result = table(name, value[..., :1] if one else value, 3, kind)
-    whole = (*result.shape[:2], value.shape[-1]) if one else tuple(result.shape)
-    if whole != tuple(probability.shape):
+    result = table(name, value[..., :1] if one else value, BY_TIME, kind)
+    whole = (*result.shape[:-1], value.shape[-1]) if one else tuple(result.shape)
+    if whole[-3:] != tuple(probability.shape[-3:]):
         shape(name, result.expand(whole), tuple(probability.shape), "one reward an outcome, like `probability`")
-    rewards(name, result, names)
+    rewards(name, result, names if result.ndim == 3 else (None, *names))
     impossible = probability == 0
+    if impossible.ndim > result.ndim:
+        impossible = impossible.all(0)
     if one and not bool(impossible.any()):
         return result.expand(whole)
     return (result.expand(whole).clone() if one else result).masked_fill_(impossible, 0.0)
+
+
+def last(horizon: int, **tables: Tensor) -> None:
+    """Raise if a table that depends on time has another number of steps than the horizon."""
+    for name, each in tables.items():
+        if each.ndim > 3 and len(each) != horizon:
+            raise InvalidProblem(
+                f"`{name}` must have one entry for each of the {horizon} actions of the horizon, since it depends on "
+                f"time, but has {len(each)}, in shape {tuple(each.shape)}. Give as many, or leave out the axis of time."
+            )
 
 
 def is_broadcast(value: Any) -> bool:
@@ -185,11 +198,18 @@ def indices(name: str, value: Any) -> Tensor:
     return torch.as_tensor(given.astype(np.int32 if given.dtype == np.int32 else np.int64), device=device)
 
 
-def successors(name: str, value: Any, probability: Tensor, names: Names, num_states: int | None = None) -> Tensor:
+def successors(
+    name: str,
+    value: Any,
+    expected: tuple[int, ...],
+    device: torch.device,
+    names: Names,
+    num_states: int | None = None,
+) -> Tensor:
     """A copy of `value` as state indices, checked to be in range. 32-bit integers keep their dtype."""
-    result = indices(name, value).to(probability.device)
-    shape(name, result, tuple(probability.shape), "one state an outcome, like `probability`")
-    states = probability.shape[0] if num_states is None else num_states
+    result = indices(name, value).to(device)
+    shape(name, result, tuple(expected), "one state an outcome, like `probability`")
+    states = expected[0] if num_states is None else num_states
     at = _first((result < 0) | (result >= states))
     if at is not None:
         raise InvalidProblem(
@@ -313,8 +333,9 @@ def _first(bad: Tensor) -> tuple[int, ...] | None:
 
 def _entry(name: str, index: tuple[int, ...], names: Names) -> str:
     """The words for an entry: `probability[2, 1]` (state 'goal', action 'left')."""
+    axes = ("time", *_AXES) if len(names) == 3 else _AXES
     called = [
-        f"{axis} {labels[i]!r}" for axis, i, labels in zip(_AXES, index, names, strict=False) if labels is not None
+        f"{axis} {labels[i]!r}" for axis, i, labels in zip(axes, index, names, strict=False) if labels is not None
     ]
     place = f"[{', '.join(map(str, index))}]" if index else ""
     return f"`{name}{place}`" + (f" ({', '.join(called)})" if called else "")

@@ -7,7 +7,7 @@ from torch import Tensor
 from .mdp import TabularMDP
 
 
-def feasible_actions(mdp: TabularMDP) -> Bool[Tensor, "state action"]:
+def feasible_actions(mdp: TabularMDP) -> Bool[Tensor, "*time state action"]:
     """A(s): whether an action has a possible outcome that is not forbidden by a reward of −inf.
 
     All actions of a state that has none: every choice there is as good as any other.
@@ -16,7 +16,7 @@ def feasible_actions(mdp: TabularMDP) -> Bool[Tensor, "state action"]:
     return exists | ~exists.any(-1, keepdim=True)
 
 
-def counting_measure(mdp: TabularMDP) -> Float[Tensor, "state action"]:
+def counting_measure(mdp: TabularMDP) -> Float[Tensor, "*time state action"]:
     """1 for each feasible action and 0 for the others: the action prior "count"."""
     return feasible_actions(mdp).to(mdp.probability.dtype)
 
@@ -28,4 +28,5 @@ def ended_states(mdp: TabularMDP) -> Bool[Tensor, " state"]:
     """
     counts = (mdp.probability > 0) & (mdp.reward > -torch.inf)
     stays = mdp.successor == torch.arange(mdp.num_states, device=mdp.successor.device)[:, None, None]
-    return ((stays & (mdp.reward == 0)) | ~counts).all((1, 2))
+    ended = ((stays & (mdp.reward == 0)) | ~counts).all((-1, -2))
+    return ended if ended.ndim == 1 else ended.all(0)

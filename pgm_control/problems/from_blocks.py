@@ -150,7 +150,7 @@ def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int
             f"states left, but has shape {tuple(p.shape)}. Check `num_states`, `num_actions` and `num_outcomes`."
         )
     reward = checks.outcome_rewards("reward", block[2], p, kind, (None, None))
-    successor = checks.successors("successor", block[1], p, (None, None), num_states=states)
+    successor = checks.successors("successor", block[1], p.shape, p.device, (None, None), num_states=states)
     here, width = slice(first, first + len(p)), p.shape[2]
     found.probability[here, :, :width] = checks.normalised("probability", p, (None, None), given=block[0])
     found.successor[here, :, :width] = successor

@@ -23,10 +23,12 @@ from ..runtime.array_like import ArrayLike
 from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from ..text.problem_page import problem_page
 from . import checks
+from .dense import outcomes_of_dense
 from .grid import Places
 from .gymnasium_envs import made, time_limit
 from .gymnasium_table import outcome_table
 from .recorded.estimate import Unvisited, estimate_dynamics
+from .timed import require_constant
 
 _NUMBERS: dict[str, Callable[[str, object], int | float]] = {"horizon": checks.horizon, "discount": checks.discount}
 
@@ -42,9 +44,10 @@ class TabularMDP:
 
     Attributes:
         initial: $p(s_0)$.
-        probability: $p(k \mid s, a)$. Rows shorter than K are padded with probability 0.
+        probability: $p(k \mid s, a)$, or by time $p_t(k \mid s, a)$. Rows shorter than K are padded with probability 0.
         successor: $s'(s, a, k)$, indices into the states, int64 or int32. Padding may point anywhere in range.
-        reward: $r(s, a, k)$, in reward units; −inf forbids the outcome. Stored as 0 where the probability is 0.
+        reward: $r(s, a, k)$, or by time $r_t(s, a, k)$, in reward units; −inf forbids the outcome. Stored as 0 where
+            the probability is 0.
         horizon: T, the number of actions.
         discount: γ, the probability of surviving a step, in (0, 1].
         final_reward: reward of the last state $s_T$, in reward units; None for zero.
@@ -57,9 +60,9 @@ class TabularMDP:
     """
 
     initial: Float[Tensor, " state"]
-    probability: Float[Tensor, "state action outcome"]
+    probability: Float[Tensor, "*time state action outcome"]
     successor: Int[Tensor, "state action outcome"]
-    reward: Float[Tensor, "state action outcome"]
+    reward: Float[Tensor, "*time state action outcome"]
     horizon: int
     discount: float = 1.0
     final_reward: Float[Tensor, " state"] | None = None
@@ -86,17 +89,18 @@ class TabularMDP:
     ) -> None:
         """Check and store the arrays.
 
-        A tensor of float32 or float64 keeps its dtype and device (those of `probability` decide); anything else becomes
-        float64. Rows must sum to one, within 1e-8 in float64 and within the rounding of a narrower dtype; they are then
-        rescaled to sum to one up to rounding.
+        `probability` and `reward` have the shape (state, action, outcome), or (time, state, action, outcome) with T
+        entries in time if they depend on it. A tensor of float32 or float64 keeps its dtype and device (those of
+        `probability` decide); anything else becomes float64. Rows must sum to one, within 1e-8 in float64 and within
+        the rounding of a narrower dtype; they are then rescaled to sum to one up to rounding.
 
         Raises:
             InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
                 remedy.
         """
         kind = checks.kind(probability)
-        p = checks.table("probability", probability, 3, kind)
-        states, actions, _ = p.shape
+        p = checks.table("probability", probability, checks.BY_TIME, kind)
+        states, actions, outcomes = p.shape[-3:]
         names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
         start = checks.table("initial", initial, 1, kind)
         checks.shape("initial", start, (states,), "one probability a state")
@@ -106,16 +110,18 @@ class TabularMDP:
             checks.rewards("final_reward", last, names[:1])
         put = object.__setattr__  # the dataclass is frozen
         put(self, "initial", checks.normalised("initial", start, names[:1], given=initial))
-        put(self, "probability", checks.normalised("probability", p, names, given=probability))
-        put(self, "successor", checks.successors("successor", successor, p, names))
+        called = names if p.ndim == 3 else (None, *names)
+        put(self, "probability", checks.normalised("probability", p, called, given=probability))
+        put(self, "successor", checks.successors("successor", successor, p.shape[-3:], p.device, names))
         put(self, "reward", checks.outcome_rewards("reward", reward, p, kind, names))
         put(self, "horizon", checks.horizon("horizon", horizon))
+        checks.last(self.horizon, probability=self.probability, reward=self.reward)
         put(self, "discount", checks.discount("discount", discount))
         put(self, "final_reward", last)
         put(self, "state_names", names[0])
         put(self, "action_names", names[1])
         put(self, "layout", checks.layout("layout", layout, names[0], states))
-        put(self, "factors", Factors.of("factors", factors, p.shape[2]))
+        put(self, "factors", Factors.of("factors", factors, outcomes))
         put(self, "initial_factors", Factors.of("initial_factors", initial_factors, states))
 
     @classmethod
@@ -142,21 +148,7 @@ class TabularMDP:
         Raises:
             InvalidProblem: as `TabularMDP`; the message names `transition` or `reward`.
         """
-        kind = checks.kind(transition)
-        p = checks.table("transition", transition, {3: "state, action, next_state"}, kind)
-        states, actions, _ = p.shape
-        checks.shape("transition", p, (states, actions, states), "state, action, next_state")
-        names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
-        p = checks.normalised("transition", p, names, given=transition)
-        r = checks.table("reward", reward, {2: "state, action", 3: "state, action, next_state"}, kind)
-        expected = (states, actions) if r.ndim == 2 else (states, actions, states)
-        checks.shape("reward", r, expected, "state, action" if r.ndim == 2 else "state, action, next_state")
-        checks.rewards("reward", r, names)
-        if r.ndim == 2:
-            r = r[..., None].expand(states, actions, states)
-        width = int((p > 0).sum(-1).max())
-        successor = (p == 0).to(torch.int8).argsort(dim=-1, stable=True)[..., :width]  # possible ones first, in order
-        outcomes = p.gather(-1, successor), successor, r.gather(-1, successor)
+        outcomes = outcomes_of_dense(transition, reward, state_names, action_names)
         return cls(initial, *outcomes, horizon, discount, final_reward, state_names, action_names, layout)
 
     @classmethod
@@ -255,17 +247,17 @@ class TabularMDP:
     @property
     def num_states(self) -> int:
         """The number of states, S."""
-        return self.probability.shape[0]
+        return self.probability.shape[-3]
 
     @property
     def num_actions(self) -> int:
         """The number of actions, A."""
-        return self.probability.shape[1]
+        return self.probability.shape[-2]
 
     @property
     def num_outcomes(self) -> int:
         """The largest number of outcomes of any (state, action), K."""
-        return self.probability.shape[2]
+        return self.probability.shape[-1]
 
     @property
     def is_deterministic(self) -> bool:
@@ -291,6 +283,7 @@ class TabularMDP:
         changed = copy.copy(self)
         for name, value in changes.items():
             object.__setattr__(changed, name, _NUMBERS[name](name, value))
+        checks.last(changed.horizon, probability=self.probability, reward=self.reward)
         return changed
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "TabularMDP":
@@ -333,13 +326,15 @@ def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
     return torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
 
 
-def require_mdp(name: str, value: Any) -> TabularMDP:
-    """Require a `TabularMDP`.
+def require_mdp(name: str, value: Any, timed: bool = False) -> TabularMDP:
+    """Require a `TabularMDP`, and unless `timed` one whose tables do not depend on time.
 
     Raises:
         InvalidProblem: if it is anything else, with the remedy.
     """
     if isinstance(value, TabularMDP):
+        if not timed:
+            require_constant(name, value)
         return value
     remedy = "Make one from arrays, TabularMDP.from_dense(…) or TabularMDP.from_gymnasium(env)."
     for attribute in ("mdp", "joint"):

@@ -11,7 +11,7 @@ from ..chance import log_space
 from .blocks import Blocks, MarkovModel
 
 
-def log_mass(model: MarkovModel) -> Float[Tensor, " state"]:
+def log_mass(model: MarkovModel) -> Float[Tensor, "*time state"]:
     r"""$\log \sum_a \rho(a \mid s)$, in nats: 0 for a prior of probabilities, $\log |A(s)|$ for one that counts."""
     return log_space.log_mass(model.action_prior)
 
@@ -19,7 +19,7 @@ def log_mass(model: MarkovModel) -> Float[Tensor, " state"]:
 def log_measure(model: MarkovModel, prior: Blocks) -> Float[Tensor, "time state action"]:
     r"""$\log \rho(a \mid s)$ at each step, in nats, for the ratio $\pi_t / \rho$; `prior` is `model.blocks()`."""
     mass = log_mass(model)
-    return prior.log_policy + mass[:, None] if bool(mass.any()) else prior.log_policy
+    return prior.log_policy + mass[..., None] if bool(mass.any()) else prior.log_policy
 
 
 def counts_actions(model: MarkovModel) -> bool:

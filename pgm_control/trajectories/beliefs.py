@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from ..chance.log_space import expect, relative
+from ..problems.timed import by_time
 from ..text.wording import HasNames, reward_phrase, state_label
 from .blocks import Blocks, HasBlocks, MarkovModel
 from .tabulate import tabulate
@@ -83,16 +86,18 @@ def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, ac
     mdp = model.mdp
     with torch.no_grad():
         blocks = tabulate(model, guide)
-        log_q, log_p = blocks.log_dynamics[:, state, action], mdp.probability[state, action].log()
+        p, r = (by_time(table, mdp.horizon, 3)[:, state, action] for table in (mdp.probability, mdp.reward))
+        log_q, log_p = blocks.log_dynamics[:, state, action], p.log()
         joint = blocks.marginals().outcome[:, state, action]
         visits = joint.sum(-1)
-        kl = expect(log_q, relative(log_q, log_p.expand_as(log_q)))
+        kl = expect(log_q, relative(log_q, log_p))
         believed = joint.sum(0) / visits.sum() if visits.sum() > 0 else log_q[0].exp()
+        p, r = _over_time(p, visits[:, None]), _over_time(r, torch.where(joint.sum(0) > 0, joint, visits[:, None]))
     outcomes: dict[tuple[int, float], list[float]] = {}
     for k in range(mdp.num_outcomes):
-        true = float(mdp.probability[state, action, k])
+        true = float(p[k])
         if true > 0 or believed[k] > 0:
-            key = int(mdp.successor[state, action, k]), float(mdp.reward[state, action, k])
+            key = int(mdp.successor[state, action, k]), float(r[k])
             sums = outcomes.setdefault(key, [0.0, 0.0])
             sums[0] += true
             sums[1] += float(believed[k])
@@ -100,6 +105,15 @@ def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, ac
     found.sort(key=lambda outcome: outcome.true - outcome.believed)
     tilt = (visits * torch.where(visits > 0, kl, 0.0)).sum()
     return Event(state, action, float(visits.sum()), float(tilt), tuple(found))
+
+
+def _over_time(table: Float[Tensor, "time outcome"], weight: Tensor) -> Float[Tensor, " outcome"]:
+    """The mean over time with these weights; the first entry if there is no weight, or all are the same."""
+    if table.stride(0) == 0:
+        return table[0]
+    total = weight.sum(0)
+    mean = torch.where(weight > 0, weight * table, 0.0).sum(0) / torch.where(total > 0, total, 1.0)
+    return torch.where(total > 0, mean, table[0])
 
 
 def outcome_labels(mdp: HasNames, event: Event) -> list[str]:

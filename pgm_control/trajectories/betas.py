@@ -1,8 +1,8 @@
 """The optimism β of each block, as the numbers or tables that a problem needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from ..chance.factors import Factors, Number
 from ..chance.operators import is_mean
 from ..chance.optimism import Optimism, broadcast, in_parts
-from ..chance.risk import unit
+from ..chance.risk import beta_of, unit
 from ..problems.mdp import TabularMDP
 
 
@@ -22,8 +22,10 @@ class Betas(NamedTuple):
     survival: Number  # a number, or a table (time, next_state)
 
     @classmethod
-    def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float) -> "Betas":
+    def of(cls, mdp: TabularMDP, optimism: Optimism, temperature: float | Tensor) -> "Betas":
         """β of each block for this problem. A β too small to matter becomes 0; so does that of survival if γ = 1.
+
+        A temperature that depends on time makes β = θτ of a `Risk` depend on it.
 
         Raises:
             InvalidArgument: if tables or factors do not fit the problem; if the temperature is 0 and a β is neither 0
@@ -31,7 +33,8 @@ class Betas(NamedTuple):
         """
         shape = mdp.horizon, mdp.num_states
         factors, start = (each and each.names for each in (mdp.factors, mdp.initial_factors))
-        used = optimism.at(temperature).each(partial(_cleaned, tau=unit(temperature), like=mdp.probability))
+        highest = float(temperature.max()) if isinstance(temperature, Tensor) else unit(temperature)
+        used = at_temperatures(optimism, temperature).each(partial(_cleaned, tau=highest, like=mdp.probability))
         dynamics = in_parts(used.dynamics, factors, "dynamics")
         initial = in_parts(used.initial, start, "initial")
         survival = broadcast(used.survival, shape, "survival")  # pyright: ignore[reportArgumentType]
@@ -59,6 +62,24 @@ class Betas(NamedTuple):
             [float(_weight(each)) for each in self.initial],
             _weight(self.survival),
         )
+
+
+def at_temperatures(optimism: Optimism, temperature: float | Tensor) -> Optimism:
+    """`Optimism.at`, also for a temperature by time and last: a table by time in place of every `Risk`."""
+    if not isinstance(temperature, Tensor):
+        return optimism.at(temperature)
+    steps = temperature[:-1, None]
+    return Optimism(
+        _with_betas(optimism.dynamics, steps[..., None]),
+        _with_betas(optimism.initial, float(temperature[0])),
+        _with_betas(optimism.survival, steps),
+    )
+
+
+def _with_betas(block: Any, temperature: float | Tensor) -> Any:
+    if isinstance(block, Mapping):
+        return {name: beta_of(each, temperature) for name, each in block.items()}
+    return beta_of(block, temperature)
 
 
 def same(values: Sequence[Number]) -> bool:

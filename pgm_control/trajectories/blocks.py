@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, final, runtime_checkable
+from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +17,7 @@ from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.randomness import generator_of
 from .protocol_checks import MembersOnce
 from .samples import Occupancy, Trajectories, Trajectory, require_room_for
+from .steps import require_plain, temperature_at
 
 _SAME = 1e-6  # in probability: the rounding of float32
 
@@ -229,12 +230,12 @@ class MarkovModel(HasBlocks, Protocol, metaclass=MembersOnce):
         ...
 
     @property
-    def temperature(self) -> float:
-        """The temperature τ, in reward units per nat."""
+    def temperature(self) -> float | Any:
+        """The temperature τ, in reward units per nat; a tensor (time_and_last,) if it depends on time."""
         ...
 
     @property
-    def action_prior(self) -> Float[Tensor, "state action"]:
+    def action_prior(self) -> Float[Tensor, "*time state action"]:
         """The action prior, ρ(a|s): probabilities, or 1 for each action that is counted. See `action_measure`."""
         ...
 
@@ -264,8 +265,10 @@ _models: set[type] = set()  # those that passed: checking a protocol takes longe
 _trusted: set[type] = set()  # those whose blocks are the tables of their problem by definition
 
 
-def require_model(model: object, in_nats: bool = False, name: str = "model") -> None:
-    """Check that the argument `name` is a tabular model and, if `in_nats`, that its temperature is positive.
+def require_model(model: object, in_nats: bool = False, name: str = "model", timed: bool = False) -> None:
+    r"""Check that the argument `name` is a tabular model and, if `in_nats`, that its temperature is positive.
+
+    Unless `timed`, all its steps must have the same tables and the factor $\exp(r/\tau)$.
 
     Raises:
         InvalidArgument: if not, saying what it is and the remedy; also if its blocks are not the tables of its problem
@@ -281,7 +284,9 @@ def require_model(model: object, in_nats: bool = False, name: str = "model") -> 
     _models.add(type(model))
     if not has_own_tables(model):
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
-    if in_nats and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
+    if not timed:
+        require_plain(model, name)
+    if in_nats and not isinstance(model.temperature, Tensor) and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
             f"`{name}` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
@@ -331,5 +336,6 @@ def _require_own_tables(model: MarkovModel) -> None:
 
 
 def in_nats(value: float, model: MarkovModel) -> float | None:
-    """The objective of a value: the value over τ, in nats; None at temperature 0, where rewards have no nats."""
-    return value / model.temperature if model.temperature > 0 else None
+    """The objective of a value: the value over τ_0, in nats; None at temperature 0, where rewards have no nats."""
+    temperature = temperature_at(model, 0)
+    return value / temperature if temperature > 0 else None

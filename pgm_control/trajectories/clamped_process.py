@@ -46,7 +46,7 @@ class ClampedProcess(Process):
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        require_model(model)
+        require_model(model, timed=True)
         self.prior = model.blocks()
         self.memory_size = whole("memory_size", memory_size, 0)
         self._world = MarkovProcess(self.prior)

@@ -12,8 +12,11 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ..errors import InvalidGuide
+from ..problems.mdp import TabularMDP
+from ..problems.timed import at_time
 from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
+from .steps import has_last_factor, is_observed, is_timed, last_worth, temperature_at, worth_at
 
 
 def sites(horizon: int) -> list[str]:
@@ -70,24 +73,41 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
     policy = _with_end(blocks.log_policy, 1) if ends else blocks.log_policy
     dynamics = _with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
     survives, stops = _survival(blocks)
-    successor, reward, last = mdp.successor, mdp.reward, mdp.final_reward
+    successor = mdp.successor
     if ends:
         successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
-        reward = torch.cat((reward, torch.zeros_like(reward[:1])))
-        last = None if last is None else torch.cat((last, torch.zeros_like(last[:1])))
-    mass = None if optimality is None else torch.cat((log_mass(optimality), initial.new_zeros(1)))
+    factors = None if optimality is None else _log_factors(optimality)
     logits = initial
     for t in pyro.markov(range(mdp.horizon + 1)):
         state = pyro.sample(f"state_{t}", dist.Categorical(logits=logits))
         if t == mdp.horizon:
-            if optimality is not None and last is not None:
-                pyro.factor(f"optimality_{t}", last[state] / optimality.temperature)
+            if factors is not None and (table := factors[t]) is not None:
+                pyro.factor(f"optimality_{t}", table[state])
             return
         action = pyro.sample(f"action_{t}", dist.Categorical(logits=policy[t][state]))
         outcome = pyro.sample(f"outcome_{t}", dist.Categorical(logits=dynamics[t][state, action]))
-        if optimality is not None and mass is not None:
-            pyro.factor(f"optimality_{t}", reward[state, action, outcome] / optimality.temperature + mass[state])
+        if factors is not None and (table := factors[t]) is not None:
+            pyro.factor(f"optimality_{t}", table[state, action, outcome])
         logits = _arrival(successor[state, action, outcome].long(), survives[t], stops[t])
+
+
+def _log_factors(model: MarkovModel) -> list[Tensor | None]:
+    """The log-factor of each step by state, action and outcome, and of the last state; None where there is none."""
+    mdp, mass, found = model.mdp, log_mass(model), list[Tensor | None]()
+    for t in range(mdp.horizon):
+        if t > 0 and not is_timed(model):
+            found.append(found[0])
+            continue
+        here = at_time(mass, t, 1)
+        table = worth_at(model, t) / temperature_at(model, t) + here[:, None, None]
+        found.append(_ended(mdp, table) if is_observed(model, t) or bool(here.any()) else None)
+    last = last_worth(model) / temperature_at(model, mdp.horizon)
+    return [*found, _ended(mdp, last) if has_last_factor(model) and is_observed(model, mdp.horizon) else None]
+
+
+def _ended(mdp: TabularMDP, table: Tensor) -> Tensor:
+    """The table with a row of zeros for the end, if there is one."""
+    return torch.cat((table, torch.zeros_like(table[:1]))) if mdp.discount < 1 else table
 
 
 def _survival(blocks: Blocks) -> tuple[Float[Tensor, "time target"], Float[Tensor, "time target end"]]:

@@ -5,7 +5,10 @@ from operator import is_
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
+from torch import Tensor
+
 from .blocks import Blocks, MarkovModel, has_own_tables
+from .steps import observed_of, optimality_of
 
 T = TypeVar("T")
 _MOST = 8  # results that are kept for each owner
@@ -53,9 +56,12 @@ def remembered(model: MarkovModel, make: Callable[..., T], *args: Hashable) -> T
     """
     mdp = model.mdp
     tables = mdp.initial, mdp.probability, mdp.successor, mdp.reward, model.action_prior, mdp.final_reward
+    tau, parts = model.temperature, (mdp, *tables, optimality_of(model), observed_of(model))
+    if isinstance(tau, Tensor):
+        tau, parts = None, (*parts, tau)
     if not has_own_tables(model) or any(each is not None and each.requires_grad for each in tables):
         return make(model, *args)
-    return kept(model, (make, model.temperature, *args), (mdp, *tables), lambda: make(model, *args))
+    return kept(model, (make, tau, *args), parts, lambda: make(model, *args))
 
 
 def prior_of(model: MarkovModel) -> Blocks:

@@ -44,7 +44,7 @@ def tabulate(
         InvalidGuide: if tables cannot represent the guide, or its factors do not fit the model; the message names the
             factor and the remedy, or what to use instead.
     """
-    require_model(model)
+    require_model(model, timed=True)
     require_room_for_policy(model)
     truth = prior_of(model)
     if isinstance(guide, Blocks):
@@ -118,7 +118,7 @@ def _same_outcomes(blocks: Blocks, truth: Blocks) -> TabularMDP:
         raise InvalidGuide(
             f"`guide` must belong to the problem of the model, {truth.mdp!r}, but belongs to {blocks.mdp!r}."
         )
-    apart = (own.to(mdp.device).long() != mdp.long()) & (truth.mdp.probability > 0)
+    apart = (own.to(mdp.device).long() != mdp.long()) & (truth.mdp.probability > 0).reshape(-1, *mdp.shape).any(0)
     if apart.any():
         s, a, k = apart.nonzero()[0].tolist()
         raise InvalidGuide(

@@ -27,8 +27,8 @@ from torch import Tensor
 from ...chance.budget import KLBudget
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
-from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.steps import is_timed, last_worth, temperature_at, temperatures_of, worth_at
 from .backward.evidence import Evidence, evidence_of, refuse, without_condition
 from .backward.messages import backward_messages
 from .budgets.budget import within_budget
@@ -99,7 +99,7 @@ def infer(
         >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
     tabular, known = without_condition(model)
-    require_model(tabular)
+    require_model(tabular, timed=not isinstance(optimism, KLBudget))
     given, report = evidence_of(tabular, known, evidence), None
     if isinstance(optimism, KLBudget):
         if given is not None:
@@ -113,16 +113,17 @@ def infer(
         found = backward_messages(tabular, beta, given)
         if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
             refuse(given, backward_messages(tabular, Optimism(1.0, 1.0, 1.0), given).value > -math.inf)
-    mdp, temperature = tabular.mdp, tabular.temperature
+    mdp, temperature = tabular.mdp, temperature_at(tabular, 0)
+    coldest = min(temperatures_of(tabular) or [temperature])
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
-    is_right = bool(found.v.isfinite().all()) or _is_forbidden(mdp, found.v, given)
-    overflows = 0 < temperature < 1 / sys.float_info.max or not is_right
+    is_right = bool(found.v.isfinite().all()) or _is_forbidden(tabular, found.v, given)
+    overflows = 0 < coldest < 1 / sys.float_info.max or not is_right
     if report is not None and temperature > 0:  # prices are in units of τ
         overflows = overflows or bool(((found.v / temperature).isinf() & found.v.isfinite()).any())
     if overflows:
         raise InvalidArgument(
-            f"`model` has rewards that, divided by its temperature {temperature:g} or times the optimism {optimism}, "
+            f"`model` has rewards that, divided by its temperature {coldest:g} or times the optimism {optimism}, "
             f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."
         )
     return Posterior(
@@ -137,7 +138,10 @@ def infer(
     )
 
 
-def _is_forbidden(mdp: TabularMDP, v: Float[Tensor, "time_and_last state"], evidence: Evidence | None) -> bool:
+def _is_forbidden(model: MarkovModel, v: Float[Tensor, "time_and_last state"], evidence: Evidence | None) -> bool:
     """Whether values that are not finite are those of states where a reward of −inf or evidence forbids everything."""
-    rewards = torch.cat((mdp.reward.flatten(), last_reward(mdp)))
-    return bool((v < torch.inf).all()) and (evidence is not None or bool(torch.isneginf(rewards).any()))
+    if not bool((v < torch.inf).all()):
+        return False
+    steps = range(model.mdp.horizon if is_timed(model) else 1)
+    tables = (last_worth(model), *(worth_at(model, t) for t in steps))
+    return evidence is not None or any(bool(torch.isneginf(each).any()) for each in tables)

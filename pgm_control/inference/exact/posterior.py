@@ -19,10 +19,12 @@ from ...text.tables import html_grid
 from ...text.wording import above_rounding, action_label, amount, reward_phrase, state_label
 from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
+from ...trajectories.betas import at_temperatures
 from ...trajectories.blocks import Blocks, MarkovModel, in_nats
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
+from ...trajectories.steps import temperature_at, temperature_words
 from .backward.evidence import Evidence
 from .backward.messages import forward_messages
 
@@ -43,9 +45,10 @@ class Posterior:
         model: the model that was solved; with a budget of the policy, at the temperature that was found.
         optimism: β of each block, or the `KLBudget` that took its place.
         q: soft action values $Q_t(s, a)$, in reward units.
-        v: soft state values $V_t(s)$, in reward units, t = 0 … T.
-        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ where τ > 0. Within a `KLBudget` it
-            is the maximum of $E_q[\sum_t r_t - τ \log π_t/ρ]$, or with one of the policy that of the return.
+        v: soft state values $V_t(s)$, in reward units, t = 0 … T. If the temperature depends on time, those of step t
+            are $\tau_t$ times the messages in nats.
+        value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ_0 where τ_0 > 0. Within a
+            `KLBudget` it is the maximum of $E_q[\sum_t r_t - τ \log π_t/ρ]$, or of the return with one of the policy.
         distribution: its factors as log-probabilities.
         evidence: what it is conditioned on beside optimality; None for nothing.
         budget: how a `KLBudget` was spent; None without one.
@@ -99,15 +102,15 @@ class Posterior:
 
     @property
     def objective(self) -> float | Any:
-        """The optimum, `value` over τ, in nats; None at temperature 0, where rewards have no nats."""
+        """The optimum, `value` over τ_0, in nats; None at temperature 0, where rewards have no nats."""
         return in_nats(self.value, self.model)
 
     @property
     def is_free(self) -> bool:
         """True if every block of the model is free, so that this is the exact posterior."""
-        if self.model.temperature == 0 or isinstance(self.optimism, KLBudget):
+        if temperature_at(self.model, 0) == 0 or isinstance(self.optimism, KLBudget):
             return False
-        optimism, survives = self.optimism.at(self.model.temperature), self.model.mdp.discount == 1
+        optimism, survives = at_temperatures(self.optimism, self.model.temperature), self.model.mdp.discount == 1
         return Optimism(optimism.dynamics, optimism.initial, 1.0 if survives else optimism.survival).is_free
 
     @property
@@ -122,7 +125,7 @@ class Posterior:
             InvalidArgument: unless every block is free.
         """
         self._require_free("log_evidence", "`objective` is the number that this posterior maximises")
-        return self.value / self.model.temperature
+        return self.value / temperature_at(self.model, 0)
 
     @property
     def advantage(self) -> Float[Tensor, "time state action"]:
@@ -133,7 +136,8 @@ class Posterior:
         v = self.v[:-1]
         if self.evidence is not None:  # what V has for the evidence on the state, every action has
             none = torch.zeros_like(v)
-            known = torch.stack([self.evidence.states(t, none[t], self.model.temperature) for t in range(len(v))])
+            taus = [temperature_at(self.model, t) for t in range(len(v))]
+            known = torch.stack([self.evidence.states(t, none[t], tau) for t, tau in enumerate(taus)])
             v = torch.where(known > -torch.inf, v - known, v)
         v = v[..., None]
         return torch.where(v > -torch.inf, self.q - v, 0.0)
@@ -175,7 +179,7 @@ class Posterior:
         unit = f"value {self.value:.6g}" if self.objective is None else f"objective {self.objective:.6f} nats"
         known = "" if self.evidence is None else f"given {', '.join(self.evidence.sites)}, "
         chosen = self.budget or self.optimism
-        return f"Posterior({self.model.mdp!r}, temperature {self.model.temperature:g}, {chosen}, {known}{unit})"
+        return f"Posterior({self.model.mdp!r}, temperature {temperature_words(self.model)}, {chosen}, {known}{unit})"
 
     def _repr_html_(self) -> str:
         """The objective, the policy at t = 0 and the tilted events, for a notebook."""
@@ -186,7 +190,7 @@ class Posterior:
             reached = f"{name} = {amount(self.objective)} nats, {reached}"
         known = "" if self.evidence is None else f", given {', '.join(self.evidence.sites)}"
         chosen = f"{self.budget or self.optimism!r}{known}"
-        about = f"{chosen}, temperature τ = {model.temperature:g}, horizon T = {mdp.horizon}"
+        about = f"{chosen}, temperature τ = {temperature_words(model)}, horizon T = {mdp.horizon}"
         grid, policy = _grid(mdp), self.distribution.log_policy[0].exp()
         parts = [heading("Posterior", reached, about)]
         if grid is not None:
@@ -196,7 +200,7 @@ class Posterior:
             worth = {"V₀ [reward]": lambda s: amount(above_rounding(float(self.v[0, s]), largest))}
             names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
             parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
-        tilts = model.temperature > 0 or isinstance(self.optimism, KLBudget) or not self.optimism.is_clamped
+        tilts = temperature_at(model, 0) > 0 or isinstance(self.optimism, KLBudget) or not self.optimism.is_clamped
         if tilts and mdp.horizon * mdp.probability.numel() <= _CHEAP:
             parts.append(_event_table(self))
         return "".join(parts)

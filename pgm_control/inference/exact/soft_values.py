@@ -99,8 +99,7 @@ def soft_values(
         action_prior: ρ(a|s), up to a positive factor per state: it is normalised here. Or "count", as in
             `TabularModel`.
         probability: p(k|s, a), which leads to the successors of the model and pays `reward`; an outcome that is
-            impossible in the model pays 0 unless `reward` is given. Rows must sum to 1 and are not normalised here. It
-            is solved in torch, without compiled loops, as is `initial`.
+            impossible in the model pays 0 unless `reward` is given. Rows must sum to 1 and are not normalised here.
         initial: p(s_0), whose rows must sum to 1 too.
 
     Returns:
@@ -115,9 +114,8 @@ def soft_values(
     """
     require_model(model)
     mdp = model.mdp
-    has_own_chances = probability is None and initial is None  # others are solved in torch
-    kernels = kernels_for(mdp.probability, mdp.horizon) if has_own_chances else None
-    if kernels is not None and action_prior is None:
+    kernels = kernels_for(mdp.probability, mdp.horizon)
+    if kernels is not None and action_prior is None and probability is None and initial is None:
         one = one_setting(kernels, model, optimism, temperature)
         if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
             _require_room(mdp, 1)

@@ -128,7 +128,7 @@ def estimate_elbo(
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     generator = generator_of(seed, model.mdp.initial.device)
     return Estimate.of(draw_weighted(model, guide, require_draws("num_samples", num_samples), generator).log_weight)
 
@@ -154,7 +154,7 @@ def estimate(
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     generator = generator_of(seed, model.mdp.initial.device)
     imagined, log_weight = draw_weighted(model, guide, require_draws("num_samples", num_samples), generator)
     true = _in_the_true_world(model, guide, num_samples, generator)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ...errors import InvalidGuide
 from ...problems.feasible import ended_states
-from ...problems.mdp import TabularMDP
+from ...problems.mdp import TabularMDP, last_reward
+from ...problems.timed import by_time
 from ...runtime.arguments import whole
 from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
@@ -28,6 +29,7 @@ from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.program import require_sites, sites
 from ...trajectories.samples import Trajectories, require_room_for
+from ...trajectories.steps import last_worth, log_likelihood, temperature_at
 
 _REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
 
@@ -66,7 +68,7 @@ def log_weights(
     References:
         [levine2018]
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     return draw_weighted(model, guide, num_samples, generator_of(seed, model.mdp.initial.device)).log_weight
 
 
@@ -75,7 +77,7 @@ def draw_weighted(
     model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, generator: torch.Generator | None = None
 ) -> Weighted:
     """The draws of `log_weights`, together with their trajectories."""
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     process = process_of(model, guide)
     if process is None:
         assert not isinstance(guide, Process)
@@ -89,19 +91,27 @@ def draw_weighted(
 def log_target(model: MarkovModel, trajectories: Trajectories) -> Float[Tensor, " batch"]:
     r"""$\log \tilde p = \log p(s_0) + \sum_t \log \rho + \log p(k_t) + r_t/\tau$, in nats, survival included."""
     prior = MarkovProcess(model.blocks()).log_probability(trajectories)
-    mass = torch.cat((log_mass(model), model.mdp.initial.new_zeros(1)))[trajectories.states[:, :-1]].sum(-1)
-    return prior + mass + returns(model.mdp, trajectories) / model.temperature
+    last = last_worth(model) / temperature_at(model, model.mdp.horizon)
+    gained = _summed(trajectories, log_likelihood(model), log_mass(model), last)
+    return prior + gained
 
 
 def returns(mdp: TabularMDP, trajectories: Trajectories) -> Float[Tensor, " batch"]:
     """The sum of the rewards of each trajectory, the final one included, in reward units."""
-    alive = trajectories.states < mdp.num_states
+    return _summed(trajectories, mdp.reward, torch.zeros_like(mdp.initial), last_reward(mdp))
+
+
+def _summed(trajectories: Trajectories, of_outcome: Tensor, of_state: Tensor, of_last: Tensor) -> Tensor:
+    """The sum of tables over each trajectory: by outcome, by state, which may both depend on time, and by last state.
+
+    An ended episode adds nothing.
+    """
+    alive = trajectories.states < len(of_last)
     here = torch.where(alive, trajectories.states, 0)
-    reward = mdp.reward[here[:, :-1], trajectories.actions, trajectories.outcomes]
-    total = torch.where(alive[:, :-1], reward, 0.0).sum(-1)
-    if mdp.final_reward is None:
-        return total
-    return total + torch.where(alive[:, -1], mdp.final_reward[here[:, -1]], 0.0)
+    time = torch.arange(here.shape[1] - 1, device=here.device)
+    paid = by_time(of_outcome, len(time), 3)[time, here[:, :-1], trajectories.actions, trajectories.outcomes]
+    paid = paid + by_time(of_state, len(time), 1)[time, here[:, :-1]]
+    return torch.where(alive[:, :-1], paid, 0.0).sum(-1) + torch.where(alive[:, -1], of_last[here[:, -1]], 0.0)
 
 
 class Traced(NamedTuple):

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
+from ...problems.timed import at_time
 from ...runtime.arguments import number, shown
 from ...runtime.array_like import numbers
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
 from ...trajectories.samples import Trajectories, require_room_for
+from ...trajectories.steps import last_worth, log_likelihood, temperature_at
 
 
 class Runs(NamedTuple):
@@ -56,7 +58,7 @@ def run_smc(
     threshold = share("threshold", threshold)
     require_room_for("num_particles", runs * particles, model.mdp.horizon)
     mdp, truth, ahead = model.mdp, MarkovProcess(model.blocks()), log_twist(model, lookahead)
-    mass = log_mass(model)
+    paid, mass = log_likelihood(model), log_mass(model)
     pinned = torch.arange(runs * particles, device=mdp.initial.device) % particles == 0  # particle 0 of each run
 
     def pin(drawn: Tensor, fixed: Tensor) -> Tensor:
@@ -93,7 +95,7 @@ def run_smc(
         gain = (
             log_transition(truth, mdp, transition, memory)
             - log_transition(process, mdp, transition, memory)
-            + _factor(model, transition, mass)
+            + _factor(transition, at_time(paid, t, 3), at_time(mass, t, 1))
         )
         log_weight = log_weight + gain + ahead[t + 1, following] - ahead[t, state]
         memory = process.remember(t, *transition[2:], memory)
@@ -132,13 +134,15 @@ def log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "ti
         raise InvalidArgument("`lookahead` must be finite or −inf, in nats, but holds nan or +inf.")
     lowest = torch.where(ahead.isfinite(), ahead, torch.inf).amin(-1, keepdim=True)
     ahead = torch.where(ahead.isfinite(), ahead, torch.where(lowest.isfinite(), lowest, 0.0))
-    ahead[-1] = 0.0 if mdp.final_reward is None else mdp.final_reward / model.temperature
+    ahead[-1] = last_worth(model) / temperature_at(model, mdp.horizon)
     return torch.cat((ahead, ahead.new_zeros(len(ahead), 1)), -1)
 
 
-def _factor(model: MarkovModel, transition: Transition, mass: Float[Tensor, " state"]) -> Float[Tensor, " particle"]:
-    reward = model.mdp.reward[transition.state, transition.action, transition.outcome] / model.temperature
-    return torch.where(transition.alive, reward + mass[transition.state], 0.0)
+def _factor(
+    transition: Transition, paid: Float[Tensor, "state action outcome"], mass: Float[Tensor, " state"]
+) -> Float[Tensor, " particle"]:
+    here = transition.state
+    return torch.where(transition.alive, paid[here, transition.action, transition.outcome] + mass[here], 0.0)
 
 
 def _log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:

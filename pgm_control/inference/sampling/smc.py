@@ -216,7 +216,7 @@ def proposal_of(model: MarkovModel, guide: object) -> Process:
     Raises:
         InvalidArgument: if it has neither blocks nor a memory.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     process = process_of(model, guide)
     if process is None:
         raise InvalidArgument(

@@ -21,10 +21,12 @@ from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import GuideTables, ModelTables
+from ...problems.timed import at_time
 from ...trajectories.action_measure import log_measure
 from ...trajectories.betas import Betas, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
 from ...trajectories.remembered import prior_of, remembered
+from ...trajectories.steps import is_timed, last_worth, log_likelihood, temperature_at
 
 FREE = Optimism(1.0, 1.0, 1.0)
 
@@ -52,9 +54,9 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
     References:
         [levine2018], [howard1972]
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     weights = remembered(model, weights_of, optimism)
-    kernels = kernels_of(blocks, weights, model.mdp.horizon)
+    kernels = kernels_of(model, blocks, weights)
     if kernels is None:
         return _by_recursion(model, blocks, weights)
     tables = _tables_of(blocks)
@@ -70,9 +72,9 @@ def values_to_go(
 
     In nats, without derivatives; see `objective_of`.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     weights = remembered(model, weights_of, optimism)
-    kernels = kernels_of(blocks, weights, model.mdp.horizon)
+    kernels = kernels_of(model, blocks, weights)
     if kernels is None:
         return _recursion(model, blocks, weights)
     _, ahead, advantage = kernels.elbo_to_go(_arrays(_tables_of(blocks)), _arrays_of(model), *_numbers(model, weights))
@@ -96,14 +98,14 @@ def weights_of(model: MarkovModel, optimism: Optimism) -> Betas:
     return betas_of(model, optimism).weights()
 
 
-def kernels_of(blocks: Blocks, weights: Betas, steps: int) -> ModuleType | None:
+def kernels_of(model: MarkovModel, blocks: Blocks, weights: Betas) -> ModuleType | None:
     """The compiled loops, or None where there are none; they support neither free survival nor parts of a block.
 
-    Nor do they support a β near 0, whose price loses digits in them.
+    Nor do they support a model that depends on time, nor a β near 0, whose price loses digits in them.
     """
-    if blocks.log_survival is not None or not weights.is_whole or _is_steep(weights):
+    if blocks.log_survival is not None or is_timed(model) or not weights.is_whole or _is_steep(weights):
         return None
-    return kernels_for(blocks.log_policy, steps)
+    return kernels_for(blocks.log_policy, model.mdp.horizon)
 
 
 def _is_steep(weights: Betas) -> bool:
@@ -118,7 +120,7 @@ def _model_arrays(model: MarkovModel) -> tuple[np.ndarray, ...]:
     """The tables of the model that the compiled loops read. Unsigned indices need no test for negative ones."""
     mdp, prior = model.mdp, model.blocks()  # of their own: nobody else can change them
     true = prior.log_initial, log_measure(model, prior)[0], prior.log_dynamics[0]
-    found = ModelTables(*_arrays((*true, mdp.reward / model.temperature, mdp.successor, _last(model))))
+    found = ModelTables(*_arrays((*true, log_likelihood(model), mdp.successor, _last(model))))
     return tuple(found._replace(successor=found.successor.astype(np.uint32)))
 
 
@@ -150,12 +152,13 @@ def _recursion(
 ) -> tuple[Float[Tensor, "time_and_last state"], Float[Tensor, "time state action"]]:
     """`values_to_go` in torch, for any device, any derivative and free survival."""
     mdp, prior = model.mdp, prior_of(model)
-    forbidden, doomed = torch.isneginf(mdp.reward), torch.isneginf(_last(model))
+    paid = log_likelihood(model)
+    forbidden, doomed = torch.isneginf(paid), torch.isneginf(_last(model))
     # −inf is kept out of the sums, where it would make gradients nan, even those of outcomes that are never reached.
-    reward = torch.where(forbidden, 0.0, mdp.reward)
+    paid = torch.where(forbidden, 0.0, paid)
     sizes = sizes_of(mdp.factors, mdp.num_outcomes, weights.dynamics)
     chain, true = conditionals(blocks.log_dynamics, sizes), conditionals(prior.log_dynamics, sizes)
-    worth = reward / model.temperature - charges(chain, true, weights.dynamics)
+    worth = paid - charges(chain, true, weights.dynamics)
     gain = expect(blocks.log_dynamics, worth) - relative(blocks.log_policy, log_measure(model, prior))
     policy, dynamics = blocks.log_policy.exp(), blocks.log_dynamics.exp()
     survival, price = blocks.replace(mdp=mdp).survival, _survival_cost(blocks, mdp.discount, weights.survival)
@@ -168,7 +171,7 @@ def _recursion(
         ahead = weighted(policy[t], advantage).sum(-1)
         value = ahead
         if any_forbidden:
-            dead_end = (dynamics[t] > 0) & (forbidden | (doomed & (survival[t] > 0))[mdp.successor])
+            dead_end = (dynamics[t] > 0) & (at_time(forbidden, t, 3) | (doomed & (survival[t] > 0))[mdp.successor])
             advantage = torch.where(dead_end.any(-1), -torch.inf, advantage)
             doomed = ((policy[t] > 0) & dead_end.any(-1)).any(-1)
             value = torch.where(doomed, -torch.inf, ahead)
@@ -232,9 +235,8 @@ def _derivatives(
 
 
 def _last(model: MarkovModel) -> Float[Tensor, " state"]:
-    """The final reward over τ, in nats; 0 if the problem has none."""
-    final = model.mdp.final_reward
-    return model.mdp.initial.new_zeros(model.mdp.num_states) if final is None else final / model.temperature
+    """The log-likelihood of the last state, the final reward over τ, in nats; 0 if the problem has none."""
+    return last_worth(model) / temperature_at(model, model.mdp.horizon)
 
 
 def _once(table: Tensor) -> Tensor:

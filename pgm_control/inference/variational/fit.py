@@ -320,7 +320,7 @@ def _check_pair(model: object, guide: object, loss: object) -> Blocks | None:
     if loss is not None:
         require_loss(loss)
     if isinstance(model, MarkovModel):
-        require_model(model, in_nats=True)
+        require_model(model, in_nats=True, timed=True)
         if isinstance(guide, HasBlocks):
             with torch.no_grad():
                 return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound

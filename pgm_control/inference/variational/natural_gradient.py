@@ -23,6 +23,7 @@ from ...chance.optimism import Optimism
 from ...trajectories.betas import Betas, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
 from ...trajectories.remembered import prior_of, remembered
+from ...trajectories.steps import log_likelihood
 from .elbo import FREE, betas_of, kernels_of, natural_step, values_to_go, weights_of
 
 
@@ -62,9 +63,9 @@ def improved(model: MarkovModel, blocks: Blocks, step_size: float, optimism: Opt
     References:
         [kakade2001], [haarnoja2018], [geist2019]
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     betas = remembered(model, betas_of, optimism)
-    kernels = kernels_of(blocks, remembered(model, weights_of, optimism), model.mdp.horizon)
+    kernels = kernels_of(model, blocks, remembered(model, weights_of, optimism))
     if kernels is None or blocks.log_policy.dtype != torch.float64:
         return _in_torch(model, blocks, step_size, optimism, betas)
     mdp, prior, found = model.mdp, prior_of(model), natural_step(kernels, model, blocks, betas, step_size)
@@ -82,7 +83,6 @@ def _in_torch(
 ) -> tuple[Blocks, float]:
     """`improved` in torch, for any device, parts of blocks and free survival."""
     mdp, prior = model.mdp, prior_of(model)
-    reward = mdp.reward / model.temperature
     truth, continuation = _continuations(blocks, mdp.discount)
     ahead, _ = values_to_go(model, blocks, optimism)
     after = torch.stack((ahead[1:], torch.zeros_like(ahead[1:])), -1)  # survive, or end with value 0
@@ -91,7 +91,7 @@ def _in_torch(
     dynamics, gain = _stepped_in_parts(
         blocks.log_dynamics,
         prior.log_dynamics,
-        reward + ahead_of_outcome[:, mdp.successor],
+        log_likelihood(model) + ahead_of_outcome[:, mdp.successor],
         (betas.dynamics, betas.weights().dynamics),
         sizes_of(mdp.factors, mdp.num_outcomes, betas.dynamics),
         step_size,

@@ -36,7 +36,7 @@ def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: Opti
         InvalidArgument: if factors of an event have different β: a site has one log-probability. `MarkovObjective`
             allows them.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     betas = Betas.of(model.mdp, Optimism.of(optimism), model.temperature)
     if len(betas.dynamics) > 1 or len(betas.initial) > 1 or isinstance(betas.survival, Tensor):
         raise InvalidArgument(

@@ -17,6 +17,7 @@ from ...errors import InvalidArgument
 from ...runtime.arguments import finite
 from ...trajectories.action_measure import log_measure
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ...trajectories.steps import last_worth, log_likelihood, temperature_at
 from ...trajectories.tabulate import tabulate
 from .elbo import elbo
 
@@ -42,7 +43,7 @@ def renyi_bound(model: MarkovModel, guide: HasBlocks, order: float) -> float:
     References:
         [li2016], [howard1972]
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     order = finite("order", order, "number, 1 − β")
     with torch.no_grad():
         return float(renyi(model, tabulate(model, guide), order))
@@ -63,12 +64,12 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
     log_weight = (blocks.log_policy[..., None] + blocks.log_dynamics).flatten(-2)
     choice = relative(blocks.log_policy, log_measure(model, prior))
     chance = relative(blocks.log_dynamics, prior.log_dynamics)
-    gain = (mdp.reward / model.temperature - choice[..., None] - chance).flatten(-2)
+    gain = (log_likelihood(model) - choice[..., None] - chance).flatten(-2)
     alive = blocks.replace(mdp=mdp).survival
     continuation = torch.stack((alive, 1.0 - alive), -1).log()
     dearer = relative(continuation, continuation.new_tensor([mdp.discount, 1.0 - mdp.discount]).log())
     zero = torch.zeros_like(blocks.log_initial)
-    ahead = zero if mdp.final_reward is None else mdp.final_reward / model.temperature
+    ahead = last_worth(model) / temperature_at(model, mdp.horizon)
     for t in reversed(range(mdp.horizon)):
         if mdp.discount < 1:
             ahead = certainty_equivalent(torch.stack((ahead, zero), -1) - dearer[t], continuation[t], 1.0, beta)

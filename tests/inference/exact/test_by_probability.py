@@ -143,3 +143,61 @@ def test_the_mode_of_a_dirichlet_posterior_given_optimality_is_the_direct_optimu
 def test_tables_that_are_no_distributions_are_refused(name, table, message):
     with pytest.raises(InvalidArgument, match=f"`{name}`.*{message}"):
         soft_values(some_model(), 1.0, **{name: table})
+
+
+def sparse_batch(count, seed=5):
+    """A sparse problem, and tables of settings in which other outcomes are possible than in the problem."""
+    generator = torch.Generator().manual_seed(seed)
+    mdp = random_mdp(states=4, actions=3, outcomes=5, seed=seed, horizon=4, discount=0.9)
+    few = mdp.probability * (torch.arange(5) < torch.randint(1, 5, (4, 3, 1), generator=generator))
+    model = TabularModel(mdp.replace(probability=few / few.sum(-1, keepdim=True)), 0.7)
+    logits = torch.randn(count, 4, 3, 5, generator=generator, dtype=torch.float64)
+    logits = torch.where(torch.rand(logits.shape, generator=generator) < 0.6, logits, -math.inf)
+    logits[..., 0] = 0.0
+    reward = torch.randn(count, 4, 3, 5, generator=generator, dtype=torch.float64)
+    reward[:, 0, 0, 1] = -math.inf
+    start = torch.randn(count, 4, generator=generator, dtype=torch.float64)
+    start[:, 1] = -math.inf
+    return model, logits.softmax(-1), start.softmax(-1), reward
+
+
+@pytest.mark.parametrize(
+    "optimism",
+    [
+        torch.tensor([-0.7, -0.05, 0.0, 0.05, 0.4, 1.0, 1.7], dtype=torch.float64).repeat(5),
+        Optimism(dynamics=0.4, initial=-0.3, survival=0.6),
+        Optimism(dynamics=0.0, initial=1.0, survival=-0.6),
+    ],
+    ids=["one each", "partly free", "clamped"],
+)
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_compiled_derivatives_equal_those_in_torch(monkeypatch, optimism, all_of_them):
+    count = 35
+    model, *tables = sparse_batch(count)
+    temperature = torch.linspace(0.2, 2.0, count, dtype=torch.float64)
+    weights = torch.randn(count, 4, 4, 3, dtype=torch.float64), torch.randn(count, 5, 4, dtype=torch.float64)
+
+    def derivatives(backend):
+        monkeypatch.setenv("PGM_CONTROL_BACKEND", backend)
+        p, start, reward, tau = (each.clone().requires_grad_() for each in (*tables, temperature))
+        chances = {"probability": p, "initial": start, "reward": reward, "temperature": tau}
+        found = soft_values(model, optimism, **chances)
+        total = found.objective @ torch.linspace(-1, 2, count, dtype=torch.float64)
+        if all_of_them:
+            total = total + sum((w * x.clamp(min=-50)).sum() for w, x in zip(weights, (found.q, found.v), strict=True))
+        by = torch.autograd.grad(total, (p, start, reward, tau) if all_of_them else (p, start))
+        return (found.objective.detach(), *by)
+
+    for mine, reference in zip(derivatives("auto"), derivatives("torch"), strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-8, atol=1e-9)
+
+
+def test_one_table_for_all_settings_gets_the_sum_of_their_derivatives():
+    model, tables, start, _ = sparse_batch(3)
+    p, start = tables[:1].clone().requires_grad_(), start[0].clone().requires_grad_()
+    beta = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+    found = soft_values(model, beta, probability=p, initial=start).objective.sum()
+    by_p, by_start = torch.autograd.grad(found, (p, start))
+    each = torch.stack([soft_values(model, b, probability=p[0], initial=start).objective for b in beta.tolist()])
+    for one, by in zip(torch.autograd.grad(each.sum(), (p, start)), (by_p, by_start), strict=True):
+        torch.testing.assert_close(one, by, rtol=1e-10, atol=1e-12)

@@ -18,11 +18,12 @@ from pyro.poutine.condition_messenger import ConditionMessenger
 from torch import Tensor
 
 from ....errors import InvalidArgument
-from ....problems.mdp import TabularMDP, last_reward
+from ....problems.mdp import TabularMDP
 from ....runtime.arguments import shown, whole_number
 from ....runtime.array_like import numbers
 from ....runtime.moving import moved_copy, moved_log_probability, place_of
 from ....trajectories.blocks import MarkovModel
+from ....trajectories.steps import has_last_factor, is_observed, last_worth, temperature_at, worth_at
 
 
 @final
@@ -117,14 +118,14 @@ def evidence_of(model: MarkovModel, *given: Mapping[str, Any] | None) -> Evidenc
             found[site] = value
     if not found:
         return None
-    if model.temperature == 0:
+    if temperature_at(model, 0) == 0:
         raise InvalidArgument(
             "`evidence` needs a model of positive temperature, where its factors have a weight beside the rewards, but "
             "the temperature is 0. Pass TabularModel(mdp, temperature) with a small one."
         )
     log_factors, not_optimal = dict[str, Tensor](), set[str]()
     for site, value in found.items():
-        kind = _kind(site, mdp)
+        kind = _kind(site, model)
         if kind != "optimality":
             log_factors[site] = _log_factor(site, value, kind, mdp)
         elif not _is_optimal(site, value, model):
@@ -150,15 +151,16 @@ def _bound(program: Any) -> tuple[ConditionMessenger, Any] | None:
     return args if len(args) == 2 and isinstance(args[0], ConditionMessenger) else None
 
 
-def _kind(site: Any, mdp: TabularMDP) -> str:
+def _kind(site: Any, model: MarkovModel) -> str:
     """The kind of a site, which must exist."""
     kind, _, number = site.partition("_") if isinstance(site, str) else ("", "", "")
+    mdp = model.mdp
     last = mdp.horizon - 1
     latest = {
         "state": mdp.horizon,
         "action": last,
         "outcome": last,
-        "optimality": last if mdp.final_reward is None else mdp.horizon,
+        "optimality": mdp.horizon if has_last_factor(model) else last,
     }
     if kind not in latest or not number.isdecimal() or number != str(int(number)) or int(number) > latest[kind]:
         raise InvalidArgument(
@@ -203,12 +205,16 @@ def _is_optimal(site: str, value: Any, model: MarkovModel) -> bool:
     found = whole_number(value)
     if found not in (0, 1):
         raise InvalidArgument(f"`evidence` on {site} must be 1, optimal, or 0, not optimal, but is {shown(value)}.")
-    mdp = model.mdp
-    highest = float((last_reward(mdp) if site == f"optimality_{mdp.horizon}" else mdp.reward).max())
+    t = int(site.partition("_")[2])
+    if not is_observed(model, t):
+        raise InvalidArgument(
+            f"`evidence` must name sites of the model, but its `observed` leaves {site} out. Observe it in the model."
+        )
+    highest = float((last_worth(model) if t == model.mdp.horizon else worth_at(model, t)).max())
     if found == 0 and highest > 0:
         raise InvalidArgument(
             f"`evidence` on {site} must be 1 where a reward is positive: 0 has the likelihood 1 − exp(r/τ), but the "
-            f"largest reward is {highest:g}. Subtract it from all rewards."
+            f"largest reward is {highest:g}. Subtract it from all rewards, or take LogisticOptimality()."
         )
     return found == 1
 

@@ -21,8 +21,8 @@ class ManySettings(torch.autograd.Function):
     """(q, v, objective) of a batch, with derivatives.
 
     The inputs are reward, final reward and prior, each shared by all settings or with all axes of the batch, or None
-    for the model's own; then temperature and the optimism of dynamics and start, numbers or of the batch's shape; then,
-    where there are no kernels, the probabilities of outcomes and of the start, like the first three.
+    for the model's own; then temperature and the optimism of dynamics and start, numbers or of the batch's shape; then
+    the probabilities of outcomes and of the start, like the first three.
     """
 
     @staticmethod
@@ -38,7 +38,9 @@ class ManySettings(torch.autograd.Function):
             q, v, objective = (each.reshape((*batch, *each.shape[1:])) for each in found)
         else:
             ctx.settings = _arrays(model, survival, batch.numel(), inputs)
-            ctx.ready = solved(kernels, model.mdp, ctx.settings, 2 if any(needs[2:6]) else int(any(needs)))
+            ctx.chances = _chances(model, inputs)
+            wants, by_chances = 2 if any(needs[2:6]) else int(any(needs)), any(needs[6:])
+            ctx.ready = solved(kernels, model.mdp, ctx.settings, wants, chances=ctx.chances, by_chances=by_chances)
             found = (ctx.ready.q.swapaxes(-1, -2), ctx.ready.v, ctx.ready.objective)
             q, v, objective = (tensor_of(each.reshape((*batch, *each.shape[1:])), model) for each in found)
         ctx.plain = [None if isinstance(each, Tensor) else each for each in inputs]
@@ -61,9 +63,8 @@ class ManySettings(torch.autograd.Function):
             found = derivatives(ctx.model.mdp, chances, full, outputs, flat, any(needs[2:6]), any(needs[6:]))
         else:
             found = _compiled_derivatives(ctx, flat)
-        wanted = zip(found, ctx.shapes, needs, strict=False)  # compiled ones end before the probabilities
-        by_inputs = [_like(each(), shape) if need else None for each, shape, need in wanted]
-        return *(None,) * 4, *by_inputs, *(None,) * (len(needs) - len(by_inputs))
+        wanted = zip(found, ctx.shapes, needs, strict=True)
+        return *(None,) * 4, *(_like(each(), shape) if need else None for each, shape, need in wanted)
 
 
 _AXES = (3, 1, 2, 0, 0, 0, 3, 1)  # of the inputs, without those of the batch
@@ -118,6 +119,14 @@ def _arrays(model: MarkovModel, survival: float, count: int, inputs: Sequence[An
     return Settings(reward, final_reward, prior, temperature, dynamics, initial, survival)
 
 
+def _chances(model: MarkovModel, inputs: Sequence[Any]) -> Chances | None:
+    """The probabilities as arrays with one leading axis, or None for the model's own."""
+    if inputs[6] is None and inputs[7] is None:
+        return None
+    arrays = [array_of(each) for each in _chosen(model, inputs)[6:]]
+    return Chances(*(each.reshape(-1, *each.shape[each.ndim - n :]) for each, n in zip(arrays, _AXES[6:], strict=True)))
+
+
 def tensor_of(array: np.ndarray, model: MarkovModel) -> Tensor:
     """The array in the dtype of the model."""
     dtype = model.mdp.probability.dtype
@@ -136,7 +145,9 @@ def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequ
             np.zeros_like(q) if by_q is None else np.ascontiguousarray(by_q.swapaxes(-1, -2)),
             np.zeros_like(v) if by_v is None else np.ascontiguousarray(by_v),
         )
-        ready, cost = solved(ctx.kernels, ctx.model.mdp, ctx.settings, 2, costs), np.ones(len(objective))
+        by_chances = any(ctx.needs_input_grad[10:])
+        ready = solved(ctx.kernels, ctx.model.mdp, ctx.settings, 2, costs, chances=ctx.chances, by_chances=by_chances)
+        cost = np.ones(len(objective))
 
     def by_prior() -> Tensor:
         prior, by_log = ctx.settings.action_prior, cost[:, None, None] * ready.by_log_prior.swapaxes(-1, -2)
@@ -147,4 +158,6 @@ def _compiled_derivatives(ctx: Any, cotangents: Sequence[Tensor | None]) -> Sequ
         lambda: tensor_of(cost[:, None] * ready.by_final_reward, ctx.model),
         by_prior,
         *(lambda n=n: tensor_of(cost * ready.by_numbers[:, n], ctx.model) for n in range(3)),
+        lambda: tensor_of(cost[:, None, None, None] * ready.by_probability, ctx.model),
+        lambda: tensor_of(cost[:, None] * ready.by_initial, ctx.model),
     )

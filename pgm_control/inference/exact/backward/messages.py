@@ -19,9 +19,19 @@ from ....chance.risk import unit
 from ....kernels.backend import kernels_for
 from ....kernels.bundles import Logs, Settings
 from ....problems.mdp import TabularMDP, last_reward
+from ....problems.timed import at_time, by_time
 from ....runtime.memory import require_room
 from ....trajectories.betas import Betas, same
 from ....trajectories.blocks import MarkovModel
+from ....trajectories.steps import (
+    is_plain,
+    last_worth,
+    prior_at,
+    temperature_at,
+    temperatures_of,
+    worth_at,
+    worth_by_time,
+)
 from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
@@ -51,14 +61,16 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
     τ times the logarithms of its factors. See `infer`.
     """
     mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon) if evidence is None else None
+    kernels = kernels_for(mdp.probability, mdp.horizon) if evidence is None and is_plain(model) else None
     one = None if kernels is None else one_setting(kernels, model, beta)
     if one is not None:
         require_room_for_messages(mdp, clamped=not one.free)
         return _alone(one)
     betas = Betas.of(mdp, beta, model.temperature)
     require_room_for_messages(mdp, clamped=same([*betas.dynamics, 0.0]))
-    is_small_and_hard = model.temperature == 0 and mdp.horizon * mdp.probability.numel() <= _SMALL
+    is_small_and_hard = (
+        kernels is not None and model.temperature == 0 and mdp.horizon * mdp.probability.numel() <= _SMALL
+    )
     if kernels is None or not betas.is_whole or is_small_and_hard:
         return _in_torch(model, betas, evidence)
     return _compiled(kernels, model, betas)
@@ -66,7 +78,7 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
 
 def require_room_for_messages(mdp: TabularMDP, clamped: bool) -> None:
     """Refuse a problem whose values and policies, or tilted dynamics, do not fit into memory."""
-    states, actions, outcomes = mdp.probability.shape
+    states, actions, outcomes = mdp.num_states, mdp.num_actions, mdp.num_outcomes
     each = states * (2 * actions + 1) if clamped else states * (actions * (2 + outcomes) + 1)
     dynamics = "" if clamped else " and the believed dynamics"
     require_room(
@@ -76,18 +88,28 @@ def require_room_for_messages(mdp: TabularMDP, clamped: bool) -> None:
 
 
 def _in_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None) -> Messages:
-    mdp, log_p = model.mdp, model.mdp.probability.log()
+    mdp, like, rows = model.mdp, model.mdp.initial, (model.mdp.num_states, model.mdp.num_actions)
     steps, clamped, frees = mdp.horizon, same([*betas.dynamics, 0.0]), betas.frees_survival
     logs = Logs(
-        policy=log_p.new_empty(steps, *log_p.shape[:2]),
-        dynamics=log_p.new_empty(0 if clamped else steps, *log_p.shape),
-        survival=log_p.new_empty(steps if frees else 0, mdp.num_states),
-        start=torch.empty_like(mdp.initial),
+        policy=like.new_empty(steps, *rows),
+        dynamics=like.new_empty(0 if clamped else steps, *rows, mdp.num_outcomes),
+        survival=like.new_empty(steps if frees else 0, mdp.num_states),
+        start=torch.empty_like(like),
     )
-    given = Settings(mdp.reward, last_reward(mdp), model.action_prior, model.temperature, *betas)
-    q, v, value = backward(mdp, Chances(mdp.probability, mdp.initial), given, logs, evidence)
+    q, v, value = backward(mdp, *tables_of(model, betas), logs, evidence)
     log_dynamics = _of_model(mdp) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
+
+
+def tables_of(model: MarkovModel, betas: Betas) -> tuple[Chances, Settings]:
+    """What `backward` takes: with an axis of time, expanded without copies, if something depends on time."""
+    mdp, temperatures = model.mdp, temperatures_of(model)
+    if temperatures is None:
+        given = Settings(worth_at(model, 0), last_worth(model), model.action_prior, model.temperature, *betas)
+        return Chances(mdp.probability, mdp.initial), given
+    reward, steps = worth_by_time(model), mdp.horizon
+    given = Settings(reward, last_worth(model), by_time(model.action_prior, steps, 2), temperatures, *betas)
+    return Chances(by_time(mdp.probability, steps, 3), mdp.initial), given
 
 
 def _alone(one: OneSetting) -> Messages:
@@ -123,7 +145,7 @@ def _normalised(log_dynamics: Tensor, v: Tensor, temperature: float) -> Tensor:
 
 def _of_model(mdp: TabularMDP) -> Tensor:
     """The true dynamics, the same at every time."""
-    return mdp.probability.log().expand(mdp.horizon, -1, -1, -1)
+    return by_time(mdp.probability.log(), mdp.horizon, 3)
 
 
 def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages:
@@ -172,16 +194,15 @@ def forward_messages(model: MarkovModel, evidence: Evidence | None = None) -> Fl
     References:
         [levine2018]
     """
-    mdp, tau = model.mdp, model.temperature
-    lived = mdp.probability.log() + math.log(mdp.discount)
+    mdp = model.mdp
     here = mdp.initial.log() if evidence is None else evidence.log_start + evidence.log_mass
-    messages, log_prior = [here], model.action_prior.log()
-    choice, paid = log_prior, mdp.reward
+    messages = [here]
     for t in range(mdp.horizon):
-        here = messages[-1]
+        here, choice, tau = messages[-1], prior_at(model, t).log(), temperature_at(model, t)
+        lived, paid = at_time(mdp.probability, t, 3).log() + math.log(mdp.discount), worth_at(model, t)
         if evidence is not None:
-            choice = evidence.actions(t, log_prior, 1.0)
-            paid = evidence.outcomes(t, evidence.paid(t, mdp.reward, tau), tau)
+            choice = evidence.actions(t, choice, 1.0)
+            paid = evidence.outcomes(t, evidence.paid(t, paid, tau), tau)
             here = evidence.states(t, here, 1.0)
         terms = (here[:, None, None] + choice[..., None] + lived + paid / tau).flatten()
         messages.append(_scatter_logsumexp(terms, mdp.successor.flatten(), mdp.num_states))

@@ -27,6 +27,16 @@ def problem_of(mdp: TabularMDP) -> Plain:
     return kept(mdp, _problem, (mdp.probability, mdp.successor, mdp.initial), lambda: _problem(mdp))
 
 
+def problem_with(mdp: TabularMDP, probability: Array, initial: Array, every: bool) -> Plain:
+    """The `Problem` of settings with probabilities of their own, (setting or 1, state, action, outcome) and (…, state).
+
+    An outcome that is impossible in all settings is left out, unless `every` outcome is wanted.
+    """
+    possible = np.ones(probability.shape[1:], dtype=bool) if every else np.any(probability > 0, axis=0)
+    outcomes = _outcomes(possible, mdp.successor)
+    return tuple(Problem(tuple(outcomes), probability.reshape(len(probability), -1), initial, mdp.discount))
+
+
 def own_tables(model: MarkovModel) -> Own:
     """The tables of a model for one setting; the next model of the same MDP replaces them."""
     mdp, prior = model.mdp, model.action_prior
@@ -43,9 +53,7 @@ def _tables_of(mdp: TabularMDP) -> tuple[Tensor | None, ...]:
 
 
 def _problem(mdp: TabularMDP) -> Plain:
-    outcomes = _outcomes(mdp.probability, mdp.successor)
-    weight, initial = array_of(mdp.probability).reshape(1, -1), array_of(mdp.initial)
-    return tuple(Problem(tuple(outcomes), weight, initial, mdp.discount))
+    return problem_with(mdp, array_of(mdp.probability)[None], array_of(mdp.initial)[None], every=False)
 
 
 def _own(mdp: TabularMDP, action_prior: Tensor) -> Own:
@@ -68,11 +76,11 @@ def _without_prior(mdp: TabularMDP) -> tuple[Single, Array, Array]:
     return single, array_of(mdp.reward).reshape(-1), array_of(last_reward(mdp))
 
 
-def _outcomes(probability: Tensor, successor: Tensor) -> Outcomes:
+def _outcomes(possible: Array, successor: Tensor) -> Outcomes:
     """Outcomes by pair (s, a): pairs with most outcomes and possible outcomes first; unsorted if little is padding."""
-    states, actions, outcomes = probability.shape
+    states, actions, outcomes = possible.shape
     shape = (outcomes, actions * states)
-    possible = probability.permute(2, 1, 0).reshape(shape).numpy() > 0
+    possible = possible.transpose(2, 1, 0).reshape(shape)
     if possible.mean() > _FULL:
         possible = np.ones(shape, dtype=bool)
     order = np.argsort(~possible, axis=0, kind="stable")

@@ -1,7 +1,7 @@
 """The backward recursion of soft values in torch, and its derivatives, which are differentiable themselves."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -22,8 +22,8 @@ _LARGEST = {torch.float64: 700.0, torch.float32: 85.0}  # exponents whose expone
 class Chances(NamedTuple):
     """What is random and not chosen: p(k|s, a) and p(s_0), with the axes of a batch, if any, in front."""
 
-    probability: Tensor
-    initial: Tensor
+    probability: Any  # a tensor, or an array for the compiled loops
+    initial: Any
 
 
 def backward(
@@ -44,25 +44,39 @@ def backward(
         chances: the probabilities.
         given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
             temperature is a number, which may be 0, or has the shape of the batch. The optimism is as in `Betas`, with
-            the axes of the batch after that of time.
+            the axes of the batch after that of time. If the temperature is a list, of T + 1 numbers, the rewards, the
+            prior and the probabilities have an axis of time before their own axes.
         logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table
             of length 0 is skipped.
         evidence: for a problem without a batch, factors on its sites, whose logarithms times τ are added to the values.
     """
-    reward, last, prior, temperature, dynamics, initial, survival = given
-    steps, (log_prior, log_mass) = mdp.horizon, split_mass(prior)
-    chance = conditionals(chances.probability.log(), sizes_of(mdp.factors, mdp.num_outcomes, dynamics))
+    rewards, last, priors, temperatures, dynamics, initial, survival = given
+    steps, is_timed, sizes = (
+        mdp.horizon,
+        isinstance(temperatures, list),
+        sizes_of(mdp.factors, mdp.num_outcomes, dynamics),
+    )
+    temperature: Number = temperatures[steps] if isinstance(temperatures, list) else temperatures
+    reward, (log_prior, log_mass), chance = rewards, split_mass(priors), []
+    if not is_timed:
+        chance = conditionals(chances.probability.log(), sizes)
     log_start = chances.initial.log() if evidence is None else evidence.log_start
     start = conditionals(log_start, sizes_of(mdp.initial_factors, mdp.num_states, initial))
     batch = temperature.shape if isinstance(temperature, Tensor) else ()
     tau = unit(temperature)  # of the events, whose optimism at temperature 0 is θ
     of_state, of_action = aligned(tau, 1), aligned(tau, 2)
-    q = reward.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
-    v = reward.new_empty(*batch, steps + 1, mdp.num_states)
+    q = rewards.new_empty(*batch, steps, mdp.num_states, mdp.num_actions)
+    v = rewards.new_empty(*batch, steps + 1, mdp.num_states)
     v[..., steps, :] = last if evidence is None else evidence.states(steps, evidence.paid(steps, last, tau), tau)
     for t in reversed(range(steps)):
+        after = v[..., t + 1, :]
+        if isinstance(temperatures, list):
+            after = after * (temperatures[t] / temperature)
+            temperature = tau = of_state = of_action = temperatures[t]
+            reward, prior, chance_now = step_of(t, (rewards, priors, chances.probability))
+            (log_prior, log_mass), chance = split_mass(prior), conditionals(chance_now.log(), sizes)
         ended = 0.0 if evidence is None else tau * evidence.log_ended[t + 1]
-        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), v[..., t + 1, :], ended)
+        ahead, log_alive = _ahead(mdp, of_state, _at(survival, t), after, ended)
         beta = [_at(each, t) for each in dynamics]
         paid = reward if evidence is None else evidence.outcomes(t, evidence.paid(t, reward, tau), tau)
         values = nested(paid + ahead[..., mdp.successor], chance, of_action, beta)
@@ -82,6 +96,12 @@ def backward(
     if logs is not None:
         logs.start.copy_(nested_tilt(values, start, tau, initial))
     return q, v, values[0]
+
+
+def step_of(t: int, tables: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rewards, prior and probabilities of step t, from tables with an axis of time."""
+    reward, prior, probability = tables
+    return reward.select(-4, t), prior.select(-3, t), probability.select(-4, t)
 
 
 def _at(beta: Number, t: int) -> Number:
@@ -112,12 +132,15 @@ def derivatives(
     """The derivatives by a forward sweep in torch, which is itself differentiable, since autograd tracks the outputs.
 
     All tensors have one leading axis of settings. Derivatives by prior, temperature and optimism are computed only if
-    `by_all`, those by probabilities, which are the last two, only if `by_chances`.
+    `by_all`, those by probabilities, which are the last two, only if `by_chances`. If the temperature is a list, as in
+    `backward`, derivatives by tables that depend on time do so too, and those by the temperature are 0.
     """
-    (reward, _, prior, temperature, dynamics, initial, survival), (q, v, objective) = given, outputs
+    (rewards, _, priors, temperatures, dynamics, initial, survival), (q, v, objective) = given, outputs
+    reward, prior, probability, is_timed = rewards, priors, chances.probability, isinstance(temperatures, list)
+    temperature = torch.full_like(objective, temperatures[0]) if isinstance(temperatures, list) else temperatures
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
-    log_p, log_prior, log_start = (_log(each) for each in (chances.probability, prior, chances.initial))
+    log_p, log_prior, log_start = (_log(each) for each in (probability, prior, chances.initial))
     tau, beta = temperature[:, None, None], dynamics[:, None, None]
     start = tilt(v[:, 0], log_start, temperature, initial).exp()
     pressure = by_objective / temperature
@@ -128,43 +151,63 @@ def derivatives(
             v[:, 0], chances.initial > 0, objective * temperature, start, temperature, initial, pressure
         )
         by_temperature = by_temperature - pressure * _finite(objective)
-    by_reward, by_prior = torch.zeros_like(q[:, 0])[..., None] * log_p.exp(), torch.zeros_like(q[:, 0])
+    of_reward, of_prior, of_probability = list[Tensor](), list[Tensor](), list[Tensor]()
     by_dynamics, target = torch.zeros_like(temperature), mdp.successor.flatten()
-    by_probability = by_start = torch.zeros_like(by_reward)
+    by_start = torch.zeros_like(log_start)
     if by_chances:
         by_start = pressure[:, None] * _by_chance(v[:, 0], objective * temperature, temperature, initial)
     for t in range(mdp.horizon):
+        ratio = 1.0
+        if isinstance(temperatures, list):
+            temperature, ratio = torch.full_like(objective, temperatures[t]), temperatures[t] / temperatures[t + 1]
+            tau = temperature[:, None, None]
+            reward, prior, probability = step_of(t, (rewards, priors, chances.probability))
+            log_p, log_prior = _log(probability), _log(prior)
         if by_v is not None:
             visits = visits + by_v[:, t]
         policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), tau[..., 0], 1.0).exp()
         here = visits[..., None] * policy
         if by_all:
-            by_prior = by_prior + tau * here / torch.where(prior > 0, prior, 1.0)
+            _collect(of_prior, tau * here / torch.where(prior > 0, prior, 1.0), is_timed)
             by_temperature = by_temperature + (here * (_finite(v[:, t])[..., None] - _finite(q[:, t])) / tau).sum(
                 (-1, -2)
             )
         if by_q is not None:
             here = here + by_q[:, t]
-        ahead, log_alive = _ahead(mdp, temperature[:, None], survival, v[:, t + 1])
+        after = v[:, t + 1] * ratio
+        ahead, log_alive = _ahead(mdp, temperature[:, None], survival, after)
         alive = log_alive.exp()
         x = reward + ahead[:, mdp.successor]
         share = tilt(x, log_p, tau, beta).exp()
         if by_all:
-            by_beta, by_tau = _moments(x, chances.probability > 0, q[:, t], share, tau, beta, here)
+            by_beta, by_tau = _moments(x, probability > 0, q[:, t], share, tau, beta, here)
             by_dynamics, by_temperature = by_dynamics + by_beta.sum((-1, -2)), by_temperature + by_tau.sum((-1, -2))
         if by_chances:
-            by_probability = by_probability + here[..., None] * _by_chance(x, q[:, t], tau, beta)
+            _collect(of_probability, here[..., None] * _by_chance(x, q[:, t], tau, beta), is_timed)
         sent = here[..., None] * share
-        by_reward = by_reward + sent
+        _collect(of_reward, sent, is_timed)
         arrived = torch.zeros_like(visits).index_add(1, target, sent.flatten(1))
         if by_all and survival != 0:
-            cost = _finite(ahead) - alive * _finite(v[:, t + 1])
+            cost = _finite(ahead) - alive * _finite(after)
             by_temperature = by_temperature + (arrived * cost).sum(-1) / temperature
-        visits = arrived * alive
+        visits = arrived * alive * ratio
     if by_v is not None:
         visits = visits + by_v[:, mdp.horizon]
+    by_tables = [
+        torch.zeros_like(table) if not each else torch.stack(each, 1) if is_timed else each[0]
+        for each, table in ((of_reward, rewards), (of_prior, priors), (of_probability, chances.probability))
+    ]
+    by_reward, by_prior, by_probability = by_tables
     found = (by_reward, visits, by_prior, by_temperature, by_dynamics, by_initial, by_probability, by_start)
     return [lambda each=each: each for each in found]
+
+
+def _collect(found: list[Tensor], each: Tensor, is_timed: bool) -> None:
+    """Append the derivative of a step, or add it to the sum of the others."""
+    if found and not is_timed:
+        found[0] = found[0] + each
+    else:
+        found.append(each)
 
 
 def _log(p: Tensor) -> Tensor:

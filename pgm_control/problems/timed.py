@@ -1,0 +1,87 @@
+"""Tables that may depend on time, and the refusal of those that do where this is not supported."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..errors import InvalidProblem
+from ..runtime.arguments import shown
+from ..runtime.array_like import numbers
+from .checks import temperature
+
+REMEDY = (
+    "Put the time into the state, as pairs (t, s), or use infer, soft_values, fit, evaluate or ledger, which accept it."
+)
+
+
+def at_time(table: Tensor, t: int, axes: int) -> Tensor:
+    """The table of step t; the table itself if it has no axis of time before its own `axes`."""
+    return table[t] if table.ndim > axes else table
+
+
+def by_time(table: Tensor, horizon: int, axes: int) -> Tensor:
+    """The table with an axis of time, expanded without a copy if it had none."""
+    return table if table.ndim > axes else table.expand(horizon, *table.shape)
+
+
+def require_constant(name: str, mdp: Any) -> None:
+    """Refuse a problem whose tables depend on time.
+
+    Raises:
+        InvalidProblem: with the tables and the remedy.
+    """
+    timed = [each for each in ("probability", "reward") if getattr(mdp, each).ndim > 3]
+    if timed:
+        raise InvalidProblem(
+            f"`{name}` must be constant in time here, but its {' and '.join(timed)} depend{'s' * (len(timed) == 1)} on "
+            f"time. {REMEDY}"
+        )
+
+
+def checked_temperatures(
+    name: str, value: Any, horizon: int, dtype: torch.dtype
+) -> float | Float[Tensor, " time_and_last"]:
+    """The temperature as a number, or if it depends on time as a tensor of the T steps and the last state.
+
+    Raises:
+        InvalidProblem: if there are other than T or T + 1 numbers, or one of several is not positive.
+    """
+    if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
+        return temperature(name, value, dtype)
+    found = numbers(name, value, InvalidProblem).to(torch.float64)
+    if found.ndim != 1 or len(found) not in (horizon, horizon + 1):
+        raise InvalidProblem(
+            f"`{name}` must be a number, or one for each of the {horizon} steps, with or without another one for the "
+            f"final reward, but has shape {tuple(found.shape)}."
+        )
+    each = [temperature(name, float(tau), dtype) for tau in found.detach()]
+    if min(each) == 0:
+        raise InvalidProblem(f"`{name}` must be positive at each step if it depends on time, but is 0 at one.")
+    if len(set(each)) == 1:
+        return each[0]
+    return torch.cat((found, found[-1:])) if len(found) == horizon else found
+
+
+def checked_observed(name: str, value: Any, horizon: int, has_end: bool) -> Bool[Tensor, " time_and_last"] | None:
+    """Which optimality variables are observed, of the T steps and the last state; None for all.
+
+    Raises:
+        InvalidProblem: if they are not T or T + 1 booleans; T + 1 need a final reward.
+    """
+    if value is None:
+        return None
+    found = torch.as_tensor(value) if not isinstance(value, str) else None
+    if found is None or found.dtype != torch.bool or found.ndim != 1 or len(found) not in (horizon, horizon + 1):
+        raise InvalidProblem(
+            f"`{name}` must be one boolean for each of the {horizon} steps, with or without another one for the final "
+            f"reward, but is {shown(value)}."
+        )
+    if len(found) == horizon + 1 and not has_end:
+        raise InvalidProblem(
+            f"`{name}` must be one boolean for each of the {horizon} steps, since there is no final reward, but has "
+            f"{len(found)}. Give a final_reward to the problem, or leave out the last."
+        )
+    found = torch.cat((found, found.new_ones(1))) if len(found) == horizon else found.clone()
+    return None if bool(found.all()) else found
