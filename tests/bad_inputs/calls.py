@@ -245,6 +245,19 @@ add(
 add("stationary_distribution", lambda: {"model": model(), "policy": prior(), "max_sweeps": 50})
 add("average_reward", lambda: {"model": model(), "optimism": 1.0, "max_sweeps": 50}, skipped="num_threads")
 add("growth_rate", lambda: {"model": model(), "max_sweeps": 50})
+for name, discount in (("stationary_elbo", 0.5), ("elbo_rate", 1.0)):
+    add(
+        name,
+        lambda discount=discount: {
+            "model": TabularModel(mdp().replace(discount=discount)),
+            "log_policy": model().action_prior.log(),
+            "log_dynamics": torch.zeros_like(mdp().probability),
+            "reward": mdp().reward,
+            "probability": mdp().probability,
+            "action_prior": model().action_prior,
+            **({"initial": mdp().initial} if discount < 1 else {}),
+        },
+    )
 add("fit", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "num_steps": 2, "seed": 0}, slow=True)
 add_method("Fit.save", fitted, lambda: {"path": folder() / "fit.pt"})
 add("MarkovObjective", lambda: {"optimism": 0.5})
