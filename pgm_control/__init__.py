@@ -161,6 +161,8 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.average_reward import GainStatus as GainStatus
     from .inference.infinite_horizon.growth_rate import growth_rate as growth_rate
     from .inference.infinite_horizon.growth_rate import GrowthRate as GrowthRate
+    from .inference.infinite_horizon.stationary_elbo import stationary_elbo as stationary_elbo
+    from .inference.infinite_horizon.stationary_elbo import elbo_rate as elbo_rate
 
     # An inference: by SVI
     from .inference.variational.fit import fit as fit
