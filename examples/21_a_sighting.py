@@ -53,7 +53,8 @@ def main(args: Args) -> None:
     """Print what each piece of evidence says about the route, then draw where the agent is at one time."""
     mdp = grid_world(MAP, horizon=10 if args.smoke else 14, slip=0.2, step_reward=-0.2)
     model = TabularModel(mdp, args.temperature)
-    east = torch.tensor([float(cell is not None and cell[1] >= 3) for cell in mdp.layout], dtype=torch.float64)
+    places = mdp.layout or ()
+    east = torch.tensor([float(cell is not None and cell[1] >= 3) for cell in places], dtype=torch.float64)
     sensor = torch.where(east > 0, 0.3, 0.9)  # the likelihood of its report: "west"
     cases = {
         "nothing known": None,

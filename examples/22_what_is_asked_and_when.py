@@ -1,9 +1,9 @@
 """What is asked, and when: models whose temperature, rewards and observed optimality depend on time.
 
 A max-ent agent walks around a lake; each step costs 0.2, and not to have arrived at the end costs 6. In the second
-model the temperature falls from 10 to 0.01: the walk begins nearly at random and ends with purpose. In the third, step 5 pays 4
-in the corner (0, 0), so that the agent goes by the west in time for that. In the last, only the optimality of the end
-is observed: the steps cost nothing there, so that the agent arrives without hurry. Printed:
+model the temperature falls from 10 to 0.01: the walk begins nearly at random and ends with purpose. In the third, step
+5 pays 4 in the corner (0, 0), so that the agent goes by the west and is there in time. In the last, only the optimality
+of the end is observed: steps cost nothing there, so that the agent arrives without hurry. Printed:
 
                          entropy: t = 0  t = 15   P((0, 0) after step 5)   P(arrived at 10)  at 20
 constant temperature              0.890   0.506                    0.005            0.324   0.993
@@ -47,9 +47,10 @@ def main(args: Args) -> None:
     """Solve four models of the same walk, print when each agent decides and arrives, and draw where it spends time."""
     steps = 12 if args.smoke else 20
     mdp = grid_world(MAP, horizon=steps, slip=0.2, step_reward=-0.2)
-    mdp = mdp.replace(final_reward=[0.0 if name == "ended" else -6.0 for name in mdp.state_names])
+    names = mdp.state_names or ()
+    mdp = mdp.replace(final_reward=[0.0 if name == "ended" else -6.0 for name in names])
     waypoint = mdp.reward.repeat(steps, 1, 1, 1)
-    waypoint[WHEN] += 4.0 * (mdp.successor == mdp.state_names.index(WHERE))
+    waypoint[WHEN] += 4.0 * (mdp.successor == names.index(WHERE))
     models = {
         "constant temperature": TabularModel(mdp, args.temperature),
         "temperature falls": TabularModel(mdp, torch.logspace(1.0, -2.0, steps)),
@@ -64,10 +65,11 @@ def main(args: Args) -> None:
         visits, policy = found.marginals().state, torch.distributions.Categorical(found.policy)
         inside = visits[:-1, :-1] / visits[:-1, :-1].sum(-1, keepdim=True)  # given that it has not arrived
         entropy = (inside * policy.entropy()[:, :-1]).sum(-1)
-        there = float(visits[WHEN + 1, mdp.state_names.index(WHERE)])
+        there = float(visits[WHEN + 1, names.index(WHERE)])
         arrived = visits[:, -1]
         print(
-            f"{name:<24} {entropy[0]:>14.3f} {entropy[late]:>7.3f} {there:>24.3f} {arrived[half]:>16.3f} {arrived[-1]:>7.3f}"
+            f"{name:<24} {entropy[0]:>14.3f} {entropy[late]:>7.3f} {there:>24.3f} {arrived[half]:>16.3f} "
+            f"{arrived[-1]:>7.3f}"
         )
         plot.state_map(mdp, visits.sum(0), "visits", title=name, ax=panel, style="slide")
     figure.savefig(args.picture)
