@@ -150,9 +150,10 @@ def _model(path: Path, tensors: Parts, facts: Parts) -> TabularModel:
 
 
 def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
-    if type(posterior.model) is not TabularModel:
+    model = posterior.model
+    if not isinstance(model, TabularModel):
         raise InvalidArgument(
-            f"`value` must be the posterior of a TabularModel, but its model is a {type(posterior.model).__name__}, "
+            f"`value` must be the posterior of a TabularModel, but its model is a {type(model).__name__}, "
             "which a file cannot hold. Save `value.model.mdp`, and infer again."
         )
     if posterior.evidence is not None or posterior.budget is not None:
@@ -161,7 +162,7 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
             f"`value` must be a posterior without {what}, which no file can hold. Save `value.model`, and infer again."
         )
     posterior = posterior.detach()
-    tensors, facts = _parts_of_model(posterior.model)
+    tensors, facts = _parts_of_model(model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
     optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}
     tables = {"model": tensors, "optimism": optimism, "q": posterior.q, "v": posterior.v, **blocks}
