@@ -11,6 +11,7 @@ from ..chance.optimism import Optimism
 from ..chance.risk import Risk
 from ..errors import InvalidArgument, InvalidCheckpoint, PGMControlError
 from ..inference.exact.posterior import Posterior
+from ..inference.exact.tables import WholeTables
 from ..models.tabular import TabularModel
 from ..problems import checks
 from ..problems.mdp import TabularMDP
@@ -158,7 +159,7 @@ def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
     require(path, "its model", tensors, fields(needed, others=True), _REMEDY)
     blocks = Blocks(mdp, **{name: tensors[name] for name in _BLOCKS})
     tabulate(model, blocks)
-    return Posterior(model, optimism, tensors["q"], tensors["v"], facts["value"], blocks)
+    return Posterior(model, optimism, tensors["v"], facts["value"], WholeTables(tensors["q"], blocks))
 
 
 def _part_of_beta(value: Any) -> Any:
