@@ -198,6 +198,7 @@ add("tabulate", lambda: {"model": model(), "guide": clamped()})
 add_method("Blocks.sample", clamped().blocks, lambda: {"num_samples": 2, "seed": 0})
 add_method("Blocks.to", clamped().blocks, lambda: {"device": "cpu"})
 add_method("Posterior.sample", clamped, lambda: {"num_samples": 2, "seed": 0})
+add_method("Posterior.at", clamped, lambda: {"t": 0})
 add_method("Posterior.to", clamped, lambda: {"device": "cpu"})
 
 # Inference
