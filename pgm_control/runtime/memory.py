@@ -31,7 +31,7 @@ def require_room(name: str, tables: str, entries: int, itemsize: int, remedy: st
     """
     if not has_room(entries, itemsize):
         raise InvalidArgument(
-            f"`{name}` must fit into memory, but {tables} need {in_words(entries * itemsize)}, and "
+            f"`{name}` must fit into memory, but {tables} need {in_words(float(entries * itemsize))}, and "
             f"{in_words(free_memory())} are free. {remedy}"
         )
 
