@@ -31,7 +31,7 @@ class TabularGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
 
     def __init__(self, model: MarkovModel) -> None:
         """Store the model whose sites this guide samples."""
-        require_model(model, timed=True)
+        require_model(model, timed=True, graph=True)
         require_room_for_policy(model)
         super().__init__()
         self.model = model

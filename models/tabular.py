@@ -18,11 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control.chance.log_space import log_mass, split_mass
+from pgm_control.chance.log_space import log_mass, logarithm, split_mass
 from pgm_control.chance.optimality import ExponentialOptimality, Optimality, TableOptimality
 from pgm_control.errors import InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.feasible import counting_measure
+from pgm_control.problems.gradients import detached
 from pgm_control.problems.mdp import TabularMDP, require_mdp
 from pgm_control.problems.timed import by_time, checked_observed, checked_temperatures
 from pgm_control.runtime.arguments import shown
@@ -109,8 +110,10 @@ class TabularModel:
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
-        self.mdp = require_mdp("mdp", mdp, timed=True)
-        self.temperature: float | Any = checked_temperatures("temperature", temperature, mdp.horizon, mdp.probability.dtype)
+        self.mdp = require_mdp("mdp", mdp, timed=True, graph=True)
+        self.temperature: float | Any = checked_temperatures(
+            "temperature", temperature, mdp.horizon, mdp.probability.dtype
+        )
         self.optimality = _checked_optimality(optimality, mdp, self.temperature)
         has_end = mdp.final_reward is not None or getattr(optimality, "final", None) is not None
         self.observed = checked_observed("observed", observed, mdp.horizon, has_end=has_end)
@@ -125,7 +128,8 @@ class TabularModel:
             self.action_prior = counting_measure(mdp)
         else:
             axes = {2: "state, action", 3: "time, state, action"}
-            prior = table("action_prior", action_prior, axes, Kind(mdp.probability.dtype, mdp.probability.device))
+            kind = Kind(mdp.probability.dtype, mdp.probability.device)
+            prior = table("action_prior", action_prior, axes, kind, keeps_graph=True)
             rows = rows if prior.ndim == 2 else (mdp.horizon, *rows)
             shape("action_prior", prior, rows, "one row a state, one probability an action")
             names = (mdp.state_names, mdp.action_names) if prior.ndim == 2 else (None, mdp.state_names, None)
@@ -165,14 +169,22 @@ class TabularModel:
             return self
         return moved_copy(self, place, action_prior=moved_probability(self.action_prior, place))
 
+    def detach(self) -> "TabularModel":
+        """The model with the same numbers and without the graphs of tables that require gradients; itself if none does.
+
+        A problem and a model keep the graphs of the tensors that they are made from. `soft_values`, `infer`, `elbo`,
+        `MarkovELBO` and the Pyro program are differentiable in them; functions that are not refuse such a model.
+        """
+        return detached(self)
+
     def blocks(self) -> Blocks:
         """The prior over trajectories: initial distribution, action prior, true dynamics."""
         steps = self.mdp.horizon
         return Blocks(
             self.mdp,
-            self.mdp.initial.log(),
+            logarithm(self.mdp.initial),
             by_time(split_mass(self.action_prior)[0], steps, 2),
-            by_time(self.mdp.probability.log(), steps, 3),
+            by_time(logarithm(self.mdp.probability), steps, 3),
         )
 
     def __repr__(self) -> str:
@@ -241,7 +253,7 @@ def model_like(
 
     Which steps are observed, and the likelihood of optimality, are those of `model`.
 
-    A given prior consists of rows of the model's, so that it is not checked again: it may count actions.
+    A given prior is not checked again: it may count actions.
     """
     made = TabularModel(mdp, model.temperature if temperature is None else temperature)
     made.observed, made.optimality = observed_of(model), optimality_of(model)

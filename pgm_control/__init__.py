@@ -210,6 +210,9 @@ if TYPE_CHECKING:
     from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
     from .analysis.temperature import temperature_for as temperature_for
     from .analysis.temperature import ChosenTemperature as ChosenTemperature
+    from .analysis.learned_prior import learn_prior as learn_prior
+    from .analysis.learned_prior import LearnedPrior as LearnedPrior
+    from .analysis.learned_prior import PriorStatus as PriorStatus
     from .analysis.ensembles import believed_weights as believed_weights
     from .analysis.ensembles import member_blocks as member_blocks
     from .analysis.ensembles import member_returns as member_returns

@@ -7,6 +7,13 @@ from torch import Tensor
 from ..kernels.bundles import MASS_ROUNDING
 
 
+def logarithm(p: Float[Tensor, "*table"]) -> Float[Tensor, "*table"]:
+    """The logarithm of probabilities; its derivative is 0 where they are 0."""
+    if not p.requires_grad:
+        return p.log()
+    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
+
+
 def expect(log_q: Float[Tensor, "*batch outcome"], x: Float[Tensor, "*#batch outcome"]) -> Float[Tensor, "*batch"]:
     """Σ q x over the last axis; an outcome of probability zero contributes nothing, even where x is infinite."""
     return weighted(log_q.exp(), x).sum(-1)
@@ -33,4 +40,4 @@ def log_mass(measure: Float[Tensor, "*row outcome"]) -> Float[Tensor, "*row"]:
 def split_mass(measure: Float[Tensor, "*row outcome"]) -> tuple[Float[Tensor, "*row outcome"], Float[Tensor, "*row"]]:
     """Each row of a measure as log-probabilities and as the logarithm of its sum, in nats."""
     mass = log_mass(measure)
-    return measure.log() - mass[..., None], mass
+    return logarithm(measure) - mass[..., None], mass

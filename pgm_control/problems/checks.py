@@ -38,7 +38,14 @@ def kind(value: Any) -> Kind:
     return Kind(value.dtype if value.dtype in (torch.float32, torch.float64) else torch.float64, value.device)
 
 
-def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, error: Refusal = InvalidProblem) -> Tensor:
+def table(
+    name: str,
+    value: Any,
+    axes: int | Mapping[int, str],
+    kind: Kind,
+    error: Refusal = InvalidProblem,
+    keeps_graph: bool = False,
+) -> Tensor:
     """A copy of `value` as a floating tensor with the given number of axes, none of them empty.
 
     Args:
@@ -47,12 +54,13 @@ def table(name: str, value: Any, axes: int | Mapping[int, str], kind: Kind, erro
         axes: the number of axes among (state, action, outcome), or a mapping from allowed numbers to names of the axes.
         kind: the dtype and device of the copy.
         error: the class of error to raise.
+        keeps_graph: whether gradients pass through the copy; else a tensor that requires them is refused.
     """
     allowed = {axes: ", ".join(_AXES[:axes])} if isinstance(axes, int) else axes
     wanted = " or ".join(f"{n} axes ({called})" for n, called in allowed.items())
     if value is None:
         raise error(f"`{name}` must be given, but is None. Pass an array with {wanted}.")
-    given = numbers(name, value, error)
+    given = numbers(name, value, error, keeps_graph)
     if given.ndim not in allowed:
         raise error(f"`{name}` must have {wanted}, but has shape {tuple(given.shape)}. Reshape it.")
     if given.numel() == 0:
@@ -81,7 +89,7 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
 
     How far a sum may be from one depends on the dtype of the argument from which the table was made: in float64 by
     1e-8, in a narrower one by its rounding. Rows that already sum to one are kept bit for bit, so that a copy of an MDP
-    is identical to it.
+    is identical to it. Rows that require gradients are kept too, for the sake of their derivatives.
 
     Args:
         name: the name of the argument, for messages.
@@ -110,7 +118,8 @@ def normalised(name: str, value: Tensor, names: Names, error: Refusal = InvalidP
             "Divide by the sum, or correct an entry."
         )
     off = (total - 1).abs() > eps * count
-    return torch.where(off[..., None], value / total[..., None], value) if off.any() else value
+    rescaled = bool(off.any()) and not value.requires_grad
+    return torch.where(off[..., None], value / total[..., None], value) if rescaled else value
 
 
 def no_counts(action_prior: object) -> None:
@@ -143,7 +152,7 @@ def outcome_rewards(name: str, value: Any, probability: Tensor, kind: Kind, name
     The rewards of a large table that was broadcast over outcomes, as by `expand`, are stored once for each (s, a).
     """
     one = is_broadcast(value) and probability.numel() >= LARGE
-    result = table(name, value[..., :1] if one else value, BY_TIME, kind)
+    result = table(name, value[..., :1] if one else value, BY_TIME, kind, keeps_graph=True)
     whole = (*result.shape[:-1], value.shape[-1]) if one else tuple(result.shape)
     if whole[-3:] != tuple(probability.shape[-3:]):
         shape(name, result.expand(whole), tuple(probability.shape), "one reward an outcome, like `probability`")

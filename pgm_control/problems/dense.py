@@ -21,12 +21,13 @@ def outcomes_of_dense(
         InvalidProblem: if a matrix is invalid; the message names `transition` or `reward`.
     """
     kind = checks.kind(transition)
-    p = checks.table("transition", transition, {3: "state, action, next_state"}, kind)
+    p = checks.table("transition", transition, {3: "state, action, next_state"}, kind, keeps_graph=True)
     states, actions, _ = p.shape
     checks.shape("transition", p, (states, actions, states), "state, action, next_state")
     names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
     p = checks.normalised("transition", p, names, given=transition)
-    r = checks.table("reward", reward, {2: "state, action", 3: "state, action, next_state"}, kind)
+    shapes = {2: "state, action", 3: "state, action, next_state"}
+    r = checks.table("reward", reward, shapes, kind, keeps_graph=True)
     expected = (states, actions) if r.ndim == 2 else (states, actions, states)
     checks.shape("reward", r, expected, "state, action" if r.ndim == 2 else "state, action, next_state")
     checks.rewards("reward", r, names)

@@ -24,6 +24,7 @@ from ..runtime.moving import Place, moved_copy, moved_probability, place_of
 from ..text.problem_page import problem_page
 from . import checks
 from .dense import outcomes_of_dense
+from .gradients import detached, require_numbers
 from .grid import Places
 from .gymnasium_envs import made, time_limit
 from .gymnasium_table import outcome_table
@@ -92,20 +93,23 @@ class TabularMDP:
         `probability` and `reward` have the shape (state, action, outcome), or (time, state, action, outcome) with T
         entries in time if they depend on it. A tensor of float32 or float64 keeps its dtype and device (those of
         `probability` decide); anything else becomes float64. Rows must sum to one, within 1e-8 in float64 and within
-        the rounding of a narrower dtype; they are then rescaled to sum to one up to rounding.
+        the rounding of a narrower dtype; they are then rescaled to sum to one up to rounding. A tensor that requires
+        gradients keeps its graph, and its rows as they are. The problem holds copies: after a step of an optimiser,
+        make it again.
 
         Raises:
             InvalidProblem: if an argument is invalid; the message names it, the offending index and value, and the
                 remedy.
         """
         kind = checks.kind(probability)
-        p = checks.table("probability", probability, checks.BY_TIME, kind)
+        p = checks.table("probability", probability, checks.BY_TIME, kind, keeps_graph=True)
         states, actions, outcomes = p.shape[-3:]
         names = checks.names("state_names", state_names, states), checks.names("action_names", action_names, actions)
-        start = checks.table("initial", initial, 1, kind)
+        start = checks.table("initial", initial, 1, kind, keeps_graph=True)
         checks.shape("initial", start, (states,), "one probability a state")
-        last = None if final_reward is None else checks.table("final_reward", final_reward, 1, kind)
+        last = final_reward
         if last is not None:
+            last = checks.table("final_reward", last, 1, kind, keeps_graph=True)
             checks.shape("final_reward", last, (states,), "one reward a state")
             checks.rewards("final_reward", last, names[:1])
         put = object.__setattr__  # the dataclass is frozen
@@ -185,17 +189,8 @@ class TabularMDP:
                 "`horizon` must be given, because this environment has no time limit (env.spec.max_episode_steps is "
                 "None). Pass horizon=…, the number of actions in an episode."
             )
-        return cls(
-            table.initial,
-            table.probability,
-            table.successor,
-            table.reward,
-            horizon,
-            discount,
-            state_names=table.state_names,
-            action_names=table.action_names,
-            layout=table.layout,
-        )
+        tables = table.initial, table.probability, table.successor, table.reward
+        return cls(*tables, horizon, discount, None, table.state_names, table.action_names, table.layout)
 
     @classmethod
     def from_transitions(
@@ -309,6 +304,10 @@ class TabularMDP:
             checks.same_infinities(name, getattr(self, name), getattr(found, name))
         return found
 
+    def detach(self) -> "TabularMDP":
+        """The problem with the same numbers and without the graphs of tables that require gradients."""
+        return detached(self)
+
     def __repr__(self) -> str:
         """The sizes, without the tables."""
         return (
@@ -326,8 +325,10 @@ def last_reward(mdp: TabularMDP) -> Float[Tensor, " state"]:
     return torch.zeros_like(mdp.initial) if mdp.final_reward is None else mdp.final_reward
 
 
-def require_mdp(name: str, value: Any, timed: bool = False) -> TabularMDP:
-    """Require a `TabularMDP`, and unless `timed` one whose tables do not depend on time.
+def require_mdp(name: str, value: Any, timed: bool = False, graph: bool = False) -> TabularMDP:
+    """Require a `TabularMDP`.
+
+    Unless `timed` its tables must not depend on time, and unless `graph` they must not require gradients.
 
     Raises:
         InvalidProblem: if it is anything else, with the remedy.
@@ -335,6 +336,8 @@ def require_mdp(name: str, value: Any, timed: bool = False) -> TabularMDP:
     if isinstance(value, TabularMDP):
         if not timed:
             require_constant(name, value)
+        if not graph:
+            require_numbers(name, value, None, InvalidProblem)
         return value
     remedy = "Make one from arrays, TabularMDP.from_dense(…) or TabularMDP.from_gymnasium(env)."
     for attribute in ("mdp", "joint"):

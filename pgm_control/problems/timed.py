@@ -1,6 +1,7 @@
 """Tables that may depend on time, and the refusal of those that do where this is not supported."""
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +11,8 @@ from ..errors import InvalidProblem
 from ..runtime.arguments import shown
 from ..runtime.array_like import numbers
 from .checks import temperature
+
+M = TypeVar("M")
 
 REMEDY = (
     "Put the time into the state, as pairs (t, s), or use infer, soft_values, fit, evaluate or ledger, which accept it."
@@ -24,6 +27,17 @@ def at_time(table: Tensor, t: int, axes: int) -> Tensor:
 def by_time(table: Tensor, horizon: int, axes: int) -> Tensor:
     """The table with an axis of time, expanded without a copy if it had none."""
     return table if table.ndim > axes else table.expand(horizon, *table.shape)
+
+
+def at_start(mdp: M) -> M:
+    """The problem with the tables of its first step at all times, for pictures; itself if nothing depends on time."""
+    tables: Any = mdp
+    if max(tables.probability.ndim, tables.reward.ndim) == 3:
+        return mdp
+    found = copy.copy(mdp)
+    for name in ("probability", "reward"):
+        object.__setattr__(found, name, at_time(getattr(mdp, name), 0, 3))
+    return found
 
 
 def require_constant(name: str, mdp: Any) -> None:

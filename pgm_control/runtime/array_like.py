@@ -17,12 +17,12 @@ ArrayLike = TypeAliasType("ArrayLike", npt.ArrayLike | Tensor)
 Refusal = type[InvalidProblem] | type[InvalidArgument]
 
 
-def numbers(name: str, value: Any, error: Refusal = InvalidProblem) -> Tensor:
+def numbers(name: str, value: Any, error: Refusal = InvalidProblem, keeps_graph: bool = False) -> Tensor:
     """The value as a tensor of real numbers; anything but a tensor as float64 on the CPU.
 
     Raises:
         InvalidProblem: or `error`, if it is not a rectangular array of real numbers, is sparse or masked, or needs a
-            gradient, which would be lost.
+            gradient, which would be lost unless `keeps_graph`.
     """
     if not isinstance(value, Tensor):
         return torch.from_numpy(np.array(real_array(name, value, error), dtype=np.float64))
@@ -30,6 +30,8 @@ def numbers(name: str, value: Any, error: Refusal = InvalidProblem) -> Tensor:
         raise error(f"`{name}` must be a dense tensor, but is {shown(value)}. Pass it as `.to_dense()`.")
     if value.is_complex():
         raise error(f"`{name}` must hold real numbers, but has dtype {value.dtype}. Pass its real part.")
+    if keeps_graph:
+        return value
     if value.requires_grad and torch.is_grad_enabled():
         raise error(
             f"`{name}` must not require a gradient, which would be lost here. Pass it as `.detach()` for the numbers; "

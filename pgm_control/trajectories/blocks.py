@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, InvalidGuide
+from ..problems.gradients import require_numbers
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import shown
 from ..runtime.memory import require_room
@@ -251,10 +252,14 @@ _models: set[type] = set()  # those that passed: checking a protocol takes longe
 _trusted: set[type] = set()  # those whose blocks are the tables of their problem by definition
 
 
-def require_model(model: object, in_nats: bool = False, name: str = "model", timed: bool = False) -> None:
+def require_model(
+    model: object, in_nats: bool = False, name: str = "model", timed: bool = False, graph: bool = False
+) -> None:
     r"""Check that the argument `name` is a tabular model and, if `in_nats`, that its temperature is positive.
 
     Unless `timed`, all its steps must have the same tables and the factor $\exp(r/\tau)$.
+
+    Unless `graph`, its tables must not require gradients.
 
     Raises:
         InvalidArgument: if not, saying what it is and the remedy; also if its blocks are not the tables of its problem
@@ -268,6 +273,8 @@ def require_model(model: object, in_nats: bool = False, name: str = "model", tim
             f"`{name}` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
     _models.add(type(model))
+    if not graph:
+        require_numbers(name, model.mdp, model.action_prior, InvalidArgument)  # pyright: ignore[reportAttributeAccessIssue]
     if not has_own_tables(model):
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if not timed:
@@ -321,7 +328,7 @@ def _require_own_tables(model: MarkovModel) -> None:
         raise InvalidArgument("`model.blocks()` must not have `log_survival`: survival is the discount of the problem.")
 
 
-def in_nats(value: float, model: MarkovModel) -> float | None:
+def in_nats(value: float | Any, model: MarkovModel) -> float | Any:
     """The objective of a value: the value over τ_0, in nats; None at temperature 0, where rewards have no nats."""
     temperature = temperature_at(model, 0)
     return value / temperature if temperature > 0 else None

@@ -4,7 +4,7 @@ In the unit of its own step, $\tau_t \log p(O_t = 1 \mid s, a, k)$ takes the pla
 the value of the next step enters as $\tau_t V_{t+1} / \tau_{t+1}$, since messages are added in nats.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -76,11 +76,6 @@ def temperature_words(model: Any) -> str:
     return f"{float(model.temperature.min()):g} to {float(model.temperature.max()):g} by time"
 
 
-def temperatures_of(model: Any) -> list[float] | None:
-    """The temperature by time and last; None if it is one number and nothing else depends on time."""
-    return [temperature_at(model, t) for t in range(model.mdp.horizon + 1)] if is_timed(model) else None
-
-
 def prior_at(model: Any, t: int) -> Float[Tensor, "state action"]:
     """The action prior of step t."""
     return at_time(model.action_prior, t, 2)
@@ -94,26 +89,34 @@ def is_observed(model: Any, t: int) -> bool:
 
 def worth_at(model: Any, t: int) -> Float[Tensor, "state action outcome"]:
     r"""$\tau_t \log p(O_t = 1 \mid s, a, k)$, in reward units: the reward if that is exponential, 0 if not observed."""
-    reward, optimality = at_time(model.mdp.reward, t, 3), optimality_of(model)
+    return worth_of(model, t, at_time(model.mdp.reward, t, 3), temperature_at(model, t))
+
+
+def worth_of(model: Any, t: int, reward: Tensor, temperature: float | Tensor) -> Tensor:
+    """`worth_at` for another reward and temperature, which may have axes of a batch in front."""
     if not is_observed(model, t):
         return torch.zeros_like(reward)
-    if isinstance(optimality, ExponentialOptimality):
+    if is_exponential(model):
         return reward
-    temperature = temperature_at(model, t)
-    return temperature * at_time(optimality.log_likelihood(reward, temperature), t, 3)
+    found = optimality_of(model).log_likelihood(reward, temperature)
+    return temperature * (found.select(-4, t) if optimality_of(model).is_timed else found)
 
 
 def last_worth(model: Any) -> Float[Tensor, " state"]:
     r"""$\tau_T \log p(O_T = 1 \mid s)$, in reward units: the final reward if that is exponential, 0 without one."""
     mdp: TabularMDP = model.mdp
-    steps, optimality = mdp.horizon, optimality_of(model)
-    if not has_last_factor(model) or not is_observed(model, steps):
-        return torch.zeros_like(mdp.initial)
-    if isinstance(optimality, ExponentialOptimality) and mdp.final_reward is not None:
-        return mdp.final_reward
-    temperature = temperature_at(model, steps)
-    found = optimality.final_log_likelihood(mdp.final_reward, temperature)
-    return torch.zeros_like(mdp.initial) if found is None else temperature * found.to(mdp.initial)
+    return last_worth_of(model, mdp.final_reward, temperature_at(model, mdp.horizon))
+
+
+def last_worth_of(model: Any, reward: Tensor | None, temperature: float | Tensor) -> Tensor:
+    """`last_worth` for another final reward and temperature, which may have axes of a batch in front."""
+    nothing = torch.zeros_like(model.mdp.initial if reward is None else reward)
+    if not is_observed(model, model.mdp.horizon):
+        return nothing
+    if is_exponential(model):
+        return nothing if reward is None else reward
+    found = optimality_of(model).final_log_likelihood(reward, temperature)
+    return nothing if found is None else temperature * found.to(nothing)
 
 
 def has_last_factor(model: Any) -> bool:
@@ -122,15 +125,34 @@ def has_last_factor(model: Any) -> bool:
     return found is not None
 
 
-def worth_by_time(model: Any) -> Float[Tensor, "time state action outcome"]:
-    """`worth_at` at each time; expanded without a copy if it is the same."""
-    if _differs(model):
-        mdp = model.mdp
-        if mdp.reward.ndim > 3 and observed_of(model) is None and is_exponential(model):
-            return mdp.reward
-        if not is_exponential(model) or observed_of(model) is not None:
-            return torch.stack([worth_at(model, t) for t in range(mdp.horizon)])
-    return by_time(worth_at(model, 0), model.mdp.horizon, 3)
+class Tables(NamedTuple):
+    """What a backward sweep reads. If something depends on time, everything but the last two has an axis of time."""
+
+    reward: Tensor  # `worth_at`
+    last: Tensor  # `last_worth`
+    action_prior: Tensor
+    temperature: float | list[float]  # the list has T + 1 entries
+    probability: Tensor
+    initial: Tensor
+
+
+def tables_of(model: Any) -> Tables:
+    """The tables of a model; what does not depend on time is expanded over it without copies."""
+    mdp, last = model.mdp, last_worth(model)
+    if not is_timed(model):
+        return Tables(worth_at(model, 0), last, model.action_prior, model.temperature, mdp.probability, mdp.initial)
+    taus, steps = [temperature_at(model, t) for t in range(mdp.horizon + 1)], mdp.horizon
+    prior, probability = by_time(model.action_prior, steps, 2), by_time(mdp.probability, steps, 3)
+    return Tables(worth_by_time(model, mdp.reward), last, prior, taus, probability, mdp.initial)
+
+
+def worth_by_time(model: Any, reward: Tensor) -> Float[Tensor, "*batch time state action outcome"]:
+    """`worth_of` this reward at each time; it depends on time if that of the problem does. Expanded where possible."""
+    steps, depends = model.mdp.horizon, model.mdp.reward.ndim > 3
+    if is_exponential(model) and observed_of(model) is None:
+        return reward if depends else reward.unsqueeze(-4).expand(*reward.shape[:-3], steps, *reward.shape[-3:])
+    each = [reward.select(-4, t) if depends else reward for t in range(steps)]
+    return torch.stack([worth_of(model, t, each[t], temperature_at(model, t)) for t in range(steps)], -4)
 
 
 def log_likelihood(model: Any) -> Float[Tensor, "*time state action outcome"]:

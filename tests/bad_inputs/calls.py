@@ -49,6 +49,7 @@ class Call(NamedTuple):
         anything: arguments that may be any object.
         drawn: arguments with numbers that are only drawn: nan is a gap, and a gradient does no harm.
         slow: whether a call takes more than some milliseconds.
+        differentiable: arguments with a graph that is kept.
     """
 
     function: Callable[..., Any]
@@ -57,6 +58,7 @@ class Call(NamedTuple):
     anything: frozenset[str] = frozenset()
     drawn: frozenset[str] = frozenset()
     slow: bool = False
+    differentiable: frozenset[str] = frozenset()
 
 
 CALLS: dict[str, Call] = {}
@@ -70,14 +72,14 @@ def add(
     anything: str = "",
     drawn: str = "",
     slow: bool = False,
+    differentiable: str = "",
 ) -> None:
     package, _, path = name.rpartition(":")
     function: Any = PACKAGES[package]
     for part in path.split("."):
         function = getattr(function, part)
-    CALLS[name] = Call(
-        function, arguments, frozenset(skipped.split()), frozenset(anything.split()), frozenset(drawn.split()), slow
-    )
+    skips, accepts, draws, keeps = (frozenset(each.split()) for each in (skipped, anything, drawn, differentiable))
+    CALLS[name] = Call(function, arguments, skips, accepts, draws, slow, keeps)
 
 
 def add_method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict[str, Any]], **more: Any) -> None:
@@ -137,8 +139,12 @@ def hall() -> dict[str, Any]:
 
 
 # Problems
-add("TabularMDP", tables)
-add("TabularMDP.from_dense", lambda: {n: square(n) for n in ("initial", "transition", "reward")} | {"horizon": 2})
+add("TabularMDP", tables, differentiable="initial probability reward final_reward")
+add(
+    "TabularMDP.from_dense",
+    lambda: {n: square(n) for n in ("initial", "transition", "reward")} | {"horizon": 2},
+    differentiable="initial transition reward",
+)
 add("TabularMDP.from_gymnasium", lambda: {"env": gymnasium.make("FrozenLake-v1"), "horizon": 2})
 add("TabularMDP.from_transitions", lambda: {**hall(), "unseen_reward": 0.0, "num_states": 3, "num_actions": 2})
 add_method("TabularMDP.to", mdp, lambda: {"device": "cpu", "dtype": torch.float64})
@@ -161,7 +167,7 @@ add("PartiallyObservedMDP", lambda: {"mdp": mdp(), "observation": np.full((3, 2)
 add("remember", lambda: {"pomdp": pomdp(), "window": 1})
 add_method("Remembered.view", remembered, lambda: {"window": 1})
 add_method("Remembered.action_prior", remembered, lambda: {"action_prior": np.full(3, 1 / 3)})
-add("TabularModel", lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior()})
+add("TabularModel", lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior()}, differentiable="action_prior")
 add("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
 add("TabularEnv", lambda: {"mdp": mdp()})
 add("to_gymnasium", lambda: {"mdp": mdp()})
@@ -182,6 +188,7 @@ add("MixtureGuide", lambda: {"model": model(), "guides": [pgm.ClampedGuide(model
 add("Risk", lambda: {"theta": 0.1})
 add("KLBudget", lambda: {"dynamics": 0.1, "per": "event", "adversarial": True})
 add("temperature_for", lambda: {"model": model(), "optimism": 0.0, "share_of_best": 0.5})
+add("learn_prior", lambda: {"model": model(), "max_steps": 2})
 add("MixtureELBO", lambda: {"num_particles": 2})
 add("WindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
 add("FreeWindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
@@ -246,10 +253,6 @@ for name, discount in (("stationary_elbo", 0.5), ("elbo_rate", 1.0)):
             "model": TabularModel(mdp().replace(discount=discount)),
             "log_policy": model().action_prior.log(),
             "log_dynamics": torch.zeros_like(mdp().probability),
-            "reward": mdp().reward,
-            "probability": mdp().probability,
-            "action_prior": model().action_prior,
-            **({"initial": mdp().initial} if discount < 1 else {}),
         },
     )
 add("fit", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "num_steps": 2, "seed": 0}, slow=True)

@@ -64,6 +64,7 @@ def fault(case: Case) -> str | None:
     finally:
         torch.set_default_dtype(torch.float32)
     may_be = case.argument in call.anything or (case.bad.drawable and case.argument in call.drawn)
+    may_be = may_be or (case.bad.name == "with a gradient" and case.argument in call.differentiable)
     if case.bad.never_right and not may_be:
         return "is accepted"
     if case.bad.same and unequal(found, again := _valid(call)) and not unequal(again, _valid(call)):

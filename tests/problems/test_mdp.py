@@ -416,7 +416,6 @@ def test_rows_that_do_not_sum_to_one_are_refused_in_every_dtype(dtype):
         (np.array([[[0.5, 0.5j]]]), "real numbers.*real part"),
         (torch.tensor([[[0.5, 0.5]]], dtype=torch.complex64), "real numbers.*real part"),
         (torch.tensor([[[0.5, 0.5]]]).to_sparse(), "dense tensor.*to_dense"),
-        (torch.tensor([[[0.5, 0.5]]], requires_grad=True), "not require a gradient.*soft_values"),
         ([[["0.5", "0.5"]]], "array of numbers"),
         ([[[10**400, 0]]], "array of numbers"),
         ({"a": 1}, "array of numbers"),

@@ -26,14 +26,17 @@ from torch import Tensor
 
 from ...chance.budget import KLBudget
 from ...chance.optimism import Optimism, OptimismLike
+from ...chance.risk import Risk
 from ...errors import InvalidArgument
+from ...problems.gradients import detached
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.steps import is_timed, last_worth, temperature_at, temperatures_of, worth_at
+from ...trajectories.steps import is_timed, last_worth, temperature_at, worth_at
 from .backward.by_step import MessagesByStep
 from .backward.evidence import Evidence, evidence_of, refuse, without_condition
 from .backward.messages import backward_messages, messages_fit
 from .budgets.budget import within_budget
 from .posterior import Posterior
+from .soft_values import soft_values
 from .tables import TablesByStep, WholeTables
 
 
@@ -72,8 +75,10 @@ def infer(
     `state_0` conditions it, $p(s_0)\, e(s_0)$ normalised, and adds the logarithm of the normaliser, for any β₀.
 
     Args:
-        model: a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. Temperature 0 is
-            the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control [howard1972].
+        model: a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables
+            require gradients, q, v, value, objective and log evidence are tensors that are differentiable in them, as
+            those of `soft_values`; its factors are numbers. Temperature 0 is the hard maximum over actions: hard value
+            iteration, or with a `Risk` risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
             action, by time, by factor. Or a `KLBudget`.
@@ -105,7 +110,9 @@ def infer(
         >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
     tabular, known = without_condition(model)
-    require_model(tabular, timed=not isinstance(optimism, KLBudget))
+    require_model(tabular, timed=not isinstance(optimism, KLBudget), graph=True)
+    asked, tabular = tabular, detached(tabular)
+    has_graph = asked is not tabular and torch.is_grad_enabled()
     given, report = evidence_of(tabular, known, evidence), None
     if isinstance(optimism, KLBudget):
         if given is not None:
@@ -116,14 +123,14 @@ def infer(
         beta, (tabular, found, report) = optimism, within_budget(tabular, optimism)
     else:
         beta = Optimism.of(optimism)
-        if given is None and not messages_fit(tabular, beta):
+        if given is None and not has_graph and not messages_fit(tabular, beta):
             found = MessagesByStep(tabular, beta)
         else:
             found = backward_messages(tabular, beta, given)
         if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
             refuse(given, backward_messages(tabular, Optimism(1.0, 1.0, 1.0), given).value > -math.inf)
     mdp, temperature = tabular.mdp, temperature_at(tabular, 0)
-    coldest = min(temperatures_of(tabular) or [temperature])
+    coldest = min(temperature_at(tabular, t) for t in (range(mdp.horizon) if is_timed(tabular) else [0]))
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
     is_right = bool(found.v.isfinite().all()) or _is_forbidden(tabular, found.v, given)
@@ -135,15 +142,32 @@ def infer(
             f"`model` has rewards that, divided by its temperature {coldest:g} or times the optimism {optimism}, "
             f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."
         )
+    value = found.value if given is None else found.value + temperature * given.log_mass
+    q, v, value = _with_graph(asked, beta, given) if has_graph else (None, found.v, value)
     return Posterior(
         model=tabular,
         optimism=beta,
-        v=found.v,
-        value=found.value if given is None else found.value + temperature * given.log_mass,
-        tables=TablesByStep(found) if isinstance(found, MessagesByStep) else WholeTables.of(mdp, found),
+        v=v,
+        value=value,
+        tables=TablesByStep(found) if isinstance(found, MessagesByStep) else WholeTables.of(mdp, found, q),
         evidence=given,
         budget=report,
     )
+
+
+def _with_graph(model: MarkovModel, beta: Any, evidence: Evidence | None) -> tuple[Any, Any, Any]:
+    """q, v and value as functions of those tables of the model that require gradients."""
+    numbers = isinstance(beta, Optimism) and isinstance(beta.survival, float)
+    numbers = numbers and isinstance(beta.dynamics, float | Risk) and isinstance(beta.initial, float | Risk)
+    cold = temperature_at(model, 0) == 0
+    if cold or evidence is not None or not numbers:
+        each = "temperature 0" if cold else beta if evidence is None else "evidence"
+        raise InvalidArgument(
+            f"`model` must hold numbers for {each}, but its tables require gradients, which infer passes on only for a "
+            "positive temperature and one number β or Risk per block. Pass model.detach()."
+        )
+    found = soft_values(model, beta)
+    return found.q, found.v, found.value
 
 
 def _is_forbidden(model: MarkovModel, v: Float[Tensor, "time_and_last state"], evidence: Evidence | None) -> bool:

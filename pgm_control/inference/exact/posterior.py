@@ -1,7 +1,7 @@
 """The exact optimum of an objective: a distribution over trajectories, with its values, that serves as a guide."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -54,6 +54,8 @@ class Posterior:
             are $\tau_t$ times the messages in nats.
         value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ_0 where τ_0 > 0. Within a
             `KLBudget` it is the maximum of $E_q[\sum_t r_t - τ \log π_t/ρ]$, or of the return with one of the policy.
+            A number, or if tables of the model require gradients a tensor that is differentiable in them, as are q and
+            v.
         tables: the tables of all steps; or by step, where the former did not fit into memory.
         evidence: what it is conditioned on beside optimality; None for nothing.
         budget: how a `KLBudget` was spent; None without one.
@@ -62,7 +64,7 @@ class Posterior:
     model: MarkovModel
     optimism: Optimism | KLBudget
     v: Float[Tensor, "time_and_last state"]
-    value: float
+    value: float | Any
     tables: WholeTables | TablesByStep
     evidence: Evidence | None = None
     budget: BudgetReport | Any = None  # Any, so that those who gave one need not check it
@@ -122,6 +124,13 @@ class Posterior:
         model = moved(self.model, place)
         return moved_copy(self, place, model=model, tables=self.tables.moved(model, place))
 
+    def detach(self) -> "Posterior":
+        """The posterior with numbers in place of tensors that are differentiable in tables of the model."""
+        if not isinstance(self.value, Tensor) or isinstance(self.tables, TablesByStep):
+            return self
+        tables = self.tables._replace(q=self.q.detach())
+        return replace(self, v=self.v.detach(), value=self.value.item(), tables=tables)
+
     @property
     def initial(self) -> Float[Tensor, " state"]:
         """The start distribution, q(s_0), as probabilities."""
@@ -151,7 +160,7 @@ class Posterior:
         return Optimism(optimism.dynamics, optimism.initial, 1.0 if survives else optimism.survival).is_free
 
     @property
-    def log_evidence(self) -> float:
+    def log_evidence(self) -> float | Any:
         """log p(O), in nats: the log-probability that every step was optimal, up to the scale of the rewards.
 
         With evidence it is log p(O, evidence); log p(evidence | O) is the difference of the two.
@@ -224,10 +233,11 @@ class Posterior:
     def _repr_html_(self) -> str:
         """The objective, the policy at t = 0 and the tilted events, for a notebook."""
         model, mdp = self.model, self.model.mdp
-        reached = f"value {amount(self.value)} reward units"
+        value = self.detach().value
+        reached = f"value {amount(value)} reward units"
         if self.objective is not None:
             name = evidence_name(model) if self.is_free else "objective"
-            reached = f"{name} = {amount(self.objective)} nats, {reached}"
+            reached = f"{name} = {amount(value / temperature_at(model, 0))} nats, {reached}"
         known = "" if self.evidence is None else f", given {', '.join(self.evidence.sites)}"
         chosen = f"{self.budget or self.optimism!r}{known}"
         about = f"{chosen}, temperature τ = {temperature_words(model)}, horizon T = {mdp.horizon}"
@@ -236,8 +246,9 @@ class Posterior:
         if grid is not None:
             parts.append(_arrows(mdp, policy, grid))
         else:
-            largest = float(self.v[0].nan_to_num(0.0, 0.0, 0.0).abs().max())
-            worth = {"V₀ [reward]": lambda s: amount(above_rounding(float(self.v[0, s]), largest))}
+            v = self.v[0].detach()
+            largest = float(v.nan_to_num(0.0, 0.0, 0.0).abs().max())
+            worth = {"V₀ [reward]": lambda s: amount(above_rounding(float(v[s]), largest))}
             names = (lambda s: state_label(mdp, s)), (lambda a: action_label(mdp, a))
             parts.append(policy_table(policy, *names, worth, when="policy at t = 0"))
         tilts = temperature_at(model, 0) > 0 or isinstance(self.optimism, KLBudget) or not self.optimism.is_clamped

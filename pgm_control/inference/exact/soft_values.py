@@ -18,18 +18,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...chance.factors import aligned
 from ...chance.optimism import Optimism
 from ...chance.risk import Risk, beta_of
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
-from ...problems.checks import largest_temperature, same_infinities
+from ...problems.checks import largest_temperature, same_infinities, slack
+from ...problems.gradients import detached, graphs_of
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import number as plain_number
 from ...runtime.arguments import one_of, shown
-from ...runtime.array_like import numbers
+from ...runtime.array_like import numbers, rounding
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.steps import is_plain, is_timed, last_worth_of, temperature_at, worth_by_time, worth_of
 from .backward.many_settings import ManySettings
 from .backward.one_setting import fits, one_setting, solved_alone
 
@@ -85,11 +88,12 @@ def soft_values(
     chosen so that it is continuous in β. With $p = \operatorname{softmax}(\text{logits})$ the dynamics can be learned,
     chosen by an adversary, or given a prior.
 
-    Second derivatives exist too, by the recursion in torch. Leading axes of the arguments are settings and are
-    broadcast against each other; each setting is solved as `infer` would solve it alone.
+    If the model depends on time, so do the values (see `TabularModel`), and an argument has an axis of time if the
+    model's own table has one. Second derivatives exist too, by the recursion in torch. Leading axes of the arguments
+    are settings and are broadcast against each other; each setting is solved as `infer` would solve it alone.
 
     Args:
-        model: a tabular model; it supplies every argument that is None.
+        model: a tabular model; it supplies every argument that is None. Its tables may require gradients themselves.
         optimism: β of the start and the dynamics, one for all settings or one per setting; a `Risk`, whose θ may be one
             per setting too, with gradients; or an `Optimism` of one β or `Risk` per block, where survival has a β.
         reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf propagate. It is ignored where the
@@ -112,26 +116,33 @@ def soft_values(
     References:
         [levine2018], [ziebart2010], [howard1972]
     """
-    require_model(model)
+    require_model(model, timed=True, graph=True)
+    if torch.is_grad_enabled() and (own := graphs_of(model.mdp, model.action_prior)):
+        given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
+        given |= {"probability": probability, "initial": initial}
+        tables: Any = own | {name: each for name, each in given.items() if each is not None}
+        return soft_values(detached(model), optimism, temperature=temperature, **tables)
     mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon)
+    kernels = kernels_for(mdp.probability, mdp.horizon) if is_plain(model) else None
     if kernels is not None and action_prior is None and probability is None and initial is None:
         one = one_setting(kernels, model, optimism, temperature)
         if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
             _require_room(mdp, 1)
             return SoftValues(*solved_alone(one, reward, final_reward))
-    tau = _of_settings("temperature", model.temperature if temperature is None else temperature)
+    if is_timed(model):
+        _refuse_with_time(temperature, optimism)
+    tau = _of_settings("temperature", temperature_at(model, 0) if temperature is None else temperature)
     _require_moderate(tau, mdp)
     dynamics, of_start, survival = _blocks(optimism, tau)
     counts = isinstance(action_prior, str)
     if counts:
         one_of("action_prior", action_prior, ("count",))
-        action_prior = torch.ones_like(mdp.probability[..., 0])  # an action without a finite reward has no weight
+        action_prior = torch.ones_like(model.action_prior)  # an action without a finite reward has no weight
     shapes = {
         "reward": tuple(mdp.reward.shape),
         "final_reward": (mdp.num_states,),
-        "action_prior": mdp.reward.shape[:2],
-        "probability": tuple(mdp.reward.shape),
+        "action_prior": tuple(model.action_prior.shape),
+        "probability": tuple(mdp.probability.shape),
         "initial": (mdp.num_states,),
     }
     given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
@@ -165,7 +176,12 @@ def soft_values(
             same_infinities("optimism" if name == _START else name, before.detach(), after.detach(), InvalidArgument)
     for name in ("probability", "initial"):
         _require_distributions(name, fitting[name])
-    tables = [None if table is None else _spread(table, batch, len(shapes[name])) for name, table in fitting.items()]
+    axes = {name: len(shape) for name, shape in shapes.items()}
+    if not is_plain(model):
+        fitting |= _of_steps(model, fitting, settings[0])
+    if is_timed(model):
+        axes |= {"reward": 4, "action_prior": 3, "probability": 4}
+    tables = [None if table is None else _spread(table, batch, axes[name]) for name, table in fitting.items()]
     if tables[2] is not None and not counts:
         total = tables[2].sum(-1, keepdim=True)
         if not bool((tables[2].detach() >= 0).all() & (total.detach() > 0).all() & total.detach().isfinite().all()):
@@ -176,8 +192,43 @@ def soft_values(
         tables[2] = tables[2] / total
     flat = [each.expand(batch) if isinstance(each, Tensor) else each for each in settings]
     q, v, objective = ManySettings.apply(kernels, model, survival, batch, *tables[:3], *flat, *tables[3:])
-    tau = model.temperature if temperature is None else flat[0]
+    tau = temperature_at(model, 0) if temperature is None else flat[0]
     return SoftValues(q, v, objective * tau, objective)
+
+
+def _refuse_with_time(temperature: Any, optimism: Any) -> None:
+    """Refuse what has no single number if the model depends on time."""
+    if temperature is not None:
+        raise InvalidArgument(
+            "`temperature` must be None for a model that depends on time, whose own it takes, but is "
+            f"{shown(temperature)}. Make another model: TabularModel(mdp, temperature)."
+        )
+    parts = (optimism.dynamics, optimism.initial, optimism.survival) if isinstance(optimism, Optimism) else [optimism]
+    if any(isinstance(each, Risk) for each in parts):
+        raise InvalidArgument(
+            "`optimism` must be a number β for a model that depends on time, where β = θτ of a Risk would too, but is "
+            f"{optimism}. infer(model, optimism) takes it."
+        )
+
+
+def _of_steps(model: MarkovModel, given: dict[str, Tensor | None], temperature: Any) -> dict[str, Tensor | None]:
+    """The tables in the form of `tables_of`: the factors of a likelihood, and with an axis of time if it is needed."""
+    reward, final = given["reward"], given["final_reward"]
+    if not is_timed(model):
+        tau = model.temperature if temperature is None else temperature
+        of_table, of_state = (aligned(tau, axes) for axes in (3, 1))
+        reward = worth_of(model, 0, model.mdp.reward if reward is None else reward, of_table)
+        last = model.mdp.final_reward if final is None else final
+        return {"reward": reward, "final_reward": last_worth_of(model, last, of_state)}
+    found, steps = {"reward": None if reward is None else worth_by_time(model, reward)}, model.mdp.horizon
+    for name, own, axes in (("action_prior", model.action_prior, 2), ("probability", model.mdp.probability, 3)):
+        table = given[name]
+        if table is not None and own.ndim == axes:
+            at = table.ndim - axes
+            table = table.unsqueeze(at).expand(*table.shape[:at], steps, *table.shape[at:])
+        found[name] = table
+    found["final_reward"] = None if final is None else last_worth_of(model, final, temperature_at(model, steps))
+    return found
 
 
 def _require_room(mdp: TabularMDP, count: int) -> None:
@@ -193,8 +244,9 @@ def _require_distributions(name: str, table: Tensor | None) -> None:
     if table is None:
         return
     rows = table.detach()
-    off, allowed = (rows.sum(-1) - 1).abs(), 1e-8 if rows.dtype == torch.float64 else 1e-5
-    if not bool((rows >= 0).all() & (off <= allowed).all()):
+    off = (rows.sum(-1) - 1).abs()
+    fits = bool((rows >= 0).all()) and float(off.max()) <= slack(0.0, 1)
+    if not fits and not bool((rows >= 0).all() & (off <= slack(rounding(rows), rows.shape[-1])).all()):
         raise InvalidArgument(
             f"`{name}` must hold probabilities with rows that sum to 1, but an entry is below 0 or nan, or a row "
             f"sums to 1 ± {float(off.max()):.3g}. It is not normalised here, for the sake of its derivatives: pass "

@@ -36,10 +36,10 @@ class WholeTables(NamedTuple):
     distribution: Blocks
 
     @classmethod
-    def of(cls, mdp: TabularMDP, found: Messages) -> "WholeTables":
-        """The tables of these messages."""
+    def of(cls, mdp: TabularMDP, found: Messages, q: Tensor | None = None) -> "WholeTables":
+        """The tables of these messages, with Q as a function of other tables, if it is given."""
         factors = found.log_initial, found.log_policy, found.log_dynamics, found.log_survival
-        return cls(found.q, Blocks(mdp, *factors))
+        return cls(found.q if q is None else q, Blocks(mdp, *factors))
 
     @property
     def log_initial(self) -> Float[Tensor, " state"]:

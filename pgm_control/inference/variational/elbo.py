@@ -21,6 +21,7 @@ from ...chance.log_space import expect, relative, weighted
 from ...chance.optimism import Optimism
 from ...kernels.backend import kernels_for
 from ...kernels.bundles import GuideTables, ModelTables
+from ...problems.gradients import graphs_of
 from ...problems.timed import at_time
 from ...trajectories.action_measure import log_measure
 from ...trajectories.betas import Betas, sizes_of
@@ -48,16 +49,16 @@ def objective_of(model: MarkovModel, blocks: Blocks, optimism: Optimism) -> Floa
 
     and $J_\beta = \sum_s q(s_0)\,(W_0 - \tfrac1{\beta_0} \log q(s_0)/p(s_0))$. If survival is free, its KL from γ is
     charged too. Each factor of an event is charged at its own price. A block with β = 0 must be the model's, and is not
-    charged. $J_\beta$ is differentiable in the blocks. An outcome of probability zero contributes nothing, for any
-    reward.
+    charged. $J_\beta$ is differentiable in the blocks, and in those tables of the model that require gradients. An
+    outcome of probability zero contributes nothing, for any reward.
 
     References:
         [levine2018], [howard1972]
     """
-    require_model(model, in_nats=True, timed=True)
+    require_model(model, in_nats=True, timed=True, graph=True)
     weights = remembered(model, weights_of, optimism)
     kernels = kernels_of(model, blocks, weights)
-    if kernels is None:
+    if kernels is None or (torch.is_grad_enabled() and graphs_of(model.mdp, model.action_prior)):
         return _by_recursion(model, blocks, weights)
     tables = _tables_of(blocks)
     if torch.is_grad_enabled() and any(each.requires_grad for each in tables):
@@ -72,7 +73,7 @@ def values_to_go(
 
     In nats, without derivatives; see `objective_of`.
     """
-    require_model(model, in_nats=True, timed=True)
+    require_model(model, in_nats=True, timed=True, graph=True)
     weights = remembered(model, weights_of, optimism)
     kernels = kernels_of(model, blocks, weights)
     if kernels is None:

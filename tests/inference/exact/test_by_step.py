@@ -2,14 +2,13 @@
 
 import pytest
 import torch
+from timed_models import FEATURES, timed_model
 
 from pgm_control import InvalidArgument, KLBudget, Optimism, Risk, TabularModel, evaluate, infer
 from pgm_control.inference.exact.tables import TablesByStep
 from pgm_control.models import windy_bridge
 from pgm_control.models.grid_world import grid_world
 from pgm_control.runtime import memory
-
-from .timed_models import FEATURES, timed_model
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import math
 import pyro
 import pytest
 import torch
-from pyro.infer import TraceEnum_ELBO
+from pyro.infer import TraceEnum_ELBO, config_enumerate
+from timed_models import FEATURES, A, K, S, T, log_factor, of_time, timed_model, trajectories, with_time_in_the_state
 
 from pgm_control import (
     ClampedGuide,
@@ -26,12 +27,11 @@ from pgm_control import (
     ledger,
     log_weights,
     objective,
+    soft_values,
     tabulate,
 )
 from pgm_control.models import restaurant
 from pgm_control.trajectories.steps import temperature_at
-
-from .timed_models import FEATURES, A, K, S, T, log_factor, of_time, timed_model, trajectories, with_time_in_the_state
 
 BETAS = [-0.5, 0.0, 0.4, 1.0, Optimism(0.3, 1.0, 0.6)]
 NEAR = {"rtol": 1e-12, "atol": 1e-12}
@@ -50,10 +50,10 @@ def test_exact_inference_is_that_of_the_time_in_the_state(feature, beta):
         torch.testing.assert_close(found.policy, of_time(expected.policy), **NEAR)
         torch.testing.assert_close(found.dynamics, of_time(expected.dynamics), **NEAR)
         torch.testing.assert_close(found.initial, expected.initial[:S], **NEAR)
+        assert found.value == pytest.approx(found.objective * float(taus[0]), abs=1e-12)
         if isinstance(beta, Optimism):
             torch.testing.assert_close(found.blocks().survival, _survival(expected), **NEAR)
         assert objective(model, found, beta) == pytest.approx(found.objective, abs=1e-11)
-    assert found.value == pytest.approx(found.objective * float(taus[0]), abs=1e-12)
 
 
 def _survival(posterior):
@@ -87,7 +87,7 @@ def test_the_program_has_the_same_factors(feature):
     model = timed_model(feature, seed=2)
     guide = infer(model, 0.3)
     exact = MarkovELBO().loss(model, guide)
-    enumerated = pyro.infer.config_enumerate(guide, "parallel")
+    enumerated = config_enumerate(guide, "parallel")
     assert TraceEnum_ELBO(max_plate_nesting=0).loss(model, enumerated) == pytest.approx(exact, abs=1e-9)
     free = infer(model, Optimism(1.0, 1.0, 1.0))
     torch.testing.assert_close(
@@ -254,3 +254,59 @@ def test_evidence_on_a_variable_that_is_not_observed_is_refused():
     model = timed_model("observed")
     with pytest.raises(InvalidArgument, match="leaves optimality_1 out"):
         infer(model, 1.0, evidence={"optimality_1": 1})
+
+
+@pytest.mark.parametrize("beta", [-0.5, 0.0, 0.4, 1.0])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_differentiable_values(feature, beta):
+    """They are those of `infer`, and their derivatives are those of finite differences, to the second order."""
+    model = timed_model(feature, seed=7)
+    mdp, found = model.mdp, infer(model, beta)
+    values = soft_values(model, beta)
+    torch.testing.assert_close(values.q, found.q, **NEAR)
+    assert float(values.value) == pytest.approx(found.value, abs=1e-12)
+    reward = torch.where(mdp.reward.isfinite(), mdp.reward, -3.0)
+    logits = torch.where(mdp.probability > 0, mdp.probability, 0.2).log()
+    inputs = [each.clone().requires_grad_() for each in (reward, mdp.final_reward, logits, mdp.initial.add(0.1).log())]
+    prior = model.action_prior.clamp(min=0.1).requires_grad_()
+
+    def objective_of(reward, last, logits, start, prior, beta):
+        chances = {"probability": logits.softmax(-1), "initial": start.softmax(-1)}
+        given = {"reward": reward, "final_reward": last, "action_prior": prior, **chances}
+        return soft_values(model, beta, **given).objective
+
+    optimism = torch.tensor(beta, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(objective_of, (*inputs, prior, optimism), atol=1e-6)
+    assert torch.autograd.gradgradcheck(objective_of, (*inputs, prior, optimism), atol=1e-5, fast_mode=True)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_batches_of_settings(feature):
+    model = timed_model(feature, seed=8)
+    mdp, betas = model.mdp, torch.tensor([-0.5, 0.0, 1.0], dtype=torch.float64)
+    reward = torch.stack([mdp.reward, mdp.reward.clamp(min=-5) + 1, mdp.reward.clamp(min=-5) * 2])
+    batch = soft_values(model, betas, reward=reward)
+    for n in range(3):
+        alone = soft_values(model, float(betas[n]), reward=reward[n])
+        torch.testing.assert_close(batch.q[n], alone.q, **NEAR)
+        assert float(batch.objective[n]) == pytest.approx(float(alone.objective), abs=1e-12)
+
+
+def test_the_temperature_of_a_logistic_model_is_differentiable():
+    model = TabularModel(restaurant(), 1.0, optimality=LogisticOptimality())
+    tau = torch.tensor([0.7, 1.5], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda tau: soft_values(model, 0.4, temperature=tau).objective, (tau,))
+    for n in range(2):
+        other = TabularModel(restaurant(), float(tau.detach()[n]), optimality=LogisticOptimality())
+        expected = infer(other, 0.4).objective
+        assert float(soft_values(model, 0.4, temperature=tau.detach()).objective[n]) == pytest.approx(
+            expected, abs=1e-12
+        )
+
+
+def test_soft_values_refuse_what_has_no_single_number():
+    model = timed_model("temperature")
+    with pytest.raises(InvalidArgument, match="`temperature` must be None"):
+        soft_values(model, 0.0, temperature=1.0)
+    with pytest.raises(InvalidArgument, match="`optimism` must be a number"):
+        soft_values(model, Risk(0.1))

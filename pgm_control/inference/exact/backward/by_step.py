@@ -15,18 +15,19 @@ from torch import Tensor
 from ....chance.optimality import ExponentialOptimality
 from ....chance.optimism import Optimism
 from ....kernels.backend import kernels_for
+from ....kernels.bundles import Settings
 from ....problems.timed import at_time
 from ....runtime.memory import require_room
 from ....runtime.moving import Place, moved
 from ....trajectories.betas import Betas
 from ....trajectories.blocks import MarkovModel
-from ....trajectories.steps import is_timed, last_worth, prior_at, temperature_at, worth_at
+from ....trajectories.steps import is_timed, last_worth, prior_at, tables_of, temperature_at, worth_at
 from .batch import solved
 from .many_settings import tensor_of
-from .messages import Messages, by_compiled, by_one_setting, by_torch, settings_of, tables_of
+from .messages import Messages, by_compiled, by_one_setting, by_torch, settings_of
 from .one_setting import OneSetting, one_setting, values_of
 from .prepared import array_of
-from .recursion import backward
+from .recursion import Chances, backward
 
 
 @final
@@ -81,8 +82,9 @@ class MessagesByStep:
         if self._kernels is not None and self._betas.is_whole:
             found = solved(self._kernels, model.mdp, settings_of(model, self._betas, after))
             return tensor_of(found.v[0, 0], model)
-        chances, given = tables_of(model, self._betas_at(t))
-        return backward(model.mdp, chances, given._replace(final_reward=after))[1][0]
+        reward, _, prior, temperature, probability, initial = tables_of(model)
+        given = Settings(reward, after, prior, temperature, *self._betas_at(t))
+        return backward(model.mdp, Chances(probability, initial), given)[1][0]
 
     def _after(self, t: int) -> Float[Tensor, " state"]:
         """V_{t+1} in the unit of step t."""

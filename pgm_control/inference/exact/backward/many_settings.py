@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ....chance.operators import is_mean
 from ....kernels.bundles import Cotangents, Settings
-from ....problems.mdp import last_reward
 from ....trajectories.blocks import MarkovModel
+from ....trajectories.steps import is_timed, tables_of
 from .batch import solved
 from .prepared import array_of
 from .recursion import Chances, backward, derivatives
@@ -68,6 +68,7 @@ class ManySettings(torch.autograd.Function):
 
 
 _AXES = (3, 1, 2, 0, 0, 0, 3, 1)  # of the inputs, without those of the batch
+_AXES_BY_TIME = (4, 1, 3, 0, 0, 0, 4, 1)  # the same if something depends on time
 
 
 def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
@@ -79,18 +80,20 @@ def _like(derivative: Tensor, shape: torch.Size) -> Tensor:
 
 def _chosen(model: MarkovModel, inputs: Sequence[Any]) -> list[Any]:
     """The inputs, with the model's own in place of None."""
-    mdp, numbers = model.mdp, (model.temperature, None, None)
-    own = (mdp.reward, last_reward(mdp), model.action_prior, *numbers, mdp.probability, mdp.initial)
+    reward, last, prior, temperature, probability, initial = tables_of(model)
+    own = (reward, last, prior, temperature, None, None, probability, initial)
     return [mine if each is None else each for each, mine in zip(inputs, own, strict=True)]
 
 
 def _completed(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> tuple[Chances, Settings]:
-    """All inputs as tensors with one leading axis."""
-    tables = [
+    """All inputs as tensors with one leading axis; a temperature that depends on time is a list."""
+    tables: list[Any] = [
         each.reshape(-1, *each.shape[each.ndim - axes :])
         if isinstance(each, Tensor)
+        else [model.mdp.initial.new_full((count,), tau) for tau in each]
+        if isinstance(each, list)
         else model.mdp.initial.new_full((count,), each)
-        for each, axes in zip(_chosen(model, inputs), _AXES, strict=True)
+        for each, axes in zip(_chosen(model, inputs), _AXES_BY_TIME if is_timed(model) else _AXES, strict=True)
     ]
     return Chances(*tables[6:]), Settings(*tables[:6], survival)  # pyright: ignore[reportCallIssue]
 
@@ -99,7 +102,7 @@ def _in_torch(model: MarkovModel, chances: Chances, given: Settings) -> tuple[Te
     """(q, v, objective) of all settings."""
     dynamics = given.dynamics.expand(model.mdp.horizon, -1)[..., None, None]  # (time, setting, state, action)
     q, v, value = backward(model.mdp, chances, given._replace(dynamics=[dynamics], initial=[given.initial]))
-    return q, v, value / given.temperature
+    return q, v, value / (given.temperature[0] if is_timed(model) else given.temperature)
 
 
 def _arrays(model: MarkovModel, survival: float, count: int, inputs: Sequence[Any]) -> Settings:

@@ -23,15 +23,7 @@ from ....problems.timed import at_time, by_time
 from ....runtime.memory import has_room, require_room
 from ....trajectories.betas import Betas, same
 from ....trajectories.blocks import MarkovModel
-from ....trajectories.steps import (
-    is_plain,
-    last_worth,
-    prior_at,
-    temperature_at,
-    temperatures_of,
-    worth_at,
-    worth_by_time,
-)
+from ....trajectories.steps import is_plain, prior_at, tables_of, temperature_at, worth_at
 from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
@@ -111,22 +103,11 @@ def by_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None, last: 
         survival=like.new_empty(steps if frees else 0, mdp.num_states),
         start=torch.empty_like(like),
     )
-    chances, given = tables_of(model, betas)
-    given = given if last is None else given._replace(final_reward=last)
-    q, v, value = backward(mdp, chances, given, logs, evidence)
+    reward, end, prior, temperature, probability, initial = tables_of(model)
+    given = Settings(reward, end if last is None else last, prior, temperature, *betas)
+    q, v, value = backward(mdp, Chances(probability, initial), given, logs, evidence)
     log_dynamics = _of_model(mdp) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
-
-
-def tables_of(model: MarkovModel, betas: Betas) -> tuple[Chances, Settings]:
-    """What `backward` takes: with an axis of time, expanded without copies, if something depends on time."""
-    mdp, temperatures = model.mdp, temperatures_of(model)
-    if temperatures is None:
-        given = Settings(worth_at(model, 0), last_worth(model), model.action_prior, model.temperature, *betas)
-        return Chances(mdp.probability, mdp.initial), given
-    reward, steps = worth_by_time(model), mdp.horizon
-    given = Settings(reward, last_worth(model), by_time(model.action_prior, steps, 2), temperatures, *betas)
-    return Chances(by_time(mdp.probability, steps, 3), mdp.initial), given
 
 
 def by_one_setting(one: OneSetting, last: Tensor | None = None) -> Messages:

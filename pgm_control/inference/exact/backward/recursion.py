@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....chance.factors import Number, aligned, conditionals, nested, nested_tilt
-from ....chance.log_space import split_mass
+from ....chance.log_space import logarithm, split_mass
 from ....chance.operators import certainty_equivalent, is_mean, tilt
 from ....chance.risk import unit
 from ....kernels.bundles import Logs, Settings
@@ -44,7 +44,7 @@ def backward(
         chances: the probabilities.
         given: tensors. The axes of the batch, or axes that broadcast against them, come before a tensor's own. The
             temperature is a number, which may be 0, or has the shape of the batch. The optimism is as in `Betas`, with
-            the axes of the batch after that of time. If the temperature is a list, of T + 1 numbers, the rewards, the
+            the axes of the batch after that of time. If the temperature is a list, of T + 1 of these, the rewards, the
             prior and the probabilities have an axis of time before their own axes.
         logs: for a problem without a batch, tables to fill with the log-probabilities that attain the values. A table
             of length 0 is skipped.
@@ -71,8 +71,10 @@ def backward(
     for t in reversed(range(steps)):
         after = v[..., t + 1, :]
         if isinstance(temperatures, list):
-            after = after * (temperatures[t] / temperature)
-            temperature = tau = of_state = of_action = temperatures[t]
+            if temperatures[t] is not temperature:  # one number for all times may be 0
+                after = after * aligned(temperatures[t] / temperature, 1)
+            temperature, tau = temperatures[t], unit(temperatures[t])
+            of_state, of_action = aligned(tau, 1), aligned(tau, 2)
             reward, prior, chance_now = step_of(t, (rewards, priors, chances.probability))
             (log_prior, log_mass), chance = split_mass(prior), conditionals(chance_now.log(), sizes)
         ended = 0.0 if evidence is None else tau * evidence.log_ended[t + 1]
@@ -137,10 +139,10 @@ def derivatives(
     """
     (rewards, _, priors, temperatures, dynamics, initial, survival), (q, v, objective) = given, outputs
     reward, prior, probability, is_timed = rewards, priors, chances.probability, isinstance(temperatures, list)
-    temperature = torch.full_like(objective, temperatures[0]) if isinstance(temperatures, list) else temperatures
+    temperature = temperatures[0] if isinstance(temperatures, list) else temperatures
     by_q, by_v, by_objective = cotangents
     by_objective = torch.zeros_like(objective) if by_objective is None else by_objective
-    log_p, log_prior, log_start = (_log(each) for each in (probability, prior, chances.initial))
+    log_p, log_prior, log_start = (logarithm(each) for each in (probability, prior, chances.initial))
     tau, beta = temperature[:, None, None], dynamics[:, None, None]
     start = tilt(v[:, 0], log_start, temperature, initial).exp()
     pressure = by_objective / temperature
@@ -159,10 +161,10 @@ def derivatives(
     for t in range(mdp.horizon):
         ratio = 1.0
         if isinstance(temperatures, list):
-            temperature, ratio = torch.full_like(objective, temperatures[t]), temperatures[t] / temperatures[t + 1]
+            temperature, ratio = temperatures[t], (temperatures[t] / temperatures[t + 1])[:, None]
             tau = temperature[:, None, None]
             reward, prior, probability = step_of(t, (rewards, priors, chances.probability))
-            log_p, log_prior = _log(probability), _log(prior)
+            log_p, log_prior = logarithm(probability), logarithm(prior)
         if by_v is not None:
             visits = visits + by_v[:, t]
         policy = tilt(q[:, t], log_prior.expand_as(q[:, t]), tau[..., 0], 1.0).exp()
@@ -210,17 +212,13 @@ def _collect(found: list[Tensor], each: Tensor, is_timed: bool) -> None:
         found.append(each)
 
 
-def _log(p: Tensor) -> Tensor:
-    """log p, whose derivative is 0 where p is 0."""
-    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
-
-
 def _by_chance(x: Tensor, value: Tensor, temperature: Tensor, optimism: Tensor) -> Tensor:
     r"""The derivative of L by the probabilities, up to a constant for each row, chosen to be continuous in β.
 
     $$\frac{\partial L}{\partial p_k} = \frac{\tau}{\beta} \bigl(e^{\beta (x_k - L)/\tau} - 1\bigr),$$
 
-    at β = 0 $x_k - L$. An outcome whose value is infinite or overflows has 0, but −τ/β if it is forbidden and β > 0.
+    at β = 0 $x_k - L$, to which the next term of the series is added for the derivative by β. An outcome whose value is
+    infinite or overflows has 0, but −τ/β if it is forbidden and β > 0.
     """
     b = (optimism / temperature)[..., None]
     level = is_mean(b, 1.0, x.dtype)
@@ -229,7 +227,7 @@ def _by_chance(x: Tensor, value: Tensor, temperature: Tensor, optimism: Tensor) 
     small = scale * off < _LARGEST[x.dtype]
     steep = torch.expm1(scale * torch.where(small, off, 0.0)) / scale
     lost = torch.where((b > 0) & value.isfinite()[..., None], -1.0 / scale, 0.0)
-    return torch.where(torch.isneginf(x), lost, torch.where(level, off, steep))
+    return torch.where(torch.isneginf(x), lost, torch.where(level, off + b * off * off / 2, steep))
 
 
 def _finite(x: Tensor) -> Tensor:
