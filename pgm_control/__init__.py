@@ -121,6 +121,8 @@ if TYPE_CHECKING:
     # What a guide holds, as tables
     from .trajectories.tabulate import tabulate as tabulate
     from .trajectories.blocks import Blocks as Blocks
+    from .trajectories.by_step import StepBlocks as StepBlocks
+    from .trajectories.by_step import Visits as Visits
     from .trajectories.samples import Occupancy as Occupancy
     from .trajectories.samples import Trajectories as Trajectories
     from .trajectories.samples import Trajectory as Trajectory
@@ -135,6 +137,7 @@ if TYPE_CHECKING:
     from .chance.budget import BudgetReport as BudgetReport
     from .chance.budget import Spending as Spending
     from .inference.exact.posterior import Posterior as Posterior
+    from .inference.exact.tables import PosteriorStep as PosteriorStep
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus

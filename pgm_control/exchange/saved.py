@@ -12,6 +12,7 @@ from ..chance.optimism import Optimism
 from ..chance.risk import Risk
 from ..errors import InvalidArgument, InvalidCheckpoint, PGMControlError
 from ..inference.exact.posterior import Posterior
+from ..inference.exact.tables import WholeTables
 from ..models.tabular import TabularModel
 from ..problems import checks
 from ..problems.mdp import TabularMDP
@@ -150,6 +151,7 @@ def _model(path: Path, tensors: Parts, facts: Parts) -> TabularModel:
 
 
 def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
+    posterior = posterior.detach()
     model = posterior.model
     if not isinstance(model, TabularModel):
         raise InvalidArgument(
@@ -161,7 +163,6 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         raise InvalidArgument(
             f"`value` must be a posterior without {what}, which no file can hold. Save `value.model`, and infer again."
         )
-    posterior = posterior.detach()
     tensors, facts = _parts_of_model(model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
     optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}
@@ -187,7 +188,7 @@ def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
     require(path, "its model", tensors, fields(needed, others=True), _REMEDY)
     blocks = Blocks(mdp, **{name: tensors[name] for name in _BLOCKS})
     tabulate(model, blocks)
-    return Posterior(model, optimism, tensors["q"], tensors["v"], facts["value"], blocks)
+    return Posterior(model, optimism, tensors["v"], facts["value"], WholeTables(tensors["q"], blocks))
 
 
 def _part_of_beta(value: Any) -> Any:

@@ -221,6 +221,7 @@ add("tabulate", lambda: {"model": model(), "guide": clamped()})
 add_method("Blocks.sample", clamped().blocks, lambda: {"num_samples": 2, "seed": 0})
 add_method("Blocks.to", clamped().blocks, lambda: {"device": "cpu"})
 add_method("Posterior.sample", clamped, lambda: {"num_samples": 2, "seed": 0})
+add_method("Posterior.at", clamped, lambda: {"t": 0})
 add_method("Posterior.to", clamped, lambda: {"device": "cpu"})
 
 # Inference
@@ -268,10 +269,6 @@ for name, discount in (("stationary_elbo", 0.5), ("elbo_rate", 1.0)):
             "model": TabularModel(mdp().replace(discount=discount)),
             "log_policy": model().action_prior.log(),
             "log_dynamics": torch.zeros_like(mdp().probability),
-            "reward": mdp().reward,
-            "probability": mdp().probability,
-            "action_prior": model().action_prior,
-            **({"initial": mdp().initial} if discount < 1 else {}),
         },
     )
 add("fit", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "num_steps": 2, "seed": 0}, slow=True)

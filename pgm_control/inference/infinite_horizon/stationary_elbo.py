@@ -27,11 +27,6 @@ def stationary_elbo(
     model: MarkovModel,
     log_policy: Float[Tensor, "state action"],
     log_dynamics: Float[Tensor, "state action outcome"] | None = None,
-    *,
-    reward: Float[Tensor, "state action outcome"] | None = None,
-    probability: Float[Tensor, "state action outcome"] | None = None,
-    action_prior: Float[Tensor, "state action"] | None = None,
-    initial: Float[Tensor, " state"] | None = None,
 ) -> Float[Tensor, ""]:
     r"""The exact ELBO of a stationary guide in a discounted problem without a horizon, in nats.
 
@@ -46,15 +41,11 @@ def stationary_elbo(
 
     Args:
         model: a tabular model of positive temperature, with a discount below 1; the horizon and the final reward of its
-            problem are ignored. It supplies every table that is None.
+            problem are ignored. Its tables may require gradients.
         log_policy: log π(a|s), up to a constant for each state: it is normalised here. −inf for an action that is never
             taken, as every action should be that the prior masks: `model.action_prior.log() + logits`.
         log_dynamics: log q(k|s, a), up to a constant for each state and action; default: those of the model, clamped.
             `model.mdp.probability.log() + logits` changes no outcome from impossible to possible.
-        reward: r(s, a, k), in reward units.
-        probability: p(k|s, a), which leads to the successors of the model. It is not normalised here; nor are the next.
-        action_prior: ρ(a|s).
-        initial: p(s_0).
 
     Returns:
         The ELBO, in float64. It is −inf, with derivatives of 0, if the guide reaches an outcome of reward −inf, or one
@@ -77,14 +68,14 @@ def stationary_elbo(
         >>> best = value_iteration(model, 0.0).policy.log()
         >>> gap = stationary_elbo(model, best) - stationary_elbo(model, logits)
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, graph=True)
     gamma = model.mdp.discount
     if gamma == 1:
         raise InvalidArgument(
             "`model` must have a discount below 1, or its ELBO without a horizon diverges. elbo_rate(model, …) is the "
             "ELBO per step; TabularModel(mdp.replace(discount=0.99), temperature) sets a discount."
         )
-    chain = _chain(model, log_policy, log_dynamics, reward, probability, action_prior, initial)
+    chain = _chain(model, log_policy, log_dynamics)
     identity = torch.eye(len(chain.gain)).to(chain.matrix)
     to_go = torch.linalg.solve(identity - gamma * chain.matrix, chain.gain)
     return torch.where(chain.is_lost, -torch.inf, chain.start @ to_go)
@@ -94,10 +85,6 @@ def elbo_rate(
     model: MarkovModel,
     log_policy: Float[Tensor, "state action"],
     log_dynamics: Float[Tensor, "state action outcome"] | None = None,
-    *,
-    reward: Float[Tensor, "state action outcome"] | None = None,
-    probability: Float[Tensor, "state action outcome"] | None = None,
-    action_prior: Float[Tensor, "state action"] | None = None,
 ) -> Float[Tensor, ""]:
     r"""The exact ELBO per step of a stationary guide, without a horizon or a discount, in nats per step.
 
@@ -109,8 +96,8 @@ def elbo_rate(
 
     Args:
         model: a tabular model of positive temperature; the horizon, final reward and discount of its problem are
-            ignored.
-        log_policy, log_dynamics, reward, probability, action_prior: as in `stationary_elbo`.
+            ignored. Its tables may require gradients.
+        log_policy, log_dynamics: as in `stationary_elbo`.
 
     Returns:
         The ELBO per step, in float64; −inf, with derivatives of 0, as for `stationary_elbo`.
@@ -130,8 +117,8 @@ def elbo_rate(
         >>> found = growth_rate(model)
         >>> gap = found.rate - elbo_rate(model, found.policy.log(), found.dynamics.log())  # 0 up to rounding
     """
-    require_model(model, in_nats=True)
-    chain = _chain(model, log_policy, log_dynamics, reward, probability, action_prior, None)
+    require_model(model, in_nats=True, graph=True)
+    chain = _chain(model, log_policy, log_dynamics)
     classes = _recurrent_classes(chain.matrix.detach())
     if classes > 1:
         raise InvalidArgument(
@@ -154,20 +141,9 @@ class _Chain(NamedTuple):
     is_lost: Bool[Tensor, ""]  # whether it reaches a term of −inf
 
 
-def _chain(
-    model: MarkovModel,
-    log_policy: Tensor,
-    log_dynamics: Tensor | None,
-    reward: Tensor | None,
-    probability: Tensor | None,
-    action_prior: Tensor | None,
-    initial: Tensor | None,
-) -> _Chain:
+def _chain(model: MarkovModel, log_policy: Tensor, log_dynamics: Tensor | None) -> _Chain:
     mdp = model.mdp
-    p = _given("probability", probability, mdp.probability, least=0.0)
-    rho = _given("action_prior", action_prior, model.action_prior, least=0.0)
-    start = _given("initial", initial, mdp.initial, least=0.0)
-    r = _given("reward", reward, mdp.reward)
+    p, start, r, rho = (each.double() for each in (mdp.probability, mdp.initial, mdp.reward, model.action_prior))
     log_pi = _normalised("log_policy", log_policy, model.action_prior)
     log_p = _log(p)
     log_q = log_p if log_dynamics is None else _normalised("log_dynamics", log_dynamics, mdp.probability)
@@ -217,21 +193,14 @@ def _log(p: Tensor) -> Tensor:
     return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), -torch.inf)
 
 
-def _given(name: str, table: Tensor | None, own: Tensor, least: float = -torch.inf) -> Tensor:
-    """The table in float64, or that of the model."""
-    if table is None:
-        return own.detach().double()
-    _require_shape(name, table, own)
-    values = table.detach()
-    if not bool(((values >= least) & (values < torch.inf)).all()):
-        kind = "numbers below inf, −inf included" if least < 0 else "probabilities"
-        raise InvalidArgument(f"`{name}` must hold {kind}, but has an entry that is not. Replace it.")
-    return table.to(own).double()
-
-
 def _normalised(name: str, table: Tensor, own: Tensor) -> Tensor:
     """Log-probabilities over the last axis, in float64."""
-    _require_shape(name, table, own)
+    dense = isinstance(table, Tensor) and table.is_floating_point() and table.layout is torch.strided
+    if not (dense and table.shape == own.shape):
+        shape = tuple(own.shape)
+        raise InvalidArgument(
+            f"`{name}` must be a floating tensor of shape {shape}, but is {shown(table)}. Check the order of its axes."
+        )
     values = table.detach()
     if not bool((values < torch.inf).all() & (values > -torch.inf).any(-1).all()):
         raise InvalidArgument(
@@ -239,12 +208,3 @@ def _normalised(name: str, table: Tensor, own: Tensor) -> Tensor:
             "entry of nan or +inf, or a row of −inf. Pass logits, or probabilities.log()."
         )
     return torch.log_softmax(table.to(own).double(), -1)
-
-
-def _require_shape(name: str, table: object, own: Tensor) -> None:
-    dense = isinstance(table, Tensor) and table.is_floating_point() and table.layout is torch.strided
-    if not (dense and isinstance(table, Tensor) and table.shape == own.shape):
-        shape = tuple(own.shape)
-        raise InvalidArgument(
-            f"`{name}` must be a floating tensor of shape {shape}, but is {shown(table)}. Check the order of its axes."
-        )

@@ -141,22 +141,13 @@ def test_the_prior_count_adds_the_entropy_of_the_policy():
 @pytest.mark.parametrize("clamped", [True, False])
 def test_derivatives_in_every_table(elbo, clamped):
     mdp = random_mdp(3, states=3).replace(discount=0.8)
-    model = TabularModel(mdp, 0.7)
     log_policy, log_dynamics = guide_of(0, mdp)
     logits = torch.where(mdp.probability > 0, mdp.probability.log(), -torch.inf)
 
     def of(log_policy, change, reward, own, prior, start):
-        chosen = None if clamped else log_dynamics + change
-        more = {"initial": start.softmax(-1)} if elbo is stationary_elbo else {}
-        return elbo(
-            model,
-            log_policy,
-            chosen,
-            reward=reward,
-            probability=(logits + own).softmax(-1),
-            action_prior=prior.softmax(-1),
-            **more,
-        )
+        tables = {"probability": (logits + own).softmax(-1), "initial": start.softmax(-1), "reward": reward}
+        model = TabularModel(mdp.replace(**tables), 0.7, prior.softmax(-1))
+        return elbo(model, log_policy, None if clamped else log_dynamics + change)
 
     rng = np.random.default_rng(1)
     shapes = [(3, 2), (3, 2, 3), (3, 2, 3), (3, 2, 3), (3, 2), (3,)]
@@ -167,10 +158,10 @@ def test_derivatives_in_every_table(elbo, clamped):
 
 
 def test_the_derivative_by_the_reward_is_the_occupancy():
-    model = endless(random_mdp(1), 0.5, 0.8)
-    log_policy, _ = guide_of(3, model.mdp)
-    reward = model.mdp.reward.clone().requires_grad_()
-    stationary_elbo(model, log_policy, reward=reward).backward()
+    mdp = random_mdp(1)
+    log_policy, _ = guide_of(3, mdp)
+    reward = mdp.reward.clone().requires_grad_()
+    stationary_elbo(endless(mdp.replace(reward=reward), 0.5, 0.8), log_policy).backward()
     assert 0.5 * float(reward.grad.sum()) == pytest.approx(1 / (1 - 0.8))
 
 
@@ -226,8 +217,6 @@ def test_what_is_not_defined_is_refused(monkeypatch):
     for bad in (torch.zeros(2, 2), torch.tensor([[torch.nan, 0.0]]), torch.full((1, 2), -torch.inf), [[0.0, 0.0]]):
         with pytest.raises(InvalidArgument, match="`log_policy` must"):
             elbo_rate(model, bad)
-    with pytest.raises(InvalidArgument, match="`probability` must hold probabilities"):
-        elbo_rate(model, log_policy, probability=-model.mdp.probability)
     monkeypatch.setattr(memory, "_SMALL", 0)
     monkeypatch.setattr(memory, "free_memory", lambda: 8.0)
     with pytest.raises(
